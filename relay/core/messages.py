@@ -1,0 +1,270 @@
+"""The values that cross the seams: what is accepted, submitted, receipted, owed and handed over.
+
+They are immutable and hold nothing of a transport or a store. Batches (plain sequences) of them are what the layers
+pass to each other. All are msgspec structs that the garbage collector doesn't track: they hold no cycles, and a
+million tracked objects would cost a pause of half a second in each full collection.
+
+`Message`, `Submitted` and `Receipt` are written into the journal as they stand (`array_like`, so a field may only ever
+be added at the end, with a default).
+"""
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+
+class Channel(enum.StrEnum):
+    """The ways in which a customer hears of a message."""
+
+    WEBHOOK = "webhook"
+    SMPP = "smpp"
+
+
+class Lane(NamedTuple):
+    """One queue of owed notifications: those that go the same way and so fail together.
+
+    `url` is empty for the account's own notification URL (whatever it is when the attempt is made) and for SMPP; it
+    is set for messages that were submitted with a notification URL of their own.
+    """
+
+    account: str
+    channel: str
+    url: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
+    """A message as a customer handed it in, and the journal's record that it was accepted.
+
+    :ivar id: sixteen bytes, see `relay.core.ids`.
+    :ivar account: the customer's name in the configuration.
+    :ivar accepted_at: seconds since 1970.
+    :ivar expires_at: end of the message's validity: no carrier is tried after it.
+    :ivar addresses: source and destination as they stand in a submit_sm: ton, npi, address, NUL, twice.
+    :ivar parts: the body of one submit_sm a part, ready to be sent (registered_delivery already 1).
+    :ivar registered_delivery: what the customer asked for over SMPP; 0 for messages from HTTP.
+    :ivar interface: "smpp" or "http".
+    """
+
+    id: bytes
+    account: str
+    accepted_at: float
+    expires_at: float
+    addresses: bytes
+    parts: tuple[bytes, ...]
+    registered_delivery: int = 0
+    interface: str = "smpp"
+    reference: str | None = None
+    notification_url: str | None = None
+
+
+def destination_of(addresses: bytes) -> bytes:
+    """The destination's digits in a `Message.addresses`."""
+    return addresses[addresses.index(b"\0", 2) + 3 : -1]
+
+
+def source_of(addresses: bytes) -> bytes:
+    """The source address's characters in a `Message.addresses`."""
+    return addresses[2 : addresses.index(b"\0", 2)]
+
+
+class PartsReceipted(enum.IntEnum):
+    """Which parts of a long message a carrier sends receipts for (per carrier: `parts_receipted`)."""
+
+    ALL = 0
+    FIRST = 1
+    LAST = 2
+    ANY = 3
+
+
+class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
+    """A carrier took a part: its submit_sm_resp said ESME_ROK.
+
+    :ivar carrier_message_id: canonical (see `relay.core.dialects`); empty when the carrier gave none, so that no
+        receipt can be found for the part.
+    :ivar receipt_due_at: when the relay stops waiting for the part's receipt (validity + 73 h, per carrier).
+    """
+
+    id: bytes
+    part: int
+    carrier: str
+    carrier_message_id: bytes
+    at: float
+    receipt_due_at: float
+    parts_receipted: int = 0
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
+    """What one carrier said of one part, read by `relay.core.receipts`.
+
+    :ivar keys: canonical carrier message ids under which to look, most trusted first. Empty: unreadable.
+    :ivar state: message_state, or None where none could be read.
+    :ivar final: whether the state ends the part (a carrier's `accepted_is_final` is already applied).
+    :ivar error: the carrier's `err`, verbatim.
+    :ivar stat: the carrier's `stat`, verbatim.
+    :ivar network_error_code: the TLV's octets.
+    :ivar raw: the body of the PDU, kept where the receipt can't be matched or read.
+    """
+
+    carrier: str
+    keys: tuple[bytes, ...]
+    state: int | None
+    final: bool
+    received_at: float
+    error: bytes = b""
+    stat: bytes = b""
+    network_error_code: bytes = b""
+    raw: bytes = b""
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """The relay's own verdict on a message: refused by every carrier, expired, cancelled, or never heard of again."""
+
+    id: bytes
+    state: int
+    at: float
+    error: bytes = b""
+    carrier: str = ""
+
+
+class Outcome(enum.IntEnum):
+    """What became of a receipt."""
+
+    FINAL = 0
+    INTERMEDIATE = 1
+    PART = 2
+    REPEATED = 3
+    CONTRADICTING = 4
+    LATE_INTERMEDIATE = 5
+    ORPHAN = 6
+    UNREADABLE = 7
+
+
+class Correlated(msgspec.Struct, frozen=True, gc=False):
+    """What a batch of receipts, responses or endings led to, once it is durable.
+
+    :ivar lanes: where notifications have become owed: wake whoever serves them.
+    :ivar outcomes: for a batch of receipts, one a receipt in the batch's order; otherwise one for each orphan that
+        found its message.
+    """
+
+    lanes: frozenset[Lane]
+    outcomes: Sequence[Outcome]
+
+
+class Notification(msgspec.Struct, frozen=True, gc=False):
+    """One thing that a customer is to be told, claimed for an attempt.
+
+    :ivar channel: see `Channel`.
+    :ivar attempt: the number of this attempt, from 1.
+    :ivar addresses: as in `Message`: the customer's own source first.
+    :ivar url: the message's own notification URL, or "".
+    :ivar done_at: when the relay learnt the state.
+    """
+
+    id: bytes
+    account: str
+    channel: str
+    state: int
+    final: bool
+    attempt: int
+    accepted_at: float
+    done_at: float
+    addresses: bytes
+    carrier_error: bytes = b""
+    network_error_code: bytes = b""
+    url: str = ""
+    reference: str | None = None
+    owed_since: float = 0.0
+    parts: int = 1
+
+    @property
+    def lane(self) -> Lane:
+        """The queue that this notification was claimed from."""
+        return Lane(self.account, self.channel, self.url)
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """Notifications handed out for an attempt, and when the lane's next one is due (None: nothing more is owed)."""
+
+    notifications: Sequence[Notification]
+    next_due_at: float | None
+
+
+class Verdict(enum.IntEnum):
+    """How an attempt ended."""
+
+    DELIVERED = 0
+    RETRY = 1
+    GIVEN_UP = 2
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """The end of an attempt to hand a notification over.
+
+    :ivar due_at: for RETRY, when the next attempt is due.
+    :ivar answer: what the customer's side said, in a word or two: "204", "ESME_RX_T_APPN", "timeout".
+    :ivar seconds: how long the attempt took.
+    """
+
+    notification: Notification
+    verdict: Verdict
+    at: float
+    due_at: float = 0.0
+    answer: str = ""
+    seconds: float = 0.0
+
+
+class Pending(msgspec.Struct, frozen=True, gc=False):
+    """A part that no carrier has taken yet, as the store hands it out at a start."""
+
+    id: bytes
+    part: int
+    account: str
+    addresses: bytes
+    accepted_at: float
+    expires_at: float
+
+
+class AttemptView(msgspec.Struct, frozen=True, gc=False):
+    """One attempt, as shown to customer and operator."""
+
+    channel: str
+    attempt: int
+    at: float
+    answer: str
+    seconds: float
+    status: str
+
+
+class PartView(msgspec.Struct, frozen=True, gc=False):
+    """One part, as shown to customer and operator."""
+
+    carrier: str
+    carrier_message_id: str
+    state: int
+    carrier_error: str
+    submitted_at: float | None
+    done_at: float | None
+
+
+class MessageView(msgspec.Struct, frozen=True, gc=False):
+    """Everything that the store knows of a message, for queries. `state` is SCHEDULED until a carrier has taken it."""
+
+    id: bytes
+    account: str
+    addresses: bytes
+    state: int
+    final: bool
+    carrier: str
+    carrier_error: str
+    interface: str
+    accepted_at: float
+    expires_at: float
+    done_at: float | None
+    parts: Sequence[PartView]
+    attempts: Sequence[AttemptView]
+    owed: Sequence[str]
+    reference: str | None = None
+    notification_url: str | None = None

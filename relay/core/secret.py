@@ -1,0 +1,37 @@
+"""Values that may be used but never shown."""
+
+import hmac
+
+
+class Secret:
+    """A password or key. Its repr, str and format say nothing; only `reveal` gives the text.
+
+    Two secrets are compared in constant time, so a login check may simply use `==` or `matches`.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that sends it or checks it."""
+        return self._text
+
+    def matches(self, candidate: str) -> bool:
+        """Whether `candidate` is the secret; takes the same time wherever they first differ."""
+        return hmac.compare_digest(self._text.encode(), candidate.encode("utf-8", "surrogateescape"))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.matches(other._text)
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)

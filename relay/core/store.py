@@ -1,0 +1,182 @@
+"""The store: who is asked what became of a message, and the one place where anything is made durable.
+
+This is a seam. Everything above it (hub, carrier links, customer sessions, webhooks, API) knows this interface only,
+and may not assume that the store is in the same process. `tests/store_contract.py` is the contract as a test suite;
+it runs against every store.
+
+The contract
+------------
+* Calls take effect in the order in which they are made. A `receipts` made after a `submitted` sees what that
+  submitted, although neither awaitable has fired.
+* An awaitable fires when its batch is durable, and so is everything called before it. Awaitables may fire late and in
+  bursts; they fire in the order of the calls.
+* A batch is a sequence and may be empty. It takes effect whole or, when the call raises, not at all.
+* Ids that the store doesn't know (expired, compacted away) are skipped; they are no error.
+* Nothing blocks. Nobody but the reactor thread may call.
+* `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). It is not known to the
+  store, and the caller answers with its protocol's "not now". `StoreFull`: a configured bound is reached.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from relay.core.messages import (
+    Attempt,
+    Claim,
+    Correlated,
+    Ending,
+    Lane,
+    Message,
+    MessageView,
+    Notification,
+    Pending,
+    Receipt,
+    Submitted,
+)
+
+
+class StoreUnavailable(Exception):
+    """The batch can't be made durable now. `retry_after_seconds` is a guess at when to try again."""
+
+    def __init__(self, reason: str, retry_after_seconds: float = 5.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoreFull(StoreUnavailable):
+    """A bound of the configuration is reached: no more messages until some have ended."""
+
+
+class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
+    """What an account wants to be told, asked for at the moment when a state is learnt.
+
+    :ivar webhook: whether the account has a notification URL.
+    :ivar intermediate: `notify: all`.
+    :ivar unanswered: whether a message that never got a receipt ends with a notification (UNKNOWN) or silently.
+    """
+
+    webhook: bool = False
+    intermediate: bool = False
+    unanswered: bool = True
+
+
+PolicyOf = Callable[[str], NotifyPolicy]
+
+
+class FeedEntry(msgspec.Struct, frozen=True, gc=False):
+    """One line of an account's notification feed; `cursor` grows and is never used twice."""
+
+    cursor: int
+    id: bytes
+    state: int
+    carrier_error: bytes
+    at: float
+
+
+class Idempotency(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20):
+    """A repeatable request: its key, a digest of its body, and the answer that every repeat gets."""
+
+    account: str
+    key: str
+    digest: bytes
+    answer: bytes
+    at: float
+
+
+class StoreFigures(msgspec.Struct, frozen=True, gc=False):
+    """How full the store is. Counting is the store's business, so asking is cheap."""
+
+    messages: int = 0
+    unsubmitted: int = 0
+    awaiting_receipt: int = 0
+    finished: int = 0
+    orphans: int = 0
+    unreadable: int = 0
+    owed: int = 0
+    journal_bytes: int = 0
+    journal_segments: int = 0
+    writable: bool = True
+    reason: str = ""
+
+
+class Store(Protocol):
+    """See the module's text for what holds of every call."""
+
+    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
+        """Takes responsibility for messages. When the awaitable fires they survive anything.
+
+        :raises StoreFull, StoreUnavailable: through the awaitable.
+        """
+
+    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[Correlated]:
+        """Records what carriers took. Receipts that came early for these ids are matched at once."""
+
+    def receipts(self, batch: Sequence[Receipt]) -> Awaitable[Correlated]:
+        """Finds the messages that receipts belong to, or keeps them as orphans. Never fails for an unknown id."""
+
+    def end(self, batch: Sequence[Ending]) -> Awaitable[Correlated]:
+        """Ends messages by the relay's own verdict. A message that has ended already stays as it is."""
+
+    def expire(self, now: float) -> Awaitable[Correlated]:
+        """Does a slice of the housekeeping that is due: unanswered messages end, finished ones and orphans are
+        forgotten, segments compacted. Called every second or so; each call takes a few milliseconds at the most."""
+
+    def claim(self, lane: Lane, limit: int, now: float) -> Awaitable[Claim]:
+        """Hands out up to `limit` notifications that are due in a lane. What is claimed is not handed out again
+        until it is settled for a retry, released, or the process starts anew."""
+
+    def settle(self, batch: Sequence[Attempt]) -> Awaitable[None]:
+        """Records how attempts ended."""
+
+    def release(self, batch: Sequence[Notification]) -> None:
+        """Gives claimed notifications back unattempted, to the head of their lanes."""
+
+    def lanes(self) -> Awaitable[Sequence[Lane]]:
+        """Every lane in which something is owed: what to wake after a start."""
+
+    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
+        """Parts that no carrier has taken, in a stable order, from the one after `after` on; for a start."""
+
+    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
+        """The submit_sm bodies of parts, from the journal; None where a part needs none any more."""
+
+    def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
+        """All that is known of one message."""
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
+        """The messages that have this carrier message id with any carrier; for the operator."""
+
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Awaitable[Sequence[MessageView]]:
+        """An account's latest messages, newest first; `search` matches an id or a part of a number."""
+
+    def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
+        """The account's final states in the order in which they were learnt, from the one after cursor `after`."""
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[Lane]]:
+        """Makes finished messages owed again on the webhook; gives the lanes to wake."""
+
+    def given_up(self, account: str, since: float, until: float) -> Awaitable[Sequence[bytes]]:
+        """Messages whose retry window ended unheard, for a replay."""
+
+    def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
+        """What an Idempotency-Key was used for in the last 24 hours."""
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Awaitable[None]:
+        """Keeps one setting that was made while running; None takes it back to the configuration's value."""
+
+    def settings(self) -> Awaitable[Sequence[tuple[str, str, str]]]:
+        """Every setting made while running: account, name, value."""
+
+    def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        """The latest receipts that wait for their id, newest first."""
+
+    def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        """The latest receipts that could not be read, newest first."""
+
+    def figures(self) -> StoreFigures:
+        """How full it is, now."""
