@@ -1,0 +1,1 @@
+"""Stub: see relay/core/messages.Receipt. Replaced by the receipt reader."""
