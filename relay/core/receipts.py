@@ -1,1 +1,0 @@
-"""Stub: see relay/core/messages.Receipt. Replaced by the receipt reader."""
