@@ -69,6 +69,36 @@ def source_of(addresses: bytes) -> bytes:
     return addresses[2 : addresses.index(b"\0", 2)]
 
 
+class Submission(msgspec.Struct, frozen=True, gc=False):
+    """What an edge made of a customer's request: a message that has no id yet. Fields as in `Message`.
+
+    :ivar validity_seconds: None: the configuration's default.
+    """
+
+    addresses: bytes
+    parts: tuple[bytes, ...]
+    registered_delivery: int = 0
+    interface: str = "smpp"
+    validity_seconds: float | None = None
+    reference: str | None = None
+    notification_url: str | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """Why a submission was not taken.
+
+    :ivar command_status: for SMPP.
+    :ivar field: for HTTP: the field of the request that is to blame, "" where none is.
+    :ivar reason: a sentence for the customer.
+    :ivar retry_after_seconds: above 0 where the same request may succeed later (429 or 503 over HTTP).
+    """
+
+    command_status: int
+    field: str
+    reason: str
+    retry_after_seconds: float = 0.0
+
+
 class PartsReceipted(enum.IntEnum):
     """Which parts of a long message a carrier sends receipts for (per carrier: `parts_receipted`)."""
 
