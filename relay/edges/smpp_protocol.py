@@ -1,0 +1,132 @@
+"""What the SMPP server's and client's protocols have in common: one `Session` on one transport.
+
+Bytes go in, the session's events go to `events_received` in one list a read, and whatever the session has to say
+goes out in one write. One delayed call a connection serves every timeout of the session.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from relay.core.smpp.pdus import Event
+from relay.core.smpp.session import Role, Session, SessionLimits
+
+
+@implementer(IPushProducer)
+class SessionProtocol(Protocol):
+    """A `Session` with a transport and a timer. Sub-classes say what events mean.
+
+    As a producer it stops reading from a peer that doesn't read: what we owe such a peer is bounded by what it may
+    ask of us, and that stops growing.
+    """
+
+    def __init__(self, role: Role, limits: SessionLimits, clock: IReactorTime) -> None:
+        self.clock = clock
+        self.session = Session(role, limits, clock.seconds())
+        self._timer: IDelayedCall | None = None
+        self._timer_at = 0.0
+        self.lost = False
+
+    # What Twisted calls
+
+    def connectionMade(self) -> None:
+        transport = self.transport
+        set_no_delay = getattr(transport, "setTcpNoDelay", None)
+        if set_no_delay is not None:
+            set_no_delay(True)
+        transport.registerProducer(self, True)
+        self.flush()
+
+    def dataReceived(self, data: bytes) -> None:
+        events = self.session.receive(data, self.clock.seconds())
+        if events:
+            self.events_received(events)
+        self.flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.session_lost(self.session.connection_lost(), reason.getErrorMessage())
+
+    def pauseProducing(self) -> None:
+        cast(ITCPTransport, self.transport).pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if not self.lost:
+            cast(ITCPTransport, self.transport).resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The transport is going away; `connectionLost` does what is to be done."""
+
+    # What services call
+
+    def send(self, command_id: int, requests: Iterable[tuple[bytes, object]]) -> None:
+        """Sends requests of ours; see `Session.request`."""
+        self.session.request(command_id, requests, self.clock.seconds())
+        self.flush()
+
+    def respond(self, command_id: int, responses: Sequence[tuple[int, int, bytes]]) -> None:
+        """Answers requests of the peer's; see `Session.respond`. A peer that has left is not answered."""
+        if not self.lost:
+            self.session.respond(command_id, responses)
+            self.flush()
+
+    def unbind(self) -> None:
+        """Ends the session politely; the connection closes when the peer has answered or its time is up."""
+        self.session.unbind(self.clock.seconds())
+        self.flush()
+
+    def close(self) -> None:
+        """Closes the connection once what has been written is out. Harmless when repeated."""
+        if not self.lost and self.transport is not None:
+            # A producer that stays registered would keep loseConnection from ever finishing.
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Drops the connection at once."""
+        if not self.lost and self.transport is not None:
+            cast(ITCPTransport, self.transport).abortConnection()
+
+    def flush(self) -> None:
+        """Writes what the session has to say, and sees to the timer. Called after every use of the session."""
+        output = self.session.take_output()
+        if output and not self.lost:
+            self.transport.write(output)
+        deadline = self.session.deadline
+        if deadline is None or self.lost:
+            return
+        # The timer is moved only forward in time by its own firing: most deadlines are pushed back by each read, and
+        # re-arming on every one of them would cost more than the reads.
+        if self._timer is None:
+            self._arm(deadline)
+        elif deadline < self._timer_at:
+            self._timer.cancel()
+            self._arm(deadline)
+
+    def _arm(self, deadline: float) -> None:
+        self._timer_at = deadline
+        self._timer = self.clock.callLater(max(0.0, deadline - self.clock.seconds()), self._time_passed)
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        events = self.session.check_time(self.clock.seconds())
+        if events:
+            self.events_received(events)
+        self.flush()
+
+    # What sub-classes say
+
+    def events_received(self, events: list[Event]) -> None:
+        """Acts on what one read, or the passing of time, meant."""
+        raise NotImplementedError
+
+    def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
+        """The connection is gone, with these requests unanswered."""
+        raise NotImplementedError
