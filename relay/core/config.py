@@ -148,6 +148,10 @@ class Dialect(ConfigStruct):
     ] = None
 
 
+#: How the simulated carrier writes a message's number. All of one message's ids write the same number.
+IdWriting = Literal["decimal", "hex", "upper_hex", "padded", "low_32", "prefixed", "suffixed", "uuid"]
+
+
 class Simulator(ConfigStruct):
     """What the simulated carrier does."""
 
@@ -157,10 +161,8 @@ class Simulator(ConfigStruct):
     states: Annotated[dict[str, float], _text("Share of each final state, `DELIVRD: 0.9`.")] = field(
         default_factory=lambda: {"DELIVRD": 1.0}
     )
-    response_id: Annotated[Literal["decimal", "hex", "prefixed", "uuid"], _text("Ids in responses.")] = "decimal"
-    receipt_id: Annotated[
-        Literal["same", "decimal", "hex", "prefixed", "uuid"], _text("Ids in receipts.")
-    ] = "same"
+    response_id: Annotated[IdWriting, _text("Ids in responses.")] = "decimal"
+    receipt_id: Annotated[IdWriting | Literal["same"], _text("Ids in receipts.")] = "same"
     throttle_share: Annotated[float, Meta(ge=0, le=1, description="Share of submit_sm answered ESME_RTHROTTLED.")] = 0.0
     reject_share: Annotated[float, Meta(ge=0, le=1, description="Share answered with a permanent refusal.")] = 0.0
     tlv_only: Annotated[bool, _text("Receipts without text.")] = False
