@@ -71,12 +71,12 @@ class SmppClientProtocol(SessionProtocol):
     def __init__(self, owner: CarrierBind, request: BindRequest, limits: SessionLimits, clock: IReactorTime) -> None:
         super().__init__(Role.CLIENT, limits, clock)
         self._owner = owner
-        self._request = request
+        self.request = request
         #: What ended the session, for the log; the transport's own words where this is empty.
         self.end_reason = ""
 
     def connectionMade(self) -> None:
-        r = self._request
+        r = self.request
         self.session.bind(
             r.command_id,
             r.system_id,

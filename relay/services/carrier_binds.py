@@ -1,0 +1,64 @@
+"""Keeping binds to a carrier alive: connect, bind, and again after a pause that grows.
+
+ClientService connects anew whenever a connection ends, but its count of failed attempts starts over with every TCP
+connect, and a carrier that accepts the connection and refuses the bind would be hammered. So failed binds are counted
+here, and the retry policy reads that count.
+"""
+
+from collections.abc import Callable
+
+from twisted.application.internet import ClientService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
+from relay.edges.smpp_client import BindRequest, CarrierBind, SmppClientFactory, SmppClientProtocol
+from relay.core.smpp.session import SessionLimits
+
+
+def pause_seconds(failures: int, min_seconds: float, max_seconds: float, fraction: float) -> float:
+    """The pause before attempt `failures + 1`: doubling from `min_seconds`, capped, and jittered down by half.
+
+    :param fraction: a random number from 0 to 1; jitter keeps many relays from coming back in the same second.
+    """
+    # 2 ** 30 of any sensible unit is past the cap; a larger exponent would only overflow.
+    pause: float = min(max_seconds, min_seconds * 2 ** min(failures, 30))
+    return pause * (0.5 + 0.5 * fraction)
+
+
+class Bind:
+    """One connection to a carrier that is meant to be there.
+
+    :param fraction: gives random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        owner: CarrierBind,
+        request: BindRequest,
+        limits: SessionLimits,
+        clock: IReactorTime,
+        *,
+        min_seconds: float,
+        max_seconds: float,
+        fraction: Callable[[], float],
+    ) -> None:
+        self.request = request
+        #: Attempts in a row that did not end in a bind; set to 0 by the link when a bind succeeds.
+        self.failures = 0
+        self.protocol: SmppClientProtocol | None = None
+        self.last_error = ""
+
+        def policy(attempts: int) -> float:
+            self.failures = max(self.failures, attempts)
+            return pause_seconds(self.failures, min_seconds, max_seconds, fraction())
+
+        self._service = ClientService(endpoint, SmppClientFactory(owner, request, limits, clock), policy, clock)
+
+    def start(self) -> None:
+        """Begins to connect; returns at once."""
+        self._service.startService()
+
+    def stop(self) -> "Deferred[None]":
+        """Stops connecting and closes what is open; fires when it is closed."""
+        return self._service.stopService()

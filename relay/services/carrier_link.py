@@ -1,0 +1,464 @@
+"""One carrier: its queue, its binds, and what its answers mean.
+
+Theory of operation: parts wait in one queue for all binds of the carrier. `_pump` fills the windows from it as far as
+windows, rate and pauses allow, and runs whenever one of these may have changed. Every answer is classed once
+(`relay.core.answers`): taken, later (the whole link pauses), or refused (the next carrier, or the end). A part is in
+exactly one place at a time: this queue, a session's window, or the hub's hands. What was written and not answered when
+a session ended is in doubt, and `in_doubt` of the configuration says what happens to it.
+
+Texts in the queue are held up to `queue_bytes`; past that a part waits without its body, which is fetched from the
+journal when its turn is near.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
+
+from relay.core import config
+from relay.core.answers import AnswerClass, class_of
+from relay.core.dialects import CarrierIds
+from relay.core.messages import Ending, PartsReceipted, Submitted
+from relay.core.rate import TokenBucket
+from relay.core.smpp import constants as c
+from relay.core.smpp.pdus import Answered, LateAnswer, MessagePdu
+from relay.core.smpp.session import SessionLimits
+from relay.core.states import EXPIRED, REJECTED, UNKNOWN
+from relay.edges.smpp_client import BindRequest, SmppClientProtocol
+from relay.services.carrier_binds import Bind
+from relay.services.carrier_receipts import MobileOriginated, ReceiptIntake
+from relay.services.hub import Hub, Outgoing
+from relay.services.tasks import Tasks
+
+#: Bodies are fetched from the journal in batches of this many parts.
+_FETCH_PARTS = 500
+
+_BIND_COMMANDS = {
+    "transceiver": (c.BIND_TRANSCEIVER,),
+    "transmitter+receiver": (c.BIND_TRANSMITTER, c.BIND_RECEIVER),
+}
+
+
+
+class CarrierCounters:
+    """What one carrier did since the start, for metrics and the operator's page."""
+
+    __slots__ = ("binds", "expired", "in_doubt", "lost", "refused", "submitted", "taken", "throttled")
+
+    def __init__(self) -> None:
+        self.submitted = 0
+        self.taken = 0
+        self.refused = 0
+        self.throttled = 0
+        self.in_doubt = 0
+        self.expired = 0
+        self.binds = 0
+        self.lost = 0
+
+
+class CarrierLink:
+    """See the module's text. Only the reactor thread may call.
+
+    :param endpoint: where the carrier is.
+    :param fraction: random numbers from 0 to 1, for the jitter of reconnects.
+    :param mobile_originated: gets an account's name and a deliver_sm that is no receipt; false: nobody took it.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        settings: config.Carrier,
+        hub: Hub,
+        endpoint: IStreamClientEndpoint,
+        clock: IReactorTime,
+        *,
+        queue_bytes: int,
+        pdu_bytes: int,
+        fraction: Callable[[], float],
+        mobile_originated: MobileOriginated = lambda account, pdu: False,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self._hub = hub
+        self._clock = clock
+        self._queue_limit_bytes = queue_bytes
+        self._tasks = Tasks(self.log)
+        self.intake = ReceiptIntake(name, settings, hub, clock, mobile_originated)
+        self._response_key = CarrierIds(settings.dialect).response_key
+        self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
+        self._receipt_seconds = settings.receipt_hours * 3600.0
+        self._queue: deque[Outgoing] = deque()
+        self._queue_bytes = 0
+        self._fetching = False
+        self._rate = TokenBucket(settings.rate, max(1.0, settings.rate / 10.0), clock.seconds())
+        self.paused_until = 0.0
+        self._throttled_in_a_row = 0
+        self._wake_up: IDelayedCall | None = None
+        self._senders: list[SmppClientProtocol] = []
+        self._receivers: list[SmppClientProtocol] = []
+        self._next_sender = 0
+        #: An operator's pause: the binds stay, nothing is sent.
+        self.held = False
+        self._stopping = False
+        self._drained: Deferred[None] | None = None
+        self.last_error = ""
+        self.counters = CarrierCounters()
+        limits = SessionLimits(
+            window=settings.window,
+            pending_requests=10_000,
+            max_pdu_bytes=pdu_bytes,
+            response_timeout_seconds=settings.response_timeout_seconds,
+            enquire_link_seconds=settings.enquire_link_seconds,
+            bind_timeout_seconds=settings.bind_timeout_seconds,
+        )
+        password = settings.password.reveal()
+        self._binds = [
+            Bind(
+                endpoint,
+                self,
+                BindRequest(command, settings.system_id, password, settings.system_type, settings.interface_version),
+                limits,
+                clock,
+                min_seconds=settings.reconnect_min_seconds,
+                max_seconds=settings.reconnect_max_seconds,
+                fraction=fraction,
+            )
+            for _ in range(settings.binds)
+            for command in _BIND_COMMANDS[settings.bind]
+        ]
+        self._bind_of = {bind.request: bind for bind in self._binds}
+
+    # What the hub sees
+
+    @property
+    def up(self) -> bool:
+        """Whether a submit_sm could be sent now, were there room for it."""
+        return bool(self._senders) and not self.held and not self._stopping
+
+    @property
+    def room(self) -> int:
+        """How many more parts the queue takes."""
+        return self.settings.queue - len(self._queue)
+
+    def offer(self, parts: Sequence[Outgoing]) -> None:
+        """Queues parts and sends what the windows take."""
+        self._enqueue(parts)
+        self._pump()
+
+    def take_back(self) -> Sequence[Outgoing]:
+        """Gives up the queued parts that another carrier may take as well."""
+        kept: deque[Outgoing] = deque()
+        given: list[Outgoing] = []
+        for part in self._queue:
+            (given if len(part.carriers) > 1 else kept).append(part)
+        if given:
+            self._queue = kept
+            self._queue_bytes = sum(len(part.body) for part in kept if part.body is not None)
+        return given
+
+    # Life
+
+    def start(self) -> None:
+        """Begins to bind; returns at once. Receipts and messages may flow from now on."""
+        for bind in self._binds:
+            bind.start()
+
+    async def stop(self, limit_seconds: float) -> None:
+        """Sends nothing more, waits up to `limit_seconds` for answers in flight, unbinds and closes."""
+        self._stopping = True
+        self._cancel_wake_up()
+        if self.in_flight:
+            self._drained = Deferred()
+            self._drained.addTimeout(limit_seconds, self._clock, lambda result, seconds: None)
+            await self._drained
+        await self._tasks.wait()
+        await self.intake.wait()
+        for protocol in self._bound():
+            protocol.unbind()
+        await DeferredList([bind.stop() for bind in self._binds], consumeErrors=True)
+
+    def hold(self, held: bool) -> None:
+        """An operator's pause and resume: while held nothing is sent; what comes in is handled as ever."""
+        self.held = held
+        self._hub.link_changed()
+        self._pump()
+
+    # Figures
+
+    @property
+    def in_flight(self) -> int:
+        """submit_sm that wait for their response."""
+        return sum(protocol.session.outstanding for protocol in self._senders)
+
+    @property
+    def queued(self) -> int:
+        """Parts that wait in the queue."""
+        return len(self._queue)
+
+    @property
+    def bound_count(self) -> int:
+        """Sessions that are bound now."""
+        return len(self._bound())
+
+    @property
+    def wanted_count(self) -> int:
+        """Sessions that the configuration asks for."""
+        return len(self._binds)
+
+    # What the connections report (CarrierBind)
+
+    def bound(self, protocol: SmppClientProtocol) -> None:
+        bind = self._bind_of[protocol.request]
+        bind.failures = 0
+        self.counters.binds += 1
+        if bind.request.command_id != c.BIND_TRANSMITTER:
+            self._receivers.append(protocol)
+        if bind.request.command_id != c.BIND_RECEIVER:
+            self._senders.append(protocol)
+        self.log.info("carrier_bound: {carrier} is bound ({bound} of {wanted})", carrier=self.name,
+                      bound=self.bound_count, wanted=self.wanted_count)  # fmt: skip
+        self._hub.link_changed()
+        self._pump()
+
+    def bind_refused(self, protocol: SmppClientProtocol, command_status: int) -> None:
+        bind = self._bind_of[protocol.request]
+        bind.failures += 1
+        self.last_error = f"bind refused: {c.status_name(command_status)}"
+        self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}", carrier=self.name,
+                      status=c.status_name(command_status))  # fmt: skip
+
+    def messages(self, protocol: SmppClientProtocol, pdus: list[MessagePdu]) -> None:
+        self.intake.take(protocol, pdus)
+
+    def lost(self, protocol: SmppClientProtocol, tokens: Sequence[object], reason: str) -> None:
+        was_bound = protocol in self._senders or protocol in self._receivers
+        if protocol in self._senders:
+            self._senders.remove(protocol)
+        if protocol in self._receivers:
+            self._receivers.remove(protocol)
+        if was_bound:
+            self.counters.lost += 1
+            self.last_error = reason
+            self.log.warn("carrier_lost: a connection to {carrier} ended: {reason}", carrier=self.name, reason=reason)
+        self._doubt(tokens)
+        self._hub.link_changed()
+        self._check_drained()
+
+    def answered(self, protocol: SmppClientProtocol, answers: list[Answered]) -> None:
+        now = self._clock.seconds()
+        due_at_after_expiry = self._receipt_seconds
+        response_key = self._response_key
+        parts_receipted = self._parts_receipted
+        name = self.name
+        taken: list[Submitted] = []
+        later: list[Outgoing] = []
+        for answer in answers:
+            part = answer.token
+            if type(part) is not Outgoing:
+                continue
+            if answer.command_status == 0:
+                part.done = True
+                taken.append(
+                    Submitted(
+                        part.id,
+                        part.part,
+                        name,
+                        response_key(answer.message_id),
+                        now,
+                        part.expires_at + due_at_after_expiry,
+                        parts_receipted,
+                    )
+                )
+            elif class_of(answer.command_status) is AnswerClass.LATER:
+                self.last_error = c.status_name(answer.command_status)
+                later.append(part)
+            else:
+                self._refused(part, answer.command_status, now)
+        if taken:
+            self.counters.taken += len(taken)
+            self._throttled_in_a_row = 0
+            # Nobody waits for this to be durable: if we stop here, then the part is in doubt after the start.
+            self._tasks.start(self._hub.submitted(taken))
+        if later:
+            self._try_later(later, now)
+        self._pump()
+        self._check_drained()
+
+    def late_answers(self, protocol: SmppClientProtocol, answers: list[LateAnswer]) -> None:
+        # Only a late "taken" says something that is still worth knowing; the part itself is being sent again unless
+        # it is still queued, where `done` keeps that from happening.
+        self.answered(
+            protocol,
+            [
+                Answered(a.token, c.SUBMIT_SM_RESP, 0, a.message_id)
+                for a in answers
+                if a.command_status == 0 and isinstance(a.token, Outgoing) and not a.token.done
+            ],
+        )
+
+    def unanswered(self, protocol: SmppClientProtocol, tokens: list[object]) -> None:
+        self._doubt(tokens)
+        self._pump()
+        self._check_drained()
+
+    # What answers lead to
+
+    def _try_later(self, parts: list[Outgoing], now: float) -> None:
+        self.counters.throttled += len(parts)
+        # Answers of one window come together and mean one thing; the pause grows only with fresh refusals after it.
+        if now >= self.paused_until:
+            self._throttled_in_a_row += 1
+            pause_seconds = self.settings.throttle_seconds * min(2 ** (self._throttled_in_a_row - 1), 32)
+            self.paused_until = now + pause_seconds
+            self.log.info("carrier_throttled: {carrier} said {status}; pausing for {pause_seconds} s",
+                          carrier=self.name, status=self.last_error, pause_seconds=pause_seconds)  # fmt: skip
+        self._enqueue_first(parts)
+
+    def _refused(self, part: Outgoing, command_status: int, now: float) -> None:
+        self.counters.refused += 1
+        self.last_error = c.status_name(command_status)
+        elsewhere = tuple(name for name in part.carriers if name != self.name)
+        if elsewhere and class_of(command_status) is AnswerClass.ELSEWHERE:
+            part.carriers = elsewhere
+            self._hub.send([part])
+            return
+        error = c.status_name(command_status).encode()
+        self._end([Ending(part.id, REJECTED, now, error, self.name)])
+
+    def _doubt(self, tokens: Iterable[object]) -> None:
+        parts = [token for token in tokens if type(token) is Outgoing and not token.done]
+        if not parts:
+            return
+        self.counters.in_doubt += len(parts)
+        if self.settings.in_doubt == "resend":
+            self._enqueue_first(parts)
+        else:
+            now = self._clock.seconds()
+            self._end([Ending(part.id, UNKNOWN, now, b"", self.name) for part in parts])
+
+    def _end(self, endings: list[Ending]) -> None:
+        self._tasks.start(self._hub.end(endings))
+
+    # The queue
+
+    def _enqueue(self, parts: Iterable[Outgoing]) -> None:
+        limit = self._queue_limit_bytes
+        total = self._queue_bytes
+        for part in parts:
+            if part.body is not None:
+                if total < limit:
+                    total += len(part.body)
+                else:
+                    part.body = None
+            self._queue.append(part)
+        self._queue_bytes = total
+
+    def _enqueue_first(self, parts: list[Outgoing]) -> None:
+        """Puts parts back at the head, in their order; they count although the limit may be passed by a window."""
+        self._queue.extendleft(reversed(parts))
+        self._queue_bytes += sum(len(part.body) for part in parts if part.body is not None)
+
+    def _pump(self) -> None:
+        queue = self._queue
+        if not queue or not self._senders or self.held or self._stopping:
+            return
+        now = self._clock.seconds()
+        if now < self.paused_until:
+            self._wake_up_in(self.paused_until - now)
+            return
+        senders = self._senders
+        count = len(senders)
+        # Each pump begins with the next session, so that a short queue is spread over all of them.
+        first = self._next_sender = (self._next_sender + 1) % count
+        for index in range(count):
+            protocol = senders[(first + index) % count]
+            room = min(protocol.session.room, len(queue))
+            if room <= 0:
+                continue
+            allowed = self._rate.take_up_to(room, now)
+            if allowed <= 0:
+                self._wake_up_in(self._rate.seconds_until_one(now))
+                return
+            batch = self._next_batch(allowed, now)
+            if batch:
+                self.counters.submitted += len(batch)
+                protocol.send(c.SUBMIT_SM, batch)
+            if not queue:
+                return
+
+    def _next_batch(self, count: int, now: float) -> list[tuple[bytes, object]]:
+        """Takes up to `count` parts off the queue's head that can be sent now."""
+        queue = self._queue
+        batch: list[tuple[bytes, object]] = []
+        expired: list[Ending] = []
+        while queue and len(batch) < count:
+            part = queue[0]
+            body = part.body
+            if part.done:
+                queue.popleft()
+            elif part.expires_at <= now:
+                queue.popleft()
+                expired.append(Ending(part.id, EXPIRED, now, b"", self.name))
+            elif body is None:
+                self._fetch_bodies()
+                break
+            else:
+                queue.popleft()
+                batch.append((body, part))
+            if body is not None:
+                self._queue_bytes -= len(body)
+        if expired:
+            self.counters.expired += len(expired)
+            self._end(expired)
+        return batch
+
+    def _fetch_bodies(self) -> None:
+        if not self._fetching:
+            self._fetching = True
+            self._tasks.start(self._fetch())
+
+    async def _fetch(self) -> None:
+        parts = []
+        for part in self._queue:
+            if part.body is None and not part.done:
+                parts.append(part)
+                if len(parts) == _FETCH_PARTS:
+                    break
+        try:
+            bodies = await self._hub.store.bodies([(part.id, part.part) for part in parts])
+        finally:
+            self._fetching = False
+        for part, body in zip(parts, bodies, strict=True):
+            part.body = body
+            if body is None:
+                # It has ended meanwhile (cancelled, or another part was refused): nothing is to be sent.
+                part.done = True
+            else:
+                self._queue_bytes += len(body)
+        self._pump()
+
+    # Time
+
+    def _wake_up_in(self, seconds: float) -> None:
+        if self._wake_up is None:
+            self._wake_up = self._clock.callLater(max(0.001, seconds), self._woken)
+
+    def _woken(self) -> None:
+        self._wake_up = None
+        self._pump()
+
+    def _cancel_wake_up(self) -> None:
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+            self._wake_up = None
+
+    def _check_drained(self) -> None:
+        if self._drained is not None and not self._drained.called and not self.in_flight:
+            self._drained.callback(None)
+
+    def _bound(self) -> list[SmppClientProtocol]:
+        return list(dict.fromkeys([*self._senders, *self._receivers]))

@@ -1,0 +1,110 @@
+"""What a carrier sends us: receipts, and messages from handsets.
+
+Each read's receipts go to the hub as one batch, and are answered ESME_ROK in one write when the batch is durable, or
+ESME_RX_T_APPN when it can't be made so: the carrier then tries again. An unknown id is never an error (carriers stop
+their queues on one). What is no receipt is refused with ESME_RX_P_APPN, unless the configuration names an account
+whose receivers get it.
+"""
+
+from collections.abc import Callable
+from typing import Protocol as Seam
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from relay.core import config
+from relay.core.messages import Outcome, Receipt
+from relay.core.receipts import ReceiptReader
+from relay.core.smpp.constants import ESME_ROK, ESME_RX_P_APPN, ESME_RX_T_APPN, RESPONSE_BIT
+from relay.core.smpp.pdus import MessagePdu
+from relay.core.store import StoreUnavailable
+from relay.services.hub import Hub
+from relay.services.tasks import Tasks
+
+#: Gets an account's name and a deliver_sm that is no receipt; says whether somebody took it.
+MobileOriginated = Callable[[str, MessagePdu], bool]
+
+#: The body of every deliver_sm_resp and data_sm_resp: an empty message_id (SMPP 3.4 section 4.6.2).
+_EMPTY_MESSAGE_ID = b"\0"
+
+
+class Answering(Seam):
+    """A session, as far as an answer needs it."""
+
+    def respond(self, command_id: int, responses: list[tuple[int, int, bytes]]) -> None:
+        """See `SessionProtocol.respond`."""
+
+
+class ReceiptIntake:
+    """See the module's text. One for each carrier, for all its binds: receipts come over any of them."""
+
+    log = Logger()
+
+    def __init__(
+        self, name: str, settings: config.Carrier, hub: Hub, clock: IReactorTime, mobile_originated: MobileOriginated
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._hub = hub
+        self._clock = clock
+        self._mobile_originated = mobile_originated
+        self._reader = ReceiptReader(name, settings.dialect)
+        self._tasks = Tasks(self.log)
+        #: How often each `Outcome` was met, by its number.
+        self.outcomes = [0] * len(Outcome)
+        self.mobile_originated = 0
+        self.not_durable = 0
+
+    def take(self, protocol: Answering, pdus: list[MessagePdu]) -> None:
+        """Handles one read's deliver_sm and data_sm; they are answered when they are durable."""
+        now = self._clock.seconds()
+        reader = self._reader
+        receipts: list[Receipt] = []
+        answers: dict[int, list[int]] = {}
+        for pdu in pdus:
+            if not reader.is_receipt(pdu):
+                self._take_mobile_originated(protocol, pdu)
+                continue
+            receipts.append(reader.read(pdu, now))
+            sequence_numbers = answers.get(pdu.command_id)
+            if sequence_numbers is None:
+                answers[pdu.command_id] = [pdu.sequence_number]
+            else:
+                sequence_numbers.append(pdu.sequence_number)
+        if receipts:
+            self._tasks.start(self._take_receipts(protocol, receipts, answers))
+
+    async def wait(self) -> None:
+        """Returns when every receipt that was taken has been answered."""
+        await self._tasks.wait()
+
+    async def _take_receipts(
+        self, protocol: Answering, receipts: list[Receipt], answers: dict[int, list[int]]
+    ) -> None:
+        command_status = ESME_ROK
+        try:
+            correlated = await self._hub.receipts(receipts)
+        except StoreUnavailable:
+            self.not_durable += len(receipts)
+            command_status = ESME_RX_T_APPN
+        else:
+            outcomes = self.outcomes
+            for outcome in correlated.outcomes:
+                outcomes[outcome] += 1
+        body = _EMPTY_MESSAGE_ID if command_status == ESME_ROK else b""
+        # If we stop here, then the carrier sends these again, and they are found to be repeated.
+        for command_id, sequence_numbers in answers.items():
+            protocol.respond(command_id | RESPONSE_BIT, [(n, command_status, body) for n in sequence_numbers])
+
+    def _take_mobile_originated(self, protocol: Answering, pdu: MessagePdu) -> None:
+        self.mobile_originated += 1
+        account = self._settings.mobile_originated
+        taken = account != "refuse" and self._mobile_originated(account, pdu)
+        if taken:
+            status = ESME_ROK
+        else:
+            # Nobody is bound to take it: the carrier may try again. Nobody ever will: it may not.
+            status = ESME_RX_P_APPN if account == "refuse" else ESME_RX_T_APPN
+        protocol.respond(pdu.command_id | RESPONSE_BIT, [(pdu.sequence_number, status, _EMPTY_MESSAGE_ID)])
+
+

@@ -1,0 +1,287 @@
+"""The hub, where the two flows meet. It reads straight down.
+
+Message: an edge asks `prepare` (which of these may come in, and as what?), awaits `accept` (durable), writes its
+answer with the ids, and then calls `dispatch`, which gives every part to the carrier link that should take it. The
+answer leaves before the dispatch, so nothing that follows from a message can overtake its id.
+
+Receipt: a carrier link hands over what its carrier said (`submitted`, `receipts`, `end`); the store correlates and
+makes it durable; the hub wakes the lanes in which notifications have become owed. Whoever serves a lane claims them
+from the store, as many as it has room for, so that no queue of notifications is kept anywhere else.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol as Seam
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from relay.core.ids import RandomBytes, new_ids
+from relay.core.messages import (
+    Channel,
+    Correlated,
+    Ending,
+    Lane,
+    Message,
+    Receipt,
+    Refused,
+    Submission,
+    Submitted,
+    destination_of,
+)
+from relay.core.routing import Routes
+from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
+from relay.core.states import REJECTED
+from relay.core.store import Idempotency, Store
+from relay.services.tasks import Tasks
+
+
+class Outgoing(msgspec.Struct, gc=False):
+    """A part on its way to a carrier: what a link queues, and the token of its submit_sm.
+
+    :ivar body: None while it waits in the journal only.
+    :ivar carriers: who may take it, in order of preference; a carrier that refused it is taken out.
+    :ivar done: an answer that came after its time settled it; whoever finds it in a queue drops it.
+    """
+
+    id: bytes
+    part: int
+    body: bytes | None
+    expires_at: float
+    carriers: tuple[str, ...]
+    done: bool = False
+
+
+class Link(Seam):
+    """A carrier, as the hub sees it."""
+
+    @property
+    def up(self) -> bool:
+        """Whether it can take submit_sm now."""
+
+    @property
+    def room(self) -> int:
+        """How many more parts its queue takes."""
+
+    def offer(self, parts: Sequence[Outgoing]) -> None:
+        """Queues parts and sends what the window takes."""
+
+    def take_back(self) -> Sequence[Outgoing]:
+        """Gives up the queued parts that another carrier may take as well."""
+
+
+class LaneServer(Seam):
+    """Who hands notifications over: customers' sessions, or the webhooks."""
+
+    def wake(self, lane: Lane) -> None:
+        """Something has become due in the lane. Cheap, and harmless when nothing has."""
+
+
+class RateLimits(Seam):
+    """Who says how fast an account may submit."""
+
+    def allow(self, account: str, count: int, now: float) -> float:
+        """0.0 and the count is taken, or the seconds after which to ask again."""
+
+
+class Hub:
+    """See the module's text. Owns no container but the routes and links; the store keeps the messages."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        rates: RateLimits,
+        routes: Routes,
+        clock: IReactorTime,
+        random_bytes: RandomBytes,
+        validity_seconds: float,
+    ) -> None:
+        self.store = store
+        self._rates = rates
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._validity_seconds = validity_seconds
+        self._routes = routes
+        self._links: dict[str, Link] = {}
+        self._servers: dict[str, LaneServer] = {}
+        self._tasks = Tasks(self.log)
+        #: False from the beginning of a stop on: nothing new is taken.
+        self.open = True
+
+    # Wiring
+
+    def connect(self, links: Mapping[str, Link], servers: Mapping[Channel, LaneServer]) -> None:
+        """Names the carriers and those who serve lanes; once, before anything flows."""
+        self._links = dict(links)
+        self._servers = {channel.value: server for channel, server in servers.items()}
+
+    def reroute(self, routes: Routes, links: Mapping[str, Link]) -> None:
+        """Takes up a new configuration's routes and carriers, for what is dispatched from now on."""
+        self._routes = routes
+        self._links = dict(links)
+
+    # The message's way
+
+    def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
+        """Says of each submission what it becomes, in order. Nothing is kept yet; the rate limit is charged."""
+        now = self._clock.seconds()
+        if not self.open:
+            return [Refused(ESME_RSYSERR, "", "The relay is stopping; try again in a moment.", 5.0)] * len(submissions)
+        wait_seconds = self._rates.allow(account, len(submissions), now)
+        if wait_seconds > 0.0:
+            reason = f"More messages than the account's rate allows; try again in {wait_seconds:.1f} s."
+            return [Refused(ESME_RTHROTTLED, "", reason, wait_seconds)] * len(submissions)
+        result: list[Message | Refused] = []
+        ids = new_ids(len(submissions), self._random_bytes)
+        default_expiry = now + self._validity_seconds
+        carriers_for = self._routes.carriers_for
+        for message_id, s in zip(ids, submissions, strict=True):
+            carriers = carriers_for(destination_of(s.addresses))
+            if not carriers:
+                result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
+            elif not self._any_room(carriers):
+                result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))
+            else:
+                expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
+                result.append(
+                    Message(
+                        message_id,
+                        account,
+                        now,
+                        expires_at,
+                        s.addresses,
+                        s.parts,
+                        s.registered_delivery,
+                        s.interface,
+                        s.reference,
+                        s.notification_url,
+                    )
+                )
+        return result
+
+    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
+        """Returns when the messages are durable.
+
+        :raises StoreFull, StoreUnavailable: they are not, and the sender must be told so.
+        """
+        await self.store.accept(messages, idempotency)
+
+    def dispatch(self, messages: Sequence[Message]) -> None:
+        """Sends accepted messages on their way. To be called once, after the answer has been written."""
+        carriers_for = self._routes.carriers_for
+        outgoing: list[Outgoing] = []
+        for m in messages:
+            carriers = carriers_for(destination_of(m.addresses))
+            for part, body in enumerate(m.parts):
+                outgoing.append(Outgoing(m.id, part, body, m.expires_at, carriers))
+        self.send(outgoing)
+
+    async def resume(self) -> int:
+        """After a start: dispatches what no carrier had taken, and wakes every lane; gives the number of parts."""
+        count = 0
+        after: tuple[bytes, int] | None = None
+        while True:
+            pending = await self.store.unsubmitted(after, 1000)
+            if not pending:
+                break
+            after = (pending[-1].id, pending[-1].part)
+            count += len(pending)
+            carriers_for = self._routes.carriers_for
+            self.send(
+                [
+                    Outgoing(p.id, p.part, None, p.expires_at, carriers_for(destination_of(p.addresses)))
+                    for p in pending
+                ]
+            )
+        self.wake(await self.store.lanes())
+        return count
+
+    def send(self, parts: Iterable[Outgoing]) -> None:
+        """Gives each part to the first of its carriers that is up and has room, or to the first to wait for it."""
+        by_link: dict[str, list[Outgoing]] = {}
+        refused: list[Outgoing] = []
+        for part in parts:
+            name = self._choose(part.carriers)
+            if name is None:
+                refused.append(part)
+            elif name in by_link:
+                by_link[name].append(part)
+            else:
+                by_link[name] = [part]
+        for name, batch in by_link.items():
+            self._links[name].offer(batch)
+        if refused:
+            now = self._clock.seconds()
+            self._tasks.start(self.end([Ending(part.id, REJECTED, now) for part in refused]))
+
+    def link_changed(self) -> None:
+        """A carrier came or went: what waits for a carrier that is down moves to one that is up."""
+        for link in self._links.values():
+            if not link.up:
+                moved = link.take_back()
+                if moved:
+                    self.send(moved)
+
+    # The receipt's way
+
+    async def submitted(self, batch: Sequence[Submitted]) -> None:
+        """Carriers took these parts. The table knows it when this call returns its coroutine's first await."""
+        self._done(await self.store.submitted(batch))
+
+    async def receipts(self, batch: Sequence[Receipt]) -> Correlated:
+        """Returns when the receipts are durable, with the lanes woken.
+
+        :raises StoreUnavailable: they are not; the carrier must be told to come again.
+        """
+        correlated = await self.store.receipts(batch)
+        self._done(correlated)
+        return correlated
+
+    async def end(self, batch: Sequence[Ending]) -> None:
+        """Ends messages by the relay's own verdict."""
+        self._done(await self.store.end(batch))
+
+    async def housekeeping(self, now: float) -> None:
+        """One slice of the store's own work, and what became owed by it."""
+        self._done(await self.store.expire(now))
+
+    def wake(self, lanes: Iterable[Lane]) -> None:
+        """Tells whoever serves these lanes that something is owed there."""
+        servers = self._servers
+        for lane in lanes:
+            server = servers.get(lane.channel)
+            if server is not None:
+                server.wake(lane)
+
+    def _done(self, correlated: Correlated) -> None:
+        if correlated.lanes:
+            self.wake(correlated.lanes)
+
+    def _choose(self, carriers: tuple[str, ...]) -> str | None:
+        links = self._links
+        waiting: str | None = None
+        for name in carriers:
+            link = links.get(name)
+            if link is None:
+                continue
+            if link.up and link.room > 0:
+                return name
+            if waiting is None:
+                waiting = name
+        return waiting
+
+    def _any_room(self, carriers: tuple[str, ...]) -> bool:
+        links = self._links
+        for name in carriers:
+            link = links.get(name)
+            if link is not None and link.room > 0:
+                return True
+        return False
+
+    async def stop(self) -> None:
+        """Takes nothing new and waits for what it has under way."""
+        self.open = False
+        await self._tasks.wait()

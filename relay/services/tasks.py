@@ -1,0 +1,61 @@
+"""Coroutines that nobody awaits, kept until they end.
+
+A coroutine whose Deferred is dropped reports its failure only when it is collected, if ever. Everything that a
+service starts on the side is started through its `Tasks`: failures are logged where they happen, and a stop can wait.
+"""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+
+class Tasks:
+    """The coroutines that one service has under way."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._running: set[Deferred[Any]] = set()
+
+    def start(self, coroutine: Coroutine[Deferred[Any], Any, Any]) -> None:
+        """Runs a coroutine to its end. A failure is logged and ends this coroutine only."""
+        running = Deferred.fromCoroutine(coroutine)
+        if running.called:
+            # The common case where what it awaited had fired already: nothing to keep.
+            running.addErrback(self._failed)
+            return
+        self._running.add(running)
+        running.addBoth(self._ended, running)
+
+    def _ended(self, result: object, running: "Deferred[Any]") -> None:
+        self._running.discard(running)
+        if isinstance(result, Failure):
+            self._failed(result)
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("task_failed: an operation failed unexpectedly", failure=failure)
+
+    async def wait(self) -> None:
+        """Returns when everything under way has ended."""
+        if self._running:
+            await DeferredList([_ends_with(running) for running in self._running])
+
+    async def cancel(self) -> None:
+        """Cancels what is under way and returns when it has ended."""
+        for running in tuple(self._running):
+            running.cancel()
+        await self.wait()
+
+
+def _ends_with(running: "Deferred[Any]") -> "Deferred[None]":
+    ended: Deferred[None] = Deferred()
+
+    def pass_on(result: object) -> object:
+        ended.callback(None)
+        return result
+
+    running.addBoth(pass_on)
+    return ended
