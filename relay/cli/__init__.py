@@ -1,0 +1,1 @@
+"""What `python -m relay COMMAND` runs: one module a command."""

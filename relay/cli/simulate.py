@@ -1,0 +1,114 @@
+"""`python -m relay simulate`: the carrier simulator as a process of its own.
+
+The options are the keys of `carriers.NAME.simulator` in the configuration file, with dashes for underscores.
+"""
+
+import argparse
+import random
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+
+from relay.core.config import Simulator
+from relay.services.simulator import SimulatedCarrier
+
+
+def parse_arguments(arguments: Sequence[str]) -> Simulator:
+    """The settings that the command line asks for.
+
+    Exits with status 2 and a line on standard error where it asks for something that there isn't, as argparse does.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m relay simulate",
+        description="An SMPP carrier for tests: accepts every login and every number, and sends delivery receipts.",
+    )
+    parser.set_defaults(listen="tcp:2776:interface=127.0.0.1")
+    for field in msgspec.structs.fields(Simulator):
+        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+        if field.name == "listen":
+            default = "tcp:2776:interface=127.0.0.1"
+        options: dict[str, Any] = {"help": _help(field.type, default)}
+        if _plain(field.type) is bool:
+            options["action"] = "store_true"
+        elif choices := _choices(field.type):
+            options |= {"choices": choices, "default": default}
+        elif field.name == "states":
+            options |= {"type": _shares, "default": default, "metavar": "STATE=SHARE,..."}
+        else:
+            options |= {"default": default, "metavar": field.name.rpartition("_")[2].upper()}
+        parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, **options)
+    values = vars(parser.parse_args(arguments))
+    try:
+        settings = msgspec.convert(values, Simulator, strict=False)
+        # Made once for its checks of the states: a bad one should end here and not after listening.
+        SimulatedCarrier(settings, task.Clock(), random.Random(settings.seed))
+    except (msgspec.ValidationError, ValueError) as error:
+        parser.error(str(error))
+    return settings
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Listens and simulates until SIGINT or SIGTERM, then prints what was done.
+
+    Prints `listening on HOST:PORT` once it does, and a line of counts at the end. Ends by raising SystemExit: 1 where
+    it could not listen.
+    """
+    settings = parse_arguments(arguments)
+    task.react(_simulate, (settings,))
+
+
+async def _run(reactor: Any, settings: Simulator) -> None:
+    carrier = SimulatedCarrier(settings, reactor, random.Random(settings.seed))
+    try:
+        port = await serverFromString(reactor, settings.listen).listen(carrier.factory)
+    except Exception as error:
+        raise SystemExit(f"--listen {settings.listen}: {error}") from None
+    address = port.getHost()
+    print(f"listening on {address.host}:{address.port}", flush=True)
+
+    def stopping() -> None:
+        print(carrier.counters, flush=True)
+        carrier.stop()
+
+    reactor.addSystemEventTrigger("before", "shutdown", stopping)
+    await Deferred()
+
+
+def _simulate(reactor: Any, settings: Simulator) -> Deferred[None]:
+    return Deferred.fromCoroutine(_run(reactor, settings))
+
+
+def _plain(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _choices(kind: Any) -> list[str]:
+    kind = _plain(kind)
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    if get_origin(kind) is Union:
+        return [choice for part in get_args(kind) for choice in _choices(part)]
+    return []
+
+
+def _help(kind: Any, default: object) -> str:
+    notes = [note.description for note in getattr(kind, "__metadata__", ()) if isinstance(note, msgspec.Meta)]
+    text = " ".join(note for note in notes if note)
+    if isinstance(default, dict):
+        default = ",".join(f"{name}={share}" for name, share in default.items())
+    return (text if default is False else f"{text} [{default}]").replace("%", "%%")
+
+
+def _shares(text: str) -> dict[str, float]:
+    shares = {}
+    for item in text.split(","):
+        name, separator, share = item.partition("=")
+        try:
+            shares[name.strip()] = float(share) if separator else 1.0
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{item!r}: expected STATE=SHARE, such as DELIVRD=0.9") from None
+    return shares
