@@ -1,0 +1,34 @@
+"""SMPP times (SMPP 3.4 section 7.1.1): absolute `YYMMDDhhmmsstnnp` and relative `YYMMDDhhmmss000R`."""
+
+import datetime
+
+from smpp.pdu import smpp_time
+
+
+def validity_seconds(text: bytes, now: float) -> float:
+    """How long from `now` (seconds since 1970) a validity_period lasts.
+
+    :raises ValueError: it is no SMPP time, or lies in the past. Answer with ESME_RINVEXPIRY.
+    """
+    if len(text) != 16:
+        raise ValueError(f"an SMPP time has 16 characters, not {len(text)}")
+    # Not smpp_time.parse: in smpp.pdu3 0.6 it prints to standard output.
+    if text[-1:] == b"R":
+        parsed = smpp_time.parse_relative_time(text.decode("ascii"))
+        # The specification leaves a month's length open; 30 days is what a person would expect.
+        days = parsed.years * 365 + parsed.months * 30 + parsed.days
+        seconds = float(((days * 24 + parsed.hours) * 60 + parsed.minutes) * 60 + parsed.seconds)
+    else:
+        parsed = smpp_time.parse_absolute_time(text.decode("ascii"))
+        if parsed.tzinfo is None:
+            parsed = parsed.replace(tzinfo=datetime.UTC)
+        seconds = parsed.timestamp() - now
+    if seconds <= 0.0:
+        raise ValueError("the validity period has ended")
+    return seconds
+
+
+def smpp_time_text(at: float) -> bytes:
+    """An instant as absolute SMPP time in UTC, without the NUL."""
+    instant = datetime.datetime.fromtimestamp(at, datetime.UTC)
+    return f"{instant:%y%m%d%H%M%S}{instant.microsecond // 100_000}00+".encode()
