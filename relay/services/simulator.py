@@ -134,6 +134,11 @@ class SimulatedCarrier:
         """How many connections there are."""
         return len(self._sessions)
 
+    @property
+    def bound_sessions(self) -> int:
+        """How many of them are bound."""
+        return sum(1 for session in self._sessions if session.mailbox is not None)
+
     def stop(self) -> None:
         """Drops all connections and forgets what is owed. The port is the caller's to close; a second call does
         nothing."""

@@ -1,0 +1,216 @@
+"""Peers for tests: an SMPP client that is fast enough to send ten thousand messages in a test."""
+
+import re
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from relay.core.smpp import constants as c
+from relay.core.smpp.pdus import Answered, BindRefused, Bound, Ended, Event, MessagePdu, PeerUnbound
+from relay.core.smpp.session import Role, SessionLimits
+from relay.edges.smpp_protocol import SessionProtocol
+
+_RECEIPT = re.compile(rb"id:(\S*) sub:\S* dlvrd:\S* submit date:(\S*) done date:(\S*) stat:(\S*) err:(\S*) text:", re.I)
+
+
+class BindFailed(Exception):
+    """A bind was refused; `command_status` says why."""
+
+    def __init__(self, command_status: int) -> None:
+        super().__init__(c.status_name(command_status))
+        self.command_status = command_status
+
+
+def submit_body(
+    to: str, text: bytes = b"hello", *, source: str = "4477001", registered_delivery: int = 1, esm_class: int = 0
+) -> bytes:
+    """The body of a submit_sm. `text` stands there as it is, with data_coding 0."""
+    return b"\0\x01\x01%b\0\x01\x01%b\0%c\0\0\0\0%c\0\0\0%c%b" % (
+        source.encode(),
+        to.encode(),
+        esm_class,
+        registered_delivery,
+        len(text),
+        text,
+    )
+
+
+class ReceiptSeen:
+    """A delivery receipt as a customer reads it."""
+
+    __slots__ = ("error", "message_id", "pdu", "stat")
+
+    def __init__(self, pdu: MessagePdu) -> None:
+        found = _RECEIPT.match(pdu.short_message)
+        if found is None:
+            raise AssertionError(f"a receipt without the Appendix B text: {pdu.short_message!r}")
+        self.pdu = pdu
+        self.message_id = found[1].decode()
+        self.stat = found[4].decode()
+        self.error = found[5].decode()
+
+
+class FastEsme(SessionProtocol):
+    """A customer's SMPP client. Connect it with `connect_esme`.
+
+    Receipts are acknowledged as they come, with what `answer` gives for them; None leaves one unanswered.
+
+    :ivar receipts: the receipts that were answered ESME_ROK.
+    :ivar others: deliver_sm that are no receipts.
+    :ivar all_read: how many deliver_sm came, whatever the answer.
+    """
+
+    def __init__(self, clock: object, window: int = 500) -> None:
+        limits = SessionLimits(window=window, pending_requests=20_000, response_timeout_seconds=60.0)
+        super().__init__(Role.CLIENT, limits, clock)  # type: ignore[arg-type]
+        self.receipts: list[ReceiptSeen] = []
+        self.others: list[MessagePdu] = []
+        self.all_read = 0
+        self.answer: Callable[[MessagePdu], int | None] = lambda pdu: c.ESME_ROK
+        self.gone: Deferred[str] = Deferred()
+        self.end_reason = ""
+        self._bind: Deferred[Bound] | None = None
+        self._to_send: deque[tuple[bytes, int]] = deque()
+        self._answers: list[tuple[int, str] | None] = []
+        self._unanswered = 0
+        self._submitted: Deferred[list[tuple[int, str]]] | None = None
+        self._questions: dict[object, Deferred[Answered]] = {}
+
+    # What tests call
+
+    def bind(self, system_id: str, password: str, command_id: int = c.BIND_TRANSCEIVER) -> Deferred[Bound]:
+        """Binds. Fails with `BindFailed`."""
+        self._bind = Deferred()
+        self.session.bind(command_id, system_id, password, now=self.clock.seconds())
+        self.flush()
+        return self._bind
+
+    def submit(self, bodies: Iterable[bytes]) -> Deferred[list[tuple[int, str]]]:
+        """Sends submit_sm, as fast as the window allows, and gives (command_status, message_id) for each in order.
+
+        One batch at a time. Those that the connection's end left unanswered have the status -1.
+        """
+        assert self._submitted is None, "one batch at a time"
+        self._to_send.extend((body, index) for index, body in enumerate(bodies))
+        self._unanswered = len(self._to_send)
+        self._answers = [None] * self._unanswered
+        done = self._submitted = Deferred()
+        self._fill_window()
+        return done
+
+    def ask(self, command_id: int, body: bytes) -> Deferred[Answered]:
+        """Sends one request of any kind."""
+        done: Deferred[Answered] = Deferred()
+        token = object()
+        self._questions[token] = done
+        self.send(command_id, [(body, token)])
+        return done
+
+    async def leave(self) -> None:
+        """Unbinds, and waits until the connection is closed."""
+        if not self.lost:
+            self.unbind()
+            await self.gone
+
+    # What the session calls
+
+    def events_received(self, events: list[Event]) -> None:
+        responses: list[tuple[int, int, bytes]] = []
+        closing = False
+        for event in events:
+            if isinstance(event, Answered):
+                self._answered(event)
+            elif isinstance(event, MessagePdu):
+                self.all_read += 1
+                status = self.answer(event)
+                if status is None:
+                    continue
+                responses.append((event.sequence_number, status, b"\0"))
+                if status == c.ESME_ROK:
+                    if event.esm_class & c.ESM_CLASS_TYPE_MASK:
+                        self.receipts.append(ReceiptSeen(event))
+                    else:
+                        self.others.append(event)
+            elif isinstance(event, Bound):
+                assert self._bind is not None
+                self._bind.callback(event)
+                self._bind = None
+            elif isinstance(event, BindRefused):
+                if self._bind is not None:
+                    self._bind.errback(BindFailed(event.command_status))
+                    self._bind = None
+                closing = True
+            elif isinstance(event, Ended):
+                self.end_reason = event.reason
+                closing = True
+            elif isinstance(event, PeerUnbound):
+                closing = True
+        if responses:
+            self.respond(c.DELIVER_SM_RESP, responses)
+        if closing:
+            self.flush()
+            self.close()
+        else:
+            self._fill_window()
+        self._settle()
+
+    def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
+        if self._bind is not None:
+            bind, self._bind = self._bind, None
+            bind.errback(Failure(ConnectionDone(f"connection lost while binding: {reason}")))
+        self._to_send.clear()
+        self._unanswered = 0
+        self._settle()
+        for question in self._questions.values():
+            question.errback(ConnectionDone(reason))
+        self._questions.clear()
+        self.gone.callback(self.end_reason or reason)
+
+    # Inside
+
+    def _answered(self, event: Answered) -> None:
+        token = event.token
+        if type(token) is int:
+            if self._answers[token] is None:
+                self._unanswered -= 1
+            self._answers[token] = (event.command_status, event.message_id.decode())
+        else:
+            self._questions.pop(token).callback(event)
+
+    def _fill_window(self) -> None:
+        to_send = self._to_send
+        room = min(self.session.room, len(to_send))
+        if room > 0:
+            self.send(c.SUBMIT_SM, [to_send.popleft() for _ in range(room)])
+
+    def _settle(self) -> None:
+        if self._submitted is not None and not self._unanswered:
+            done, self._submitted = self._submitted, None
+            done.callback([answer or (-1, "") for answer in self._answers])
+
+
+def connect_esme(reactor: object, port: int, window: int = 500) -> Deferred[FastEsme]:
+    """A `FastEsme` connected to a port on loopback, not bound yet."""
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+    return connectProtocol(endpoint, FastEsme(reactor, window))
+
+
+def pdu(command_id: int, body: bytes = b"", *, sequence_number: int = 1, command_status: int = 0) -> bytes:
+    """A PDU's octets."""
+    return struct.pack(">IIII", 16 + len(body), command_id, command_status, sequence_number) + body
+
+
+def bind_body(system_id: str, password: str) -> bytes:
+    """The body of a bind request."""
+    return b"%b\0%b\0\0\x34\0\0\0" % (system_id.encode(), password.encode())
+
+
+def parse_header(octets: bytes) -> tuple[int, int, int, int]:
+    """command_length, command_id, command_status and sequence_number of a PDU's octets."""
+    length, command_id, status, sequence_number = struct.unpack(">IIII", octets[:16])
+    return length, command_id, status, sequence_number
