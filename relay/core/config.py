@@ -23,7 +23,7 @@ def _text(description: str) -> Meta:
 Seconds = Annotated[float, Meta(ge=0)]
 
 
-class Journal(ConfigStruct):
+class Journal(ConfigStruct, frozen=True):
     """Where and how accepted messages are made durable."""
 
     sync: Annotated[
@@ -37,7 +37,7 @@ class Journal(ConfigStruct):
     ] = 24.0
 
 
-class Limits(ConfigStruct):
+class Limits(ConfigStruct, frozen=True):
     """Bounds on memory. At a bound the relay says so to the sender and keeps running."""
 
     messages: Annotated[int, Meta(ge=1, description="Messages not yet ended; over it, intake answers 'queue full'.")] = 5_000_000
@@ -55,7 +55,7 @@ class Limits(ConfigStruct):
     pdu_bytes: Annotated[int, Meta(ge=1024, le=16_777_216, description="Largest SMPP PDU (command_length).")] = 65_536
 
 
-class HttpListener(ConfigStruct):
+class HttpListener(ConfigStruct, frozen=True):
     """The customers' HTTP API and account page."""
 
     listen: Annotated[list[str], _text("Twisted server endpoints.")] = field(
@@ -65,7 +65,7 @@ class HttpListener(ConfigStruct):
     jasmin: Annotated[bool, _text("Serve Jasmin's /send as well.")] = False
 
 
-class SmppListener(ConfigStruct):
+class SmppListener(ConfigStruct, frozen=True):
     """The customers' SMPP server."""
 
     listen: Annotated[list[str], _text("Twisted server endpoints.")] = field(
@@ -83,7 +83,7 @@ class SmppListener(ConfigStruct):
     failed_binds_a_minute: Annotated[int, Meta(ge=1, description="Failed binds one address may make a minute.")] = 20
 
 
-class AdminListener(ConfigStruct):
+class AdminListener(ConfigStruct, frozen=True):
     """Metrics, health and the operator's page. Not for customers."""
 
     listen: Annotated[list[str], _text("Twisted server endpoints.")] = field(
@@ -92,7 +92,7 @@ class AdminListener(ConfigStruct):
     password: Annotated[Secret | None, _text("Asked for (user 'operator') where set; required off loopback.")] = None
 
 
-class AccountSmpp(ConfigStruct):
+class AccountSmpp(ConfigStruct, frozen=True):
     """An account's SMPP login."""
 
     system_id: Annotated[str, Meta(min_length=1, max_length=15, description="The login name.")]
@@ -101,7 +101,7 @@ class AccountSmpp(ConfigStruct):
     allow_from: Annotated[list[str], _text("Networks that may bind; empty = any.")] = field(default_factory=list)
 
 
-class Account(ConfigStruct):
+class Account(ConfigStruct, frozen=True):
     """A customer."""
 
     api_key: Annotated[Secret | None, _text("HTTP: Basic account:key, or Bearer key.")] = None
@@ -121,7 +121,7 @@ class Account(ConfigStruct):
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
 
 
-class IdForm(ConfigStruct):
+class IdForm(ConfigStruct, frozen=True):
     """How a carrier writes its message ids on one side: in submit_sm_resp, or in receipts."""
 
     base: Annotated[Literal["as-is", "decimal", "hex"], _text("Numeric ids are compared as numbers.")] = "as-is"
@@ -133,7 +133,7 @@ class IdForm(ConfigStruct):
     low_32_bits: Annotated[bool, _text("Compare the number's low 32 bits (with base decimal or hex).")] = False
 
 
-class Dialect(ConfigStruct):
+class Dialect(ConfigStruct, frozen=True):
     """How a carrier writes receipts."""
 
     preset: Annotated[str, _text("Start from a known carrier or gateway; see docs/carriers.md.")] = ""
@@ -152,7 +152,7 @@ class Dialect(ConfigStruct):
 IdWriting = Literal["decimal", "hex", "upper_hex", "padded", "low_32", "prefixed", "suffixed", "uuid"]
 
 
-class Simulator(ConfigStruct):
+class Simulator(ConfigStruct, frozen=True):
     """What the simulated carrier does."""
 
     listen: Annotated[str, _text("Where it listens; port 0 = any free one.")] = "tcp:0:interface=127.0.0.1"
@@ -173,7 +173,7 @@ class Simulator(ConfigStruct):
     intermediate: Annotated[bool, _text("An ENROUTE notification before each receipt.")] = False
 
 
-class CarrierTls(ConfigStruct):
+class CarrierTls(ConfigStruct, frozen=True):
     """Files for SMPP over TLS; verification is on."""
 
     ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
@@ -181,7 +181,7 @@ class CarrierTls(ConfigStruct):
     key_file: Annotated[str, _text("Its key; must not be readable by others.")] = ""
 
 
-class Carrier(ConfigStruct):
+class Carrier(ConfigStruct, frozen=True):
     """An upstream."""
 
     kind: Annotated[Literal["smpp", "simulator", "http"], _text("How it is spoken to.")] = "smpp"
@@ -215,14 +215,14 @@ class Carrier(ConfigStruct):
     signing_secret: Annotated[Secret | None, _text("For kind http: signs the notifications that it sends us.")] = None
 
 
-class Route(ConfigStruct):
+class Route(ConfigStruct, frozen=True):
     """Which carriers take which numbers."""
 
     carriers: Annotated[list[str], Meta(min_length=1, description="In order of preference.")]
     prefix: Annotated[str, Meta(pattern="^[0-9]*$", description="Longest match wins; empty = all.")] = ""
 
 
-class Logs(ConfigStruct):
+class Logs(ConfigStruct, frozen=True):
     """What is logged and how."""
 
     format: Annotated[Literal["text", "json"], _text("One line an event either way.")] = "text"
@@ -230,13 +230,13 @@ class Logs(ConfigStruct):
     message_records: Annotated[str, _text("File for one JSON line a finished message; empty = none.")] = ""
 
 
-class Demo(ConfigStruct):
+class Demo(ConfigStruct, frozen=True):
     """Helpers that the demo switches on. Refused with any listener off loopback."""
 
     receiver: Annotated[str, _text("Endpoint of a small receiver that prints the notifications it gets.")] = ""
 
 
-class Config(ConfigStruct):
+class Config(ConfigStruct, frozen=True):
     """The whole file."""
 
     data_dir: Annotated[str, _text("Journal and lock; created where missing.")] = "var/relay"

@@ -5,15 +5,30 @@ goes out in one write. One delayed call a connection serves every timeout of the
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+from typing import Protocol as Seam
 from typing import cast
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relay.core.smpp.pdus import Event
 from relay.core.smpp.session import Role, Session, SessionLimits
+
+
+class StreamTransport(Seam):
+    """What is used of a TCP or TLS transport."""
+
+    def write(self, data: bytes) -> object: ...
+    def registerProducer(self, producer: Any, streaming: bool) -> object: ...
+    def unregisterProducer(self) -> object: ...
+    def pauseProducing(self) -> object: ...
+    def resumeProducing(self) -> object: ...
+    def loseConnection(self) -> object: ...
+    def abortConnection(self) -> object: ...
+    def getPeer(self) -> Any: ...
 
 
 @implementer(IPushProducer)
@@ -30,15 +45,16 @@ class SessionProtocol(Protocol):
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
         self.lost = False
+        self.stream: StreamTransport
 
     # What Twisted calls
 
     def connectionMade(self) -> None:
-        transport = self.transport
-        set_no_delay = getattr(transport, "setTcpNoDelay", None)
+        self.stream = cast(StreamTransport, self.transport)
+        set_no_delay = getattr(self.transport, "setTcpNoDelay", None)
         if set_no_delay is not None:
             set_no_delay(True)
-        transport.registerProducer(self, True)
+        self.stream.registerProducer(self, True)
         self.flush()
 
     def dataReceived(self, data: bytes) -> None:
@@ -55,11 +71,11 @@ class SessionProtocol(Protocol):
         self.session_lost(self.session.connection_lost(), reason.getErrorMessage())
 
     def pauseProducing(self) -> None:
-        cast(ITCPTransport, self.transport).pauseProducing()
+        self.stream.pauseProducing()
 
     def resumeProducing(self) -> None:
         if not self.lost:
-            cast(ITCPTransport, self.transport).resumeProducing()
+            self.stream.resumeProducing()
 
     def stopProducing(self) -> None:
         """The transport is going away; `connectionLost` does what is to be done."""
@@ -84,21 +100,21 @@ class SessionProtocol(Protocol):
 
     def close(self) -> None:
         """Closes the connection once what has been written is out. Harmless when repeated."""
-        if not self.lost and self.transport is not None:
+        if not self.lost:
             # A producer that stays registered would keep loseConnection from ever finishing.
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            self.stream.unregisterProducer()
+            self.stream.loseConnection()
 
     def abort(self) -> None:
         """Drops the connection at once."""
-        if not self.lost and self.transport is not None:
-            cast(ITCPTransport, self.transport).abortConnection()
+        if not self.lost:
+            self.stream.abortConnection()
 
     def flush(self) -> None:
         """Writes what the session has to say, and sees to the timer. Called after every use of the session."""
         output = self.session.take_output()
         if output and not self.lost:
-            self.transport.write(output)
+            self.stream.write(output)
         deadline = self.session.deadline
         if deadline is None or self.lost:
             return

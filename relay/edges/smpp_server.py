@@ -61,8 +61,8 @@ class SmppServerProtocol(SessionProtocol):
         self._side = side
 
     def connectionMade(self) -> None:
-        self.address = getattr(self.transport.getPeer(), "host", "")
         super().connectionMade()
+        self.address = getattr(self.stream.getPeer(), "host", "")
         if not self._side.connected(self, self.address):
             self.abort()
 
