@@ -1,0 +1,178 @@
+"""Notification URLs: what one may look like, and which addresses it may lead to.
+
+A customer chooses where the relay sends requests, from inside the operator's network. So a URL is checked twice: its
+form when it is set (here: `parse_url`), and the addresses that its host resolves to each time that a connection is
+made (`address_problem`, called by the edge, which then connects to the very address that was checked).
+"""
+
+import base64
+import ipaddress
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+LONGEST_URL: Final = 2048
+
+
+class UrlProblem(ValueError):
+    """The text is no URL that notifications can go to; says why, for the customer."""
+
+
+class WebUrl(msgspec.Struct, frozen=True, gc=False):
+    """A URL, taken apart for the request that goes there.
+
+    :ivar host: ASCII (IDNA), without brackets.
+    :ivar authority: the Host header.
+    :ivar target: path and query as they stand in the request line.
+    :ivar authorization: of the URL's user and password: an Authorization header, or b"".
+    """
+
+    secure: bool
+    host: str
+    port: int
+    authority: bytes
+    target: bytes
+    authorization: bytes = b""
+
+    @property
+    def without_query(self) -> str:
+        """Where this leads, for messages whose URLs differ in the query only: they fail together."""
+        scheme = "https" if self.secure else "http"
+        return f"{scheme}://{self.authority.decode()}{self.target.partition(b'?')[0].decode()}"
+
+    @property
+    def plain(self) -> bytes:
+        """The URL as it is requested: without user, password and fragment."""
+        return b"%b://%b%b" % (b"https" if self.secure else b"http", self.authority, self.target)
+
+
+def parse_url(text: str) -> WebUrl:
+    """Takes a notification URL apart.
+
+    :raises UrlProblem: it isn't one: the text is a sentence that says what is wrong.
+    """
+    if len(text) > LONGEST_URL:
+        raise UrlProblem(f"The URL is longer than {LONGEST_URL} characters.")
+    if any(character <= " " or character == "\x7f" or character == "\\" for character in text):
+        raise UrlProblem("The URL contains a space, a backslash or a control character.")
+    try:
+        text.encode("utf-8")
+        split = urlsplit(text)
+        port = split.port
+        name = split.hostname or ""
+    except ValueError as problem:
+        raise UrlProblem(f"The URL can't be read: {problem}.") from None
+    if split.scheme not in ("http", "https"):
+        raise UrlProblem("The URL must begin with http:// or https://.")
+    if not name:
+        raise UrlProblem("The URL names no host.")
+    if port == 0:
+        raise UrlProblem("The URL's port must be from 1 to 65535.")
+    secure = split.scheme == "https"
+    host = _ascii_host(name)
+    shown = f"[{host}]" if ":" in host else host
+    authority = shown if port is None or port == (443 if secure else 80) else f"{shown}:{port}"
+    target = quote(split.path or "/", safe="/:@!$&'()*+,;=~-._%")
+    if split.query:
+        target += "?" + quote(split.query, safe="/:@!$&'()*+,;=~-._%?[]{}|^`")
+    authorization = b""
+    if split.username is not None:
+        login = f"{unquote(split.username)}:{unquote(split.password or '')}"
+        authorization = b"Basic " + base64.b64encode(login.encode())
+    return WebUrl(
+        secure, host, port or (443 if secure else 80), authority.encode("ascii"), target.encode("ascii"), authorization
+    )
+
+
+def check_url(text: str, *, allow_private: bool) -> WebUrl:
+    """`parse_url`, and where the host is written as an address, whether notifications may go to that address.
+
+    :raises UrlProblem: see there.
+    """
+    url = parse_url(text)
+    if not allow_private:
+        if url.host == "localhost" or url.host.endswith(".localhost"):
+            raise UrlProblem("The URL leads to the relay's own machine.")
+        try:
+            ipaddress.ip_address(url.host)
+        except ValueError:
+            return url
+        problem = address_problem(url.host)
+        if problem:
+            raise UrlProblem(f"The URL leads to {problem}.")
+    return url
+
+
+def _ascii_host(name: str) -> str:
+    if ":" in name:
+        try:
+            address = ipaddress.IPv6Address(name)
+        except ValueError:
+            raise UrlProblem("The URL's host is no IPv6 address.") from None
+        if address.scope_id is not None:
+            raise UrlProblem("The URL's IPv6 address names a network interface.")
+        return str(address)
+    try:
+        host = name.encode("idna").decode("ascii") if not name.isascii() else name
+    except UnicodeError:
+        raise UrlProblem("The URL's host name can't be written in ASCII (IDNA).") from None
+    labels = host.removesuffix(".").split(".")
+    if len(host) > 253 or not all(_is_label(label) for label in labels):
+        raise UrlProblem("The URL's host name is not valid.")
+    return host
+
+
+def _is_label(label: str) -> bool:
+    return 0 < len(label) <= 63 and all(c.isascii() and (c.isalnum() or c in "-_") for c in label)
+
+
+_NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_V4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+_SITE_LOCAL: Final = ipaddress.IPv6Network("fec0::/10")
+# Reachable from inside a cloud only, although the address looks public: Azure's platform service.
+_PLATFORM: Final = frozenset({ipaddress.IPv4Address("168.63.129.16")})
+
+
+def address_problem(text: str) -> str | None:
+    """What is wrong with sending a customer's webhook to an IP address; None: nothing is.
+
+    Refused: loopback, private, link-local (cloud metadata services live there), carrier-grade NAT, multicast,
+    reserved and unspecified ones, and all of these as written inside an IPv6 address (mapped, compatible, 6to4,
+    Teredo, NAT64).
+    """
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return f"{text!r}, which is no IP address"
+    if isinstance(address, ipaddress.IPv6Address):
+        embedded = _embedded_v4(address)
+        if embedded is not None:
+            return _v4_problem(embedded)
+        if address in _SITE_LOCAL or not address.is_global or address.is_multicast:
+            return f"the private or reserved address {text}"
+        return None
+    return _v4_problem(address)
+
+
+def _v4_problem(address: ipaddress.IPv4Address) -> str | None:
+    if address.is_loopback:
+        return f"the relay's own machine ({address})"
+    if not address.is_global or address.is_multicast or address in _PLATFORM:
+        return f"the private or reserved address {address}"
+    return None
+
+
+def _embedded_v4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a packet to this IPv6 address may end at."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if any(address in network for network in _NAT64):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in _V4_COMPATIBLE and int(address) > 0xFFFF:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
