@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from relay.core.smpp import constants as c
-from relay.core.smpp.pdus import Answered, BindRefused, Bound, Ended, Event, MessagePdu, PeerUnbound
+from relay.core.smpp.pdus import Answered, BindPdu, BindRefused, Bound, Ended, Event, MessagePdu, PeerUnbound
 from relay.core.smpp.session import Role, SessionLimits
 from relay.edges.smpp_protocol import SessionProtocol
 
@@ -214,3 +215,87 @@ def parse_header(octets: bytes) -> tuple[int, int, int, int]:
     """command_length, command_id, command_status and sequence_number of a PDU's octets."""
     length, command_id, status, sequence_number = struct.unpack(">IIII", octets[:16])
     return length, command_id, status, sequence_number
+
+
+class ScriptedSession(SessionProtocol):
+    """One relay's connection to a `ScriptedCarrier`."""
+
+    def __init__(self, carrier: "ScriptedCarrier", clock: object) -> None:
+        super().__init__(Role.SERVER, SessionLimits(), clock)  # type: ignore[arg-type]
+        self._carrier = carrier
+
+    def deliver(self, *bodies: bytes) -> None:
+        """Sends deliver_sm, all in one write."""
+        self.queue_deliver(*bodies)
+        self.flush()
+
+    def queue_deliver(self, *bodies: bytes) -> None:
+        """Prepares deliver_sm for the next write."""
+        self.session.request(c.DELIVER_SM, [(body, body) for body in bodies], self.clock.seconds())
+
+    def queue_answer(self, request: MessagePdu, message_id: bytes, command_status: int = c.ESME_ROK) -> None:
+        """Prepares a submit_sm_resp for the next write."""
+        body = message_id + b"\0" if command_status == c.ESME_ROK else b""
+        self.session.respond(c.SUBMIT_SM_RESP, [(request.sequence_number, command_status, body)])
+
+    def connectionMade(self) -> None:
+        self._carrier.open.add(self)
+        super().connectionMade()
+
+    def events_received(self, events: list[Event]) -> None:
+        carrier = self._carrier
+        for event in events:
+            if isinstance(event, BindPdu):
+                self.session.accept_bind(event, "scripted", self.clock.seconds())
+                carrier.bound.append(self)
+            elif isinstance(event, MessagePdu):
+                carrier.submits.append(event)
+                carrier.on_submit(self, event)
+            elif isinstance(event, Answered):
+                carrier.answers.append((event.token, event.command_status))  # type: ignore[arg-type]
+            elif isinstance(event, Ended | PeerUnbound):
+                self.flush()
+                self.close()
+
+    def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
+        self._carrier.open.discard(self)
+        if self in self._carrier.bound:
+            self._carrier.bound.remove(self)
+
+
+class ScriptedCarrier(Factory):
+    """A carrier that does what the test says, for orders of events that none could be asked for.
+
+    :ivar on_submit: called for each submit_sm; what it queues on the session leaves in one write a read.
+    :ivar submits: every submit_sm that came.
+    :ivar answers: (the receipt's body, command_status) of every deliver_sm_resp.
+    :ivar bound: the sessions that are bound, oldest first.
+    """
+
+    noisy = False
+
+    def __init__(self, clock: object) -> None:
+        self._clock = clock
+        self.on_submit: Callable[[ScriptedSession, MessagePdu], None] = lambda session, pdu: None
+        self.submits: list[MessagePdu] = []
+        self.answers: list[tuple[bytes, int]] = []
+        self.bound: list[ScriptedSession] = []
+        self.open: set[ScriptedSession] = set()
+
+    def buildProtocol(self, addr: object) -> ScriptedSession:
+        return ScriptedSession(self, self._clock)
+
+
+def receipt_body(
+    message_id: str, stat: str = "DELIVRD", error: str = "000", *, esm_class: int = 0x04, tlvs: bytes = b""
+) -> bytes:
+    """The body of a deliver_sm that is a receipt in Appendix B's words."""
+    text = (
+        f"id:{message_id} sub:001 dlvrd:001 submit date:2601010000 done date:2601010001 stat:{stat} err:{error} text:"
+    ).encode()
+    return b"\0\x01\x01447700900001\0\x01\x01447700900000\0%c\0\0\0\0\0\0\0\0%c%b%b" % (
+        esm_class,
+        len(text),
+        text,
+        tlvs,
+    )
