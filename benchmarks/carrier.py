@@ -4,7 +4,7 @@ Receipts leave in the order of their messages, on any bind of the same login tha
 What a lost connection had unacknowledged is sent again on the next one, and a refused receipt a second later, as
 carriers do. The faults (`--drop-every` and the like) are there to show that a measurement notices them.
 
-On SIGUSR1 it releases the receipts that `--withhold` kept; on SIGTERM it prints one JSON line and ends.
+On SIGUSR1 it releases the receipts that `--withhold-prefix` kept; on SIGTERM it prints one JSON line and ends.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Carrier:
         self._ready: dict[str, deque[Receipt]] = {}
         self._delayed: deque[tuple[float, Receipt]] = deque()
         self._withheld: list[Receipt] = []
-        self._withhold_left = options.withhold
+        self._withhold_prefix: bytes = options.withhold_prefix.encode()
         self._release = False
         self._stop = False
         self._sent_at = instants(options.instants)
@@ -172,11 +172,10 @@ class Carrier:
 
     def _keep(self, login: str, receipts: list[Receipt], now: float) -> None:
         """Receipts are ready now, or after the delay, or when they are released."""
-        if self._withhold_left:
-            kept = receipts[: self._withhold_left]
-            self._withheld += kept
-            self._withhold_left -= len(kept)
-            receipts = receipts[len(kept) :]
+        prefix = self._withhold_prefix
+        if prefix:
+            self._withheld += [receipt for receipt in receipts if receipt[3].startswith(prefix)]
+            receipts = [receipt for receipt in receipts if not receipt[3].startswith(prefix)]
         if self._faulty:
             receipts = self._with_faults(receipts)
         self.first_submit_at = self.first_submit_at or now
@@ -271,7 +270,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=200, help="unacknowledged receipts a bind")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="from the message to its receipt")
     parser.add_argument("--state", default="DELIVRD", help="the receipts' stat")
-    parser.add_argument("--withhold", type=int, default=0, help="keep the first N receipts until SIGUSR1")
+    parser.add_argument("--withhold-prefix", default="", help="keep the receipts for such numbers until SIGUSR1")
     parser.add_argument("--drop-every", type=int, default=0, help="fault: no receipt for every Nth message")
     parser.add_argument("--duplicate-every", type=int, default=0, help="fault: two receipts for every Nth message")
     parser.add_argument("--wrong-id-every", type=int, default=0, help="fault: every Nth receipt names an unknown id")

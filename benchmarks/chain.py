@@ -20,6 +20,7 @@ class Row:
     """What one measurement gave. CPU is the gateway's, user and system, of all its threads.
 
     :ivar lost: accepted, and never notified.
+    :ivar remark: what this row shows that no column does.
     :ivar load_cpu_us: what the load generator itself cost a message, `carrier_cpu_us` the carrier.
     """
 
@@ -36,6 +37,7 @@ class Row:
     duplicates: int
     load_cpu_us: float
     carrier_cpu_us: float
+    remark: str = ""
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -135,8 +137,8 @@ def smpp_figures(
         messages_per_second=load["messages_per_second"],
         submit_p50_ms=load["answer_ms"]["p50"],
         submit_p99_ms=load["answer_ms"]["p99"],
-        receipt_p50_ms=receipt_ms["p50"],
-        receipt_p99_ms=receipt_ms["p99"],
+        receipt_p50_ms=receipt_ms.get("p50", 0.0),
+        receipt_p99_ms=receipt_ms.get("p99", 0.0),
         rss_mb=round(meter.rss_bytes / 1e6, 1),
         lost=load["lost"],
         duplicates=load["duplicates"],

@@ -65,6 +65,11 @@ class Esme:
             self._bind(number, prefixes[number % len(prefixes)]) for number in range(options.connections)
         ]
         self._rotor = 0
+        self.owed = 0
+        if options.load_ids:
+            with open(options.load_ids, "rb") as file:
+                self.sequence_of = dict.fromkeys(file.read().split(), b"\0\0\0\1")
+            self.owed = len(self.sequence_of)
 
     def _bind(self, number: int, prefix: bytes) -> Customer:
         options = self._options
@@ -113,7 +118,7 @@ class Esme:
     def _finished(self) -> bool:
         if self.next_number < self.end_number or self.accepted + sum(self.refused.values()) < self.total:
             return False
-        return not self._options.receipts or len(self.arrived_at) >= self.accepted
+        return not self._options.receipts or len(self.arrived_at) >= self.accepted + self.owed
 
     def _submit_due(self, now: float, begun_at: float) -> None:
         """At a fixed rate: what is due is spread over the connections; how late the schedule ran is remembered."""
@@ -221,13 +226,16 @@ class Esme:
         sent = [at for at in self.sent_at if at]
         arrived = max(self.arrived_at.values(), default=0.0)
         matched = self.sequence_of.keys() & self.arrived_at.keys()
+        if self._options.save_ids:
+            with open(self._options.save_ids, "wb") as file:
+                file.write(b"\n".join(self.sequence_of))
         if self._options.instants_file:
             by_number = instants(self.end_number)
             for message_id in matched:
                 by_number[int.from_bytes(self.sequence_of[message_id], "big") - 1] = self.arrived_at[message_id]
             save_instants(self._options.instants_file, by_number)
         submit_seconds = (max(sent) - min(sent)) if sent else 0.0
-        whole_seconds = arrived - min(sent) if sent and arrived else 0.0
+        whole_seconds = arrived - (min(sent) if sent else begun_at) if arrived else 0.0
         report(
             {
                 "program": "esme",
@@ -235,7 +243,7 @@ class Esme:
                 "accepted": self.accepted,
                 "refused": {f"0x{status:08X}": count for status, count in self.refused.items()},
                 "receipts": len(matched),
-                "lost": self.accepted - len(matched) if self._options.receipts else 0,
+                "lost": self.accepted + self.owed - len(matched) if self._options.receipts else 0,
                 "unanswered": len(sent) - self.accepted - sum(self.refused.values()),
                 "duplicates": self.duplicates,
                 "unmatched": len(self.arrived_at) - len(matched),
@@ -247,7 +255,7 @@ class Esme:
                 "begun_at": begun_at,
                 "ended_at": self.last_event_at,
                 "cpu_seconds": round(cpu_seconds, 3),
-                "cpu_us_per_message": round(1e6 * cpu_seconds / len(sent), 2) if sent else 0.0,
+                "cpu_us_per_message": round(1e6 * cpu_seconds / (len(sent) or len(matched) or 1), 2),
             }
         )
 
@@ -268,6 +276,8 @@ def main() -> None:
     )
     parser.add_argument("--no-receipts", dest="receipts", action="store_false", help="end with the last response")
     parser.add_argument("--instants-file", default="", help="where the receipts' arrivals are written")
+    parser.add_argument("--save-ids", default="", help="where the accepted messages' ids are written")
+    parser.add_argument("--load-ids", default="", help="ids of an earlier run whose receipts are awaited as well")
     parser.add_argument("--idle-seconds", type=float, default=10.0)
     parser.add_argument("--max-seconds", type=float, default=300.0)
     Esme(parser.parse_args()).run()
