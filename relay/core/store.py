@@ -86,6 +86,10 @@ class Idempotency(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20
     at: float
 
 
+#: Upper bounds of `StoreFigures.commit_buckets`, in seconds.
+COMMIT_SECONDS_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
 class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     """How full the store is. Counting is the store's business, so asking is cheap."""
 
@@ -100,6 +104,14 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     journal_segments: int = 0
     writable: bool = True
     reason: str = ""
+    #: Commits since the start, calls and octets in them, and their seconds; `commit_buckets` counts the commits by
+    #: `COMMIT_SECONDS_BOUNDS` (the last one: longer than all bounds). Empty where the store has no commits.
+    commits: int = 0
+    committed_batches: int = 0
+    committed_bytes: int = 0
+    commit_seconds: float = 0.0
+    commit_buckets: Sequence[int] = ()
+    ambiguous: int = 0
 
 
 class Store(Protocol):
