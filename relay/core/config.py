@@ -53,6 +53,7 @@ class Limits(ConfigStruct, frozen=True):
     connections: Annotated[int, Meta(ge=1, description="Connections a listener serves at once.")] = 2_000
     connections_per_address: Annotated[int, Meta(ge=1, description="Connections one address may hold.")] = 200
     pdu_bytes: Annotated[int, Meta(ge=1024, le=16_777_216, description="Largest SMPP PDU (command_length).")] = 65_536
+    idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = 200_000
 
 
 class HttpListener(ConfigStruct, frozen=True):

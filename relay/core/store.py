@@ -56,11 +56,13 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
     :ivar webhook: whether the account has a notification URL.
     :ivar intermediate: `notify: all`.
     :ivar unanswered: whether a message that never got a receipt ends with a notification (UNKNOWN) or silently.
+    :ivar receipt_seconds: how long an SMPP receipt waits for the customer to bind before it is given up.
     """
 
     webhook: bool = False
     intermediate: bool = False
     unanswered: bool = True
+    receipt_seconds: float = 72 * 3600.0
 
 
 PolicyOf = Callable[[str], NotifyPolicy]
@@ -91,7 +93,15 @@ COMMIT_SECONDS_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 
 
 class StoreFigures(msgspec.Struct, frozen=True, gc=False):
-    """How full the store is. Counting is the store's business, so asking is cheap."""
+    """How full the store is. Counting is the store's business, so asking is cheap.
+
+    :ivar writable: whether a batch could be made durable now; `reason` says why not.
+    :ivar ambiguous: how often a carrier gave an id to a message while another live one had it; since the start, as
+        the next three.
+    :ivar contradicting: receipts that said something else of a message after it had ended.
+    :ivar repeated: receipts that said the same again.
+    :ivar orphans_dropped: orphans over the bound or past their time.
+    """
 
     messages: int = 0
     unsubmitted: int = 0
@@ -104,6 +114,10 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     journal_segments: int = 0
     writable: bool = True
     reason: str = ""
+    ambiguous: int = 0
+    contradicting: int = 0
+    repeated: int = 0
+    orphans_dropped: int = 0
     #: Commits since the start, calls and octets in them, and their seconds; `commit_buckets` counts the commits by
     #: `COMMIT_SECONDS_BOUNDS` (the last one: longer than all bounds). Empty where the store has no commits.
     commits: int = 0
