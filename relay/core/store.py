@@ -114,10 +114,6 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     journal_segments: int = 0
     writable: bool = True
     reason: str = ""
-    ambiguous: int = 0
-    contradicting: int = 0
-    repeated: int = 0
-    orphans_dropped: int = 0
     #: Commits since the start, calls and octets in them, and their seconds; `commit_buckets` counts the commits by
     #: `COMMIT_SECONDS_BOUNDS` (the last one: longer than all bounds). Empty where the store has no commits.
     commits: int = 0
@@ -126,6 +122,9 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     commit_seconds: float = 0.0
     commit_buckets: Sequence[int] = ()
     ambiguous: int = 0
+    contradicting: int = 0
+    repeated: int = 0
+    orphans_dropped: int = 0
 
 
 class Store(Protocol):
