@@ -147,6 +147,14 @@ class Dialect(ConfigStruct, frozen=True):
     unmarked_receipts: Annotated[
         bool | None, _text("Read receipts that carry no esm_class mark. A handset can forge those.")
     ] = None
+    fields_after_text: Annotated[
+        bool | None, _text("Read fields behind `text:` that did not stand before it. Message texts can forge those.")
+    ] = None
+    columns: Annotated[
+        list[str] | None,
+        _text("For receipts in comma-separated columns: what each column holds (id, stat, err, sub, dlvrd, "
+              "submit date, done date, or an empty string)."),
+    ] = None
 
 
 #: How the simulated carrier writes a message's number. All of one message's ids write the same number.
