@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.figures import joined_durations, load_instants, milliseconds
 from benchmarks.gateways import PASSWORD, Gateway
-from benchmarks.processes import Child, free_ports, start_module, stopping, wait_until
+from benchmarks.processes import free_ports, start_module, stopping, wait_until
 
 
 @dataclasses.dataclass
@@ -86,8 +86,8 @@ def carrier(directory: Path, **options: object) -> Iterator[CarrierProcess]:
 class Metered:
     """The gateway's CPU seconds and memory over a `with` block."""
 
-    def __init__(self, child: Child) -> None:
-        self._child = child
+    def __init__(self, gateway: Gateway) -> None:
+        self._child = gateway.measured
         self.cpu_seconds = 0.0
         self.rss_bytes = 0
 
@@ -113,7 +113,7 @@ def smpp_row(name: str, directory: Path, gateway: Gateway, upstream: CarrierProc
     """Messages in over SMPP, out over SMPP, receipts back over SMPP. Ends the carrier."""
     upstream.wait_for_binds(gateway)
     arrivals = directory / "esme.instants"
-    with Metered(gateway.child) as meter:
+    with Metered(gateway) as meter:
         load = run_esme(directory, gateway, instants_file=arrivals, **options)
     from_carrier = upstream.result()
     receipt_ms = milliseconds(joined_durations(load_instants(upstream.instants_file), load_instants(arrivals)))
@@ -149,15 +149,21 @@ def smpp_figures(
 
 
 def http_row(
-    name: str, directory: Path, gateway: Gateway, upstream: CarrierProcess, sink_port: int, **options: object
+    name: str,
+    directory: Path,
+    gateway: Gateway,
+    upstream: CarrierProcess,
+    sink_port: int,
+    sink_status: int = 204,
+    **options: object,
 ) -> Row:
     """Messages in over HTTP, out over SMPP, notifications as webhooks. Ends the carrier. `options` are http_load's."""
     upstream.wait_for_binds(gateway)
     submitted_file, notified_file = directory / "http_load.ids", directory / "sink.ids"
-    sink = start_module("sink", directory, {"port": sink_port, "ids_file": notified_file})
+    sink = start_module("sink", directory, {"port": sink_port, "status": sink_status, "ids_file": notified_file})
     with stopping(sink):
         wait_until(lambda: _sink_count(sink_port) == 0, "sink", sink, 20.0)
-        with Metered(gateway.child) as meter:
+        with Metered(gateway) as meter:
             arguments: dict[str, object] = {"port": gateway.http_port, "key": PASSWORD, "ids_file": submitted_file}
             load_process = start_module("http_load", directory, {**arguments, **options})
             with stopping(load_process):

@@ -8,15 +8,36 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.processes import Child, MeasurementFailed, free_ports, listening, start_module, stopping, wait_until
+from benchmarks.processes import (
+    Child,
+    Children,
+    MeasurementFailed,
+    free_ports,
+    listening,
+    start_module,
+    stopping,
+    wait_until,
+)
 
 PASSWORD = "bench"
 
 
 class Gateway:
-    """A running gateway: where it listens, which process it is, and how many binds the carrier should see."""
+    """A running gateway: where it listens, which process it is, and how many binds the carrier should see.
 
-    def __init__(self, name: str, child: Child, smpp_port: int, http_port: int, carrier_binds: int) -> None:
+    :ivar measured: the processes whose CPU time and memory count; usually `child` alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        child: Child,
+        smpp_port: int,
+        http_port: int,
+        carrier_binds: int,
+        measured: Children | None = None,
+    ) -> None:
+        self.measured = measured or Children([child])
         self.name = name
         self.child = child
         self.smpp_port = smpp_port

@@ -15,7 +15,7 @@ from collections import Counter
 
 from benchmarks.figures import instants, milliseconds, report
 from benchmarks.links import Link, Loop
-from benchmarks.wire import SOURCE, TEXT
+from benchmarks.wire import INDEX_DIGITS, SOURCE, TEXT
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
@@ -60,6 +60,8 @@ class HttpLoad:
             f"POST {options.path} HTTP/1.1\r\nHost: 127.0.0.1:{options.port}\r\nAuthorization: Basic {login}\r\n"
             "Content-Type: application/json\r\nContent-Length: "
         ).encode()
+        path = options.get.replace("%", "%%").replace("{number}", f"%(number)0{INDEX_DIGITS}d")
+        self._get = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{options.port}\r\n\r\n".encode()
         self._item = b'{"to":"%s%%08d","from":"%s","text":"%s"}' % (options.prefix.encode(), SOURCE, TEXT)
         self._next = 0
         self._open = 0
@@ -112,12 +114,12 @@ class HttpLoad:
         self.sent_at[self._next : self._next + count] = array("d", (now,)) * count
         self._next += count
         self._open += 1
-        item = self._item
-        body = (
-            item % client.numbers[0]
-            if self._options.batch == 1
-            else b"[%s]" % b",".join([item % n for n in client.numbers])
-        )
+        if self._options.get:
+            client.link.write(self._get % {b"number": client.numbers[0]})
+            return
+        body = b",".join([self._item % number for number in client.numbers])
+        if self._options.batch > 1:
+            body = b"[%s]" % body
         client.link.write(b"%s%d\r\n\r\n%s" % (self._head, len(body), body))
 
     def _read(self, client: Client) -> None:
@@ -143,7 +145,7 @@ class HttpLoad:
         self.statuses[status] += 1
         self.answer_seconds.append(now - client.sent_at)
         if status == 202:
-            ids = ID.findall(body)
+            ids = ID.findall(body) if not self._options.get else [b"%08d" % number for number in client.numbers]
             self.refused_items += len(client.numbers) - len(ids)
             self.ids += [(message_id, number, now) for message_id, number in zip(ids, client.numbers, strict=False)]
         client.numbers = range(0)
@@ -183,6 +185,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 = as fast as answers come")
     parser.add_argument("--prefix", default="4477", help="digits before a message's number")
+    parser.add_argument("--get", default="", help="GET this path, {number} being the message's, which is then its id")
     parser.add_argument("--ids-file", default="")
     parser.add_argument("--idle-seconds", type=float, default=10.0)
     parser.add_argument("--max-seconds", type=float, default=300.0)

@@ -97,6 +97,23 @@ class Child:
         self._process.wait()
 
 
+class Children:
+    """Several processes that are measured as one."""
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self._children = children
+
+    @property
+    def running(self) -> bool:
+        return all(child.running for child in self._children)
+
+    def cpu_seconds(self) -> float:
+        return sum(child.cpu_seconds() for child in self._children)
+
+    def rss_bytes(self, peak: bool = False) -> int:
+        return sum(child.rss_bytes(peak) for child in self._children)
+
+
 def start_module(module: str, log_directory: Path, arguments: dict[str, object], *flags: str) -> Child:
     """`python -m benchmarks.MODULE` with `--name value` for each argument."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *flags]

@@ -37,7 +37,7 @@ def waiting(bench: Bench) -> list[Row]:
                     )
                 first_number += level - loaded
                 loaded = level
-                with Metered(gateway.child) as meter:
+                with Metered(gateway) as meter:
                     load = run_esme(path, gateway, total=total, first_number=first_number)
                 first_number += total
                 row = smpp_figures(f"{level:,} messages waiting", load, meter, {"cpu_us_per_message": 0.0}, {})
@@ -60,7 +60,7 @@ def replay(path: Path, setup: RelaySetup, upstream: CarrierProcess, count: int) 
         upstream.wait_for_binds(gateway)
         rss_mb = gateway.child.rss_bytes() / 1e6
         arguments = {"port": gateway.smpp_port, "total": 0, "load_ids": ids, "max_seconds": 300}
-        with probed(path, gateway) as pauses, Metered(gateway.child) as meter:
+        with probed(path, gateway) as pauses, Metered(gateway) as meter:
             load_process = start_module("esme", path, arguments)
             with stopping(load_process):
                 time.sleep(1.0)
