@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from relay.core import config
 from relay.core.answers import AnswerClass, class_of
 from relay.core.dialects import CarrierIds
+from relay.core.histogram import QUICK_SECONDS, Histogram
 from relay.core.messages import Ending, PartsReceipted, Submitted
 from relay.core.rate import TokenBucket
 from relay.core.smpp import constants as c
@@ -45,7 +46,19 @@ _BIND_COMMANDS = {
 class CarrierCounters:
     """What one carrier did since the start, for metrics and the operator's page."""
 
-    __slots__ = ("binds", "expired", "in_doubt", "lost", "refused", "submitted", "taken", "throttled")
+    __slots__ = (
+        "bind_failures",
+        "binds",
+        "expired",
+        "in_doubt",
+        "lost",
+        "pauses",
+        "refused",
+        "response_seconds",
+        "submitted",
+        "taken",
+        "throttled",
+    )
 
     def __init__(self) -> None:
         self.submitted = 0
@@ -55,7 +68,10 @@ class CarrierCounters:
         self.in_doubt = 0
         self.expired = 0
         self.binds = 0
+        self.bind_failures = 0
         self.lost = 0
+        self.pauses = 0
+        self.response_seconds = Histogram(QUICK_SECONDS)
 
 
 class CarrierLink:
@@ -227,6 +243,7 @@ class CarrierLink:
     def bind_refused(self, protocol: SmppClientProtocol, command_status: int) -> None:
         bind = self._bind_of[protocol.request]
         bind.failures += 1
+        self.counters.bind_failures += 1
         self.last_error = f"bind refused: {c.status_name(command_status)}"
         self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}", carrier=self.name,
                       status=c.status_name(command_status))  # fmt: skip
@@ -278,6 +295,10 @@ class CarrierLink:
                 later.append(part)
             else:
                 self._refused(part, answer.command_status, now)
+        last = answers[-1].token if answers else None
+        if type(last) is Outgoing:
+            # One reading a batch: what is answered in one read has waited about as long.
+            self.counters.response_seconds.observe(now - last.sent_at, len(answers))
         if taken:
             self.counters.taken += len(taken)
             self._throttled_in_a_row = 0
@@ -312,6 +333,7 @@ class CarrierLink:
         # Answers of one window come together and mean one thing; the pause grows only with fresh refusals after it.
         if now >= self.paused_until:
             self._throttled_in_a_row += 1
+            self.counters.pauses += 1
             pause_seconds = self.settings.throttle_seconds * min(2 ** (self._throttled_in_a_row - 1), 32)
             self.paused_until = now + pause_seconds
             self.log.info("carrier_throttled: {carrier} said {status}; pausing for {pause_seconds} s",
@@ -408,6 +430,7 @@ class CarrierLink:
                 break
             else:
                 queue.popleft()
+                part.sent_at = now
                 batch.append((body, part))
             if body is not None:
                 self._queue_bytes -= len(body)

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.core import config
+from relay.core.histogram import SLOW_SECONDS, Histogram
 from relay.core.messages import Outcome, Receipt
 from relay.core.receipts import ReceiptReader
 from relay.core.smpp.constants import ESME_ROK, ESME_RX_P_APPN, ESME_RX_T_APPN, RESPONSE_BIT
@@ -52,6 +53,8 @@ class ReceiptIntake:
         self._tasks = Tasks(self.log)
         #: How often each `Outcome` was met, by its number.
         self.outcomes = [0] * len(Outcome)
+        #: From a message's being accepted to the receipt that ended it.
+        self.receipt_seconds = Histogram(SLOW_SECONDS)
         self.mobile_originated = 0
         self.not_durable = 0
 
@@ -91,6 +94,9 @@ class ReceiptIntake:
             outcomes = self.outcomes
             for outcome in correlated.outcomes:
                 outcomes[outcome] += 1
+            if correlated.accepted_at:
+                waited_seconds = receipts[-1].received_at - correlated.accepted_at
+                self.receipt_seconds.observe(waited_seconds, len(receipts))
         body = _EMPTY_MESSAGE_ID if command_status == ESME_ROK else b""
         # If we stop here, then the carrier sends these again, and they are found to be repeated.
         for command_id, sequence_numbers in answers.items():

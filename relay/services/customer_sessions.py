@@ -54,6 +54,8 @@ class CustomerSessions:
         self._connections: set[SmppServerProtocol] = set()
         self.submitted = 0
         self.refused = 0
+        #: Binds that were refused, by command_status.
+        self.binds_refused: dict[int, int] = {}
 
     # Life
 
@@ -105,6 +107,7 @@ class CustomerSessions:
         status, account = self._check_bind(protocol.address, pdu, now)
         if status != c.ESME_ROK:
             self._guard.failed(protocol.address, now)
+            self.binds_refused[status] = self.binds_refused.get(status, 0) + 1
             self.log.warn("customer_bind_refused: {system_id} from {address}: {status}", system_id=pdu.system_id,
                           address=protocol.address, status=c.status_name(status))  # fmt: skip
             protocol.session.refuse_bind(pdu, status)
@@ -193,6 +196,7 @@ class CustomerSessions:
                 self._tasks,
                 error_codes=lambda: accounts.get(account).error_codes,
                 keep_seconds=lambda: accounts.get(account).receipt_hours * 3600.0,
+                counters=self._hub.counters,
             )
         return receivers
 

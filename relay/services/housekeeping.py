@@ -7,6 +7,7 @@ looks healthy until its disk is full.
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from relay.core.histogram import QUICK_SECONDS, Histogram
 from relay.core.store import StoreUnavailable
 from relay.services.hub import Hub
 from relay.services.tasks import Tasks
@@ -25,6 +26,8 @@ class Housekeeping:
         self._timer: IDelayedCall | None = None
         #: The longest that a turn of the reactor was late since this was last set to 0, in seconds.
         self.longest_lag_seconds = 0.0
+        #: How late each turn was: what everything else that was due in that second waited as well.
+        self.lag_seconds = Histogram(QUICK_SECONDS)
         self._due_at = 0.0
 
     def start(self) -> None:
@@ -41,7 +44,9 @@ class Housekeeping:
 
     def _turn(self) -> None:
         self._timer = None
-        self.longest_lag_seconds = max(self.longest_lag_seconds, self._clock.seconds() - self._due_at)
+        lag_seconds = max(0.0, self._clock.seconds() - self._due_at)
+        self.longest_lag_seconds = max(self.longest_lag_seconds, lag_seconds)
+        self.lag_seconds.observe(lag_seconds)
         self._tasks.start(self._slice())
 
     async def _slice(self) -> None:

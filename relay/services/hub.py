@@ -32,7 +32,8 @@ from relay.core.messages import (
 from relay.core.routing import Routes
 from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
 from relay.core.states import REJECTED
-from relay.core.store import Idempotency, Store
+from relay.core.store import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.services.counters import Counters
 from relay.services.tasks import Tasks
 
 
@@ -42,6 +43,7 @@ class Outgoing(msgspec.Struct, gc=False):
     :ivar body: None while it waits in the journal only.
     :ivar carriers: who may take it, in order of preference; a carrier that refused it is taken out.
     :ivar done: an answer that came after its time settled it; whoever finds it in a queue drops it.
+    :ivar sent_at: when it was written to a carrier last.
     """
 
     id: bytes
@@ -50,6 +52,7 @@ class Outgoing(msgspec.Struct, gc=False):
     expires_at: float
     carriers: tuple[str, ...]
     done: bool = False
+    sent_at: float = 0.0
 
 
 class Link(Seam):
@@ -108,6 +111,8 @@ class Hub:
         self._links: dict[str, Link] = {}
         self._servers: dict[str, LaneServer] = {}
         self._tasks = Tasks(self.log)
+        #: Read by the metrics; whoever serves lanes adds its attempts here.
+        self.counters = Counters()
         #: False from the beginning of a stop on: nothing new is taken.
         self.open = True
 
@@ -132,6 +137,7 @@ class Hub:
             return [Refused(ESME_RSYSERR, "", "The relay is stopping; try again in a moment.", 5.0)] * len(submissions)
         wait_seconds = self._rates.allow(account, len(submissions), now)
         if wait_seconds > 0.0:
+            self.counters.account(account).refuse(ESME_RTHROTTLED, len(submissions))
             reason = f"More messages than the account's rate allows; try again in {wait_seconds:.1f} s."
             return [Refused(ESME_RTHROTTLED, "", reason, wait_seconds)] * len(submissions)
         result: list[Message | Refused] = []
@@ -141,8 +147,10 @@ class Hub:
         for message_id, s in zip(ids, submissions, strict=True):
             carriers = carriers_for(destination_of(s.addresses))
             if not carriers:
+                self.counters.account(account).refuse(ESME_RINVDSTADR)
                 result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
             elif not self._any_room(carriers):
+                self.counters.account(account).refuse(ESME_RMSGQFUL)
                 result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))
             else:
                 expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
@@ -163,11 +171,23 @@ class Hub:
         return result
 
     async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
-        """Returns when the messages are durable.
+        """Returns when the messages are durable. A batch is one account's, and came over one interface.
 
         :raises StoreFull, StoreUnavailable: they are not, and the sender must be told so.
         """
-        await self.store.accept(messages, idempotency)
+        begun_at = self._clock.seconds()
+        counters = self.counters
+        try:
+            await self.store.accept(messages, idempotency)
+        except StoreUnavailable as reason:
+            if messages:
+                status = ESME_RMSGQFUL if isinstance(reason, StoreFull) else ESME_RSYSERR
+                counters.account(messages[0].account).refuse(status, len(messages))
+            raise
+        if messages:
+            first = messages[0]
+            counters.account(first.account).accepted[first.interface] += len(messages)
+            counters.accept_seconds.observe(self._clock.seconds() - begun_at, len(messages))
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Sends accepted messages on their way. To be called once, after the answer has been written."""

@@ -16,6 +16,7 @@ from relay.core.smpp.constants import DELIVER_SM, ESME_ROK, status_name
 from relay.core.smpp.pdus import Answered
 from relay.core.store import Store, StoreUnavailable
 from relay.edges.smpp_server import SmppServerProtocol
+from relay.services.counters import Counters
 from relay.services.tasks import Tasks
 
 #: Pauses after a receipt that the customer's side refused, in seconds; the last one repeats until the lane's age limit.
@@ -42,6 +43,7 @@ class AccountReceivers:
         *,
         error_codes: Callable[[], str],
         keep_seconds: Callable[[], float],
+        counters: Counters | None = None,
     ) -> None:
         self._lane = lane
         self._store = store
@@ -55,8 +57,9 @@ class AccountReceivers:
         self._owed = False
         self._claiming = False
         self._wake_up: IDelayedCall | None = None
-        self.delivered = 0
-        self.refused = 0
+        counters = counters or Counters()
+        self._attempts = counters.account(lane.account).channels[lane.channel].attempts
+        self._told_seconds = counters.notification_seconds[lane.channel]
 
     def add(self, protocol: SmppServerProtocol) -> None:
         """A session that may get deliver_sm is bound: what waited flows."""
@@ -85,15 +88,24 @@ class AccountReceivers:
         """The customer answered deliver_sm."""
         now = self._clock.seconds()
         attempts: list[Attempt] = []
+        delivered: Notification | None = None
+        refused = 0
         for answer in answers:
             notification = answer.token
             if type(notification) is not Notification:
                 continue
             if answer.command_status == ESME_ROK:
                 attempts.append(Attempt(notification, Verdict.DELIVERED, now))
+                delivered = notification
             else:
                 attempts.append(self._refused(notification, now, status_name(answer.command_status)))
+                refused += 1
         if attempts:
+            if delivered is not None:
+                count = len(attempts) - refused
+                self._attempts[Verdict.DELIVERED] += count
+                # One reading a batch: what is answered in one read has waited about as long.
+                self._told_seconds.observe(now - delivered.done_at, count)
             self._tasks.start(self._settle(attempts))
         if self._owed:
             self._serve()
@@ -114,14 +126,14 @@ class AccountReceivers:
         return False
 
     def _refused(self, notification: Notification, now: float, answer: str) -> Attempt:
-        self.refused += 1
         pause_seconds = _RETRY_PAUSES_SECONDS[min(notification.attempt, len(_RETRY_PAUSES_SECONDS)) - 1]
         if now + pause_seconds > notification.owed_since + self._keep_seconds():
+            self._attempts[Verdict.GIVEN_UP] += 1
             return Attempt(notification, Verdict.GIVEN_UP, now, answer=answer)
+        self._attempts[Verdict.RETRY] += 1
         return Attempt(notification, Verdict.RETRY, now, now + pause_seconds, answer)
 
     async def _settle(self, attempts: list[Attempt]) -> None:
-        self.delivered += sum(1 for attempt in attempts if attempt.verdict is Verdict.DELIVERED)
         try:
             # If we stop before this is durable, the customer gets these again and dedupes on id and status.
             await self._store.settle(attempts)
