@@ -1,0 +1,61 @@
+"""What can be told of a Twisted endpoint's description without Twisted: whether other machines can get there.
+
+The grammar is Twisted's (`twisted.internet.endpoints.serverFromString`): parts between colons, `name=value` or by
+position, a backslash before a colon that belongs to a value. Whether a description is one that Twisted takes is for
+the root to find out.
+"""
+
+import ipaddress
+
+#: Where `interface` stands among a kind's arguments when it is given by position, counted after the kind.
+_INTERFACE_POSITION = {"tcp": 1, "tcp6": 1, "ssl": 4}
+
+
+def is_loopback(description: str) -> bool:
+    """Whether a server endpoint can be reached from its own machine only. In doubt, it can't be said to be."""
+    parts = _parts(description)
+    while parts[:1] == ["haproxy"]:
+        parts = parts[1:]
+    kind = parts[0] if parts else ""
+    if kind == "unix":
+        return True
+    if kind not in _INTERFACE_POSITION:
+        return False
+    return _is_loopback_address(_interface(parts[1:], _INTERFACE_POSITION[kind]))
+
+
+def _interface(arguments: list[str], position: int) -> str:
+    by_position = []
+    for argument in arguments:
+        name, separator, value = argument.partition("=")
+        if not separator:
+            by_position.append(argument)
+        elif name == "interface":
+            return value
+    return by_position[position] if len(by_position) > position else ""
+
+
+def _is_loopback_address(text: str) -> bool:
+    if text == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def _parts(description: str) -> list[str]:
+    parts = [""]
+    escaped = False
+    for character in description:
+        if escaped or (character not in ":\\"):
+            parts[-1] += character
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        else:
+            parts.append("")
+    return parts
