@@ -14,27 +14,14 @@ from collections.abc import Sequence
 from itertools import islice
 
 import attrs
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from relay.core import states
 from relay.core.config import Simulator
 from relay.core.simulation import Fate, Randomness, Simulation, Taken
 from relay.core.smpp import constants as c
-from relay.core.smpp.pdus import (
-    Answered,
-    BindPdu,
-    Ended,
-    Event,
-    LateAnswer,
-    MessageIdPdu,
-    MessagePdu,
-    OtherPdu,
-    PeerUnbound,
-    Unanswered,
-)
-from relay.core.smpp.session import Role, SessionLimits
-from relay.edges.smpp_protocol import SessionProtocol
+from relay.core.smpp.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu
+from relay.edges.simulator_protocol import SimulatorFactory, SimulatorProtocol
 
 #: Answers to a receipt after which a carrier gives it up. Everything else is "not now".
 _REFUSED_FOR_GOOD = frozenset({c.ESME_RX_P_APPN, c.ESME_RX_R_APPN, c.ESME_RINVCMDID})
@@ -137,7 +124,7 @@ class SimulatedCarrier:
     @property
     def bound_sessions(self) -> int:
         """How many of them are bound."""
-        return sum(1 for session in self._sessions if session.mailbox is not None)
+        return sum(1 for session in self._sessions if session.system_id is not None)
 
     def stop(self) -> None:
         """Drops all connections and forgets what is owed. The port is the caller's to close; a second call does
@@ -156,27 +143,27 @@ class SimulatedCarrier:
 
     # What the protocols call
 
-    def connected(self, protocol: "SimulatorProtocol") -> None:
+    def connected(self, protocol: SimulatorProtocol) -> None:
         """A connection was made."""
         self._sessions.add(protocol)
         if self._stopped:
             protocol.abort()
 
-    def bound(self, protocol: "SimulatorProtocol", pdu: BindPdu) -> None:
+    def bound(self, protocol: SimulatorProtocol, pdu: BindPdu) -> None:
         """A login. Receipts that waited for it flow at once."""
         protocol.session.accept_bind(pdu, "simulator", self._clock.seconds())
         mailbox = self._mailboxes.get(pdu.system_id)
         if mailbox is None:
             mailbox = self._mailboxes[pdu.system_id] = _Mailbox(self.counters)
-        protocol.mailbox = mailbox
+        protocol.system_id = pdu.system_id
         # The response leaves before the first receipt: the session keeps the order of its output.
         if protocol.session.can_send:
             mailbox.receivers.append(protocol)
             mailbox.pump()
 
-    def submitted(self, protocol: "SimulatorProtocol", pdus: Sequence[MessagePdu]) -> None:
+    def submitted(self, protocol: SimulatorProtocol, pdus: Sequence[MessagePdu]) -> None:
         """One read's messages: decides, answers, and notes the receipts to come."""
-        mailbox = protocol.mailbox
+        mailbox = self._mailbox_of(protocol)
         if mailbox is None:
             return
         settings = self._settings
@@ -227,7 +214,7 @@ class SimulatedCarrier:
                 self._turn()
         self._arm()
 
-    def question(self, protocol: "SimulatorProtocol", pdu: MessageIdPdu) -> None:
+    def question(self, protocol: SimulatorProtocol, pdu: MessageIdPdu) -> None:
         """query_sm and cancel_sm, for the messages still remembered."""
         taken = self._remembered.get(pdu.message_id)
         if pdu.command_id == c.QUERY_SM:
@@ -242,9 +229,9 @@ class SimulatedCarrier:
             answer = (pdu.sequence_number, c.ESME_ROK, b"")
         protocol.respond(pdu.command_id | c.RESPONSE_BIT, [answer])
 
-    def acknowledged(self, protocol: "SimulatorProtocol", answers: Sequence[Answered]) -> None:
+    def acknowledged(self, protocol: SimulatorProtocol, answers: Sequence[Answered]) -> None:
         """Answers to receipts: done, given up, or due again after a pause."""
-        mailbox = protocol.mailbox
+        mailbox = self._mailbox_of(protocol)
         if mailbox is None:
             return
         counters = self.counters
@@ -258,20 +245,25 @@ class SimulatedCarrier:
         mailbox.pump()
         self._arm()
 
-    def unacknowledged(self, protocol: "SimulatorProtocol", bodies: Sequence[object]) -> None:
+    def unacknowledged(self, protocol: SimulatorProtocol, bodies: Sequence[object]) -> None:
         """Receipts whose session ended, or whose time was up, before they were answered."""
-        if protocol.mailbox is not None and bodies:
-            protocol.mailbox.give_back(bodies)
-            protocol.mailbox.pump()
+        mailbox = self._mailbox_of(protocol)
+        if mailbox is not None and bodies:
+            mailbox.give_back(bodies)
+            mailbox.pump()
 
-    def ended(self, protocol: "SimulatorProtocol") -> None:
+    def ended(self, protocol: SimulatorProtocol) -> None:
         """No more receipts down this session: it is lost, or unbound."""
         if protocol.lost:
             self._sessions.discard(protocol)
-        if protocol.mailbox is not None and protocol in protocol.mailbox.receivers:
-            protocol.mailbox.receivers.remove(protocol)
+        mailbox = self._mailbox_of(protocol)
+        if mailbox is not None and protocol in mailbox.receivers:
+            mailbox.receivers.remove(protocol)
 
     # Inside
+
+    def _mailbox_of(self, protocol: SimulatorProtocol) -> _Mailbox | None:
+        return None if protocol.system_id is None else self._mailboxes[protocol.system_id]
 
     def _take(self, taken: Sequence[Taken]) -> None:
         self.counters.taken += len(taken)
@@ -332,78 +324,3 @@ class SimulatedCarrier:
         self._timer = None
         self._turn()
         self._arm()
-
-
-class SimulatorProtocol(SessionProtocol):
-    """One connection to the simulated carrier."""
-
-    #: From a bind on.
-    mailbox: _Mailbox | None = None
-
-    def __init__(self, carrier: SimulatedCarrier, limits: SessionLimits, clock: IReactorTime) -> None:
-        super().__init__(Role.SERVER, limits, clock)
-        self._carrier = carrier
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        self._carrier.connected(self)
-
-    def events_received(self, events: list[Event]) -> None:
-        messages: list[MessagePdu] = []
-        answers: list[Answered] = []
-        unanswered: list[object] = []
-        closing = False
-        for event in events:
-            kind = type(event)
-            if kind is MessagePdu:
-                # One batch has one response command; a change between submit_sm and data_sm begins the next one.
-                if messages and messages[0].command_id != event.command_id:  # type: ignore[union-attr]
-                    self._carrier.submitted(self, messages)
-                    messages = []
-                messages.append(event)  # type: ignore[arg-type]
-            elif kind is Answered:
-                answers.append(event)  # type: ignore[arg-type]
-            elif isinstance(event, BindPdu):
-                self._carrier.bound(self, event)
-            elif isinstance(event, MessageIdPdu):
-                self._carrier.question(self, event)
-            elif isinstance(event, Unanswered):
-                unanswered.append(event.token)
-            elif isinstance(event, Ended):
-                unanswered.extend(event.unanswered)
-                closing = True
-            elif isinstance(event, PeerUnbound):
-                closing = True
-            elif isinstance(event, OtherPdu):
-                self.respond(event.command_id | c.RESPONSE_BIT, [(event.sequence_number, c.ESME_RINVCMDID, b"")])
-            elif isinstance(event, LateAnswer):
-                continue
-        if messages:
-            self._carrier.submitted(self, messages)
-        if answers:
-            self._carrier.acknowledged(self, answers)
-        if closing:
-            self._carrier.ended(self)
-        if unanswered:
-            self._carrier.unacknowledged(self, unanswered)
-        if closing:
-            self.flush()
-            self.close()
-
-    def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
-        self._carrier.ended(self)
-        self._carrier.unacknowledged(self, unanswered)
-
-
-class SimulatorFactory(Factory):
-    """Makes the protocol for each connection to a simulated carrier."""
-
-    noisy = False
-
-    def __init__(self, carrier: SimulatedCarrier, clock: IReactorTime) -> None:
-        self._carrier = carrier
-        self._clock = clock
-        self._limits = SessionLimits(window=500, pending_requests=20_000, bind_timeout_seconds=30.0)
-
-    def buildProtocol(self, addr: IAddress | None) -> SimulatorProtocol:
-        return SimulatorProtocol(self._carrier, self._limits, self._clock)
