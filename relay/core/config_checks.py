@@ -11,8 +11,9 @@ with each other.
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from relay.core.config import Account, Carrier, Config, Dialect, IdForm
+from relay.core.config import Account, Carrier, Config, Dialect
 from relay.core.config_reader import Path, did_you_mean, dotted
+from relay.core.dialects import resolve
 from relay.core.endpoint_text import is_loopback
 from relay.core.secret import Secret
 from relay.core.signing import secret_key
@@ -21,8 +22,6 @@ from relay.core.urls import UrlProblem, check_url
 
 Finding = tuple[Path, str]
 
-#: Appendix B words (SMPP 3.4), which a dialect's own words are mapped to.
-STATE_WORDS = ("ENROUTE", "DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "ACCEPTD", "UNKNOWN", "REJECTD")
 _NAME_EXTRAS = frozenset("._+@-")
 _LONGEST_NAME = 64
 
@@ -242,25 +241,13 @@ def _mobile_originated(path: Path, name: str, config: Config) -> Iterator[Findin
 
 
 def _dialect(path: Path, dialect: Dialect) -> Iterator[Finding]:
-    yield from _preset((*path, "preset"), dialect.preset)
-    for word, state in (dialect.states or {}).items():
-        if state not in STATE_WORDS:
-            known = ", ".join(STATE_WORDS)
-            yield (*path, "states", word), f"expected one of {known}{did_you_mean(state.upper(), STATE_WORDS)}"
-    for key in ("response_id", "receipt_id", "tlv_id"):
-        form: IdForm | None = getattr(dialect, key)
-        if form is not None and form.low_32_bits and form.base == "as-is":
-            yield (*path, key, "low_32_bits"), "needs base: decimal or base: hex, or there is no number to cut"
-
-
-def _preset(path: Path, name: str) -> Iterator[Finding]:
     try:
-        from relay.core.presets import PRESETS
-    except ImportError:
-        return
-    if name and name not in PRESETS:
-        hint = did_you_mean(name, PRESETS) or f"; there are {', '.join(sorted(PRESETS))}"
-        yield path, f"there is no preset {name!r}{hint}"
+        resolve(dialect)
+    except ValueError as problem:
+        # "states.FAILED: there is no ...": the key within the dialect, and what is wrong with it.
+        key, _, what = str(problem).partition(": ")
+        table, _, word = key.partition(".")
+        yield (*path, table, word) if word else (*path, table), what
 
 
 def _simulator(path: Path, shares: dict[str, float]) -> Iterator[Finding]:

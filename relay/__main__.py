@@ -1,0 +1,8 @@
+"""`python -m relay COMMAND`."""
+
+import sys
+
+from relay.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""`python -m relay check FILE`: whether the relay would start with a configuration file."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from twisted.internet.testing import MemoryReactorClock
+
+from relay.core.config import Config
+from relay.core.config_checks import advice
+from relay.core.config_file import ConfigError, load
+from relay.edges.endpoint_check import endpoint_problems
+
+_EPILOG = """\
+examples:
+  python -m relay check etc/relay.yaml
+  python -m relay check --json etc/relay.yaml | jq -r '.problems[]'
+  python -m relay check etc/relay.yaml && kill -HUP "$(cat twistd.pid)"
+
+Reads the environment variables (${NAME}) and secret files ({file: PATH}) that the file names, so run it as the user
+and with the environment that the relay has. Nothing is started, and nothing is listened on.
+
+exit status:
+  0  the file is fine; notes about it, where there are any, are on standard error
+  1  it isn't: every problem is a line on standard error
+  2  wrong use of the command line
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Checks the file that the arguments name; the exit status says how it went."""
+    parser = argparse.ArgumentParser(
+        prog="python -m relay check",
+        description="Says whether a configuration file is right, and lists everything that isn't.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", help="the configuration file")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: file, fine, problems, notes")
+    options = parser.parse_args(arguments)
+    problems, notes, summary = _check(options.file)
+    if options.json:
+        print(json.dumps({"file": options.file, "fine": not problems, "problems": problems, "notes": notes}))
+    elif problems:
+        print("\n".join(problems), file=sys.stderr)
+    else:
+        print(f"{options.file}: fine: {summary}")
+        for note in notes:
+            print(f"{options.file}: note: {note}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _check(file: str) -> tuple[list[str], list[str], str]:
+    """Problems, notes, and what is in the file."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except OSError as problem:
+        return [f"{file}: can't be read: {problem.strerror}"], [], ""
+    except UnicodeDecodeError:
+        return [f"{file}: can't be read: it is not UTF-8 text"], [], ""
+    reactor = MemoryReactorClock()
+    try:
+        config = load(
+            text,
+            name=file,
+            environ=os.environ,
+            read_file=lambda path: Path(path).read_text(encoding="utf-8"),
+            further_checks=[lambda config: endpoint_problems(config, reactor)],
+        )
+    except ConfigError as error:
+        return list(error.problems), [], ""
+    return [], advice(config), _summary(config)
+
+
+def _summary(config: Config) -> str:
+    counts = (("account", config.accounts), ("carrier", config.carriers), ("route", config.routes))
+    return ", ".join(f"{len(things)} {noun}{'' if len(things) == 1 else 's'}" for noun, things in counts)

@@ -1,0 +1,90 @@
+"""`python -m relay`: finds the command's module and runs it.
+
+Each command's module is imported only when it is asked for: `check` is quick because it doesn't load what `simulate`
+needs. A command is a module with `main(arguments) -> int | None`, its exit status.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from relay import __version__
+from relay.core.config_reader import did_you_mean
+
+#: What every command's exit status means.
+FINE: Final = 0
+NOT_FINE: Final = 1
+WRONG_USE: Final = 2
+_INTERRUPTED: Final = 130
+
+#: Command: its module, and what it does.
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "check": ("relay.cli.check", "say whether a configuration file is right, and what isn't"),
+    "journal": ("relay.cli.journal", "print a journal as JSON lines, or repair a damaged one"),
+    "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
+    "dialect": ("relay.cli.dialect", "find the settings that fit how a carrier writes ids and receipts"),
+}
+
+_EPILOG = """\
+examples:
+  python -m relay check etc/relay.yaml
+  python -m relay journal var/relay | head
+  python -m relay simulate --listen tcp:2776:interface=127.0.0.1
+  python -m relay COMMAND --help
+
+exit status:
+  0  all is well
+  1  what was asked about is not: the reason is on standard error
+  2  wrong use of the command line
+
+The relay itself is started by `twistd -n relay --config etc/relay.yaml`.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command that the arguments name, and gives the process's exit status.
+
+    :param arguments: what follows `python -m relay`.
+    """
+    if not arguments or arguments[0] not in COMMANDS:
+        return _without_command(arguments)
+    module = importlib.import_module(COMMANDS[arguments[0]][0])
+    try:
+        status: int | None = module.main(arguments[1:])
+        sys.stdout.flush()
+        return status or FINE
+    except BrokenPipeError:
+        # Whoever read us (`| head`) has had enough. Without this the interpreter would complain while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _without_command(arguments: Sequence[str]) -> int:
+    """Help, the version, or what is wrong with the command."""
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m relay",
+        usage="python -m relay COMMAND ...",
+        description=f"Tools for the SMS relay.\n\ncommands:\n{listed}",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"relay {__version__}")
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    asked, rest = parser.parse_known_args(arguments)
+    if asked.command is None and not rest:
+        parser.print_help()
+        return WRONG_USE
+    unknown = asked.command or rest[0]
+    print(
+        f"python -m relay: there is no command {unknown!r}{did_you_mean(unknown, COMMANDS)} "
+        f"(commands: {', '.join(COMMANDS)})",
+        file=sys.stderr,
+    )
+    return WRONG_USE

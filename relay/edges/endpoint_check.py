@@ -1,0 +1,58 @@
+"""Whether the endpoint descriptions of a configuration are ones that Twisted takes, before anything listens."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.internet.endpoints import clientFromString, serverFromString
+
+from relay.core.config import Config
+from relay.core.config_reader import Path
+
+
+def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]]:
+    """The descriptions that Twisted refuses, by key; for `relay.core.config_file.load`'s `further_checks`.
+
+    Reads the certificate and key files that descriptions name. Listens nowhere and connects to nothing.
+
+    :param reactor: what the endpoints would be made for; only held by them, never used.
+    """
+    for table in ("http", "smpp", "admin"):
+        for index, description in enumerate(getattr(config, table).listen):
+            yield from _try(serverFromString, "server", reactor, (table, "listen", index), description)
+    yield from _try(serverFromString, "server", reactor, ("demo", "receiver"), config.demo.receiver)
+    for name, carrier in config.carriers.items():
+        path: Path = ("carriers", name)
+        if carrier.kind == "smpp":
+            yield from _try(clientFromString, "client", reactor, (*path, "connect"), carrier.connect)
+        elif carrier.kind == "simulator":
+            listen = carrier.simulator.listen
+            yield from _try(serverFromString, "server", reactor, (*path, "simulator", "listen"), listen)
+
+
+def _try(
+    parse: Callable[[Any, str], object], kind: str, reactor: Any, path: Path, description: str
+) -> Iterator[tuple[Path, str]]:
+    if not description:
+        return
+    try:
+        parse(reactor, description)
+    except Exception as problem:
+        # ValueError, TypeError and FileNotFoundError are Twisted's own; OpenSSL, and the plugins through which
+        # Twisted knows endpoints, raise what they like.
+        yield path, f"{description!r} is no {kind} endpoint: {_reason(problem)}"
+
+
+def _reason(problem: Exception) -> str:
+    """Twisted's and OpenSSL's reasons are about their insides; these are about the description."""
+    text = str(problem)
+    if isinstance(problem, OSError):
+        return f"{problem.filename}: {problem.strerror}" if problem.filename else text
+    if text.startswith("invalid literal for int"):
+        return f"the port must be a number, not {text.rpartition(': ')[2]}"
+    if "positional argument" in text or "unexpected keyword" in text:
+        return "too few, too many or unknown parts; write one such as tcp:2775:interface=127.0.0.1 or tcp:HOST:2775"
+    if isinstance(problem, LookupError):
+        return "systemd has passed no such socket"
+    if isinstance(problem, ValueError):
+        return text
+    return f"a certificate or key file holds no PEM certificate or key ({type(problem).__name__})"
