@@ -2,7 +2,8 @@
 
 Kannel (Debian's `kannel`) has no SMPP side for customers in Debian, so it is measured from HTTP to HTTP callback:
 beside the relay's row of one POST a message and one webhook a message. `none` keeps nothing on disk, `spool` writes
-every message to a file of its own and never syncs it; the relay's 202 means an fdatasync has happened.
+every message to a file of its own and never syncs it; the relay's 202 means an fdatasync has happened. Jasmin is
+measured from SMPP to SMPP, beside the relay's first row; `--prepare` downloads it (see `benchmarks.jasmin`).
 """
 
 import argparse
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmarks import rows
+from benchmarks import jasmin, rows
 from benchmarks.bench import Bench
 from benchmarks.chain import Row, carrier, http_row
 from benchmarks.gateways import Gateway
@@ -126,7 +127,12 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--json", type=Path, default=Path("var/benchmarks-peers.json"))
+    parser.add_argument("--jasmin", type=Path, default=Path("var/jasmin"), help="where Jasmin is kept")
+    parser.add_argument("--prepare", action="store_true", help="download Jasmin first, where it isn't there")
     options = parser.parse_args()
+    home = options.jasmin.resolve()
+    if options.prepare:
+        jasmin.prepare(home)
     begun_at = time.monotonic()
 
     def say(text: str) -> None:
@@ -144,6 +150,14 @@ def main() -> int:
                 say(str(failure))
     else:
         say("Kannel is not installed: apt-get install kannel")
+    if jasmin.installed(home):
+        try:
+            say("Jasmin ...")
+            measured.append(jasmin.jasmin_row(bench, home))
+        except MeasurementFailed as failure:
+            say(str(failure))
+    else:
+        say("Jasmin is not installed: apt-get install rabbitmq-server redis-server, then --prepare")
     for name in ("floor", "smpp", "http-batch", "http-single"):
         try:
             measured += rows.measured(bench, name)

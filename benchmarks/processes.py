@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,18 @@ class Child:
     """One process with its log.
 
     :param log: receives standard error, and standard output of a `quiet` child (one that prints no result).
+    :param environment: added to ours.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        quiet: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.log = log
         self._begun_at = time.monotonic()
@@ -37,7 +46,7 @@ class Child:
                 stdout=stderr if quiet else subprocess.PIPE,
                 stderr=stderr,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})},
             )
         self.pid = self._process.pid
 
