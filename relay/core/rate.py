@@ -26,7 +26,8 @@ class TokenBucket:
         if self.rate <= 0.0:
             return count
         self._refill(now)
-        taken = min(count, int(self._tokens))
+        # The tolerance keeps a token that is there but for rounding from costing another wait.
+        taken = min(count, int(self._tokens + 1e-9))
         self._tokens -= taken
         return taken
 

@@ -36,6 +36,9 @@ from relay.services.tasks import Tasks
 #: Bodies are fetched from the journal in batches of this many parts.
 _FETCH_PARTS = 500
 
+#: How much of a rate may be saved up: enough that a timer that fires late costs nothing.
+_RATE_BURST_SECONDS = 0.25
+
 _BIND_COMMANDS = {
     "transceiver": (c.BIND_TRANSCEIVER,),
     "transmitter+receiver": (c.BIND_TRANSMITTER, c.BIND_RECEIVER),
@@ -110,7 +113,7 @@ class CarrierLink:
         self._queue: deque[Outgoing] = deque()
         self._queue_bytes = 0
         self._fetching = False
-        self._rate = TokenBucket(settings.rate, max(1.0, settings.rate / 10.0), clock.seconds())
+        self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), clock.seconds())
         self.paused_until = 0.0
         self._throttled_in_a_row = 0
         self._wake_up: IDelayedCall | None = None
