@@ -1,0 +1,81 @@
+"""Telling systemd how we are: READY=1, STATUS=, RELOADING=1, STOPPING=1 and the watchdog (sd_notify(3)).
+
+The protocol is one datagram to the socket named in $NOTIFY_SOCKET, so no library is needed. Without that variable all
+of this does nothing.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+
+class SystemdNotifier:
+    """Speaks to the service manager that started us, if one did.
+
+    :param environ: where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are looked for.
+    :param pid: ours: a watchdog that is meant for another process is not ours to feed.
+    :param monotonic_usec: CLOCK_MONOTONIC in microseconds, which systemd wants with RELOADING=1.
+    """
+
+    def __init__(self, environ: Mapping[str, str], clock: IReactorTime, pid: int) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+        self._last_status = ""
+        usec = environ.get("WATCHDOG_USEC", "")
+        meant_for = environ.get("WATCHDOG_PID", "")
+        #: How often the watchdog is fed: half of what systemd waits; 0.0: there is none.
+        self.watchdog_seconds = 0.0
+        if self._address and usec.isdecimal() and meant_for in ("", str(pid)):
+            self.watchdog_seconds = int(usec) / 2_000_000
+
+    def ready(self, status: str) -> None:
+        """The start, or a reload, is over; the watchdog is fed from now on. Harmless when repeated."""
+        self._last_status = status
+        self._send(f"READY=1\nSTATUS={status}")
+        if self.watchdog_seconds and self._timer is None:
+            self._feed()
+
+    def status(self, status: str) -> None:
+        """A line for `systemctl status`; sent only when it has changed."""
+        if status != self._last_status:
+            self._last_status = status
+            self._send(f"STATUS={status}")
+
+    def reloading(self, monotonic_usec: int) -> None:
+        """A reload begins; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_usec}")
+
+    def stopping(self) -> None:
+        """A stop begins. The watchdog is fed on: draining may take longer than it allows."""
+        self._send("STOPPING=1")
+
+    def stop(self) -> None:
+        """Ends the feeding."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _feed(self) -> None:
+        # From a timer of the reactor and from nowhere else: a reactor that has stopped turning must starve it.
+        self._timer = self._clock.callLater(self.watchdog_seconds, self._feed)
+        self._send("WATCHDOG=1")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.setblocking(False)
+            try:
+                sender.sendto(text.encode(), address)
+            except OSError:
+                # Nobody there, or its queue is full: the relay's work doesn't depend on being watched.
+                return
+
+
+def from_environment(clock: IReactorTime) -> SystemdNotifier:
+    """The notifier of this process."""
+    return SystemdNotifier(os.environ, clock, os.getpid())
