@@ -17,9 +17,7 @@ class AnswerClass(enum.Enum):
 
 #: The carrier can't now. Kannel and Vumi treat these alike; ESME_RINVBNDSTS comes from carriers that are just
 #: taking a session down.
-_LATER: Final = frozenset(
-    {c.ESME_RTHROTTLED, c.ESME_RMSGQFUL, c.ESME_RSYSERR, c.ESME_RX_T_APPN, c.ESME_RINVBNDSTS}
-)
+_LATER: Final = frozenset({c.ESME_RTHROTTLED, c.ESME_RMSGQFUL, c.ESME_RSYSERR, c.ESME_RX_T_APPN, c.ESME_RINVBNDSTS})
 
 #: The message itself is at fault, so that another carrier would only say the same.
 _REFUSED: Final = frozenset(

@@ -5,9 +5,8 @@ goes out in one write. One delayed call a connection serves every timeout of the
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 from typing import Protocol as Seam
-from typing import cast
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone

@@ -11,8 +11,8 @@ from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from relay.edges.smpp_client import BindRequest, CarrierBind, SmppClientFactory, SmppClientProtocol
 from relay.core.smpp.session import SessionLimits
+from relay.edges.smpp_client import BindRequest, CarrierBind, SmppClientFactory, SmppClientProtocol
 
 
 def pause_seconds(failures: int, min_seconds: float, max_seconds: float, fraction: float) -> float:

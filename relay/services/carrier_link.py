@@ -45,7 +45,6 @@ _BIND_COMMANDS = {
 }
 
 
-
 class CarrierCounters:
     """What one carrier did since the start, for metrics and the operator's page."""
 

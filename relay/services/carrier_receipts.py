@@ -81,9 +81,7 @@ class ReceiptIntake:
         """Returns when every receipt that was taken has been answered."""
         await self._tasks.wait()
 
-    async def _take_receipts(
-        self, protocol: Answering, receipts: list[Receipt], answers: dict[int, list[int]]
-    ) -> None:
+    async def _take_receipts(self, protocol: Answering, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:
         command_status = ESME_ROK
         try:
             correlated = await self._hub.receipts(receipts)
@@ -112,5 +110,3 @@ class ReceiptIntake:
             # Nobody is bound to take it: the carrier may try again. Nobody ever will: it may not.
             status = ESME_RX_P_APPN if account == "refuse" else ESME_RX_T_APPN
         protocol.respond(pdu.command_id | RESPONSE_BIT, [(pdu.sequence_number, status, _EMPTY_MESSAGE_ID)])
-
-

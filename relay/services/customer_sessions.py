@@ -44,9 +44,7 @@ class CustomerSessions:
         self._accounts = accounts
         self._settings = settings
         self._clock = clock
-        self._guard = BindGuard(
-            settings.failed_binds_a_minute, limits.connections, limits.connections_per_address
-        )
+        self._guard = BindGuard(settings.failed_binds_a_minute, limits.connections, limits.connections_per_address)
         self._tasks = Tasks(self.log)
         self._writer = ReceiptWriter()
         self._sessions: dict[str, list[SmppServerProtocol]] = {}

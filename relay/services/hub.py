@@ -211,10 +211,7 @@ class Hub:
             count += len(pending)
             carriers_for = self._routes.carriers_for
             self.send(
-                [
-                    Outgoing(p.id, p.part, None, p.expires_at, carriers_for(destination_of(p.addresses)))
-                    for p in pending
-                ]
+                [Outgoing(p.id, p.part, None, p.expires_at, carriers_for(destination_of(p.addresses))) for p in pending]
             )
         self.wake(await self.store.lanes())
         return count

@@ -15,7 +15,9 @@ class IdTests(SynchronousTestCase):
         ids = new_ids(500, random.Random(1).randbytes)
         self.assertEqual(len(set(ids)), 500)
         for message_id in ids:
-            self.assertEqual((uuid.UUID(bytes=message_id).version, uuid.UUID(bytes=message_id).variant), (4, uuid.RFC_4122))
+            self.assertEqual(
+                (uuid.UUID(bytes=message_id).version, uuid.UUID(bytes=message_id).variant), (4, uuid.RFC_4122)
+            )
 
     @given(st.binary(min_size=16, max_size=16))
     def test_the_text_is_the_uuid_s_and_reads_back(self, raw: bytes) -> None:

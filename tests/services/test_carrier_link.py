@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core.config import Carrier, Route, Simulator
-from relay.core.messages import Correlated, Ending, Message, Outcome, Receipt, Submission, Submitted
+from relay.core.messages import Correlated, Message, Outcome, Receipt, Submission, Submitted
 from relay.core.routing import Routes
 from relay.core.smpp.hot import message_body
 from relay.core.states import EXPIRED, REJECTED, UNKNOWN
@@ -67,7 +67,9 @@ class CarrierLinkTests(SynchronousTestCase):
         self.links: dict[str, CarrierLink] = {}
         self.carriers: dict[str, SimulatedCarrier] = {}
 
-    def link(self, name: str = "sim", queue_bytes: int = 1_000_000, simulator: Any = None, **settings: Any) -> CarrierLink:
+    def link(
+        self, name: str = "sim", queue_bytes: int = 1_000_000, simulator: Any = None, **settings: Any
+    ) -> CarrierLink:
         carrier = SimulatedCarrier(
             Simulator(**(simulator or {"receipt_delay_seconds": 0.0})), self.clock, random.Random(1)
         )

@@ -165,9 +165,7 @@ class HubTests(SynchronousTestCase):
         self.assertEqual(self.sessions.lanes, [LANE])
 
     def test_a_start_dispatches_every_part_that_no_carrier_had_taken(self) -> None:
-        self.store.pending = [
-            Pending(n.to_bytes(16, "big"), 0, "acme", ADDRESSES, 900.0, 5000.0) for n in range(2500)
-        ]
+        self.store.pending = [Pending(n.to_bytes(16, "big"), 0, "acme", ADDRESSES, 900.0, 5000.0) for n in range(2500)]
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.hub.resume())), 2500)
         self.assertEqual(len({part.id for part in self.first.offered}), 2500)
         self.assertEqual({part.body for part in self.first.offered}, {None})
