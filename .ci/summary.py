@@ -1,0 +1,43 @@
+"""Prints `N passed, M failed` from what trial printed, as the last line of .ci/run.
+
+Usage: summary.py LOG STATUS FAILED_STEPS: trial's output, make's exit status, and how many other steps failed.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_VERDICT = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>[^)]*)\))?\s*$", re.MULTILINE)
+_RAN = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
+
+
+def count(output: str) -> tuple[int, int]:
+    """How many tests passed and failed, by the last verdict in trial's output; (0, 0) where there is none."""
+    verdicts = list(_VERDICT.finditer(output))
+    if not verdicts or not _RAN.search(output):
+        return 0, 0
+    counts = dict.fromkeys(("successes", "expectedFailures", "failures", "errors", "unexpectedSuccesses"), 0)
+    for item in (verdicts[-1]["counts"] or "").split(", "):
+        name, separator, number = item.partition("=")
+        if separator:
+            counts[name] = int(number)
+    passed = counts["successes"] + counts["expectedFailures"]
+    failed = counts["failures"] + counts["errors"] + counts["unexpectedSuccesses"]
+    return passed, failed
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints the line; the exit status is 0 only when something passed and nothing failed."""
+    log, status, failed_steps = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    passed, failed = count(log.read_text(errors="replace"))
+    if failed == 0 and (status != 0 or passed == 0):
+        print("the tests did not run to their end" if status else "no test ran", file=sys.stderr)
+        failed = 1
+    failed += failed_steps
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

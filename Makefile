@@ -1,0 +1,49 @@
+# Two commands matter: `make run` starts the demonstration, `make test` runs the whole suite. Both make the virtual
+# environment when there is none, and install again only when setup.cfg has changed.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# What `make run` starts.
+CONFIG ?= etc/demo.yaml
+# What `make test` runs, and in how many processes.
+TESTS ?= tests
+JOBS ?= 2
+
+.PHONY: help run test lint types docs wheel-check clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.installed ## start the demonstration (CONFIG=FILE for another configuration)
+	@$(BIN)/twistd -n --pidfile= relay --config $(CONFIG)
+
+test: $(VENV)/.installed-for-tests ## run the suite (TESTS=tests.core for a part of it)
+	$(BIN)/python -m twisted.trial -j$(JOBS) $(TESTS)
+
+lint: $(VENV)/.installed-for-tests ## ruff
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-for-tests ## mypy, strict
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed ## write docs/configuration.md and etc/relay.yaml from the configuration's types
+	$(BIN)/python -m relay.cli.config_reference --write
+
+wheel-check: $(VENV)/.installed-for-tests ## build the wheel, install it elsewhere, start the relay from there
+	$(BIN)/python .ci/wheel_check.py
+
+clean: ## remove the environment and everything generated (not var/, where the journal is)
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis twisted/plugins/dropin.cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp a set of requirements. The one for tests includes the other.
+$(VENV)/.installed: setup.cfg | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-for-tests: setup.cfg | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/bin/python:
+	.ci/make-venv $(VENV)
