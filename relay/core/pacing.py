@@ -5,7 +5,8 @@ A URL that answers 429 gets half as many requests at once, and more again as the
 for a while, then one request as a probe. A probe that succeeds closes the circuit, one that fails doubles the while.
 """
 
-from typing import Final
+from collections import deque
+from typing import Any, Final
 
 FAILURES_TO_OPEN: Final = 10
 FIRST_OPEN_SECONDS: Final = 15.0
@@ -17,16 +18,16 @@ class Pacing:
 
     :ivar in_flight: requests under way.
     :ivar failures: in a row.
-    :ivar used_at: when the last request began.
+    :ivar waiting: who else wants to send there when there is room; the caller's to fill and to empty.
     """
 
-    __slots__ = ("_limit", "_open_seconds", "_open_until", "_paused_until", "failures", "in_flight", "most", "used_at")
+    __slots__ = ("_limit", "_open_seconds", "_open_until", "_paused_until", "failures", "in_flight", "most", "waiting")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.in_flight = 0
         self.failures = 0
-        self.used_at = 0.0
+        self.waiting: deque[Any] = deque()
         self._limit = float(most)
         self._open_seconds = 0.0
         self._open_until = 0.0
@@ -50,10 +51,9 @@ class Pacing:
         until = max(self._paused_until, self._open_until if self._open_seconds else 0.0)
         return until if until > now else None
 
-    def began(self, now: float) -> None:
+    def began(self) -> None:
         """A request begins."""
         self.in_flight += 1
-        self.used_at = now
 
     def succeeded(self) -> None:
         """A request ended with success."""

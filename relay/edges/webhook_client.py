@@ -112,7 +112,7 @@ class WebhookClient:
             parsed, treq_url = self._urls.get(url) or self._parse(url)
         except UrlProblem as problem:
             return Answer(0, str(problem))
-        headers[b"Host"] = [parsed.authority]
+        headers = {**headers, b"Host": [parsed.authority]}
         if parsed.authorization:
             headers[b"Authorization"] = [parsed.authorization]
         deadline = _Deadline(self._clock.seconds() + TOTAL_SECONDS)
