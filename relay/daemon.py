@@ -1,0 +1,224 @@
+"""The daemon: builds every part from a configuration, starts them in order and stops them in the reverse of it.
+
+Everything that touches the world outside (reactor, randomness, the store, HTTP both ways) comes in as an argument, so
+that `relay.tap` can give it the real ones and a simulation its own. It reads as wiring: what a part does is said where
+the part is.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+from typing import Protocol as Seam
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from relay.core.config import Carrier, Config
+from relay.core.messages import Channel
+from relay.core.smpp.session import SessionLimits
+from relay.core.store import Store
+from relay.edges.smpp_server import SmppServerFactory
+from relay.services.accounts import Accounts
+from relay.services.carrier_link import CarrierLink
+from relay.services.customer_sessions import CustomerSessions
+from relay.services.housekeeping import Housekeeping
+from relay.services.hub import Hub
+from relay.services.simulator import SimulatedCarrier
+
+
+class DurableStore(Store, Seam):
+    """A store with a life: what the daemon starts first and stops last."""
+
+    async def start(self) -> None:
+        """Opens it and reads what it holds."""
+
+    async def stop(self) -> None:
+        """Commits and closes."""
+
+
+class WebhookService(Seam):
+    """Who delivers notifications by HTTP."""
+
+    async def start(self) -> None:
+        """Begins with what is owed."""
+
+    async def stop(self) -> None:
+        """Lets what is under way end."""
+
+
+class StartFailure(Exception):
+    """The daemon can't run; the text says why and what to do."""
+
+
+class Daemon(Service):
+    """See the module's text.
+
+    :param sites: gives what listens beside SMPP: (configuration key, endpoint descriptions, factory) each. Asked for
+        once everything they stand on has started.
+    :param failed: called once, with the reason, when the start did not succeed.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reactor: Any,
+        store: DurableStore,
+        accounts: Accounts,
+        hub: Hub,
+        webhooks: WebhookService,
+        sites: Callable[["Daemon"], Sequence[tuple[str, Sequence[str], IProtocolFactory]]],
+        randomness: random.Random,
+        failed: Callable[[str], None],
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.accounts = accounts
+        self.hub = hub
+        self.webhooks = webhooks
+        self.links: dict[str, CarrierLink] = {}
+        self.sessions = CustomerSessions(hub, accounts, config.smpp, config.limits, reactor)
+        self.housekeeping = Housekeeping(hub, reactor)
+        #: Why the daemon isn't ready; empty when it is.
+        self.not_ready = "starting"
+        self._reactor = reactor
+        self._sites = sites
+        self._randomness = randomness
+        self._failed = failed
+        self._simulators: list[SimulatedCarrier] = []
+        self._simulator_ports: list[IListeningPort] = []
+        self._ports: list[IListeningPort] = []
+        self._starting: Deferred[None] | None = None
+
+    @property
+    def listening(self) -> list[str]:
+        """The addresses on which it listens."""
+        return [str(port.getHost()) for port in self._ports]
+
+    # Service
+
+    def startService(self) -> None:
+        super().startService()
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._start_failed)
+
+    def stopService(self) -> "Deferred[None]":
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    # Start
+
+    async def _start(self) -> None:
+        config = self.config
+        await self.store.start()
+        self.accounts.load_settings(await self.store.settings())
+        for name, carrier in config.carriers.items():
+            self.links[name] = await self._make_link(name, carrier)
+        self.hub.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
+        for link in self.links.values():
+            link.start()
+        await self.webhooks.start()
+        resumed = await self.hub.resume()
+        smpp_limits = SessionLimits(
+            window=config.smpp.window,
+            pending_requests=config.smpp.pending_requests,
+            max_pdu_bytes=config.limits.pdu_bytes,
+            response_timeout_seconds=config.smpp.response_timeout_seconds,
+            enquire_link_seconds=config.smpp.enquire_link_seconds,
+            bind_timeout_seconds=config.smpp.bind_timeout_seconds,
+            inactivity_seconds=config.smpp.inactivity_seconds,
+        )
+        smpp_factory = SmppServerFactory(self.sessions, smpp_limits, self._reactor)
+        await self._listen("smpp.listen", config.smpp.listen, smpp_factory)
+        for key, descriptions, factory in self._sites(self):
+            await self._listen(key, descriptions, factory)
+        self.housekeeping.start()
+        self.not_ready = ""
+        self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
+
+    async def _make_link(self, name: str, settings: Carrier) -> CarrierLink:
+        return CarrierLink(
+            name,
+            settings,
+            self.hub,
+            await self._carrier_endpoint(name, settings),
+            self._reactor,
+            queue_bytes=self.config.limits.queue_bytes,
+            pdu_bytes=self.config.limits.pdu_bytes,
+            fraction=self._randomness.random,
+            mobile_originated=self.sessions.mobile_originated,
+        )
+
+    async def _carrier_endpoint(self, name: str, settings: Carrier) -> IStreamClientEndpoint:
+        description = settings.connect
+        if settings.kind == "simulator":
+            carrier = SimulatedCarrier(settings.simulator, self._reactor, random.Random(settings.simulator.seed))
+            self._simulators.append(carrier)
+            key = f"carriers.{name}.simulator.listen"
+            port = await self._listen_on(key, settings.simulator.listen, carrier.factory)
+            self._simulator_ports.append(port)
+            description = f"tcp:127.0.0.1:{port.getHost().port}"  # type: ignore[attr-defined]
+        try:
+            return clientFromString(self._reactor, description)
+        except (ValueError, TypeError, FileNotFoundError) as problem:
+            raise StartFailure(f"carriers.{name}.connect: {description!r} is no client endpoint: {problem}") from None
+
+    async def _listen(self, key: str, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
+        for description in descriptions:
+            port = await self._listen_on(key, description, factory)
+            self._ports.append(port)
+            self.log.info("relay_listening: {key} on {address}", key=key, address=str(port.getHost()))
+
+    async def _listen_on(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
+        try:
+            endpoint = serverFromString(self._reactor, description)
+        except (ValueError, TypeError, FileNotFoundError) as problem:
+            raise StartFailure(f"{key}: {description!r} is no server endpoint: {problem}") from None
+        try:
+            port: IListeningPort = await endpoint.listen(factory)
+        except Exception as problem:
+            raise StartFailure(f"{key}: can't listen on {description!r}: {problem}") from problem
+        return port
+
+    def _start_failed(self, failure: Failure) -> None:
+        self.not_ready = failure.getErrorMessage()
+        if failure.check(StartFailure) is None and not hasattr(failure.value, "operator_message"):
+            self.log.failure("relay_start_failed: the relay can't start", failure=failure)
+        self._failed(self.not_ready)
+
+    # Stop
+
+    async def _stop(self) -> None:
+        """No new work; then the drained windows, the customers, the webhooks; last the journal."""
+        self.not_ready = "stopping"
+        self.log.info("relay_stopping: no new work is taken")
+        await DeferredList([_stopped(port) for port in self._ports], consumeErrors=True)
+        await self.hub.stop()
+        limit = self.config.shutdown_seconds
+        await DeferredList(
+            [Deferred.fromCoroutine(link.stop(limit)) for link in self.links.values()], consumeErrors=True
+        )
+        await self.sessions.stop()
+        await self.webhooks.stop()
+        await self.housekeeping.stop()
+        await self.store.stop()
+        self.sessions.abort()
+        for simulator in self._simulators:
+            simulator.stop()
+        await DeferredList([_stopped(port) for port in self._simulator_ports], consumeErrors=True)
+        self.log.info("relay_stopped: everything accepted is in the journal")
+
+
+def _stopped(port: IListeningPort) -> "Deferred[None]":
+    stopped = port.stopListening()
+    if isinstance(stopped, Deferred):
+        return stopped
+    done: Deferred[None] = Deferred()
+    done.callback(None)
+    return done
