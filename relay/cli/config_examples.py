@@ -1,0 +1,74 @@
+"""What etc/relay.yaml shows where a default would show nothing: names, addresses, secrets.
+
+By place in the file. A table that isn't named here is shown whole, with its defaults.
+"""
+
+from typing import Final
+
+import msgspec
+
+
+class Example(msgspec.Struct, frozen=True):
+    """One table of the sample.
+
+    :ivar values: as they are written in YAML; other keys have their defaults.
+    :ivar only: the keys that are shown; empty: all.
+    :ivar remark: a comment above the table.
+    """
+
+    values: dict[str, str] = {}
+    only: frozenset[str] = frozenset()
+    remark: str = ""
+
+
+EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
+    ("accounts", "acme"): Example(
+        {
+            "api_key": "${ACME_API_KEY}",
+            "notification_url": "https://acme.example.com/sms/notifications",
+            "notification_fallback_url": "https://backup.acme.example.com/sms/notifications",
+            "notification_secret": "{file: /etc/relay/acme.webhook-secret}",
+        },
+        remark="The name is the user of HTTP Basic authentication.",
+    ),
+    ("accounts", "acme", "smpp"): Example(
+        {"system_id": "acme", "password": "${ACME_SMPP_PASSWORD}", "allow_from": '[192.0.2.0/24, "2001:db8::/32"]'}
+    ),
+    ("carriers", "tier1"): Example(
+        {
+            "connect": '"tls:smpp.tier1.example.net:3550"',
+            "password": "{file: /etc/relay/tier1.password}",
+            "interface_version": "0x34",
+            "dialect": "{}  # as tier2 below",
+            "simulator": "{}  # as sim below",
+        },
+        remark="An ordinary carrier, with every key.",
+    ),
+    ("carriers", "tier2"): Example(
+        {"connect": '"tcp:smpp.tier2.example.net:2775"', "password": "{file: /etc/relay/tier2.password}"},
+        only=frozenset({"connect", "password", "dialect"}),
+        remark="One that writes ids in hexadecimal in responses and in decimal in receipts. See docs/carriers.md.",
+    ),
+    ("carriers", "tier2", "dialect"): Example({"states": "{FAILED: UNDELIV}"}),
+    ("carriers", "tier2", "dialect", "response_id"): Example({"base": "hex"}),
+    ("carriers", "tier2", "dialect", "receipt_id"): Example({"base": "decimal"}),
+    ("carriers", "tier2", "dialect", "tlv_id"): Example({"base": "hex"}),
+    ("carriers", "other-relay"): Example(
+        {
+            "kind": "http",
+            "connect": '"https://relay.example.net"',
+            "password": "${OTHER_RELAY_API_KEY}",
+            "signing_secret": "{file: /etc/relay/other-relay.webhook-secret}",
+        },
+        only=frozenset({"kind", "connect", "password", "signing_secret"}),
+        remark="Another relay's HTTP API.",
+    ),
+    ("carriers", "sim"): Example(
+        {"kind": "simulator"},
+        only=frozenset({"kind", "simulator"}),
+        remark="A carrier inside the relay, for tests. Its messages reach nobody.",
+    ),
+    ("routes", "0"): Example({"prefix": '"44"', "carriers": "[tier1, tier2]"}, remark="United Kingdom"),
+    ("routes", "1"): Example({"prefix": '"999"', "carriers": "[sim]"}, remark="numbers for tests"),
+    ("routes", "2"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
+}

@@ -1,0 +1,265 @@
+"""Writes docs/configuration.md and etc/relay.yaml from the configuration's types, so that both say what is so.
+
+`python -m relay.cli.config_reference` prints the reference; `--sample` the sample; `--write` writes both files (in a
+checkout). A test fails while either file says something else than the types.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import inspect
+
+from relay.cli.config_examples import EXAMPLES, Example
+from relay.core.config import Config
+from relay.core.config_schema import Key, describe, expectation, first_sentence, keys, plain, struct_type
+from relay.core.secret import Secret
+
+REFERENCE_FILE: Final = "docs/configuration.md"
+SAMPLE_FILE: Final = "etc/relay.yaml"
+_WIDTH: Final = 110
+
+_INTRODUCTION = """\
+# Configuration
+
+<!-- Written by `make docs` from the types in relay/core/config.py. Change those, not this page. -->
+
+The relay reads one YAML file: `twistd -n relay --config etc/relay.yaml`. [etc/relay.yaml](../etc/relay.yaml) is a
+sample with every key in it. `python -m relay check FILE` lists everything that is wrong with a file, one problem a
+line, with the line and the key:
+
+    etc/relay.yaml:31: carriers.tier1.window: expected an integer from 1 to 10000, got 'ten'
+
+The relay doesn't start with a file that has a problem. Unknown keys and keys given twice are problems.
+
+## How values are written
+
+* A key that is left out has its default. So has a table or list with nothing in it.
+* `${NAME}` anywhere in a value stands for the environment variable NAME, which must be set; `$${` is a plain `${`.
+* `{file: PATH}` instead of a value stands for what the file holds, without the newline at its end. PATH is relative
+  to the directory in which the relay was started.
+* Text needs quotes only where YAML would read something else: when it begins with a character such as
+  `* & ! % @ # { [`, or holds `: ` or ` #`. What looks like a number or like `on` and is asked for as text, is text.
+* Numbers may be written as `1000000`, `1_000_000`, `1e6` or, integers, `0x34`; yes and no as `true` or `false`
+  (`on`, `yes`, `off` and `no` will do).
+* `<<: *name` takes over the keys of a table that was marked with `&name` earlier.
+* Durations are in the unit that ends the key's name; sizes are in bytes.
+* NAME in this page is a name that you choose, of an account or a carrier: letters, digits and `. _ + @ -`.
+
+## What is refused besides
+
+* A listener that other machines can reach, together with a key or password that begins with `demo`, with
+  `demo.receiver`, or, on the admin listener, without a password.
+* Two accounts with one API key or one SMPP system_id; an empty key or password.
+* A route to a carrier that there isn't, two routes for one prefix.
+"""
+
+_SAMPLE_HEAD = """\
+# A sample with every key of the configuration, its meaning and its default.
+# Written by `make docs` from the types in relay/core/config.py.
+#
+# A key that is left out has its default, so a real file is short: see etc/demo.yaml. Copy what you change.
+# ${NAME} stands for an environment variable, {file: PATH} for what a file holds.
+# Check a file: python -m relay check FILE          Start: twistd -n relay --config FILE
+"""
+
+
+# Values, as YAML
+
+
+def written(value: Any) -> str:
+    """A default as one would write it in the file."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case float() if value.is_integer():
+            return str(int(value))
+        case int() | float():
+            return str(value)
+        case Secret():
+            return '""'
+        case str():
+            bare = value and value[0].isalnum() and all(letter.isalnum() or letter in "_-+./" for letter in value)
+            return value if bare and not value.replace(".", "").isdigit() else '"' + value.replace('"', '\\"') + '"'
+        case list():
+            return "[" + ", ".join(map(written, value)) + "]"
+        case dict():
+            return "{" + ", ".join(f"{written(name)}: {written(item)}" for name, item in value.items()) + "}"
+    raise TypeError(f"no way to write {value!r}")
+
+
+def _default_in_words(field: inspect.Field) -> str:
+    if field.required:
+        return "required"
+    factory = field.default_factory
+    value = factory() if factory is not msgspec.NODEFAULT else field.default
+    return written(value) or "none"
+
+
+# The reference
+
+
+def reference() -> str:
+    """docs/configuration.md."""
+    lines = [_INTRODUCTION, "## The top of the file", "", *_rows(struct_type(Config))]
+    for key in keys():
+        if key.table is None:
+            continue
+        opened = plain(key.field.type)
+        name = key.dotted
+        if isinstance(opened, inspect.DictType):
+            name += ".NAME"
+        elif isinstance(opened, inspect.ListType):
+            name += "[]"
+        lines += ["", f"## {name}", "", _described(key), "", *_rows(struct_type(key.table))]
+    return "\n".join(lines) + "\n"
+
+
+def _described(key: Key) -> str:
+    assert key.table is not None
+    sentences = [first_sentence(key.table), describe(key.field.type)]
+    if plain(key.field.type) is not None and key.default is None:
+        sentences.append("Left out by default.")
+    return " ".join(dict.fromkeys(filter(None, sentences)))
+
+
+def _rows(table: inspect.StructType) -> Iterator[str]:
+    """The keys of one table; those that open tables of their own have their own sections."""
+    fields = [field for field in table.fields if not _opens_table(field.type)]
+    if not fields:
+        return
+    yield "| key | value | default | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for field in fields:
+        cells = (f"`{field.name}`", _expected(field.type), _cell(_default_in_words(field)), describe(field.type))
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _expected(kind: inspect.Type) -> str:
+    return expectation(kind).removeprefix("an ").removeprefix("a ")
+
+
+def _cell(default: str) -> str:
+    return default if default in ("required", "none") else f"`{default}`"
+
+
+def _opens_table(kind: inspect.Type) -> bool:
+    kind = plain(kind)
+    if isinstance(kind, inspect.DictType):
+        kind = plain(kind.value_type)
+    elif isinstance(kind, inspect.ListType):
+        kind = plain(kind.item_type)
+    return isinstance(kind, inspect.StructType)
+
+
+# The sample
+
+
+def sample() -> str:
+    """etc/relay.yaml."""
+    return _SAMPLE_HEAD + "\n" + "\n".join(_Sample().table(struct_type(Config), (), 0)) + "\n"
+
+
+class _Sample:
+    """Writes the sample, and remembers which keys it has explained already."""
+
+    def __init__(self) -> None:
+        self._explained: set[tuple[type, str]] = set()
+
+    def table(self, table: inspect.StructType, path: tuple[str, ...], depth: int) -> Iterator[str]:
+        """The lines of one table."""
+        example = EXAMPLES.get(path, Example())
+        for field in table.fields:
+            if example.only and field.name not in example.only:
+                continue
+            here = (*path, field.name)
+            opens = _opens_table(field.type)
+            if depth == 0 and opens:
+                yield ""
+            yield from self._comment(table.cls, field, depth)
+            name = "  " * depth + field.name
+            if field.name in example.values:
+                yield f"{name}: {example.values[field.name]}"
+            elif opens:
+                yield from self._opened(name, plain(field.type), here, depth)
+            else:
+                default = field.default
+                if field.default_factory is not msgspec.NODEFAULT:
+                    default = field.default_factory()
+                yield f"{name}: {written(default)}".rstrip()
+
+    def _opened(self, name: str, kind: inspect.Type, path: tuple[str, ...], depth: int) -> Iterator[str]:
+        yield f"{name}:"
+        if isinstance(kind, inspect.StructType):
+            yield from self.table(kind, path, depth + 1)
+            return
+        item = plain(kind.item_type if isinstance(kind, inspect.ListType) else kind.value_type)  # type: ignore[attr-defined]
+        assert isinstance(item, inspect.StructType)
+        if isinstance(kind, inspect.ListType):
+            for field in item.fields:
+                yield from self._comment(item.cls, field, depth + 1, f"{field.name}: ")
+        for example_path, example in EXAMPLES.items():
+            if example_path[:-1] != path:
+                continue
+            if isinstance(kind, inspect.ListType):
+                pairs = ", ".join(f"{key}: {value}" for key, value in example.values.items())
+                yield f"{'  ' * (depth + 1)}- {{{pairs}}}" + (f"  # {example.remark}" if example.remark else "")
+                continue
+            if example.remark:
+                yield f"{'  ' * (depth + 1)}# {example.remark}"
+            yield f"{'  ' * (depth + 1)}{example_path[-1]}:"
+            yield from self.table(item, example_path, depth + 2)
+
+    def _comment(self, owner: type, field: inspect.Field, depth: int, prefix: str = "") -> Iterator[str]:
+        if (owner, field.name) in self._explained:
+            return
+        self._explained.add((owner, field.name))
+        opened = plain(field.type)
+        said = describe(field.type)
+        if _opens_table(field.type):
+            if isinstance(opened, inspect.DictType):
+                opened = plain(opened.value_type)
+            elif isinstance(opened, inspect.ListType):
+                opened = plain(opened.item_type)
+            assert isinstance(opened, inspect.StructType)
+            said = " ".join(dict.fromkeys(filter(None, (first_sentence(opened.cls), said))))
+            ending = ""
+        else:
+            default = _default_in_words(field)
+            ending = "Required." if field.required else f"Default: {default}"
+        text = prefix + " ".join(filter(None, (said, ending)))
+        indent = "  " * depth + "# "
+        yield from textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+
+
+# Command line
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints or writes what the arguments ask for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m relay.cli.config_reference",
+        description="Prints the configuration reference, from the configuration's types.",
+    )
+    parser.add_argument("--sample", action="store_true", help=f"print the sample ({SAMPLE_FILE}) instead")
+    parser.add_argument("--write", action="store_true", help=f"write {REFERENCE_FILE} and {SAMPLE_FILE} in a checkout")
+    options = parser.parse_args(arguments)
+    if not options.write:
+        sys.stdout.write(sample() if options.sample else reference())
+        return 0
+    root = Path(__file__).resolve().parents[2]
+    files: Mapping[str, str] = {REFERENCE_FILE: reference(), SAMPLE_FILE: sample()}
+    for name, text in files.items():
+        (root / name).write_text(text, encoding="utf-8")
+        print(f"wrote {root / name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
