@@ -14,7 +14,7 @@ wherever it accepts a PDU.
 import re
 from collections.abc import Iterator
 from struct import Struct
-from typing import Final
+from typing import Final, NoReturn
 
 from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import CodecError, MessagePdu
@@ -33,7 +33,7 @@ _tlv_head = Struct(">HH")
 _OCTETS: Final = tuple(bytes((value,)) for value in range(256))
 
 # Measured on a 130-octet receipt (CPython 3.11): this regex and `_five_octets` 0.96 µs, a general regex with a group a
-# field 1.46 µs, index() and slices 1.51 µs, `_walk` 3.6 µs; possessive repeats save 0.1 µs over plain ones.
+# field 1.46 µs, `_walk` (find() and slices) 1.5 µs; possessive repeats save 0.1 µs over plain ones.
 _match_common = re.compile(rb"\0(..[^\0]{0,20}+\0..([^\0]{0,20}+)\0)...\0\0", re.DOTALL).match
 
 
@@ -102,23 +102,28 @@ def decode_message(command_id: int, sequence_number: int, body: bytes) -> Messag
 def _walk(command_id: int, sequence_number: int, body: bytes) -> MessagePdu:
     """`decode_message`, field by field."""
     layout = _LAYOUTS[command_id]
-    name = layout.name
-    service_type_end = _string_end(body, 0, layout.service_type_octets, name, "service_type", c.ESME_RINVSERTYP)
-    addresses_at = service_type_end + 1
-    source_end = _string_end(body, addresses_at + 2, layout.address_octets, name, "source_addr", c.ESME_RINVSRCADR)
+    find = body.find
+    service_type_end = find(0)
+    source_at = service_type_end + 3
+    source_end = find(0, source_at)
     destination_at = source_end + 3
-    destination_end = _string_end(
-        body, destination_at, layout.address_octets, name, "destination_addr", c.ESME_RINVDSTADR
-    )
+    destination_end = find(0, destination_at)
+    # A string that doesn't end has its end at -1, so its length comes out negative.
+    if not (
+        0 <= service_type_end <= layout.service_type_octets
+        and 0 <= source_end - source_at <= layout.address_octets
+        and 0 <= destination_end - destination_at <= layout.address_octets
+    ):
+        _explain(layout, body)
     at = destination_end + 1
     if command_id == c.DATA_SM:
         if len(body) < at + 3:
-            raise CodecError(f"data_sm ends before data_coding, after {len(body)} octets", c.ESME_RINVCMDLEN)
+            _explain(layout, body)
         return MessagePdu(
             command_id,
             sequence_number,
             body,
-            addresses=body[addresses_at:at],
+            addresses=body[service_type_end + 1 : at],
             destination=body[destination_at:destination_end],
             esm_class=body[at],
             registered_delivery=body[at + 1],
@@ -129,36 +134,56 @@ def _walk(command_id: int, sequence_number: int, body: bytes) -> MessagePdu:
             service_type=body[:service_type_end],
         )
     schedule_at = at + 3
-    schedule_end = _string_end(body, schedule_at, layout.time_octets, name, "schedule_delivery_time", c.ESME_RINVSCHED)
-    validity_end = _string_end(body, schedule_end + 1, layout.time_octets, name, "validity_period", c.ESME_RINVEXPIRY)
+    schedule_end = find(0, schedule_at)
+    validity_at = schedule_end + 1
+    validity_end = find(0, validity_at)
     flags_at = validity_end + 1
     text_at = flags_at + 5
-    if len(body) < text_at:
-        raise CodecError(f"{name} ends before short_message, after {len(body)} octets", c.ESME_RINVCMDLEN)
-    tlvs_at = text_at + body[text_at - 1]
+    if not (
+        0 <= schedule_end - schedule_at <= layout.time_octets
+        and 0 <= validity_end - validity_at <= layout.time_octets
+        and text_at <= len(body)
+    ):
+        _explain(layout, body)
+    registered_delivery, replace_if_present, data_coding, _, sm_length = _five_octets.unpack_from(body, flags_at)
+    tlvs_at = text_at + sm_length
     if len(body) < tlvs_at:
-        raise CodecError(
-            f"{name} says sm_length {body[text_at - 1]} with {len(body) - text_at} octets left", c.ESME_RINVMSGLEN
-        )
+        left = len(body) - text_at
+        raise CodecError(f"{layout.name} says sm_length {sm_length} with {left} octets left", c.ESME_RINVMSGLEN)
     return MessagePdu(
         command_id,
         sequence_number,
         body,
-        addresses=body[addresses_at:at],
-        destination=body[destination_at:destination_end],
-        esm_class=body[at],
-        protocol_id=body[at + 1],
-        priority_flag=body[at + 2],
-        schedule_delivery_time=body[schedule_at:schedule_end],
-        validity_period=body[schedule_end + 1 : validity_end],
-        registered_delivery=body[flags_at],
-        registered_delivery_at=flags_at,
-        replace_if_present_flag=body[flags_at + 1],
-        data_coding=body[flags_at + 2],
-        short_message=body[text_at:tlvs_at],
-        tlvs_at=tlvs_at,
-        service_type=body[:service_type_end],
+        body[service_type_end + 1 : at],
+        body[destination_at:destination_end],
+        body[at],
+        registered_delivery,
+        flags_at,
+        data_coding,
+        body[text_at:tlvs_at],
+        tlvs_at,
+        body[at + 1],
+        body[at + 2],
+        body[schedule_at:schedule_end],
+        body[validity_at:validity_end],
+        replace_if_present,
+        body[:service_type_end],
     )
+
+
+def _explain(layout: _Layout, body: bytes) -> NoReturn:
+    """Says what is wrong with a body that `_walk` stumbled over.
+
+    :raises CodecError: always.
+    """
+    name = layout.name
+    at = _string_end(body, 0, layout.service_type_octets, name, "service_type", c.ESME_RINVSERTYP) + 1
+    at = _string_end(body, at + 2, layout.address_octets, name, "source_addr", c.ESME_RINVSRCADR) + 1
+    at = _string_end(body, at + 2, layout.address_octets, name, "destination_addr", c.ESME_RINVDSTADR) + 1
+    if layout.time_octets:
+        at = _string_end(body, at + 3, layout.time_octets, name, "schedule_delivery_time", c.ESME_RINVSCHED) + 1
+        _string_end(body, at, layout.time_octets, name, "validity_period", c.ESME_RINVEXPIRY)
+    raise CodecError(f"{name} ends after {len(body)} octets, before its last field", c.ESME_RINVCMDLEN)
 
 
 def _string_end(body: bytes, at: int, limit_octets: int, pdu_name: str, field: str, status_if_long: int) -> int:

@@ -19,7 +19,7 @@ import msgspec
 from relay.core.smpp import cold
 from relay.core.smpp import constants as c
 from relay.core.smpp.framing import FramingError, Remainder
-from relay.core.smpp.hot import decode_message, submit_body_from_data_sm
+from relay.core.smpp.hot import decode_message, decode_message_id, submit_body_from_data_sm
 from relay.core.smpp.liveness import Liveness
 from relay.core.smpp.pdus import (
     MESSAGE_ID_RESPONSES,
@@ -195,14 +195,12 @@ class Session:
                         self._refuse(command_id, e.command_status, sequence_number)
             elif command_id in MESSAGE_ID_RESPONSES:
                 entry = waiting.pop(sequence_number, None)
-                nul_at = data.find(0, at + 16, next_at)
-                message_id = data[at + 16 : next_at if nul_at < 0 else nul_at]
-                if entry is None:
-                    self._unexpected_response(sequence_number, status, message_id, events)
-                elif nul_at < 0 or nul_at + 1 == next_at:
-                    events.append(Answered(entry[0], command_id, status, message_id))
+                # Nearly always the body is message_id and its NUL, which two looks tell faster than a search.
+                message_id = data[at + 16 : next_at if data[next_at - 1] else next_at - 1]
+                if entry is None or 0 in message_id:
+                    self._unusual_response(entry, command_id, status, sequence_number, data[at + 16 : next_at], events)
                 else:
-                    events.append(Answered(entry[0], command_id, status, message_id, data[at + 16 : next_at]))
+                    events.append(Answered(entry[0], command_id, status, message_id))
             else:
                 if command_id == c.ENQUIRE_LINK_RESP:
                     quiet_octets += length
@@ -228,7 +226,20 @@ class Session:
                 self._end(str(e), events)
         return events
 
-    def _unexpected_response(self, sequence_number: int, status: int, message_id: bytes, events: list[Event]) -> None:
+    def _unusual_response(
+        self,
+        entry: tuple[object, float] | None,
+        command_id: int,
+        status: int,
+        sequence_number: int,
+        body: bytes,
+        events: list[Event],
+    ) -> None:
+        """A response that comes late or answers nothing, or has more in it than a message_id."""
+        message_id = decode_message_id(body)
+        if entry is not None:
+            events.append(Answered(entry[0], command_id, status, message_id, body))
+            return
         late = self._window.late(sequence_number)
         if late is None:
             self.unknown_responses += 1
@@ -301,13 +312,8 @@ class Session:
         elif sequence_number == self._unbind and (nack or command_id == c.UNBIND_RESP):
             self._end("unbound", events)
         elif nack or command_id == c.QUERY_SM_RESP or command_id == c.CANCEL_SM_RESP:
-            end = body.find(0)
-            message_id = body[: end if end >= 0 else len(body)]
             entry = self._window.waiting.pop(sequence_number, None)
-            if entry is None:
-                self._unexpected_response(sequence_number, status, message_id, events)
-            else:
-                events.append(Answered(entry[0], command_id, status, message_id, body))
+            self._unusual_response(entry, command_id, status, sequence_number, body, events)
         else:
             # A bind_resp or enquire_link_resp doesn't settle a message, whatever number it has.
             self.unknown_responses += 1
