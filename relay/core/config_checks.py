@@ -257,7 +257,7 @@ def _simulator(path: Path, shares: dict[str, float]) -> Iterator[Finding]:
             yield (*path, word), f"there is no such state: expected one of {known}"
         elif share < 0:
             yield (*path, word), "expected a share of 0 or more"
-    if not sum(shares.values()) > 0:
+    if not any(share > 0 for share in shares.values()):
         yield path, "the shares must add up to more than 0"
 
 

@@ -101,7 +101,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, name: str) -> str:
         said = "a value that begins with a character that has a meaning in YAML (such as @, ` or %); put it in quotes"
     elif "mapping values are not allowed" in said:
         said = "a colon and a space within a value, or wrong indentation; put the value in quotes or indent it"
-    elif "single document" in said:
+    elif "another document" in said:
         said = "a second document (---) begins here; a configuration is one document"
     context = f", {error.context}" if error.context and "while" in error.context and "alias" not in said else ""
     return f"{name}:{line}: {said}{context}"
