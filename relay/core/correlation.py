@@ -1,0 +1,388 @@
+"""The main job: which message a receipt belongs to, and what has been learnt by it.
+
+Theory of operation: `accept` makes rows, `submitted` gives their parts carrier message ids, `receipts` finds rows by
+these ids, and `end` is the relay's own verdict. Each takes a batch, changes the table at once, and gives the records
+that the journal must hold for replay to come to the same, along with the lanes in which something has become owed.
+What an account wants to be told is asked for when a state is learnt and written down with it.
+
+These are the paths that every message takes, so they are written for CPython: names bound outside loops, the common
+case of one part without a call more than needed.
+"""
+
+from collections.abc import Sequence
+
+from relay.core.accounts import TableAccount
+from relay.core.carrier_ids import Found
+from relay.core.effects import Effects
+from relay.core.messages import Ending, Message, Outcome, Receipt, Submitted
+from relay.core.orphans import cut
+from relay.core.parts import ending_part
+from relay.core.records import WHOLE_MESSAGE, Learnt
+from relay.core.rows import (
+    FINAL,
+    REPORTED,
+    Birth,
+    Extra,
+    Fault,
+    Hop,
+    Part,
+    PartOfRow,
+    Row,
+    Segment,
+    extra_of,
+)
+from relay.core.states import ENROUTE
+from relay.core.store import NotifyPolicy
+from relay.core.table import Table, state_number
+
+
+class Correlation:
+    """See the module's text.
+
+    :param views_of_ended: whether answers show the messages that a batch ended (`Correlated.ended`).
+    """
+
+    def __init__(self, table: Table, *, views_of_ended: bool = False) -> None:
+        self._table = table
+        self._views_of_ended = views_of_ended
+        self._policy_account: TableAccount | None = None
+        self._policy = NotifyPolicy()
+
+    # Messages come
+
+    def accept(self, messages: Sequence[Message], segment: Segment, offset: int) -> None:
+        """Makes a row of each message, whose frame is at this place in the journal."""
+        table = self._table
+        shards = table.shards
+        account: TableAccount | None = None
+        birth: Birth | None = None
+        rows: list[Row] = []
+        for m in messages:
+            if account is None or m.account != account.name:
+                account = table.account(m.account)
+            if birth is None or m.expires_at != birth.expires_at or m.accepted_at != birth.accepted_at:
+                birth = Birth(m.accepted_at, m.expires_at, segment, offset)
+            message_id = m.id
+            row = Row(message_id, account.origin(m.interface, m.registered_delivery), m.addresses, birth)
+            if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
+                row.extra = _extra(m)
+            shards[message_id[0]][message_id] = row
+            account.recent.append(row)
+            rows.append(row)
+        if account is not None:
+            account.trim()
+        table.backlog.extend(rows)
+        segment.rows += len(rows)
+        table.rows += len(rows)
+        table.unsubmitted += len(rows)
+
+    def take_back(self, messages: Sequence[Message]) -> None:
+        """Undoes an `accept` that could not be made durable."""
+        table = self._table
+        for m in messages:
+            row = table.get(m.id)
+            if row is not None and not row.flags & FINAL:
+                if row.hop is None:
+                    table.unsubmitted -= 1
+                else:
+                    table.awaiting -= 1
+                row.flags |= FINAL
+                table.forget(row)
+
+    # Carriers take them
+
+    def submitted(self, batch: Sequence[Submitted]) -> Effects:
+        """Gives parts their carrier message ids, and matches the receipts that came before."""
+        table = self._table
+        shards = table.shards
+        ids = table.ids
+        orphans = table.orphans
+        effects = Effects(self._views_of_ended)
+        hop: Hop | None = None
+        self._policy_account = None
+        for s in batch:
+            row = shards[s.id[0]].get(s.id)
+            if row is None:
+                continue
+            if (
+                hop is None
+                or s.receipt_due_at != hop.receipt_due_at
+                or s.at != hop.at
+                or s.carrier != hop.carrier
+                or s.parts_receipted != hop.parts_receipted
+            ):
+                carrier_ids = ids.shards(s.carrier)
+                hop = Hop(ids.name(s.carrier), s.at, s.receipt_due_at, s.parts_receipted)
+            key = s.carrier_message_id
+            entry: Found
+            if row.extra is None and row.hop is None:
+                # One part, taken for the first time.
+                row.hop = hop
+                row.carrier_message_id = key
+                entry = row
+                if not row.flags & FINAL:
+                    row.state = ENROUTE
+                    table.unsubmitted -= 1
+                    table.awaiting += 1
+            else:
+                taken = self.take_part(row, s, hop)
+                if taken is None:
+                    continue
+                entry = taken
+            if key:
+                shard = carrier_ids[hash(key) & 255]
+                older = shard.setdefault(key, entry)
+                if older is not entry:
+                    ids.replace(shard, key, older, entry)
+                if orphans.count:
+                    for receipt in orphans.take(s.carrier, key):
+                        effects.outcomes.append(self._learn(entry, receipt, effects))
+            if entry is not row and not row.flags & FINAL:
+                # The last part to be taken may be all that a long message waited for.
+                self._end_if_all_ended(row, s.at, effects)
+        table.backlog.tidy(table.unsubmitted)
+        return effects
+
+    def take_part(self, row: Row, s: Submitted, hop: Hop) -> Found | None:
+        """The general case of a part that a carrier took: of several, or once more. Gives what its id means from now
+        on; None where the message has no such part."""
+        table = self._table
+        extra = extra_of(row)
+        parts = extra.parts
+        if parts is None:
+            if s.part != 0:
+                return None
+            if row.hop is not None:
+                self._remember_former(row, row.hop, row.carrier_message_id, 0)
+            elif not row.flags & FINAL:
+                row.state = ENROUTE
+                table.unsubmitted -= 1
+                table.awaiting += 1
+            row.hop = hop
+            row.carrier_message_id = s.carrier_message_id
+            return row
+        if not 0 <= s.part < len(parts):
+            return None
+        part = parts[s.part]
+        if part.hop is not None:
+            self._remember_former(row, part.hop, part.carrier_message_id, s.part)
+        elif not part.final:
+            part.state = ENROUTE
+        part.hop = hop
+        part.carrier_message_id = s.carrier_message_id
+        if row.hop is None and all(part.hop is not None for part in parts):
+            row.hop = hop
+            if not row.flags & FINAL:
+                if not row.flags & REPORTED:
+                    row.state = ENROUTE
+                table.unsubmitted -= 1
+                table.awaiting += 1
+        return PartOfRow(row, s.part)
+
+    def _remember_former(self, row: Row, hop: Hop, key: bytes, part: int) -> None:
+        """A part was submitted again. A late receipt for its earlier id still counts."""
+        if key and hop.at is not None:
+            extra = extra_of(row)
+            extra.former_ids = (*extra.former_ids, (hop.carrier, key, part))
+
+    # Receipts come
+
+    def receipts(self, batch: Sequence[Receipt], segment_sequence: int) -> Effects:
+        """Finds the messages that receipts belong to; keeps the others.
+
+        :param segment_sequence: of the journal segment that will hold the records, or of the one before it.
+        """
+        table = self._table
+        existing = table.ids.existing
+        learn = self._learn
+        effects = Effects(self._views_of_ended)
+        records = effects.records
+        outcomes = effects.outcomes
+        carrier: str | None = None
+        shards = None
+        self._policy_account = None
+        for r in batch:
+            keys = r.keys
+            if not keys or (r.state is None and not r.final):
+                r = cut(r)
+                table.unreadable.add(r, segment_sequence)
+                records.append(r)
+                outcomes.append(Outcome.UNREADABLE)
+                continue
+            if r.carrier is not carrier:
+                carrier = r.carrier
+                shards = existing(carrier)
+            found = None
+            if shards is not None:
+                for key in keys:
+                    found = shards[hash(key) & 255].get(key)
+                    if found is not None:
+                        break
+            if found is not None:
+                outcomes.append(learn(found, r, effects))
+            else:
+                r = cut(r)
+                table.orphans.add(r, segment_sequence)
+                records.append(r)
+                outcomes.append(Outcome.ORPHAN)
+        return effects
+
+    def _learn(self, found: Found, r: Receipt, effects: Effects) -> Outcome:
+        """A receipt has found its part."""
+        if type(found) is PartOfRow:
+            row = found.row
+            if row.extra is not None and row.extra.parts is not None:
+                return self._learn_part(row, found.part, row.extra.parts[found.part], r, effects)
+        else:
+            row = found  # type: ignore[assignment]
+        state = state_number(r.state)
+        if row.flags & FINAL:
+            return self._table.late(state, row.state, r)
+        table = self._table
+        error, network_error_code, at = r.error, r.network_error_code, r.received_at
+        fault = table.fault(error, network_error_code)
+        if not r.final:
+            return self._learn_intermediate(row, 0, state, fault, at, effects)
+        owed = table.owed_final(row, state, self._policy_of(row))
+        cursor = table.finish(row, state, fault, at, owed, effects)
+        effects.records.append(Learnt(row.id, 0, state, True, at, owed, cursor, fault.error, fault.network_error_code))
+        return Outcome.FINAL
+
+    def _learn_intermediate(
+        self, row: Row, part: int, state: int, fault: Fault, at: float, effects: Effects
+    ) -> Outcome:
+        """A message that goes on; told only when it says something new."""
+        if row.flags & REPORTED and row.state == state:
+            self._table.repeated_count += 1
+            return Outcome.REPEATED
+        owed = self._table.owed_intermediate(row, self._policy_of(row))
+        row.state = state
+        row.fault = fault
+        row.done_at = at
+        row.flags |= REPORTED
+        if owed:
+            self._table.owe(row, owed, effects)
+        effects.records.append(Learnt(row.id, part, state, False, at, owed, 0, fault.error, fault.network_error_code))
+        return Outcome.INTERMEDIATE
+
+    def _learn_part(self, row: Row, index: int, part: Part, r: Receipt, effects: Effects) -> Outcome:
+        """A receipt for one of several parts."""
+        state = state_number(r.state)
+        if part.final:
+            return self._table.late(state, part.state, r)
+        fault = self._table.fault(r.error, r.network_error_code)
+        at = r.received_at
+        part.state = state
+        part.fault = fault
+        part.done_at = at
+        part.final = r.final
+        effects.records.append(Learnt(row.id, index, state, r.final, at, 0, 0, fault.error, fault.network_error_code))
+        if row.flags & FINAL:
+            return Outcome.PART
+        if not r.final:
+            return self._learn_intermediate(row, WHOLE_MESSAGE, state, fault, at, effects)
+        return Outcome.FINAL if self._end_if_all_ended(row, at, effects) else Outcome.PART
+
+    def _end_if_all_ended(self, row: Row, at: float, effects: Effects) -> bool:
+        """Ends a long message of which nothing is awaited any more."""
+        extra = row.extra
+        if extra is None or extra.parts is None:
+            return False
+        part = ending_part(extra.parts)
+        if part is None:
+            return False
+        self._end(row, part.state, part.fault, at, "", self._policy_of(row), effects)
+        return True
+
+    # The relay's own verdict
+
+    def end(self, batch: Sequence[Ending]) -> Effects:
+        """Ends messages that have not ended."""
+        table = self._table
+        effects = Effects(self._views_of_ended)
+        self._policy_account = None
+        for e in batch:
+            row = table.get(e.id)
+            if row is None or row.flags & FINAL:
+                continue
+            fault = table.fault(e.error, b"")
+            self._end(row, state_number(e.state), fault, e.at, e.carrier, self._policy_of(row), effects)
+        table.backlog.tidy(table.unsubmitted)
+        return effects
+
+    def time_out(
+        self, rows: Sequence[Row], parts: Sequence[tuple[Row, list[int]]], state: int, now: float, effects: Effects
+    ) -> None:
+        """Ends messages, and parts of them, for which nothing more is expected.
+
+        :param rows: messages that end in `state` as a whole.
+        :param parts: long messages, and those of their parts whose receipts didn't come: these end as `state`.
+        """
+        table = self._table
+        fault = table.fault(b"", b"")
+        self._policy_account = None
+        for row in rows:
+            if not row.flags & FINAL:
+                self._end(row, state, fault, now, "", self._policy_of(row), effects, unanswered=True)
+        for row, indexes in parts:
+            if row.flags & FINAL or row.extra is None or row.extra.parts is None:
+                continue
+            for index in indexes:
+                part = row.extra.parts[index]
+                part.state, part.final, part.fault, part.done_at = state, True, fault, now
+                effects.records.append(Learnt(row.id, index, state, True, now))
+            self._end_if_all_ended(row, now, effects)
+
+    def effects(self) -> Effects:
+        """Room for what a batch does."""
+        return Effects(self._views_of_ended)
+
+    def _end(
+        self,
+        row: Row,
+        state: int,
+        fault: Fault,
+        at: float,
+        carrier: str,
+        policy: NotifyPolicy,
+        effects: Effects,
+        *,
+        unanswered: bool = False,
+    ) -> None:
+        """Ends a message as a whole."""
+        table = self._table
+        owed = 0
+        if policy.unanswered or not unanswered or row.hop is None:
+            owed = table.owed_final(row, state, policy)
+        cursor = table.finish(row, state, fault, at, owed, effects)
+        if row.hop is None and carrier:
+            row.hop = refusal(table.ids.name(carrier))
+        effects.records.append(
+            Learnt(row.id, WHOLE_MESSAGE, state, True, at, owed, cursor, fault.error, fault.network_error_code, carrier)
+        )
+
+    def _policy_of(self, row: Row) -> NotifyPolicy:
+        """What the row's account wants; asked for once for a run of messages of the same account."""
+        account = row.origin.account
+        if account is not self._policy_account:
+            self._policy = self._table.policy_of(account.name)
+            self._policy_account = account
+        return self._policy
+
+
+def refusal(carrier: str) -> Hop:
+    """The hop of a message that a carrier refused: only the name means something."""
+    return Hop(carrier, None, 0.0)
+
+
+def _extra(m: Message) -> Extra:
+    parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
+    return Extra(parts, m.reference, m.notification_url or None)
+
+
+def make_row(m: Message, account: TableAccount, birth: Birth) -> Row:
+    """A fresh row; for replay, which keeps its own counts."""
+    row = Row(m.id, account.origin(m.interface, m.registered_delivery), m.addresses, birth)
+    if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
+        row.extra = _extra(m)
+    return row

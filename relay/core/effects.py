@@ -1,0 +1,51 @@
+"""What one batch did to the table: what the journal must hold of it, and the answer to whoever made the call."""
+
+from typing import Any
+
+from relay.core.lanes import LaneQueue
+from relay.core.messages import Correlated, Lane, MessageView, Outcome
+from relay.core.rows import Row
+from relay.core.views import message_view
+
+_NO_LANES: frozenset[Lane] = frozenset()
+_NO_VIEWS: tuple[MessageView, ...] = ()
+
+
+class Effects:
+    """Collects while a batch is worked through.
+
+    :ivar records: to be written, in order.
+    :ivar outcomes: of receipts.
+    :ivar touched: the lanes in which something has become owed.
+    :ivar last_ended: the last message that the batch ended.
+    :param views_of_ended: whether to keep all that it ended, for their views.
+    """
+
+    __slots__ = ("ended", "last_ended", "outcomes", "records", "touched")
+
+    def __init__(self, views_of_ended: bool = False) -> None:
+        self.records: list[Any] = []
+        self.outcomes: list[Outcome] = []
+        self.touched: set[LaneQueue] = set()
+        self.last_ended: Row | None = None
+        self.ended: list[Row] | None = [] if views_of_ended else None
+
+    def lanes(self) -> frozenset[Lane]:
+        """The lanes to wake."""
+        touched = self.touched
+        if not touched:
+            return _NO_LANES
+        if len(touched) == 1:
+            (queue,) = touched
+            return queue.as_set
+        return frozenset([queue.lane for queue in touched])
+
+    def correlated(self) -> Correlated:
+        """The answer to the batch."""
+        last = self.last_ended
+        return Correlated(
+            self.lanes(),
+            self.outcomes,
+            0.0 if last is None else last.birth.accepted_at,
+            _NO_VIEWS if not self.ended else [message_view(row) for row in self.ended],
+        )

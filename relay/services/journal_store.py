@@ -1,0 +1,424 @@
+"""The embedded store: the table in memory, the journal under it.
+
+Theory of operation: every call changes the table at once and appends one frame that says what was concluded; its
+Deferred fires when the frame is durable. So the table is always ahead of the disk, by what is under way, and the order
+of the calls is the order of the frames. Reads answer from the table and don't wait for the disk.
+
+When the disk fails, `accept`, `receipts` and `put_setting` are refused until it is back, and what of the first and the
+last was under way is undone. What `receipts`, `submitted`, `end`, `settle` and `notify_again` were told has happened in
+the world: their Deferreds fail, so that nobody is told that it is durable, but the table keeps it, and the journal
+writes it when the disk is back. A carrier that sends a receipt again gets REPEATED then. Lanes in which something
+became owed by a call that failed are announced by the next `expire`.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from os.path import join
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from relay.core import config, views
+from relay.core.correlation import Correlation
+from relay.core.handover import Handover
+from relay.core.journal_format import JournalError, encode_frame, segment_name
+from relay.core.messages import (
+    Attempt,
+    Claim,
+    Correlated,
+    Ending,
+    Lane,
+    Message,
+    MessageView,
+    Notification,
+    Pending,
+    Receipt,
+    Submitted,
+)
+from relay.core.notes import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
+from relay.core.parts import overdue_parts
+from relay.core.records import Setting
+from relay.core.replay import Replay
+from relay.core.rows import Row, Segment, is_unsubmitted, parts_of
+from relay.core.states import EXPIRED, UNKNOWN
+from relay.core.store import FeedEntry, Idempotency, PolicyOf, StoreFigures, StoreFull, StoreUnavailable
+from relay.core.sweep import Sweep
+from relay.core.table import Table
+from relay.edges.files import Files, Locked
+from relay.edges.journal_file import InThread, Journal
+from relay.edges.journal_start import SegmentReader, TornTail, read_segment, sequences
+from relay.services.bodies import BodiesOf, BodyReader
+from relay.services.compaction import Compaction
+
+#: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
+FORGOTTEN_A_CALL = 4_000
+#: Journals longer than this report how far their replay has come.
+PROGRESS_BYTES = 64 << 20
+PROGRESS_SECONDS = 2.0
+
+Progress = Callable[[int, int], None]
+
+
+class JournalStore:
+    """See the module's text, and `relay.core.store.Store` for what the calls do.
+
+    :param files: the disk.
+    :param directory: the data directory; the journal is in `journal` below it. Made where missing.
+    :param policy: see `NotifyPolicy`; asked on the reactor thread, once a batch and account.
+    :param in_thread: runs a function in a thread; commits are made there, one at a time.
+    :param views_of_ended: whether `Correlated.ended` is filled.
+    :param submit_grace_seconds: how long after its expiry a message that no carrier has taken is still left alone,
+        because a response may be under way. Longer than any carrier's response timeout.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        *,
+        journal: config.Journal,
+        limits: config.Limits,
+        policy: PolicyOf,
+        clock: IReactorTime,
+        in_thread: InThread[Any],
+        views_of_ended: bool = False,
+        submit_grace_seconds: float = 60.0,
+    ) -> None:
+        self._files = files
+        self._directory = directory
+        self._journal_directory = join(directory, "journal")
+        self._settings_of_journal = journal
+        self._limits = limits
+        self._clock = clock
+        self._in_thread = in_thread
+        self.table = Table(limits, policy)
+        self._settings = Settings()
+        self._keys = IdempotencyKeys(limits.idempotency_keys)
+        self._correlation = Correlation(self.table, views_of_ended=views_of_ended)
+        self._handover = Handover(self.table)
+        self._sweep = Sweep(self.table, submit_grace_seconds)
+        self._journal: Journal
+        self._compaction: Compaction
+        self._lock: int | None = None
+        self._body_reader = BodyReader(files, self._journal_directory, in_thread)
+        self._failures_announced = 0
+
+    # A store's life
+
+    async def start(self, progress: Progress | None = None) -> None:
+        """Locks the directory, reads the journal and opens it for writing. To be awaited before any other call.
+
+        :param progress: called now and then with the octets read so far and altogether.
+        :raises JournalError: the directory is in use, damaged, of a newer version, or can't be read.
+        """
+        try:
+            self._files.make_directory(self._journal_directory)
+            self._lock = self._files.lock(join(self._directory, "lock"), str(os.getpid()))
+            segments = await self._read(progress)
+        except Locked as problem:
+            raise JournalError(
+                f"{self._directory} is in use by the relay with process id {problem.owner}. Stop that one first, or "
+                "give this one a data_dir of its own."
+            ) from None
+        except OSError as problem:
+            self._unlock()
+            raise JournalError(f"data_dir {self._directory}: can't be used: {problem}") from problem
+        except JournalError:
+            self._unlock()
+            raise
+        settings = self._settings_of_journal
+        self._journal = Journal(
+            self._files,
+            self._journal_directory,
+            segments,
+            sync=settings.sync,
+            segment_bytes=settings.segment_bytes,
+            segment_seconds=settings.segment_seconds,
+            clock=self._clock,
+            in_thread=self._in_thread,
+        )
+        self._compaction = Compaction(
+            self.table,
+            self._settings,
+            self._keys,
+            self._journal,
+            self._files,
+            self._journal_directory,
+            segment_bytes=settings.segment_bytes,
+            text_seconds=settings.text_hours * 3600.0,
+            clock=self._clock,
+            in_thread=self._in_thread,
+        )
+
+    async def _read(self, progress: Progress | None) -> list[Segment]:
+        directory = self._journal_directory
+        replay = Replay(self.table, self._settings, self._keys)
+        segments: list[Segment] = []
+        found = sequences(self._files, directory)
+        total = sum(self._files.size(join(directory, segment_name(sequence))) for sequence in found)
+        started_at = said_at = self._clock.seconds()
+        done = 0
+        torn: TornTail | None = None
+        for sequence in found:
+            reader = SegmentReader(self._files, directory, sequence)
+            segment = Segment(sequence, 0.0)
+            segments.append(segment)
+            try:
+                for step in read_segment(reader, segment, sequence == found[-1], replay.frame):
+                    torn = step
+                    if progress is not None:
+                        progress(done + segment.end_bytes, total)
+                    now = self._clock.seconds()
+                    if total > PROGRESS_BYTES and now - said_at >= PROGRESS_SECONDS:
+                        said_at = now
+                        percent = 100 * (done + segment.end_bytes) // total
+                        self.log.info("journal_reading: {percent} % of {total} octets", percent=percent, total=total)
+                    await deferLater(self._clock, 0)
+            finally:
+                reader.close()
+            done += reader.size
+            segment.committed_bytes = segment.synced_bytes = segment.end_bytes
+        if torn is not None:
+            self._cut(torn, segments)
+        if segments:
+            self._sync(segments[-1])
+        now = self._clock.seconds()
+        replay.finish(now)
+        self.table.forget_finished(self.table.rows, now)
+        if total:
+            self.log.info(
+                "journal_read: {messages} messages, {octets} octets in {segments} segments, {seconds} s",
+                messages=self.table.rows,
+                octets=total,
+                segments=len(segments),
+                seconds=round(now - started_at, 1),
+            )
+        return segments
+
+    def _cut(self, torn: TornTail, segments: list[Segment]) -> None:
+        self.log.warn(
+            "journal_torn: {file} ends in {lost} octets of a commit that was under way when the relay stopped; they "
+            "are cut at offset {offset}",
+            file=torn.path,
+            lost=torn.lost_bytes,
+            offset=torn.offset,
+        )
+        if torn.offset:
+            self._files.truncate(torn.path, torn.offset)
+        else:
+            self._files.remove(torn.path)
+            segments.pop()
+
+    def _sync(self, segment: Segment) -> None:
+        """What was read may only be in the kernel's memory; from here on it counts as durable."""
+        reader = SegmentReader(self._files, self._journal_directory, segment.sequence)
+        try:
+            reader.sync()
+        finally:
+            reader.close()
+        self._files.sync_directory(self._journal_directory)
+
+    async def stop(self) -> None:
+        """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
+        if self._lock is None:
+            return
+        await self._compaction.stop()
+        await self._journal.stop()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            self._files.close(lock)
+
+    # Messages and what becomes of them
+
+    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        if self.table.open_rows + len(messages) > self._limits.messages:
+            return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
+        frame = encode_frame(messages if idempotency is None else [*messages, idempotency])
+        done = journal.append(frame, None, partial(self._take_back, messages, idempotency))
+        self._correlation.accept(messages, *journal.place)
+        if idempotency is not None:
+            self._keys.put(idempotency, journal.place[0].sequence)
+        return done
+
+    def _take_back(self, messages: Sequence[Message], idempotency: Idempotency | None) -> None:
+        self._correlation.take_back(messages)
+        if idempotency is not None:
+            self._keys.take_back(idempotency)
+
+    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[Correlated]":
+        effects = self._correlation.submitted(batch)
+        return self._append([*batch, *effects.records] if effects.records else batch, effects.correlated())
+
+    def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
+        if not self._journal.open:
+            return fail(StoreUnavailable(self._journal.why_not))
+        effects = self._correlation.receipts(batch, self._journal.active.sequence)
+        self.table.forget_over_bound(len(batch))
+        return self._append(effects.records, effects.correlated())
+
+    def end(self, batch: Sequence[Ending]) -> "Deferred[Correlated]":
+        effects = self._correlation.end(batch)
+        return self._append(effects.records, effects.correlated())
+
+    def expire(self, now: float) -> "Deferred[Correlated]":
+        table, journal = self.table, self._journal
+        table.forget_finished(FORGOTTEN_A_CALL, now)
+        table.orphans.expire(now, FORGOTTEN_A_CALL)
+        self._keys.expire(now, FORGOTTEN_A_CALL)
+        effects = self._correlation.effects()
+        if journal.failures != self._failures_announced:
+            self._failures_announced = journal.failures
+            effects.touched.update(table.lanes.owing())
+        if not journal.open:
+            return succeed(effects.correlated())
+        due = self._sweep.step(now)
+        self._correlation.time_out(due.expired, [], EXPIRED, now, effects)
+        long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
+        self._correlation.time_out(due.unanswered, long, UNKNOWN, now, effects)
+        effects.records += self._handover.give_up_receipts(due.unfetched, now)
+        journal.roll(now)
+        self._compaction.consider(now)
+        return self._append(effects.records, effects.correlated())
+
+    # Notifications
+
+    def claim(self, lane: Lane, limit: int, now: float) -> "Deferred[Claim]":
+        return succeed(self._handover.claim(lane, limit, now))
+
+    def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
+        records = self._handover.settle(batch)
+        self.table.forget_over_bound(len(batch))
+        return self._append(records, None)
+
+    def release(self, batch: Sequence[Notification]) -> None:
+        self._handover.release(batch)
+
+    def lanes(self) -> "Deferred[Sequence[Lane]]":
+        return succeed([queue.lane for queue in self.table.lanes.owing()])
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[Lane]]":
+        effects = self._handover.notify_again(account, ids, now)
+        return self._append(effects.records, effects.lanes())
+
+    def given_up(self, account: str, since: float, until: float) -> "Deferred[Sequence[bytes]]":
+        return succeed(views.given_up(self.table, account, since, until))
+
+    # After a start, and when a queue has been emptied
+
+    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
+        return succeed(views.pending(self.table, after, limit))
+
+    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
+        return Deferred.fromCoroutine(self._bodies(parts))
+
+    async def _bodies(self, parts: Sequence[tuple[bytes, int]]) -> Sequence[bytes | None]:
+        bodies: BodiesOf = {}
+        # Compaction may move a message while its old place is being read; then the new one is read.
+        for _ in range(2):
+            rows = [row for message_id, part in parts if (row := self._waiting(message_id, part)) is not None]
+            rows = [row for row in rows if row.id not in bodies]
+            if not rows:
+                break
+            if any(row.birth.offset >= row.birth.segment.committed_bytes for row in rows):
+                try:
+                    await self._journal.append(b"", None)
+                except StoreUnavailable:
+                    continue
+            bodies.update(await self._body_reader.read(rows))
+        return [
+            bodies[message_id][part] if message_id in bodies and self._waiting(message_id, part) is not None else None
+            for message_id, part in parts
+        ]
+
+    def _waiting(self, message_id: bytes, part: int) -> Row | None:
+        row = self.table.get(message_id)
+        if row is None or not is_unsubmitted(row):
+            return None
+        many = parts_of(row)
+        if many is None:
+            return row if part == 0 else None
+        return row if 0 <= part < len(many) and many[part].hop is None else None
+
+    # Questions
+
+    def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
+        row = self.table.get(message_id)
+        return succeed(None if row is None else views.message_view(row))
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> "Deferred[Sequence[MessageView]]":
+        return succeed([views.message_view(row) for row in self.table.ids.find(carrier_message_id)])
+
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> "Deferred[Sequence[MessageView]]":
+        return succeed(views.recent(self.table, account, before, state, search, limit))
+
+    def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
+        return succeed(views.feed(self.table, account, after, limit))
+
+    def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return succeed(self.table.orphans.latest(limit))
+
+    def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return succeed(self.table.unreadable.latest(limit))
+
+    def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
+        entry = self._keys.get(account, key)
+        if entry is not None and entry.at + IDEMPOTENCY_SECONDS <= self._clock.seconds():
+            entry = None
+        return succeed(entry)
+
+    def put_setting(self, account: str, name: str, value: str | None) -> "Deferred[None]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        was = self._settings.get(account, name)
+        setting = Setting(account, name, value)
+        undo = partial(self._settings.put, Setting(account, name, was), journal.active.sequence)
+        done = journal.append(encode_frame([setting]), None, undo)
+        self._settings.put(setting, journal.place[0].sequence)
+        return done
+
+    def settings(self) -> "Deferred[Sequence[tuple[str, str, str]]]":
+        return succeed(self._settings.all())
+
+    def figures(self) -> StoreFigures:
+        table, journal = self.table, self._journal
+        return StoreFigures(
+            messages=table.rows,
+            unsubmitted=table.unsubmitted,
+            awaiting_receipt=table.awaiting,
+            finished=table.rows - table.unsubmitted - table.awaiting,
+            orphans=table.orphans.count,
+            unreadable=len(table.unreadable),
+            owed=table.owed,
+            journal_bytes=journal.total_bytes,
+            journal_segments=len(journal.segments),
+            writable=journal.open,
+            reason=journal.why_not,
+            commits=journal.commits,
+            committed_batches=journal.committed_batches,
+            committed_bytes=journal.committed_bytes,
+            commit_seconds=journal.commit_seconds,
+            commit_buckets=tuple(journal.commit_buckets),
+            ambiguous=table.ids.ambiguous,
+            contradicting=table.contradicting_count,
+            repeated=table.repeated_count,
+            orphans_dropped=table.orphans.dropped,
+        )
+
+    def _append(self, records: Sequence[Any], result: Any) -> "Deferred[Any]":
+        """One frame of what has happened."""
+        return self._journal.append(encode_frame(records) if records else b"", result)
