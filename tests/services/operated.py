@@ -1,0 +1,112 @@
+"""A daemon for tests of the operator's side: real hub, links and sessions, nothing connected, a store that is quick."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from relay.core.config import Account, AccountSmpp, Carrier, Config, Route
+from relay.core.messages import Correlated, Message, Submission
+from relay.core.routing import Routes
+from relay.core.secret import Secret
+from relay.core.store import StoreFigures, StoreUnavailable
+from relay.services.accounts import Accounts
+from relay.services.carrier_link import CarrierLink
+from relay.services.customer_sessions import CustomerSessions
+from relay.services.housekeeping import Housekeeping
+from relay.services.hub import Hub
+
+ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
+
+
+def configuration(**more: Any) -> Config:
+    return Config(
+        accounts={
+            "acme": Account(api_key=Secret("key"), smpp=AccountSmpp(system_id="acme", password=Secret("secret08"))),
+            "quiet": Account(api_key=Secret("other")),
+        },
+        carriers={
+            "tier1": Carrier(connect="tcp:127.0.0.1:2776", window=50, binds=2),
+            "tier2": Carrier(connect="tcp:127.0.0.1:2777"),
+        },
+        routes=[Route(carriers=["tier1", "tier2"])],
+        **more,
+    )
+
+
+class OperatedStore:
+    """Every call is durable at once, unless `unavailable`."""
+
+    def __init__(self) -> None:
+        self.shown = StoreFigures()
+        self.unavailable = False
+        self.accepted: list[Message] = []
+
+    def figures(self) -> StoreFigures:
+        return self.shown
+
+    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+        if self.unavailable:
+            failed: Deferred[None] = Deferred()
+            failed.errback(StoreUnavailable("disk full"))
+            return failed
+        self.accepted.extend(messages)
+        return succeed(None)
+
+    def submitted(self, batch: Sequence[object]) -> Deferred[Correlated]:
+        return succeed(Correlated(frozenset(), ()))
+
+    receipts = submitted
+    end = submitted
+
+
+class OperatedDaemon:
+    """What metrics, health and pages read."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or configuration()
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.store: Any = OperatedStore()
+        self.accounts = Accounts(self.config.accounts)
+        self.hub = Hub(
+            store=self.store,
+            rates=self.accounts,
+            routes=Routes(self.config.routes),
+            clock=self.clock,
+            random_bytes=random.Random(1).randbytes,
+            validity_seconds=3600.0,
+        )
+        self.sessions = CustomerSessions(self.hub, self.accounts, self.config.smpp, self.config.limits, self.clock)
+        self.housekeeping = Housekeeping(self.hub, self.clock)
+        self.links = {
+            name: CarrierLink(
+                name,
+                settings,
+                self.hub,
+                _NoEndpoint(),
+                self.clock,
+                queue_bytes=1_000_000,
+                pdu_bytes=65536,
+                fraction=lambda: 0.5,
+            )
+            for name, settings in self.config.carriers.items()
+        }
+        self.hub.connect(self.links, {})
+        self.not_ready = ""
+        self.listening = ["tcp 127.0.0.1:2775"]
+
+    def take(self, count: int = 1, account: str = "acme", interface: str = "smpp") -> None:
+        """Accepts messages."""
+        submissions = [Submission(ADDRESSES, (b"body",), interface=interface)] * count
+        messages = [message for message in self.hub.prepare(account, submissions) if isinstance(message, Message)]
+        accepted = Deferred.fromCoroutine(self.hub.accept(messages))
+        accepted.addErrback(lambda failure: failure.trap(StoreUnavailable))
+        assert accepted.called
+
+
+class _NoEndpoint:
+    def connect(self, factory: object) -> Deferred[Any]:
+        return Deferred()
