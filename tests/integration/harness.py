@@ -82,13 +82,6 @@ def free_port() -> int:
         return port
 
 
-def listens(port: int) -> bool:
-    """Whether someone accepts connections on a port."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 # Relays
 
 
@@ -155,25 +148,26 @@ class Relay:
         if STORE == "late":
             launcher = ["-m", "tests.integration.launch_late"]
         with self.log_file.open("ab") as log:
+            self._log_before = log.tell()
             self.process = subprocess.Popen(
                 [sys.executable, *launcher, "-n", "--pidfile=", "relay", "--config", str(config_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env=os.environ
+                | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", "PYTHONUNBUFFERED": "1"},
             )
 
     async def ready(self, seconds: float = START_SECONDS) -> None:
-        """Waits until all listeners accept connections."""
-        ports = [self.http_port, self.smpp_port, self.admin_port]
+        """Waits until it says that it takes messages, which it does once everything listens."""
         deadline = time.monotonic() + seconds
-        while not all(listens(port) for port in ports):
+        while b"relay_ready" not in self.log_file.read_bytes()[self._log_before :]:
             if self.process is None or self.process.poll() is not None:
                 raise AssertionError(f"{self.name} ended while starting:\n{self.log()}")
             if time.monotonic() > deadline:
-                raise AssertionError(f"{self.name} doesn't listen after {seconds:g} seconds:\n{self.log()}")
-            await task.deferLater(reactor, 0.05)
+                raise AssertionError(f"{self.name} isn't ready after {seconds:g} seconds:\n{self.log()}")
+            await task.deferLater(reactor, 0.02)
 
     async def carrier_bound(self, simulator: "SimulatorPort", sessions: int = 1) -> None:
         """Waits until this relay has bound to a simulated carrier."""
