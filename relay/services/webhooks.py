@@ -27,7 +27,7 @@ from relay.edges.webhook_client import Answer
 from relay.services.accounts import Accounts, Target
 from relay.services.due_lanes import DueLanes
 from relay.services.tasks import Tasks
-from relay.services.webhook_delivery import LONGEST_PAUSE_SECONDS, WebhookDelivery
+from relay.services.webhook_delivery import LONGEST_PAUSE_SECONDS, Tested, WebhookDelivery
 
 #: Requests under way at once, to all URLs together.
 MOST_IN_FLIGHT: Final = 1000
@@ -163,6 +163,10 @@ class Webhooks:
             pacing.blocked_until(self._clock.seconds()),
             pacing.in_flight,
         )
+
+    async def test(self, account: str, test_id: bytes) -> Tested:
+        """Sends a made-up notification, see `WebhookDelivery.test`."""
+        return await self._delivery.test(account, test_id)
 
     @property
     def in_flight(self) -> int:

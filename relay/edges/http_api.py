@@ -1,0 +1,56 @@
+"""The customers' HTTP API: which path is answered by what. The handlers are in the modules beside this one."""
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+
+from relay.core.ids import RandomBytes
+from relay.edges.http_account import AccountApi, WebhookTester
+from relay.edges.http_docs import docs_page
+from relay.edges.http_messages import Compose, Hub, Messages
+from relay.edges.http_openapi import openapi_document
+from relay.edges.http_router import Router
+from relay.edges.http_site import ApiRequest, Reply
+from relay.services.accounts import Accounts
+
+
+class HttpApi:
+    """Registers the API with a router. Hand `router.handle` to the site, and stop the router when the site stops.
+
+    :ivar router: where pages and other dialects of HTTP may be added.
+    """
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        accounts: Accounts,
+        webhooks: WebhookTester,
+        compose: Compose,
+        clock: IReactorTime,
+        random_bytes: RandomBytes,
+        version: str,
+    ) -> None:
+        self.router = router = Router(accounts)
+        self.messages = messages = Messages(hub, accounts, compose, clock)
+        self.account = account = AccountApi(hub, accounts, webhooks, clock, random_bytes)
+        router.add("POST", "/messages", messages.submit)
+        router.add("GET", "/messages/{id}", messages.query)
+        router.add("POST", "/messages/{id}/notify", messages.notify)
+        router.add("GET", "/notifications", account.feed)
+        router.add("POST", "/notifications/replay", account.replay)
+        router.add("GET", "/account", account.account)
+        router.add("PUT", "/account/notification-url", account.set_url)
+        router.add("DELETE", "/account/notification-url", account.reset_url)
+        router.add("POST", "/account/test-notification", account.test)
+        document = openapi_document(version)
+        self._openapi = msgspec.json.encode(document)
+        self._docs = docs_page(document).encode()
+        router.add("GET", "/openapi.json", self._give_openapi, anybody=True)
+        router.add("GET", "/docs", self._give_docs, anybody=True)
+
+    async def _give_openapi(self, request: ApiRequest, account: str) -> Reply:
+        return Reply(200, self._openapi)
+
+    async def _give_docs(self, request: ApiRequest, account: str) -> Reply:
+        policy = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+        return Reply(200, self._docs, b"text/html; charset=utf-8", ((b"Content-Security-Policy", policy),))

@@ -1,0 +1,281 @@
+"""Messages over HTTP: handing them in, asking after them, having their notification sent again."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Final
+from typing import Protocol as Seam
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+
+from relay.core.ids import id_text, parse_id
+from relay.core.messages import Lane, Message, MessageView, Refused, Submission, destination_of, source_of
+from relay.core.states import ENROUTE, SCHEDULED, customer_words
+from relay.core.store import Idempotency, Store
+from relay.core.urls import UrlProblem
+from relay.core.webhook_body import error_of
+from relay.edges.http_problems import Problem, ProblemDocument, invalid_field, of_refusal
+from relay.edges.http_site import ApiRequest, Reply
+from relay.edges.http_types import (
+    MOST_MESSAGES,
+    Accepted,
+    AttemptReport,
+    MessageReport,
+    MessageRequest,
+    instant,
+    problem_of,
+)
+from relay.services.accounts import Accounts
+
+FORM: Final = b"application/x-www-form-urlencoded"
+
+LONGEST_KEY: Final = 255
+
+
+class Hub(Seam):
+    """The hub, as the HTTP API needs it: `relay.services.hub.Hub`."""
+
+    store: Store
+
+    def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
+        """Says of each submission what it becomes."""
+
+    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
+        """Returns when the messages are durable."""
+
+    def dispatch(self, messages: Sequence[Message]) -> None:
+        """Sends accepted messages on their way."""
+
+    def wake(self, lanes: Iterable[Lane]) -> None:
+        """Something is owed in these lanes."""
+
+
+class Compose(Seam):
+    """Who turns a customer's words into what goes to a carrier."""
+
+    def __call__(self, to: str, sender: str, text: str) -> tuple[bytes, tuple[bytes, ...]]:
+        """Addresses and parts as in `Submission`.
+
+        :raises ValueError: with an attribute `field` that names which of to, from and text is to blame.
+        """
+
+
+class Messages:
+    """The handlers of `/messages`."""
+
+    def __init__(self, hub: Hub, accounts: Accounts, compose: Compose, clock: IReactorTime) -> None:
+        self._hub = hub
+        self._accounts = accounts
+        self._compose = compose
+        self._clock = clock
+        self._repeatable: set[tuple[str, str]] = set()
+
+    async def submit(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /messages`: one, or an array of them."""
+        key = request.header(b"Idempotency-Key")
+        if key is not None:
+            return await self._submit_once(request, account, key)
+        items, single = _requests(request)
+        results = self._prepare(account, items)
+        messages = [result for result in results if type(result) is Message]
+        if messages:
+            await self._hub.accept(messages)
+        return self._accepted(account, results, messages, single)
+
+    async def _submit_once(self, request: ApiRequest, account: str, key: bytes) -> Reply:
+        """With an Idempotency-Key: the first answer again, where the same was asked before."""
+        if not 0 < len(key) <= LONGEST_KEY or not key.isascii():
+            raise Problem(400, f"An Idempotency-Key has 1 to {LONGEST_KEY} ASCII characters.")
+        name = key.decode("ascii")
+        if (account, name) in self._repeatable:
+            detail = "A request with this Idempotency-Key is being answered at this moment."
+            raise Problem(409, detail, kind="idempotency-in-progress", headers=((b"Retry-After", b"1"),))
+        self._repeatable.add((account, name))
+        try:
+            digest = hashlib.sha256(request.content_type + b"\n" + request.body()).digest()
+            earlier = await self._hub.store.repeated(account, name)
+            if earlier is not None:
+                if earlier.digest != digest:
+                    detail = "This Idempotency-Key was used for a request with another body in the last 24 hours."
+                    raise Problem(409, detail, kind="idempotency-conflict")
+                return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
+            items, single = _requests(request)
+            results = self._prepare(account, items)
+            messages = [result for result in results if type(result) is Message]
+            reply = self._accepted(account, results, messages, single)
+            if messages:
+                now = self._clock.seconds()
+                await self._hub.accept(messages, Idempotency(account, name, digest, reply.body, now))
+            return reply
+        finally:
+            self._repeatable.discard((account, name))
+
+    def _prepare(self, account: str, items: Sequence[MessageRequest | Problem]) -> list[Message | Problem]:
+        """A message or a problem for each item, in order."""
+        results: list[Message | Problem] = []
+        submissions: list[Submission] = []
+        for item in items:
+            if isinstance(item, Problem):
+                results.append(item)
+                continue
+            try:
+                submissions.append(self._submission(account, item))
+            except Problem as problem:
+                results.append(problem)
+            else:
+                results.append(_PENDING)
+        prepared = iter(self._hub.prepare(account, submissions)) if submissions else iter(())
+        for index, result in enumerate(results):
+            if result is _PENDING:
+                outcome = next(prepared)
+                results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
+        return results
+
+    def _submission(self, account: str, item: MessageRequest) -> Submission:
+        url = item.notification_url
+        if url is not None:
+            try:
+                self._accounts.check_url(account, url)
+            except UrlProblem as problem:
+                raise invalid_field("notification_url", str(problem)) from None
+        try:
+            addresses, parts = self._compose(item.to, item.from_, item.text)
+        except ValueError as problem:
+            raise invalid_field(getattr(problem, "field", ""), str(problem)) from None
+        return Submission(addresses, parts, 0, "http", item.validity_seconds, item.reference, url)
+
+    def _accepted(
+        self, account: str, results: Sequence[Message | Problem], messages: Sequence[Message], single: bool
+    ) -> Reply:
+        if not messages:
+            # Of an array of which nothing was taken for want of room, the sender must be told so as of one message.
+            for result in results:
+                if isinstance(result, Problem) and (single or result.status in (429, 503)):
+                    raise result
+        if single:
+            body = b'{"id":"%b"}' % id_text(messages[0].id).encode()
+        else:
+            answers: list[Accepted | ProblemDocument] = [
+                result.document if isinstance(result, Problem) else Accepted(id_text(result.id)) for result in results
+            ]
+            body = msgspec.json.encode(answers)
+        then = partial(self._hub.dispatch, messages) if messages else None
+        return Reply(202, body, headers=self._rate_headers(account), then=then)
+
+    def _rate_headers(self, account: str) -> tuple[tuple[bytes, bytes], ...]:
+        """RateLimit headers (draft-ietf-httpapi-ratelimit-headers) for an account with a limit."""
+        allowance = self._accounts.allowance(account, self._clock.seconds())
+        if allowance is None:
+            return ()
+        rate, burst, remaining = allowance
+        window = max(1, round(burst / rate))
+        reset = max(0, round((burst - remaining) / rate))
+        return (
+            (b"RateLimit-Policy", b'"messages";q=%d;w=%d' % (burst, window)),
+            (b"RateLimit", b'"messages";r=%d;t=%d' % (remaining, reset)),
+        )
+
+    async def query(self, request: ApiRequest, account: str) -> Reply:
+        """`GET /messages/{id}`."""
+        view = await self.find(request.path.split(b"/")[2], account)
+        return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
+
+    async def notify(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /messages/{id}/notify`: sends the notification again."""
+        view = await self.find(request.path.split(b"/")[2], account)
+        if not view.final:
+            raise Problem(409, "The message is still on its way; its notification will come.", kind="not-final")
+        if not (view.notification_url or self._accounts.notification_url(account)):
+            detail = "Set one with PUT /account/notification-url, or poll GET /notifications."
+            raise Problem(409, detail, kind="no-notification-url")
+        lanes = await self._hub.store.notify_again(account, [view.id], self._clock.seconds())
+        return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._hub.wake, lanes))
+
+    async def find(self, segment: bytes, account: str) -> MessageView:
+        """The account's message that a path names.
+
+        :raises Problem: 404.
+        """
+        message_id = parse_id(segment.decode("latin-1"))
+        view = await self._hub.store.look_up(message_id) if message_id is not None else None
+        if view is None or view.account != account:
+            raise Problem(404, "The account has no message of this id, or it ended too long ago.", "id")
+        return view
+
+
+#: Stands for an item until the hub has said what becomes of it.
+_PENDING: Final[Any] = Problem(500, "")
+
+_decode_one_or_many: Final = msgspec.json.Decoder(MessageRequest | list[MessageRequest]).decode
+_decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_one: Final = msgspec.json.Decoder(MessageRequest).decode
+
+
+def _requests(request: ApiRequest) -> tuple[Sequence[MessageRequest | Problem], bool]:
+    """What the body asks for, and whether it is a single message.
+
+    :raises Problem: it is nothing of the kind. A problem of one item of an array stands in its place instead.
+    """
+    if request.content_type == FORM:
+        try:
+            return [msgspec.convert(request.form(), MessageRequest, strict=False)], True
+        except msgspec.ValidationError as error:
+            raise problem_of(error) from None
+    raw = request.body()
+    try:
+        decoded = _decode_one_or_many(raw)
+    except msgspec.ValidationError as error:
+        if raw.lstrip()[:1] != b"[":
+            raise problem_of(error) from None
+        return _checked(_requests_one_by_one(raw)), False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise not_json() from None
+    if type(decoded) is list:
+        return _checked(decoded), False
+    return [decoded], True
+
+
+def _checked(items: Sequence[MessageRequest | Problem]) -> Sequence[MessageRequest | Problem]:
+    if not 1 <= len(items) <= MOST_MESSAGES:
+        raise Problem(422, f"An array holds 1 to {MOST_MESSAGES} messages; this one holds {len(items)}.")
+    return items
+
+
+def _requests_one_by_one(raw: bytes) -> list[MessageRequest | Problem]:
+    items: list[MessageRequest | Problem] = []
+    for item in _decode_raw(raw):
+        try:
+            items.append(_decode_one(item))
+        except msgspec.ValidationError as error:
+            items.append(problem_of(error))
+    return items
+
+
+def not_json() -> Problem:
+    """400: a body that isn't what it should be."""
+    return Problem(400, "The body must be JSON (or a form, with the Content-Type that says so).", kind="not-json")
+
+
+def report(view: MessageView, error_codes: str) -> MessageReport:
+    """A message as its owner sees it."""
+    carrier_error = view.carrier_error.encode("latin-1", "replace")
+    words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
+    return MessageReport(
+        id=id_text(view.id),
+        to=destination_of(view.addresses).decode("latin-1"),
+        from_=source_of(view.addresses).decode("latin-1"),
+        reference=view.reference,
+        status=words.status,
+        send_status=words.send_status,
+        error=error_of(words, carrier_error, error_codes),
+        carrier=view.carrier,
+        carrier_error=view.carrier_error,
+        parts=len(view.parts),
+        submitted_at=instant(view.accepted_at),
+        done_at=None if view.done_at is None else instant(view.done_at),
+        attempts=[
+            AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)
+            for a in view.attempts
+        ],
+    )

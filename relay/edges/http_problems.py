@@ -1,0 +1,104 @@
+"""Problem documents (RFC 9457): how the HTTP API says no."""
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from relay.core.messages import Refused
+from relay.core.smpp.constants import ESME_RTHROTTLED
+from relay.core.store import StoreUnavailable
+
+PROBLEM_TYPE: Final = b"application/problem+json"
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong with a request.
+
+    :ivar type: identifies the kind of problem, and is where it is described.
+    :ivar title: the kind of problem in words; always the same for a type.
+    :ivar detail: what is wrong with this very request, and what to do.
+    :ivar field: the field of the request that is to blame.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str = ""
+
+
+class Problem(Exception):
+    """A request ends with this problem document.
+
+    :ivar headers: header lines that go with it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        field: str = "",
+        *,
+        kind: str = "",
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+        title = HTTPStatus(status).phrase
+        self.document = ProblemDocument(
+            f"/docs#problem-{kind or title.lower().replace(' ', '-')}",
+            PROBLEM_KINDS.get(kind, title),
+            status,
+            detail,
+            field,
+        )
+
+    def body(self) -> bytes:
+        """The document."""
+        return msgspec.json.encode(self.document)
+
+
+#: The kinds of problems beyond the HTTP status's own.
+PROBLEM_KINDS: Final = {
+    "not-json": "The body is not JSON",
+    "invalid-field": "A field is invalid",
+    "unknown-field": "A field is unknown",
+    "missing-field": "A field is missing",
+    "rate-limit": "Too many messages",
+    "queue-full": "The relay is busy",
+    "idempotency-conflict": "The key was used for another request",
+    "idempotency-in-progress": "The same request is under way",
+    "not-final": "The message has not ended",
+    "no-notification-url": "The account has no notification URL",
+}
+
+
+def invalid_field(field: str, detail: str) -> Problem:
+    """422: a field has a value that can't be taken."""
+    return Problem(422, detail, field, kind="invalid-field")
+
+
+def retry_after(seconds: float) -> tuple[bytes, bytes]:
+    """A Retry-After header: whole seconds, at least one."""
+    return b"Retry-After", b"%d" % max(1, int(seconds + 0.999))
+
+
+def of_refusal(refused: Refused) -> Problem:
+    """The hub's refusal of one message."""
+    if refused.retry_after_seconds > 0.0:
+        headers = (retry_after(refused.retry_after_seconds),)
+        if refused.command_status == ESME_RTHROTTLED:
+            return Problem(429, refused.reason, kind="rate-limit", headers=headers)
+        return Problem(503, refused.reason, kind="queue-full", headers=headers)
+    if refused.command_status and not refused.field:
+        # Without a field to blame and without hope for later there is nothing that the customer could mend.
+        return Problem(503, refused.reason, kind="queue-full", headers=(retry_after(5.0),))
+    return invalid_field(refused.field, refused.reason)
+
+
+def of_store(problem: StoreUnavailable) -> Problem:
+    """Nothing can be made durable now."""
+    detail = "The relay can't take this safely now; nothing was accepted. Try again later."
+    return Problem(503, detail, kind="queue-full", headers=(retry_after(problem.retry_after_seconds),))

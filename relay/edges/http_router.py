@@ -1,0 +1,120 @@
+"""Which handler a request goes to, whose request it is, and what becomes of a handler that fails.
+
+A handler is a coroutine function from request and account to `Reply`; what it raises becomes a problem document.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+from typing import Protocol as Seam
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from relay.core.store import StoreUnavailable
+from relay.edges.http_problems import Problem, of_store
+from relay.edges.http_site import ApiRequest, Reply, problem_reply
+from relay.services.tasks import Tasks
+
+
+class Logins(Seam):
+    """Who knows the customers' keys."""
+
+    def by_authorization(self, header: bytes | None) -> str | None:
+        """The account of an Authorization header."""
+
+
+#: For a handler that anybody may call, the account is "".
+Handler = Callable[[ApiRequest, str], Awaitable[Reply]]
+
+_CHALLENGES: Final = (
+    (b"WWW-Authenticate", b'Basic realm="relay", charset="UTF-8"'),
+    (b"WWW-Authenticate", b'Bearer realm="relay"'),
+)
+
+_UNAUTHORIZED: Final = (
+    "Say who you are: HTTP Basic with the account's name and its API key, or 'Authorization: Bearer' with the key."
+)
+
+
+class Router:
+    """Takes requests from the site. Register handlers first, then hand `handle` to the site."""
+
+    log = Logger()
+
+    def __init__(self, logins: Logins) -> None:
+        self._logins = logins
+        self._exact: dict[bytes, dict[bytes, tuple[Handler, bool]]] = {}
+        self._patterns: list[tuple[tuple[bytes, ...], dict[bytes, tuple[Handler, bool]]]] = []
+        self._tasks = Tasks(self.log)
+
+    def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False) -> None:
+        """Registers a handler.
+
+        :param path: as in "/messages/{id}/notify"; what stands in braces matches one segment.
+        :param anybody: don't ask for a login.
+        """
+        if "{" not in path:
+            methods = self._exact.setdefault(path.encode(), {})
+        else:
+            pattern = tuple(b"" if part.startswith("{") else part.encode() for part in path.split("/")[1:])
+            known = next((methods for have, methods in self._patterns if have == pattern), None)
+            methods = {} if known is None else known
+            if known is None:
+                self._patterns.append((pattern, methods))
+        methods[method.encode()] = (handler, anybody)
+
+    def handle(self, request: ApiRequest) -> None:
+        """Answers a request, now or later. Never raises."""
+        self._tasks.start(self._answer(request))
+
+    async def stop(self) -> None:
+        """Ends what is still being answered, long polls for instance."""
+        await self._tasks.cancel()
+
+    async def _answer(self, request: ApiRequest) -> None:
+        try:
+            handler, anybody = self._find(request)
+            account = ""
+            if not anybody:
+                account = self._logins.by_authorization(request.header(b"Authorization")) or ""
+                if not account:
+                    raise Problem(401, _UNAUTHORIZED, headers=_CHALLENGES)
+            reply = await handler(request, account)
+        except Problem as problem:
+            reply = problem_reply(problem)
+        except StoreUnavailable as problem:
+            reply = problem_reply(of_store(problem))
+        except CancelledError:
+            reply = problem_reply(Problem(503, "The relay is stopping.", headers=((b"Retry-After", b"5"),)))
+        except Exception:
+            self.log.failure("http_failed: {method} {path} failed", method=request.method, path=request.path)
+            reply = problem_reply(Problem(500, "The relay made a mistake; its operator has been told."))
+        try:
+            request.reply(reply)
+        finally:
+            if reply.then is not None:
+                reply.then()
+
+    def _find(self, request: ApiRequest) -> tuple[Handler, bool]:
+        path = request.path
+        methods = self._exact.get(path)
+        if methods is None:
+            methods = self._match(path)
+            if methods is None:
+                raise Problem(404, "There is nothing at this path. The API is described at /docs.")
+        found = methods.get(request.method)
+        if found is None and request.method == b"HEAD":
+            found = methods.get(b"GET")
+        if found is None:
+            allowed = b", ".join(sorted(methods))
+            raise Problem(405, f"Here you can use {allowed.decode()} only.", headers=((b"Allow", allowed),))
+        return found
+
+    def _match(self, path: bytes) -> dict[bytes, tuple[Handler, bool]] | None:
+        segments = path.split(b"/")[1:]
+        for pattern, methods in self._patterns:
+            if len(pattern) == len(segments) and all(
+                (not want and have) or want == have for want, have in zip(pattern, segments, strict=True)
+            ):
+                return methods
+        return None

@@ -1,0 +1,190 @@
+"""What the HTTP API takes and gives: requests are checked by these types, and OpenAPI is generated from them."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, field
+
+from relay.edges.http_problems import Problem, ProblemDocument
+
+#: Messages in one request.
+MOST_MESSAGES: Final = 1000
+
+LONGEST_VALIDITY_SECONDS: Final = 604_800
+
+
+class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message to send."""
+
+    to: Annotated[
+        str,
+        Meta(min_length=1, max_length=40, description="The number, international format.", examples=["+447700900123"]),
+    ]
+    from_: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=40,
+            description="The sender: a number, or up to eleven letters and digits.",
+            examples=["RELAY"],
+        ),
+    ] = field(name="from")
+    text: Annotated[
+        str,
+        Meta(
+            max_length=10_000,
+            description="The text. Sent as GSM 03.38 where that can write it, otherwise as UCS-2; long texts in parts.",
+            examples=["Your code is 493 022."],
+        ),
+    ]
+    reference: Annotated[
+        Annotated[str, Meta(max_length=200)] | None, Meta(description="A name of your own; comes back in queries.")
+    ] = None
+    validity_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=LONGEST_VALIDITY_SECONDS)] | None,
+        Meta(description="After this the message isn't worth sending any more. Default: the relay's."),
+    ] = None
+    notification_url: Annotated[
+        Annotated[str, Meta(max_length=2048)] | None,
+        Meta(description="Where this message's notifications go, instead of the account's URL."),
+    ] = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A message was taken: it is safe, and its notification will come."""
+
+    id: Annotated[str, Meta(description="The message's id, a UUID.", examples=["72b83667-a8f1-4c09-861f-e1ee6dd4561b"])]
+
+
+class AttemptReport(msgspec.Struct, frozen=True):
+    """One attempt to hand a notification over."""
+
+    channel: Annotated[str, Meta(description="`webhook` or `smpp`.")]
+    attempt: Annotated[int, Meta(description="Counts from 1.")]
+    at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    answer: Annotated[str, Meta(description="What your side said: an HTTP status, or why there was none.")]
+    seconds: Annotated[float, Meta(description="How long the attempt took.")]
+    status: Annotated[str, Meta(description="The state that it told of.")]
+
+
+class MessageReport(msgspec.Struct, frozen=True):
+    """Everything that is known of a message."""
+
+    id: str
+    to: str
+    from_: str = field(name="from")
+    reference: str | None
+    status: Annotated[str, Meta(description="As in notifications; ENROUTE while it is on its way.")]
+    send_status: Annotated[str, Meta(description="delivered, failed, carrier-reject, or pending.")]
+    error: str
+    carrier: Annotated[str, Meta(description="Which carrier took it; empty as long as none has.")]
+    carrier_error: Annotated[str, Meta(description="The carrier's own code, as it wrote it.")]
+    parts: Annotated[int, Meta(description="How many SMS the text took.")]
+    submitted_at: Annotated[str, Meta(description="When the relay took it. RFC 3339, UTC.")]
+    done_at: Annotated[str | None, Meta(description="When its final state was learnt.")]
+    attempts: list[AttemptReport]
+
+
+class NotificationReport(msgspec.Struct, frozen=True):
+    """One notification of the feed."""
+
+    cursor: int
+    id: str
+    send_status: str
+    status: str
+    error: str
+    carrier_error: str
+    at: Annotated[str, Meta(description="When the relay learnt it. RFC 3339, UTC.")]
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """A piece of the feed. Ask again with `after` set to `next`."""
+
+    notifications: list[NotificationReport]
+    next: Annotated[int, Meta(description="The cursor to go on from; unchanged where there was nothing new.")]
+
+
+class UrlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A notification URL to set."""
+
+    url: Annotated[
+        Annotated[str, Meta(max_length=2048)] | None,
+        Meta(
+            description="http or https; null: no notifications by HTTP.",
+            examples=["https://yoursite.com/sms/notifications"],
+        ),
+    ]
+
+
+class AccountReport(msgspec.Struct, frozen=True):
+    """The account's own settings."""
+
+    account: str
+    notification_url: str | None
+    notification_url_from: Annotated[str, Meta(description="`configuration`, or `setting`: made while running.")]
+    notification_url_state: Annotated[
+        str, Meta(description="`on`, `none`, `off: ...` after a 410, `failing` while its circuit is open.")
+    ]
+    notification_fallback_url: str | None
+    notification_format: str
+    notification_batch: int
+    signed: Annotated[bool, Meta(description="Whether notifications carry a signature.")]
+    notify: str
+    error_codes: str
+    messages_a_second: Annotated[float, Meta(description="0: no limit.")]
+    burst: int
+
+
+class TestReport(msgspec.Struct, frozen=True):
+    """What became of a test notification."""
+
+    ok: Annotated[bool, Meta(description="Whether the receiver answered 2xx.")]
+    url: str
+    sent: Annotated[str, Meta(description="The body that was sent.")]
+    answer: Annotated[str, Meta(description="The HTTP status, or why there was no answer.")]
+    seconds: float
+    body: Annotated[str, Meta(description="The beginning of the answer's body.")]
+
+
+class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which notifications to send again. One of: `ids`; `since` (and `until`); `given_up`."""
+
+    ids: Annotated[
+        Annotated[list[str], Meta(max_length=MOST_MESSAGES)] | None, Meta(description="These messages'.")
+    ] = None
+    since: Annotated[datetime | None, Meta(description="Those learnt from this instant on.")] = None
+    until: Annotated[datetime | None, Meta(description="And before this one.")] = None
+    given_up: Annotated[bool, Meta(description="Only those whose retries ran out.")] = False
+
+
+class ReplayReport(msgspec.Struct, frozen=True):
+    """How many notifications are on their way again."""
+
+    messages: int
+
+
+SubmitAnswer = Accepted | ProblemDocument
+
+_MISSING = re.compile(r"^Object missing required field `([^`]+)`")
+_UNKNOWN = re.compile(r"^Object contains unknown field `([^`]+)`")
+_AT = re.compile(r" - at `\$(?:\[\d+\])?\.?([^`]*)`$")
+
+
+def problem_of(error: msgspec.ValidationError) -> Problem:
+    """What msgspec found, for the customer."""
+    text = str(error)
+    missing = _MISSING.match(text)
+    if missing:
+        return Problem(422, f"The field '{missing[1]}' is missing.", missing[1], kind="missing-field")
+    unknown = _UNKNOWN.match(text)
+    if unknown:
+        return Problem(422, f"There is no field '{unknown[1]}'.", unknown[1][:100], kind="unknown-field")
+    at = _AT.search(text)
+    return Problem(422, _AT.sub("", text).replace("`", "'") + ".", at[1] if at else "", kind="invalid-field")
+
+
+def instant(seconds: float) -> str:
+    """Seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
