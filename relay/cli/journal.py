@@ -69,8 +69,13 @@ def _print(directory: Path, texts: bool) -> int:
 
 
 def _repair(directory: Path) -> int:
-    from relay.core.journal_format import repair
+    from relay.edges.files import Locked
+    from relay.edges.journal_repair import repair
 
-    for line in repair(directory):
-        print(line)
+    try:
+        done = repair(str(directory))
+    except Locked as lock:
+        print(f"{directory}: a relay is running there ({lock}); stop it first", file=sys.stderr)
+        return 1
+    print("\n".join(done) if done else f"{directory}: nothing is damaged; nothing was changed")
     return 0

@@ -1,0 +1,61 @@
+"""Endpoint descriptions that Twisted would refuse, found before anything listens."""
+
+import tempfile
+from pathlib import Path
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.core.config import Carrier, Config, Demo, HttpListener, Simulator
+from relay.edges.endpoint_check import endpoint_problems
+
+
+class EndpointCheckTests(SynchronousTestCase):
+    def problems(self, config: Config) -> dict[str, str]:
+        """What is wrong, by dotted key."""
+        reactor = MemoryReactorClock()
+        found = {".".join(map(str, path)): text for path, text in endpoint_problems(config, reactor)}
+        self.assertEqual((reactor.tcpServers, reactor.tcpClients), ([], []), "nothing may be opened by a check")
+        return found
+
+    def test_descriptions_that_twisted_takes_are_fine(self) -> None:
+        config = Config(
+            http=HttpListener(listen=["tcp:80", "tcp:80:interface=127.0.0.1", r"tcp6:80:interface=\:\:1", "unix:/x"]),
+            carriers={
+                "a": Carrier(connect="tcp:smpp.example.net:2775"),
+                "b": Carrier(connect="tls:smpp.example.net:3550"),
+                "c": Carrier(kind="simulator"),
+                "d": Carrier(kind="http", connect="https://relay.example.net"),
+            },
+        )
+        self.assertEqual(self.problems(config), {})
+
+    def test_server_endpoints_are_named_with_the_reason(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        no_key = Path(directory.name, "no-key.pem")
+        no_key.write_text("x")
+        for description, reason in (
+            ("tcp:", "the port must be a number, not ''"),
+            ("tcp", "too few"),
+            ("nonsense:80", "Unknown endpoint type"),
+            ("tcp:80:colour=red", "unknown parts"),
+            ("ssl:443:privateKey=/no/such.pem", "/no/such.pem: No such file"),
+            (f"ssl:443:privateKey={no_key}", "no PEM certificate or key"),
+        ):
+            found = self.problems(Config(http=HttpListener(listen=["tcp:80", description])))
+            self.assertEqual(list(found), ["http.listen.1"])
+            self.assertIn(f"{description!r} is no server endpoint: ", found["http.listen.1"])
+            self.assertIn(reason, found["http.listen.1"])
+
+    def test_every_endpoint_of_the_configuration_is_looked_at(self) -> None:
+        config = Config(
+            demo=Demo(receiver="x:1"),
+            carriers={
+                "a": Carrier(connect="tcp:h"),
+                "b": Carrier(kind="simulator", simulator=Simulator(listen="tcp:x")),
+            },
+        )
+        self.assertEqual(
+            set(self.problems(config)), {"demo.receiver", "carriers.a.connect", "carriers.b.simulator.listen"}
+        )

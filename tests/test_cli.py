@@ -1,0 +1,136 @@
+"""`python -m relay`: the commands, what they print where, and their exit statuses."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay import __version__
+from relay.cli.main import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class CommandLineTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory(prefix="relay-test-")
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+
+    def relay(self, *arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Runs `python -m relay` with the arguments, in an empty directory."""
+        return subprocess.run(
+            [sys.executable, "-m", "relay", *map(str, arguments)],
+            cwd=self.directory,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def file(self, text: str, name: str = "relay.yaml") -> Path:
+        """A file with a text."""
+        path = self.directory / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+class CommandsTests(CommandLineTestCase):
+    def test_help_lists_every_command_examples_and_exit_statuses(self) -> None:
+        done = self.relay("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for word in (*COMMANDS, "examples:", "exit status:", "twistd -n relay --config"):
+            self.assertIn(word, done.stdout)
+
+    def test_without_a_command_help_is_shown_and_the_use_was_wrong(self) -> None:
+        done = self.relay()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("commands:", done.stdout)
+
+    def test_a_command_that_there_is_not_comes_with_the_one_that_was_meant(self) -> None:
+        done = self.relay("chek", "x")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("there is no command 'chek'; did you mean 'check'?", done.stderr)
+
+    def test_the_version_is_told(self) -> None:
+        self.assertEqual(self.relay("--version").stdout.strip(), f"relay {__version__}")
+
+    def test_every_command_has_help_with_examples(self) -> None:
+        for command in COMMANDS:
+            done = self.relay(command, "--help")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            self.assertIn(f"python -m relay {command}", done.stdout)
+
+    def test_an_option_that_there_is_not_is_wrong_use(self) -> None:
+        for command in COMMANDS:
+            done = self.relay(command, "--no-such-option")
+            self.assertEqual((done.returncode, done.stdout), (2, ""), command)
+            self.assertIn(f"usage: python -m relay {command}", done.stderr)
+
+
+class CheckTests(CommandLineTestCase):
+    def test_a_file_that_is_fine_is_summed_up(self) -> None:
+        done = self.relay("check", ROOT / "etc" / "demo.yaml")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, f"{ROOT}/etc/demo.yaml: fine: 1 account, 1 carrier, 1 route\n")
+
+    def test_problems_are_lines_on_standard_error_and_the_status_says_so(self) -> None:
+        file = self.file("journal: {sync: x}\nsmpp:\n  listen: [tcp:x]\n")
+        done = self.relay("check", file)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(
+            done.stderr.splitlines(),
+            [
+                f"{file}:1: journal.sync: expected always, interval or never, got 'x'",
+                f"{file}:3: smpp.listen[0]: 'tcp:x' is no server endpoint: the port must be a number, not 'x'",
+            ],
+        )
+
+    def test_what_is_probably_not_meant_is_noted_on_standard_error(self) -> None:
+        done = self.relay("check", self.file(""))
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("note: accounts: there are none", done.stderr)
+
+    def test_json_is_for_scripts(self) -> None:
+        file = self.file("journal: {sync: x}")
+        done = self.relay("check", "--json", file)
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        told = json.loads(done.stdout)
+        self.assertEqual((told["fine"], len(told["problems"])), (False, 1))
+        self.assertTrue(json.loads(self.relay("check", "--json", ROOT / "etc" / "demo.yaml").stdout)["fine"])
+
+    def test_a_file_that_cannot_be_read_is_a_problem_and_no_traceback(self) -> None:
+        (self.directory / "latin1.yaml").write_bytes(b"data_dir: \xe9\n")
+        for name, reason in (("none.yaml", "No such file"), (".", "Is a directory"), ("latin1.yaml", "not UTF-8")):
+            done = self.relay("check", name)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.count("\n"), 1)
+            self.assertIn(reason, done.stderr)
+
+    def test_secrets_come_from_the_environment_and_from_files(self) -> None:
+        self.file("x\n", "key")
+        file = self.file("accounts: {a: {api_key: '${KEY}', smpp: {system_id: a, password: {file: key}}}}")
+        self.assertEqual(self.relay("check", file, KEY="k").returncode, 0)
+        done = self.relay("check", file)
+        self.assertIn("the environment variable KEY is not set", done.stderr)
+
+
+class JournalTests(CommandLineTestCase):
+    def test_a_directory_that_is_not_there_is_a_problem_and_no_traceback(self) -> None:
+        for more in ((), ("--repair",)):
+            done = self.relay("journal", "nowhere", *more)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("nowhere", done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+
+    def test_a_reader_that_has_had_enough_is_no_fault(self) -> None:
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {sys.executable} -m relay --help | head -1"],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        self.assertEqual((done.returncode, done.stderr), (0, ""))

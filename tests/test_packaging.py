@@ -1,0 +1,96 @@
+"""What setup.cfg, the Makefile and CI say is so. That the wheel works is checked by .ci/wheel_check.py."""
+
+import configparser
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+
+import relay
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def setup_cfg() -> configparser.ConfigParser:
+    parsed = configparser.ConfigParser()
+    parsed.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parsed
+
+
+def script(name: str) -> ModuleType:
+    """A script of .ci, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class MetadataTests(SynchronousTestCase):
+    def test_every_package_is_listed(self) -> None:
+        listed = set(setup_cfg()["options"]["packages"].split())
+        there = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "relay").rglob("__init__.py")}
+        self.assertEqual(listed, there | {"twisted.plugins"})
+
+    def test_the_plugin_directory_is_no_package_of_ours(self) -> None:
+        self.assertEqual([path.name for path in (ROOT / "twisted").rglob("*.py")], ["relay_plugin.py"])
+
+    def test_the_version_is_the_packages(self) -> None:
+        self.assertEqual(setup_cfg()["metadata"]["version"], relay.__version__)
+
+    def test_every_library_that_is_imported_is_required(self) -> None:
+        required = {re.split(r"[\s\[<>=]", line)[0].lower() for line in
+                    setup_cfg()["options"]["install_requires"].split("\n") if line}  # fmt: skip
+        distributions = {
+            "attr": "attrs", "attrs": "attrs", "msgspec": "msgspec", "prometheus_client": "prometheus-client",
+            "smpp": "smpp.pdu3", "standardwebhooks": "standardwebhooks", "treq": "treq", "twisted": "twisted",
+            "yaml": "pyyaml",
+        }  # fmt: skip
+        pattern = re.compile(r"^\s*(?:from|import) ([a-z_]+)[. ]", re.MULTILINE)
+        for path in (ROOT / "relay").rglob("*.py"):
+            for name in pattern.findall(path.read_text(encoding="utf-8")):
+                if name in distributions:
+                    self.assertIn(distributions[name], required, path)
+
+    def test_twistd_finds_the_plugin(self) -> None:
+        makers = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "relay"]
+        self.assertEqual([maker.module for maker in makers], ["relay.tap"])
+
+
+class MakefileTests(SynchronousTestCase):
+    def test_help_lists_every_target_that_is_for_people(self) -> None:
+        text = (ROOT / "Makefile").read_text(encoding="utf-8")
+        phony = set(re.search(r"^\.PHONY: (.*(?:\\\n.*)*)", text, re.MULTILINE)[1].replace("\\", "").split())  # type: ignore[index]
+        shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+        self.assertEqual({line.split()[0] for line in shown.stdout.splitlines() if line.strip()}, phony)
+
+
+class SummaryTests(SynchronousTestCase):
+    """CI's last line."""
+
+    def setUp(self) -> None:
+        self.summary = script("summary")
+
+    def count(self, text: str) -> tuple[int, int]:
+        counted: tuple[int, int] = self.summary.count(text)
+        return counted
+
+    def test_it_counts_what_trial_counted(self) -> None:
+        self.assertEqual(self.count("Ran 12 tests in 1.2s\n\nPASSED (successes=12)\n"), (12, 0))
+        self.assertEqual(self.count("Ran 12 tests in 1.2s\n\nPASSED (skips=2, successes=10)\n"), (10, 0))
+        self.assertEqual(
+            self.count("Ran 9 tests in 1s\n\nFAILED (failures=2, errors=1, expectedFailures=1, successes=5)\n"), (6, 3)
+        )
+
+    def test_output_without_a_verdict_counts_for_nothing(self) -> None:
+        for text in ("", "Ran 0 tests in 0s\n\nPASSED\n", "PASSED (successes=3)\n", "Traceback\nImportError\n"):
+            self.assertEqual(self.count(text), (0, 0), text)
+
+    def test_a_verdict_that_a_test_printed_itself_does_not_count(self) -> None:
+        text = "PASSED (successes=99)\nRan 2 tests in 1s\n\nFAILED (failures=1, successes=1)\n"
+        self.assertEqual(self.count(text), (1, 1))
