@@ -3,19 +3,23 @@
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
+from relay.core.config import Limits
 from relay.core.ids import RandomBytes
 from relay.edges.http_account import AccountApi, WebhookTester
 from relay.edges.http_docs import docs_page
 from relay.edges.http_messages import Compose, Hub, Messages
 from relay.edges.http_openapi import openapi_document
 from relay.edges.http_router import Router
-from relay.edges.http_site import ApiRequest, Reply
+from relay.edges.http_site import ApiRequest, ApiSite, Reply
 from relay.services.accounts import Accounts
 
 
 class HttpApi:
-    """Registers the API with a router. Hand `router.handle` to the site, and stop the router when the site stops.
+    """The API, ready to listen.
 
+    :param limits: the configuration's.
+    :param version: the relay's, for the OpenAPI document.
+    :ivar site: what listens.
     :ivar router: where pages and other dialects of HTTP may be added.
     """
 
@@ -28,9 +32,11 @@ class HttpApi:
         compose: Compose,
         clock: IReactorTime,
         random_bytes: RandomBytes,
+        limits: Limits,
         version: str,
     ) -> None:
         self.router = router = Router(accounts)
+        self.site = ApiSite(router.handle, limits, clock)
         self.messages = messages = Messages(hub, accounts, compose, clock)
         self.account = account = AccountApi(hub, accounts, webhooks, clock, random_bytes)
         router.add("POST", "/messages", messages.submit)
@@ -47,6 +53,11 @@ class HttpApi:
         self._docs = docs_page(document).encode()
         router.add("GET", "/openapi.json", self._give_openapi, anybody=True)
         router.add("GET", "/docs", self._give_docs, anybody=True)
+
+    async def stop(self) -> None:
+        """Ends long polls and open connections; to be called once nothing listens any more."""
+        await self.router.stop()
+        self.site.abort()
 
     async def _give_openapi(self, request: ApiRequest, account: str) -> Reply:
         return Reply(200, self._openapi)
