@@ -11,7 +11,7 @@ case of one part without a call more than needed.
 
 from collections.abc import Sequence
 
-from relay.core.accounts import TableAccount
+from relay.core.accounts import STATES, TableAccount
 from relay.core.carrier_ids import Found
 from relay.core.effects import Effects
 from relay.core.messages import Ending, Message, Outcome, Receipt, Submitted
@@ -20,6 +20,9 @@ from relay.core.parts import ending_part
 from relay.core.records import WHOLE_MESSAGE, Learnt
 from relay.core.rows import (
     FINAL,
+    NO_FAULT,
+    OWED_SMPP,
+    OWED_WEBHOOK,
     REPORTED,
     Birth,
     Extra,
@@ -31,7 +34,7 @@ from relay.core.rows import (
     Segment,
     extra_of,
 )
-from relay.core.states import ENROUTE
+from relay.core.states import ENROUTE, UNKNOWN
 from relay.core.store import NotifyPolicy
 from relay.core.table import Table, state_number
 
@@ -67,7 +70,7 @@ class Correlation:
             if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
                 row.extra = _extra(m)
             shards[message_id[0]][message_id] = row
-            account.recent.append(row)
+            account.recent.rows.append(row)
             rows.append(row)
         if account is not None:
             account.trim()
@@ -99,20 +102,25 @@ class Correlation:
         orphans = table.orphans
         effects = Effects(self._views_of_ended)
         hop: Hop | None = None
+        carrier, at, due_at = "", 0.0, 0.0
+        taken_count = 0
         self._policy_account = None
         for s in batch:
-            row = shards[s.id[0]].get(s.id)
+            message_id = s.id
+            row = shards[message_id[0]].get(message_id)
             if row is None:
                 continue
+            # Identity first: a link gives all of a batch the same objects, and five comparisons cost 0.15 µs.
             if (
                 hop is None
-                or s.receipt_due_at != hop.receipt_due_at
-                or s.at != hop.at
-                or s.carrier != hop.carrier
+                or (s.receipt_due_at is not due_at and s.receipt_due_at != due_at)
+                or (s.at is not at and s.at != at)
+                or (s.carrier is not carrier and s.carrier != carrier)
                 or s.parts_receipted != hop.parts_receipted
             ):
-                carrier_ids = ids.shards(s.carrier)
-                hop = Hop(ids.name(s.carrier), s.at, s.receipt_due_at, s.parts_receipted)
+                carrier, at, due_at = s.carrier, s.at, s.receipt_due_at
+                carrier_ids = ids.shards(carrier)
+                hop = Hop(ids.name(carrier), at, due_at, s.parts_receipted)
             key = s.carrier_message_id
             entry: Found
             if row.extra is None and row.hop is None:
@@ -122,8 +130,7 @@ class Correlation:
                 entry = row
                 if not row.flags & FINAL:
                     row.state = ENROUTE
-                    table.unsubmitted -= 1
-                    table.awaiting += 1
+                    taken_count += 1
             else:
                 taken = self.take_part(row, s, hop)
                 if taken is None:
@@ -135,11 +142,16 @@ class Correlation:
                 if older is not entry:
                     ids.replace(shard, key, older, entry)
                 if orphans.count:
+                    table.unsubmitted -= taken_count
+                    table.awaiting += taken_count
+                    taken_count = 0
                     for receipt in orphans.take(s.carrier, key):
                         effects.outcomes.append(self._learn(entry, receipt, effects))
             if entry is not row and not row.flags & FINAL:
                 # The last part to be taken may be all that a long message waited for.
                 self._end_if_all_ended(row, s.at, effects)
+        table.unsubmitted -= taken_count
+        table.awaiting += taken_count
         table.backlog.tidy(table.unsubmitted)
         return effects
 
@@ -198,6 +210,11 @@ class Correlation:
         effects = Effects(self._views_of_ended)
         records = effects.records
         outcomes = effects.outcomes
+        ended = effects.ended
+        final_outcome = Outcome.FINAL
+        fault = NO_FAULT
+        policy_account: TableAccount | None = None
+        policy = self._policy
         carrier: str | None = None
         shards = None
         self._policy_account = None
@@ -218,13 +235,61 @@ class Correlation:
                     found = shards[hash(key) & 255].get(key)
                     if found is not None:
                         break
-            if found is not None:
-                outcomes.append(learn(found, r, effects))
-            else:
+            if found is None:
                 r = cut(r)
                 table.orphans.add(r, segment_sequence)
                 records.append(r)
                 outcomes.append(Outcome.ORPHAN)
+                continue
+            if type(found) is not Row or not r.final or found.flags:
+                outcomes.append(learn(found, r, effects))
+                continue
+            # From here on `_learn` for what nearly every receipt is: the first word on a message of one part, final.
+            # In place it saves 1 µs of 2.4.
+            origin = found.origin
+            account = origin.account
+            if account is not policy_account:
+                policy_account = account
+                policy = table.policy_of(account.name)
+            state = r.state
+            if state is None or not 0 <= state < STATES:
+                state = UNKNOWN
+            error = r.error
+            network_error_code = r.network_error_code
+            if error != fault.error or network_error_code != fault.network_error_code:
+                fault = table.fault(error, network_error_code)
+            at = r.received_at
+            cursor = table.cursor = table.cursor + 1
+            found.state = state
+            found.fault = fault
+            found.done_at = at
+            found.cursor = cursor
+            if found.hop is None:
+                table.unsubmitted -= 1
+            else:
+                table.awaiting -= 1
+            account.feed.rows.append(found)
+            owed = origin.smpp_owed[state]
+            if policy.webhook or (found.extra is not None and found.extra.url):
+                owed |= OWED_WEBHOOK
+            if owed == OWED_SMPP:
+                found.flags = FINAL | OWED_SMPP
+                queue = origin.smpp_queue
+                queue.owed += 1
+                queue.ready.append(found)
+                table.owed += 1
+                effects.touched.add(queue)
+            else:
+                found.flags = FINAL
+                if owed:
+                    table.owe(found, owed, effects)
+                else:
+                    table.keep(found)
+            if ended is not None:
+                ended.append(found)
+            effects.last_ended = found
+            records.append(Learnt(found.id, 0, state, True, at, owed, cursor, fault.error, fault.network_error_code))
+            outcomes.append(final_outcome)
         return effects
 
     def _learn(self, found: Found, r: Receipt, effects: Effects) -> Outcome:

@@ -98,9 +98,9 @@ class Replay:
             flags = row.flags
             row.birth.segment.rows += 1
             account = row.origin.account
-            account.recent.append(row)
+            account.recent.rows.append(row)
             if flags & FINAL:
-                account.feed.append(row)
+                account.feed.rows.append(row)
                 if not flags & OWED:
                     table.finished.append(row)
             elif row.hop is None:

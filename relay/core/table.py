@@ -17,7 +17,7 @@ from collections import deque
 
 from relay.core.accounts import STATES, TableAccount
 from relay.core.backlog import Backlog
-from relay.core.carrier_ids import CarrierIds
+from relay.core.carrier_ids import CarrierIds, Shards
 from relay.core.config import Limits
 from relay.core.effects import Effects
 from relay.core.lanes import Lanes
@@ -33,6 +33,7 @@ from relay.core.rows import (
     OWED_WEBHOOK,
     REPORTED,
     Fault,
+    Hop,
     Row,
 )
 from relay.core.states import UNKNOWN
@@ -161,7 +162,7 @@ class Table:
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
         row.flags = (flags & ~REPORTED) | FINAL
-        row.origin.account.feed.append(row)
+        row.origin.account.feed.rows.append(row)
         effects.last_ended = row
         if effects.ended is not None:
             effects.ended.append(row)
@@ -194,19 +195,47 @@ class Table:
         :param now: None looks at the bound only.
         """
         finished = self.finished
-        over = len(finished) - self.limits.finished
         oldest = 0.0 if now is None else now - self.limits.finished_hours * 3600.0
+        over = len(finished) - self.limits.finished
         forgotten = 0
+        account: TableAccount | None = None
+        # `forget`, in place: in the long run it is done to every message, and calls would double its cost.
+        shards = self.shards
+        hop: Hop | None = None
+        ids: Shards | None = None
         while finished and budget > 0 and (over > 0 or finished[0].done_at < oldest):
             budget -= 1
             over -= 1
             row = finished.popleft()
-            if row.flags & OWED:
+            flags = row.flags
+            if flags & OWED:
                 # It was made owed again, and comes back here when that is settled.
-                row.flags &= ~KEPT
-            else:
-                self.forget(row)
-                forgotten += 1
+                row.flags = flags & ~KEPT
+                continue
+            forgotten += 1
+            row.flags = flags | FORGOTTEN
+            message_id = row.id
+            del shards[message_id[0]][message_id]
+            row.birth.segment.rows -= 1
+            key = row.carrier_message_id
+            if row.extra is not None:
+                self.unindex(row)
+            elif key:
+                if row.hop is not hop:
+                    hop = row.hop
+                    ids = None if hop is None else self.ids.existing(hop.carrier)
+                if ids is not None:
+                    shard = ids[hash(key) & 255]
+                    if shard.get(key) is row:
+                        del shard[key]
+            if row.origin.account is not account:
+                if account is not None:
+                    account.tidy()
+                account = row.origin.account
+            account.forgot(row)
+        if account is not None:
+            account.tidy()
+        self.rows -= forgotten
         return forgotten
 
     def forget_over_bound(self, batch: int) -> None:
@@ -216,13 +245,15 @@ class Table:
             self.forget_finished(2 * batch)
 
     def forget(self, row: Row) -> None:
-        """Takes a row out of the table. It must be owed nothing and not stand in `finished` any more."""
+        """Takes a row out of the table. It must be owed nothing and not stand in `finished`."""
         row.flags |= FORGOTTEN
         self.shards[row.id[0]].pop(row.id, None)
         row.birth.segment.rows -= 1
         self.rows -= 1
         self.unindex(row)
-        row.origin.account.forgot(row)
+        account = row.origin.account
+        account.forgot(row)
+        account.tidy()
 
     def unindex(self, row: Row) -> None:
         """Takes a row's carrier message ids out of the index."""

@@ -97,7 +97,7 @@ def recent(
     digits = search.lstrip("+").encode("utf-8", "replace")
     id_part = search.lower() if len(search) >= 4 else ""
     found: list[MessageView] = []
-    rows = entry.recent
+    rows = entry.recent.rows
     for index in range(entry.recent_before(before) - 1, -1, -1):
         row = rows[index]
         if row.flags & FORGOTTEN or (state is not None and row.state != state):
