@@ -6,7 +6,7 @@ the part is.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from typing import Protocol as Seam
 
@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relay.core.config import Carrier, Config
+from relay.core.journal_format import JournalError
 from relay.core.messages import Channel
 from relay.core.smpp.session import SessionLimits
 from relay.core.store import Store
@@ -59,6 +60,7 @@ class Daemon(Service):
 
     :param sites: gives what listens beside SMPP: (configuration key, endpoint descriptions, factory) each. Asked for
         once everything they stand on has started.
+    :param ready: called once, when messages are being taken.
     :param failed: called once, with the reason, when the start did not succeed.
     """
 
@@ -75,6 +77,7 @@ class Daemon(Service):
         webhooks: WebhookService,
         sites: Callable[["Daemon"], Sequence[tuple[str, Sequence[str], IProtocolFactory]]],
         randomness: random.Random,
+        ready: Callable[["Daemon"], None],
         failed: Callable[[str], None],
     ) -> None:
         self.config = config
@@ -90,16 +93,27 @@ class Daemon(Service):
         self._reactor = reactor
         self._sites = sites
         self._randomness = randomness
+        self._ready = ready
         self._failed = failed
+        self._at_stop: list[Callable[[], Awaitable[None]]] = []
         self._simulators: list[SimulatedCarrier] = []
         self._simulator_ports: list[IListeningPort] = []
-        self._ports: list[IListeningPort] = []
+        self._listeners: list[tuple[str, IListeningPort]] = []
         self._starting: Deferred[None] | None = None
 
     @property
     def listening(self) -> list[str]:
         """The addresses on which it listens."""
-        return [str(port.getHost()) for port in self._ports]
+        return [f"{key} {_address(port)}" for key, port in self._listeners]
+
+    def port_of(self, key: str) -> int:
+        """The port of the first listener of a configuration key; 0 where there is none (yet)."""
+        host: Any = next((port.getHost() for name, port in self._listeners if name == key), None)
+        return getattr(host, "port", 0)
+
+    def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Has `close` awaited in a stop, once no new work is taken and before the journal is closed."""
+        self._at_stop.append(close)
 
     # Service
 
@@ -141,6 +155,7 @@ class Daemon(Service):
         self.housekeeping.start()
         self.not_ready = ""
         self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
+        self._ready(self)
 
     async def _make_link(self, name: str, settings: Carrier) -> CarrierLink:
         return CarrierLink(
@@ -165,15 +180,16 @@ class Daemon(Service):
             self._simulator_ports.append(port)
             description = f"tcp:127.0.0.1:{port.getHost().port}"  # type: ignore[attr-defined]
         try:
-            return clientFromString(self._reactor, description)
+            endpoint: IStreamClientEndpoint = clientFromString(self._reactor, description)
+            return endpoint
         except (ValueError, TypeError, FileNotFoundError) as problem:
             raise StartFailure(f"carriers.{name}.connect: {description!r} is no client endpoint: {problem}") from None
 
     async def _listen(self, key: str, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
         for description in descriptions:
             port = await self._listen_on(key, description, factory)
-            self._ports.append(port)
-            self.log.info("relay_listening: {key} on {address}", key=key, address=str(port.getHost()))
+            self._listeners.append((key, port))
+            self.log.info("relay_listening: {key} on {address}", key=key, address=_address(port))
 
     async def _listen_on(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
         try:
@@ -188,7 +204,7 @@ class Daemon(Service):
 
     def _start_failed(self, failure: Failure) -> None:
         self.not_ready = failure.getErrorMessage()
-        if failure.check(StartFailure) is None and not hasattr(failure.value, "operator_message"):
+        if failure.check(StartFailure, JournalError) is None:
             self.log.failure("relay_start_failed: the relay can't start", failure=failure)
         self._failed(self.not_ready)
 
@@ -198,8 +214,10 @@ class Daemon(Service):
         """No new work; then the drained windows, the customers, the webhooks; last the journal."""
         self.not_ready = "stopping"
         self.log.info("relay_stopping: no new work is taken")
-        await DeferredList([_stopped(port) for port in self._ports], consumeErrors=True)
+        await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
         await self.hub.stop()
+        for close in self._at_stop:
+            await close()
         limit = self.config.shutdown_seconds
         await DeferredList(
             [Deferred.fromCoroutine(link.stop(limit)) for link in self.links.values()], consumeErrors=True
@@ -213,6 +231,11 @@ class Daemon(Service):
             simulator.stop()
         await DeferredList([_stopped(port) for port in self._simulator_ports], consumeErrors=True)
         self.log.info("relay_stopped: everything accepted is in the journal")
+
+
+def _address(port: IListeningPort) -> str:
+    host: Any = port.getHost()
+    return f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
 
 
 def _stopped(port: IListeningPort) -> "Deferred[None]":

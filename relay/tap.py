@@ -1,0 +1,200 @@
+"""`twistd relay`: the options, and how the parts are put together on a real machine.
+
+This is the only module that imports the reactor. `build` reads as wiring, and takes the reactor as an argument so that
+tests can build the same relay.
+"""
+
+import atexit
+import gc
+import itertools
+import os
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.threads import deferToThreadPool
+from twisted.python import usage
+from twisted.python.threadpool import ThreadPool
+
+from relay import __version__
+from relay.core.config import Config
+from relay.core.config_file import ConfigError, load
+from relay.core.routing import Routes
+from relay.core.text import compose
+from relay.daemon import Daemon, DurableStore
+from relay.edges.demo_receiver import demo_receiver_site
+from relay.edges.endpoint_check import endpoint_problems
+from relay.edges.files import OsFiles
+from relay.edges.http_api import HttpApi
+from relay.edges.http_site import ApiSite
+from relay.edges.webhook_client import WebhookClient
+from relay.edges.webhook_connections import treq_clients
+from relay.services.accounts import Accounts
+from relay.services.admin_pages import make_admin_site
+from relay.services.hub import Hub
+from relay.services.journal_store import JournalStore
+from relay.services.webhook_delivery import WebhookDelivery
+from relay.services.webhooks import Webhooks
+
+#: A configuration key, the endpoints that it names, and what is served there.
+Served = tuple[str, Sequence[str], IProtocolFactory]
+#: Put around the journalled store where given: how the suite runs the whole relay on a store that answers late.
+StoreWrapper = Callable[[JournalStore], DurableStore]
+
+
+class Options(usage.Options):
+    """Command line of `twistd relay`."""
+
+    synopsis = "[options]"
+    longdesc = """Relays SMS to carriers and brings their delivery receipts home.
+    To check a configuration without starting anything: python -m relay check FILE"""
+    optParameters = [["config", "c", "etc/relay.yaml", "The configuration file."]]
+
+    #: The configuration, once the options have been read.
+    config: Config
+
+    def postOptions(self) -> None:
+        """Reads the configuration here, where a problem is a message and exit status 1, not a traceback."""
+        from twisted.internet import reactor
+
+        self.config = load_config(Path(self["config"]), reactor)
+
+
+def load_config(path: Path, reactor: Any) -> Config:
+    """The configuration in a file.
+
+    :raises usage.UsageError: with every problem, one a line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise usage.UsageError(f"{path}: can't be read: {problem}") from None
+    try:
+        return load(
+            text,
+            name=str(path),
+            environ=os.environ,
+            read_file=lambda name: Path(name).read_text(encoding="utf-8"),
+            further_checks=[lambda config: endpoint_problems(config, reactor)],
+        )
+    except ConfigError as problem:
+        raise usage.UsageError("\n".join(problem.problems)) from None
+
+
+def makeService(options: Options) -> IService:
+    """The relay on this machine's reactor, disk and network."""
+    from twisted.internet import reactor
+
+    # What has been imported lives as long as the process: the collector need not look at it again. The values that
+    # come with traffic are not tracked by it (see relay.core.messages).
+    gc.collect()
+    gc.freeze()
+    return build(options.config, reactor)
+
+
+def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = None) -> Daemon:
+    """Puts the parts together; nothing is opened before the service starts."""
+    randomness = random.SystemRandom()
+    accounts = Accounts(config.accounts)
+    store: Any = JournalStore(
+        OsFiles(),
+        config.data_dir,
+        journal=config.journal,
+        limits=config.limits,
+        policy=accounts.policy,
+        clock=reactor,
+        in_thread=_journal_threads(reactor),
+    )
+    if store_wrapper is not None:
+        store = store_wrapper(store)
+    hub = Hub(
+        store=store,
+        rates=accounts,
+        routes=Routes(config.routes),
+        clock=reactor,
+        random_bytes=os.urandom,
+        validity_seconds=config.validity_seconds,
+    )
+    client = WebhookClient(*treq_clients(reactor), reactor)
+    webhooks = Webhooks(store, accounts, WebhookDelivery(store, accounts, client, reactor), reactor, randomness.random)
+    references = itertools.count(randomness.randrange(256))
+    api = HttpApi(
+        hub=hub,
+        accounts=accounts,
+        webhooks=webhooks,
+        compose=lambda to, sender, text: compose(sender, to, text, reference=next(references))[:2],
+        clock=reactor,
+        random_bytes=os.urandom,
+        limits=config.limits,
+        version=__version__,
+    )
+    site = ApiSite(api.router.handle, config.limits, reactor)
+
+    def sites(daemon: Daemon) -> Sequence[Served]:
+        served: list[Served] = [("http.listen", config.http.listen, site), make_admin_site(daemon, reactor)]
+        if config.demo.receiver:
+            served.append(("demo.receiver", [config.demo.receiver], demo_receiver_site(sys.stdout)))
+        return served
+
+    async def close_site() -> None:
+        await api.router.stop()
+        site.abort()
+
+    daemon = Daemon(
+        config,
+        reactor=reactor,
+        store=store,
+        accounts=accounts,
+        hub=hub,
+        webhooks=webhooks,
+        sites=sites,
+        randomness=randomness,
+        ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
+        failed=lambda reason: _exit_with_failure(reactor, reason),
+    )
+    daemon.at_stop(close_site)
+    return daemon
+
+
+def _say_how_to_try(daemon: Daemon) -> None:
+    """For the demonstration: where it listens, and a line to paste."""
+    for name, account in daemon.config.accounts.items():
+        if account.api_key is None or not daemon.config.http.listen:
+            continue
+        port = daemon.port_of("http.listen")
+        print(
+            "\nThe relay listens on: " + ", ".join(daemon.listening) + "\nPaste this into another terminal:\n\n"
+            f"  curl -u {name}:{account.api_key.reveal()} http://127.0.0.1:{port}/messages"
+            """ -d '{"to": "447700900123", "from": "RELAY", "text": "Hello"}' -H 'Content-Type: application/json'\n"""
+            "\nThe delivery notification is printed here a moment later. Ctrl-C stops the relay.\n",
+            flush=True,
+        )
+        return
+
+
+def _journal_threads(reactor: Any) -> Callable[[Callable[[], Any]], "Deferred[Any]"]:
+    """Threads for the disk alone: in the reactor's own pool a commit would wait behind slow name look-ups."""
+    pool = ThreadPool(1, 2, "journal")
+    # Not before the reactor runs: twistd forks between here and there, and threads don't survive that.
+    reactor.callWhenRunning(pool.start)
+    reactor.addSystemEventTrigger("after", "shutdown", pool.stop)
+    return lambda function: deferToThreadPool(reactor, pool, function)
+
+
+def _exit_with_failure(reactor: Any, reason: str) -> None:
+    """Ends the process with status 1. twistd itself knows no way to end a running reactor with a status."""
+    print(f"relay: {reason}", file=sys.stderr)
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+    # Runs after twistd has removed its pid file and everything else has been cleaned up.
+    atexit.register(leave)
+    reactor.callWhenRunning(reactor.stop)
