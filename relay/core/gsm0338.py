@@ -35,10 +35,14 @@ _septets_of: Final = {
     **{ord(character): chr(ESCAPE) + chr(septet) for septet, character in _EXTENSION.items()},
 }
 _encodable = re.compile(f"[{re.escape(''.join(map(chr, _septets_of)))}]*").fullmatch
+#: Most texts hold only what ASCII has at the same places; they need no table.
+_same_in_ascii = re.compile(r"[\n\r !\"#%&'()*+,\-./0-9:;<=>?A-Za-z]*+").fullmatch
 
 
 def encode(text: str) -> bytes | None:
     """The septets of `text`; None where it has a character that the alphabet doesn't have."""
+    if _same_in_ascii(text) is not None:
+        return text.encode("ascii")
     if _encodable(text) is None:
         return None
     return text.translate(_septets_of).encode("latin-1")

@@ -9,6 +9,7 @@ SMPP customers do all this themselves; their submit_sm pass through as they are.
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from relay.core import gsm0338
@@ -159,6 +160,7 @@ def destination_address(destination: str) -> bytes:
     return encode_address(_INTERNATIONAL, _ISDN, found[1].encode())
 
 
+@lru_cache(1024)
 def source_address(source: str) -> bytes:
     """A source as it stands in a submit_sm.
 

@@ -39,6 +39,10 @@ class Alphabet(SynchronousTestCase):
             self.assertEqual(gsm0338.encode(text), septets)
             self.assertEqual(gsm0338.decode(septets), text)
 
+    def test_each_character_alone_is_what_it_is_among_others(self) -> None:
+        for character in gsm0338.DEFAULT_CHARACTERS:
+            self.assertEqual(gsm0338.encode(character + "ÆΩ"), (gsm0338.encode(character) or b"") + b"\x1c\x15")
+
     def test_small_c_with_cedilla_is_not_in_it(self) -> None:
         """ISO tables have ç at 0x09; TS 23.038 has Ç there."""
         self.assertIsNone(gsm0338.encode("ça va"))
