@@ -138,7 +138,7 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
     def sites(daemon: Daemon) -> Sequence[Served]:
         served: list[Served] = [("http.listen", config.http.listen, site), make_admin_site(daemon, reactor)]
         if config.demo.receiver:
-            served.append(("demo.receiver", [config.demo.receiver], demo_receiver_site(sys.stdout)))
+            served.append(("demo.receiver", [config.demo.receiver], demo_receiver_site(sys.__stdout__)))
         return served
 
     async def close_site() -> None:
@@ -172,6 +172,8 @@ def _say_how_to_try(daemon: Daemon) -> None:
             f"  curl -u {name}:{account.api_key.reveal()} http://127.0.0.1:{port}/messages"
             """ -d '{"to": "447700900123", "from": "RELAY", "text": "Hello"}' -H 'Content-Type: application/json'\n"""
             "\nThe delivery notification is printed here a moment later. Ctrl-C stops the relay.\n",
+            # twistd turns what is printed to sys.stdout into log lines; a line to paste must be one as it stands.
+            file=sys.__stdout__,
             flush=True,
         )
         return
