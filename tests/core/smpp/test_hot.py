@@ -217,6 +217,7 @@ class OptionalParameterTests(SynchronousTestCase):
         for padding in range(5):
             body = bytes(padding) + hot.tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"abc")
             self.assertEqual(hot.find_tlv(body, 0, c.TAG_RECEIPTED_MESSAGE_ID), b"abc")
+            self.assertEqual(list(hot.iter_tlvs(body, 0)), [(c.TAG_RECEIPTED_MESSAGE_ID, b"abc")])
 
     def test_a_value_that_looks_like_a_tag_is_not_taken_for_one(self) -> None:
         body = hot.tlv(0x1400, hot.tlv(c.TAG_MESSAGE_STATE, b"\2")) + hot.tlv(c.TAG_MESSAGE_STATE, b"\5")

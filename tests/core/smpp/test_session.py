@@ -95,11 +95,12 @@ class BindingTests(SynchronousTestCase):
         self.assertEqual(pair.client_events, [BindRefused(c.ESME_RINVPASWD)])
         self.assertEqual((pair.client.state, pair.server.state), (SessionState.OPEN, SessionState.OPEN))
 
-    def test_a_generic_nack_refuses_a_bind(self) -> None:
-        session = Session(Role.CLIENT, SessionLimits(), 0.0)
-        session.bind(c.BIND_TRANSCEIVER, "relay", "secret", now=0.0)
-        nack = frame(c.GENERIC_NACK, sent_number(session), command_status=c.ESME_RINVCMDID)
-        self.assertEqual(session.receive(nack, 0.0), [BindRefused(c.ESME_RINVCMDID)])
+    def test_a_generic_nack_refuses_a_bind_whatever_its_status(self) -> None:
+        for status, expected in ((c.ESME_RINVCMDID, c.ESME_RINVCMDID), (c.ESME_ROK, c.ESME_RBINDFAIL)):
+            session = Session(Role.CLIENT, SessionLimits(), 0.0)
+            session.bind(c.BIND_TRANSCEIVER, "relay", "secret", now=0.0)
+            nack = frame(c.GENERIC_NACK, sent_number(session), command_status=status)
+            self.assertEqual(session.receive(nack, 0.0), [BindRefused(expected)])
 
     def test_a_second_bind_is_told_that_the_session_is_bound(self) -> None:
         session = bound_session(Role.SERVER)

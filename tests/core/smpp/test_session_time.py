@@ -54,6 +54,12 @@ class EnquireLinkTests(SynchronousTestCase):
             self.assertEqual(session.deadline, now + 30.0)
         self.assertEqual(session.check_time(190.0), [Ended("2 enquire_link were not answered")])
 
+    def test_silence_counts_from_the_bind_and_not_from_the_connection(self) -> None:
+        session = Session(Role.SERVER, SessionLimits(), 100.0)
+        (request,) = session.receive(frame(c.BIND_TRANSCEIVER, 1, BIND_BODY), 105.0)
+        session.accept_bind(request, "relay", 108.0)
+        self.assertEqual(session.deadline, 138.0)
+
     def test_any_complete_pdu_is_a_sign_of_life(self) -> None:
         for pdu in (frame(c.ENQUIRE_LINK_RESP, 99), frame(c.ENQUIRE_LINK, 5), frame(c.SUBMIT_SM, 6, BODY)):
             session = bound_session(Role.SERVER, now=100.0)
