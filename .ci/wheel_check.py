@@ -103,18 +103,8 @@ def main() -> None:
         directory = Path(name)
         source = directory / "source"
         copy_checkout(source)
-        run(
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--wheel-dir",
-            directory,
-            source,
-            cwd=directory,
-        )
+        pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", directory]
+        run(*pip_wheel, source, cwd=directory)
         (wheel,) = directory.glob("*.whl")
         check_contents(wheel, source)
         home = directory / "venv"

@@ -70,6 +70,13 @@ class MakefileTests(SynchronousTestCase):
         self.assertEqual({line.split()[0] for line in shown.stdout.splitlines() if line.strip()}, phony)
 
 
+class ReadmeTests(SynchronousTestCase):
+    def test_every_page_that_it_links_to_is_there(self) -> None:
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            self.assertTrue((ROOT / target).exists(), target)
+
+
 class SummaryTests(SynchronousTestCase):
     """CI's last line."""
 
