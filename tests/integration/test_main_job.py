@@ -120,7 +120,7 @@ class Http(MainJob):
     async def test_a_message_that_the_carrier_refuses_for_good_is_notified_as_rejected(self) -> None:
         receiver = await self.webhooks()
         relay = await self.relay_and_carrier(smpp_account(notification_url=receiver.url), reject_share=1.0)
-        status, answer = await self.http("POST", relay, "/messages", {"to": "+447700900001", "from": "1", "text": "x"})
+        status, answer = await self.http("POST", relay, "/messages", {"to": "+447700900001", "from": "RELAY", "text": "x"})
         self.assertEqual(status, 202)
         await until("the webhook came", lambda: receiver.posts)
         self.assertEqual(
