@@ -28,6 +28,7 @@ from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
 from relay.services.housekeeping import Housekeeping
 from relay.services.hub import Hub
+from relay.services.message_records import MessageRecords
 from relay.services.simulator import SimulatedCarrier
 
 
@@ -62,6 +63,7 @@ class Daemon(Service):
         once everything they stand on has started.
     :param ready: called once, when messages are being taken.
     :param failed: called once, with the reason, when the start did not succeed.
+    :param records: gets what has ended, where the configuration wants message records.
     """
 
     log = Logger()
@@ -79,6 +81,7 @@ class Daemon(Service):
         randomness: random.Random,
         ready: Callable[["Daemon"], None],
         failed: Callable[[str], None],
+        records: MessageRecords | None = None,
     ) -> None:
         self.config = config
         self.store = store
@@ -95,6 +98,7 @@ class Daemon(Service):
         self._randomness = randomness
         self._ready = ready
         self._failed = failed
+        self._records = records
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
         self._simulators: list[SimulatedCarrier] = []
         self._simulator_ports: list[IListeningPort] = []
@@ -132,6 +136,11 @@ class Daemon(Service):
         config = self.config
         await self.store.start()
         self.accounts.load_settings(await self.store.settings())
+        if self._records is not None:
+            missing = await self._records.start(self.store, config.accounts)
+            self.hub.on_ended = self._records.add
+            self.log.info("records_open: message records; {missing} that the last run could not write follow",
+                          missing=missing)  # fmt: skip
         for name, carrier in config.carriers.items():
             self.links[name] = await self._make_link(name, carrier)
         self.hub.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
@@ -226,6 +235,8 @@ class Daemon(Service):
         await self.webhooks.stop()
         await self.housekeeping.stop()
         await self.store.stop()
+        if self._records is not None:
+            await self._records.stop()
         self.sessions.abort()
         for simulator in self._simulators:
             simulator.stop()

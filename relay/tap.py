@@ -38,6 +38,7 @@ from relay.services.accounts import Accounts
 from relay.services.admin_pages import make_admin_site
 from relay.services.hub import Hub
 from relay.services.journal_store import JournalStore
+from relay.services.message_records import InThread, MessageRecords
 from relay.services.webhook_delivery import WebhookDelivery
 from relay.services.webhooks import Webhooks
 
@@ -101,6 +102,7 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
     """Puts the parts together; nothing is opened before the service starts."""
     randomness = random.SystemRandom()
     accounts = Accounts(config.accounts)
+    in_thread = _journal_threads(reactor)
     store: Any = JournalStore(
         OsFiles(),
         config.data_dir,
@@ -108,7 +110,8 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
         limits=config.limits,
         policy=accounts.policy,
         clock=reactor,
-        in_thread=_journal_threads(reactor),
+        in_thread=in_thread,
+        views_of_ended=bool(config.logs.message_records),
     )
     if store_wrapper is not None:
         store = store_wrapper(store)
@@ -156,9 +159,15 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
         randomness=randomness,
         ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
         failed=lambda reason: _exit_with_failure(reactor, reason),
+        records=_message_records(config, reactor, in_thread),
     )
     daemon.at_stop(close_site)
     return daemon
+
+
+def _message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:
+    path = config.logs.message_records
+    return MessageRecords(path, config.journal.sync, reactor, in_thread) if path else None
 
 
 def _say_how_to_try(daemon: Daemon) -> None:

@@ -9,7 +9,7 @@ makes it durable; the hub wakes the lanes in which notifications have become owe
 from the store, as many as it has room for, so that no queue of notifications is kept anywhere else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol as Seam
 
 import msgspec
@@ -23,6 +23,7 @@ from relay.core.messages import (
     Ending,
     Lane,
     Message,
+    MessageView,
     Receipt,
     Refused,
     Submission,
@@ -113,6 +114,8 @@ class Hub:
         self._tasks = Tasks(self.log)
         #: Read by the metrics; whoever serves lanes adds its attempts here.
         self.counters = Counters()
+        #: Gets the messages that have ended, where the store shows them (`Correlated.ended`): message records.
+        self.on_ended: Callable[[Sequence[MessageView]], None] | None = None
         #: False from the beginning of a stop on: nothing new is taken.
         self.open = True
 
@@ -282,6 +285,8 @@ class Hub:
     def _done(self, correlated: Correlated) -> None:
         if correlated.lanes:
             self.wake(correlated.lanes)
+        if correlated.ended and self.on_ended is not None:
+            self.on_ended(correlated.ended)
 
     def _choose(self, carriers: tuple[str, ...]) -> str | None:
         links = self._links
