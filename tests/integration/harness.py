@@ -386,6 +386,21 @@ class IntegrationTestCase(TestCase):
         await within(10, esme.bind(system_id, password, command_id))
         return esme
 
+    async def metric(self, relay: Relay, name: str, **labels: str) -> float:
+        """What the relay's /metrics says now: the sum over all lines of that name with these labels."""
+        client = treq.client.HTTPClient(Agent(reactor, pool=self.pool))
+        response = await client.get(f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10, reactor=reactor)
+        text = await response.text()
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        found = [
+            float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if line.partition("{")[0].partition(" ")[0] == name and all(label in line for label in wanted)
+        ]
+        if not found:
+            raise AssertionError(f"{relay.name} has no metric {name} {labels}")
+        return sum(found)
+
     def _drop(self, esme: FastEsme) -> Deferred[str] | None:
         if esme.lost:
             return None

@@ -72,6 +72,7 @@ class Ids(IntegrationTestCase):
             await until(f"all receipts of dialect {name} are home", lambda: len(esme.receipts) >= 1000, 30)
             self.assertEqual(sorted(r.message_id for r in esme.receipts), sorted(i for _, i in answers), name)
             esme.receipts.clear()
+        self.assertEqual(await self.metric(relay, "relay_store_orphans"), 0)
 
 
 class Orders(IntegrationTestCase):
@@ -88,8 +89,9 @@ class Orders(IntegrationTestCase):
         return relay, await self.esme(relay.smpp_port)
 
     async def test_receipts_before_the_responses(self) -> None:
-        _, esme = await self.world(receipt_first=True, receipt_delay_seconds=0.3)
+        relay, esme = await self.world(receipt_first=True, receipt_delay_seconds=0.3)
         await all_come_home(esme, 500)
+        self.assertEqual(await self.metric(relay, "relay_store_orphans"), 0)
 
     async def test_receipts_without_text(self) -> None:
         _, esme = await self.world(tlv_only=True)
@@ -103,6 +105,7 @@ class Orders(IntegrationTestCase):
         relay, esme = await self.world({"binds": 3}, receipt_delay_seconds=0.0)
         await relay.carrier_bound(self.carrier, 3)
         await all_come_home(esme, 500)
+        self.assertEqual(await self.metric(relay, "relay_store_orphans"), 0)
 
     async def test_receipts_sent_twice_and_after_an_intermediate_are_notified_once(self) -> None:
         _, esme = await self.world(duplicate_share=1.0, intermediate=True)

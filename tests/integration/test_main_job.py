@@ -3,19 +3,22 @@
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
-from relay.core import states
 from relay.core.smpp import constants as c
 from tests.fakes import FastEsme, submit_body
 from tests.integration.harness import (
     IntegrationTestCase,
     Relay,
     SimulatorPort,
+    free_port,
     smpp_account,
     smpp_carrier,
     until,
     within,
 )
 from tests.integration.smpplib_customer import submit_and_read
+
+#: A message as it is posted.
+MESSAGE = {"to": "+447700900001", "from": "447700900000", "text": "hello"}
 
 
 class MainJob(IntegrationTestCase):
@@ -56,6 +59,7 @@ class Smpp(MainJob):
         self.assertEqual(sorted(receipt.message_id for receipt in esme.receipts), sorted(ids))
         self.assertTrue(self.carrier.all_home())
         self.assertEqual(self.carrier.counters.nacked, 0)
+        self.assertEqual(await self.metric(relay, "relay_store_orphans"), 0)
         # Ten thousand ended messages are kept for queries; they may cost a kilobyte each and not more.
         self.assertLess(relay.resident_bytes() - resident_before, 10_000 * 2_000)
 
@@ -120,7 +124,9 @@ class Http(MainJob):
     async def test_a_message_that_the_carrier_refuses_for_good_is_notified_as_rejected(self) -> None:
         receiver = await self.webhooks()
         relay = await self.relay_and_carrier(smpp_account(notification_url=receiver.url), reject_share=1.0)
-        status, answer = await self.http("POST", relay, "/messages", {"to": "+447700900001", "from": "RELAY", "text": "x"})
+        status, answer = await self.http(
+            "POST", relay, "/messages", {"to": "+447700900001", "from": "RELAY", "text": "x"}
+        )
         self.assertEqual(status, 202)
         await until("the webhook came", lambda: receiver.posts)
         self.assertEqual(
@@ -147,12 +153,48 @@ class Http(MainJob):
 
     async def test_a_message_can_be_looked_up(self) -> None:
         relay = await self.relay_and_carrier(states={"UNDELIV": 1.0})
-        body = {"to": "+447700900001", "from": "447700900000", "text": "hello", "reference": "r1"}
-        _, answer = await self.http("POST", relay, "/messages", body)
+        _, answer = await self.http("POST", relay, "/messages", MESSAGE)
         await until("the receipt is acknowledged", lambda: self.carrier.counters.acked == 1)
         status, view = await self.http("GET", relay, f"/messages/{answer['id']}")
         self.assertEqual(status, 200)
         self.assertEqual((view["status"], view["send_status"], view["error"]), ("UNDELIV", "failed", "005"))
         self.assertEqual(view["carrier"], "sim")
-        self.assertIn("carrier_error", view)
-        self.assertEqual(states.CUSTOMER_WORDS[states.UNDELIVERABLE].status, view["status"])
+        self.assertEqual(view["carrier_error"], "011")
+
+    async def test_a_long_text_goes_out_in_parts_and_comes_home_as_one_notification(self) -> None:
+        receiver = await self.webhooks()
+        account = smpp_account(notification_url=receiver.url)
+        relay = await self.relay_and_carrier(account, duplicate_share=0.5)
+        ids = []
+        for length, parts in [(160, 1), (161, 2), (459, 3), (460, 4)]:
+            _, answer = await self.http("POST", relay, "/messages", MESSAGE | {"text": "x" * length})
+            ids.append(answer["id"])
+            await until(f"a text of {length} has ended", lambda: len(receiver.posts) >= len(ids))
+            _, view = await self.http("GET", relay, f"/messages/{answer['id']}")
+            self.assertEqual((view["parts"], view["status"]), (parts, "DELIVRD"), length)
+        await until("the carrier's receipts are acknowledged", self.carrier.all_home)
+        self.assertEqual(self.carrier.counters.taken, 10)
+        self.assertEqual([post.json["id"] for post in receiver.posts], ids)
+
+
+class Routing(MainJob):
+    async def test_messages_take_the_next_carrier_while_the_first_is_down_or_refuses(self) -> None:
+        refusing = await self.simulator(reject_share=1.0)
+        working = await self.simulator()
+        relay = await self.relay(
+            accounts={"acme": smpp_account()},
+            carriers={
+                "down": smpp_carrier(free_port()),
+                "refusing": smpp_carrier(refusing.port),
+                "working": smpp_carrier(working.port),
+            },
+            routes=[{"carriers": ["down", "refusing", "working"]}],
+        )
+        await relay.carrier_bound(refusing)
+        await relay.carrier_bound(working)
+        esme = await self.esme(relay.smpp_port)
+        ids = await self.submit(esme, 100)
+        await until("the receipts are home", lambda: len(esme.receipts) >= 100)
+        self.assertEqual(sorted(receipt.message_id for receipt in esme.receipts), sorted(ids))
+        self.assertEqual({receipt.stat for receipt in esme.receipts}, {"DELIVRD"})
+        self.assertEqual((refusing.counters.rejected, working.counters.taken), (100, 100))
