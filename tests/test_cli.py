@@ -11,6 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay import __version__
 from relay.cli.main import COMMANDS
+from relay.core.journal_format import encode_frame, encode_header, segment_name, synced_frame
+from relay.core.messages import Message
+from relay.core.smpp.hot import encode_address, message_body
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -127,6 +130,50 @@ class JournalTests(CommandLineTestCase):
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("nowhere", done.stderr)
             self.assertNotIn("Traceback", done.stderr)
+
+    def journal(self, tail: bytes = b"") -> Path:
+        """A data directory whose journal holds one message, and some more octets."""
+        message = Message(
+            id=bytes(range(16)),
+            account="acme",
+            accepted_at=1.0,
+            expires_at=2.0,
+            addresses=encode_address(5, 0, b"Acme") + encode_address(1, 1, b"447700900123"),
+            parts=(message_body(addresses=b"", short_message=b"the text"),),
+        )
+        data = self.directory / "data"
+        (data / "journal").mkdir(parents=True)
+        octets = encode_header(1, 0.0) + synced_frame(0) + encode_frame([message]) + tail
+        (data / "journal" / segment_name(1)).write_bytes(octets)
+        return data
+
+    def test_records_are_printed_as_json_lines_without_texts(self) -> None:
+        done = self.relay("journal", self.journal())
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        header, message = map(json.loads, done.stdout.splitlines())
+        self.assertEqual((header["record"], message["record"]), ("header", "Message"))
+        self.assertEqual(message["id"], "00010203-0405-0607-0809-0a0b0c0d0e0f")
+        self.assertEqual((message["account"], message["to"]), ("acme", "4477009001**"))
+        self.assertNotIn("the text", done.stdout)
+        self.assertNotIn(b"the text".hex(), done.stdout)
+
+    def test_texts_are_printed_when_they_are_asked_for(self) -> None:
+        done = self.relay("journal", "--texts", self.journal())
+        self.assertIn(b"the text".hex(), done.stdout)
+        self.assertIn("447700900123", done.stdout)
+
+    def test_a_torn_end_is_told_and_the_status_says_so(self) -> None:
+        done = self.relay("journal", self.journal(tail=b"torn"))
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(json.loads(done.stdout.splitlines()[-1])["record"], "damaged")
+        self.assertIn("4 bytes can't be read", done.stderr)
+
+    def test_repair_of_what_is_whole_changes_nothing_and_says_so(self) -> None:
+        data = self.journal()
+        done = self.relay("journal", data, "--repair")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("nothing was changed", done.stdout)
+        self.assertEqual([path.name for path in (data / "journal").iterdir()], [segment_name(1)])
 
     def test_a_reader_that_has_had_enough_is_no_fault(self) -> None:
         done = subprocess.run(
