@@ -299,7 +299,7 @@ def _submission(pdu: MessagePdu, now: float) -> Submission | int:
     if pdu.command_id == c.SUBMIT_SM:
         body = with_registered_delivery(pdu, c.REGISTERED_DELIVERY_FINAL)
     else:
-        body = submit_body_from_data_sm(pdu)
+        body = submit_body_from_data_sm(pdu, c.REGISTERED_DELIVERY_FINAL)
     return Submission(pdu.addresses, (body,), pdu.registered_delivery, "smpp", validity)
 
 
