@@ -22,6 +22,7 @@ from relay.core.journal_format import JournalError
 from relay.core.messages import Channel
 from relay.core.smpp.session import SessionLimits
 from relay.core.store import Store
+from relay.edges.sd_notify import SystemdNotifier
 from relay.edges.smpp_server import SmppServerFactory
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
@@ -63,6 +64,7 @@ class Daemon(Service):
         once everything they stand on has started.
     :param ready: called once, when messages are being taken.
     :param failed: called once, with the reason, when the start did not succeed.
+    :param notifier: is told when the relay is ready and when it stops.
     :param records: gets what has ended, where the configuration wants message records.
     """
 
@@ -82,6 +84,7 @@ class Daemon(Service):
         ready: Callable[["Daemon"], None],
         failed: Callable[[str], None],
         records: MessageRecords | None = None,
+        notifier: SystemdNotifier | None = None,
     ) -> None:
         self.config = config
         self.store = store
@@ -99,6 +102,7 @@ class Daemon(Service):
         self._ready = ready
         self._failed = failed
         self._records = records
+        self._notifier = notifier
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
         self._simulators: list[SimulatedCarrier] = []
         self._simulator_ports: list[IListeningPort] = []
@@ -164,7 +168,17 @@ class Daemon(Service):
         self.housekeeping.start()
         self.not_ready = ""
         self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
+        if self._notifier is not None:
+            self._notifier.ready(self.status)
         self._ready(self)
+
+    def status(self) -> str:
+        """How it is, in one line: for the service manager."""
+        up = sum(link.up for link in self.links.values())
+        figures = self.store.figures()
+        waiting = figures.unsubmitted + figures.awaiting_receipt
+        text = f"{up} of {len(self.links)} carriers up; {waiting} messages under way; {figures.owed} notifications owed"
+        return text if figures.writable else f"NOTHING IS TAKEN: {figures.reason}"
 
     async def _make_link(self, name: str, settings: Carrier) -> CarrierLink:
         return CarrierLink(
@@ -222,6 +236,8 @@ class Daemon(Service):
     async def _stop(self) -> None:
         """No new work; then the drained windows, the customers, the webhooks; last the journal."""
         self.not_ready = "stopping"
+        if self._notifier is not None:
+            self._notifier.stopping()
         self.log.info("relay_stopping: no new work is taken")
         await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
         await self.hub.stop()
@@ -241,6 +257,8 @@ class Daemon(Service):
         for simulator in self._simulators:
             simulator.stop()
         await DeferredList([_stopped(port) for port in self._simulator_ports], consumeErrors=True)
+        if self._notifier is not None:
+            self._notifier.stop()
         self.log.info("relay_stopped: everything accepted is in the journal")
 
 

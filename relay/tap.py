@@ -32,6 +32,9 @@ from relay.edges.endpoint_check import endpoint_problems
 from relay.edges.files import OsFiles
 from relay.edges.http_api import HttpApi
 from relay.edges.http_site import ApiSite
+from relay.edges.logging import LoggedService
+from relay.edges.logging import observer as line_observer
+from relay.edges.sd_notify import from_environment
 from relay.edges.webhook_client import WebhookClient
 from relay.edges.webhook_connections import treq_clients
 from relay.services.accounts import Accounts
@@ -95,7 +98,15 @@ def makeService(options: Options) -> IService:
     # come with traffic are not tracked by it (see relay.core.messages).
     gc.collect()
     gc.freeze()
-    return build(options.config, reactor)
+    daemon = build(options.config, reactor)
+    parent: Any = options.parent or {}
+    if parent.get("syslog"):
+        return daemon
+    # What twistd itself would have chosen.
+    log_file = parent.get("logfile") or ("-" if parent.get("nodaemon", True) else "twistd.log")
+    service = LoggedService(line_observer(options.config.logs, log_file))
+    daemon.setServiceParent(service)
+    return service
 
 
 def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = None) -> Daemon:
@@ -160,6 +171,7 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
         ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
         failed=lambda reason: _exit_with_failure(reactor, reason),
         records=_message_records(config, reactor, in_thread),
+        notifier=from_environment(reactor),
     )
     daemon.at_stop(close_site)
     return daemon

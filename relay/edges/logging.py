@@ -3,7 +3,7 @@
 Every event of the relay is logged with a format that begins with its name, `carrier_bound: {carrier} is bound`. The
 name is stable and is what an operator searches for and alerts on; docs/logging.md lists them all. The fields of the
 JSON lines are those that stand in the format and were given with the event. Events of libraries have the name
-`library`.
+`library`, and are logged from warnings upwards: what Twisted says of each connection that it makes is no news.
 
 What customers and carriers send (a system_id, an error text) may stand in a field, so control characters never reach
 the log as they are: a line can't be forged. Phone numbers stand only in the fields of `NUMBER_FIELDS`, and their last
@@ -18,7 +18,9 @@ from string import Formatter
 from typing import Any, Final, TextIO
 
 import msgspec
+from twisted.application.service import MultiService
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
@@ -62,6 +64,8 @@ class LineObserver:
         self._log_numbers = logs.log_numbers
 
     def __call__(self, event: LogEvent) -> None:
+        if _is_chatter(event):
+            return
         try:
             line = self._line(event)
         except Exception as problem:
@@ -70,6 +74,9 @@ class LineObserver:
         self._write(line)
 
     def _line(self, event: LogEvent) -> str:
+        if not self._json and event.get("log_namespace") == "stdout":
+            # What the demonstration prints is meant to be read, and pasted, as it stands.
+            return f"{event.get('log_io', '')}\n"
         template = event.get("log_format") or ""
         found = _NAME.match(template)
         fields = {name: self._value(name, event[name]) for name in _names_in(template) if name in event}
@@ -111,6 +118,13 @@ class _Lenient(dict[str, Any]):
         return "{" + key + "}"
 
 
+def _is_chatter(event: LogEvent) -> bool:
+    level = event.get("log_level", LogLevel.info)
+    if level is not LogLevel.info and level is not LogLevel.debug:
+        return False
+    return _NAME.match(event.get("log_format") or "") is None and event.get("log_namespace") != "stdout"
+
+
 def _names_in(template: str) -> list[str]:
     return [name for _, name, _, _ in Formatter().parse(template) if name]
 
@@ -122,6 +136,23 @@ def _text(value: object) -> str:
 
 def _clean(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+class LoggedService(MultiService):
+    """Has twistd log through `observer`; the services below it are what really runs.
+
+    twistd asks its application for an observer before it makes one of its own, so it is told at the moment when this
+    service becomes the application's. Under anything else (`twist`, a test) nothing happens.
+    """
+
+    def __init__(self, observer: LineObserver) -> None:
+        super().__init__()
+        self.observer = observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)
+        if isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.observer)
 
 
 def observer(logs: Logs, file_name: str | None = None, stream: TextIO | None = None) -> LineObserver:

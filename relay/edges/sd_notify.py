@@ -6,9 +6,12 @@ of this does nothing.
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+#: How often the status line is looked at where there is no watchdog to feed.
+_STATUS_SECONDS = 10.0
 
 
 class SystemdNotifier:
@@ -23,6 +26,7 @@ class SystemdNotifier:
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._clock = clock
         self._timer: IDelayedCall | None = None
+        self._status: Callable[[], str] = str
         self._last_status = ""
         usec = environ.get("WATCHDOG_USEC", "")
         meant_for = environ.get("WATCHDOG_PID", "")
@@ -31,18 +35,16 @@ class SystemdNotifier:
         if self._address and usec.isdecimal() and meant_for in ("", str(pid)):
             self.watchdog_seconds = int(usec) / 2_000_000
 
-    def ready(self, status: str) -> None:
-        """The start, or a reload, is over; the watchdog is fed from now on. Harmless when repeated."""
-        self._last_status = status
-        self._send(f"READY=1\nSTATUS={status}")
-        if self.watchdog_seconds and self._timer is None:
-            self._feed()
+    def ready(self, status: Callable[[], str]) -> None:
+        """The start, or a reload, is over; the watchdog is fed from now on. Harmless when repeated.
 
-    def status(self, status: str) -> None:
-        """A line for `systemctl status`; sent only when it has changed."""
-        if status != self._last_status:
-            self._last_status = status
-            self._send(f"STATUS={status}")
+        :param status: gives the line that `systemctl status` shows; asked every few seconds, sent when it has changed.
+        """
+        self._status = status
+        self._last_status = status()
+        self._send(f"READY=1\nSTATUS={self._last_status}")
+        if self._address and self._timer is None:
+            self._turn()
 
     def reloading(self, monotonic_usec: int) -> None:
         """A reload begins; `ready` ends it."""
@@ -53,15 +55,20 @@ class SystemdNotifier:
         self._send("STOPPING=1")
 
     def stop(self) -> None:
-        """Ends the feeding."""
+        """Ends the feeding. Harmless when repeated."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _feed(self) -> None:
+    def _turn(self) -> None:
         # From a timer of the reactor and from nowhere else: a reactor that has stopped turning must starve it.
-        self._timer = self._clock.callLater(self.watchdog_seconds, self._feed)
-        self._send("WATCHDOG=1")
+        self._timer = self._clock.callLater(self.watchdog_seconds or _STATUS_SECONDS, self._turn)
+        if self.watchdog_seconds:
+            self._send("WATCHDOG=1")
+        status = self._status()
+        if status != self._last_status:
+            self._last_status = status
+            self._send(f"STATUS={status}")
 
     def _send(self, text: str) -> None:
         if not self._address:

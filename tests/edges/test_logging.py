@@ -7,12 +7,27 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import Logger
+from twisted.application.service import Application, MultiService
+from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core.config import Logs
-from relay.edges.logging import LineObserver, masked, observer
+from relay.edges.logging import LineObserver, LoggedService, masked, observer
+
+
+class LoggedServiceTests(SynchronousTestCase):
+    def test_the_application_logs_through_the_relay_s_observer(self) -> None:
+        line_observer = LineObserver([].append, Logs())
+        application = Application("relay")
+        LoggedService(line_observer).setServiceParent(application)  # type: ignore[arg-type]
+        self.assertIs(line_observer, application.getComponent(ILogObserver))
+
+    def test_under_another_service_nothing_is_changed(self) -> None:
+        parent = MultiService()
+        service = LoggedService(LineObserver([].append, Logs()))
+        service.setServiceParent(parent)
+        self.assertEqual([service], list(parent))
 
 
 class LineObserverTests(SynchronousTestCase):
@@ -98,11 +113,22 @@ class LineObserverTests(SynchronousTestCase):
             self.assertIn("RuntimeError", line)
 
     def test_events_of_libraries_are_called_so(self) -> None:
-        self.logger(format="json").info("Starting factory {factory}", factory="<Factory>")
+        self.logger(format="json").warn("Can't resolve {name}", name="example")
         self.assertEqual(
-            ("library", "Starting factory <Factory>", "relay.tests"),
+            ("library", "Can't resolve example", "relay.tests"),
             (self.json()["event"], self.json()["text"], self.json()["from"]),
         )
+
+    def test_what_libraries_merely_tell_is_left_out(self) -> None:
+        self.logger().info("Starting factory {factory}", factory="<Factory>")
+        self.assertEqual([], self.lines)
+
+    def test_what_is_printed_stands_as_it_is_in_text_and_as_an_event_in_json(self) -> None:
+        for format, expected in (("text", "curl -u demo\n"), ("json", '"text":"curl -u demo"')):
+            self.lines.clear()
+            line_observer = LineObserver(self.lines.append, Logs(format=format))  # type: ignore[arg-type]
+            line_observer({"log_namespace": "stdout", "log_io": "curl -u demo", "log_format": "{log_io}"})
+            self.assertIn(expected, self.lines[0])
 
     def test_an_event_that_can_not_be_written_says_so_instead_of_failing(self) -> None:
         class Awkward:

@@ -43,19 +43,18 @@ class SystemdNotifierTests(SynchronousTestCase):
         return SystemdNotifier({"NOTIFY_SOCKET": self.path} | environ, self.clock, 77)
 
     def test_says_ready_with_its_status(self) -> None:
-        self.notifier().ready("2 of 2 carriers bound")
+        self.notifier().ready(lambda: "2 of 2 carriers bound")
         self.assertEqual(["READY=1\nSTATUS=2 of 2 carriers bound"], self.manager.heard())
 
     def test_says_a_status_only_when_it_has_changed(self) -> None:
-        notifier = self.notifier()
-        notifier.status("one")
-        notifier.status("one")
-        notifier.status("two")
-        self.assertEqual(["STATUS=one", "STATUS=two"], self.manager.heard())
+        statuses = ["one", "one", "one", "two"]
+        self.notifier().ready(lambda: statuses.pop(0))
+        self.clock.pump([10.0] * 2)
+        self.assertEqual(["READY=1\nSTATUS=one", "STATUS=two"], self.manager.heard())
 
     def test_feeds_the_watchdog_twice_in_its_time(self) -> None:
         notifier = self.notifier(WATCHDOG_USEC="30000000", WATCHDOG_PID="77")
-        notifier.ready("fine")
+        notifier.ready(lambda: "fine")
         self.manager.heard()
         self.clock.pump([15.0, 15.0])
         self.assertEqual(["WATCHDOG=1", "WATCHDOG=1"], self.manager.heard())
@@ -66,18 +65,20 @@ class SystemdNotifierTests(SynchronousTestCase):
         self.assertEqual([], self.manager.heard())
 
     def test_leaves_the_watchdog_of_another_process_alone(self) -> None:
-        self.notifier(WATCHDOG_USEC="30000000", WATCHDOG_PID="78").ready("fine")
-        self.assertEqual([], self.clock.getDelayedCalls())
+        notifier = self.notifier(WATCHDOG_USEC="30000000", WATCHDOG_PID="78")
+        notifier.ready(lambda: "fine")
+        self.clock.advance(60)
+        self.assertEqual(["READY=1\nSTATUS=fine"], self.manager.heard())
 
     def test_a_second_ready_does_not_feed_twice_as_often(self) -> None:
         notifier = self.notifier(WATCHDOG_USEC="30000000")
-        notifier.ready("fine")
-        notifier.ready("fine")
+        notifier.ready(lambda: "fine")
+        notifier.ready(lambda: "fine")
         self.assertEqual(1, len(self.clock.getDelayedCalls()))
 
     def test_stops_feeding_when_told_to(self) -> None:
         notifier = self.notifier(WATCHDOG_USEC="30000000")
-        notifier.ready("fine")
+        notifier.ready(lambda: "fine")
         notifier.stop()
         notifier.stop()
         self.assertEqual([], self.clock.getDelayedCalls())
@@ -92,12 +93,12 @@ class SystemdNotifierTests(SynchronousTestCase):
         notifier = self.notifier()
         self.manager.close()
         Path(self.path).unlink()
-        notifier.ready("fine")
+        notifier.ready(lambda: "fine")
         self.assertEqual(0.0, notifier.watchdog_seconds)
 
     def test_without_a_manager_nothing_is_sent_or_timed(self) -> None:
         notifier = SystemdNotifier({"WATCHDOG_USEC": "1000"}, self.clock, 77)
-        notifier.ready("fine")
+        notifier.ready(lambda: "fine")
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_an_abstract_address_is_understood(self) -> None:
