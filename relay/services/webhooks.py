@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -283,14 +284,14 @@ class Webhooks:
             return
         lane, pacing = work.lane, work.pacing
         now = self._clock.seconds()
-        target = self._usable(lane)
-        if target is None:
-            self._park(work, now + PARKED_SECONDS)
-            return
-        pacing.most = target.concurrency
-        batch = 1 if lane.url else target.batch
         ready = work.ready
         while True:
+            target = self._usable(lane)
+            if target is None:
+                self._park(work, now + PARKED_SECONDS)
+                return
+            pacing.most = target.concurrency
+            batch = 1 if lane.url else target.batch
             if pacing.room(now) <= 0:
                 blocked_until = pacing.blocked_until(now)
                 if blocked_until is not None:
@@ -375,6 +376,8 @@ class Webhooks:
         lane = work.lane
         try:
             answer, text = await self._delivery.deliver(lane, target, batch, began_at)
+        except CancelledError:
+            answer, text = Answer(0, "stopped"), "stopped"
         except Exception:
             self.log.failure("webhook_broken: a webhook of {account} could not be sent", account=lane.account)
             answer, text = Answer(0, "internal error"), "internal error"
@@ -396,7 +399,7 @@ class Webhooks:
             work.pacing.failed(now, throttled=answer.code == 429, retry_after_seconds=pause)
             self._failed(lane, batch, answer, text, now, seconds, asked)
         pacing = work.pacing
-        if work.owed or work.ready or pacing.open:
+        if work.owed or work.ready:
             self._to_serve[lane] = work
         else:
             self._drop_if_idle(work)
@@ -423,7 +426,7 @@ class Webhooks:
         gone = bool(lane.url) and answer.code == 410
         for notification in batch:
             due_at = None
-            if not gone and not _is_old(notification, now):
+            if not gone:
                 due_at = next_attempt_at(notification.attempt, now, fraction, asked_seconds)
             if due_at is None:
                 self.given_up += 1

@@ -1,0 +1,439 @@
+"""Webhooks: who is told what and when, and what a bad URL may cost the others."""
+
+from typing import Any
+
+from standardwebhooks import Webhook
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.core.config import Account
+from relay.core.messages import Channel, Lane, Verdict
+from relay.core.retry import PAUSES_SECONDS, WINDOW_SECONDS
+from relay.core.secret import Secret
+from relay.core.signing import new_secret
+from relay.core.states import UNDELIVERABLE
+from relay.edges.webhook_client import Answer
+from relay.services.accounts import URL_OFF, Accounts
+from relay.services.webhook_delivery import WebhookDelivery
+from relay.services.webhooks import BATCH_SECONDS, MOST_IN_FLIGHT, Webhooks
+from tests.services.webhook_fakes import OK, FakeClient, OwingStore, Sent, notification
+
+URL = "http://yoursite.com/sms/notifications"
+LANE = Lane("acme", Channel.WEBHOOK)
+
+
+class WebhooksTestCase(SynchronousTestCase):
+    """A service over a fake store and a fake client, on a clock of its own."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000.0)
+        self.store: Any = OwingStore()
+        self.client = FakeClient(self.clock)
+        self.build()
+
+    def build(self, **settings: Any) -> None:
+        settings.setdefault("notification_url", URL)
+        accounts = {
+            "acme": Account(**settings),
+            "other": Account(notification_url="http://other.example/"),
+        }
+        self.accounts = Accounts(accounts)
+        self.webhooks = Webhooks(
+            self.store,
+            self.accounts,
+            WebhookDelivery(self.store, self.accounts, self.client, self.clock),
+            self.clock,
+            lambda: 0.0,
+        )
+
+    def owe(self, count: int, first: int = 0, **more: Any) -> None:
+        """Owes `count` notifications and wakes their lane."""
+        owed = [notification(number, **more) for number in range(first, first + count)]
+        self.store.owe(*owed)
+        self.webhooks.wake(owed[0].lane)
+        self.turn()
+
+    def turn(self, times: int = 20) -> None:
+        """Lets the reactor turn."""
+        for _ in range(times):
+            self.clock.advance(0)
+
+    def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        while seconds > 0:
+            self.clock.advance(min(step, seconds))
+            self.turn(3)
+            seconds -= step
+
+    def verdicts(self) -> list[Verdict]:
+        return [attempt.verdict for attempt in self.store.attempts]
+
+
+class DeliveryTests(WebhooksTestCase):
+    def test_the_body_has_exactly_the_five_fields(self) -> None:
+        self.owe(1)
+        self.assertEqual(
+            self.client.sent[0].fields,
+            {
+                "url": URL,
+                "id": "00000000-0000-0000-0000-000000000000",
+                "send_status": "delivered",
+                "status": "DELIVRD",
+                "error": "000",
+            },
+        )
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+
+    def test_the_attempt_is_recorded_with_the_answer_and_how_long_it_took(self) -> None:
+        waiting: Deferred[Answer] = Deferred()
+        self.client.answer = lambda sent: waiting
+        self.owe(1)
+        self.pass_time(2.0)
+        waiting.callback(Answer(201))
+        self.turn()
+        attempt = self.store.attempts[0]
+        self.assertEqual((attempt.answer, round(attempt.seconds)), ("201", 2))
+
+    def test_the_carriers_own_error_is_in_a_header_only(self) -> None:
+        self.owe(1, state=UNDELIVERABLE, carrier_error=b"27\xff")
+        sent = self.client.sent[0]
+        self.assertEqual(sent.fields["error"], "005")
+        self.assertEqual(sent.headers[b"X-Relay-Carrier-Error"], [b"27?"])
+
+    def test_an_account_that_asks_for_it_gets_the_carriers_error_in_the_body(self) -> None:
+        self.build(error_codes="carrier")
+        self.owe(1, state=UNDELIVERABLE, carrier_error=b"027")
+        self.assertEqual(self.client.sent[0].fields["error"], "027")
+
+    def test_an_account_may_have_forms(self) -> None:
+        self.build(notification_format="form")
+        self.owe(1)
+        self.assertEqual(
+            self.client.sent[0].body,
+            b"url=http%3A%2F%2Fyoursite.com%2Fsms%2Fnotifications&id=00000000-0000-0000-0000-000000000000"
+            b"&send_status=delivered&status=DELIVRD&error=000",
+        )
+
+    def test_a_messages_own_url_gets_its_notification(self) -> None:
+        self.owe(1, url="https://elsewhere.example/cb?m=1")
+        self.assertEqual(self.client.sent[0].url, "https://elsewhere.example/cb?m=1")
+        self.assertEqual(self.client.sent[0].fields["url"], "https://elsewhere.example/cb?m=1")
+
+    def test_everything_owed_goes_and_is_settled_in_batches(self) -> None:
+        self.owe(500)
+        self.turn(200)
+        self.assertEqual(len(self.client.sent), 500)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertLess(self.store.settles, 100)
+        self.assertLess(self.store.claims, 100)
+
+    def test_what_was_owed_before_a_start_is_sent(self) -> None:
+        self.store.owe(notification(1), notification(2, account="other"))
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.start()))
+        self.turn()
+        self.assertEqual({sent.url for sent in self.client.sent}, {URL, "http://other.example/"})
+
+    def test_a_lane_with_nothing_to_do_is_forgotten(self) -> None:
+        self.owe(3)
+        self.assertEqual(self.webhooks._works, {})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class SignatureTests(WebhooksTestCase):
+    def signed_with(self, secret: str, sent: Sent) -> object:
+        headers = {name.decode(): values[0].decode() for name, values in sent.headers.items()}
+        return Webhook(secret).verify(sent.body, headers)
+
+    def setUp(self) -> None:
+        super().setUp()
+        # The library compares timestamps with the real clock.
+        import time
+
+        self.clock.advance(time.time() - self.clock.seconds())
+        self.secret = new_secret(lambda count: b"s" * count)
+        self.old = new_secret(lambda count: b"o" * count)
+
+    def test_the_standard_library_for_it_accepts_our_signature(self) -> None:
+        self.build(notification_secret=Secret(self.secret))
+        self.owe(1)
+        self.assertEqual(self.signed_with(self.secret, self.client.sent[0]), self.client.sent[0].fields)
+
+    def test_while_a_secret_is_changed_both_are_accepted_and_then_the_new_one_only(self) -> None:
+        self.build()
+        self.accounts.apply_setting("acme", "notification_secret", self.secret)
+        until = self.clock.seconds() + 60.0
+        self.accounts.apply_setting("acme", "notification_secret_old", f"{until:.0f} {self.old}")
+        self.owe(1)
+        for secret in (self.secret, self.old):
+            self.assertEqual(self.signed_with(secret, self.client.sent[0]), self.client.sent[0].fields)
+        self.clock.advance(61.0)
+        self.owe(1)
+        self.assertEqual(len(self.client.sent[1].headers[b"Webhook-Signature"][0].split()), 1)
+
+    def test_the_id_stays_the_same_over_retries(self) -> None:
+        self.client.answer = lambda sent: Answer(500) if len(self.client.sent) == 1 else OK
+        self.owe(1)
+        self.pass_time(10.0)
+        first, second = self.client.sent
+        self.assertEqual(first.headers[b"Webhook-Id"], second.headers[b"Webhook-Id"])
+        self.assertEqual([s.headers[b"X-Relay-Attempt"] for s in (first, second)], [[b"1"], [b"2"]])
+
+
+class RetryTests(WebhooksTestCase):
+    def test_a_failure_is_tried_again_by_the_schedule_and_then_given_up(self) -> None:
+        self.client.answer = lambda sent: Answer(500)
+        self.owe(1)
+        for pause in PAUSES_SECONDS[1:]:
+            sent = len(self.client.sent)
+            self.clock.advance(pause - 1.0)
+            self.turn(3)
+            self.assertEqual(len(self.client.sent), sent)
+            self.clock.advance(1.5)
+            self.turn(3)
+            self.assertEqual(len(self.client.sent), sent + 1)
+        self.assertEqual(self.verdicts(), [Verdict.RETRY] * 9 + [Verdict.GIVEN_UP])
+        self.pass_time(60.0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_anything_but_2xx_is_a_failure(self) -> None:
+        for answer in (Answer(301), Answer(404), Answer(302), Answer(100), Answer(0, "timeout")):
+            self.store.attempts.clear()
+            self.client.answer = lambda sent, answer=answer: answer  # type: ignore[misc]
+            self.owe(1, account="other")
+            self.assertEqual(self.verdicts(), [Verdict.RETRY], answer)
+
+    def test_a_receivers_retry_after_is_honoured(self) -> None:
+        self.client.answer = lambda sent: Answer(503, retry_after="120")
+        self.owe(1)
+        self.assertEqual(self.store.attempts[0].due_at, self.clock.seconds() + 120.0)
+
+    def test_the_schedule_goes_on_where_it_was_after_a_restart(self) -> None:
+        self.client.answer = lambda sent: Answer(500)
+        self.owe(1)
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.build()
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.start()))
+        self.turn()
+        self.assertEqual(len(self.client.sent), 1)
+        self.pass_time(6.0)
+        self.assertEqual(self.client.sent[1].headers[b"X-Relay-Attempt"], [b"2"])
+
+    def test_what_a_broken_store_could_not_settle_is_settled_later(self) -> None:
+        waiting: Deferred[Answer] = Deferred()
+        self.client.answer = lambda sent: waiting
+        self.owe(1)
+        self.store.broken = True
+        waiting.callback(OK)
+        self.pass_time(3.0)
+        self.assertEqual(self.store.attempts, [])
+        self.store.broken = False
+        self.pass_time(3.0)
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+        self.assertEqual(len(self.client.sent), 1)
+
+    def test_a_store_that_is_broken_for_a_while_delays_only(self) -> None:
+        self.store.broken = True
+        self.owe(5)
+        self.assertEqual(self.client.sent, [])
+        self.store.broken = False
+        self.pass_time(3.0)
+        self.assertEqual(len(self.client.sent), 5)
+
+
+class BadUrlTests(WebhooksTestCase):
+    def test_a_url_gets_no_more_at_once_than_the_account_says(self) -> None:
+        self.build(notification_concurrency=3)
+        self.client.answer = lambda sent: Deferred()
+        self.owe(50)
+        self.assertEqual(len(self.client.sent), 3)
+
+    def test_a_url_that_never_answers_delays_nobody_else(self) -> None:
+        self.client.answer = lambda sent: Deferred() if sent.url == URL else OK
+        self.owe(1000)
+        self.owe(20, account="other")
+        self.assertEqual(sum(sent.url != URL for sent in self.client.sent), 20)
+
+    def test_no_more_than_so_many_requests_are_under_way_in_all(self) -> None:
+        self.client.answer = lambda sent: Deferred()
+        for number in range(MOST_IN_FLIGHT + 100):
+            each = notification(number, url=f"http://host{number}.example/")
+            self.store.owe(each)
+            self.webhooks.wake(each.lane)
+        self.turn()
+        self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT)
+
+    def test_a_place_that_becomes_free_goes_to_who_waits_for_it(self) -> None:
+        held: list[Deferred[Answer]] = []
+        self.client.answer = lambda sent: held[-1] if held.append(Deferred()) is None else OK  # type: ignore[func-returns-value]
+        for number in range(MOST_IN_FLIGHT + 10):
+            each = notification(number, url=f"http://host{number}.example/")
+            self.store.owe(each)
+            self.webhooks.wake(each.lane)
+        self.turn()
+        for waiting in held[:10]:
+            waiting.callback(OK)
+        self.turn()
+        self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT + 10)
+
+    def test_messages_urls_that_differ_in_the_query_share_their_places(self) -> None:
+        self.build(notification_concurrency=4)
+        held: list[Deferred[Answer]] = []
+        self.client.answer = lambda sent: held[-1] if held.append(Deferred()) is None else OK  # type: ignore[func-returns-value]
+        for number in range(30):
+            each = notification(number, url=f"http://one.example/cb?id={number}")
+            self.store.owe(each)
+            self.webhooks.wake(each.lane)
+        self.turn()
+        self.assertEqual(len(self.client.sent), 4)
+        while len(held) < 30:
+            for waiting in held:
+                if not waiting.called:
+                    waiting.callback(OK)
+            self.turn()
+        self.assertEqual(self.client.most_in_flight, 4)
+
+    def test_after_failures_in_a_row_the_circuit_opens_and_one_probe_goes_at_a_time(self) -> None:
+        self.client.answer = lambda sent: Answer(0, "connection refused")
+        self.owe(200)
+        first = len(self.client.sent)
+        self.assertLess(first, 30)
+        self.assertTrue(self.webhooks.url_state("acme").circuit_open)
+        self.pass_time(100.0)
+        self.assertLessEqual(len(self.client.sent) - first, 4)
+
+    def test_a_circuit_closes_by_itself_and_everything_flows(self) -> None:
+        self.client.answer = lambda sent: Answer(0, "connection refused")
+        self.owe(200)
+        self.client.answer = lambda sent: OK
+        self.pass_time(400.0)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertFalse(self.webhooks.url_state("acme").circuit_open)
+
+    def test_a_receiver_that_asks_for_time_gets_it(self) -> None:
+        self.client.answer = lambda sent: Answer(429, retry_after="60") if len(self.client.sent) == 1 else OK
+        self.owe(1)
+        self.owe(100, first=1)
+        self.pass_time(55.0)
+        self.assertEqual(len(self.client.sent), 1)
+        self.pass_time(10.0)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_410_switches_the_url_off_and_what_is_owed_waits_for_a_new_one(self) -> None:
+        self.client.answer = lambda sent: Answer(410)
+        self.build(notification_concurrency=1)
+        self.owe(20)
+        self.assertEqual(len(self.client.sent), 1)
+        self.assertEqual(self.webhooks.url_state("acme").off, "410")
+        self.assertEqual(self.store.settings[0][:2], ("acme", URL_OFF))
+        self.client.answer = lambda sent: OK
+        self.accounts.apply_setting("acme", "notification_url", "http://new.example/")
+        self.webhooks.url_changed("acme")
+        self.pass_time(10.0)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertEqual(self.client.sent[-1].url, "http://new.example/")
+
+    def test_what_waits_for_a_url_longer_than_the_schedule_is_given_up(self) -> None:
+        self.build(notification_url=None)
+        self.owe(5)
+        self.assertEqual(self.store.attempts, [])
+        self.clock.advance(WINDOW_SECONDS)
+        self.pass_time(3700.0, step=100.0)
+        self.assertEqual(self.verdicts(), [Verdict.GIVEN_UP] * 5)
+
+    def test_a_second_url_gets_what_the_first_one_refuses(self) -> None:
+        self.build(notification_fallback_url="http://second.example/")
+        self.client.answer = lambda sent: Answer(500) if sent.url == URL else OK
+        self.owe(1)
+        self.assertEqual([sent.url for sent in self.client.sent], [URL, "http://second.example/"])
+        self.assertEqual(self.client.sent[1].fields["url"], URL)
+        self.assertEqual(self.store.attempts[0].answer, "500, fallback 204")
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+
+    def test_a_first_url_that_keeps_failing_is_skipped_for_a_while(self) -> None:
+        self.build(notification_fallback_url="http://second.example/")
+        self.client.answer = lambda sent: Answer(0, "timeout") if sent.url == URL else OK
+        self.owe(100)
+        self.turn(100)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertLess(sum(sent.url == URL for sent in self.client.sent), 30)
+
+
+class BatchTests(WebhooksTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.build(notification_batch=100)
+
+    def test_notifications_go_together_up_to_the_limit(self) -> None:
+        self.owe(250)
+        self.pass_time(1.0, step=0.1)
+        self.assertEqual([len(sent.fields) for sent in self.client.sent], [100, 100, 50])
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_a_batch_waits_no_longer_than_so_for_company(self) -> None:
+        self.owe(3)
+        self.assertEqual(self.client.sent, [])
+        self.pass_time(BATCH_SECONDS + 0.01, step=0.05)
+        self.assertEqual(len(self.client.sent), 1)
+        self.assertEqual(len(self.client.sent[0].fields), 3)
+
+    def test_company_that_comes_in_time_goes_along(self) -> None:
+        self.store.owe(notification(1))
+        self.webhooks.wake(LANE)
+        self.pass_time(0.1, step=0.05)
+        self.store.owe(notification(2))
+        self.webhooks.wake(LANE)
+        self.pass_time(0.15, step=0.05)
+        self.assertEqual([len(sent.fields) for sent in self.client.sent], [2])
+
+    def test_a_refused_batch_comes_back_whole_under_the_same_id(self) -> None:
+        self.client.answer = lambda sent: Answer(500) if len(self.client.sent) == 1 else OK
+        self.owe(7)
+        self.pass_time(8.0, step=0.1)
+        first, second = self.client.sent
+        self.assertEqual(first.body, second.body)
+        self.assertEqual(first.headers[b"Webhook-Id"], second.headers[b"Webhook-Id"])
+        self.assertEqual(self.verdicts(), [Verdict.RETRY] * 7 + [Verdict.DELIVERED] * 7)
+
+
+class StopTests(WebhooksTestCase):
+    def test_a_stop_waits_for_what_is_under_way_and_gives_the_rest_back(self) -> None:
+        waiting: Deferred[Answer] = Deferred()
+        self.client.answer = lambda sent: waiting
+        self.build(notification_concurrency=1)
+        self.owe(4)
+        stopping = Deferred.fromCoroutine(self.webhooks.stop(10.0))
+        self.assertNoResult(stopping)
+        waiting.callback(OK)
+        self.successResultOf(stopping)
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+        self.assertEqual((len(self.store.owed[LANE]), self.store.claimed), (3, set()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_stop_does_not_wait_for_ever(self) -> None:
+        self.client.answer = lambda sent: Deferred()
+        self.owe(4)
+        stopping = Deferred.fromCoroutine(self.webhooks.stop(10.0))
+        self.clock.advance(10.0)
+        self.turn()
+        self.successResultOf(stopping)
+        self.assertEqual((len(self.store.owed[LANE]), self.store.claimed), (4, set()))
+
+    def test_nothing_is_sent_after_a_stop(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.owe(1)
+        self.assertEqual(self.client.sent, [])
+
+
+class TestNotificationTests(WebhooksTestCase):
+    def test_a_test_notification_shows_the_receivers_answer(self) -> None:
+        self.client.answer = lambda sent: Answer(500, body=b"no such table")
+        tested = self.successResultOf(Deferred.fromCoroutine(self.webhooks.test("acme", b"\1" * 16)))
+        self.assertEqual((tested.answer.code, tested.answer.body), (500, b"no such table"))
+        self.assertEqual(tested.request.headers[b"X-Relay-Test"], [b"1"])
+        self.assertEqual(self.store.attempts, [])
+
+    def test_without_a_url_there_is_nothing_to_test(self) -> None:
+        self.build(notification_url=None)
+        failed = Deferred.fromCoroutine(self.webhooks.test("acme", b"\1" * 16))
+        self.failureResultOf(failed, LookupError)
