@@ -39,10 +39,11 @@ class Operation(NamedTuple):
 
 
 class OneOrMany:
-    """Stands for a message or an array of messages."""
+    """Stands for one value or an array of them, in which a problem may stand in a value's place."""
 
-    def __init__(self, item: Any) -> None:
+    def __init__(self, item: Any, *, or_problem: bool = False) -> None:
         self.item = item
+        self.or_problem = or_problem
 
 
 def _parameter(name: str, where: str, text: str, schema: Mapping[str, Any], required: bool = False) -> dict[str, Any]:
@@ -61,7 +62,7 @@ OPERATIONS: Final = (
         "/messages",
         "submit",
         "Send a message, or up to a thousand",
-        {202: OneOrMany(Accepted | ProblemDocument)},
+        {202: OneOrMany(Accepted, or_problem=True)},
         OneOrMany(MessageRequest),
         (
             _parameter(
@@ -178,8 +179,9 @@ def openapi_document(version: str) -> dict[str, Any]:
 
     def schema(kind: Any) -> dict[str, Any]:
         if isinstance(kind, OneOrMany):
-            item = schema_of[str(kind.item)]
-            return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1, "maxItems": MOST_MESSAGES}]}
+            one = schema_of[str(kind.item)]
+            item = {"anyOf": [one, schema_of[str(ProblemDocument)]]} if kind.or_problem else one
+            return {"anyOf": [one, {"type": "array", "items": item, "minItems": 1, "maxItems": MOST_MESSAGES}]}
         return schema_of[str(kind)]
 
     paths: dict[str, Any] = {}

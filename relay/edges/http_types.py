@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, field
 
-from relay.edges.http_problems import Problem, ProblemDocument
+from relay.edges.http_problems import Problem
 
 #: Messages in one request.
 MOST_MESSAGES: Final = 1000
@@ -164,8 +164,6 @@ class ReplayReport(msgspec.Struct, frozen=True):
 
     messages: int
 
-
-SubmitAnswer = Accepted | ProblemDocument
 
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"^Object contains unknown field `([^`]+)`")
