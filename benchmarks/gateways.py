@@ -128,7 +128,7 @@ class RelaySetup:
         twistd = Path(sys.executable).with_name("twistd")
         command = [sys.executable, str(twistd), "--nodaemon", "--pidfile=", "--no_save"]
         if self.profile:
-            command += ["--profile", self.profile, "--profiler", "cprofile"]
+            command += ["--profile", self.profile, "--profiler", "cprofile", "--savestats"]
         return Child("relay", [*command, "relay", "--config", str(config)], self.directory / "relay.log", quiet=True)
 
     def ready(self) -> bool:

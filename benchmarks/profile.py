@@ -31,7 +31,15 @@ def sampled(py_spy: str, scale: float, flame: Path | None, top: int, native: boo
             upstream.wait_for_binds(gateway)
             raw = path / "samples"
             command = [py_spy, "record", "--pid", str(gateway.child.pid), "--format", "raw", "--output", str(raw)]
-            command += ["--rate", "500", "--duration", "600", "--nonblocking", *(["--native"] if native else [])]
+            command += [
+                "--rate",
+                "500",
+                "--duration",
+                "600",
+                "--nonblocking",
+                "--gil",
+                *(["--native"] if native else []),
+            ]
             with (path / "py-spy.log").open("wb") as log:
                 spy = subprocess.Popen(command, stdout=log, stderr=log)
             time.sleep(0.5)
