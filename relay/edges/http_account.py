@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from functools import partial
 from typing import Final, TypeVar
-from typing import Protocol as Seam
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -12,11 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.core.ids import RandomBytes, id_text, new_ids, parse_id
 from relay.core.messages import Lane
+from relay.core.settings import URL_OFF, SettingProblem
 from relay.core.states import customer_words
 from relay.core.store import FeedEntry, Store
 from relay.core.webhook_body import error_of
-from relay.edges.http_messages import FORM, Hub, not_json
+from relay.edges.http_messages import FORM, not_json
 from relay.edges.http_problems import Problem, invalid_field
+from relay.edges.http_seams import Customers, Hub, WebhookTester
 from relay.edges.http_site import ApiRequest, Reply
 from relay.edges.http_types import (
     AccountReport,
@@ -29,9 +30,6 @@ from relay.edges.http_types import (
     instant,
     problem_of,
 )
-from relay.services.accounts import URL_OFF, Accounts, SettingProblem
-from relay.services.webhook_delivery import Tested
-from relay.services.webhooks import UrlState
 
 MOST_NOTIFICATIONS: Final = 1000
 LONGEST_WAIT_SECONDS: Final = 60.0
@@ -49,24 +47,11 @@ MOST_REPLAYED: Final = 100_000
 _T = TypeVar("_T")
 
 
-class WebhookTester(Seam):
-    """What is asked of the webhooks: `relay.services.webhooks.Webhooks`."""
-
-    def url_changed(self, account: str) -> None:
-        """The account's notification settings have changed."""
-
-    def url_state(self, account: str) -> UrlState:
-        """How the account's URL is doing."""
-
-    async def test(self, account: str, test_id: bytes) -> Tested:
-        """Sends a made-up notification."""
-
-
 class AccountApi:
     """The handlers of `/account` and `/notifications`."""
 
     def __init__(
-        self, hub: Hub, accounts: Accounts, webhooks: WebhookTester, clock: IReactorTime, random_bytes: RandomBytes
+        self, hub: Hub, accounts: Customers, webhooks: WebhookTester, clock: IReactorTime, random_bytes: RandomBytes
     ) -> None:
         self._hub = hub
         self._store: Store = hub.store

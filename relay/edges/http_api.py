@@ -5,13 +5,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.core.config import Limits
 from relay.core.ids import RandomBytes
-from relay.edges.http_account import AccountApi, WebhookTester
+from relay.edges.http_account import AccountApi
 from relay.edges.http_docs import docs_page
-from relay.edges.http_messages import Compose, Hub, Messages
+from relay.edges.http_messages import Messages
 from relay.edges.http_openapi import openapi_document
 from relay.edges.http_router import Router
+from relay.edges.http_seams import Compose, Customers, Hub, WebhookTester
 from relay.edges.http_site import ApiRequest, ApiSite, Reply
-from relay.services.accounts import Accounts
 
 
 class HttpApi:
@@ -27,7 +27,7 @@ class HttpApi:
         self,
         *,
         hub: Hub,
-        accounts: Accounts,
+        accounts: Customers,
         webhooks: WebhookTester,
         compose: Compose,
         clock: IReactorTime,

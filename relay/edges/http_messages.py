@@ -1,21 +1,21 @@
 """Messages over HTTP: handing them in, asking after them, having their notification sent again."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
-from typing import Protocol as Seam
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from relay.core.ids import id_text, parse_id
-from relay.core.messages import Lane, Message, MessageView, Refused, Submission, destination_of, source_of
+from relay.core.messages import Message, MessageView, Submission, destination_of, source_of
 from relay.core.states import ENROUTE, SCHEDULED, customer_words
-from relay.core.store import Idempotency, Store
+from relay.core.store import Idempotency
 from relay.core.urls import UrlProblem
 from relay.core.webhook_body import error_of
 from relay.edges.http_problems import Problem, ProblemDocument, invalid_field, of_refusal
+from relay.edges.http_seams import Compose, Customers, Hub
 from relay.edges.http_site import ApiRequest, Reply
 from relay.edges.http_types import (
     MOST_MESSAGES,
@@ -26,45 +26,16 @@ from relay.edges.http_types import (
     instant,
     problem_of,
 )
-from relay.services.accounts import Accounts
 
 FORM: Final = b"application/x-www-form-urlencoded"
 
 LONGEST_KEY: Final = 255
 
 
-class Hub(Seam):
-    """The hub, as the HTTP API needs it: `relay.services.hub.Hub`."""
-
-    store: Store
-
-    def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
-        """Says of each submission what it becomes."""
-
-    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
-        """Returns when the messages are durable."""
-
-    def dispatch(self, messages: Sequence[Message]) -> None:
-        """Sends accepted messages on their way."""
-
-    def wake(self, lanes: Iterable[Lane]) -> None:
-        """Something is owed in these lanes."""
-
-
-class Compose(Seam):
-    """Who turns a customer's words into what goes to a carrier."""
-
-    def __call__(self, to: str, sender: str, text: str) -> tuple[bytes, tuple[bytes, ...]]:
-        """Addresses and parts as in `Submission`.
-
-        :raises ValueError: with an attribute `field` that names which of to, from and text is to blame.
-        """
-
-
 class Messages:
     """The handlers of `/messages`."""
 
-    def __init__(self, hub: Hub, accounts: Accounts, compose: Compose, clock: IReactorTime) -> None:
+    def __init__(self, hub: Hub, accounts: Customers, compose: Compose, clock: IReactorTime) -> None:
         self._hub = hub
         self._accounts = accounts
         self._compose = compose
@@ -142,7 +113,7 @@ class Messages:
         try:
             addresses, parts = self._compose(item.to, item.from_, item.text)
         except ValueError as problem:
-            raise invalid_field(getattr(problem, "field", ""), str(problem)) from None
+            raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
         return Submission(addresses, parts, 0, "http", item.validity_seconds, item.reference, url)
 
     def _accepted(

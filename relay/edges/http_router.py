@@ -5,23 +5,15 @@ A handler is a coroutine function from request and account to `Reply`; what it r
 
 from collections.abc import Awaitable, Callable
 from typing import Final
-from typing import Protocol as Seam
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from relay.core.store import StoreUnavailable
 from relay.edges.http_problems import Problem, of_store
+from relay.edges.http_seams import Customers
 from relay.edges.http_site import ApiRequest, Reply, problem_reply
-from relay.services.tasks import Tasks
-
-
-class Logins(Seam):
-    """Who knows the customers' keys."""
-
-    def by_authorization(self, header: bytes | None) -> str | None:
-        """The account of an Authorization header."""
-
 
 #: For a handler that anybody may call, the account is "".
 Handler = Callable[[ApiRequest, str], Awaitable[Reply]]
@@ -41,11 +33,11 @@ class Router:
 
     log = Logger()
 
-    def __init__(self, logins: Logins) -> None:
-        self._logins = logins
+    def __init__(self, customers: Customers) -> None:
+        self._customers = customers
         self._exact: dict[bytes, dict[bytes, tuple[Handler, bool]]] = {}
         self._patterns: list[tuple[tuple[bytes, ...], dict[bytes, tuple[Handler, bool]]]] = []
-        self._tasks = Tasks(self.log)
+        self._running: set[Deferred[None]] = set()
 
     def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False) -> None:
         """Registers a handler.
@@ -65,18 +57,27 @@ class Router:
 
     def handle(self, request: ApiRequest) -> None:
         """Answers a request, now or later. Never raises."""
-        self._tasks.start(self._answer(request))
+        running = Deferred.fromCoroutine(self._answer(request))
+        if not running.called:
+            self._running.add(running)
+        running.addBoth(self._ended, running)
+
+    def _ended(self, result: object, running: "Deferred[None]") -> None:
+        self._running.discard(running)
+        if isinstance(result, Failure):
+            self.log.failure("http_broken: an error while a reply was written or followed up", failure=result)
 
     async def stop(self) -> None:
         """Ends what is still being answered, long polls for instance."""
-        await self._tasks.cancel()
+        for running in tuple(self._running):
+            running.cancel()
 
     async def _answer(self, request: ApiRequest) -> None:
         try:
             handler, anybody = self._find(request)
             account = ""
             if not anybody:
-                account = self._logins.by_authorization(request.header(b"Authorization")) or ""
+                account = self._customers.by_authorization(request.header(b"Authorization")) or ""
                 if not account:
                     raise Problem(401, _UNAUTHORIZED, headers=_CHALLENGES)
             reply = await handler(request, account)

@@ -13,7 +13,6 @@ that costs less than half of a plain `treq.post` (280 to 600 µs a request on th
 from collections import deque
 from typing import Any, Final
 
-import msgspec
 from hyperlink import EncodedURL
 from OpenSSL import SSL
 from service_identity import VerificationError
@@ -43,6 +42,7 @@ from twisted.web._newclient import (
 from twisted.web.http_headers import Headers
 
 from relay.core.urls import UrlProblem, WebUrl, parse_url
+from relay.core.webhook_answer import Answer
 from relay.edges.webhook_connections import NO_COOKIES, AddressRefused, ready_url
 
 #: From the first packet to the last octet of the answer.
@@ -53,31 +53,6 @@ BODY_KEPT_BYTES: Final = 4096
 BODY_READ_BYTES: Final = 65_536
 
 _URLS_REMEMBERED: Final = 10_000
-
-
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """How a request ended.
-
-    :ivar code: the HTTP status, or 0 where there was no answer.
-    :ivar reason: where there was none: why, in a few words.
-    :ivar body: the beginning of the answer's body.
-    :ivar retry_after: the header's value.
-    """
-
-    code: int
-    reason: str = ""
-    body: bytes = b""
-    retry_after: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether the other side has it: any 2xx."""
-        return 200 <= self.code < 300
-
-    @property
-    def text(self) -> str:
-        """The status, or why there is none."""
-        return str(self.code) if self.code else self.reason
 
 
 class WebhookClient:

@@ -18,31 +18,10 @@ import msgspec
 
 from relay.core.config import Account
 from relay.core.rate import TokenBucket
-from relay.core.secret import Secret
+from relay.core.settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, with_settings
 from relay.core.signing import secret_key
 from relay.core.store import NotifyPolicy
 from relay.core.urls import UrlProblem, WebUrl, check_url
-
-#: For how long the secret before the last rotation signs as well.
-ROTATION_SECONDS: Final = 24 * 3600.0
-
-#: Settings that a customer may make: each replaces the configuration's value of the same name.
-SETTABLE: Final = frozenset(
-    {
-        "notification_url",
-        "notification_fallback_url",
-        "notification_format",
-        "notification_secret",
-        "notification_batch",
-        "notify",
-        "error_codes",
-    }
-)
-
-#: Settings that the relay itself keeps: when and why it switched a URL off ("1790000000 410 http://..."), and until
-#: when an old secret signs beside the new one ("1790000000 whsec_...").
-URL_OFF: Final = "notification_url_off"
-OLD_SECRET: Final = "notification_secret_old"
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -66,14 +45,6 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     old_key_until: float = 0.0
 
 
-class SettingProblem(ValueError):
-    """A setting can't have this value. `field` names the setting, the text says why."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(reason)
-        self.field = field
-
-
 class _Entry:
     """One account and what is derived from it."""
 
@@ -93,7 +64,7 @@ class _Entry:
 
         :raises SettingProblem: a secret isn't one.
         """
-        account = _effective(self.configured, self.settings)
+        account = with_settings(self.configured, self.settings)
         old_until, _, old_secret = self.settings.get(OLD_SECRET, "").partition(" ")
         off_url = self.settings.get(URL_OFF, "").split(" ", 2)
         off = len(off_url) == 3 and off_url[2] == account.notification_url
@@ -314,31 +285,3 @@ def _rate(entry: _Entry) -> tuple[float, int]:
 
 
 _NOBODY: Final = NotifyPolicy(webhook=False, unanswered=False)
-
-
-def _effective(configured: Account, settings: Mapping[str, str]) -> Account:
-    """The account with the settings laid over it. An empty URL or secret setting means: none."""
-    changes: dict[str, object] = {}
-    for name, value in settings.items():
-        if name not in SETTABLE:
-            continue
-        if name == "notification_batch":
-            if not value.isdecimal() or not 1 <= int(value[:5]) <= 1000:
-                raise SettingProblem(name, "This must be a number from 1 to 1000.")
-            changes[name] = int(value)
-        elif name == "notification_secret":
-            changes[name] = Secret(value) if value else None
-        elif name in _CHOICES:
-            if value not in _CHOICES[name]:
-                raise SettingProblem(name, f"This must be one of {', '.join(_CHOICES[name])}.")
-            changes[name] = value
-        else:
-            changes[name] = value or None
-    return msgspec.structs.replace(configured, **changes) if changes else configured
-
-
-_CHOICES: Final = {
-    "notification_format": ("json", "form"),
-    "notify": ("final", "all"),
-    "error_codes": ("standard", "carrier"),
-}

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from typing import Final
 from typing import Protocol as Seam
 
-import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.core.messages import Channel, Lane, Notification
 from relay.core.pacing import Pacing
 from relay.core.retry import retry_after_seconds
+from relay.core.settings import URL_OFF
 from relay.core.states import DELIVERED
 from relay.core.store import Store, StoreUnavailable
+from relay.core.webhook_answer import Answer, Tested
 from relay.core.webhook_request import WebhookRequest, webhook_request
-from relay.edges.webhook_client import Answer
-from relay.services.accounts import URL_OFF, Accounts, Target
+from relay.services.accounts import Accounts, Target
 
 #: A receiver's Retry-After holds the whole URL up for this long at the most; the notification itself waits longer.
 LONGEST_PAUSE_SECONDS: Final = 3600.0
@@ -41,14 +41,6 @@ class Client(Seam):
         method: str = "POST",
     ) -> Answer:
         """Sends one request and gives its end, within a limit of time."""
-
-
-class Tested(msgspec.Struct, frozen=True):
-    """A test notification: what was sent, what came back, and after how long."""
-
-    request: WebhookRequest
-    answer: Answer
-    seconds: float
 
 
 class WebhookDelivery:

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -24,11 +23,11 @@ from relay.core.pacing import Pacing
 from relay.core.retry import WINDOW_SECONDS, next_attempt_at, retry_after_seconds
 from relay.core.store import Store, StoreUnavailable
 from relay.core.urls import UrlProblem, parse_url
-from relay.edges.webhook_client import Answer
+from relay.core.webhook_answer import Answer, Tested, UrlState
 from relay.services.accounts import Accounts, Target
 from relay.services.due_lanes import DueLanes
 from relay.services.tasks import Tasks
-from relay.services.webhook_delivery import LONGEST_PAUSE_SECONDS, Tested, WebhookDelivery
+from relay.services.webhook_delivery import LONGEST_PAUSE_SECONDS, WebhookDelivery
 
 #: Requests under way at once, to all URLs together.
 MOST_IN_FLIGHT: Final = 1000
@@ -50,21 +49,6 @@ STORE_PAUSE_SECONDS: Final = 1.0
 MOST_UNSETTLED: Final = 10_000
 
 _PACINGS_KEPT: Final = 10_000
-
-
-class UrlState(msgspec.Struct, frozen=True):
-    """How an account's own URL is doing.
-
-    :ivar off: why it is switched off, or "".
-    :ivar failures: in a row.
-    :ivar blocked_until: until when nothing is sent.
-    """
-
-    off: str
-    failures: int
-    circuit_open: bool
-    blocked_until: float | None
-    in_flight: int
 
 
 class _Work:

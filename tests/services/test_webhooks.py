@@ -13,7 +13,7 @@ from relay.core.retry import PAUSES_SECONDS, WINDOW_SECONDS
 from relay.core.secret import Secret
 from relay.core.signing import new_secret
 from relay.core.states import UNDELIVERABLE
-from relay.edges.webhook_client import Answer
+from relay.core.webhook_answer import Answer
 from relay.services.accounts import URL_OFF, Accounts
 from relay.services.webhook_delivery import WebhookDelivery
 from relay.services.webhooks import BATCH_SECONDS, MOST_IN_FLIGHT, Webhooks

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from relay.core.messages import Attempt, Channel, Claim, Lane, Notification, Verdict
 from relay.core.states import DELIVERED
 from relay.core.store import StoreUnavailable
-from relay.edges.webhook_client import Answer
+from relay.core.webhook_answer import Answer
 
 OK = Answer(204)
 

@@ -1,0 +1,53 @@
+"""What came of webhook requests, as values."""
+
+import msgspec
+
+from relay.core.webhook_request import WebhookRequest
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """How a request ended.
+
+    :ivar code: the HTTP status, or 0 where there was no answer.
+    :ivar reason: where there was none: why, in a few words.
+    :ivar body: the beginning of the answer's body.
+    :ivar retry_after: the header's value.
+    """
+
+    code: int
+    reason: str = ""
+    body: bytes = b""
+    retry_after: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the other side has it: any 2xx."""
+        return 200 <= self.code < 300
+
+    @property
+    def text(self) -> str:
+        """The status, or why there is none."""
+        return str(self.code) if self.code else self.reason
+
+
+class Tested(msgspec.Struct, frozen=True):
+    """A test notification: what was sent, what came back, and after how long."""
+
+    request: WebhookRequest
+    answer: Answer
+    seconds: float
+
+
+class UrlState(msgspec.Struct, frozen=True):
+    """How an account's own URL is doing.
+
+    :ivar off: why it is switched off, or "".
+    :ivar failures: in a row.
+    :ivar blocked_until: until when nothing is sent.
+    """
+
+    off: str
+    failures: int
+    circuit_open: bool
+    blocked_until: float | None
+    in_flight: int
