@@ -35,6 +35,7 @@ class EndpointCheckTests(SynchronousTestCase):
         self.addCleanup(directory.cleanup)
         no_key = Path(directory.name, "no-key.pem")
         no_key.write_text("x")
+        no_key.chmod(0o600)
         for description, reason in (
             ("tcp:", "the port must be a number, not ''"),
             ("tcp", "too few"),
