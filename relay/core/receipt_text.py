@@ -9,13 +9,12 @@ The text is that of SMPP 3.4 Appendix B, in full and in its order, because custo
 and by regex. Its `text:` stays empty: a message's text is not repeated to anybody.
 """
 
-from binascii import hexlify
 from datetime import UTC, datetime
-from struct import Struct
 from typing import Final, NamedTuple
 
 from relay.core import states
 from relay.core.dialects import BLANKS
+from relay.core.ids import id_octets
 from relay.core.messages import Notification
 from relay.core.smpp import constants as c
 from relay.core.smpp.hot import tlv
@@ -28,7 +27,6 @@ _ERROR_OCTETS: Final = 32
 #: Larger counts of parts can't be said in three digits.
 _MOST_PARTS: Final = 255
 
-_uuid_groups = Struct("8s4s4s4s12s").unpack
 #: receipted_message_id with 36 characters and the NUL that a template's tail begins with.
 _ID_AHEAD: Final = c.TAG_RECEIPTED_MESSAGE_ID.to_bytes(2) + (37).to_bytes(2)
 #: States that SMPP 3.4 and Appendix B have no word for are said as the word that the customer reads.
@@ -88,7 +86,7 @@ class ReceiptWriter:
         done_date = minutes.get(minute) or self._format(minute)
         addresses = notification.addresses
         cut = addresses.index(0, 2) + 1
-        message_id = b"%b-%b-%b-%b-%b" % _uuid_groups(hexlify(notification.id))
+        message_id = id_octets(notification.id)
         text %= (message_id, submit_date, done_date)
         if not with_tlvs:
             return b"".join((b"\0", addresses[cut:], addresses[:cut], head, text))

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.core import config
-from relay.core.ids import id_text, parse_id
+from relay.core.ids import id_octets, parse_id
 from relay.core.messages import Channel, Ending, Lane, Message, MessageView, Refused, Submission
 from relay.core.receipt_text import ReceiptWriter
 from relay.core.smpp import constants as c
@@ -216,15 +216,15 @@ class CustomerSessions:
         results = hub.prepare(protocol.account, submissions) if submissions else []
         messages: list[Message] = []
         answers: dict[int, list[tuple[int, int, bytes]]] = {}
+        command = -1
+        batch: list[tuple[int, int, bytes]] = []
         for pdu, result in zip(taken_pdus, results, strict=True):
             if type(result) is Message:
                 messages.append(result)
-                answer = (pdu.sequence_number, 0, id_text(result.id).encode() + b"\0")
-                commands = answers.get(pdu.command_id)
-                if commands is None:
-                    answers[pdu.command_id] = [answer]
-                else:
-                    commands.append(answer)
+                if pdu.command_id != command:
+                    command = pdu.command_id
+                    batch = answers.setdefault(command, [])
+                batch.append((pdu.sequence_number, 0, id_octets(result.id) + b"\0"))
             elif isinstance(result, Refused):
                 refused.append((pdu.command_id, pdu.sequence_number, result.command_status))
         if messages:
@@ -265,7 +265,7 @@ class CustomerSessions:
         final_date = smpp_time_text(view.done_at) if view.final and view.done_at is not None else b""
         state = ENROUTE if view.state == SCHEDULED else view.state
         error = int(view.carrier_error) if view.carrier_error.isdecimal() and int(view.carrier_error) < 256 else 0
-        body = query_sm_resp_body(id_text(view.id).encode(), final_date, state, error)
+        body = query_sm_resp_body(id_octets(view.id), final_date, state, error)
         protocol.respond(c.QUERY_SM_RESP, [(pdu.sequence_number, c.ESME_ROK, body)])
 
     async def _cancel(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> None:

@@ -28,7 +28,6 @@ from relay.core.messages import (
     Refused,
     Submission,
     Submitted,
-    destination_of,
 )
 from relay.core.routing import Routes
 from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
@@ -146,12 +145,12 @@ class Hub:
         result: list[Message | Refused] = []
         ids = new_ids(len(submissions), self._random_bytes)
         default_expiry = now + self._validity_seconds
-        carriers_for = self._routes.carriers_for
+        carriers_of = self._routes.carriers_of
         # Neighbours in a batch mostly go the same way; asking for room once a run of them saves 0.5 µs a message.
         asked: tuple[str, ...] = ()
         room = False
         for message_id, s in zip(ids, submissions, strict=True):
-            carriers = carriers_for(destination_of(s.addresses))
+            carriers = carriers_of(s.addresses)
             if carriers is not asked:
                 asked, room = carriers, self._any_room(carriers)
             if not carriers:
@@ -199,12 +198,15 @@ class Hub:
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Sends accepted messages on their way. To be called once, after the answer has been written."""
-        carriers_for = self._routes.carriers_for
+        carriers_of = self._routes.carriers_of
         outgoing: list[Outgoing] = []
         for m in messages:
-            carriers = carriers_for(destination_of(m.addresses))
-            for part, body in enumerate(m.parts):
-                outgoing.append(Outgoing(m.id, part, body, m.expires_at, carriers))
+            carriers = carriers_of(m.addresses)
+            parts = m.parts
+            if len(parts) == 1:
+                outgoing.append(Outgoing(m.id, 0, parts[0], m.expires_at, carriers))
+            else:
+                outgoing.extend(Outgoing(m.id, n, body, m.expires_at, carriers) for n, body in enumerate(parts))
         self.send(outgoing)
 
     async def resume(self) -> int:
@@ -217,9 +219,9 @@ class Hub:
                 break
             after = (pending[-1].id, pending[-1].part)
             count += len(pending)
-            carriers_for = self._routes.carriers_for
+            carriers_of = self._routes.carriers_of
             self.send(
-                [Outgoing(p.id, p.part, None, p.expires_at, carriers_for(destination_of(p.addresses))) for p in pending]
+                [Outgoing(p.id, p.part, None, p.expires_at, carriers_of(p.addresses)) for p in pending]
             )
         self.wake(await self.store.lanes())
         return count
