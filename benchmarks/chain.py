@@ -6,13 +6,13 @@ import http.client
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import joined_durations, load_instants, milliseconds
 from benchmarks.gateways import PASSWORD, Gateway
-from benchmarks.processes import free_ports, start_module, stopping, wait_until
+from benchmarks.processes import Child, free_ports, start_module, stopping, wait_until
 
 
 @dataclasses.dataclass
@@ -88,33 +88,57 @@ class Metered:
 
     def __init__(self, gateway: Gateway) -> None:
         self._child = gateway.measured
-        self.cpu_seconds = 0.0
+        self._begun = self.cpu_seconds = 0.0
         self.rss_bytes = 0
 
-    def __enter__(self) -> "Metered":
+    def begin(self) -> None:
+        """Counts from now on."""
         self._begun = self._child.cpu_seconds()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """Counts until now."""
         if self._child.running:
             self.cpu_seconds = self._child.cpu_seconds() - self._begun
             self.rss_bytes = self._child.rss_bytes()
 
+    def __enter__(self) -> "Metered":
+        self.begin()
+        return self
 
-def run_esme(directory: Path, gateway: Gateway, *flags: str, **options: object) -> dict[str, Any]:
-    """Runs the SMPP load against a gateway; gives what it printed."""
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def run_esme(
+    directory: Path, gateway: Gateway, *flags: str, meter: Metered | None = None, **options: object
+) -> dict[str, Any]:
+    """Runs the SMPP load against a gateway; gives what it printed. The meter runs while messages do, not binds."""
     arguments: dict[str, object] = {"port": gateway.smpp_port, "password": PASSWORD, **options}
+    meeting = directory / "meeting"
+    if meter is not None:
+        arguments["meeting"] = meeting
     load = start_module("esme", directory, arguments, *flags)
     with stopping(load):
+        if meter is not None:
+            _meet(load, meeting, "bound", meter.begin)
+            _meet(load, meeting, "done", meter.end)
         return load.result(float(str(options.get("max_seconds", 300.0))) + 60.0)
+
+
+def _meet(load: Child, meeting: Path, what: str, read_meter: Callable[[], None]) -> None:
+    file = Path(f"{meeting}.{what}")
+    while load.running and not file.exists():
+        time.sleep(0.002)
+    read_meter()
+    file.unlink(missing_ok=True)
 
 
 def smpp_row(name: str, directory: Path, gateway: Gateway, upstream: CarrierProcess, **options: object) -> Row:
     """Messages in over SMPP, out over SMPP, receipts back over SMPP. Ends the carrier."""
     upstream.wait_for_binds(gateway)
     arrivals = directory / "esme.instants"
-    with Metered(gateway) as meter:
-        load = run_esme(directory, gateway, instants_file=arrivals, **options)
+    meter = Metered(gateway)
+    load = run_esme(directory, gateway, meter=meter, instants_file=arrivals, **options)
     from_carrier = upstream.result()
     receipt_ms = milliseconds(joined_durations(load_instants(upstream.instants_file), load_instants(arrivals)))
     return smpp_figures(name, load, meter, from_carrier, receipt_ms)
@@ -164,7 +188,7 @@ def http_row(
     with stopping(sink):
         wait_until(lambda: _sink_count(sink_port) == 0, "sink", sink, 20.0)
         with Metered(gateway) as meter:
-            arguments: dict[str, object] = {"port": gateway.http_port, "key": PASSWORD, "ids_file": submitted_file}
+            arguments: dict[str, object] = {"port": gateway.http_port, "ids_file": submitted_file}
             load_process = start_module("http_load", directory, {**arguments, **options})
             with stopping(load_process):
                 load = load_process.result(float(str(options.get("max_seconds", 300.0))) + 60.0)

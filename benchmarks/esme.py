@@ -13,6 +13,7 @@ import struct
 import time
 from array import array
 from collections import Counter
+from pathlib import Path
 
 from benchmarks import wire
 from benchmarks.figures import instants, milliseconds, report, save_instants
@@ -94,6 +95,7 @@ class Esme:
         """Submits everything, then waits for the receipts until nothing has come for `--idle-seconds`."""
         options = self._options
         gc.disable()
+        self._meet("bound")
         begun_at = self.last_event_at = time.monotonic()
         cpu = time.process_time()
         ends_at = begun_at + options.max_seconds
@@ -110,10 +112,21 @@ class Esme:
             if all(customer.link.closed for customer in self._customers):
                 break
         cpu = time.process_time() - cpu
+        self._meet("done")
         for customer in self._customers:
             customer.link.write(wire.header_pdu(wire.UNBIND, OTHER_SEQUENCES))
         self._loop.turn(0.2)
         self._report(begun_at, cpu)
+
+    def _meet(self, what: str) -> None:
+        """Lets the runner read its meters between binding and submitting, and before unbinding: makes a file and goes
+        on when it has been taken away."""
+        if self._options.meeting:
+            path = Path(f"{self._options.meeting}.{what}")
+            path.touch()
+            ends_at = time.monotonic() + 20.0
+            while path.exists() and time.monotonic() < ends_at:
+                self._loop.turn(0.002)
 
     def _finished(self) -> bool:
         if self.next_number < self.end_number or self.accepted + sum(self.refused.values()) < self.total:
@@ -276,6 +289,7 @@ def main() -> None:
     )
     parser.add_argument("--no-receipts", dest="receipts", action="store_false", help="end with the last response")
     parser.add_argument("--instants-file", default="", help="where the receipts' arrivals are written")
+    parser.add_argument("--meeting", default="", help="files by which the runner is met: FILE.bound and FILE.done")
     parser.add_argument("--save-ids", default="", help="where the accepted messages' ids are written")
     parser.add_argument("--load-ids", default="", help="ids of an earlier run whose receipts are awaited as well")
     parser.add_argument("--idle-seconds", type=float, default=10.0)

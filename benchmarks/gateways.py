@@ -88,7 +88,7 @@ class RelaySetup:
 
     def config(self) -> dict[str, object]:
         """The configuration file's contents."""
-        account: dict[str, object] = {"api_key": PASSWORD, "allow_private_urls": True}
+        account: dict[str, object] = {"allow_private_urls": True}
         if self._webhook_port:
             account |= {
                 "notification_url": f"http://127.0.0.1:{self._webhook_port}/notifications",
@@ -111,6 +111,7 @@ class RelaySetup:
             "admin": {"listen": [f"tcp:{self.admin_port}:interface=127.0.0.1"]},
             "accounts": {
                 f"bench{n}": account
+                | {"api_key": f"key-of-bench{n}"}
                 | {"smpp": {"system_id": f"bench{n}", "password": PASSWORD, "max_binds": self._binds_an_account}}
                 for n in range(self._accounts)
             },

@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", default="/messages")
     parser.add_argument("--account", default="bench0")
-    parser.add_argument("--key", default="bench")
+    parser.add_argument("--key", default="key-of-bench0")
     parser.add_argument("--total", type=int, default=10_000, help="messages")
     parser.add_argument("--batch", type=int, default=1, help="messages in a request; above 1, an array")
     parser.add_argument("--connections", type=int, default=8)

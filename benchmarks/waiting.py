@@ -30,15 +30,15 @@ def waiting(bench: Bench) -> list[Row]:
             for level in levels:
                 bench.say(f"up to {level:,} waiting")
                 ids = path / f"ids.{level}"
-                options: dict[str, object] = {"total": level - loaded, "first_number": first_number}
+                options: dict[str, Any] = {"total": level - loaded, "first_number": first_number}
                 with probed(path, gateway) as pauses:
                     run_esme(
                         path, gateway, "--no-receipts", prefixes=WITHHELD, save_ids=ids, max_seconds=400, **options
                     )
                 first_number += level - loaded
                 loaded = level
-                with Metered(gateway) as meter:
-                    load = run_esme(path, gateway, total=total, first_number=first_number)
+                meter = Metered(gateway)
+                load = run_esme(path, gateway, meter=meter, total=total, first_number=first_number)
                 first_number += total
                 row = smpp_figures(f"{level:,} messages waiting", load, meter, {"cpu_us_per_message": 0.0}, {})
                 row.remark = f"{row.rss_mb:.0f} MB; {pauses}"
