@@ -28,7 +28,9 @@ class Journal(ConfigStruct, frozen=True):
 
     sync: Annotated[
         Literal["always", "interval", "never"],
-        _text("always: nothing is answered before fdatasync; interval: fdatasync once a second; never: the kernel decides."),
+        _text(
+            "always: nothing is answered before fdatasync; interval: fdatasync once a second; never: the kernel decides."
+        ),
     ] = "always"
     segment_bytes: Annotated[int, Meta(ge=65536, description="Size at which a new segment file is begun.")] = 67_108_864
     segment_seconds: Annotated[float, Meta(ge=1, description="Age at which a new segment file is begun.")] = 3600.0
@@ -40,10 +42,14 @@ class Journal(ConfigStruct, frozen=True):
 class Limits(ConfigStruct, frozen=True):
     """Bounds on memory. At a bound the relay says so to the sender and keeps running."""
 
-    messages: Annotated[int, Meta(ge=1, description="Messages not yet ended; over it, intake answers 'queue full'.")] = 5_000_000
+    messages: Annotated[
+        int, Meta(ge=1, description="Messages not yet ended; over it, intake answers 'queue full'.")
+    ] = 5_000_000
     finished: Annotated[int, Meta(ge=0, description="Ended messages kept for queries and late receipts.")] = 200_000
     finished_hours: Annotated[float, Meta(gt=0, description="Hours for which ended messages are kept.")] = 168.0
-    orphans: Annotated[int, Meta(ge=0, description="Receipts kept for a carrier message id that is not known yet.")] = 100_000
+    orphans: Annotated[int, Meta(ge=0, description="Receipts kept for a carrier message id that is not known yet.")] = (
+        100_000
+    )
     orphan_seconds: Annotated[float, Meta(gt=0, description="How long such a receipt is kept.")] = 600.0
     unreadable: Annotated[int, Meta(ge=0, description="Unreadable receipts kept for the operator to look at.")] = 1_000
     queue_bytes: Annotated[
@@ -53,7 +59,9 @@ class Limits(ConfigStruct, frozen=True):
     connections: Annotated[int, Meta(ge=1, description="Connections a listener serves at once.")] = 2_000
     connections_per_address: Annotated[int, Meta(ge=1, description="Connections one address may hold.")] = 200
     pdu_bytes: Annotated[int, Meta(ge=1024, le=16_777_216, description="Largest SMPP PDU (command_length).")] = 65_536
-    idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = 200_000
+    idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = (
+        200_000
+    )
 
 
 class HttpListener(ConfigStruct, frozen=True):
@@ -110,12 +118,20 @@ class Account(ConfigStruct, frozen=True):
     notification_url: Annotated[str | None, _text("Where webhooks go; a URL set on the account page wins.")] = None
     notification_fallback_url: Annotated[str | None, _text("Tried where the first URL fails.")] = None
     notification_format: Annotated[Literal["json", "form"], _text("How the five fields are written.")] = "json"
-    notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = None
-    notification_batch: Annotated[int, Meta(ge=1, le=1000, description="Notifications in one POST (an array above 1).")] = 1
+    notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = (
+        None
+    )
+    notification_batch: Annotated[
+        int, Meta(ge=1, le=1000, description="Notifications in one POST (an array above 1).")
+    ] = 1
     notification_concurrency: Annotated[int, Meta(ge=1, le=1000, description="POSTs under way at once to one URL.")] = 8
     notify: Annotated[Literal["final", "all"], _text("all: also ENROUTE and ACCEPTD.")] = "final"
-    error_codes: Annotated[Literal["standard", "carrier"], _text("carrier: the carrier's err verbatim in `error`.")] = "standard"
-    unanswered: Annotated[Literal["notify", "silent"], _text("What a message without any receipt ends with.")] = "notify"
+    error_codes: Annotated[Literal["standard", "carrier"], _text("carrier: the carrier's err verbatim in `error`.")] = (
+        "standard"
+    )
+    unanswered: Annotated[Literal["notify", "silent"], _text("What a message without any receipt ends with.")] = (
+        "notify"
+    )
     allow_private_urls: Annotated[bool, _text("Webhooks to loopback and private addresses.")] = False
     rate: Annotated[float, Meta(ge=0, description="Messages a second; 0 = no limit.")] = 0.0
     burst: Annotated[int, Meta(ge=0, description="Messages at once above the rate; 0 = one second's worth.")] = 0
@@ -152,8 +168,10 @@ class Dialect(ConfigStruct, frozen=True):
     ] = None
     columns: Annotated[
         list[str] | None,
-        _text("For receipts in comma-separated columns: what each column holds (id, stat, err, sub, dlvrd, "
-              "submit date, done date, or an empty string)."),
+        _text(
+            "For receipts in comma-separated columns: what each column holds (id, stat, err, sub, dlvrd, "
+            "submit date, done date, or an empty string)."
+        ),
     ] = None
 
 
@@ -197,7 +215,9 @@ class Carrier(ConfigStruct, frozen=True):
     connect: Annotated[str, _text("Twisted client endpoint (smpp), or base URL (http).")] = ""
     tls: Annotated[CarrierTls | None, _text("Only with a tls: endpoint.")] = None
     system_id: Annotated[str, Meta(max_length=15, description="Our login name there.")] = "relay"
-    password: Annotated[Secret, _text("Our password there; the API key for kind http.")] = field(default_factory=lambda: Secret(""))
+    password: Annotated[Secret, _text("Our password there; the API key for kind http.")] = field(
+        default_factory=lambda: Secret("")
+    )
     system_type: Annotated[str, Meta(max_length=12, description="Some carriers ask for one.")] = ""
     interface_version: Annotated[int, Meta(ge=0x33, le=0x50, description="What the bind says.")] = 0x34
     bind: Annotated[Literal["transceiver", "transmitter+receiver"], _text("Which binds are made.")] = "transceiver"

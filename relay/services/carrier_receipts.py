@@ -103,10 +103,11 @@ class ReceiptIntake:
     def _take_mobile_originated(self, protocol: Answering, pdu: MessagePdu) -> None:
         self.mobile_originated += 1
         account = self._settings.mobile_originated
-        taken = account != "refuse" and self._mobile_originated(account, pdu)
-        if taken:
+        if account == "refuse":
+            status = ESME_RX_P_APPN
+        elif self._mobile_originated(account, pdu):
             status = ESME_ROK
         else:
-            # Nobody is bound to take it: the carrier may try again. Nobody ever will: it may not.
-            status = ESME_RX_P_APPN if account == "refuse" else ESME_RX_T_APPN
+            # Nobody of the account is bound to take it: the carrier may try again.
+            status = ESME_RX_T_APPN
         protocol.respond(pdu.command_id | RESPONSE_BIT, [(pdu.sequence_number, status, _EMPTY_MESSAGE_ID)])
