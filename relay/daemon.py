@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from typing import Protocol as Seam
 
+import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,6 +24,7 @@ from relay.core.smpp.session import SessionLimits
 from relay.core.store import Store
 from relay.edges.sd_notify import SystemdNotifier
 from relay.edges.smpp_server import SmppServerFactory
+from relay.edges.tls import carrier_endpoint, server_endpoint
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
@@ -203,10 +204,11 @@ class Daemon(Service):
             self._simulator_ports.append(port)
             description = f"tcp:127.0.0.1:{port.getHost().port}"  # type: ignore[attr-defined]
         try:
-            endpoint: IStreamClientEndpoint = clientFromString(self._reactor, description)
-            return endpoint
-        except (ValueError, TypeError, FileNotFoundError) as problem:
-            raise StartFailure(f"carriers.{name}.connect: {description!r} is no client endpoint: {problem}") from None
+            if settings.kind == "simulator":
+                settings = msgspec.structs.replace(settings, connect=description)
+            return carrier_endpoint(self._reactor, settings)
+        except (ValueError, TypeError, OSError) as problem:
+            raise StartFailure(f"carriers.{name}.connect: {description!r} can't be used: {problem}") from None
 
     async def _listen(self, key: str, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
         for description in descriptions:
@@ -216,9 +218,9 @@ class Daemon(Service):
 
     async def _listen_on(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
         try:
-            endpoint = serverFromString(self._reactor, description)
-        except (ValueError, TypeError, FileNotFoundError) as problem:
-            raise StartFailure(f"{key}: {description!r} is no server endpoint: {problem}") from None
+            endpoint = server_endpoint(self._reactor, description)
+        except (ValueError, TypeError, OSError) as problem:
+            raise StartFailure(f"{key}: {description!r} can't be used: {problem}") from None
         try:
             port: IListeningPort = await endpoint.listen(factory)
         except Exception as problem:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from twisted.internet.endpoints import clientFromString, serverFromString
-
 from relay.core.config import Config
 from relay.core.config_reader import Path
+from relay.edges.tls import TlsProblem, carrier_endpoint, server_endpoint
 
 
 def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]]:
@@ -18,15 +17,21 @@ def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]
     """
     for table in ("http", "smpp", "admin"):
         for index, description in enumerate(getattr(config, table).listen):
-            yield from _try(serverFromString, "server", reactor, (table, "listen", index), description)
-    yield from _try(serverFromString, "server", reactor, ("demo", "receiver"), config.demo.receiver)
+            yield from _try(server_endpoint, "server", reactor, (table, "listen", index), description)
+    yield from _try(server_endpoint, "server", reactor, ("demo", "receiver"), config.demo.receiver)
     for name, carrier in config.carriers.items():
         path: Path = ("carriers", name)
         if carrier.kind == "smpp":
-            yield from _try(clientFromString, "client", reactor, (*path, "connect"), carrier.connect)
+            yield from _try(
+                lambda reactor, _, carrier=carrier: carrier_endpoint(reactor, carrier),  # type: ignore[misc]
+                "client",
+                reactor,
+                (*path, "connect"),
+                carrier.connect,
+            )
         elif carrier.kind == "simulator":
             listen = carrier.simulator.listen
-            yield from _try(serverFromString, "server", reactor, (*path, "simulator", "listen"), listen)
+            yield from _try(server_endpoint, "server", reactor, (*path, "simulator", "listen"), listen)
 
 
 def _try(
@@ -45,6 +50,8 @@ def _try(
 def _reason(problem: Exception) -> str:
     """Twisted's and OpenSSL's reasons are about their insides; these are about the description."""
     text = str(problem)
+    if isinstance(problem, TlsProblem):
+        return text
     if isinstance(problem, OSError):
         return f"{problem.filename}: {problem.strerror}" if problem.filename else text
     if text.startswith("invalid literal for int"):

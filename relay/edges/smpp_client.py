@@ -31,6 +31,9 @@ class CarrierBind(Seam):
     def bound(self, protocol: "SmppClientProtocol") -> None:
         """The carrier accepted the bind."""
 
+    def connect_failed(self, request: "BindRequest", reason: str) -> None:
+        """The connection could not be made."""
+
     def bind_refused(self, protocol: "SmppClientProtocol", command_status: int) -> None:
         """It didn't; the connection is being closed."""
 

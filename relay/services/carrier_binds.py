@@ -8,8 +8,10 @@ here, and the retry policy reads that count.
 from collections.abc import Callable
 
 from twisted.application.internet import ClientService
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from relay.core.smpp.session import SessionLimits
 from relay.edges.smpp_client import BindRequest, CarrierBind, SmppClientFactory, SmppClientProtocol
@@ -53,7 +55,8 @@ class Bind:
             self.failures = max(self.failures, attempts)
             return pause_seconds(self.failures, min_seconds, max_seconds, fraction())
 
-        self._service = ClientService(endpoint, SmppClientFactory(owner, request, limits, clock), policy, clock)
+        factory = SmppClientFactory(owner, request, limits, clock)
+        self._service = ClientService(_Reporting(endpoint, owner, request), factory, policy, clock)
 
     def start(self) -> None:
         """Begins to connect; returns at once."""
@@ -62,3 +65,22 @@ class Bind:
     def stop(self) -> "Deferred[None]":
         """Stops connecting and closes what is open; fires when it is closed."""
         return self._service.stopService()
+
+
+@implementer(IStreamClientEndpoint)
+class _Reporting:
+    """An endpoint whose failures the link hears of; ClientService keeps them to itself."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, owner: CarrierBind, request: BindRequest) -> None:
+        self._endpoint = endpoint
+        self._owner = owner
+        self._request = request
+
+    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        if not failure.check(CancelledError):
+            self._owner.connect_failed(self._request, failure.getErrorMessage())
+        return failure

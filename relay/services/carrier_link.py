@@ -124,6 +124,8 @@ class CarrierLink:
         self._stopping = False
         self._drained: Deferred[None] | None = None
         self.last_error = ""
+        self._unreachable_for = ""
+        self._refused_binds: set[SmppClientProtocol] = set()
         self.counters = CarrierCounters()
         limits = SessionLimits(
             window=settings.window,
@@ -233,6 +235,7 @@ class CarrierLink:
         bind = self._bind_of[protocol.request]
         bind.failures = 0
         self.counters.binds += 1
+        self._unreachable_for = ""
         if bind.request.command_id != c.BIND_TRANSMITTER:
             self._receivers.append(protocol)
         if bind.request.command_id != c.BIND_RECEIVER:
@@ -242,10 +245,21 @@ class CarrierLink:
         self._hub.link_changed()
         self._pump()
 
+    def connect_failed(self, request: BindRequest, reason: str) -> None:
+        self._unreachable(reason)
+
+    def _unreachable(self, reason: str) -> None:
+        # Tried again and again, said once: until it is bound, or the reason is another one.
+        if reason != self._unreachable_for and not self._stopping:
+            self._unreachable_for = self.last_error = reason
+            self.log.warn("carrier_unreachable: no connection to {carrier}: {reason}; tried again until there is one",
+                          carrier=self.name, reason=reason)  # fmt: skip
+
     def bind_refused(self, protocol: SmppClientProtocol, command_status: int) -> None:
         bind = self._bind_of[protocol.request]
         bind.failures += 1
         self.counters.bind_failures += 1
+        self._refused_binds.add(protocol)
         self.last_error = f"bind refused: {c.status_name(command_status)}"
         self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}", carrier=self.name,
                       status=c.status_name(command_status))  # fmt: skip
@@ -263,6 +277,10 @@ class CarrierLink:
             self.counters.lost += 1
             self.last_error = reason
             self.log.warn("carrier_lost: a connection to {carrier} ended: {reason}", carrier=self.name, reason=reason)
+        elif protocol in self._refused_binds:
+            self._refused_binds.discard(protocol)
+        else:
+            self._unreachable(reason)
         self._doubt(tokens)
         self._hub.link_changed()
         self._check_drained()
