@@ -115,7 +115,7 @@ class Router:
         segments = path.split(b"/")[1:]
         for pattern, methods in self._patterns:
             if len(pattern) == len(segments) and all(
-                (not want and have) or want == have for want, have in zip(pattern, segments, strict=True)
+                (want == have if want else have) for want, have in zip(pattern, segments, strict=True)
             ):
                 return methods
         return None
