@@ -136,6 +136,7 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
     )
     client = WebhookClient(*treq_clients(reactor), reactor)
     webhooks = Webhooks(store, accounts, WebhookDelivery(store, accounts, client, reactor), reactor, randomness.random)
+    webhooks.on_settled = hub.counters.attempted
     references = itertools.count(randomness.randrange(256))
     api = HttpApi(
         hub=hub,

@@ -109,6 +109,8 @@ class Webhooks:
         self._turn: IDelayedCall | None = None
         self._unsettled = 0
         self._stopping = False
+        #: Hears of every attempt once it is settled: the metrics.
+        self.on_settled: Callable[[Sequence[Attempt]], None] | None = None
 
     # For the hub, the daemon and the API
 
@@ -427,6 +429,9 @@ class Webhooks:
         except StoreUnavailable:
             self._ended[:0] = ended
             self._next_turn(STORE_PAUSE_SECONDS)
+        else:
+            if self.on_settled is not None:
+                self.on_settled(ended)
         finally:
             self._unsettled -= len(ended)
 
