@@ -215,11 +215,17 @@ def _checked(items: Sequence[MessageRequest | Problem]) -> Sequence[MessageReque
 
 def _requests_one_by_one(raw: bytes) -> list[MessageRequest | Problem]:
     items: list[MessageRequest | Problem] = []
-    for item in _decode_raw(raw):
+    try:
+        raw_items = _decode_raw(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise not_json() from None
+    for item in raw_items:
         try:
             items.append(_decode_one(item))
         except msgspec.ValidationError as error:
             items.append(problem_of(error))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            items.append(not_json())
     return items
 
 
