@@ -56,6 +56,12 @@ class CarrierIds:
         del shard[key]
         shard[key] = entry
 
+    def means(self, carrier: str, key: bytes, row: Row) -> bool:
+        """Whether the id means this message."""
+        shards = self._by_carrier.get(carrier)
+        entry = None if shards is None else shards[hash(key) & 255].get(key)
+        return entry is not None and row_of(entry) is row
+
     def remove(self, carrier: str, key: bytes, row: Row) -> None:
         """The id means this message no more, unless it means another one already."""
         shards = self._by_carrier.get(carrier)

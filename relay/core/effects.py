@@ -14,7 +14,7 @@ _NO_VIEWS: tuple[MessageView, ...] = ()
 class Effects:
     """Collects while a batch is worked through.
 
-    :ivar records: to be written, in order.
+    :ivar records: a sequence, to be written in order.
     :ivar outcomes: of receipts.
     :ivar touched: the lanes in which something has become owed.
     :ivar last_ended: the last message that the batch ended.
@@ -24,7 +24,7 @@ class Effects:
     __slots__ = ("ended", "last_ended", "outcomes", "records", "touched")
 
     def __init__(self, views_of_ended: bool = False) -> None:
-        self.records: list[Any] = []
+        self.records: Any = []
         self.outcomes: list[Outcome] = []
         self.touched: set[LaneQueue] = set()
         self.last_ended: Row | None = None

@@ -86,6 +86,7 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One part in a `Snapshot`.
 
     :ivar body: the submit_sm's body; empty once a carrier has taken the part or the message has ended.
+    :ivar named: whether the carrier message id means this part, and not one that was given the same id later.
     """
 
     body: bytes = b""
@@ -99,13 +100,14 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     error: bytes = b""
     network_error_code: bytes = b""
     done_at: float = 0.0
+    named: bool = True
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     """A message's whole state, copied forward by compaction. It replaces whatever earlier records said.
 
     :ivar flags: the durable ones of `relay.core.rows`.
-    :ivar former_ids: carrier and carrier message id of earlier submissions of its parts.
+    :ivar former_ids: carrier, carrier message id and part of earlier submissions, as far as they still mean them.
     :ivar attempts: the last attempts, oldest first.
     :ivar again_at: when the webhook was last asked for once more.
     :ivar refused_by: the carrier that refused a long message as a whole.

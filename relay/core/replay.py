@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from relay.core.accounts import TableAccount
+from relay.core.carrier_ids import Found
 from relay.core.correlation import Correlation, make_row, refusal
 from relay.core.handover import keep_attempt
 from relay.core.lanes import set_tries
@@ -35,7 +36,6 @@ from relay.core.rows import (
     OWED_WEBHOOK,
     REPORTED,
     Birth,
-    Hop,
     PartOfRow,
     Row,
     Segment,
@@ -118,6 +118,8 @@ class Replay:
         table.orphans.restored()
         table.unreadable.restored()
         self._keys.restored()
+        # Counted again on the way; what is shown counts from the start.
+        table.ids.ambiguous = 0
 
     def _restore_finished(self) -> None:
         table = self._table
@@ -256,30 +258,14 @@ class Replay:
         self._order.append(row)
         if row.cursor > table.cursor:
             table.cursor = row.cursor
-        parts = parts_of(row)
-        if parts is None:
-            self._index(row.hop, row.carrier_message_id, row, 0)
-        else:
-            for index, part in enumerate(parts):
-                self._index(part.hop, part.carrier_message_id, row, index)
-        for carrier, key, part_index in s.former_ids:
-            self._index(Hop(carrier, 0.0, 0.0), key, row, part_index)
+        for index, part in enumerate(s.parts):
+            if part.named:
+                table.ids.put(part.carrier, part.carrier_message_id, self._entry(row, index))
+        for carrier, key, index in s.former_ids:
+            table.ids.put(carrier, key, self._entry(row, index))
 
-    def _index(self, hop: Hop | None, key: bytes, row: Row, part: int) -> None:
-        """Indexes an id out of its time: not over a message that got the same id later."""
-        if hop is None or not key:
-            return
-        table = self._table
-        shard = table.ids.shards(hop.carrier)[hash(key) & 255]
-        found = shard.get(key)
-        if found is not None:
-            other_row, other_part = (found.row, found.part) if type(found) is PartOfRow else (found, 0)
-            parts = parts_of(other_row)  # type: ignore[arg-type]
-            other = other_row.hop if parts is None else parts[other_part].hop  # type: ignore[union-attr]
-            if other is not None and (other.at or 0.0) >= (hop.at or 0.0):
-                return
-            del shard[key]
-        shard[key] = row if parts_of(row) is None else PartOfRow(row, part)
+    def _entry(self, row: Row, part: int) -> Found:
+        return row if parts_of(row) is None else PartOfRow(row, part)
 
     def _idempotency(self, entry: Idempotency) -> None:
         self._keys.put(entry, self._segment.sequence)

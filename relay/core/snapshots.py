@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from relay.core.carrier_ids import CarrierIds
 from relay.core.correlation import refusal
 from relay.core.records import PartSnapshot, Snapshot
 from relay.core.rows import (
@@ -30,8 +31,10 @@ def needs_bodies(row: Row) -> bool:
     return is_unsubmitted(row)
 
 
-def snapshot(row: Row, bodies: Sequence[bytes] = ()) -> Snapshot:
+def snapshot(row: Row, ids: CarrierIds, bodies: Sequence[bytes] = ()) -> Snapshot:
     """The row's whole state.
+
+    :param ids: the table's, to say which ids still mean the row.
 
     :param bodies: of all its parts, where `needs_bodies` says so; only those of parts that wait are kept.
     """
@@ -56,12 +59,14 @@ def snapshot(row: Row, bodies: Sequence[bytes] = ()) -> Snapshot:
         row.flags & DURABLE_FLAGS,
         row.done_at,
         row.cursor,
-        tuple([_part(part, bodies[i] if bodies and part.hop is None else b"") for i, part in enumerate(parts)]),
+        tuple(
+            [_part(row, part, ids, bodies[i] if bodies and part.hop is None else b"") for i, part in enumerate(parts)]
+        ),
         row.fault.error,
         row.fault.network_error_code,
         extra.reference,
         extra.url,
-        extra.former_ids,
+        tuple([former for former in extra.former_ids if ids.means(former[0], former[1], row)]),
         webhook.attempts,
         webhook.due_at,
         smpp.attempts,
@@ -73,7 +78,7 @@ def snapshot(row: Row, bodies: Sequence[bytes] = ()) -> Snapshot:
     )
 
 
-def _part(part: Part, body: bytes) -> PartSnapshot:
+def _part(row: Row, part: Part, ids: CarrierIds, body: bytes) -> PartSnapshot:
     hop = part.hop
     return PartSnapshot(
         body,
@@ -87,6 +92,7 @@ def _part(part: Part, body: bytes) -> PartSnapshot:
         part.fault.error,
         part.fault.network_error_code,
         part.done_at,
+        hop is None or not part.carrier_message_id or ids.means(hop.carrier, part.carrier_message_id, row),
     )
 
 
@@ -137,7 +143,7 @@ def row_of_snapshot(s: Snapshot, table: Table, birth: Birth, hops: SharedHops) -
         row.carrier_message_id = parts[0].carrier_message_id
     elif parts and all(part.hop is not None for part in parts):
         row.hop = max((part.hop for part in parts if part.hop is not None), key=_taken_at)
-    if row.hop is None and s.refused_by:
+    if s.refused_by:
         row.hop = refusal(table.ids.name(s.refused_by))
     if s.flags & FINAL and s.flags & GIVEN_UP_WEBHOOK:
         origin.account.given_up[row.id] = s.given_up_at

@@ -6,7 +6,7 @@ customers were told so), or news of messages, which then seem to wait for it sti
 """
 
 from itertools import pairwise
-from os.path import join
+from os.path import join, normpath
 
 from relay.core.journal_format import (
     FRAME_HEADER_BYTES,
@@ -33,13 +33,20 @@ def repair(directory: str, files: Files | None = None) -> list[str]:
     :raises NewerJournal: the journal is not this version's to repair.
     """
     files = OsFiles() if files is None else files
-    if not any(segment_sequence(name) for name in files.list_directory(directory)):
+    if not _has_segments(files, directory) and _has_segments(files, join(directory, "journal")):
         directory = join(directory, "journal")
-    lock = files.lock(join(directory, "..", "lock"), "repair")
+    lock = files.lock(normpath(join(directory, "..", "lock")), "repair")
     try:
         return _repair(files, directory)
     finally:
         files.close(lock)
+
+
+def _has_segments(files: Files, directory: str) -> bool:
+    try:
+        return any(segment_sequence(name) is not None for name in files.list_directory(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _repair(files: Files, directory: str) -> list[str]:

@@ -194,7 +194,8 @@ class Compaction:
             bodies = await self._bodies(waiting)
         # From here to the append nothing else runs: the snapshots are of this very moment.
         rows = [row for row in rows if not row.flags & FORGOTTEN]
-        records = [snapshot(row, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
+        ids = self._table.ids
+        records = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
         appended = self._append(records)
         segment, offset = self._journal.place
         await appended

@@ -259,7 +259,7 @@ class JournalStore:
 
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[Correlated]":
         effects = self._correlation.submitted(batch)
-        return self._append([*batch, *effects.records] if effects.records else batch, effects.correlated())
+        return self._append(effects.records, effects.correlated())
 
     def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
         if not self._journal.open:
@@ -287,7 +287,7 @@ class JournalStore:
         self._correlation.time_out(due.expired, [], EXPIRED, now, effects)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
         self._correlation.time_out(due.unanswered, long, UNKNOWN, now, effects)
-        effects.records += self._handover.give_up_receipts(due.unfetched, now)
+        effects.records.extend(self._handover.give_up_receipts(due.unfetched, now))
         journal.roll(now)
         self._compaction.consider(now)
         return self._append(effects.records, effects.correlated())

@@ -1,0 +1,185 @@
+"""A store whose awaitables fire late and in bursts, like those of a store on the other side of a network.
+
+It wraps another store: calls take effect there at once and in order, and only the answers wait. Whatever works with
+both doesn't count on a store in the same process.
+"""
+
+import random
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from relay.core.messages import (
+    Attempt,
+    Claim,
+    Correlated,
+    Ending,
+    Lane,
+    Message,
+    MessageView,
+    Notification,
+    Pending,
+    Receipt,
+    Submitted,
+)
+from relay.core.store import FeedEntry, Idempotency, StoreFigures
+
+
+class _Answer:
+    """One call's answer: what its caller waits for, and what it will be."""
+
+    __slots__ = ("arrived", "deferred", "result")
+
+    def __init__(self) -> None:
+        self.deferred: Deferred[Any] = Deferred()
+        self.result: object = None
+        self.arrived = False
+
+
+class LateStore:
+    """See the module's text.
+
+    :param inner: the store that does the work.
+    :param seed: makes the delays repeatable.
+    :param longest_seconds: between two bursts.
+    """
+
+    def __init__(self, inner: Any, clock: IReactorTime, seed: int = 1, longest_seconds: float = 0.02) -> None:
+        self.inner = inner
+        self._clock = clock
+        self._random = random.Random(seed)
+        self._longest_seconds = longest_seconds
+        self._answers: deque[_Answer] = deque()
+        self._waiting = False
+        #: How many answers came in one burst at most, and how many calls were answered.
+        self.largest_burst = 0
+        self.answered = 0
+
+    def _late(self, awaitable: Awaitable[Any]) -> "Deferred[Any]":
+        answer = _Answer()
+        self._answers.append(answer)
+        inner = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)  # type: ignore[arg-type]
+        inner.addBoth(self._arrived, answer)
+        self._schedule()
+        return answer.deferred
+
+    def _arrived(self, result: object, answer: _Answer) -> None:
+        answer.result = result
+        answer.arrived = True
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._waiting and self._answers and self._answers[0].arrived:
+            self._waiting = True
+            self._clock.callLater(self._random.uniform(0.0, self._longest_seconds), self._burst)
+
+    def _burst(self) -> None:
+        """Answers some of the calls whose turn it is, in the order in which they were made."""
+        self._waiting = False
+        limit = self._random.choice((1, 2, 5, 1000))
+        count = 0
+        while self._answers and self._answers[0].arrived and count < limit:
+            answer = self._answers.popleft()
+            count += 1
+            if isinstance(answer.result, Failure):
+                answer.deferred.errback(answer.result)
+            else:
+                answer.deferred.callback(answer.result)
+        self.answered += count
+        self.largest_burst = max(self.largest_burst, count)
+        self._schedule()
+
+    # A store's life
+
+    async def start(self, *arguments: Any) -> None:
+        await self.inner.start(*arguments)
+
+    async def stop(self) -> None:
+        await self.inner.stop()
+        while self._answers:
+            last = self._answers[-1].deferred
+            done: Deferred[None] = Deferred()
+            last.addBoth(_passed_on, done)
+            await done
+
+    # The store
+
+    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
+        return self._late(self.inner.accept(messages, idempotency))
+
+    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[Correlated]":
+        return self._late(self.inner.submitted(batch))
+
+    def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
+        return self._late(self.inner.receipts(batch))
+
+    def end(self, batch: Sequence[Ending]) -> "Deferred[Correlated]":
+        return self._late(self.inner.end(batch))
+
+    def expire(self, now: float) -> "Deferred[Correlated]":
+        return self._late(self.inner.expire(now))
+
+    def claim(self, lane: Lane, limit: int, now: float) -> "Deferred[Claim]":
+        return self._late(self.inner.claim(lane, limit, now))
+
+    def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
+        return self._late(self.inner.settle(batch))
+
+    def release(self, batch: Sequence[Notification]) -> None:
+        self.inner.release(batch)
+
+    def lanes(self) -> "Deferred[Sequence[Lane]]":
+        return self._late(self.inner.lanes())
+
+    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
+        return self._late(self.inner.unsubmitted(after, limit))
+
+    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
+        return self._late(self.inner.bodies(parts))
+
+    def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
+        return self._late(self.inner.look_up(message_id))
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> "Deferred[Sequence[MessageView]]":
+        return self._late(self.inner.find_carrier_id(carrier_message_id))
+
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> "Deferred[Sequence[MessageView]]":
+        return self._late(self.inner.recent(account, before=before, state=state, search=search, limit=limit))
+
+    def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
+        return self._late(self.inner.feed(account, after, limit))
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[Lane]]":
+        return self._late(self.inner.notify_again(account, ids, now))
+
+    def given_up(self, account: str, since: float, until: float) -> "Deferred[Sequence[bytes]]":
+        return self._late(self.inner.given_up(account, since, until))
+
+    def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
+        return self._late(self.inner.repeated(account, key))
+
+    def put_setting(self, account: str, name: str, value: str | None) -> "Deferred[None]":
+        return self._late(self.inner.put_setting(account, name, value))
+
+    def settings(self) -> "Deferred[Sequence[tuple[str, str, str]]]":
+        return self._late(self.inner.settings())
+
+    def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return self._late(self.inner.orphans(limit))
+
+    def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return self._late(self.inner.unreadable(limit))
+
+    def figures(self) -> StoreFigures:
+        return self.inner.figures()  # type: ignore[no-any-return]
+
+
+def _passed_on(result: object, done: "Deferred[None]") -> object:
+    done.callback(None)
+    return result

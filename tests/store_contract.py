@@ -1,0 +1,645 @@
+"""The store's contract as tests: run against every store (see tests/services/test_journal_store.py).
+
+A test case that mixes this in gives `make_store` and, where the store outlives its process, `reopen`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from relay.core import config
+from relay.core.messages import Attempt, Channel, Ending, Lane, Notification, Outcome, PartsReceipted, Verdict
+from relay.core.states import (
+    ACCEPTED,
+    DELETED,
+    DELIVERED,
+    ENROUTE,
+    EXPIRED,
+    REJECTED,
+    SCHEDULED,
+    UNDELIVERABLE,
+    UNKNOWN,
+)
+from relay.core.store import Idempotency, Store, StoreFull
+from tests.stores import DAY, NOW, SettableClock, message, message_id, receipt, submitted, wait_for
+
+SMPP = Lane("plain", Channel.SMPP)
+WEBHOOK = Lane("hooked", Channel.WEBHOOK)
+
+
+class StoreContract:
+    """What every store does. Times are in seconds since 1970, near NOW."""
+
+    store: Store
+    clock: SettableClock
+
+    def setUp(self) -> None:
+        self.clock = SettableClock()
+        self.store = self.make_store(config.Limits())
+
+    # To be given by the test case
+
+    def make_store(self, limits: config.Limits) -> Any:
+        """A store with nothing in it, ready to be called."""
+        raise NotImplementedError
+
+    def reopen(self) -> Any:
+        """The same store after a restart of the process; None where it has no life of its own."""
+        return None
+
+    # Words for the tests
+
+    def result(self, awaitable: Any) -> Any:
+        return wait_for(self.clock, awaitable)
+
+    def sent(self, *numbers: int, account: str = "plain", **fields: Any) -> None:
+        """Messages that a carrier has taken, under their numbers as ids."""
+        self.result(self.store.accept([message(n, account, **fields) for n in numbers]))
+        self.result(self.store.submitted([submitted(n) for n in numbers]))
+
+    def claimed(self, lane: Lane = SMPP, limit: int = 100, now: float = NOW + 10) -> Sequence[Notification]:
+        return self.result(self.store.claim(lane, limit, now)).notifications  # type: ignore[no-any-return]
+
+    def numbers(self, items: Sequence[Any]) -> list[int]:
+        return [int.from_bytes(item.id[1:], "big") for item in items]
+
+    def view(self, number: int) -> Any:
+        return self.result(self.store.look_up(message_id(number)))
+
+    def after_restart(self) -> bool:
+        reopened = self.reopen()
+        if reopened is None:
+            return False
+        self.store = reopened
+        return True
+
+    def settle(self, notifications: Sequence[Notification], verdict: Verdict, due_at: float = 0.0) -> None:
+        attempts = [Attempt(n, verdict, NOW + 20, due_at, "said", 0.5) for n in notifications]
+        self.result(self.store.settle(attempts))
+
+    # Messages
+
+    def test_an_accepted_message_is_known_and_waits_for_a_carrier(self) -> None:
+        self.result(self.store.accept([message(1, reference="order 7")]))
+        view = self.view(1)
+        self.assertEqual((view.account, view.state, view.final), ("plain", SCHEDULED, False))
+        self.assertEqual((view.reference, view.accepted_at, view.expires_at), ("order 7", NOW + 0.001, NOW + DAY))
+        self.assertEqual(self.store.figures().unsubmitted, 1)
+
+    def test_an_unknown_id_is_no_message(self) -> None:
+        self.assertIsNone(self.view(77))
+
+    def test_a_call_is_seen_by_the_next_although_neither_has_fired(self) -> None:
+        accepted = self.store.accept([message(1)])
+        taken = self.store.submitted([submitted(1)])
+        ended = self.store.receipts([receipt(1)])
+        self.assertEqual(list(self.result(ended).outcomes), [Outcome.FINAL])
+        self.result(accepted)
+        self.result(taken)
+
+    def test_awaitables_fire_in_the_order_of_the_calls(self) -> None:
+        fired: list[str] = []
+        calls: list[tuple[str, Any]] = [
+            ("accept", self.store.accept([message(1)])),
+            ("submitted", self.store.submitted([submitted(1)])),
+            ("nothing", self.store.submitted([])),
+            ("receipts", self.store.receipts([receipt(1)])),
+            ("end", self.store.end([Ending(message_id(1), REJECTED, NOW)])),
+        ]
+        for name, awaitable in calls:
+            awaitable.addCallback(lambda _, name=name: fired.append(name))
+        for _, awaitable in calls:
+            self.result(awaitable)
+        self.assertEqual(fired, [name for name, _ in calls])
+
+    def test_an_empty_batch_does_nothing_and_fires(self) -> None:
+        self.result(self.store.accept([]))
+        self.result(self.store.submitted([]))
+        self.assertEqual(list(self.result(self.store.receipts([])).outcomes), [])
+        self.result(self.store.end([]))
+        self.result(self.store.settle([]))
+        self.assertEqual(self.store.figures().messages, 0)
+
+    def test_over_the_bound_messages_are_refused_whole_and_ended_ones_make_room(self) -> None:
+        self.store = self.make_store(config.Limits(messages=3))
+        self.sent(1, 2)
+        with self.assertRaises(StoreFull):
+            self.result(self.store.accept([message(3), message(4)]))
+        self.assertIsNone(self.view(3))
+        self.result(self.store.accept([message(5)]))
+        self.result(self.store.receipts([receipt(1)]))
+        self.settle(self.claimed(), Verdict.DELIVERED)
+        self.result(self.store.accept([message(6)]))
+
+    def test_parts_without_a_carrier_are_handed_out_in_the_order_of_acceptance(self) -> None:
+        self.result(self.store.accept([message(n, parts=(b"a", b"b") if n == 4 else (b"a",)) for n in range(1, 8)]))
+        self.result(self.store.submitted([submitted(2), submitted(4, b"4-0", 0)]))
+        found: list[tuple[int, int]] = []
+        after = None
+        for _ in range(10):
+            pending = self.result(self.store.unsubmitted(after, 2))
+            if not pending:
+                break
+            found += zip(self.numbers(pending), [p.part for p in pending], strict=True)
+            after = pending[-1].id, pending[-1].part
+        self.assertEqual(found, [(1, 0), (3, 0), (4, 1), (5, 0), (6, 0), (7, 0)])
+
+    def test_going_on_after_a_part_that_has_been_taken_meanwhile_skips_nothing(self) -> None:
+        self.result(self.store.accept([message(n) for n in range(1, 6)]))
+        first = self.result(self.store.unsubmitted(None, 2))
+        self.result(self.store.submitted([submitted(1), submitted(2)]))
+        rest = self.result(self.store.unsubmitted((first[-1].id, 0), 10))
+        self.assertEqual(self.numbers(rest), [3, 4, 5])
+
+    def test_bodies_are_given_for_parts_that_wait_for_a_carrier_only(self) -> None:
+        self.result(self.store.accept([message(1), message(2, parts=(b"one", b"two")), message(3)]))
+        self.result(self.store.submitted([submitted(2, b"x", 0), submitted(3)]))
+        parts = [(message_id(n), p) for n, p in ((1, 0), (2, 0), (2, 1), (3, 0), (9, 0), (1, 5))]
+        bodies = self.result(self.store.bodies(parts))
+        self.assertEqual(list(bodies), [b"body of 1", None, b"two", None, None, None])
+
+    # Correlation
+
+    def test_a_final_receipt_ends_its_message_and_says_which_lane_to_wake(self) -> None:
+        self.sent(1)
+        answer = self.result(self.store.receipts([receipt(1, error=b"017")]))
+        self.assertEqual(list(answer.outcomes), [Outcome.FINAL])
+        self.assertEqual(answer.lanes, {SMPP})
+        self.assertEqual(answer.accepted_at, NOW + 0.001)
+        view = self.view(1)
+        self.assertEqual((view.state, view.final, view.carrier, view.carrier_error), (DELIVERED, True, "tier1", "017"))
+        self.assertEqual(view.parts[0].carrier_message_id, "1")
+
+    def test_a_receipt_is_found_under_any_of_its_keys_the_first_first(self) -> None:
+        self.sent(1, 2)
+        answer = self.result(self.store.receipts([receipt(b"", keys=(b"nothing", b"2", b"1"))]))
+        self.assertEqual(list(answer.outcomes), [Outcome.FINAL])
+        self.assertEqual((self.view(1).final, self.view(2).final), (False, True))
+
+    def test_the_same_id_of_another_carrier_is_another_message(self) -> None:
+        self.result(self.store.accept([message(1), message(2)]))
+        self.result(self.store.submitted([submitted(1, b"7"), submitted(2, b"7", carrier="tier2")]))
+        self.result(self.store.receipts([receipt(7, carrier="tier2")]))
+        self.assertEqual((self.view(1).final, self.view(2).final), (False, True))
+        self.assertEqual(self.numbers(self.result(self.store.find_carrier_id(b"7"))), [1, 2])
+
+    def test_an_id_given_twice_means_the_newest_and_is_counted(self) -> None:
+        self.result(self.store.accept([message(1), message(2)]))
+        self.result(self.store.submitted([submitted(1, b"7")]))
+        self.result(self.store.submitted([submitted(2, b"7")]))
+        self.result(self.store.receipts([receipt(7)]))
+        self.assertEqual((self.view(1).state, self.view(2).state), (ENROUTE, DELIVERED))
+        self.assertEqual(self.store.figures().ambiguous, 1)
+
+    def test_a_receipt_before_its_response_waits_and_is_matched_by_it(self) -> None:
+        self.result(self.store.accept([message(1)]))
+        early = self.result(self.store.receipts([receipt(1, UNDELIVERABLE)]))
+        self.assertEqual(list(early.outcomes), [Outcome.ORPHAN])
+        self.assertEqual(len(self.result(self.store.orphans(10))), 1)
+        answer = self.result(self.store.submitted([submitted(1)]))
+        self.assertEqual((list(answer.outcomes), answer.lanes), ([Outcome.FINAL], {SMPP}))
+        self.assertEqual(self.view(1).state, UNDELIVERABLE)
+        self.assertEqual(self.store.figures().orphans, 0)
+
+    def test_an_orphan_is_found_under_each_of_its_keys_but_once(self) -> None:
+        self.result(self.store.accept([message(1), message(2)]))
+        self.result(self.store.receipts([receipt(b"", keys=(b"1", b"2"))]))
+        self.result(self.store.submitted([submitted(2), submitted(1)]))
+        self.assertEqual((self.view(1).final, self.view(2).final), (False, True))
+
+    def test_several_orphans_of_one_id_are_matched_in_their_order(self) -> None:
+        self.result(self.store.accept([message(1)]))
+        self.result(self.store.receipts([receipt(1, ENROUTE, final=False), receipt(1, EXPIRED), receipt(1)]))
+        answer = self.result(self.store.submitted([submitted(1)]))
+        self.assertEqual(list(answer.outcomes), [Outcome.INTERMEDIATE, Outcome.FINAL, Outcome.CONTRADICTING])
+        self.assertEqual(self.view(1).state, EXPIRED)
+
+    def test_orphans_are_bounded_by_count_and_age(self) -> None:
+        self.store = self.make_store(config.Limits(orphans=2, orphan_seconds=60))
+        self.result(self.store.receipts([receipt(n, received_at=NOW + n) for n in (1, 2, 3)]))
+        self.assertEqual([r.keys[0] for r in self.result(self.store.orphans(10))], [b"3", b"2"])
+        self.result(self.store.expire(NOW + 62.5))
+        self.assertEqual([r.keys[0] for r in self.result(self.store.orphans(10))], [b"3"])
+        self.assertEqual(self.store.figures().orphans_dropped, 2)
+
+    def test_unreadable_receipts_are_kept_for_the_operator(self) -> None:
+        answer = self.result(
+            self.store.receipts([receipt(b"", keys=(), raw=b"?"), receipt(5, None, final=False, raw=b"!")])
+        )
+        self.assertEqual(list(answer.outcomes), [Outcome.UNREADABLE] * 2)
+        self.assertEqual([r.raw for r in self.result(self.store.unreadable(10))], [b"!", b"?"])
+
+    def test_a_first_final_state_stays_for_ever(self) -> None:
+        self.sent(1)
+        answer = self.result(
+            self.store.receipts(
+                [
+                    receipt(1, DELETED),
+                    receipt(1, DELETED),
+                    receipt(1, DELIVERED),
+                    receipt(1, ENROUTE, final=False),
+                ]
+            )
+        )
+        self.assertEqual(
+            list(answer.outcomes),
+            [Outcome.FINAL, Outcome.REPEATED, Outcome.CONTRADICTING, Outcome.LATE_INTERMEDIATE],
+        )
+        self.result(self.store.end([Ending(message_id(1), REJECTED, NOW + 3)]))
+        self.assertEqual(self.view(1).state, DELETED)
+        self.assertEqual(len(self.claimed()), 1)
+        figures = self.store.figures()
+        self.assertEqual((figures.repeated, figures.contradicting), (1, 1))
+
+    def test_a_final_state_that_nobody_can_read_is_unknown(self) -> None:
+        self.sent(1, 2)
+        self.result(self.store.receipts([receipt(1, None), receipt(2, 99)]))
+        self.assertEqual((self.view(1).state, self.view(2).state), (UNKNOWN, UNKNOWN))
+
+    def test_intermediate_states_show_and_are_told_where_asked_for(self) -> None:
+        self.sent(1)
+        self.sent(2, registered_delivery=0x11)
+        self.sent(3, account="hooked-all", registered_delivery=0)
+        self.sent(4, account="hooked", registered_delivery=0)
+        answer = self.result(self.store.receipts([receipt(n, ACCEPTED, final=False) for n in (1, 2, 3, 4)]))
+        self.assertEqual(list(answer.outcomes), [Outcome.INTERMEDIATE] * 4)
+        self.assertEqual(answer.lanes, {SMPP, Lane("hooked-all", Channel.WEBHOOK)})
+        self.assertEqual([self.view(n).state for n in (1, 2, 3, 4)], [ACCEPTED] * 4)
+        (told,) = self.claimed()
+        self.assertEqual((told.state, told.final, self.numbers([told])), (ACCEPTED, False, [2]))
+
+    def test_an_intermediate_state_is_told_once(self) -> None:
+        self.sent(1, registered_delivery=0x11)
+        enroute = receipt(1, ENROUTE, final=False)
+        answer = self.result(self.store.receipts([enroute, enroute]))
+        self.assertEqual(list(answer.outcomes), [Outcome.INTERMEDIATE, Outcome.REPEATED])
+        self.assertEqual(len(self.claimed()), 1)
+
+    def test_a_final_state_overtakes_an_intermediate_one_that_was_not_told(self) -> None:
+        self.sent(1, registered_delivery=0x11)
+        self.result(self.store.receipts([receipt(1, ENROUTE, final=False), receipt(1)]))
+        self.assertEqual([(n.state, n.final) for n in self.claimed()], [(DELIVERED, True)])
+
+    def test_an_unwanted_final_state_ends_what_is_owed_of_the_intermediate_one(self) -> None:
+        self.sent(1, registered_delivery=0x10)
+        self.result(self.store.receipts([receipt(1, ENROUTE, final=False), receipt(1)]))
+        self.assertEqual(self.claimed(), [])
+        self.assertEqual(self.store.figures().owed, 0)
+
+    def test_a_final_state_during_an_intermediate_attempt_is_told_as_well(self) -> None:
+        self.sent(1, registered_delivery=0x11)
+        self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
+        first = self.claimed()
+        self.result(self.store.receipts([receipt(1)]))
+        self.settle(first, Verdict.RETRY, NOW + 500)
+        (second,) = self.claimed()
+        self.assertEqual((second.state, second.attempt), (DELIVERED, 1))
+        self.settle([second], Verdict.DELIVERED)
+        self.assertEqual(self.store.figures().owed, 0)
+
+    def test_a_part_submitted_twice_is_found_under_both_ids(self) -> None:
+        self.sent(1)
+        self.result(self.store.submitted([submitted(1, b"again")]))
+        self.assertEqual(self.view(1).parts[0].carrier_message_id, "again")
+        answer = self.result(self.store.receipts([receipt(1), receipt(b"again")]))
+        self.assertEqual(list(answer.outcomes), [Outcome.FINAL, Outcome.REPEATED])
+
+    def test_a_late_response_for_an_ended_message_changes_nothing_but_its_ids(self) -> None:
+        self.result(self.store.accept([message(1)]))
+        self.result(self.store.end([Ending(message_id(1), UNKNOWN, NOW)]))
+        self.result(self.store.submitted([submitted(1)]))
+        answer = self.result(self.store.receipts([receipt(1)]))
+        self.assertEqual(list(answer.outcomes), [Outcome.CONTRADICTING])
+        self.assertEqual(self.view(1).state, UNKNOWN)
+
+    # The relay's own verdict
+
+    def test_a_message_ended_by_the_relay_is_told(self) -> None:
+        self.result(self.store.accept([message(1)]))
+        answer = self.result(self.store.end([Ending(message_id(1), REJECTED, NOW + 1, b"0x45", "tier1")]))
+        self.assertEqual(answer.lanes, {SMPP})
+        view = self.view(1)
+        self.assertEqual((view.state, view.carrier, view.carrier_error), (REJECTED, "tier1", "0x45"))
+        self.assertEqual([n.state for n in self.claimed()], [REJECTED])
+
+    def test_ending_an_unknown_message_is_no_error(self) -> None:
+        self.assertEqual(self.result(self.store.end([Ending(message_id(9), REJECTED, NOW)])).lanes, frozenset())
+
+    # Long messages
+
+    def long(self, count: int, mode: PartsReceipted = PartsReceipted.ALL) -> None:
+        self.result(self.store.accept([message(1, parts=tuple(b"part" for _ in range(count)))]))
+        self.result(
+            self.store.submitted([submitted(1, b"p%d" % p, p, parts_receipted=int(mode)) for p in range(count)])
+        )
+
+    def test_a_long_message_is_delivered_when_all_its_parts_are(self) -> None:
+        self.long(3)
+        answer = self.result(self.store.receipts([receipt(b"p2"), receipt(b"p0"), receipt(b"p1")]))
+        self.assertEqual(list(answer.outcomes), [Outcome.PART, Outcome.PART, Outcome.FINAL])
+        (told,) = self.claimed()
+        self.assertEqual((told.state, told.parts), (DELIVERED, 3))
+
+    def test_a_long_message_ends_as_the_worst_of_its_parts(self) -> None:
+        self.long(3)
+        parts = [receipt(b"p0"), receipt(b"p1", UNDELIVERABLE, error=b"33"), receipt(b"p2", EXPIRED, error=b"44")]
+        self.result(self.store.receipts(parts))
+        view = self.view(1)
+        self.assertEqual((view.state, view.carrier_error), (UNDELIVERABLE, "33"))
+        self.assertEqual([p.state for p in view.parts], [DELIVERED, UNDELIVERABLE, EXPIRED])
+
+    def test_where_only_the_first_part_is_receipted_it_decides(self) -> None:
+        self.long(3, PartsReceipted.FIRST)
+        answer = self.result(self.store.receipts([receipt(b"p0")]))
+        self.assertEqual((list(answer.outcomes), self.view(1).state), ([Outcome.FINAL], DELIVERED))
+
+    def test_where_only_the_last_part_is_receipted_it_decides(self) -> None:
+        self.long(3, PartsReceipted.LAST)
+        answer = self.result(self.store.receipts([receipt(b"p0"), receipt(b"p2")]))
+        self.assertEqual(list(answer.outcomes), [Outcome.PART, Outcome.FINAL])
+
+    def test_where_any_part_is_receipted_the_first_receipt_decides(self) -> None:
+        self.long(3, PartsReceipted.ANY)
+        answer = self.result(self.store.receipts([receipt(b"p1", REJECTED)]))
+        self.assertEqual((list(answer.outcomes), self.view(1).state), ([Outcome.FINAL], REJECTED))
+
+    def test_a_long_message_waits_until_its_last_part_is_taken(self) -> None:
+        self.result(self.store.accept([message(1, parts=(b"a", b"b"))]))
+        first = int(PartsReceipted.FIRST)
+        self.result(self.store.submitted([submitted(1, b"p0", 0, parts_receipted=first)]))
+        answer = self.result(self.store.receipts([receipt(b"p0")]))
+        self.assertEqual((list(answer.outcomes), self.view(1).final), ([Outcome.PART], False))
+        answer = self.result(self.store.submitted([submitted(1, b"p1", 1, parts_receipted=first)]))
+        self.assertEqual((answer.lanes, self.view(1).state), ({SMPP}, DELIVERED))
+
+    # What time does
+
+    def test_a_message_that_no_carrier_took_expires(self) -> None:
+        self.result(self.store.accept([message(1, expires_at=NOW + 100)]))
+        self.result(self.store.expire(NOW + 101))
+        self.assertFalse(self.view(1).final)
+        answer = self.result(self.store.expire(NOW + 1000))
+        self.assertEqual((answer.lanes, self.view(1).state), ({SMPP}, EXPIRED))
+
+    def test_a_message_whose_receipt_never_comes_ends_as_unknown(self) -> None:
+        self.sent(1)
+        self.result(self.store.expire(NOW + 4 * DAY - 1))
+        self.assertFalse(self.view(1).final)
+        answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
+        self.assertEqual((answer.lanes, self.view(1).state), ({SMPP}, UNKNOWN))
+
+    def test_an_account_may_not_want_to_hear_of_unanswered_messages(self) -> None:
+        self.sent(1, account="silent")
+        answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
+        self.assertEqual((answer.lanes, self.view(1).state), (frozenset(), UNKNOWN))
+        self.assertEqual(self.store.figures().owed, 0)
+
+    def test_a_part_that_never_hears_back_ends_alone(self) -> None:
+        self.long(2)
+        self.result(self.store.receipts([receipt(b"p0")]))
+        self.result(self.store.expire(NOW + 4 * DAY + 1))
+        view = self.view(1)
+        self.assertEqual(([p.state for p in view.parts], view.state), ([DELIVERED, UNKNOWN], UNKNOWN))
+
+    def test_a_receipt_that_nobody_fetches_is_given_up(self) -> None:
+        self.sent(1)
+        self.result(self.store.receipts([receipt(1)]))
+        self.result(self.store.expire(NOW + 3601))
+        self.assertEqual(self.store.figures().owed, 1)
+        self.result(self.store.expire(NOW + 3603))
+        self.assertEqual((self.store.figures().owed, self.claimed()), (0, []))
+
+    def test_finished_messages_are_kept_up_to_the_bound_the_oldest_going_first(self) -> None:
+        self.store = self.make_store(config.Limits(finished=2))
+        self.sent(1, 2, 3, 4, registered_delivery=0)
+        self.result(self.store.receipts([receipt(n) for n in (2, 1, 3)]))
+        self.result(self.store.expire(NOW + 5))
+        self.assertEqual([self.view(n) is None for n in (1, 2, 3, 4)], [False, True, False, False])
+        self.assertEqual(self.numbers(self.result(self.store.recent("plain"))), [4, 3, 1])
+
+    def test_finished_messages_are_kept_for_so_long(self) -> None:
+        self.store = self.make_store(config.Limits(finished_hours=1))
+        self.sent(1, registered_delivery=0)
+        self.result(self.store.receipts([receipt(1)]))
+        self.result(self.store.expire(NOW + 3600))
+        self.assertIsNotNone(self.view(1))
+        self.result(self.store.expire(NOW + 3603))
+        self.assertIsNone(self.view(1))
+
+    def test_what_is_owed_is_not_forgotten(self) -> None:
+        self.store = self.make_store(config.Limits(finished=0, finished_hours=1))
+        self.sent(1, account="hooked")
+        self.result(self.store.receipts([receipt(1)]))
+        self.result(self.store.expire(NOW + 10 * DAY))
+        self.assertEqual(len(self.claimed(WEBHOOK)), 1)
+
+    # Notifications
+
+    def test_registered_delivery_says_which_final_states_are_told(self) -> None:
+        told: dict[int, list[int]] = {}
+        for asked in (0, 1, 2, 3):
+            for state in (DELIVERED, UNDELIVERABLE):
+                number = asked * 10 + state
+                self.sent(number, registered_delivery=asked)
+                self.result(self.store.receipts([receipt(number, state)]))
+                told.setdefault(asked, []).extend(n.state for n in self.claimed())
+        self.assertEqual(told, {0: [], 1: [DELIVERED, UNDELIVERABLE], 2: [UNDELIVERABLE], 3: [DELIVERED]})
+
+    def test_every_message_of_an_account_with_a_url_is_told_there_and_over_smpp_where_asked(self) -> None:
+        self.sent(1, account="hooked")
+        self.sent(2, account="hooked", registered_delivery=0, interface="http")
+        answer = self.result(self.store.receipts([receipt(1), receipt(2)]))
+        smpp = Lane("hooked", Channel.SMPP)
+        self.assertEqual(answer.lanes, {WEBHOOK, smpp})
+        self.assertEqual(self.numbers(self.claimed(WEBHOOK)), [1, 2])
+        self.assertEqual(self.numbers(self.claimed(smpp)), [1])
+
+    def test_a_message_with_its_own_url_has_its_own_lane(self) -> None:
+        self.sent(1, account="hooked", notification_url="http://a/", registered_delivery=0)
+        self.sent(2, account="plain", notification_url="http://b/", registered_delivery=0)
+        answer = self.result(self.store.receipts([receipt(1), receipt(2)]))
+        own = Lane("hooked", Channel.WEBHOOK, "http://a/")
+        self.assertEqual(answer.lanes, {own, Lane("plain", Channel.WEBHOOK, "http://b/")})
+        (told,) = self.claimed(own)
+        self.assertEqual((told.url, told.lane), ("http://a/", own))
+        self.settle([told], Verdict.DELIVERED)
+        self.assertEqual(list(self.result(self.store.lanes())), [Lane("plain", Channel.WEBHOOK, "http://b/")])
+
+    def test_a_notification_tells_all_that_its_writer_needs(self) -> None:
+        self.sent(1, account="hooked", reference="r", registered_delivery=0)
+        self.result(self.store.receipts([receipt(1, EXPIRED, error=b"12", network_error_code=b"\x03\0\x05")]))
+        (told,) = self.claimed(WEBHOOK)
+        self.assertEqual(
+            told,
+            Notification(
+                id=message_id(1),
+                account="hooked",
+                channel=Channel.WEBHOOK,
+                state=EXPIRED,
+                final=True,
+                attempt=1,
+                accepted_at=NOW + 0.001,
+                done_at=NOW + 2,
+                addresses=message(1).addresses,
+                carrier_error=b"12",
+                network_error_code=b"\x03\0\x05",
+                reference="r",
+                owed_since=NOW + 2,
+            ),
+        )
+
+    def test_what_is_claimed_is_not_handed_out_again(self) -> None:
+        self.sent(1, 2, 3)
+        self.result(self.store.receipts([receipt(n) for n in (1, 2, 3)]))
+        self.assertEqual(self.numbers(self.claimed(limit=2)), [1, 2])
+        self.assertEqual(self.numbers(self.claimed()), [3])
+        self.assertEqual(self.claimed(), [])
+
+    def test_a_claim_says_when_the_next_is_due(self) -> None:
+        self.sent(1, 2)
+        self.result(self.store.receipts([receipt(1), receipt(2)]))
+        claim = self.result(self.store.claim(SMPP, 1, NOW + 10))
+        self.assertEqual(claim.next_due_at, NOW + 10)
+        self.settle(claim.notifications, Verdict.RETRY, NOW + 300)
+        self.claimed()
+        self.assertEqual(self.result(self.store.claim(SMPP, 1, NOW + 10)).next_due_at, NOW + 300)
+
+    def test_released_notifications_come_first_in_their_order(self) -> None:
+        self.sent(1, 2, 3)
+        self.result(self.store.receipts([receipt(n) for n in (1, 2, 3)]))
+        self.store.release(self.claimed(limit=2))
+        again = self.claimed()
+        self.assertEqual((self.numbers(again), [n.attempt for n in again]), ([1, 2, 3], [1, 1, 1]))
+
+    def test_a_retry_is_due_at_its_time_and_counted(self) -> None:
+        self.sent(1, account="hooked", registered_delivery=0)
+        self.result(self.store.receipts([receipt(1)]))
+        self.settle(self.claimed(WEBHOOK), Verdict.RETRY, NOW + 300)
+        self.assertEqual(self.claimed(WEBHOOK, now=NOW + 299), [])
+        (again,) = self.claimed(WEBHOOK, now=NOW + 300)
+        self.assertEqual(again.attempt, 2)
+        self.settle([again], Verdict.DELIVERED)
+        view = self.view(1)
+        self.assertEqual(
+            [(a.channel, a.attempt, a.answer) for a in view.attempts], [("webhook", n, "said") for n in (1, 2)]
+        )
+        self.assertEqual((view.owed, self.claimed(WEBHOOK, now=NOW + 9999)), ([], []))
+
+    def test_a_lane_that_fails_does_not_hold_up_another_channel(self) -> None:
+        self.sent(1, account="hooked")
+        self.result(self.store.receipts([receipt(1)]))
+        self.settle(self.claimed(WEBHOOK), Verdict.RETRY, NOW + 300)
+        self.settle(self.claimed(Lane("hooked", Channel.SMPP)), Verdict.DELIVERED)
+        self.assertEqual(self.view(1).owed, ["webhook"])
+
+    def test_what_was_given_up_is_listed_and_can_be_sent_again(self) -> None:
+        self.sent(1, 2, account="hooked", registered_delivery=0)
+        self.result(self.store.receipts([receipt(1), receipt(2)]))
+        self.settle(self.claimed(WEBHOOK), Verdict.GIVEN_UP)
+        self.assertEqual(self.claimed(WEBHOOK, now=NOW + DAY), [])
+        given_up = self.result(self.store.given_up("hooked", NOW + 20, NOW + 21))
+        self.assertEqual(sorted(given_up), sorted([message_id(1), message_id(2)]))
+        self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + 20))), [])
+        lanes = self.result(self.store.notify_again("hooked", [message_id(1)], NOW + 50))
+        self.assertEqual(lanes, {WEBHOOK})
+        (again,) = self.claimed(WEBHOOK, now=NOW + 50)
+        self.assertEqual((again.id, again.attempt, again.owed_since), (message_id(1), 1, NOW + 50))
+        self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + DAY))), [message_id(2)])
+
+    def test_only_finished_messages_of_the_account_itself_are_sent_again(self) -> None:
+        self.sent(1, account="hooked")
+        self.sent(2, account="silent")
+        self.result(self.store.receipts([receipt(2)]))
+        ids = [message_id(1), message_id(2), message_id(3)]
+        self.assertEqual(self.result(self.store.notify_again("hooked", ids, NOW)), frozenset())
+
+    def test_settling_an_unknown_message_is_no_error(self) -> None:
+        self.sent(1)
+        self.result(self.store.receipts([receipt(1)]))
+        (told,) = self.claimed()
+        stranger = Notification(message_id(9), "plain", Channel.SMPP, 2, True, 1, NOW, NOW, b"")
+        self.settle([stranger, told], Verdict.DELIVERED)
+        self.assertEqual(self.store.figures().owed, 0)
+
+    # Questions
+
+    def test_recent_messages_come_newest_first_and_can_be_filtered(self) -> None:
+        for n in range(1, 6):
+            to = b"\0\0%d\0\0\x00491700000%d\0" % (100 + n, n)
+            self.sent(n, addresses=to)
+        self.sent(9, account="hooked")
+        self.result(self.store.receipts([receipt(2)]))
+        recent = self.store.recent
+        self.assertEqual(self.numbers(self.result(recent("plain"))), [5, 4, 3, 2, 1])
+        self.assertEqual(self.numbers(self.result(recent("plain", limit=2))), [5, 4])
+        self.assertEqual(self.numbers(self.result(recent("plain", before=NOW + 0.004))), [3, 2, 1])
+        self.assertEqual(self.numbers(self.result(recent("plain", state=DELIVERED))), [2])
+        self.assertEqual(self.numbers(self.result(recent("plain", search="+4917000003"))), [3])
+        self.assertEqual(self.numbers(self.result(recent("plain", search="0003"))), [3])
+        by_id = self.view(4).id.hex()
+        uuid = "-".join((by_id[:8], by_id[8:12], by_id[12:16], by_id[16:20], by_id[20:]))
+        self.assertEqual(self.numbers(self.result(recent("plain", search=uuid))), [4])
+        self.assertEqual(self.result(recent("nobody")), [])
+
+    def test_the_feed_gives_each_final_state_once_in_the_order_of_its_learning(self) -> None:
+        self.sent(1, 2, 3)
+        self.sent(4, account="hooked")
+        self.result(self.store.receipts([receipt(2), receipt(4), receipt(1, EXPIRED, error=b"9")]))
+        first = self.result(self.store.feed("plain", 0, 1))
+        self.assertEqual(self.numbers(first), [2])
+        rest = self.result(self.store.feed("plain", first[0].cursor, 10))
+        self.assertEqual([(e.state, e.carrier_error, e.at) for e in rest], [(EXPIRED, b"9", NOW + 2)])
+        self.result(self.store.receipts([receipt(3)]))
+        self.assertEqual(self.numbers(self.result(self.store.feed("plain", rest[-1].cursor, 10))), [3])
+
+    def test_an_idempotency_key_is_remembered_for_a_day(self) -> None:
+        entry = Idempotency("plain", "key", b"digest", b"answer", self.clock.seconds())
+        self.result(self.store.accept([message(1)], entry))
+        self.assertEqual(self.result(self.store.repeated("plain", "key")), entry)
+        self.assertIsNone(self.result(self.store.repeated("hooked", "key")))
+        self.clock.advance(DAY + 1)
+        self.assertIsNone(self.result(self.store.repeated("plain", "key")))
+
+    def test_settings_are_kept_and_taken_back(self) -> None:
+        self.result(self.store.put_setting("plain", "notification_url", "http://a/"))
+        self.result(self.store.put_setting("plain", "notify", "all"))
+        self.result(self.store.put_setting("plain", "notify", None))
+        self.assertEqual(list(self.result(self.store.settings())), [("plain", "notification_url", "http://a/")])
+
+    # A restart
+
+    def test_everything_survives_a_restart(self) -> None:
+        self.result(self.store.accept([message(1)], Idempotency("plain", "k", b"d", b"a", NOW)))
+        self.sent(2, 3, 4, 5, account="hooked", registered_delivery=0)
+        self.result(self.store.receipts([receipt(3), receipt(4), receipt(5), receipt(99)]))
+        self.settle(self.claimed(WEBHOOK, limit=1), Verdict.DELIVERED)
+        self.settle(self.claimed(WEBHOOK, limit=1), Verdict.RETRY, NOW + 300)
+        self.result(self.store.put_setting("plain", "notify", "all"))
+        cursor = self.result(self.store.feed("hooked", 0, 10))[-1].cursor
+        views = [self.view(n) for n in (1, 2, 3, 4, 5)]
+        if not self.after_restart():
+            return
+        self.assertEqual([self.view(n) for n in (1, 2, 3, 4, 5)], views)
+        self.assertEqual(self.numbers(self.result(self.store.unsubmitted(None, 10))), [1])
+        self.assertEqual(list(self.result(self.store.bodies([(message_id(1), 0)]))), [b"body of 1"])
+        self.assertEqual(list(self.result(self.store.lanes())), [WEBHOOK])
+        claim = self.result(self.store.claim(WEBHOOK, 10, NOW + 30))
+        self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([5], NOW + 300))
+        self.assertEqual(list(self.result(self.store.settings())), [("plain", "notify", "all")])
+        self.assertIsNotNone(self.result(self.store.repeated("plain", "k")))
+        self.assertEqual(self.result(self.store.orphans(5))[0].keys, (b"99",))
+        self.result(self.store.receipts([receipt(2)]))
+        self.assertGreater(self.result(self.store.feed("hooked", cursor, 10))[0].cursor, cursor)
+
+    def test_a_claim_does_not_survive_a_restart(self) -> None:
+        self.sent(1)
+        self.result(self.store.receipts([receipt(1)]))
+        self.claimed()
+        if self.after_restart():
+            self.assertEqual(self.numbers(self.claimed()), [1])
+
+    def test_an_orphan_is_matched_across_a_restart(self) -> None:
+        self.result(self.store.accept([message(1)]))
+        self.result(self.store.receipts([receipt(1)]))
+        if self.after_restart():
+            answer = self.result(self.store.submitted([submitted(1)]))
+            self.assertEqual((list(answer.outcomes), answer.lanes), ([Outcome.FINAL], {SMPP}))
