@@ -10,6 +10,7 @@ from typing import Final, TextIO
 
 from relay.core.config import Dialect, IdForm
 from relay.core.dialect_search import Sample, Suggestion, sample, set_fields, suggest, unknown_words
+from relay.core.presets import PRESETS
 from relay.core.smpp import constants as c
 from relay.core.smpp.hot import decode_message
 from relay.core.smpp.pdus import CodecError, MessagePdu
@@ -33,7 +34,10 @@ def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
         "tab, and the text of its receipt or the whole deliver_sm in hexadecimal. Lines that begin with # are passed "
         "over. See docs/carriers.md.",
     )
-    parser.parse_args(arguments)
+    parser.add_argument("--presets", action="store_true", help="list the dialects that are known, and read nothing")
+    if parser.parse_args(arguments).presets:
+        stdout.write(preset_table())
+        return 0
     try:
         samples = read_samples(stdin)
     except BadInput as error:
@@ -115,6 +119,15 @@ def yaml(dialect: Dialect) -> str:
         else:
             lines.append(f"  {name}: {_scalar(value)}")
     return "\n".join(lines) if len(lines) > 1 else "dialect: {}"
+
+
+def preset_table() -> str:
+    """The known dialects as the Markdown table that stands in docs/carriers.md."""
+    rows = ["| `preset` | whose | what is special | sets | read in |", "| --- | --- | --- | --- | --- |"]
+    for name, preset in PRESETS.items():
+        settings = "<br>".join(f"`{line.strip()}`" for line in yaml(preset.dialect).splitlines()[1:]) or "nothing"
+        rows.append(f"| `{name}` | {preset.title} | {preset.about} | {settings} | {preset.source} |")
+    return "\n".join(rows) + "\n"
 
 
 def _scalar(value: object) -> str:
