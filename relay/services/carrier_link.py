@@ -383,7 +383,7 @@ class CarrierLink:
             self._end([Ending(part.id, UNKNOWN, now, b"", self.name) for part in parts])
 
     def _end(self, endings: list[Ending]) -> None:
-        self._tasks.start(self._hub.end(endings))
+        self._hub.end_later(endings)
 
     # The queue
 

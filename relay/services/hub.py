@@ -243,7 +243,7 @@ class Hub:
             self._links[name].offer(batch)
         if refused:
             now = self._clock.seconds()
-            self._tasks.start(self.end([Ending(part.id, REJECTED, now) for part in refused]))
+            self.end_later([Ending(part.id, REJECTED, now) for part in refused])
 
     def link_changed(self) -> None:
         """A carrier came or went: what waits for a carrier that is down moves to one that is up."""
@@ -256,8 +256,12 @@ class Hub:
     # The receipt's way
 
     async def submitted(self, batch: Sequence[Submitted]) -> None:
-        """Carriers took these parts. The table knows it when this call returns its coroutine's first await."""
-        self._done(await self.store.submitted(batch))
+        """Carriers took these parts. The store is told before this coroutine first waits."""
+        try:
+            self._done(await self.store.submitted(batch))
+        except StoreUnavailable:
+            # It has happened, whether it can be written down now or not: the store keeps it and writes it later.
+            return
 
     async def receipts(self, batch: Sequence[Receipt]) -> Correlated:
         """Returns when the receipts are durable, with the lanes woken.
@@ -271,6 +275,16 @@ class Hub:
     async def end(self, batch: Sequence[Ending]) -> None:
         """Ends messages by the relay's own verdict."""
         self._done(await self.store.end(batch))
+
+    def end_later(self, batch: Sequence[Ending]) -> None:
+        """As `end`, for whoever has nobody to tell: what can't be written now is kept by the store until it can."""
+        self._tasks.start(self._end_later(batch))
+
+    async def _end_later(self, batch: Sequence[Ending]) -> None:
+        try:
+            await self.end(batch)
+        except StoreUnavailable:
+            return
 
     async def housekeeping(self, now: float) -> None:
         """One slice of the store's own work, and what became owed by it."""
