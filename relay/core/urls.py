@@ -129,7 +129,11 @@ def _is_label(label: str) -> bool:
 
 _NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 _V4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
-_SITE_LOCAL: Final = ipaddress.IPv6Network("fec0::/10")
+# Only this part of IPv6 is given out to anybody; what is special within it is listed below it.
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_V6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
+# What `is_global` says is global in some versions of Python.
+_SPECIAL_V4: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24")))
 # Reachable from inside a cloud only, although the address looks public: Azure's platform service.
 _PLATFORM: Final = frozenset({ipaddress.IPv4Address("168.63.129.16")})
 
@@ -149,7 +153,8 @@ def address_problem(text: str) -> str | None:
         embedded = _embedded_v4(address)
         if embedded is not None:
             return _v4_problem(embedded)
-        if address in _SITE_LOCAL or not address.is_global or address.is_multicast:
+        special = any(address in network for network in _SPECIAL_V6)
+        if special or address not in _GLOBAL_UNICAST or not address.is_global:
             return f"the private or reserved address {text}"
         return None
     return _v4_problem(address)
@@ -158,7 +163,8 @@ def address_problem(text: str) -> str | None:
 def _v4_problem(address: ipaddress.IPv4Address) -> str | None:
     if address.is_loopback:
         return f"the relay's own machine ({address})"
-    if not address.is_global or address.is_multicast or address in _PLATFORM:
+    special = address in _PLATFORM or any(address in network for network in _SPECIAL_V4)
+    if special or not address.is_global or address.is_multicast:
         return f"the private or reserved address {address}"
     return None
 
