@@ -69,13 +69,17 @@ PolicyOf = Callable[[str], NotifyPolicy]
 
 
 class FeedEntry(msgspec.Struct, frozen=True, gc=False):
-    """One line of an account's notification feed; `cursor` grows and is never used twice."""
+    """One line of an account's notification feed; `cursor` grows and is never used twice.
+
+    :ivar at: when the final state was learnt.
+    """
 
     cursor: int
     id: bytes
     state: int
     carrier_error: bytes
     at: float
+    accepted_at: float = 0.0
 
 
 class Idempotency(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20):

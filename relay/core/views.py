@@ -116,7 +116,8 @@ def feed(table: "Table", account: str, after: int, limit: int) -> Sequence[FeedE
     if entry is None:
         return []
     return [
-        FeedEntry(row.cursor, row.id, row.state, row.fault.error, row.done_at) for row in entry.feed_after(after, limit)
+        FeedEntry(row.cursor, row.id, row.state, row.fault.error, row.done_at, row.birth.accepted_at)
+        for row in entry.feed_after(after, limit)
     ]
 
 

@@ -158,7 +158,7 @@ class AccountApi:
                 if message_id is None:
                     raise invalid_field("ids", f"'{text[:50]}' is no message id.")
                 ids.append(message_id)
-            count, lanes = await self._again(account, ids)
+            count, lanes = await self.notify_again(account, ids)
         elif asked.given_up or asked.since is not None:
             since = asked.since.astimezone(UTC).timestamp() if asked.since else 0.0
             until = asked.until.astimezone(UTC).timestamp() if asked.until else self._clock.seconds() + 1.0
@@ -166,12 +166,13 @@ class AccountApi:
                 ids = list(await self._store.given_up(account, since, until))[:MOST_REPLAYED]
             else:
                 ids = await self._learnt_between(account, since, until)
-            count, lanes = await self._again(account, ids)
+            count, lanes = await self.notify_again(account, ids)
         else:
             raise Problem(422, "Say which: 'ids', 'since' or 'given_up'.", kind="missing-field")
         return Reply(202, msgspec.json.encode(ReplayReport(count)), then=partial(self._hub.wake, lanes))
 
-    async def _again(self, account: str, ids: Sequence[bytes]) -> tuple[int, Iterable[Lane]]:
+    async def notify_again(self, account: str, ids: Sequence[bytes]) -> tuple[int, Iterable[Lane]]:
+        """Has finished messages' notifications owed once more; gives how many, and the lanes to wake."""
         lanes: set[Lane] = set()
         for start in range(0, len(ids), 1000):
             lanes |= await self._store.notify_again(account, ids[start : start + 1000], self._clock.seconds())

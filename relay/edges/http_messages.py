@@ -1,7 +1,7 @@
 """Messages over HTTP: handing them in, asking after them, having their notification sent again."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from relay.core.ids import id_text, parse_id
-from relay.core.messages import Message, MessageView, Submission, destination_of, source_of
+from relay.core.messages import Lane, Message, MessageView, Submission, destination_of, source_of
 from relay.core.states import ENROUTE, SCHEDULED, customer_words
 from relay.core.store import Idempotency
 from relay.core.urls import UrlProblem
@@ -48,7 +48,7 @@ class Messages:
         if key is not None:
             return await self._submit_once(request, account, key)
         items, single = _requests(request)
-        results = self._prepare(account, items)
+        results = self.prepare(account, items)
         messages = [result for result in results if type(result) is Message]
         if messages:
             await self._hub.accept(messages)
@@ -72,7 +72,7 @@ class Messages:
                     raise Problem(409, detail, kind="idempotency-conflict")
                 return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
             items, single = _requests(request)
-            results = self._prepare(account, items)
+            results = self.prepare(account, items)
             messages = [result for result in results if type(result) is Message]
             reply = self._accepted(account, results, messages, single)
             if messages:
@@ -82,8 +82,8 @@ class Messages:
         finally:
             self._repeatable.discard((account, name))
 
-    def _prepare(self, account: str, items: Sequence[MessageRequest | Problem]) -> list[Message | Problem]:
-        """A message or a problem for each item, in order."""
+    def prepare(self, account: str, items: Sequence[MessageRequest | Problem]) -> list[Message | Problem]:
+        """A message or a problem for each item, in order. The messages are still to be accepted and dispatched."""
         results: list[Message | Problem] = []
         submissions: list[Submission] = []
         for item in items:
@@ -155,13 +155,20 @@ class Messages:
     async def notify(self, request: ApiRequest, account: str) -> Reply:
         """`POST /messages/{id}/notify`: sends the notification again."""
         view = await self.find(request.path.split(b"/")[2], account)
+        lanes = await self.notify_again(view, account)
+        return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._hub.wake, lanes))
+
+    async def notify_again(self, view: MessageView, account: str) -> Iterable[Lane]:
+        """Has a message's notification owed once more; gives the lanes to wake.
+
+        :raises Problem: it has not ended, or there is nowhere to send it.
+        """
         if not view.final:
             raise Problem(409, "The message is still on its way; its notification will come.", kind="not-final")
         if not (view.notification_url or self._accounts.notification_url(account)):
             detail = "Set one with PUT /account/notification-url, or poll GET /notifications."
             raise Problem(409, detail, kind="no-notification-url")
-        lanes = await self._hub.store.notify_again(account, [view.id], self._clock.seconds())
-        return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._hub.wake, lanes))
+        return await self._hub.store.notify_again(account, [view.id], self._clock.seconds())
 
     async def find(self, segment: bytes, account: str) -> MessageView:
         """The account's message that a path names.

@@ -147,6 +147,29 @@ class ApiRequest(TwistedRequest):
         value = self.header(b"Content-Type")
         return value.partition(b";")[0].strip().lower() if value else b""
 
+    def begin_stream(self, content_type: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Writes the head of a reply that has no end yet; `send` writes the rest, until `end_stream` or `gone`.
+
+        What the handler returns afterwards is not written any more.
+        """
+        self.startedWriting = 1
+        channel = self.channel
+        # Without a length it is the connection's end that ends the reply.
+        channel.persistent = 0
+        lines = [_head(200, content_type, channel.site.second()), b"Connection: close"]
+        lines += [b"%b: %b" % header for header in headers]
+        channel.write(b"\r\n".join(lines) + b"\r\n\r\n")
+
+    def send(self, data: bytes) -> None:
+        """Writes a piece of a stream; harmless when the client is gone."""
+        if not self.gone and not self.finished:
+            self.channel.write(data)
+
+    def end_stream(self) -> None:
+        """Ends a stream and its connection."""
+        if not self.gone and not self.finished:
+            self.finish()
+
     def reply(self, reply: Reply) -> None:
         """Writes the reply, once. Harmless when the client is gone."""
         if self.gone or self.finished:
