@@ -1,6 +1,10 @@
 """Relays in a row: receipts come home hop by hop, through a relay that dies on the way too."""
 
-from twisted.internet.defer import Deferred
+import random
+
+from twisted.internet import reactor, task
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 
 from relay.core.smpp import constants as c
 from tests.fakes import FastEsme, submit_body
@@ -12,7 +16,7 @@ class Chain(IntegrationTestCase):
 
     timeout = 180
 
-    async def chain(self) -> FastEsme:
+    async def chain(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.2)
         self.c = self.link("c", self.carrier.port)
         self.b = self.link("b", self.c.smpp_port)
@@ -21,7 +25,6 @@ class Chain(IntegrationTestCase):
             relay.launch()
         for relay in (self.c, self.b, self.a):
             await relay.ready()
-        return await self.esme(self.a.smpp_port)
 
     def link(self, name: str, upstream_port: int) -> Relay:
         return self.prepare_relay(
@@ -32,7 +35,8 @@ class Chain(IntegrationTestCase):
         )
 
     async def test_every_notification_comes_home_through_all_of_them(self) -> None:
-        esme = await self.chain()
+        await self.chain()
+        esme = await self.esme(self.a.smpp_port)
         answers = await within(60, esme.submit([submit_body(f"4477{n:08}") for n in range(1000)]))
         self.assertEqual({status for status, _ in answers}, {c.ESME_ROK})
         await until("all receipts are home", lambda: len(esme.receipts) >= 1000, 60)
@@ -42,18 +46,63 @@ class Chain(IntegrationTestCase):
         )
 
     async def test_nothing_accepted_is_without_its_notification_when_one_is_killed_in_mid_traffic(self) -> None:
-        esme = await self.chain()
+        await self.chain()
+        esme = await self.esme(self.a.smpp_port)
         submitted: Deferred[list[tuple[int, str]]] = esme.submit([submit_body(f"4477{n:08}") for n in range(3000)])
         await until("traffic flows both ways", lambda: len(esme.receipts) > 100, 60)
         self.b.kill()
         # The customer's side doesn't notice: A goes on taking messages while B is away.
         answers = await within(60, submitted)
+        answers += await within(60, esme.submit([submit_body(f"4478{n:08}") for n in range(1000)]))
+        accepted = {message_id for status, message_id in answers if status == c.ESME_ROK}
+        self.assertEqual(len(accepted), 4000)
+        self.assertLess(len({receipt.message_id for receipt in esme.receipts}), 4000)
         await self.b.start()
-        accepted = [message_id for status, message_id in answers if status == c.ESME_ROK]
-        self.assertEqual(len(accepted), 3000)
+        await until("what waited at A flows again", lambda: self.carrier.counters.taken > 3100, 60)
+        self.b.kill()
+        await self.b.start()
         await until(
             "every accepted message has its notification",
-            lambda: {receipt.message_id for receipt in esme.receipts} >= set(accepted),
+            lambda: {receipt.message_id for receipt in esme.receipts} >= accepted,
             90,
         )
         self.assertEqual({receipt.stat for receipt in esme.receipts}, {"DELIVRD"})
+
+    async def test_nothing_accepted_is_without_its_notification_whichever_of_them_is_killed(self) -> None:
+        await self.chain()
+        randomness = random.Random(5)
+        visits: list[FastEsme] = []
+        accepted: set[str] = set()
+        killing = True
+
+        async def kill_some() -> None:
+            nonlocal killing
+            for relay in (self.a, self.c, self.b, self.a):
+                await task.deferLater(reactor, randomness.uniform(0.1, 0.8))
+                relay.kill()
+                await relay.start()
+            killing = False
+
+        async def submit_some() -> None:
+            """A customer that binds again whenever A is gone, and counts what A said it had taken."""
+            while killing:
+                try:
+                    esme = await self.esme(self.a.smpp_port)
+                except (ConnectError, ConnectionDone, ConnectionLost):
+                    await task.deferLater(reactor, 0.02)
+                    continue
+                visits.append(esme)
+                while killing and not esme.lost:
+                    answers = await esme.submit([submit_body(f"4477{n:08}") for n in range(100)])
+                    accepted.update(message_id for status, message_id in answers if status == c.ESME_ROK)
+                    await task.deferLater(reactor, 0.02)
+
+        await within(60, gatherResults([Deferred.fromCoroutine(kill_some()), Deferred.fromCoroutine(submit_some())]))
+        self.assertGreater(len(accepted), 1000)
+        if visits[-1].lost:
+            visits.append(await self.esme(self.a.smpp_port))
+        await until(
+            "every accepted message has its notification",
+            lambda: {receipt.message_id for esme in visits for receipt in esme.receipts} >= accepted,
+            60,
+        )

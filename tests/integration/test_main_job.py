@@ -61,7 +61,7 @@ class Smpp(MainJob):
         self.assertEqual(self.carrier.counters.nacked, 0)
         self.assertEqual(await self.metric(relay, "relay_store_orphans"), 0)
         # Ten thousand ended messages are kept for queries; they may cost a kilobyte each and not more.
-        self.assertLess(relay.resident_bytes() - resident_before, 10_000 * 2_000)
+        self.assertLess(relay.resident_bytes() - resident_before, 10_000 * 1_000)
 
     async def test_a_customer_that_left_gets_its_receipts_when_it_binds_again(self) -> None:
         relay = await self.relay_and_carrier()
