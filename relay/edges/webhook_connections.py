@@ -83,7 +83,15 @@ class RememberingAgent(Agent):
             known = ((parsed.scheme, parsed.host, parsed.port), endpoint, parsed, parsed.originForm)
             self._known[uri] = known
         key, endpoint, parsed, target = known
-        return self._requestWithEndpoint(key, endpoint, method, parsed, headers, bodyProducer, target)
+        asked = self._requestWithEndpoint(key, endpoint, method, parsed, headers, bodyProducer, target)
+        return asked.addCallback(_as_it_came)
+
+
+def _as_it_came(response: IResponse) -> IResponse:
+    """Hides the encoding of an answer's body from treq: a small answer could be made to fill the memory."""
+    if response.headers.hasHeader(b"Content-Encoding"):
+        response.headers.removeHeader(b"Content-Encoding")
+    return response
 
 
 class _BoundedHttpClient(HTTP11ClientProtocol):
