@@ -105,7 +105,7 @@ class SimulatedDisk:
     def read(self, handle: int, offset: int, count: int) -> bytes:
         return bytes(self._handles[handle][1].octets[offset : offset + count])
 
-    def write(self, handle: int, offset: int, octets: bytes | memoryview) -> int:
+    def write(self, handle: int, offset: int, octets: bytes | memoryview, *, sync: bool = False) -> int:
         self.writes += 1
         if self.write_error is not None:
             raise self.write_error
@@ -114,6 +114,8 @@ class SimulatedDisk:
             raise OSError(errno.ENOSPC, "No space left on device")
         taken = bytes(octets[: min(room, self.largest_write)])
         self._handles[handle][1].octets[offset : offset + len(taken)] = taken
+        if sync:
+            self.sync(handle)
         return len(taken)
 
     def sync(self, handle: int) -> None:

@@ -238,16 +238,20 @@ class Journal:
         done.addErrback(self._broken)
 
     def _write(self, writes: list[tuple[Segment, int, bytes]], sync: Segment | None) -> None:
-        """In the thread."""
+        """In the thread. `sync`: the active segment, where it must be on the disk afterwards."""
         files = self._files
+        synced = False
         for segment, start, octets in writes:
             self._open(segment, start)
             assert self._handle is not None
-            write_all(files, self._handle, start, octets)
+            # Everything before was synced by the commit before, so this write alone can be, with `sync: always`.
+            synced = segment is sync and start > 0 and self._sync == "always"
+            write_all(files, self._handle, start, octets, sync=synced)
             if not start:
                 files.sync(self._handle)
                 files.sync_directory(self._directory)
-        if sync is not None:
+                synced = True
+        if sync is not None and not synced:
             self._open(sync, 1)
             assert self._handle is not None
             files.sync(self._handle)
