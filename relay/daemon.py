@@ -24,7 +24,7 @@ from relay.core.smpp.session import SessionLimits
 from relay.core.store import Store
 from relay.edges.sd_notify import SystemdNotifier
 from relay.edges.smpp_server import SmppServerFactory
-from relay.edges.tls import carrier_endpoint, server_endpoint
+from relay.edges.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
@@ -103,10 +103,11 @@ class Daemon(Service):
         self._ready = ready
         self._failed = failed
         self._records = records
-        self._notifier = notifier
+        self.notifier = notifier
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
-        self._simulators: list[SimulatedCarrier] = []
-        self._simulator_ports: list[IListeningPort] = []
+        self._simulators: dict[str, tuple[SimulatedCarrier, IListeningPort]] = {}
+        #: What the TLS listeners show, by configuration key.
+        self.certificates: list[tuple[str, ServerCertificate]] = []
         self._listeners: list[tuple[str, IListeningPort]] = []
         self._starting: Deferred[None] | None = None
 
@@ -147,7 +148,7 @@ class Daemon(Service):
             self.log.info("records_open: message records; {missing} that the last run could not write follow",
                           missing=missing)  # fmt: skip
         for name, carrier in config.carriers.items():
-            self.links[name] = await self._make_link(name, carrier)
+            self.links[name] = await self.make_link(name, carrier)
         self.hub.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
         for link in self.links.values():
             link.start()
@@ -169,8 +170,8 @@ class Daemon(Service):
         self.housekeeping.start()
         self.not_ready = ""
         self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
-        if self._notifier is not None:
-            self._notifier.ready(self.status)
+        if self.notifier is not None:
+            self.notifier.ready(self.status)
         self._ready(self)
 
     def status(self) -> str:
@@ -181,7 +182,11 @@ class Daemon(Service):
         text = f"{up} of {len(self.links)} carriers up; {waiting} messages under way; {figures.owed} notifications owed"
         return text if figures.writable else f"NOTHING IS TAKEN: {figures.reason}"
 
-    async def _make_link(self, name: str, settings: Carrier) -> CarrierLink:
+    async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
+        """A link to a carrier, not started yet. A simulated carrier of that name is started, unless it runs already.
+
+        :raises StartFailure: there is no way to it.
+        """
         return CarrierLink(
             name,
             settings,
@@ -197,18 +202,27 @@ class Daemon(Service):
     async def _carrier_endpoint(self, name: str, settings: Carrier) -> IStreamClientEndpoint:
         description = settings.connect
         if settings.kind == "simulator":
-            carrier = SimulatedCarrier(settings.simulator, self._reactor, random.Random(settings.simulator.seed))
-            self._simulators.append(carrier)
-            key = f"carriers.{name}.simulator.listen"
-            port = await self._listen_on(key, settings.simulator.listen, carrier.factory)
-            self._simulator_ports.append(port)
-            description = f"tcp:127.0.0.1:{port.getHost().port}"  # type: ignore[attr-defined]
+            running = self._simulators.get(name)
+            if running is None or running[0].settings != settings.simulator:
+                await self.close_simulator(name)
+                carrier = SimulatedCarrier(settings.simulator, self._reactor, random.Random(settings.simulator.seed))
+                key = f"carriers.{name}.simulator.listen"
+                port = await self._listen_on(key, settings.simulator.listen, carrier.factory)
+                running = self._simulators[name] = (carrier, port)
+            description = f"tcp:127.0.0.1:{running[1].getHost().port}"  # type: ignore[attr-defined]
         try:
             if settings.kind == "simulator":
                 settings = msgspec.structs.replace(settings, connect=description)
             return carrier_endpoint(self._reactor, settings)
         except (ValueError, TypeError, OSError) as problem:
             raise StartFailure(f"carriers.{name}.connect: {description!r} can't be used: {problem}") from None
+
+    async def close_simulator(self, name: str) -> None:
+        """Ends the simulated carrier of that name. Harmless where there is none."""
+        running = self._simulators.pop(name, None)
+        if running is not None:
+            running[0].stop()
+            await _stopped(running[1])
 
     async def _listen(self, key: str, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
         for description in descriptions:
@@ -221,6 +235,8 @@ class Daemon(Service):
             endpoint = server_endpoint(self._reactor, description)
         except (ValueError, TypeError, OSError) as problem:
             raise StartFailure(f"{key}: {description!r} can't be used: {problem}") from None
+        if isinstance(endpoint, TlsServerEndpoint):
+            self.certificates.append((key, endpoint.certificate))
         try:
             port: IListeningPort = await endpoint.listen(factory)
         except Exception as problem:
@@ -238,8 +254,8 @@ class Daemon(Service):
     async def _stop(self) -> None:
         """No new work; then the drained windows, the customers, the webhooks; last the journal."""
         self.not_ready = "stopping"
-        if self._notifier is not None:
-            self._notifier.stopping()
+        if self.notifier is not None:
+            self.notifier.stopping()
         self.log.info("relay_stopping: no new work is taken")
         await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
         await self.hub.stop()
@@ -256,11 +272,10 @@ class Daemon(Service):
         if self._records is not None:
             await self._records.stop()
         self.sessions.abort()
-        for simulator in self._simulators:
-            simulator.stop()
-        await DeferredList([_stopped(port) for port in self._simulator_ports], consumeErrors=True)
-        if self._notifier is not None:
-            self._notifier.stop()
+        for name in tuple(self._simulators):
+            await self.close_simulator(name)
+        if self.notifier is not None:
+            self.notifier.stop()
         self.log.info("relay_stopped: everything accepted is in the journal")
 
 

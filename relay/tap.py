@@ -9,7 +9,9 @@ import gc
 import itertools
 import os
 import random
+import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ from relay.services.admin_pages import make_admin_site
 from relay.services.hub import Hub
 from relay.services.journal_store import JournalStore
 from relay.services.message_records import InThread, MessageRecords
+from relay.services.reload import ConfigRefused, Reloader
 from relay.services.webhook_delivery import WebhookDelivery
 from relay.services.webhooks import Webhooks
 
@@ -99,14 +102,40 @@ def makeService(options: Options) -> IService:
     gc.collect()
     gc.freeze()
     daemon = build(options.config, reactor)
+    path = Path(options["config"]).absolute()
     parent: Any = options.parent or {}
     if parent.get("syslog"):
+        _reload_on_hangup(daemon, path, reactor, lambda config: None)
         return daemon
     # What twistd itself would have chosen.
     log_file = parent.get("logfile") or ("-" if parent.get("nodaemon", True) else "twistd.log")
-    service = LoggedService(line_observer(options.config.logs, log_file))
+    observer = line_observer(options.config.logs, log_file)
+    _reload_on_hangup(daemon, path, reactor, lambda config: observer.reconfigure(config.logs))
+    service = LoggedService(observer)
     daemon.setServiceParent(service)
     return service
+
+
+def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[[Config], None]) -> None:
+    """Has SIGHUP read the configuration file again."""
+    notifier = daemon.notifier
+
+    def read() -> Config:
+        try:
+            return load_config(path, reactor)
+        except usage.UsageError as problem:
+            raise ConfigRefused(str(problem).splitlines()) from None
+
+    reloader = Reloader(
+        daemon,
+        read,
+        reactor,
+        taken=taken,
+        begun=lambda: notifier.reloading(time.monotonic_ns() // 1000) if notifier else None,
+        ended=lambda: notifier.ready(daemon.status) if notifier else None,
+    )
+    daemon.at_stop(reloader.stop)
+    signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reloader.request))
 
 
 def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = None) -> Daemon:

@@ -69,16 +69,16 @@ class AdminRoot(Resource):
     """Gives each request to the page of its first path element.
 
     :param pages: (method, first element) -> page; the first element of "/" is "".
-    :param password: asked for where it isn't None.
+    :param password: gives what is asked for, or None: nothing is. Looked at with each request.
     """
 
     isLeaf = True
     log = Logger()
 
-    def __init__(self, pages: Mapping[tuple[str, str], Page], password: Secret | None) -> None:
+    def __init__(self, pages: Mapping[tuple[str, str], Page], password: Callable[[], Secret | None]) -> None:
         super().__init__()
         self._pages = dict(pages)
-        self.password = password
+        self._password = password
 
     def render(self, request: Request) -> int:
         reply: Reply | Awaitable[Reply] | None = self._refusal(request)
@@ -129,8 +129,9 @@ class AdminRoot(Resource):
         return text_reply("This failed; the log says why.", 500)
 
     def _refusal(self, request: Request) -> Reply | None:
-        if self.password is not None:
-            if not _knows(request.getHeader("Authorization") or "", self.password):
+        password = self._password()
+        if password is not None:
+            if not _knows(request.getHeader("Authorization") or "", password):
                 request.setHeader("WWW-Authenticate", 'Basic realm="relay", charset="UTF-8"')
                 return text_reply(f"Log in as {USER!r} with the password of admin.password.", 401)
         elif not _is_local_name(request.getHeader("Host") or ""):

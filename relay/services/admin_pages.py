@@ -45,5 +45,5 @@ class AdminPages:
 def make_admin_site(daemon: Administered, reactor: Any) -> tuple[str, Sequence[str], IProtocolFactory]:
     """What the daemon listens with for its operator: configuration key, endpoint descriptions, factory."""
     pages = AdminPages(daemon, Metrics(daemon, reactor.seconds))
-    settings = daemon.config.admin
-    return "admin.listen", settings.listen, admin_factory(AdminRoot(pages.pages(), settings.password), reactor)
+    root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password)
+    return "admin.listen", daemon.config.admin.listen, admin_factory(root, reactor)

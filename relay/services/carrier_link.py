@@ -122,6 +122,8 @@ class CarrierLink:
         #: An operator's pause: the binds stay, nothing is sent.
         self.held = False
         self._stopping = False
+        #: Where parts go once this link has retired.
+        self._returned: Callable[[Sequence[Outgoing]], None] | None = None
         self._drained: Deferred[None] | None = None
         self.last_error = ""
         self._unreachable_for = ""
@@ -200,6 +202,19 @@ class CarrierLink:
         for protocol in self._bound():
             protocol.unbind()
         await DeferredList([bind.stop() for bind in self._binds], consumeErrors=True)
+
+    def retire(self, returned: Callable[[Sequence[Outgoing]], None]) -> None:
+        """Sends nothing more, because another link or other carriers take over; `stop` is to be called next.
+
+        :param returned: gets what is queued, at once, and later what comes back unanswered or to be tried again.
+        """
+        self._stopping = True
+        self._returned = returned
+        queued = [part for part in self._queue if not part.done]
+        self._queue.clear()
+        self._queue_bytes = 0
+        if queued:
+            returned(queued)
 
     def hold(self, held: bool) -> None:
         """An operator's pause and resume: while held nothing is sent; what comes in is handled as ever."""
@@ -401,6 +416,9 @@ class CarrierLink:
 
     def _enqueue_first(self, parts: list[Outgoing]) -> None:
         """Puts parts back at the head, in their order; they count although the limit may be passed by a window."""
+        if self._returned is not None:
+            self._returned(parts)
+            return
         self._queue.extendleft(reversed(parts))
         self._queue_bytes += sum(len(part.body) for part in parts if part.body is not None)
 
@@ -475,6 +493,9 @@ class CarrierLink:
             bodies = await self._hub.store.bodies([(part.id, part.part) for part in parts])
         finally:
             self._fetching = False
+        if self._returned is not None:
+            # They are in another link's queue now, which fetches for itself.
+            return
         for part, body in zip(parts, bodies, strict=True):
             part.body = body
             if body is None:

@@ -192,8 +192,9 @@ class CustomerSessions:
                 self._writer,
                 self._clock,
                 self._tasks,
-                error_codes=lambda: accounts.get(account).error_codes,
-                keep_seconds=lambda: accounts.get(account).receipt_hours * 3600.0,
+                # A reload may have taken the account away while its sessions are being unbound.
+                error_codes=lambda: (accounts.find(account) or config.Account()).error_codes,
+                keep_seconds=lambda: (accounts.find(account) or config.Account()).receipt_hours * 3600.0,
                 counters=self._hub.counters,
             )
         return receivers

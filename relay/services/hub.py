@@ -125,10 +125,19 @@ class Hub:
         self._links = dict(links)
         self._servers = {channel.value: server for channel, server in servers.items()}
 
-    def reroute(self, routes: Routes, links: Mapping[str, Link]) -> None:
+    def reroute(self, routes: Routes, links: Mapping[str, Link], validity_seconds: float) -> None:
         """Takes up a new configuration's routes and carriers, for what is dispatched from now on."""
         self._routes = routes
         self._links = dict(links)
+        self._validity_seconds = validity_seconds
+
+    async def send_anew(self, parts: Sequence[Outgoing]) -> None:
+        """Sends parts whose carriers are gone by the routes that hold now. What has ended meanwhile is dropped."""
+        for part in parts:
+            view = await self.store.look_up(part.id)
+            if view is not None and not view.final:
+                part.carriers = self._routes.carriers_of(view.addresses)
+                self.send([part])
 
     # The message's way
 

@@ -43,7 +43,7 @@ class AdminSiteTests(SynchronousTestCase):
             ("GET", "broken"): broken,
             ("GET", "slow"): slow,
         }
-        root = AdminRoot(pages, None if password is None else Secret(password))
+        root = AdminRoot(pages, lambda: None if password is None else Secret(password))
         factory = admin_factory(root, Clock())
         channel = factory.buildProtocol(None)
         assert channel is not None

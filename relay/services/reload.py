@@ -1,0 +1,210 @@
+"""A new configuration without a stop.
+
+Theory of operation: the file is read and checked whole, and everything that can fail (certificates, endpoints) is done
+first; until then nothing has changed, and a bad file changes nothing. Then accounts, routes and links are exchanged in
+one turn of the reactor, so that no message meets half of each. What did not change keeps its connections.
+
+* A carrier that is new gets its link.
+* A carrier that changed gets a new link in place of the old one: what was queued moves at once, the old one's window is
+  answered and unbound first, then the new one binds, so that the carrier never sees more binds than were agreed.
+* A carrier that was removed drains: its link sends what it has queued, for as long as it is up and for
+  `DRAIN_SECONDS` at the most; what is left takes the routes that hold now.
+* Sessions of an account that was removed, or whose login changed, are unbound.
+
+One reload at a time; a wish for another one that comes meanwhile is granted after it, once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from typing import Protocol as Seam
+
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from relay.core.config import Carrier, Config
+from relay.core.config_changes import Change, changed_names, changes, login_changed, taken_up
+from relay.core.routing import Routes
+from relay.edges.tls import ServerCertificate
+from relay.services.accounts import Accounts
+from relay.services.carrier_link import CarrierLink
+from relay.services.customer_sessions import CustomerSessions
+from relay.services.hub import Hub, Outgoing
+from relay.services.tasks import Tasks
+
+#: How long a removed carrier may take to send what it has queued.
+DRAIN_SECONDS: Final = 300.0
+_LOOK_SECONDS = 0.1
+
+
+class ConfigRefused(Exception):
+    """The file can't be taken. `problems`: why, one a line."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Reloadable(Seam):
+    """The daemon, as far as a reload changes it."""
+
+    config: Config
+    links: dict[str, CarrierLink]
+    hub: Hub
+    accounts: Accounts
+    sessions: CustomerSessions
+    certificates: list[tuple[str, ServerCertificate]]
+    not_ready: str
+
+    async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
+        """A link that isn't started; raises where there is no way to the carrier."""
+
+    async def close_simulator(self, name: str) -> None:
+        """Ends the simulated carrier of that name."""
+
+
+class Reloader:
+    """See the module's text.
+
+    :param read: reads and checks the file; raises `ConfigRefused`.
+    :param taken: called with each configuration that has been taken up, for what else looks at it: the log.
+    :param begun, ended: called around the work, for the service manager.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        daemon: Reloadable,
+        read: Callable[[], Config],
+        clock: Any,
+        *,
+        taken: Callable[[Config], None] = lambda config: None,
+        begun: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._daemon = daemon
+        self._read = read
+        self._clock = clock
+        self._taken = taken
+        self._begun = begun
+        self._ended = ended
+        self._tasks = Tasks(self.log)
+        self._draining: dict[str, CarrierLink] = {}
+        self._running = False
+        self._again = False
+        self._stopping = False
+
+    def request(self) -> None:
+        """What SIGHUP does: reloads soon, and says in the log how it went."""
+        if self._daemon.not_ready:
+            self.log.warn("config_kept: the relay is {state}; the file was not read", state=self._daemon.not_ready)
+        elif self._running:
+            self._again = True
+        else:
+            self._running = True
+            self._tasks.start(self._run())
+
+    async def _run(self) -> None:
+        try:
+            self._again = True
+            while self._again and not self._stopping:
+                self._again = False
+                self._begun()
+                await self.reload()
+        finally:
+            self._running = False
+            self._ended()
+
+    async def reload(self) -> bool:
+        """Takes the file up; False where it was refused. Not to be called while another reload is under way."""
+        daemon = self._daemon
+        old = daemon.config
+        links: dict[str, CarrierLink] = {}
+        try:
+            new = self._read()
+            carriers = changed_names(old.carriers, new.carriers)
+            for name in (*carriers.added, *carriers.changed):
+                links[name] = await daemon.make_link(name, new.carriers[name])
+        except Exception as problem:
+            for line in getattr(problem, "problems", None) or [str(problem)]:
+                self.log.error("config_refused: {problem}", problem=line)
+            self.log.error("config_refused: {problem}", problem="nothing of the file was taken")
+            return False
+        found = changes(old, new)
+        replaced = {name: daemon.links[name] for name in carriers.changed}
+        removed = {name: daemon.links[name] for name in carriers.removed}
+        self._exchange(taken_up(old, new), links)
+        self._say(found)
+        for name in (*carriers.added, *carriers.changed):
+            await self._replace(name, replaced.get(name), links[name])
+        for name, link in removed.items():
+            self._draining[name] = link
+            self._tasks.start(self._drain(name, link))
+        if old.accounts != new.accounts:
+            daemon.hub.wake(await daemon.hub.store.lanes())
+        return True
+
+    def _exchange(self, config: Config, links: dict[str, CarrierLink]) -> None:
+        daemon = self._daemon
+        old = daemon.config
+        daemon.config = config
+        daemon.accounts.replace(config.accounts)
+        daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
+        daemon.hub.reroute(Routes(config.routes), daemon.links, config.validity_seconds)
+        for name, account in old.accounts.items():
+            now = config.accounts.get(name)
+            if now is None or login_changed(account.smpp, now.smpp):
+                daemon.sessions.drop(name)
+        for key, certificate in daemon.certificates:
+            try:
+                if certificate.refresh():
+                    self.log.info("certificate_changed: {key} shows a new certificate", key=key)
+            except (ValueError, OSError) as problem:
+                self.log.error("certificate_kept: {key}: {reason}", key=key, reason=str(problem))
+        self._taken(config)
+
+    def _say(self, found: Sequence[Change]) -> None:
+        for change in found:
+            if change.live:
+                self.log.info("config_changed: {key}: {change}", key=change.key, change=change.what)
+            else:
+                self.log.warn("config_needs_restart: {key}: {change}", key=change.key, change=change.what)
+        count = sum(change.live for change in found)
+        self.log.info("config_reloaded: {count} changes taken up", count=count)
+
+    async def _replace(self, name: str, old: CarrierLink | None, new: CarrierLink) -> None:
+        """Ends the link that had the name, if one had, and begins with the new one."""
+        hub = self._daemon.hub
+        old = old or self._draining.pop(name, None)
+        if old is not None:
+            old.retire(hub.send)
+            await old.stop(self._daemon.config.shutdown_seconds)
+        if not self._stopping:
+            new.start()
+
+    async def _drain(self, name: str, link: CarrierLink) -> None:
+        until = self._clock.seconds() + DRAIN_SECONDS
+        queued = link.queued
+        self.log.info("carrier_draining: {carrier} was removed; {queued} parts are still sent to it", carrier=name,
+                      queued=queued)  # fmt: skip
+        while link.up and (link.queued or link.in_flight) and self._clock.seconds() < until and not self._stopping:
+            await deferLater(self._clock, _LOOK_SECONDS)
+        if self._draining.get(name) is not link:
+            # The carrier is back in the configuration, and its new link has taken this one's place.
+            return
+        link.retire(self._send_anew)
+        await link.stop(self._daemon.config.shutdown_seconds)
+        if self._draining.get(name) is link:
+            del self._draining[name]
+            await self._daemon.close_simulator(name)
+        self.log.info("carrier_removed: {carrier} is unbound", carrier=name)
+
+    def _send_anew(self, parts: Sequence[Outgoing]) -> None:
+        self._tasks.start(self._daemon.hub.send_anew(parts))
+
+    async def stop(self) -> None:
+        """Ends what is under way: nothing drains any longer, what is queued is in the journal."""
+        self._stopping = True
+        # What runs now may start a drain, and a drain may send parts anew.
+        for _ in range(3):
+            await self._tasks.wait()

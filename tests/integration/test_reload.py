@@ -1,0 +1,175 @@
+"""A new configuration under load: nothing is lost, what didn't change stays up, a bad file changes nothing."""
+
+import signal
+from typing import Any
+
+import yaml
+from twisted.internet import reactor, task
+from twisted.internet.defer import Deferred
+
+from relay.core.smpp import constants as c
+from tests.fakes import BindFailed, submit_body
+from tests.integration.harness import (
+    IntegrationTestCase,
+    Relay,
+    SimulatorPort,
+    smpp_account,
+    smpp_carrier,
+    until,
+    within,
+)
+
+
+class ReloadTestCase(IntegrationTestCase):
+    def rewrite(self, relay: Relay, **tables: Any) -> None:
+        """Changes the file and tells the relay."""
+        relay.configuration |= tables
+        (relay.directory / "relay.yaml").write_text(yaml.safe_dump(relay.configuration))
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGHUP)
+
+    def count(self, relay: Relay, event: str) -> int:
+        return relay.log(10_000_000).count(f" {event}: ")
+
+    async def taken(self, relay: Relay, **tables: Any) -> None:
+        before = self.count(relay, "config_reloaded")
+        self.rewrite(relay, **tables)
+        await until("the file is taken up", lambda: self.count(relay, "config_reloaded") > before)
+
+
+class ReloadTests(ReloadTestCase):
+    async def start(self, **more: Any) -> None:
+        self.simulator_port = await self.simulator()
+        self.carriers = {"tier1": smpp_carrier(self.simulator_port.port)}
+        self.accounts = {"acme": smpp_account()}
+        self.started = await self.relay(
+            accounts=self.accounts, carriers=self.carriers, routes=[{"carriers": ["tier1"]}], **more
+        )
+        await self.started.carrier_bound(self.simulator_port)
+
+    async def test_a_new_account_may_bind_and_a_removed_one_is_unbound(self) -> None:
+        await self.start()
+        esme = await self.esme(self.started.smpp_port)
+        with self.assertRaises(BindFailed):
+            await self.esme(self.started.smpp_port, "other", "secret09")
+        await self.taken(self.started, accounts={"other": smpp_account("other", "secret09", api_key="other")})
+        await within(10, esme.gone)
+        other = await self.esme(self.started.smpp_port, "other", "secret09")
+        [(status, _)] = await within(10, other.submit([submit_body("447700900001")]))
+        self.assertEqual(c.ESME_ROK, status)
+        self.assertIn("config_changed: accounts.other: added", self.started.log())
+        self.assertIn("config_changed: accounts.acme: removed", self.started.log())
+
+    async def test_a_changed_password_ends_sessions_and_another_change_does_not(self) -> None:
+        await self.start()
+        esme = await self.esme(self.started.smpp_port)
+        await self.taken(self.started, accounts={"acme": smpp_account(rate=1000.0)})
+        self.assertFalse(esme.lost)
+        await self.taken(self.started, accounts={"acme": smpp_account(password="fresh001", rate=1000.0)})
+        await within(10, esme.gone)
+        self.assertNotIn("fresh001", self.started.log(1_000_000))
+
+    async def test_a_bad_file_changes_nothing_and_says_why(self) -> None:
+        await self.start()
+        esme = await self.esme(self.started.smpp_port)
+        good = dict(self.started.configuration)
+        self.rewrite(self.started, carriers={"tier1": {"connect": "nonsense:1", "widow": 7}}, accounts={})
+        await until("it is refused", lambda: "nothing of the file was taken" in self.started.log())
+        self.assertIn("widow", self.started.log())
+        self.started.configuration = good
+        [(status, _)] = await within(10, esme.submit([submit_body("447700900001")]))
+        self.assertEqual(c.ESME_ROK, status)
+        self.assertEqual(1, self.simulator_port.carrier.bound_sessions)
+
+    async def test_what_needs_a_restart_is_said_to(self) -> None:
+        await self.start()
+        await self.taken(self.started, shutdown_seconds=7, data_dir="/nowhere")
+        self.assertIn("config_needs_restart: data_dir", self.started.log())
+        self.assertIn("config_changed: shutdown_seconds: 5.0 -> 7.0", self.started.log())
+
+    async def test_a_carrier_that_did_not_change_keeps_its_connection(self) -> None:
+        await self.start()
+        other = await self.simulator()
+        await self.taken(self.started, carriers=self.carriers | {"tier2": smpp_carrier(other.port)})
+        await until("tier2 is bound", lambda: self.count(self.started, "carrier_bound") == 2)
+        await self.taken(self.started, carriers=self.carriers | {"tier2": smpp_carrier(other.port, window=7)})
+        await until("tier2 is bound anew", lambda: self.count(self.started, "carrier_bound") == 3)
+        await self.taken(self.started, carriers=self.carriers)
+        await until("tier2 is unbound", lambda: other.carrier.bound_sessions == 0)
+        self.assertEqual(0, self.count(self.started, "carrier_lost: a connection to tier1"))
+        self.assertEqual(1, self.started.log().count("carrier_bound: tier1"))
+
+    async def test_a_removed_carrier_sends_what_it_has_queued_first(self) -> None:
+        await self.start()
+        slow = await self.simulator()
+        self.carriers["slow"] = smpp_carrier(slow.port, rate=100)
+        await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["slow"]}])
+        await self.started.carrier_bound(slow)
+        esme = await self.esme(self.started.smpp_port)
+        answers = await within(20, esme.submit([submit_body("447700900001")] * 150))
+        self.assertEqual({c.ESME_ROK}, {status for status, _ in answers})
+        del self.carriers["slow"]
+        await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["tier1"]}])
+        await until("slow is unbound", lambda: slow.carrier.bound_sessions == 0)
+        self.assertEqual(150, slow.counters.submits + self.simulator_port.counters.submits)
+        self.assertGreater(slow.counters.submits, 100)
+
+    async def test_what_a_removed_carrier_that_is_down_has_queued_takes_the_new_routes(self) -> None:
+        await self.start()
+        self.carriers["dead"] = smpp_carrier(1)
+        await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["dead"]}])
+        esme = await self.esme(self.started.smpp_port)
+        await within(20, esme.submit([submit_body("447700900001")] * 20))
+        del self.carriers["dead"]
+        await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["tier1"]}])
+        await until("every receipt is home", lambda: len(esme.receipts) == 20)
+
+
+class ReloadUnderLoadTests(ReloadTestCase):
+    async def test_a_hundred_reloads_under_load_lose_no_message(self) -> None:
+        simulators = [await self.simulator(receipt_delay_seconds=0.2) for _ in range(3)]
+        names = [f"tier{number}" for number in range(3)]
+        relay = await self.relay(
+            accounts={"acme": smpp_account()},
+            carriers=self.variant(simulators, 0)["carriers"],
+            routes=[{"carriers": names[:2]}],
+        )
+        await relay.carrier_bound(simulators[0])
+        esme = await self.esme(relay.smpp_port, window=200)
+        ids: list[str] = []
+        stop = False
+
+        async def load() -> None:
+            while not stop:
+                answers = await esme.submit([submit_body("447700900001")] * 100)
+                ids.extend(message_id for status, message_id in answers if status == c.ESME_ROK)
+                assert all(status == c.ESME_ROK for status, _ in answers), answers
+                await task.deferLater(reactor, 0.02)
+
+        loading = Deferred.fromCoroutine(load())
+        for number in range(1, 101):
+            await self.taken(relay, **self.variant(simulators, number))
+        stop = True
+        await within(30, loading)
+        await until("every receipt is home", lambda: len(esme.receipts) >= len(ids), 40)
+        self.assertGreater(len(ids), 3000)
+        self.assertEqual(set(ids), {receipt.message_id for receipt in esme.receipts})
+        self.assertEqual(100, self.count(relay, "config_reloaded"))
+        self.assertFalse(esme.lost)
+        self.assertEqual(0, self.count(relay, "task_failed"))
+        self.assertEqual({"DELIVRD"}, {receipt.stat for receipt in esme.receipts})
+
+    def variant(self, simulators: list[SimulatorPort], number: int) -> dict[str, Any]:
+        """The configuration of the n-th reload: windows change, a carrier comes and goes, routes turn round."""
+        ports = [simulator.port for simulator in simulators]
+        carriers = {
+            "tier0": smpp_carrier(ports[0], window=100 + number // 4),
+            "tier1": smpp_carrier(ports[1]),
+        }
+        order = ["tier0", "tier1"]
+        if number % 3 == 1:
+            carriers["tier2"] = smpp_carrier(ports[2])
+            order = ["tier2", *order]
+        if number % 2:
+            order.reverse()
+        return {"carriers": carriers, "routes": [{"carriers": order}]}
