@@ -9,7 +9,7 @@ CONFIG ?= etc/demo.yaml
 TESTS ?= tests
 JOBS ?= 2
 
-.PHONY: help run test lint types docs wheel-check clean
+.PHONY: help run test test-late lint types docs wheel-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ run: $(VENV)/.installed ## start the demonstration (CONFIG=FILE for another conf
 
 test: $(VENV)/.installed-for-tests ## run the suite (TESTS=tests.core for a part of it)
 	$(BIN)/python -m twisted.trial -j$(JOBS) $(TESTS)
+
+test-late: $(VENV)/.installed-for-tests ## the integration tests on a store that answers late and in bursts
+	RELAY_TEST_STORE=late $(BIN)/python -m twisted.trial -j$(JOBS) tests.integration
 
 lint: $(VENV)/.installed-for-tests ## ruff
 	$(BIN)/ruff check .

@@ -8,20 +8,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_VERDICT = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>[^)]*)\))?\s*$", re.MULTILINE)
-_RAN = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
+#: What trial prints at its end, whole: a test may print a line that looks like the verdict alone.
+_END = re.compile(r"^Ran \d+ tests? in [^\n]*\n\n(?:PASSED|FAILED)(?: \((?P<counts>[^)]*)\))?\s*$", re.MULTILINE)
 
 
 def count(output: str) -> tuple[int, int]:
-    """How many tests passed and failed, by the last verdict in trial's output; (0, 0) where there is none."""
-    verdicts = list(_VERDICT.finditer(output))
-    if not verdicts or not _RAN.search(output):
-        return 0, 0
+    """How many tests passed and failed, by the verdicts of all of trial's runs in the output; (0, 0) without any."""
     counts = dict.fromkeys(("successes", "expectedFailures", "failures", "errors", "unexpectedSuccesses"), 0)
-    for item in (verdicts[-1]["counts"] or "").split(", "):
-        name, separator, number = item.partition("=")
-        if separator:
-            counts[name] = int(number)
+    for end in _END.finditer(output):
+        for item in (end["counts"] or "").split(", "):
+            name, separator, number = item.partition("=")
+            if separator and name in counts:
+                counts[name] += int(number)
     passed = counts["successes"] + counts["expectedFailures"]
     failed = counts["failures"] + counts["errors"] + counts["unexpectedSuccesses"]
     return passed, failed

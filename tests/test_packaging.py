@@ -65,7 +65,7 @@ class MetadataTests(SynchronousTestCase):
 class MakefileTests(SynchronousTestCase):
     def test_help_lists_every_target_that_is_for_people(self) -> None:
         text = (ROOT / "Makefile").read_text(encoding="utf-8")
-        phony = set(re.search(r"^\.PHONY: (.*(?:\\\n.*)*)", text, re.MULTILINE)[1].replace("\\", "").split())  # type: ignore[index]
+        phony = {name for line in re.findall(r"^\.PHONY: (.*)", text, re.MULTILINE) for name in line.split()}
         shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
         self.assertEqual({line.split()[0] for line in shown.stdout.splitlines() if line.strip()}, phony)
 
@@ -97,6 +97,11 @@ class SummaryTests(SynchronousTestCase):
     def test_output_without_a_verdict_counts_for_nothing(self) -> None:
         for text in ("", "Ran 0 tests in 0s\n\nPASSED\n", "PASSED (successes=3)\n", "Traceback\nImportError\n"):
             self.assertEqual(self.count(text), (0, 0), text)
+
+    def test_several_runs_count_together(self) -> None:
+        first = "Ran 12 tests in 1.2s\n\nPASSED (successes=12)\n"
+        second = "Ran 3 tests in 1.2s\n\nFAILED (failures=1, successes=2)\n"
+        self.assertEqual(self.count(first + second), (14, 1))
 
     def test_a_verdict_that_a_test_printed_itself_does_not_count(self) -> None:
         text = "PASSED (successes=99)\nRan 2 tests in 1s\n\nFAILED (failures=1, successes=1)\n"
