@@ -53,6 +53,7 @@ class RelaySetup:
     :ivar carriers: the first takes numbers that begin with 4400, the second 4401, ...
     :ivar carrier_binds: binds to each of them.
     :ivar webhook_batch: notifications a POST, with `webhook_port` the sink's.
+    :ivar finished: ended messages that are kept.
     :ivar profile: a file for cProfile's figures, "" for none.
     """
 
@@ -70,6 +71,7 @@ class RelaySetup:
         webhook_batch: int = 1,
         webhook_concurrency: int = 8,
         sync: str = "always",
+        finished: int = 200_000,
         profile: str = "",
     ) -> None:
         self.directory = directory
@@ -85,6 +87,7 @@ class RelaySetup:
         self._webhook_batch = webhook_batch
         self._webhook_concurrency = webhook_concurrency
         self._sync = sync
+        self._finished = finished
 
     def config(self) -> dict[str, object]:
         """The configuration file's contents."""
@@ -105,7 +108,11 @@ class RelaySetup:
         return {
             "data_dir": str(self.directory / "data"),
             "journal": {"sync": self._sync},
-            "limits": {"connections": connections, "connections_per_address": connections},
+            "limits": {
+                "connections": connections,
+                "connections_per_address": connections,
+                "finished": self._finished,
+            },
             "http": {"listen": [f"tcp:{self.http_port}:interface=127.0.0.1"]},
             "smpp": {"listen": [f"tcp:{self.smpp_port}:interface=127.0.0.1:backlog=2000"]},
             "admin": {"listen": [f"tcp:{self.admin_port}:interface=127.0.0.1"]},
