@@ -1,0 +1,227 @@
+"""The table's parts, each alone: order, bounds, what is shared. What they do together is in the store's contract."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.core import config
+from relay.core.accounts import RECENT_KEPT, RowList, smpp_owed_by_state
+from relay.core.backlog import Backlog
+from relay.core.correlation import Correlation
+from relay.core.lanes import LaneQueue, Lanes
+from relay.core.messages import Channel, Lane, PartsReceipted
+from relay.core.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
+from relay.core.parts import ending_part, overdue_parts
+from relay.core.rows import FINAL, FORGOTTEN, Birth, Hop, Part, Row, Segment, Tries
+from relay.core.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, WORST_FIRST
+from relay.core.store import NotifyPolicy
+from relay.core.table import Table
+from tests.stores import NOW, message, message_id, receipt, submitted
+
+
+def rows_of(count: int) -> tuple[Table, list[Row]]:
+    """A table with some rows, in their order."""
+    table = Table(config.Limits(), lambda account: NotifyPolicy())
+    Correlation(table).accept([message(n) for n in range(count)], Segment(1, NOW), 0)
+    return table, [table.shards[message_id(n)[0]][message_id(n)] for n in range(count)]
+
+
+class BacklogTests(SynchronousTestCase):
+    """The order in which messages wait for a carrier."""
+
+    @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=12), st.integers(1, 7))
+    def test_a_reader_sees_every_waiting_message_once_whatever_is_taken_meanwhile(
+        self, taken: list[Any], limit: int
+    ) -> None:
+        _, rows = rows_of(60)
+        backlog = Backlog()
+        backlog.extend(rows)
+        hop = Hop("tier1", NOW, NOW)
+        seen: list[bytes] = []
+        place = None
+        waiting = 60
+        for which, _ in [*taken, *[(99, 1)] * 100]:
+            if which < len(rows) and rows[which].hop is None:
+                rows[which].hop = hop
+                waiting -= 1
+            backlog.tidy(waiting)
+            found = backlog.after(place, limit)
+            if not found:
+                break
+            seen += [row.id for row, _ in found]
+            place = found[-1][0].id, found[-1][1]
+        self.assertEqual(len(seen), len(set(seen)))
+        self.assertTrue({row.id for row in rows if row.hop is None} <= set(seen))
+        self.assertEqual(seen, sorted(seen, key=lambda i: i[1:]))
+
+    def test_what_has_been_taken_is_dropped_whether_in_order_or_not(self) -> None:
+        for keep in (0, 9_999):
+            _, rows = rows_of(10_000)
+            backlog = Backlog()
+            backlog.extend(rows)
+            for index, row in enumerate(rows):
+                if index != keep:
+                    row.hop = Hop("tier1", NOW, NOW)
+            for _ in range(10):
+                backlog.tidy(1)
+            self.assertLess(len(backlog._rows), 5_000)
+            self.assertEqual([row.id for row, _ in backlog.after(None, 5)], [rows[keep].id])
+
+
+class PartsTests(SynchronousTestCase):
+    """How long messages end."""
+
+    @given(st.lists(st.tuples(st.sampled_from(WORST_FIRST), st.booleans()), min_size=1, max_size=6))
+    def test_all_parts_must_end_and_the_worst_is_the_messages(self, states: list[tuple[int, bool]]) -> None:
+        hop = Hop("tier1", NOW, NOW + 5)
+        parts = [Part(hop, b"", state, final) for state, final in states]
+        ending = ending_part(parts)
+        if all(final for _, final in states):
+            assert ending is not None
+            self.assertEqual(ending.state, min((state for state, _ in states), key=WORST_FIRST.index))
+        else:
+            self.assertIsNone(ending)
+
+    def test_parts_of_carriers_that_would_receipt_none_of_them_are_all_awaited(self) -> None:
+        last, first = (Hop("tier1", NOW, NOW + 5, int(mode)) for mode in (PartsReceipted.LAST, PartsReceipted.FIRST))
+        parts = [Part(last, b"", DELIVERED, True), Part(first, b"", EXPIRED, False)]
+        self.assertIsNone(ending_part(parts))
+        self.assertEqual(overdue_parts(parts, NOW + 5), [1])
+
+    def test_of_parts_any_of_which_is_receipted_the_last_due_one_times_out(self) -> None:
+        mode = int(PartsReceipted.ANY)
+        parts = [Part(Hop("tier1", NOW, NOW + 5, mode)), Part(Hop("tier1", NOW, NOW + 9, mode))]
+        self.assertEqual((overdue_parts(parts, NOW + 5), overdue_parts(parts, NOW + 9)), ([], [0]))
+
+    def test_a_part_that_is_not_receipted_never_times_out(self) -> None:
+        hop = Hop("tier1", NOW, NOW + 5, int(PartsReceipted.FIRST))
+        self.assertEqual(overdue_parts([Part(hop), Part(hop)], NOW + 9), [0])
+
+
+class LaneTests(SynchronousTestCase):
+    """One queue."""
+
+    def test_retries_that_are_due_go_behind_what_is_ready(self) -> None:
+        _, rows = rows_of(3)
+        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        queue.owe(rows[0])
+        queue.take(1, NOW)
+        queue.delay(rows[0], Tries(1, NOW + 5))
+        queue.owe(rows[1])
+        queue.owe(rows[2])
+        self.assertEqual(queue.take(9, NOW + 5), [rows[1], rows[2], rows[0]])
+
+    def test_a_newer_state_is_told_at_once_and_its_delayed_elder_is_forgotten(self) -> None:
+        _, rows = rows_of(1)
+        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        queue.owe(rows[0])
+        queue.take(1, NOW)
+        queue.delay(rows[0], Tries(4, NOW + 5))
+        self.assertFalse(queue.owe(rows[0]))
+        self.assertEqual((queue.take(9, NOW), queue.owed), ([rows[0]], 1))
+        queue.settle(rows[0])
+        self.assertEqual((queue.take(9, NOW + 9), queue.next_due_at(NOW), queue.owed), ([], None, 0))
+
+    def test_lanes_of_messages_own_urls_do_not_pile_up(self) -> None:
+        _, rows = rows_of(50)
+        lanes = Lanes()
+        for n, row in enumerate(rows):
+            queue = lanes.queue(Lane("plain", Channel.WEBHOOK, f"http://{n}/"))
+            queue.owe(row)
+            queue.take(1, NOW)
+            queue.settle(row)
+            lanes.drop_if_empty(queue)
+        self.assertEqual(len(lanes._queues), 0)
+
+
+class BoundsTests(SynchronousTestCase):
+    """What is kept, and how much of it."""
+
+    def test_long_bodies_of_receipts_that_are_kept_are_cut(self) -> None:
+        table, _ = rows_of(1)
+        Correlation(table).receipts([receipt(5, raw=b"x" * 60_000), receipt(b"", keys=(), raw=b"y" * 60_000)], 1)
+        self.assertEqual(len(table.orphans.latest(1)[0].raw), RAW_BYTES_KEPT)
+        self.assertEqual(len(table.unreadable.latest(1)[0].raw), RAW_BYTES_KEPT)
+
+    def test_orphans_leave_nothing_behind(self) -> None:
+        orphans = Orphans(100, 60)
+        for n in range(1000):
+            orphans.add(receipt(b"", keys=(b"%d" % n, b"same")))
+            if n % 3 == 0:
+                orphans.take("tier1", b"%d" % n)
+        orphans.take("tier1", b"same")
+        orphans.expire(NOW + 99, 1000)
+        self.assertEqual((orphans.count, len(orphans._queue), orphans._by_key), (0, 0, {"tier1": {}}))
+
+    def test_unreadable_receipts_make_room_for_younger_ones(self) -> None:
+        kept = Unreadable(2)
+        for n in range(3):
+            kept.add(receipt(b"", keys=(), raw=b"%d" % n))
+        self.assertEqual(([r.raw for r in kept.latest(5)], kept.count), ([b"2", b"1"], 3))
+
+    @given(st.permutations(range(40)))
+    def test_forgotten_rows_are_dropped_in_any_order(self, order: list[int]) -> None:
+        _, rows = rows_of(40)
+        held = RowList()
+        held.rows.extend(rows)
+        for done, index in enumerate(order, 1):
+            rows[index].flags |= FORGOTTEN
+            held.forgot(rows[index])
+            held.tidy()
+            alive = [row for row in held.rows[held.first :] if not row.flags & FORGOTTEN]
+            self.assertEqual(alive, [row for row in rows if not row.flags & FORGOTTEN])
+            self.assertLessEqual(len(held.rows) - held.first, max(2 * (40 - done), 1))
+
+    def test_an_accounts_list_of_recent_messages_is_bounded(self) -> None:
+        table, _ = rows_of(0)
+        correlation = Correlation(table)
+        for start in range(0, 3 * RECENT_KEPT, 1000):
+            correlation.accept([message(n) for n in range(start, start + 1000)], Segment(1, NOW), 0)
+        recent = table.account("plain").recent.rows
+        self.assertLessEqual(len(recent), 2 * RECENT_KEPT)
+        self.assertEqual(recent[-1].id, message_id(3 * RECENT_KEPT - 1))
+
+    def test_messages_of_one_batch_share_what_they_have_in_common(self) -> None:
+        table = Table(config.Limits(), lambda account: NotifyPolicy())
+        correlation = Correlation(table)
+        correlation.accept([message(n, accepted_at=NOW) for n in range(5)], Segment(1, NOW), 7)
+        correlation.submitted([submitted(n, at=float(NOW), receipt_due_at=NOW + 5) for n in range(5)])
+        rows = [table.shards[message_id(n)[0]][message_id(n)] for n in range(5)]
+        self.assertEqual(len({id(row.birth) for row in rows}), 1)
+        self.assertEqual(len({id(row.hop) for row in rows}), 1)
+        self.assertEqual(len({id(row.origin) for row in rows}), 1)
+
+    def test_errors_are_shared_and_cut(self) -> None:
+        table, _ = rows_of(0)
+        self.assertIs(table.fault(b"000", b""), table.fault(b"000", b""))
+        self.assertEqual(len(table.fault(b"e" * 500, b"").error), 64)
+        for n in range(10_000):
+            table.fault(b"%d" % n, b"")
+        self.assertLessEqual(len(table._faults), 4096)
+
+    def test_registered_delivery_as_the_specification_has_it(self) -> None:
+        wanted = {
+            asked: [bool(smpp_owed_by_state(asked)[state]) for state in (DELIVERED, UNDELIVERABLE, REJECTED)]
+            for asked in (0, 1, 2, 3, 0x10, 0x11)
+        }
+        self.assertEqual(
+            wanted,
+            {
+                0: [False] * 3,
+                1: [True] * 3,
+                2: [False, True, True],
+                3: [True, False, False],
+                0x10: [False] * 3,
+                0x11: [True] * 3,
+            },
+        )
+
+    def test_taking_an_accept_back_leaves_nothing(self) -> None:
+        table, rows = rows_of(3)
+        segment = rows[0].birth.segment
+        Correlation(table).take_back([message(n) for n in range(3)])
+        self.assertEqual((table.rows, table.unsubmitted, segment.rows, sum(map(len, table.shards))), (0, 0, 0, 0))
+        self.assertTrue(all(row.flags & FINAL for row in rows))
+        self.assertIsInstance(rows[0].birth, Birth)
