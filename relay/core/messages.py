@@ -265,7 +265,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):
-    """One attempt, as shown to customer and operator."""
+    """One attempt, as shown to customer and operator. `status`: the word that was told, "DELIVRD"."""
 
     channel: str
     attempt: int

@@ -6,15 +6,22 @@ it runs against every store.
 
 The contract
 ------------
-* Calls take effect in the order in which they are made. A `receipts` made after a `submitted` sees what that
-  submitted, although neither awaitable has fired.
-* An awaitable fires when its batch is durable, and so is everything called before it. Awaitables may fire late and in
-  bursts; they fire in the order of the calls.
+* A call takes effect when it is made, not when its awaitable is awaited, and calls take effect in the order in which
+  they are made. A `receipts` made after a `submitted` sees what that submitted, although neither awaitable has fired.
+* The awaitable of a call that changes something fires when its batch is durable, and so is everything called before it.
+  They may fire late and in bursts; they fire in the order of the calls.
+* A question sees every call made before it, durable or not, and need not wait until they are durable. So does `claim`.
 * A batch is a sequence and may be empty. It takes effect whole or, when the call raises, not at all.
 * Ids that the store doesn't know (expired, compacted away) are skipped; they are no error.
 * Nothing blocks. Nobody but the reactor thread may call.
-* `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). It is not known to the
-  store, and the caller answers with its protocol's "not now". `StoreFull`: a configured bound is reached.
+* `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store says through its
+  figures when it is writable again; nobody needs to ask it to try. What the failure leaves depends on what was told:
+  `accept` and `put_setting` asked for something, which has then not happened, and the caller answers with its
+  protocol's "not now". `submitted`, `end`, `settle` and `notify_again` told of something that has happened: the store
+  knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat. `receipts` may be either:
+  the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. Lanes in which something
+  became owed by a failed call are in the answer to the next `expire`.
+* `StoreFull`: a configured bound is reached.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -167,7 +174,8 @@ class Store(Protocol):
         """Every lane in which something is owed: what to wake after a start."""
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
-        """Parts that no carrier has taken, in a stable order, from the one after `after` on; for a start."""
+        """Parts that no carrier has taken, in the order of acceptance, from the one after `after` on (the last one
+        that an earlier call gave out, whatever has become of it since)."""
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         """The submit_sm bodies of parts, from the journal; None where a part needs none any more."""
@@ -176,24 +184,26 @@ class Store(Protocol):
         """All that is known of one message."""
 
     def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
-        """The messages that have this carrier message id with any carrier; for the operator."""
+        """The messages that have this carrier message id (canonical) with any carrier; for the operator."""
 
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
     ) -> Awaitable[Sequence[MessageView]]:
-        """An account's latest messages, newest first; `search` matches an id or a part of a number."""
+        """An account's latest messages, newest first; `search` matches an id, or a part of an id or number. How far
+        back it goes is bounded; older messages can still be looked up by id."""
 
     def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
         """The account's final states in the order in which they were learnt, from the one after cursor `after`."""
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[Lane]]:
-        """Makes finished messages owed again on the webhook; gives the lanes to wake."""
+        """Makes finished messages of this account owed again on the webhook, as a first attempt; gives the lanes to
+        wake. One that is being attempted right now is left alone."""
 
     def given_up(self, account: str, since: float, until: float) -> Awaitable[Sequence[bytes]]:
-        """Messages whose retry window ended unheard, for a replay."""
+        """Messages whose webhook was given up from `since` to just before `until`, for a replay."""
 
     def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
-        """What an Idempotency-Key was used for in the last 24 hours."""
+        """What an Idempotency-Key was used for in the last 24 hours (less where the bound on keys was reached)."""
 
     def put_setting(self, account: str, name: str, value: str | None) -> Awaitable[None]:
         """Keeps one setting that was made while running; None takes it back to the configuration's value."""
