@@ -26,6 +26,7 @@ class WebUrl(msgspec.Struct, frozen=True, gc=False):
     :ivar authority: the Host header.
     :ivar target: path and query as they stand in the request line.
     :ivar authorization: of the URL's user and password: an Authorization header, or b"".
+    :ivar plain: the URL as it is requested: without user, password and fragment.
     """
 
     secure: bool
@@ -34,17 +35,13 @@ class WebUrl(msgspec.Struct, frozen=True, gc=False):
     authority: bytes
     target: bytes
     authorization: bytes = b""
+    plain: bytes = b""
 
     @property
     def without_query(self) -> str:
         """Where this leads, for messages whose URLs differ in the query only: they fail together."""
         scheme = "https" if self.secure else "http"
         return f"{scheme}://{self.authority.decode()}{self.target.partition(b'?')[0].decode()}"
-
-    @property
-    def plain(self) -> bytes:
-        """The URL as it is requested: without user, password and fragment."""
-        return b"%b://%b%b" % (b"https" if self.secure else b"http", self.authority, self.target)
 
 
 def parse_url(text: str) -> WebUrl:
@@ -81,7 +78,13 @@ def parse_url(text: str) -> WebUrl:
         login = f"{unquote(split.username)}:{unquote(split.password or '')}"
         authorization = b"Basic " + base64.b64encode(login.encode())
     return WebUrl(
-        secure, host, port or (443 if secure else 80), authority.encode("ascii"), target.encode("ascii"), authorization
+        secure,
+        host,
+        port or (443 if secure else 80),
+        authority.encode("ascii"),
+        target.encode("ascii"),
+        authorization,
+        f"{split.scheme}://{authority}{target}".encode("ascii"),
     )
 
 

@@ -8,9 +8,8 @@ a pool of their own, so that nobody else comes by one of their connections.
 from collections.abc import Sequence
 from typing import Any, Final
 
-from hyperlink import EncodedURL
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
+from treq.response import _Response
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import (
@@ -31,13 +30,14 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from twisted.web._newclient import (
     HTTP11ClientProtocol,
+    Request,
 )
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from relay.core.urls import WebUrl, address_problem
+from relay.core.urls import address_problem
 
 CONNECT_SECONDS: Final = 5.0
 
@@ -83,15 +83,12 @@ class RememberingAgent(Agent):
             known = ((parsed.scheme, parsed.host, parsed.port), endpoint, parsed, parsed.originForm)
             self._known[uri] = known
         key, endpoint, parsed, target = known
-        asked = self._requestWithEndpoint(key, endpoint, method, parsed, headers, bodyProducer, target)
-        return asked.addCallback(_as_it_came)
+        request = OneWrite(method, target, headers, bodyProducer, persistent=True)
+        return self._pool.getConnection(key, endpoint).addCallback(_ask, request)
 
 
-def _as_it_came(response: IResponse) -> IResponse:
-    """Hides the encoding of an answer's body from treq: a small answer could be made to fill the memory."""
-    if response.headers.hasHeader(b"Content-Encoding"):
-        response.headers.removeHeader(b"Content-Encoding")
-    return response
+def _ask(connection: HTTP11ClientProtocol, request: "OneWrite") -> "Deferred[IResponse]":
+    return connection.request(request)
 
 
 class _BoundedHttpClient(HTTP11ClientProtocol):
@@ -231,26 +228,53 @@ def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[H
     def client(allow_private: bool) -> HTTPClient:
         endpoints = CheckedEndpoints(reactor, allow_private=allow_private, policy=policy)
         agent = RememberingAgent(reactor, endpoints, _Pool(reactor))
-        return HTTPClient(agent, NO_COOKIES, BytesBody)
+        return PlainTreq(agent)
 
     return client(False), client(True)
 
 
-# What treq is given, so that it has less to do
+# What makes a request cheap
+
+
+class PlainTreq(HTTPClient):
+    """treq without its optional layers, for an agent that gives what it is asked for.
+
+    No cookies are kept or sent, no redirects followed, nothing is unpacked (a small answer could be made to fill the
+    memory) and the URL must be in the form of a request already. Half of what treq costs goes into those (see
+    docs/performance.md); what is left is its interface, so that any treq client can stand in its place.
+    """
+
+    def request(self, method: str, url: Any, **options: Any) -> Any:
+        """As `treq.client.HTTPClient.request`; of the options, `headers` (a `Headers`) and `data` (bytes) count."""
+        data = options.get("data")
+        body = None if data is None else BytesBody(data)
+        asked = self._agent.request(method.encode("ascii"), url, options.get("headers"), body)
+        return asked.addCallback(_Response, self._cookiejar)
+
+
+class ReadyHeaders(Headers):
+    """Headers whose names are canonical already, so that nothing has to be looked at again (40 µs a request)."""
+
+    @classmethod
+    def of(cls, headers: dict[bytes, list[bytes]]) -> Headers:
+        """Takes the dictionary as it is. Names must be canonical, values free of line ends."""
+        ready = cls.__new__(cls)
+        ready._rawHeaders = headers
+        return ready
 
 
 @implementer(IBodyProducer)
 class BytesBody:
     """A request body that is there already."""
 
-    __slots__ = ("_body", "length")
+    __slots__ = ("body", "length")
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.body = body
         self.length = len(body)
 
     def startProducing(self, consumer: IConsumer) -> "Deferred[None]":
-        consumer.write(self._body)
+        consumer.write(self.body)
         return succeed(None)
 
     def pauseProducing(self) -> None:
@@ -263,34 +287,20 @@ class BytesBody:
         pass
 
 
-class _NoCookies(IndexableCookieJar):
-    """Keeps no cookie and sends none: what one customer's server sets is nobody's business."""
+class OneWrite(Request):
+    """A request that goes out in one write, instead of through a producer that is watched (70 µs)."""
 
-    def add_cookie_header(self, request: object) -> None:
-        pass
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        pass
-
-
-NO_COOKIES: Final = _NoCookies()
-
-
-class _ReadyUrl(EncodedURL):
-    """A URL that is in the form of the request line already. treq asks every URL to make itself so (90 µs)."""
-
-    _relay_text: str
-
-    def to_uri(self) -> EncodedURL:
-        return self
-
-    def to_text(self, with_password: bool = False) -> str:
-        return self._relay_text
-
-
-def ready_url(url: WebUrl) -> EncodedURL:
-    text = url.plain.decode("ascii")
-    parsed = EncodedURL.from_text(text)
-    ready = _ReadyUrl(parsed.scheme, parsed.host, parsed.path, parsed.query, parsed.fragment, parsed.port)
-    ready._relay_text = text
-    return ready
+    def writeTo(self, transport: Any) -> "Deferred[None]":
+        producer = self.bodyProducer
+        if not self.persistent or (producer is not None and type(producer) is not BytesBody):
+            return super().writeTo(transport)  # type: ignore[no-any-return]
+        parts = [b"%b %b HTTP/1.1" % (self.method, self.uri)]
+        for name, values in self.headers.getAllRawHeaders():
+            for value in values:
+                parts.append(b"%b: %b" % (name, value))
+        if producer is None:
+            parts.append(b"\r\n")
+        else:
+            parts.append(b"Content-Length: %d\r\n\r\n%b" % (producer.length, producer.body))
+        transport.write(b"\r\n".join(parts))
+        return succeed(None)

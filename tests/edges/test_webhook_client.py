@@ -3,6 +3,8 @@
 import gzip
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from treq.testing import StubTreq
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -10,14 +12,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web._newclient import Request
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface import implementer
 
 from relay.core.webhook_answer import Answer
 from relay.edges.webhook_client import BODY_KEPT_BYTES, TOTAL_SECONDS, WebhookClient
-from relay.edges.webhook_connections import treq_clients
+from relay.edges.webhook_connections import BytesBody, OneWrite, ReadyHeaders, treq_clients
 
 HEADERS = {b"Content-Type": [b"application/json"], b"Webhook-Id": [b"id_1"]}
 
@@ -257,3 +262,30 @@ class SocketTests(TestCase):
         if not at_least:
             self.assertEqual(len(opened), connections)
         return answer
+
+
+class OneWriteTests(SynchronousTestCase):
+    """What goes out in one write is what Twisted's own request writes in many."""
+
+    @given(
+        st.sampled_from([b"POST", b"GET"]),
+        st.from_regex(rb"/[!-~]{0,30}", fullmatch=True),
+        st.dictionaries(
+            st.sampled_from([b"Content-Type", b"Webhook-Id", b"Webhook-Signature", b"X-Relay-Attempt"]),
+            st.lists(st.from_regex(rb"[!-~]{1,20}", fullmatch=True), min_size=1, max_size=2),
+        ),
+        st.none() | st.binary(max_size=50),
+    )
+    def test_both_write_the_same(
+        self, method: bytes, target: bytes, headers: dict[bytes, list[bytes]], body: bytes | None
+    ) -> None:
+        written = []
+        headers = {b"Host": [b"a.example"], **headers}
+        for kind, made in ((Request, Headers(headers)), (OneWrite, ReadyHeaders.of(dict(headers)))):
+            transport = StringTransport()
+            producer = None if body is None else BytesBody(body)
+            self.successResultOf(kind(method, target, made, producer, persistent=True).writeTo(transport))
+            head, _, rest = transport.value().partition(b"\r\n\r\n")
+            first, *lines = head.split(b"\r\n")
+            written.append((first, sorted(lines), rest))
+        self.assertEqual(written[0], written[1])
