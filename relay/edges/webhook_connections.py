@@ -299,7 +299,7 @@ class OneWrite(Request):
             for value in values:
                 parts.append(b"%b: %b" % (name, value))
         if producer is None:
-            parts.append(b"\r\n")
+            parts.append(b"Content-Length: 0\r\n\r\n" if self.method in (b"POST", b"PUT") else b"\r\n")
         else:
             parts.append(b"Content-Length: %d\r\n\r\n%b" % (producer.length, producer.body))
         transport.write(b"\r\n".join(parts))
