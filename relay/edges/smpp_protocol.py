@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from typing import Protocol as Seam
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, INegotiated, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,7 +30,7 @@ class StreamTransport(Seam):
     def getPeer(self) -> Any: ...
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class SessionProtocol(Protocol):
     """A `Session` with a transport and a timer. Sub-classes say what events mean.
 
@@ -53,8 +53,14 @@ class SessionProtocol(Protocol):
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)
         if set_no_delay is not None:
             set_no_delay(True)
-        self.stream.registerProducer(self, True)
+        # Over TLS what we write now can't go out before the handshake, and pausing would keep it from being read.
+        if not INegotiated.providedBy(self.transport):
+            self.stream.registerProducer(self, True)
         self.flush()
+
+    def handshakeCompleted(self) -> None:
+        if not self.lost:
+            self.stream.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
         events = self.session.receive(data, self.clock.seconds())
