@@ -46,8 +46,12 @@ def parse_arguments(arguments: Sequence[str]) -> Simulator:
         settings = msgspec.convert(values, Simulator, strict=False)
         # Made once for its checks of the states: a bad one should end here and not after listening.
         SimulatedCarrier(settings, task.Clock(), random.Random(settings.seed))
-    except (msgspec.ValidationError, ValueError) as error:
-        parser.error(str(error))
+    except msgspec.ValidationError as error:
+        # "Expected `float` <= 1.0 - at `$.throttle_share`": said in the words of the command line.
+        what, _, where = str(error).partition(" - at `$.")
+        parser.error(f"--{where.rstrip('`').replace('_', '-')}: {what.replace('`', '')}")
+    except ValueError as error:
+        parser.error(f"--{error}")
     return settings
 
 

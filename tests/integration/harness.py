@@ -181,7 +181,7 @@ class Relay:
             self.process = None
 
     async def stop(self) -> int:
-        """Ends the process with SIGTERM and gives its exit status."""
+        """Ends the process with SIGTERM and gives its exit status: -15, as twistd ends itself by the same signal."""
         assert self.process is not None
         process = self.process
         process.send_signal(signal.SIGTERM)

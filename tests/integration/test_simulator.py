@@ -7,7 +7,7 @@ import sys
 
 from twisted.internet.threads import deferToThread
 
-from tests.integration.harness import ROOT, IntegrationTestCase, free_port, until, within
+from tests.integration.harness import ROOT, IntegrationTestCase, free_port, smpp_account, until, within
 from tests.integration.smpplib_customer import submit_and_read
 
 
@@ -19,6 +19,18 @@ class Simulator(IntegrationTestCase):
         self.assertEqual(sorted(message_id for message_id, _ in customer.receipts), sorted(customer.ids))
         self.assertEqual({stat for _, stat in customer.receipts}, {"DELIVRD", "UNDELIV"})
         self.assertTrue(simulator.all_home())
+
+    async def test_inside_the_relay_it_is_a_carrier_like_any_other(self) -> None:
+        simulator = {"receipt_delay_seconds": 0.01, "states": {"EXPIRED": 1.0}}
+        relay = await self.relay(
+            accounts={"acme": smpp_account()},
+            carriers={"sim": {"kind": "simulator", "simulator": simulator}},
+            routes=[{"carriers": ["sim"]}],
+        )
+        customer = await within(30, deferToThread(submit_and_read, relay.smpp_port, 50))
+        self.assertEqual(sorted(customer.receipts), sorted((message_id, "EXPIRED") for message_id in customer.ids))
+        await relay.stop()
+        self.assertIn("relay_stopped", relay.log())
 
     async def test_as_a_process_it_says_where_it_listens_and_what_it_did(self) -> None:
         port = free_port()
