@@ -228,6 +228,13 @@ class StoreContract:
         self.assertEqual(list(answer.outcomes), [Outcome.UNREADABLE] * 2)
         self.assertEqual([r.raw for r in self.result(self.store.unreadable(10))], [b"!", b"?"])
 
+    def test_a_word_that_nobody_knows_is_for_the_operator_and_tells_the_customer_nothing(self) -> None:
+        self.sent(1, registered_delivery=0x11)
+        answer = self.result(self.store.receipts([receipt(1, UNKNOWN, final=False, stat=b"MAYBE")]))
+        self.assertEqual((list(answer.outcomes), answer.lanes), ([Outcome.UNREADABLE], frozenset()))
+        self.assertEqual(self.view(1).state, ENROUTE)
+        self.assertEqual([r.stat for r in self.result(self.store.unreadable(10))], [b"MAYBE"])
+
     def test_a_first_final_state_stays_for_ever(self) -> None:
         self.sent(1)
         answer = self.result(

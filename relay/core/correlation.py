@@ -34,7 +34,7 @@ from relay.core.rows import (
     Segment,
     extra_of,
 )
-from relay.core.states import ENROUTE, UNKNOWN
+from relay.core.states import ENROUTE, INTERMEDIATE_STATES, UNKNOWN
 from relay.core.store import NotifyPolicy
 from relay.core.table import Table, state_number
 
@@ -230,7 +230,9 @@ class Correlation:
         self._policy_account = None
         for r in batch:
             keys = r.keys
-            if not keys or (r.state is None and not r.final):
+            # What says nothing that a customer could use, and the operator must see: no id, no state, or a word that
+            # nobody has told us the meaning of.
+            if not keys or (not r.final and r.state not in INTERMEDIATE_STATES):
                 r = cut(r)
                 table.unreadable.add(r, segment_sequence)
                 records.append(r)

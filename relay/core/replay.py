@@ -44,7 +44,7 @@ from relay.core.rows import (
     parts_of,
 )
 from relay.core.snapshots import SharedHops, row_of_snapshot
-from relay.core.states import ENROUTE
+from relay.core.states import ENROUTE, INTERMEDIATE_STATES
 from relay.core.store import Idempotency
 from relay.core.table import Table
 
@@ -178,7 +178,7 @@ class Replay:
                 table.ids.put(hop.carrier, s.carrier_message_id, entry)
 
     def _receipt(self, r: Receipt) -> None:
-        if not r.keys or (r.state is None and not r.final):
+        if not r.keys or (not r.final and r.state not in INTERMEDIATE_STATES):
             self._table.unreadable.add(r, self._segment.sequence)
         else:
             self._table.orphans.add(r, self._segment.sequence)

@@ -20,6 +20,9 @@ SKIPPED: Final = 9
 
 FINAL_STATES: Final = frozenset({DELIVERED, EXPIRED, DELETED, UNDELIVERABLE, UNKNOWN, REJECTED, SKIPPED})
 
+#: What may be said of a message that is still under way.
+INTERMEDIATE_STATES: Final = frozenset({SCHEDULED, ENROUTE, ACCEPTED})
+
 #: From worst to best: a long message whose parts end differently ends as the first of these that any part ended in.
 WORST_FIRST: Final = (REJECTED, UNDELIVERABLE, EXPIRED, DELETED, UNKNOWN, SKIPPED, DELIVERED)
 
