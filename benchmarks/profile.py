@@ -68,10 +68,18 @@ def print_samples(stacks: Counter[str], row: chain.Row, top: int) -> None:
             whole[frame] += count
     samples = sum(stacks.values()) or 1
     print(f"{row.cpu_us:.1f} us of CPU a message, {row.messages_per_second:,.0f}/s, {row.lost} lost; {samples} samples")
-    by_function = Counter[str]()
+    by_function, by_module = Counter[str](), Counter[str]()
     for frame, count in own.items():
-        by_function[frame.rpartition(":")[0]] += count
-    for title, counts in (("own time by function", by_function), ("own time by line", own), ("with callees", whole)):
+        function = frame.rpartition(":")[0]
+        by_function[function] += count
+        by_module[function.rpartition(" (")[2] or function] += count
+    tables = {
+        "own time by module": by_module,
+        "own time by function": by_function,
+        "own time by line": own,
+        "with callees": whole,
+    }
+    for title, counts in tables.items():
         print(f"\n{title}:")
         for frame, count in counts.most_common(top):
             print(f"  {100 * count / samples:5.1f} %  {row.cpu_us * count / samples:6.2f} us  {frame}")

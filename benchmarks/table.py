@@ -16,6 +16,7 @@ COLUMNS = (
     ("what", "name", "{}"),
     ("messages", "messages", "{:,}"),
     ("CPU us/msg", "cpu_us", "{:.1f}"),
+    ("x floor", "", ""),
     ("msg/s", "messages_per_second", "{:,.0f}"),
     ("submit p50/p99 ms", "", ""),
     ("receipt p50/p99 ms", "", ""),
@@ -25,9 +26,13 @@ COLUMNS = (
 )
 
 
-def cells(row: Row) -> list[str]:
-    """A row's texts, one a column."""
+def cells(row: Row, floor_us: float) -> list[str]:
+    """A row's texts, one a column.
+
+    :param floor_us: what the floor cost in the same run; 0 where it wasn't measured.
+    """
     joined = {
+        "x floor": f"{row.cpu_us / floor_us:.1f}" if floor_us else "-",
         "submit p50/p99 ms": f"{row.submit_p50_ms:.1f}/{row.submit_p99_ms:.1f}",
         "receipt p50/p99 ms": f"{row.receipt_p50_ms:.1f}/{row.receipt_p99_ms:.1f}",
         "lost/dup": f"{row.lost}/{row.duplicates}",
@@ -39,7 +44,9 @@ def cells(row: Row) -> list[str]:
 
 def table(rows: Sequence[Row]) -> str:
     """A Markdown table that is also readable as it stands."""
-    lines = [[title for title, _, _ in COLUMNS], *map(cells, rows)]
+    floors = [row.cpu_us for row in rows if row.name.startswith("floor")]
+    floor_us = statistics.median(floors) if floors else 0.0
+    lines = [[title for title, _, _ in COLUMNS], *(cells(row, floor_us) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     texts = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines

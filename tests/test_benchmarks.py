@@ -126,11 +126,16 @@ class Figures(SynchronousTestCase):
     def test_only_messages_with_both_instants_have_a_duration(self) -> None:
         self.assertEqual(joined_durations(array("d", [1.0, 2.0, 0.0]), array("d", [1.5, 0.0, 9.0, 9.0])), [0.5])
 
+    def test_where_the_floor_was_measured_every_row_is_compared_with_it(self) -> None:
+        floor = chain.Row("floor: pass-through", 1000, 10.0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
+        row = chain.Row("a row", 1000, 35.0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
+        self.assertIn("| 35.0       | 3.5     |", table([floor, row]))
+
     def test_the_table_has_a_line_for_each_row(self) -> None:
         row = chain.Row("a row", 1000, 12.34, 5678.9, 1, 2, 3, 4, 50, 6, 7, 1.5, 2.5)
         lines = table([row, row]).splitlines()
         self.assertEqual(len(lines), 4)
-        self.assertIn("| a row | 1,000    | 12.3 ", lines[2])
+        self.assertIn("| a row | 1,000    | 12.3       | -       |", lines[2])
         self.assertIn("| 6/7 ", lines[2])
 
 
