@@ -27,6 +27,8 @@ from relay.core.rows import (
 )
 from relay.core.table import Table
 
+#: Characters of an answer that are kept.
+ANSWER_KEPT = 200
 _NOTHING = Claim((), None)
 
 
@@ -218,4 +220,4 @@ def keep_attempt(row: Row, settled: Settled) -> None:
 
 def _settled(a: Attempt, owed_bit: int, verdict: int) -> Settled:
     n = a.notification
-    return Settled(n.id, owed_bit, verdict, n.attempt, n.state, a.at, a.due_at, a.answer, a.seconds)
+    return Settled(n.id, owed_bit, verdict, n.attempt, n.state, a.at, a.due_at, a.answer[:ANSWER_KEPT], a.seconds)

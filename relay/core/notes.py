@@ -4,11 +4,15 @@ Theory of operation: both are small and bounded, and remember which journal segm
 compaction can copy what it would otherwise drop. Idempotency keys stand in the order of their age.
 """
 
+from collections import OrderedDict
+
 from relay.core.records import Setting
 from relay.core.store import Idempotency
 
 #: How long a repeat gets the first answer.
 IDEMPOTENCY_SECONDS = 24 * 3600.0
+#: Octets of answers and keys that are kept: an answer to a thousand messages has forty thousand.
+BYTES_KEPT = 64 << 20
 
 
 class Settings:
@@ -50,24 +54,32 @@ class Settings:
 
 
 class IdempotencyKeys:
-    """The requests of the last day that may be repeated. Over `limit` the oldest are forgotten early."""
+    """The requests of the last day that may be repeated. Over `limit` or BYTES_KEPT the oldest are forgotten early."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._entries: dict[tuple[str, str], tuple[Idempotency, int]] = {}
+        # Not a plain dict: finding the first entry of one whose first entries were deleted takes a walk over the gaps.
+        self._entries: OrderedDict[tuple[str, str], tuple[Idempotency, int]] = OrderedDict()
+        self._bytes = 0
 
     def put(self, entry: Idempotency, segment: int = 0) -> None:
         """Keeps a request's answer."""
         key = entry.account, entry.key
-        self._entries.pop(key, None)
+        if key in self._entries:
+            self._forget(key)
         self._entries[key] = entry, segment
-        if len(self._entries) > self._limit:
-            del self._entries[next(iter(self._entries))]
+        self._bytes += _size(entry)
+        while self._entries and (len(self._entries) > self._limit or self._bytes > BYTES_KEPT):
+            self._forget(next(iter(self._entries)))
 
     def take_back(self, entry: Idempotency) -> None:
         """Forgets a request whose messages could not be made durable."""
         if self.get(entry.account, entry.key) is entry:
-            del self._entries[entry.account, entry.key]
+            self._forget((entry.account, entry.key))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        entry, _ = self._entries.pop(key)
+        self._bytes -= _size(entry)
 
     def get(self, account: str, key: str) -> Idempotency | None:
         """What the key was used for."""
@@ -82,7 +94,7 @@ class IdempotencyKeys:
                 break
             over.append(key)
         for key in over:
-            del self._entries[key]
+            self._forget(key)
 
     def in_segments(self, last: int) -> list[Idempotency]:
         """As `Settings.in_segments`."""
@@ -96,7 +108,11 @@ class IdempotencyKeys:
 
     def restored(self) -> None:
         """Puts them in order of age after a replay."""
-        self._entries = dict(sorted(self._entries.items(), key=lambda item: item[1][0].at))
+        self._entries = OrderedDict(sorted(self._entries.items(), key=lambda item: item[1][0].at))
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _size(entry: Idempotency) -> int:
+    return len(entry.account) + len(entry.key) + len(entry.digest) + len(entry.answer)

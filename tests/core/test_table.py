@@ -12,13 +12,14 @@ from relay.core.backlog import Backlog
 from relay.core.correlation import Correlation
 from relay.core.lanes import LaneQueue, Lanes
 from relay.core.messages import Channel, Lane, PartsReceipted
+from relay.core.notes import BYTES_KEPT, IdempotencyKeys
 from relay.core.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
 from relay.core.parts import ending_part, overdue_parts
 from relay.core.rows import FINAL, FORGOTTEN, Birth, Hop, Part, Row, Segment, Tries
 from relay.core.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, WORST_FIRST
-from relay.core.store import NotifyPolicy
+from relay.core.store import Idempotency, NotifyPolicy
 from relay.core.table import Table
-from tests.stores import NOW, message, message_id, receipt, submitted
+from tests.stores import DAY, NOW, message, message_id, receipt, submitted
 
 
 def rows_of(count: int) -> tuple[Table, list[Row]]:
@@ -217,6 +218,17 @@ class BoundsTests(SynchronousTestCase):
                 0x11: [True] * 3,
             },
         )
+
+    def test_idempotency_keys_are_bounded_by_count_and_by_octets(self) -> None:
+        keys = IdempotencyKeys(100)
+        for n in range(150):
+            keys.put(Idempotency("plain", f"{n}", b"", b"", NOW + n))
+        self.assertEqual((len(keys), keys.get("plain", "49"), keys.get("plain", "50") is None), (100, None, False))
+        for n in range(20):
+            keys.put(Idempotency("plain", f"big {n}", b"", bytes(BYTES_KEPT // 10), NOW + n))
+        self.assertLess(len(keys), 10)
+        keys.expire(NOW + 99 * DAY, 100)
+        self.assertEqual((len(keys), keys._bytes), (0, 0))
 
     def test_taking_an_accept_back_leaves_nothing(self) -> None:
         table, rows = rows_of(3)
