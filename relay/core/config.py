@@ -29,7 +29,8 @@ class Journal(ConfigStruct, frozen=True):
     sync: Annotated[
         Literal["always", "interval", "never"],
         _text(
-            "always: nothing is answered before fdatasync; interval: fdatasync once a second; never: the kernel decides."
+            "always: nothing is answered before fdatasync; interval: fdatasync once a second; never: the kernel "
+            "decides."
         ),
     ] = "always"
     segment_bytes: Annotated[int, Meta(ge=65536, description="Size at which a new segment file is begun.")] = 67_108_864
