@@ -181,13 +181,17 @@ class Relay:
             self.process = None
 
     async def stop(self) -> int:
-        """Ends the process with SIGTERM and gives its exit status: -15, as twistd ends itself by the same signal."""
+        """Ends the process with SIGTERM and gives its exit status, 0 for an orderly stop.
+
+        twistd ends itself with the signal that it got, once it has stopped; so an orderly stop is told by the log.
+        """
         assert self.process is not None
         process = self.process
         process.send_signal(signal.SIGTERM)
         await until(f"{self.name} stops", lambda: process.poll() is not None)
         self.process = None
-        return process.returncode
+        orderly = b"relay_stopped" in self.log_file.read_bytes()[self._log_before :]
+        return 0 if orderly and process.returncode == -signal.SIGTERM else process.returncode
 
     def log(self, characters: int = 6000) -> str:
         """The end of what the process printed."""
