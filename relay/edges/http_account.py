@@ -63,7 +63,7 @@ class AccountApi:
 
     async def account(self, request: ApiRequest, account: str) -> Reply:
         """`GET /account`."""
-        return Reply(200, msgspec.json.encode(self._report(account)))
+        return Reply(200, msgspec.json.encode(self.report(account)))
 
     async def set_url(self, request: ApiRequest, account: str) -> Reply:
         """`PUT /account/notification-url`."""
@@ -73,12 +73,12 @@ class AccountApi:
         except SettingProblem as problem:
             raise invalid_field("url", str(problem)) from None
         await self.put_setting(account, "notification_url", url)
-        return Reply(200, msgspec.json.encode(self._report(account)))
+        return Reply(200, msgspec.json.encode(self.report(account)))
 
     async def reset_url(self, request: ApiRequest, account: str) -> Reply:
         """`DELETE /account/notification-url`: back to the configuration's."""
         await self.put_setting(account, "notification_url", None)
-        return Reply(200, msgspec.json.encode(self._report(account)))
+        return Reply(200, msgspec.json.encode(self.report(account)))
 
     async def put_setting(self, account: str, name: str, value: str | None) -> None:
         """Makes a checked setting hold once it is durable."""
@@ -191,7 +191,8 @@ class AccountApi:
                 break
         return ids[:MOST_REPLAYED]
 
-    def _report(self, account: str) -> AccountReport:
+    def report(self, account: str) -> AccountReport:
+        """The account's settings, and how its URL is doing."""
         settings = self._accounts.get(account)
         state = self._webhooks.url_state(account)
         if settings.notification_url is None:
