@@ -12,14 +12,15 @@ from twisted.scripts.twistd import run
 import relay.tap
 from tests.late_store import LateStore
 
+_build = relay.tap.build
 
-def make_service(options: Any) -> Any:
-    """The daemon, on a late store."""
-    from twisted.internet import reactor
 
-    return relay.tap.build(options.config, reactor, store_wrapper=lambda store: LateStore(store, reactor))
+def build(config: Any, reactor: Any) -> Any:
+    """The parts put together as always, on a late store."""
+    return _build(config, reactor, store_wrapper=lambda store: LateStore(store, reactor))
 
 
 if __name__ == "__main__":
-    relay.tap.makeService = make_service
+    # Everything else that `relay.tap.makeService` does (logs, SIGHUP) stays as it is.
+    relay.tap.build = build
     sys.exit(run())
