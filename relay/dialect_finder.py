@@ -4,12 +4,10 @@ The search itself is `relay.core.dialect_search`; here are the command's input a
 """
 
 import argparse
-import json
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
-from relay.core.config import Dialect, IdForm
-from relay.core.dialect_search import Sample, Suggestion, sample, set_fields, suggest, unknown_words
+from relay.core.dialect_search import Sample, Suggestion, sample, suggest, unknown_words, yaml
 from relay.core.presets import PRESETS
 from relay.core.smpp import constants as c
 from relay.core.smpp.hot import decode_message
@@ -109,18 +107,6 @@ def _report(samples: Sequence[Sample], suggestions: Sequence[Suggestion]) -> str
     return "\n".join(lines) + "\n"
 
 
-def yaml(dialect: Dialect) -> str:
-    """The settings of a dialect that differ from the defaults, as they stand under a carrier."""
-    lines = ["dialect:"]
-    for name, value in set_fields(dialect).items():
-        if isinstance(value, IdForm):
-            settings = ", ".join(f"{key}: {_scalar(setting)}" for key, setting in set_fields(value).items())
-            lines.append(f"  {name}: {{{settings}}}")
-        else:
-            lines.append(f"  {name}: {_scalar(value)}")
-    return "\n".join(lines) if len(lines) > 1 else "dialect: {}"
-
-
 def preset_table() -> str:
     """The known dialects as the Markdown table that stands in docs/carriers.md."""
     rows = ["| `preset` | whose | what is special | sets | read in |", "| --- | --- | --- | --- | --- |"]
@@ -128,8 +114,3 @@ def preset_table() -> str:
         settings = "<br>".join(f"`{line.strip()}`" for line in yaml(preset.dialect).splitlines()[1:]) or "nothing"
         rows.append(f"| `{name}` | {preset.title} | {preset.about} | {settings} | {preset.source} |")
     return "\n".join(rows) + "\n"
-
-
-def _scalar(value: object) -> str:
-    # JSON's scalars are YAML's; words that need no quotes get none.
-    return value if isinstance(value, str) and value in ("as-is", "decimal", "hex") else json.dumps(value)

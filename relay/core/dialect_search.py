@@ -9,6 +9,7 @@ Nothing is decided here: more than one dialect may fit a handful of pairs, and t
 """
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -262,3 +263,20 @@ def set_fields(struct: msgspec.Struct) -> dict[str, object]:
     """The settings that differ from the defaults."""
     values = {field.name: getattr(struct, field.name) for field in struct_fields(type(struct))}
     return {name: value for name, value in values.items() if value != getattr(type(struct)(), name)}
+
+
+def yaml(dialect: Dialect) -> str:
+    """The settings of a dialect that differ from the defaults, as they stand under a carrier."""
+    lines = ["dialect:"]
+    for name, value in set_fields(dialect).items():
+        if isinstance(value, IdForm):
+            settings = ", ".join(f"{key}: {_scalar(setting)}" for key, setting in set_fields(value).items())
+            lines.append(f"  {name}: {{{settings}}}")
+        else:
+            lines.append(f"  {name}: {_scalar(value)}")
+    return "\n".join(lines) if len(lines) > 1 else "dialect: {}"
+
+
+def _scalar(value: object) -> str:
+    # JSON's scalars are YAML's; words that need no quotes get none.
+    return value if isinstance(value, str) and value in ("as-is", "decimal", "hex") else json.dumps(value)
