@@ -36,6 +36,7 @@ from relay.edges.http_api import HttpApi
 from relay.edges.http_site import ApiSite
 from relay.edges.logging import LoggedService
 from relay.edges.logging import observer as line_observer
+from relay.edges.pages.account_pages import AccountPages
 from relay.edges.sd_notify import from_environment
 from relay.edges.webhook_client import WebhookClient
 from relay.edges.webhook_connections import treq_clients
@@ -44,6 +45,8 @@ from relay.services.admin_pages import make_admin_site
 from relay.services.hub import Hub
 from relay.services.journal_store import JournalStore
 from relay.services.message_records import InThread, MessageRecords
+from relay.services.page_sessions import PageSessions
+from relay.services.page_tallies import PageTallies
 from relay.services.reload import ConfigRefused, Reloader
 from relay.services.webhook_delivery import WebhookDelivery
 from relay.services.webhooks import Webhooks
@@ -176,6 +179,16 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
         random_bytes=os.urandom,
         limits=config.limits,
         version=__version__,
+    )
+    AccountPages(
+        api,
+        hub=hub,
+        accounts=accounts,
+        webhooks=webhooks,
+        sessions=PageSessions(accounts, os.urandom, reactor.seconds),
+        tallies=PageTallies(store, reactor),
+        clock=reactor,
+        random_bytes=os.urandom,
     )
     site = ApiSite(api.router.handle, config.limits, reactor)
 

@@ -1,0 +1,107 @@
+"""Charts as SVG text: numbers in, well-formed markup out.
+
+Colours and fonts are the style sheet's business: the shapes have classes only, and nothing here needs a `style`
+attribute, which the pages' content security policy would ignore. A chart says in its label what it shows.
+"""
+
+from collections.abc import Sequence
+from math import ceil, floor, log10
+from typing import Final
+from xml.sax.saxutils import escape, quoteattr
+
+#: Room around the plot, in the units of the drawing.
+_LEFT: Final = 40
+_RIGHT: Final = 6
+_TOP: Final = 10
+_BOTTOM: Final = 24
+
+_TICKS: Final = 4
+
+
+def axis_top(largest: int) -> int:
+    """The smallest round number that is a fitting top for an axis: at least `largest`, and its quarters are whole."""
+    if largest <= _TICKS:
+        return _TICKS
+    step = largest / _TICKS
+    power = 10.0 ** floor(log10(step))
+    for factor in (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0):
+        rounded = factor * power
+        if rounded >= step and rounded == int(rounded):
+            return int(rounded) * _TICKS
+    return ceil(step) * _TICKS
+
+
+def short_number(number: int) -> str:
+    """A number in at most five characters: 950, 12k, 1.5M."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return str(number)
+
+
+def bars(
+    counts: Sequence[Sequence[int]],
+    *,
+    classes: Sequence[str],
+    names: Sequence[str],
+    labels: Sequence[str],
+    titles: Sequence[str],
+    summary: str,
+    width: int,
+    height: int = 220,
+    most_labels: int = 8,
+) -> str:
+    """A bar chart, each bar stacked from several counts.
+
+    :param counts: a bar each: its counts from the bottom up.
+    :param classes: by position in the stack, the style sheet's classes.
+    :param names: by position in the stack, the words for it.
+    :param labels: what stands below a bar.
+    :param titles: what is shown of a bar when one points at it, before its counts.
+    :param summary: what a screen reader says of the whole chart.
+    :param width: of the drawing, in the pixels in which it will be shown.
+    """
+    largest = max((sum(bar) for bar in counts), default=0)
+    top = axis_top(largest)
+    plot_width = width - _LEFT - _RIGHT
+    plot_height = height - _TOP - _BOTTOM
+    floor_y = _TOP + plot_height
+    out = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label={quoteattr(summary)}>']
+    for tick in range(_TICKS + 1):
+        y = floor_y - plot_height * tick / _TICKS
+        kind = "axis" if tick == 0 else "grid"
+        out.append(f'<line class="{kind}" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        number = short_number(top * tick // _TICKS)
+        out.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number}</text>')
+    step = plot_width / max(1, len(counts))
+    bar_width = max(1.0, min(step * 0.72, 42.0))
+    # From the last one back, so that the newest bar always has its label.
+    label_every = max(1, ceil(len(counts) / most_labels))
+    for index, bar in enumerate(counts):
+        x = _LEFT + step * index + (step - bar_width) / 2
+        if sum(bar):
+            out.append(f"<g><title>{escape(_title(titles[index], bar, names))}</title>")
+            y = float(floor_y)
+            for count, kind in zip(bar, classes, strict=True):
+                if count:
+                    # What is there at all is to be seen, however large the rest.
+                    size = max(1.5, plot_height * count / top)
+                    y -= size
+                    out.append(
+                        f'<rect class="{kind}" x="{x:.1f}" y="{max(y, _TOP):.1f}" width="{bar_width:.1f}" '
+                        f'height="{size:.1f}" rx="{min(2.0, bar_width / 4):.1f}"/>'
+                    )
+            out.append("</g>")
+        if (len(counts) - 1 - index) % label_every == 0:
+            middle = x + bar_width / 2
+            out.append(
+                f'<text class="tick" x="{middle:.1f}" y="{height - 7}" text-anchor="middle">{escape(labels[index])}'
+                "</text>"
+            )
+    out.append("</svg>")
+    return "".join(out)
+
+
+def _title(title: str, bar: Sequence[int], names: Sequence[str]) -> str:
+    said = ", ".join(f"{count} {name}" for count, name in zip(bar, names, strict=True) if count)
+    return f"{title}: {said}"

@@ -1,0 +1,132 @@
+// Live updates and small conveniences. Everything on these pages works without this file.
+"use strict";
+
+(() => {
+  const body = document.body;
+
+  // A form is sent once, however often its button is pressed.
+  for (const form of document.forms) {
+    form.addEventListener("submit", (event) => {
+      if (form.dataset.sent) {
+        event.preventDefault();
+        return;
+      }
+      if (form.method === "post") form.dataset.sent = "yes";
+      if (event.submitter) event.submitter.setAttribute("aria-busy", "true");
+    });
+  }
+  // Coming back with the browser's button, the page must work again.
+  addEventListener("pageshow", () => {
+    for (const form of document.forms) delete form.dataset.sent;
+    for (const busy of document.querySelectorAll("[aria-busy]")) busy.removeAttribute("aria-busy");
+  });
+
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    if (!navigator.clipboard) continue;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      say("Copied.");
+      button.textContent = "Copied";
+    });
+  }
+
+  function say(text) {
+    const said = document.getElementById("said");
+    if (said) said.textContent = text;
+  }
+
+  if (!body.dataset.events) return;
+
+  // Parts of the page that the server draws anew: fetched as a whole page, and put in place where they differ.
+  const every = 2000;
+  let refreshing = false;
+  let due = 0;
+  let last = 0;
+
+  async function refresh() {
+    due = 0;
+    if (refreshing || document.hidden) return;
+    refreshing = true;
+    last = Date.now();
+    try {
+      const answer = await fetch(location.href, { headers: { "X-Live": "1" }, credentials: "same-origin" });
+      if (!answer.ok || answer.redirected) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const part of document.querySelectorAll("[data-live]")) {
+        const news = fresh.getElementById(part.id);
+        if (news) replace(part, news);
+      }
+    } catch {
+      // The stream says whether the relay can be reached.
+    } finally {
+      refreshing = false;
+    }
+  }
+
+  // Leaves alone what is the same, what someone reads (an open table), and what has the focus.
+  function replace(part, news) {
+    if (part.contains(document.activeElement) && document.activeElement !== body) {
+      refreshSoon(every);
+      return;
+    }
+    const open = [...part.querySelectorAll("details")].map((details) => details.open);
+    [...news.querySelectorAll("details")].forEach((details, index) => { details.open = open[index] || false; });
+    // The token is this session's and stays; other forms of the page are not touched.
+    if (part.innerHTML !== news.innerHTML) part.replaceChildren(...news.childNodes);
+  }
+
+  function refreshSoon(atLeast = 0) {
+    if (!due) due = setTimeout(refresh, Math.max(atLeast, last + every - Date.now(), 0));
+  }
+
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refreshSoon(); });
+
+  const live = document.getElementById("live");
+  const words = document.getElementById("live-text");
+  let counts = "";
+  let message = "";
+  let retry = 2000;
+
+  function show(connected) {
+    live.hidden = false;
+    live.classList.toggle("lost", !connected);
+    words.textContent = connected ? "Live" : "Not live";
+  }
+
+  function listen() {
+    const events = new EventSource(body.dataset.events);
+    events.addEventListener("open", () => { retry = 2000; show(true); });
+    events.addEventListener("counts", (event) => {
+      for (const [kind, count] of Object.entries(JSON.parse(event.data))) {
+        const place = document.querySelector(`[data-count="${kind}"]`);
+        if (place) place.textContent = count.toLocaleString("en-US");
+      }
+      if (counts && counts !== event.data) refreshSoon();
+      counts = event.data;
+    });
+    events.addEventListener("message", (event) => {
+      if (!event.data || event.data === message) return;
+      const before = message;
+      message = event.data;
+      const now = JSON.parse(message);
+      // Also at first: the page may be older than the stream.
+      refreshSoon();
+      if (before && JSON.parse(before).send_status !== now.send_status) {
+        say(`The message to ${now.to} is now: ${now.send_status}.`);
+      }
+    });
+    events.addEventListener("ended", () => { events.close(); location.reload(); });
+    events.addEventListener("error", () => {
+      show(false);
+      // Refused (too many pages are open, or the login has ended): the browser gives up, this doesn't.
+      if (events.readyState === EventSource.CLOSED) {
+        setTimeout(listen, retry);
+        retry = Math.min(retry * 2, 60000);
+      }
+    });
+  }
+
+  show(false);
+  listen();
+})();
