@@ -6,6 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 from relay.core.config import Limits
 from relay.core.ids import RandomBytes
 from relay.edges.http_account import AccountApi
+from relay.edges.http_compat import Jasmin, Kannel
 from relay.edges.http_docs import docs_page
 from relay.edges.http_messages import Messages
 from relay.edges.http_openapi import openapi_document
@@ -19,6 +20,8 @@ class HttpApi:
 
     :param limits: the configuration's.
     :param version: the relay's, for the OpenAPI document.
+    :param kannel: serve `/cgi-bin/sendsms` as well.
+    :param jasmin: serve `/send` as well.
     :ivar site: what listens.
     :ivar router: where pages and other dialects of HTTP may be added.
     """
@@ -34,6 +37,8 @@ class HttpApi:
         random_bytes: RandomBytes,
         limits: Limits,
         version: str,
+        kannel: bool = False,
+        jasmin: bool = False,
     ) -> None:
         self.router = router = Router(accounts)
         self.site = ApiSite(router.handle, limits, clock)
@@ -48,6 +53,12 @@ class HttpApi:
         router.add("PUT", "/account/notification-url", account.set_url)
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
+        if kannel:
+            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, accounts).send, anybody=True)
+        if jasmin:
+            send = Jasmin(messages, accounts).send
+            router.add("GET", "/send", send, anybody=True)
+            router.add("POST", "/send", send, anybody=True)
         document = openapi_document(version)
         self._openapi = msgspec.json.encode(document)
         self._docs = docs_page(document).encode()

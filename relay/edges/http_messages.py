@@ -1,7 +1,7 @@
 """Messages over HTTP: handing them in, asking after them, having their notification sent again."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -48,11 +48,31 @@ class Messages:
         if key is not None:
             return await self._submit_once(request, account, key)
         items, single = _requests(request)
-        results = self.prepare(account, items)
+        results, messages = await self.take(account, items)
+        return self._accepted(account, results, messages, single)
+
+    async def take(
+        self,
+        account: str,
+        items: Sequence[MessageRequest | Problem],
+        callback: Callable[[str], str] | None = None,
+    ) -> tuple[list[Message | Problem], list[Message]]:
+        """Accepts what can be accepted: for each item its message or problem, and the messages alone.
+
+        They are durable when this returns. The caller hands them to `dispatch` once its answer is written.
+
+        :param callback: see `prepare`.
+        :raises StoreFull, StoreUnavailable: nothing was accepted.
+        """
+        results = self.prepare(account, items, callback)
         messages = [result for result in results if type(result) is Message]
         if messages:
             await self._hub.accept(messages)
-        return self._accepted(account, results, messages, single)
+        return results, messages
+
+    def dispatch(self, messages: Sequence[Message]) -> None:
+        """Sends accepted messages on their way; after the answer only."""
+        self._hub.dispatch(messages)
 
     async def _submit_once(self, request: ApiRequest, account: str, key: bytes) -> Reply:
         """With an Idempotency-Key: the first answer again, where the same was asked before."""
@@ -82,8 +102,17 @@ class Messages:
         finally:
             self._repeatable.discard((account, name))
 
-    def prepare(self, account: str, items: Sequence[MessageRequest | Problem]) -> list[Message | Problem]:
-        """A message or a problem for each item, in order. The messages are still to be accepted and dispatched."""
+    def prepare(
+        self,
+        account: str,
+        items: Sequence[MessageRequest | Problem],
+        callback: Callable[[str], str] | None = None,
+    ) -> list[Message | Problem]:
+        """A message or a problem for each item, in order. The messages are still to be accepted and dispatched.
+
+        :param callback: what to make of the messages' notification URLs once they are checked, see
+            `relay.core.callbacks`.
+        """
         results: list[Message | Problem] = []
         submissions: list[Submission] = []
         for item in items:
@@ -91,7 +120,7 @@ class Messages:
                 results.append(item)
                 continue
             try:
-                submissions.append(self._submission(account, item))
+                submissions.append(self._submission(account, item, callback))
             except Problem as problem:
                 results.append(problem)
             else:
@@ -103,13 +132,15 @@ class Messages:
                 results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
         return results
 
-    def _submission(self, account: str, item: MessageRequest) -> Submission:
+    def _submission(self, account: str, item: MessageRequest, callback: Callable[[str], str] | None) -> Submission:
         url = item.notification_url
         if url is not None:
             try:
                 self._accounts.check_url(account, url)
             except UrlProblem as problem:
                 raise invalid_field("notification_url", str(problem)) from None
+            if callback is not None:
+                url = callback(url)
         try:
             addresses, parts = self._compose(item.to, item.from_, item.text)
         except ValueError as problem:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from relay.core.messages import Refused
-from relay.core.smpp.constants import ESME_RTHROTTLED
+from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RTHROTTLED
 from relay.core.store import StoreUnavailable
 
 PROBLEM_TYPE: Final = b"application/problem+json"
@@ -31,6 +31,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
 class Problem(Exception):
     """A request ends with this problem document.
 
+    :ivar kind: one of `PROBLEM_KINDS`, or "" where the status says enough.
     :ivar headers: header lines that go with it.
     """
 
@@ -45,6 +46,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.status = status
+        self.kind = kind
         self.headers = headers
         title = HTTPStatus(status).phrase
         self.document = ProblemDocument(
@@ -66,6 +68,7 @@ PROBLEM_KINDS: Final = {
     "invalid-field": "A field is invalid",
     "unknown-field": "A field is unknown",
     "missing-field": "A field is missing",
+    "no-route": "No route leads there",
     "rate-limit": "Too many messages",
     "queue-full": "The relay is busy",
     "idempotency-conflict": "The key was used for another request",
@@ -95,6 +98,8 @@ def of_refusal(refused: Refused) -> Problem:
     if refused.command_status and not refused.field:
         # Without a field to blame and without hope for later there is nothing that the customer could mend.
         return Problem(503, refused.reason, kind="queue-full", headers=(retry_after(5.0),))
+    if refused.command_status == ESME_RINVDSTADR:
+        return Problem(422, refused.reason, refused.field, kind="no-route")
     return invalid_field(refused.field, refused.reason)
 
 

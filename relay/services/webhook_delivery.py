@@ -12,6 +12,7 @@ from typing import Protocol as Seam
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from relay.core.callbacks import callback_request, parse_callback
 from relay.core.messages import Channel, Lane, Notification
 from relay.core.pacing import Pacing
 from relay.core.retry import retry_after_seconds
@@ -26,6 +27,10 @@ from relay.services.accounts import Accounts, Target
 LONGEST_PAUSE_SECONDS: Final = 3600.0
 
 _NO_LIMIT: Final = 1_000_000
+
+
+#: What stands for the answer where the customer asked not to be told of such a state.
+_NOT_ASKED_FOR: Final = Answer(204)
 
 
 class Client(Seam):
@@ -61,7 +66,15 @@ class WebhookDelivery:
         """Makes one attempt; gives the answer that counts, and all answers in words."""
         if not lane.url:
             return await self._send_home(target, batch, now)
-        answer = await self._send_to(self._request(target, lane.url, batch, now), target)
+        callback = parse_callback(lane.url)
+        if not callback.manner:
+            request = self._request(target, lane.url, batch, now)
+        else:
+            made = callback_request(batch[0], callback)
+            if made is None:
+                return _NOT_ASKED_FOR, "not asked for"
+            request = made
+        answer = await self._send_to(request, target)
         return answer, answer.text
 
     def url_changed(self, account: str) -> None:

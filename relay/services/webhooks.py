@@ -18,6 +18,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from relay.core.callbacks import parse_callback
 from relay.core.messages import Attempt, Channel, Lane, Notification, Verdict
 from relay.core.pacing import Pacing
 from relay.core.retry import WINDOW_SECONDS, next_attempt_at, retry_after_seconds
@@ -194,7 +195,7 @@ class Webhooks:
         where = ""
         if lane.url:
             try:
-                where = parse_url(lane.url).without_query
+                where = parse_url(parse_callback(lane.url).url).without_query
             except UrlProblem:
                 where = lane.url
         key = (lane.account, where)
