@@ -292,12 +292,14 @@ def _jasmin_refusal(problem: Problem, fields: dict[str, bytes]) -> _Refusal:
 def _octet_fields(encoded: bytes) -> dict[str, bytes]:
     """Fields as octets: which characters they are is said by another field."""
     try:
-        pairs = parse_qsl(encoded, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl(
+            encoded.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=MOST_FIELDS
+        )
     except ValueError:
         raise _Refusal(400, "Too many fields, rejected") from None
     fields: dict[str, bytes] = {}
     for name, value in pairs:
-        fields.setdefault(name.decode("latin-1"), value)
+        fields.setdefault(name, value.encode("latin-1"))
     return fields
 
 

@@ -141,7 +141,14 @@ class FakeWebhooks:
 class HttpDriver:
     """An API, and a client of it."""
 
-    def __init__(self, accounts: Mapping[str, Account] | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        accounts: Mapping[str, Account] | None = None,
+        limits: Limits | None = None,
+        *,
+        kannel: bool = False,
+        jasmin: bool = False,
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000.0)
         self.accounts = Accounts(
@@ -159,6 +166,8 @@ class HttpDriver:
             random_bytes=random.Random(2).randbytes,
             limits=limits or Limits(),
             version="1.2.3",
+            kannel=kannel,
+            jasmin=jasmin,
         )
 
     def connect(self) -> "Connection":

@@ -120,6 +120,17 @@ class DeliveryTests(WebhooksTestCase):
         self.assertEqual(self.client.sent[0].url, "https://elsewhere.example/cb?m=1")
         self.assertEqual(self.client.sent[0].fields["url"], "https://elsewhere.example/cb?m=1")
 
+    def test_a_callback_of_another_gateways_manner_is_made_as_it_is_there(self) -> None:
+        self.owe(1, url="kannel:3:http://elsewhere.example/dlr?t=%d&to=%P")
+        self.assertEqual(self.client.sent[0].method, "GET")
+        self.assertEqual(self.client.sent[0].url, "http://elsewhere.example/dlr?t=1&to=447700900123")
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+
+    def test_what_such_a_callback_was_not_asked_for_is_settled_without_a_request(self) -> None:
+        self.owe(1, url="kannel:2:http://elsewhere.example/dlr?t=%d")
+        self.assertEqual(self.client.sent, [])
+        self.assertEqual(self.store.attempts[0].answer, "not asked for")
+
     def test_everything_owed_goes_and_is_settled_in_batches(self) -> None:
         self.owe(500)
         self.turn(200)
