@@ -1,9 +1,9 @@
 """The main job: which message a receipt belongs to, and what has been learnt by it.
 
-Theory of operation: `accept` makes rows, `submitted` gives their parts carrier message ids, `receipts` finds rows by
-these ids, and `end` is the relay's own verdict. Each takes a batch, changes the table at once, and gives the records
-that the journal must hold for replay to come to the same, along with the lanes in which something has become owed.
-What an account wants to be told is asked for when a state is learnt and written down with it.
+Theory of operation: `submitted` gives the parts of messages carrier message ids, `receipts` finds messages by these,
+and `end` is the relay's own verdict. Each takes a batch, changes the table at once, and gives the records that the
+journal must hold for replay to come to the same, along with the lanes in which something has become owed. What an
+account wants to be told is asked for when a state is learnt and written down with it.
 
 These are the paths that every message takes, so they are written for CPython: names bound outside loops, the common
 case of one part without a call more than needed.
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from relay.core.accounts import STATES, TableAccount
 from relay.core.carrier_ids import Found
 from relay.core.effects import Effects
-from relay.core.messages import Ending, Message, Outcome, Receipt, Submitted
+from relay.core.messages import Ending, Outcome, Receipt, Submitted
 from relay.core.orphans import cut
 from relay.core.parts import ending_part
 from relay.core.records import WHOLE_MESSAGE, Learnt
@@ -24,14 +24,11 @@ from relay.core.rows import (
     OWED_SMPP,
     OWED_WEBHOOK,
     REPORTED,
-    Birth,
-    Extra,
     Fault,
     Hop,
     Part,
     PartOfRow,
     Row,
-    Segment,
     extra_of,
 )
 from relay.core.states import ENROUTE, INTERMEDIATE_STATES, UNKNOWN
@@ -52,47 +49,6 @@ class Correlation:
         self.in_place = True
         self._policy_account: TableAccount | None = None
         self._policy = NotifyPolicy()
-
-    # Messages come
-
-    def accept(self, messages: Sequence[Message], segment: Segment, offset: int) -> None:
-        """Makes a row of each message, whose frame is at this place in the journal."""
-        table = self._table
-        shards = table.shards
-        account: TableAccount | None = None
-        birth: Birth | None = None
-        rows: list[Row] = []
-        for m in messages:
-            if account is None or m.account != account.name:
-                account = table.account(m.account)
-            if birth is None or m.expires_at != birth.expires_at or m.accepted_at != birth.accepted_at:
-                birth = Birth(m.accepted_at, m.expires_at, segment, offset)
-            message_id = m.id
-            row = Row(message_id, account.origin(m.interface, m.registered_delivery), m.addresses, birth)
-            if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
-                row.extra = _extra(m)
-            shards[message_id[0]][message_id] = row
-            account.recent.rows.append(row)
-            rows.append(row)
-        if account is not None:
-            account.trim()
-        table.backlog.extend(rows)
-        segment.rows += len(rows)
-        table.rows += len(rows)
-        table.unsubmitted += len(rows)
-
-    def take_back(self, messages: Sequence[Message]) -> None:
-        """Undoes an `accept` that could not be made durable."""
-        table = self._table
-        for m in messages:
-            row = table.get(m.id)
-            if row is not None and not row.flags & FINAL:
-                if row.hop is None:
-                    table.unsubmitted -= 1
-                else:
-                    table.awaiting -= 1
-                row.flags |= FINAL
-                table.forget(row)
 
     # Carriers take them
 
@@ -450,16 +406,3 @@ class Correlation:
 def refusal(carrier: str) -> Hop:
     """The hop of a message that a carrier refused: only the name means something."""
     return Hop(carrier, None, 0.0)
-
-
-def _extra(m: Message) -> Extra:
-    parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
-    return Extra(parts, m.reference, m.notification_url or None)
-
-
-def make_row(m: Message, account: TableAccount, birth: Birth) -> Row:
-    """A fresh row; for replay, which keeps its own counts."""
-    row = Row(m.id, account.origin(m.interface, m.registered_delivery), m.addresses, birth)
-    if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
-        row.extra = _extra(m)
-    return row

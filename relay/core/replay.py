@@ -11,8 +11,9 @@ from typing import Any
 
 from relay.core.accounts import TableAccount
 from relay.core.carrier_ids import Found
-from relay.core.correlation import Correlation, make_row, refusal
+from relay.core.correlation import Correlation, refusal
 from relay.core.handover import keep_attempt
+from relay.core.intake import make_row
 from relay.core.lanes import set_tries
 from relay.core.messages import Message, Receipt, Submitted
 from relay.core.notes import IdempotencyKeys, Settings
@@ -85,6 +86,11 @@ class Replay:
         apply = self._apply
         for record in records:
             apply[type(record)](record)
+
+    @property
+    def messages(self) -> int:
+        """How many there are, once finished."""
+        return self._table.rows
 
     def finish(self, now: float) -> None:
         """Builds what follows from the rows."""

@@ -12,20 +12,20 @@ became owed by a call that failed are announced by the next `expire`.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from os.path import join
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.core import config, views
 from relay.core.correlation import Correlation
 from relay.core.handover import Handover
-from relay.core.journal_format import JournalError, encode_frame, segment_name
+from relay.core.intake import accept, take_back
+from relay.core.journal_format import JournalError, encode_frame
 from relay.core.messages import (
     Attempt,
     Claim,
@@ -43,24 +43,19 @@ from relay.core.notes import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.core.parts import overdue_parts
 from relay.core.records import Setting
 from relay.core.replay import Replay
-from relay.core.rows import Row, Segment, is_unsubmitted, parts_of
+from relay.core.rows import Row, is_unsubmitted, parts_of
 from relay.core.states import EXPIRED, UNKNOWN
 from relay.core.store import FeedEntry, Idempotency, PolicyOf, StoreFigures, StoreFull, StoreUnavailable
 from relay.core.sweep import Sweep
 from relay.core.table import Table
 from relay.edges.files import Files, Locked
 from relay.edges.journal_file import InThread, Journal
-from relay.edges.journal_start import SegmentReader, TornTail, read_segment, sequences
 from relay.services.bodies import BodiesOf, BodyReader
 from relay.services.compaction import Compaction
+from relay.services.journal_reading import Progress, read_journal
 
 #: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
 FORGOTTEN_A_CALL = 4_000
-#: Journals longer than this report how far their replay has come.
-PROGRESS_BYTES = 64 << 20
-PROGRESS_SECONDS = 2.0
-
-Progress = Callable[[int, int], None]
 
 
 class JournalStore:
@@ -120,7 +115,9 @@ class JournalStore:
         try:
             self._files.make_directory(self._journal_directory)
             self._lock = self._files.lock(join(self._directory, "lock"), str(os.getpid()))
-            segments = await self._read(progress)
+            replay = Replay(self.table, self._settings, self._keys)
+            segments = await read_journal(self._files, self._journal_directory, replay, self._clock, progress)
+            self.table.forget_finished(self.table.rows, self._clock.seconds())
         except Locked as problem:
             raise JournalError(
                 f"{self._directory} is in use by the relay with process id {problem.owner}. Stop that one first, or "
@@ -156,74 +153,6 @@ class JournalStore:
             in_thread=self._in_thread,
         )
 
-    async def _read(self, progress: Progress | None) -> list[Segment]:
-        directory = self._journal_directory
-        replay = Replay(self.table, self._settings, self._keys)
-        segments: list[Segment] = []
-        found = sequences(self._files, directory)
-        total = sum(self._files.size(join(directory, segment_name(sequence))) for sequence in found)
-        started_at = said_at = self._clock.seconds()
-        done = 0
-        torn: TornTail | None = None
-        for sequence in found:
-            reader = SegmentReader(self._files, directory, sequence)
-            segment = Segment(sequence, 0.0)
-            segments.append(segment)
-            try:
-                for step in read_segment(reader, segment, sequence == found[-1], replay.frame):
-                    torn = step
-                    if progress is not None:
-                        progress(done + segment.end_bytes, total)
-                    now = self._clock.seconds()
-                    if total > PROGRESS_BYTES and now - said_at >= PROGRESS_SECONDS:
-                        said_at = now
-                        percent = 100 * (done + segment.end_bytes) // total
-                        self.log.info("journal_reading: {percent} % of {total} octets", percent=percent, total=total)
-                    await deferLater(self._clock, 0)
-            finally:
-                reader.close()
-            done += reader.size
-            segment.committed_bytes = segment.synced_bytes = segment.end_bytes
-        if torn is not None:
-            self._cut(torn, segments)
-        if segments:
-            self._sync(segments[-1])
-        now = self._clock.seconds()
-        replay.finish(now)
-        self.table.forget_finished(self.table.rows, now)
-        if total:
-            self.log.info(
-                "journal_read: {messages} messages, {octets} octets in {segments} segments, {seconds} s",
-                messages=self.table.rows,
-                octets=total,
-                segments=len(segments),
-                seconds=round(now - started_at, 1),
-            )
-        return segments
-
-    def _cut(self, torn: TornTail, segments: list[Segment]) -> None:
-        self.log.warn(
-            "journal_torn: {file} ends in {lost} octets of a commit that was under way when the relay stopped; they "
-            "are cut at offset {offset}",
-            file=torn.path,
-            lost=torn.lost_bytes,
-            offset=torn.offset,
-        )
-        if torn.offset:
-            self._files.truncate(torn.path, torn.offset)
-        else:
-            self._files.remove(torn.path)
-            segments.pop()
-
-    def _sync(self, segment: Segment) -> None:
-        """What was read may only be in the kernel's memory; from here on it counts as durable."""
-        reader = SegmentReader(self._files, self._journal_directory, segment.sequence)
-        try:
-            reader.sync()
-        finally:
-            reader.close()
-        self._files.sync_directory(self._journal_directory)
-
     async def stop(self) -> None:
         """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
         if self._lock is None:
@@ -247,13 +176,13 @@ class JournalStore:
             return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
         frame = encode_frame(messages if idempotency is None else [*messages, idempotency])
         done = journal.append(frame, None, partial(self._take_back, messages, idempotency))
-        self._correlation.accept(messages, *journal.place)
+        accept(self.table, messages, *journal.place)
         if idempotency is not None:
             self._keys.put(idempotency, journal.place[0].sequence)
         return done
 
     def _take_back(self, messages: Sequence[Message], idempotency: Idempotency | None) -> None:
-        self._correlation.take_back(messages)
+        take_back(self.table, messages)
         if idempotency is not None:
             self._keys.take_back(idempotency)
 

@@ -10,6 +10,7 @@ from relay.core import config
 from relay.core.accounts import RECENT_KEPT, RowList, smpp_owed_by_state
 from relay.core.backlog import Backlog
 from relay.core.correlation import Correlation
+from relay.core.intake import accept, take_back
 from relay.core.lanes import LaneQueue, Lanes
 from relay.core.messages import Channel, Lane, PartsReceipted
 from relay.core.notes import BYTES_KEPT, IdempotencyKeys
@@ -25,7 +26,7 @@ from tests.stores import DAY, NOW, message, message_id, receipt, submitted
 def rows_of(count: int) -> tuple[Table, list[Row]]:
     """A table with some rows, in their order."""
     table = Table(config.Limits(), lambda account: NotifyPolicy())
-    Correlation(table).accept([message(n) for n in range(count)], Segment(1, NOW), 0)
+    accept(table, [message(n) for n in range(count)], Segment(1, NOW), 0)
     return table, [table.shards[message_id(n)[0]][message_id(n)] for n in range(count)]
 
 
@@ -177,9 +178,8 @@ class BoundsTests(SynchronousTestCase):
 
     def test_an_accounts_list_of_recent_messages_is_bounded(self) -> None:
         table, _ = rows_of(0)
-        correlation = Correlation(table)
         for start in range(0, 3 * RECENT_KEPT, 1000):
-            correlation.accept([message(n) for n in range(start, start + 1000)], Segment(1, NOW), 0)
+            accept(table, [message(n) for n in range(start, start + 1000)], Segment(1, NOW), 0)
         recent = table.account("plain").recent.rows
         self.assertLessEqual(len(recent), 2 * RECENT_KEPT)
         self.assertEqual(recent[-1].id, message_id(3 * RECENT_KEPT - 1))
@@ -187,7 +187,7 @@ class BoundsTests(SynchronousTestCase):
     def test_messages_of_one_batch_share_what_they_have_in_common(self) -> None:
         table = Table(config.Limits(), lambda account: NotifyPolicy())
         correlation = Correlation(table)
-        correlation.accept([message(n, accepted_at=NOW) for n in range(5)], Segment(1, NOW), 7)
+        accept(table, [message(n, accepted_at=NOW) for n in range(5)], Segment(1, NOW), 7)
         correlation.submitted([submitted(n, at=float(NOW), receipt_due_at=NOW + 5) for n in range(5)])
         rows = [table.shards[message_id(n)[0]][message_id(n)] for n in range(5)]
         self.assertEqual(len({id(row.birth) for row in rows}), 1)
@@ -233,7 +233,7 @@ class BoundsTests(SynchronousTestCase):
     def test_taking_an_accept_back_leaves_nothing(self) -> None:
         table, rows = rows_of(3)
         segment = rows[0].birth.segment
-        Correlation(table).take_back([message(n) for n in range(3)])
+        take_back(table, [message(n) for n in range(3)])
         self.assertEqual((table.rows, table.unsubmitted, segment.rows, sum(map(len, table.shards))), (0, 0, 0, 0))
         self.assertTrue(all(row.flags & FINAL for row in rows))
         self.assertIsInstance(rows[0].birth, Birth)
