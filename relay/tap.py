@@ -179,6 +179,8 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
         random_bytes=os.urandom,
         limits=config.limits,
         version=__version__,
+        kannel=config.http.kannel,
+        jasmin=config.http.jasmin,
     )
     AccountPages(
         api,
