@@ -31,6 +31,7 @@ from relay.services.customer_sessions import CustomerSessions
 from relay.services.housekeeping import Housekeeping
 from relay.services.hub import Hub
 from relay.services.message_records import MessageRecords
+from relay.services.operator_actions import held_carriers
 from relay.services.simulator import SimulatedCarrier
 
 
@@ -52,6 +53,9 @@ class WebhookService(Seam):
 
     async def stop(self) -> None:
         """Lets what is under way end."""
+
+    def url_changed(self, account: str) -> None:
+        """The account's notification settings have changed."""
 
 
 class StartFailure(Exception):
@@ -141,7 +145,8 @@ class Daemon(Service):
     async def _start(self) -> None:
         config = self.config
         await self.store.start()
-        self.accounts.load_settings(await self.store.settings())
+        settings = await self.store.settings()
+        self.accounts.load_settings(settings)
         if self._records is not None:
             missing = await self._records.start(self.store, config.accounts)
             self.hub.on_ended = self._records.add
@@ -149,6 +154,8 @@ class Daemon(Service):
                           missing=missing)  # fmt: skip
         for name, carrier in config.carriers.items():
             self.links[name] = await self.make_link(name, carrier)
+        for name in held_carriers(settings) & self.links.keys():
+            self.links[name].held = True
         self.hub.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
         for link in self.links.values():
             link.start()

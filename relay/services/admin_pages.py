@@ -1,30 +1,74 @@
-"""Which pages the admin listener has, and what each of them says."""
+"""Which pages the admin listener has, and what each of them says.
 
-from collections.abc import Sequence
+Everything that is read is a GET and costs the relay no more than a look; everything that changes something is a POST,
+goes through `OperatorActions`, and is recorded before it is done.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from typing import Protocol as Seam
 
+import msgspec
 from twisted.internet.interfaces import IProtocolFactory
 
+from relay.core.ids import parse_id
+from relay.core.store import StoreUnavailable
+from relay.core.time_line import time_line
+from relay.edges import operator_page
 from relay.edges.admin_site import AdminRequest, AdminRoot, Page, Reply, admin_factory, json_reply, text_reply
-from relay.services.health import Watched, readiness
-from relay.services.metrics import CONTENT_TYPE, Measured, Metrics
+from relay.services.health import readiness
+from relay.services.metrics import CONTENT_TYPE, Metrics
+from relay.services.operator_actions import Operated, OperatorActions, Refusal, ReplayRequest
+from relay.services.overview import Looked, Observer
+from relay.services.receipt_review import review
+
+_REASON_CHARACTERS = 200
 
 
-class Administered(Watched, Measured, Seam):
+class Administered(Looked, Operated, Seam):
     """The daemon, as the admin listener sees it."""
+
+    def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Has `close` awaited in a stop."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What an action says when it is done: a sentence, and how many things it concerned."""
+
+    done: str
+    count: int = 1
+
+
+class _Reason(msgspec.Struct, frozen=True):
+    reason: str = ""
 
 
 class AdminPages:
     """The pages, for `AdminRoot`."""
 
-    def __init__(self, daemon: Administered, metrics: Metrics) -> None:
+    def __init__(self, daemon: Administered, metrics: Metrics, observer: Observer, actions: OperatorActions) -> None:
         self._daemon = daemon
         self._metrics = metrics
+        self._observer = observer
+        self._actions = actions
 
     def pages(self) -> dict[tuple[str, str], Page]:
         """By method and first element of the path."""
-        return {("GET", "metrics"): self.metrics, ("GET", "health"): self.health}
+        return {
+            ("GET", ""): lambda request: _file("text/html; charset=utf-8", operator_page.HTML),
+            ("GET", "page.css"): lambda request: _file("text/css; charset=utf-8", operator_page.STYLE),
+            ("GET", "page.js"): lambda request: _file("text/javascript; charset=utf-8", operator_page.SCRIPT),
+            ("GET", "metrics"): self.metrics,
+            ("GET", "health"): self.health,
+            ("GET", "status"): self.status,
+            ("GET", "messages"): self.messages,
+            ("GET", "receipts"): self.receipts,
+            ("GET", "audit"): self.audit,
+            ("POST", "carriers"): self.act_on_carrier,
+            ("POST", "accounts"): self.act_on_account,
+        }
+
+    # What is read
 
     def metrics(self, request: AdminRequest) -> Reply:
         """For Prometheus."""
@@ -41,9 +85,98 @@ class AdminPages:
             case _:
                 return text_reply("There are /health/live and /health/ready.", 404)
 
+    def status(self, request: AdminRequest) -> Reply:
+        """Everything at one look; see `Overview`."""
+        return json_reply(self._observer.look())
+
+    async def messages(self, request: AdminRequest) -> Reply:
+        """/messages?id=ID: the messages with this id, ours or a carrier's, each with its whole life."""
+        wanted = request.query.get("id", "").strip()
+        if not wanted:
+            return json_reply({"error": "give an id: /messages?id=..."}, 422)
+        store = self._daemon.hub.store
+        message_id = parse_id(wanted)
+        if message_id is not None:
+            view = await store.look_up(message_id)
+            if view is not None:
+                return json_reply([time_line(view)])
+        found = await store.find_carrier_id(wanted.encode("utf-8", "replace"))
+        return json_reply([time_line(view) for view in found])
+
+    async def receipts(self, request: AdminRequest) -> Reply:
+        """Receipts that found no message or no meaning, and what would help."""
+        return json_reply(await review(self._daemon.hub.store, list(self._daemon.config.accounts)))
+
+    async def audit(self, request: AdminRequest) -> Reply:
+        """What was done here, newest first."""
+        return json_reply(await self._actions.audit())
+
+    # What changes something
+
+    async def act_on_carrier(self, request: AdminRequest) -> Reply:
+        """POST /carriers/NAME/hold and /carriers/NAME/resume, with {"reason": "..."}."""
+        return await _answered(self._on_carrier(request))
+
+    async def act_on_account(self, request: AdminRequest) -> Reply:
+        """POST /accounts/NAME/unbind, /url-off, /url-on with {"reason"}, and /replay with `ReplayRequest`."""
+        return await _answered(self._on_account(request))
+
+    async def _on_carrier(self, request: AdminRequest) -> Done:
+        actions = self._actions
+        match request.path[1:]:
+            case [name, "hold"]:
+                return Done(await actions.hold(name, _reason(request), request.peer))
+            case [name, "resume"]:
+                return Done(await actions.resume(name, _reason(request), request.peer))
+            case _:
+                raise Refusal("there are /carriers/NAME/hold and /carriers/NAME/resume")
+
+    async def _on_account(self, request: AdminRequest) -> Done:
+        actions = self._actions
+        match request.path[1:]:
+            case [name, "unbind"]:
+                return Done(await actions.unbind(name, _reason(request), request.peer))
+            case [name, "url-off"]:
+                return Done(await actions.url_off(name, _reason(request), request.peer))
+            case [name, "url-on"]:
+                return Done(await actions.url_on(name, _reason(request), request.peer))
+            case [name, "replay"]:
+                wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
+                count = await actions.replay(name, wanted, request.peer)
+                return Done(f"{count} notifications of {name} are owed again", count)
+            case _:
+                raise Refusal("there are /accounts/NAME/unbind, url-off, url-on and replay")
+
+
+async def _answered(doing: Awaitable[Done]) -> Reply:
+    try:
+        return json_reply(await doing)
+    except msgspec.MsgspecError as problem:
+        return json_reply({"error": str(problem)}, 422)
+    except Refusal as problem:
+        return json_reply({"error": str(problem)}, problem.status)
+    except StoreUnavailable as problem:
+        return json_reply({"error": f"it can't be recorded: {problem.reason}"}, 503)
+
+
+def _reason(request: AdminRequest) -> str:
+    return msgspec.json.decode(request.body or b"{}", type=_Reason).reason[:_REASON_CHARACTERS]
+
+
+def _file(content_type: str, body: bytes) -> Reply:
+    return Reply(200, content_type, body)
+
 
 def make_admin_site(daemon: Administered, reactor: Any) -> tuple[str, Sequence[str], IProtocolFactory]:
     """What the daemon listens with for its operator: configuration key, endpoint descriptions, factory."""
-    pages = AdminPages(daemon, Metrics(daemon, reactor.seconds))
+    observer = Observer(daemon, reactor)
+    observer.history.start()
+
+    async def stop() -> None:
+        observer.history.stop()
+
+    daemon.at_stop(stop)
+    actions = OperatorActions(daemon, reactor)
+    pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions)
     root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password)
     return "admin.listen", daemon.config.admin.listen, admin_factory(root, reactor)

@@ -54,6 +54,7 @@ class Reloadable(Seam):
     sessions: CustomerSessions
     certificates: list[tuple[str, ServerCertificate]]
     not_ready: str
+    webhooks: Any
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
         """A link that isn't started; raises where there is no way to the carrier."""
@@ -140,7 +141,10 @@ class Reloader:
         for name, link in removed.items():
             self._draining[name] = link
             self._tasks.start(self._drain(name, link))
-        if old.accounts != new.accounts:
+        accounts = changed_names(old.accounts, new.accounts)
+        for name in (*accounts.added, *accounts.changed):
+            daemon.webhooks.url_changed(name)
+        if accounts:
             daemon.hub.wake(await daemon.hub.store.lanes())
         return True
 
@@ -177,6 +181,7 @@ class Reloader:
         hub = self._daemon.hub
         old = old or self._draining.pop(name, None)
         if old is not None:
+            new.held = old.held
             old.retire(hub.send)
             await old.stop(self._daemon.config.shutdown_seconds)
         if not self._stopping:

@@ -8,10 +8,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from relay.core.config import Account, AccountSmpp, Carrier, Config, Route
-from relay.core.messages import Correlated, Message, Submission
+from relay.core.messages import Correlated, Lane, Message, MessageView, Receipt, Submission
 from relay.core.routing import Routes
 from relay.core.secret import Secret
 from relay.core.store import StoreFigures, StoreUnavailable
+from relay.core.webhook_answer import UrlState
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
@@ -43,6 +44,11 @@ class OperatedStore:
         self.shown = StoreFigures()
         self.unavailable = False
         self.accepted: list[Message] = []
+        self.kept: dict[tuple[str, str], str] = {}
+        self.given_up_at: dict[bytes, float] = {}
+        self.told_again: list[list[bytes]] = []
+        self.views: dict[bytes, MessageView] = {}
+        self.orphaned: list[Receipt] = []
 
     def figures(self) -> StoreFigures:
         return self.shown
@@ -60,6 +66,42 @@ class OperatedStore:
 
     receipts = submitted
     end = submitted
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
+        if self.unavailable:
+            failed: Deferred[None] = Deferred()
+            failed.errback(StoreUnavailable("disk full"))
+            return failed
+        self.kept.pop((account, name), None)
+        if value is not None:
+            self.kept[account, name] = value
+        return succeed(None)
+
+    def settings(self) -> Deferred[list[tuple[str, str, str]]]:
+        return succeed([(account, name, value) for (account, name), value in self.kept.items()])
+
+    def given_up(self, account: str, since: float, until: float) -> Deferred[list[bytes]]:
+        return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until])
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[Lane]]:
+        self.told_again.append(list(ids))
+        return succeed(frozenset({Lane(account, "webhook")}))
+
+    def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
+        return succeed(self.views.get(message_id))
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> Deferred[list[MessageView]]:
+        wanted = carrier_message_id.decode()
+        return succeed([v for v in self.views.values() if wanted in [part.carrier_message_id for part in v.parts]])
+
+    def recent(self, account: str, *, limit: int = 50) -> Deferred[list[MessageView]]:
+        return succeed([view for view in self.views.values() if view.account == account][:limit])
+
+    def orphans(self, limit: int) -> Deferred[list[Receipt]]:
+        return succeed(self.orphaned[:limit])
+
+    def unreadable(self, limit: int) -> Deferred[list[Receipt]]:
+        return succeed([])
 
 
 class OperatedDaemon:
@@ -96,6 +138,8 @@ class OperatedDaemon:
         }
         self.hub.connect(self.links, {})
         self.not_ready = ""
+        self.webhooks = OperatedWebhooks()
+        self.certificates: list[Any] = []
         self.listening = ["tcp 127.0.0.1:2775"]
 
     def take(self, count: int = 1, account: str = "acme", interface: str = "smpp") -> None:
@@ -105,6 +149,20 @@ class OperatedDaemon:
         accepted = Deferred.fromCoroutine(self.hub.accept(messages))
         accepted.addErrback(lambda failure: failure.trap(StoreUnavailable))
         assert accepted.called
+
+
+class OperatedWebhooks:
+    """No URL has failed, unless the test says so."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, UrlState] = {}
+        self.changed: list[str] = []
+
+    def url_state(self, account: str) -> UrlState:
+        return self.states.get(account, UrlState("", 0, False, None, 0))
+
+    def url_changed(self, account: str) -> None:
+        self.changed.append(account)
 
 
 class _NoEndpoint:

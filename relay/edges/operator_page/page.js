@@ -1,0 +1,291 @@
+"use strict";
+// Shows what the admin listener says. Every text from outside is set as text, never as markup.
+
+const LIVE_MS = 2000;
+const SLOW_MS = 15000;
+const CHARTS = [
+  ["accepted", "Accepted"], ["taken", "Taken by carriers"], ["receipts", "Receipts"],
+  ["delivered", "Notifications told"], ["failed", "Attempts that failed"], ["refused", "Refused"],
+];
+const byId = (id) => document.getElementById(id);
+let told = 0;
+
+function element(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function number(value) {
+  return value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
+}
+
+function seconds(value) {
+  if (value < 0) return "over 60 s";
+  return value < 1 ? `${Math.round(value * 1000)} ms` : `${number(value)} s`;
+}
+
+function age(value) {
+  const units = [[86400, "d"], [3600, "h"], [60, "min"]];
+  for (const [size, name] of units) if (value >= size) return `${Math.floor(value / size)} ${name}`;
+  return `${Math.floor(value)} s`;
+}
+
+function when(at) {
+  const made = element("time", new Date(at * 1000).toLocaleString());
+  made.dateTime = new Date(at * 1000).toISOString();
+  return made;
+}
+
+async function ask(path, options) {
+  const answer = await fetch(path, options);
+  const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+  const body = isJson ? await answer.json() : await answer.text();
+  if (!answer.ok) throw new Error(isJson ? body.error : body.trim());
+  return body;
+}
+
+function tell(text) {
+  byId("told").textContent = text;
+  byId("told").hidden = false;
+  clearTimeout(told);
+  told = setTimeout(() => { byId("told").hidden = true; }, 6000);
+}
+
+// Actions
+
+function confirmed(title, text) {
+  const dialog = byId("confirm");
+  byId("confirm-title").textContent = title;
+  byId("confirm-text").textContent = text;
+  byId("confirm-reason").value = "";
+  dialog.returnValue = "no";
+  dialog.showModal();
+  byId("confirm-reason").focus();
+  return new Promise((done) => {
+    dialog.addEventListener("close", () => {
+      done(dialog.returnValue === "yes" ? byId("confirm-reason").value : null);
+    }, { once: true });
+  });
+}
+
+function action(label, title, text, path, more) {
+  const made = element("button", label);
+  made.type = "button";
+  made.addEventListener("click", async () => {
+    const reason = await confirmed(title, text);
+    if (reason === null) return;
+    try {
+      const answer = await ask(path, {
+        method: "POST",
+        headers: { "X-Relay-Action": "page", "Content-Type": "application/json" },
+        body: JSON.stringify({ reason, ...(more || {}) }),
+      });
+      tell(answer.done);
+    } catch (problem) {
+      tell(`It was not done: ${problem.message}`);
+    }
+    await Promise.all([live(), slow()]);
+  });
+  return made;
+}
+
+// What is drawn
+
+function chart(title, steps, stepSeconds) {
+  const figure = element("figure");
+  const caption = element("figcaption");
+  const last = steps.length ? steps[steps.length - 1] / stepSeconds : 0;
+  caption.append(element("span", title), element("span", `${number(last)} a second`));
+  const top = Math.max(...steps, 1);
+  const points = steps.map((value, index) => [360 - steps.length + index, 60 - (value / top) * 56]);
+  const line = points.map(([x, y], index) => `${index ? "L" : "M"}${x} ${y.toFixed(1)}`).join("");
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 360 60");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `${title}: ${number(last)} a second now, at most ${number(top / stepSeconds)}`);
+  if (points.length > 1) {
+    for (const [className, d] of [["area", `${line}L359 60L${points[0][0]} 60Z`], ["line", line]]) {
+      const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      path.setAttribute("class", className);
+      path.setAttribute("d", d);
+      svg.append(path);
+    }
+  }
+  figure.append(caption, svg);
+  return figure;
+}
+
+function carrierState(carrier) {
+  if (carrier.held) return ["held", "some"];
+  if (!carrier.up) return ["down", "bad"];
+  if (carrier.paused_seconds > 0) return [`pausing ${number(carrier.paused_seconds)} s`, "some"];
+  return carrier.bound < carrier.wanted ? ["partly up", "some"] : ["up", "good"];
+}
+
+function row(cells) {
+  const made = element("tr");
+  for (const cell of cells) {
+    if (cell instanceof HTMLTableCellElement) made.append(cell);
+    else made.append(element("td", String(cell)));
+  }
+  return made;
+}
+
+function buttons(...made) {
+  const cell = element("td");
+  made.forEach((button, index) => cell.append(...(index ? [" ", button] : [button])));
+  return cell;
+}
+
+function carrierRow(carrier) {
+  const [state, className] = carrierState(carrier);
+  const path = `/carriers/${encodeURIComponent(carrier.name)}`;
+  const hold = carrier.held
+    ? action("Resume", `Resume ${carrier.name}?`, "What waits for it is sent.", `${path}/resume`)
+    : action("Hold", `Hold ${carrier.name}?`,
+             "Nothing more is sent to it. Messages that have another carrier take that; the others wait. Receipts are " +
+             "handled as ever.", `${path}/hold`);
+  const refused = carrier.error_share > 0.2 ? "bad" : "";
+  const limit = carrier.rate_limit ? ` of ${number(carrier.rate_limit)}` : "";
+  return row([
+    carrier.name, element("td", state, className), `${carrier.bound} of ${carrier.wanted}`,
+    `${number(carrier.rate)}${limit} /s`, `${carrier.in_flight} of ${carrier.window}`,
+    element("td", number(carrier.queued), carrier.queued > 0.8 * carrier.queue_limit ? "bad" : ""),
+    number(carrier.taken),
+    element("td", `${number(carrier.refused)} (${(100 * carrier.error_share).toFixed(1)} %)`, refused),
+    number(carrier.throttled), number(carrier.in_doubt), seconds(carrier.response_seconds),
+    element("td", carrier.last_error, "wide"), buttons(hold),
+  ]);
+}
+
+function accountRow(account) {
+  const path = `/accounts/${encodeURIComponent(account.name)}`;
+  const url = element("td", account.url || "none", "wide");
+  const made = [];
+  if (account.url_off) {
+    url.append(element("div", `off: ${account.url_off}`, "bad"));
+    made.push(action("Switch on", `Post to ${account.name}'s URL again?`, account.url, `${path}/url-on`));
+  } else if (account.url) {
+    if (account.url_failures) url.append(element("div", `failed ${account.url_failures} times in a row`, "bad"));
+    made.push(action("Switch off", `Stop posting to ${account.name}'s URL?`,
+                     `${account.url}: what is owed waits until its retry window ends.`, `${path}/url-off`));
+  }
+  if (account.binds) {
+    made.push(action("Unbind", `Unbind ${account.name}?`,
+                     `${account.binds} SMPP sessions end. It may bind again at once.`, `${path}/unbind`));
+  }
+  made.push(action("Replay", `Send what was given up for ${account.name} again?`,
+                   "Every notification that was given up and is still kept becomes owed again.", `${path}/replay`));
+  const refused = Object.entries(account.refused).map(([status, count]) => `${number(count)} ${status}`).join(", ");
+  return row([
+    account.name, account.binds, `${number(account.rate)} /s`, number(account.accepted),
+    element("td", refused || "0", "wide"), number(account.delivered), number(account.retries),
+    element("td", number(account.given_up), account.given_up ? "bad" : ""), url, buttons(...made),
+  ]);
+}
+
+// Tables are drawn anew only when what they say has changed: a button keeps its focus while one aims at it.
+const drawn = new Map();
+function fill(id, values, draw) {
+  const now = JSON.stringify(values);
+  if (drawn.get(id) === now) return;
+  drawn.set(id, now);
+  const body = byId(id).tBodies[0];
+  const focused = document.activeElement && body.contains(document.activeElement)
+    ? [...body.querySelectorAll("button")].indexOf(document.activeElement) : -1;
+  body.replaceChildren(...values.map(draw));
+  if (focused >= 0) body.querySelectorAll("button")[focused]?.focus();
+}
+
+async function live() {
+  let look;
+  try {
+    look = await ask("/status");
+  } catch (problem) {
+    byId("state").textContent = `no answer: ${problem.message}`;
+    byId("state").className = "bad";
+    return;
+  }
+  byId("state").textContent = look.readiness.ready ? "ready" : "NOT READY";
+  byId("state").className = look.readiness.ready ? "good" : "bad";
+  const store = look.store;
+  byId("facts").textContent =
+    `version ${look.version}, up ${age(look.uptime_seconds)}; ${number(store.unsubmitted)} messages to send, ` +
+    `${number(store.awaiting_receipt)} await their receipt, ${number(store.owed)} notifications owed; journal ` +
+    `${number(store.journal_bytes / 1e6)} MB`;
+  const list = byId("troubles");
+  list.classList.toggle("none", !look.troubles.length);
+  list.replaceChildren(...(look.troubles.length
+    ? look.troubles.map((text) => element("li", text, "bad"))
+    : [element("li", "Nothing.", "good")]));
+  byId("charts").replaceChildren(
+    ...CHARTS.map(([name, title]) => chart(title, look.charts[name] || [], look.step_seconds)));
+  fill("carriers", look.carriers, carrierRow);
+  fill("accounts", look.accounts, accountRow);
+}
+
+async function slow() {
+  try {
+    const [review, audit] = await Promise.all([ask("/receipts"), ask("/audit")]);
+    const kinds = [["orphan: no message has its id", review.orphans], ["unreadable", review.unreadable]];
+    const receipts = kinds.flatMap(([why, list]) => list.map((receipt) => ({ why, ...receipt })));
+    byId("receipts").hidden = !receipts.length;
+    byId("receipts-summary").textContent = receipts.length
+      ? `${review.orphans.length} orphans and ${review.unreadable.length} unreadable ones, the latest first.` : "None.";
+    byId("advice").replaceChildren(...review.advice.flatMap((advice) => [
+      element("p", `With this under carriers.${advice.carrier}, ${advice.matched} of ${advice.tried} orphans would ` +
+                   `find a message${advice.presets.length ? ` (as preset ${advice.presets.join(", ")})` : ""}:`),
+      element("pre", advice.yaml)]));
+    fill("receipts", receipts, (receipt) => {
+      const at = element("td");
+      at.append(when(receipt.received_at));
+      return row([receipt.carrier, at, receipt.why, receipt.ids.join(", "), `${receipt.stat} ${receipt.error}`,
+                  element("td", receipt.raw, "wide raw")]);
+    });
+    fill("audit", audit.slice(0, 20), (record) => {
+      const at = element("td");
+      at.append(when(record.at));
+      return row([at, record.what, element("td", record.reason, "wide"), record.peer]);
+    });
+  } catch (problem) {
+    byId("receipts-summary").textContent = `no answer: ${problem.message}`;
+  }
+}
+
+function life(message) {
+  const card = element("article");
+  card.append(element("h3", `${message.id}: ${message.status}`));
+  const owed = message.owed.length ? `; owed by ${message.owed.join(" and ")}` : "";
+  card.append(element("p", `${message.account}: ${message.sender} to ${message.to}${owed}`));
+  const list = element("ol", undefined, "life");
+  for (const event of message.events) {
+    const item = element("li", undefined, event.good === false ? "bad" : "");
+    item.append(when(event.at), element("span", event.what));
+    list.append(item);
+  }
+  card.append(list);
+  if (message.final) {
+    card.append(action("Tell again", `Send the notification for ${message.id} again?`, message.account,
+                       `/accounts/${encodeURIComponent(message.account)}/replay`, { ids: [message.id] }));
+  }
+  return card;
+}
+
+byId("find").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const id = byId("find-id").value.trim();
+  try {
+    const found = await ask(`/messages?id=${encodeURIComponent(id)}`);
+    byId("found").replaceChildren(...(found.length ? found.map(life) : [element("p", `Nobody knows ${id}.`, "bad")]));
+  } catch (problem) {
+    byId("found").replaceChildren(element("p", problem.message, "bad"));
+  }
+});
+
+live();
+slow();
+setInterval(live, LIVE_MS);
+setInterval(slow, SLOW_MS);
