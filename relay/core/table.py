@@ -1,8 +1,8 @@
 """The table of messages: rows by id, carrier message ids, who is owed what, and how full it all is.
 
-Theory of operation: this module keeps the containers and the few operations that change what a row counts as: taken in
-(`add`), ended (`finish`), kept for queries (`keep`), forgotten (`forget`). What leads to them is in modules of its own,
-which all work on one table: `correlation` (accepted, submitted, receipted), `handover` (claimed, settled), `sweep`
+Theory of operation: this module keeps the containers and the few operations that change what a row counts as: ended
+(`finish`), kept for queries (`keep`), forgotten (`forget`). What leads to them is in modules of its own, which all work
+on one table: `intake` (accepted), `correlation` (submitted, receipted, ended), `handover` (claimed, settled), `sweep`
 (time), `replay` and `snapshots` (the journal), `views` (queries).
 
 A row is in one of three states: *unsubmitted* (some part waits for a carrier: `hop` is None), *awaiting* its receipt,
@@ -139,13 +139,6 @@ class Table:
             effects.touched.add(queue)
 
     # What a row counts as
-
-    def add(self, row: Row) -> None:
-        """A message has been accepted."""
-        self.shards[row.id[0]][row.id] = row
-        row.birth.segment.rows += 1
-        self.rows += 1
-        self.unsubmitted += 1
 
     def finish(self, row: Row, state: int, fault: Fault, at: float, owed: int, effects: Effects) -> int:
         """Ends a message that hasn't ended; gives its place in the feed.

@@ -15,7 +15,6 @@ that isn't the last one must have no torn end.
 """
 
 from collections.abc import Callable
-from os.path import join
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -27,12 +26,12 @@ from relay.core.journal_format import (
     HEADER_BYTES,
     SYNCED_FRAME_BYTES,
     encode_header,
-    segment_name,
     synced_frame,
 )
 from relay.core.rows import Segment
 from relay.core.store import COMMIT_SECONDS_BOUNDS, StoreUnavailable
-from relay.edges.files import Files, write_all
+from relay.edges.files import Files
+from relay.edges.segment_writer import SegmentWriter, Write
 
 T = TypeVar("T")
 #: Runs a function in a thread and gives its result on the reactor thread.
@@ -54,7 +53,7 @@ class _Group:
         self.frames: list[bytes] = [b"", b""]
         segment.end_bytes += SYNCED_FRAME_BYTES if self.start else HEADER_BYTES + SYNCED_FRAME_BYTES
 
-    def seal(self) -> tuple[Segment, int, bytes]:
+    def seal(self) -> Write:
         """What is to be written, and where."""
         segment = self.segment
         if not self.start:
@@ -99,8 +98,7 @@ class Journal:
         clock: IReactorTime,
         in_thread: InThread[Any],
     ) -> None:
-        self._files = files
-        self._directory = directory
+        self._writer = SegmentWriter(files, directory, each_write_synced=sync == "always")
         self._sync = sync
         self._segment_bytes = segment_bytes
         self._segment_seconds = segment_seconds
@@ -119,8 +117,6 @@ class Journal:
         self._probing: Deferred[None] = succeed(None)
         self._idle: list[Deferred[None]] = []
         self._unwritten: list[bytes] = []
-        self._handle: int | None = None
-        self._handle_segment = 0
         self._synced_at = clock.seconds()
         self._begun_at = 0.0
         #: Failed commits, and calls refused because of one, since the start.
@@ -233,45 +229,9 @@ class Journal:
         )
         writes = [group.seal() for group in groups]
         active = self.active
-        done = self._in_thread(lambda: self._write(writes, active if sync else None))
+        done = self._in_thread(lambda: self._writer.write(writes, active if sync else None))
         done.addCallbacks(self._committed, self._commit_failed, callbackArgs=(groups, sync))
         done.addErrback(self._broken)
-
-    def _write(self, writes: list[tuple[Segment, int, bytes]], sync: Segment | None) -> None:
-        """In the thread. `sync`: the active segment, where it must be on the disk afterwards."""
-        files = self._files
-        synced = False
-        for segment, start, octets in writes:
-            self._open(segment, start)
-            assert self._handle is not None
-            # Everything before was synced by the commit before, so this write alone can be, with `sync: always`.
-            synced = segment is sync and start > 0 and self._sync == "always"
-            write_all(files, self._handle, start, octets, sync=synced)
-            if not start:
-                files.sync(self._handle)
-                files.sync_directory(self._directory)
-                synced = True
-        if sync is not None and not synced:
-            self._open(sync, 1)
-            assert self._handle is not None
-            files.sync(self._handle)
-
-    def _open(self, segment: Segment, start: int) -> None:
-        """In the thread: makes this segment the open one. The one before is synced first, in any mode: only the last
-        segment may have a torn end."""
-        if self._handle is not None and self._handle_segment == segment.sequence:
-            return
-        self._close()
-        self._handle = self._files.open(join(self._directory, segment_name(segment.sequence)), create=not start)
-        self._handle_segment = segment.sequence
-
-    def _close(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            try:
-                self._files.sync(handle)
-            finally:
-                self._files.close(handle)
 
     def _committed(self, _: object, groups: list[_Group], sync: bool) -> None:
         now = self._clock.seconds()
@@ -369,32 +329,11 @@ class Journal:
         fresh = Segment(last + 1, self._clock.seconds())
         frames = list(self._unwritten)
         octets = encode_header(fresh.sequence, fresh.created_at) + synced_frame(0) + b"".join(frames)
-        done = self._in_thread(lambda: self._recover(cut, fresh, octets))
+        done = self._in_thread(lambda: self._writer.begin_again(cut, fresh, octets))
         done.addCallbacks(self._recovered, self._probe_failed, callbackArgs=(cut, fresh, len(frames), len(octets)))
         done.addErrback(self._broken)
         self._probing = done
         return done
-
-    def _recover(self, cut: list[Segment], fresh: Segment, octets: bytes) -> None:
-        """In the thread."""
-        files, directory = self._files, self._directory
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            files.close(handle)
-        names = set(files.list_directory(directory))
-        for segment in cut:
-            name = segment_name(segment.sequence)
-            if name in names and segment.committed_bytes:
-                files.truncate(join(directory, name), segment.committed_bytes)
-        for name in sorted(names, reverse=True):
-            # Files that were begun and never committed.
-            if name >= segment_name(fresh.sequence) and name.endswith(".seg"):
-                files.remove(join(directory, name))
-        self._open(fresh, 0)
-        assert self._handle is not None
-        write_all(files, self._handle, 0, octets)
-        files.sync(self._handle)
-        files.sync_directory(directory)
 
     def _recovered(self, _: object, cut: list[Segment], fresh: Segment, frames: int, size: int) -> None:
         for segment in cut:
@@ -443,7 +382,7 @@ class Journal:
             segment = self.active
             mark = segment.committed_bytes, synced_frame(segment.committed_bytes)
             try:
-                await self._in_thread(lambda: self._finish(segment, *mark))
+                await self._in_thread(lambda: self._writer.finish(segment, *mark))
             except OSError as problem:
                 self.log.error("journal_close_failed: {reason}", reason=str(problem))
         elif not self.writable:
@@ -451,14 +390,6 @@ class Journal:
                 "journal_left_unwritten: {count} batches of news could not be written before the stop",
                 count=len(self._unwritten),
             )
-
-    def _finish(self, segment: Segment, offset: int, mark: bytes) -> None:
-        """In the thread: one last mark, so that the next start knows that everything before it was synced."""
-        self._open(segment, 1)
-        assert self._handle is not None
-        self._files.sync(self._handle)
-        write_all(self._files, self._handle, offset, mark)
-        self._close()
 
 
 def _already_reported(failure: Failure) -> None:
