@@ -33,7 +33,6 @@ from relay.edges.demo_receiver import demo_receiver_site
 from relay.edges.endpoint_check import endpoint_problems
 from relay.edges.files import OsFiles
 from relay.edges.http_api import HttpApi
-from relay.edges.http_site import ApiSite
 from relay.edges.logging import LoggedService
 from relay.edges.logging import observer as line_observer
 from relay.edges.pages.account_pages import AccountPages
@@ -192,7 +191,7 @@ def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = 
         clock=reactor,
         random_bytes=os.urandom,
     )
-    site = ApiSite(api.router.handle, config.limits, reactor)
+    site = api.site
 
     def sites(daemon: Daemon) -> Sequence[Served]:
         served: list[Served] = [("http.listen", config.http.listen, site), make_admin_site(daemon, reactor)]
