@@ -31,6 +31,10 @@ class TokenBucket:
         self._tokens -= taken
         return taken
 
+    def give_back(self, count: int) -> None:
+        """Returns tokens that were taken and not used."""
+        self._tokens = min(self.burst, self._tokens + count)
+
     def take(self, count: int, now: float) -> float:
         """Takes all `count` tokens and gives 0.0, or takes none and gives the seconds until they will be there.
 

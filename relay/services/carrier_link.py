@@ -444,6 +444,7 @@ class CarrierLink:
                 self._wake_up_in(self._rate.seconds_until_one(now))
                 return
             batch = self._next_batch(allowed, now)
+            self._rate.give_back(allowed - len(batch))
             if batch:
                 self.counters.submitted += len(batch)
                 protocol.send(c.SUBMIT_SM, batch)

@@ -25,6 +25,14 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertAlmostEqual(bucket.take(2, 0.0), 0.2)
         self.assertEqual(bucket.take(2, 0.2), 0.0)
 
+    def test_what_is_given_back_may_be_taken_again_and_no_more_than_that(self) -> None:
+        bucket = TokenBucket(10.0, 5, 0.0)
+        bucket.take_up_to(5, 0.0)
+        bucket.give_back(3)
+        self.assertEqual(bucket.take_up_to(100, 0.0), 3)
+        bucket.give_back(100)
+        self.assertEqual(bucket.take_up_to(100, 0.0), 5)
+
     def test_a_batch_above_the_burst_passes_a_full_bucket_and_is_paid_back(self) -> None:
         bucket = TokenBucket(10.0, 5, 0.0)
         self.assertEqual(bucket.take(25, 0.0), 0.0)
