@@ -9,7 +9,7 @@ CONFIG ?= etc/demo.yaml
 TESTS ?= tests
 JOBS ?= 2
 
-.PHONY: help run test test-late lint types docs wheel-check clean
+.PHONY: help run test test-late lint types docs wheel-check browser screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,12 @@ docs: $(VENV)/.installed ## write docs/configuration.md and etc/relay.yaml from 
 wheel-check: $(VENV)/.installed-for-tests ## build the wheel, install it elsewhere, start the relay from there
 	$(BIN)/python .ci/wheel_check.py
 
+browser: $(VENV)/bin/python ## install Chromium and axe-core for the browser tests (as root, or tell what is missing)
+	.ci/make-browser $(VENV)
+
+screenshots: $(VENV)/.installed-for-tests ## draw the README's pictures (SHOTS=DIRECTORY: every page, three widths, light and dark)
+	$(BIN)/python -m tests.browser.screenshots $(if $(SHOTS),--all $(SHOTS))
+
 clean: ## remove the environment and everything generated (not var/, where the journal is)
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -45,7 +51,7 @@ $(VENV)/.installed: setup.cfg | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.installed-for-tests: setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,browser,lint]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/bin/python:
