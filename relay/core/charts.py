@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 #: Room around the plot, in the units of the drawing.
 _LEFT: Final = 40
-_RIGHT: Final = 6
+_RIGHT: Final = 16
 _TOP: Final = 10
 _BOTTOM: Final = 24
 

@@ -186,11 +186,15 @@ def badge(send_status: str) -> Tag:
     return el("span", send_status, class_=f"badge {send_status}")
 
 
-def moment(seconds: float, *, with_date: bool = True) -> Tag:
+def moment(seconds: float) -> Tag:
     """An instant, for reading."""
     at = datetime.fromtimestamp(seconds, UTC)
-    words = at.strftime("%d %b %H:%M:%S") if with_date else at.strftime("%H:%M:%S")
-    return el("time", words, datetime=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+    return el(
+        "time",
+        at.strftime("%d %b %H:%M"),
+        el("span", at.strftime(":%S"), class_="seconds"),
+        datetime=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    )
 
 
 def duration(seconds: float) -> str:

@@ -162,7 +162,7 @@ def _middle(view: TallyView) -> str:
         if 2 * seen >= total:
             if words.startswith(">"):
                 return f"Half of all deliveries take longer than {words[1:]}."
-            return f"Half of all deliveries are made within {words.lstrip('≤')}."
+            return f"Half of all deliveries are made within {words.lstrip('≤')[:-1]} {words[-1]}."
     return ""
 
 

@@ -137,12 +137,13 @@ def delivery_card(
             DELIVERY_SETTINGS[name],
             name,
             control,
-            hint=[hint, " ", _origin(name in set_here)],
+            hint=[hint, " ", _origin(True)] if name in set_here else hint,
             problem=wrong.get(name, ""),
         )
 
     return card(
         "How notifications are sent",
+        None if set_here else el("p", _origin(False), class_="states"),
         form(
             session,
             "/my/delivery",
@@ -179,6 +180,7 @@ def delivery_card(
                 class_="buttons",
             ),
             novalidate=True,
+            class_="columns",
         ),
     )  # fmt: skip
 

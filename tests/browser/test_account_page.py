@@ -1,0 +1,247 @@
+"""The account page in a real browser: with JavaScript, without it, and under a checker of accessibility.
+
+What is said to the browser waits in a thread, so that the receiver of notifications, which is in this process, can
+answer meanwhile.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from tests.browser.driving import Browser, browser, show, what_is_missing
+from tests.integration.harness import ROOT, IntegrationTestCase, Relay, WebhookReceiver, smpp_account
+
+AXE = ROOT / ".venv" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+MISSING = what_is_missing()
+KEY = "key-of-the-browser"
+
+#: The page keeps a note of everything that moved although nobody touched it.
+WATCH_SHIFTS = """
+window.shifts = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+}).observe({type: "layout-shift", buffered: false});
+"""
+
+RUN_AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(
+  (found) => done(found.violations.filter((v) => ["serious", "critical"].includes(v.impact)).map(
+    (v) => v.id + ": " + v.nodes.map((n) => n.target.join(" ") + " " + n.failureSummary).join("; "))),
+  (error) => done(["axe failed: " + error]));
+"""
+
+#: Name and outline of what has the focus; no name where nothing has it, which is so after the last control.
+FOCUSED = """
+const e = document.activeElement;
+return [e === document.body ? "" : e.id || e.textContent.trim(), getComputedStyle(e).outlineStyle];
+"""
+
+
+class AccountPageTests(IntegrationTestCase):
+    if MISSING:
+        skip = MISSING
+
+    async def site(self, *, delay_seconds: float = 1.5, **account: Any) -> tuple[str, Relay, WebhookReceiver]:
+        """A relay with a simulated carrier inside, and who may be notified by it."""
+        receiver = await self.webhooks()
+        customer = smpp_account(**account) | {"api_key": KEY}
+        carrier = {"kind": "simulator", "simulator": {"receipt_delay_seconds": delay_seconds}}
+        relay = await self.relay(accounts={"acme": customer}, carriers={"sim": carrier}, routes=[{"carriers": ["sim"]}])
+        return f"http://127.0.0.1:{relay.http_port}", relay, receiver
+
+    def drive(self, site: str, script: Any, *, javascript: bool = True) -> Deferred[None]:
+        """Runs a script of steps in a new browser."""
+
+        def steps() -> None:
+            with browser(site, javascript=javascript) as page:
+                script(page)
+
+        assert hasattr(reactor, "callFromThread")
+        return deferToThread(steps)
+
+    async def test_a_customer_sets_a_url_tests_it_and_watches_a_message_being_delivered(self) -> None:
+        site, _, receiver = await self.site()
+
+        def script(page: Browser) -> None:
+            page.log_in("acme", KEY)
+            self.assertIn("No URL", page.text("#notifications"))
+            page.fill("url", "ftp://example.org/")
+            page.press("Save URL")
+            page.until("it says what is wrong", lambda: "must begin with http" in page.text("#url-problem"))
+            page.fill("url", receiver.url)
+            page.press("Save URL")
+            page.until("it is saved", lambda: "saved" in page.text(".notice.good"))
+            self.assertIn("Set here", page.text("#notifications"))
+            page.press("Send test notification")
+            page.until("the answer is shown", lambda: "arrived" in page.text(".notice.good"))
+            self.assertRegex(page.text(".notice"), r"Answer\s+200\s+Time\s+\d+ ms")
+            page.follow("Send")
+            page.fill("to", "+447700900123")
+            page.fill("from", "Browser")
+            page.fill("text", "Hello from a browser")
+            page.press("Send message")
+            page.until("its page is shown", lambda: page.text("#message .badge") == "pending")
+            page.run("window.loadedOnce = true;")
+            page.until("it is delivered", lambda: page.text("#message .badge") == "delivered")
+            page.until("the attempt is shown", lambda: "webhook 200" in page.text("#message"))
+            self.assertTrue(page.run("return window.loadedOnce;"), "the page was not loaded again for that")
+            page.until("a screen reader is told", lambda: "is now: delivered" in page.run(
+                "return document.getElementById('said').textContent"))  # fmt: skip
+            # The browser notes that the wrong URL was answered 422; it must have nothing else to complain of.
+            self.assertEqual([said for said in page.console_problems() if "422" not in said], [])
+
+        await self.drive(site, script)
+        test, message = receiver.posts
+        self.assertEqual((test.headers["x-relay-test"], message.json["send_status"]), ("1", "delivered"))
+
+    async def test_counts_change_live_and_nothing_moves_when_they_do(self) -> None:
+        site, relay, _ = await self.site(delay_seconds=0.2)
+
+        def before(page: Browser) -> None:
+            page.log_in("acme", KEY)
+            page.until("it is live", lambda: page.text("#live") == "Live")
+            page.run(WATCH_SHIFTS)
+
+        def after(page: Browser) -> None:
+            page.until("the count says it", lambda: page.text("[data-count=delivered]") == "3")
+            page.until("the list says it", lambda: page.text("#latest").count("delivered") == 3)
+            self.assertLess(page.run("return window.shifts"), 0.1)
+
+        context = browser(site)
+        page = await deferToThread(context.__enter__)
+        self.addCleanup(deferToThread, context.__exit__, None, None, None)
+        await deferToThread(before, page)
+        for number in range(3):
+            message = {"to": f"44770090000{number}", "from": "Test", "text": "x"}
+            status, _ = await self.http("POST", relay, "/messages", message, key=KEY)
+            self.assertEqual(status, 202)
+        await deferToThread(after, page)
+
+    async def test_all_but_live_updates_works_without_javascript(self) -> None:
+        site, _, receiver = await self.site(delay_seconds=0.1)
+
+        def script(page: Browser) -> None:
+            page.log_in("acme", KEY)
+            page.fill("url", receiver.url)
+            page.press("Save URL")
+            self.assertIn("saved", page.text(".notice.good"))
+            page.press("Send test notification")
+            self.assertIn("arrived", page.text(".notice.good"))
+            page.follow("Settings")
+            page.press("Make a secret")
+            secret = page.text("#secret")
+            self.assertRegex(secret, r"^whsec_[A-Za-z0-9+/]{43}=$")
+            page.go("/my/settings")
+            self.assertNotIn(secret, page.driver.page_source)
+            page.follow("Send")
+            page.fill("to", "447700900123")
+            page.fill("from", "Browser")
+            page.fill("text", "Hello")
+            page.press("Send message")
+            page.until(
+                "it is delivered", lambda: (page.driver.refresh(), page.text("#message .badge"))[1] == "delivered"
+            )
+            self.assertTrue(page.driver.find_element("id", "live").get_attribute("hidden"))
+            page.press("Send the notification again")
+            self.assertIn("on its way again", page.text(".notice.good"))
+            page.follow("Messages")
+            page.follow("Failed")
+            self.assertIn("No message like this", page.text("#messages"))
+            page.follow("All")
+            page.fill("search", "900123")
+            page.press("Search")
+            self.assertIn("447700900123", page.text("#messages"))
+            page.press("Log out")
+            self.assertEqual(page.heading(), "My Account")
+            page.go("/my/messages")
+            self.assertTrue(page.has("#key"), "the login page is shown")
+
+        await self.drive(site, script, javascript=False)
+        self.assertGreaterEqual(len(receiver.posts), 2)
+        self.assertIn("webhook-signature", receiver.posts[-1].headers)
+
+    async def test_a_checker_of_accessibility_finds_nothing_serious_on_any_page_light_or_dark(self) -> None:
+        if not AXE.is_file():
+            self.skipTest("axe-core is not installed: make browser")
+        site, relay, receiver = await self.site(delay_seconds=0.05, notification_url="http://127.0.0.1:1/nobody")
+        _, sent = await self.http(
+            "POST", relay, "/messages", {"to": "447700900123", "from": "Test", "text": "x"}, key=KEY
+        )
+        checker = Path(AXE).read_text(encoding="utf-8")
+
+        def script(page: Browser) -> None:
+            found: list[str] = []
+
+            def check(path: str) -> None:
+                page.go(path)
+                page.run(checker)
+                found.extend(f"{path}: {problem}" for problem in page.run_async(RUN_AXE))
+
+            check("/login")
+            page.log_in("acme", KEY)
+            for width in (360, 1440):
+                for dark in (False, True):
+                    show(page, width, 900, dark=dark)
+                    for path in ("/", "/my/messages", f"/my/messages/{sent['id']}", "/my/settings", "/my/send"):
+                        check(path)
+                        wide = page.run("return document.documentElement.scrollWidth > window.innerWidth")
+                        self.assertFalse(wide, f"{path} is wider than a window of {width}")
+            page.fill("to", "")
+            page.press("Send message")
+            page.run(checker)
+            found.extend(page.run_async(RUN_AXE))
+            self.assertEqual(found, [])
+
+        await self.drive(site, script)
+        self.assertEqual(receiver.posts, [])
+
+    async def test_every_control_is_reached_with_the_keyboard_and_shows_its_focus(self) -> None:
+        site, _, _ = await self.site()
+
+        def script(page: Browser) -> None:
+            from selenium.webdriver.common.keys import Keys
+
+            page.log_in("acme", KEY)
+            page.go("/my/settings")
+            reached: list[str] = []
+            for _ in range(40):
+                page.driver.switch_to.active_element.send_keys(Keys.TAB)
+                name, outline = page.run(FOCUSED)
+                if not name:
+                    break
+                reached.append(name)
+                self.assertNotEqual(outline, "none", name)
+            wanted = {
+                "Skip to content",
+                "Messages",
+                "Log out",
+                "url",
+                "Save URL",
+                "Make a secret",
+                "notify",
+                "Save settings",
+            }
+            self.assertEqual(wanted - set(reached), set())
+
+        await self.drive(site, script)
+
+    async def test_an_open_stream_does_not_hold_up_the_relays_end(self) -> None:
+        site, relay, _ = await self.site()
+
+        def script(page: Browser) -> None:
+            page.log_in("acme", KEY)
+            page.until("it is live", lambda: page.text("#live") == "Live")
+
+        context = browser(site)
+        page = await deferToThread(context.__enter__)
+        self.addCleanup(deferToThread, context.__exit__, None, None, None)
+        await deferToThread(script, page)
+        began_at = reactor.seconds()  # type: ignore[attr-defined]
+        await relay.stop()
+        self.assertLess(reactor.seconds() - began_at, 3.0)  # type: ignore[attr-defined]
+        self.assertIsNone(re.search("Traceback|Unhandled", relay.log(100_000)))
