@@ -3,7 +3,7 @@
 import contextlib
 import http.client
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -55,6 +55,7 @@ class RelaySetup:
     :ivar webhook_batch: notifications a POST, with `webhook_port` the sink's.
     :ivar finished: ended messages that are kept.
     :ivar profile: a file for cProfile's figures, "" for none.
+    :ivar under: a program, with its options, that runs the daemon.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class RelaySetup:
         sync: str = "always",
         finished: int = 200_000,
         profile: str = "",
+        under: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.smpp_port, self.http_port, self.admin_port = free_ports(3)
         self.carriers = carriers
         self.carrier_binds = carrier_binds
         self.profile = profile
+        self._under = under
         self._carrier_port = carrier_port
         self._accounts = accounts
         self._binds_an_account = binds_an_account
@@ -134,7 +137,7 @@ class RelaySetup:
         config = self.directory / "relay.yaml"
         config.write_text(yaml.safe_dump(self.config(), sort_keys=False))
         twistd = Path(sys.executable).with_name("twistd")
-        command = [sys.executable, str(twistd), "--nodaemon", "--pidfile=", "--no_save"]
+        command = [*self._under, sys.executable, str(twistd), "--nodaemon", "--pidfile=", "--no_save"]
         if self.profile:
             command += ["--profile", self.profile, "--profiler", "cprofile", "--savestats"]
         return Child("relay", [*command, "relay", "--config", str(config)], self.directory / "relay.log", quiet=True)
@@ -167,12 +170,18 @@ def relay(setup: RelaySetup, ready_seconds: float = 30.0) -> Iterator[Gateway]:
 
 
 @contextlib.contextmanager
-def floor(directory: Path, carrier_port: int, binds: int = 2) -> Iterator[Gateway]:
-    """The bare pass-through."""
+def floor(
+    directory: Path, carrier_port: int, binds: int = 2, under: Sequence[str] = (), ready_seconds: float = 20.0
+) -> Iterator[Gateway]:
+    """The bare pass-through.
+
+    :param under: a program, with its options, that runs it.
+    """
     (port,) = free_ports(1)
-    child = start_module("floor", directory, {"port": port, "carrier_port": carrier_port, "binds": binds})
+    arguments = {"port": port, "carrier_port": carrier_port, "binds": binds}
+    child = start_module("floor", directory, arguments, under=under)
     with stopping(child):
-        wait_until(lambda: listening(port), "listener", child, 20.0)
+        wait_until(lambda: listening(port), "listener", child, ready_seconds)
         yield Gateway("floor", child, port, 0, binds)
 
 

@@ -123,9 +123,14 @@ class Children:
         return sum(child.rss_bytes(peak) for child in self._children)
 
 
-def start_module(module: str, log_directory: Path, arguments: dict[str, object], *flags: str) -> Child:
-    """`python -m benchmarks.MODULE` with `--name value` for each argument."""
-    command = [sys.executable, "-m", f"benchmarks.{module}", *flags]
+def start_module(
+    module: str, log_directory: Path, arguments: Mapping[str, object], *flags: str, under: Sequence[str] = ()
+) -> Child:
+    """`python -m benchmarks.MODULE` with `--name value` for each argument.
+
+    :param under: a program, with its options, that runs it.
+    """
+    command = [*under, sys.executable, "-m", f"benchmarks.{module}", *flags]
     for name, value in arguments.items():
         command += [f"--{name.replace('_', '-')}", str(value)]
     return Child(module, command, log_directory / f"{module}.log", quiet=module == "floor")
