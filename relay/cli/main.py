@@ -25,6 +25,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("relay.cli.check", "say whether a configuration file is right, and what isn't"),
     "journal": ("relay.cli.journal", "print a journal as JSON lines, or repair a damaged one"),
     "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
+    "send": ("relay.cli.send", "submit a message and wait for its notification"),
+    "status": ("relay.cli.status", "show how a running relay is"),
+    "replay": ("relay.cli.replay", "have a running relay send notifications again"),
     "dialect": ("relay.cli.dialect", "find the settings that fit how a carrier writes ids and receipts"),
 }
 

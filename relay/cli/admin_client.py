@@ -1,0 +1,83 @@
+"""How commands ask a running relay's admin listener."""
+
+import argparse
+import base64
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+
+#: Exit status: nobody answered, or not as an admin listener does.
+NO_ANSWER: Final = 3
+PASSWORD_VARIABLE: Final = "RELAY_ADMIN_PASSWORD"
+_DEFAULT_URL: Final = "http://127.0.0.1:9090"
+_TIMEOUT_SECONDS: Final = 30.0
+
+
+class NoAnswer(Exception):
+    """The admin listener could not be asked; the text says why and what to do."""
+
+
+class Refused(Exception):
+    """The admin listener said no; the text is its reason."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options with which a command finds the admin listener."""
+    parser.add_argument(
+        "--admin", metavar="URL", default=_DEFAULT_URL, help=f"where the admin listener is (default {_DEFAULT_URL})"
+    )
+    parser.add_argument(
+        "--password-file", metavar="FILE", help=f"holds admin.password; without it, ${PASSWORD_VARIABLE} does"
+    )
+
+
+def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
+    """What the admin listener says to a GET, or to a POST where there is a body.
+
+    :raises NoAnswer: it can't be reached, or wants a password.
+    :raises Refused: it can, and says no.
+    """
+    request = urllib.request.Request(options.admin.rstrip("/") + path)
+    password = _password(options)
+    if password:
+        credentials = base64.b64encode(f"operator:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {credentials}")
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+        request.add_header("X-Relay-Action", "command")
+    # The listener is this machine's, or named on purpose: never by way of a proxy.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as problem:
+        raise _refusal(options, problem) from None
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "reason", problem)
+        raise NoAnswer(
+            f"{options.admin}: no answer: {reason}; is the relay running, and is this its admin.listen?"
+        ) from None
+
+
+def _refusal(options: argparse.Namespace, problem: urllib.error.HTTPError) -> Exception:
+    text = problem.read().decode("utf-8", "replace").strip()
+    if problem.code == 401:
+        return NoAnswer(f"{options.admin} wants the password: --password-file FILE, or ${PASSWORD_VARIABLE}")
+    try:
+        text = json.loads(text)["error"]
+    except (ValueError, KeyError, TypeError):
+        text = text or f"HTTP status {problem.code}"
+    return Refused(text)
+
+
+def _password(options: argparse.Namespace) -> str:
+    if options.password_file:
+        try:
+            return Path(options.password_file).read_text(encoding="utf-8").rstrip("\n")
+        except OSError as problem:
+            raise NoAnswer(f"{options.password_file}: can't be read: {problem.strerror}") from None
+    return os.environ.get(PASSWORD_VARIABLE, "")

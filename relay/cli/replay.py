@@ -1,0 +1,95 @@
+"""`python -m relay replay`: has a running relay send notifications again."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
+from relay.cli.progress import Progress
+
+_IDS_AT_ONCE = 1000
+_EPILOG = """\
+examples:
+  python -m relay replay acme --since 2026-11-23T00:00 --reason "their server was down"
+  python -m relay replay acme --ids ids.txt
+  grep '"account":"acme"' records.jsonl | jq -r .id | python -m relay replay acme --ids -
+
+Without --ids, the notifications are sent again that were given up in the time named (all that are still kept). Only
+messages that have ended can be told of again. The customer gets the same id and status once more, and dedupes on them.
+
+exit status:
+  0  done, even where there was nothing to send
+  1  the relay refused: the reason is on standard error
+  2  wrong use of the command line
+  3  the relay doesn't answer
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Asks for the replay and says how many messages it concerns."""
+    parser = argparse.ArgumentParser(
+        prog="python -m relay replay",
+        description="Makes notifications of an account owed again.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("account", metavar="ACCOUNT")
+    parser.add_argument(
+        "--since", type=_instant, metavar="TIME", help="given up from then on (ISO 8601; UTC if not said)"
+    )
+    parser.add_argument("--until", type=_instant, metavar="TIME", help="given up before then (default: now)")
+    parser.add_argument("--ids", metavar="FILE", help="message ids, one a line; - is standard input")
+    parser.add_argument("--reason", default="", help="for the audit record")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: account, replayed")
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
+    if options.ids and (options.since or options.until):
+        parser.error("--ids names the messages already: leave --since and --until out")
+    try:
+        count = _by_ids(options) if options.ids else _by_time(options)
+    except NoAnswer as problem:
+        print(problem, file=sys.stderr)
+        return NO_ANSWER
+    except (Refused, OSError) as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps({"account": options.account, "replayed": count}))
+    else:
+        print(f"{count} notifications of {options.account} are owed again")
+    return 0
+
+
+def _by_time(options: argparse.Namespace) -> int:
+    wanted = {"reason": options.reason, "since": options.since, "until": options.until}
+    return int(ask(options, _path(options), wanted)["count"])
+
+
+def _by_ids(options: argparse.Namespace) -> int:
+    lines: Iterable[str] = sys.stdin if options.ids == "-" else Path(options.ids).read_text("utf-8").splitlines()
+    ids = [line.strip() for line in lines if line.strip()]
+    progress = Progress("replaying", len(ids))
+    count = 0
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        wanted = {"reason": options.reason, "ids": ids[start : start + _IDS_AT_ONCE]}
+        count += int(ask(options, _path(options), wanted)["count"])
+        progress.at(min(start + _IDS_AT_ONCE, len(ids)))
+    if ids:
+        progress.end()
+    return count
+
+
+def _path(options: argparse.Namespace) -> str:
+    return f"/accounts/{quote(options.account, safe='')}/replay"
+
+
+def _instant(text: str) -> float:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time such as 2026-11-23T14:00") from None
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()

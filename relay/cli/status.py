@@ -1,0 +1,109 @@
+"""`python -m relay status`: how a running relay is, as a table in the terminal."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
+
+_EPILOG = """\
+examples:
+  python -m relay status
+  python -m relay status --watch 2
+  python -m relay status --json | jq -r '.carriers[] | select(.up | not) | .name'
+
+exit status:
+  0  the relay is ready
+  1  it answers and isn't ready; the table says why
+  2  wrong use of the command line
+  3  it doesn't answer
+"""
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Shows the relay's state once, or again and again."""
+    parser = argparse.ArgumentParser(
+        prog="python -m relay status",
+        description="Asks a running relay's admin listener how it is.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print what the admin listener says, as one JSON object")
+    parser.add_argument(
+        "--watch", type=float, metavar="SECONDS", help="show it anew every so many seconds, until Ctrl-C"
+    )
+    options = parser.parse_args(arguments)
+    while True:
+        try:
+            look = ask(options, "/status")
+        except (NoAnswer, Refused) as problem:
+            print(problem, file=sys.stderr)
+            if not options.watch:
+                return NO_ANSWER
+        else:
+            text = json.dumps(look) if options.json else report(look)
+            print((_CLEAR if options.watch and sys.stdout.isatty() else "") + text, flush=True)
+            if not options.watch:
+                return 0 if look["readiness"]["ready"] else 1
+        time.sleep(options.watch)
+
+
+def report(look: Any) -> str:
+    """The state as text."""
+    store = look["store"]
+    ready = "ready" if look["readiness"]["ready"] else "NOT READY"
+    lines = [
+        f"relay {look['version']}, {ready}, up {_age(look['uptime_seconds'])}",
+        f"messages: {store['unsubmitted']} to send, {store['awaiting_receipt']} await their receipt, "
+        f"{store['owed']} notifications owed; journal {store['journal_bytes'] / 1e6:.1f} MB in "
+        f"{store['journal_segments']} segments",
+        "",
+    ]
+    lines += [f"  ! {trouble}" for trouble in look["troubles"]] or ["  nothing is wrong"]
+    lines += ["", *_table(_carriers(look["carriers"])), "", *_table(_accounts(look["accounts"]))]
+    return "\n".join(lines)
+
+
+def _carriers(carriers: Iterable[Any]) -> list[list[str]]:
+    rows = [["carrier", "state", "binds", "rate/s", "window", "queue", "taken", "refused", "throttled", "in doubt"]]
+    for c in carriers:
+        state = "held" if c["held"] else "up" if c["up"] else "down"
+        rows.append(
+            [c["name"], state, f"{c['bound']}/{c['wanted']}", f"{c['rate']:.1f}", f"{c['in_flight']}/{c['window']}"]
+            + [str(c[name]) for name in ("queued", "taken", "refused", "throttled", "in_doubt")]
+        )
+    return rows
+
+
+def _accounts(accounts: Iterable[Any]) -> list[list[str]]:
+    rows = [["account", "binds", "rate/s", "accepted", "refused", "told", "retries", "given up", "notification URL"]]
+    for a in accounts:
+        url = a["url"] or "-"
+        if a["url_off"]:
+            url += " (off)"
+        elif a["url_failures"]:
+            url += f" (failed {a['url_failures']} times)"
+        numbers = (a["accepted"], sum(a["refused"].values()), a["delivered"], a["retries"], a["given_up"])
+        rows.append([a["name"], str(a["binds"]), f"{a['rate']:.1f}", *map(str, numbers), url])
+    return rows
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
+                  for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]  # fmt: skip
+
+
+def _age(seconds: float) -> str:
+    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {name}"
+    return f"{int(seconds)} s"

@@ -1,0 +1,165 @@
+"""The operator's commands and page against a running relay."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from twisted.internet.threads import deferToThread
+
+from tests.fakes import submit_body
+from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
+
+
+class CommandsTestCase(IntegrationTestCase):
+    async def start(self, **more: Any) -> Relay:
+        self.simulated = await self.simulator(**more)
+        self.receiver = await self.webhooks()
+        relay = await self.relay(
+            accounts={"acme": smpp_account(notification_url=self.receiver.url)},
+            carriers={"tier1": smpp_carrier(self.simulated.port)},
+            routes=[{"carriers": ["tier1"], "prefix": "44"}],
+        )
+        await relay.carrier_bound(self.simulated)
+        return relay
+
+    async def command(self, *arguments: str, stdin: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":
+        def run() -> "subprocess.CompletedProcess[str]":
+            return subprocess.run(
+                [sys.executable, "-m", "relay", *arguments],
+                input=stdin, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+                env=os.environ | environ,
+            )  # fmt: skip
+
+        return await deferToThread(run)  # type: ignore[no-any-return]
+
+    async def status(self, relay: Relay) -> Any:
+        done = await self.command("status", "--json", "--admin", f"http://127.0.0.1:{relay.admin_port}")
+        return json.loads(done.stdout)
+
+
+class StatusTests(CommandsTestCase):
+    async def test_the_table_shows_carriers_and_accounts(self) -> None:
+        relay = await self.start()
+        await until("the relay has bound", lambda: "carrier_bound" in relay.log())
+        done = await self.command("status", "--admin", f"http://127.0.0.1:{relay.admin_port}")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn("nothing is wrong", done.stdout)
+        self.assertRegex(done.stdout, r"tier1 +up +1/1")
+        self.assertRegex(done.stdout, r"acme +0 +0\.0")
+
+    async def test_a_relay_that_is_not_ready_has_the_exit_status_1(self) -> None:
+        relay = await self.relay(carriers={"dead": smpp_carrier(1)}, routes=[{"carriers": ["dead"]}])
+        await until("the carrier is unreachable", lambda: "carrier_unreachable" in relay.log())
+        done = await self.command("status", "--admin", f"http://127.0.0.1:{relay.admin_port}")
+        self.assertEqual(1, done.returncode)
+        self.assertIn("dead is down: Connection was refused", done.stdout)
+
+    async def test_nobody_there_is_the_exit_status_3(self) -> None:
+        done = await self.command("status", "--admin", "http://127.0.0.1:1")
+        self.assertEqual((3, ""), (done.returncode, done.stdout))
+        self.assertIn("no answer", done.stderr)
+
+    async def test_the_password_comes_from_the_environment(self) -> None:
+        relay = self.prepare_relay()
+        relay.configuration["admin"]["password"] = "opensesame"
+        await relay.start()
+        admin = f"http://127.0.0.1:{relay.admin_port}"
+        self.assertEqual(3, (await self.command("status", "--admin", admin)).returncode)
+        done = await self.command("status", "--admin", admin, RELAY_ADMIN_PASSWORD="opensesame")
+        self.assertEqual(0, done.returncode, done.stderr)
+
+
+class SendTests(CommandsTestCase):
+    def arguments(self, relay: Relay, *more: str, to: str = "447700900001") -> list[str]:
+        return ["send", "--to", to, "--from", "RELAY", "--text", "Hello", "--account", "acme", *more]
+
+    async def test_over_http_it_waits_for_the_end(self) -> None:
+        relay = await self.start()
+        http = f"http://127.0.0.1:{relay.http_port}"
+        done = await self.command(*self.arguments(relay, "--http", http, "--json"), RELAY_SEND_KEY="key")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(("DELIVRD", "000"), tuple(json.loads(done.stdout)[name] for name in ("status", "error")))
+
+    async def test_over_smpp_it_waits_for_the_end_of_every_part(self) -> None:
+        relay = await self.start()
+        arguments = self.arguments(relay, "--smpp", f"127.0.0.1:{relay.smpp_port}", "--json")
+        arguments[arguments.index("Hello")] = "long " * 60
+        done = await self.command(*arguments, RELAY_SEND_KEY="secret08")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual("DELIVRD", json.loads(done.stdout)["status"])
+        self.assertEqual(2, self.simulated.counters.submits)
+
+    async def test_a_message_that_fails_has_the_exit_status_1(self) -> None:
+        relay = await self.start(states={"UNDELIV": 1.0})
+        for way in (["--http", f"http://127.0.0.1:{relay.http_port}"], ["--smpp", f"127.0.0.1:{relay.smpp_port}"]):
+            key = "key" if way[0] == "--http" else "secret08"
+            done = await self.command(*self.arguments(relay, *way), RELAY_SEND_KEY=key)
+            self.assertEqual(1, done.returncode, done.stderr)
+            self.assertIn("UNDELIV, error 005", done.stdout)
+
+    async def test_a_refusal_is_told_with_its_reason(self) -> None:
+        relay = await self.start()
+        http = ["--http", f"http://127.0.0.1:{relay.http_port}"]
+        done = await self.command(*self.arguments(relay, *http, to="99123456"), RELAY_SEND_KEY="key")
+        self.assertEqual((1, ""), (done.returncode, done.stdout))
+        self.assertIn("No route", done.stderr)
+        smpp = ["--smpp", f"127.0.0.1:{relay.smpp_port}"]
+        done = await self.command(*self.arguments(relay, *smpp), RELAY_SEND_KEY="wrong")
+        self.assertIn("ESME_RINVPASWD", done.stderr)
+
+    async def test_without_an_end_in_time_the_exit_status_is_3(self) -> None:
+        relay = await self.start(silent_share=1.0)
+        for way in (["--http", f"http://127.0.0.1:{relay.http_port}"], ["--smpp", f"127.0.0.1:{relay.smpp_port}"]):
+            key = "key" if way[0] == "--http" else "secret08"
+            done = await self.command(*self.arguments(relay, *way, "--wait", "1"), RELAY_SEND_KEY=key)
+            self.assertEqual(3, done.returncode, done.stderr)
+
+
+class ReplayTests(CommandsTestCase):
+    async def test_notifications_are_told_again_by_id(self) -> None:
+        relay = await self.start()
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        esme = await self.esme(relay.smpp_port)
+        answers = await within(20, esme.submit([submit_body("447700900001")] * 10))
+        ids = [message_id for _, message_id in answers]
+        await until("each has been told", lambda: len(self.receiver.posts) == 10)
+        done = await self.command("replay", "acme", "--ids", "-", "--reason", "test", *admin, stdin="\n".join(ids))
+        self.assertEqual((0, "10 notifications of acme are owed again\n"), (done.returncode, done.stdout), done.stderr)
+        await until("each has been told again", lambda: len(self.receiver.posts) == 20)
+        self.assertEqual({2}, {[post.json["id"] for post in self.receiver.posts].count(one) for one in ids})
+
+    async def test_an_unknown_account_is_refused(self) -> None:
+        relay = await self.start()
+        done = await self.command("replay", "nobody", "--admin", f"http://127.0.0.1:{relay.admin_port}")
+        self.assertEqual((1, "there is no account 'nobody'\n"), (done.returncode, done.stderr))
+
+    async def test_a_time_that_is_none_is_wrong_use(self) -> None:
+        self.assertEqual(2, (await self.command("replay", "acme", "--since", "yesterday")).returncode)
+
+
+class HoldTests(CommandsTestCase):
+    async def test_a_hold_outlives_a_restart_and_a_resume_sends_what_waited(self) -> None:
+        relay = await self.start()
+        status, _ = await self.act(relay, "/carriers/tier1/hold", {"reason": "maintenance"})
+        self.assertEqual(200, status)
+        await relay.stop()
+        await relay.start()
+        await until("the relay has bound", lambda: relay.log().count("carrier_bound") == 2)
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")] * 5))
+        look = await self.status(relay)
+        self.assertEqual((True, 5), (look["carriers"][0]["held"], look["carriers"][0]["queued"]))
+        self.assertIn("tier1 is held by the operator; 5 parts wait", look["troubles"])
+        self.assertEqual(0, self.simulated.counters.submits)
+        await self.act(relay, "/carriers/tier1/resume", {})
+        await until("every receipt is home", lambda: len(esme.receipts) == 5)
+
+    async def act(self, relay: Relay, path: str, body: Any) -> Any:
+        """A POST to the admin listener."""
+        http_port, relay.http_port = relay.http_port, relay.admin_port
+        try:
+            return await self.http("POST", relay, path, body, headers=[("X-Relay-Action", "test")])
+        finally:
+            relay.http_port = http_port
