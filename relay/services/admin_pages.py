@@ -58,6 +58,7 @@ class AdminPages:
             ("GET", ""): lambda request: _file("text/html; charset=utf-8", operator_page.HTML),
             ("GET", "page.css"): lambda request: _file("text/css; charset=utf-8", operator_page.STYLE),
             ("GET", "page.js"): lambda request: _file("text/javascript; charset=utf-8", operator_page.SCRIPT),
+            ("GET", "page.svg"): lambda request: _file("image/svg+xml", operator_page.ICON),
             ("GET", "metrics"): self.metrics,
             ("GET", "health"): self.health,
             ("GET", "status"): self.status,

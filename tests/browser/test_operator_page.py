@@ -1,0 +1,159 @@
+"""The operator's page in a real browser: what is wrong at one look, and actions with a question and a record."""
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from tests.browser.driving import Browser, browser, show, what_is_missing
+from tests.browser.test_account_page import AXE, RUN_AXE
+from tests.fakes import submit_body
+from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
+
+MISSING = what_is_missing()
+
+
+class OperatorPageTests(IntegrationTestCase):
+    if MISSING:
+        skip = MISSING
+
+    async def start(self, **simulated: Any) -> Relay:
+        self.simulated = await self.simulator(**simulated)
+        self.receiver = await self.webhooks()
+        relay = await self.relay(
+            accounts={"acme": smpp_account(notification_url=self.receiver.url)},
+            carriers={"tier1": smpp_carrier(self.simulated.port)},
+            routes=[{"carriers": ["tier1"]}],
+        )
+        await until("the relay has bound", lambda: "carrier_bound" in relay.log())
+        return relay
+
+    def drive(self, relay: Relay, script: Any) -> Deferred[None]:
+        def steps() -> None:
+            with browser(f"http://127.0.0.1:{relay.admin_port}") as page:
+                page.go("/")
+                page.until("it is live", lambda: page.text("#state") in ("ready", "NOT READY"))
+                script(page)
+                self.assertEqual([], page.console_problems())
+
+        return deferToThread(steps)
+
+    async def send(self, relay: Relay, count: int) -> list[str]:
+        esme = await self.esme(relay.smpp_port)
+        answers = await within(20, esme.submit([submit_body("447700900001")] * count))
+        return [message_id for _, message_id in answers]
+
+    async def test_when_all_is_well_one_look_says_so(self) -> None:
+        relay = await self.start()
+        await self.send(relay, 20)
+
+        def script(page: Browser) -> None:
+            self.assertEqual("ready", page.text("#state"))
+            self.assertEqual("Nothing.", page.text("#troubles"))
+            page.until("the carrier has taken them", lambda: " 20 " in page.text("#carriers tbody tr"))
+            self.assertIn("tier1 up 1 of 1", page.text("#carriers tbody tr"))
+            self.assertIn("acme 1", page.text("#accounts tbody tr"))
+
+        await self.drive(relay, script)
+
+    async def test_a_carrier_is_held_and_resumed_after_a_question_and_both_are_on_record(self) -> None:
+        relay = await self.start()
+
+        def script(page: Browser) -> None:
+            page.press("Hold")
+            page.until("it asks", lambda: page.text("#confirm-title") == "Hold tier1?")
+            page.press("Leave it")
+            page.until("it asks no longer", lambda: not page.has("#confirm[open]"))
+            self.assertIn("tier1 up", page.text("#carriers tbody tr"))
+            page.press("Hold")
+            page.fill("confirm-reason", "they asked us to")
+            page.press("Do it")
+            page.until("it is held", lambda: "tier1 held" in page.text("#carriers tbody tr"))
+            self.assertIn("tier1 is held by the operator", page.text("#troubles"))
+            page.press("Resume")
+            page.press("Do it")
+            page.until("it is up", lambda: "tier1 up" in page.text("#carriers tbody tr"))
+            page.until("both are recorded", lambda: "resume tier1" in page.text("#audit tbody"))
+            self.assertIn("they asked us to", page.text("#audit tbody"))
+
+        await self.drive(relay, script)
+
+    async def test_a_message_is_found_by_its_id_and_told_again(self) -> None:
+        relay = await self.start()
+        [message_id] = await self.send(relay, 1)
+        await until("it has been told", lambda: len(self.receiver.posts) == 1)
+
+        def script(page: Browser) -> None:
+            page.fill("find-id", message_id)
+            page.press("Find")
+            page.until("it is found", lambda: message_id in page.text("#found h3"))
+            life = page.text("#found .life")
+            for step in ("accepted from acme over SMPP", "taken by tier1 as", "ended DELIVRD", "by webhook: 200"):
+                self.assertIn(step, life)
+            page.press("Tell again")
+            page.press("Do it")
+            page.until("it says so", lambda: "owed again" in page.text("#told"))
+            page.fill("find-id", "nobody's")
+            page.press("Find")
+            page.until("nothing is found", lambda: "Nobody knows" in page.text("#found"))
+
+        await self.drive(relay, script)
+        await until("it has been told again", lambda: len(self.receiver.posts) == 2)
+
+    async def test_a_failing_url_is_seen_switched_off_and_on(self) -> None:
+        relay = await self.start()
+        self.receiver.status = 500
+        await self.send(relay, 3)
+
+        def script(page: Browser) -> None:
+            page.until("it is seen", lambda: "acme's notification URL fails" in page.text("#troubles"))
+            page.press("Switch off")
+            page.press("Do it")
+            page.until("it is off", lambda: "off: " in page.text("#accounts tbody"))
+            page.press("Switch on")
+            page.press("Do it")
+            page.until("it is on", lambda: "off: " not in page.text("#accounts tbody"))
+
+        await self.drive(relay, script)
+
+    async def test_orphans_show_what_they_say_and_which_setting_would_match(self) -> None:
+        # Ids in hexadecimal in responses and decimal in receipts, and nobody has told the relay.
+        relay = await self.start(response_id="hex", receipt_id="decimal", receipt_delay_seconds=0.2)
+        await self.send(relay, 30)
+        await until("receipts came", lambda: self.simulated.counters.acked >= 30)
+
+        def script(page: Browser) -> None:
+            page.until("orphans are shown", lambda: "orphan" in page.text("#receipts tbody"))
+            self.assertIn("under carriers.tier1", page.text("#advice"))
+            self.assertIn("base: hex", page.text("#advice pre"))
+            self.assertIn("receipts name ids that no message has", page.text("#troubles"))
+
+        await self.drive(relay, script)
+
+    async def test_what_a_carrier_says_is_shown_as_text_and_never_as_markup(self) -> None:
+        relay = await self.start()
+
+        def script(page: Browser) -> None:
+            page.fill("find-id", "<img src=x onerror=document.title='owned'>")
+            page.press("Find")
+            page.until("nothing is found", lambda: "Nobody knows <img" in page.text("#found"))
+            self.assertFalse(page.has("#found img"))
+            self.assertEqual("SMS relay", page.run("return document.title"))
+
+        await self.drive(relay, script)
+
+    async def test_a_checker_of_accessibility_finds_nothing_grave_at_any_width(self) -> None:
+        if not Path(AXE).exists():
+            self.skipTest("axe-core is not installed")
+        relay = await self.start()
+        await self.send(relay, 5)
+
+        def script(page: Browser) -> None:
+            for width, dark in ((360, False), (1440, True)):
+                show(page, width, 900, dark=dark)
+                page.run(Path(AXE).read_text())
+                self.assertEqual([], page.run_async(RUN_AXE))
+                self.assertTrue(page.run("return document.documentElement.scrollWidth <= window.innerWidth"))
+
+        await self.drive(relay, script)
