@@ -114,6 +114,9 @@ class LateStore:
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[Correlated]":
         return self._late(self.inner.submitted(batch))
 
+    def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
+        return self._late(self.inner.sending(batch, carrier))
+
     def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
         return self._late(self.inner.receipts(batch))
 

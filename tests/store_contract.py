@@ -85,6 +85,28 @@ class StoreContract:
         self.assertEqual((view.reference, view.accepted_at, view.expires_at), ("order 7", NOW + 0.001, NOW + DAY))
         self.assertEqual(self.store.figures().unsubmitted, 1)
 
+    def pending(self) -> dict[tuple[int, int], str]:
+        waiting = self.result(self.store.unsubmitted(None, 100))
+        return {(int.from_bytes(p.id[1:], "big"), p.part): p.in_doubt for p in waiting}
+
+    def test_what_is_being_sent_is_in_doubt_until_it_is_known_what_became_of_it(self) -> None:
+        self.result(self.store.accept([message(n) for n in range(1, 6)] + [message(6, parts=(b"one", b"two"))]))
+        written = [(message_id(n), 0) for n in range(1, 5)] + [(message_id(6), 1)]
+        self.result(self.store.sending(written, "tier1"))
+        self.result(self.store.submitted([submitted(1)]))
+        self.result(self.store.end([Ending(message_id(2), REJECTED, NOW + 1)]))
+        self.result(self.store.sending([(message_id(3), 0)], ""))
+        in_doubt = {(3, 0): "", (4, 0): "tier1", (5, 0): "", (6, 0): "", (6, 1): "tier1"}
+        self.assertEqual(self.pending(), in_doubt)
+        if self.after_restart():
+            self.assertEqual(self.pending(), in_doubt)
+
+    def test_only_what_waits_for_a_carrier_can_be_in_doubt(self) -> None:
+        self.sent(1)
+        self.result(self.store.accept([message(2)]))
+        self.result(self.store.sending([(message_id(1), 0), (message_id(2), 7), (message_id(77), 0)], "tier1"))
+        self.assertEqual(self.pending(), {(2, 0): ""})
+
     def test_an_unknown_id_is_no_message(self) -> None:
         self.assertIsNone(self.view(77))
 

@@ -150,6 +150,7 @@ def state_of(store: JournalStore) -> dict[str, Any]:
         "feeds": {name: _numbers(account.feed_after(0, 10**6)) for name, account in table.accounts.items()},
         "given up": {name: dict(account.given_up) for name, account in table.accounts.items()},
         "cursor": table.cursor,
+        "sent": table.sent.all(),
     }
 
 

@@ -9,9 +9,10 @@ These are the paths that every message takes, so they are written for CPython: n
 case of one part without a call more than needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from relay.core.accounts import STATES, TableAccount
+from relay.core.backlog import unsubmitted_parts
 from relay.core.carrier_ids import Found
 from relay.core.effects import Effects
 from relay.core.messages import Ending, Outcome, Receipt, Submitted
@@ -30,6 +31,7 @@ from relay.core.rows import (
     PartOfRow,
     Row,
     extra_of,
+    is_unsubmitted,
 )
 from relay.core.states import ENROUTE, INTERMEDIATE_STATES, UNKNOWN
 from relay.core.store import NotifyPolicy
@@ -114,11 +116,30 @@ class Correlation:
                 self._end_if_all_ended(row, s.at, effects)
         table.unsubmitted -= taken_count
         table.awaiting += taken_count
+        if table.sent:
+            for s in batch:
+                table.sent.unmark(s.id, s.part)
         table.backlog.tidy(table.unsubmitted)
         # What was skipped is not written: replay takes every record for something that happened.
         known = batch if not skipped else [s for s in batch if id(s) not in skipped]
         effects.records = [*known, *effects.records] if effects.records else known
         return effects
+
+    def sending(self, parts: Iterable[tuple[bytes, int]], carrier: str) -> list[tuple[bytes, int]]:
+        """Marks the parts that wait for a carrier as about to be written to this one, or with no carrier takes marks
+        away; gives those that it concerned."""
+        table = self._table
+        marked: list[tuple[bytes, int]] = []
+        for message_id, part in parts:
+            row = table.get(message_id)
+            if row is None or not is_unsubmitted(row) or part not in unsubmitted_parts(row):
+                continue
+            marked.append((message_id, part))
+        if carrier:
+            table.sent.mark(marked, carrier)
+        else:
+            table.sent.unmark_all(marked)
+        return marked
 
     def take_part(self, row: Row, s: Submitted, hop: Hop) -> Found | None:
         """The general case of a part that a carrier took: of several, or once more. Gives what its id means from now
@@ -384,6 +405,7 @@ class Correlation:
     ) -> None:
         """Ends a message as a whole."""
         table = self._table
+        table.sent.forget(row.id)
         owed = 0
         if policy.unanswered or not unanswered or row.hop is None:
             owed = table.owed_final(row, state, policy)

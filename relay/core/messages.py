@@ -254,7 +254,10 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
-    """A part that no carrier has taken yet, as the store hands it out at a start."""
+    """A part that no carrier has taken yet, as the store hands it out at a start.
+
+    :ivar in_doubt: the carrier to which it may have been written (see `Store.sending`); empty: to none.
+    """
 
     id: bytes
     part: int
@@ -262,6 +265,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     addresses: bytes
     accepted_at: float
     expires_at: float
+    in_doubt: str = ""
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):

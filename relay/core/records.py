@@ -82,6 +82,19 @@ class OwedAgain(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
     ids: bytes
 
 
+class Sending(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
+    """Parts are about to be written to a carrier whose messages end when in doubt (see `relay.core.sent`).
+
+    :ivar carrier: empty takes marks away again: the carrier did not take these parts, or they were not written.
+    :ivar ids: as in `Handed`.
+    :ivar indexes: one octet an id: the part's index.
+    """
+
+    carrier: str
+    ids: bytes
+    indexes: bytes
+
+
 class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One part in a `Snapshot`.
 
@@ -172,6 +185,7 @@ Record = (
     | Settled
     | OwedAgain
     | Snapshot
+    | Sending
     | Idempotency
     | Setting
     | Counters

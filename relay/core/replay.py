@@ -24,6 +24,7 @@ from relay.core.records import (
     Handed,
     Learnt,
     OwedAgain,
+    Sending,
     Setting,
     Settled,
     Snapshot,
@@ -44,6 +45,7 @@ from relay.core.rows import (
     extra_of,
     parts_of,
 )
+from relay.core.sent import sent_parts
 from relay.core.snapshots import SharedHops, row_of_snapshot
 from relay.core.states import ENROUTE, INTERMEDIATE_STATES
 from relay.core.store import Idempotency
@@ -72,6 +74,7 @@ class Replay:
             Settled: self._settled,
             OwedAgain: self._owed_again,
             Snapshot: self._snapshot,
+            Sending: self._sending,
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
@@ -168,6 +171,8 @@ class Replay:
         if s.carrier_message_id and table.orphans.count:
             # What was found for them is in the records that follow.
             table.orphans.take(s.carrier, s.carrier_message_id)
+        if table.sent:
+            table.sent.unmark(s.id, s.part)
         row = table.get(s.id)
         if row is None:
             return
@@ -204,6 +209,7 @@ class Replay:
             return
         row.state, row.fault, row.done_at = record.state, fault, record.at
         if record.final:
+            table.sent.forget(row.id)
             row.cursor = record.cursor
             row.flags = row.flags & ~(REPORTED | OWED) | FINAL | record.owed
             self._drop_tries(row, OWED)
@@ -257,6 +263,8 @@ class Replay:
     def _snapshot(self, s: Snapshot) -> None:
         table = self._table
         older = table.get(s.id)
+        # Marks that still hold follow the snapshot.
+        table.sent.forget(s.id)
         if older is not None:
             table.unindex(older)
         row = row_of_snapshot(s, table, self._birth_of(s.accepted_at, s.expires_at), self._hops)
@@ -269,6 +277,9 @@ class Replay:
                 table.ids.put(part.carrier, part.carrier_message_id, self._entry(row, index))
         for carrier, key, index in s.former_ids:
             table.ids.put(carrier, key, self._entry(row, index))
+
+    def _sending(self, record: Sending) -> None:
+        self._correlation.sending(sent_parts(record), record.carrier)
 
     def _entry(self, row: Row, part: int) -> Found:
         return row if parts_of(row) is None else PartOfRow(row, part)

@@ -150,6 +150,15 @@ class Store(Protocol):
     def submitted(self, batch: Sequence[Submitted]) -> Awaitable[Correlated]:
         """Records what carriers took. Receipts that came early for these ids are matched at once."""
 
+    def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
+        """Marks parts (message id, part) that are about to be written to a carrier whose messages end when in doubt.
+        Only once the awaitable has fired may they be written. `submitted` and `end` take the mark away, and so does
+        a call with an empty `carrier`: the parts were refused, or not written after all. What is marked at a start
+        is handed out by `unsubmitted` with `Pending.in_doubt` set.
+
+        :raises StoreUnavailable: through the awaitable; the parts are not marked then.
+        """
+
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[Correlated]:
         """Finds the messages that receipts belong to, or keeps them as orphans. Never fails for an unknown id."""
 

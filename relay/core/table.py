@@ -36,6 +36,7 @@ from relay.core.rows import (
     Hop,
     Row,
 )
+from relay.core.sent import Sent
 from relay.core.states import UNKNOWN
 from relay.core.store import NotifyPolicy, PolicyOf
 
@@ -68,6 +69,7 @@ class Table:
         self.ids = CarrierIds()
         self.lanes = Lanes()
         self.backlog = Backlog()
+        self.sent = Sent()
         self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
         self.unreadable = Unreadable(limits.unreadable)
         self.finished: deque[Row] = deque()

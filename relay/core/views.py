@@ -132,6 +132,14 @@ def given_up(table: "Table", account: str, since: float, until: float) -> Sequen
 def pending(table: "Table", after: tuple[bytes, int] | None, limit: int) -> Sequence[Pending]:
     """See `Store.unsubmitted`."""
     return [
-        Pending(row.id, part, row.origin.account.name, row.addresses, row.birth.accepted_at, row.birth.expires_at)
+        Pending(
+            row.id,
+            part,
+            row.origin.account.name,
+            row.addresses,
+            row.birth.accepted_at,
+            row.birth.expires_at,
+            table.sent.carrier(row.id, part),
+        )
         for row, part in table.backlog.after(after, limit)
     ]

@@ -4,12 +4,14 @@ Theory of operation: parts wait in one queue for all binds of the carrier. `_pum
 windows, rate and pauses allow, and runs whenever one of these may have changed. Every answer is classed once
 (`relay.core.answers`): taken, later (the whole link pauses), or refused (the next carrier, or the end). A part is in
 exactly one place at a time: this queue, a session's window, or the hub's hands. What was written and not answered when
-a session ended is in doubt, and `in_doubt` of the configuration says what happens to it.
+a session ended is in doubt, and `in_doubt` of the configuration says what happens to it. Where that is to end, the
+journal is told before the carrier is (`_mark_and_write`), so that the same holds after the death of this process.
 
 Texts in the queue are held up to `queue_bytes`; past that a part waits without its body, which is fetched from the
 journal when its turn is near.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -27,6 +29,7 @@ from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import Answered, LateAnswer, MessagePdu
 from relay.core.smpp.session import SessionLimits
 from relay.core.states import EXPIRED, REJECTED, UNKNOWN
+from relay.core.store import StoreUnavailable
 from relay.edges.smpp_client import BindRequest, SmppClientProtocol
 from relay.services.carrier_binds import Bind
 from relay.services.carrier_receipts import MobileOriginated, ReceiptIntake
@@ -38,6 +41,12 @@ _FETCH_PARTS = 500
 
 #: How much of a rate may be saved up: enough that a timer that fires late costs nothing.
 _RATE_BURST_SECONDS = 0.25
+
+#: While the journal can't be written, marks are tried again after this.
+_MARK_AGAIN_SECONDS = 1.0
+
+#: What is to be written to a session.
+Write = tuple[SmppClientProtocol, list[tuple[bytes, object]]]
 
 _BIND_COMMANDS = {
     "transceiver": (c.BIND_TRANSCEIVER,),
@@ -125,6 +134,8 @@ class CarrierLink:
         #: Where parts go once this link has retired.
         self._returned: Callable[[Sequence[Outgoing]], None] | None = None
         self._drained: Deferred[None] | None = None
+        #: While parts are being marked in the journal before they are written (`in_doubt: end`).
+        self._marking = False
         self.last_error = ""
         self._unreachable_for = ""
         self._refused_binds: set[SmppClientProtocol] = set()
@@ -373,6 +384,7 @@ class CarrierLink:
             self.paused_until = now + pause_seconds
             self.log.info("carrier_throttled: {carrier} said {status}; pausing for {pause_seconds} s",
                           carrier=self.name, status=self.last_error, pause_seconds=pause_seconds)  # fmt: skip
+        self._unmark(parts)
         self._enqueue_first(parts)
 
     def _refused(self, part: Outgoing, command_status: int, now: float) -> None:
@@ -381,6 +393,7 @@ class CarrierLink:
         elsewhere = tuple(name for name in part.carriers if name != self.name)
         if elsewhere and class_of(command_status) is AnswerClass.ELSEWHERE:
             part.carriers = elsewhere
+            self._unmark([part])
             self._hub.send([part])
             return
         error = c.status_name(command_status).encode()
@@ -424,7 +437,7 @@ class CarrierLink:
 
     def _pump(self) -> None:
         queue = self._queue
-        if not queue or not self._senders or self.held or self._stopping:
+        if not queue or not self._senders or self.held or self._stopping or self._marking:
             return
         now = self._clock.seconds()
         if now < self.paused_until:
@@ -434,6 +447,8 @@ class CarrierLink:
         count = len(senders)
         # Each pump begins with the next session, so that a short queue is spread over all of them.
         first = self._next_sender = (self._next_sender + 1) % count
+        marks_first = self.settings.in_doubt == "end"
+        to_mark: list[Write] = []
         for index in range(count):
             protocol = senders[(first + index) % count]
             room = min(protocol.session.room, len(queue))
@@ -442,14 +457,52 @@ class CarrierLink:
             allowed = self._rate.take_up_to(room, now)
             if allowed <= 0:
                 self._wake_up_in(self._rate.seconds_until_one(now))
-                return
+                break
             batch = self._next_batch(allowed, now)
             self._rate.give_back(allowed - len(batch))
-            if batch:
+            if batch and marks_first:
+                to_mark.append((protocol, batch))
+            elif batch:
                 self.counters.submitted += len(batch)
                 protocol.send(c.SUBMIT_SM, batch)
             if not queue:
-                return
+                break
+        if to_mark:
+            self._tasks.start(self._mark_and_write(to_mark))
+
+    async def _mark_and_write(self, writes: list[Write]) -> None:
+        """Has the journal know, before the carrier does, what is being written to it. One batch at a time."""
+        parts = [part for _, batch in writes for _, part in batch if type(part) is Outgoing]
+        self._marking = True
+        try:
+            await self._hub.store.sending([(part.id, part.part) for part in parts], self.name)
+        except StoreUnavailable:
+            self._enqueue_first(parts)
+            self._wake_up_in(_MARK_AGAIN_SECONDS)
+            return
+        finally:
+            self._marking = False
+        unwritten: list[Outgoing] = []
+        for protocol, batch in writes:
+            if protocol in self._senders and not self._stopping:
+                self.counters.submitted += len(batch)
+                protocol.send(c.SUBMIT_SM, batch)
+            else:
+                unwritten += [part for _, part in batch if type(part) is Outgoing]
+        if unwritten:
+            self._unmark(unwritten)
+            self._enqueue_first(unwritten)
+        self._pump()
+
+    def _unmark(self, parts: list[Outgoing]) -> None:
+        """The carrier has not got these, for certain: should we die now, they may be sent again."""
+        if self.settings.in_doubt == "end":
+            self._tasks.start(self._take_marks_away([(part.id, part.part) for part in parts]))
+
+    async def _take_marks_away(self, parts: list[tuple[bytes, int]]) -> None:
+        # With a broken disk the store keeps it and writes it later.
+        with contextlib.suppress(StoreUnavailable):
+            await self._hub.store.sending(parts, "")
 
     def _next_batch(self, count: int, now: float) -> list[tuple[bytes, object]]:
         """Takes up to `count` parts off the queue's head that can be sent now."""

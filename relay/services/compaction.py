@@ -195,7 +195,9 @@ class Compaction:
         # From here to the append nothing else runs: the snapshots are of this very moment.
         rows = [row for row in rows if not row.flags & FORGOTTEN]
         ids = self._table.ids
-        records = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
+        records: list[Any] = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
+        if self._table.sent:
+            records += self._table.sent.records(row.id for row in rows)
         appended = self._append(records)
         segment, offset = self._journal.place
         await appended

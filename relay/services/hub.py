@@ -31,7 +31,7 @@ from relay.core.messages import (
 )
 from relay.core.routing import Routes
 from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
-from relay.core.states import REJECTED
+from relay.core.states import REJECTED, UNKNOWN
 from relay.core.store import Idempotency, Store, StoreFull, StoreUnavailable
 from relay.services.counters import Counters
 from relay.services.tasks import Tasks
@@ -219,8 +219,13 @@ class Hub:
         self.send(outgoing)
 
     async def resume(self) -> int:
-        """After a start: dispatches what no carrier had taken, and wakes every lane; gives the number of parts."""
+        """After a start: dispatches what no carrier had taken, and wakes every lane; gives the number of parts.
+
+        What may be with a carrier that ends what is in doubt is ended as UNKNOWN instead: a carrier message id, by
+        which a receipt could still be found, is not to be had any more.
+        """
         count = 0
+        in_doubt: list[Ending] = []
         after: tuple[bytes, int] | None = None
         while True:
             pending = await self.store.unsubmitted(after, 1000)
@@ -229,9 +234,17 @@ class Hub:
             after = (pending[-1].id, pending[-1].part)
             count += len(pending)
             carriers_of = self._routes.carriers_of
-            self.send(
-                [Outgoing(p.id, p.part, None, p.expires_at, carriers_of(p.addresses)) for p in pending]
+            unsent = [p for p in pending if not p.in_doubt]
+            self.send([Outgoing(p.id, p.part, None, p.expires_at, carriers_of(p.addresses)) for p in unsent])
+            now = self._clock.seconds()
+            in_doubt += [Ending(p.id, UNKNOWN, now, b"", p.in_doubt) for p in pending if p.in_doubt]
+        if in_doubt:
+            self.log.warn(
+                "messages_in_doubt: {count} submit_sm may have reached a carrier before the relay was stopped; with "
+                "in_doubt: end their messages end as UNKNOWN",
+                count=len(in_doubt),
             )
+            self.end_later(in_doubt)
         self.wake(await self.store.lanes())
         return count
 

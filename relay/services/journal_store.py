@@ -44,6 +44,7 @@ from relay.core.parts import overdue_parts
 from relay.core.records import Setting
 from relay.core.replay import Replay
 from relay.core.rows import Row, is_unsubmitted, parts_of
+from relay.core.sent import sending
 from relay.core.states import EXPIRED, UNKNOWN
 from relay.core.store import FeedEntry, Idempotency, PolicyOf, StoreFigures, StoreFull, StoreUnavailable
 from relay.core.sweep import Sweep
@@ -189,6 +190,13 @@ class JournalStore:
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[Correlated]":
         effects = self._correlation.submitted(batch)
         return self._append(effects.records, effects.correlated())
+
+    def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
+        if carrier and not self._journal.open:
+            return fail(StoreUnavailable(self._journal.why_not))
+        marked = self._correlation.sending(batch, carrier)
+        undo = partial(self.table.sent.unmark_all, marked) if carrier else None
+        return self._journal.append(encode_frame([sending(marked, carrier)]) if marked else b"", None, undo)
 
     def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
         if not self._journal.open:

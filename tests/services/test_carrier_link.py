@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,6 +30,20 @@ class LinkStore(RecordingStore):
         self.received: list[Receipt] = []
         self.order: list[str] = []
         self.full_disk = False
+        self.sent: list[tuple[bytes, int, str]] = []
+        #: Set to have marks wait.
+        self.slow_disk: list[Deferred[None]] | None = None
+
+    def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Deferred[None]:
+        if self.full_disk and carrier:
+            return fail(StoreUnavailable("the disk is full"))
+        self.sent.extend((message_id, part, carrier) for message_id, part in batch)
+        self.order.append("sending" if carrier else "not sending")
+        if self.slow_disk is None:
+            return succeed(None)
+        durable: Deferred[None] = Deferred()
+        self.slow_disk.append(durable)
+        return durable
 
     def submitted(self, batch: Sequence[Submitted]) -> Deferred[Correlated]:
         self.taken.extend(batch)
@@ -38,8 +52,6 @@ class LinkStore(RecordingStore):
 
     def receipts(self, batch: Sequence[Receipt]) -> Deferred[Correlated]:
         if self.full_disk:
-            from twisted.internet.defer import fail
-
             return fail(StoreUnavailable("the disk is full"))
         self.received.extend(batch)
         self.order.append("receipts")
@@ -221,6 +233,62 @@ class CarrierLinkTests(SynchronousTestCase):
         [message] = self.in_doubt("end")
         self.assertEqual([(e.id, e.state) for e in self.store.ended], [(message.id, UNKNOWN)])
         self.assertEqual(self.store.taken, [])
+
+    def test_a_carrier_that_ends_what_is_in_doubt_gets_nothing_before_the_journal_knows(self) -> None:
+        link = self.link(in_doubt="end")
+        self.store.slow_disk = []
+        [message] = self.submit()
+        self.assertEqual(self.store.sent, [(message.id, 0, "sim")])
+        self.assertEqual((link.counters.submitted, self.carriers["sim"].counters.submits), (0, 0))
+        self.store.slow_disk.pop().callback(None)
+        self.turn()
+        self.assertEqual((self.store.order[:2], self.carriers["sim"].counters.submits), (["sending", "submitted"], 1))
+
+    def test_a_carrier_that_is_sent_to_again_costs_no_mark(self) -> None:
+        self.link(in_doubt="resend")
+        self.submit(5)
+        self.assertEqual(self.store.sent, [])
+
+    def test_what_could_not_be_marked_is_sent_once_the_disk_is_back(self) -> None:
+        self.link(in_doubt="end")
+        self.store.full_disk = True
+        self.submit(5)
+        self.turn(3.0)
+        self.assertEqual(self.carriers["sim"].counters.submits, 0)
+        self.store.full_disk = False
+        self.turn(3.0)
+        self.assertEqual((len(self.store.taken), self.carriers["sim"].counters.submits), (5, 5))
+
+    def test_what_was_marked_and_not_written_loses_its_mark_and_is_sent_when_the_session_is_back(self) -> None:
+        link = self.link(in_doubt="end")
+        self.store.slow_disk = []
+        [message] = self.submit()
+        self.network.cut("sim")
+        self.turn()
+        [durable], self.store.slow_disk = self.store.slow_disk, None
+        durable.callback(None)
+        self.assertEqual((self.store.sent[-1], link.queued), ((message.id, 0, ""), 1))
+        for _ in range(10):
+            self.turn(10.0)
+        self.assertEqual(([s.id for s in self.store.taken], self.store.ended), ([message.id], []))
+
+    def test_a_refusal_takes_the_mark_away_before_the_part_goes_elsewhere(self) -> None:
+        self.link("sim", in_doubt="end", simulator={"reject_share": 1.0})
+        self.link("other")
+        [message] = self.submit()
+        self.assertEqual(self.store.sent, [(message.id, 0, "sim"), (message.id, 0, "")])
+
+    def test_a_stop_does_not_write_what_is_still_being_marked(self) -> None:
+        link = self.link(in_doubt="end")
+        self.store.slow_disk = []
+        self.submit()
+        stopped = Deferred.fromCoroutine(link.stop(10.0))
+        [durable], self.store.slow_disk = self.store.slow_disk, None
+        durable.callback(None)
+        for _ in range(5):
+            self.turn(1.0)
+        self.successResultOf(stopped)
+        self.assertEqual((self.carriers["sim"].counters.submits, self.store.order[-1]), (0, "not sending"))
 
     def test_texts_past_the_queue_s_bytes_wait_in_the_journal_and_are_fetched_when_their_turn_comes(self) -> None:
         link = self.link(queue_bytes=200)

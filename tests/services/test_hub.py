@@ -12,7 +12,7 @@ from relay.core.config import Route
 from relay.core.messages import Channel, Correlated, Ending, Lane, Message, Pending, Receipt, Refused, Submission
 from relay.core.routing import Routes
 from relay.core.smpp import constants as c
-from relay.core.states import REJECTED
+from relay.core.states import REJECTED, UNKNOWN
 from relay.services.hub import Hub, Outgoing
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
@@ -163,6 +163,15 @@ class HubTests(SynchronousTestCase):
         receipt = Receipt("first", (b"1",), 2, True, 1000.0)
         self.successResultOf(Deferred.fromCoroutine(self.hub.receipts([receipt])))
         self.assertEqual(self.sessions.lanes, [LANE])
+
+    def test_a_start_ends_what_may_be_with_a_carrier_that_ends_what_is_in_doubt(self) -> None:
+        doubtful = Pending(b"1" * 16, 0, "acme", ADDRESSES, 900.0, 5000.0, "second")
+        sure = Pending(b"2" * 16, 0, "acme", ADDRESSES, 900.0, 5000.0)
+        self.store.pending = [doubtful, sure]
+        self.successResultOf(Deferred.fromCoroutine(self.hub.resume()))
+        ended = [(e.id, e.state, e.carrier) for e in self.store.ended]
+        self.assertEqual(ended, [(doubtful.id, UNKNOWN, "second")])
+        self.assertEqual([part.id for part in self.first.offered], [sure.id])
 
     def test_a_start_dispatches_every_part_that_no_carrier_had_taken(self) -> None:
         self.store.pending = [Pending(n.to_bytes(16, "big"), 0, "acme", ADDRESSES, 900.0, 5000.0) for n in range(2500)]

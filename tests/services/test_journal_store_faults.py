@@ -267,6 +267,19 @@ class FailingDiskTests(SynchronousTestCase):
         self.assertEqual(fired, [0, 1, 2])
         self.assertEqual(list(wait_for(self.clock, self.store.settings())), [])
 
+    def test_what_could_not_be_marked_as_being_sent_is_not_in_doubt(self) -> None:
+        wait_for(self.clock, self.store.accept([message(1), message(2)]))
+        wait_for(self.clock, self.store.sending([(message_id(2), 0)], "tier1"))
+        self.disk.write_error = NO_SPACE
+        self.refused(self.store.sending([(message_id(1), 0)], "tier1"))
+        self.refused(self.store.sending([(message_id(1), 0)], "tier1"))
+        self.refused(self.store.sending([(message_id(2), 0)], ""))
+        self.disk.write_error = None
+        self.clock.advance(1.1)
+        again = started(self.disk.crash(), self.clock)
+        self.assertEqual(state_of(again), state_of(self.store))
+        self.assertEqual([p.in_doubt for p in wait_for(self.clock, again.unsubmitted(None, 10))], ["", ""])
+
     def test_it_recovers_by_itself_within_seconds_and_writes_what_it_learnt_meanwhile(self) -> None:
         self.sent(1, 2, 3)
         self.disk.write_error = NO_SPACE

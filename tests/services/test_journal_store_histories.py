@@ -43,6 +43,11 @@ operations = st.one_of(
         ),
     ),
     st.tuples(st.just("submitted"), st.lists(st.tuples(numbers, parts, keys, st.integers(0, 3)), max_size=4)),
+    st.tuples(
+        st.just("sending"),
+        st.lists(st.tuples(numbers, parts), max_size=4, unique=True),
+        st.sampled_from(["", "tier1", "tier2"]),
+    ),
     st.tuples(st.just("receipts"), st.lists(st.tuples(keys, st.none() | states, st.booleans()), max_size=4)),
     st.tuples(st.just("end"), st.lists(st.tuples(numbers, states), max_size=2)),
     st.tuples(st.just("claim"), st.sampled_from(LANES), st.integers(1, 4)),
@@ -97,6 +102,9 @@ class History:
         return self.store.submitted(
             [submitted(n, key, p, at=now, receipt_due_at=now + DAY, parts_receipted=mode) for n, p, key, mode in taken]
         )
+
+    def do_sending(self, written: list[Any], carrier: str) -> Any:
+        return self.store.sending([(message_id(n), part) for n, part in written], carrier)
 
     def do_receipts(self, came: list[Any]) -> Any:
         now = self.clock.seconds()
