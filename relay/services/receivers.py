@@ -98,8 +98,12 @@ class AccountReceivers:
                 attempts.append(Attempt(notification, Verdict.DELIVERED, now))
                 delivered = notification
             else:
-                attempts.append(self._refused(notification, now, status_name(answer.command_status)))
+                attempt = self._refused(notification, now, status_name(answer.command_status))
+                attempts.append(attempt)
                 refused += 1
+                if attempt.verdict is Verdict.RETRY:
+                    # Nothing else may come to wake the lane by then.
+                    self._wake_at(attempt.due_at)
         if attempts:
             if delivered is not None:
                 count = len(attempts) - refused

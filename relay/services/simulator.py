@@ -102,7 +102,7 @@ class SimulatedCarrier:
     def __init__(self, settings: Simulator, clock: IReactorTime, randomness: Randomness) -> None:
         self.counters = Counters()
         self.factory = SimulatorFactory(self, clock)
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         # A hundred numbers a millisecond: a restarted carrier doesn't give out the ids of its last life again.
         self._simulation = Simulation(settings, randomness, (1 << 40) + int(clock.seconds() * 100_000))
@@ -166,7 +166,7 @@ class SimulatedCarrier:
         mailbox = self._mailbox_of(protocol)
         if mailbox is None:
             return
-        settings = self._settings
+        settings = self.settings
         counters = self.counters
         decide = self._simulation.decide
         now = self._clock.seconds()

@@ -1,0 +1,573 @@
+"""A whole world around one relay: its disk, carriers, customers, and whatever goes wrong.
+
+Everything that happens is decided by a seed: the world's habits (how late carriers are, how often they repeat
+themselves) and the faults, which are a plain list, so that a run can be repeated with fewer of them.
+"""
+
+import errno
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from relay.core.config import Account, AccountSmpp, Carrier, Config, Journal, Limits, Route, Simulator, SmppListener
+from relay.core.ids import id_text, parse_id
+from relay.core.messages import Message, Submission
+from relay.core.routing import Routes
+from relay.core.secret import Secret
+from relay.core.smpp import constants as c
+from relay.core.smpp.hot import encode_address, message_body
+from relay.core.store import StoreUnavailable
+from relay.daemon import Daemon
+from relay.edges.webhook_client import Answer
+from relay.services.accounts import Accounts
+from relay.services.housekeeping import Housekeeping
+from relay.services.hub import Hub
+from relay.services.journal_store import JournalStore
+from relay.services.simulator import SimulatedCarrier
+from relay.services.webhook_delivery import WebhookDelivery
+from relay.services.webhooks import Webhooks
+from tests.fakes import FastEsme, ReceiptSeen
+from tests.simulated_disk import SimulatedDisk
+from tests.simulation.reactor import Network, ProcessReactor, Time
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+START = 1_790_000_000.0
+SMPP_PORT = 2775
+CARRIER_PORTS = {"quick": 3001, "slow": 3002}
+#: After the last fault: longer than any validity, receipt time-out and webhook schedule.
+DRAIN_SECONDS = 9 * DAY
+
+ADDRESSES = encode_address(5, 0, b"RELAY") + encode_address(1, 1, b"447700900123")
+
+
+class Fault(NamedTuple):
+    """Something that happens: what, when, and for how long where it lasts."""
+
+    at: float
+    kind: str
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        lasting = f" for {self.seconds:.0f} s" if self.seconds else ""
+        return f"{self.at / HOUR:9.3f} h  {self.kind}{lasting}"
+
+
+#: What may happen, how likely beside the others, and for how long at the most.
+KINDS: dict[str, tuple[int, float]] = {
+    "submit": (12, 0.0),
+    "kill": (3, 0.0),
+    "power cut": (3, 0.0),
+    "restart": (2, 0.0),
+    "cut carriers": (3, 0.0),
+    "cut customers": (3, 0.0),
+    "carriers away": (2, 10 * HOUR),
+    "customers away": (3, 20 * HOUR),
+    "webhooks refuse": (3, 20 * HOUR),
+    "webhooks hang": (2, 2 * HOUR),
+    "disk full": (2, HOUR),
+    "disk error": (2, HOUR),
+    "sync error": (2, 600.0),
+}
+
+
+def plan(seed: int) -> list[Fault]:
+    """The faults of a seed, in the order of time: some days of them."""
+    randomness = random.Random(f"plan {seed}")
+    span = randomness.uniform(0.5, 4) * DAY
+    kinds, weights = list(KINDS), [weight for weight, _ in KINDS.values()]
+    faults = []
+    at = 60.0
+    for _ in range(randomness.randint(8, 45)):
+        # Faults that come at once after another one find what one alone does not.
+        at += randomness.choice([0.001, 0.004, 0.05, 1.0, 30.0, span / 20])
+        kind = randomness.choices(kinds, weights)[0]
+        longest = KINDS[kind][1]
+        faults.append(Fault(round(at, 4), kind, round(randomness.uniform(1.0, longest), 1) if longest else 0.0))
+    return faults
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+class World:
+    """One run. Call `run`, which raises `Broken` where a promise was not kept."""
+
+    def __init__(self, seed: int, faults: Sequence[Fault]) -> None:
+        self.faults = list(faults)
+        self.random = random.Random(f"world {seed}")
+        self.time = Time(START)
+        self.network = Network(self.time, self.random.choice([0.0005, 0.002, 0.05]))
+        self.disk = SimulatedDisk()
+        self.disk_seconds = self.random.choice([0.0005, 0.003, 0.02])
+        self.log: list[str] = []
+        self.counts: Counter[str] = Counter()
+        #: Raised by whatever may make somebody hear twice; two hearings in one epoch are one too many.
+        self.epoch = 0
+        self.accepted: dict[str, tuple[str, ...]] = {}
+        self.heard: dict[tuple[str, str], list[tuple[str, int]]] = {}
+        self.webhooks_mode = "answer"
+        self.customers_home = True
+        self.carriers_home = True
+        self.failures: list[str] = []
+        self._make_carriers()
+        self.relay_process: ProcessReactor
+        self.daemon: Daemon
+        self.ready = False
+        self.customer = Customer(self)
+        self.start_relay()
+
+    # Carriers
+
+    def _make_carriers(self) -> None:
+        pick = self.random
+        self.carriers: dict[str, SimulatedCarrier] = {}
+        self.carrier_process = ProcessReactor(self.network, "carriers")
+        for name in CARRIER_PORTS:
+            settings = Simulator(
+                seed=pick.randrange(1 << 30),
+                receipt_delay_seconds=pick.choice([0.0, 0.001, 1.0, 3 * HOUR, 30 * HOUR]) if name == "slow" else 0.5,
+                states={"DELIVRD": 0.7, "UNDELIV": 0.15, "EXPIRED": 0.1, "REJECTD": 0.05},
+                response_id="hex",
+                receipt_id=pick.choice(["same", "decimal"]),
+                throttle_share=pick.choice([0.0, 0.0, 0.2]),
+                reject_share=pick.choice([0.0, 0.05]),
+                tlv_only=pick.random() < 0.2,
+                receipt_first=pick.random() < 0.3,
+                duplicate_share=pick.choice([0.0, 0.3]),
+                drop_share=pick.choice([0.0, 0.0, 0.02]),
+                silent_share=pick.choice([0.0, 0.1]),
+                intermediate=pick.random() < 0.2,
+            )
+            self.carriers[name] = SimulatedCarrier(settings, self.carrier_process, random.Random(settings.seed))
+        self._carriers_listen()
+
+    def _carriers_listen(self) -> None:
+        for name, port in CARRIER_PORTS.items():
+            if port not in self.network.ports:
+                self.carrier_process.listenTCP(port, self.carriers[name].factory)
+
+    # The relay
+
+    def config(self) -> Config:
+        carriers: dict[str, Carrier] = {}
+        for name, port in CARRIER_PORTS.items():
+            dialect: dict[str, Any] = {}
+            if self.carriers[name].settings.receipt_id == "decimal":
+                dialect = {"response_id": {"base": "hex"}, "receipt_id": {"base": "decimal"}}
+            carriers[name] = _convert(
+                {
+                    "connect": f"tcp:127.0.0.1:{port}",
+                    "window": 20,
+                    "enquire_link_seconds": 900.0,
+                    "reconnect_max_seconds": 300.0,
+                    "dialect": dialect,
+                },
+                Carrier,
+            )
+        return Config(
+            data_dir="data",
+            validity_seconds=2 * DAY,
+            smpp=SmppListener(listen=[f"tcp:{SMPP_PORT}:interface=127.0.0.1"], enquire_link_seconds=900.0),
+            journal=Journal(segment_bytes=65_536, segment_seconds=4 * HOUR, text_hours=12.0),
+            limits=Limits(finished_hours=10_000.0),
+            accounts={
+                "smpp": Account(smpp=AccountSmpp(system_id="smpp", password=Secret("secret"))),
+                "hook": Account(notification_url="http://customer.example/hook"),
+                "both": Account(
+                    smpp=AccountSmpp(system_id="both", password=Secret("secret")),
+                    notification_url="http://customer.example/both",
+                ),
+            },
+            carriers=carriers,
+            routes=[Route(carriers=["slow", "quick"])],
+        )
+
+    def start_relay(self) -> None:
+        """Starts a process on the disk as it is. Harmless while one runs."""
+        self.ready = False
+        process = self.relay_process = ProcessReactor(self.network, "relay")
+        config = self.config()
+        accounts = Accounts(config.accounts)
+        reactor: Any = process
+        store = JournalStore(
+            self.disk,
+            config.data_dir,
+            journal=config.journal,
+            limits=config.limits,
+            policy=accounts.policy,
+            clock=reactor,
+            in_thread=self._in_thread(process),
+        )
+        hub = Hub(
+            store=store,
+            rates=accounts,
+            routes=Routes(config.routes),
+            clock=reactor,
+            random_bytes=self.random.randbytes,
+            validity_seconds=config.validity_seconds,
+        )
+        delivery = WebhookDelivery(store, accounts, SimulatedWeb(self, process), reactor)
+        webhooks = Webhooks(store, accounts, delivery, reactor, self.random.random)
+        self.daemon = Daemon(
+            config,
+            reactor=reactor,
+            store=store,  # type: ignore[arg-type]
+            accounts=accounts,
+            hub=hub,
+            webhooks=webhooks,
+            sites=lambda daemon: [],
+            randomness=self.random,
+            ready=lambda daemon: self._became_ready(),
+            failed=lambda reason: self._start_failed(process, reason),
+        )
+        # The same slices, less often: a second's interval would be most of what a simulated day costs.
+        self.daemon.housekeeping = Housekeeping(hub, reactor, interval_seconds=60.0)
+        self.daemon.startService()
+
+    def _became_ready(self) -> None:
+        self.ready = True
+        self.counts["starts"] += 1
+
+    def _start_failed(self, process: ProcessReactor, reason: str) -> None:
+        self.say(f"the relay does not start: {reason}")
+        if "damage" in reason:
+            self.failures.append(f"the journal is damaged: {reason}")
+        process.kill()
+        # What a service manager does.
+        self.time.callLater(60.0, lambda: self.start_relay() if self.relay_process is process else None)
+
+    def _in_thread(self, process: ProcessReactor) -> Callable[[Callable[[], Any]], Deferred[Any]]:
+        def in_thread(function: Callable[[], Any]) -> Deferred[Any]:
+            done: Deferred[Any] = Deferred()
+
+            def run() -> None:
+                # The disk has it half-way through; a crash in the other half finds it written and not reported.
+                try:
+                    result = function()
+                except Exception:
+                    result = Failure()
+                process.callLater(self.disk_seconds / 2, done.callback, result)
+
+            process.callLater(self.disk_seconds / 2, run)
+            return done
+
+        return in_thread
+
+    # What happens
+
+    def run(self) -> None:
+        """Plays the faults, then heals everything, lets time pass, and checks.
+
+        :raises Broken: a promise was not kept.
+        """
+        for fault in self.faults:
+            self.time.run_until(START + fault.at)
+            self.say(str(fault))
+            self.counts[fault.kind] += 1
+            self._do(fault)
+            self._check_bounds()
+        self.time.run_until(self.time.seconds() + 21 * HOUR)
+        self.time.run_until(self.time.seconds() + DRAIN_SECONDS)
+        self._check()
+
+    def say(self, what: str) -> None:
+        self.log.append(f"{(self.time.seconds() - START) / HOUR:9.3f} h  {what}")
+
+    def _later(self, seconds: float, call: Callable[[], object]) -> None:
+        self.time.callLater(seconds, call)
+
+    def _do(self, fault: Fault) -> None:
+        match fault.kind:
+            case "submit":
+                self._submit()
+            case "kill":
+                self._crash(self.disk.kill())
+            case "power cut":
+                self._crash(self.disk.crash(self.random))
+            case "restart":
+                self._restart()
+            case "cut carriers":
+                self.epoch += 1
+                self.network.cut(lambda pipe: pipe.process is self.carrier_process)
+            case "cut customers":
+                self.epoch += 1
+                self.network.cut(lambda pipe: pipe.process is self.customer.process)
+            case "carriers away":
+                self.epoch += 1
+                for port in CARRIER_PORTS.values():
+                    self.network.ports.pop(port, None)
+                self.network.cut(lambda pipe: pipe.process is self.carrier_process)
+                self._later(fault.seconds, self._carriers_listen)
+            case "customers away":
+                self.epoch += 1
+                self.customer.home = False
+                self.network.cut(lambda pipe: pipe.process is self.customer.process)
+                self._later(fault.seconds, self.customer.come_home)
+            case "webhooks refuse" | "webhooks hang":
+                self.epoch += 1
+                self.webhooks_mode = fault.kind.split()[1]
+                self._later(fault.seconds, self._webhooks_answer)
+            case "disk full":
+                self.disk.capacity = self.disk.used()
+                self._later(fault.seconds, self._mend_disk)
+            case "disk error":
+                self.disk.write_error = OSError(errno.EIO, "Input/output error")
+                self._later(fault.seconds, self._mend_disk)
+            case "sync error":
+                self.disk.sync_error = OSError(errno.EIO, "Input/output error")
+                self._later(fault.seconds, self._mend_disk)
+
+    def _webhooks_answer(self) -> None:
+        self.webhooks_mode = "answer"
+
+    def _mend_disk(self) -> None:
+        self.disk.capacity = 1 << 40
+        self.disk.write_error = self.disk.sync_error = self.disk.open_error = None
+
+    def _crash(self, disk: SimulatedDisk) -> None:
+        """The process ends at this instant; the disk goes on as it is left."""
+        self.epoch += 1
+        disk.capacity = self.disk.capacity
+        disk.write_error, disk.sync_error = self.disk.write_error, self.disk.sync_error
+        self.relay_process.kill()
+        self.disk = disk
+        process = self.relay_process
+        self._later(self.random.choice([0.01, 1.0, 60.0]), lambda: self._start_after(process))
+
+    def _start_after(self, process: ProcessReactor) -> None:
+        if self.relay_process is process and process.dead:
+            self.start_relay()
+
+    def _restart(self) -> None:
+        if not self.ready or self.relay_process.dead:
+            return
+        process = self.relay_process
+        self.ready = False
+        self.epoch += 1
+
+        def stopped(result: object) -> None:
+            if isinstance(result, Failure):
+                self.failures.append(f"the stop failed: {result.getErrorMessage()}")
+            if not process.dead:
+                process.kill()
+                self._start_after(process)
+
+        self.daemon.stopService().addBoth(stopped)
+
+    # Submitting
+
+    def _submit(self) -> None:
+        count = self.random.choice([1, 3, 40])
+        self.customer.submit(count)
+        if self.ready and not self.relay_process.dead:
+            account = self.random.choice(["hook", "both"])
+            Deferred.fromCoroutine(self._post(account, count)).addErrback(
+                lambda failure: self.failures.append(failure.getTraceback())
+            )
+
+    async def _post(self, account: str, count: int) -> None:
+        """What the HTTP edge does with an array of messages."""
+        process, hub = self.relay_process, self.daemon.hub
+        parts = self.random.choice([1, 1, 1, 3])
+        body = message_body(addresses=ADDRESSES, short_message=b"hello")
+        submission = Submission(ADDRESSES, (body,) * parts, interface="http")
+        prepared = hub.prepare(account, [submission] * count)
+        messages = [message for message in prepared if isinstance(message, Message)]
+        try:
+            await hub.accept(messages)
+        except StoreUnavailable:
+            self.counts["refused"] += count
+            return
+        if process.dead:
+            return
+        for message in messages:
+            self.accept(id_text(message.id), ("webhook",))
+        hub.dispatch(messages)
+
+    def accept(self, message_id: str, channels: tuple[str, ...]) -> None:
+        """The customer has been told that the relay has this message."""
+        self.accepted[message_id] = channels
+        self.counts["accepted"] += 1
+
+    def hear(self, channel: str, message_id: str, status: str) -> None:
+        """The customer has been told what became of a message, and has said yes to it."""
+        hearings = self.heard.setdefault((message_id, channel), [])
+        for earlier_status, epoch in hearings:
+            if earlier_status != status:
+                self.failures.append(f"{message_id} was {earlier_status} and is {status} now ({channel})")
+            elif epoch == self.epoch:
+                self.failures.append(f"{message_id} was told twice without a cause ({channel})")
+        hearings.append((status, self.epoch))
+        self.counts["notified" if len(hearings) == 1 else "notified again"] += 1
+
+    # Checks
+
+    def _check_bounds(self) -> None:
+        for name, link in self.daemon.links.items():
+            if link.queued > link.settings.queue + 1000:
+                self.failures.append(f"{name} queues {link.queued} parts")
+
+    def _check(self) -> None:
+        problems = list(self.failures)
+        if not self.ready or self.relay_process.dead:
+            problems.append(f"the relay does not run at the end: {self.daemon.not_ready}")
+        for message_id, channels in self.accepted.items():
+            for channel in channels:
+                if (message_id, channel) not in self.heard:
+                    problems.append(f"{message_id} was accepted and {channel} never heard of it: {self._view(message_id)}")
+        if not problems:
+            problems += self._compare_with_replay()
+        if problems:
+            raise Broken("\n".join(problems[:10]))
+
+    def _view(self, message_id: str) -> object:
+        raw = parse_id(message_id)
+        assert raw is not None
+        found: list[object] = []
+        looking: Any = self.daemon.store.look_up(raw)
+        looking.addCallback(found.append)
+        return found[0] if found else None
+
+    def _compare_with_replay(self) -> list[str]:
+        """The table, and what a fresh process makes of the journal."""
+        before = {message_id: self._view(message_id) for message_id in self.accepted}
+        stopped: list[object] = []
+        self.daemon.stopService().addBoth(stopped.append)
+        self.time.run_until(self.time.seconds() + 60)
+        if not stopped or isinstance(stopped[0], Failure):
+            return [f"the last stop did not end: {stopped}"]
+        self.relay_process.kill()
+        self.start_relay()
+        self.time.run_until(self.time.seconds() + 1)
+        if not self.ready:
+            return [f"the last start did not end: {self.daemon.not_ready}"]
+        after = {message_id: self._view(message_id) for message_id in self.accepted}
+        return [
+            f"{message_id} is not what it was:\n  {before[message_id]}\n  {after[message_id]}"
+            for message_id in self.accepted
+            if before[message_id] != after[message_id]
+        ]
+
+
+class Customer:
+    """A customer with two SMPP accounts who binds whenever it is home."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.process = ProcessReactor(world.network, "customer")
+        self.home = True
+        self._esmes: dict[str, FastEsme] = {}
+        self._busy: set[str] = set()
+        self._tick()
+
+    def come_home(self) -> None:
+        self.home = True
+
+    def _tick(self) -> None:
+        self.process.callLater(20.0, self._tick)
+        if not self.home:
+            return
+        for name in ("smpp", "both"):
+            esme = self._esmes.get(name)
+            if (esme is None or esme.lost) and name not in self._busy:
+                self._busy.add(name)
+                Deferred.fromCoroutine(self._bind(name)).addBoth(lambda _, name=name: self._busy.discard(name))
+
+    async def _bind(self, name: str) -> None:
+        world = self._world
+        factory = _Factory(self.process)
+        self.process.connectTCP("127.0.0.1", SMPP_PORT, factory)
+        esme = await factory.connected
+        esme.answer = lambda pdu: self._heard(ReceiptSeen(pdu))
+        self._esmes[name] = esme
+        await esme.bind(name, "secret")
+        world.counts["binds"] += 1
+
+    def _heard(self, receipt: ReceiptSeen) -> int:
+        if self._world.random.random() < 0.02:
+            return c.ESME_RX_T_APPN
+        self._world.hear("smpp", receipt.message_id, receipt.stat)
+        return c.ESME_ROK
+
+    def submit(self, count: int) -> None:
+        """Submits over both accounts, where they are bound."""
+        for name, esme in self._esmes.items():
+            if not esme.lost and esme.session.can_send and esme._submitted is None:
+                body = message_body(addresses=ADDRESSES, short_message=b"hello", registered_delivery=1)
+                channels = ("smpp", "webhook") if name == "both" else ("smpp",)
+                esme.submit([body] * count).addCallback(self._answered, channels)
+
+    def _answered(self, answers: Sequence[tuple[int, str]], channels: tuple[str, ...]) -> None:
+        for status, message_id in answers:
+            if status == c.ESME_ROK:
+                self._world.accept(message_id, channels)
+            else:
+                self._world.counts["refused"] += 1
+
+
+class _Factory:
+    """Just enough of a client factory to be told of one connection."""
+
+    def __init__(self, process: ProcessReactor) -> None:
+        self._process = process
+        self.connected: Deferred[FastEsme] = Deferred()
+
+    def doStart(self) -> None:
+        """Nothing to prepare."""
+
+    def startedConnecting(self, connector: object) -> None:
+        """Nothing to note."""
+
+    def buildProtocol(self, address: object) -> FastEsme:
+        esme = FastEsme(self._process)
+        self._process.callLater(0, self.connected.callback, esme)
+        return esme
+
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
+        self.connected.errback(reason)
+
+    def clientConnectionLost(self, connector: object, reason: Failure) -> None:
+        """The protocol is told as well."""
+
+
+class SimulatedWeb:
+    """The customers' web servers, as the webhook client of one relay process reaches them."""
+
+    def __init__(self, world: World, process: ProcessReactor) -> None:
+        self._world = world
+        self._process = process
+
+    async def send(
+        self, url: str, headers: dict[bytes, list[bytes]], body: bytes | None, *, allow_private: bool, method: str = "POST"
+    ) -> Answer:
+        world = self._world
+        clock: Any = self._process
+        await deferLater(clock, world.network.latency_seconds)
+        if world.webhooks_mode == "hang":
+            await deferLater(clock, 15.0)
+            return Answer(0, "timeout")
+        if world.webhooks_mode == "refuse" or world.random.random() < 0.02:
+            return Answer(503)
+        notification = _json(body)
+        world.hear("webhook", notification["id"], notification["status"])
+        await deferLater(clock, world.network.latency_seconds)
+        return Answer(204)
+
+
+def _json(body: bytes | None) -> Any:
+    import msgspec
+
+    return msgspec.json.decode(body or b"")
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    import msgspec
+
+    return msgspec.convert(value, kind, dec_hook=lambda wanted, text: Secret(text))
