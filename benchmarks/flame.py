@@ -25,7 +25,10 @@ def flame_graph(stacks: Counter[str], title: str, smallest_share: float = 0.003)
     for stack, count in stacks.items():
         frame = root
         frame.count += count
-        for name in stack.split(";"):
+        names = stack.split(";")
+        # What starts the reactor is at the bottom of every stack and says nothing.
+        loop = next((place for place, name in enumerate(names) if name.startswith("ReactorBase.mainLoop")), -1)
+        for name in names[loop + 1 :]:
             frame = frame.children.setdefault(short(name), Frame(short(name)))
             frame.count += count
     boxes: list[str] = []

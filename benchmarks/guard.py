@@ -27,10 +27,9 @@ class Verdict(NamedTuple):
     passed: bool
 
 
-def judge(relay_us: float, floor_us: float, recorded_ratio: float) -> Verdict:
+def judge(ratio: float, recorded_ratio: float) -> Verdict:
     """Compares; the margin is a factor of two."""
-    ratio = round(relay_us / floor_us, 2)
-    return Verdict(ratio, recorded_ratio, ratio <= 2 * recorded_ratio)
+    return Verdict(round(ratio, 2), recorded_ratio, ratio <= 2 * recorded_ratio)
 
 
 def main() -> int:
@@ -41,15 +40,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-guard-") as directory:
         bench = Bench(Path(directory), options.scale, say=lambda text: None)
         try:
-            # Twice each, taking turns, and the better of two: a neighbour's burst of work must not look like ours.
-            pairs = [(rows.floor(bench)[0], rows.smpp(bench)[0]) for _ in range(2)]
+            # In turns, and the middle one of three ratios: a neighbour's burst of work must not look like ours.
+            pairs = [(rows.floor(bench)[0], rows.smpp(bench)[0]) for _ in range(3)]
         except MeasurementFailed as failure:
             print(f"guard: not measured: {failure}", file=sys.stderr)
             return 1
-    floor_us, relay_us = (min(row.cpu_us for row in side) for side in zip(*pairs, strict=True))
+    ratio, floor_us, relay_us = sorted(
+        (relay.cpu_us / floor.cpu_us, floor.cpu_us, relay.cpu_us) for floor, relay in pairs
+    )[1]
     lost = sum(row.lost for pair in pairs for row in pair)
-    recorded = json.loads(RECORDED.read_text())["ratio"] if RECORDED.exists() else relay_us / floor_us
-    verdict = judge(relay_us, floor_us, recorded)
+    recorded = json.loads(RECORDED.read_text())["ratio"] if RECORDED.exists() else round(ratio, 2)
+    verdict = judge(ratio, recorded)
     print(
         f"guard: relay {relay_us:.1f} us, floor {floor_us:.1f} us CPU a message: ratio {verdict.ratio:.2f}, "
         f"recorded {verdict.recorded_ratio:.2f}, fails past {2 * verdict.recorded_ratio:.2f}; {lost} lost"
