@@ -70,3 +70,8 @@ bench-guard: $(VENV)/.installed ## fail where the SMPP path costs twice what is 
 
 profile: $(VENV)/.installed ## where the time goes on the SMPP path (finer with py-spy in the environment)
 	$(BIN)/python -m benchmarks.profile --scale $(or $(SCALE),1)
+
+.PHONY: crash
+
+crash: $(VENV)/.installed-for-tests ## kill the relay KILLS times under load, account for every message (SEED=7 for another course)
+	CRASH_KILLS=$(or $(KILLS),20) CRASH_SEED=$(or $(SEED),1) $(BIN)/python -m twisted.trial tests.integration.test_crash

@@ -1,0 +1,154 @@
+"""Killed with SIGKILL at any instant, again and again, under load: nothing that was accepted is lost.
+
+The relay, its carriers and the webhook receiver are processes; only the relay is killed. Every accepted message goes to
+a number of its own, so at the end each is accounted for: at the customers, by id, and at the carriers, by number. What
+came twice must have been in flight at a kill. `make crash KILLS=20 SEED=7` is the long form, whose figures are printed.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from twisted.internet import reactor, task
+
+from tests.integration.crash_load import Customers
+from tests.integration.harness import ROOT, IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until
+
+KILLS = int(os.environ.get("CRASH_KILLS", "4"))
+SEED = int(os.environ.get("CRASH_SEED", "1"))
+#: What was handed over this long before a kill may have been on its way into the journal.
+IN_FLIGHT_SECONDS = 1.0
+RESENT, ENDED = "44770", "44771"
+
+
+class Peer:
+    """A process of `tests.integration.crash_peers`."""
+
+    def __init__(self, directory: Path, kind: str, name: str) -> None:
+        self.port = free_port()
+        self._file = directory / name
+        self._file.touch()
+        arguments = [sys.executable, "-m", "tests.integration.crash_peers", kind, str(self.port), str(self._file)]
+        self.process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE)
+
+    async def listening(self) -> None:
+        assert self.process.stdout is not None
+        stdout = self.process.stdout
+        os.set_blocking(stdout.fileno(), False)
+        await until("the peer listens", lambda: stdout.readline() or self.process.poll() is not None)
+        assert self.process.poll() is None, "the peer ended"
+
+    def notes(self) -> list[tuple[float, str]]:
+        """What it saw: when, and what."""
+        lines = self._file.read_text().splitlines()
+        return [(float(at), what) for at, _, what in (line.partition("\t") for line in lines)]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+class CrashTests(IntegrationTestCase):
+    timeout = 100 + 8 * KILLS
+
+    async def peer(self, kind: str, name: str) -> Peer:
+        peer = Peer(self.directory, kind, name)
+        self.addCleanup(peer.end)
+        await peer.listening()
+        return peer
+
+    async def kill_at_random(self, relay: Relay, randomness: random.Random) -> float:
+        """Lets the relay run for a while, kills it, and starts it again; gives the time of the kill."""
+        await task.deferLater(reactor, randomness.uniform(0.1, 2.0))
+        relay.kill()
+        killed_at = time.time()
+        relay.launch()
+        return killed_at
+
+    async def test_nothing_accepted_is_lost_and_only_what_was_in_flight_comes_twice(self) -> None:
+        randomness = random.Random(SEED)
+        again, once = await self.peer("carrier", "again"), await self.peer("carrier", "once")
+        receiver = await self.peer("receiver", "receiver")
+        hooked = {
+            "api_key": "hooked-key",
+            "notification_url": f"http://127.0.0.1:{receiver.port}/notifications",
+            "allow_private_urls": True,
+        }
+        relay = await self.relay(
+            accounts={"acme": smpp_account(), "hooked": hooked},
+            carriers={
+                "again": smpp_carrier(again.port, window=100),
+                "once": smpp_carrier(once.port, window=100, in_doubt="end"),
+            },
+            routes=[{"prefix": RESENT, "carriers": ["again"]}, {"prefix": ENDED, "carriers": ["once"]}],
+        )
+        customers = Customers(relay.smpp_port, relay.http_port, randomness, [RESENT, ENDED])
+        kills: list[float] = []
+        for _ in range(KILLS):
+            # Most kills hit a relay at work; every fourth one that is still starting.
+            if randomness.random() < 0.75:
+                await relay.ready()
+            kills.append(await self.kill_at_random(relay, randomness))
+        await relay.ready()
+        await task.deferLater(reactor, 0.5)
+        await customers.stop()
+        if customers.esmes[-1].lost:
+            await customers.bound()
+
+        smpp_ids, http_ids = set(customers.smpp_accepted.values()), set(customers.http_accepted.values())
+
+        def notified() -> dict[str, dict[str, str]]:
+            return {(body := json.loads(text))["id"]: body for _, text in receiver.notes()}
+
+        try:
+            await until("every receipt came", lambda: set(customers.receipts) >= smpp_ids, 30)
+            while not set(notified()) >= http_ids and time.time() < kills[-1] + 40:
+                await task.deferLater(reactor, 0.5)
+        finally:
+            lost = smpp_ids - set(customers.receipts) | http_ids - set(notified())
+            report = self.report(customers, kills, again, once, receiver, lost)
+            await customers.leave()
+            print(f"\n{report}", file=sys.stderr)
+        self.assertEqual(len(lost), 0, report)
+
+        # Answered 202 once, whatever happened to the connection: the key kept it one message.
+        self.assertEqual(len(http_ids), len(customers.http_accepted))
+        self.assert_in_flight("webhooks", [(at, json.loads(text)["id"]) for at, text in receiver.notes()], kills)
+        self.assert_in_flight("submit_sm", again.notes(), kills)
+        # The carrier whose messages are ended when in doubt never gets one twice.
+        self.assertEqual([to for to, count in Counter(to for _, to in once.notes()).items() if count > 1], [])
+        self.assertEqual(await relay.stop(), 0)
+
+    def assert_in_flight(self, what: str, events: list[tuple[float, str]], kills: list[float]) -> None:
+        """What came twice had come shortly before a kill."""
+        first: dict[str, float] = {}
+        for at, name in events:
+            if name in first:
+                before_kill = min((kill - first[name] for kill in kills if kill >= first[name]), default=float("inf"))
+                self.assertLess(before_kill, IN_FLIGHT_SECONDS, f"{what}: {name} came twice")
+            first[name] = at
+
+    def report(
+        self, customers: Customers, kills: list[float], again: Peer, once: Peer, receiver: Peer, lost: set[str]
+    ) -> str:
+        def twice(names: list[str]) -> int:
+            return len(names) - len(set(names))
+
+        notices = [json.loads(text) for _, text in receiver.notes()]
+        unknown = sum(notice["status"] == "UNKNOWN" for notice in notices)
+        unknown += sum(receipt.stat == "UNKNOWN" for esme in customers.esmes for receipt in esme.receipts)
+        return (
+            f"crash run, seed {SEED}: {len(kills)} kills, "
+            f"{len(customers.smpp_accepted)} messages accepted over SMPP and {len(customers.http_accepted)} over HTTP, "
+            f"{len(lost)} lost; twice: {twice(customers.receipts)} receipts, "
+            f"{twice([notice['id'] for notice in notices])} webhooks, "
+            f"{twice([to for _, to in again.notes()])} submit_sm with in_doubt: resend, "
+            f"{twice([to for _, to in once.notes()])} with in_doubt: end; {unknown} ended UNKNOWN"
+        )
