@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.core.ids import id_text, parse_id
 from relay.core.messages import Lane, Message, MessageView, Submission, destination_of, source_of
+from relay.core.raw_parts import compose_raw
 from relay.core.states import ENROUTE, SCHEDULED, customer_words
 from relay.core.store import Idempotency
 from relay.core.urls import UrlProblem
@@ -142,7 +143,10 @@ class Messages:
             if callback is not None:
                 url = callback(url)
         try:
-            addresses, parts = self._compose(item.to, item.from_, item.text)
+            if item.data_coding is None and item.payload is None and item.udh is None:
+                addresses, parts = self._compose(item.to, item.from_, item.text or "")
+            else:
+                addresses, parts = _ready_made(item)
         except ValueError as problem:
             raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
         return Submission(addresses, parts, 0, "http", item.validity_seconds, item.reference, url)
@@ -211,6 +215,19 @@ class Messages:
         if view is None or view.account != account:
             raise Problem(404, "The account has no message of this id, or it ended too long ago.", "id")
         return view
+
+
+def _ready_made(item: MessageRequest) -> tuple[bytes, tuple[bytes, ...]]:
+    """The one part that an item holds as octets instead of a text.
+
+    :raises Problem, ValueError: it can't be sent.
+    """
+    if item.text:
+        raise invalid_field("text", "Give a text, or data_coding and payload; with those, text is null.")
+    if item.data_coding is None:
+        raise invalid_field("data_coding", "udh and payload need a data_coding.")
+    udh, payload = bytes.fromhex(item.udh or ""), bytes.fromhex(item.payload or "")
+    return compose_raw(item.from_, item.to, data_coding=item.data_coding, udh=udh, payload=payload)
 
 
 #: Stands for an item until the hub has said what becomes of it.

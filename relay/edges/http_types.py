@@ -32,10 +32,10 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = field(name="from")
     text: Annotated[
-        str,
+        Annotated[str, Meta(max_length=10_000)] | None,
         Meta(
-            max_length=10_000,
-            description="The text. Sent as GSM 03.38 where that can write it, otherwise as UCS-2; long texts in parts.",
+            description="The text. Sent as GSM 03.38 where that can write it, otherwise as UCS-2; long texts in parts. "
+            "Null only beside `data_coding`.",
             examples=["Your code is 493 022."],
         ),
     ]
@@ -49,6 +49,18 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notification_url: Annotated[
         Annotated[str, Meta(max_length=2048)] | None,
         Meta(description="Where this message's notifications go, instead of the account's URL."),
+    ] = None
+    data_coding: Annotated[
+        Annotated[int, Meta(ge=0, le=255)] | None,
+        Meta(description="For one ready-made part instead of a text (`text` is then null): SMPP's data_coding."),
+    ] = None
+    udh: Annotated[
+        Annotated[str, Meta(max_length=512, pattern="^([0-9A-Fa-f]{2})*$")] | None,
+        Meta(description="With `data_coding`: the part's user data header with its length octet, in hexadecimal."),
+    ] = None
+    payload: Annotated[
+        Annotated[str, Meta(max_length=71_400, pattern="^([0-9A-Fa-f]{2})*$")] | None,
+        Meta(description="With `data_coding`: the part's octets behind the header, in hexadecimal."),
     ] = None
 
 

@@ -1,0 +1,184 @@
+"""Another relay as a carrier, over HTTP: what is posted to it, what its answers mean, and its notifications.
+
+Theory of operation: queued parts go up as items of one `POST /messages`, each with what the API takes (see
+`relay.core.raw_parts`). Every item of the answer is an id or a problem, and a problem is turned into the SMPP status
+that says the same, so that the queue above needs to know one kind of answer only. Notifications come back as POSTs
+signed by Standard Webhooks, and become receipts as if they had come over SMPP.
+"""
+
+import base64
+import hmac
+from typing import Any, Final
+
+import msgspec
+
+from relay.core.config import Dialect
+from relay.core.dialects import CarrierIds, CarrierStates
+from relay.core.messages import Receipt
+from relay.core.raw_parts import read_part
+from relay.core.signing import signature
+from relay.core.smpp import constants as c
+
+#: How far a notification's timestamp may be from now, either way; later it may be somebody's recording.
+REPLAY_SECONDS: Final = 300
+
+#: What the API takes as a message's validity.
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 604_800.0
+
+
+class BadNotification(Exception):
+    """A POST that is no notification of this carrier; the text says why.
+
+    :ivar forged: the signature is missing or wrong, or too old.
+    """
+
+    def __init__(self, reason: str, *, forged: bool) -> None:
+        super().__init__(reason)
+        self.forged = forged
+
+
+# Up
+
+
+class _Item(msgspec.Struct, omit_defaults=True):
+    to: str
+    sender: str = msgspec.field(name="from")
+    text: str | None
+    reference: str | None = None
+    validity_seconds: float | None = None
+    data_coding: int | None = None
+    udh: str | None = None
+    payload: str | None = None
+
+
+def item_json(body: bytes, reference: str, validity_seconds: float) -> bytes:
+    """One part as an item of the array that is posted.
+
+    :param body: of its submit_sm.
+    :param reference: what the other relay shows beside it.
+    :param validity_seconds: how long it is still worth sending; brought within what the API takes.
+    :raises CodecError: `body` is no submit_sm's.
+    """
+    part = read_part(body)
+    validity_seconds = round(min(max(validity_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS), 3)
+    if part.text is not None:
+        item = _Item(part.to, part.sender, part.text, reference, validity_seconds)
+    else:
+        item = _Item(
+            part.to,
+            part.sender,
+            None,
+            reference,
+            validity_seconds,
+            part.data_coding,
+            part.udh.hex() or None,
+            part.payload.hex(),
+        )
+    return msgspec.json.encode(item)
+
+
+class _Answer(msgspec.Struct):
+    id: str = ""
+    status: int = 0
+    type: str = ""
+    field: str = ""
+
+
+_decode_answers = msgspec.json.Decoder(list[_Answer]).decode
+
+
+def read_answers(content: bytes, count: int) -> list[tuple[int, bytes]]:
+    """What became of each item: a command_status and the carrier message id.
+
+    :raises ValueError: it is no answer to so many items.
+    """
+    try:
+        answers = _decode_answers(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise ValueError(f"an answer that is no array of ids and problems: {problem}") from None
+    if len(answers) != count:
+        raise ValueError(f"an answer of {len(answers)} items to {count} messages")
+    return [(c.ESME_ROK, a.id.encode()) if a.id else (status_of(a.status, a.type, a.field), b"") for a in answers]
+
+
+def status_of(status: int, kind: str = "", field: str = "") -> int:
+    """The command_status that says what a problem document says.
+
+    :param kind: the document's `type`.
+    """
+    if status == 429:
+        return c.ESME_RTHROTTLED
+    if status == 503:
+        return c.ESME_RMSGQFUL
+    if status >= 500:
+        return c.ESME_RSYSERR
+    if field == "to" or kind.endswith("no-route"):
+        return c.ESME_RINVDSTADR
+    if field == "from":
+        return c.ESME_RINVSRCADR
+    return c.ESME_RSUBMITFAIL
+
+
+# Down
+
+
+class NotificationReader:
+    """Turns a carrier's notifications into receipts.
+
+    :param key: of the signing secret, see `relay.core.signing.secret_key`.
+    """
+
+    def __init__(self, carrier: str, dialect: Dialect, key: bytes) -> None:
+        self._carrier = carrier
+        self._key = key
+        self._key_of = CarrierIds(dialect).response_key
+        self._states = CarrierStates(dialect)
+
+    def check(self, webhook_id: bytes, timestamp: bytes, signatures: bytes, body: bytes, now: float) -> None:
+        """Returns where a POST is the carrier's, unchanged and recent. The first three are its headers.
+
+        :raises BadNotification: it isn't.
+        """
+        if not (webhook_id and timestamp and signatures):
+            raise BadNotification("webhook-id, webhook-timestamp or webhook-signature is missing.", forged=True)
+        if not timestamp.isdigit() or len(timestamp) > 12 or abs(int(timestamp) - now) > REPLAY_SECONDS:
+            raise BadNotification(f"webhook-timestamp is not within {REPLAY_SECONDS} s of now.", forged=True)
+        expected = signature([self._key], webhook_id, timestamp, body)
+        # A sender that is changing its secret signs with both.
+        if not any(hmac.compare_digest(expected, given) for given in signatures.split(b" ")):
+            raise BadNotification("webhook-signature is not this carrier's.", forged=True)
+
+    def read(self, body: bytes, carrier_error: bytes, now: float) -> list[Receipt]:
+        """The receipts in a POST's body: one object, or an array of them. An item that can't be read becomes an
+        unreadable receipt.
+
+        :param carrier_error: the X-Relay-Carrier-Error header, which only single objects have: what the carrier
+            behind the other relay wrote.
+        :raises BadNotification: it isn't JSON, or something else than objects.
+        """
+        try:
+            decoded = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise BadNotification("The body is not JSON.", forged=False) from None
+        items = decoded if isinstance(decoded, list) else [decoded]
+        if not all(isinstance(item, dict) for item in items):
+            raise BadNotification("Expected a notification, or an array of them.", forged=False)
+        if len(items) != 1:
+            carrier_error = b""
+        return [self._receipt(item, carrier_error, now) for item in items]
+
+    def _receipt(self, item: dict[str, Any], carrier_error: bytes, now: float) -> Receipt:
+        message_id, status, error = item.get("id"), item.get("status"), item.get("error")
+        raw = msgspec.json.encode(item)
+        if not isinstance(message_id, str) or not isinstance(status, str):
+            return Receipt(self._carrier, (), None, False, now, raw=raw)
+        key = self._key_of(message_id.encode())
+        stat = status.encode()
+        state, final = self._states.of_word(stat)
+        words = carrier_error or (error.encode() if isinstance(error, str) else b"")
+        return Receipt(self._carrier, (key,) if key else (), state, final, now, words[:64], stat[:64], raw=raw)
+
+
+def basic_authorization(system_id: str, password: str) -> bytes:
+    """The Authorization header of our account there."""
+    return b"Basic " + base64.b64encode(f"{system_id}:{password}".encode())
