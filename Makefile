@@ -75,3 +75,8 @@ profile: $(VENV)/.installed ## where the time goes on the SMPP path (finer with 
 
 crash: $(VENV)/.installed-for-tests ## kill the relay KILLS times under load, account for every message (SEED=7 for another course)
 	CRASH_KILLS=$(or $(KILLS),20) CRASH_SEED=$(or $(SEED),1) $(BIN)/python -m twisted.trial tests.integration.test_crash
+
+.PHONY: fuzz
+
+fuzz: $(VENV)/.installed-for-tests ## send both listeners what is nearly right (SECONDS=600 SEED=7), and keep what broke something
+	RELAY_FUZZ_SECONDS=$(or $(SECONDS),120) RELAY_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/python -m twisted.trial tests.fuzz

@@ -1,0 +1,1 @@
+"""Fuzzing of both listeners: mutated PDUs and HTTP requests through real sockets."""
