@@ -112,7 +112,7 @@ class AccountPages:
         listed = messages.table(
             latest, self._accounts.get(account).error_codes, empty="No message yet.", caption="Latest messages"
         )
-        return await html_reply(
+        return html_reply(
             page(
                 session,
                 "My Account",
@@ -149,7 +149,7 @@ class AccountPages:
             caption="Messages, newest first",
         )
         given_up = await self._hub.store.given_up(account, 0.0, inf)
-        return await html_reply(
+        return html_reply(
             page(
                 session,
                 "Messages",
@@ -181,7 +181,7 @@ class AccountPages:
         view = await self._api.messages.find(request.path.split(b"/")[3], account)
         settings = self._accounts.get(account)
         can_notify = bool(view.notification_url or settings.notification_url)
-        return await html_reply(
+        return html_reply(
             page(
                 session,
                 "Message",
@@ -210,7 +210,7 @@ class AccountPages:
         set_here = {name for name in DELIVERY_SETTINGS if self._accounts.setting(account, name) is not None}
         secret_set = self._accounts.setting(account, "notification_secret") is not None
         old_until = self._changes.old_secret_until(account)
-        return await html_reply(
+        return html_reply(
             page(
                 session,
                 "Settings",
@@ -224,7 +224,7 @@ class AccountPages:
         )
 
     async def _send_form(self, request: ApiRequest, session: Session) -> Reply:
-        return await html_reply(
+        return html_reply(
             page(session, "Send", "/my/send", send_card(session, {}), flash=self._gate.flash(request, session))
         )
 
@@ -281,7 +281,7 @@ class AccountPages:
         wrong = problem.document.field
         words = "This must not be empty." if wrong and not values.get(wrong) else problem.document.detail
         shown = page(session, "Send", "/my/send", send_card(session, values, wrong=wrong, problem=words))
-        return await html_reply(shown, problem.status, problem.headers)
+        return html_reply(shown, problem.status, problem.headers)
 
     async def _notify(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         view = await self._api.messages.find(request.path.split(b"/")[3], session.account)

@@ -61,7 +61,7 @@ class Gate:
             except Problem as raised:
                 problem = raised
             document = problem.document
-            return await html_reply(problem_page(document.title, document.detail), problem.status, problem.headers)
+            return html_reply(problem_page(document.title, document.detail), problem.status, problem.headers)
 
         return answer
 
@@ -122,7 +122,7 @@ class Gate:
         token = self._sessions.new_token()
         cookie = _set_cookie(request, LOGIN_COOKIE, token, 3600)
         shown = login_page(token, wanted if _OWN_PATH.fullmatch(wanted) else "/", account=account, problem=problem)
-        return await html_reply(shown, status, (cookie, *headers))
+        return html_reply(shown, status, (cookie, *headers))
 
     async def log_in(self, request: ApiRequest) -> Reply:
         """`POST /login`."""
@@ -157,9 +157,9 @@ class Gate:
         return see("/login", _set_cookie(request, SESSION_COOKIE, "", 0))
 
 
-async def html_reply(tag: Tag, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
+def html_reply(tag: Tag, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
     """A page as a reply."""
-    return Reply(status, await flatten(tag), HTML, (*PAGE_HEADERS, *headers))
+    return Reply(status, flatten(tag), HTML, (*PAGE_HEADERS, *headers))
 
 
 def see(path: str, *headers: tuple[bytes, bytes]) -> Reply:

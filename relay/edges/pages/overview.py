@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from twisted.web.template import Tag, XMLString
+from twisted.web.template import Tag
 
 from relay.core.charts import bars
 from relay.core.tally import DURATION_WORDS, KINDS, SPANS, Span, TallyView
-from relay.edges.pages.html import Content, card, el
+from relay.edges.pages.html import Content, Markup, card, el
 
 _NAMES: Final = {"delivered": "Delivered", "failed": "Failed", "carrier-reject": "Carrier-reject", "waiting": "Waiting"}
 _FILTERS: Final = {"waiting": "pending"}
@@ -108,7 +108,7 @@ def charts(view: TallyView) -> Tag:
 
 def _drawn(svg: str, width: int) -> Tag:
     kind = {_WIDE: "drawing on-wide", _NARROW: "drawing on-narrow"}.get(width, "drawing")
-    return el("div", XMLString(svg).load(), class_=kind)
+    return el("div", Markup(svg), class_=kind)
 
 
 def _legend() -> Tag:
