@@ -27,6 +27,7 @@ from relay.edges.http_types import (
     ReplayRequest,
     TestReport,
     UrlRequest,
+    from_form,
     instant,
     problem_of,
 )
@@ -67,7 +68,10 @@ class AccountApi:
 
     async def set_url(self, request: ApiRequest, account: str) -> Reply:
         """`PUT /account/notification-url`."""
-        url = _decode(request, UrlRequest).url or ""
+        asked = _decode(request, UrlRequest).url
+        if asked == "":
+            raise invalid_field("url", "The URL is empty. To have no notifications by HTTP, set it to null.")
+        url = asked or ""
         try:
             self._accounts.check_setting(account, "notification_url", url)
         except SettingProblem as problem:
@@ -221,7 +225,7 @@ class AccountApi:
 def _decode(request: ApiRequest, kind: type[_T]) -> _T:
     try:
         if request.content_type == FORM:
-            return msgspec.convert(request.form(), kind, strict=False)
+            return from_form(request.form(), kind)
         return msgspec.json.decode(request.body(), type=kind)
     except msgspec.ValidationError as error:
         raise problem_of(error) from None

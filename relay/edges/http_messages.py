@@ -24,6 +24,7 @@ from relay.edges.http_types import (
     AttemptReport,
     MessageReport,
     MessageRequest,
+    from_form,
     instant,
     problem_of,
 )
@@ -244,10 +245,7 @@ def _requests(request: ApiRequest) -> tuple[Sequence[MessageRequest | Problem], 
     :raises Problem: it is nothing of the kind. A problem of one item of an array stands in its place instead.
     """
     if request.content_type == FORM:
-        try:
-            return [msgspec.convert(request.form(), MessageRequest, strict=False)], True
-        except msgspec.ValidationError as error:
-            raise problem_of(error) from None
+        return [from_form(request.form(), MessageRequest)], True
     raw = request.body()
     try:
         decoded = _decode_one_or_many(raw)

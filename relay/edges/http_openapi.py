@@ -184,9 +184,13 @@ def openapi_document(version: str) -> dict[str, Any]:
             return {"anyOf": [one, {"type": "array", "items": item, "minItems": 1, "maxItems": MOST_MESSAGES}]}
         return schema_of[str(kind)]
 
+    def resolve(reference: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = components[reference["$ref"].rpartition("/")[2]]
+        return found
+
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _described(operation, schema)
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation, schema, resolve)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -206,7 +210,7 @@ def openapi_document(version: str) -> dict[str, Any]:
     }
 
 
-def _described(operation: Operation, schema: Any) -> dict[str, Any]:
+def _described(operation: Operation, schema: Any, resolve: Any) -> dict[str, Any]:
     responses: dict[str, Any] = {
         str(status): {"description": operation.summary + ".", "content": {"application/json": {"schema": schema(kind)}}}
         for status, kind in operation.answers.items()
@@ -228,8 +232,21 @@ def _described(operation: Operation, schema: Any) -> dict[str, Any]:
         form = operation.body.item if isinstance(operation.body, OneOrMany) else operation.body
         content = {"application/json": {"schema": schema(operation.body)}}
         if form is not ReplayRequest:
-            content["application/x-www-form-urlencoded"] = {"schema": schema(form)}
+            content["application/x-www-form-urlencoded"] = {"schema": _of_form(resolve(schema(form)))}
         described["requestBody"] = {"required": True, "content": content}
     if operation.anybody:
         described["security"] = []
     return described
+
+
+def _of_form(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object's form: a field that may be null in JSON is left out or left empty there."""
+    properties = {}
+    for name, field in schema["properties"].items():
+        choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
+        if len(choices) == 1:
+            field = {key: value for key, value in field.items() if key not in ("anyOf", "default")} | choices[0]
+            if "pattern" in field:
+                field["pattern"] = f"^$|{field['pattern']}"
+        properties[name] = field
+    return {**schema, "title": schema["title"] + "Form", "properties": properties}

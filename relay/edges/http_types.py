@@ -1,8 +1,10 @@
 """What the HTTP API takes and gives: requests are checked by these types, and OpenAPI is generated from them."""
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, field
@@ -15,12 +17,24 @@ MOST_MESSAGES: Final = 1000
 LONGEST_VALIDITY_SECONDS: Final = 604_800
 
 
+# What is only said, and checked where the words for a refusal are known.
+_SENDER_PATTERN: Final = "^([+]?[0-9]{3,20}|(?=.*[A-Za-z])[A-Za-z0-9 !\"#$%&'()*+,./:;<=>?@_-]{1,11})$"
+_URL: Final = Meta(max_length=2048, extra_json_schema={"pattern": "^https?://"})
+_ID: Final = Meta(extra_json_schema={"format": "uuid"})
+
+
 class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message to send."""
 
     to: Annotated[
         str,
-        Meta(min_length=1, max_length=40, description="The number, international format.", examples=["+447700900123"]),
+        Meta(
+            min_length=1,
+            max_length=40,
+            description="The number with its country code, with or without a plus.",
+            examples=["+447700900123"],
+            extra_json_schema={"pattern": "^[+]?[0-9]{3,20}$"},
+        ),
     ]
     from_: Annotated[
         str,
@@ -29,10 +43,11 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             max_length=40,
             description="The sender: a number, or up to eleven letters and digits.",
             examples=["RELAY"],
+            extra_json_schema={"pattern": _SENDER_PATTERN},
         ),
     ] = field(name="from")
     text: Annotated[
-        Annotated[str, Meta(max_length=10_000)] | None,
+        Annotated[str, Meta(min_length=1, max_length=10_000)] | None,
         Meta(
             description="The text. Sent as GSM 03.38 where that can write it, otherwise as UCS-2; long texts in parts. "
             "Null only beside `data_coding`.",
@@ -47,7 +62,7 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="After this the message isn't worth sending any more. Default: the relay's."),
     ] = None
     notification_url: Annotated[
-        Annotated[str, Meta(max_length=2048)] | None,
+        Annotated[str, _URL] | None,
         Meta(description="Where this message's notifications go, instead of the account's URL."),
     ] = None
     data_coding: Annotated[
@@ -122,7 +137,7 @@ class UrlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A notification URL to set."""
 
     url: Annotated[
-        Annotated[str, Meta(max_length=2048)] | None,
+        Annotated[str, _URL] | None,
         Meta(
             description="http or https; null: no notifications by HTTP.",
             examples=["https://yoursite.com/sms/notifications"],
@@ -164,7 +179,8 @@ class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which notifications to send again. One of: `ids`; `since` (and `until`); `given_up`."""
 
     ids: Annotated[
-        Annotated[list[str], Meta(max_length=MOST_MESSAGES)] | None, Meta(description="These messages'.")
+        Annotated[list[Annotated[str, _ID]], Meta(max_length=MOST_MESSAGES)] | None,
+        Meta(description="These messages'."),
     ] = None
     since: Annotated[datetime | None, Meta(description="Those learnt from this instant on.")] = None
     until: Annotated[datetime | None, Meta(description="And before this one.")] = None
@@ -198,3 +214,35 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
 def instant(seconds: float) -> str:
     """Seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_T = TypeVar("_T")
+
+
+def from_form(fields: Mapping[str, str], kind: type[_T]) -> _T:
+    """A form's fields as a request. A field that may be null in JSON is null where a form leaves it empty.
+
+    :raises Problem: they don't fit.
+    """
+    nullable = _nullable(kind)  # type: ignore[arg-type]
+    values = {name: value if value or name not in nullable else None for name, value in fields.items()}
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise problem_of(error) from None
+
+
+@cache
+def _nullable(kind: Any) -> frozenset[str]:
+    fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
+    return frozenset(
+        field.encode_name
+        for field in fields
+        if any(isinstance(choice, msgspec.inspect.NoneType) for choice in _choices(field.type))
+    )
+
+
+def _choices(kind: Any) -> Iterable[Any]:
+    while isinstance(kind, msgspec.inspect.Metadata):
+        kind = kind.type
+    return kind.types if isinstance(kind, msgspec.inspect.UnionType) else ()

@@ -370,6 +370,11 @@ class AccountTests(HttpTestCase):
         self.assertEqual(reply.json["notification_url"], "http://file.example/")
         self.assertEqual(reply.json["notification_url_from"], "configuration")
 
+    def test_a_form_takes_the_url_away_by_leaving_it_empty(self) -> None:
+        self.http = HttpDriver({"acme": Account(api_key=Secret(KEY), notification_url="http://file.example/")})
+        self.assertIsNone(self.http.ask("PUT", "/account/notification-url", b"url=", FORM).json["notification_url"])
+        self.assertProblem(self.http.ask("PUT", "/account/notification-url", {"url": ""}), 422, "url")
+
     def test_a_new_url_is_on_whatever_became_of_the_old_one(self) -> None:
         self.http.ask("PUT", "/account/notification-url", {"url": "http://a.example/"})
         self.http.accounts.apply_setting("acme", URL_OFF, "1700000000 410 http://a.example/")
