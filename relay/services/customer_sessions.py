@@ -211,6 +211,7 @@ class CustomerSessions:
             submission = _submission(pdu, now)
             if type(submission) is int:
                 refused.append((pdu.command_id, pdu.sequence_number, submission))
+                hub.counters.account(protocol.account).refuse(submission)
             else:
                 submissions.append(submission)  # type: ignore[arg-type]
                 taken_pdus.append(pdu)

@@ -265,6 +265,6 @@ class Metrics:
         GCCollector(registry=self.registry)
 
     def exposition(self) -> bytes:
-        """The metrics in Prometheus's text format 0.0.4. Costs about a millisecond for a hundred accounts."""
+        """The metrics in Prometheus's text format 0.0.4. Costs some milliseconds for a hundred accounts."""
         text: Any = generate_latest(self.registry)
         return bytes(text)
