@@ -66,8 +66,13 @@ class FastEsme(SessionProtocol):
     :ivar all_read: how many deliver_sm came, whatever the answer.
     """
 
-    def __init__(self, clock: object, window: int = 500) -> None:
-        limits = SessionLimits(window=window, pending_requests=20_000, response_timeout_seconds=60.0)
+    def __init__(self, clock: object, window: int = 500, enquire_link_seconds: float = 30.0) -> None:
+        limits = SessionLimits(
+            window=window,
+            pending_requests=20_000,
+            response_timeout_seconds=60.0,
+            enquire_link_seconds=enquire_link_seconds,
+        )
         super().__init__(Role.CLIENT, limits, clock)  # type: ignore[arg-type]
         self.receipts: list[ReceiptSeen] = []
         self.others: list[MessagePdu] = []

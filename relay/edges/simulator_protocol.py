@@ -117,7 +117,7 @@ class SimulatorFactory(Factory):
     def __init__(self, carrier: SimulatorSide, clock: IReactorTime) -> None:
         self._carrier = carrier
         self._clock = clock
-        self._limits = SessionLimits(window=500, pending_requests=20_000, bind_timeout_seconds=30.0)
+        self.limits = SessionLimits(window=500, pending_requests=20_000, bind_timeout_seconds=30.0)
 
     def buildProtocol(self, addr: IAddress | None) -> SimulatorProtocol:
-        return SimulatorProtocol(self._carrier, self._limits, self._clock)
+        return SimulatorProtocol(self._carrier, self.limits, self._clock)

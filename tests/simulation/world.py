@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -38,6 +39,8 @@ from tests.simulation.reactor import Network, ProcessReactor, Time
 HOUR = 3600.0
 DAY = 24 * HOUR
 START = 1_790_000_000.0
+#: Sessions ask after each other this seldom: at every 30 seconds it would be most of what a simulated day costs.
+QUIET_SECONDS = 3 * HOUR
 SMPP_PORT = 2775
 CARRIER_PORTS = {"quick": 3001, "slow": 3002}
 #: After the last fault: longer than any validity, receipt time-out and webhook schedule.
@@ -145,7 +148,9 @@ class World:
                 silent_share=pick.choice([0.0, 0.1]),
                 intermediate=pick.random() < 0.2,
             )
-            self.carriers[name] = SimulatedCarrier(settings, self.carrier_process, random.Random(settings.seed))
+            carrier = SimulatedCarrier(settings, self.carrier_process, random.Random(settings.seed))
+            carrier.factory.limits = msgspec.structs.replace(carrier.factory.limits, enquire_link_seconds=QUIET_SECONDS)
+            self.carriers[name] = carrier
         self._carriers_listen()
 
     def _carriers_listen(self) -> None:
@@ -165,7 +170,7 @@ class World:
                 {
                     "connect": f"tcp:127.0.0.1:{port}",
                     "window": 20,
-                    "enquire_link_seconds": 900.0,
+                    "enquire_link_seconds": QUIET_SECONDS,
                     "reconnect_max_seconds": 300.0,
                     "dialect": dialect,
                 },
@@ -174,7 +179,7 @@ class World:
         return Config(
             data_dir="data",
             validity_seconds=2 * DAY,
-            smpp=SmppListener(listen=[f"tcp:{SMPP_PORT}:interface=127.0.0.1"], enquire_link_seconds=900.0),
+            smpp=SmppListener(listen=[f"tcp:{SMPP_PORT}:interface=127.0.0.1"], enquire_link_seconds=QUIET_SECONDS),
             journal=Journal(segment_bytes=65_536, segment_seconds=4 * HOUR, text_hours=12.0),
             limits=Limits(finished_hours=10_000.0),
             accounts={
@@ -228,7 +233,7 @@ class World:
             failed=lambda reason: self._start_failed(process, reason),
         )
         # The same slices, less often: a second's interval would be most of what a simulated day costs.
-        self.daemon.housekeeping = Housekeeping(hub, reactor, interval_seconds=60.0)
+        self.daemon.housekeeping = Housekeeping(hub, reactor, interval_seconds=600.0)
         self.daemon.startService()
 
     def _became_ready(self) -> None:
@@ -471,7 +476,7 @@ class Customer:
         self.home = True
 
     def _tick(self) -> None:
-        self.process.callLater(20.0, self._tick)
+        self.process.callLater(120.0, self._tick)
         if not self.home:
             return
         for name in ("smpp", "both"):
@@ -526,7 +531,7 @@ class _Factory:
         """Nothing to note."""
 
     def buildProtocol(self, address: object) -> FastEsme:
-        esme = FastEsme(self._process)
+        esme = FastEsme(self._process, enquire_link_seconds=QUIET_SECONDS)
         self._process.callLater(0, self.connected.callback, esme)
         return esme
 
@@ -562,12 +567,8 @@ class SimulatedWeb:
 
 
 def _json(body: bytes | None) -> Any:
-    import msgspec
-
     return msgspec.json.decode(body or b"")
 
 
 def _convert(value: Any, kind: Any) -> Any:
-    import msgspec
-
     return msgspec.convert(value, kind, dec_hook=lambda wanted, text: Secret(text))
