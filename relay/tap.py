@@ -31,7 +31,7 @@ from relay.core.text import compose
 from relay.daemon import Daemon, DurableStore
 from relay.edges.demo_receiver import demo_receiver_site
 from relay.edges.endpoint_check import endpoint_problems
-from relay.edges.files import OsFiles
+from relay.edges.files import Files, OsFiles
 from relay.edges.http_api import HttpApi
 from relay.edges.logging import LoggedService
 from relay.edges.logging import observer as line_observer
@@ -140,13 +140,18 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reloader.request))
 
 
-def build(config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = None) -> Daemon:
-    """Puts the parts together; nothing is opened before the service starts."""
+def build(
+    config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = None, files: Files | None = None
+) -> Daemon:
+    """Puts the parts together; nothing is opened before the service starts.
+
+    :param files: the disk for the journal; None is the real one.
+    """
     randomness = random.SystemRandom()
     accounts = Accounts(config.accounts)
     in_thread = _journal_threads(reactor)
     store: Any = JournalStore(
-        OsFiles(),
+        files or OsFiles(),
         config.data_dir,
         journal=config.journal,
         limits=config.limits,

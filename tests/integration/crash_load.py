@@ -10,6 +10,7 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet import task
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
 
 from relay.core.smpp import constants as c
 from tests.fakes import FastEsme, connect_esme, submit_body
@@ -127,7 +128,7 @@ class Customers:
         response = await self._client.post(
             f"http://127.0.0.1:{self._http_port}/messages",
             auth=("hooked", "hooked-key"),
-            headers={"Content-Type": "application/json", "Idempotency-Key": key},
+            headers=Headers({"Content-Type": ["application/json"], "Idempotency-Key": [key]}),
             data=json.dumps({"to": f"+{number}", "from": "447700900000", "text": "hello"}).encode(),
             timeout=5,
             reactor=reactor,

@@ -1,4 +1,4 @@
-"""The relay's peers in the crash tests, each a process of its own, which outlives every kill and writes down what it saw.
+"""The relay's peers in the crash tests: processes of their own, which outlive every kill and write down what they saw.
 
     python -m tests.integration.crash_peers carrier PORT FILE
     python -m tests.integration.crash_peers receiver PORT FILE

@@ -122,6 +122,8 @@ class Relay:
         self.http_port, self.smpp_port, self.admin_port = free_port(), free_port(), free_port()
         self.log_file = self.directory / "log"
         self.process: subprocess.Popen[bytes] | None = None
+        #: Python's arguments that run twistd in another way than the usual one.
+        self.launcher: list[str] = []
         self.configuration: dict[str, Any] = {
             "data_dir": str(self.directory / "data"),
             "http": {"listen": [f"tcp:{self.http_port}:interface=127.0.0.1"]},
@@ -147,6 +149,7 @@ class Relay:
         launcher = ["-c", "from twisted.scripts.twistd import run; run()"]
         if STORE == "late":
             launcher = ["-m", "tests.integration.launch_late"]
+        launcher = self.launcher or launcher
         with self.log_file.open("ab") as log:
             self._log_before = log.tell()
             self.process = subprocess.Popen(
