@@ -17,10 +17,7 @@ class HttpApiDocsTests(test_readme.ReadmeTests):
         # The interfaces of other gateways are off in the demonstration.
         return super().on_other_ports(text).replace("http: {listen:", "http: {kannel: true, jasmin: true, listen:")
 
-    # The README's own.
-    test_the_examples_send_messages_whose_notifications_come_home = None  # type: ignore[assignment]
-
-    def test_the_commands_do_what_stands_there(self) -> None:
+    def test_the_examples_send_messages_whose_notifications_come_home(self) -> None:
         """Each command succeeds; where an answer stands under it, the last one has that answer's shape."""
         blocks = BLOCK.findall((test_readme.ROOT / "docs" / "http-api.md").read_text(encoding="utf-8"))
         self.assertGreater(sum(kind == "sh" for kind, _ in blocks), 15)
