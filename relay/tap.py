@@ -17,11 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
-from twisted.python.threadpool import ThreadPool
 
 from relay import __version__
 from relay.core.config import Config
@@ -30,6 +27,7 @@ from relay.core.routing import Routes
 from relay.core.text import compose
 from relay.daemon import Daemon, DurableStore
 from relay.edges.demo_receiver import demo_receiver_site
+from relay.edges.disk_thread import DiskThread
 from relay.edges.endpoint_check import endpoint_problems
 from relay.edges.files import Files, OsFiles
 from relay.edges.http_api import HttpApi
@@ -149,7 +147,9 @@ def build(
     """
     randomness = random.SystemRandom()
     accounts = Accounts(config.accounts)
-    in_thread = _journal_threads(reactor)
+    # A thread for the disk alone: in the reactor's own pool a commit would wait behind slow name look-ups.
+    in_thread = DiskThread(reactor)
+    reactor.addSystemEventTrigger("after", "shutdown", in_thread.stop)
     store: Any = JournalStore(
         files or OsFiles(),
         config.data_dir,
@@ -247,15 +247,6 @@ def _say_how_to_try(daemon: Daemon) -> None:
             flush=True,
         )
         return
-
-
-def _journal_threads(reactor: Any) -> Callable[[Callable[[], Any]], "Deferred[Any]"]:
-    """Threads for the disk alone: in the reactor's own pool a commit would wait behind slow name look-ups."""
-    pool = ThreadPool(1, 2, "journal")
-    # Not before the reactor runs: twistd forks between here and there, and threads don't survive that.
-    reactor.callWhenRunning(pool.start)
-    reactor.addSystemEventTrigger("after", "shutdown", pool.stop)
-    return lambda function: deferToThreadPool(reactor, pool, function)
 
 
 def _exit_with_failure(reactor: Any, reason: str) -> None:
