@@ -14,6 +14,7 @@ journal when its turn is near.
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
@@ -91,6 +92,8 @@ class CarrierLink:
     :param endpoint: where the carrier is.
     :param fraction: random numbers from 0 to 1, for the jitter of reconnects.
     :param mobile_originated: gets an account's name and a deliver_sm that is no receipt; false: nobody took it.
+    :param make_binds: makes what stands for the binds of a carrier that is not spoken to over SMPP: each is its own
+        session. `endpoint` is None then.
     """
 
     log = Logger()
@@ -100,13 +103,14 @@ class CarrierLink:
         name: str,
         settings: config.Carrier,
         hub: Hub,
-        endpoint: IStreamClientEndpoint,
+        endpoint: IStreamClientEndpoint | None,
         clock: IReactorTime,
         *,
         queue_bytes: int,
         pdu_bytes: int,
         fraction: Callable[[], float],
         mobile_originated: MobileOriginated = lambda account, pdu: False,
+        make_binds: "Callable[[CarrierLink], list[Any]] | None" = None,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -149,20 +153,27 @@ class CarrierLink:
             bind_timeout_seconds=settings.bind_timeout_seconds,
         )
         password = settings.password.reveal()
-        self._binds = [
-            Bind(
-                endpoint,
-                self,
-                BindRequest(command, settings.system_id, password, settings.system_type, settings.interface_version),
-                limits,
-                clock,
-                min_seconds=settings.reconnect_min_seconds,
-                max_seconds=settings.reconnect_max_seconds,
-                fraction=fraction,
-            )
-            for _ in range(settings.binds)
-            for command in _BIND_COMMANDS[settings.bind]
-        ]
+        self._binds: list[Any]
+        if make_binds is not None:
+            self._binds = make_binds(self)
+        else:
+            assert endpoint is not None
+            self._binds = [
+                Bind(
+                    endpoint,
+                    self,
+                    BindRequest(
+                        command, settings.system_id, password, settings.system_type, settings.interface_version
+                    ),
+                    limits,
+                    clock,
+                    min_seconds=settings.reconnect_min_seconds,
+                    max_seconds=settings.reconnect_max_seconds,
+                    fraction=fraction,
+                )
+                for _ in range(settings.binds)
+                for command in _BIND_COMMANDS[settings.bind]
+            ]
         self._bind_of = {bind.request: bind for bind in self._binds}
 
     # What the hub sees
@@ -232,6 +243,10 @@ class CarrierLink:
         self.held = held
         self._hub.link_changed()
         self._pump()
+
+    def pause(self, seconds: float) -> None:
+        """Sends nothing for so long, because the carrier said when to come again."""
+        self.paused_until = max(self.paused_until, self._clock.seconds() + seconds)
 
     # Figures
 

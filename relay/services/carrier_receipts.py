@@ -81,20 +81,23 @@ class ReceiptIntake:
         """Returns when every receipt that was taken has been answered."""
         await self._tasks.wait()
 
-    async def _take_receipts(self, protocol: Answering, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:
-        command_status = ESME_ROK
+    async def keep(self, receipts: list[Receipt]) -> bool:
+        """True when the receipts are durable, False when they can't be made so and the carrier must come again."""
         try:
             correlated = await self._hub.receipts(receipts)
         except StoreUnavailable:
             self.not_durable += len(receipts)
-            command_status = ESME_RX_T_APPN
-        else:
-            outcomes = self.outcomes
-            for outcome in correlated.outcomes:
-                outcomes[outcome] += 1
-            if correlated.accepted_at:
-                waited_seconds = receipts[-1].received_at - correlated.accepted_at
-                self.receipt_seconds.observe(waited_seconds, len(receipts))
+            return False
+        outcomes = self.outcomes
+        for outcome in correlated.outcomes:
+            outcomes[outcome] += 1
+        if correlated.accepted_at:
+            waited_seconds = receipts[-1].received_at - correlated.accepted_at
+            self.receipt_seconds.observe(waited_seconds, len(receipts))
+        return True
+
+    async def _take_receipts(self, protocol: Answering, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:
+        command_status = ESME_ROK if await self.keep(receipts) else ESME_RX_T_APPN
         body = _EMPTY_MESSAGE_ID if command_status == ESME_ROK else b""
         # If we stop here, then the carrier sends these again, and they are found to be repeated.
         for command_id, sequence_numbers in answers.items():

@@ -1,0 +1,81 @@
+"""A carrier over HTTP: the link's queue, pauses and doubts as for any carrier, with HTTP where it has SMPP sessions.
+
+Theory of operation: `CarrierLink` is given an `HttpCarrierSession` in place of its binds. Receipts don't come over
+that session but to the HTTP listener, and go to the same `ReceiptIntake`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from relay.core import config
+from relay.core.http_carrier import NotificationReader, basic_authorization, item_json
+from relay.core.ids import RandomBytes, id_text
+from relay.core.messages import Receipt
+from relay.core.signing import secret_key
+from relay.edges.http_carrier_session import HttpCarrierSession
+from relay.services.carrier_binds import pause_seconds
+from relay.services.carrier_link import CarrierLink
+from relay.services.hub import Hub, Outgoing
+
+
+class HttpCarrierLink(CarrierLink):
+    """See the module's text.
+
+    :param http: a treq client that may reach the carrier.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: config.Carrier,
+        hub: Hub,
+        http: Any,
+        clock: IReactorTime,
+        *,
+        queue_bytes: int,
+        pdu_bytes: int,
+        fraction: Callable[[], float],
+        random_bytes: RandomBytes,
+    ) -> None:
+        def item_of(body: bytes, token: object) -> bytes:
+            assert isinstance(token, Outgoing)
+            reference = f"{id_text(token.id)}/{token.part}"
+            return item_json(body, reference, token.expires_at - clock.seconds())
+
+        def session(owner: CarrierLink) -> HttpCarrierSession:
+            return HttpCarrierSession(
+                owner,
+                http,
+                settings.connect.rstrip("/"),
+                basic_authorization(settings.system_id, settings.password.reveal()),
+                item_of,
+                clock,
+                window=settings.window,
+                timeout_seconds=settings.response_timeout_seconds,
+                pause_seconds=lambda failures: pause_seconds(
+                    failures, settings.reconnect_min_seconds, settings.reconnect_max_seconds, fraction()
+                ),
+                random_bytes=random_bytes,
+            )
+
+        super().__init__(
+            name,
+            settings,
+            hub,
+            None,
+            clock,
+            queue_bytes=queue_bytes,
+            pdu_bytes=pdu_bytes,
+            fraction=fraction,
+            make_binds=lambda owner: [session(owner) for _ in range(settings.binds)],
+        )
+        secret = settings.signing_secret
+        # The configuration's checks see to it that there is one.
+        key = b"" if secret is None else secret_key(secret.reveal())
+        self.reader = NotificationReader(name, settings.dialect, key)
+
+    async def keep(self, receipts: list[Receipt]) -> bool:
+        """True when the receipts are durable, False when they can't be made so."""
+        return await self.intake.keep(receipts)
