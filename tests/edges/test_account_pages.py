@@ -394,6 +394,13 @@ class LiveTests(SiteTestCase):
         self.site.driver.clock.advance(0.5)
         self.assertIn(b'"send_status":"delivered"', stream.transport.value())
 
+    def test_another_accounts_message_brings_no_event(self) -> None:
+        view = self.message(account="other")
+        self.site.log_in()
+        stream = self.site.connect("GET", f"/my/events?message={id_text(view.id)}")
+        self.assertIn(b"event: counts", stream.transport.value())
+        self.assertNotIn(b"event: message", stream.transport.value())
+
     def test_streams_are_bounded_and_end_with_their_client(self) -> None:
         self.site.log_in()
         streams = [self.site.connect("GET", "/my/events") for _ in range(8)]
