@@ -428,13 +428,13 @@ class Webhooks:
         try:
             await self._store.settle(ended)
         except StoreUnavailable:
-            self._ended[:0] = ended
-            self._next_turn(STORE_PAUSE_SECONDS)
-        else:
-            if self.on_settled is not None:
-                self.on_settled(ended)
+            # The store knows it all the same and writes it when it can. Settled again, a retry that has been made
+            # meanwhile would be made once more.
+            pass
         finally:
             self._unsettled -= len(ended)
+        if self.on_settled is not None:
+            self.on_settled(ended)
 
 
 def _is_old(notification: Notification, now: float) -> bool:

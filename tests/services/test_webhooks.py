@@ -230,18 +230,18 @@ class RetryTests(WebhooksTestCase):
         self.pass_time(6.0)
         self.assertEqual(self.client.sent[1].headers[b"X-Relay-Attempt"], [b"2"])
 
-    def test_what_a_broken_store_could_not_settle_is_settled_later(self) -> None:
+    def test_what_a_broken_store_could_not_write_is_known_to_it_and_not_settled_again(self) -> None:
         waiting: Deferred[Answer] = Deferred()
         self.client.answer = lambda sent: waiting
         self.owe(1)
         self.store.broken = True
-        waiting.callback(OK)
-        self.pass_time(3.0)
-        self.assertEqual(self.store.attempts, [])
+        waiting.callback(Answer(503))
+        self.pass_time(1.0)
         self.store.broken = False
-        self.pass_time(3.0)
-        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
-        self.assertEqual(len(self.client.sent), 1)
+        self.client.answer = lambda sent: OK
+        self.pass_time(60.0)
+        self.assertEqual(self.verdicts(), [Verdict.RETRY, Verdict.DELIVERED])
+        self.assertEqual(len(self.client.sent), 2)
 
     def test_a_store_that_is_broken_for_a_while_delays_only(self) -> None:
         self.store.broken = True

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from relay.core.messages import Attempt, Channel, Claim, Lane, Notification, Verdict
@@ -70,8 +70,6 @@ class OwingStore:
         return succeed(Claim(given, max(now, rest[0][0]) if rest else None))
 
     def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
-        if self.broken:
-            raise StoreUnavailable("broken")
         self.settles += 1
         for attempt in batch:
             each = attempt.notification
@@ -79,7 +77,8 @@ class OwingStore:
             self.attempts.append(attempt)
             if attempt.verdict is Verdict.RETRY:
                 self.owe(msgspec.structs.replace(each, attempt=each.attempt + 1), due_at=attempt.due_at)
-        return succeed(None)
+        # As the contract has it: what has happened is known to the store, whether it is durable or not.
+        return fail(StoreUnavailable("broken")) if self.broken else succeed(None)
 
     def release(self, batch: Sequence[Notification]) -> None:
         for each in reversed(batch):
