@@ -31,6 +31,7 @@ from relay.edges.disk_thread import DiskThread
 from relay.edges.endpoint_check import endpoint_problems
 from relay.edges.files import Files, OsFiles
 from relay.edges.http_api import HttpApi
+from relay.edges.http_carrier_notifications import CarrierNotifications
 from relay.edges.logging import LoggedService
 from relay.edges.logging import observer as line_observer
 from relay.edges.pages.account_pages import AccountPages
@@ -170,7 +171,8 @@ def build(
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
     )
-    client = WebhookClient(*treq_clients(reactor), reactor)
+    public_http, any_http = treq_clients(reactor)
+    client = WebhookClient(public_http, any_http, reactor)
     webhooks = Webhooks(store, accounts, WebhookDelivery(store, accounts, client, reactor), reactor, randomness.random)
     webhooks.on_settled = hub.counters.attempted
     references = itertools.count(randomness.randrange(256))
@@ -185,6 +187,7 @@ def build(
         version=__version__,
         kannel=config.http.kannel,
         jasmin=config.http.jasmin,
+        failed_logins_a_minute=config.http.failed_logins_a_minute,
     )
     AccountPages(
         api,
@@ -221,8 +224,12 @@ def build(
         failed=lambda reason: _exit_with_failure(reactor, reason),
         records=_message_records(config, reactor, in_thread),
         notifier=from_environment(reactor),
+        carrier_http=any_http,
+        random_bytes=os.urandom,
     )
     daemon.at_stop(close_site)
+    carrier_notifications = CarrierNotifications(daemon.http_carrier, reactor)
+    api.router.add("POST", "/carriers/{name}/notifications", carrier_notifications.take, anybody=True)
     return daemon
 
 

@@ -73,6 +73,13 @@ class HttpListener(ConfigStruct, frozen=True):
     )
     kannel: Annotated[bool, _text("Serve Kannel's GET /cgi-bin/sendsms as well.")] = False
     jasmin: Annotated[bool, _text("Serve Jasmin's /send as well.")] = False
+    failed_logins_a_minute: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Wrong API keys one address may say a minute; 0 = no limit, for a proxy that limits by itself.",
+        ),
+    ] = 60
 
 
 class SmppListener(ConfigStruct, frozen=True):

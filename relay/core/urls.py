@@ -130,7 +130,9 @@ def _is_label(label: str) -> bool:
     return 0 < len(label) <= 63 and all(c.isascii() and (c.isalnum() or c in "-_") for c in label)
 
 
-_NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+# The well-known prefix only. Where IPv4 stands in an address of 64:ff9b:1::/48 is for each network to say (RFC 8215), so
+# that is refused as the local prefix that it is.
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 # Only this part of IPv6 is given out to anybody; what is special within it is listed below it.
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
@@ -180,7 +182,7 @@ def _embedded_v4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     if address in _V4_COMPATIBLE and int(address) > 0xFFFF:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)

@@ -8,6 +8,7 @@ from relay.core.ids import RandomBytes
 from relay.edges.http_account import AccountApi
 from relay.edges.http_compat import Jasmin, Kannel
 from relay.edges.http_docs import docs_page
+from relay.edges.http_logins import FailedLogins
 from relay.edges.http_messages import Messages
 from relay.edges.http_openapi import openapi_document
 from relay.edges.http_router import Router
@@ -22,6 +23,7 @@ class HttpApi:
     :param version: the relay's, for the OpenAPI document.
     :param kannel: serve `/cgi-bin/sendsms` as well.
     :param jasmin: serve `/send` as well.
+    :param failed_logins_a_minute: after so many an address is refused for a while; 0 = no limit.
     :ivar site: what listens.
     :ivar router: where pages and other dialects of HTTP may be added.
     """
@@ -39,8 +41,9 @@ class HttpApi:
         version: str,
         kannel: bool = False,
         jasmin: bool = False,
+        failed_logins_a_minute: int = 0,
     ) -> None:
-        self.router = router = Router(accounts)
+        self.router = router = Router(accounts, FailedLogins(failed_logins_a_minute, clock.seconds))
         self.site = ApiSite(router.handle, limits, clock)
         self.messages = messages = Messages(hub, accounts, compose, clock)
         self.account = account = AccountApi(hub, accounts, webhooks, clock, random_bytes)
@@ -54,11 +57,11 @@ class HttpApi:
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
         if kannel:
-            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, accounts).send, anybody=True)
+            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, accounts).send, anybody=True, own_login=True)
         if jasmin:
             send = Jasmin(messages, accounts).send
-            router.add("GET", "/send", send, anybody=True)
-            router.add("POST", "/send", send, anybody=True)
+            router.add("GET", "/send", send, anybody=True, own_login=True)
+            router.add("POST", "/send", send, anybody=True, own_login=True)
         document = openapi_document(version)
         self._openapi = msgspec.json.encode(document)
         self._docs = docs_page(document).encode()

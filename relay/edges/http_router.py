@@ -11,7 +11,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relay.core.store import StoreUnavailable
-from relay.edges.http_problems import Problem, of_store
+from relay.edges.http_logins import FailedLogins
+from relay.edges.http_problems import Problem, of_store, retry_after
 from relay.edges.http_seams import Customers
 from relay.edges.http_site import ApiRequest, Reply, problem_reply
 
@@ -33,18 +34,23 @@ class Router:
 
     log = Logger()
 
-    def __init__(self, customers: Customers) -> None:
+    def __init__(self, customers: Customers, failed_logins: FailedLogins) -> None:
         self._customers = customers
+        self._failed_logins = failed_logins
+        self._own_login: set[Handler] = set()
         self._exact: dict[bytes, dict[bytes, tuple[Handler, bool]]] = {}
         self._patterns: list[tuple[tuple[bytes, ...], dict[bytes, tuple[Handler, bool]]]] = []
         self._running: set[Deferred[None]] = set()
 
-    def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False) -> None:
+    def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False, own_login: bool = False) -> None:
         """Registers a handler.
 
         :param path: as in "/messages/{id}/notify"; what stands in braces matches one segment.
         :param anybody: don't ask for a login.
+        :param own_login: the handler, open to anybody, asks in its own way and answers 403 to a wrong key.
         """
+        if own_login:
+            self._own_login.add(handler)
         if "{" not in path:
             methods = self._exact.setdefault(path.encode(), {})
         else:
@@ -75,12 +81,15 @@ class Router:
     async def _answer(self, request: ApiRequest) -> None:
         try:
             handler, anybody = self._find(request)
-            account = ""
             if not anybody:
-                account = self._customers.by_authorization(request.header(b"Authorization")) or ""
-                if not account:
-                    raise Problem(401, _UNAUTHORIZED, headers=_CHALLENGES)
-            reply = await handler(request, account)
+                reply = await handler(request, self._log_in(request))
+            elif handler in self._own_login:
+                self._check_failures(request)
+                reply = await handler(request, "")
+                if reply.status == 403:
+                    self._failed_logins.failed(request.channel.relay_host)
+            else:
+                reply = await handler(request, "")
         except Problem as problem:
             reply = problem_reply(problem)
         except StoreUnavailable as problem:
@@ -95,6 +104,26 @@ class Router:
         finally:
             if reply.then is not None:
                 reply.then()
+
+    def _check_failures(self, request: ApiRequest) -> None:
+        if not self._failed_logins:
+            return
+        wait_seconds = self._failed_logins.wait_seconds(request.channel.relay_host)
+        if wait_seconds > 0.0:
+            # Whether this key is the right one must not show.
+            detail = "Too many failed logins from your address."
+            raise Problem(429, detail, headers=(retry_after(wait_seconds),))
+
+    def _log_in(self, request: ApiRequest) -> str:
+        self._check_failures(request)
+        authorization = request.header(b"Authorization")
+        account = self._customers.by_authorization(authorization)
+        if account:
+            return account
+        if authorization:
+            # Many clients ask once without a login, to be told how; that is no attempt.
+            self._failed_logins.failed(request.channel.relay_host)
+        raise Problem(401, _UNAUTHORIZED, headers=_CHALLENGES)
 
     def _find(self, request: ApiRequest) -> tuple[Handler, bool]:
         path = request.path

@@ -218,6 +218,7 @@ class ApiChannel(HTTPChannel):
         self.relay_host = host
         self.callLater = site.clock.callLater  # type: ignore[method-assign,assignment]
         self._between_requests = True
+        self._lost = False
 
     def dataReceived(self, data: bytes) -> None:
         # The time limit counts from a request's first octet: who sends one octet at a time does not prolong it.
@@ -241,7 +242,14 @@ class ApiChannel(HTTPChannel):
         self._between_requests = True
         super().requestDone(request)
 
+    def loseConnection(self) -> None:
+        # twisted.web sees to a client that doesn't read only where its time for a request is over.
+        if self._abortingCall is None and not self._lost:
+            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        super().loseConnection()
+
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._lost = True
         super().connectionLost(reason)
         self.site.closed(self)
 

@@ -5,7 +5,7 @@ goes out in one write. One delayed call a connection serves every timeout of the
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 from typing import Protocol as Seam
 
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, INegotiated, IPushProducer, IReactorTime
@@ -15,6 +15,10 @@ from zope.interface import implementer
 
 from relay.core.smpp.pdus import Event
 from relay.core.smpp.session import Role, Session, SessionLimits
+
+
+#: How long a peer may take to read what was written before the connection is closed.
+CLOSE_SECONDS: Final = 10.0
 
 
 class StreamTransport(Seam):
@@ -44,6 +48,7 @@ class SessionProtocol(Protocol):
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
         self.lost = False
+        self._closing = False
         self.stream: StreamTransport
 
     # What Twisted calls
@@ -104,11 +109,23 @@ class SessionProtocol(Protocol):
         self.flush()
 
     def close(self) -> None:
-        """Closes the connection once what has been written is out. Harmless when repeated."""
-        if not self.lost:
+        """Closes the connection once what has been written is out, in `CLOSE_SECONDS` at the latest.
+
+        Harmless when repeated.
+        """
+        if not self.lost and not self._closing:
+            self._closing = True
             # A producer that stays registered would keep loseConnection from ever finishing.
             self.stream.unregisterProducer()
             self.stream.loseConnection()
+            # Nor would it finish with a peer that doesn't read; the timer has nothing else to do by now.
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.clock.callLater(CLOSE_SECONDS, self._close_overdue)
+
+    def _close_overdue(self) -> None:
+        self._timer = None
+        self.abort()
 
     def abort(self) -> None:
         """Drops the connection at once."""
@@ -121,7 +138,7 @@ class SessionProtocol(Protocol):
         if output and not self.lost:
             self.stream.write(output)
         deadline = self.session.deadline
-        if deadline is None or self.lost:
+        if deadline is None or self.lost or self._closing:
             return
         # The timer is moved only forward in time by its own firing: most deadlines are pushed back by each read, and
         # re-arming on every one of them would cost more than the reads.

@@ -30,6 +30,9 @@ from relay.services.receivers import AccountReceivers
 from relay.services.tasks import Tasks
 
 _RESP = c.RESPONSE_BIT
+#: What a wrong name or password is answered with: only these count as failures of the address. Who is told to wait, or
+#: has too many sessions, would otherwise be kept out for trying again.
+_GUESSED = frozenset({c.ESME_RINVSYSID, c.ESME_RINVPASWD})
 
 
 class CustomerSessions:
@@ -104,10 +107,13 @@ class CustomerSessions:
         now = self._clock.seconds()
         status, account = self._check_bind(protocol.address, pdu, now)
         if status != c.ESME_ROK:
-            self._guard.failed(protocol.address, now)
+            if status in _GUESSED:
+                self._guard.failed(protocol.address, now)
             self.binds_refused[status] = self.binds_refused.get(status, 0) + 1
-            self.log.warn("customer_bind_refused: {system_id} from {address}: {status}", system_id=pdu.system_id,
-                          address=protocol.address, status=c.status_name(status))  # fmt: skip
+            if self._guard.may_try(protocol.address, now):
+                # Who goes on guessing after that is counted and not logged: the log would be the next thing to fill.
+                self.log.warn("customer_bind_refused: {system_id} from {address}: {status}", system_id=pdu.system_id,
+                              address=protocol.address, status=c.status_name(status))  # fmt: skip
             protocol.session.refuse_bind(pdu, status)
             protocol.flush()
             protocol.close()
@@ -174,10 +180,11 @@ class CustomerSessions:
         if found is None or found[1].smpp is None:
             return c.ESME_RINVSYSID, ""
         account, login = found[0], found[1].smpp
+        if login.allow_from and not _within(address, login.allow_from):
+            # Before the password: nobody from elsewhere learns whether it was the right one.
+            return c.ESME_RBINDFAIL, ""
         if not login.password.matches(pdu.password):
             return c.ESME_RINVPASWD, ""
-        if login.allow_from and not _within(address, login.allow_from):
-            return c.ESME_RBINDFAIL, ""
         if len(self._sessions.get(account, ())) >= login.max_binds:
             return c.ESME_RALYBND, ""
         return c.ESME_ROK, account

@@ -105,6 +105,8 @@ class AddressTests(SynchronousTestCase):
             "64:ff9b::10.0.0.1",
             "64:ff9b::a9fe:a9fe",
             "64:ff9b:1::a00:1",
+            # By that network's own rule 10.0.0.1, whatever stands at the end.
+            "64:ff9b:1:a00:0:100:808:808",
             "2002:7f00:1::",
             "2002:a00:1::1",
             "2001:0:4136:e378:8000:63bf:f5ff:fffe",
