@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relay.core.config import Carrier, Config
+from relay.core.ids import RandomBytes
 from relay.core.journal_format import JournalError
 from relay.core.messages import Channel
 from relay.core.smpp.session import SessionLimits
@@ -29,6 +30,7 @@ from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
 from relay.services.housekeeping import Housekeeping
+from relay.services.http_carrier import HttpCarrierLink
 from relay.services.hub import Hub
 from relay.services.message_records import MessageRecords
 from relay.services.operator_actions import held_carriers
@@ -70,6 +72,7 @@ class Daemon(Service):
     :param ready: called once, when messages are being taken.
     :param failed: called once, with the reason, when the start did not succeed.
     :param notifier: is told when the relay is ready and when it stops.
+    :param carrier_http: a treq client, for carriers that are spoken to over HTTP.
     :param records: gets what has ended, where the configuration wants message records.
     """
 
@@ -90,6 +93,8 @@ class Daemon(Service):
         failed: Callable[[str], None],
         records: MessageRecords | None = None,
         notifier: SystemdNotifier | None = None,
+        carrier_http: Any = None,
+        random_bytes: RandomBytes | None = None,
     ) -> None:
         self.config = config
         self.store = store
@@ -108,6 +113,8 @@ class Daemon(Service):
         self._failed = failed
         self._records = records
         self.notifier = notifier
+        self._carrier_http = carrier_http
+        self._random_bytes = random_bytes or randomness.randbytes
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
         self._simulators: dict[str, tuple[SimulatedCarrier, IListeningPort]] = {}
         #: What the TLS listeners show, by configuration key.
@@ -189,11 +196,28 @@ class Daemon(Service):
         text = f"{up} of {len(self.links)} carriers up; {waiting} messages under way; {figures.owed} notifications owed"
         return text if figures.writable else f"NOTHING IS TAKEN: {figures.reason}"
 
+    def http_carrier(self, name: str) -> HttpCarrierLink | None:
+        """The carrier of that name, where it is one that is spoken to over HTTP."""
+        link = self.links.get(name)
+        return link if isinstance(link, HttpCarrierLink) else None
+
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
         """A link to a carrier, not started yet. A simulated carrier of that name is started, unless it runs already.
 
         :raises StartFailure: there is no way to it.
         """
+        if settings.kind == "http":
+            return HttpCarrierLink(
+                name,
+                settings,
+                self.hub,
+                self._carrier_http,
+                self._reactor,
+                queue_bytes=self.config.limits.queue_bytes,
+                pdu_bytes=self.config.limits.pdu_bytes,
+                fraction=self._randomness.random,
+                random_bytes=self._random_bytes,
+            )
         return CarrierLink(
             name,
             settings,
