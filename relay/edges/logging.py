@@ -34,7 +34,8 @@ FORBIDDEN_FIELDS: Final = frozenset({"text", "short_message", "body", "message",
 
 _NAME = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)+): ")
 _LAST_TWO_DIGITS = re.compile(r"\d\D*\d(?=\D*$)|\d(?=\D*$)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# With the surrogates, as which octets that are no UTF-8 come from peers: they would be written as those octets.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 #: Characters of a field: a peer decides how long what it sends is, and not how long our lines are.
 _LONGEST_VALUE: Final = 500
 _ROTATE_BYTES: Final = 100_000_000

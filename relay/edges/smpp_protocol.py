@@ -16,7 +16,6 @@ from zope.interface import implementer
 from relay.core.smpp.pdus import Event
 from relay.core.smpp.session import Role, Session, SessionLimits
 
-
 #: How long a peer may take to read what was written before the connection is closed.
 CLOSE_SECONDS: Final = 10.0
 
