@@ -228,6 +228,20 @@ class ApiChannel(HTTPChannel):
         # Past HTTPChannel.dataReceived, which would prolong it with every octet.
         LineReceiver.dataReceived(self, data)
 
+    # twisted.web goes on reading while a request is answered, and answers at once what it has read: a client that sends
+    # requests and reads no answers would have us keep all of them.
+
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        self.paused = True
+        self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        self.paused = False
+        # What had been read already; nothing happens where a request is just being taken apart.
+        LineReceiver.dataReceived(self, b"")
+
     def refuse(self, problem: Problem) -> None:
         """Answers what never became a request, and closes."""
         self.persistent = 0
