@@ -1,0 +1,179 @@
+"""Relays in a row over HTTP, and over HTTP and SMPP in turn: every notification comes home, whoever dies on the way."""
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from relay.core.smpp import constants as c
+from relay.core.smpp.hot import message_body
+from relay.core.smpp.pdus import MessagePdu
+from tests.fakes import submit_body
+from tests.integration.harness import (
+    IntegrationTestCase,
+    Relay,
+    smpp_account,
+    smpp_carrier,
+    until,
+    within,
+)
+
+SECRET = "whsec_" + base64.b64encode(b"the two relays' shared secret..!").decode()
+
+
+class HttpChain(IntegrationTestCase):
+    """customer -> A -> B -> C -> simulated carrier; between relays HTTP, to the carrier SMPP."""
+
+    timeout = 180
+
+    def last(self, name: str, **account: object) -> Relay:
+        return self.prepare_relay(
+            name,
+            accounts={"down": smpp_account(max_binds=10, **account)},
+            carriers={"up": smpp_carrier(self.carrier.port)},
+            routes=[{"carriers": ["up"]}],
+        )
+
+    def over_http(self, name: str, upstream: Relay, **account: object) -> Relay:
+        """A relay whose carrier is `upstream`'s API; its notifications come to this relay."""
+        relay = self.prepare_relay(
+            name,
+            accounts={"down": smpp_account(max_binds=10, **account)},
+            carriers={
+                "up": {
+                    "kind": "http",
+                    "connect": f"http://127.0.0.1:{upstream.http_port}",
+                    "system_id": "down",
+                    "password": "key",
+                    "signing_secret": SECRET,
+                    "window": 500,
+                    "reconnect_min_seconds": 0.1,
+                    "reconnect_max_seconds": 0.3,
+                    "throttle_seconds": 0.1,
+                }
+            },
+            routes=[{"carriers": ["up"]}],
+        )
+        upstream.configuration["accounts"]["down"] |= {
+            "notification_url": f"http://127.0.0.1:{relay.http_port}/carriers/up/notifications",
+            "notification_secret": SECRET,
+            "notification_batch": 50,
+        }
+        return relay
+
+    async def begin(self, *relays: Relay) -> None:
+        for relay in relays:
+            relay.launch()
+        for relay in relays:
+            await relay.ready()
+
+    async def test_messages_of_http_and_smpp_customers_come_home_through_two_relays(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.1)
+        receiver = await self.webhooks()
+        b = self.last("b")
+        a = self.over_http("a", b)
+        a.configuration["accounts"]["web"] = smpp_account("web", api_key="webkey", notification_url=receiver.url)
+        await self.begin(b, a)
+        long_text = "All of this is one message. " * 12
+        texts = ["Hello", "\u0417\u0434\u0440\u0430\u0432\u0441\u0442\u0432\u0443\u0439", long_text]
+        ids = []
+        for text in texts:
+            status, answer = await self.http(
+                "POST",
+                a,
+                "/messages",
+                {"to": "+447700900123", "from": "RELAY", "text": text},
+                account="web",
+                key="webkey",
+            )
+            self.assertEqual(status, 202)
+            ids.append(answer["id"])
+        esme = await self.esme(a.smpp_port)
+        answers = await within(60, esme.submit([submit_body(f"4477{n:08}") for n in range(500)]))
+        self.assertEqual({status for status, _ in answers}, {c.ESME_ROK})
+        await until("all receipts are home", lambda: len(esme.receipts) >= 500, 60)
+        await until("all webhooks are home", lambda: len(receiver.posts) >= 3)
+        self.assertEqual(
+            sorted((receipt.message_id, receipt.stat) for receipt in esme.receipts),
+            sorted((message_id, "DELIVRD") for _, message_id in answers),
+        )
+        self.assertEqual(sorted(post.json["id"] for post in receiver.posts), sorted(ids))
+        self.assertEqual({post.json["status"] for post in receiver.posts}, {"DELIVRD"})
+        # One part each, three for the long one: the second relay passed the first one's parts on as they were.
+        self.assertEqual(self.carrier.counters.taken, 505)
+
+    async def test_a_binary_part_arrives_octet_for_octet(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.1)
+        b = self.last("b")
+        a = self.over_http("a", b)
+        await self.begin(b, a)
+        addresses = b"\x01\x01447700900001\0\x01\x01447700900123\0"
+        octets = b"\x06\x05\x04\x0b\x84\x23\xf0" + bytes(range(100))
+        seen: list[bytes] = []
+        taken = self.carrier.carrier.submitted
+
+        def spy(protocol: Any, pdus: Sequence[MessagePdu]) -> None:
+            seen.extend(pdu.short_message for pdu in pdus)
+            taken(protocol, pdus)
+
+        self.patch(self.carrier.carrier, "submitted", spy)
+        esme = await self.esme(a.smpp_port)
+        body = message_body(addresses=addresses, short_message=octets, esm_class=0x40, data_coding=4)
+        answers = await within(30, esme.submit([body]))
+        await until("the receipt is home", lambda: len(esme.receipts) == 1)
+        self.assertEqual(answers[0][0], c.ESME_ROK)
+        self.assertEqual(seen, [octets])
+
+    async def test_nothing_accepted_is_lost_when_the_middle_one_is_killed(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.2)
+        c_relay = self.last("c")
+        b = self.over_http("b", c_relay)
+        a = self.over_http("a", b)
+        await self.begin(c_relay, b, a)
+        esme = await self.esme(a.smpp_port)
+        submitted = esme.submit([submit_body(f"4477{n:08}") for n in range(3000)])
+        await until("traffic flows both ways", lambda: len(esme.receipts) > 100, 60)
+        b.kill()
+        answers = await within(60, submitted)
+        accepted = {message_id for status, message_id in answers if status == c.ESME_ROK}
+        self.assertEqual(len(accepted), 3000)
+        await b.start()
+        await until(
+            "every accepted message has its notification",
+            lambda: {receipt.message_id for receipt in esme.receipts} >= accepted,
+            90,
+        )
+        self.assertEqual({receipt.stat for receipt in esme.receipts}, {"DELIVRD"})
+
+    async def test_http_and_smpp_in_turn(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.1)
+        c_relay = self.last("c")
+        b = self.over_http("b", c_relay)
+        a = self.prepare_relay(
+            "a",
+            accounts={"down": smpp_account(max_binds=10)},
+            carriers={"up": smpp_carrier(b.smpp_port, system_id="acme", password="secret08")},
+            routes=[{"carriers": ["up"]}],
+        )
+        await self.begin(c_relay, b, a)
+        esme = await self.esme(a.smpp_port)
+        answers = await within(60, esme.submit([submit_body(f"4477{n:08}") for n in range(500)]))
+        b.kill()
+        await b.start()
+        await until(
+            "every accepted message has its notification",
+            lambda: {receipt.message_id for receipt in esme.receipts} >= {message_id for _, message_id in answers},
+            60,
+        )
+        self.assertEqual({receipt.stat for receipt in esme.receipts}, {"DELIVRD"})
+
+    async def test_a_notification_that_is_not_the_carriers_is_refused(self) -> None:
+        self.carrier = await self.simulator()
+        b = self.last("b")
+        a = self.over_http("a", b)
+        await self.begin(b, a)
+        forged = json.dumps({"id": "72b83667-a8f1-4c09-861f-e1ee6dd4561b", "status": "DELIVRD", "error": "000"})
+        status, _ = await self.http("POST", a, "/carriers/up/notifications", raw=forged.encode())
+        self.assertEqual(status, 401)
+        status, _ = await self.http("POST", a, "/carriers/down/notifications", raw=forged.encode())
+        self.assertEqual(status, 404)
