@@ -447,9 +447,23 @@ class HttpTests(HttpTestCase):
             connection.write(b"G")
             self.http.clock.advance(1.0)
         self.assertFalse(connection.transport.disconnecting)
-        connection.write(b"G")
-        self.http.clock.advance(1.5)
+        for _ in range(7):
+            connection.write(b"G")
+            self.http.clock.advance(1.0)
         self.assertTrue(connection.transport.disconnecting)
+
+    def test_a_connection_that_does_nothing_is_ended(self) -> None:
+        used, unused = self.http.connect(), self.http.connect()
+        used.send("POST", "/messages", MESSAGE)
+        self.http.clock.pump([1.0] * 66)
+        self.assertTrue(used.transport.disconnecting)
+        self.assertTrue(unused.transport.disconnecting)
+
+    def test_a_long_poll_is_not_taken_for_an_idle_connection(self) -> None:
+        connection = self.http.connect()
+        connection.send("GET", "/notifications?wait=60")
+        self.http.clock.pump([0.5] * 118)
+        self.assertFalse(connection.transport.disconnecting)
 
     def test_one_address_holds_so_many_connections_and_no_more(self) -> None:
         self.http = HttpDriver(limits=Limits(connections_per_address=2))
