@@ -33,6 +33,7 @@ def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
         "over. See docs/carriers.md.",
     )
     parser.add_argument("--presets", action="store_true", help="list the dialects that are known, and read nothing")
+    parser.add_argument("--orphans", action="store_true", help="ask a running relay instead; see --orphans --help")
     if parser.parse_args(arguments).presets:
         stdout.write(preset_table())
         return 0

@@ -39,6 +39,23 @@ class CommandsTestCase(IntegrationTestCase):
         return json.loads(done.stdout)
 
 
+class DialectTests(CommandsTestCase):
+    async def test_a_running_relay_s_orphans_show_which_dialect_would_match_them(self) -> None:
+        relay = await self.start(response_id="hex", receipt_id="decimal", receipt_delay_seconds=0.2)
+        customer = await self.esme(relay.smpp_port)
+        await within(10, customer.submit([submit_body("447700900123")] * 30))
+        await until("receipts came", lambda: self.simulated.counters.acked >= 30)
+        done = await self.command("dialect", "--orphans", "--admin", f"http://127.0.0.1:{relay.admin_port}")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn("30 receipts found no message", done.stdout)
+        self.assertIn("base: hex", done.stdout)
+
+    async def test_without_orphans_it_says_so(self) -> None:
+        relay = await self.start()
+        done = await self.command("dialect", "--orphans", "--admin", f"http://127.0.0.1:{relay.admin_port}")
+        self.assertEqual((0, "# No receipt waits for its message: nothing to find.\n"), (done.returncode, done.stdout))
+
+
 class StatusTests(CommandsTestCase):
     async def test_the_table_shows_carriers_and_accounts(self) -> None:
         relay = await self.start()
