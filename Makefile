@@ -80,3 +80,8 @@ crash: $(VENV)/.installed-for-tests ## kill the relay KILLS times under load, ac
 
 fuzz: $(VENV)/.installed-for-tests ## send both listeners what is nearly right (SECONDS=600 SEED=7), and keep what broke something
 	RELAY_FUZZ_SECONDS=$(or $(SECONDS),120) RELAY_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/python -m twisted.trial tests.fuzz
+
+.PHONY: soak
+
+soak: $(VENV)/.installed-for-tests ## steady traffic for SECONDS; fails when memory, open files or the journal grow
+	RELAY_SOAK_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m twisted.trial tests.integration.test_soak
