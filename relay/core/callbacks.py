@@ -5,8 +5,8 @@ says what is wanted: `kannel:19:http://...%d...` or `jasmin:2:GET:http://...`. T
 off, and makes the request.
 """
 
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
@@ -100,7 +100,6 @@ def _filled(pattern: str, n: Notification, value: int) -> str:
     destination = destination_of(n.addresses).decode("latin-1")
     id_ = id_text(n.id)
     error = n.carrier_error.decode("latin-1") or words.error
-    done = time.gmtime(n.done_at)
     receipt = (
         f"id:{id_} sub:001 dlvrd:{'001' if value == KANNEL_DELIVERED else '000'}"
         f" submit date:{_date(n.accepted_at)} done date:{_date(n.done_at)} stat:{words.status} err:{error} text:"
@@ -114,7 +113,7 @@ def _filled(pattern: str, n: Notification, value: int) -> str:
         "A": receipt,
         "a": receipt,
         "b": receipt,
-        "t": time.strftime("%Y-%m-%d %H:%M:%S", done),
+        "t": datetime.fromtimestamp(n.done_at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
         "T": str(int(n.done_at)),
         "i": "",
         "I": id_,
@@ -148,7 +147,7 @@ def _with_plus(number: str) -> str:
 
 
 def _date(at: float) -> str:
-    return time.strftime("%y%m%d%H%M", time.gmtime(at))
+    return datetime.fromtimestamp(at, UTC).strftime("%y%m%d%H%M")
 
 
 def _jasmin_fields(n: Notification, level: int) -> dict[str, str] | None:
