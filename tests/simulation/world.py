@@ -426,7 +426,8 @@ class World:
         for message_id, channels in self.accepted.items():
             for channel in channels:
                 if (message_id, channel) not in self.heard:
-                    problems.append(f"{message_id} was accepted and {channel} never heard of it: {self._view(message_id)}")
+                    view = self._view(message_id)
+                    problems.append(f"{message_id} was accepted and {channel} never heard of it: {view}")
         if not problems:
             problems += self._compare_with_replay()
         if problems:
@@ -550,7 +551,13 @@ class SimulatedWeb:
         self._process = process
 
     async def send(
-        self, url: str, headers: dict[bytes, list[bytes]], body: bytes | None, *, allow_private: bool, method: str = "POST"
+        self,
+        url: str,
+        headers: dict[bytes, list[bytes]],
+        body: bytes | None,
+        *,
+        allow_private: bool,
+        method: str = "POST",
     ) -> Answer:
         world = self._world
         clock: Any = self._process
