@@ -255,6 +255,8 @@ class ApiChannel(HTTPChannel):
         self.callLater = site.clock.callLater  # type: ignore[method-assign,assignment]
         self._between_requests = True
         self._lost = False
+        #: Whether the connection is on its way out.
+        self.closing = False
         self._since = site.clock.seconds()
 
     def dataReceived(self, data: bytes) -> None:
@@ -313,6 +315,7 @@ class ApiChannel(HTTPChannel):
 
     def loseConnection(self) -> None:
         # twisted.web sees to a client that doesn't read only where its time for a request is over.
+        self.closing = True
         if self._abortingCall is None and not self._lost:
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         super().loseConnection()
@@ -367,7 +370,7 @@ class ApiSite(Factory):
         self._sweep = None
         now = self.clock.seconds()
         for channel in tuple(self._channels):
-            if channel.overdue(now):
+            if not channel.closing and channel.overdue(now):
                 channel.loseConnection()
         if self._channels:
             self._sweep = self.clock.callLater(SWEEP_SECONDS, self._end_overdue)
