@@ -108,6 +108,8 @@ class DiskTestCase(IntegrationTestCase):
         self.assertEqual([await self.receipt("c3"), await self.receipt("c4")], [0, 0])
         await until("the rest came", lambda: len(receiver.receipts) >= 4)
         await receiver.leave()
+        # An answer is durable, and so is everything that came before it: the customer's answers to its receipts, too.
+        await self.accepted()
 
         relay.kill()
         await relay.start()
