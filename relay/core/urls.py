@@ -130,8 +130,8 @@ def _is_label(label: str) -> bool:
     return 0 < len(label) <= 63 and all(c.isascii() and (c.isalnum() or c in "-_") for c in label)
 
 
-# The well-known prefix only. Where IPv4 stands in an address of 64:ff9b:1::/48 is for each network to say (RFC 8215), so
-# that is refused as the local prefix that it is.
+# The well-known prefix only. Where IPv4 stands in an address of 64:ff9b:1::/48 is for each network to say (RFC 8215),
+# so that is refused as the local prefix that it is.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 # Only this part of IPv6 is given out to anybody; what is special within it is listed below it.
