@@ -11,7 +11,7 @@ Found = Row | PartOfRow
 Shards = list[dict[bytes, Found]]
 
 
-class CarrierIds:
+class CarrierIdIndex:
     """The index. The table's hot paths use `shards` directly: `shards(carrier)[hash(key) & 255]`.
 
     :ivar ambiguous: how often an id came to mean a second live message.

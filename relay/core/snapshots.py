@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from relay.core.carrier_ids import CarrierIds
+from relay.core.carrier_ids import CarrierIdIndex
 from relay.core.correlation import refusal
 from relay.core.records import PartSnapshot, Snapshot
 from relay.core.rows import (
@@ -31,7 +31,7 @@ def needs_bodies(row: Row) -> bool:
     return is_unsubmitted(row)
 
 
-def snapshot(row: Row, ids: CarrierIds, bodies: Sequence[bytes] = ()) -> Snapshot:
+def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Snapshot:
     """The row's whole state.
 
     :param ids: the table's, to say which ids still mean the row.
@@ -78,7 +78,7 @@ def snapshot(row: Row, ids: CarrierIds, bodies: Sequence[bytes] = ()) -> Snapsho
     )
 
 
-def _part(row: Row, part: Part, ids: CarrierIds, body: bytes) -> PartSnapshot:
+def _part(row: Row, part: Part, ids: CarrierIdIndex, body: bytes) -> PartSnapshot:
     hop = part.hop
     return PartSnapshot(
         body,

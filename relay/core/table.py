@@ -17,7 +17,7 @@ from collections import deque
 
 from relay.core.accounts import STATES, TableAccount
 from relay.core.backlog import Backlog
-from relay.core.carrier_ids import CarrierIds, Shards
+from relay.core.carrier_ids import CarrierIdIndex, Shards
 from relay.core.config import Limits
 from relay.core.effects import Effects
 from relay.core.lanes import Lanes
@@ -66,7 +66,7 @@ class Table:
         self.policy_of = policy_of
         self.shards: list[dict[bytes, Row]] = [{} for _ in range(SHARDS)]
         self.accounts: dict[str, TableAccount] = {}
-        self.ids = CarrierIds()
+        self.ids = CarrierIdIndex()
         self.lanes = Lanes()
         self.backlog = Backlog()
         self.sent = Sent()
