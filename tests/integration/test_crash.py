@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from twisted.internet import reactor, task
 
@@ -55,14 +56,36 @@ class Peer:
         self.process.stdout.close()
 
 
-class CrashTests(IntegrationTestCase):
-    timeout = 100 + 8 * KILLS
+class PeersTestCase(IntegrationTestCase):
+    """A relay with two carriers and a webhook receiver, each a process."""
 
     async def peer(self, kind: str, name: str) -> Peer:
         peer = Peer(self.directory, kind, name)
         self.addCleanup(peer.end)
         await peer.listening()
         return peer
+
+    async def loaded_relay(self, again: Peer, once: Peer, **more: Any) -> Relay:
+        """A relay whose carrier `again` gets what is in doubt once more, and `once` doesn't; by number."""
+        receiver = self.receiver = await self.peer("receiver", "receiver")
+        hooked = {
+            "api_key": "hooked-key",
+            "notification_url": f"http://127.0.0.1:{receiver.port}/notifications",
+            "allow_private_urls": True,
+        }
+        return await self.relay(
+            accounts={"acme": smpp_account(), "hooked": hooked},
+            carriers={
+                "again": smpp_carrier(again.port, window=100),
+                "once": smpp_carrier(once.port, window=100, in_doubt="end"),
+            },
+            routes=[{"prefix": RESENT, "carriers": ["again"]}, {"prefix": ENDED, "carriers": ["once"]}],
+            **more,
+        )
+
+
+class CrashTests(PeersTestCase):
+    timeout = 100 + 8 * KILLS
 
     async def kill_at_random(self, relay: Relay, randomness: random.Random) -> float:
         """Lets the relay run for a while, kills it, and starts it again; gives the time of the kill."""
@@ -75,20 +98,8 @@ class CrashTests(IntegrationTestCase):
     async def test_nothing_accepted_is_lost_and_only_what_was_in_flight_comes_twice(self) -> None:
         randomness = random.Random(SEED)
         again, once = await self.peer("carrier", "again"), await self.peer("carrier", "once")
-        receiver = await self.peer("receiver", "receiver")
-        hooked = {
-            "api_key": "hooked-key",
-            "notification_url": f"http://127.0.0.1:{receiver.port}/notifications",
-            "allow_private_urls": True,
-        }
-        relay = await self.relay(
-            accounts={"acme": smpp_account(), "hooked": hooked},
-            carriers={
-                "again": smpp_carrier(again.port, window=100),
-                "once": smpp_carrier(once.port, window=100, in_doubt="end"),
-            },
-            routes=[{"prefix": RESENT, "carriers": ["again"]}, {"prefix": ENDED, "carriers": ["once"]}],
-        )
+        relay = await self.loaded_relay(again, once)
+        receiver = self.receiver
         customers = Customers(relay.smpp_port, relay.http_port, randomness, [RESENT, ENDED])
         kills: list[float] = []
         for _ in range(KILLS):
