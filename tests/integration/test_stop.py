@@ -1,0 +1,106 @@
+"""Stopping under load, two relays on one directory, and a journal of another version: nothing is left in doubt."""
+
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet import task
+
+from relay.core.journal_format import FORMAT_VERSION, dump
+from tests.integration.crash_load import Customers
+from tests.integration.harness import Relay, smpp_account, until
+from tests.integration.test_crash import ENDED, RESENT, PeersTestCase
+
+reactor: Any = installed_reactor
+
+
+class StopTests(PeersTestCase):
+    async def test_a_stop_under_load_ends_with_status_0_and_leaves_nothing_in_doubt(self) -> None:
+        again, once = await self.peer("carrier", "again"), await self.peer("carrier", "once")
+        relay = await self.loaded_relay(again, once)
+        customers = Customers(relay.smpp_port, relay.http_port, random.Random(1), [RESENT, ENDED])
+        for _ in range(3):
+            await task.deferLater(reactor, 1.0)
+            self.assertEqual(await relay.stop(), 0)
+            self.assertNotIn("Traceback", relay.log())
+            seen = {to for _, to in again.notes() + once.notes()}
+            self.assertEqual(unsubmitted(relay) & seen, set())
+            await relay.start()
+        await customers.stop()
+        if customers.esmes[-1].lost:
+            await customers.bound()
+        accepted = set(customers.smpp_accepted.values())
+        self.assertGreater(len(accepted), 1000)
+        await until("every receipt came", lambda: set(customers.receipts) >= accepted, 30)
+        await customers.leave()
+        self.assertNotIn("messages_in_doubt", relay.log(10**7))
+        twice = [to for to, count in Counter(to for _, to in again.notes() + once.notes()).items() if count > 1]
+        self.assertEqual(twice, [])
+
+    async def test_a_stop_waits_no_longer_than_it_is_told_to_for_a_carrier_that_does_not_answer(self) -> None:
+        # Frozen, the carrier keeps its connection and answers nothing: what was written to it stays in doubt.
+        again, once = await self.peer("carrier", "again"), await self.peer("carrier", "once")
+        relay = await self.loaded_relay(again, once, shutdown_seconds=1)
+        await until("bound", lambda: relay.log().count("carrier_bound") == 2)
+        once.process.send_signal(signal.SIGSTOP)
+        status, answer = await self.http(
+            "POST", relay, "/messages", {"to": f"+{ENDED}00000001", "from": "A", "text": "x"}
+        )
+        self.assertEqual(status, 202)
+        self.assertEqual(await relay.stop(), 0)
+        once.process.send_signal(signal.SIGCONT)
+        await relay.start()
+        await until("the carrier has read it", once.notes)
+        _, view = await self.http("GET", relay, f"/messages/{answer['id']}")
+        self.assertEqual((view["status"], len(once.notes())), ("UNKNOWN", 1))
+
+    async def test_a_second_relay_on_a_directory_is_refused_and_the_first_goes_on(self) -> None:
+        relay = await self.relay()
+        second = self.prepare_relay("second", data_dir=relay.configuration["data_dir"])
+        status, said = await self.ends(second)
+        self.assertEqual(status, 1, said)
+        assert relay.process is not None
+        self.assertIn(f"is in use by the relay with process id {relay.process.pid}", said)
+        self.assertNotIn("Traceback", said)
+        self.assertIsNone(relay.process.poll())
+
+    async def test_a_journal_of_a_newer_format_is_refused_by_name_and_left_as_it_is(self) -> None:
+        relay = await self.relay(accounts={"acme": smpp_account()})
+        # Anything that is journalled: a directory without a segment has no version yet.
+        status, _ = await self.http("PUT", relay, "/account/notification-url", {"url": "http://127.0.0.1:1/here"})
+        self.assertEqual(status, 200)
+        self.assertEqual(await relay.stop(), 0)
+        [segment] = Path(relay.configuration["data_dir"], "journal").glob("*.seg")
+        octets = bytearray(segment.read_bytes())
+        octets[8:10] = (FORMAT_VERSION + 1).to_bytes(2, "big")
+        segment.write_bytes(octets)
+        status, said = await self.ends(relay)
+        self.assertEqual(status, 1, said)
+        self.assertIn(f"{segment}: journal format {FORMAT_VERSION + 1}", said)
+        self.assertIn("Run the relay version that wrote it", said)
+        self.assertNotIn("Traceback", said)
+        self.assertEqual(segment.read_bytes(), octets)
+
+    async def ends(self, relay: Relay) -> tuple[int, str]:
+        """Starts a relay that can't run: its exit status, and what it said."""
+        log_before = relay.log_file.stat().st_size if relay.log_file.exists() else 0
+        relay.launch()
+        process = relay.process
+        assert process is not None
+        await until("it ends", lambda: process.poll() is not None)
+        relay.process = None
+        return process.returncode, relay.log_file.read_bytes()[log_before:].decode()
+
+
+def unsubmitted(relay: Relay) -> set[str]:
+    """The numbers of the messages that no carrier has taken, as the journal says."""
+    numbers: dict[str, str] = {}
+    for record in dump(relay.configuration["data_dir"], texts=True):
+        if record["record"] == "Message":
+            numbers[record["id"]] = record["to"]
+        elif record["record"] in ("Submitted", "Learnt"):
+            numbers.pop(record["id"], None)
+    return set(numbers.values())
