@@ -245,8 +245,6 @@ class Carrier(ConfigStruct, frozen=True):
     receipt_hours: Annotated[float, Meta(gt=0, description="Wait for a receipt: validity and this.")] = 73.0
     parts_receipted: Annotated[Literal["all", "first", "last", "any"], _text("Which parts get receipts.")] = "all"
     mobile_originated: Annotated[str, _text("refuse, or the account whose receivers get such deliver_sm.")] = "refuse"
-    query: Annotated[bool, _text("Ask query_sm before giving a message up.")] = False
-    cancel: Annotated[bool, _text("Pass cancel_sm on.")] = False
     dialect: Annotated[Dialect, _text("How it writes receipts.")] = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)
     signing_secret: Annotated[Secret | None, _text("For kind http: signs the notifications that it sends us.")] = None
