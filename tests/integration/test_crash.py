@@ -133,6 +133,9 @@ class CrashTests(PeersTestCase):
         self.assertEqual(len(http_ids), len(customers.http_accepted))
         self.assert_in_flight("webhooks", [(at, json.loads(text)["id"]) for at, text in receiver.notes()], kills)
         self.assert_in_flight("submit_sm", again.notes(), kills)
+        # Receipts carry no time; a session has no more than its window of them unanswered.
+        window = relay.configuration["smpp"]["window"]
+        self.assertLessEqual(len(customers.receipts) - len(set(customers.receipts)), len(kills) * window)
         # The carrier whose messages are ended when in doubt never gets one twice.
         self.assertEqual([to for to, count in Counter(to for _, to in once.notes()).items() if count > 1], [])
         self.assertEqual(await relay.stop(), 0)
