@@ -17,7 +17,7 @@ from relay.core.carrier_ids import Found
 from relay.core.effects import Effects
 from relay.core.messages import Ending, Outcome, Receipt, Submitted
 from relay.core.orphans import cut
-from relay.core.parts import ending_part
+from relay.core.parts import ending_part, latest_hop
 from relay.core.records import WHOLE_MESSAGE, Learnt
 from relay.core.rows import (
     FINAL,
@@ -168,13 +168,14 @@ class Correlation:
             part.state = ENROUTE
         part.hop = hop
         part.carrier_message_id = s.carrier_message_id
-        if row.hop is None and all(part.hop is not None for part in parts):
-            row.hop = hop
-            if not row.flags & FINAL:
-                if not row.flags & REPORTED:
-                    row.state = ENROUTE
-                table.unsubmitted -= 1
-                table.awaiting += 1
+        before = row.hop
+        if before is None or before.at is not None:
+            row.hop = latest_hop(parts)
+        if before is None and row.hop is not None and not row.flags & FINAL:
+            if not row.flags & REPORTED:
+                row.state = ENROUTE
+            table.unsubmitted -= 1
+            table.awaiting += 1
         return PartOfRow(row, s.part)
 
     def _remember_former(self, row: Row, hop: Hop, key: bytes, part: int) -> None:

@@ -8,7 +8,7 @@ taken and every awaited one has ended: as delivered when all of those were, else
 from collections.abc import Sequence
 
 from relay.core.messages import PartsReceipted
-from relay.core.rows import Part
+from relay.core.rows import Hop, Part
 from relay.core.states import WORST_FIRST
 
 _BADNESS = {state: rank for rank, state in enumerate(WORST_FIRST)}
@@ -71,6 +71,23 @@ def overdue_parts(parts: Sequence[Part], now: float) -> list[int]:
         if latest_due_at <= now:
             overdue.append(next(index for index, part in enumerate(parts) if part is alternatives[0]))
     return overdue
+
+
+def latest_hop(parts: Sequence[Part]) -> Hop | None:
+    """The hop that a long message shows: of the parts that were taken last, the first one's; None while one waits.
+
+    It follows from the parts alone, and not from the order in which they were taken, which a snapshot doesn't keep.
+    """
+    latest: Hop | None = None
+    latest_at = -1.0
+    for part in parts:
+        hop = part.hop
+        if hop is None:
+            return None
+        at = hop.at or 0.0
+        if at > latest_at:
+            latest, latest_at = hop, at
+    return latest
 
 
 def _badness(part: Part) -> int:

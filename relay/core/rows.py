@@ -149,7 +149,7 @@ class Extra(msgspec.Struct, gc=False, eq=False):
 class Row(msgspec.Struct, gc=False, eq=False):
     """A message.
 
-    :ivar hop: for a message of one part, where it went; for a long one, where the last part went once all are taken.
+    :ivar hop: for a message of one part, where it went; for a long one `parts.latest_hop`, once all are taken.
     :ivar carrier_message_id: of the only part.
     :ivar done_at: when the last state was learnt; 0.0 before.
     :ivar cursor: place in the account's feed; 0 until the message has ended.

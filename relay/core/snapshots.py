@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from relay.core.carrier_ids import CarrierIdIndex
 from relay.core.correlation import refusal
+from relay.core.parts import latest_hop
 from relay.core.records import PartSnapshot, Snapshot
 from relay.core.rows import (
     DURABLE_FLAGS,
@@ -141,8 +142,8 @@ def row_of_snapshot(s: Snapshot, table: Table, birth: Birth, hops: SharedHops) -
     if len(parts) == 1:
         row.hop = parts[0].hop
         row.carrier_message_id = parts[0].carrier_message_id
-    elif parts and all(part.hop is not None for part in parts):
-        row.hop = max((part.hop for part in parts if part.hop is not None), key=_taken_at)
+    else:
+        row.hop = latest_hop(parts)
     if s.refused_by:
         row.hop = refusal(table.ids.name(s.refused_by))
     if s.flags & FINAL and s.flags & GIVEN_UP_WEBHOOK:
@@ -158,7 +159,3 @@ def _restored_part(p: PartSnapshot, table: Table, hops: SharedHops) -> Part:
         hop = refusal(table.ids.name(p.carrier))
     fault: Fault = table.fault(p.error, p.network_error_code)
     return Part(hop, p.carrier_message_id, p.state, p.final, fault, p.done_at)
-
-
-def _taken_at(hop: Hop) -> float:
-    return hop.at or 0.0

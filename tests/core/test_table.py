@@ -1,5 +1,6 @@
 """The table's parts, each alone: order, bounds, what is shared. What they do together is in the store's contract."""
 
+from itertools import permutations
 from typing import Any
 
 from hypothesis import given
@@ -15,11 +16,13 @@ from relay.core.lanes import LaneQueue, Lanes
 from relay.core.messages import Channel, Lane, PartsReceipted
 from relay.core.notes import BYTES_KEPT, IdempotencyKeys
 from relay.core.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
-from relay.core.parts import ending_part, overdue_parts
+from relay.core.parts import ending_part, latest_hop, overdue_parts
 from relay.core.rows import FINAL, FORGOTTEN, Birth, Hop, Part, Row, Segment, Tries
+from relay.core.snapshots import SharedHops, row_of_snapshot, snapshot
 from relay.core.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, WORST_FIRST
 from relay.core.store import Idempotency, NotifyPolicy
 from relay.core.table import Table
+from relay.core.views import message_view
 from tests.stores import DAY, NOW, message, message_id, receipt, submitted
 
 
@@ -96,6 +99,24 @@ class PartsTests(SynchronousTestCase):
         mode = int(PartsReceipted.ANY)
         parts = [Part(Hop("tier1", NOW, NOW + 5, mode)), Part(Hop("tier1", NOW, NOW + 9, mode))]
         self.assertEqual((overdue_parts(parts, NOW + 5), overdue_parts(parts, NOW + 9)), ([], [0]))
+
+    def test_the_carrier_shown_of_a_long_message_does_not_depend_on_the_order_of_equal_instants(self) -> None:
+        taken = [("tier1", 0), ("tier2", 1), ("tier1", 2)]
+        shown = set()
+        for order in permutations(taken):
+            table = Table(config.Limits(), lambda account: NotifyPolicy())
+            accept(table, [message(1, parts=(b"a", b"b", b"c"))], Segment(1, NOW), 0)
+            for carrier, part in order:
+                Correlation(table).submitted([submitted(1, b"k%d" % part, part, carrier)])
+            row = table.shards[message_id(1)[0]][message_id(1)]
+            restored = row_of_snapshot(snapshot(row, table.ids), table, row.birth, SharedHops(table))
+            shown |= {message_view(row).carrier, message_view(restored).carrier}
+        self.assertEqual(shown, {"tier1"})
+
+    def test_the_carrier_shown_of_a_long_message_is_the_one_that_took_a_part_last(self) -> None:
+        parts = [Part(Hop("tier1", NOW + at, NOW)) for at in (0, 2, 1)]
+        self.assertIs(latest_hop(parts), parts[1].hop)
+        self.assertIsNone(latest_hop([*parts, Part()]))
 
     def test_a_part_that_is_not_receipted_never_times_out(self) -> None:
         hop = Hop("tier1", NOW, NOW + 5, int(PartsReceipted.FIRST))
