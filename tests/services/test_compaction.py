@@ -87,6 +87,18 @@ class CompactionTests(SynchronousTestCase):
         self.assertEqual(state_of(again), state_of(self.store))
         self.assertEqual(list(wait_for(self.clock, again.bodies([(message_id(2), 0)]))), [b"body of 2"])
 
+    def test_what_is_being_sent_stays_in_doubt_and_what_came_back_does_not(self) -> None:
+        self.accept(1, 2, 3, expires_at=self.clock.seconds() + 5 * DAY)
+        wait_for(self.clock, self.store.sending([(message_id(1), 0), (message_id(2), 0)], "tier1"))
+        wait_for(self.clock, self.store.sending([(message_id(2), 0)], ""))
+        for _ in range(30):
+            self.clock.advance(3600)
+            self.housekeeping(1)
+        self.assertNotIn("data/journal/000000000001.seg", self.disk.files)
+        again = started(self.disk.crash(), self.clock)
+        in_doubt = [p.in_doubt for p in wait_for(self.clock, again.unsubmitted(None, 10))]
+        self.assertEqual(in_doubt, ["tier1", "", ""])
+
     def test_under_steady_traffic_the_directory_stays_a_small_multiple_of_what_it_holds(self) -> None:
         self.store = self.start_with_limits()
         self.accept(9000)
