@@ -85,3 +85,8 @@ fuzz: $(VENV)/.installed-for-tests ## send both listeners what is nearly right (
 
 soak: $(VENV)/.installed-for-tests ## steady traffic for SECONDS; fails when memory, open files or the journal grow
 	RELAY_SOAK_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m twisted.trial tests.integration.test_soak
+
+.PHONY: simulate
+
+simulate: $(VENV)/.installed-for-tests ## play days of traffic and faults on a simulated clock (SEED=7 COUNT=1000)
+	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --count $(or $(COUNT),1)

@@ -4,7 +4,8 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tests.simulation.world import HOUR, START, Broken, Fault, World, plan
 
@@ -19,7 +20,11 @@ def play(seed: int, faults: Sequence[Fault]) -> tuple[World, str]:
     return world, ""
 
 
-def shrink(seed: int, faults: Sequence[Fault]) -> list[Fault]:
+def _fails(seed: int, faults: Sequence[Fault]) -> bool:
+    return bool(play(seed, faults)[1])
+
+
+def shrink(fails: Callable[[Sequence[Fault]], bool], faults: Sequence[Fault]) -> list[Fault]:
     """The shortest list that still fails, found by leaving out more and more of it."""
     left = list(faults)
     size = max(1, len(left) // 2)
@@ -27,7 +32,7 @@ def shrink(seed: int, faults: Sequence[Fault]) -> list[Fault]:
         at = 0
         while at < len(left):
             fewer = left[:at] + left[at + size :]
-            if play(seed, fewer)[1]:
+            if fails(fewer):
                 left = fewer
             else:
                 at += size
@@ -51,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         hours += (world.time.seconds() - START) / HOUR
         if broken:
             print(f"seed {seed} is broken:\n{broken}\n\nThe shortest history that I can find:", flush=True)
-            shortest = shrink(seed, faults)
+            shortest = shrink(partial(_fails, seed), faults)
             for fault in shortest:
                 print(f"  {fault}")
             print(play(seed, shortest)[1])

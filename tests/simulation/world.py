@@ -194,6 +194,10 @@ class World:
             routes=[Route(carriers=["slow", "quick"])],
         )
 
+    def make_store(self, **options: Any) -> JournalStore:
+        """The relay's store, on the disk as it is; to be overridden by worlds with a store that is wrong."""
+        return JournalStore(self.disk, "data", **options)
+
     def start_relay(self) -> None:
         """Starts a process on the disk as it is. Harmless while one runs."""
         self.ready = False
@@ -201,9 +205,7 @@ class World:
         config = self.config()
         accounts = Accounts(config.accounts)
         reactor: Any = process
-        store = JournalStore(
-            self.disk,
-            config.data_dir,
+        store = self.make_store(
             journal=config.journal,
             limits=config.limits,
             policy=accounts.policy,

@@ -1,0 +1,89 @@
+"""A number of simulated worlds in the suite, and proof that a world notices a promise that isn't kept.
+
+`RELAY_SIMULATED_WORLDS` says how many; `make simulate` plays thousands.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.core.messages import Attempt, Message
+from relay.services.journal_store import JournalStore
+from tests.simulation.__main__ import play, shrink
+from tests.simulation.world import KINDS, Broken, Fault, World, plan
+
+WORLDS = int(os.environ.get("RELAY_SIMULATED_WORLDS", "40"))
+#: Messages, a crash that makes whatever memory alone knew disappear, and messages again.
+HISTORY = [Fault(60.0 + 300.0 * n, kind) for n, kind in enumerate(["submit", "submit", "kill", "submit", "submit"])]
+
+
+def broken_in(world: World) -> str:
+    """What a world finds to be broken; "" where nothing is."""
+    try:
+        world.run()
+    except Broken as broken:
+        return str(broken)
+    return ""
+
+
+class ForgetfulWorld(World):
+    """One whose relay says that it has stored messages, and hasn't."""
+
+    def make_store(self, **options: Any) -> JournalStore:
+        store = super().make_store(**options)
+
+        def accept(messages: Sequence[Message], idempotency: Any = None) -> Any:
+            return succeed(None)
+
+        store.accept = accept  # type: ignore[method-assign]
+        return store
+
+
+class RepeatingWorld(World):
+    """One whose relay never writes down that a notification was handed over."""
+
+    def make_store(self, **options: Any) -> JournalStore:
+        store = super().make_store(**options)
+
+        def settle(batch: Sequence[Attempt]) -> Any:
+            store.release([attempt.notification for attempt in batch])
+            return succeed(None)
+
+        store.settle = settle  # type: ignore[method-assign]
+        return store
+
+
+class WorldTests(SynchronousTestCase):
+    """Days of traffic and of faults, again and again."""
+
+    def test_in_many_simulated_worlds_nothing_accepted_is_lost_and_nothing_is_told_twice_without_a_cause(self) -> None:
+        counts: Counter[str] = Counter()
+        for seed in range(1, WORLDS + 1):
+            world, broken = play(seed, plan(seed))
+            counts += world.counts
+            self.assertEqual(broken, "", f"python -m tests.simulation --seed {seed} shows the shortest history")
+        self.assertGreater(counts["accepted"], 100 * WORLDS)
+        self.assertGreater(counts["notified"], counts["accepted"])
+        if WORLDS >= 40:
+            self.assertEqual([kind for kind in KINDS if not counts[kind]], [], "these faults never happened")
+
+    def test_a_seed_plays_the_same_course_again(self) -> None:
+        first, second = (play(7, plan(7))[0] for _ in range(2))
+        self.assertEqual((first.log, first.counts, first.heard), (second.log, second.counts, second.heard))
+
+    def test_a_world_notices_messages_that_were_accepted_and_not_stored(self) -> None:
+        self.assertIn("never heard of it", broken_in(ForgetfulWorld(3, HISTORY)))
+
+    def test_a_world_notices_a_notification_that_is_not_settled(self) -> None:
+        self.assertIn("told twice without a cause", broken_in(RepeatingWorld(3, HISTORY)))
+
+    def test_a_history_that_fails_is_made_shorter(self) -> None:
+        def fails(faults: Sequence[Fault]) -> bool:
+            return {"kill", "submit"} <= {fault.kind for fault in faults}
+
+        shortest = shrink(fails, plan(2) + HISTORY)
+        self.assertEqual(sorted(fault.kind for fault in shortest), ["kill", "submit"])
