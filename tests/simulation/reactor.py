@@ -7,7 +7,7 @@ connections end for the other side, as they do when a process dies.
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -98,12 +98,15 @@ class Pipe:
         if self.connected:
             self.process.network.later(lambda: self.other.arrive(data))
 
-    def writeSequence(self, chunks: list[bytes]) -> None:
+    def writeSequence(self, chunks: Iterable[bytes]) -> None:
         self.write(b"".join(chunks))
 
     def arrive(self, data: bytes) -> None:
-        self._inbox.append(data)
+        pieces = self.process.network.pieces(data)
+        self._inbox.extend(pieces)
         self._drain()
+        if sum(map(len, pieces)) < len(data):
+            self.end(ConnectionLost())
 
     def _drain(self) -> None:
         while self._inbox and self.connected and not self._paused and not self.process.dead:
@@ -183,6 +186,8 @@ class Network:
         self.latency_seconds = latency_seconds
         self.ports: dict[int, Port] = {}
         self.pipes: set[Pipe] = set()
+        #: How what arrives falls into reads. Where the pieces are less than the whole, the connection ends behind them.
+        self.pieces: Callable[[bytes], list[bytes]] = lambda data: [data]
         self._next_port = 50_000
 
     def later(self, call: Callable[[], object]) -> None:

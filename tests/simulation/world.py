@@ -20,15 +20,18 @@ from relay.core.ids import id_text, parse_id
 from relay.core.messages import Message, Submission
 from relay.core.routing import Routes
 from relay.core.secret import Secret
+from relay.core.simulation import Taken
 from relay.core.smpp import constants as c
 from relay.core.smpp.hot import encode_address, message_body
+from relay.core.states import DELIVERED, UNKNOWN
 from relay.core.store import StoreUnavailable
+from relay.core.webhook_answer import Answer
 from relay.daemon import Daemon
-from relay.edges.webhook_client import Answer
 from relay.services.accounts import Accounts
 from relay.services.housekeeping import Housekeeping
 from relay.services.hub import Hub
 from relay.services.journal_store import JournalStore
+from relay.services.reload import Reloader
 from relay.services.simulator import SimulatedCarrier
 from relay.services.webhook_delivery import WebhookDelivery
 from relay.services.webhooks import Webhooks
@@ -63,7 +66,7 @@ class Fault(NamedTuple):
 
 #: What may happen, how likely beside the others, and for how long at the most.
 KINDS: dict[str, tuple[int, float]] = {
-    "submit": (12, 0.0),
+    "submit": (20, 0.0),
     "kill": (3, 0.0),
     "power cut": (3, 0.0),
     "restart": (2, 0.0),
@@ -76,6 +79,11 @@ KINDS: dict[str, tuple[int, float]] = {
     "disk full": (2, HOUR),
     "disk error": (2, HOUR),
     "sync error": (2, 600.0),
+    "cut inside a PDU": (2, 0.0),
+    "reload": (3, 0.0),
+    "webhooks throttle": (2, 10 * HOUR),
+    "webhooks gone": (1, 10 * HOUR),
+    "customers silent": (2, 5 * HOUR),
 }
 
 
@@ -119,6 +127,14 @@ class World:
         self.customers_home = True
         self.carriers_home = True
         self.failures: list[str] = []
+        # What a reload changes.
+        self.with_slow = True
+        self.url_version = 1
+        self.window = 20
+        self.in_doubt = self.random.choice(["resend", "resend", "end"])
+        self._tear = False
+        self._splits = self.random.random() < 0.3
+        self.network.pieces = self._pieces
         self._make_carriers()
         self.relay_process: ProcessReactor
         self.daemon: Daemon
@@ -148,7 +164,9 @@ class World:
                 silent_share=pick.choice([0.0, 0.1]),
                 intermediate=pick.random() < 0.2,
             )
-            carrier = SimulatedCarrier(settings, self.carrier_process, random.Random(settings.seed))
+            carrier: SimulatedCarrier = FickleCarrier(
+                settings, self.carrier_process, random.Random(settings.seed), pick.choice([0.0, 0.0, 0.1])
+            )
             carrier.factory.limits = msgspec.structs.replace(carrier.factory.limits, enquire_link_seconds=QUIET_SECONDS)
             self.carriers[name] = carrier
         self._carriers_listen()
@@ -162,14 +180,17 @@ class World:
 
     def config(self) -> Config:
         carriers: dict[str, Carrier] = {}
-        for name, port in CARRIER_PORTS.items():
+        names = ["slow", "quick"] if self.with_slow else ["quick"]
+        for name in names:
+            port = CARRIER_PORTS[name]
             dialect: dict[str, Any] = {}
             if self.carriers[name].settings.receipt_id == "decimal":
                 dialect = {"response_id": {"base": "hex"}, "receipt_id": {"base": "decimal"}}
             carriers[name] = _convert(
                 {
                     "connect": f"tcp:127.0.0.1:{port}",
-                    "window": 20,
+                    "window": self.window,
+                    "in_doubt": self.in_doubt if name == "quick" else "resend",
                     "enquire_link_seconds": QUIET_SECONDS,
                     "reconnect_max_seconds": 300.0,
                     "dialect": dialect,
@@ -184,14 +205,14 @@ class World:
             limits=Limits(finished_hours=10_000.0),
             accounts={
                 "smpp": Account(smpp=AccountSmpp(system_id="smpp", password=Secret("secret"))),
-                "hook": Account(notification_url="http://customer.example/hook"),
+                "hook": Account(notification_url=f"http://customer.example/hook/{self.url_version}"),
                 "both": Account(
                     smpp=AccountSmpp(system_id="both", password=Secret("secret")),
-                    notification_url="http://customer.example/both",
+                    notification_url=f"http://customer.example/both/{self.url_version}",
                 ),
             },
             carriers=carriers,
-            routes=[Route(carriers=["slow", "quick"])],
+            routes=[Route(carriers=names)],
         )
 
     def make_store(self, **options: Any) -> JournalStore:
@@ -225,7 +246,7 @@ class World:
         self.daemon = Daemon(
             config,
             reactor=reactor,
-            store=store,  # type: ignore[arg-type]
+            store=store,
             accounts=accounts,
             hub=hub,
             webhooks=webhooks,
@@ -236,6 +257,8 @@ class World:
         )
         # The same slices, less often: a second's interval would be most of what a simulated day costs.
         self.daemon.housekeeping = Housekeeping(hub, reactor, interval_seconds=600.0)
+        self.reloader = Reloader(self.daemon, self.config, reactor, taken=lambda config: self._reloaded())
+        self.daemon.at_stop(self.reloader.stop)
         self.daemon.startService()
 
     def _became_ready(self) -> None:
@@ -278,8 +301,11 @@ class World:
             self.time.run_until(START + fault.at)
             self.say(str(fault))
             self.counts[fault.kind] += 1
+            self._check_owed()
             self._do(fault)
             self._check_bounds()
+        self.with_slow = True
+        self._reload()
         self.time.run_until(self.time.seconds() + 21 * HOUR)
         self.time.run_until(self.time.seconds() + DRAIN_SECONDS)
         self._check()
@@ -317,7 +343,21 @@ class World:
                 self.customer.home = False
                 self.network.cut(lambda pipe: pipe.process is self.customer.process)
                 self._later(fault.seconds, self.customer.come_home)
-            case "webhooks refuse" | "webhooks hang":
+            case "cut inside a PDU":
+                self.epoch += 1
+                self._tear = True
+            case "reload":
+                self.epoch += 1
+                self._change_configuration()
+            case "webhooks gone":
+                self.epoch += 1
+                self.webhooks_mode = "gone"
+                self._later(fault.seconds, self._webhooks_move)
+            case "customers silent":
+                self.epoch += 1
+                self.customer.silent = True
+                self._later(fault.seconds, self.customer.speak)
+            case "webhooks refuse" | "webhooks hang" | "webhooks throttle":
                 self.epoch += 1
                 self.webhooks_mode = fault.kind.split()[1]
                 self._later(fault.seconds, self._webhooks_answer)
@@ -333,6 +373,41 @@ class World:
 
     def _webhooks_answer(self) -> None:
         self.webhooks_mode = "answer"
+
+    def _webhooks_move(self) -> None:
+        """The customers' servers are gone for good, and others take their place."""
+        self.webhooks_mode = "answer"
+        self.url_version += 1
+        self._reload()
+
+    def _change_configuration(self) -> None:
+        match self.random.choice(["slow", "url", "window"]):
+            case "slow":
+                self.with_slow = not self.with_slow
+            case "url":
+                self.url_version += 1
+            case "window":
+                self.window = self.random.choice([1, 5, 20, 100])
+        self._reload()
+
+    def _reload(self) -> None:
+        """What SIGHUP does. A relay that isn't ready has the new configuration from its next start on."""
+        if self.ready and not self.relay_process.dead:
+            self.reloader.request()
+
+    def _reloaded(self) -> None:
+        self.counts["configurations taken up"] += 1
+
+    def _pieces(self, data: bytes) -> list[bytes]:
+        """How what arrives falls into reads; incomplete where the connection is to be cut in the middle of it."""
+        if self._tear and len(data) > 1:
+            self._tear = False
+            self.epoch += 1
+            return [data[: self.random.randrange(1, len(data))]]
+        if not self._splits:
+            return [data]
+        at = self.random.randrange(len(data))
+        return [piece for piece in (data[:at], data[at:]) if piece]
 
     def _mend_disk(self) -> None:
         self.disk.capacity = 1 << 40
@@ -421,6 +496,21 @@ class World:
             if link.queued > link.settings.queue + 1000:
                 self.failures.append(f"{name} queues {link.queued} parts")
 
+    def _check_owed(self) -> None:
+        """What was accepted and not told is under way or owed, and nobody else knows it: at every instant."""
+        if not self.ready or self.relay_process.dead or self.daemon.not_ready:
+            return
+        for message_id, channels in self.accepted.items():
+            missing = [channel for channel in channels if (message_id, channel) not in self.heard]
+            if not missing:
+                continue
+            view: Any = self._view(message_id)
+            if view is None:
+                self.failures.append(f"{message_id} was accepted and is not known")
+            elif view.final:
+                lost = [channel for channel in missing if channel not in view.owed]
+                self.failures += [f"{message_id} has ended and {channel} is owed nothing: {view}" for channel in lost]
+
     def _check(self) -> None:
         problems = list(self.failures)
         if not self.ready or self.relay_process.dead:
@@ -464,6 +554,25 @@ class World:
         ]
 
 
+class FickleCarrier(SimulatedCarrier):
+    """A carrier that says something else of some messages, hours or days after it has said how they ended."""
+
+    def __init__(self, settings: Simulator, clock: Any, randomness: random.Random, share: float) -> None:
+        super().__init__(settings, clock, randomness)
+        self._whims = random.Random(settings.seed)
+        self._share = share
+
+    def _receipt_to(self, mailbox: Any, taken: Taken) -> None:
+        super()._receipt_to(mailbox, taken)
+        if taken.receipts and self._whims.random() < self._share:
+            other = msgspec.structs.replace(taken, state=UNKNOWN if taken.state == DELIVERED else DELIVERED)
+            self._clock.callLater(self._whims.uniform(1.0, 3 * DAY), self._change_mind, mailbox, other)
+
+    def _change_mind(self, mailbox: Any, taken: Taken) -> None:
+        mailbox.waiting.append(self._simulation.receipt(taken))
+        mailbox.pump()
+
+
 class Customer:
     """A customer with two SMPP accounts who binds whenever it is home."""
 
@@ -471,12 +580,17 @@ class Customer:
         self._world = world
         self.process = ProcessReactor(world.network, "customer")
         self.home = True
+        self.silent = False
         self._esmes: dict[str, FastEsme] = {}
         self._busy: set[str] = set()
         self._tick()
 
     def come_home(self) -> None:
         self.home = True
+
+    def speak(self) -> None:
+        """Answers deliver_sm again."""
+        self.silent = False
 
     def _tick(self) -> None:
         self.process.callLater(120.0, self._tick)
@@ -498,7 +612,9 @@ class Customer:
         await esme.bind(name, "secret")
         world.counts["binds"] += 1
 
-    def _heard(self, receipt: ReceiptSeen) -> int:
+    def _heard(self, receipt: ReceiptSeen) -> int | None:
+        if self.silent:
+            return None
         if self._world.random.random() < 0.02:
             return c.ESME_RX_T_APPN
         self._world.hear("smpp", receipt.message_id, receipt.stat)
@@ -567,6 +683,10 @@ class SimulatedWeb:
         if world.webhooks_mode == "hang":
             await deferLater(clock, 15.0)
             return Answer(0, "timeout")
+        if world.webhooks_mode == "throttle":
+            return Answer(429, retry_after=str(world.random.choice([1, 120, 4000])))
+        if world.webhooks_mode == "gone":
+            return Answer(410)
         if world.webhooks_mode == "refuse" or world.random.random() < 0.02:
             return Answer(503)
         notification = _json(body)
