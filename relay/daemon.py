@@ -29,6 +29,7 @@ from relay.edges.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoi
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
+from relay.services.draining import Drains
 from relay.services.housekeeping import Housekeeping
 from relay.services.http_carrier import HttpCarrierLink
 from relay.services.hub import Hub
@@ -102,6 +103,14 @@ class Daemon(Service):
         self.hub = hub
         self.webhooks = webhooks
         self.links: dict[str, CarrierLink] = {}
+        #: The carriers that a reload removed and that are still bound.
+        self.drains = Drains(
+            hub,
+            reactor,
+            limit_seconds=lambda: self.config.drain_hours * 3600.0,
+            shutdown_seconds=lambda: self.config.shutdown_seconds,
+            gone=self.close_simulator,
+        )
         self.sessions = CustomerSessions(hub, accounts, config.smpp, config.limits, reactor)
         self.housekeeping = Housekeeping(hub, reactor)
         #: Why the daemon isn't ready; empty when it is.
@@ -197,8 +206,8 @@ class Daemon(Service):
         return text if figures.writable else f"NOTHING IS TAKEN: {figures.reason}"
 
     def http_carrier(self, name: str) -> HttpCarrierLink | None:
-        """The carrier of that name, where it is one that is spoken to over HTTP."""
-        link = self.links.get(name)
+        """The carrier of that name, where it is one that is spoken to over HTTP; also while it drains."""
+        link = self.links.get(name) or self.drains.link(name)
         return link if isinstance(link, HttpCarrierLink) else None
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
@@ -293,9 +302,8 @@ class Daemon(Service):
         for close in self._at_stop:
             await close()
         limit = self.config.shutdown_seconds
-        await DeferredList(
-            [Deferred.fromCoroutine(link.stop(limit)) for link in self.links.values()], consumeErrors=True
-        )
+        stops = [link.stop(limit) for link in self.links.values()]
+        await DeferredList([Deferred.fromCoroutine(stop) for stop in (*stops, self.drains.stop())], consumeErrors=True)
         await self.sessions.stop()
         await self.webhooks.stop()
         await self.housekeeping.stop()

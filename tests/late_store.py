@@ -150,6 +150,9 @@ class LateStore:
     def find_carrier_id(self, carrier_message_id: bytes) -> "Deferred[Sequence[MessageView]]":
         return self._late(self.inner.find_carrier_id(carrier_message_id))
 
+    def receipts_out(self, carrier: str) -> "Deferred[int]":
+        return self._late(self.inner.receipts_out(carrier))
+
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
     ) -> "Deferred[Sequence[MessageView]]":

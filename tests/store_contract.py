@@ -204,6 +204,18 @@ class StoreContract:
         self.assertEqual((self.view(1).final, self.view(2).final), (False, True))
         self.assertEqual(self.numbers(self.result(self.store.find_carrier_id(b"7"))), [1, 2])
 
+    def test_receipts_that_a_carrier_still_owes_are_counted_by_part(self) -> None:
+        self.sent(1, 2, 3)
+        self.result(self.store.accept([message(4, parts=(b"a", b"b")), message(5), message(6)]))
+        self.result(self.store.submitted([submitted(4, b"4a"), submitted(4, b"4b", part=1)]))
+        self.result(self.store.submitted([submitted(5, carrier="tier2")]))
+        self.assertEqual(self.result(self.store.receipts_out("tier1")), 5)
+        self.result(self.store.receipts([receipt(1), receipt(2, ENROUTE, final=False), receipt(b"4a")]))
+        self.result(self.store.end([Ending(message_id(3), UNKNOWN, NOW + 2)]))
+        self.assertEqual(self.result(self.store.receipts_out("tier1")), 2)
+        self.assertEqual(self.result(self.store.receipts_out("tier2")), 1)
+        self.assertEqual(self.result(self.store.receipts_out("tier3")), 0)
+
     def test_an_id_given_twice_means_the_newest_and_is_counted(self) -> None:
         self.result(self.store.accept([message(1), message(2)]))
         self.result(self.store.submitted([submitted(1, b"7")]))

@@ -65,6 +65,12 @@ def report(look: Any) -> str:
         "",
     ]
     lines += [f"  ! {trouble}" for trouble in look["troubles"]] or ["  nothing is wrong"]
+    lines += [
+        f"  {c['name']} was removed and drains: {c['queued']} parts to send, {_out(c)} receipts still out; "
+        f"unbound within {_age(c['drain_seconds'])}"
+        for c in look["carriers"]
+        if c["draining"]
+    ]
     lines += ["", *_table(_carriers(look["carriers"])), "", *_table(_accounts(look["accounts"]))]
     return "\n".join(lines)
 
@@ -72,7 +78,7 @@ def report(look: Any) -> str:
 def _carriers(carriers: Iterable[Any]) -> list[list[str]]:
     rows = [["carrier", "state", "binds", "rate/s", "window", "queue", "taken", "refused", "throttled", "in doubt"]]
     for c in carriers:
-        state = "held" if c["held"] else "up" if c["up"] else "down"
+        state = "draining" if c["draining"] else "held" if c["held"] else "up" if c["up"] else "down"
         rows.append(
             [c["name"], state, f"{c['bound']}/{c['wanted']}", f"{c['rate']:.1f}", f"{c['in_flight']}/{c['window']}"]
             + [str(c[name]) for name in ("queued", "taken", "refused", "throttled", "in_doubt")]
@@ -91,6 +97,10 @@ def _accounts(accounts: Iterable[Any]) -> list[list[str]]:
         numbers = (a["accepted"], sum(a["refused"].values()), a["delivered"], a["retries"], a["given_up"])
         rows.append([a["name"], str(a["binds"]), f"{a['rate']:.1f}", *map(str, numbers), url])
     return rows
+
+
+def _out(carrier: Any) -> str:
+    return "uncounted" if carrier["receipts_out"] < 0 else str(carrier["receipts_out"])
 
 
 def _table(rows: list[list[str]]) -> list[str]:

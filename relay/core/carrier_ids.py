@@ -5,7 +5,7 @@ that none ever grows large enough for its resizing to be a pause (a dict of a mi
 An id that comes to mean two live messages at once means the newest of them.
 """
 
-from relay.core.rows import FINAL, PartOfRow, Row
+from relay.core.rows import FINAL, PartOfRow, Row, parts_of
 
 Found = Row | PartOfRow
 Shards = list[dict[bytes, Found]]
@@ -80,6 +80,18 @@ class CarrierIdIndex:
             if entry is not None:
                 found.append(row_of(entry))
         return found
+
+
+def is_awaited(entry: Found) -> bool:
+    """Whether a receipt for this id would still say something new: neither its message nor its part has ended."""
+    row = row_of(entry)
+    if row.flags & FINAL:
+        return False
+    parts = parts_of(row)
+    if type(entry) is not PartOfRow or parts is None:
+        return True
+    part = parts[entry.part]
+    return not part.final
 
 
 def row_of(entry: Found) -> Row:

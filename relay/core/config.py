@@ -277,6 +277,10 @@ class Config(ConfigStruct, frozen=True):
     data_dir: Annotated[str, _text("Journal and lock; created where missing.")] = "var/relay"
     validity_seconds: Annotated[Seconds, _text("Validity of messages that name none.")] = 172_800.0
     shutdown_seconds: Annotated[Seconds, _text("How long a stop waits for answers in flight.")] = 10.0
+    drain_hours: Annotated[
+        float,
+        Meta(ge=0, description="How long a carrier that was taken out of the file stays bound for receipts still out."),
+    ] = 72.0
     journal: Journal = field(default_factory=Journal)
     limits: Limits = field(default_factory=Limits)
     http: HttpListener = field(default_factory=HttpListener)

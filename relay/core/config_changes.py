@@ -1,8 +1,8 @@
 """What differs between two configurations, and what of it a running relay can take up.
 
-Accounts, carriers, routes, log settings, the admin password, and the defaults for validity and shutdown are taken up by
-a reload. Everything else (listeners, limits, the journal's place) holds until the next start; a difference there is
-reported and otherwise left alone.
+Accounts, carriers, routes, log settings, the admin password, the default validity, and how long a stop and a drain may
+take are taken up by a reload. Everything else (listeners, limits, the journal's place) holds until the next start; a
+difference there is reported and otherwise left alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from relay.core.config import AdminListener, Config, Logs
 from relay.core.secret import Secret
 
 #: The keys that a reload takes up whole.
-_LIVE = frozenset({"accounts", "carriers", "routes", "validity_seconds", "shutdown_seconds"})
+_LIVE = frozenset({"accounts", "carriers", "routes", "validity_seconds", "shutdown_seconds", "drain_hours"})
 #: Parts of tables that it takes up, too.
 _LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password"})
 

@@ -195,6 +195,10 @@ class Store(Protocol):
     def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
         """The messages that have this carrier message id (canonical) with any carrier; for the operator."""
 
+    def receipts_out(self, carrier: str) -> Awaitable[int]:
+        """How many parts this carrier took of messages that still wait for their receipt. It is counted at each call,
+        by a walk through all that the carrier took: ask once a second at the most."""
+
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
     ) -> Awaitable[Sequence[MessageView]]:

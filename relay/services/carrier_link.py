@@ -134,7 +134,10 @@ class CarrierLink:
         self._next_sender = 0
         #: An operator's pause: the binds stay, nothing is sent.
         self.held = False
+        #: Nothing new is sent any more.
         self._stopping = False
+        #: The binds are being ended: that they can't be made is no news.
+        self._closing = False
         #: Where parts go once this link has retired.
         self._returned: Callable[[Sequence[Outgoing]], None] | None = None
         self._drained: Deferred[None] | None = None
@@ -213,7 +216,7 @@ class CarrierLink:
 
     async def stop(self, limit_seconds: float) -> None:
         """Sends nothing more, waits up to `limit_seconds` for answers in flight, unbinds and closes."""
-        self._stopping = True
+        self._stopping = self._closing = True
         self._cancel_wake_up()
         if self.in_flight:
             self._drained = Deferred()
@@ -226,7 +229,8 @@ class CarrierLink:
         await DeferredList([bind.stop() for bind in self._binds], consumeErrors=True)
 
     def retire(self, returned: Callable[[Sequence[Outgoing]], None]) -> None:
-        """Sends nothing more, because another link or other carriers take over; `stop` is to be called next.
+        """Sends nothing more, because another link or other carriers take over. The binds stay, and receipts are taken,
+        until `stop`, which is to be called some time after it.
 
         :param returned: gets what is queued, at once, and later what comes back unanswered or to be tried again.
         """
@@ -291,7 +295,7 @@ class CarrierLink:
 
     def _unreachable(self, reason: str) -> None:
         # Tried again and again, said once: until it is bound, or the reason is another one.
-        if reason != self._unreachable_for and not self._stopping:
+        if reason != self._unreachable_for and not self._closing:
             self._unreachable_for = self.last_error = reason
             self.log.warn("carrier_unreachable: no connection to {carrier}: {reason}; tried again until there is one",
                           carrier=self.name, reason=reason)  # fmt: skip

@@ -19,9 +19,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.core import config, views
+from relay.core.carrier_ids import is_awaited
 from relay.core.correlation import Correlation
 from relay.core.handover import Handover
 from relay.core.intake import accept, take_back
@@ -57,6 +59,9 @@ from relay.services.journal_reading import Progress, read_journal
 
 #: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
 FORGOTTEN_A_CALL = 4_000
+
+#: Carrier message ids looked at in one turn of the reactor when receipts are counted; about a millisecond.
+_COUNTED_A_TURN = 4_000
 
 
 class JournalStore:
@@ -296,6 +301,19 @@ class JournalStore:
 
     def find_carrier_id(self, carrier_message_id: bytes) -> "Deferred[Sequence[MessageView]]":
         return succeed([views.message_view(row) for row in self.table.ids.find(carrier_message_id)])
+
+    def receipts_out(self, carrier: str) -> "Deferred[int]":
+        return Deferred.fromCoroutine(self._receipts_out(carrier))
+
+    async def _receipts_out(self, carrier: str) -> int:
+        count = seen = 0
+        for shard in self.table.ids.existing(carrier) or ():
+            count += sum(is_awaited(entry) for entry in shard.values())
+            seen += len(shard)
+            if seen >= _COUNTED_A_TURN:
+                seen = 0
+                await deferLater(self._clock, 0.0)
+        return count
 
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50

@@ -4,7 +4,7 @@ Theory of operation: nothing on the way of a message knows of Prometheus. The se
 (`relay.services.counters` and a few of their own); `RelayCollector` turns them into metric families at each scrape,
 so that a scrape pays for the metrics and not the messages. The labels are `account`, `carrier` and small fixed sets:
 what stands in them comes from the configuration, never from what a customer or a carrier sent, so the number of series
-is bounded by the configuration. A carrier that a reload took away is no longer reported.
+is bounded by the configuration. A carrier that a reload took away is reported until it is unbound.
 
 `docs/operations.md` says what to do about them, `etc/alerts.yaml` and
 `etc/grafana-dashboard.json` may only name what is exported here (a test holds them to it).
@@ -27,6 +27,7 @@ from relay.core.smpp.constants import status_name
 from relay.core.store import COMMIT_SECONDS_BOUNDS, StoreFigures
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
+from relay.services.draining import Drains
 from relay.services.housekeeping import Housekeeping
 from relay.services.hub import Hub
 
@@ -39,6 +40,7 @@ class Measured(Seam):
 
     hub: Hub
     links: dict[str, CarrierLink]
+    drains: Drains
     sessions: CustomerSessions
     housekeeping: Housekeeping
     config: Config
@@ -61,8 +63,20 @@ class RelayCollector(Collector):
         yield _gauge("relay_info", "The software's version, as a label.", [({"version": __version__}, 1)])
         yield _gauge("relay_ready", "1 while the relay takes messages.", [({}, 0 if daemon.not_ready else 1)])
         yield from self._accounts()
-        yield from _carriers(daemon.links, self._clock_seconds())
-        yield from _receipts(daemon.links)
+        drains = daemon.drains.all
+        links = {**{name: drain.link for name, drain in drains.items()}, **daemon.links}
+        yield from _carriers(links, self._clock_seconds())
+        yield from _receipts(links)
+        yield _gauge(
+            "relay_carrier_draining",
+            "1 while a carrier that a reload removed is bound for the receipts still out; it takes no messages.",
+            (({"carrier": name}, name in drains) for name in links),
+        )
+        yield _gauge(
+            "relay_carrier_receipts_out",
+            "Receipts that a draining carrier still owes, at the last count.",
+            (({"carrier": name}, drain.receipts_out or 0) for name, drain in drains.items()),
+        )
         yield from _store(daemon.hub.store.figures())
         yield _histogram(
             "relay_reactor_lag_seconds",

@@ -18,6 +18,7 @@ from relay.core.settings import URL_OFF
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
+from relay.services.draining import Drains
 from relay.services.hub import Hub
 
 #: The account under which the operator's own settings stand.
@@ -62,6 +63,7 @@ class Operated(Seam):
 
     hub: Hub
     links: dict[str, CarrierLink]
+    drains: Drains
     accounts: Accounts
     sessions: CustomerSessions
     webhooks: Any
@@ -93,6 +95,14 @@ class OperatorActions:
         await self._daemon.hub.store.put_setting(OPERATOR, HELD + carrier, None)
         link.hold(False)
         return f"{carrier} is sent to again"
+
+    async def unbind_carrier(self, carrier: str, reason: str, peer: str) -> str:
+        """Unbinds a carrier that was removed and drains, without waiting for more of its receipts."""
+        if self._daemon.drains.link(carrier) is None:
+            raise Refusal(f"{carrier!r} does not drain: take it out of the configuration and reload", 409)
+        await self._record(f"unbind the removed carrier {carrier}", reason, peer)
+        self._daemon.drains.cut_short(carrier)
+        return f"{carrier} is being unbound"
 
     async def unbind(self, account: str, reason: str, peer: str) -> str:
         """Ends the SMPP sessions of an account. It may bind again."""

@@ -11,13 +11,19 @@ from relay.core.smpp.constants import status_name
 from relay.core.webhook_answer import UrlState
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
+from relay.services.draining import Drain
 from relay.services.health import Readiness, Watched, readiness
 from relay.services.history import STEP_SECONDS, History
 from relay.services.metrics import Measured
 
 
 class CarrierLook(msgspec.Struct, frozen=True):
-    """One carrier now. Counts are since the start; rates a second over the last ten seconds."""
+    """One carrier now. Counts are since the start; rates a second over the last ten seconds.
+
+    :ivar draining: a reload removed it; it is bound for the receipts that are still out.
+    :ivar receipts_out: how many those are; 0 for a carrier that doesn't drain, -1 until they are counted.
+    :ivar drain_seconds: until it is unbound at the latest.
+    """
 
     name: str
     kind: str
@@ -41,6 +47,9 @@ class CarrierLook(msgspec.Struct, frozen=True):
     response_seconds: float
     receipts: dict[str, int]
     last_error: str
+    draining: bool = False
+    receipts_out: int = 0
+    drain_seconds: float = 0.0
 
 
 class AccountLook(msgspec.Struct, frozen=True):
@@ -112,6 +121,7 @@ class Observer:
         daemon = self._daemon
         now = self._clock.seconds()
         carriers = [self._carrier(name, link, now) for name, link in daemon.links.items()]
+        carriers += [self._draining(name, drain, now) for name, drain in daemon.drains.all.items()]
         accounts = [self._account(name, now) for name in daemon.config.accounts]
         figures = daemon.hub.store.figures()
         state = readiness(daemon)
@@ -142,7 +152,8 @@ class Observer:
             found["refused"] += sum(account.refused.values())
             found["delivered"] += attempts[Verdict.DELIVERED]
             found["failed"] += attempts[Verdict.RETRY] + attempts[Verdict.GIVEN_UP]
-        for name, link in daemon.links.items():
+        draining = {name: drain.link for name, drain in daemon.drains.all.items()}
+        for name, link in (daemon.links | draining).items():
             found[f"carrier.{name}"] = link.counters.taken
             found[f"refused.{name}"] = link.counters.refused
             found["taken"] += link.counters.taken
@@ -178,6 +189,14 @@ class Observer:
             last_error=link.last_error,
         )
 
+    def _draining(self, name: str, drain: Drain, now: float) -> CarrierLook:
+        return msgspec.structs.replace(
+            self._carrier(name, drain.link, now),
+            draining=True,
+            receipts_out=-1 if drain.receipts_out is None else drain.receipts_out,
+            drain_seconds=max(0.0, self._daemon.drains.ends_at(drain) - now),
+        )
+
     def _account(self, name: str, now: float) -> AccountLook:
         daemon = self._daemon
         counters = daemon.hub.counters.account(name)
@@ -207,6 +226,13 @@ def troubles(
     """What is wrong, in sentences, worst first."""
     found = [f"{stage.name}: {stage.reason}" for stage in state.stages[:3] if not stage.ok]
     for carrier in carriers:
+        if carrier.draining:
+            if not carrier.bound and carrier.receipts_out:
+                found.append(
+                    f"{carrier.name} was removed with {carrier.receipts_out} receipts still out, and is down: "
+                    f"{carrier.last_error or 'not bound'}"
+                )
+            continue
         if carrier.held:
             found.append(f"{carrier.name} is held by the operator; {carrier.queued} parts wait")
         elif not carrier.up:

@@ -7,18 +7,17 @@ one turn of the reactor, so that no message meets half of each. What did not cha
 * A carrier that is new gets its link.
 * A carrier that changed gets a new link in place of the old one: what was queued moves at once, the old one's window is
   answered and unbound first, then the new one binds, so that the carrier never sees more binds than were agreed.
-* A carrier that was removed drains: its link sends what it has queued, for as long as it is up and for
-  `DRAIN_SECONDS` at the most; what is left takes the routes that hold now.
+* A carrier that was removed drains (`relay.services.draining`): its link sends what it has queued, and stays bound for
+  the receipts that are still out.
 * Sessions of an account that was removed, or whose login changed, are unbound.
 
 One reload at a time; a wish for another one that comes meanwhile is granted after it, once.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 from typing import Protocol as Seam
 
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.core.config import Carrier, Config
@@ -28,12 +27,9 @@ from relay.edges.tls import ServerCertificate
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
-from relay.services.hub import Hub, Outgoing
+from relay.services.draining import Drains
+from relay.services.hub import Hub
 from relay.services.tasks import Tasks
-
-#: How long a removed carrier may take to send what it has queued.
-DRAIN_SECONDS: Final = 300.0
-_LOOK_SECONDS = 0.1
 
 
 class ConfigRefused(Exception):
@@ -49,6 +45,7 @@ class Reloadable(Seam):
 
     config: Config
     links: dict[str, CarrierLink]
+    drains: Drains
     hub: Hub
     accounts: Accounts
     sessions: CustomerSessions
@@ -58,9 +55,6 @@ class Reloadable(Seam):
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
         """A link that isn't started; raises where there is no way to the carrier."""
-
-    async def close_simulator(self, name: str) -> None:
-        """Ends the simulated carrier of that name."""
 
 
 class Reloader:
@@ -90,7 +84,6 @@ class Reloader:
         self._begun = begun
         self._ended = ended
         self._tasks = Tasks(self.log)
-        self._draining: dict[str, CarrierLink] = {}
         self._running = False
         self._again = False
         self._stopping = False
@@ -136,11 +129,12 @@ class Reloader:
         removed = {name: daemon.links[name] for name in carriers.removed}
         self._exchange(taken_up(old, new), links)
         self._say(found)
+        for name, link in removed.items():
+            daemon.drains.begin(name, link)
+        # The time that a drain may take can have changed.
+        daemon.drains.look()
         for name in (*carriers.added, *carriers.changed):
             await self._replace(name, replaced.get(name), links[name])
-        for name, link in removed.items():
-            self._draining[name] = link
-            self._tasks.start(self._drain(name, link))
         accounts = changed_names(old.accounts, new.accounts)
         for name in (*accounts.added, *accounts.changed):
             daemon.webhooks.url_changed(name)
@@ -179,7 +173,7 @@ class Reloader:
     async def _replace(self, name: str, old: CarrierLink | None, new: CarrierLink) -> None:
         """Ends the link that had the name, if one had, and begins with the new one."""
         hub = self._daemon.hub
-        old = old or self._draining.pop(name, None)
+        old = old or self._daemon.drains.take_over(name)
         if old is not None:
             new.held = old.held
             old.retire(hub.send)
@@ -187,29 +181,7 @@ class Reloader:
         if not self._stopping:
             new.start()
 
-    async def _drain(self, name: str, link: CarrierLink) -> None:
-        until = self._clock.seconds() + DRAIN_SECONDS
-        queued = link.queued
-        self.log.info("carrier_draining: {carrier} was removed; {queued} parts are still sent to it", carrier=name,
-                      queued=queued)  # fmt: skip
-        while link.up and (link.queued or link.in_flight) and self._clock.seconds() < until and not self._stopping:
-            await deferLater(self._clock, _LOOK_SECONDS)
-        if self._draining.get(name) is not link:
-            # The carrier is back in the configuration, and its new link has taken this one's place.
-            return
-        link.retire(self._send_anew)
-        await link.stop(self._daemon.config.shutdown_seconds)
-        if self._draining.get(name) is link:
-            del self._draining[name]
-            await self._daemon.close_simulator(name)
-        self.log.info("carrier_removed: {carrier} is unbound", carrier=name)
-
-    def _send_anew(self, parts: Sequence[Outgoing]) -> None:
-        self._tasks.start(self._daemon.hub.send_anew(parts))
-
     async def stop(self) -> None:
-        """Ends what is under way: nothing drains any longer, what is queued is in the journal."""
+        """Ends what is under way; no reload is begun any more."""
         self._stopping = True
-        # What runs now may start a drain, and a drain may send parts anew.
-        for _ in range(3):
-            await self._tasks.wait()
+        await self._tasks.wait()

@@ -114,6 +114,59 @@ class ReloadTests(ReloadTestCase):
         self.assertEqual(150, slow.counters.submits + self.simulator_port.counters.submits)
         self.assertGreater(slow.counters.submits, 100)
 
+    async def test_a_removed_carrier_stays_bound_until_its_receipts_are_home(self) -> None:
+        await self.start()
+        late = await self.simulator(receipt_delay_seconds=2.0)
+        self.carriers["late"] = smpp_carrier(late.port)
+        await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["late"]}])
+        await self.started.carrier_bound(late)
+        esme = await self.esme(self.started.smpp_port)
+        await within(20, esme.submit([submit_body("447700900001")] * 50))
+        await until("they are with the carrier", lambda: late.counters.submits == 50)
+        del self.carriers["late"]
+        await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["tier1"]}])
+        await within(20, esme.submit([submit_body("447700900001")] * 50))
+        await until("it drains", lambda: self.count(self.started, "carrier_draining"))
+        self.assertEqual(1.0, await self.metric(self.started, "relay_carrier_draining", carrier="late"))
+        self.assertEqual(50.0, await self.metric(self.started, "relay_carrier_receipts_out", carrier="late"))
+        await until("every receipt is home", lambda: len(esme.receipts) == 100)
+        await until("it is unbound", lambda: late.carrier.bound_sessions == 0)
+        self.assertEqual({"DELIVRD"}, {receipt.stat for receipt in esme.receipts})
+        self.assertEqual((50, 50), (late.counters.submits, self.simulator_port.counters.submits))
+        self.assertIn("carrier_removed: late is unbound; receipts that were still out: 0", self.started.log())
+
+    async def test_a_removed_carrier_that_comes_back_takes_its_receipts(self) -> None:
+        await self.start()
+        late = await self.simulator(receipt_delay_seconds=3.0)
+        with_late = self.carriers | {"late": smpp_carrier(late.port)}
+        await self.taken(self.started, carriers=with_late, routes=[{"carriers": ["late"]}])
+        await self.started.carrier_bound(late)
+        esme = await self.esme(self.started.smpp_port)
+        await within(20, esme.submit([submit_body("447700900001")] * 20))
+        await until("they are with the carrier", lambda: late.counters.submits == 20)
+        await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["tier1"]}])
+        await until("it drains", lambda: self.count(self.started, "carrier_draining"))
+        await self.taken(self.started, carriers=with_late, routes=[{"carriers": ["late"]}])
+        await until("it is bound anew", lambda: self.started.log().count("carrier_bound: late") == 2)
+        await until("every receipt is home", lambda: len(esme.receipts) == 20)
+        self.assertEqual(1, late.carrier.bound_sessions)
+        self.assertEqual(0, self.count(self.started, "carrier_removed"))
+
+    async def test_a_stop_does_not_wait_for_the_receipts_of_a_carrier_that_drains(self) -> None:
+        await self.start()
+        late = await self.simulator(receipt_delay_seconds=600.0)
+        with_late = self.carriers | {"late": smpp_carrier(late.port)}
+        await self.taken(self.started, carriers=with_late, routes=[{"carriers": ["late"]}])
+        await self.started.carrier_bound(late)
+        esme = await self.esme(self.started.smpp_port)
+        await within(20, esme.submit([submit_body("447700900001")] * 20))
+        await until("they are with the carrier", lambda: late.counters.submits == 20)
+        await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["tier1"]}])
+        await until("it drains", lambda: self.count(self.started, "carrier_draining"))
+        await within(10, self.started.stop())
+        await until("it is unbound", lambda: late.carrier.bound_sessions == 0)
+        self.assertIn("relay_stopped", self.started.log())
+
     async def test_what_a_removed_carrier_that_is_down_has_queued_takes_the_new_routes(self) -> None:
         await self.start()
         self.carriers["dead"] = smpp_carrier(1)

@@ -16,6 +16,7 @@ from relay.core.webhook_answer import UrlState
 from relay.services.accounts import Accounts
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
+from relay.services.draining import Drains
 from relay.services.housekeeping import Housekeeping
 from relay.services.hub import Hub
 
@@ -49,6 +50,7 @@ class OperatedStore:
         self.told_again: list[list[bytes]] = []
         self.views: dict[bytes, MessageView] = {}
         self.orphaned: list[Receipt] = []
+        self.out: dict[str, int] = {}
 
     def figures(self) -> StoreFigures:
         return self.shown
@@ -94,6 +96,9 @@ class OperatedStore:
         wanted = carrier_message_id.decode()
         return succeed([v for v in self.views.values() if wanted in [part.carrier_message_id for part in v.parts]])
 
+    def receipts_out(self, carrier: str) -> Deferred[int]:
+        return succeed(self.out.get(carrier, 0))
+
     def recent(self, account: str, *, limit: int = 50) -> Deferred[list[MessageView]]:
         return succeed([view for view in self.views.values() if view.account == account][:limit])
 
@@ -137,10 +142,20 @@ class OperatedDaemon:
             for name, settings in self.config.carriers.items()
         }
         self.hub.connect(self.links, {})
+        self.drains = Drains(
+            self.hub,
+            self.clock,
+            limit_seconds=lambda: self.config.drain_hours * 3600.0,
+            shutdown_seconds=lambda: 1.0,
+            gone=self.gone,
+        )
         self.not_ready = ""
         self.webhooks = OperatedWebhooks()
         self.certificates: list[Any] = []
         self.listening = ["tcp 127.0.0.1:2775"]
+
+    async def gone(self, name: str) -> None:
+        """A carrier that drained is unbound."""
 
     def take(self, count: int = 1, account: str = "acme", interface: str = "smpp") -> None:
         """Accepts messages."""

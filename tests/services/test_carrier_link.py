@@ -62,16 +62,26 @@ class LinkStore(RecordingStore):
         return succeed([by_id[message_id].parts[part] if message_id in by_id else None for message_id, part in parts])
 
 
-class CarrierLinkTests(SynchronousTestCase):
+class CarrierLinkTestCase(SynchronousTestCase):
+    """Links over a network in memory, to simulated carriers."""
+
+    def make_store(self) -> Any:
+        """What the links write to."""
+        return LinkStore()
+
+    def routes(self, *carriers: str) -> list[Route]:
+        """Everything goes to these."""
+        return [Route(carriers=list(carriers))]
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
         self.network = MemoryNetwork(self.clock)
-        self.store: Any = LinkStore()
+        self.store: Any = self.make_store()
         self.hub = Hub(
             store=self.store,
             rates=Rates(),
-            routes=Routes([Route(carriers=["sim", "other"])]),
+            routes=Routes(self.routes("sim", "other")),
             clock=self.clock,
             random_bytes=random.Random(1).randbytes,
             validity_seconds=3600.0,
@@ -118,6 +128,8 @@ class CarrierLinkTests(SynchronousTestCase):
         self.turn()
         return messages
 
+
+class CarrierLinkTests(CarrierLinkTestCase):
     def test_a_message_is_submitted_and_its_carrier_message_id_recorded(self) -> None:
         self.link()
         [message] = self.submit()

@@ -119,6 +119,7 @@ function chart(title, steps, stepSeconds) {
 }
 
 function carrierState(carrier) {
+  if (carrier.draining) return ["draining", carrier.bound ? "some" : "bad"];
   if (carrier.held) return ["held", "some"];
   if (!carrier.up) return ["down", "bad"];
   if (carrier.paused_seconds > 0) return [`pausing ${number(carrier.paused_seconds)} s`, "some"];
@@ -148,6 +149,10 @@ function carrierRow(carrier) {
     : action("Hold", `Hold ${carrier.name}?`,
              "Nothing more is sent to it. Messages that have another carrier take that; the others wait. Receipts are " +
              "handled as ever.", `${path}/hold`);
+  const out = carrier.receipts_out < 0 ? "receipts" : `${number(carrier.receipts_out)} receipts`;
+  const end = action("Unbind now", `Unbind ${carrier.name} now?`, `${out} are still out. They are lost.`, `${path}/unbind`);
+  const doing = carrier.draining ? [element("div", `${out} still out; unbound in ${age(carrier.drain_seconds)}`), end]
+                                 : [hold];
   const refused = carrier.error_share > 0.2 ? "bad" : "";
   const limit = carrier.rate_limit ? ` of ${number(carrier.rate_limit)}` : "";
   return row([
@@ -157,7 +162,7 @@ function carrierRow(carrier) {
     number(carrier.taken),
     element("td", `${number(carrier.refused)} (${(100 * carrier.error_share).toFixed(1)} %)`, refused),
     number(carrier.throttled), number(carrier.in_doubt), seconds(carrier.response_seconds),
-    element("td", carrier.last_error, "wide"), buttons(hold),
+    element("td", carrier.last_error, "wide"), buttons(...doing),
   ]);
 }
 
