@@ -175,6 +175,7 @@ def build(
     client = WebhookClient(public_http, any_http, reactor)
     webhooks = Webhooks(store, accounts, WebhookDelivery(store, accounts, client, reactor), reactor, randomness.random)
     webhooks.on_settled = hub.counters.attempted
+    webhooks.on_post = hub.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
     api = HttpApi(
         hub=hub,

@@ -204,6 +204,15 @@ class StoreContract:
         self.assertEqual((self.view(1).final, self.view(2).final), (False, True))
         self.assertEqual(self.numbers(self.result(self.store.find_carrier_id(b"7"))), [1, 2])
 
+    def test_a_batch_of_receipts_tells_when_the_first_and_the_last_message_that_it_ended_were_accepted(self) -> None:
+        self.sent(1, 2, 3)
+        answer = self.result(
+            self.store.receipts([receipt(99), receipt(2), receipt(2), receipt(3), receipt(1, ENROUTE, final=False)])
+        )
+        self.assertEqual((answer.first_accepted_at, answer.accepted_at), (NOW + 0.002, NOW + 0.003))
+        answer = self.result(self.store.receipts([receipt(98), receipt(2)]))
+        self.assertEqual((answer.first_accepted_at, answer.accepted_at), (0.0, 0.0))
+
     def test_receipts_that_a_carrier_still_owes_are_counted_by_part(self) -> None:
         self.sent(1, 2, 3)
         self.result(self.store.accept([message(4, parts=(b"a", b"b")), message(5), message(6)]))

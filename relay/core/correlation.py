@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from relay.core.accounts import STATES, TableAccount
 from relay.core.backlog import unsubmitted_parts
-from relay.core.carrier_ids import Found
+from relay.core.carrier_ids import Found, row_of
 from relay.core.effects import Effects
 from relay.core.messages import Ending, Outcome, Receipt, Submitted
 from relay.core.orphans import cut
@@ -280,7 +280,19 @@ class Correlation:
             effects.last_ended = found
             records.append(Learnt(found.id, 0, state, True, at, owed, cursor, fault.error, fault.network_error_code))
             outcomes.append(final_outcome)
+        if effects.last_ended is not None:
+            effects.first_ended = self._first_ended(batch, outcomes)
         return effects
+
+    def _first_ended(self, batch: Sequence[Receipt], outcomes: Sequence[Outcome]) -> Row | None:
+        """The message that a batch of receipts ended first, looked up again: cheaper than a note in the loop."""
+        first = batch[outcomes.index(Outcome.FINAL)]
+        shards = self._table.ids.existing(first.carrier) or ()
+        for key in first.keys:
+            found = shards[hash(key) & 255].get(key) if shards else None
+            if found is not None:
+                return row_of(found)
+        return None
 
     def _learn(self, found: Found, r: Receipt, effects: Effects) -> Outcome:
         """A receipt has found its part."""

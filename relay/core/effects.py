@@ -17,16 +17,18 @@ class Effects:
     :ivar records: a sequence, to be written in order.
     :ivar outcomes: of receipts.
     :ivar touched: the lanes in which something has become owed.
+    :ivar first_ended: the first message that a batch of receipts ended.
     :ivar last_ended: the last message that the batch ended.
     :param views_of_ended: whether to keep all that it ended, for their views.
     """
 
-    __slots__ = ("ended", "last_ended", "outcomes", "records", "touched")
+    __slots__ = ("ended", "first_ended", "last_ended", "outcomes", "records", "touched")
 
     def __init__(self, views_of_ended: bool = False) -> None:
         self.records: Any = []
         self.outcomes: list[Outcome] = []
         self.touched: set[LaneQueue] = set()
+        self.first_ended: Row | None = None
         self.last_ended: Row | None = None
         self.ended: list[Row] | None = [] if views_of_ended else None
 
@@ -42,10 +44,11 @@ class Effects:
 
     def correlated(self) -> Correlated:
         """The answer to the batch."""
-        last = self.last_ended
+        first, last = self.first_ended, self.last_ended
         return Correlated(
             self.lanes(),
             self.outcomes,
             0.0 if last is None else last.birth.accepted_at,
             _NO_VIEWS if not self.ended else [message_view(row) for row in self.ended],
+            0.0 if first is None else first.birth.accepted_at,
         )

@@ -1,8 +1,10 @@
 """Counts by size: what a histogram of the metrics is made of.
 
-Theory of operation: one array of counts, one bound an upper end, the last count for all that is above. `observe` is
-called once a batch with the batch's size, not once a message: what one read or one commit brings has waited about as
-long, and a call costs a fifth of a microsecond.
+Theory of operation: one array of counts, one bound an upper end, the last count for all that is above. It is filled
+once a batch, not once a message: a call costs a fifth of a microsecond. Where all of a batch waited from the same
+instant to the same instant, `observe` with the batch's size is exact. Where they didn't, because one read brings the
+answers to what was sent over a while, `observe_ends` counts half of the batch with the time of its first and half with
+that of its last: right on average where times in a batch rise or fall evenly, and never outside of what was measured.
 """
 
 from bisect import bisect_left
@@ -36,6 +38,15 @@ class Histogram:
         """Counts `count` observations of about `value`."""
         self.counts[bisect_left(self.bounds, value)] += count
         self.total += value * count
+
+    def observe_ends(self, first: float, last: float, count: int) -> None:
+        """Counts `count` observations of which the first and the last are known, in any order of size."""
+        half = count // 2
+        if half and first != last:
+            self.observe(first, half)
+            self.observe(last, count - half)
+        elif count:
+            self.observe(last, count)
 
     @property
     def count(self) -> int:

@@ -178,7 +178,7 @@ class Correlated(msgspec.Struct, frozen=True, gc=False):
     :ivar outcomes: for a batch of receipts, one a receipt in the batch's order; otherwise one for each orphan that
         found its message.
     :ivar accepted_at: when the last of the messages that this batch ended had been accepted; 0.0 where it ended none.
-        One reading a batch is enough for the receipt latency: what one read brings has waited about as long.
+    :ivar first_accepted_at: the same of the first of them, for a batch of receipts.
     :ivar ended: the messages that this batch ended, as they are now. Always empty unless the store was made with
         `views_of_ended=True`, because a view costs more than all the rest of a receipt's way; only message records
         want them.
@@ -188,6 +188,7 @@ class Correlated(msgspec.Struct, frozen=True, gc=False):
     outcomes: Sequence[Outcome]
     accepted_at: float = 0.0
     ended: "Sequence[MessageView]" = ()
+    first_accepted_at: float = 0.0
 
 
 class Notification(msgspec.Struct, frozen=True, gc=False):

@@ -360,10 +360,9 @@ class CarrierLink:
                 later.append(part)
             else:
                 self._refused(part, answer.command_status, now)
-        last = answers[-1].token if answers else None
-        if type(last) is Outgoing:
-            # One reading a batch: what is answered in one read has waited about as long.
-            self.counters.response_seconds.observe(now - last.sent_at, len(answers))
+        first, last = (answers[0].token, answers[-1].token) if answers else (None, None)
+        if type(first) is Outgoing and type(last) is Outgoing:
+            self.counters.response_seconds.observe_ends(now - first.sent_at, now - last.sent_at, len(answers))
         if taken:
             self.counters.taken += len(taken)
             self._throttled_in_a_row = 0

@@ -89,11 +89,15 @@ class ReceiptIntake:
             self.not_durable += len(receipts)
             return False
         outcomes = self.outcomes
+        ended = -outcomes[Outcome.FINAL]
         for outcome in correlated.outcomes:
             outcomes[outcome] += 1
-        if correlated.accepted_at:
-            waited_seconds = receipts[-1].received_at - correlated.accepted_at
-            self.receipt_seconds.observe(waited_seconds, len(receipts))
+        ended += outcomes[Outcome.FINAL]
+        if ended:
+            now = receipts[-1].received_at
+            last_at = correlated.accepted_at
+            first_at = correlated.first_accepted_at or last_at
+            self.receipt_seconds.observe_ends(now - first_at, now - last_at, ended)
         return True
 
     async def _take_receipts(self, protocol: Answering, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:

@@ -44,9 +44,11 @@ class AccountCounters:
 class Counters:
     """Everything that is counted by account. Owned by the hub; accounts come from the configuration, never from input.
 
-    :ivar accept_seconds: from a batch of messages to its being durable; what a customer's answer waits for.
+    :ivar accept_seconds: from a batch of messages' being read and checked to its being durable, which is what the
+        customer's answer waits for.
     :ivar notification_seconds: by channel, from a state's being learnt to the customer's having been told it.
-    :ivar webhook_seconds: how long one POST took, successful or not.
+    :ivar webhook_seconds: how long one POST took, successful or not; with the one to the fallback URL, where that was
+        tried.
     """
 
     __slots__ = ("accept_seconds", "accounts", "notification_seconds", "webhook_seconds")
@@ -65,10 +67,9 @@ class Counters:
         return counters
 
     def attempted(self, attempts: Iterable[Attempt]) -> None:
-        """Counts attempts of any accounts and channels; for webhooks, where each is a request of its own."""
+        """Counts attempts of any accounts and channels; for webhooks."""
         for attempt in attempts:
             n = attempt.notification
             self.account(n.account).channels[n.channel].attempts[attempt.verdict] += 1
-            self.webhook_seconds.observe(attempt.seconds)
             if attempt.verdict is Verdict.DELIVERED:
                 self.notification_seconds[n.channel].observe(attempt.at - n.done_at)

@@ -108,7 +108,9 @@ class RelayCollector(Collector):
             labels=("account", "status"),
         )
         yield _histogram(
-            "relay_accept_seconds", "From a message's arrival to its being durable.", [({}, counters.accept_seconds)]
+            "relay_accept_seconds",
+            "From a message's being read and checked to its being durable, when its answer leaves.",
+            [({}, counters.accept_seconds)],
         )
         yield _counter(
             "relay_notification_attempts",
@@ -122,10 +124,13 @@ class RelayCollector(Collector):
         )
         yield _histogram(
             "relay_notification_seconds",
-            "From a state's being learnt to the customer's having been told it.",
+            "From a state's being learnt to the customer's having acknowledged it. Over SMPP half of one read's answers are "
+            "counted as the first, half as the last.",
             (({"channel": channel}, histogram) for channel, histogram in counters.notification_seconds.items()),
         )
-        yield _histogram("relay_webhook_seconds", "How long one POST took.", [({}, counters.webhook_seconds)])
+        yield _histogram(
+            "relay_webhook_seconds", "How long one POST took, answered or not.", [({}, counters.webhook_seconds)]
+        )
         sessions = daemon.sessions
         yield _gauge(
             "relay_customer_binds",
@@ -172,7 +177,7 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
     )
     yield _histogram(
         "relay_carrier_response_seconds",
-        "From submit_sm to its response.",
+        "From submit_sm to its response. Half of one read's are counted as the first, half as the last.",
         (({"carrier": carrier}, link.counters.response_seconds) for carrier, link in links.items()),
     )
     yield counts("relay_carrier_bound", "Binds that succeeded.", lambda link: link.counters.binds)
@@ -204,7 +209,8 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     )
     yield _histogram(
         "relay_receipt_seconds",
-        "From a message's being accepted to the receipt that ended it.",
+        "From a message's being accepted to the receipt that ended it. Half of one read's are counted as the first that "
+        "ended a message, half as the last.",
         (({"carrier": carrier}, intake.receipt_seconds) for carrier, intake in intakes.items()),
     )
 

@@ -88,7 +88,8 @@ class AccountReceivers:
         """The customer answered deliver_sm."""
         now = self._clock.seconds()
         attempts: list[Attempt] = []
-        delivered: Notification | None = None
+        first: Notification | None = None
+        last: Notification | None = None
         refused = 0
         for answer in answers:
             notification = answer.token
@@ -96,7 +97,8 @@ class AccountReceivers:
                 continue
             if answer.command_status == ESME_ROK:
                 attempts.append(Attempt(notification, Verdict.DELIVERED, now))
-                delivered = notification
+                first = first or notification
+                last = notification
             else:
                 attempt = self._refused(notification, now, status_name(answer.command_status))
                 attempts.append(attempt)
@@ -105,11 +107,10 @@ class AccountReceivers:
                     # Nothing else may come to wake the lane by then.
                     self._wake_at(attempt.due_at)
         if attempts:
-            if delivered is not None:
+            if first is not None and last is not None:
                 count = len(attempts) - refused
                 self._attempts[Verdict.DELIVERED] += count
-                # One reading a batch: what is answered in one read has waited about as long.
-                self._told_seconds.observe(now - delivered.done_at, count)
+                self._told_seconds.observe_ends(now - first.done_at, now - last.done_at, count)
             self._tasks.start(self._settle(attempts))
         if self._owed:
             self._serve()

@@ -110,6 +110,8 @@ class Webhooks:
         self._turn: IDelayedCall | None = None
         self._unsettled = 0
         self._stopping = False
+        #: Hears how long each POST took: the metrics.
+        self.on_post: Callable[[float], None] | None = None
         #: Hears of every attempt once it is settled: the metrics.
         self.on_settled: Callable[[Sequence[Attempt]], None] | None = None
 
@@ -375,6 +377,8 @@ class Webhooks:
             return
         now = self._clock.seconds()
         seconds = now - began_at
+        if self.on_post is not None:
+            self.on_post(seconds)
         if answer.ok:
             work.pacing.succeeded()
             self.delivered += len(batch)

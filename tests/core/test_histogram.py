@@ -25,6 +25,21 @@ class HistogramTests(SynchronousTestCase):
             expected = sum(count for value, count in observed if value <= bound)
             self.assertEqual(expected, sum(histogram.counts[: index + 1]))
 
+    @given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 100))
+    def test_a_batch_counts_half_as_its_first_and_half_as_its_last(self, first: float, last: float, count: int) -> None:
+        histogram = Histogram((min(first, last),))
+        histogram.observe_ends(first, last, count)
+        self.assertEqual(count, histogram.count)
+        if count > 1 and first != last:
+            self.assertLessEqual(abs(2 * histogram.counts[0] - count), 1)
+        self.assertLessEqual(histogram.total, max(first, last) * count * (1 + 1e-9))
+        self.assertGreaterEqual(histogram.total, min(first, last) * count * (1 - 1e-9))
+
+    def test_one_alone_counts_as_what_it_is(self) -> None:
+        histogram = Histogram((1.0, 2.0))
+        histogram.observe_ends(1.5, 1.5, 1)
+        self.assertEqual(([0, 1, 0], 1.5), (histogram.counts, histogram.total))
+
     def test_a_quantile_is_the_bound_below_which_that_share_lies(self) -> None:
         histogram = Histogram((1.0, 2.0, 3.0))
         histogram.observe(0.5, 90)

@@ -11,11 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.core.config import Carrier, Route, Simulator
 from relay.core.messages import Correlated, Message, Outcome, Receipt, Submission, Submitted
 from relay.core.routing import Routes
+from relay.core.smpp import constants as c
 from relay.core.smpp.hot import message_body
+from relay.core.smpp.pdus import Answered
 from relay.core.states import EXPIRED, REJECTED, UNKNOWN
 from relay.core.store import StoreUnavailable
 from relay.services.carrier_link import CarrierLink
-from relay.services.hub import Hub
+from relay.services.hub import Hub, Outgoing
 from relay.services.simulator import SimulatedCarrier
 from tests.memory_network import MemoryNetwork
 from tests.services.test_hub import ADDRESSES, Rates, RecordingStore
@@ -161,6 +163,19 @@ class CarrierLinkTests(CarrierLinkTestCase):
         for _ in range(40):
             self.turn(5.0)
         self.assertEqual(len(self.store.received), 1)
+
+    def test_the_response_time_counts_what_was_sent_first_and_what_was_sent_last(self) -> None:
+        link = self.link(window=10)
+        link.answered(
+            link._senders[0],
+            [Answered(self.sent_ago(seconds), c.SUBMIT_SM_RESP, 0, b"%d" % seconds) for seconds in (40, 30, 2, 1)],
+        )
+        histogram = link.counters.response_seconds
+        self.assertEqual((4, 2 * 40.0 + 2 * 1.0), (histogram.count, histogram.total))
+
+    def sent_ago(self, seconds: float) -> Outgoing:
+        now = self.clock.seconds()
+        return Outgoing(b"%016d" % seconds, 0, b"", now + 60.0, ("sim",), sent_at=now - seconds)
 
     def test_no_more_than_the_window_is_unanswered(self) -> None:
         link = self.link(window=3)

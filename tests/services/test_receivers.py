@@ -12,6 +12,7 @@ from relay.core.messages import Attempt, Channel, Claim, Lane, Notification, Ver
 from relay.core.smpp.constants import DELIVER_SM, DELIVER_SM_RESP, ESME_ROK, ESME_RX_T_APPN
 from relay.core.smpp.pdus import Answered
 from relay.core.states import DELIVERED
+from relay.services.counters import Counters
 from relay.services.receivers import AccountReceivers
 from relay.services.tasks import Tasks
 
@@ -83,7 +84,9 @@ class Writer:
 
 
 class AccountReceiversTests(SynchronousTestCase):
-    def receivers(self, store: LaneStore, keep_seconds: float = 1e6) -> AccountReceivers:
+    def receivers(
+        self, store: LaneStore, keep_seconds: float = 1e6, counters: Counters | None = None
+    ) -> AccountReceivers:
         self.clock = Clock()
         self.clock.advance(1.0)
         fake_store: Any = store
@@ -96,6 +99,7 @@ class AccountReceiversTests(SynchronousTestCase):
             Tasks(Logger()),
             error_codes=lambda: "standard",
             keep_seconds=lambda: keep_seconds,
+            counters=counters,
         )
 
     def bound(self, receivers: AccountReceivers, window: int) -> FakeProtocol:
@@ -125,6 +129,19 @@ class AccountReceiversTests(SynchronousTestCase):
         receivers.answered(protocol.answer(4))
         self.assertEqual([a.verdict for a in store.settled], [Verdict.DELIVERED] * 4)
         self.assertEqual((len(protocol.sent), len(store.owed)), (10, 36))
+
+    def test_the_time_to_notify_counts_the_first_and_the_last_of_what_one_read_answers(self) -> None:
+        store = LaneStore(4)
+        counters = Counters()
+        receivers = self.receivers(store, counters=counters)
+        protocol = self.bound(receivers, 10)
+        done_at = [token.done_at for token in protocol.sent if isinstance(token, Notification)]
+        self.clock.advance(100.0)
+        receivers.answered(protocol.answer(4))
+        histogram = counters.notification_seconds[LANE.channel]
+        now = self.clock.seconds()
+        self.assertEqual(4, histogram.count)
+        self.assertAlmostEqual(2 * (now - done_at[0]) + 2 * (now - done_at[3]), histogram.total)
 
     def test_an_empty_lane_is_not_asked_again_with_every_answer(self) -> None:
         store = LaneStore(3)

@@ -95,6 +95,14 @@ class DeliveryTests(WebhooksTestCase):
         attempt = self.store.attempts[0]
         self.assertEqual((attempt.answer, round(attempt.seconds)), ("201", 2))
 
+    def test_a_post_of_many_notifications_is_one_post_for_the_metrics(self) -> None:
+        self.build(notification_batch=10)
+        posts: list[float] = []
+        self.webhooks.on_post = posts.append
+        self.owe(10)
+        self.turn()
+        self.assertEqual((len(self.client.sent), len(posts)), (1, 1))
+
     def test_the_carriers_own_error_is_in_a_header_only(self) -> None:
         self.owe(1, state=UNDELIVERABLE, carrier_error=b"27\xff")
         sent = self.client.sent[0]
