@@ -124,8 +124,8 @@ class RelayCollector(Collector):
         )
         yield _histogram(
             "relay_notification_seconds",
-            "From a state's being learnt to the customer's having acknowledged it. Over SMPP half of one read's answers are "
-            "counted as the first, half as the last.",
+            "From a state's being learnt to the customer's having acknowledged it. Over SMPP half of one read's "
+            "answers are counted as the first, half as the last.",
             (({"channel": channel}, histogram) for channel, histogram in counters.notification_seconds.items()),
         )
         yield _histogram(
@@ -209,8 +209,8 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     )
     yield _histogram(
         "relay_receipt_seconds",
-        "From a message's being accepted to the receipt that ended it. Half of one read's are counted as the first that "
-        "ended a message, half as the last.",
+        "From a message's being accepted to the receipt that ended it. Half of one read's are counted as the first "
+        "that ended a message, half as the last.",
         (({"carrier": carrier}, intake.receipt_seconds) for carrier, intake in intakes.items()),
     )
 
