@@ -18,7 +18,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relay.core.config import Carrier, Config
-from relay.core.ids import RandomBytes
 from relay.core.journal_format import JournalError
 from relay.core.messages import Channel
 from relay.core.smpp.session import SessionLimits
@@ -95,7 +94,6 @@ class Daemon(Service):
         records: MessageRecords | None = None,
         notifier: SystemdNotifier | None = None,
         carrier_http: Any = None,
-        random_bytes: RandomBytes | None = None,
     ) -> None:
         self.config = config
         self.store = store
@@ -123,7 +121,6 @@ class Daemon(Service):
         self._records = records
         self.notifier = notifier
         self._carrier_http = carrier_http
-        self._random_bytes = random_bytes or randomness.randbytes
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
         self._simulators: dict[str, tuple[SimulatedCarrier, IListeningPort]] = {}
         #: What the TLS listeners show, by configuration key.
@@ -225,7 +222,6 @@ class Daemon(Service):
                 queue_bytes=self.config.limits.queue_bytes,
                 pdu_bytes=self.config.limits.pdu_bytes,
                 fraction=self._randomness.random,
-                random_bytes=self._random_bytes,
             )
         return CarrierLink(
             name,

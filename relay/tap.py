@@ -226,7 +226,6 @@ def build(
         records=_message_records(config, reactor, in_thread),
         notifier=from_environment(reactor),
         carrier_http=any_http,
-        random_bytes=os.urandom,
     )
     daemon.at_stop(close_site)
     carrier_notifications = CarrierNotifications(daemon.http_carrier, reactor)

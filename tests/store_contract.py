@@ -141,6 +141,33 @@ class StoreContract:
         self.result(self.store.settle([]))
         self.assertEqual(self.store.figures().messages, 0)
 
+    def test_an_empty_batch_waits_for_what_was_accepted_before_it(self) -> None:
+        accepted = self.store.accept([message(1)])
+        fired: list[str] = []
+        accepted.addCallback(lambda _: fired.append("accepted"))  # type: ignore[attr-defined]
+        after = self.store.accept([])
+        after.addCallback(lambda _: fired.append("after"))  # type: ignore[attr-defined]
+        self.result(after)
+        self.assertEqual(fired, ["accepted", "after"])
+
+    def test_an_id_whose_message_is_forgotten_may_be_used_again(self) -> None:
+        self.store = self.make_store(config.Limits(finished=0))
+        self.sent(1, 2, registered_delivery=0)
+        self.result(self.store.receipts([receipt(1, UNDELIVERABLE)]))
+        self.result(self.store.expire(NOW + 5))
+        self.assertIsNone(self.view(1))
+        self.result(self.store.accept([message(1, account="hooked", reference="second life")]))
+        self.result(self.store.submitted([submitted(1, b"77")]))
+        for _ in range(2):
+            view = self.view(1)
+            self.assertEqual((view.reference, view.state, view.final), ("second life", ENROUTE, False))
+            figures = self.store.figures()
+            self.assertEqual((figures.messages, figures.awaiting_receipt, figures.finished), (2, 2, 0))
+            if not self.after_restart():
+                break
+        late, right = self.result(self.store.receipts([receipt(1), receipt(b"77")])).outcomes
+        self.assertEqual((late, right), (Outcome.ORPHAN, Outcome.FINAL))
+
     def test_over_the_bound_messages_are_refused_whole_and_ended_ones_make_room(self) -> None:
         self.store = self.make_store(config.Limits(messages=3))
         self.sent(1, 2)

@@ -22,6 +22,9 @@ from relay.core.smpp import constants as c
 #: How far a notification's timestamp may be from now, either way; later it may be somebody's recording.
 REPLAY_SECONDS: Final = 300
 
+#: A longer id is none of a relay's: as many characters as SMPP gives a message_id.
+LONGEST_ID: Final = 64
+
 #: What the API takes as a message's validity.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 604_800.0
 
@@ -45,30 +48,32 @@ class _Item(msgspec.Struct, omit_defaults=True):
     sender: str = msgspec.field(name="from")
     text: str | None
     reference: str | None = None
+    idempotency_key: str | None = None
     validity_seconds: float | None = None
     data_coding: int | None = None
     udh: str | None = None
     payload: str | None = None
 
 
-def item_json(body: bytes, reference: str, validity_seconds: float) -> bytes:
+def item_json(body: bytes, name: str, validity_seconds: float) -> bytes:
     """One part as an item of the array that is posted.
 
     :param body: of its submit_sm.
-    :param reference: what the other relay shows beside it.
+    :param name: the part's own: the key by which the other relay takes it once only, and what it shows beside it.
     :param validity_seconds: how long it is still worth sending; brought within what the API takes.
     :raises CodecError: `body` is no submit_sm's.
     """
     part = read_part(body)
     validity_seconds = round(min(max(validity_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS), 3)
     if part.text is not None:
-        item = _Item(part.to, part.sender, part.text, reference, validity_seconds)
+        item = _Item(part.to, part.sender, part.text, name, name, validity_seconds)
     else:
         item = _Item(
             part.to,
             part.sender,
             None,
-            reference,
+            name,
+            name,
             validity_seconds,
             part.data_coding,
             part.udh.hex() or None,
@@ -94,11 +99,22 @@ def read_answers(content: bytes, count: int) -> list[tuple[int, bytes]]:
     """
     try:
         answers = _decode_answers(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise ValueError(f"an answer that is no array of ids and problems: {problem}") from None
     if len(answers) != count:
         raise ValueError(f"an answer of {len(answers)} items to {count} messages")
-    return [(c.ESME_ROK, a.id.encode()) if a.id else (status_of(a.status, a.type, a.field), b"") for a in answers]
+    results: list[tuple[int, bytes]] = []
+    for answer in answers:
+        if answer.id:
+            if len(answer.id) > LONGEST_ID:
+                raise ValueError(f"an answer with an id of {len(answer.id)} characters")
+            results.append((c.ESME_ROK, answer.id.encode()))
+        elif answer.status >= 400:
+            results.append((status_of(answer.status, answer.type, answer.field), b""))
+        else:
+            # Nothing that a message may be refused for.
+            raise ValueError("an answer with an item that is neither an id nor a problem")
+    return results
 
 
 def status_of(status: int, kind: str = "", field: str = "") -> int:
@@ -110,7 +126,8 @@ def status_of(status: int, kind: str = "", field: str = "") -> int:
         return c.ESME_RTHROTTLED
     if status == 503:
         return c.ESME_RMSGQFUL
-    if status >= 500:
+    if status >= 500 or (field == "idempotency_key" and kind.endswith("unknown-field")):
+        # The second: a relay too old for keys. To wait until it is a newer one is better than to lose the message.
         return c.ESME_RSYSERR
     if field == "to" or kind.endswith("no-route"):
         return c.ESME_RINVDSTADR

@@ -5,6 +5,7 @@ The table keeps the sixteen bytes because a million of them fit where the text w
 
 from binascii import hexlify
 from collections.abc import Callable
+from hashlib import sha256
 from struct import Struct
 
 RandomBytes = Callable[[int], bytes]
@@ -27,6 +28,19 @@ def new_ids(count: int, random_bytes: RandomBytes) -> list[bytes]:
     pool[8::16] = pool[8::16].translate(_VARIANT)
     octets = bytes(pool)
     return [octets[start : start + 16] for start in range(0, 16 * count, 16)]
+
+
+def id_of_key(account: str, key: str) -> bytes:
+    """The message id that a key of an account stands for: always the same one, and another account's is another.
+
+    Version 8 of RFC 9562 (section 5.8), whose octets may mean anything, so that it is never one of `new_ids`. Whoever
+    may choose keys can't choose ids: 122 bits of a digest.
+    """
+    # The account's length first: no other pair of account and key is written like this one.
+    digest = bytearray(sha256(f"{len(account)} {account} {key}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return bytes(digest)
 
 
 def id_octets(message_id: bytes) -> bytes:

@@ -156,9 +156,18 @@ class Replay:
     def _message(self, m: Message) -> None:
         table = self._table
         account: TableAccount = table.account(m.account)
+        if m.id in table.shards[m.id[0]]:
+            self._forget(table.shards[m.id[0]][m.id])
         row = make_row(m, account, self._birth_of(m.accepted_at, m.expires_at))
         table.shards[m.id[0]][m.id] = row
         self._order.append(row)
+
+    def _forget(self, row: Row) -> None:
+        """The table had forgotten this message when its key was used for another, which is known by the same id."""
+        table = self._table
+        table.sent.forget(row.id)
+        table.unindex(row)
+        row.origin.account.given_up.pop(row.id, None)
 
     def _birth_of(self, accepted_at: float, expires_at: float) -> Birth:
         birth = self._birth

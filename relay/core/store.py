@@ -142,7 +142,8 @@ class Store(Protocol):
     """See the module's text for what holds of every call."""
 
     def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
-        """Takes responsibility for messages. When the awaitable fires they survive anything.
+        """Takes responsibility for messages. When the awaitable fires they survive anything. The caller sees to it
+        that no message that the store knows has one of their ids; one that it has forgotten may have had.
 
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """

@@ -1,7 +1,7 @@
 """Messages over HTTP: handing them in, asking after them, having their notification sent again."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from relay.core.states import ENROUTE, SCHEDULED, customer_words
 from relay.core.store import Idempotency
 from relay.core.urls import UrlProblem
 from relay.core.webhook_body import error_of
+from relay.edges.http_item_keys import ItemKeys, Repeats
 from relay.edges.http_problems import Problem, ProblemDocument, invalid_field, of_refusal
 from relay.edges.http_seams import Compose, Customers, Hub
 from relay.edges.http_site import ApiRequest, Reply
@@ -43,6 +44,7 @@ class Messages:
         self._compose = compose
         self._clock = clock
         self._repeatable: set[tuple[str, str]] = set()
+        self._item_keys = ItemKeys(hub, accounts, clock)
 
     async def submit(self, request: ApiRequest, account: str) -> Reply:
         """`POST /messages`: one, or an array of them."""
@@ -50,8 +52,51 @@ class Messages:
         if key is not None:
             return await self._submit_once(request, account, key)
         items, single = _requests(request)
-        results, messages = await self.take(account, items)
-        return self._accepted(account, results, messages, single)
+        return await self._submit(account, items, single)
+
+    async def _submit(
+        self,
+        account: str,
+        items: Sequence[MessageRequest | Problem],
+        single: bool,
+        idempotency: Callable[[bytes], Idempotency] | None = None,
+    ) -> Reply:
+        """Accepts what can be accepted and answers for all; items with a key of their own are accepted once.
+
+        :param idempotency: makes of the reply's body what is to be remembered of it.
+        """
+        with self._item_keys.taking(account, items) as ids:
+            lanes: Iterable[Lane] = ()
+            results: Sequence[Message | Problem | Accepted]
+            if ids:
+                repeats = await self._item_keys.repeats(account, items, ids)
+                lanes = repeats.lanes
+                results = self._prepare_with_keys(account, items, ids, repeats)
+            else:
+                results = self.prepare(account, items)
+            messages = [result for result in results if type(result) is Message]
+            if messages and idempotency is not None:
+                reply = self._accepted(account, results, messages, single, lanes)
+                await self._hub.accept(messages, idempotency(reply.body))
+                return reply
+            if messages:
+                await self._hub.accept(messages)
+            return self._accepted(account, results, messages, single, lanes)
+
+    def _prepare_with_keys(
+        self, account: str, items: Sequence[MessageRequest | Problem], ids: Mapping[int, bytes], repeats: Repeats
+    ) -> list[Message | Problem | Accepted]:
+        """As `prepare`, with the ids that keys stand for, and with their answers in the place of repeats."""
+        fresh = [n for n in range(len(items)) if n not in repeats.answers and n not in repeats.doubles]
+        results: dict[int, Message | Problem | Accepted] = dict(repeats.answers)
+        for index, result in zip(fresh, self.prepare(account, [items[n] for n in fresh]), strict=True):
+            if type(result) is Message and index in ids:
+                result = msgspec.structs.replace(result, id=ids[index])
+            results[index] = result
+        for index, first in repeats.doubles.items():
+            other = results[first]
+            results[index] = Accepted(id_text(other.id)) if type(other) is Message else other
+        return [results[n] for n in range(len(items))]
 
     async def take(
         self,
@@ -94,13 +139,8 @@ class Messages:
                     raise Problem(409, detail, kind="idempotency-conflict")
                 return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
             items, single = _requests(request)
-            results = self.prepare(account, items)
-            messages = [result for result in results if type(result) is Message]
-            reply = self._accepted(account, results, messages, single)
-            if messages:
-                now = self._clock.seconds()
-                await self._hub.accept(messages, Idempotency(account, name, digest, reply.body, now))
-            return reply
+            now = self._clock.seconds()
+            return await self._submit(account, items, single, lambda body: Idempotency(account, name, digest, body, now))
         finally:
             self._repeatable.discard((account, name))
 
@@ -153,22 +193,35 @@ class Messages:
         return Submission(addresses, parts, 0, "http", item.validity_seconds, item.reference, url)
 
     def _accepted(
-        self, account: str, results: Sequence[Message | Problem], messages: Sequence[Message], single: bool
+        self,
+        account: str,
+        results: Sequence[Message | Problem | Accepted],
+        messages: Sequence[Message],
+        single: bool,
+        lanes: Iterable[Lane] = (),
     ) -> Reply:
-        if not messages:
+        repeated = not messages and any(type(result) is Accepted for result in results)
+        if not messages and not repeated:
             # Of an array of which nothing was taken for want of room, the sender must be told so as of one message.
             for result in results:
                 if isinstance(result, Problem) and (single or result.status in (429, 503)):
                     raise result
-        if single:
+        if single and messages:
             body = b'{"id":"%b"}' % id_text(messages[0].id).encode()
         else:
-            answers: list[Accepted | ProblemDocument] = [
-                result.document if isinstance(result, Problem) else Accepted(id_text(result.id)) for result in results
-            ]
-            body = msgspec.json.encode(answers)
-        then = partial(self._hub.dispatch, messages) if messages else None
-        return Reply(202, body, headers=self._rate_headers(account), then=then)
+            answers = [_answer_of(result) for result in results]
+            body = msgspec.json.encode(answers[0] if single else answers)
+        headers = self._rate_headers(account)
+        if repeated:
+            headers = (*headers, (b"Idempotent-Replayed", b"true"))
+        if lanes:
+            return Reply(202, body, headers=headers, then=partial(self._answered, messages, lanes))
+        return Reply(202, body, headers=headers, then=partial(self._hub.dispatch, messages) if messages else None)
+
+    def _answered(self, messages: Sequence[Message], lanes: Iterable[Lane]) -> None:
+        if messages:
+            self._hub.dispatch(messages)
+        self._hub.wake(lanes)
 
     def _rate_headers(self, account: str) -> tuple[tuple[bytes, bytes], ...]:
         """RateLimit headers (draft-ietf-httpapi-ratelimit-headers) for an account with a limit."""
@@ -229,6 +282,12 @@ def _ready_made(item: MessageRequest) -> tuple[bytes, tuple[bytes, ...]]:
         raise invalid_field("data_coding", "udh and payload need a data_coding.")
     udh, payload = bytes.fromhex(item.udh or ""), bytes.fromhex(item.payload or "")
     return compose_raw(item.from_, item.to, data_coding=item.data_coding, udh=udh, payload=payload)
+
+
+def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocument:
+    if isinstance(result, Problem):
+        return result.document
+    return result if isinstance(result, Accepted) else Accepted(id_text(result.id))
 
 
 #: Stands for an item until the hub has said what becomes of it.

@@ -77,6 +77,15 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[str, Meta(max_length=71_400, pattern="^([0-9A-Fa-f]{2})*$")] | None,
         Meta(description="With `data_coding`: the part's octets behind the header, in hexadecimal."),
     ] = None
+    idempotency_key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=255, pattern="^[!-~]+$")] | None,
+        Meta(
+            description="Makes a repeat of this message harmless, in whichever request it comes: it is answered with "
+            "the same id, and nothing is sent, for as long as the relay knows the message. A key is one message's for "
+            "ever.",
+            examples=["order-7/1"],
+        ),
+    ] = None
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -1,17 +1,18 @@
 """A carrier over HTTP: the link's queue, pauses and doubts as for any carrier, with HTTP where it has SMPP sessions.
 
 Theory of operation: `CarrierLink` is given an `HttpCarrierSession` in place of its binds. Receipts don't come over
-that session but to the HTTP listener, and go to the same `ReceiptIntake`.
+that session but to the HTTP listener, and go to the same `ReceiptIntake`. Each part goes up under a key that follows
+from message and part, so that the other relay knows it again when it is sent anew after the death of this process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 from relay.core import config
 from relay.core.http_carrier import NotificationReader, basic_authorization, item_json
-from relay.core.ids import RandomBytes, id_text
+from relay.core.ids import id_text
 from relay.core.messages import Receipt
 from relay.core.signing import secret_key
 from relay.edges.http_carrier_session import HttpCarrierSession
@@ -37,12 +38,13 @@ class HttpCarrierLink(CarrierLink):
         queue_bytes: int,
         pdu_bytes: int,
         fraction: Callable[[], float],
-        random_bytes: RandomBytes,
     ) -> None:
-        def item_of(body: bytes, token: object) -> bytes:
+        def item_of(body: bytes, token: object) -> bytes | None:
             assert isinstance(token, Outgoing)
-            reference = f"{id_text(token.id)}/{token.part}"
-            return item_json(body, reference, token.expires_at - clock.seconds())
+            validity_seconds = token.expires_at - clock.seconds()
+            if validity_seconds <= 0:
+                return None
+            return item_json(body, f"{id_text(token.id)}/{token.part}", validity_seconds)
 
         def session(owner: CarrierLink) -> HttpCarrierSession:
             return HttpCarrierSession(
@@ -57,7 +59,6 @@ class HttpCarrierLink(CarrierLink):
                 pause_seconds=lambda failures: pause_seconds(
                     failures, settings.reconnect_min_seconds, settings.reconnect_max_seconds, fraction()
                 ),
-                random_bytes=random_bytes,
             )
 
         super().__init__(
@@ -75,6 +76,16 @@ class HttpCarrierLink(CarrierLink):
         # The configuration's checks see to it that there is one.
         key = b"" if secret is None else secret_key(secret.reveal())
         self.reader = NotificationReader(name, settings.dialect, key)
+
+    def unsent(self, session: HttpCarrierSession, tokens: Sequence[object]) -> None:
+        """Parts that were handed to a session and certainly didn't reach the carrier: back to the queue's head."""
+        parts = [token for token in tokens if type(token) is Outgoing and not token.done]
+        self._unmark(parts)
+        self._enqueue_first(parts)
+        # Where the session is down, other carriers may take them.
+        self._hub.link_changed()
+        self._pump()
+        self._check_drained()
 
     async def keep(self, receipts: list[Receipt]) -> bool:
         """True when the receipts are durable, False when they can't be made so."""

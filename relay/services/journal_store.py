@@ -180,7 +180,8 @@ class JournalStore:
             return fail(StoreUnavailable(journal.why_not))
         if self.table.open_rows + len(messages) > self._limits.messages:
             return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
-        frame = encode_frame(messages if idempotency is None else [*messages, idempotency])
+        records = messages if idempotency is None else [*messages, idempotency]
+        frame = encode_frame(records) if records else b""
         done = journal.append(frame, None, partial(self._take_back, messages, idempotency))
         accept(self.table, messages, *journal.place)
         if idempotency is not None:

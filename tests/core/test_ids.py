@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.core.ids import id_text, new_ids, parse_id
+from relay.core.ids import id_of_key, id_text, new_ids, parse_id
 
 
 class IdTests(SynchronousTestCase):
@@ -29,3 +29,14 @@ class IdTests(SynchronousTestCase):
         parsed = parse_id(text)
         if parsed is not None:
             self.assertEqual(id_text(parsed), text.lower())
+
+    @given(st.tuples(st.text(max_size=8), st.text(max_size=8)), st.tuples(st.text(max_size=8), st.text(max_size=8)))
+    def test_a_key_of_an_account_stands_for_one_id_that_no_fresh_one_has(
+        self, one: tuple[str, str], other: tuple[str, str]
+    ) -> None:
+        self.assertEqual(id_of_key(*one) == id_of_key(*other), one == other)
+        read = uuid.UUID(bytes=id_of_key(*one))
+        self.assertEqual((read.version, read.variant), (8, uuid.RFC_4122))
+
+    def test_a_keys_id_is_the_same_in_every_version_of_the_relay(self) -> None:
+        self.assertEqual(id_text(id_of_key("acme", "order-7/1")), "b709cf07-0830-8fc9-87bd-fcedce1a61cb")

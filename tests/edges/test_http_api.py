@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core.config import Account, Limits
-from relay.core.ids import id_text
+from relay.core.ids import id_of_key, id_text
 from relay.core.messages import AttemptView, MessageView, PartView, Refused, destination_of, source_of
 from relay.core.secret import Secret
 from relay.core.settings import URL_OFF
@@ -193,6 +193,108 @@ class IdempotencyTests(HttpTestCase):
         reply = self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "1"}, f"other:{'o' * 24}")
         self.assertNotIn("Idempotent-Replayed", reply.headers)
         self.assertEqual(len(self.hub.accepted), 2)
+
+
+class ItemKeyTests(HttpTestCase):
+    KEYED = MESSAGE | {"idempotency_key": "order-7/1"}
+    OTHER = MESSAGE | {"idempotency_key": "order-7/2"}
+
+    def known(self, key: str = "order-7/1", **fields: Any) -> str:
+        """Has the store know the message of a key; gives its id."""
+        message_id = id_of_key("acme", key)
+        self.view(**{"id": message_id, "state": ENROUTE, "final": False} | fields)
+        return id_text(message_id)
+
+    def test_a_key_stands_for_one_id_whatever_array_it_comes_in(self) -> None:
+        first = self.http.ask("POST", "/messages", self.KEYED)
+        second = self.http.ask("POST", "/messages", [MESSAGE, self.OTHER, self.KEYED])
+        self.assertEqual((first.status, second.status), (202, 202))
+        self.assertEqual(second.json[2], first.json)
+        self.assertEqual(len({item["id"] for item in second.json}), 3)
+        self.assertEqual([id_text(m.id) for m in self.hub.accepted[:1]], [first.json["id"]])
+
+    def test_what_is_known_is_answered_with_its_id_and_not_taken_again(self) -> None:
+        known = self.known()
+        reply = self.http.ask("POST", "/messages", [self.OTHER, self.KEYED, MESSAGE])
+        self.assertEqual(reply.json[1], {"id": known})
+        self.assertNotIn("Idempotent-Replayed", reply.headers)
+        self.assertEqual([id_text(m.id) for m in self.hub.accepted], [reply.json[0]["id"], reply.json[2]["id"]])
+        self.assertEqual(self.hub.dispatched, self.hub.accepted)
+
+    def test_a_request_of_repeats_only_says_so_and_needs_no_room(self) -> None:
+        known = self.known()
+        self.hub.refusal = Refused(ESME_RMSGQFUL, "", "Full.", 5.0)
+        one = self.http.ask("POST", "/messages", self.KEYED)
+        self.assertEqual((one.status, one.json, one.headers["Idempotent-Replayed"]), (202, {"id": known}, "true"))
+        mixed = self.http.ask("POST", "/messages", [self.KEYED, self.OTHER])
+        self.assertEqual((mixed.status, mixed.json[0], mixed.json[1]["status"]), (202, {"id": known}, 503))
+        self.assertEqual((self.hub.accepted, self.hub.dispatched), ([], []))
+
+    def test_a_repeat_is_answered_only_once_the_message_is_durable(self) -> None:
+        self.known()
+        self.hub.durable = Deferred()
+        connection = self.http.connect()
+        connection.send("POST", "/messages", self.KEYED)
+        self.assertEqual(connection.transport.value(), b"")
+        self.hub.durable.callback(None)
+        self.assertEqual(connection.reply().status, 202)
+
+    def test_a_repeat_of_what_has_ended_has_its_notification_sent_again(self) -> None:
+        self.http.accounts.apply_setting("acme", "notification_url", "https://yoursite.com/sms")
+        ended, on_its_way = self.known(state=DELIVERED, final=True), self.known("order-7/2")
+        reply = self.http.ask("POST", "/messages", [self.KEYED, self.OTHER])
+        self.assertEqual([item["id"] for item in reply.json], [ended, on_its_way])
+        self.assertEqual([id_text(message_id) for message_id in self.store.again], [ended])
+        self.assertEqual(len(self.hub.woken), 1)
+
+    def test_without_a_url_nothing_is_owed_again(self) -> None:
+        self.known(state=DELIVERED, final=True)
+        self.assertEqual(self.http.ask("POST", "/messages", self.KEYED).status, 202)
+        self.assertEqual(self.store.again, [])
+
+    def test_twice_in_one_request_is_once(self) -> None:
+        reply = self.http.ask("POST", "/messages", [self.KEYED, self.KEYED, self.OTHER, self.KEYED])
+        self.assertEqual([reply.json[n] for n in (1, 3)], [reply.json[0]] * 2)
+        self.assertEqual(len(self.hub.accepted), 2)
+        wrong = self.KEYED | {"from": "much too long a sender"}
+        refused = self.http.ask("POST", "/messages", [wrong, wrong])
+        self.assertEqual([item["field"] for item in refused.json], ["from", "from"])
+
+    def test_a_key_is_one_messages_and_one_accounts(self) -> None:
+        self.known()
+        other_number = self.KEYED | {"to": "+447700900124"}
+        self.assertProblem(
+            self.http.ask("POST", "/messages", other_number), 409, "idempotency_key", "idempotency-conflict"
+        )
+        twice = self.http.ask("POST", "/messages", [self.OTHER, self.OTHER | {"to": "+447700900124"}])
+        self.assertEqual(twice.json[1]["status"], 409)
+        accepted = len(self.hub.accepted)
+        self.http.ask("POST", "/messages", self.KEYED, login=f"other:{'o' * 24}")
+        self.assertEqual(len(self.hub.accepted), accepted + 1)
+
+    def test_a_repeat_while_the_first_is_being_accepted_is_told_so(self) -> None:
+        self.hub.durable = Deferred()
+        first = self.http.connect()
+        first.send("POST", "/messages", [self.OTHER, self.KEYED])
+        reply = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE])
+        self.assertProblem(reply, 409, kind="idempotency-in-progress")
+        self.assertEqual(reply.headers["Retry-After"], "1")
+        self.hub.durable.callback(None)
+        self.hub.durable = None
+        self.assertEqual(first.reply().status, 202)
+        self.assertEqual(self.http.ask("POST", "/messages", [self.KEYED, MESSAGE]).status, 202)
+
+    def test_beside_an_idempotency_key_for_the_whole(self) -> None:
+        header = {"Idempotency-Key": "whole"}
+        first = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE], header)
+        second = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE], header)
+        self.assertEqual((first.json, second.headers["Idempotent-Replayed"]), (second.json, "true"))
+        self.assertEqual(len(self.hub.accepted), 2)
+
+    def test_keys_have_their_bounds(self) -> None:
+        for key in ("", "k" * 256, "a b", "\u00e9", 7):
+            reply = self.http.ask("POST", "/messages", MESSAGE | {"idempotency_key": key})
+            self.assertProblem(reply, 422, "idempotency_key", "invalid-field")
 
 
 class LoginTests(HttpTestCase):

@@ -2,9 +2,12 @@
 
 import base64
 import json
+import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from relay.core.messages import destination_of
 from relay.core.smpp import constants as c
 from relay.core.smpp.hot import message_body
 from relay.core.smpp.pdus import MessagePdu
@@ -34,8 +37,13 @@ class HttpChain(IntegrationTestCase):
             routes=[{"carriers": ["up"]}],
         )
 
-    def over_http(self, name: str, upstream: Relay, **account: object) -> Relay:
-        """A relay whose carrier is `upstream`'s API; its notifications come to this relay."""
+    def over_http(
+        self, name: str, upstream: Relay, carrier: dict[str, object] | None = None, **account: object
+    ) -> Relay:
+        """A relay whose carrier is `upstream`'s API; its notifications come to this relay.
+
+        :param carrier: more of the carrier's settings.
+        """
         relay = self.prepare_relay(
             name,
             accounts={"down": smpp_account(max_binds=10, **account)},
@@ -51,6 +59,7 @@ class HttpChain(IntegrationTestCase):
                     "reconnect_max_seconds": 0.3,
                     "throttle_seconds": 0.1,
                 }
+                | (carrier or {})
             },
             routes=[{"carriers": ["up"]}],
         )
@@ -123,6 +132,75 @@ class HttpChain(IntegrationTestCase):
         await until("the receipt is home", lambda: len(esme.receipts) == 1)
         self.assertEqual(answers[0][0], c.ESME_ROK)
         self.assertEqual(seen, [octets])
+
+    def count_at_the_carrier(self) -> Counter[bytes]:
+        """Counts, from now on, how often the simulated carrier is handed a message to each number."""
+        seen: Counter[bytes] = Counter()
+        taken = self.carrier.carrier.submitted
+
+        def count(protocol: Any, pdus: Sequence[MessagePdu]) -> None:
+            seen.update(destination_of(pdu.addresses) for pdu in pdus)
+            taken(protocol, pdus)
+
+        self.patch(self.carrier.carrier, "submitted", count)
+        return seen
+
+    async def killed_under_load(
+        self, seed: int, first: Relay, killed: Sequence[Relay], seen: Counter[bytes]
+    ) -> tuple[set[bytes], Counter[str]]:
+        """Submits to `first`, round by round, and kills each of `killed` in turn once the carrier has seen so many of
+        the round's messages. Gives the numbers of what was accepted, and how often each state came home."""
+        rng = random.Random(seed)
+        accepted: set[bytes] = set()
+        wanted: set[str] = set()
+        home: dict[str, str] = {}
+        for number, relay in enumerate(killed):
+            esme = await self.esme(first.smpp_port)
+            numbers = [f"4477{number:02}{n:06}" for n in range(400)]
+            answers = esme.submit([submit_body(to) for to in numbers])
+            goal = sum(seen.values()) + rng.randrange(1, 300)
+            await until("enough is with the carrier", lambda goal=goal: sum(seen.values()) >= goal, 30)
+            relay.kill()
+            for to, (status, message_id) in zip(numbers, await within(60, answers), strict=True):
+                if status == c.ESME_ROK:
+                    accepted.add(to.encode())
+                    wanted.add(message_id)
+            home |= {receipt.message_id: receipt.stat for receipt in esme.receipts}
+            await esme.leave()
+            await relay.start()
+        esme = await self.esme(first.smpp_port)
+
+        def all_home() -> bool:
+            home.update({receipt.message_id: receipt.stat for receipt in esme.receipts})
+            return home.keys() >= wanted
+
+        await until("every accepted message has its notification", all_home, 60)
+        return accepted, Counter(home[message_id] for message_id in wanted)
+
+    async def test_what_was_under_way_when_the_sending_relay_was_killed_goes_out_once(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.1)
+        seen = self.count_at_the_carrier()
+        b = self.last("b")
+        a = self.over_http("a", b)
+        await self.begin(b, a)
+        accepted, states = await self.killed_under_load(11, a, [a] * 6, seen)
+        self.assertGreater(len(accepted), 600)
+        self.assertLessEqual(accepted, seen.keys())
+        self.assertEqual([to for to, times in seen.items() if times > 1], [])
+        self.assertEqual(states.keys(), {"DELIVRD"})
+
+    async def test_a_part_is_taken_once_although_the_receiving_relay_is_killed_as_well(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.1)
+        seen = self.count_at_the_carrier()
+        b = self.last("b")
+        # So that what goes to the carrier twice was taken twice from the first relay.
+        b.configuration["carriers"]["up"]["in_doubt"] = "end"
+        a = self.over_http("a", b)
+        await self.begin(b, a)
+        accepted, states = await self.killed_under_load(12, a, [b, a, b, b, a, b], seen)
+        self.assertGreater(len(accepted), 600)
+        self.assertEqual([to for to, times in seen.items() if times > 1], [])
+        self.assertLessEqual(states.keys(), {"DELIVRD", "UNKNOWN"})
 
     async def test_nothing_accepted_is_lost_when_the_middle_one_is_killed(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.2)
