@@ -7,6 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.protocols import portforward
+
 from relay.core.messages import destination_of
 from relay.core.smpp import constants as c
 from relay.core.smpp.hot import message_body
@@ -15,6 +19,7 @@ from tests.fakes import submit_body
 from tests.integration.harness import (
     IntegrationTestCase,
     Relay,
+    free_port,
     smpp_account,
     smpp_carrier,
     until,
@@ -22,6 +27,55 @@ from tests.integration.harness import (
 )
 
 SECRET = "whsec_" + base64.b64encode(b"the two relays' shared secret..!").decode()
+
+
+class _AnswersBack(portforward.ProxyClient):
+    """What comes back from the server."""
+
+    def dataReceived(self, data: bytes) -> None:
+        way = self.factory.way
+        if way.random.random() < way.lost_share:
+            way.lost += 1
+            self.transport.abortConnection()
+            self.peer.transport.abortConnection()
+        else:
+            super().dataReceived(data)
+
+
+class _AnswersBackFactory(portforward.ProxyClientFactory):
+    protocol = _AnswersBack
+    noisy = False
+    way: "LossyWay"
+
+
+class _RequestsOn(portforward.ProxyServer):
+    clientProtocolFactory = _AnswersBackFactory
+
+    def connectionMade(self) -> None:
+        # Read from the factory by the client's side, which is made next.
+        self.clientProtocolFactory = lambda: self._client_factory()
+        super().connectionMade()
+
+    def _client_factory(self) -> _AnswersBackFactory:
+        factory = _AnswersBackFactory()
+        factory.way = self.factory
+        return factory
+
+
+class LossyWay(portforward.ProxyFactory):
+    """A way to a server on which every request arrives and some answers don't: the connection ends instead.
+
+    :ivar lost: how many.
+    """
+
+    protocol = _RequestsOn
+    noisy = False
+
+    def __init__(self, port: int, lost_share: float, seed: int) -> None:
+        super().__init__("127.0.0.1", port)
+        self.lost_share = lost_share
+        self.random = random.Random(seed)
+        self.lost = 0
 
 
 class HttpChain(IntegrationTestCase):
@@ -189,16 +243,21 @@ class HttpChain(IntegrationTestCase):
         self.assertEqual([to for to, times in seen.items() if times > 1], [])
         self.assertEqual(states.keys(), {"DELIVRD"})
 
-    async def test_a_part_is_taken_once_although_the_receiving_relay_is_killed_as_well(self) -> None:
+    async def test_a_part_is_taken_once_although_answers_get_lost_and_both_relays_are_killed(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.1)
         seen = self.count_at_the_carrier()
         b = self.last("b")
         # So that what goes to the carrier twice was taken twice from the first relay.
         b.configuration["carriers"]["up"]["in_doubt"] = "end"
-        a = self.over_http("a", b)
+        way = LossyWay(b.http_port, 0.2, seed=5)
+        port = free_port()
+        listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(way)
+        self.addCleanup(listening.stopListening)
+        a = self.over_http("a", b, {"connect": f"http://127.0.0.1:{port}"})
         await self.begin(b, a)
         accepted, states = await self.killed_under_load(12, a, [b, a, b, b, a, b], seen)
         self.assertGreater(len(accepted), 600)
+        self.assertGreater(way.lost, 0)
         self.assertEqual([to for to, times in seen.items() if times > 1], [])
         self.assertLessEqual(states.keys(), {"DELIVRD", "UNKNOWN"})
 
