@@ -1,5 +1,5 @@
-"""Messages with a key of their own (`idempotency_key` in an item of `POST /messages`): each is taken once, however often
-and in whichever array it comes.
+"""Messages with a key of their own (`idempotency_key` in an item of `POST /messages`): each is taken once, however
+often and in whichever array it comes.
 
 Theory of operation: account and key make the message's id, always the same one. So the message is itself the memory of
 its key: as durable as it, needing no room beside it, and there for as long as the message is, which is at least until

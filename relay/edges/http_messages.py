@@ -140,7 +140,9 @@ class Messages:
                 return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
             items, single = _requests(request)
             now = self._clock.seconds()
-            return await self._submit(account, items, single, lambda body: Idempotency(account, name, digest, body, now))
+            return await self._submit(
+                account, items, single, lambda body: Idempotency(account, name, digest, body, now)
+            )
         finally:
             self._repeatable.discard((account, name))
 

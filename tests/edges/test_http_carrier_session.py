@@ -1,18 +1,14 @@
 """A session with a carrier over HTTP: what is posted, and what becomes of each part whatever the other side does."""
 
 import json
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError, DNSLookupError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import ResponseNeverReceived
-from twisted.web.client import ResponseDone
-from twisted.web.http_headers import Headers
 
 from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import Answered, CodecError
@@ -23,76 +19,10 @@ from relay.edges.http_carrier_session import (
     POSTS,
     HttpCarrierSession,
 )
+from tests.http_upstream import Asked, Response, Upstream
 
 TIMEOUT_SECONDS = 30.0
 LOST_IN_BETWEEN = ResponseNeverReceived([Failure(ConnectionDone())])
-
-
-class Response:
-    """A treq response. `body` None: it never ends."""
-
-    def __init__(self, code: int, body: bytes | None = b"", **headers: str) -> None:
-        self.code = code
-        self.headers = Headers({name.replace("_", "-"): [value] for name, value in headers.items()})
-        self.closed = False
-        self._body = body
-
-    def deliverBody(self, protocol: Any) -> None:
-        protocol.makeConnection(self)
-        if self._body is None:
-            return
-        for start in range(0, len(self._body), 65536):
-            if not self.closed:
-                protocol.dataReceived(self._body[start : start + 65536])
-        protocol.connectionLost(Failure(ResponseDone()))
-
-    def loseConnection(self) -> None:
-        self.closed = True
-
-
-class Asked:
-    """One request that the session made; `answer` or `fail` it."""
-
-    def __init__(self, method: str, url: bytes, headers: Any, data: bytes | None, options: dict[str, Any]) -> None:
-        self.method = method
-        self.url = url
-        self.headers = headers
-        self.data = data
-        self.options = options
-        self.cancelled = False
-        self.done: Deferred[Any] = Deferred(lambda _: setattr(self, "cancelled", True))
-
-    @property
-    def items(self) -> list[str]:
-        """The parts' names in a POST."""
-        return list(json.loads(self.data or b"[]"))
-
-    def answer(self, code: int, body: object = b"", **headers: str) -> None:
-        octets = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        self.done.callback(Response(code, octets, **headers))
-
-    def take(self) -> None:
-        """Every part is taken, under its own name."""
-        self.answer(202, [{"id": f"id-{name}"} for name in self.items])
-
-
-class Upstream:
-    """The web client: keeps what is asked until the test answers, or answers as `at_once` says."""
-
-    def __init__(self) -> None:
-        self.asked: deque[Asked] = deque()
-        self.at_once: Callable[[Asked], Any] | None = None
-
-    def request(self, method: str, url: bytes, *, headers: Any, data: bytes | None, **options: Any) -> Any:
-        asked = Asked(method, url, headers, data, options)
-        if self.at_once is not None:
-            result = self.at_once(asked)
-            if isinstance(result, Exception):
-                return fail(result)
-            if result is not None:
-                return succeed(result)
-        self.asked.append(asked)
-        return asked.done
 
 
 class Owner:
@@ -265,7 +195,9 @@ class PostTests(SessionTestCase):
     def test_parts_that_come_together_go_in_one_array_and_get_their_ids(self) -> None:
         self.send("a", "b")
         post = self.next()
-        self.assertEqual((post.method, post.url, post.items), ("POST", b"https://relay.example.net/api/messages", ["a", "b"]))
+        self.assertEqual(
+            (post.method, post.url, post.items), ("POST", b"https://relay.example.net/api/messages", ["a", "b"])
+        )
         self.assertEqual(post.headers.getRawHeaders(b"Content-Type"), [b"application/json"])
         self.assertEqual(self.session.session.room, self.window - 2)
         post.take()

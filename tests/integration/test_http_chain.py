@@ -10,6 +10,8 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.protocols import portforward
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
 
 from relay.core.messages import destination_of
 from relay.core.smpp import constants as c
@@ -27,6 +29,21 @@ from tests.integration.harness import (
 )
 
 SECRET = "whsec_" + base64.b64encode(b"the two relays' shared secret..!").decode()
+
+
+def http_carrier(port: int, **more: Any) -> dict[str, Any]:
+    """A carrier that is a relay's HTTP API on a port of loopback, where our account is `down`."""
+    return {
+        "kind": "http",
+        "connect": f"http://127.0.0.1:{port}",
+        "system_id": "down",
+        "password": "key",
+        "signing_secret": SECRET,
+        "window": 500,
+        "reconnect_min_seconds": 0.1,
+        "reconnect_max_seconds": 0.3,
+        "throttle_seconds": 0.1,
+    } | more
 
 
 class _AnswersBack(portforward.ProxyClient):
@@ -53,7 +70,7 @@ class _RequestsOn(portforward.ProxyServer):
 
     def connectionMade(self) -> None:
         # Read from the factory by the client's side, which is made next.
-        self.clientProtocolFactory = lambda: self._client_factory()
+        self.clientProtocolFactory = self._client_factory
         super().connectionMade()
 
     def _client_factory(self) -> _AnswersBackFactory:
@@ -76,6 +93,74 @@ class LossyWay(portforward.ProxyFactory):
         self.lost_share = lost_share
         self.random = random.Random(seed)
         self.lost = 0
+
+
+class SilentApi(Resource):
+    """An upstream that knows our account, and takes POSTs without a word until it is told to `speak`.
+
+    :ivar posted: the items of each POST.
+    """
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.posted: list[list[dict[str, Any]]] = []
+        self.speak = False
+
+    def render_GET(self, request: Any) -> bytes:
+        return b"{}"
+
+    def render_POST(self, request: Any) -> Any:
+        items = json.loads(request.content.read())
+        self.posted.append(items)
+        if not self.speak:
+            return NOT_DONE_YET
+        request.setResponseCode(202)
+        return json.dumps([{"id": f"id-{item['idempotency_key']}"} for item in items]).encode()
+
+
+class InDoubt(IntegrationTestCase):
+    """The relay dies while the other one has its POST and has not answered."""
+
+    async def killed_in_between(self, in_doubt: str) -> str:
+        """Has one message posted and unanswered when the relay is killed, and starts it again; gives its id."""
+        self.upstream = SilentApi()
+        port = free_port()
+        site = Site(self.upstream)
+        site.noisy = False
+        listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(site)
+        self.addCleanup(listening.stopListening)
+        relay = self.relay_process = self.prepare_relay(
+            accounts={"acme": smpp_account()},
+            carriers={"up": http_carrier(port, in_doubt=in_doubt)},
+            routes=[{"carriers": ["up"]}],
+        )
+        await relay.start()
+        esme = await self.esme(relay.smpp_port)
+        [(status, message_id)] = await within(10, esme.submit([submit_body("447700900123")]))
+        self.assertEqual(status, c.ESME_ROK)
+        await until("it has been posted", lambda: self.upstream.posted)
+        relay.kill()
+        self.upstream.speak = True
+        await relay.start()
+        return str(message_id)
+
+    async def test_with_resend_it_is_posted_again_under_the_same_key(self) -> None:
+        await self.killed_in_between("resend")
+        await until("it has been posted again", lambda: len(self.upstream.posted) == 2)
+        [[first], [again]] = self.upstream.posted
+        self.assertEqual(first["idempotency_key"], again["idempotency_key"])
+
+    async def test_with_end_it_ends_unknown_and_is_never_posted_again(self) -> None:
+        message_id = await self.killed_in_between("end")
+        esme = await self.esme(self.relay_process.smpp_port)
+        await until("the verdict is home", lambda: esme.receipts)
+        self.assertEqual([(r.message_id, r.stat) for r in esme.receipts], [(message_id, "UNKNOWN")])
+        # What is submitted now goes up alone: had the other one been in the queue, it would have gone before.
+        await within(10, esme.submit([submit_body("447700900124")]))
+        await until("the next one has been posted", lambda: len(self.upstream.posted) == 2)
+        self.assertEqual([item["to"] for item in self.upstream.posted[1]], ["+447700900124"])
 
 
 class HttpChain(IntegrationTestCase):
@@ -101,20 +186,7 @@ class HttpChain(IntegrationTestCase):
         relay = self.prepare_relay(
             name,
             accounts={"down": smpp_account(max_binds=10, **account)},
-            carriers={
-                "up": {
-                    "kind": "http",
-                    "connect": f"http://127.0.0.1:{upstream.http_port}",
-                    "system_id": "down",
-                    "password": "key",
-                    "signing_secret": SECRET,
-                    "window": 500,
-                    "reconnect_min_seconds": 0.1,
-                    "reconnect_max_seconds": 0.3,
-                    "throttle_seconds": 0.1,
-                }
-                | (carrier or {})
-            },
+            carriers={"up": http_carrier(upstream.http_port, **(carrier or {}))},
             routes=[{"carriers": ["up"]}],
         )
         upstream.configuration["accounts"]["down"] |= {
