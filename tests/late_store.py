@@ -6,7 +6,7 @@ both doesn't count on a store in the same process.
 
 import random
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,6 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from relay.core.messages import (
+    Asked,
+    AtCarrier,
     Attempt,
     Claim,
     Correlated,
@@ -26,7 +28,7 @@ from relay.core.messages import (
     Receipt,
     Submitted,
 )
-from relay.core.store import FeedEntry, Idempotency, StoreFigures
+from relay.core.store import NOBODY, FeedEntry, Idempotency, StoreFigures
 
 
 class _Answer:
@@ -123,8 +125,14 @@ class LateStore:
     def end(self, batch: Sequence[Ending]) -> "Deferred[Correlated]":
         return self._late(self.inner.end(batch))
 
-    def expire(self, now: float) -> "Deferred[Correlated]":
-        return self._late(self.inner.expire(now))
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[Correlated]":
+        return self._late(self.inner.expire(now, askable))
+
+    def asked(self, batch: Sequence[Asked]) -> "Deferred[Correlated]":
+        return self._late(self.inner.asked(batch))
+
+    def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
+        return self._late(self.inner.at_carriers(message_id))
 
     def claim(self, lane: Lane, limit: int, now: float) -> "Deferred[Claim]":
         return self._late(self.inner.claim(lane, limit, now))

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from relay.core import config
-from relay.core.messages import Attempt, Channel, Ending, Lane, Notification, Outcome, PartsReceipted, Verdict
+from relay.core.messages import (
+    Asked,
+    Attempt,
+    Channel,
+    Ending,
+    Lane,
+    Notification,
+    Outcome,
+    PartsReceipted,
+    Submitted,
+    Verdict,
+)
 from relay.core.states import (
     ACCEPTED,
     DELETED,
@@ -20,7 +31,7 @@ from relay.core.states import (
     UNKNOWN,
 )
 from relay.core.store import Idempotency, Store, StoreFull
-from tests.stores import DAY, NOW, SettableClock, message, message_id, receipt, submitted, wait_for
+from tests.stores import ADDRESSES, DAY, NOW, SettableClock, message, message_id, receipt, submitted, wait_for
 
 SMPP = Lane("plain", Channel.SMPP)
 WEBHOOK = Lane("hooked", Channel.WEBHOOK)
@@ -476,6 +487,147 @@ class StoreContract:
         self.result(self.store.expire(NOW + 4 * DAY + 1))
         view = self.view(1)
         self.assertEqual(([p.state for p in view.parts], view.state), ([DELIVERED, UNKNOWN], UNKNOWN))
+
+    def overdue(self, **room: int) -> Any:
+        """What is to be asked for, long after everything is due."""
+        return self.result(self.store.expire(NOW + 4 * DAY + 1, room or {"tier1": 10})).overdue
+
+    def test_a_carrier_that_can_be_asked_is_asked_before_its_message_ends(self) -> None:
+        self.sent(1)
+        self.assertEqual(self.result(self.store.expire(NOW + 4 * DAY - 1, {"tier1": 10})).overdue, ())
+        [part] = self.overdue()
+        self.assertEqual(
+            (part.id, part.part, part.carrier, part.carrier_message_id, part.given_id, part.addresses),
+            (message_id(1), 0, "tier1", b"1", b"1", ADDRESSES),
+        )
+        self.assertFalse(self.view(1).final)
+        self.assertEqual(list(self.overdue()), [])
+        self.result(self.store.receipts([receipt(1, UNDELIVERABLE)]))
+        self.assertEqual(self.view(1).state, UNDELIVERABLE)
+        self.assertEqual(list(self.overdue()), [])
+
+    def test_other_carriers_are_not_asked_and_their_messages_end(self) -> None:
+        self.sent(1)
+        self.assertEqual(list(self.overdue(tier2=10)), [])
+        self.assertEqual(self.view(1).state, UNKNOWN)
+
+    def test_a_carrier_is_asked_no_more_than_it_has_room_for_and_the_rest_waits(self) -> None:
+        self.sent(1, 2, 3)
+        self.assertEqual(len(self.overdue(tier1=2)), 2)
+        self.assertEqual(len(self.overdue(tier1=0)), 0)
+        self.assertEqual([self.view(n).final for n in (1, 2, 3)], [False] * 3)
+        self.assertEqual(len(self.overdue(tier1=2)), 1)
+
+    def test_a_carrier_without_room_or_away_keeps_a_message_for_an_hour_only(self) -> None:
+        self.sent(1)
+        self.result(self.store.expire(NOW + 4 * DAY + 3599, {"tier1": 0}))
+        self.assertFalse(self.view(1).final)
+        answer = self.result(self.store.expire(NOW + 4 * DAY + 3601, {"tier1": 10}))
+        self.assertEqual((list(answer.overdue), self.view(1).state), ([], UNKNOWN))
+
+    def test_a_question_of_which_nothing_more_is_heard_is_asked_again(self) -> None:
+        self.sent(1)
+        self.assertEqual(len(self.overdue()), 1)
+        answer = self.result(self.store.expire(NOW + 4 * DAY + 1000, {"tier1": 10}))
+        self.assertEqual(list(answer.overdue), [])
+        answer = self.result(self.store.expire(NOW + 4 * DAY + 1300, {"tier1": 10}))
+        self.assertEqual([part.id for part in answer.overdue], [message_id(1)])
+
+    def test_what_nobody_could_say_anything_of_ends_as_unknown_in_the_accounts_way(self) -> None:
+        self.sent(1)
+        self.sent(2, account="silent")
+        self.assertEqual(len(self.overdue()), 2)
+        answer = self.result(self.store.asked([Asked(message_id(n), 0, NOW + 4 * DAY + 2) for n in (1, 2)]))
+        self.assertEqual((answer.lanes, self.view(1).state, self.view(2).state), ({SMPP}, UNKNOWN, UNKNOWN))
+        self.assertEqual(self.store.figures().owed, 1)
+
+    def test_what_is_under_way_is_waited_for_once_more_and_no_longer(self) -> None:
+        self.sent(1)
+        self.overdue()
+        self.result(self.store.asked([Asked(message_id(1), 0, NOW + 4 * DAY + 2, NOW + 5 * DAY)]))
+        self.assertEqual(list(self.overdue()), [])
+        self.assertFalse(self.view(1).final)
+        self.after_restart()
+        self.assertEqual(list(self.overdue()), [])
+        self.assertFalse(self.view(1).final)
+        # Asked a last time.
+        answer = self.result(self.store.expire(NOW + 5 * DAY + 1, {"tier1": 10}))
+        self.assertEqual([part.id for part in answer.overdue], [message_id(1)])
+        self.result(self.store.asked([Asked(message_id(1), 0, NOW + 5 * DAY + 2, NOW + 6 * DAY)]))
+        self.assertEqual(self.view(1).state, UNKNOWN)
+
+    def test_each_overdue_part_of_a_long_message_is_asked_for_by_itself(self) -> None:
+        self.long(3)
+        self.result(self.store.receipts([receipt(b"p1")]))
+        self.assertEqual([(part.part, part.given_id) for part in self.overdue()], [(0, b"p0"), (2, b"p2")])
+        self.result(self.store.asked([Asked(message_id(1), 0, NOW + 4 * DAY + 2, NOW + 5 * DAY)]))
+        self.result(self.store.asked([Asked(message_id(1), 2, NOW + 4 * DAY + 2)]))
+        view = self.view(1)
+        self.assertEqual(([p.state for p in view.parts], view.final), ([ENROUTE, DELIVERED, UNKNOWN], False))
+        self.after_restart()
+        self.assertEqual(list(self.overdue()), [])
+        self.result(self.store.receipts([receipt(b"p0")]))
+        self.assertEqual((self.view(1).final, self.view(1).state), (True, UNKNOWN))
+
+    def test_a_restart_forgets_the_questions_and_they_are_asked_again(self) -> None:
+        self.sent(1)
+        self.assertEqual(len(self.overdue()), 1)
+        if self.after_restart():
+            self.assertEqual([part.id for part in self.overdue()], [message_id(1)])
+
+    def test_an_id_that_means_a_newer_message_is_not_asked_about(self) -> None:
+        self.result(self.store.accept([message(1), message(2)]))
+        self.result(self.store.submitted([submitted(1, b"7")]))
+        self.result(self.store.submitted([submitted(2, b"7", receipt_due_at=NOW + 9 * DAY)]))
+        self.assertEqual(list(self.overdue()), [])
+        self.assertEqual((self.view(1).state, self.view(2).final), (UNKNOWN, False))
+
+    def test_a_message_to_which_the_carrier_gave_no_id_is_not_asked_about(self) -> None:
+        self.result(self.store.accept([message(1)]))
+        self.result(self.store.submitted([Submitted(message_id(1), 0, "tier1", b"", NOW + 1, NOW + 4 * DAY)]))
+        self.assertEqual(list(self.overdue()), [])
+        self.assertEqual(self.view(1).state, UNKNOWN)
+
+    def test_ids_are_kept_as_their_carrier_wrote_them_where_that_is_told(self) -> None:
+        self.result(self.store.accept([message(1), message(2, parts=(b"a", b"b")), message(3, reference="r")]))
+        self.result(
+            self.store.submitted(
+                [
+                    submitted(1, b"171", given_id=b"0xAB"),
+                    submitted(2, b"172", 0, given_id=b"0xAC"),
+                    submitted(2, b"173", 1, given_id=b""),
+                    submitted(3, b"174", given_id=b"0xAE"),
+                ]
+            )
+        )
+        self.result(self.store.receipts([receipt(b"174")]))
+        for _ in range(2):
+            found = [self.result(self.store.at_carriers(message_id(n))) for n in (1, 2, 3)]
+            self.assertEqual(
+                [[(part.part, part.carrier_message_id, part.given_id) for part in parts] for parts in found],
+                [[(0, b"171", b"0xAB")], [(0, b"172", b"0xAC"), (1, b"173", b"173")], []],
+            )
+            self.after_restart()
+        self.assertEqual(self.view(1).parts[0].carrier_message_id, "171")
+
+    def test_an_id_given_later_takes_the_place_of_the_earlier_one_as_it_was_written(self) -> None:
+        self.result(self.store.accept([message(1)]))
+        self.result(self.store.submitted([submitted(1, b"171", given_id=b"0xAB")]))
+        self.result(self.store.submitted([submitted(1, b"k", carrier="tier2")]))
+        [part] = self.result(self.store.at_carriers(message_id(1)))
+        self.assertEqual((part.carrier, part.carrier_message_id, part.given_id), ("tier2", b"k", b"k"))
+
+    def test_answers_about_what_has_ended_or_never_was_change_nothing(self) -> None:
+        self.sent(1)
+        self.result(self.store.accept([message(2)]))
+        self.result(self.store.receipts([receipt(1)]))
+        nonsense = [(1, 0), (1, 5), (2, 0), (2, 7), (9, 0)]
+        self.result(
+            self.store.asked([Asked(message_id(n), p, NOW + 5, until) for n, p in nonsense for until in (0.0, NOW + 9)])
+        )
+        self.assertEqual((self.view(1).state, self.view(2).state, self.view(2).final), (DELIVERED, SCHEDULED, False))
+        self.assertEqual(list(self.result(self.store.at_carriers(message_id(9)))), [])
+        self.assertEqual(list(self.result(self.store.at_carriers(message_id(2)))), [])
 
     def test_a_receipt_that_nobody_fetches_is_given_up(self) -> None:
         self.sent(1)

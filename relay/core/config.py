@@ -206,6 +206,7 @@ class Simulator(ConfigStruct, frozen=True):
     drop_share: Annotated[float, Meta(ge=0, le=1, description="Chance that a submit_sm drops the connection.")] = 0.0
     silent_share: Annotated[float, Meta(ge=0, le=1, description="Share that never gets a receipt.")] = 0.0
     intermediate: Annotated[bool, _text("An ENROUTE notification before each receipt.")] = False
+    refuse_questions: Annotated[bool, _text("Answers query_sm and cancel_sm with ESME_RINVCMDID.")] = False
 
 
 class CarrierTls(ConfigStruct, frozen=True):
@@ -244,6 +245,12 @@ class Carrier(ConfigStruct, frozen=True):
     ] = "resend"
     receipt_hours: Annotated[float, Meta(gt=0, description="Wait for a receipt: validity and this.")] = 73.0
     parts_receipted: Annotated[Literal["all", "first", "last", "any"], _text("Which parts get receipts.")] = "all"
+    query_sm: Annotated[
+        bool, _text("Ask the carrier (query_sm) about a message whose receipt is overdue before it is given up.")
+    ] = False
+    cancel_sm: Annotated[
+        bool, _text("Pass a customer's cancel_sm on for messages that the carrier has taken; otherwise it is refused.")
+    ] = False
     mobile_originated: Annotated[str, _text("refuse, or the account whose receivers get such deliver_sm.")] = "refuse"
     dialect: Annotated[Dialect, _text("How it writes receipts.")] = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)

@@ -215,6 +215,9 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
             secret_key(carrier.signing_secret.reveal())
         except ValueError as problem:
             yield (*path, "signing_secret"), str(problem)
+    for key in ("query_sm", "cancel_sm"):
+        if carrier.kind == "http" and getattr(carrier, key):
+            yield (*path, key), "can't be had with kind: http, which has no such request; leave it out"
     if carrier.tls is not None and not connect.startswith("tls:"):
         yield (*path, "tls"), 'has no effect without TLS: begin connect with "tls:", or leave tls out'
     if carrier.tls is not None and bool(carrier.tls.certificate_file) != bool(carrier.tls.key_file):

@@ -15,8 +15,9 @@ from relay.core.accounts import STATES, TableAccount
 from relay.core.backlog import unsubmitted_parts
 from relay.core.carrier_ids import Found, row_of
 from relay.core.effects import Effects
-from relay.core.messages import Ending, Outcome, Receipt, Submitted
+from relay.core.messages import Asked, Ending, Outcome, Receipt, Submitted
 from relay.core.orphans import cut
+from relay.core.overdue import has_waited, is_at_carrier, keep_given_id, wait_once_more
 from relay.core.parts import ending_part, latest_hop
 from relay.core.records import WHOLE_MESSAGE, Learnt
 from relay.core.rows import (
@@ -25,6 +26,7 @@ from relay.core.rows import (
     OWED_SMPP,
     OWED_WEBHOOK,
     REPORTED,
+    WAITED,
     Fault,
     Hop,
     Part,
@@ -32,6 +34,7 @@ from relay.core.rows import (
     Row,
     extra_of,
     is_unsubmitted,
+    parts_of,
 )
 from relay.core.states import ENROUTE, INTERMEDIATE_STATES, UNKNOWN
 from relay.core.store import NotifyPolicy
@@ -65,6 +68,7 @@ class Correlation:
         hop: Hop | None = None
         carrier, at, due_at = "", 0.0, 0.0
         taken_count = 0
+        given = False
         skipped: set[int] = set()
         self._policy_account = None
         for s in batch:
@@ -84,6 +88,8 @@ class Correlation:
                 carrier, at, due_at = s.carrier, s.at, s.receipt_due_at
                 carrier_ids = ids.shards(carrier)
                 hop = Hop(ids.name(carrier), at, due_at, s.parts_receipted)
+                # All of a carrier's have it, or none: so one look a batch is enough.
+                given = given or s.given_id is not None
             key = s.carrier_message_id
             entry: Found
             if row.extra is None and row.hop is None:
@@ -116,6 +122,10 @@ class Correlation:
                 self._end_if_all_ended(row, s.at, effects)
         table.unsubmitted -= taken_count
         table.awaiting += taken_count
+        if given:
+            for s in batch:
+                if s.given_id and id(s) not in skipped:
+                    keep_given_id(shards[s.id[0]][s.id], s.part, s.given_id)
         if table.sent:
             for s in batch:
                 table.sent.unmark(s.id, s.part)
@@ -158,6 +168,8 @@ class Correlation:
                 table.awaiting += 1
             row.hop = hop
             row.carrier_message_id = s.carrier_message_id
+            row.flags &= ~WAITED
+            extra.given_id = b""
             return row
         if not 0 <= s.part < len(parts):
             return None
@@ -168,6 +180,8 @@ class Correlation:
             part.state = ENROUTE
         part.hop = hop
         part.carrier_message_id = s.carrier_message_id
+        part.waited = False
+        part.given_id = b""
         before = row.hop
         if before is None or before.at is not None:
             row.hop = latest_hop(parts)
@@ -377,6 +391,27 @@ class Correlation:
         table.backlog.tidy(table.unsubmitted)
         return effects
 
+    def asked(self, batch: Sequence[Asked]) -> Effects:
+        """What came of asking carriers about overdue parts: these end as unanswered, or are waited for once more."""
+        effects = Effects(self._views_of_ended)
+        for a in batch:
+            row = self._table.get(a.id)
+            if row is None or not is_at_carrier(row, a.part):
+                continue
+            if a.wait_until > a.at and not has_waited(row, a.part):
+                wait_once_more(row, a.part, a.wait_until)
+                parts = parts_of(row)
+                now = row if parts is None else parts[a.part]
+                code = now.fault.network_error_code
+                effects.records.append(
+                    Learnt(a.id, a.part, now.state, False, now.done_at, 0, 0, now.fault.error, code, "", a.wait_until)
+                )
+            elif parts_of(row) is None:
+                self.time_out([row], [], UNKNOWN, a.at, effects)
+            else:
+                self.time_out([], [(row, [a.part])], UNKNOWN, a.at, effects)
+        return effects
+
     def time_out(
         self, rows: Sequence[Row], parts: Sequence[tuple[Row, list[int]]], state: int, now: float, effects: Effects
     ) -> None:
@@ -396,6 +431,8 @@ class Correlation:
                 continue
             for index in indexes:
                 part = row.extra.parts[index]
+                if part.final:
+                    continue
                 part.state, part.final, part.fault, part.done_at = state, True, fault, now
                 effects.records.append(Learnt(row.id, index, state, True, now))
             self._end_if_all_ended(row, now, effects)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from relay.core.smpp.pdus import MessageIdPdu
+
 
 class Channel(enum.StrEnum):
     """The ways in which a customer hears of a message."""
@@ -69,6 +71,24 @@ def source_of(addresses: bytes) -> bytes:
     return addresses[2 : addresses.index(b"\0", 2)]
 
 
+def same_addresses(pdu: MessageIdPdu, addresses: bytes) -> bool:
+    """Whether a question about a message names its addresses.
+
+    "For verification purposes", SMPP 3.4 sections 4.8.1 and 4.9.1 say: source and destination must be those of the
+    submission, or NULL where the asker doesn't know them (4.9.1: or has named the message by its id).
+
+    :param addresses: as in `Message`.
+    """
+    middle = addresses.index(b"\0", 2) + 1
+    return _same_address(pdu.source_ton, pdu.source_npi, pdu.source, addresses[:middle]) and _same_address(
+        pdu.destination_ton, pdu.destination_npi, pdu.destination, addresses[middle:]
+    )
+
+
+def _same_address(ton: int, npi: int, address: bytes, own: bytes) -> bool:
+    return address in (b"", own[2:-1]) and ton in (0, own[0]) and npi in (0, own[1])
+
+
 class Submission(msgspec.Struct, frozen=True, gc=False):
     """What an edge made of a customer's request: a message that has no id yet. Fields as in `Message`.
 
@@ -114,6 +134,8 @@ class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     :ivar carrier_message_id: canonical (see `relay.core.dialects`); empty when the carrier gave none, so that no
         receipt can be found for the part.
     :ivar receipt_due_at: when the relay stops waiting for the part's receipt (validity + 73 h, per carrier).
+    :ivar given_id: the id as the carrier wrote it, empty where that is the canonical one; None for carriers to which
+        nobody names messages. In a batch all of one carrier's have it, or none.
     """
 
     id: bytes
@@ -123,6 +145,36 @@ class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     at: float
     receipt_due_at: float
     parts_receipted: int = 0
+    given_id: bytes | None = None
+
+
+class AtCarrier(msgspec.Struct, frozen=True, gc=False):
+    """A part that a carrier has taken and that has not ended: what the carrier can be asked about.
+
+    :ivar carrier_message_id: canonical: the key of the receipt that an answer becomes.
+    :ivar given_id: the id as the carrier is to be told it: as it wrote it, where that was kept.
+    :ivar addresses: as in `Message`; the same in each part's submit_sm.
+    """
+
+    id: bytes
+    part: int
+    carrier: str
+    carrier_message_id: bytes
+    given_id: bytes
+    addresses: bytes
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What came of asking a carrier about an overdue part, where it said of no end.
+
+    :ivar wait_until: until when the receipt is awaited after all, because the carrier says that the part is under way;
+        0.0: the part ends as unanswered, now.
+    """
+
+    id: bytes
+    part: int
+    at: float
+    wait_until: float = 0.0
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -182,6 +234,7 @@ class Correlated(msgspec.Struct, frozen=True, gc=False):
     :ivar ended: the messages that this batch ended, as they are now. Always empty unless the store was made with
         `views_of_ended=True`, because a view costs more than all the rest of a receipt's way; only message records
         want them.
+    :ivar overdue: of `Store.expire`: the parts for which carriers are to be asked before they end.
     """
 
     lanes: frozenset[Lane]
@@ -189,6 +242,7 @@ class Correlated(msgspec.Struct, frozen=True, gc=False):
     accepted_at: float = 0.0
     ended: "Sequence[MessageView]" = ()
     first_accepted_at: float = 0.0
+    overdue: Sequence[AtCarrier] = ()
 
 
 class Notification(msgspec.Struct, frozen=True, gc=False):

@@ -35,6 +35,8 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     :ivar owed: bits of the channels that are owed a notification from now on (see `relay.core.rows`).
     :ivar cursor: place in the account's feed; 0 where the state doesn't end the message.
     :ivar carrier: for a refusal: the carrier that refused, where no carrier took the message.
+    :ivar wait_until: above 0.0: the record says nothing but that the part's receipt is waited for once more, until
+        then. The other fields are as they were.
     """
 
     id: bytes
@@ -47,6 +49,7 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     error: bytes = b""
     network_error_code: bytes = b""
     carrier: str = ""
+    wait_until: float = 0.0
 
 
 class Handed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
@@ -100,6 +103,8 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     :ivar body: the submit_sm's body; empty once a carrier has taken the part or the message has ended.
     :ivar named: whether the carrier message id means this part, and not one that was given the same id later.
+    :ivar given_id: the id as the carrier wrote it, where that was kept.
+    :ivar waited: for parts of a long message: whether its receipt was waited for once more already.
     """
 
     body: bytes = b""
@@ -114,6 +119,8 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     network_error_code: bytes = b""
     done_at: float = 0.0
     named: bool = True
+    given_id: bytes = b""
+    waited: bool = False
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):

@@ -17,6 +17,7 @@ from relay.core.intake import make_row
 from relay.core.lanes import set_tries
 from relay.core.messages import Message, Receipt, Submitted
 from relay.core.notes import IdempotencyKeys, Settings
+from relay.core.overdue import keep_given_id, wait_once_more
 from relay.core.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
@@ -37,6 +38,7 @@ from relay.core.rows import (
     OWED_SMPP,
     OWED_WEBHOOK,
     REPORTED,
+    WAITED,
     Birth,
     PartOfRow,
     Row,
@@ -194,8 +196,11 @@ class Replay:
             table.ids.put(hop.carrier, s.carrier_message_id, row)
         else:
             entry = self._correlation.take_part(row, s, hop)
-            if entry is not None:
-                table.ids.put(hop.carrier, s.carrier_message_id, entry)
+            if entry is None:
+                return
+            table.ids.put(hop.carrier, s.carrier_message_id, entry)
+        if s.given_id:
+            keep_given_id(row, s.part, s.given_id)
 
     def _receipt(self, r: Receipt) -> None:
         if not r.keys or (not r.final and r.state not in INTERMEDIATE_STATES):
@@ -210,6 +215,9 @@ class Replay:
             table.cursor = record.cursor
         if row is None:
             return
+        if record.wait_until:
+            wait_once_more(row, record.part, record.wait_until)
+            return
         fault = table.fault(record.error, record.network_error_code)
         parts = parts_of(row)
         if parts is not None and record.part >= 0:
@@ -220,7 +228,7 @@ class Replay:
         if record.final:
             table.sent.forget(row.id)
             row.cursor = record.cursor
-            row.flags = row.flags & ~(REPORTED | OWED) | FINAL | record.owed
+            row.flags = row.flags & ~(REPORTED | OWED | WAITED) | FINAL | record.owed
             self._drop_tries(row, OWED)
             if record.carrier and row.hop is None:
                 row.hop = refusal(table.ids.name(record.carrier))

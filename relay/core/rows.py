@@ -37,11 +37,13 @@ GIVEN_UP_WEBHOOK: Final = 512
 GIVEN_UP_SMPP: Final = 1024
 #: `state` is an intermediate one that a carrier reported (and not ENROUTE because a carrier took the message).
 REPORTED: Final = 2048
+#: Its receipt was overdue and is waited for once more, because the carrier said that the message is under way.
+WAITED: Final = 4096
 
 OWED: Final = OWED_WEBHOOK | OWED_SMPP
 CLAIMED: Final = CLAIMED_WEBHOOK | CLAIMED_SMPP
 #: What the journal keeps of the flags.
-DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED
+DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED | WAITED
 
 #: Attempts kept a message, for show.
 ATTEMPTS_KEPT: Final = 12
@@ -109,7 +111,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 
 class Part(msgspec.Struct, gc=False, eq=False):
-    """One part of a long message. Fields as in `Row`."""
+    """One part of a long message. Fields as in `Row` and `Extra`; `waited` is what WAITED is for a row."""
 
     hop: Hop | None = None
     carrier_message_id: bytes = b""
@@ -117,6 +119,8 @@ class Part(msgspec.Struct, gc=False, eq=False):
     final: bool = False
     fault: Fault = NO_FAULT
     done_at: float = 0.0
+    given_id: bytes = b""
+    waited: bool = False
 
 
 class Tries(msgspec.Struct, gc=False, eq=False):
@@ -133,6 +137,8 @@ class Extra(msgspec.Struct, gc=False, eq=False):
     :ivar former_ids: carrier, carrier message id and part of earlier submissions of the same part, when one was
         submitted again: a late receipt for them still counts.
     :ivar again_at: when somebody last asked for the webhook to be sent again.
+    :ivar given_id: of the only part: its carrier message id as the carrier wrote it, where it can be asked by it and
+        wrote it in another way than the canonical one.
     """
 
     parts: list[Part] | None = None
@@ -144,6 +150,7 @@ class Extra(msgspec.Struct, gc=False, eq=False):
     attempts: tuple[Settled, ...] = ()
     given_up_at: float = 0.0
     again_at: float = 0.0
+    given_id: bytes = b""
 
 
 class Row(msgspec.Struct, gc=False, eq=False):

@@ -20,7 +20,7 @@ from relay.core import states
 from relay.core.config import Simulator
 from relay.core.ids import id_text
 from relay.core.smpp import constants as c
-from relay.core.smpp.pdus import MessagePdu
+from relay.core.smpp.pdus import MessageIdPdu, MessagePdu
 
 
 class Randomness(Protocol):
@@ -178,12 +178,26 @@ class Simulation:
         """The body of the deliver_sm that tells that a message is on its way."""
         return self._body(taken, _ENROUTE, c.ESM_CLASS_INTERMEDIATE, taken.taken_at)
 
-    def query_answer(self, taken: Taken) -> bytes:
-        """The body of the query_sm_resp for a message."""
+    def answer(self, pdu: MessageIdPdu, taken: Taken | None) -> tuple[int, bytes]:
+        """The command_status and body of the response to a query_sm or cancel_sm.
+
+        :param taken: the message that it names, if there is one. A cancelled one is DELETED from now on.
+        """
+        query = pdu.command_id == c.QUERY_SM
+        if self._settings.refuse_questions:
+            return c.ESME_RINVCMDID, b""
+        if taken is None or not _names(pdu, taken) or (taken.ended and not query):
+            return c.ESME_RQUERYFAIL if query else c.ESME_RCANCELFAIL, b""
+        if query:
+            return c.ESME_ROK, self._query_answer(taken)
+        taken.state = states.DELETED
+        return c.ESME_ROK, b""
+
+    def _query_answer(self, taken: Taken) -> bytes:
         if not taken.ended:
             return taken.response_id + b"\0\0" + bytes((states.ENROUTE, 0))
         seconds = datetime.fromtimestamp(taken.due_at, UTC).strftime("%y%m%d%H%M%S").encode()
-        return taken.response_id + b"\0" + seconds + b"000+\0" + bytes((taken.state, 0))
+        return taken.response_id + b"\0" + seconds + b"000+\0" + bytes((taken.state, int(_BY_STATE[taken.state].error)))
 
     def _body(self, taken: Taken, word: Word, esm_class: int, done_at: float) -> bytes:
         if self._settings.tlv_only:
@@ -213,6 +227,13 @@ class Simulation:
             written = datetime.fromtimestamp(minute * 60, UTC).strftime("%y%m%d%H%M").encode()
             self._dates[minute] = written
         return written
+
+
+def _names(pdu: MessageIdPdu, taken: Taken) -> bool:
+    """Whether the source of a question, and the destination where it has one, are the message's; NULL is any."""
+    middle = taken.addresses.index(b"\0", 2) + 1
+    destination, source = taken.addresses[:middle], taken.addresses[middle:]
+    return pdu.source in (b"", source[2:-1]) and pdu.destination in (b"", destination[2:-1])
 
 
 def _cumulative(shares: dict[str, float]) -> list[tuple[float, int]]:

@@ -41,7 +41,8 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
     """
     extra = row.extra or _NO_EXTRA
     if extra.parts is None:
-        only = Part(row.hop, row.carrier_message_id, row.state, bool(row.flags & FINAL), row.fault, row.done_at)
+        final = bool(row.flags & FINAL)
+        only = Part(row.hop, row.carrier_message_id, row.state, final, row.fault, row.done_at, extra.given_id)
         parts: Sequence[Part] = (only,)
     else:
         parts = extra.parts
@@ -94,6 +95,8 @@ def _part(row: Row, part: Part, ids: CarrierIdIndex, body: bytes) -> PartSnapsho
         part.fault.network_error_code,
         part.done_at,
         hop is None or not part.carrier_message_id or ids.means(hop.carrier, part.carrier_message_id, row),
+        part.given_id,
+        part.waited,
     )
 
 
@@ -136,6 +139,7 @@ def row_of_snapshot(s: Snapshot, table: Table, birth: Birth, hops: SharedHops) -
         s.attempts,
         s.given_up_at,
         s.again_at,
+        s.parts[0].given_id if len(parts) == 1 else b"",
     )
     if len(parts) != 1 or any(getattr(extra, name) != default for name, default in _PLAIN):
         row.extra = extra
@@ -158,4 +162,4 @@ def _restored_part(p: PartSnapshot, table: Table, hops: SharedHops) -> Part:
     elif p.carrier:
         hop = refusal(table.ids.name(p.carrier))
     fault: Fault = table.fault(p.error, p.network_error_code)
-    return Part(hop, p.carrier_message_id, p.state, p.final, fault, p.done_at)
+    return Part(hop, p.carrier_message_id, p.state, p.final, fault, p.done_at, p.given_id, p.waited)

@@ -17,19 +17,21 @@ The contract
 * `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store says through its
   figures when it is writable again; nobody needs to ask it to try. What the failure leaves depends on what was told:
   `accept` and `put_setting` asked for something, which has then not happened, and the caller answers with its
-  protocol's "not now". `submitted`, `end`, `settle` and `notify_again` told of something that has happened: the store
-  knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat. `receipts` may be either:
-  the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. Lanes in which something
-  became owed by a failed call are in the answer to the next `expire`.
+  protocol's "not now". `submitted`, `end`, `asked`, `settle` and `notify_again` told of something that has happened:
+  the store knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat. `receipts` may be
+  either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. Lanes in which
+  something became owed by a failed call are in the answer to the next `expire`.
 * `StoreFull`: a configured bound is reached.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from relay.core.messages import (
+    Asked,
+    AtCarrier,
     Attempt,
     Claim,
     Correlated,
@@ -73,6 +75,10 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
 
 
 PolicyOf = Callable[[str], NotifyPolicy]
+
+
+#: No carrier can be asked.
+NOBODY: Mapping[str, int] = {}
 
 
 class FeedEntry(msgspec.Struct, frozen=True, gc=False):
@@ -166,9 +172,22 @@ class Store(Protocol):
     def end(self, batch: Sequence[Ending]) -> Awaitable[Correlated]:
         """Ends messages by the relay's own verdict. A message that has ended already stays as it is."""
 
-    def expire(self, now: float) -> Awaitable[Correlated]:
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> Awaitable[Correlated]:
         """Does a slice of the housekeeping that is due: unanswered messages end, finished ones and orphans are
-        forgotten, segments compacted. Called every second or so; each call takes a few milliseconds at the most."""
+        forgotten, segments compacted. Called every second or so; each call takes a few milliseconds at the most.
+
+        :param askable: the carriers that are asked about a part before it ends unanswered, and how many questions each
+            takes now. `Correlated.overdue` names the parts to ask about. Such a part is left alone until a receipt
+            ends it or `asked` says what came of it; where neither comes it is named again later, and a part that could
+            not be asked about in an hour ends (see `relay.core.overdue`). Whom a restart interrupts is asked again.
+        """
+
+    def asked(self, batch: Sequence[Asked]) -> Awaitable[Correlated]:
+        """Says of parts from `Correlated.overdue` that they end unanswered after all, or are waited for once more: a
+        second time is none, and ends the part. What has ended meanwhile stays as it is."""
+
+    def at_carriers(self, message_id: bytes) -> Awaitable[Sequence[AtCarrier]]:
+        """The parts of a message that carriers have taken and that have not ended."""
 
     def claim(self, lane: Lane, limit: int, now: float) -> Awaitable[Claim]:
         """Hands out up to `limit` notifications that are due in a lane. What is claimed is not handed out again

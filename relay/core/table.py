@@ -32,6 +32,7 @@ from relay.core.rows import (
     OWED_SMPP,
     OWED_WEBHOOK,
     REPORTED,
+    WAITED,
     Fault,
     Hop,
     Row,
@@ -156,7 +157,7 @@ class Table:
         row.done_at = at
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
-        row.flags = (flags & ~REPORTED) | FINAL
+        row.flags = (flags & ~(REPORTED | WAITED)) | FINAL
         row.origin.account.feed.rows.append(row)
         effects.last_ended = row
         if effects.ended is not None:

@@ -214,6 +214,10 @@ class HttpCarrierSession:
         if self._filling is None and not self._stopped:
             self._filling = self._clock.callLater(0, self._fill)
 
+    def sending(self) -> Sequence[object]:
+        """The tokens of the parts that have no answer yet."""
+        return [*(token for _, token in self._waiting), *(t for tokens in self._posting.values() for t in tokens)]
+
     def _fill(self) -> None:
         self._filling = None
         while self._bound and len(self._posting) < POSTS:

@@ -132,6 +132,10 @@ class SmppClientProtocol(SessionProtocol):
             self.flush()
             self.close()
 
+    def sending(self) -> Sequence[object]:
+        """The tokens of the requests that have no answer yet."""
+        return self.session.tokens()
+
     def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
         self._owner.lost(self, unanswered, self.end_reason or reason)
 

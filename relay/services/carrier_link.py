@@ -13,7 +13,7 @@ journal when its turn is near.
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -24,7 +24,7 @@ from relay.core import config
 from relay.core.answers import AnswerClass, class_of
 from relay.core.dialects import CarrierIds
 from relay.core.histogram import QUICK_SECONDS, Histogram
-from relay.core.messages import Ending, PartsReceipted, Submitted
+from relay.core.messages import AtCarrier, Ending, PartsReceipted, Submitted
 from relay.core.rate import TokenBucket
 from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import Answered, LateAnswer, MessagePdu
@@ -33,6 +33,7 @@ from relay.core.states import EXPIRED, REJECTED, UNKNOWN
 from relay.core.store import StoreUnavailable
 from relay.edges.smpp_client import BindRequest, SmppClientProtocol
 from relay.services.carrier_binds import Bind
+from relay.services.carrier_questions import CarrierQuestions
 from relay.services.carrier_receipts import MobileOriginated, ReceiptIntake
 from relay.services.hub import Hub, Outgoing
 from relay.services.tasks import Tasks
@@ -120,6 +121,7 @@ class CarrierLink:
         self._tasks = Tasks(self.log)
         self.intake = ReceiptIntake(name, settings, hub, clock, mobile_originated)
         self._response_key = CarrierIds(settings.dialect).response_key
+        self._questions = CarrierQuestions(name, settings, hub, self.intake, clock)
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
         self._queue: deque[Outgoing] = deque()
@@ -143,6 +145,7 @@ class CarrierLink:
         self._drained: Deferred[None] | None = None
         #: While parts are being marked in the journal before they are written (`in_doubt: end`).
         self._marking = False
+        self._being_marked: list[Outgoing] = []
         self.last_error = ""
         self._unreachable_for = ""
         self._refused_binds: set[SmppClientProtocol] = set()
@@ -207,6 +210,42 @@ class CarrierLink:
             self._queue_bytes = sum(len(part.body) for part in kept if part.body is not None)
         return given
 
+    def is_sending(self, message_id: bytes) -> bool:
+        """Whether a part of the message has been written, or is about to be, and has no answer."""
+        return any(part.id == message_id for part in self._being_marked) or any(
+            type(token) is Outgoing and token.id == message_id
+            for protocol in self._senders
+            for token in protocol.sending()
+        )
+
+    @property
+    def questions(self) -> int | None:
+        """How many overdue parts the carrier can be asked about now; None where it is never asked (`query_sm`)."""
+        if not self.settings.query_sm:
+            return None
+        return self._questions.room if self._may_ask else 0
+
+    def ask(self, parts: Sequence[AtCarrier]) -> None:
+        """Asks query_sm about overdue parts; what comes of it goes to the hub."""
+        self._questions.ask(parts)
+        self._pump()
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether the carrier can be asked to cancel what it has taken (`cancel_sm`), now."""
+        return self.settings.cancel_sm and self._may_ask and self._questions.cancels_room > 0
+
+    def cancel(self, part: AtCarrier) -> "Deferred[bool]":
+        """Asks cancel_sm; false: the carrier refused, or gave no answer."""
+        done = self._questions.cancel(part)
+        self._pump()
+        return done
+
+    @property
+    def question_counts(self) -> Mapping[tuple[str, str], int]:
+        """What came of questions since the start, by command and result."""
+        return self._questions.counts
+
     # Life
 
     def start(self) -> None:
@@ -218,11 +257,13 @@ class CarrierLink:
         """Sends nothing more, waits up to `limit_seconds` for answers in flight, unbinds and closes."""
         self._stopping = self._closing = True
         self._cancel_wake_up()
+        self._questions.drop()
         if self.in_flight:
             self._drained = Deferred()
             self._drained.addTimeout(limit_seconds, self._clock, lambda result, seconds: None)
             await self._drained
         await self._tasks.wait()
+        await self._questions.wait()
         await self.intake.wait()
         for protocol in self._bound():
             protocol.unbind()
@@ -239,12 +280,15 @@ class CarrierLink:
         queued = [part for part in self._queue if not part.done]
         self._queue.clear()
         self._queue_bytes = 0
+        self._questions.drop()
         if queued:
             returned(queued)
 
     def hold(self, held: bool) -> None:
         """An operator's pause and resume: while held nothing is sent; what comes in is handled as ever."""
         self.held = held
+        if held:
+            self._questions.drop()
         self._hub.link_changed()
         self._pump()
 
@@ -327,6 +371,9 @@ class CarrierLink:
         else:
             self._unreachable(reason)
         self._doubt(tokens)
+        self._questions.lost(tokens)
+        if not self._senders:
+            self._questions.drop()
         self._hub.link_changed()
         self._check_drained()
 
@@ -338,9 +385,11 @@ class CarrierLink:
         name = self.name
         taken: list[Submitted] = []
         later: list[Outgoing] = []
+        others: list[Answered] = []
         for answer in answers:
             part = answer.token
             if type(part) is not Outgoing:
+                others.append(answer)
                 continue
             if answer.command_status == 0:
                 part.done = True
@@ -367,9 +416,11 @@ class CarrierLink:
             self.counters.taken += len(taken)
             self._throttled_in_a_row = 0
             # Nobody waits for this to be durable: if we stop here, then the part is in doubt after the start.
-            self._tasks.start(self._hub.submitted(taken))
+            self._tasks.start(self._hub.submitted(self._with_given_ids(taken, answers)))
         if later:
             self._try_later(later, now)
+        if others and self._questions.answered(others):
+            self._throttled(now)
         self._pump()
         self._check_drained()
 
@@ -387,13 +438,26 @@ class CarrierLink:
 
     def unanswered(self, protocol: SmppClientProtocol, tokens: list[object]) -> None:
         self._doubt(tokens)
+        self._questions.unanswered(tokens)
         self._pump()
         self._check_drained()
 
     # What answers lead to
 
+    def _with_given_ids(self, taken: list[Submitted], answers: list[Answered]) -> list[Submitted]:
+        """The same, with the ids as the carrier wrote them where it may have to be told them."""
+        if not self.settings.query_sm and not self.settings.cancel_sm:
+            return taken
+        given = [a.message_id for a in answers if a.command_status == 0 and type(a.token) is Outgoing]
+        return self._questions.named(taken, given)
+
     def _try_later(self, parts: list[Outgoing], now: float) -> None:
         self.counters.throttled += len(parts)
+        self._throttled(now)
+        self._unmark(parts)
+        self._enqueue_first(parts)
+
+    def _throttled(self, now: float) -> None:
         # Answers of one window come together and mean one thing; the pause grows only with fresh refusals after it.
         if now >= self.paused_until:
             self._throttled_in_a_row += 1
@@ -402,8 +466,6 @@ class CarrierLink:
             self.paused_until = now + pause_seconds
             self.log.info("carrier_throttled: {carrier} said {status}; pausing for {pause_seconds} s",
                           carrier=self.name, status=self.last_error, pause_seconds=pause_seconds)  # fmt: skip
-        self._unmark(parts)
-        self._enqueue_first(parts)
 
     def _refused(self, part: Outgoing, command_status: int, now: float) -> None:
         self.counters.refused += 1
@@ -453,7 +515,30 @@ class CarrierLink:
         self._queue.extendleft(reversed(parts))
         self._queue_bytes += sum(len(part.body) for part in parts if part.body is not None)
 
+    @property
+    def _may_ask(self) -> bool:
+        return self.up and self._clock.seconds() >= self.paused_until
+
+    def _send_questions(self) -> None:
+        """As far as windows, rate and pauses allow; they go before messages, which they are few beside."""
+        now = self._clock.seconds()
+        if not self.up:
+            return
+        if now < self.paused_until:
+            self._wake_up_in(self.paused_until - now)
+            return
+        for protocol in self._senders:
+            room = min(protocol.session.room, self._questions.waiting)
+            allowed = self._rate.take_up_to(room, now) if room > 0 else 0
+            if room > 0 and allowed <= 0:
+                self._wake_up_in(self._rate.seconds_until_one(now))
+                return
+            for command_id, batch in self._questions.next(allowed):
+                protocol.send(command_id, batch)
+
     def _pump(self) -> None:
+        if self._questions.waiting:
+            self._send_questions()
         queue = self._queue
         if not queue or not self._senders or self.held or self._stopping or self._marking:
             return
@@ -492,6 +577,7 @@ class CarrierLink:
         """Has the journal know, before the carrier does, what is being written to it. One batch at a time."""
         parts = [part for _, batch in writes for _, part in batch if type(part) is Outgoing]
         self._marking = True
+        self._being_marked = parts
         try:
             await self._hub.store.sending([(part.id, part.part) for part in parts], self.name)
         except StoreUnavailable:
@@ -500,6 +586,7 @@ class CarrierLink:
             return
         finally:
             self._marking = False
+            self._being_marked = []
         unwritten: list[Outgoing] = []
         for protocol, batch in writes:
             if protocol in self._senders and not self._stopping:
@@ -547,6 +634,13 @@ class CarrierLink:
         if expired:
             self.counters.expired += len(expired)
             self._end(expired)
+        withdrawn = self._hub.withdrawn
+        if withdrawn and batch:
+            taken = len(batch)
+            batch = [(body, part) for body, part in batch if type(part) is Outgoing and not withdrawn.take(part.id)]
+            if len(batch) < taken:
+                # Their room is for those behind them.
+                self._wake_up_in(0.0)
         return batch
 
     def _fetch_bodies(self) -> None:

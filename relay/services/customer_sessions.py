@@ -13,14 +13,14 @@ from twisted.logger import Logger
 
 from relay.core import config
 from relay.core.ids import id_octets, parse_id
-from relay.core.messages import Channel, Ending, Lane, Message, MessageView, Refused, Submission
+from relay.core.messages import Channel, Lane, Message, MessageView, Refused, Submission, same_addresses
 from relay.core.receipt_text import ReceiptWriter
 from relay.core.smpp import constants as c
 from relay.core.smpp.cold import query_sm_resp_body
 from relay.core.smpp.hot import submit_body_from_data_sm, with_registered_delivery
 from relay.core.smpp.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu
 from relay.core.smpp.times import smpp_time_text, validity_seconds
-from relay.core.states import DELETED, ENROUTE, SCHEDULED
+from relay.core.states import ENROUTE, SCHEDULED
 from relay.core.store import StoreFull, StoreUnavailable
 from relay.edges.smpp_server import SmppServerProtocol
 from relay.services.accounts import Accounts
@@ -264,7 +264,9 @@ class CustomerSessions:
         if message_id is None:
             return None
         view = await self._hub.store.look_up(message_id)
-        return view if view is not None and view.account == protocol.account else None
+        if view is None or view.account != protocol.account or not same_addresses(pdu, view.addresses):
+            return None
+        return view
 
     async def _query(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> None:
         view = await self._find(protocol, pdu)
@@ -280,11 +282,10 @@ class CustomerSessions:
     async def _cancel(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> None:
         view = await self._find(protocol, pdu)
         status = c.ESME_RCANCELFAIL
-        # What a carrier has taken can't be called back by us: only what still waits here is cancelled.
-        if view is not None and not view.final and view.state == SCHEDULED:
+        if view is not None:
             try:
-                await self._hub.end([Ending(view.id, DELETED, self._clock.seconds())])
-                status = c.ESME_ROK
+                if await self._hub.cancel(view.id):
+                    status = c.ESME_ROK
             except StoreUnavailable:
                 status = c.ESME_RSYSERR
         protocol.respond(c.CANCEL_SM_RESP, [(pdu.sequence_number, status, b"")])

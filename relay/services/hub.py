@@ -9,7 +9,7 @@ makes it durable; the hub wakes the lanes in which notifications have become owe
 from the store, as many as it has room for, so that no queue of notifications is kept anywhere else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol as Seam
 
 import msgspec
@@ -18,6 +18,8 @@ from twisted.logger import Logger
 
 from relay.core.ids import RandomBytes, new_ids
 from relay.core.messages import (
+    Asked,
+    AtCarrier,
     Channel,
     Correlated,
     Ending,
@@ -31,8 +33,9 @@ from relay.core.messages import (
 )
 from relay.core.routing import Routes
 from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
-from relay.core.states import REJECTED, UNKNOWN
+from relay.core.states import DELETED, REJECTED, UNKNOWN
 from relay.core.store import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.core.withdrawn import Withdrawn
 from relay.services.counters import Counters
 from relay.services.tasks import Tasks
 
@@ -71,6 +74,23 @@ class Link(Seam):
 
     def take_back(self) -> Sequence[Outgoing]:
         """Gives up the queued parts that another carrier may take as well."""
+
+    def is_sending(self, message_id: bytes) -> bool:
+        """Whether a part of the message has been written and has no answer."""
+
+    @property
+    def questions(self) -> int | None:
+        """How many overdue parts the carrier can be asked about now; None where it is never asked."""
+
+    def ask(self, parts: Sequence[AtCarrier]) -> None:
+        """Asks the carrier about overdue parts. What it says goes to the hub's `receipts` and `asked`."""
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether the carrier can be asked to cancel what it has taken, now."""
+
+    def cancel(self, part: AtCarrier) -> Awaitable[bool]:
+        """Asks the carrier to cancel a part; true: it has."""
 
 
 class LaneServer(Seam):
@@ -111,6 +131,8 @@ class Hub:
         self._links: dict[str, Link] = {}
         self._servers: dict[str, LaneServer] = {}
         self._tasks = Tasks(self.log)
+        #: Cancelled messages, of which parts may stand in the links' queues.
+        self.withdrawn = Withdrawn()
         #: Read by the metrics; whoever serves lanes adds its attempts here.
         self.counters = Counters()
         #: Gets the messages that have ended, where the store shows them (`Correlated.ended`): message records.
@@ -275,6 +297,37 @@ class Hub:
                 if moved:
                     self.send(moved)
 
+    async def cancel(self, message_id: bytes) -> bool:
+        """A customer's wish that a message be not delivered. True: it has ended as DELETED, and what waits here is
+        not sent; False: it goes on, or has ended otherwise.
+
+        What carriers have taken is cancelled there, where all of them can: the wish is granted when each has cancelled
+        each part. What is just being written to a carrier can't be called back.
+
+        :raises StoreUnavailable: it is cancelled, and that can't be made durable now.
+        """
+        view = await self.store.look_up(message_id)
+        if view is None or view.final or any(link.is_sending(message_id) for link in self._links.values()):
+            return False
+        if any(part.submitted_at is None for part in view.parts):
+            now = self._clock.seconds()
+            self.withdrawn.add(message_id, len(view.parts), view.expires_at, now)
+            # If we stop here, then it is sent after the start: the customer has no answer yet.
+            await self.end([Ending(message_id, DELETED, now)])
+            return True
+        parts = await self.store.at_carriers(message_id)
+        links = [self._links.get(part.carrier) for part in parts]
+        if not parts or any(link is None or not link.can_cancel for link in links):
+            return False
+        asked = [link.cancel(part) for link, part in zip(links, parts, strict=True) if link is not None]
+        if not all([await answer for answer in asked]):
+            return False
+        # If we stop here, then the carrier's receipt says DELETED, or the message ends when that is overdue.
+        await self.end([Ending(message_id, DELETED, self._clock.seconds())])
+        # A receipt may have come first.
+        view = await self.store.look_up(message_id)
+        return view is not None and view.state == DELETED
+
     # The receipt's way
 
     async def submitted(self, batch: Sequence[Submitted]) -> None:
@@ -308,9 +361,26 @@ class Hub:
         except StoreUnavailable:
             return
 
+    async def asked(self, batch: Sequence[Asked]) -> None:
+        """Carriers could say nothing of these overdue parts, or that they are under way."""
+        try:
+            self._done(await self.store.asked(batch))
+        except StoreUnavailable:
+            return
+
     async def housekeeping(self, now: float) -> None:
-        """One slice of the store's own work, and what became owed by it."""
-        self._done(await self.store.expire(now))
+        """One slice of the store's own work, what became owed by it, and what carriers are to be asked about."""
+        askable = {name: count for name, link in self._links.items() if (count := link.questions) is not None}
+        correlated = await self.store.expire(now, askable)
+        self._done(correlated)
+        by_carrier: dict[str, list[AtCarrier]] = {}
+        for part in correlated.overdue:
+            by_carrier.setdefault(part.carrier, []).append(part)
+        for name, parts in by_carrier.items():
+            link = self._links.get(name)
+            # One that a reload took away meanwhile isn't asked: the store names its parts again, and they end.
+            if link is not None:
+                link.ask(parts)
 
     def wake(self, lanes: Iterable[Lane]) -> None:
         """Tells whoever serves these lanes that something is owed there."""

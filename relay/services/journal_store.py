@@ -5,18 +5,19 @@ Deferred fires when the frame is durable. So the table is always ahead of the di
 of the calls is the order of the frames. Reads answer from the table and don't wait for the disk.
 
 When the disk fails, `accept`, `receipts` and `put_setting` are refused until it is back, and what of the first and the
-last was under way is undone. What `receipts`, `submitted`, `end`, `settle` and `notify_again` were told has happened in
-the world: their Deferreds fail, so that nobody is told that it is durable, but the table keeps it, and the journal
-writes it when the disk is back. A carrier that sends a receipt again gets REPEATED then. Lanes in which something
-became owed by a call that failed are announced by the next `expire`.
+last was under way is undone. What `receipts`, `submitted`, `end`, `asked`, `settle` and `notify_again` were told has
+happened in the world: their Deferreds fail, so that nobody is told that it is durable, but the table keeps it, and the
+journal writes it when the disk is back. A carrier that sends a receipt again gets REPEATED then. Lanes in which
+something became owed by a call that failed are announced by the next `expire`.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from os.path import join
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -29,6 +30,8 @@ from relay.core.handover import Handover
 from relay.core.intake import accept, take_back
 from relay.core.journal_format import JournalError, encode_frame
 from relay.core.messages import (
+    Asked,
+    AtCarrier,
     Attempt,
     Claim,
     Correlated,
@@ -42,13 +45,22 @@ from relay.core.messages import (
     Submitted,
 )
 from relay.core.notes import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
+from relay.core.overdue import Overdue, at_carriers
 from relay.core.parts import overdue_parts
 from relay.core.records import Setting
 from relay.core.replay import Replay
 from relay.core.rows import Row, is_unsubmitted, parts_of
 from relay.core.sent import sending
 from relay.core.states import EXPIRED, UNKNOWN
-from relay.core.store import FeedEntry, Idempotency, PolicyOf, StoreFigures, StoreFull, StoreUnavailable
+from relay.core.store import (
+    NOBODY,
+    FeedEntry,
+    Idempotency,
+    PolicyOf,
+    StoreFigures,
+    StoreFull,
+    StoreUnavailable,
+)
 from relay.core.sweep import Sweep
 from relay.core.table import Table
 from relay.edges.files import Files, Locked
@@ -104,6 +116,7 @@ class JournalStore:
         self._correlation = Correlation(self.table, views_of_ended=views_of_ended)
         self._handover = Handover(self.table)
         self._sweep = Sweep(self.table, submit_grace_seconds)
+        self._overdue = Overdue(self.table)
         self._journal: Journal
         self._compaction: Compaction
         self._lock: int | None = None
@@ -215,7 +228,7 @@ class JournalStore:
         effects = self._correlation.end(batch)
         return self._append(effects.records, effects.correlated())
 
-    def expire(self, now: float) -> "Deferred[Correlated]":
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[Correlated]":
         table, journal = self.table, self._journal
         table.forget_finished(FORGOTTEN_A_CALL, now)
         table.orphans.expire(now, FORGOTTEN_A_CALL)
@@ -229,11 +242,24 @@ class JournalStore:
         due = self._sweep.step(now)
         self._correlation.time_out(due.expired, [], EXPIRED, now, effects)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
-        self._correlation.time_out(due.unanswered, long, UNKNOWN, now, effects)
+        overdue = self._overdue.sort(due.unanswered, long, askable, now)
+        self._correlation.time_out(overdue.rows, overdue.parts, UNKNOWN, now, effects)
         effects.records.extend(self._handover.give_up_receipts(due.unfetched, now))
         journal.roll(now)
         self._compaction.consider(now)
+        answer = effects.correlated()
+        if overdue.questions:
+            answer = msgspec.structs.replace(answer, overdue=overdue.questions)
+        return self._append(effects.records, answer)
+
+    def asked(self, batch: Sequence[Asked]) -> "Deferred[Correlated]":
+        effects = self._correlation.asked(batch)
+        self._overdue.answered([(a.id, a.part) for a in batch])
         return self._append(effects.records, effects.correlated())
+
+    def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
+        row = self.table.get(message_id)
+        return succeed([] if row is None else at_carriers(row))
 
     # Notifications
 

@@ -16,7 +16,6 @@ from itertools import islice
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from relay.core import states
 from relay.core.config import Simulator
 from relay.core.simulation import Fate, Randomness, Simulation, Taken
 from relay.core.smpp import constants as c
@@ -43,6 +42,8 @@ class Counters:
     :ivar receipts_sent: deliver_sm written, repetitions included.
     :ivar acked: receipts that were answered ESME_ROK.
     :ivar nacked: answers to receipts that were anything else.
+    :ivar queried: query_sm that were answered, with whatever.
+    :ivar cancelled: messages that a cancel_sm ended.
     """
 
     submits: int = 0
@@ -54,6 +55,8 @@ class Counters:
     receipts_sent: int = 0
     acked: int = 0
     nacked: int = 0
+    queried: int = 0
+    cancelled: int = 0
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in attrs.asdict(self).items())
@@ -216,18 +219,12 @@ class SimulatedCarrier:
 
     def question(self, protocol: SimulatorProtocol, pdu: MessageIdPdu) -> None:
         """query_sm and cancel_sm, for the messages still remembered."""
-        taken = self._remembered.get(pdu.message_id)
+        status, body = self._simulation.answer(pdu, self._remembered.get(pdu.message_id))
         if pdu.command_id == c.QUERY_SM:
-            if taken is None:
-                answer = (pdu.sequence_number, c.ESME_RQUERYFAIL, b"")
-            else:
-                answer = (pdu.sequence_number, c.ESME_ROK, self._simulation.query_answer(taken))
-        elif taken is None or taken.ended:
-            answer = (pdu.sequence_number, c.ESME_RCANCELFAIL, b"")
-        else:
-            taken.state = states.DELETED
-            answer = (pdu.sequence_number, c.ESME_ROK, b"")
-        protocol.respond(pdu.command_id | c.RESPONSE_BIT, [answer])
+            self.counters.queried += 1
+        elif status == c.ESME_ROK:
+            self.counters.cancelled += 1
+        protocol.respond(pdu.command_id | c.RESPONSE_BIT, [(pdu.sequence_number, status, body)])
 
     def acknowledged(self, protocol: SimulatorProtocol, answers: Sequence[Answered]) -> None:
         """Answers to receipts: done, given up, or due again after a pause."""

@@ -11,7 +11,7 @@ from relay.core import states
 from relay.core.config import Simulator
 from relay.core.simulation import WORDS, Fate, Simulation, Taken
 from relay.core.smpp import constants as c
-from relay.core.smpp.pdus import MessagePdu
+from relay.core.smpp.pdus import MessageIdPdu, MessagePdu
 
 NOW = 1_800_000_000.0
 TEXT = re.compile(
@@ -166,6 +166,35 @@ class Receipts(SynchronousTestCase):
     def test_a_query_is_answered_with_the_final_state_once_it_is_known(self) -> None:
         simulated = simulation(receipt_delay_seconds=0)
         message = taken(simulated)
-        self.assertEqual(simulated.query_answer(message), message.response_id + b"\0\0\x01\0")
+        query = MessageIdPdu(c.QUERY_SM, 1, message.response_id)
+        self.assertEqual(simulated.answer(query, message), (c.ESME_ROK, message.response_id + b"\0\0\x01\0"))
         message.ended = True
-        self.assertEqual(simulated.query_answer(message), message.response_id + b"\x00270115080000000+\0\x02\0")
+        self.assertEqual(
+            simulated.answer(query, message), (c.ESME_ROK, message.response_id + b"\x00270115080000000+\0\x02\0")
+        )
+
+    def test_a_query_names_the_simulators_own_error_as_a_number(self) -> None:
+        simulated = simulation(states={"UNDELIV": 1.0})
+        message = taken(simulated)
+        message.ended = True
+        _, body = simulated.answer(MessageIdPdu(c.QUERY_SM, 1, message.response_id), message)
+        self.assertEqual(body[-2:], bytes((states.UNDELIVERABLE, 11)))
+
+    def test_a_question_with_other_addresses_than_the_messages_is_refused(self) -> None:
+        simulated = simulation()
+        message = taken(simulated)
+        destination, source = (
+            message.addresses[2 : message.addresses.index(0, 2)],
+            message.addresses[message.addresses.index(0, 2) + 3 : -1],
+        )
+        for wrong in (MessageIdPdu(c.QUERY_SM, 1, b"x", b"999"), MessageIdPdu(c.CANCEL_SM, 1, b"x", source, b"999")):
+            self.assertIn(simulated.answer(wrong, message)[0], (c.ESME_RQUERYFAIL, c.ESME_RCANCELFAIL))
+        right = MessageIdPdu(c.CANCEL_SM, 1, b"x", source, destination)
+        self.assertEqual((simulated.answer(right, message)[0], message.state), (c.ESME_ROK, states.DELETED))
+
+    def test_it_may_know_neither_question(self) -> None:
+        simulated = simulation(refuse_questions=True)
+        message = taken(simulated)
+        for command_id in (c.QUERY_SM, c.CANCEL_SM):
+            question = MessageIdPdu(command_id, 1, message.response_id)
+            self.assertEqual(simulated.answer(question, message), (c.ESME_RINVCMDID, b""))

@@ -9,7 +9,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core.config import Route
-from relay.core.messages import Channel, Correlated, Ending, Lane, Message, Pending, Receipt, Refused, Submission
+from relay.core.messages import (
+    AtCarrier,
+    Channel,
+    Correlated,
+    Ending,
+    Lane,
+    Message,
+    Pending,
+    Receipt,
+    Refused,
+    Submission,
+)
 from relay.core.routing import Routes
 from relay.core.smpp import constants as c
 from relay.core.states import REJECTED, UNKNOWN
@@ -57,6 +68,19 @@ class FakeLink:
 
     def offer(self, parts: Sequence[Outgoing]) -> None:
         self.offered.extend(parts)
+
+    #: As for a carrier that is asked nothing.
+    questions = None
+    can_cancel = False
+
+    def is_sending(self, message_id: bytes) -> bool:
+        return False
+
+    def ask(self, parts: Sequence[AtCarrier]) -> None:
+        raise AssertionError("asked although it can't be")
+
+    def cancel(self, part: AtCarrier) -> Deferred[bool]:
+        raise AssertionError("asked although it can't be")
 
     def take_back(self) -> Sequence[Outgoing]:
         given = [part for part in self.offered if len(part.carriers) > 1]

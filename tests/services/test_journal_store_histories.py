@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core import config
-from relay.core.messages import Attempt, Channel, Ending, Lane, Notification, Verdict
+from relay.core.messages import Asked, Attempt, Channel, Ending, Lane, Notification, Verdict
 from relay.core.rows import FINAL, OWED
 from relay.core.store import Idempotency
 from relay.services.journal_store import JournalStore
@@ -42,7 +42,12 @@ operations = st.one_of(
             st.tuples(st.sampled_from(ACCOUNTS), st.integers(1, 3), st.integers(0, 0x13), st.booleans()), max_size=4
         ),
     ),
-    st.tuples(st.just("submitted"), st.lists(st.tuples(numbers, parts, keys, st.integers(0, 3)), max_size=4)),
+    st.tuples(
+        st.just("submitted"),
+        st.lists(st.tuples(numbers, parts, keys, st.integers(0, 3)), max_size=4),
+        st.sampled_from([None, b"", b"K"]),
+    ),
+    st.tuples(st.just("asked"), st.lists(st.tuples(numbers, parts, st.sampled_from([0.0, 500.0])), max_size=3)),
     st.tuples(
         st.just("sending"),
         st.lists(st.tuples(numbers, parts), max_size=4, unique=True),
@@ -97,11 +102,14 @@ class History:
         key = Idempotency("plain", f"key {self.accepted}", b"", b"", self.clock.seconds())
         return self.store.accept(batch, key if len(batch) == 1 else None)
 
-    def do_submitted(self, taken: list[Any]) -> Any:
+    def do_submitted(self, taken: list[Any], given_id: bytes | None) -> Any:
         now = self.clock.seconds()
-        return self.store.submitted(
-            [submitted(n, key, p, at=now, receipt_due_at=now + DAY, parts_receipted=mode) for n, p, key, mode in taken]
-        )
+        fields = {"at": now, "receipt_due_at": now + DAY, "given_id": given_id}
+        return self.store.submitted([submitted(n, key, p, parts_receipted=mode, **fields) for n, p, key, mode in taken])
+
+    def do_asked(self, answers: list[Any]) -> Any:
+        now = self.clock.seconds()
+        return self.store.asked([Asked(message_id(n), p, now, wait and now + wait) for n, p, wait in answers])
 
     def do_sending(self, written: list[Any], carrier: str) -> Any:
         return self.store.sending([(message_id(n), part) for n, part in written], carrier)
@@ -141,7 +149,7 @@ class History:
 
     def do_pass(self, seconds: float) -> Any:
         self.clock.advance(seconds)
-        return self.store.expire(self.clock.seconds())
+        return self.store.expire(self.clock.seconds(), {"tier1": 1})
 
     def do_compact(self) -> Any:
         """Everything but the active segment goes, whether it is time or not."""

@@ -122,6 +122,10 @@ def decode_request(command_id: int, sequence_number: int, body: bytes) -> BindPd
         _octets(values["message_id"]),
         _octets(values["source_addr"]),
         _octets(values.get("destination_addr")),
+        _number(values["source_addr_ton"]),
+        _number(values["source_addr_npi"]),
+        _number(values.get("dest_addr_ton")),
+        _number(values.get("dest_addr_npi")),
     )
 
 

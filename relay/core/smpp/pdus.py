@@ -66,13 +66,21 @@ class BindPdu(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageIdPdu(msgspec.Struct, frozen=True, gc=False):
-    """query_sm or cancel_sm: a question about a message id."""
+    """query_sm or cancel_sm: a question about a message id.
+
+    :ivar source: with `source_ton` and `source_npi` the message's own, empty where the asker doesn't know it; likewise
+        `destination`, which only cancel_sm has.
+    """
 
     command_id: int
     sequence_number: int
     message_id: bytes
     source: bytes = b""
     destination: bytes = b""
+    source_ton: int = 0
+    source_npi: int = 0
+    destination_ton: int = 0
+    destination_npi: int = 0
 
 
 class OtherPdu(msgspec.Struct, frozen=True, gc=False):

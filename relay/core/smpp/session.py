@@ -137,12 +137,16 @@ class Session:
     @property
     def room(self) -> int:
         """How many requests the window still takes; 0 where `can_send` is false."""
-        return max(0, self._limits.window - len(self._window.waiting)) if self._may_send else 0
+        return max(0, self._limits.window - self._window.count) if self._may_send else 0
 
     @property
     def outstanding(self) -> int:
         """Requests of ours that wait for a response."""
-        return len(self._window.waiting)
+        return self._window.count
+
+    def tokens(self) -> Sequence[object]:
+        """The tokens of these requests."""
+        return self._window.tokens()
 
     @property
     def deadline(self) -> float | None:
@@ -311,11 +315,13 @@ class Session:
                 events.append(BindRefused(status or c.ESME_RBINDFAIL))
         elif sequence_number == self._unbind and (nack or command_id == c.UNBIND_RESP):
             self._end("unbound", events)
-        elif nack or command_id == c.QUERY_SM_RESP or command_id == c.CANCEL_SM_RESP:
+        elif (question := self._window.answer(sequence_number, command_id)) is not None:
+            events.append(Answered(question[0], command_id, status, decode_message_id(body), body))
+        elif nack:
             entry = self._window.waiting.pop(sequence_number, None)
             self._unusual_response(entry, command_id, status, sequence_number, body, events)
         else:
-            # A bind_resp or enquire_link_resp doesn't settle a message, whatever number it has.
+            # A bind_resp or query_sm_resp doesn't settle a message, whatever number it has.
             self.unknown_responses += 1
 
     # Sending
@@ -339,6 +345,9 @@ class Session:
             raise ValueError(f"{len(batch)} requests, but there is room for {self.room}")
         window = self._window
         waiting = window.waiting
+        if command_id in c.QUESTION_COMMANDS:
+            self._ask(command_id, batch, now)
+            return
         if not waiting and window.response_timeout_seconds > 0.0:
             due_at = now + window.response_timeout_seconds
             if self._deadline is None or due_at < self._deadline:
@@ -349,6 +358,13 @@ class Session:
             waiting[sequence_number] = (token, now)
             write(pack_header(16 + len(body), command_id, 0, sequence_number))
             write(body)
+
+    def _ask(self, command_id: int, batch: Sequence[tuple[bytes, object]], now: float) -> None:
+        window = self._window
+        for sequence_number, (body, token) in zip(window.numbers(len(batch)), batch, strict=True):
+            window.asked[sequence_number] = (token, now, command_id | c.RESPONSE_BIT)
+            self._output.append(header.pack(16 + len(body), command_id, 0, sequence_number) + body)
+        self._set_deadline()
 
     def respond(self, command_id: int, responses: Sequence[tuple[int, int, bytes]]) -> None:
         """Answers requests: (sequence_number, command_status, body) each, with `command_id` being the response's.

@@ -38,7 +38,7 @@ class ReadingTests(SynchronousTestCase):
         request = cold.decode_request(c.BIND_TRANSMITTER, 1, b"acme\0secret\0\0\x34\x63\x63\0\x14\x03\0\1x")
         self.assertEqual((request.system_id, request.password), ("acme", "secret"))
         question = cold.decode_request(c.QUERY_SM, 1, b"id\0\x63\x63" + b"123\0")
-        self.assertEqual(question, MessageIdPdu(c.QUERY_SM, 1, b"id", b"123"))
+        self.assertEqual(question, MessageIdPdu(c.QUERY_SM, 1, b"id", b"123", b"", 99, 99))
 
     def test_a_password_of_64_octets_binds_and_one_of_65_is_refused_as_a_password(self) -> None:
         for length, expected in ((64, None), (65, c.ESME_RINVPASWD)):

@@ -306,7 +306,10 @@ class MessageTests(SynchronousTestCase):
         )
         self.assertEqual(
             events,
-            [MessageIdPdu(c.QUERY_SM, 3, b"the-id", b"123"), MessageIdPdu(c.CANCEL_SM, 4, b"the-id", b"123", b"456")],
+            [
+                MessageIdPdu(c.QUERY_SM, 3, b"the-id", b"123", b"", 1, 1),
+                MessageIdPdu(c.CANCEL_SM, 4, b"the-id", b"123", b"456", 1, 1, 1, 1),
+            ],
         )
 
 
@@ -438,6 +441,32 @@ class AnswerTests(SynchronousTestCase):
         session, number = self.ask(c.CANCEL_SM)
         events = session.receive(frame(c.CANCEL_SM_RESP, number), 0.0)
         self.assertEqual(events, [Answered("token", c.CANCEL_SM_RESP, c.ESME_ROK, b"")])
+
+    def test_a_question_is_answered_by_its_own_kind_of_response_only(self) -> None:
+        kinds = {c.SUBMIT_SM: c.SUBMIT_SM_RESP, c.QUERY_SM: c.QUERY_SM_RESP, c.CANCEL_SM: c.CANCEL_SM_RESP}
+        for asked, own in kinds.items():
+            session, number = self.ask(asked)
+            for response in (c.SUBMIT_SM_RESP, c.QUERY_SM_RESP, c.CANCEL_SM_RESP):
+                if response != own and {asked, response} & {c.QUERY_SM, c.CANCEL_SM, c.QUERY_SM_RESP, c.CANCEL_SM_RESP}:
+                    self.assertEqual(session.receive(frame(response, number, b"id\0\0\2\0"), 0.0), [])
+            self.assertEqual((session.outstanding, session.tokens()), (1, ["token"]))
+            events = session.receive(frame(own, number, b"id\0"), 0.0)
+            self.assertEqual([type(event) for event in events], [Answered])
+            self.assertEqual(session.outstanding, 0)
+
+    def test_a_generic_nack_answers_a_question_too(self) -> None:
+        session, number = self.ask(c.QUERY_SM)
+        events = session.receive(frame(c.GENERIC_NACK, number, command_status=c.ESME_RINVCMDID), 0.0)
+        self.assertEqual(events, [Answered("token", c.GENERIC_NACK, c.ESME_RINVCMDID, b"")])
+
+    def test_questions_take_places_in_the_window(self) -> None:
+        session = bound_session(Role.CLIENT, limits=SessionLimits(window=3))
+        session.request(c.QUERY_SM, [(b"id\0\0\0\0", "question")], 0.0)
+        self.assertEqual((session.room, session.outstanding), (2, 1))
+        session.request(c.SUBMIT_SM, [(BODY, 1), (BODY, 2)], 0.0)
+        self.assertEqual(session.room, 0)
+        self.assertRaises(ValueError, session.request, c.QUERY_SM, [(b"id\0\0\0\0", "more")], 0.0)
+        self.assertEqual(sorted(session.connection_lost(), key=str), [1, 2, "question"])
 
     def test_responses_that_answer_nothing_are_counted_and_never_answered(self) -> None:
         session, number = self.ask()
