@@ -180,6 +180,16 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
         "From submit_sm to its response. Half of one read's are counted as the first, half as the last.",
         (({"carrier": carrier}, link.counters.response_seconds) for carrier, link in links.items()),
     )
+    yield _counter(
+        "relay_carrier_questions",
+        "What came of query_sm about overdue messages and of customers' cancel_sm: answered, refused, unanswered, or "
+        "later (asked again).",
+        (
+            ({"carrier": carrier, "command": command, "result": result}, count)
+            for carrier, link in links.items()
+            for (command, result), count in link.question_counts.items()
+        ),
+    )
     yield counts("relay_carrier_bound", "Binds that succeeded.", lambda link: link.counters.binds)
     yield counts("relay_carrier_bind_failures", "Binds that were refused.", lambda link: link.counters.bind_failures)
     yield counts("relay_carrier_lost", "Bound sessions that ended.", lambda link: link.counters.lost)
