@@ -143,6 +143,11 @@ class CarrierTests(ChecksTestCase):
         self.assert_fine(f"carriers: {{t: {{kind: http, connect: 'https://r.example.net', {secret}}}}}")
         self.assert_problem(f"carriers: {{t: {{kind: http, connect: 'tcp:h:1', {secret}}}}}", "carriers.t.connect")
         self.assert_problem("carriers: {t: {kind: http, connect: 'https://r.net'}}", "carriers.t.signing_secret")
+        for key in ("query_sm", "cancel_sm"):
+            text = f"carriers: {{t: {{kind: http, connect: 'https://r.net', {secret}, {key}: true}}}}"
+            self.assert_problem(text, f"carriers.t.{key}", "no such request")
+            self.assert_fine(f"carriers: {{t: {{connect: tcp:h:2775, {key}: true}}}}")
+            self.assert_fine(f"carriers: {{t: {{kind: simulator, {key}: true}}}}")
 
     def test_files_for_tls_need_a_tls_endpoint_and_go_in_pairs(self) -> None:
         self.assert_problem("carriers: {t: {connect: 'tcp:h:1', tls: {ca_file: f}}}", "carriers.t.tls", '"tls:"')

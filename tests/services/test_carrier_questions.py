@@ -444,6 +444,23 @@ class CancelTests(QuestionsTestCase):
         self.turn()
         self.assertEqual(answers, [[], [False]])
 
+    def test_a_cancel_that_waits_is_refused_when_the_carrier_is_held_or_lost(self) -> None:
+        link = self.link(window=1)
+        self.carrier.answer = lambda pdu: None
+        first, second, third = self.submit(3)
+        self.turn(1.0)
+        self.cancel(first)
+        held = self.cancel(second)
+        link.hold(True)
+        self.turn()
+        self.assertEqual(held, [False])
+        link.hold(False)
+        lost = self.cancel(third)
+        self.network.unlisten("sim")
+        self.network.cut("sim")
+        self.turn()
+        self.assertEqual(lost, [False])
+
     def test_every_part_of_a_long_message_is_cancelled(self) -> None:
         self.link({"receipt_delay_seconds": 60.0})
         [message] = self.submit(parts=3)

@@ -7,11 +7,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core import config
 from relay.core.journal_format import decode_records, read_frames
+from relay.core.messages import Asked
 from relay.core.records import Snapshot
+from relay.core.states import UNKNOWN
 from relay.core.store import Idempotency, StoreUnavailable
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
     DAY,
+    NOW,
     SettableClock,
     at_once,
     message,
@@ -69,6 +72,31 @@ class CompactionTests(SynchronousTestCase):
         after = self.names()
         self.assertLess(len(after), 3)
         self.assertEqual(after[-1], before[-1])
+
+    def test_what_carriers_are_asked_by_and_who_was_waited_for_once_more_is_carried_on(self) -> None:
+        self.accept(1)
+        self.accept(2, parts=(b"a", b"b"))
+        taken = [submitted(1, b"171", given_id=b"0xAB"), submitted(2, b"172", 0, given_id=b"0xAC")]
+        wait_for(self.clock, self.store.submitted([*taken, submitted(2, b"173", 1, given_id=b"0xAD")]))
+        until = NOW + 9 * DAY
+        wait_for(self.clock, self.store.asked([Asked(message_id(n), n - 1, NOW + 5, until) for n in (1, 2)]))
+        for n in range(3, 43):
+            self.accept(n, registered_delivery=0)
+            self.finish(n)
+        worker = self.store._compaction
+        wait_for(self.clock, worker._run(self.store._journal.segments[:-1]))
+        self.assertNotIn("000000000001.seg", self.names())
+        again = self.start_after_crash()
+        parts = [part for n in (1, 2) for part in wait_for(self.clock, again.at_carriers(message_id(n)))]
+        self.assertEqual([part.given_id for part in parts], [b"0xAB", b"0xAC", b"0xAD"])
+        self.assertEqual(state_of(again), state_of(self.store))
+        # Nothing can be put off a second time.
+        wait_for(self.clock, again.asked([Asked(message_id(n), n - 1, NOW + 6, until) for n in (1, 2)]))
+        views = [wait_for(self.clock, again.look_up(message_id(n))) for n in (1, 2)]
+        self.assertEqual((views[0].final, views[1].parts[1].state, views[1].final), (True, UNKNOWN, False))
+
+    def start_after_crash(self) -> Any:
+        return started(self.disk.crash(), self.clock, segment_bytes=2000)
 
     def start_with_limits(self) -> Any:
         wait_for(self.clock, self.store.stop())
