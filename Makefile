@@ -9,7 +9,7 @@ CONFIG ?= etc/demo.yaml
 TESTS ?= tests
 JOBS ?= 2
 
-.PHONY: help run test test-late lint types docs wheel-check browser screenshots clean
+.PHONY: help run test test-late lint types docs wheel wheel-check browser screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,11 @@ types: $(VENV)/.installed-for-tests ## mypy, strict
 
 docs: $(VENV)/.installed ## write docs/configuration.md and etc/relay.yaml from the configuration's types
 	$(BIN)/python -m relay.cli.config_reference --write
+
+wheel: $(VENV)/bin/python ## build the wheel into dist/
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	rm -rf build
 
 wheel-check: $(VENV)/.installed-for-tests ## build the wheel, install it elsewhere, start the relay from there
 	$(BIN)/python .ci/wheel_check.py
@@ -90,3 +95,8 @@ soak: $(VENV)/.installed-for-tests ## steady traffic for SECONDS; fails when mem
 
 simulate: $(VENV)/.installed-for-tests ## play days of traffic and faults on a simulated clock (SEED=7 COUNT=1000)
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --count $(or $(COUNT),1)
+
+.PHONY: walk
+
+walk: $(VENV)/.installed-for-tests ## follow docs/operations.md on an empty Debian machine (as root; debootstrap, systemd-container)
+	$(BIN)/python -m tests.walk

@@ -20,6 +20,8 @@ def _text(description: str) -> Meta:
     return Meta(description=description)
 
 
+_LISTEN = _text("Twisted server endpoints; with TLS: `ssl:PORT:privateKey=FILE:certKey=FILE`.")
+
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -68,7 +70,7 @@ class Limits(ConfigStruct, frozen=True):
 class HttpListener(ConfigStruct, frozen=True):
     """The customers' HTTP API and account page."""
 
-    listen: Annotated[list[str], _text("Twisted server endpoints.")] = field(
+    listen: Annotated[list[str], _LISTEN] = field(
         default_factory=lambda: ["tcp:8080:interface=127.0.0.1"]
     )
     kannel: Annotated[bool, _text("Serve Kannel's GET /cgi-bin/sendsms as well.")] = False
@@ -85,7 +87,7 @@ class HttpListener(ConfigStruct, frozen=True):
 class SmppListener(ConfigStruct, frozen=True):
     """The customers' SMPP server."""
 
-    listen: Annotated[list[str], _text("Twisted server endpoints.")] = field(
+    listen: Annotated[list[str], _LISTEN] = field(
         default_factory=lambda: ["tcp:2775:interface=127.0.0.1"]
     )
     system_id: Annotated[str, Meta(max_length=15, description="What bind responses say.")] = "relay"
@@ -103,7 +105,7 @@ class SmppListener(ConfigStruct, frozen=True):
 class AdminListener(ConfigStruct, frozen=True):
     """Metrics, health and the operator's page. Not for customers."""
 
-    listen: Annotated[list[str], _text("Twisted server endpoints.")] = field(
+    listen: Annotated[list[str], _LISTEN] = field(
         default_factory=lambda: ["tcp:9090:interface=127.0.0.1"]
     )
     password: Annotated[Secret | None, _text("Asked for (user 'operator') where set; required off loopback.")] = None

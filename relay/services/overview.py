@@ -249,11 +249,15 @@ def troubles(
         if account.url_off:
             found.append(f"{account.name}'s notification URL is off: {account.url_off}")
         elif account.url_failures:
-            found.append(f"{account.name}'s notification URL fails: {account.url_failures} times in a row")
+            times = "once" if account.url_failures == 1 else f"{account.url_failures} times in a row"
+            found.append(f"{account.name}'s notification URL failed {times}")
     if store["orphans"]:
-        found.append(f"{store['orphans']} receipts name ids that no message has")
+        found.append(
+            f"{store['orphans']} receipts name ids that no message has; for the dialect that would match see Receipts "
+            "on the page, or python -m relay dialect --orphans"
+        )
     if store["unreadable"]:
-        found.append(f"{store['unreadable']} receipts could not be read")
+        found.append(f"{store['unreadable']} receipts could not be read; Receipts on the page has them as they came")
     return found
 
 

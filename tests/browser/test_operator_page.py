@@ -107,7 +107,7 @@ class OperatorPageTests(IntegrationTestCase):
         await self.send(relay, 3)
 
         def script(page: Browser) -> None:
-            page.until("it is seen", lambda: "acme's notification URL fails" in page.text("#troubles"))
+            page.until("it is seen", lambda: "acme's notification URL failed" in page.text("#troubles"))
             page.press("Switch off")
             page.press("Do it")
             page.until("it is off", lambda: "off: " in page.text("#accounts tbody"))

@@ -67,8 +67,9 @@ class LookTests(PagesTestCase):
                 "journal: no space left",
                 "tier1 is down: bind refused: ESME_RINVPASWD; 0 parts wait",
                 "tier2 is held by the operator; 0 parts wait",
-                "acme's notification URL fails: 7 times in a row",
-                "3 receipts name ids that no message has",
+                "acme's notification URL failed 7 times in a row",
+                "3 receipts name ids that no message has; for the dialect that would match see Receipts on the page, "
+                "or python -m relay dialect --orphans",
             ],
             self.look()["troubles"],
         )

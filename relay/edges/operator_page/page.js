@@ -174,7 +174,8 @@ function accountRow(account) {
     url.append(element("div", `off: ${account.url_off}`, "bad"));
     made.push(action("Switch on", `Post to ${account.name}'s URL again?`, account.url, `${path}/url-on`));
   } else if (account.url) {
-    if (account.url_failures) url.append(element("div", `failed ${account.url_failures} times in a row`, "bad"));
+    const times = account.url_failures === 1 ? "once" : `${account.url_failures} times in a row`;
+    if (account.url_failures) url.append(element("div", `failed ${times}`, "bad"));
     made.push(action("Switch off", `Stop posting to ${account.name}'s URL?`,
                      `${account.url}: what is owed waits until its retry window ends.`, `${path}/url-off`));
   }
