@@ -6,7 +6,7 @@ import http.client
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,12 @@ class Row:
 class CarrierProcess:
     """The carrier, and what the runner asks of it while it runs."""
 
-    def __init__(self, directory: Path, **options: object) -> None:
+    def __init__(self, directory: Path, under: Sequence[str] = (), **options: object) -> None:
         (self.port,) = free_ports(1)
         self._state_file = directory / "carrier.json"
         self.instants_file = directory / "carrier.instants"
         arguments = {"port": self.port, "state_file": self._state_file, "instants_file": self.instants_file, **options}
-        self.child = start_module("carrier", directory, arguments)
+        self.child = start_module("carrier", directory, arguments, under=under)
 
     def binds(self) -> int:
         """How many binds it has now."""
@@ -75,9 +75,12 @@ class CarrierProcess:
 
 
 @contextlib.contextmanager
-def carrier(directory: Path, **options: object) -> Iterator[CarrierProcess]:
-    """A carrier that listens."""
-    process = CarrierProcess(directory, **options)
+def carrier(directory: Path, under: Sequence[str] = (), **options: object) -> Iterator[CarrierProcess]:
+    """A carrier that listens.
+
+    :param under: a program, with its options, that runs it.
+    """
+    process = CarrierProcess(directory, under, **options)
     with stopping(process.child):
         wait_until(process._state_file.exists, "carrier", process.child, 20.0)
         yield process
