@@ -62,7 +62,7 @@ $(VENV)/.installed-for-tests: setup.cfg | $(VENV)/bin/python
 $(VENV)/bin/python:
 	.ci/make-venv $(VENV)
 
-.PHONY: bench bench-peers bench-guard profile
+.PHONY: bench bench-peers bench-guard overload profile
 
 bench: $(VENV)/.installed ## measure every row (ROWS="smpp latency" for some, SCALE=0.1 for a quick look)
 	$(BIN)/python -m benchmarks $(ROWS) --scale $(or $(SCALE),1)
@@ -72,6 +72,9 @@ bench-peers: $(VENV)/.installed ## Kannel and Jasmin beside the relay, where the
 
 bench-guard: $(VENV)/.installed ## fail where the SMPP path costs twice what is recorded, measured against the floor
 	$(BIN)/python -m benchmarks.guard
+
+overload: $(VENV)/.installed ## what somebody's overdoing costs everybody else (CASES="flood dead" for some)
+	$(BIN)/python -m benchmarks.overload $(CASES)
 
 profile: $(VENV)/.installed ## where the time goes on the SMPP path (finer with py-spy in the environment)
 	$(BIN)/python -m benchmarks.profile --scale $(or $(SCALE),1)

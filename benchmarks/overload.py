@@ -49,6 +49,7 @@ class Setup(RelaySetup):
         configuration["carriers"]["carrier1"]["connect"] = f"tcp:127.0.0.1:{self.spare_port}"
         configuration["carriers"]["carrier0"] |= self.loaded
         configuration["accounts"][LOADER] |= self.loader
+        configuration["limits"] |= {"connections": 2_000, "connections_per_address": 200}
         return configuration
 
     @property
@@ -211,6 +212,7 @@ class Case:
 URL: dict[str, object] = {"notification_url": "URL"}
 CASES = {
     "flood": Case(flood),
+    "limited": Case(flood, loader={"rate": 2_000}),
     "fast": Case(fast),
     "arrays": Case(arrays),
     "unread": Case(unread),
@@ -332,7 +334,9 @@ def main() -> int:
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
     parser.add_argument("--rounds", type=int, default=300, help="messages of the bystander's in each of its turns")
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()), help="where journals are written")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(tempfile.gettempdir()), help="where journals are written"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:

@@ -183,7 +183,7 @@ class Daemon(Service):
             bind_timeout_seconds=config.smpp.bind_timeout_seconds,
             inactivity_seconds=config.smpp.inactivity_seconds,
         )
-        smpp_factory = SmppServerFactory(self.sessions, smpp_limits, self._reactor)
+        smpp_factory = SmppServerFactory(self.sessions, smpp_limits, self._reactor, self.hub.turns)
         await self._listen("smpp.listen", config.smpp.listen, smpp_factory)
         for key, descriptions, factory in self._sites(self):
             await self._listen(key, descriptions, factory)

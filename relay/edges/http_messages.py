@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from relay.core.ids import id_text, parse_id
 from relay.core.messages import Lane, Message, MessageView, Submission, destination_of, source_of
@@ -33,6 +35,9 @@ from relay.edges.http_types import (
 FORM: Final = b"application/x-www-form-urlencoded"
 
 LONGEST_KEY: Final = 255
+
+#: An array of at least so many waits for its turn; fewer are worked on at once.
+HEAVY_ITEMS: Final = 20
 
 
 class Messages:
@@ -65,6 +70,7 @@ class Messages:
 
         :param idempotency: makes of the reply's body what is to be remembered of it.
         """
+        began_at = await self._turn(account, items)
         with self._item_keys.taking(account, items) as ids:
             lanes: Iterable[Lane] = ()
             results: Sequence[Message | Problem | Accepted]
@@ -77,11 +83,34 @@ class Messages:
             messages = [result for result in results if type(result) is Message]
             if messages and idempotency is not None:
                 reply = self._accepted(account, results, messages, single, lanes)
-                await self._hub.accept(messages, idempotency(reply.body))
+                await self._accept(messages, began_at, idempotency(reply.body))
                 return reply
             if messages:
-                await self._hub.accept(messages)
+                await self._accept(messages, began_at)
             return self._accepted(account, results, messages, single, lanes)
+
+    async def _turn(self, account: str, items: Sequence[object]) -> float | None:
+        """Waits until a long array may be worked on, see `relay.core.turns`; gives when that began, None for others."""
+        turns, seconds = self._hub.turns, self._clock.seconds
+        turns.heard(account, seconds())
+        if len(items) < HEAVY_ITEMS:
+            return None
+        while (wait_seconds := turns.wait_seconds(seconds())) > 0.0:
+            # One may be waiting a connection, and the connections are limited.
+            await deferLater(self._clock, wait_seconds)
+        return seconds()
+
+    async def _accept(
+        self, messages: Sequence[Message], began_at: float | None, idempotency: Idempotency | None = None
+    ) -> None:
+        accepting = self._hub.accept(messages, idempotency)
+        if began_at is None:
+            await accepting
+            return
+        # Runs up to where it waits for the disk: what has been done by then is what others waited for.
+        durable = Deferred.fromCoroutine(accepting)
+        self._hub.turns.worked(began_at, self._clock.seconds())
+        await durable
 
     def _prepare_with_keys(
         self, account: str, items: Sequence[MessageRequest | Problem], ids: Mapping[int, bytes], repeats: Repeats
@@ -111,10 +140,11 @@ class Messages:
         :param callback: see `prepare`.
         :raises StoreFull, StoreUnavailable: nothing was accepted.
         """
+        began_at = await self._turn(account, items)
         results = self.prepare(account, items, callback)
         messages = [result for result in results if type(result) is Message]
         if messages:
-            await self._hub.accept(messages)
+            await self._accept(messages, began_at)
         return results, messages
 
     def dispatch(self, messages: Sequence[Message]) -> None:

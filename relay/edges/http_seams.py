@@ -6,6 +6,7 @@ from typing import Protocol
 from relay.core.config import Account
 from relay.core.messages import Lane, Message, Refused, Submission
 from relay.core.store import Idempotency, Store
+from relay.core.turns import Turns
 from relay.core.urls import WebUrl
 from relay.core.webhook_answer import Tested, UrlState
 
@@ -14,6 +15,7 @@ class Hub(Protocol):
     """Who takes messages: `relay.services.hub.Hub`."""
 
     store: Store
+    turns: Turns
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         """Says of each submission what it becomes."""

@@ -18,6 +18,8 @@ from relay.core.smpp.session import Role, Session, SessionLimits
 
 #: How long a peer may take to read what was written before the connection is closed.
 CLOSE_SECONDS: Final = 10.0
+#: How long nothing is read from a peer that goes on although it was told to wait.
+SLOW_SECONDS: Final = 0.05
 
 
 class StreamTransport(Seam):
@@ -48,6 +50,9 @@ class SessionProtocol(Protocol):
         self._timer_at = 0.0
         self.lost = False
         self._closing = False
+        #: Why nothing is read: the peer doesn't read either, or goes on although it was told to wait.
+        self._unread = False
+        self._slowed: IDelayedCall | None = None
         self.stream: StreamTransport
 
     # What Twisted calls
@@ -77,13 +82,18 @@ class SessionProtocol(Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._slowed is not None:
+            self._slowed.cancel()
+            self._slowed = None
         self.session_lost(self.session.connection_lost(), reason.getErrorMessage())
 
     def pauseProducing(self) -> None:
+        self._unread = True
         self.stream.pauseProducing()
 
     def resumeProducing(self) -> None:
-        if not self.lost:
+        self._unread = False
+        if not self.lost and self._slowed is None:
             self.stream.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -101,6 +111,17 @@ class SessionProtocol(Protocol):
         if not self.lost:
             self.session.respond(command_id, responses)
             self.flush()
+
+    def slow_down(self, seconds: float = SLOW_SECONDS) -> None:
+        """Reads nothing from this peer for a moment. What it goes on sending waits in its own socket."""
+        if self._slowed is None and not self.lost and not self._closing:
+            self._slowed = self.clock.callLater(seconds, self._slow_no_more)
+            self.stream.pauseProducing()
+
+    def _slow_no_more(self) -> None:
+        self._slowed = None
+        if not self._unread:
+            self.stream.resumeProducing()
 
     def unbind(self) -> None:
         """Ends the session politely; the connection closes when the peer has answered or its time is up."""

@@ -1,10 +1,12 @@
 """A customer's connection to us. What a bind, a message or a question means is for `CustomerSessions` to say."""
 
 from collections.abc import Sequence
+from typing import Any
 from typing import Protocol as Seam
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
+from twisted.protocols.policies import ProtocolWrapper
 
 from relay.core.smpp.pdus import (
     Answered,
@@ -19,7 +21,8 @@ from relay.core.smpp.pdus import (
     Unanswered,
 )
 from relay.core.smpp.session import Role, SessionLimits
-from relay.edges.smpp_protocol import SessionProtocol
+from relay.core.turns import HEAVY_BYTES, Turns
+from relay.edges.smpp_protocol import SLOW_SECONDS, SessionProtocol
 
 
 class CustomerSide(Seam):
@@ -56,15 +59,35 @@ class SmppServerProtocol(SessionProtocol):
     #: What the customer said it speaks.
     interface_version = 0x34
 
-    def __init__(self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime) -> None:
+    def __init__(
+        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, turns: Turns | None = None
+    ) -> None:
         super().__init__(Role.SERVER, limits, clock)
         self._side = side
+        self._turns = turns or Turns()
+        self._read_bytes = 0
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self.address = getattr(self.stream.getPeer(), "host", "")
         if not self._side.connected(self, self.address):
             self.abort()
+
+    def dataReceived(self, data: bytes) -> None:
+        turns, seconds, session = self._turns, self.clock.seconds, self.session
+        throttled = session.throttled_requests
+        began_at = seconds()
+        super().dataReceived(data)
+        now = seconds()
+        turns.heard(self.account, now)
+        pause_seconds = turns.worked(began_at, now) if len(data) >= HEAVY_BYTES else 0.0
+        if session.throttled_requests != throttled:
+            self.slow_down(max(pause_seconds, SLOW_SECONDS))
+        elif pause_seconds:
+            self.slow_down(pause_seconds)
+        if turns.octets != self._read_bytes:
+            self._read_bytes = turns.octets
+            _limit_reads(self.transport, turns.octets)
 
     def events_received(self, events: list[Event]) -> None:
         answers: list[Answered] = []
@@ -112,10 +135,21 @@ class SmppServerFactory(Factory):
 
     noisy = False
 
-    def __init__(self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime) -> None:
+    def __init__(
+        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, turns: Turns | None = None
+    ) -> None:
         self._side = side
         self._limits = limits
         self._clock = clock
+        self._turns = turns or Turns()
 
     def buildProtocol(self, addr: IAddress | None) -> SmppServerProtocol:
-        return SmppServerProtocol(self._side, self._limits, self._clock)
+        return SmppServerProtocol(self._side, self._limits, self._clock, self._turns)
+
+
+def _limit_reads(transport: Any, octets: int) -> None:
+    """Sets how much one read of a TCP connection, under TLS or not, may bring. Other transports are left alone."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    if hasattr(transport, "bufferSize"):
+        transport.bufferSize = octets

@@ -251,6 +251,8 @@ class CustomerSessions:
         self.refused += len(refused)
         for command, sequence_number, status in refused:
             answers.setdefault(command, []).append((sequence_number, status, b""))
+            if status == c.ESME_RTHROTTLED:
+                protocol.slow_down()
         for command, batch in answers.items():
             protocol.respond(command | _RESP, batch)
         if messages:

@@ -35,6 +35,7 @@ from relay.core.routing import Routes
 from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
 from relay.core.states import DELETED, REJECTED, UNKNOWN
 from relay.core.store import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.core.turns import Turns
 from relay.core.withdrawn import Withdrawn
 from relay.services.counters import Counters
 from relay.services.tasks import Tasks
@@ -137,6 +138,8 @@ class Hub:
         self.counters = Counters()
         #: Gets the messages that have ended, where the store shows them (`Correlated.ended`): message records.
         self.on_ended: Callable[[Sequence[MessageView]], None] | None = None
+        #: How the customers' listeners share the time.
+        self.turns = Turns()
         #: False from the beginning of a stop on: nothing new is taken.
         self.open = True
 

@@ -16,6 +16,7 @@ from relay.core.messages import Channel, Lane, Message, MessageView, Refused, Su
 from relay.core.secret import Secret
 from relay.core.store import FeedEntry, Idempotency, StoreUnavailable
 from relay.core.text import compose
+from relay.core.turns import Turns
 from relay.core.webhook_answer import Answer, Tested, UrlState
 from relay.core.webhook_request import WebhookRequest
 from relay.edges.http_api import HttpApi
@@ -73,6 +74,7 @@ class FakeHub:
 
     def __init__(self, store: FakeStore, clock: Clock) -> None:
         self.store: Any = store
+        self.turns = Turns()
         self._clock = clock
         self._random = random.Random(1)
         self.refusal: Refused | None = None

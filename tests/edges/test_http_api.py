@@ -15,6 +15,7 @@ from relay.core.settings import URL_OFF
 from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED
 from relay.core.states import DELIVERED, ENROUTE, UNDELIVERABLE
 from relay.core.store import FeedEntry, StoreFull
+from relay.core.turns import PAUSES
 from tests.edges.http_driver import KEY, HttpDriver, Reply
 
 MESSAGE = {"to": "+447700900123", "from": "RELAY", "text": "Hello"}
@@ -115,6 +116,31 @@ class SubmitTests(HttpTestCase):
     def test_what_is_no_json_is_said_to_be_none(self) -> None:
         for body in (b"{", b"\xff\xfe", b'{"to":"\xff"}', b"[1,", b"to=1"):
             self.assertProblem(self.http.ask("POST", "/messages", body), 400, kind="not-json")
+
+    def test_among_others_a_long_array_waits_for_its_turn_and_a_single_message_does_not(self) -> None:
+        clock, turns = self.http.clock, self.hub.turns
+        turns.heard("other", clock.seconds())
+        turns.heard("acme", clock.seconds())
+        turns.worked(clock.seconds() - 0.01, clock.seconds())
+        connection = self.http.connect()
+        connection.send("POST", "/messages", [MESSAGE] * 20)
+        self.assertFalse(connection.answered)
+        self.assertEqual(self.http.ask("POST", "/messages", MESSAGE).status, 202)
+        clock.advance(PAUSES * 0.01)
+        self.assertEqual(len(connection.reply().json), 20)
+
+    def test_after_a_long_array_the_next_one_waits(self) -> None:
+        clock, turns = self.http.clock, self.hub.turns
+        turns.heard("other", clock.seconds())
+        prepare = self.hub.prepare
+
+        def slowly(account: str, submissions: Any) -> Any:
+            clock.rightNow += 0.01
+            return prepare(account, submissions)
+
+        self.hub.prepare = slowly  # type: ignore[method-assign]
+        self.assertEqual(self.http.ask("POST", "/messages", [MESSAGE] * 20).status, 202)
+        self.assertAlmostEqual(turns.wait_seconds(clock.seconds()), PAUSES * 0.01, places=5)
 
     def test_an_array_has_at_least_one_and_at_most_a_thousand_messages(self) -> None:
         self.assertProblem(self.http.ask("POST", "/messages", []), 422)

@@ -114,6 +114,22 @@ class Overload(IntegrationTestCase):
         again = await self.esme(relay.smpp_port)
         await self.account_for_all(again, [message_id for _, message_id in answers])
 
+    async def test_a_customer_that_never_reads_is_not_read_either_and_gets_its_receipts_when_it_is_back(self) -> None:
+        relay = await self.world(receipt_delay_seconds=0.0)
+        esme = await self.esme(relay.smpp_port, window=20_000)
+        # From here on it reads nothing: neither responses nor receipts. What it submits fills both sides' sockets.
+        esme.stream.pauseProducing()
+        esme.submit([submit_body("447700900001", b"x" * 100)] * 20_000).addErrback(lambda _: None)
+        await until("the relay has taken something", lambda: self.loaded.counters.submitted > 0)
+        await self.others_go_on(relay, 60)
+        await until("the carrier has all receipts acknowledged", self.loaded.all_home, 60)
+        esme.abort()
+        await within(10, esme.gone)
+        again = await self.esme(relay.smpp_port)
+        accepted = await self.metric(relay, "relay_messages_total", account="acme")
+        await until("what was accepted is told", lambda: len({r.message_id for r in again.receipts}) >= accepted, 60)
+        self.assertEqual(len({receipt.message_id for receipt in again.receipts}), accepted)
+
     async def test_a_thousand_idle_connections_cost_little(self) -> None:
         relay = await self.world()
         for address in ("127.0.0.2", "127.0.0.3"):
@@ -166,6 +182,6 @@ class Overload(IntegrationTestCase):
     async def test_notifications_for_a_dead_url_wait_in_little_room(self) -> None:
         url = f"http://127.0.0.1:{free_port()}/"
         relay = await self.world(smpp_account(notification_url=url), receipt_delay_seconds=0.0)
-        await self.owe(relay, 20_000)
-        await self.others_go_on(relay, 120)
-        self.assertEqual(await self.metric(relay, "relay_store_owed"), 20_000)
+        await self.owe(relay, 100_000)
+        await self.others_go_on(relay, 200)
+        self.assertEqual(await self.metric(relay, "relay_store_owed"), 100_000)
