@@ -120,7 +120,7 @@ class Overload(IntegrationTestCase):
         # From here on it reads nothing: neither responses nor receipts. What it submits fills both sides' sockets.
         esme.stream.pauseProducing()
         esme.submit([submit_body("447700900001", b"x" * 100)] * 20_000).addErrback(lambda _: None)
-        await until("the relay has taken something", lambda: self.loaded.counters.submitted > 0)
+        await until("the relay has taken something", lambda: self.loaded.counters.receipts_owed > 0)
         await self.others_go_on(relay, 60)
         await until("the carrier has all receipts acknowledged", self.loaded.all_home, 60)
         esme.abort()
