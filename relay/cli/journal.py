@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from relay.cli.progress import Progress
 from relay.core.journal_format import JournalError, dump
 
 _EPILOG = """\
@@ -72,10 +73,19 @@ def _repair(directory: Path) -> int:
     from relay.edges.files import Locked
     from relay.edges.journal_repair import repair
 
+    progress: Progress | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal progress
+        progress = progress or Progress("repairing", total, "octets")
+        progress.at(done)
+
     try:
-        done = repair(str(directory))
+        done = repair(str(directory), progress=show)
     except Locked as lock:
         print(f"{directory}: a relay is running there ({lock}); stop it first", file=sys.stderr)
         return 1
+    if progress is not None:
+        progress.end()
     print("\n".join(done) if done else f"{directory}: nothing is damaged; nothing was changed")
     return 0

@@ -72,7 +72,7 @@ def _by_time(options: argparse.Namespace) -> int:
 def _by_ids(options: argparse.Namespace) -> int:
     lines: Iterable[str] = sys.stdin if options.ids == "-" else Path(options.ids).read_text("utf-8").splitlines()
     ids = [line.strip() for line in lines if line.strip()]
-    progress = Progress("replaying", len(ids))
+    progress = Progress("replaying", len(ids), "messages")
     count = 0
     for start in range(0, len(ids), _IDS_AT_ONCE):
         wanted = {"reason": options.reason, "ids": ids[start : start + _IDS_AT_ONCE]}

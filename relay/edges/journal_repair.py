@@ -5,8 +5,10 @@ commit that can be found. What a dropped frame means is not known. It may be mes
 customers were told so), or news of messages, which then seem to wait for it still.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from os.path import join, normpath
+from typing import Final
 
 from relay.core.journal_format import (
     FRAME_HEADER_BYTES,
@@ -23,11 +25,18 @@ from relay.core.records import Synced
 from relay.edges.files import Files, Locked, OsFiles, write_all
 from relay.edges.journal_start import SegmentReader
 
+#: Gets how many octets have been looked at, and how many there are.
+Progress = Callable[[int, int], None]
 
-def repair(directory: str, files: Files | None = None) -> list[str]:
+#: Frames between two calls of it.
+_FRAMES_A_LOOK: Final = 1_000
+
+
+def repair(directory: str, files: Files | None = None, progress: Progress = lambda done, total: None) -> list[str]:
     """Repairs the journal in `directory` (the one with the segments, or the data directory above it).
 
-    Gives a sentence for everything that was done; an empty list where nothing was wrong. Run it again at will.
+    Gives a sentence for everything that was done; an empty list where nothing was wrong. Run it again at will. Blocks:
+    a gigabyte takes some ten seconds, and `progress` is called all the while.
 
     :raises Locked: a relay is running there.
     :raises NewerJournal: the journal is not this version's to repair.
@@ -37,7 +46,7 @@ def repair(directory: str, files: Files | None = None) -> list[str]:
         directory = join(directory, "journal")
     lock = files.lock(normpath(join(directory, "..", "lock")), "repair")
     try:
-        return _repair(files, directory)
+        return _repair(files, directory, progress)
     finally:
         files.close(lock)
 
@@ -49,13 +58,15 @@ def _has_segments(files: Files, directory: str) -> bool:
         return False
 
 
-def _repair(files: Files, directory: str) -> list[str]:
+def _repair(files: Files, directory: str, progress: Progress) -> list[str]:
     done: list[str] = []
     found = sorted(s for name in files.list_directory(directory) if (s := segment_sequence(name)) is not None)
     for earlier, later in pairwise(found):
         for missing in range(earlier + 1, later):
             _write(files, directory, missing, encode_header(missing, 0.0) + synced_frame(0))
             done.append(f"{segment_name(missing)} was missing: an empty one stands in its place.")
+    total = sum(files.size(join(directory, segment_name(sequence))) for sequence in found)
+    before = 0
     for sequence in found:
         reader = SegmentReader(files, directory, sequence)
         try:
@@ -66,14 +77,22 @@ def _repair(files: Files, directory: str) -> list[str]:
                 raise
             except Exception:
                 created_at = None
-            done += _repair_segment(files, directory, reader, octets, created_at)
+            done += _repair_segment(
+                files, directory, reader, octets, created_at, lambda at, before=before: progress(before + at, total)
+            )
+            before += reader.size
         finally:
             reader.close()
     return done
 
 
 def _repair_segment(
-    files: Files, directory: str, reader: SegmentReader, octets: bytes, created_at: float | None
+    files: Files,
+    directory: str,
+    reader: SegmentReader,
+    octets: bytes,
+    created_at: float | None,
+    looked_at: Callable[[int], None],
 ) -> list[str]:
     done: list[str] = []
     name = segment_name(reader.sequence)
@@ -84,7 +103,12 @@ def _repair_segment(
         created_at = 0.0
         if not _readable(octets, at):
             at = reader.next_intact(0) or len(octets)
+    looked_at(at)
+    frames = 0
     while at < len(octets):
+        frames += 1
+        if frames % _FRAMES_A_LOOK == 0:
+            looked_at(at)
         payload = frame_at(octets, at)
         end = at + FRAME_HEADER_BYTES + (0 if payload is None else len(payload))
         if payload is not None and _records(payload):
