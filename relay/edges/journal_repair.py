@@ -6,6 +6,7 @@ customers were told so), or news of messages, which then seem to wait for it sti
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from os.path import join, normpath
 from typing import Final
@@ -77,13 +78,16 @@ def _repair(files: Files, directory: str, progress: Progress) -> list[str]:
                 raise
             except Exception:
                 created_at = None
-            done += _repair_segment(
-                files, directory, reader, octets, created_at, lambda at, before=before: progress(before + at, total)
-            )
+            looked_at = partial(_look, progress, before, total)
+            done += _repair_segment(files, directory, reader, octets, created_at, looked_at)
             before += reader.size
         finally:
             reader.close()
     return done
+
+
+def _look(progress: Progress, before: int, total: int, at: int) -> None:
+    progress(before + at, total)
 
 
 def _repair_segment(
