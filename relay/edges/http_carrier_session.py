@@ -28,6 +28,7 @@ from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import Answered, CodecError
 from relay.edges.bounded_body import read_body
 from relay.edges.smpp_client import BindRequest
+from relay.edges.webhook_client import reason_of
 from relay.edges.webhook_connections import ReadyHeaders
 
 #: POSTs under way at once.
@@ -180,7 +181,7 @@ class HttpCarrierSession:
         except CancelledError:
             raise
         except Exception as problem:
-            self._owner.connect_failed(self.request, _words(problem))
+            self._owner.connect_failed(self.request, reason_of(problem))
             return False
         if answer.status == 200:
             return True
@@ -273,9 +274,9 @@ class HttpCarrierSession:
             raise
         except Exception as problem:
             if _never_sent(problem):
-                self._fail(_words(problem), unsent=_taken_out(batch))
+                self._fail(reason_of(problem), unsent=_taken_out(batch))
             else:
-                self._doubt(_words(problem), _taken_out(batch))
+                self._doubt(reason_of(problem), _taken_out(batch))
             return
         status = answer.status
         if status == 202:
@@ -392,7 +393,3 @@ def _taken_out(batch: list[Send]) -> list[Send]:
 
 def _never_sent(problem: Exception) -> bool:
     return isinstance(problem, ConnectError | DNSLookupError | ConnectTimeoutError | ConnectingCancelledError)
-
-
-def _words(problem: Exception) -> str:
-    return str(problem) or type(problem).__name__

@@ -100,7 +100,7 @@ class WebhookClient:
                     raise
                 return await _exchange(http, method, parsed.plain, headers, body, deadline, self._clock)
         except Exception as problem:
-            return Answer(0, "timeout" if deadline.passed else _reason(problem))
+            return Answer(0, "timeout" if deadline.passed else reason_of(problem))
         finally:
             deadline.over = True
 
@@ -223,9 +223,10 @@ def _closed_by_peer(failed: ResponseNeverReceived) -> bool:
     return any(reason.check(ConnectionClosed) for reason in failed.reasons)
 
 
-def _reason(problem: BaseException) -> str:
+def reason_of(problem: BaseException) -> str:
+    """Why a request came to nothing, in a few words that an operator understands."""
     if isinstance(problem, RequestGenerationFailed | RequestTransmissionFailed | ResponseFailed):
-        causes = [_reason(reason.value) for reason in problem.reasons]
+        causes = [reason_of(reason.value) for reason in problem.reasons]
         return next((cause for cause in causes if cause != "connection closed"), "connection closed")
     if isinstance(problem, AddressRefused):
         return f"refused: the name leads to {problem.problem}"

@@ -210,6 +210,44 @@ class Scripted(IntegrationTestCase):
         session.flush()
         self.assertEqual(await self.home(), [(message_id, "UNDELIV")])
 
+    async def test_a_receipt_that_came_before_its_response_is_matched_after_a_restart(self) -> None:
+        await self.world()
+        asked: list[tuple[ScriptedSession, MessagePdu]] = []
+        self.carrier.on_submit = lambda session, pdu: asked.append((session, pdu))
+        message_id = await self.submit_one()
+        await until("the carrier has the message", lambda: asked)
+        asked[0][0].deliver(receipt_body("77", "UNDELIV"))
+        await self.acknowledged(1)
+        self.daemon.kill()
+        await until("the carrier has noticed", lambda: not self.carrier.bound)
+        await self.daemon.start()
+        # In doubt, so it is submitted again; only then its id becomes known.
+        await until("the carrier has it again", lambda: len(asked) == 2)
+        self.customer = await self.esme(self.daemon.smpp_port)
+        self.assertEqual(await self.metric(self.daemon, "relay_store_orphans"), 1)
+        session, pdu = asked[1]
+        session.queue_answer(pdu, b"77")
+        session.flush()
+        self.assertEqual(await self.home(), [(message_id, "UNDELIV")])
+        self.assertEqual(await self.metric(self.daemon, "relay_store_orphans"), 0)
+
+    async def test_a_receipt_after_a_restart(self) -> None:
+        await self.world()
+        self.carrier.on_submit = self.taking
+        message_id = await self.submit_one()
+        await until("the carrier has it", lambda: self.carrier.submits)
+        # A round trip behind the response, so that this has been read when the relay is killed.
+        self.carrier.bound[0].deliver(receipt_body("1", "ENROUTE"))
+        await self.acknowledged(1)
+        self.daemon.kill()
+        await until("the carrier has noticed", lambda: not self.carrier.bound)
+        await self.daemon.start()
+        await until("the relay has bound", lambda: self.carrier.bound)
+        self.customer = await self.esme(self.daemon.smpp_port)
+        self.carrier.bound[0].deliver(receipt_body("1", "EXPIRED"))
+        self.assertEqual(await self.home(), [(message_id, "EXPIRED")])
+        self.assertEqual(len(self.carrier.submits), 1)
+
     async def test_the_first_of_two_finals_wins(self) -> None:
         await self.world()
         self.carrier.on_submit = self.taking

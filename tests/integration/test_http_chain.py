@@ -333,6 +333,41 @@ class HttpChain(IntegrationTestCase):
         self.assertEqual([to for to, times in seen.items() if times > 1], [])
         self.assertLessEqual(states.keys(), {"DELIVRD", "UNKNOWN"})
 
+    async def test_a_notification_that_came_before_the_answer_is_matched_after_a_restart(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.1)
+        seen = self.count_at_the_carrier()
+        b = self.last("b")
+        way = LossyWay(b.http_port, 0.0, seed=1)
+        port = free_port()
+        listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(way)
+        self.addCleanup(listening.stopListening)
+        a = self.over_http("a", b, {"connect": f"http://127.0.0.1:{port}"})
+        await self.begin(b, a)
+        await until("the first relay is bound", lambda: "carrier_bound" in a.log())
+        way.lost_share = 1.0
+        esme = await self.esme(a.smpp_port)
+        answers = await within(30, esme.submit([submit_body(f"4477{n:08}") for n in range(100)]))
+        await until("the receipts are back at the first relay", lambda: self.carrier.all_home() and len(seen) == 100)
+
+        async def orphans() -> float:
+            return await self.metric(a, "relay_store_orphans")
+
+        deadline = reactor.seconds() + 20  # type: ignore[attr-defined]
+        while await orphans() < 100:
+            self.assertLess(reactor.seconds(), deadline)  # type: ignore[attr-defined]
+        self.assertEqual(esme.receipts, [])
+        a.kill()
+        await a.start()
+        self.assertEqual(await orphans(), 100)
+        way.lost_share = 0.0
+        back = await self.esme(a.smpp_port)
+        await until("all are home", lambda: len(back.receipts) >= 100)
+        self.assertEqual(
+            sorted((receipt.message_id, receipt.stat) for receipt in back.receipts),
+            sorted((message_id, "DELIVRD") for _, message_id in answers),
+        )
+        self.assertEqual(set(seen.values()), {1})
+
     async def test_nothing_accepted_is_lost_when_the_middle_one_is_killed(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.2)
         c_relay = self.last("c")
