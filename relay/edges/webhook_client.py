@@ -17,6 +17,7 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
@@ -230,7 +231,7 @@ def reason_of(problem: BaseException) -> str:
         return next((cause for cause in causes if cause != "connection closed"), "connection closed")
     if isinstance(problem, AddressRefused):
         return f"refused: the name leads to {problem.problem}"
-    if isinstance(problem, TimeoutError | ConnectingCancelledError | CancelledError):
+    if isinstance(problem, TimeoutError | DeferredTimeoutError | ConnectingCancelledError | CancelledError):
         return "timeout"
     if isinstance(problem, ConnectionRefusedError):
         return "connection refused"

@@ -171,7 +171,7 @@ class BindTests(SessionTestCase):
         silent = self.next()
         self.clock.advance(TIMEOUT_SECONDS + 1)
         self.assertTrue(silent.cancelled)
-        self.assertEqual(self.owner.told[0][0], "connect_failed")
+        self.assertEqual(self.owner.told[0], ("connect_failed", "timeout"))
 
     def test_a_second_start_asks_nothing_more(self) -> None:
         self.bind()

@@ -88,6 +88,33 @@ class TlsTests(IntegrationTestCase):
         self.assertIn("certificate verify failed", relay.log())
         self.assertNotIn("customer_bound", upstream.log())
 
+    async def test_a_carrier_over_https_whose_certificate_is_not_trusted_is_told_nothing_not_even_our_key(self) -> None:
+        upstream = self.prepare_relay("upstream", accounts={"down": smpp_account("down", "secret07")})
+        upstream.configuration["http"]["listen"].append(self.listener)
+        await upstream.start()
+        relay = await self.relay(
+            accounts={"acme": smpp_account()},
+            carriers={
+                "up": {
+                    "kind": "http",
+                    "connect": f"https://localhost:{self.tls_port}",
+                    "system_id": "down",
+                    # A wrong one: were it said, it would be refused.
+                    "password": "wrong",
+                    "signing_secret": "whsec_" + "c2VjcmV0" * 6,
+                    "reconnect_min_seconds": 0.1,
+                    "reconnect_max_seconds": 0.3,
+                }
+            },
+            routes=[{"carriers": ["up"]}],
+        )
+        await until("the log says why", lambda: "carrier_unreachable" in relay.log())
+        self.assertIn("TLS: certificate verify failed", relay.log())
+        # Some more attempts, none of which gets as far as a refusal.
+        esme = await self.esme(relay.smpp_port)
+        await within(20, esme.submit([submit_body("447700900001")]))
+        self.assertNotIn("carrier_bind_refused", relay.log())
+
     async def test_the_api_and_the_admin_listener_speak_https(self) -> None:
         relay = self.prepare_relay(accounts={"acme": smpp_account()})
         relay.configuration["http"]["listen"].append(self.listener)
