@@ -25,6 +25,9 @@ REPLAY_SECONDS: Final = 300
 #: A longer id is none of a relay's: as many characters as SMPP gives a message_id.
 LONGEST_ID: Final = 64
 
+#: Notifications in one POST: as many as an account's `notification_batch` may be.
+MOST_NOTIFICATIONS: Final = 1000
+
 #: What the API takes as a message's validity.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 604_800.0
 
@@ -158,12 +161,20 @@ class NotificationReader:
         """
         if not (webhook_id and timestamp and signatures):
             raise BadNotification("webhook-id, webhook-timestamp or webhook-signature is missing.", forged=True)
-        if not timestamp.isdigit() or len(timestamp) > 12 or abs(int(timestamp) - now) > REPLAY_SECONDS:
-            raise BadNotification(f"webhook-timestamp is not within {REPLAY_SECONDS} s of now.", forged=True)
         expected = signature([self._key], webhook_id, timestamp, body)
         # A sender that is changing its secret signs with both.
         if not any(hmac.compare_digest(expected, given) for given in signatures.split(b" ")):
             raise BadNotification("webhook-signature is not this carrier's.", forged=True)
+        if not timestamp.isdigit() or len(timestamp) > 12:
+            raise BadNotification("webhook-timestamp is no number of seconds since 1970.", forged=True)
+        ahead_seconds = int(timestamp) - now
+        if abs(ahead_seconds) > REPLAY_SECONDS:
+            # Said only where the signature is right: then it is a recording, or one of two clocks is wrong.
+            raise BadNotification(
+                f"webhook-timestamp is {abs(ahead_seconds):.0f} s {'ahead of' if ahead_seconds > 0 else 'behind'} this "
+                f"relay's clock; more than {REPLAY_SECONDS} s are not taken.",
+                forged=True,
+            )
 
     def read(self, body: bytes, carrier_error: bytes, now: float) -> list[Receipt]:
         """The receipts in a POST's body: one object, or an array of them. An item that can't be read becomes an
@@ -180,6 +191,9 @@ class NotificationReader:
         items = decoded if isinstance(decoded, list) else [decoded]
         if not all(isinstance(item, dict) for item in items):
             raise BadNotification("Expected a notification, or an array of them.", forged=False)
+        if len(items) > MOST_NOTIFICATIONS:
+            reason = f"An array holds up to {MOST_NOTIFICATIONS} notifications; this one holds {len(items)}."
+            raise BadNotification(reason, forged=False)
         if len(items) != 1:
             carrier_error = b""
         return [self._receipt(item, carrier_error, now) for item in items]
@@ -187,7 +201,7 @@ class NotificationReader:
     def _receipt(self, item: dict[str, Any], carrier_error: bytes, now: float) -> Receipt:
         message_id, status, error = item.get("id"), item.get("status"), item.get("error")
         raw = msgspec.json.encode(item)
-        if not isinstance(message_id, str) or not isinstance(status, str):
+        if not isinstance(message_id, str) or not isinstance(status, str) or len(message_id) > LONGEST_ID:
             return Receipt(self._carrier, (), None, False, now, raw=raw)
         key = self._key_of(message_id.encode())
         stat = status.encode()

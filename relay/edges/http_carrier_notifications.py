@@ -7,11 +7,15 @@ from collections.abc import Callable
 from typing import Protocol as Seam
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from relay.core.http_carrier import BadNotification, NotificationReader
 from relay.core.messages import Receipt
 from relay.edges.http_problems import Problem, retry_after
 from relay.edges.http_site import ApiRequest, Reply
+
+#: Anybody may post nonsense here; of one carrier's it is logged no more often than this.
+_LOG_SECONDS = 60.0
 
 
 class HttpCarrier(Seam):
@@ -29,13 +33,18 @@ class CarrierNotifications:
     :param carrier_of: the carrier of a name, None where there is none of that name or it has no HTTP.
     """
 
+    log = Logger()
+
     def __init__(self, carrier_of: Callable[[str], HttpCarrier | None], clock: IReactorTime) -> None:
         self._carrier_of = carrier_of
         self._clock = clock
+        #: When a refusal was logged last, by carrier.
+        self._logged_at: dict[str, float] = {}
 
     async def take(self, request: ApiRequest, account: str) -> Reply:
         """Takes one POST; anybody may call, the signature shows who it is."""
-        carrier = self._carrier_of(request.path.split(b"/")[2].decode("latin-1"))
+        name = request.path.split(b"/")[2].decode("latin-1")
+        carrier = self._carrier_of(name)
         if carrier is None:
             raise Problem(404, "There is no carrier of this name that is spoken to over HTTP.")
         body = request.body()
@@ -49,7 +58,14 @@ class CarrierNotifications:
             reader.check(header(b"Webhook-Id"), header(b"Webhook-Timestamp"), header(b"Webhook-Signature"), body, now)
             receipts = reader.read(body, header(b"X-Relay-Carrier-Error"), now)
         except BadNotification as problem:
+            self._refused(name, str(problem), now)
             raise Problem(401 if problem.forged else 400, str(problem)) from None
         if receipts and not await carrier.keep(receipts):
             raise Problem(503, "This can't be kept safely now; try again later.", headers=(retry_after(5.0),))
         return Reply(204, b"")
+
+    def _refused(self, carrier: str, reason: str, now: float) -> None:
+        if now - self._logged_at.get(carrier, -_LOG_SECONDS) >= _LOG_SECONDS:
+            self._logged_at[carrier] = now
+            self.log.warn("carrier_notification_refused: a notification for {carrier} was refused: {reason}",
+                          carrier=carrier, reason=reason)  # fmt: skip

@@ -235,8 +235,11 @@ class HttpCarrierSession:
         """Takes what fits into one POST off a queue, and gives its items as well."""
         batch: list[Send] = []
         items: list[bytes] = []
-        bytes_left = BYTES_A_POST
-        while queue and len(batch) < ITEMS_A_POST:
+        # Smaller after each failure: what is too much for the other side, or for something in between, gets through
+        # in the end, and one item that is fatal is alone with itself.
+        bytes_left = BYTES_A_POST >> self._failed_posts
+        most = max(1, ITEMS_A_POST >> self._failed_posts)
+        while queue and len(batch) < most:
             body, token = queue[0]
             try:
                 item = self._item_of(body, token)

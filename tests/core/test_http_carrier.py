@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core.config import Dialect
 from relay.core.http_carrier import (
+    MOST_NOTIFICATIONS,
     REPLAY_SECONDS,
     BadNotification,
     NotificationReader,
@@ -26,6 +27,16 @@ from relay.core.text import compose
 KEY = b"k" * 32
 NOW = 1_800_000_000.0
 ID = "72b83667-a8f1-4c09-861f-e1ee6dd4561b"
+
+
+#: Notifications with the right names and anything behind them, alone, in arrays, or among other things.
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=80),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+_NOTIFICATION = st.dictionaries(st.sampled_from(["id", "status", "error", "send_status", "url", "x"]), _ANYTHING)
+JSON = _ANYTHING | _NOTIFICATION | st.lists(_NOTIFICATION, max_size=4)
 
 
 class Parts(SynchronousTestCase):
@@ -132,6 +143,44 @@ class Notifications(SynchronousTestCase):
             lambda: self.reader.check(b"id", b"%d" % NOW, b"v1," + base64.b64encode(b"x" * 32), b"{}", NOW),
         ):
             self.assertTrue(self.assertRaises(BadNotification, refused).forged)
+
+    def test_a_right_signature_of_another_time_is_told_how_far_the_clocks_are_apart(self) -> None:
+        for at, words in ((NOW - 4000, "4000 s behind"), (NOW + 400, "400 s ahead of")):
+            problem = self.assertRaises(BadNotification, self.check, b"{}", at=at)
+            self.assertIn(words, str(problem))
+        forged = self.assertRaises(BadNotification, self.check, b"{}", signed=b"[]", at=NOW - 4000)
+        self.assertIn("webhook-signature", str(forged))
+
+    def test_a_timestamp_that_is_none_is_refused_even_where_it_is_signed(self) -> None:
+        for timestamp in (b"soon", b"9" * 400, b"-1", b"1e9", b" 5", b"\xd9\xa3"):
+            given_signature = signature([KEY], b"id", timestamp, b"{}")
+            self.assertRaises(BadNotification, self.reader.check, b"id", timestamp, given_signature, b"{}", NOW)
+
+    def test_another_carriers_notification_is_not_this_ones(self) -> None:
+        other = signature([b"o" * 32], b"id", b"%d" % NOW, b"{}")
+        self.assertRaises(BadNotification, self.reader.check, b"id", b"%d" % NOW, other, b"{}", NOW)
+        receipts = NotificationReader("other", Dialect(), KEY).read(b'{"id":"1","status":"DELIVRD"}', b"", NOW)
+        self.assertEqual([receipt.carrier for receipt in receipts], ["other"])
+
+    def test_more_than_a_batch_is_refused_whole(self) -> None:
+        self.assertEqual(len(self.read([{}] * MOST_NOTIFICATIONS)), MOST_NOTIFICATIONS)
+        self.assertRaises(BadNotification, self.read, [{}] * (MOST_NOTIFICATIONS + 1))
+
+    def test_an_id_that_is_no_relays_is_unreadable(self) -> None:
+        (receipt,) = self.read({"id": "x" * 65, "status": "DELIVRD"})
+        self.assertEqual(receipt.keys, ())
+
+    @settings(max_examples=150)
+    @given(JSON)
+    def test_any_json_is_read_or_refused(self, content: object) -> None:
+        try:
+            receipts = self.read(content, b"\xff\0 anything")
+        except BadNotification as problem:
+            self.assertFalse(problem.forged)
+            return
+        for receipt in receipts:
+            self.assertTrue(all(0 < len(key) <= 64 * 4 for key in receipt.keys))
+            self.assertLessEqual(len(receipt.error), 64)
 
     def read(self, content: object, carrier_error: bytes = b"") -> list[Receipt]:
         return self.reader.read(msgspec.json.encode(content), carrier_error, NOW)

@@ -352,6 +352,35 @@ class PostTests(SessionTestCase):
         self.assertEqual(self.owner.answers["a"], (c.ESME_ROK, b"id-a"))
         self.settled()
 
+    def test_while_posts_fail_they_get_smaller_and_large_again_when_one_succeeds(self) -> None:
+        sizes: list[int] = []
+        failing = True
+
+        def answer(asked: Asked) -> Response:
+            if asked.method == "GET":
+                return Response(200, b"{}")
+            if len(asked.items) not in sizes:
+                sizes.append(len(asked.items))
+            return (
+                Response(502) if failing else Response(202, json.dumps([{"id": name} for name in asked.items]).encode())
+            )
+
+        self.http.at_once = answer
+        names = [f"{n}" for n in range(ITEMS_A_POST)]
+        self.send(*names)
+        for _ in range(4):
+            self.clock.advance(1000.0)
+            self.turn()
+        self.assertEqual(sizes[:4], [ITEMS_A_POST >> n for n in range(4)])
+        failing = False
+        self.clock.advance(1000.0)
+        self.turn()
+        self.assertEqual(len(self.owner.answers), ITEMS_A_POST)
+        sizes.clear()
+        self.send(*(f"more-{name}" for name in names))
+        self.assertEqual(sizes, [ITEMS_A_POST])
+        self.settled()
+
     def test_what_is_in_doubt_when_its_validity_ends_is_the_links_to_decide(self) -> None:
         self.send("a", "b")
         self.next().answer(500)

@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from relay.core.messages import destination_of
+from relay.core.signing import secret_key, signature
 from relay.core.smpp import constants as c
 from relay.core.smpp.hot import message_body
 from relay.core.smpp.pdus import MessagePdu
@@ -163,6 +165,108 @@ class InDoubt(IntegrationTestCase):
         self.assertEqual([item["to"] for item in self.upstream.posted[1]], ["+447700900124"])
 
 
+OTHER_SECRET = "whsec_" + base64.b64encode(b"what the other carrier signs with").decode()
+
+
+class Notifications(IntegrationTestCase):
+    """What may be posted to a relay as its carrier's news, and by whom."""
+
+    async def world(self) -> None:
+        self.upstream = SilentApi()
+        self.upstream.speak = True
+        port = free_port()
+        site = Site(self.upstream)
+        site.noisy = False
+        listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(site)
+        self.addCleanup(listening.stopListening)
+        self.daemon = await self.relay(
+            accounts={"acme": smpp_account()},
+            carriers={"up": http_carrier(port), "other": http_carrier(port, signing_secret=OTHER_SECRET)},
+            routes=[{"prefix": "1", "carriers": ["up"]}, {"prefix": "2", "carriers": ["other"]}],
+        )
+        self.customer = await self.esme(self.daemon.smpp_port)
+
+    async def submitted(self, to: str) -> tuple[str, str]:
+        """The id of a message and the carrier's id of it."""
+        count = len(self.upstream.posted)
+        [(status, message_id)] = await within(10, self.customer.submit([submit_body(to)]))
+        self.assertEqual(status, c.ESME_ROK)
+        await until("it has been posted", lambda: len(self.upstream.posted) > count)
+        return message_id, f"id-{self.upstream.posted[-1][0]['idempotency_key']}"
+
+    async def post(
+        self, content: object, *, secret: str = SECRET, carrier: str = "up", off_seconds: float = 0.0
+    ) -> int:
+        """Posts a signed notification; gives the answer's status."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        timestamp = b"%d" % (time.time() + off_seconds)
+        headers = {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": timestamp.decode(),
+            "webhook-signature": signature([secret_key(secret)], b"msg_1", timestamp, body).decode(),
+        }
+        path = f"/carriers/{carrier}/notifications"
+        status, _ = await self.http("POST", self.daemon, path, raw=body, headers=headers.items())
+        return int(status)
+
+    async def test_a_recorded_notification_tells_nothing_new_and_an_old_one_is_refused(self) -> None:
+        await self.world()
+        message_id, carrier_id = await self.submitted("1005550123")
+        news = {"url": "x", "id": carrier_id, "send_status": "failed", "status": "UNDELIV", "error": "005"}
+        statuses = [await self.post(news, off_seconds=off) for off in (-3600, 3600, 0, 0, -100)]
+        self.assertEqual(statuses, [401, 401, 204, 204, 204])
+        self.assertEqual(await self.post(news | {"status": "DELIVRD"}), 204)
+        await until("the receipt is home", lambda: self.customer.receipts)
+        self.assertIn("s behind this relay's clock", self.daemon.log())
+        # Another one's news, behind which a second receipt of the first would have come.
+        second_id, second = await self.submitted("1005550124")
+        self.assertEqual(await self.post(news | {"id": second}), 204)
+        await until("the second receipt is home", lambda: len(self.customer.receipts) > 1)
+        self.assertEqual(
+            [(receipt.message_id, receipt.stat) for receipt in self.customer.receipts],
+            [(message_id, "UNDELIV"), (second_id, "UNDELIV")],
+        )
+
+    async def test_a_carrier_can_say_nothing_of_another_carriers_messages(self) -> None:
+        await self.world()
+        message_id, carrier_id = await self.submitted("1005550123")
+        news = {"url": "x", "id": carrier_id, "send_status": "delivered", "status": "DELIVRD", "error": "000"}
+        self.assertEqual(await self.post(news, secret=OTHER_SECRET), 401)
+        # With its own signature and under its own name it may say it, but it is about no message of its.
+        self.assertEqual(await self.post(news, secret=OTHER_SECRET, carrier="other"), 204)
+        self.assertEqual(await self.metric(self.daemon, "relay_store_orphans"), 1)
+        self.assertEqual(self.customer.receipts, [])
+        self.assertEqual(await self.post(news | {"status": "EXPIRED"}), 204)
+        await until("the carrier's own word is home", lambda: self.customer.receipts)
+        self.assertEqual([(r.message_id, r.stat) for r in self.customer.receipts], [(message_id, "EXPIRED")])
+
+    async def test_signed_nonsense_costs_nothing_but_its_own_answer(self) -> None:
+        await self.world()
+        message_id, carrier_id = await self.submitted("1005550123")
+        for content, expected in (
+            (b"", 400),
+            (b"\xff", 400),
+            (b"[" * 100_000, 400),
+            (7, 400),
+            ([{}, 7], 400),
+            ([{}] * 1001, 400),
+            ([], 204),
+            ({}, 204),
+            ({"id": carrier_id}, 204),
+            ({"id": [carrier_id], "status": "DELIVRD"}, 204),
+            ({"id": carrier_id, "status": {"DELIVRD": 1}}, 204),
+            ({"id": carrier_id, "status": "NOSUCHWORD"}, 204),
+            ({"id": "x" * 100_000, "status": "DELIVRD"}, 204),
+            ({"id": "\0\r\n", "status": "DELIVRD", "error": "\0" * 10_000}, 204),
+        ):
+            self.assertEqual(await self.post(content), expected, repr(content)[:60])
+        self.assertEqual(self.customer.receipts, [])
+        self.assertEqual(await self.post([{"id": carrier_id, "status": "DELIVRD", "error": None}]), 204)
+        await until("the receipt is home", lambda: self.customer.receipts)
+        self.assertEqual([(r.message_id, r.stat) for r in self.customer.receipts], [(message_id, "DELIVRD")])
+        self.assertNotIn("Traceback", self.daemon.log())
+
+
 class HttpChain(IntegrationTestCase):
     """customer -> A -> B -> C -> simulated carrier; between relays HTTP, to the carrier SMPP."""
 
@@ -195,6 +299,14 @@ class HttpChain(IntegrationTestCase):
             "notification_batch": 50,
         }
         return relay
+
+    async def over_lossy_http(self, name: str, upstream: Relay, lost_share: float) -> tuple[Relay, LossyWay]:
+        """As `over_http`, where this share of the answers gets lost."""
+        way = LossyWay(upstream.http_port, lost_share, seed=5)
+        port = free_port()
+        listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(way)
+        self.addCleanup(listening.stopListening)
+        return self.over_http(name, upstream, {"connect": f"http://127.0.0.1:{port}"}), way
 
     async def begin(self, *relays: Relay) -> None:
         for relay in relays:
@@ -321,11 +433,7 @@ class HttpChain(IntegrationTestCase):
         b = self.last("b")
         # So that what goes to the carrier twice was taken twice from the first relay.
         b.configuration["carriers"]["up"]["in_doubt"] = "end"
-        way = LossyWay(b.http_port, 0.2, seed=5)
-        port = free_port()
-        listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(way)
-        self.addCleanup(listening.stopListening)
-        a = self.over_http("a", b, {"connect": f"http://127.0.0.1:{port}"})
+        a, way = await self.over_lossy_http("a", b, 0.2)
         await self.begin(b, a)
         accepted, states = await self.killed_under_load(12, a, [b, a, b, b, a, b], seen)
         self.assertGreater(len(accepted), 600)
@@ -333,15 +441,24 @@ class HttpChain(IntegrationTestCase):
         self.assertEqual([to for to, times in seen.items() if times > 1], [])
         self.assertLessEqual(states.keys(), {"DELIVRD", "UNKNOWN"})
 
+    async def test_three_relays_all_killed_in_turn_with_answers_lost_between_them_send_nothing_twice(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.1)
+        seen = self.count_at_the_carrier()
+        c_relay = self.last("c")
+        c_relay.configuration["carriers"]["up"]["in_doubt"] = "end"
+        b, _ = await self.over_lossy_http("b", c_relay, 0.1)
+        a, _ = await self.over_lossy_http("a", b, 0.1)
+        await self.begin(c_relay, b, a)
+        accepted, states = await self.killed_under_load(13, a, [b, c_relay, a, b, a, c_relay], seen)
+        self.assertGreater(len(accepted), 600)
+        self.assertEqual([to for to, times in seen.items() if times > 1], [])
+        self.assertLessEqual(states.keys(), {"DELIVRD", "UNKNOWN"})
+
     async def test_a_notification_that_came_before_the_answer_is_matched_after_a_restart(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.1)
         seen = self.count_at_the_carrier()
         b = self.last("b")
-        way = LossyWay(b.http_port, 0.0, seed=1)
-        port = free_port()
-        listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(way)
-        self.addCleanup(listening.stopListening)
-        a = self.over_http("a", b, {"connect": f"http://127.0.0.1:{port}"})
+        a, way = await self.over_lossy_http("a", b, 0.0)
         await self.begin(b, a)
         await until("the first relay is bound", lambda: "carrier_bound" in a.log())
         way.lost_share = 1.0
