@@ -216,8 +216,9 @@ class HttpCarrierSession:
             self._filling = self._clock.callLater(0, self._fill)
 
     def sending(self) -> Sequence[object]:
-        """The tokens of the parts that have no answer yet."""
-        return [*(token for _, token in self._waiting), *(t for tokens in self._posting.values() for t in tokens)]
+        """The tokens of the parts that have no answer yet, bound or not."""
+        under_way = [send for batch in self._posting.values() for send in batch]
+        return _tokens([*self._waiting, *under_way, *self._in_doubt])
 
     def _fill(self) -> None:
         self._filling = None

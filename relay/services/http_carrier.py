@@ -77,6 +77,12 @@ class HttpCarrierLink(CarrierLink):
         key = b"" if secret is None else secret_key(secret.reveal())
         self.reader = NotificationReader(name, settings.dialect, key)
 
+    def is_sending(self, message_id: bytes) -> bool:
+        # Also a session that isn't bound may hold parts, which are in doubt and will be posted again.
+        return super().is_sending(message_id) or any(
+            type(token) is Outgoing and token.id == message_id for bind in self._binds for token in bind.sending()
+        )
+
     def unsent(self, session: HttpCarrierSession, tokens: Sequence[object]) -> None:
         """Parts that were handed to a session and certainly didn't reach the carrier: back to the queue's head."""
         parts = [token for token in tokens if type(token) is Outgoing and not token.done]

@@ -147,6 +147,25 @@ class HttpCarrierTests(SynchronousTestCase):
         [item] = self.next().items
         self.assertEqual(item["reference"], f"{id_text(second.id)}/0")
 
+    def test_a_part_is_being_sent_from_the_post_to_the_answer_whatever_comes_between(self) -> None:
+        link = self.link()
+        [message] = self.submit()
+        post = self.next()
+        self.assertTrue(link.is_sending(message.id))
+        post.answer(502)
+        self.next().answer(502)
+        self.turn()
+        self.assertFalse(link.up)
+        self.assertTrue(link.is_sending(message.id))
+        self.turn(10.0)
+        self.next().answer(200, b"{}")
+        self.next().take()
+        self.assertFalse(link.is_sending(message.id))
+        [other] = self.submit()
+        self.next().done.errback(ConnectionRefusedError())
+        self.turn()
+        self.assertEqual((link.queued, link.is_sending(other.id)), (1, False))
+
     def test_a_pause_that_the_other_side_asks_for_is_kept(self) -> None:
         self.link()
         self.submit(2)
