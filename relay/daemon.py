@@ -127,6 +127,8 @@ class Daemon(Service):
         self.certificates: list[tuple[str, ServerCertificate]] = []
         self._listeners: list[tuple[str, IListeningPort]] = []
         self._starting: Deferred[None] | None = None
+        #: The start did not succeed: what the stop has to say has been said.
+        self._start_refused = False
 
     @property
     def listening(self) -> list[str]:
@@ -283,6 +285,9 @@ class Daemon(Service):
         self.not_ready = failure.getErrorMessage()
         if failure.check(StartFailure, JournalError) is None:
             self.log.failure("relay_start_failed: the relay can't start", failure=failure)
+        else:
+            self.log.error("relay_start_refused: {reason}", reason=self.not_ready)
+        self._start_refused = True
         self._failed(self.not_ready)
 
     # Stop
@@ -292,7 +297,8 @@ class Daemon(Service):
         self.not_ready = "stopping"
         if self.notifier is not None:
             self.notifier.stopping()
-        self.log.info("relay_stopping: no new work is taken")
+        if not self._start_refused:
+            self.log.info("relay_stopping: no new work is taken")
         await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
         await self.hub.stop()
         for close in self._at_stop:
@@ -311,7 +317,8 @@ class Daemon(Service):
             await self.close_simulator(name)
         if self.notifier is not None:
             self.notifier.stop()
-        self.log.info("relay_stopped: everything accepted is in the journal")
+        if not self._start_refused:
+            self.log.info("relay_stopped: everything accepted is in the journal")
 
 
 def _address(port: IListeningPort) -> str:

@@ -68,6 +68,9 @@ class StopTests(PeersTestCase):
         assert relay.process is not None
         self.assertIn(f"is in use by the relay with process id {relay.process.pid}", said)
         self.assertNotIn("Traceback", said)
+        # It says why it doesn't start, and not that it has stopped with everything in the journal.
+        self.assertIn("relay_start_refused", said)
+        self.assertNotIn("relay_stop", said)
         self.assertIsNone(relay.process.poll())
 
     async def test_a_journal_of_a_newer_format_is_refused_by_name_and_left_as_it_is(self) -> None:
