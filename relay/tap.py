@@ -36,6 +36,7 @@ from relay.edges.logging import LoggedService
 from relay.edges.logging import observer as line_observer
 from relay.edges.pages.account_pages import AccountPages
 from relay.edges.sd_notify import from_environment
+from relay.edges.steady_clock import SteadyClock
 from relay.edges.webhook_client import WebhookClient
 from relay.edges.webhook_connections import treq_clients
 from relay.services.accounts import Accounts
@@ -102,6 +103,8 @@ def makeService(options: Options) -> IService:
     # come with traffic are not tracked by it (see relay.core.messages).
     gc.collect()
     gc.freeze()
+    # Before anything is timed: see the module.
+    reactor.seconds = SteadyClock().seconds  # type: ignore[attr-defined]
     daemon = build(options.config, reactor)
     path = Path(options["config"]).absolute()
     parent: Any = options.parent or {}
