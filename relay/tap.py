@@ -104,7 +104,7 @@ def makeService(options: Options) -> IService:
     gc.collect()
     gc.freeze()
     # Before anything is timed: see the module.
-    reactor.seconds = SteadyClock().seconds  # type: ignore[attr-defined]
+    reactor.seconds = SteadyClock().seconds  # type: ignore[method-assign]
     daemon = build(options.config, reactor)
     path = Path(options["config"]).absolute()
     parent: Any = options.parent or {}
