@@ -1,0 +1,304 @@
+"""Every command of the README and of docs/ is run by a test, or stands here with the reason why it isn't.
+
+docs/operations.md is run from its first command to its last, in a directory that stands for the machine: /opt, /etc,
+and /var are below it, and the ports are other ones. `apt-get`, `adduser` and `journalctl` only note that they were called,
+`install` doesn't change owners, and `systemctl` is a small one (tests/small_systemctl.py). All of them are the real ones
+in `make walk`, which needs root and takes minutes. A make target is run where it is quick, and otherwise asked what it
+would do (`make --dry-run`), with what runs it named.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.documented import ROOT, commands, commands_of
+from tests.test_readme import free_port
+
+#: Commands that other tests run, with the test or the reason; `*` stands for what may follow.
+RUN_ELSEWHERE = {
+    "README.md": {
+        "curl -sS -u demo:demo-key *": "tests.test_readme",
+        "make run": "tests.test_readme starts what it starts, on other ports",
+        "make test": "is what runs this",
+        "make browser": ".ci/run",
+        "make screenshots": "as with SHOTS",
+        "make screenshots *": "tests.browser drives the same pages; it writes into docs/images",
+        "make crash *": "tests.integration.test_crash",
+        "pip install .": "operations.md's installation, and .ci/wheel_check.py",
+        "twistd relay": "is the name of a command: `twistd -n relay --config` is run",
+    },
+    "docs/http-api.md": {
+        "curl *": "tests.test_http_api_docs",
+        "ID=$(curl *": "tests.test_http_api_docs",
+        "make run": "tests.test_readme starts what it starts, on other ports",
+        "pip install standardwebhooks": "tests.core.test_webhook_parts verifies with what the suite has",
+    },
+    "docs/carriers.md": {
+        "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
+        "printf *": "tests.test_carriers_page",
+    },
+    "docs/faults.md": {
+        "make crash": "tests.integration.test_crash",
+        "python -m relay replay": "named in a sentence; operations.md has it whole",
+        "python -m relay journal --repair DIR": "tests.test_cli_progress, tests.services.test_journal_store_faults",
+    },
+    "docs/logging.md": {"twistd --logfile FILE": "an option of twistd's, named in a sentence"},
+    "docs/journal.md": {"python -m relay journal --repair DIR": "tests.test_cli_progress"},
+    "docs/operations.md": {
+        "python -m relay": "a part of commands that are run",
+        "/opt/relay/bin/python -m relay": "a part of commands that are run",
+        "python -m relay send": "run with its arguments at the installation",
+        "python -m relay status": "run as /opt/relay/bin/python -m relay status",
+        "python -m relay dialect": "tests.test_carriers_page",
+        "kill -9": "named in a sentence; tests.integration.test_crash does it",
+        "make bench": "see performance.md",
+    },
+    "docs/performance.md": {
+        "make bench *": "as `make bench`",
+        "make bench": "seven minutes of a quiet machine",
+        "make bench-peers": "needs Kannel and Jasmin",
+        "make bench-guard": ".ci/run",
+        "make profile": "minutes of a quiet machine",
+        "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
+        "python -m benchmarks.opcodes": "minutes of a quiet machine",
+        "kill -9": "named in a sentence; tests.integration.test_crash does it",
+    },
+    "docs/simulator.md": {
+        "python -m relay simulate --silent-share *": "tests.integration.test_questions",
+    },
+    "docs/simulation.md": {"make simulate *": "tests.simulation plays its worlds"},
+}
+
+_WRAPPERS = {
+    "python": 'exec "{python}" "$@"',
+    "twistd": 'exec "{python}" -c "from twisted.scripts.twistd import run; run()" "$@"',
+    "apt-get": 'echo "apt-get $*" >>{root}/called',
+    "adduser": 'echo "adduser $*" >>{root}/called',
+    "journalctl": "cat {root}/journal.log",
+    "systemctl": 'exec "{python}" {tests}/small_systemctl.py {root} "$@"',
+    "install": """
+        for word; do shift
+          if [ "$skip" ]; then skip=; elif [ "$word" = -o ] || [ "$word" = -g ]; then skip=1
+          else set -- "$@" "$word"; fi
+        done
+        exec /usr/bin/install "$@" """,
+}
+
+
+def is_known(known: str, text: str) -> bool:
+    """Whether an entry of the table is this command's."""
+    return text == known or (known.endswith(" *") and text.startswith(known[:-1]))
+
+
+def runs_elsewhere(page: str, text: str) -> bool:
+    """Whether the table has this command."""
+    return any(is_known(known, text) for known in RUN_ELSEWHERE.get(page, {}))
+
+
+class DocumentedCommandsTestCase(SynchronousTestCase):
+    """A directory that stands for a machine."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory(prefix="relay-docs-", ignore_cleanup_errors=True)
+        self.addCleanup(directory.cleanup)
+        self.root = Path(directory.name)
+        bin_directory = self.root / "bin"
+        bin_directory.mkdir()
+        for name, script in _WRAPPERS.items():
+            file = bin_directory / name
+            words = {"python": sys.executable, "root": str(self.root), "tests": str(ROOT / "tests")}
+            for word, value in words.items():
+                script = script.replace(f"{{{word}}}", value)
+            file.write_text(f"#!/bin/sh\n{script}\n")
+            file.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PATH": f"{bin_directory}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            # The dependencies are those of this environment.
+            "PIP_NO_DEPS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def run_there(self, text: str, directory: Path, seconds: float = 60.0) -> "subprocess.CompletedProcess[str]":
+        """Runs a command as it would be typed, with what it prints on both outputs."""
+        return subprocess.run(
+            ["bash", "-c", text], cwd=directory, env=self.environment, timeout=seconds, check=False, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def succeed(self, text: str, directory: Path) -> str:
+        """What a command prints that must succeed."""
+        done = self.run_there(text, directory)
+        self.assertEqual(0, done.returncode, f"{text}\n{done.stdout}")
+        return done.stdout
+
+
+class TableTests(SynchronousTestCase):
+    def test_every_command_is_run_here_or_has_a_reason(self) -> None:
+        run_here = {
+            ("README.md", "python -m relay check my.yaml"),
+            ("README.md", "twistd -n relay --config my.yaml"),
+            ("README.md", "python -m relay --help"),
+            ("README.md", "make help"),
+            ("docs/carriers.md", "python -m relay dialect --presets"),
+            ("docs/configuration.md", "make docs"),
+            ("docs/configuration.md", "twistd -n relay --config etc/relay.yaml"),
+            ("docs/configuration.md", "python -m relay check FILE"),
+            ("docs/journal.md", "python -m relay journal DIR"),
+        }
+        unknown = [
+            command
+            for command in commands()
+            if command not in run_here
+            and not runs_elsewhere(command.page, command.text)
+            and command.page != "docs/operations.md"
+            and not command.text.startswith("python -m relay simulate --listen")
+        ]
+        self.assertEqual([], unknown, "run these in a test, or say in RUN_ELSEWHERE why not")
+
+    def test_every_reason_is_for_a_command_that_is_there(self) -> None:
+        there = commands()
+        for page, reasons in RUN_ELSEWHERE.items():
+            for known in reasons:
+                self.assertTrue(
+                    any(page == c.page and is_known(known, c.text) for c in there),
+                    f"{page}: {known}",
+                )
+
+    def test_commands_are_found_wherever_they_stand(self) -> None:
+        page = "Say `make test` or\n\n    $ python -m relay check X   # look\n    key: value\n\n```sh\nls\n```\n"
+        self.assertEqual(["ls", "python -m relay check X", "make test"], commands_of(page))
+
+    def test_every_make_target_of_the_documentation_can_be_made(self) -> None:
+        for command in commands():
+            if command.text.startswith("make "):
+                done = subprocess.run(
+                    ["bash", "-c", command.text.replace("make ", "make --dry-run ", 1)],
+                    cwd=ROOT, capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                self.assertEqual(0, done.returncode, f"{command}\n{done.stderr}")
+
+
+class OperationsTests(DocumentedCommandsTestCase):
+    def test_operations_is_run_from_top_to_bottom_with_stand_ins_for_what_needs_root(self) -> None:
+        text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+        here = self.root / "here"
+        here.mkdir()
+        for name in ("etc/systemd/system", "var/lib/relay", "opt"):
+            (self.root / name).mkdir(parents=True)
+        self.ports = {port: str(free_port()) for port in ("8080", "2775", "9090")}
+        (example,) = re.findall(r"```yaml\n(data_dir.*?)```", text, re.S)
+        listeners = {
+            key: {"listen": [f"tcp:{self.ports[port]}:interface=127.0.0.1"]}
+            for key, port in (("http", "8080"), ("smpp", "2775"), ("admin", "9090"))
+        }
+        configuration = self.placed(example) + yaml.safe_dump(listeners)
+        (here / "relay.yaml").write_text(configuration)
+        shutil.copy(ROOT / "etc" / "relay.service", here)
+        self.addCleanup(self.run_there, "systemctl stop relay", here)
+        printed: dict[str, str] = {}
+        for command in commands_of(text):
+            if runs_elsewhere("docs/operations.md", command):
+                continue
+            if command == "make wheel":
+                self.make_wheel(here)
+                continue
+            printed[command] = self.succeed(self.placed(command), here)
+            if " -m venv " in command:
+                self.lend_dependencies()
+        self.assertEqual(
+            ["apt-get update", "apt-get install --yes python3-venv",
+             f"adduser --system --group --no-create-home --home {self.root}/var/lib/relay relay"],
+            (self.root / "called").read_text().splitlines(),
+        )  # fmt: skip
+        said = {re.sub(r"^/opt/relay/bin/python -m relay (\w+).*", r"\1", key): value for key, value in printed.items()}
+        self.assertIn("DELIVRD, error 000", said["send"])
+        self.assertIn("nothing is wrong", said["status"])
+        self.assertIn('"record":"Message"', said["journal"])
+        self.assertIn("0 notifications of acme are owed again", said["replay"])
+        self.assertIn("config_reloaded", said["journalctl -u relay -n 50"])
+        self.assertIn("relay_stopped", (self.root / "journal.log").read_text())
+
+    def placed(self, text: str) -> str:
+        """The text, with the places and ports of this run."""
+        text = re.sub(r"(?<![\w.])/(opt|etc|var)/", rf"{self.root}/\1/", text)
+        admin, http = (f"http://127.0.0.1:{self.ports[port]}" for port in ("9090", "8080"))
+        text = re.sub(r"-m relay (status|replay)", rf"-m relay \1 --admin {admin}", text)
+        return text.replace("-m relay send", f"-m relay send --http {http}")
+
+    def make_wheel(self, here: Path) -> None:
+        """`make wheel` in a copy, for it writes into the checkout."""
+        checkout = self.root / "checkout"
+        for name in ("relay", "twisted"):
+            shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"))
+        for name in ("Makefile", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, checkout)
+        self.succeed(f"make wheel VENV={sys.prefix}", checkout)
+        (wheel,) = (checkout / "dist").glob("*.whl")
+        shutil.copy(wheel, here)
+
+    def lend_dependencies(self) -> None:
+        """Has the new environment find what this one has installed, but for the relay itself."""
+        (packages,) = (self.root / "opt/relay/lib").glob("python*/site-packages")
+        lent = [path for path in sys.path if path.endswith("site-packages")]
+        program = f"import sys; sys.path.extend({lent!r})"
+        (packages / "lent.pth").write_text(program + "\n")
+        # Twisted's own installation would have made it.
+        shutil.copy(self.root / "bin/twistd", self.root / "opt/relay/bin/twistd")
+        twistd = (self.root / "bin/twistd").read_text().replace(sys.executable, f"{self.root}/opt/relay/bin/python")
+        (self.root / "opt/relay/bin/twistd").write_text(twistd)
+
+
+class RelayCommandsTests(DocumentedCommandsTestCase):
+    """The other pages' commands that need no machine of their own."""
+
+    def minimal(self) -> dict[str, object]:
+        listen = {key: {"listen": ["tcp:0:interface=127.0.0.1"]} for key in ("http", "smpp", "admin")}
+        return {"data_dir": str(self.root / "data"), **listen}
+
+    def test_check_and_start_of_the_readme_work_on_a_file_of_one_s_own(self) -> None:
+        (self.root / "my.yaml").write_text(json.dumps(self.minimal()))
+        self.assertIn("fine", self.succeed("python -m relay check my.yaml", self.root))
+        self.start("twistd -n relay --config my.yaml")
+
+    def test_check_and_start_of_the_sample_work_with_places_accounts_and_carriers_of_one_s_own(self) -> None:
+        (self.root / "etc").mkdir()
+        sample = yaml.safe_load((ROOT / "etc" / "relay.yaml").read_text())
+        own = {"accounts": {}, "carriers": {}, "routes": [], **self.minimal()}
+        (self.root / "etc" / "relay.yaml").write_text(json.dumps({**sample, **own}))
+        self.succeed("python -m relay check etc/relay.yaml", self.root)
+        self.start("twistd -n relay --config etc/relay.yaml")
+        self.succeed(f"python -m relay journal {self.root / 'data'}", self.root)
+
+    def start(self, command: str) -> None:
+        """Starts a relay, and stops it once it is ready."""
+        seen = ""
+        with subprocess.Popen(
+            ["bash", "-c", f"exec {command}"], cwd=self.root, env=self.environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as relay:  # fmt: skip
+            assert relay.stdout is not None
+            for line in relay.stdout:
+                seen += line
+                if "relay_ready" in line:
+                    relay.terminate()
+        self.assertIn("relay_ready", seen)
+
+    def test_what_prints_prints(self) -> None:
+        self.assertIn("journal", self.succeed("python -m relay --help", ROOT))
+        self.assertIn("vonage", self.succeed("python -m relay dialect --presets", ROOT))
+        self.assertIn("walk", self.succeed("make help", ROOT))
+
+    def test_the_simulator_listens_as_its_page_says(self) -> None:
+        (command,) = [c.text for c in commands() if c.page == "docs/simulator.md" and "--listen" in c.text]
+        done = self.run_there(f"timeout --signal=INT 3 {command.replace('2776', '0')}", self.root)
+        self.assertIn("listening on 127.0.0.1:", done.stdout)
+        self.assertIn("submits=0 ", done.stdout)
