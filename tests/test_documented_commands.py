@@ -1,10 +1,10 @@
 """Every command of the README and of docs/ is run by a test, or stands here with the reason why it isn't.
 
 docs/operations.md is run from its first command to its last, in a directory that stands for the machine: /opt, /etc,
-and /var are below it, and the ports are other ones. `apt-get`, `adduser` and `journalctl` only note that they were called,
-`install` doesn't change owners, and `systemctl` is a small one (tests/small_systemctl.py). All of them are the real ones
-in `make walk`, which needs root and takes minutes. A make target is run where it is quick, and otherwise asked what it
-would do (`make --dry-run`), with what runs it named.
+and /var are below it, and the ports are other ones. `apt-get` and `adduser` only note that they were called, `install`
+doesn't change owners, `journalctl` prints the log, and `systemctl` is a small one (tests/small_systemctl.py). All of
+them are the real ones in `make walk`, which needs root and takes minutes. A make target is run where it is quick, and
+otherwise asked what it would do (`make --dry-run`), with what runs it named.
 """
 
 import json
