@@ -95,7 +95,8 @@ def check_url(text: str, *, allow_private: bool) -> WebUrl:
     """
     url = parse_url(text)
     if not allow_private:
-        if url.host == "localhost" or url.host.endswith(".localhost"):
+        name = url.host.removesuffix(".").lower()
+        if name == "localhost" or name.endswith(".localhost"):
             raise UrlProblem("The URL leads to the relay's own machine.")
         try:
             ipaddress.ip_address(url.host)
@@ -123,6 +124,12 @@ def _ascii_host(name: str) -> str:
     labels = host.removesuffix(".").split(".")
     if len(host) > 253 or not all(_is_label(label) for label in labels):
         raise UrlProblem("The URL's host name is not valid.")
+    if labels[-1].isdigit() or labels[-1][:2].lower() == "0x":
+        # A resolver takes 127.1, 2130706433 and 0x7f.1 for 127.0.0.1. No name ends in a number.
+        try:
+            return str(ipaddress.IPv4Address(host.removesuffix(".")))
+        except ValueError:
+            raise UrlProblem("The URL's host ends in a number and is no IPv4 address in the usual form.") from None
     return host
 
 

@@ -133,3 +133,13 @@ class AddressTests(SynchronousTestCase):
             self.assertRaises(UrlProblem, check_url, url, allow_private=False)
             self.assertEqual(check_url(url, allow_private=True).target, b"/")
         self.assertEqual(check_url("http://a.example/", allow_private=False).host, "a.example")
+
+    def test_an_address_that_only_a_resolver_would_know_for_one_is_no_host(self) -> None:
+        for host in ("127.1", "2130706433", "0x7f000001", "0x7f.1", "a.0x7f", "0177.0.0.1", "0", "1.2.3.4.5", "a.123"):
+            self.assertRaises(UrlProblem, parse_url, f"http://{host}/")
+        self.assertEqual(parse_url("http://192.0.2.1./").host, "192.0.2.1")
+        self.assertEqual(parse_url("http://1and1.example/").host, "1and1.example")
+
+    def test_a_dot_at_the_end_hides_nothing(self) -> None:
+        for host in ("localhost.", "x.LOCALHOST.", "127.0.0.1."):
+            self.assertRaises(UrlProblem, check_url, f"http://{host}/", allow_private=False)

@@ -60,6 +60,43 @@ class HttpTestCase(SynchronousTestCase):
         return view
 
 
+class SlowClientTests(HttpTestCase):
+    """Who sends an octet now and then, and holds the connection for ever."""
+
+    HEAD = b"POST /messages HTTP/1.1\r\nHost: relay.example\r\nContent-Length: 1000000\r\n"
+
+    def drip(self, beginning: bytes, drop: bytes) -> float:
+        """Sends a drop a second until the connection is closed; gives the seconds that it took."""
+        connection = self.http.connect()
+        connection.write(beginning)
+        for second in range(200):
+            if connection.transport.disconnecting:
+                return float(second)
+            connection.write(drop)
+            self.http.clock.advance(1.0)
+        raise AssertionError("still open after 200 seconds")
+
+    def test_headers_that_drip_do_not_prolong_a_requests_time(self) -> None:
+        self.assertLessEqual(self.drip(b"GET /account HTTP/1.1\r\nX: ", b"a"), 66.0)
+
+    def test_a_body_that_drips_does_not_either(self) -> None:
+        self.assertLessEqual(self.drip(self.HEAD + b"\r\n[", b" "), 66.0)
+
+    def test_nor_do_empty_lines_before_a_request(self) -> None:
+        self.assertLessEqual(self.drip(b"\r\n", b"\r\n"), 66.0)
+
+    def test_who_says_nothing_is_not_waited_for_longer(self) -> None:
+        self.assertLessEqual(self.drip(b"", b""), 66.0)
+
+    def test_who_asks_again_and_again_stays(self) -> None:
+        connection = self.http.connect()
+        for _ in range(10):
+            connection.send("GET", "/account")
+            self.assertEqual(connection.reply().status, 200)
+            self.http.clock.advance(50.0)
+        self.assertFalse(connection.transport.disconnecting)
+
+
 class SubmitTests(HttpTestCase):
     def test_a_message_is_answered_with_its_id_once_it_is_durable_and_dispatched_after_that(self) -> None:
         self.hub.durable = Deferred()
