@@ -155,8 +155,10 @@ class Handover:
     def give_up_receipts(self, rows: Sequence[Row], now: float) -> list[Any]:
         """SMPP receipts that no receiver came for in time. Rows that are claimed right now are left alone."""
         records: list[Any] = []
+        queues: set[LaneQueue] = set()
         for row in rows:
             queue = row.origin.smpp_queue
+            queues.add(queue)
             if not row.flags & queue.owed_bit or row.flags & queue.claimed_bit:
                 continue
             tries = tries_of(row, OWED_SMPP)
@@ -165,6 +167,9 @@ class Handover:
             self._show(row, Settled(row.id, OWED_SMPP, verdict, attempts, row.state, now), records)
             self.give_up(row, GIVEN_UP_SMPP, now)
             self.settled(row, queue)
+        for queue in queues:
+            # Nobody may ever claim in this lane: what is stale at its head would keep these rows for good.
+            queue.drop_stale()
         return records
 
     def release(self, batch: Sequence[Notification]) -> None:

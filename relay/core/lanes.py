@@ -118,19 +118,19 @@ class LaneQueue:
 
     def next_due_at(self, now: float) -> float | None:
         """When the next row can be claimed; None where none is left that isn't claimed."""
-        ready = self.ready
+        self.drop_stale()
+        if self.ready:
+            return now
+        return self.delayed[0][0] if self.delayed else None
+
+    def drop_stale(self) -> None:
+        """Drops what stands first and isn't owed any more: all of it, in time, where it is called in time."""
+        ready, delayed = self.ready, self.delayed
         states = self.owed_bit | self.claimed_bit | self.delayed_bit
         while ready and ready[0].flags & states != self.owed_bit:
             ready.popleft()
-        if ready:
-            return now
-        delayed = self.delayed
-        while delayed:
-            due_at, _, row = delayed[0]
-            if not self._is_stale(due_at, row):
-                return due_at
+        while delayed and self._is_stale(delayed[0][0], delayed[0][2]):
             heappop(delayed)
-        return None
 
     def give_back(self, row: Row) -> None:
         """Unclaims a row, to the head of the queue."""

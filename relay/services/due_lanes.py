@@ -6,7 +6,7 @@ some hundreds a turn of the reactor, so that very many of them don't hold it up.
 """
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -14,6 +14,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from relay.core.messages import Lane
 
 _LANES_A_TURN: Final = 500
+#: Entries that may be out of date, beside one a lane.
+_STALE_KEPT: Final = 100
 
 
 class DueLanes:
@@ -39,7 +41,12 @@ class DueLanes:
         if known is not None and known <= when:
             return
         self._earliest[lane] = when
-        heappush(self._heap, (when, lane))
+        if len(self._heap) > 2 * len(self._earliest) + _STALE_KEPT:
+            # A lane that is looked at early again and again would leave an entry of days hence each time.
+            self._heap = [(at, waiting) for waiting, at in self._earliest.items()]
+            heapify(self._heap)
+        else:
+            heappush(self._heap, (when, lane))
         self._arm()
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ from relay.core import config
 from relay.core.accounts import RECENT_KEPT, RowList, smpp_owed_by_state
 from relay.core.backlog import Backlog
 from relay.core.correlation import Correlation
+from relay.core.handover import Handover
 from relay.core.intake import accept, take_back
 from relay.core.lanes import LaneQueue, Lanes
 from relay.core.messages import Channel, Lane, PartsReceipted
@@ -258,3 +259,21 @@ class BoundsTests(SynchronousTestCase):
         self.assertEqual((table.rows, table.unsubmitted, segment.rows, sum(map(len, table.shards))), (0, 0, 0, 0))
         self.assertTrue(all(row.flags & FINAL for row in rows))
         self.assertIsInstance(rows[0].birth, Birth)
+
+
+class UnfetchedTests(SynchronousTestCase):
+    """Receipts for a customer that never binds a receiver."""
+
+    def test_what_is_given_up_is_kept_by_nothing(self) -> None:
+        table, rows = rows_of(1_000)
+        correlation, handover = Correlation(table), Handover(table)
+        correlation.submitted([submitted(n) for n in range(1_000)])
+        correlation.receipts([receipt(n) for n in range(1_000)], 1)
+        queue = rows[0].origin.smpp_queue
+        self.assertEqual((queue.owed, len(queue.ready)), (1_000, 1_000))
+        # Not in their order: the sweep goes round by id.
+        handover.give_up_receipts(rows[500:], NOW + DAY)
+        handover.give_up_receipts(rows[1:500], NOW + DAY)
+        self.assertEqual((queue.owed, table.owed), (1, 1))
+        handover.give_up_receipts(rows[:1], NOW + DAY)
+        self.assertEqual((queue.owed, len(queue.ready)), (0, 0))
