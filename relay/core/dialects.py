@@ -36,6 +36,9 @@ class Meaning(NamedTuple):
     final: bool
 
 
+#: What may stand around a word without being a part of it.
+_PUNCTUATION: Final = b"\"'.!|&/[]{}()<>"
+
 #: For words that nobody knows.
 UNHEARD_OF: Final = Meaning(s.UNKNOWN, False)
 
@@ -64,6 +67,10 @@ WORDS: Final[Mapping[bytes, int]] = {
     b"FAILED": s.UNDELIVERABLE,
     # Indian carriers, for numbers in the do-not-disturb register.
     b"DND_REJECTED": s.REJECTED,
+    # Words of HTTP APIs that gateways hand on: they can't mean anything else.
+    b"UNDELIVERED": s.UNDELIVERABLE,
+    b"BUFFERED": s.ENROUTE,
+    b"EN_ROUTE": s.ENROUTE,
     # mBlox; Kannel too takes both for "not yet".
     b"ACKED": s.ACCEPTED,
     b"BUFFRED": s.ENROUTE,
@@ -246,8 +253,10 @@ class CarrierStates:
         self.words: Mapping[bytes, Meaning] = words
 
     def of_word(self, stat: bytes) -> Meaning:
-        """What the `stat` of a receipt says, in any case."""
-        return self.words.get(stat.upper(), UNHEARD_OF)
+        """What the `stat` of a receipt says, in any case, and with punctuation around it."""
+        word = stat.upper()
+        meaning = self.words.get(word)
+        return self.words.get(word.strip(_PUNCTUATION), UNHEARD_OF) if meaning is None else meaning
 
     def of_number(self, message_state: int) -> Meaning:
         """What a message_state says."""

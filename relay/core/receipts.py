@@ -21,8 +21,8 @@ import msgspec
 from relay.core.config import Dialect
 from relay.core.dialects import BLANKS, MAX_ID_OCTETS, UNHEARD_OF, CarrierIds, CarrierStates, Meaning, resolve
 from relay.core.messages import Receipt
+from relay.core.receipt_tlvs import receipt_tlvs
 from relay.core.smpp import constants as c
-from relay.core.smpp.hot import tlv_values
 from relay.core.smpp.pdus import MessagePdu
 
 # Types of message in esm_class, SMPP 3.4 section 5.2.12.
@@ -54,12 +54,18 @@ _match_tlvs = re.compile(
     re.DOTALL,
 ).match
 
-_keys = re.compile(rb"(?<![A-Za-z0-9_])(id|sub|dlvrd|submit\s*date|done\s*date|stat|err|text):", re.IGNORECASE)
+_keys = re.compile(
+    rb"(?<![A-Za-z0-9_])(id|sub|dlvrd|submit[\s_]*date|done[\s_]*date|stat|err|text)[ \t]*+:", re.IGNORECASE
+)
 #: What may stand between one field and the next.
 _BETWEEN: Final = BLANKS + b",;"
+#: What separates fields where it stands right before the next key, and may be a part of a value elsewhere.
+_GLUED: Final = b"|&/"
+#: What may stand between the words of a key.
+_IN_KEYS: Final = b" \t\r\n\x0b\x0c_"
 # These match any octets at all.
 _first_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;]*+)").match
-_first_status_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;:]*+)").match
+_first_status_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;:(]*+)").match
 # A NUL may be a part of err: some carriers write octets there.
 _first_error_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0,;]*+([^ \t\r\n\x0b\x0c\xa0,;]*+)").match
 _first_date = re.compile(
@@ -161,10 +167,10 @@ class ReceiptReader:
             return Receipt(self._carrier, (self._text_key(text_id),), state, final, now, error, stat, b"", body)
         tlvs = _match_tlvs(body, tlvs_at)
         if tlvs is None:
-            return self._receipt(tlv_values(body, tlvs_at), text_id, stat, error, now, body)
+            return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body)
         early_code, early_state, size, tlv_id, nul, late_state, late_code = tlvs.groups()
         if len(tlv_id) + len(nul) != size[0]:
-            return self._receipt(tlv_values(body, tlvs_at), text_id, stat, error, now, body)
+            return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body)
         message_state = early_state or late_state
         if message_state is not None:
             meaning = self._numbers[message_state[0]]
@@ -174,7 +180,7 @@ class ReceiptReader:
 
     def read_any(self, pdu: MessagePdu, now: float) -> Receipt:
         """What `read` does, without the short way for common receipts."""
-        tlvs = tlv_values(pdu.body, pdu.tlvs_at)
+        tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
         values = _text_values(pdu, tlvs, self._dialect)
         return self._receipt(tlvs, _id_of(values), _stat_of(values), _error_of(values), now, pdu.body)
 
@@ -214,7 +220,7 @@ def read_fields(pdu: MessagePdu, dialect: Dialect = _NO_DIALECT) -> ReceiptField
 
     :param dialect: `columns` and `fields_after_text` are used, after `relay.core.dialects.resolve`.
     """
-    tlvs = tlv_values(pdu.body, pdu.tlvs_at)
+    tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
     values = _text_values(pdu, tlvs, dialect)
     message_state, tlv_stat = _read_state(tlvs.get(c.TAG_MESSAGE_STATE, b""))
     return ReceiptFields(
@@ -281,7 +287,7 @@ def _scan(text: bytes, past_text: bool) -> dict[bytes, bytes]:
     value_at = 0
     for found in _keys.finditer(text):
         if key and key not in values:
-            value = text[value_at : found.start()]
+            value = text[value_at : found.start()].rstrip(_GLUED)
             if value.strip(_BETWEEN):
                 values[key] = value
         key = found[1].lower()
@@ -291,9 +297,9 @@ def _scan(text: bytes, past_text: bool) -> dict[bytes, bytes]:
                 return values
             key = b""
         elif key.endswith(b"date"):
-            key = key[:-4].rstrip() + b"date"
+            key = key[:-4].rstrip(_IN_KEYS) + b"date"
     if key and key not in values:
-        value = text[value_at:]
+        value = text[value_at:].rstrip(b"|&")
         if value.strip(_BETWEEN):
             values[key] = value
     return values
@@ -304,7 +310,7 @@ def _scan(text: bytes, past_text: bool) -> dict[bytes, bytes]:
 
 def _id_of(values: dict[bytes, bytes]) -> bytes:
     value = values.get(b"id")
-    word = _first_word(value)[1] if value else b""  # type: ignore[index]
+    word = _first_word(value)[1].strip(b"\"'") if value else b""  # type: ignore[index]
     return word if len(word) <= MAX_ID_OCTETS else b""
 
 

@@ -46,8 +46,9 @@ START = 1_790_000_000.0
 QUIET_SECONDS = 3 * HOUR
 SMPP_PORT = 2775
 CARRIER_PORTS = {"quick": 3001, "slow": 3002}
-#: After the last fault: longer than any validity, receipt time-out and webhook schedule.
-DRAIN_SECONDS = 9 * DAY
+#: After the last fault: longer than any validity, receipt time-out (with a day more where a carrier that is asked says
+#: that a message is under way) and webhook schedule.
+DRAIN_SECONDS = 10 * DAY
 
 ADDRESSES = encode_address(5, 0, b"RELAY") + encode_address(1, 1, b"447700900123")
 
@@ -111,6 +112,7 @@ class World:
     """One run. Call `run`, which raises `Broken` where a promise was not kept."""
 
     def __init__(self, seed: int, faults: Sequence[Fault]) -> None:
+        self.seed = seed
         self.faults = list(faults)
         self.random = random.Random(f"world {seed}")
         self.time = Time(START)
@@ -146,6 +148,9 @@ class World:
 
     def _make_carriers(self) -> None:
         pick = self.random
+        #: Whether carriers are asked about overdue messages; some know no such question.
+        asks = random.Random(f"asks {self.seed}")
+        self.query_sm = asks.random() < 0.5
         self.carriers: dict[str, SimulatedCarrier] = {}
         self.carrier_process = ProcessReactor(self.network, "carriers")
         for name in CARRIER_PORTS:
@@ -153,7 +158,7 @@ class World:
                 seed=pick.randrange(1 << 30),
                 receipt_delay_seconds=pick.choice([0.0, 0.001, 1.0, 3 * HOUR, 30 * HOUR]) if name == "slow" else 0.5,
                 states={"DELIVRD": 0.7, "UNDELIV": 0.15, "EXPIRED": 0.1, "REJECTD": 0.05},
-                response_id="hex",
+                response_id=asks.choice(["hex", "upper_hex"]),
                 receipt_id=pick.choice(["same", "decimal"]),
                 throttle_share=pick.choice([0.0, 0.0, 0.2]),
                 reject_share=pick.choice([0.0, 0.05]),
@@ -163,6 +168,7 @@ class World:
                 drop_share=pick.choice([0.0, 0.0, 0.02]),
                 silent_share=pick.choice([0.0, 0.1]),
                 intermediate=pick.random() < 0.2,
+                refuse_questions=asks.random() < 0.2,
             )
             carrier: SimulatedCarrier = FickleCarrier(
                 settings, self.carrier_process, random.Random(settings.seed), pick.choice([0.0, 0.0, 0.1])
@@ -194,6 +200,7 @@ class World:
                     "enquire_link_seconds": QUIET_SECONDS,
                     "reconnect_max_seconds": 300.0,
                     "dialect": dialect,
+                    "query_sm": self.query_sm,
                 },
                 Carrier,
             )
@@ -512,6 +519,7 @@ class World:
                 self.failures += [f"{message_id} has ended and {channel} is owed nothing: {view}" for channel in lost]
 
     def _check(self) -> None:
+        self.counts["carriers asked"] += sum(carrier.counters.queried for carrier in self.carriers.values())
         problems = list(self.failures)
         if not self.ready or self.relay_process.dead:
             problems.append(f"the relay does not run at the end: {self.daemon.not_ready}")

@@ -171,6 +171,46 @@ def _walk(command_id: int, sequence_number: int, body: bytes) -> MessagePdu:
     )
 
 
+def decode_damaged_receipt(command_id: int, sequence_number: int, body: bytes) -> MessagePdu | None:
+    """What can be told of a deliver_sm or data_sm that `decode_message` refuses, as far as it is marked as a receipt.
+
+    A carrier whose receipt is refused sends it again and again, and may stop its queue on it; and what its text says
+    may still be read. The PDU has all octets that follow the mandatory parameters as short_message, or none where it
+    ends before.
+
+    :return: None where esm_class doesn't mark it as a receipt, or the body ends before esm_class.
+    """
+    at = 0
+    # service_type, then source and destination, each behind its ton and npi.
+    for skipped in (0, 2, 2):
+        end = body.find(0, at + skipped)
+        if end < 0:
+            return None
+        at = end + 1
+    if at >= len(body) or not body[at] & c.ESM_CLASS_TYPE_MASK:
+        return None
+    addresses_at = body.index(0) + 1
+    destination_at = body.index(0, addresses_at + 2) + 3
+    text_at = len(body)
+    schedule_end = body.find(0, at + 3)
+    validity_end = -1 if schedule_end < 0 else body.find(0, schedule_end + 1)
+    if command_id == c.DELIVER_SM and 0 <= validity_end <= len(body) - 6:
+        text_at = validity_end + 6
+    return MessagePdu(
+        command_id,
+        sequence_number,
+        body,
+        body[addresses_at:at],
+        body[destination_at : at - 1],
+        body[at],
+        0,
+        at,
+        body[text_at - 3] if text_at < len(body) else 0,
+        body[text_at:],
+        len(body),
+    )
+
+
 def _explain(layout: _Layout, body: bytes) -> NoReturn:
     """Says what is wrong with a body that `_walk` stumbled over.
 

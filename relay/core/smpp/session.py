@@ -19,7 +19,12 @@ import msgspec
 from relay.core.smpp import cold
 from relay.core.smpp import constants as c
 from relay.core.smpp.framing import FramingError, Remainder
-from relay.core.smpp.hot import decode_message, decode_message_id, submit_body_from_data_sm
+from relay.core.smpp.hot import (
+    decode_damaged_receipt,
+    decode_message,
+    decode_message_id,
+    submit_body_from_data_sm,
+)
 from relay.core.smpp.liveness import Liveness
 from relay.core.smpp.pdus import (
     MESSAGE_ID_RESPONSES,
@@ -196,7 +201,9 @@ class Session:
                         events.append(decode_message(command_id, sequence_number, data[at + 16 : next_at]))
                         pending += 1
                     except CodecError as e:
-                        self._refuse(command_id, e.command_status, sequence_number)
+                        body = data[at + 16 : next_at]
+                        if self._damaged(command_id, e.command_status, sequence_number, body, events):
+                            pending += 1
             elif command_id in MESSAGE_ID_RESPONSES:
                 entry = waiting.pop(sequence_number, None)
                 # Nearly always the body is message_id and its NUL, which two looks tell faster than a search.
@@ -229,6 +236,19 @@ class Session:
                 self._output.append(refusal(c.GENERIC_NACK, e.command_status, e.sequence_number))
                 self._end(str(e), events)
         return events
+
+    def _damaged(
+        self, command_id: int, command_status: int, sequence_number: int, body: bytes, events: list[Event]
+    ) -> bool:
+        """A message whose body can't be decoded: refused, but for receipts. These are handed up (true) as far as they
+        can be read, for a carrier would only send the same again."""
+        if self._role is Role.CLIENT:
+            pdu = decode_damaged_receipt(command_id, sequence_number, body)
+            if pdu is not None:
+                events.append(pdu)
+                return True
+        self._refuse(command_id, command_status, sequence_number)
+        return False
 
     def _unusual_response(
         self,
@@ -284,7 +304,12 @@ class Session:
                 if self._pending >= self._limits.pending_requests:
                     self._throttle(command_id, sequence_number)
                     return
-                pdu = decode_message(command_id, sequence_number, body)
+                try:
+                    pdu = decode_message(command_id, sequence_number, body)
+                except CodecError as e:
+                    if self._damaged(command_id, e.command_status, sequence_number, body, events):
+                        self._pending += 1
+                    return
                 if self._role is Role.SERVER:
                     # What a customer hands in goes on as a submit_sm; say now if it can't.
                     submit_body_from_data_sm(pdu)

@@ -68,6 +68,14 @@ class DecodingTests(SynchronousTestCase):
         self.assertEqual(body[pdu.registered_delivery_at], registered_delivery)
 
     @unhurried
+    @given(st.sampled_from([c.DELIVER_SM, c.DATA_SM]), st.binary(max_size=80).map(lambda tail: b"\0" + tail))
+    def test_of_any_octets_a_damaged_receipt_is_made_or_nothing(self, command_id: int, body: bytes) -> None:
+        pdu = hot.decode_damaged_receipt(command_id, 1, body)
+        if pdu is not None:
+            self.assertTrue(pdu.esm_class & c.ESM_CLASS_TYPE_MASK)
+            self.assertEqual((pdu.body, pdu.tlvs_at), (body, len(body)))
+            self.assertTrue(body.endswith(pdu.short_message))
+
     @given(st.sampled_from(MESSAGE_COMMANDS), st.binary(max_size=400))
     def test_random_octets_are_read_or_refused_and_nothing_else(self, command_id: int, body: bytes) -> None:
         result = outcome(hot.decode_message, command_id, body)

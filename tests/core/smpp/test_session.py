@@ -291,6 +291,43 @@ class MessageTests(SynchronousTestCase):
         session.receive(frame(c.DELIVER_SM, 1, b"") + frame(c.DATA_SM, 2, b""), 0.0)
         self.assertEqual([body for _, _, _, body in frames_in(session.take_output())], [b"\0", b"\0"])
 
+    def test_a_damaged_receipt_is_handed_up_as_far_as_it_can_be_read(self) -> None:
+        text = b"id:7 stat:DELIVRD err:000"
+        whole = hot.message_body(addresses=ADDRESSES, short_message=text, esm_class=0x04)
+        text_at = len(whole) - len(text)
+        long = bytearray(whole)
+        long[text_at - 1] = 200
+        damaged = {
+            bytes(long): text,
+            whole[:-1]: text[:-1],
+            whole[: text_at - 1]: b"",
+            whole[: len(ADDRESSES) + 2]: b"",
+            hot.message_body(
+                addresses=hot.encode_address(5, 0, b"x" * 70) + ADDRESSES[:8], short_message=text, esm_class=0x20
+            ): text,
+        }
+        for body, expected in damaged.items():
+            session = bound_session(Role.CLIENT)
+            (pdu,) = session.receive(frame(c.DELIVER_SM, 1, body), 0.0)
+            self.assertEqual((pdu.short_message, pdu.body, pdu.tlvs_at), (expected, body, len(body)))
+            self.assertEqual(replies(session), [])
+            session.respond(c.DELIVER_SM_RESP, [(1, c.ESME_ROK, b"\0")])
+            self.assertEqual(replies(session), [(c.DELIVER_SM_RESP, "ESME_ROK", 1)])
+        (pdu,) = bound_session(Role.CLIENT).receive(frame(c.DATA_SM, 1, b"\0" + ADDRESSES + b"\x04"), 0.0)
+        self.assertEqual((pdu.command_id, pdu.esm_class, pdu.short_message), (c.DATA_SM, 0x04, b""))
+
+    def test_what_is_damaged_and_not_marked_as_a_receipt_is_refused_with_its_status(self) -> None:
+        session = bound_session(Role.CLIENT)
+        handset = hot.message_body(addresses=ADDRESSES, short_message=b"id:7 stat:DELIVRD")[:-1]
+        self.assertEqual(session.receive(frame(c.DELIVER_SM, 1, handset) + frame(c.DATA_SM, 2, b"\0"), 0.0), [])
+        expected = [(c.DELIVER_SM_RESP, "ESME_RINVMSGLEN", 1), (c.DATA_SM_RESP, "ESME_RINVCMDLEN", 2)]
+        self.assertEqual(replies(session), expected)
+        # Nor is a customer's message mended.
+        server = bound_session(Role.SERVER)
+        body = hot.message_body(addresses=ADDRESSES, short_message=b"hello", esm_class=0x04)[:-1]
+        self.assertEqual(server.receive(frame(c.SUBMIT_SM, 1, body), 0.0), [])
+        self.assertEqual(replies(server), [(c.SUBMIT_SM_RESP, "ESME_RINVMSGLEN", 1)])
+
     def test_data_sm_is_handed_up_at_both_ends(self) -> None:
         body = hot.data_body(addresses=ADDRESSES, tlvs=hot.tlv(c.TAG_MESSAGE_PAYLOAD, b"hello"))
         for role in Role:
