@@ -237,7 +237,7 @@ def troubles(
             found.append(f"{carrier.name} is held by the operator; {carrier.queued} parts wait")
         elif not carrier.up:
             found.append(
-                f"{carrier.name} is down: {carrier.last_error or 'not bound yet'}; {carrier.queued} parts wait"
+                f"{carrier.name} is down: {carrier.last_error.rstrip('.') or 'not bound yet'}; {carrier.queued} parts wait"
             )
         elif carrier.bound < carrier.wanted:
             found.append(f"{carrier.name} has {carrier.bound} of {carrier.wanted} binds: {carrier.last_error}")

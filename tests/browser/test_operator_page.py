@@ -1,8 +1,10 @@
 """The operator's page in a real browser: what is wrong at one look, and actions with a question and a record."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
+import yaml
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
@@ -128,6 +130,44 @@ class OperatorPageTests(IntegrationTestCase):
             self.assertIn("under carriers.tier1", page.text("#advice"))
             self.assertIn("base: hex", page.text("#advice pre"))
             self.assertIn("receipts name ids that no message has", page.text("#troubles"))
+
+        await self.drive(relay, script)
+
+    async def test_a_removed_carrier_that_drains_is_seen_and_unbound_after_a_question(self) -> None:
+        relay = await self.start(receipt_delay_seconds=600.0)
+        await self.send(relay, 7)
+        await until("the carrier has them", lambda: self.simulated.counters.submits == 7)
+        relay.configuration |= {"carriers": {"sim": {"kind": "simulator"}}, "routes": [{"carriers": ["sim"]}]}
+        (relay.directory / "relay.yaml").write_text(yaml.safe_dump(relay.configuration))
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGHUP)
+        await until("it drains", lambda: "carrier_draining: tier1" in relay.log())
+
+        def script(page: Browser) -> None:
+            page.until("it is shown", lambda: "tier1 draining" in page.text("#carriers tbody"))
+            page.until("they are counted", lambda: "7 receipts are still out" in page.text("#carriers tbody"))
+            page.press("Unbind now")
+            page.until("it asks", lambda: page.text("#confirm-title") == "Unbind tier1 now?")
+            page.press("Do it")
+            page.until("it is gone", lambda: "tier1" not in page.text("#carriers tbody"))
+            page.until("it is recorded", lambda: "unbind the removed carrier tier1" in page.text("#audit tbody"))
+
+        await self.drive(relay, script)
+        await until("it is unbound", lambda: self.simulated.carrier.bound_sessions == 0)
+
+    async def test_on_a_phone_nothing_is_to_be_scrolled_sideways(self) -> None:
+        relay = await self.start()
+        self.receiver.status = 500
+        await self.send(relay, 3)
+
+        def script(page: Browser) -> None:
+            show(page, 390, 844, dark=False)
+            page.until("it is seen", lambda: "failed " in page.text("#accounts tbody"))
+            wide = "return [...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth).length"
+            self.assertEqual(0, page.run(wide))
+            page.press("Switch off")
+            page.press("Do it")
+            page.until("it is off", lambda: "off: " in page.text("#accounts tbody"))
 
         await self.drive(relay, script)
 

@@ -32,10 +32,17 @@ function age(value) {
   return `${Math.floor(value)} s`;
 }
 
+// In UTC, as the log has it: what is here can be looked for there.
 function when(at) {
-  const made = element("time", new Date(at * 1000).toLocaleString());
+  const made = element("time", `${new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`);
   made.dateTime = new Date(at * 1000).toISOString();
+  made.title = new Date(at * 1000).toLocaleString();
   return made;
+}
+
+// A time that is left, rounded up: nobody is promised less than they get.
+function atMost(value) {
+  return value > 3600 ? `${Math.ceil(value / 3600)} h` : `${Math.ceil(value / 60)} min`;
 }
 
 async function ask(path, options) {
@@ -150,9 +157,14 @@ function carrierRow(carrier) {
              "Nothing more is sent to it. Messages that have another carrier take that; the others wait. Receipts are " +
              "handled as ever.", `${path}/hold`);
   const out = carrier.receipts_out < 0 ? "receipts" : `${number(carrier.receipts_out)} receipts`;
-  const end = action("Unbind now", `Unbind ${carrier.name} now?`, `${out} are still out. They are lost.`, `${path}/unbind`);
-  const doing = carrier.draining ? [element("div", `${out} still out; unbound in ${age(carrier.drain_seconds)}`), end]
-                                 : [hold];
+  const end = action("Unbind now", `Unbind ${carrier.name} now?`,
+                     `${out} are still out. Those that come later are lost, and their messages end UNKNOWN.`,
+                     `${path}/unbind`);
+  const remarks = element("td", carrier.last_error, "wide");
+  if (carrier.draining) {
+    remarks.append(element(
+      "div", `Removed from the file. ${out} are still out; it is unbound in ${atMost(carrier.drain_seconds)} at the latest.`));
+  }
   const refused = carrier.error_share > 0.2 ? "bad" : "";
   const limit = carrier.rate_limit ? ` of ${number(carrier.rate_limit)}` : "";
   return row([
@@ -162,7 +174,7 @@ function carrierRow(carrier) {
     number(carrier.taken),
     element("td", `${number(carrier.refused)} (${(100 * carrier.error_share).toFixed(1)} %)`, refused),
     number(carrier.throttled), number(carrier.in_doubt), seconds(carrier.response_seconds),
-    element("td", carrier.last_error, "wide"), buttons(...doing),
+    remarks, buttons(carrier.draining ? end : hold),
   ]);
 }
 
@@ -188,21 +200,30 @@ function accountRow(account) {
   const refused = Object.entries(account.refused).map(([status, count]) => `${number(count)} ${status}`).join(", ");
   return row([
     account.name, account.binds, `${number(account.rate)} /s`, number(account.accepted),
-    element("td", refused || "0", "wide"), number(account.delivered), number(account.retries),
+    element("td", refused || "0", refused ? "wide" : ""), number(account.delivered), number(account.retries),
     element("td", number(account.given_up), account.given_up ? "bad" : ""), url, buttons(...made),
   ]);
 }
 
 // Tables are drawn anew only when what they say has changed: a button keeps its focus while one aims at it.
 const drawn = new Map();
+// What a narrow window leaves out.
+const NOUGHT = /^(0|0 \/s|0 \(0\.0 %\)|0 ms|none|)$/;
 function fill(id, values, draw) {
   const now = JSON.stringify(values);
   if (drawn.get(id) === now) return;
   drawn.set(id, now);
   const body = byId(id).tBodies[0];
+  const heads = [...byId(id).tHead.rows[0].cells].map((cell) => cell.textContent);
+  const rows = values.map(draw);
+  // Where there is no room for columns, each cell says what it is.
+  rows.forEach((made) => [...made.cells].forEach((cell, index) => {
+    cell.dataset.head = heads[index];
+    cell.classList.toggle("nought", NOUGHT.test(cell.textContent));
+  }));
   const focused = document.activeElement && body.contains(document.activeElement)
     ? [...body.querySelectorAll("button")].indexOf(document.activeElement) : -1;
-  body.replaceChildren(...values.map(draw));
+  body.replaceChildren(...rows);
   if (focused >= 0) body.querySelectorAll("button")[focused]?.focus();
 }
 
@@ -222,6 +243,7 @@ async function live() {
     `version ${look.version}, up ${age(look.uptime_seconds)}; ${number(store.unsubmitted)} messages to send, ` +
     `${number(store.awaiting_receipt)} await their receipt, ${number(store.owed)} notifications owed; journal ` +
     `${number(store.journal_bytes / 1e6)} MB`;
+  document.title = look.troubles.length ? `(${look.troubles.length}) SMS relay` : "SMS relay";
   const list = byId("troubles");
   list.classList.toggle("none", !look.troubles.length);
   list.replaceChildren(...(look.troubles.length
