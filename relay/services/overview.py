@@ -236,9 +236,8 @@ def troubles(
         if carrier.held:
             found.append(f"{carrier.name} is held by the operator; {carrier.queued} parts wait")
         elif not carrier.up:
-            found.append(
-                f"{carrier.name} is down: {carrier.last_error.rstrip('.') or 'not bound yet'}; {carrier.queued} parts wait"
-            )
+            reason = carrier.last_error.rstrip(".") or "not bound yet"
+            found.append(f"{carrier.name} is down: {reason}; {carrier.queued} parts wait")
         elif carrier.bound < carrier.wanted:
             found.append(f"{carrier.name} has {carrier.bound} of {carrier.wanted} binds: {carrier.last_error}")
         if carrier.queued > 0.8 * carrier.queue_limit:

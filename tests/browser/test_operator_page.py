@@ -163,8 +163,8 @@ class OperatorPageTests(IntegrationTestCase):
         def script(page: Browser) -> None:
             show(page, 390, 844, dark=False)
             page.until("it is seen", lambda: "failed " in page.text("#accounts tbody"))
-            wide = "return [...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth).length"
-            self.assertEqual(0, page.run(wide))
+            wide = "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth)"
+            self.assertEqual(0, page.run(f"return {wide}.length"))
             page.press("Switch off")
             page.press("Do it")
             page.until("it is off", lambda: "off: " in page.text("#accounts tbody"))
