@@ -75,6 +75,16 @@ class RepeatingWorld(World):
         return store
 
 
+class LosingWorld(World):
+    """One whose relay drops the first of the parts that came back unanswered."""
+
+    def _became_ready(self) -> None:
+        super()._became_ready()
+        for link in self.daemon.links.values():
+            put_back = link._enqueue_first
+            link._enqueue_first = lambda parts, put_back=put_back: put_back(parts[1:])  # type: ignore[method-assign,misc]
+
+
 class WorldTests(SynchronousTestCase):
     """Days of traffic and of faults, again and again."""
 
@@ -98,6 +108,10 @@ class WorldTests(SynchronousTestCase):
 
     def test_a_world_notices_at_once_that_a_notification_is_owed_no_more_which_nobody_got(self) -> None:
         self.assertIn("is owed nothing", broken_in(DroppingWorld(3, HISTORY)))
+
+    def test_a_world_notices_a_part_that_is_nowhere_any_more(self) -> None:
+        # Of these two courses of faults each cuts a connection on which a submit_sm was not answered.
+        self.assertIn("is nowhere", broken_in(LosingWorld(1, plan(1))) + broken_in(LosingWorld(2, plan(2))))
 
     def test_a_world_notices_a_notification_that_is_not_settled(self) -> None:
         self.assertIn("told twice without a cause", broken_in(RepeatingWorld(3, HISTORY)))

@@ -309,6 +309,7 @@ class World:
             self.say(str(fault))
             self.counts[fault.kind] += 1
             self._check_owed()
+            self._check_on_the_way()
             self._do(fault)
             self._check_bounds()
         self.with_slow = True
@@ -517,6 +518,29 @@ class World:
             elif view.final:
                 lost = [channel for channel in missing if channel not in view.owed]
                 self.failures += [f"{message_id} has ended and {channel} is owed nothing: {view}" for channel in lost]
+
+    def _check_on_the_way(self) -> None:
+        """What no carrier has taken stands in a queue, or has been written and waits for its answer.
+
+        Without this, a part that the relay has dropped would pass for one that waits, until it ends as EXPIRED or the
+        next start takes it up.
+        """
+        if not self.ready or self.relay_process.dead or self.daemon.not_ready:
+            return
+        daemon = self.daemon
+        links = [*daemon.links.values(), *(drain.link for drain in daemon.drains.all.values())]
+        queued = {(part.id, part.part) for link in links for part in link._queue}
+        waiting: list[Any] = []
+        asking: Any = daemon.store.unsubmitted(None, 100_000)
+        asking.addCallback(waiting.extend)
+        self.failures += [
+            f"part {pending.part} of {id_text(pending.id)} is nowhere: no carrier has taken it, and none will"
+            for pending in waiting
+            # What has come this minute may not be durable yet, and is dispatched then.
+            if pending.accepted_at < self.time.seconds() - 60.0
+            and (pending.id, pending.part) not in queued
+            and not any(link.is_sending(pending.id) for link in links)
+        ]
 
     def _check(self) -> None:
         self.counts["carriers asked"] += sum(carrier.counters.queried for carrier in self.carriers.values())
