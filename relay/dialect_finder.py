@@ -4,6 +4,7 @@ The search itself is `relay.core.dialect_search`; here are the command's input a
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
@@ -21,6 +22,15 @@ class BadInput(ValueError):
     """A line of the input is no pair; the text says which line, and what is wrong with it."""
 
 
+_EPILOG: Final = """\
+exit status:
+  0  every pair matches with the settings that are printed
+  1  some pairs match with nothing
+  2  wrong use of the command line, or the input is no pairs
+
+"""
+
+
 def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
     """`python -m relay dialect`: reads pairs, writes the dialect as YAML to be pasted under a carrier.
 
@@ -31,6 +41,8 @@ def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
         description="Finds the dialect of a carrier. Standard input: one pair a line, the id from submit_sm_resp, a "
         "tab, and the text of its receipt or the whole deliver_sm in hexadecimal. Lines that begin with # are passed "
         "over. See docs/carriers.md.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--presets", action="store_true", help="list the dialects that are known, and read nothing")
     parser.add_argument("--orphans", action="store_true", help="ask a running relay instead; see --orphans --help")
@@ -40,7 +52,7 @@ def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
     try:
         samples = read_samples(stdin)
     except BadInput as error:
-        stdout.write(f"{error}\n")
+        print(error, file=sys.stderr)
         return 2
     suggestions = suggest(samples)
     stdout.write(_report(samples, suggestions))

@@ -131,6 +131,13 @@ class JournalTests(CommandLineTestCase):
             self.assertIn("nowhere", done.stderr)
             self.assertNotIn("Traceback", done.stderr)
 
+    def test_a_directory_without_a_journal_is_a_problem(self) -> None:
+        for more in ((), ("--repair",)):
+            done = self.relay("journal", self.directory, *more)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("holds no journal", done.stderr)
+            self.assertEqual([], list(self.directory.iterdir()))
+
     def journal(self, tail: bytes = b"") -> Path:
         """A data directory whose journal holds one message, and some more octets."""
         message = Message(
@@ -181,3 +188,46 @@ class JournalTests(CommandLineTestCase):
             cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class WrongUseTests(CommandLineTestCase):
+    """What isn't meant that way is said in a line, with exit status 2 and no traceback."""
+
+    SEND = ("send", "--account", "a", "--from", "b", "--text", "c", "--to", "447700900123")
+
+    def test_wrong_options_are_refused_with_their_name_and_what_is_right(self) -> None:
+        binary = self.directory / "binary"
+        binary.write_bytes(b"\xff\xfe")
+        key = self.directory / "key"
+        key.write_text("secret")
+        for arguments, said in (
+            (("status", "--admin", "nonsense"), "--admin: expected a URL such as http://127.0.0.1:9090, got 'nonsense'"),
+            (("status", "--admin", "ftp://127.0.0.1"), "--admin: expected a URL"),
+            (("status", "--admin", "http://127.0.0.1:x"), "--admin: expected a URL"),
+            (("status", "--watch", "0"), "--watch: expected seconds"),
+            (("status", "--watch", "-1"), "--watch: expected"),
+            (("status", "--watch", "soon"), "--watch: expected seconds"),
+            (("status", "--password-file", "nowhere"), "nowhere: can't be read: No such file or directory"),
+            (("dialect", "--orphans", "--admin", "nonsense"), "--admin: expected a URL"),
+            (("replay", "acme", "--ids", "nowhere"), "nowhere: can't be read"),
+            (("replay", "acme", "--ids", binary), "it is not UTF-8 text"),
+            (("replay", "acme", "--ids", key, "--since", "2026-01-01"), "leave --since and --until out"),
+            (("replay", "acme", "--since", "2026-02-01", "--until", "2026-01-01"), "--until is not after --since"),
+            (("replay", "acme", "--since", "yesterday"), "no ISO 8601 time"),
+            ((*self.SEND, "--key-file", key, "--http", "nonsense"), "--http: expected a URL"),
+            ((*self.SEND, "--key-file", key, "--smpp", "127.0.0.1"), "expected HOST:PORT such as 127.0.0.1:2775"),
+            ((*self.SEND, "--key-file", binary), "it is not UTF-8 text"),
+            (self.SEND, "no key: give --key-file FILE"),
+            (("simulate", "--states", "FOO=1"), "--states"),
+            (("simulate", "--throttle-share", "2"), "--throttle-share"),
+        ):
+            with self.subTest(arguments=arguments):
+                done = self.relay(*arguments)
+                self.assertEqual((2, ""), (done.returncode, done.stdout), done.stderr)
+                self.assertIn(said, done.stderr)
+                self.assertNotIn("Traceback", done.stderr)
+
+    def test_every_command_s_help_documents_its_exit_statuses(self) -> None:
+        for command in COMMANDS:
+            done = self.relay(command, "--help")
+            self.assertIn("exit status:\n  0  ", done.stdout, command)

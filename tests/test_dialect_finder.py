@@ -1,5 +1,6 @@
 """Finding a carrier's dialect from a few of its ids and receipts."""
 
+import contextlib
 import io
 import itertools
 import random
@@ -211,6 +212,8 @@ class Command(SynchronousTestCase):
             ("1\t00000012000000050000000000000001ffff\n", "line 1: deliver_sm"),
             ("", "no pairs"),
         ):
-            status, output = self.run_on(text)
-            self.assertEqual(status, 2)
-            self.assertTrue(output.startswith(reason), output)
+            errors = io.StringIO()
+            with contextlib.redirect_stderr(errors):
+                status, output = self.run_on(text)
+            self.assertEqual((status, output), (2, ""))
+            self.assertTrue(errors.getvalue().startswith(reason), errors.getvalue())

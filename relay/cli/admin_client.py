@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 #: Exit status: nobody answered, or not as an admin listener does.
 NO_ANSWER: Final = 3
@@ -27,11 +28,42 @@ class Refused(Exception):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options with which a command finds the admin listener."""
     parser.add_argument(
-        "--admin", metavar="URL", default=_DEFAULT_URL, help=f"where the admin listener is (default {_DEFAULT_URL})"
-    )
+        "--admin", metavar="URL", type=http_url, default=_DEFAULT_URL,
+        help=f"where the admin listener is (default {_DEFAULT_URL})",
+    )  # fmt: skip
     parser.add_argument(
-        "--password-file", metavar="FILE", help=f"holds admin.password; without it, ${PASSWORD_VARIABLE} does"
-    )
+        "--password-file", metavar="FILE", type=_secret, dest="password",
+        help=f"holds admin.password; without it, ${PASSWORD_VARIABLE} does",
+    )  # fmt: skip
+
+
+def http_url(text: str) -> str:
+    """For an option that is the beginning of a URL; without the slash at its end."""
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        right = False
+    if not right:
+        raise argparse.ArgumentTypeError(f"expected a URL such as {_DEFAULT_URL}, got {text!r}")
+    return text.rstrip("/")
+
+
+def lines_of(file: str) -> str:
+    """What a file holds that an option names.
+
+    :raises argparse.ArgumentTypeError: it can't be read.
+    """
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as problem:
+        raise argparse.ArgumentTypeError(f"{file}: can't be read: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise argparse.ArgumentTypeError(f"{file}: can't be read: it is not UTF-8 text") from None
+
+
+def _secret(file: str) -> str:
+    return lines_of(file).rstrip("\n")
 
 
 def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
@@ -40,8 +72,8 @@ def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
     :raises NoAnswer: it can't be reached, or wants a password.
     :raises Refused: it can, and says no.
     """
-    request = urllib.request.Request(options.admin.rstrip("/") + path)
-    password = _password(options)
+    request = urllib.request.Request(options.admin + path)
+    password = options.password or os.environ.get(PASSWORD_VARIABLE, "")
     if password:
         credentials = base64.b64encode(f"operator:{password}".encode()).decode()
         request.add_header("Authorization", f"Basic {credentials}")
@@ -72,12 +104,3 @@ def _refusal(options: argparse.Namespace, problem: urllib.error.HTTPError) -> Ex
     except (ValueError, KeyError, TypeError):
         text = text or f"HTTP status {problem.code}"
     return Refused(text)
-
-
-def _password(options: argparse.Namespace) -> str:
-    if options.password_file:
-        try:
-            return Path(options.password_file).read_text(encoding="utf-8").rstrip("\n")
-        except OSError as problem:
-            raise NoAnswer(f"{options.password_file}: can't be read: {problem.strerror}") from None
-    return os.environ.get(PASSWORD_VARIABLE, "")

@@ -8,15 +8,27 @@ from typing import Any
 from relay import dialect_finder
 from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
 
+_EPILOG = """\
+exit status:
+  0  a dialect would match, or nothing waits for its message
+  1  receipts wait, and no dialect matches them
+  2  wrong use of the command line
+  3  the relay doesn't answer
+"""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Reads pairs on standard input, or asks a running relay, and prints the settings that fit."""
     if "--orphans" not in arguments:
+        # What isn't UTF-8 is a receipt's text in another alphabet, which no dialect is about.
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
         return dialect_finder.main(arguments, sys.stdin, sys.stdout)
     parser = argparse.ArgumentParser(
         prog="python -m relay dialect --orphans",
         description="Asks a running relay's admin listener for the receipts that found no message, and says which "
         "dialect would have matched them with the ids that wait for a receipt.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--orphans", action="store_true", required=True, help="ask a running relay")
     add_arguments(parser)

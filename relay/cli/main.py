@@ -42,6 +42,7 @@ exit status:
   0  all is well
   1  what was asked about is not: the reason is on standard error
   2  wrong use of the command line
+  3  a running relay was asked and doesn't answer
 
 The relay itself is started by `twistd -n relay --config etc/relay.yaml`.
 """

@@ -3,12 +3,11 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import quote
 
-from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
+from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask, lines_of
 from relay.cli.progress import Progress
 
 _IDS_AT_ONCE = 1000
@@ -42,19 +41,21 @@ def main(arguments: Sequence[str]) -> int:
         "--since", type=_instant, metavar="TIME", help="given up from then on (ISO 8601; UTC if not said)"
     )
     parser.add_argument("--until", type=_instant, metavar="TIME", help="given up before then (default: now)")
-    parser.add_argument("--ids", metavar="FILE", help="message ids, one a line; - is standard input")
+    parser.add_argument("--ids", metavar="FILE", type=_ids, help="message ids, one a line; - is standard input")
     parser.add_argument("--reason", default="", help="for the audit record")
     parser.add_argument("--json", action="store_true", help="print one JSON object: account, replayed")
     add_arguments(parser)
     options = parser.parse_args(arguments)
-    if options.ids and (options.since or options.until):
+    if options.ids is not None and (options.since or options.until):
         parser.error("--ids names the messages already: leave --since and --until out")
+    if options.since and options.until and options.since >= options.until:
+        parser.error("--until is not after --since: no time is between them")
     try:
-        count = _by_ids(options) if options.ids else _by_time(options)
+        count = _by_time(options) if options.ids is None else _by_ids(options)
     except NoAnswer as problem:
         print(problem, file=sys.stderr)
         return NO_ANSWER
-    except (Refused, OSError) as problem:
+    except Refused as problem:
         print(problem, file=sys.stderr)
         return 1
     if options.json:
@@ -70,8 +71,7 @@ def _by_time(options: argparse.Namespace) -> int:
 
 
 def _by_ids(options: argparse.Namespace) -> int:
-    lines: Iterable[str] = sys.stdin if options.ids == "-" else Path(options.ids).read_text("utf-8").splitlines()
-    ids = [line.strip() for line in lines if line.strip()]
+    ids: list[str] = options.ids
     progress = Progress("replaying", len(ids), "messages")
     count = 0
     for start in range(0, len(ids), _IDS_AT_ONCE):
@@ -85,6 +85,11 @@ def _by_ids(options: argparse.Namespace) -> int:
 
 def _path(options: argparse.Namespace) -> str:
     return f"/accounts/{quote(options.account, safe='')}/replay"
+
+
+def _ids(file: str) -> list[str]:
+    text = sys.stdin.read() if file == "-" else lines_of(file)
+    return text.split()
 
 
 def _instant(text: str) -> float:

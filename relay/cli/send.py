@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from relay.cli.admin_client import http_url
 from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import Answered, BindRefused, Bound, Ended, MessagePdu
 from relay.core.smpp.session import Role, Session, SessionLimits
@@ -72,8 +73,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--account", required=True, help="account name (HTTP) or system_id (SMPP)")
     parser.add_argument("--key-file", metavar="FILE", help=f"holds the key; without it, ${_KEY_VARIABLE} does")
     parser.add_argument(
-        "--http", metavar="URL", default="http://127.0.0.1:8080", help="the relay's API (default %(default)s)"
-    )
+        "--http", metavar="URL", type=http_url, default="http://127.0.0.1:8080",
+        help="the relay's API (default %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--smpp", metavar="HOST:PORT", help="submit over SMPP instead")
     parser.add_argument("--wait", type=float, metavar="SECONDS", default=60.0, help="how long (default %(default)g)")
     parser.add_argument("--json", action="store_true", help="print one JSON object: id, status, error, seconds")
@@ -112,6 +114,8 @@ def _key(options: argparse.Namespace) -> str:
             return Path(options.key_file).read_text(encoding="utf-8").rstrip("\n")
         except OSError as problem:
             raise Failed(f"{options.key_file}: can't be read: {problem.strerror}", 2) from None
+        except UnicodeDecodeError:
+            raise Failed(f"{options.key_file}: can't be read: it is not UTF-8 text", 2) from None
     key = os.environ.get(_KEY_VARIABLE)
     if key is None:
         raise Failed(f"no key: give --key-file FILE, or set ${_KEY_VARIABLE}", 2)
@@ -156,6 +160,8 @@ def _call(url: str, authorization: str, body: Any) -> Any:
 
 def _over_smpp(options: argparse.Namespace, key: str) -> Iterator[Seen]:
     host, _, port = options.smpp.rpartition(":")
+    if not host or not port.isdecimal():
+        raise Failed(f"--smpp {options.smpp}: expected HOST:PORT such as 127.0.0.1:2775", 2)
     try:
         bodies = compose(options.sender, options.to, options.text, reference=random.randrange(256))[1]
     except InvalidText as problem:

@@ -25,6 +25,8 @@ def parse_arguments(arguments: Sequence[str]) -> Simulator:
     parser = argparse.ArgumentParser(
         prog="python -m relay simulate",
         description="An SMPP carrier for tests: accepts every login and every number, and sends delivery receipts.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(listen="tcp:2776:interface=127.0.0.1")
     for field in msgspec.structs.fields(Simulator):
@@ -53,6 +55,20 @@ def parse_arguments(arguments: Sequence[str]) -> Simulator:
     except ValueError as error:
         parser.error(f"--{error}")
     return settings
+
+
+_EPILOG = """\
+examples:
+  python -m relay simulate --receipt-delay-seconds 3 --states DELIVRD=0.9,UNDELIV=0.1
+  python -m relay simulate --response-id hex --receipt-id decimal
+
+It runs until Ctrl-C or SIGTERM, and then prints a line of counts. docs/simulator.md says more.
+
+exit status:
+  0  stopped
+  1  it can't listen: the reason is on standard error
+  2  wrong use of the command line
+"""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print what the admin listener says, as one JSON object")
     parser.add_argument(
-        "--watch", type=float, metavar="SECONDS", help="show it anew every so many seconds, until Ctrl-C"
+        "--watch", type=_seconds, metavar="SECONDS", help="show it anew every so many seconds, until Ctrl-C"
     )
     options = parser.parse_args(arguments)
     while True:
@@ -52,6 +52,16 @@ def main(arguments: Sequence[str]) -> int:
             if not options.watch:
                 return 0 if look["readiness"]["ready"] else 1
         time.sleep(options.watch)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86_400.0:
+        raise argparse.ArgumentTypeError(f"expected seconds, from 0.1 to 86400, got {text!r}")
+    return seconds
 
 
 def report(look: Any) -> str:

@@ -217,14 +217,25 @@ def dump(directory: str | Path, *, texts: bool = False) -> Iterator[dict[str, An
 
     :param texts: whether to show messages' bodies, and numbers in full.
     :raises NewerJournal: see there.
+    :raises JournalError: there is no journal.
     """
     folder = Path(directory)
-    if not any(segment_sequence(path.name) is not None for path in folder.iterdir()) and (folder / "journal").is_dir():
+    if not any(segment_sequence(path.name) is not None for path in folder.iterdir()) and folder.name != "journal":
         folder = folder / "journal"
+        if not folder.is_dir():
+            raise no_journal(directory)
     for path in sorted(folder.iterdir()):
         if segment_sequence(path.name) is None:
             continue
         yield from _dump_segment(path, texts)
+
+
+def no_journal(directory: str | Path) -> JournalError:
+    """What to say of a directory that is none of a journal's."""
+    return JournalError(
+        f"{directory}: holds no journal ({segment_name(1)} and so on), and neither does journal/ in it; name the "
+        "configuration's data_dir"
+    )
 
 
 def _dump_segment(path: Path, texts: bool) -> Iterator[dict[str, Any]]:

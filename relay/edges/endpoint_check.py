@@ -57,7 +57,10 @@ def _reason(problem: Exception) -> str:
     if text.startswith("invalid literal for int"):
         return f"the port must be a number, not {text.rpartition(': ')[2]}"
     if "positional argument" in text or "unexpected keyword" in text:
-        return "too few, too many or unknown parts; write one such as tcp:2775:interface=127.0.0.1 or tcp:HOST:2775"
+        return (
+            "too few, too many or unknown parts; write one such as tcp:2775:interface=127.0.0.1 or "
+            "ssl:8443:privateKey=FILE:certKey=FILE to listen, tcp:HOST:2775 or tls:HOST:3550 to connect"
+        )
     if isinstance(problem, LookupError):
         return "systemd has passed no such socket"
     if isinstance(problem, ValueError):

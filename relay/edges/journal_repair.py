@@ -8,7 +8,7 @@ customers were told so), or news of messages, which then seem to wait for it sti
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from os.path import join, normpath
+from os.path import basename, join, normpath
 from typing import Final
 
 from relay.core.journal_format import (
@@ -18,6 +18,7 @@ from relay.core.journal_format import (
     decode_records,
     encode_header,
     frame_at,
+    no_journal,
     segment_name,
     segment_sequence,
     synced_frame,
@@ -41,10 +42,18 @@ def repair(directory: str, files: Files | None = None, progress: Progress = lamb
 
     :raises Locked: a relay is running there.
     :raises NewerJournal: the journal is not this version's to repair.
+    :raises JournalError: there is none.
     """
     files = OsFiles() if files is None else files
-    if not _has_segments(files, directory) and _has_segments(files, join(directory, "journal")):
-        directory = join(directory, "journal")
+    if not _has_segments(files, directory) and basename(normpath(directory)) != "journal":
+        inner = join(directory, "journal")
+        try:
+            files.list_directory(inner)
+        except (FileNotFoundError, NotADirectoryError):
+            # A path that isn't there at all is the error that it is.
+            files.list_directory(directory)
+            raise no_journal(directory) from None
+        directory = inner
     lock = files.lock(normpath(join(directory, "..", "lock")), "repair")
     try:
         return _repair(files, directory, progress)
