@@ -201,7 +201,7 @@ class WrongUseTests(CommandLineTestCase):
         key = self.directory / "key"
         key.write_text("secret")
         for arguments, said in (
-            (("status", "--admin", "nonsense"), "--admin: expected a URL such as http://127.0.0.1:9090, got 'nonsense'"),
+            (("status", "--admin", "nonsense"), "expected a URL such as http://127.0.0.1:9090, got 'nonsense'"),
             (("status", "--admin", "ftp://127.0.0.1"), "--admin: expected a URL"),
             (("status", "--admin", "http://127.0.0.1:x"), "--admin: expected a URL"),
             (("status", "--watch", "0"), "--watch: expected seconds"),
