@@ -207,6 +207,9 @@ class Simulator(ConfigStruct, frozen=True):
     duplicate_share: Annotated[float, Meta(ge=0, le=1, description="Share of receipts sent twice.")] = 0.0
     drop_share: Annotated[float, Meta(ge=0, le=1, description="Chance that a submit_sm drops the connection.")] = 0.0
     silent_share: Annotated[float, Meta(ge=0, le=1, description="Share that never gets a receipt.")] = 0.0
+    parts_receipted: Annotated[
+        Literal["all", "first", "last", "any"], _text("Which parts of a long message get receipts; any: one of them.")
+    ] = "all"
     intermediate: Annotated[bool, _text("An ENROUTE notification before each receipt.")] = False
     refuse_questions: Annotated[bool, _text("Answers query_sm and cancel_sm with ESME_RINVCMDID.")] = False
 

@@ -153,6 +153,8 @@ class Simulation:
             receipts *= 2
         if not _asked_for(pdu.registered_delivery, state):
             receipts = 0
+        if settings.parts_receipted != "all" and not _is_receipted(pdu, settings.parts_receipted):
+            receipts = 0
         number = self._number
         self._number = number + 1
         response_id = self._write_response_id(number)
@@ -260,3 +262,31 @@ def _asked_for(registered_delivery: int, state: int) -> bool:
     if wanted == c.REGISTERED_DELIVERY_FAILURE:
         return state != states.DELIVERED
     return wanted == c.REGISTERED_DELIVERY_SUCCESS and state == states.DELIVERED
+
+
+def _is_receipted(pdu: MessagePdu, parts_receipted: str) -> bool:
+    """Whether a part of a long message is one that gets receipts; other messages always are."""
+    place = _place(pdu)
+    if place is None:
+        return True
+    reference, count, number = place
+    if parts_receipted == "any":
+        # Always the same one of a message, also when it is submitted again.
+        return number == reference % count + 1
+    return number == (1 if parts_receipted == "first" else count)
+
+
+def _place(pdu: MessagePdu) -> tuple[int, int, int] | None:
+    """A part's reference, how many there are, and its number from 1; None where it isn't one (3GPP TS 23.040 sections
+    9.2.3.24.1 and 9.2.3.24.8)."""
+    octets = pdu.short_message
+    if not pdu.esm_class & c.ESM_CLASS_UDHI or not octets:
+        return None
+    at, end = 1, 1 + octets[0]
+    while at + 2 <= min(end, len(octets)):
+        kind, size = octets[at], octets[at + 1]
+        value = octets[at + 2 : at + 2 + size]
+        if (kind, len(value)) in ((0x00, 3), (0x08, 4)) and value[-2]:
+            return int.from_bytes(value[:-2]), value[-2], value[-1]
+        at += 2 + size
+    return None

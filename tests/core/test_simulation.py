@@ -3,6 +3,7 @@
 import random
 import re
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -33,6 +34,12 @@ def submit(registered_delivery: int = 1, data_coding: int = 0, text: bytes = b"h
         text,
         0,
     )
+
+
+def part(header: bytes, number: int) -> MessagePdu:
+    """One part of a long message; its number goes behind the rest of its header."""
+    octets = bytes([len(header) + 1]) + header + bytes([number]) + b"text"
+    return msgspec.structs.replace(submit(text=octets), esm_class=c.ESM_CLASS_UDHI)
 
 
 def simulation(seed: int = 1, first_number: int = 1 << 40, **settings: object) -> Simulation:
@@ -73,6 +80,34 @@ class Fates(SynchronousTestCase):
         self.assertApproximates(drawn.count(states.DELIVERED) / 5000, 0.8, 0.03)
         self.assertApproximates(drawn.count(states.UNDELIVERABLE) / 5000, 0.1, 0.02)
         self.assertApproximates(drawn.count(states.EXPIRED) / 5000, 0.1, 0.02)
+
+    def receipted(self, mode: str, header: bytes) -> list[int]:
+        """Which of three parts get a receipt."""
+        simulated = simulation(parts_receipted=mode)
+        return [number for number in (1, 2, 3) if taken(simulated, part(header, number)).receipts]
+
+    def test_a_long_message_gets_receipts_for_the_parts_that_were_asked_for(self) -> None:
+        # Concatenated short messages with references of one octet and of two, alone and behind a port address.
+        for header in (b"\0\3\x04\3", b"\x08\4\1\2\3", b"\5\4\1\2\3\4\0\3\x04\3"):
+            with self.subTest(header=header):
+                self.assertEqual(self.receipted("all", header), [1, 2, 3])
+                self.assertEqual(self.receipted("first", header), [1])
+                self.assertEqual(self.receipted("last", header), [3])
+                one = self.receipted("any", header)
+                self.assertEqual((len(one), one), (1, self.receipted("any", header)))
+
+    def test_what_is_no_part_gets_its_receipt_in_any_case(self) -> None:
+        for mode in ("first", "last", "any"):
+            simulated = simulation(parts_receipted=mode)
+            for header in (b"\5\4\1\2\3", b"\0\3\x04\0", b"\0\x30\x04", b"\0"):
+                self.assertEqual(taken(simulated, part(header, 2)).receipts, 1)
+            self.assertEqual(taken(simulated).receipts, 1)
+            self.assertEqual(taken(simulated, msgspec.structs.replace(submit(text=b""), esm_class=0x40)).receipts, 1)
+
+    @given(st.binary(max_size=20))
+    def test_any_header_will_do(self, octets: bytes) -> None:
+        pdu = msgspec.structs.replace(submit(text=octets), esm_class=c.ESM_CLASS_UDHI)
+        self.assertIn(taken(simulation(parts_receipted="last"), pdu).receipts, (0, 1))
 
     def test_throttles_rejects_and_drops_by_their_shares(self) -> None:
         for settings, fate in [

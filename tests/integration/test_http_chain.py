@@ -301,12 +301,12 @@ class HttpChain(IntegrationTestCase):
         return relay
 
     async def over_lossy_http(self, name: str, upstream: Relay, lost_share: float) -> tuple[Relay, LossyWay]:
-        """As `over_http`, where this share of the answers gets lost."""
+        """As `over_http`, where this share of the answers gets lost. Of few parts at a time, so that there are many."""
         way = LossyWay(upstream.http_port, lost_share, seed=5)
         port = free_port()
         listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(way)
         self.addCleanup(listening.stopListening)
-        return self.over_http(name, upstream, {"connect": f"http://127.0.0.1:{port}"}), way
+        return self.over_http(name, upstream, {"connect": f"http://127.0.0.1:{port}", "window": 40}), way
 
     async def begin(self, *relays: Relay) -> None:
         for relay in relays:

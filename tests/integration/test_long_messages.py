@@ -34,6 +34,43 @@ def part_of(pdu: MessagePdu) -> int:
     return header[5] - 1
 
 
+class FromTheSimulator(IntegrationTestCase):
+    """Many long messages at once, from HTTP, through simulated carriers."""
+
+    async def test_many_long_messages_have_one_notification_each_whichever_parts_are_receipted(self) -> None:
+        receiver = await self.webhooks()
+        simulators = {
+            mode: await self.simulator(
+                parts_receipted=mode,
+                response_id="uuid",
+                states={"DELIVRD": 0.8, "UNDELIV": 0.2},
+                duplicate_share=0.3,
+                seed=n,
+            )
+            for n, mode in enumerate(MODES)
+        }
+        relay = await self.relay(
+            accounts={"acme": smpp_account(notification_url=receiver.url)},
+            carriers={m: smpp_carrier(s.port, parts_receipted=m, binds=2) for m, s in simulators.items()},
+            routes=[{"prefix": str(100 + n), "carriers": [mode]} for n, mode in enumerate(MODES)],
+        )
+        items = [
+            {"to": f"+{100 + n % len(MODES)}{n:07}", "from": "RELAY", "text": TEXT} for n in range(100 * len(MODES))
+        ]
+        status, answers = await self.http("POST", relay, "/messages", items)
+        self.assertEqual(status, 202)
+        await until("all are told", lambda: len(receiver.posts) >= len(items))
+        await until("the receipts are acknowledged", lambda: all(s.all_home() for s in simulators.values()))
+        self.assertEqual(sorted(post.json["id"] for post in receiver.posts), sorted(item["id"] for item in answers))
+        self.assertEqual({post.json["status"] for post in receiver.posts}, {"DELIVRD", "UNDELIV"})
+        self.assertEqual({s.counters.taken for s in simulators.values()}, {100 * PARTS})
+        owed = {mode: simulator.counters.receipts_owed for mode, simulator in simulators.items()}
+        self.assertGreaterEqual(owed["all"], 100 * PARTS)
+        for mode in ("first", "last", "any"):
+            self.assertTrue(100 <= owed[mode] < 200, owed)
+        self.assertEqual(await self.metric(relay, "relay_store_orphans"), 0)
+
+
 class LongMessages(IntegrationTestCase):
     """One relay with a carrier for each way of receipting parts, told apart by the number's first digits."""
 
