@@ -226,6 +226,9 @@ class HttpCarrierSession:
             # What is in doubt is older, and its answer is waited for.
             batch, items = self._next_batch(self._in_doubt or self._waiting)
             if not batch:
+                if self._in_doubt or self._waiting:
+                    # Nothing of the one queue could be posted any more; the other one's turn.
+                    continue
                 return
             posting = Deferred.fromCoroutine(self._post(batch, items))
             self._posting[posting] = batch

@@ -390,6 +390,15 @@ class PostTests(SessionTestCase):
         self.assertEqual(self.next().items, ["b"])
         self.assertEqual((self.owner.in_doubt, self.owner.given_back), (["a"], []))
 
+    def test_what_expires_in_doubt_does_not_hold_up_what_waits(self) -> None:
+        self.send("a")
+        post = self.next()
+        self.expired.add("a")
+        post.answer(500)
+        self.send("b")
+        self.assertEqual(self.next().items, ["b"])
+        self.assertEqual(self.owner.in_doubt, ["a"])
+
     def test_a_409_is_waited_out(self) -> None:
         self.send("a")
         self.next().answer(409, b"", Retry_After="3")
