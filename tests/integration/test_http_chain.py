@@ -3,11 +3,13 @@
 import base64
 import json
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.protocols import portforward
@@ -455,6 +457,25 @@ class HttpChain(IntegrationTestCase):
         self.assertGreater(len(accepted), 600)
         self.assertEqual([to for to, times in seen.items() if times > 1], [])
         self.assertLessEqual(states.keys(), {"DELIVRD", "UNKNOWN"})
+
+    async def test_with_a_wrong_secret_nothing_is_believed_and_nothing_lost_until_it_is_put_right(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=0.1)
+        b = self.last("b")
+        a = self.over_http("a", b, {"signing_secret": OTHER_SECRET})
+        await self.begin(b, a)
+        esme = await self.esme(a.smpp_port)
+        answers = await within(30, esme.submit([submit_body(f"4477{n:08}") for n in range(100)]))
+        await until("the log says why", lambda: "carrier_notification_refused" in a.log())
+        self.assertIn("webhook-signature is not this carrier's", a.log())
+        self.assertEqual(await self.metric(a, "relay_store_orphans"), 0)
+        a.configuration["carriers"]["up"]["signing_secret"] = SECRET
+        (a.directory / "relay.yaml").write_text(yaml.safe_dump(a.configuration))
+        assert a.process is not None
+        a.process.send_signal(signal.SIGHUP)
+        await until("all are home", lambda: len(esme.receipts) >= 100, 60)
+        self.assertEqual(
+            sorted(receipt.message_id for receipt in esme.receipts), sorted(message_id for _, message_id in answers)
+        )
 
     async def test_a_notification_that_came_before_the_answer_is_matched_after_a_restart(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.1)
