@@ -100,27 +100,33 @@ class Replay:
     def finish(self, now: float) -> None:
         """Builds what follows from the rows."""
         table = self._table
-        order = [row for row in self._order if table.get(row.id) is row]
-        self._order = []
+        # One list of all rows and no copy of it: what a copy takes stays with the process for long.
+        order, self._order = self._order, []
         order.sort(key=_accepted_at)
+        table.rows = table.awaiting = 0
         waiting: list[Row] = []
         owed: list[Row] = []
         for row in order:
+            if table.get(row.id) is not row:
+                # A snapshot has taken its place.
+                continue
             flags = row.flags
             row.birth.segment.rows += 1
+            table.rows += 1
             account = row.origin.account
             account.recent.rows.append(row)
+            account.trim()
             if flags & FINAL:
                 account.feed.rows.append(row)
                 if not flags & OWED:
                     table.finished.append(row)
             elif row.hop is None:
                 waiting.append(row)
+            else:
+                table.awaiting += 1
             if flags & OWED:
                 owed.append(row)
-        table.rows = len(order)
         table.unsubmitted = len(waiting)
-        table.awaiting = sum(1 for row in order if row.hop is not None and not row.flags & FINAL)
         table.backlog.extend(waiting)
         self._restore_finished()
         self._restore_lanes(owed, now)
