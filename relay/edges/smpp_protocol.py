@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from relay.core.smpp.pdus import Event
 from relay.core.smpp.session import Role, Session, SessionLimits
+from relay.edges.direct_write import write_at_once
 
 #: How long a peer may take to read what was written before the connection is closed.
 CLOSE_SECONDS: Final = 10.0
@@ -156,7 +157,7 @@ class SessionProtocol(Protocol):
         """Writes what the session has to say, and sees to the timer. Called after every use of the session."""
         output = self.session.take_output()
         if output and not self.lost:
-            self.stream.write(output)
+            write_at_once(self.stream, output)
         deadline = self.session.deadline
         if deadline is None or self.lost or self._closing:
             return
