@@ -27,6 +27,10 @@ MAX_SUBMIT_ADDRESS_OCTETS: Final = 20
 #: The body of every deliver_sm_resp: message_id is unused and NUL, section 4.6.2.
 DELIVER_SM_RESP_BODY: Final = b"\0"
 
+#: By length: a response whose body is a message_id of up to 65 octets and one octet more, which should be its NUL. The
+#: first eight octets (length and command) are kept together, since they are the same in a row of responses.
+RESPONSE_ROWS: Final = {length: Struct(f">8sII{length - 17}sB") for length in range(17, 17 + 66)}
+
 _five_octets = Struct("5B")
 _ten_octets = Struct("10B")
 _tlv_head = Struct(">HH")

@@ -20,6 +20,7 @@ from relay.core.smpp import cold
 from relay.core.smpp import constants as c
 from relay.core.smpp.framing import FramingError, Remainder
 from relay.core.smpp.hot import (
+    RESPONSE_ROWS,
     decode_damaged_receipt,
     decode_message,
     decode_message_id,
@@ -205,6 +206,9 @@ class Session:
                         if self._damaged(command_id, e.command_status, sequence_number, body, events):
                             pending += 1
             elif command_id in MESSAGE_ID_RESPONSES:
+                if length in RESPONSE_ROWS and data.startswith(data[at : at + 8], next_at):
+                    at = self._responses(data, at, length, events)
+                    continue
                 entry = waiting.pop(sequence_number, None)
                 # Nearly always the body is message_id and its NUL, which two looks tell faster than a search.
                 message_id = data[at + 16 : next_at if data[next_at - 1] else next_at - 1]
@@ -249,6 +253,31 @@ class Session:
                 return True
         self._refuse(command_id, command_status, sequence_number)
         return False
+
+    def _responses(self, data: bytes, at: int, length: int, events: list[Event]) -> int:
+        """What `receive` does with a response, for a row of them of one length and command; gives where the row ends.
+
+        Responses come in rows, because the requests were sent in them; taken apart together they cost 0.3 µs each, and
+        one by one 0.5.
+        """
+        pop = self._window.waiting.pop
+        head = data[at : at + 8]
+        command_id = int.from_bytes(head[4:], "big")
+        whole = at + (len(data) - at) // length * length
+        row = RESPONSE_ROWS[length].iter_unpack(memoryview(data)[at:whole])
+        for same, status, sequence_number, message_id, last in row:
+            if same != head:
+                break
+            entry = pop(sequence_number, None)
+            if last:
+                # A message_id without its NUL.
+                message_id = data[at + 16 : at + length]
+            if entry is None or 0 in message_id:
+                self._unusual_response(entry, command_id, status, sequence_number, data[at + 16 : at + length], events)
+            else:
+                events.append(Answered(entry[0], command_id, status, message_id))
+            at += length
+        return at
 
     def _unusual_response(
         self,

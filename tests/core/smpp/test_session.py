@@ -691,6 +691,18 @@ _stream = st.lists(
             st.sampled_from([0, 0, 0x58]),
         ),
         st.sampled_from([frame(c.SUBMIT_SM, 1, BODY), frame(c.DELIVER_SM, 1, BODY)]),
+        # Rows of responses are taken apart together, and octet by octet each by itself.
+        st.lists(
+            st.builds(
+                frame,
+                st.sampled_from([c.SUBMIT_SM_RESP, c.SUBMIT_SM_RESP, c.DELIVER_SM_RESP]),
+                st.integers(0, 6),
+                st.sampled_from([b"id\0", b"ab\0", b"i\0\0", b"idx", b"\0\0\0", b"id12\0", b""]),
+                st.sampled_from([0, 0, 0x58]),
+            ),
+            min_size=2,
+            max_size=6,
+        ).map(b"".join),
         st.sampled_from([b"\0\0\0\x0f", b"\xff" * 16]),
     ),
     max_size=12,
