@@ -39,4 +39,12 @@ class RoutesTests(SynchronousTestCase):
         routes = Routes([Route(prefix=prefix, carriers=[f"to-{prefix}"]) for prefix in prefixes])
         matching = [prefix for prefix in prefixes if number.startswith(prefix)]
         expected = (f"to-{max(matching, key=len)}",) if matching else ()
-        self.assertEqual(routes.carriers_for(number.encode()), expected)
+        for _ in ("found", "known by now"):
+            self.assertEqual(routes.carriers_for(number.encode()), expected)
+
+    def test_what_is_known_of_numbers_is_bounded(self) -> None:
+        routes = Routes([Route(prefix="44770090", carriers=["one"]), Route(carriers=["rest"])])
+        for number in range(100_000):
+            routes.carriers_for(b"%08d" % number)
+        self.assertLessEqual(len(routes._known), 50_000)
+        self.assertEqual(routes.carriers_for(b"447700900123"), ("one",))
