@@ -45,7 +45,7 @@ def id_of_key(account: str, key: str) -> bytes:
 
 def id_octets(message_id: bytes) -> bytes:
     """The id as SMPP carries it: the characters of `id_text`."""
-    return b"%b-%b-%b-%b-%b" % _groups(hexlify(message_id))
+    return b"-".join(_groups(hexlify(message_id)))
 
 
 def id_text(message_id: bytes) -> str:
