@@ -91,6 +91,17 @@ class SmppClientProtocol(SessionProtocol):
         super().connectionMade()
 
     def events_received(self, events: list[Event]) -> None:
+        # As in SmppServerProtocol.
+        kinds = set(map(type, events))
+        if kinds == {Answered}:
+            self._owner.answered(self, events)  # type: ignore[arg-type]
+        elif kinds == {MessagePdu}:
+            self._owner.messages(self, events)  # type: ignore[arg-type]
+        else:
+            self._sort(events)
+
+    def _sort(self, events: list[Event]) -> None:
+        """Acts on events of any kinds."""
         answers: list[Answered] = []
         messages: list[MessagePdu] = []
         late: list[LateAnswer] = []

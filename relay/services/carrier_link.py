@@ -614,23 +614,24 @@ class CarrierLink:
         queue = self._queue
         batch: list[tuple[bytes, object]] = []
         expired: list[Ending] = []
+        octets = 0
         while queue and len(batch) < count:
-            part = queue[0]
+            part = queue.popleft()
             body = part.body
             if part.done:
-                queue.popleft()
+                octets += len(body or b"")
             elif part.expires_at <= now:
-                queue.popleft()
+                octets += len(body or b"")
                 expired.append(Ending(part.id, EXPIRED, now, b"", self.name))
             elif body is None:
+                queue.appendleft(part)
                 self._fetch_bodies()
                 break
             else:
-                queue.popleft()
+                octets += len(body)
                 part.sent_at = now
                 batch.append((body, part))
-            if body is not None:
-                self._queue_bytes -= len(body)
+        self._queue_bytes -= octets
         if expired:
             self.counters.expired += len(expired)
             self._end(expired)

@@ -16,7 +16,13 @@ from relay.core import config
 from relay.core.histogram import SLOW_SECONDS, Histogram
 from relay.core.messages import Outcome, Receipt
 from relay.core.receipts import ReceiptReader
-from relay.core.smpp.constants import ESME_ROK, ESME_RX_P_APPN, ESME_RX_T_APPN, RESPONSE_BIT
+from relay.core.smpp.constants import (
+    ESM_CLASS_DELIVERY_RECEIPT,
+    ESME_ROK,
+    ESME_RX_P_APPN,
+    ESME_RX_T_APPN,
+    RESPONSE_BIT,
+)
 from relay.core.smpp.pdus import MessagePdu
 from relay.core.store import StoreUnavailable
 from relay.services.hub import Hub
@@ -64,16 +70,18 @@ class ReceiptIntake:
         reader = self._reader
         receipts: list[Receipt] = []
         answers: dict[int, list[int]] = {}
+        command_id = -1
+        sequence_numbers: list[int] = []
         for pdu in pdus:
-            if not reader.is_receipt(pdu):
+            # The usual mark first: it saves a call for each receipt.
+            if pdu.esm_class != ESM_CLASS_DELIVERY_RECEIPT and not reader.is_receipt(pdu):
                 self._take_mobile_originated(protocol, pdu)
                 continue
             receipts.append(reader.read(pdu, now))
-            sequence_numbers = answers.get(pdu.command_id)
-            if sequence_numbers is None:
-                answers[pdu.command_id] = [pdu.sequence_number]
-            else:
-                sequence_numbers.append(pdu.sequence_number)
+            if pdu.command_id != command_id:
+                command_id = pdu.command_id
+                sequence_numbers = answers.setdefault(command_id, [])
+            sequence_numbers.append(pdu.sequence_number)
         if receipts:
             self._tasks.start(self._take_receipts(protocol, receipts, answers))
 
