@@ -24,6 +24,7 @@ from relay.core.config import Config
 from relay.core.histogram import Histogram
 from relay.core.messages import Outcome, Verdict
 from relay.core.smpp.constants import status_name
+from relay.core.states import CUSTOMER_WORDS, FINAL_STATES
 from relay.core.store import COMMIT_SECONDS_BOUNDS, StoreFigures
 from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
@@ -33,6 +34,13 @@ from relay.services.hub import Hub
 
 #: What the answer to a scrape says of itself.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+#: The word for each state in which a message can end, with its states.
+_FINAL_WORDS = {
+    word: [state for state in FINAL_STATES if CUSTOMER_WORDS[state].status == word]
+    for word in sorted({CUSTOMER_WORDS[state].status for state in FINAL_STATES})
+}
 
 
 class Measured(Seam):
@@ -205,6 +213,15 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
             ({"carrier": carrier, "outcome": outcome.name.lower()}, intake.outcomes[outcome])
             for carrier, intake in intakes.items()
             for outcome in Outcome
+        ),
+    )
+    yield _counter(
+        "relay_carrier_ended",
+        "Messages that a receipt ended, by the state that it told.",
+        (
+            ({"carrier": carrier, "status": status}, sum(intake.ended[state] for state in states))
+            for carrier, intake in intakes.items()
+            for status, states in _FINAL_WORDS.items()
         ),
     )
     yield _counter(

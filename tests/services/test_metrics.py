@@ -14,9 +14,11 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from relay.core.messages import Outcome, Verdict
 from relay.core.smpp.constants import ESME_RINVPASWD, ESME_RINVSYSID
+from relay.core.states import DELIVERED, SKIPPED, UNDELIVERABLE
 from relay.core.store import COMMIT_SECONDS_BOUNDS, StoreFigures
 from relay.services.metrics import Metrics
 from tests.services.operated import OperatedDaemon
+from tests.stores import receipt
 
 ETC = Path(__file__).resolve().parents[2] / "etc"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -94,6 +96,16 @@ class MetricsTests(SynchronousTestCase):
         self.daemon.links["tier2"].intake.outcomes[Outcome.CONTRADICTING] = 2
         self.assertEqual(2, self.value("relay_receipts_total", carrier="tier2", outcome="contradicting"))
         self.assertEqual(0, self.value("relay_receipts_total", carrier="tier1", outcome="contradicting"))
+
+    def test_messages_that_receipts_ended_are_counted_by_state(self) -> None:
+        intake = self.daemon.links["tier1"].intake
+        receipts = [receipt(n, state) for n, state in enumerate((DELIVERED, DELIVERED, UNDELIVERABLE, None, SKIPPED))]
+        self.assertEqual(5, intake._count(receipts, [Outcome.FINAL] * 5))
+        self.assertEqual(1, intake._count(receipts[:3], [Outcome.ORPHAN, Outcome.FINAL, Outcome.REPEATED]))
+        for status, count in (("DELIVRD", 3), ("UNDELIV", 1), ("UNKNOWN", 2), ("EXPIRED", 0)):
+            self.assertEqual(count, self.value("relay_carrier_ended_total", carrier="tier1", status=status))
+        for outcome, count in (("final", 6), ("orphan", 1), ("repeated", 1)):
+            self.assertEqual(count, self.value("relay_receipts_total", carrier="tier1", outcome=outcome))
 
     def test_a_receipt_s_latency_falls_into_a_bucket_of_days(self) -> None:
         self.daemon.links["tier1"].intake.receipt_seconds.observe(100_000.0)
