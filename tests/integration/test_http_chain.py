@@ -493,15 +493,15 @@ class HttpChain(IntegrationTestCase):
             return await self.metric(a, "relay_store_orphans")
 
         deadline = reactor.seconds() + 20  # type: ignore[attr-defined]
-        while await orphans() < 100:
+        while await orphans() < 30:
             self.assertLess(reactor.seconds(), deadline)  # type: ignore[attr-defined]
         self.assertEqual(esme.receipts, [])
         a.kill()
         await a.start()
-        self.assertEqual(await orphans(), 100)
+        self.assertEqual(await orphans(), 30)
         way.lost_share = 0.0
         back = await self.esme(a.smpp_port)
-        await until("all are home", lambda: len(back.receipts) >= 100)
+        await until("all are home", lambda: len(back.receipts) >= 30)
         self.assertEqual(
             sorted((receipt.message_id, receipt.stat) for receipt in back.receipts),
             sorted((message_id, "DELIVRD") for _, message_id in answers),
