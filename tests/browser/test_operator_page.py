@@ -119,6 +119,33 @@ class OperatorPageTests(IntegrationTestCase):
 
         await self.drive(relay, script)
 
+    async def test_a_customer_is_unbound_after_a_question_and_it_is_on_record(self) -> None:
+        relay = await self.start()
+        esme = await self.esme(relay.smpp_port)
+
+        def script(page: Browser) -> None:
+            page.until("it is bound", lambda: "acme 1" in page.text("#accounts tbody"))
+            page.press("Unbind")
+            page.until("it asks", lambda: page.text("#confirm-title") == "Unbind acme?")
+            page.fill("confirm-reason", "floods us")
+            page.press("Do it")
+            page.until("it is unbound", lambda: "acme 0" in page.text("#accounts tbody"))
+            page.until("it is recorded", lambda: "unbind acme floods us" in page.text("#audit tbody"))
+
+        await self.drive(relay, script)
+        await within(10, esme.gone)
+
+    async def test_a_replay_asks_and_says_how_many_it_concerns(self) -> None:
+        relay = await self.start()
+
+        def script(page: Browser) -> None:
+            page.press("Replay")
+            page.until("it asks", lambda: "acme again?" in page.text("#confirm-title"))
+            page.press("Do it")
+            page.until("it says", lambda: "0 notifications of acme are owed again" in page.text("#told"))
+
+        await self.drive(relay, script)
+
     async def test_orphans_show_what_they_say_and_which_setting_would_match(self) -> None:
         # Ids in hexadecimal in responses and decimal in receipts, and nobody has told the relay.
         relay = await self.start(response_id="hex", receipt_id="decimal", receipt_delay_seconds=0.2)
