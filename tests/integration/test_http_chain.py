@@ -477,6 +477,27 @@ class HttpChain(IntegrationTestCase):
             sorted(receipt.message_id for receipt in esme.receipts), sorted(message_id for _, message_id in answers)
         )
 
+    async def test_a_carrier_that_was_removed_is_believed_until_its_notifications_are_home(self) -> None:
+        self.carrier = await self.simulator(receipt_delay_seconds=3.0)
+        b = self.last("b")
+        a = self.over_http("a", b)
+        await self.begin(b, a)
+        esme = await self.esme(a.smpp_port)
+        answers = await within(30, esme.submit([submit_body(f"4477{n:08}") for n in range(50)]))
+        await until("they are with the last carrier", lambda: self.carrier.counters.taken == 50)
+        a.configuration |= {"carriers": {}, "routes": []}
+        (a.directory / "relay.yaml").write_text(yaml.safe_dump(a.configuration))
+        assert a.process is not None
+        a.process.send_signal(signal.SIGHUP)
+        await until("it drains", lambda: "carrier_draining: up" in a.log())
+        await until("all are home", lambda: len(esme.receipts) >= 50, 60)
+        self.assertEqual(
+            sorted((receipt.message_id, receipt.stat) for receipt in esme.receipts),
+            sorted((message_id, "DELIVRD") for _, message_id in answers),
+        )
+        await until("it is over", lambda: "carrier_removed: up" in a.log())
+        self.assertIn("receipts that were still out: 0", a.log())
+
     async def test_a_notification_that_came_before_the_answer_is_matched_after_a_restart(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.1)
         seen = self.count_at_the_carrier()
