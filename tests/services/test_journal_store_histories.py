@@ -42,6 +42,7 @@ operations = st.one_of(
             st.tuples(st.sampled_from(ACCOUNTS), st.integers(1, 3), st.integers(0, 0x13), st.booleans()), max_size=4
         ),
     ),
+    st.tuples(st.just("accept_again"), st.lists(numbers, max_size=3, unique=True), st.sampled_from(ACCOUNTS)),
     st.tuples(
         st.just("submitted"),
         st.lists(st.tuples(numbers, parts, keys, st.integers(0, 3)), max_size=4),
@@ -101,6 +102,19 @@ class History:
             )
         key = Idempotency("plain", f"key {self.accepted}", b"", b"", self.clock.seconds())
         return self.store.accept(batch, key if len(batch) == 1 else None)
+
+    def do_accept_again(self, wanted: list[int], account: str) -> Any:
+        """Messages under ids that others had, of which nothing is known any more: their keys were used again."""
+        free = [n for n in wanted if n < self.accepted and self.store.table.get(message_id(n)) is None]
+        now = self.clock.seconds()
+        return self.store.accept(
+            [
+                message(
+                    n, account, parts=(b"part 0 of %d" % n,), accepted_at=now, expires_at=now + DAY, reference="again"
+                )
+                for n in free
+            ]
+        )
 
     def do_submitted(self, taken: list[Any], given_id: bytes | None) -> Any:
         now = self.clock.seconds()
