@@ -1,0 +1,104 @@
+"""Customers' sessions: when a submit_sm is answered, with what, and what comes after the answer."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.core import config
+from relay.core.ids import parse_id
+from relay.core.messages import Message
+from relay.core.routing import Routes
+from relay.core.secret import Secret
+from relay.core.smpp import constants as c
+from relay.core.smpp.session import SessionLimits
+from relay.core.store import StoreFull, StoreUnavailable
+from relay.edges.smpp_protocol import SLOW_SECONDS
+from relay.edges.smpp_server import SmppServerFactory
+from relay.services.accounts import Accounts
+from relay.services.customer_sessions import CustomerSessions
+from relay.services.hub import Hub
+from tests.fakes import bind_body, parse_header, pdu, submit_body
+from tests.services.test_hub import FakeLink, RecordingStore
+
+SUBMIT = pdu(c.SUBMIT_SM, submit_body("447700900001"), sequence_number=7)
+
+
+class SlowStore(RecordingStore):
+    """Durable when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.durable: Deferred[None] = Deferred()
+
+    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+        self.accepted.extend(messages)
+        return self.durable
+
+
+class SubmitTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.store = SlowStore()
+        smpp = config.AccountSmpp(system_id="acme", password=Secret("secret08"))
+        accounts = Accounts({"acme": config.Account(smpp=smpp, rate=1.0, burst=2)})
+        hub = Hub(
+            store=self.store,  # type: ignore[arg-type]
+            rates=accounts,
+            routes=Routes([config.Route(carriers=["tier1"])]),
+            clock=self.clock,
+            random_bytes=random.Random(1).randbytes,
+            validity_seconds=3600.0,
+        )
+        self.link = FakeLink()
+        hub.connect({"tier1": self.link}, {})
+        side = CustomerSessions(hub, accounts, config.SmppListener(), config.Limits(), self.clock)
+        factory = SmppServerFactory(side, SessionLimits(enquire_link_seconds=0.0), self.clock, hub.turns)
+        self.transport: Any = StringTransport()
+        self.protocol = factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+        self.protocol.dataReceived(pdu(c.BIND_TRANSMITTER, bind_body("acme", "secret08")))
+        self.transport.clear()
+
+    def answer(self) -> tuple[int, int, int, bytes]:
+        """command_id, status, sequence_number and body of the one PDU that was written."""
+        octets = self.transport.value()
+        length, command_id, status, number = parse_header(octets)
+        self.assertEqual(len(octets), length)
+        return command_id, status, number, octets[16:]
+
+    def test_a_submit_sm_is_answered_when_it_is_durable_and_sent_on_after_the_answer(self) -> None:
+        self.protocol.dataReceived(SUBMIT)
+        self.assertEqual((self.transport.value(), self.link.offered), (b"", []))
+        written_first: list[bytes] = []
+        offer = self.link.offer
+        self.link.offer = lambda parts: (written_first.append(self.transport.value()), offer(parts))[1]  # type: ignore
+        self.store.durable.callback(None)
+        command_id, status, number, body = self.answer()
+        self.assertEqual((command_id, status, number), (c.SUBMIT_SM_RESP, c.ESME_ROK, 7))
+        (message,) = self.store.accepted
+        self.assertEqual(parse_id(body[:-1].decode()), message.id)
+        self.assertEqual([part.id for part in self.link.offered], [message.id])
+        self.assertEqual(written_first, [self.transport.value()])
+
+    def test_what_can_not_be_made_durable_is_refused_and_not_sent_on(self) -> None:
+        for problem, expected in ((StoreUnavailable("full disk"), c.ESME_RSYSERR), (StoreFull("x"), c.ESME_RMSGQFUL)):
+            self.store.durable = Deferred()
+            self.protocol.dataReceived(SUBMIT)
+            self.store.durable.errback(problem)
+            self.assertEqual(self.answer(), (c.SUBMIT_SM_RESP, expected, 7, b""))
+            self.assertEqual(self.link.offered, [])
+            self.transport.clear()
+
+    def test_who_goes_on_above_its_rate_is_told_so_and_not_read_for_a_moment(self) -> None:
+        self.protocol.dataReceived(SUBMIT * 2)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.protocol.dataReceived(SUBMIT)
+        self.assertEqual(self.answer(), (c.SUBMIT_SM_RESP, c.ESME_RTHROTTLED, 7, b""))
+        self.assertEqual(self.transport.producerState, "paused")
+        self.clock.advance(SLOW_SECONDS)
+        self.assertEqual(self.transport.producerState, "producing")
