@@ -261,6 +261,19 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.assertEqual([(e.id, e.state) for e in self.store.ended], [(message.id, UNKNOWN)])
         self.assertEqual(self.store.taken, [])
 
+    def test_a_response_that_comes_after_its_time_settles_what_waits_to_be_sent_again(self) -> None:
+        late = {"receipt_first": True, "receipt_delay_seconds": 10.0}
+        link = self.link(simulator=late, response_timeout_seconds=4.0, enquire_link_seconds=0.0)
+        [message] = self.submit()
+        link.hold(True)
+        self.turn(5.0)
+        self.assertEqual((link.queued, link.counters.in_doubt, self.store.taken), (1, 1, []))
+        self.turn(6.0)
+        self.assertEqual([taken.id for taken in self.store.taken], [message.id])
+        link.hold(False)
+        self.turn(5.0)
+        self.assertEqual((link.queued, self.carriers["sim"].counters.submits), (0, 1))
+
     def test_a_carrier_that_ends_what_is_in_doubt_gets_nothing_before_the_journal_knows(self) -> None:
         link = self.link(in_doubt="end")
         self.store.slow_disk = []
