@@ -15,7 +15,7 @@ from smpp.pdu.operations import DeliverSM, SubmitSM
 from smpp.pdu.pdu_encoding import PDUEncoder
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks import chain, gateways, rows, wire
+from benchmarks import chain, gateways, overload, rows, wire
 from benchmarks.bench import Bench
 from benchmarks.figures import joined_durations, milliseconds, percentile
 from benchmarks.flame import flame_graph
@@ -285,3 +285,15 @@ class Chain(SynchronousTestCase):
 settings.register_profile("benchmarks", deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("benchmarks")
+
+
+class Overload(SynchronousTestCase):
+    """A bystander beside somebody who overdoes it."""
+
+    def test_a_case_is_measured_before_and_meanwhile_and_says_what_the_load_was(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="relay-test-") as directory:
+            measured = overload.measure("limited", Path(directory), rounds=5)
+        self.assertGreater(min(measured.receipts), 0.0)
+        self.assertGreater(measured.times, 0.0)
+        self.assertIn("accepted a second", measured.remark)
+        self.assertEqual(overload.line(measured).count("|"), len(overload.TITLES) + 1)
