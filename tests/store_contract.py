@@ -414,8 +414,8 @@ class StoreContract:
 
     # Long messages
 
-    def long(self, count: int, mode: PartsReceipted = PartsReceipted.ALL) -> None:
-        self.result(self.store.accept([message(1, parts=tuple(b"part" for _ in range(count)))]))
+    def long(self, count: int, mode: PartsReceipted = PartsReceipted.ALL, account: str = "plain") -> None:
+        self.result(self.store.accept([message(1, account, parts=tuple(b"part" for _ in range(count)))]))
         self.result(
             self.store.submitted([submitted(1, b"p%d" % p, p, parts_receipted=int(mode)) for p in range(count)])
         )
@@ -487,6 +487,22 @@ class StoreContract:
         self.result(self.store.expire(NOW + 4 * DAY + 1))
         view = self.view(1)
         self.assertEqual(([p.state for p in view.parts], view.state), ([DELIVERED, UNKNOWN], UNKNOWN))
+
+    def test_a_long_message_without_any_receipt_ends_silently_where_the_account_wants_that(self) -> None:
+        for mode in (PartsReceipted.ALL, PartsReceipted.LAST, PartsReceipted.ANY):
+            self.setUp()
+            self.long(3, mode, account="silent")
+            answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
+            self.assertEqual((answer.lanes, self.view(1).state, self.view(1).final), (frozenset(), UNKNOWN, True))
+            self.assertEqual(self.store.figures().owed, 0)
+
+    def test_one_receipt_for_any_part_is_enough_to_be_told_of_a_long_message(self) -> None:
+        for said in (receipt(b"p0"), receipt(b"p0", ENROUTE, final=False), receipt(b"p0", UNKNOWN)):
+            self.setUp()
+            self.long(3, account="silent")
+            self.result(self.store.receipts([said]))
+            self.result(self.store.expire(NOW + 4 * DAY + 1))
+            self.assertEqual((self.view(1).state, self.store.figures().owed), (UNKNOWN, 2))
 
     def overdue(self, **room: int) -> Any:
         """What is to be asked for, long after everything is due."""

@@ -18,7 +18,7 @@ from relay.core.effects import Effects
 from relay.core.messages import Asked, Ending, Outcome, Receipt, Submitted
 from relay.core.orphans import cut
 from relay.core.overdue import has_waited, is_at_carrier, keep_given_id, wait_once_more
-from relay.core.parts import ending_part, latest_hop
+from relay.core.parts import ending_part, latest_hop, never_answered
 from relay.core.records import WHOLE_MESSAGE, Learnt
 from relay.core.rows import (
     FINAL,
@@ -364,15 +364,19 @@ class Correlation:
             return self._learn_intermediate(row, WHOLE_MESSAGE, state, fault, at, effects)
         return Outcome.FINAL if self._end_if_all_ended(row, at, effects) else Outcome.PART
 
-    def _end_if_all_ended(self, row: Row, at: float, effects: Effects) -> bool:
-        """Ends a long message of which nothing is awaited any more."""
+    def _end_if_all_ended(self, row: Row, at: float, effects: Effects, *, timed_out: bool = False) -> bool:
+        """Ends a long message of which nothing is awaited any more.
+
+        :param timed_out: whether the last that was awaited has just timed out.
+        """
         extra = row.extra
         if extra is None or extra.parts is None:
             return False
         part = ending_part(extra.parts)
         if part is None:
             return False
-        self._end(row, part.state, part.fault, at, "", self._policy_of(row), effects)
+        unanswered = timed_out and never_answered(row)
+        self._end(row, part.state, part.fault, at, "", self._policy_of(row), effects, unanswered=unanswered)
         return True
 
     # The relay's own verdict
@@ -435,7 +439,7 @@ class Correlation:
                     continue
                 part.state, part.final, part.fault, part.done_at = state, True, fault, now
                 effects.records.append(Learnt(row.id, index, state, True, now))
-            self._end_if_all_ended(row, now, effects)
+            self._end_if_all_ended(row, now, effects, timed_out=True)
 
     def effects(self) -> Effects:
         """Room for what a batch does."""

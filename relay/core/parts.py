@@ -8,8 +8,8 @@ taken and every awaited one has ended: as delivered when all of those were, else
 from collections.abc import Sequence
 
 from relay.core.messages import PartsReceipted
-from relay.core.rows import Hop, Part
-from relay.core.states import WORST_FIRST
+from relay.core.rows import NO_FAULT, REPORTED, Hop, Part, Row, parts_of
+from relay.core.states import UNKNOWN, WORST_FIRST
 
 _BADNESS = {state: rank for rank, state in enumerate(WORST_FIRST)}
 
@@ -71,6 +71,18 @@ def overdue_parts(parts: Sequence[Part], now: float) -> list[int]:
         if latest_due_at <= now:
             overdue.append(next(index for index, part in enumerate(parts) if part is alternatives[0]))
     return overdue
+
+
+def never_answered(row: Row) -> bool:
+    """Whether no receipt ever came for any part of a long message, of which some have timed out.
+
+    A part that timed out is UNKNOWN without a word of its carrier's; a receipt that says UNKNOWN and nothing else looks
+    the same.
+    """
+    parts = parts_of(row) or ()
+    return not row.flags & REPORTED and all(
+        part.state == UNKNOWN and part.fault is NO_FAULT for part in parts if part.final
+    )
 
 
 def latest_hop(parts: Sequence[Part]) -> Hop | None:

@@ -92,7 +92,7 @@ class CarrierLink:
 
     :param endpoint: where the carrier is.
     :param fraction: random numbers from 0 to 1, for the jitter of reconnects.
-    :param mobile_originated: gets an account's name and a deliver_sm that is no receipt; false: nobody took it.
+    :param mobile_originated: gets an account's name and a deliver_sm that is no receipt; None: nobody can take it.
     :param make_binds: makes what stands for the binds of a carrier that is not spoken to over SMPP: each is its own
         session. `endpoint` is None then.
     """
@@ -110,7 +110,7 @@ class CarrierLink:
         queue_bytes: int,
         pdu_bytes: int,
         fraction: Callable[[], float],
-        mobile_originated: MobileOriginated = lambda account, pdu: False,
+        mobile_originated: MobileOriginated = lambda account, pdu: None,
         make_binds: "Callable[[CarrierLink], list[Any]] | None" = None,
     ) -> None:
         self.name = name

@@ -3,13 +3,14 @@
 Each read's receipts go to the hub as one batch, and are answered ESME_ROK in one write when the batch is durable, or
 ESME_RX_T_APPN when it can't be made so: the carrier then tries again. An unknown id is never an error (carriers stop
 their queues on one). What is no receipt is refused with ESME_RX_P_APPN, unless the configuration names an account
-whose receivers get it.
+whose receivers get it; it is answered then as the customer answers.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol as Seam
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -30,8 +31,9 @@ from relay.core.store import StoreUnavailable
 from relay.services.hub import Hub
 from relay.services.tasks import Tasks
 
-#: Gets an account's name and a deliver_sm that is no receipt; says whether somebody took it.
-MobileOriginated = Callable[[str, MessagePdu], bool]
+#: Gets an account's name and a deliver_sm or data_sm that is no receipt. None: nobody can take it; otherwise it fires
+#: with the command_status with which the customer answered.
+MobileOriginated = Callable[[str, MessagePdu], "Deferred[int] | None"]
 
 #: The body of every deliver_sm_resp and data_sm_resp: an empty message_id (SMPP 3.4 section 4.6.2).
 _EMPTY_MESSAGE_ID = b"\0"
@@ -137,10 +139,15 @@ class ReceiptIntake:
         self.mobile_originated += 1
         account = self._settings.mobile_originated
         if account == "refuse":
-            status = ESME_RX_P_APPN
-        elif self._mobile_originated(account, pdu):
-            status = ESME_ROK
-        else:
+            self._answer(ESME_RX_P_APPN, protocol, pdu)
+            return
+        handed = self._mobile_originated(account, pdu)
+        if handed is None:
             # Nobody of the account is bound to take it: the carrier may try again.
-            status = ESME_RX_T_APPN
+            self._answer(ESME_RX_T_APPN, protocol, pdu)
+        else:
+            # Nothing of it is kept here: the carrier has it until the customer has.
+            handed.addCallback(self._answer, protocol, pdu)
+
+    def _answer(self, status: int, protocol: Answering, pdu: MessagePdu) -> None:
         protocol.respond(pdu.command_id | RESPONSE_BIT, [(pdu.sequence_number, status, _EMPTY_MESSAGE_ID)])

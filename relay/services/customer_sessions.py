@@ -8,6 +8,7 @@ write, and only then dispatched. Receipts are the business of the account's `Acc
 import ipaddress
 from collections.abc import Sequence
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -17,7 +18,7 @@ from relay.core.messages import Channel, Lane, Message, MessageView, Refused, Su
 from relay.core.receipt_text import ReceiptWriter
 from relay.core.smpp import constants as c
 from relay.core.smpp.cold import query_sm_resp_body
-from relay.core.smpp.hot import submit_body_from_data_sm, with_registered_delivery
+from relay.core.smpp.hot import deliver_body_from_data_sm, submit_body_from_data_sm, with_registered_delivery
 from relay.core.smpp.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu
 from relay.core.smpp.times import smpp_time_text, validity_seconds
 from relay.core.states import ENROUTE, SCHEDULED
@@ -162,10 +163,17 @@ class CustomerSessions:
             if receivers.empty:
                 del self._receivers[account]
 
-    def mobile_originated(self, account: str, pdu: MessagePdu) -> bool:
-        """Hands a message from a handset to one of the account's receivers; false where none can take it."""
+    def mobile_originated(self, account: str, pdu: MessagePdu) -> "Deferred[int] | None":
+        """Hands a message from a handset to one of the account's receivers; None where none can take it.
+
+        A data_sm is handed over as the deliver_sm that says the same.
+
+        :return: fires with the customer's command_status.
+        """
         receivers = self._receivers.get(account)
-        return receivers is not None and receivers.offer(pdu.body)
+        if receivers is None:
+            return None
+        return receivers.offer(pdu.body if pdu.command_id == c.DELIVER_SM else deliver_body_from_data_sm(pdu))
 
     # Binding
 

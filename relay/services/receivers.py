@@ -8,11 +8,13 @@ answered. With no receiver bound nothing is claimed: the store keeps what is owe
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from relay.core.messages import Attempt, Lane, Notification, Verdict
 from relay.core.receipt_text import ReceiptWriter
-from relay.core.smpp.constants import DELIVER_SM, ESME_ROK, status_name
+from relay.core.smpp.constants import DELIVER_SM, ESME_ROK, ESME_RX_T_APPN, status_name
 from relay.core.smpp.pdus import Answered
 from relay.core.store import Store, StoreUnavailable
 from relay.edges.smpp_server import SmppServerProtocol
@@ -24,6 +26,12 @@ _RETRY_PAUSES_SECONDS = (5.0, 30.0, 300.0, 1800.0)
 
 #: More than this is not claimed at once: what is claimed is in memory.
 _CLAIM_LIMIT = 1000
+
+
+class _Offered(msgspec.Struct, frozen=True, eq=False):
+    """The token of a deliver_sm that is no notification. `done` fires with the customer's command_status."""
+
+    done: "Deferred[int]"
 
 
 class AccountReceivers:
@@ -94,6 +102,8 @@ class AccountReceivers:
         for answer in answers:
             notification = answer.token
             if type(notification) is not Notification:
+                if isinstance(notification, _Offered):
+                    notification.done.callback(answer.command_status)
                 continue
             if answer.command_status == ESME_ROK:
                 attempts.append(Attempt(notification, Verdict.DELIVERED, now))
@@ -117,18 +127,25 @@ class AccountReceivers:
 
     def unanswered(self, tokens: Sequence[object]) -> None:
         """These deliver_sm got no answer: they go back to the head of the lane."""
+        for token in tokens:
+            if isinstance(token, _Offered):
+                token.done.callback(ESME_RX_T_APPN)
         released = [token for token in tokens if type(token) is Notification]
         if released:
             self._store.release(released)
             self.wake()
 
-    def offer(self, body: bytes) -> bool:
-        """Sends a deliver_sm that is no notification to one session; false where none has room."""
+    def offer(self, body: bytes) -> "Deferred[int] | None":
+        """Sends a deliver_sm that is no notification to one session; None where none has room.
+
+        :return: fires with the customer's command_status, or ESME_RX_T_APPN where there was no answer.
+        """
         for protocol in self._sessions:
             if protocol.session.room > 0:
-                protocol.send(DELIVER_SM, [(body, None)])
-                return True
-        return False
+                offered = _Offered(Deferred())
+                protocol.send(DELIVER_SM, [(body, offered)])
+                return offered.done
+        return None
 
     def _refused(self, notification: Notification, now: float, answer: str) -> Attempt:
         pause_seconds = _RETRY_PAUSES_SECONDS[min(notification.attempt, len(_RETRY_PAUSES_SECONDS)) - 1]

@@ -316,6 +316,18 @@ def data_body(
     return b"%b\0%b%b%b" % (service_type, addresses, bytes((esm_class, registered_delivery, data_coding)), tlvs)
 
 
+def deliver_body_from_data_sm(pdu: MessagePdu) -> bytes:
+    """The deliver_sm that says what a data_sm says, with all its optional parameters."""
+    return message_body(
+        addresses=pdu.addresses,
+        esm_class=pdu.esm_class,
+        registered_delivery=pdu.registered_delivery,
+        data_coding=pdu.data_coding,
+        service_type=pdu.service_type,
+        tlvs=pdu.body[pdu.tlvs_at :],
+    )
+
+
 def submit_body_from_data_sm(pdu: MessagePdu, registered_delivery: int | None = None) -> bytes:
     """The submit_sm that says what a data_sm says. Its optional parameters, message_payload among them, are kept.
 
