@@ -355,6 +355,27 @@ class StoreContract:
         (told,) = self.claimed()
         self.assertEqual((told.state, told.final, self.numbers([told])), (ACCEPTED, False, [2]))
 
+    def test_a_carriers_own_word_is_kept_beside_the_state(self) -> None:
+        self.sent(1, 2, 3)
+        self.result(self.store.accept([message(4, parts=(b"a", b"b"))]))
+        self.result(self.store.submitted([submitted(4, b"p0", 0), submitted(4, b"p1", 1)]))
+        self.result(
+            self.store.receipts(
+                [
+                    receipt(1, UNDELIVERABLE, own_word=b"FAILED"),
+                    receipt(2, UNDELIVERABLE),
+                    receipt(3, ENROUTE, final=False, own_word=b"BUFFRED"),
+                    receipt(b"p0", DELIVERED, own_word=b"DLV"),
+                    receipt(b"p1", DELIVERED),
+                ]
+            )
+        )
+        for _ in range(2):
+            words = [[part.carrier_stat for part in self.view(n).parts] for n in (1, 2, 3, 4)]
+            self.assertEqual(words, [["FAILED"], [""], ["BUFFRED"], ["DLV", ""]])
+            self.assertEqual([self.view(n).state for n in (1, 2, 3, 4)], [UNDELIVERABLE] * 2 + [ENROUTE, DELIVERED])
+            self.after_restart()
+
     def test_an_intermediate_state_is_told_once(self) -> None:
         self.sent(1, registered_delivery=0x11)
         enroute = receipt(1, ENROUTE, final=False)

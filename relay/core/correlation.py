@@ -245,7 +245,7 @@ class Correlation:
                 records.append(r)
                 outcomes.append(Outcome.ORPHAN)
                 continue
-            if type(found) is not Row or not r.final or found.flags or not in_place:
+            if type(found) is not Row or not r.final or found.flags or r.own_word or not in_place:
                 outcomes.append(learn(found, r, effects))
                 continue
             # From here on `_learn` for what nearly every receipt is: the first word on a message of one part, final.
@@ -321,12 +321,12 @@ class Correlation:
             return self._table.late(state, row.state, r)
         table = self._table
         error, network_error_code, at = r.error, r.network_error_code, r.received_at
-        fault = table.fault(error, network_error_code)
+        fault = table.fault(error, network_error_code, r.own_word)
         if not r.final:
             return self._learn_intermediate(row, 0, state, fault, at, effects)
         owed = table.owed_final(row, state, self._policy_of(row))
         cursor = table.finish(row, state, fault, at, owed, effects)
-        effects.records.append(Learnt(row.id, 0, state, True, at, owed, cursor, fault.error, fault.network_error_code))
+        effects.records.append(_learnt(row.id, 0, state, True, at, owed, cursor, fault))
         return Outcome.FINAL
 
     def _learn_intermediate(
@@ -343,7 +343,7 @@ class Correlation:
         row.flags |= REPORTED
         if owed:
             self._table.owe(row, owed, effects)
-        effects.records.append(Learnt(row.id, part, state, False, at, owed, 0, fault.error, fault.network_error_code))
+        effects.records.append(_learnt(row.id, part, state, False, at, owed, 0, fault))
         return Outcome.INTERMEDIATE
 
     def _learn_part(self, row: Row, index: int, part: Part, r: Receipt, effects: Effects) -> Outcome:
@@ -351,13 +351,13 @@ class Correlation:
         state = state_number(r.state)
         if part.final:
             return self._table.late(state, part.state, r)
-        fault = self._table.fault(r.error, r.network_error_code)
+        fault = self._table.fault(r.error, r.network_error_code, r.own_word)
         at = r.received_at
         part.state = state
         part.fault = fault
         part.done_at = at
         part.final = r.final
-        effects.records.append(Learnt(row.id, index, state, r.final, at, 0, 0, fault.error, fault.network_error_code))
+        effects.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, fault))
         if row.flags & FINAL:
             return Outcome.PART
         if not r.final:
@@ -466,9 +466,7 @@ class Correlation:
         cursor = table.finish(row, state, fault, at, owed, effects)
         if row.hop is None and carrier:
             row.hop = refusal(table.ids.name(carrier))
-        effects.records.append(
-            Learnt(row.id, WHOLE_MESSAGE, state, True, at, owed, cursor, fault.error, fault.network_error_code, carrier)
-        )
+        effects.records.append(_learnt(row.id, WHOLE_MESSAGE, state, True, at, owed, cursor, fault, carrier))
 
     def _policy_of(self, row: Row) -> NotifyPolicy:
         """What the row's account wants; asked for once for a run of messages of the same account."""
@@ -477,6 +475,21 @@ class Correlation:
             self._policy = self._table.policy_of(account.name)
             self._policy_account = account
         return self._policy
+
+
+def _learnt(
+    message_id: bytes,
+    part: int,
+    state: int,
+    final: bool,
+    at: float,
+    owed: int,
+    cursor: int,
+    fault: Fault,
+    carrier: str = "",
+) -> Learnt:
+    code = fault.network_error_code
+    return Learnt(message_id, part, state, final, at, owed, cursor, fault.error, code, carrier, 0.0, fault.stat)
 
 
 def refusal(carrier: str) -> Hop:

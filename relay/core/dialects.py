@@ -76,6 +76,24 @@ WORDS: Final[Mapping[bytes, int]] = {
     b"BUFFRED": s.ENROUTE,
 }
 
+#: Appendix B's own word for each state, and that of section 5.2.28 for the one that it has none for.
+STANDARD_WORDS: Final[Mapping[int, bytes]] = {
+    s.ENROUTE: b"ENROUTE",
+    s.DELIVERED: b"DELIVRD",
+    s.EXPIRED: b"EXPIRED",
+    s.DELETED: b"DELETED",
+    s.UNDELIVERABLE: b"UNDELIV",
+    s.ACCEPTED: b"ACCEPTD",
+    s.UNKNOWN: b"UNKNOWN",
+    s.REJECTED: b"REJECTD",
+}
+
+
+def own_word(stat: bytes, state: int | None) -> bytes:
+    """`stat` where it is another word than the standard's for this state, else nothing: see `Receipt.own_word`."""
+    return b"" if state is not None and stat.upper() == STANDARD_WORDS.get(state) else stat
+
+
 #: What may stand at the right of the configuration's `states`.
 STATE_NAMES: Final[Mapping[str, int]] = {
     "SCHEDULED": s.SCHEDULED,
@@ -233,12 +251,13 @@ def _number(text: bytes, base: int) -> int | None:
 class CarrierStates:
     """The states of one carrier.
 
-    :ivar words: meanings by word, in capitals. The hot path looks words up directly.
+    :ivar words: meanings by word, in capitals.
+    :ivar quick: the same, each with its `own_word`. The hot path looks words up directly.
     :ivar numbers: meanings by message_state.
     :raises ValueError: see `resolve`.
     """
 
-    __slots__ = ("numbers", "words")
+    __slots__ = ("numbers", "quick", "words")
 
     def __init__(self, dialect: Dialect) -> None:
         dialect = resolve(dialect)
@@ -251,6 +270,9 @@ class CarrierStates:
         for word, name in (dialect.states or {}).items():
             words[word.upper().encode()] = meanings[STATE_NAMES[name.upper()]]
         self.words: Mapping[bytes, Meaning] = words
+        self.quick: Mapping[bytes, tuple[int, bool, bytes]] = {
+            word: (meaning.state, meaning.final, own_word(word, meaning.state)) for word, meaning in words.items()
+        }
 
     def of_word(self, stat: bytes) -> Meaning:
         """What the `stat` of a receipt says, in any case, and with punctuation around it."""

@@ -187,6 +187,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     :ivar stat: the carrier's `stat`, verbatim.
     :ivar network_error_code: the TLV's octets.
     :ivar raw: the body of the PDU, kept where the receipt can't be matched or read.
+    :ivar own_word: `stat` again where it is another word than Appendix B's own for `state`; kept beside the state.
     """
 
     carrier: str
@@ -198,6 +199,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     stat: bytes = b""
     network_error_code: bytes = b""
     raw: bytes = b""
+    own_word: bytes = b""
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -335,7 +337,8 @@ class AttemptView(msgspec.Struct, frozen=True, gc=False):
 
 
 class PartView(msgspec.Struct, frozen=True, gc=False):
-    """One part, as shown to customer and operator."""
+    """One part, as shown to customer and operator. `carrier_stat`: its carrier's word for the state, where that is
+    another than Appendix B's."""
 
     carrier: str
     carrier_message_id: str
@@ -343,6 +346,7 @@ class PartView(msgspec.Struct, frozen=True, gc=False):
     carrier_error: str
     submitted_at: float | None
     done_at: float | None
+    carrier_stat: str = ""
 
 
 class MessageView(msgspec.Struct, frozen=True, gc=False):

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from relay.core.config import Dialect
-from relay.core.dialects import BLANKS, MAX_ID_OCTETS, UNHEARD_OF, CarrierIds, CarrierStates, Meaning, resolve
+from relay.core.dialects import BLANKS, MAX_ID_OCTETS, UNHEARD_OF, CarrierIds, CarrierStates, Meaning, own_word, resolve
 from relay.core.messages import Receipt
 from relay.core.receipt_tlvs import receipt_tlvs
 from relay.core.smpp import constants as c
@@ -114,14 +114,14 @@ class ReceiptReader:
     :raises ValueError: the dialect makes no sense, see `relay.core.dialects.resolve`.
     """
 
-    __slots__ = ("_carrier", "_columns", "_dialect", "_ids", "_numbers", "_states", "_text_key", "_unmarked", "_words")
+    __slots__ = ("_carrier", "_columns", "_dialect", "_ids", "_numbers", "_quick", "_states", "_text_key", "_unmarked")
 
     def __init__(self, carrier_name: str, dialect: Dialect) -> None:
         self._carrier = carrier_name
         self._dialect = resolve(dialect)
         self._ids = CarrierIds(dialect)
         self._states = CarrierStates(dialect)
-        self._words = self._states.words
+        self._quick = self._states.quick
         self._numbers = self._states.numbers
         self._text_key = self._ids.text_key
         self._unmarked = bool(self._dialect.unmarked_receipts)
@@ -157,14 +157,14 @@ class ReceiptReader:
         if found is None or self._columns:
             return self.read_any(pdu, now)
         text_id, stat, error = found.groups()
-        meaning = self._words.get(stat)
+        meaning = self._quick.get(stat)
         if meaning is None:
             return self.read_any(pdu, now)
         body = pdu.body
         tlvs_at = pdu.tlvs_at
         if tlvs_at == len(body):
-            state, final = meaning
-            return Receipt(self._carrier, (self._text_key(text_id),), state, final, now, error, stat, b"", body)
+            state, final, word = meaning
+            return Receipt(self._carrier, (self._text_key(text_id),), state, final, now, error, stat, b"", body, word)
         tlvs = _match_tlvs(body, tlvs_at)
         if tlvs is None:
             return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body)
@@ -172,11 +172,12 @@ class ReceiptReader:
         if len(tlv_id) + len(nul) != size[0]:
             return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body)
         message_state = early_state or late_state
+        state, final, word = meaning
         if message_state is not None:
-            meaning = self._numbers[message_state[0]]
-        state, final = meaning
+            state, final = self._numbers[message_state[0]]
+            word = own_word(stat, state)
         keys = self._ids.candidates(tlv_id, text_id)
-        return Receipt(self._carrier, keys, state, final, now, error, stat, early_code or late_code or b"", body)
+        return Receipt(self._carrier, keys, state, final, now, error, stat, early_code or late_code or b"", body, word)
 
     def read_any(self, pdu: MessagePdu, now: float) -> Receipt:
         """What `read` does, without the short way for common receipts."""
@@ -193,16 +194,19 @@ class ReceiptReader:
     ) -> Receipt:
         message_state, tlv_stat = _read_state(tlvs.get(c.TAG_MESSAGE_STATE, b""))
         meaning = self._meaning(message_state, tlv_stat, stat)
+        state = None if meaning is None else meaning.state
+        word = (stat or tlv_stat)[:_KEPT_OCTETS]
         return Receipt(
             self._carrier,
             self._ids.candidates(_tlv_id(tlvs), text_id),
-            None if meaning is None else meaning.state,
+            state,
             False if meaning is None else meaning.final,
             now,
             error[:_KEPT_OCTETS],
-            (stat or tlv_stat)[:_KEPT_OCTETS],
+            word,
             tlvs.get(c.TAG_NETWORK_ERROR_CODE, b"")[:_KEPT_OCTETS],
             body,
+            own_word(word, state),
         )
 
     def _meaning(self, message_state: int | None, tlv_stat: bytes, stat: bytes) -> Meaning | None:

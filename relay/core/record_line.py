@@ -39,6 +39,7 @@ def record_line(view: MessageView) -> bytes:
                 "carrier_message_id": part.carrier_message_id or None,
                 "status": customer_words(part.state, b"").status,
                 "carrier_error": part.carrier_error or None,
+                "carrier_stat": part.carrier_stat or None,
                 "submitted_at": _time(part.submitted_at),
                 "done_at": _time(part.done_at),
             }

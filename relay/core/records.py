@@ -37,6 +37,7 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     :ivar carrier: for a refusal: the carrier that refused, where no carrier took the message.
     :ivar wait_until: above 0.0: the record says nothing but that the part's receipt is waited for once more, until
         then. The other fields are as they were.
+    :ivar stat: the carrier's word for the state, where that is another than Appendix B's; likewise in snapshots.
     """
 
     id: bytes
@@ -50,6 +51,7 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     network_error_code: bytes = b""
     carrier: str = ""
     wait_until: float = 0.0
+    stat: bytes = b""
 
 
 class Handed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
@@ -121,6 +123,7 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     named: bool = True
     given_id: bytes = b""
     waited: bool = False
+    stat: bytes = b""
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
@@ -158,6 +161,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     attempts: tuple[Settled, ...] = ()
     again_at: float = 0.0
     refused_by: str = ""
+    stat: bytes = b""
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):

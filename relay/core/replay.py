@@ -224,7 +224,7 @@ class Replay:
         if record.wait_until:
             wait_once_more(row, record.part, record.wait_until)
             return
-        fault = table.fault(record.error, record.network_error_code)
+        fault = table.fault(record.error, record.network_error_code, record.stat)
         parts = parts_of(row)
         if parts is not None and record.part >= 0:
             part = parts[record.part]

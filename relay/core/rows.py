@@ -85,10 +85,14 @@ class Hop(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """A carrier's own words on an outcome."""
+    """A carrier's own words on an outcome.
+
+    :ivar stat: where it is another word than Appendix B's own for the state.
+    """
 
     error: bytes = b""
     network_error_code: bytes = b""
+    stat: bytes = b""
 
 
 NO_FAULT: Final = Fault()

@@ -77,6 +77,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         extra.attempts,
         extra.again_at,
         row.hop.carrier if extra.parts is not None and row.hop is not None and row.hop.at is None else "",
+        row.fault.stat,
     )
 
 
@@ -97,6 +98,7 @@ def _part(row: Row, part: Part, ids: CarrierIdIndex, body: bytes) -> PartSnapsho
         hop is None or not part.carrier_message_id or ids.means(hop.carrier, part.carrier_message_id, row),
         part.given_id,
         part.waited,
+        part.fault.stat,
     )
 
 
@@ -125,7 +127,7 @@ def row_of_snapshot(s: Snapshot, table: Table, birth: Birth, hops: SharedHops) -
     """The row that a snapshot was made of, in no container of the table yet."""
     origin = table.account(s.account).origin(s.interface, s.registered_delivery)
     row = Row(s.id, origin, s.addresses, birth, s.state, s.flags)
-    row.fault = table.fault(s.error, s.network_error_code)
+    row.fault = table.fault(s.error, s.network_error_code, s.stat)
     row.done_at = s.done_at
     row.cursor = s.cursor
     parts = [_restored_part(part, table, hops) for part in s.parts]
@@ -161,5 +163,5 @@ def _restored_part(p: PartSnapshot, table: Table, hops: SharedHops) -> Part:
         hop = hops.hop(p.carrier, p.submitted_at, p.receipt_due_at, p.parts_receipted)
     elif p.carrier:
         hop = refusal(table.ids.name(p.carrier))
-    fault: Fault = table.fault(p.error, p.network_error_code)
+    fault: Fault = table.fault(p.error, p.network_error_code, p.stat)
     return Part(hop, p.carrier_message_id, p.state, p.final, fault, p.done_at, p.given_id, p.waited)

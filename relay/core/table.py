@@ -75,7 +75,7 @@ class Table:
         self.unreadable = Unreadable(limits.unreadable)
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
-        self._faults: dict[bytes, Fault] = {}
+        self._faults: dict[bytes | tuple[bytes, ...], Fault] = {}
         self.rows = 0
         self.unsubmitted = 0
         self.awaiting = 0
@@ -97,14 +97,19 @@ class Table:
             account = self.accounts[name] = TableAccount(name, self.lanes)
         return account
 
-    def fault(self, error: bytes, network_error_code: bytes) -> Fault:
+    def fault(self, error: bytes, network_error_code: bytes, stat: bytes = b"") -> Fault:
         """The shared value for a carrier's words."""
-        if not error and not network_error_code:
+        key: bytes | tuple[bytes, ...]
+        if stat:
+            key = (error, network_error_code, stat)
+        elif not error and not network_error_code:
             return NO_FAULT
-        key = error if not network_error_code else error + b"\0" + network_error_code
+        else:
+            key = error if not network_error_code else error + b"\0" + network_error_code
         fault = self._faults.get(key)
         if fault is None:
-            fault = Fault(error[:_ERROR_BYTES_KEPT], network_error_code[:_ERROR_BYTES_KEPT])
+            kept = _ERROR_BYTES_KEPT
+            fault = Fault(error[:kept], network_error_code[:kept], stat[:kept])
             if len(self._faults) < _FAULTS_SHARED:
                 self._faults[key] = fault
         return fault

@@ -51,7 +51,8 @@ def time_line(view: MessageView) -> TimeLine:
         if part.done_at is not None and (many or part.submitted_at is not None):
             words = customer_words(part.state, b"")
             error = f", carrier's error {part.carrier_error}" if part.carrier_error else ""
-            said = f"{which}{words.status}{error}"
+            word = f", carrier's word {part.carrier_stat}" if part.carrier_stat else ""
+            said = f"{which}{words.status}{word}{error}"
             events.append(Event(part.done_at, said, words.send_status == "delivered"))
     for attempt in view.attempts:
         took = f" in {attempt.seconds:.2f} s" if attempt.seconds else ""

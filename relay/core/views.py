@@ -37,6 +37,7 @@ def _part_view(hop: Hop | None, key: bytes, state: int, fault: Fault, done_at: f
         _text(fault.error),
         None if hop is None else hop.at,
         done_at or None,
+        _text(fault.stat),
     )
 
 

@@ -197,6 +197,23 @@ class States(SynchronousTestCase):
             receipt = read(b"id:1 stat:%b err:000" % stat)
             self.assertEqual((receipt.state, receipt.final, receipt.stat), (states.UNKNOWN, False, stat))
 
+    def test_a_word_of_the_carriers_own_is_kept_beside_its_state(self) -> None:
+        common = COMMON % b"1"
+        own = {
+            common: b"",
+            common.replace(b"DELIVRD", b"delivrd"): b"",
+            common.replace(b"DELIVRD", b"FAILED"): b"FAILED",
+            common.replace(b"DELIVRD", b"Delivered"): b"Delivered",
+            common.replace(b"DELIVRD", b"LOST"): b"LOST",
+        }
+        for text, word in own.items():
+            self.assertEqual(read(text).own_word, word, text)
+        # A word that the parameter overrules.
+        self.assertEqual(read(common, tlv(c.TAG_MESSAGE_STATE, b"\5")).own_word, b"DELIVRD")
+        parameters = tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"1\0") + tlv(c.TAG_MESSAGE_STATE, b"\2")
+        self.assertEqual(read(common, parameters).own_word, b"")
+        self.assertEqual(read(b"", parameters).own_word, b"")
+
     def test_unknown_itself_is_a_final_state(self) -> None:
         self.assertTrue(read(b"id:1 stat:UNKNOWN").final)
         self.assertTrue(read(b"id:1", tlv(0x427, b"\7")).final)

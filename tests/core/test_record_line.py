@@ -26,7 +26,7 @@ def view(number: int = 1, state: int = DELIVERED, done_at: float = 1_790_000_010
         accepted_at=1_790_000_000.0,
         expires_at=1_790_172_800.0,
         done_at=done_at,
-        parts=[PartView("tier1", "1a2b", state, "042", 1_790_000_001.0, done_at)],
+        parts=[PartView("tier1", "1a2b", state, "042", 1_790_000_001.0, done_at, "FAILED")],
         attempts=[],
         owed=["webhook"],
         reference="order 7",
@@ -59,6 +59,7 @@ class RecordLineTests(SynchronousTestCase):
                         "carrier_message_id": "1a2b",
                         "status": "UNDELIV",
                         "carrier_error": "042",
+                        "carrier_stat": "FAILED",
                         "submitted_at": "2026-09-21T14:13:21.000Z",
                         "done_at": "2026-09-21T14:13:30.500Z",
                     }

@@ -132,7 +132,7 @@ class History:
         now = self.clock.seconds()
         return self.store.receipts(
             [
-                receipt(key, state, final=final, received_at=now + i / 8, error=b"e")
+                receipt(key, state, final=final, received_at=now + i / 8, error=b"e", own_word=b"W" * (i % 2))
                 for i, (key, state, final) in enumerate(came)
             ]
         )
