@@ -261,7 +261,8 @@ def _say_how_to_try(daemon: Daemon) -> None:
 
 def _exit_with_failure(reactor: Any, reason: str) -> None:
     """Ends the process with status 1. twistd itself knows no way to end a running reactor with a status."""
-    print(f"relay: {reason}", file=sys.stderr)
+    # Not sys.stderr, which twistd has made a part of the log, where the reason stands already.
+    print(f"relay: {reason}", file=sys.__stderr__)
 
     def leave() -> None:
         sys.stdout.flush()

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--until", type=_instant, metavar="TIME", help="given up before then (default: now)")
     parser.add_argument("--ids", metavar="FILE", type=_ids, help="message ids, one a line; - is standard input")
     parser.add_argument("--reason", default="", help="for the audit record")
-    parser.add_argument("--json", action="store_true", help="print one JSON object: account, replayed")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: account, replayed, passed_over")
     add_arguments(parser)
     options = parser.parse_args(arguments)
     if options.ids is not None and (options.since or options.until):
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.since and options.until and options.since >= options.until:
         parser.error("--until is not after --since: no time is between them")
     try:
-        count = _by_time(options) if options.ids is None else _by_ids(options)
+        count, passed_over = (_by_time(options), 0) if options.ids is None else _by_ids(options)
     except NoAnswer as problem:
         print(problem, file=sys.stderr)
         return NO_ANSWER
@@ -59,9 +59,11 @@ def main(arguments: Sequence[str]) -> int:
         print(problem, file=sys.stderr)
         return 1
     if options.json:
-        print(json.dumps({"account": options.account, "replayed": count}))
+        print(json.dumps({"account": options.account, "replayed": count, "passed_over": passed_over}))
     else:
         print(f"{count} notifications of {options.account} are owed again")
+    if passed_over:
+        print(f"{passed_over} of the ids are no ended messages of {options.account} that are kept", file=sys.stderr)
     return 0
 
 
@@ -70,17 +72,19 @@ def _by_time(options: argparse.Namespace) -> int:
     return int(ask(options, _path(options), wanted)["count"])
 
 
-def _by_ids(options: argparse.Namespace) -> int:
+def _by_ids(options: argparse.Namespace) -> tuple[int, int]:
     ids: list[str] = options.ids
     progress = Progress("replaying", len(ids), "messages")
-    count = 0
+    count = passed_over = 0
     for start in range(0, len(ids), _IDS_AT_ONCE):
         wanted = {"reason": options.reason, "ids": ids[start : start + _IDS_AT_ONCE]}
-        count += int(ask(options, _path(options), wanted)["count"])
+        done = ask(options, _path(options), wanted)
+        count += int(done["count"])
+        passed_over += int(done["passed_over"])
         progress.at(min(start + _IDS_AT_ONCE, len(ids)))
     if ids:
         progress.end()
-    return count
+    return count, passed_over
 
 
 def _path(options: argparse.Namespace) -> str:

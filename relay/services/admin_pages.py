@@ -33,10 +33,11 @@ class Administered(Looked, Operated, Seam):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What an action says when it is done: a sentence, and how many things it concerned."""
+    """What an action says when it is done: a sentence, how many things it concerned, and how many it passed over."""
 
     done: str
     count: int = 1
+    passed_over: int = 0
 
 
 class _Reason(msgspec.Struct, frozen=True):
@@ -145,8 +146,9 @@ class AdminPages:
                 return Done(await actions.url_on(name, _reason(request), request.peer))
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
-                count = await actions.replay(name, wanted, request.peer)
-                return Done(f"{count} notifications of {name} are owed again", count)
+                replayed = await actions.replay(name, wanted, request.peer)
+                said = f"{replayed.count} notifications of {name} are owed again"
+                return Done(said, replayed.count, replayed.passed_over)
             case _:
                 raise Refusal("there are /accounts/NAME/unbind, url-off, url-on and replay")
 

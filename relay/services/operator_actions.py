@@ -58,6 +58,17 @@ class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class Replayed(msgspec.Struct, frozen=True):
+    """What a replay came to.
+
+    :ivar count: messages of which is told again.
+    :ivar passed_over: ids that were named and are no ended messages of the account, or are kept no more.
+    """
+
+    count: int
+    passed_over: int = 0
+
+
 class Operated(Seam):
     """The daemon, as far as the operator's hand goes."""
 
@@ -127,7 +138,7 @@ class OperatorActions:
         await self._set_url_off(account, None)
         return f"the notification URL of {account} is on"
 
-    async def replay(self, account: str, wanted: ReplayRequest, peer: str) -> int:
+    async def replay(self, account: str, wanted: ReplayRequest, peer: str) -> Replayed:
         """Makes notifications owed again, and says how many messages that concerns.
 
         Only messages that have ended and are still kept can be told of again.
@@ -142,6 +153,7 @@ class OperatorActions:
             if unknown:
                 raise Refusal(f"no message id: {unknown[0]!r}", 422)
             ids = [message_id for _, message_id in parsed if message_id is not None]
+            ids = [message_id for message_id in ids if await self._has_ended(account, message_id)]
             said = f"{len(ids)} messages"
         else:
             since, until = wanted.since or 0.0, now if wanted.until is None else wanted.until
@@ -152,7 +164,11 @@ class OperatorActions:
         for start in range(0, len(ids), _REPLAYED_AT_ONCE):
             lanes = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
             self._daemon.hub.wake(lanes)
-        return len(ids)
+        return Replayed(len(ids), len(wanted.ids) - len(ids) if wanted.ids else 0)
+
+    async def _has_ended(self, account: str, message_id: bytes) -> bool:
+        view = await self._daemon.hub.store.look_up(message_id)
+        return view is not None and view.final and view.account == account
 
     async def audit(self) -> list[AuditRecord]:
         """What was done, newest first."""

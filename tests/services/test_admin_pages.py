@@ -219,8 +219,14 @@ class ActionTests(PagesTestCase):
         self.assertEqual(3, answer["count"])
 
     def test_single_messages_are_told_again_by_id(self) -> None:
+        self.daemon.store.views[view(1).id] = view(1)
         _, answer = self.ask("POST", "/accounts/acme/replay", {"ids": ["00000000-0000-0000-0000-000000000001"]})
         self.assertEqual((1, [[b"\0" * 15 + b"\1"]]), (answer["count"], self.daemon.store.told_again))
+        unknown = {"ids": ["00000000-0000-0000-0000-000000000002"]}
+        _, answer = self.ask("POST", "/accounts/quiet/replay", {"ids": ["00000000-0000-0000-0000-000000000001"]})
+        self.assertEqual((0, 1), (answer["count"], answer["passed_over"]))
+        _, answer = self.ask("POST", "/accounts/acme/replay", unknown)
+        self.assertEqual(("0 notifications of acme are owed again", 1), (answer["done"], answer["passed_over"]))
         self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"ids": ["nonsense"]})[0])
 
     def test_only_the_latest_records_are_kept(self) -> None:
