@@ -20,6 +20,7 @@ class Bench:
 
     :ivar scale: every row's number of messages is multiplied by this.
     :ivar directory: where journals are written; its disk is part of what is measured.
+    :ivar reactor: see `gateways.REACTORS`.
     :ivar top_rate: messages a second of the SMPP row, once it was measured.
     """
 
@@ -30,6 +31,7 @@ class Bench:
     keep: bool = False
     top_rate: float = 0.0
     profile: str = ""
+    reactor: str = ""
 
     def count(self, messages: int) -> int:
         """A row's number of messages, at this scale."""
@@ -49,6 +51,13 @@ class Bench:
     ) -> Iterator[tuple[Path, Gateway, CarrierProcess]]:
         """Carrier and relay, ready to be loaded with messages numbered below `total`."""
         with self.place(name) as path, carrier(path, instants=total, **(carrier_options or {})) as upstream:
-            relay_setup = RelaySetup(path, upstream.port, sync=self.sync, profile=self.profile, **setup)  # type: ignore[arg-type]
+            relay_setup = RelaySetup(
+                path,
+                upstream.port,
+                sync=self.sync,
+                profile=self.profile,
+                reactor=self.reactor,
+                **setup,  # type: ignore[arg-type]
+            )
             with gateways.relay(relay_setup) as gateway:
                 yield path, gateway, upstream

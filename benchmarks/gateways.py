@@ -45,6 +45,18 @@ class Gateway:
         self.carrier_binds = carrier_binds
 
 
+#: The reactors that twistd can be told to use, and what stands before twistd for them. uvloop is a policy of asyncio's.
+_WITH_UVLOOP = (
+    "import runpy, sys, uvloop; uvloop.install(); del sys.argv[0]; runpy.run_path(sys.argv[0], None, '__main__')"
+)
+REACTORS: dict[str, tuple[list[str], list[str]]] = {
+    "": ([], []),
+    "epoll": ([], ["--reactor", "epoll"]),
+    "asyncio": ([], ["--reactor", "asyncio"]),
+    "uvloop": (["-c", _WITH_UVLOOP], ["--reactor", "asyncio"]),
+}
+
+
 class RelaySetup:
     """How the relay is configured for a row.
 
@@ -55,6 +67,7 @@ class RelaySetup:
     :ivar webhook_batch: notifications a POST, with `webhook_port` the sink's.
     :ivar finished: ended messages that are kept.
     :ivar profile: a file for cProfile's figures, "" for none.
+    :ivar reactor: a key of `REACTORS`; "": what twistd chooses.
     :ivar under: a program, with its options, that runs the daemon.
     """
 
@@ -74,9 +87,11 @@ class RelaySetup:
         sync: str = "always",
         finished: int = 200_000,
         profile: str = "",
+        reactor: str = "",
         under: Sequence[str] = (),
     ) -> None:
         self.directory = directory
+        self._reactor = reactor
         self.smpp_port, self.http_port, self.admin_port = free_ports(3)
         self.carriers = carriers
         self.carrier_binds = carrier_binds
@@ -137,7 +152,17 @@ class RelaySetup:
         config = self.directory / "relay.yaml"
         config.write_text(yaml.safe_dump(self.config(), sort_keys=False))
         twistd = Path(sys.executable).with_name("twistd")
-        command = [*self._under, sys.executable, str(twistd), "--nodaemon", "--pidfile=", "--no_save"]
+        before, options = REACTORS[self._reactor]
+        command = [
+            *self._under,
+            sys.executable,
+            *before,
+            str(twistd),
+            "--nodaemon",
+            "--pidfile=",
+            "--no_save",
+            *options,
+        ]
         if self.profile:
             command += ["--profile", self.profile, "--profiler", "cprofile", "--savestats"]
         return Child("relay", [*command, "relay", "--config", str(config)], self.directory / "relay.log", quiet=True)

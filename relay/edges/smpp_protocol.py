@@ -19,6 +19,9 @@ from relay.edges.direct_write import write_at_once
 
 #: How long a peer may take to read what was written before the connection is closed.
 CLOSE_SECONDS: Final = 10.0
+#: What is at least as long is sent at once. What is shorter goes in the reactor's next turn, together with what else is
+#: said in this one: messages that come one by one over HTTP go to the carrier together.
+AT_ONCE_BYTES: Final = 1024
 #: How long nothing is read from a peer that goes on although it was told to wait.
 SLOW_SECONDS: Final = 0.05
 
@@ -157,7 +160,10 @@ class SessionProtocol(Protocol):
         """Writes what the session has to say, and sees to the timer. Called after every use of the session."""
         output = self.session.take_output()
         if output and not self.lost:
-            write_at_once(self.stream, output)
+            if len(output) >= AT_ONCE_BYTES:
+                write_at_once(self.stream, output)
+            else:
+                self.stream.write(output)
         deadline = self.session.deadline
         if deadline is None or self.lost or self._closing:
             return
