@@ -11,7 +11,10 @@ from relay.core.receipts import ReceiptReader, read_fields
 from relay.core.smpp import constants as c
 from relay.core.smpp.hot import data_body, decode_message, encode_address, message_body, tlv
 from relay.core.smpp.pdus import MessagePdu
+from relay.core.smpp.session import Role
 from tests.core.corpus import read_corpus
+from tests.core.smpp.pairs import bound_session
+from tests.core.smpp.strategies import frame
 
 ADDRESSES = encode_address(1, 1, b"447700900001") + encode_address(5, 0, b"ACME")
 NOW = 1_790_000_000.0
@@ -288,7 +291,40 @@ def mutations(draw: st.DrawFn) -> MessagePdu:
     return decode_message(pdu.command_id, 1, body)
 
 
+@st.composite
+def damaged_bodies(draw: st.DrawFn) -> tuple[int, bytes]:
+    """A receipt of the corpus, its whole body with octets changed, cut out or doubled anywhere."""
+    pdu = draw(st.sampled_from(CORPUS)).pdu
+    body = bytearray(pdu.body)
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(body)))
+        end = draw(st.integers(start, min(len(body), start + 40)))
+        body[start:end] = draw(st.one_of(st.binary(max_size=6), st.just(bytes(body[start:end] * 2))))
+    return pdu.command_id, bytes(body)
+
+
 class AnyOctets(SynchronousTestCase):
+    @given(damaged_bodies(), dialects)
+    def test_a_pdu_damaged_anywhere_is_read_or_unreadable_or_refused_and_the_next_is_read(
+        self, damaged: tuple[int, bytes], dialect: Dialect
+    ) -> None:
+        command_id, body = damaged
+        session = bound_session(Role.CLIENT)
+        whole = message_body(addresses=ADDRESSES, short_message=COMMON % b"42", esm_class=4)
+        *before, last = session.receive(frame(command_id, 1, body) + frame(c.DELIVER_SM, 2, whole), 0.0)
+        reader = ReceiptReader("carrier", dialect)
+        # One that is refused says so in its response, and one that is handed up has none yet.
+        self.assertEqual(len(before), 1 if not session.take_output() else 0)
+        for pdu in before:
+            assert isinstance(pdu, MessagePdu)
+            receipt = reader.read(pdu, NOW)
+            self.assertEqual((receipt, receipt.raw), (reader.read_any(pdu, NOW), body))
+            self.assertIsInstance(reader.is_receipt(pdu), bool)
+            if pdu.esm_class & c.ESM_CLASS_TYPE_MASK == 0x04:
+                self.assertTrue(reader.is_receipt(pdu))
+        assert isinstance(last, MessagePdu)
+        self.assertEqual(ReceiptReader("carrier", PLAIN).read(last, NOW).keys, (b"42",))
+
     @given(mutations(), dialects)
     def test_a_mutilated_receipt_is_read_or_is_unreadable(self, pdu: MessagePdu, dialect: Dialect) -> None:
         reader = ReceiptReader("carrier", dialect)
