@@ -28,6 +28,7 @@ from relay.core.store import StoreUnavailable
 from relay.core.webhook_answer import Answer
 from relay.daemon import Daemon
 from relay.services.accounts import Accounts
+from relay.services.carrier_link import CarrierLink
 from relay.services.housekeeping import Housekeeping
 from relay.services.hub import Hub
 from relay.services.journal_store import JournalStore
@@ -262,6 +263,16 @@ class World:
             ready=lambda daemon: self._became_ready(),
             failed=lambda reason: self._start_failed(process, reason),
         )
+        links_made: list[CarrierLink] = []
+        self.links_made = links_made
+        make_link = self.daemon.make_link
+
+        async def make_and_remember(name: str, settings: Carrier) -> CarrierLink:
+            link = await make_link(name, settings)
+            links_made.append(link)
+            return link
+
+        self.daemon.make_link = make_and_remember  # type: ignore[method-assign]
         # The same slices, less often: a second's interval would be most of what a simulated day costs.
         self.daemon.housekeeping = Housekeeping(hub, reactor, interval_seconds=600.0)
         self.reloader = Reloader(self.daemon, self.config, reactor, taken=lambda config: self._reloaded())
@@ -527,11 +538,11 @@ class World:
         """
         if not self.ready or self.relay_process.dead or self.daemon.not_ready:
             return
-        daemon = self.daemon
-        links = [*daemon.links.values(), *(drain.link for drain in daemon.drains.all.values())]
+        # Those, too, that a reload has replaced and that wait for their last answers.
+        links = self.links_made
         queued = {(part.id, part.part) for link in links for part in link._queue}
         waiting: list[Any] = []
-        asking: Any = daemon.store.unsubmitted(None, 100_000)
+        asking: Any = self.daemon.store.unsubmitted(None, 100_000)
         asking.addCallback(waiting.extend)
         self.failures += [
             f"part {pending.part} of {id_text(pending.id)} is nowhere: no carrier has taken it, and none will"
