@@ -125,6 +125,9 @@ class Overload(IntegrationTestCase):
         await until("the carrier has all receipts acknowledged", self.loaded.all_home, 60)
         esme.abort()
         await within(10, esme.gone)
+        # What it had sent may still be read, and accepted, until the relay has seen the end of the connection.
+        while await self.metric(relay, "relay_customer_binds", account="acme"):
+            await task.deferLater(reactor, 0.05)
         again = await self.esme(relay.smpp_port)
         accepted = await self.metric(relay, "relay_messages_total", account="acme")
         await until("what was accepted is told", lambda: len({r.message_id for r in again.receipts}) >= accepted, 60)

@@ -5,10 +5,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core import config
+from relay.core.store import Idempotency
 from tests.late_store import LateStore
 from tests.simulated_disk import SimulatedDisk
 from tests.store_contract import StoreContract
-from tests.stores import make_store, started, wait_for
+from tests.stores import DAY, NOW, make_store, message, started, wait_for
 
 
 class JournalStoreContractTests(StoreContract, SynchronousTestCase):
@@ -22,6 +23,16 @@ class JournalStoreContractTests(StoreContract, SynchronousTestCase):
     def reopen(self) -> Any:
         self.disk = self.disk.crash()
         return started(self.disk, self.clock, limits=self.limits)
+
+    def test_an_idempotency_key_whose_day_is_over_leaves_memory(self) -> None:
+        for number in range(3):
+            entry = Idempotency("plain", f"key{number}", b"digest", b"answer", NOW + number)
+            self.result(self.store.accept([message(number)], entry))
+        keys = self.store._keys  # type: ignore[attr-defined]
+        self.result(self.store.expire(NOW + DAY))
+        self.assertEqual(len(keys), 2)
+        self.result(self.store.expire(NOW + DAY + 10))
+        self.assertEqual(len(keys), 0)
 
 
 class LateStoreContractTests(StoreContract, SynchronousTestCase):
