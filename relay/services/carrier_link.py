@@ -7,12 +7,11 @@ exactly one place at a time: this queue, a session's window, or the hub's hands.
 a session ended is in doubt, and `in_doubt` of the configuration says what happens to it. Where that is to end, the
 journal is told before the carrier is (`_mark_and_write`), so that the same holds after the death of this process.
 
-Texts in the queue are held up to `queue_bytes`; past that a part waits without its body, which is fetched from the
-journal when its turn is near.
+The queue itself is a `PartQueue`, what the carrier is asked beside messages is `CarrierQuestions`, and what it sends of
+itself goes to its `ReceiptIntake`.
 """
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,10 +35,8 @@ from relay.services.carrier_binds import Bind
 from relay.services.carrier_questions import CarrierQuestions
 from relay.services.carrier_receipts import MobileOriginated, ReceiptIntake
 from relay.services.hub import Hub, Outgoing
+from relay.services.part_queue import PartQueue
 from relay.services.tasks import Tasks
-
-#: Bodies are fetched from the journal in batches of this many parts.
-_FETCH_PARTS = 500
 
 #: How much of a rate may be saved up: enough that a timer that fires late costs nothing.
 _RATE_BURST_SECONDS = 0.25
@@ -117,16 +114,13 @@ class CarrierLink:
         self.settings = settings
         self._hub = hub
         self._clock = clock
-        self._queue_limit_bytes = queue_bytes
         self._tasks = Tasks(self.log)
         self.intake = ReceiptIntake(name, settings, hub, clock, mobile_originated)
         self._response_key = CarrierIds(settings.dialect).response_key
         self._questions = CarrierQuestions(name, settings, hub, self.intake, clock)
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
-        self._queue: deque[Outgoing] = deque()
-        self._queue_bytes = 0
-        self._fetching = False
+        self._queue = PartQueue(queue_bytes, hub.store, self._pump, self._tasks)
         self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), clock.seconds())
         self.paused_until = 0.0
         self._throttled_in_a_row = 0
@@ -196,19 +190,12 @@ class CarrierLink:
 
     def offer(self, parts: Sequence[Outgoing]) -> None:
         """Queues parts and sends what the windows take."""
-        self._enqueue(parts)
+        self._queue.put(parts)
         self._pump()
 
     def take_back(self) -> Sequence[Outgoing]:
         """Gives up the queued parts that another carrier may take as well."""
-        kept: deque[Outgoing] = deque()
-        given: list[Outgoing] = []
-        for part in self._queue:
-            (given if len(part.carriers) > 1 else kept).append(part)
-        if given:
-            self._queue = kept
-            self._queue_bytes = sum(len(part.body) for part in kept if part.body is not None)
-        return given
+        return self._queue.take_shared()
 
     def is_sending(self, message_id: bytes) -> bool:
         """Whether a part of the message has been written, or is about to be, and has no answer."""
@@ -277,9 +264,7 @@ class CarrierLink:
         """
         self._stopping = True
         self._returned = returned
-        queued = [part for part in self._queue if not part.done]
-        self._queue.clear()
-        self._queue_bytes = 0
+        queued = self._queue.clear()
         self._questions.drop()
         if queued:
             returned(queued)
@@ -495,25 +480,12 @@ class CarrierLink:
 
     # The queue
 
-    def _enqueue(self, parts: Iterable[Outgoing]) -> None:
-        limit = self._queue_limit_bytes
-        total = self._queue_bytes
-        for part in parts:
-            if part.body is not None:
-                if total < limit:
-                    total += len(part.body)
-                else:
-                    part.body = None
-            self._queue.append(part)
-        self._queue_bytes = total
-
     def _enqueue_first(self, parts: list[Outgoing]) -> None:
         """Puts parts back at the head, in their order; they count although the limit may be passed by a window."""
         if self._returned is not None:
             self._returned(parts)
             return
-        self._queue.extendleft(reversed(parts))
-        self._queue_bytes += sum(len(part.body) for part in parts if part.body is not None)
+        self._queue.put_first(parts)
 
     @property
     def _may_ask(self) -> bool:
@@ -611,30 +583,10 @@ class CarrierLink:
 
     def _next_batch(self, count: int, now: float) -> list[tuple[bytes, object]]:
         """Takes up to `count` parts off the queue's head that can be sent now."""
-        queue = self._queue
-        batch: list[tuple[bytes, object]] = []
-        expired: list[Ending] = []
-        octets = 0
-        while queue and len(batch) < count:
-            part = queue.popleft()
-            body = part.body
-            if part.done:
-                octets += len(body or b"")
-            elif part.expires_at <= now:
-                octets += len(body or b"")
-                expired.append(Ending(part.id, EXPIRED, now, b"", self.name))
-            elif body is None:
-                queue.appendleft(part)
-                self._fetch_bodies()
-                break
-            else:
-                octets += len(body)
-                part.sent_at = now
-                batch.append((body, part))
-        self._queue_bytes -= octets
+        batch, expired = self._queue.take(count, now)
         if expired:
             self.counters.expired += len(expired)
-            self._end(expired)
+            self._end([Ending(part.id, EXPIRED, now, b"", self.name) for part in expired])
         withdrawn = self._hub.withdrawn
         if withdrawn and batch:
             taken = len(batch)
@@ -643,34 +595,6 @@ class CarrierLink:
                 # Their room is for those behind them.
                 self._wake_up_in(0.0)
         return batch
-
-    def _fetch_bodies(self) -> None:
-        if not self._fetching:
-            self._fetching = True
-            self._tasks.start(self._fetch())
-
-    async def _fetch(self) -> None:
-        parts = []
-        for part in self._queue:
-            if part.body is None and not part.done:
-                parts.append(part)
-                if len(parts) == _FETCH_PARTS:
-                    break
-        try:
-            bodies = await self._hub.store.bodies([(part.id, part.part) for part in parts])
-        finally:
-            self._fetching = False
-        if self._returned is not None:
-            # They are in another link's queue now, which fetches for itself.
-            return
-        for part, body in zip(parts, bodies, strict=True):
-            part.body = body
-            if body is None:
-                # It has ended meanwhile (cancelled, or another part was refused): nothing is to be sent.
-                part.done = True
-            else:
-                self._queue_bytes += len(body)
-        self._pump()
 
     # Time
 

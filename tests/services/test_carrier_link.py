@@ -336,12 +336,12 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.network.cut("sim")
         self.turn()
         self.submit(100)
-        self.assertLess(link._queue_bytes, 300)
+        self.assertLess(link._queue.octets, 300)
         self.network.listen("sim", self.carriers["sim"].factory)
         for _ in range(10):
             self.turn(10.0)
         self.assertEqual(len({s.id for s in self.store.taken}), 100)
-        self.assertEqual((link.queued, link._queue_bytes), (0, 0))
+        self.assertEqual((link.queued, link._queue.octets), (0, 0))
 
     def test_transmitter_and_receiver_share_one_id_space(self) -> None:
         link = self.link(bind="transmitter+receiver")
