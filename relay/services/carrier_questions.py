@@ -204,7 +204,7 @@ class CarrierQuestions:
         return Receipt(self._name, (part.carrier_message_id,), meaning.state, meaning.final, now, error)
 
     async def _keep(self, answers: list[tuple[AtCarrier, Receipt]]) -> None:
-        if not await self._intake.keep([receipt for _, receipt in answers]):
+        if not await self._intake.keep([receipt for _, receipt in answers], asked_for=True):
             # The disk is broken. They are asked about again.
             return
         under_way = [

@@ -95,15 +95,18 @@ class ReceiptIntake:
         """Returns when every receipt that was taken has been answered."""
         await self._tasks.wait()
 
-    async def keep(self, receipts: list[Receipt]) -> bool:
-        """True when the receipts are durable, False when they can't be made so and the carrier must come again."""
+    async def keep(self, receipts: list[Receipt], *, asked_for: bool = False) -> bool:
+        """True when the receipts are durable, False when they can't be made so and the carrier must come again.
+
+        :param asked_for: they are answers to query_sm: that they are late says nothing of the carrier's receipts.
+        """
         try:
             correlated = await self._hub.receipts(receipts)
         except StoreUnavailable:
             self.not_durable += len(receipts)
             return False
         ended = self._count(receipts, correlated.outcomes)
-        if ended:
+        if ended and not asked_for:
             now = receipts[-1].received_at
             last_at = correlated.accepted_at
             first_at = correlated.first_accepted_at or last_at

@@ -145,6 +145,8 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual((view.state, view.final, view.carrier_error), (UNDELIVERABLE, True, "11"))
         self.assertEqual(link.question_counts["query_sm", "answered"], 1)
         self.assertEqual(link.intake.outcomes[0], 1)
+        # An answer is no measure of how long the carrier's receipts take.
+        self.assertEqual(sum(link.intake.receipt_seconds.counts), 0)
         self.assertEqual(link.in_flight, 0)
 
     def test_the_carrier_is_told_its_own_id_and_the_messages_source(self) -> None:
