@@ -295,7 +295,7 @@ class Correlation:
             records.append(Learnt(found.id, 0, state, True, at, owed, cursor, fault.error, fault.network_error_code))
             outcomes.append(final_outcome)
         if effects.last_ended is not None:
-            effects.first_ended = self._first_ended(batch, outcomes)
+            effects.first_ended = effects.last_ended if len(batch) == 1 else self._first_ended(batch, outcomes)
         return effects
 
     def _first_ended(self, batch: Sequence[Receipt], outcomes: Sequence[Outcome]) -> Row | None:
