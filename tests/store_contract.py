@@ -790,6 +790,18 @@ class StoreContract:
         )
         self.assertEqual((view.owed, self.claimed(WEBHOOK, now=NOW + 9999)), ([], []))
 
+    def test_of_many_attempts_the_last_few_are_kept_also_after_a_restart(self) -> None:
+        self.sent(1, account="hooked", registered_delivery=0)
+        self.result(self.store.receipts([receipt(1)]))
+        for number in range(30):
+            now = NOW + 300.0 * number
+            self.settle(self.claimed(WEBHOOK, now=now), Verdict.RETRY, now + 300.0)
+        kept = [a.attempt for a in self.view(1).attempts]
+        self.assertEqual(kept, list(range(31 - len(kept), 31)))
+        self.assertLessEqual(len(kept), 12)
+        if self.after_restart():
+            self.assertEqual([a.attempt for a in self.view(1).attempts], kept)
+
     def test_a_lane_that_fails_does_not_hold_up_another_channel(self) -> None:
         self.sent(1, account="hooked")
         self.result(self.store.receipts([receipt(1)]))
