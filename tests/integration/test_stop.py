@@ -11,7 +11,7 @@ from twisted.internet import task
 
 from relay.core.journal_format import FORMAT_VERSION, dump
 from tests.integration.crash_load import Customers
-from tests.integration.harness import Relay, smpp_account, until
+from tests.integration.harness import Relay, smpp_account, smpp_carrier, until
 from tests.integration.test_crash import ENDED, RESENT, PeersTestCase
 
 reactor: Any = installed_reactor
@@ -39,6 +39,22 @@ class StopTests(PeersTestCase):
         self.assertNotIn("messages_in_doubt", relay.log(10**7))
         twice = [to for to, count in Counter(to for _, to in again.notes() + once.notes()).items() if count > 1]
         self.assertEqual(twice, [])
+
+    async def test_a_stop_waits_for_a_carrier_that_takes_its_time(self) -> None:
+        # Its responses come a second after its receipts, and well after the stop has begun.
+        carrier = await self.simulator(receipt_first=True, receipt_delay_seconds=1.0)
+        relay = await self.relay(
+            accounts={"acme": smpp_account()},
+            carriers={"sim": smpp_carrier(carrier.port)},
+            routes=[{"carriers": ["sim"]}],
+        )
+        await relay.carrier_bound(carrier)
+        batch = [{"to": f"+4477009000{n:02}", "from": "A", "text": "x"} for n in range(20)]
+        status, _ = await self.http("POST", relay, "/messages", batch)
+        self.assertEqual(status, 202)
+        await until("the carrier has got them", lambda: carrier.counters.submits == 20)
+        self.assertEqual(await relay.stop(), 0)
+        self.assertEqual(unsubmitted(relay), set())
 
     async def test_a_stop_waits_no_longer_than_it_is_told_to_for_a_carrier_that_does_not_answer(self) -> None:
         # Frozen, the carrier keeps its connection and answers nothing: what was written to it stays in doubt.
