@@ -148,6 +148,11 @@ class Daemon(Service):
 
     def startService(self) -> None:
         super().startService()
+        # twistd starts services before the reactor runs, and a reactor takes no signals before that. From the first
+        # thing that the start does, a SIGTERM must lead to a stop in good order.
+        self._reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._start_failed)
 

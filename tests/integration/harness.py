@@ -142,8 +142,11 @@ class Relay:
         await self.ready(seconds)
         return self
 
-    def launch(self) -> None:
-        """Starts the process and doesn't wait."""
+    def launch(self, output: int | None = None) -> None:
+        """Starts the process and doesn't wait.
+
+        :param output: where what it prints goes, as for `subprocess.Popen`; None: to `log_file`.
+        """
         config_file = self.directory / "relay.yaml"
         config_file.write_text(yaml.safe_dump(self.configuration))
         launcher = ["-c", "from twisted.scripts.twistd import run; run()"]
@@ -155,8 +158,8 @@ class Relay:
             self.process = subprocess.Popen(
                 [sys.executable, *launcher, "-n", "--pidfile=", "relay", "--config", str(config_file)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=log if output is None else output,
+                stderr=log if output is None else subprocess.STDOUT,
                 cwd=ROOT,
                 env=os.environ
                 | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", "PYTHONUNBUFFERED": "1"},

@@ -2,12 +2,14 @@
 
 import random
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 from twisted.internet import task
+from twisted.internet.threads import deferToThread
 
 from relay.core.journal_format import FORMAT_VERSION, dump
 from tests.integration.crash_load import Customers
@@ -76,6 +78,19 @@ class StopTests(PeersTestCase):
         _, view = await self.http("GET", relay, f"/messages/{answer['id']}")
         self.assertEqual((view["status"], len(once.notes())), ("UNKNOWN", 1))
 
+    async def test_a_stop_at_the_very_moment_when_it_is_ready_is_a_stop_like_any_other(self) -> None:
+        # With nothing to open or read first, its start takes the least time, and is over the soonest.
+        relay = self.prepare_relay(http={"listen": []}, smpp={"listen": []}, admin={"listen": []})
+        for _ in range(8):
+            relay.launch(subprocess.PIPE)
+            process = relay.process
+            assert process is not None
+            said = await deferToThread(stopped_when_it_says, process, b"relay_ready")
+            relay.process = None
+            self.assertIn(b"relay_stopped", said)
+            self.assertEqual(process.returncode, -signal.SIGTERM, said)
+            self.assertNotIn(b"Traceback", said)
+
     async def test_a_second_relay_on_a_directory_is_refused_and_the_first_goes_on(self) -> None:
         relay = await self.relay()
         second = self.prepare_relay("second", data_dir=relay.configuration["data_dir"])
@@ -115,6 +130,20 @@ class StopTests(PeersTestCase):
         await until("it ends", lambda: process.poll() is not None)
         relay.process = None
         return process.returncode, relay.log_file.read_bytes()[log_before:].decode()
+
+
+def stopped_when_it_says(process: "subprocess.Popen[bytes]", event: bytes) -> bytes:
+    """Sends SIGTERM the instant that a line with these octets is read; gives all that was printed, when it has ended.
+    Blocks, so for a thread."""
+    assert process.stdout is not None
+    said = b""
+    with process.stdout as output:
+        for line in iter(output.readline, b""):
+            if event in line and event not in said:
+                process.send_signal(signal.SIGTERM)
+            said += line
+    process.wait(20)
+    return said
 
 
 def unsubmitted(relay: Relay) -> set[str]:

@@ -228,6 +228,10 @@ class ProcessReactor:
     def getDelayedCalls(self) -> list[IDelayedCall]:
         return self.network.time.getDelayedCalls()
 
+    def callWhenRunning(self, callable: Callable[..., object], *args: Any, **kw: Any) -> None:
+        """A process is simulated from where its reactor runs."""
+        callable(*args, **kw)
+
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
         number = port or self.network.free_port()
         if number in self.network.ports:
