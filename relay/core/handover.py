@@ -38,12 +38,12 @@ class Handover:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def claim(self, lane: Lane, limit: int, now: float) -> Claim:
-        """Claims up to `limit` notifications that are due in a lane."""
+    def claim(self, lane: Lane, limit: int, now: float, durable_cursor: int) -> Claim:
+        """Claims up to `limit` notifications that are due in a lane, of what is durable (see `relay.core.lanes`)."""
         queue = self._table.lanes.existing(lane)
         if queue is None:
             return _NOTHING
-        rows = queue.take(limit, now)
+        rows = queue.take(limit, now, durable_cursor)
         channel = Channel(lane.channel)
         account, url, owed_bit = lane.account, lane.url, queue.owed_bit
         claimed: list[Notification] = []

@@ -3,6 +3,8 @@
 Theory of operation: a row's flags say whether a notification is owed on a channel and where it stands (ready, delayed
 or claimed); the queues hold the rows. An entry in a queue may be stale, because something newer made the row ready
 before its time or nothing is owed any more: the row's flags tell, and the entry is dropped when its turn comes.
+A final state that is not durable yet is not told, or a crash could lead to another one: whoever takes rows says up to
+which place in the feed they are, and the others stand aside until a later call says more.
 A notification is made from the row when it is claimed, so an intermediate state that has been overtaken by the final
 one is never told.
 """
@@ -43,7 +45,18 @@ class LaneQueue:
     :ivar owed: how many there are, whether ready, delayed or claimed.
     """
 
-    __slots__ = ("as_set", "claimed_bit", "delayed", "delayed_bit", "lane", "order", "owed", "owed_bit", "ready")
+    __slots__ = (
+        "as_set",
+        "claimed_bit",
+        "delayed",
+        "delayed_bit",
+        "lane",
+        "order",
+        "owed",
+        "owed_bit",
+        "ready",
+        "undurable",
+    )
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
@@ -52,6 +65,8 @@ class LaneQueue:
         self.claimed_bit = self.owed_bit << 2
         self.delayed_bit = self.owed_bit << 4
         self.ready: deque[Row] = deque()
+        #: What came first in `ready` and was not durable then, in the order of the feed.
+        self.undurable: deque[Row] = deque()
         self.delayed: list[tuple[float, int, Row]] = []
         self.order = count()
         self.owed = 0
@@ -86,9 +101,14 @@ class LaneQueue:
         """Ends a series of `restore`."""
         heapify(self.delayed)
 
-    def take(self, limit: int, now: float) -> list[Row]:
-        """Claims up to `limit` rows that are due. Retries that have become due go behind what is ready."""
+    def take(self, limit: int, now: float, durable_cursor: int) -> list[Row]:
+        """Claims up to `limit` rows that are due. Retries that have become due go behind what is ready.
+
+        :param durable_cursor: the last place in the feed that is durable.
+        """
         ready = self.ready
+        if self.undurable:
+            self._admit(durable_cursor)
         if self.delayed:
             self._ripen(limit, now)
         rows: list[Row] = []
@@ -98,9 +118,20 @@ class LaneQueue:
             row = ready.popleft()
             flags = row.flags
             if flags & states == owed_bit:
+                if row.cursor > durable_cursor:
+                    self.undurable.append(row)
+                    continue
                 row.flags = flags | claimed_bit
                 rows.append(row)
         return rows
+
+    def _admit(self, durable_cursor: int) -> None:
+        """Puts what has become durable back to the head of the queue."""
+        undurable = self.undurable
+        admitted: list[Row] = []
+        while undurable and undurable[0].cursor <= durable_cursor:
+            admitted.append(undurable.popleft())
+        self.ready.extendleft(reversed(admitted))
 
     def _ripen(self, limit: int, now: float) -> None:
         delayed = self.delayed
@@ -117,7 +148,7 @@ class LaneQueue:
         return not row.flags & self.delayed_bit or tries is None or tries.due_at != due_at
 
     def next_due_at(self, now: float) -> float | None:
-        """When the next row can be claimed; None where none is left that isn't claimed."""
+        """When the next row can be claimed; None where none is left that isn't claimed, or waits to become durable."""
         self.drop_stale()
         if self.ready:
             return now

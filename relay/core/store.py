@@ -19,8 +19,9 @@ The contract
   `accept` and `put_setting` asked for something, which has then not happened, and the caller answers with its
   protocol's "not now". `submitted`, `end`, `asked`, `settle` and `notify_again` told of something that has happened:
   the store knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat. `receipts` may be
-  either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. Lanes in which
-  something became owed by a failed call are in the answer to the next `expire`.
+  either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. Final states
+  that a failed call brought are not handed out before they are durable, or a crash could lead to another one; their
+  lanes are in the answer to an `expire` after that.
 * `StoreFull`: a configured bound is reached.
 """
 
@@ -191,7 +192,8 @@ class Store(Protocol):
 
     def claim(self, lane: Lane, limit: int, now: float) -> Awaitable[Claim]:
         """Hands out up to `limit` notifications that are due in a lane. What is claimed is not handed out again
-        until it is settled for a retry, released, or the process starts anew."""
+        until it is settled for a retry, released, or the process starts anew. A final state is durable when it is
+        handed out, so that nobody is ever told two."""
 
     def settle(self, batch: Sequence[Attempt]) -> Awaitable[None]:
         """Records how attempts ended."""

@@ -82,6 +82,8 @@ class Journal:
     :ivar place: segment and offset of the frame that was appended last.
     :ivar writable: false from a failed commit until a new segment has been written.
     :ivar reason: why not.
+    :ivar durable_mark: what `mark` said when the last commit was closed that succeeded. A number that the caller raises
+        before it appends is covered, frame and all, once this has reached it.
     """
 
     log = Logger()
@@ -97,7 +99,11 @@ class Journal:
         segment_seconds: float,
         clock: IReactorTime,
         in_thread: InThread[Any],
+        mark: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._mark = mark
+        self._mark_under_way = 0
+        self.durable_mark = mark()
         self._writer = SegmentWriter(files, directory, each_write_synced=sync == "always")
         self._sync = sync
         self._segment_bytes = segment_bytes
@@ -224,6 +230,7 @@ class Journal:
         self._entries = []
         self._groups = []
         self._begun_at = self._clock.seconds()
+        self._mark_under_way = self._mark()
         sync = self._sync == "always" or (
             self._sync == "interval" and self._begun_at - self._synced_at >= SYNC_INTERVAL_SECONDS
         )
@@ -237,6 +244,7 @@ class Journal:
         now = self._clock.seconds()
         # Not None while the Deferreds fire: what their callbacks append is committed below, not a turn later.
         entries, self._committing = self._committing or [], []
+        self.durable_mark = self._mark_under_way
         self._count(now - self._begun_at, entries, groups)
         for group in groups:
             segment = group.segment
@@ -329,6 +337,7 @@ class Journal:
         fresh = Segment(last + 1, self._clock.seconds())
         frames = list(self._unwritten)
         octets = encode_header(fresh.sequence, fresh.created_at) + synced_frame(0) + b"".join(frames)
+        self._mark_under_way = self._mark()
         done = self._in_thread(lambda: self._writer.begin_again(cut, fresh, octets))
         done.addCallbacks(self._recovered, self._probe_failed, callbackArgs=(cut, fresh, len(frames), len(octets)))
         done.addErrback(self._broken)
@@ -342,6 +351,7 @@ class Journal:
         fresh.end_bytes = fresh.committed_bytes = fresh.synced_bytes = size
         self.segments.append(fresh)
         del self._unwritten[:frames]
+        self.durable_mark = self._mark_under_way
         self._synced_at = self._clock.seconds()
         self.writable = True
         self.reason = ""

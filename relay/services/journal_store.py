@@ -7,8 +7,9 @@ of the calls is the order of the frames. Reads answer from the table and don't w
 When the disk fails, `accept`, `receipts` and `put_setting` are refused until it is back, and what of the first and the
 last was under way is undone. What `receipts`, `submitted`, `end`, `asked`, `settle` and `notify_again` were told has
 happened in the world: their Deferreds fail, so that nobody is told that it is durable, but the table keeps it, and the
-journal writes it when the disk is back. A carrier that sends a receipt again gets REPEATED then. Lanes in which
-something became owed by a call that failed are announced by the next `expire`.
+journal writes it when the disk is back. A carrier that sends a receipt again gets REPEATED then. A final state is
+claimed by nobody before it is durable, or a crash could lead to another one after the customer was told; lanes in which
+a call that failed made something owed are announced by the `expire` after the journal is written again.
 """
 
 import os
@@ -121,7 +122,7 @@ class JournalStore:
         self._compaction: Compaction
         self._lock: int | None = None
         self._body_reader = BodyReader(files, self._journal_directory, in_thread)
-        self._failures_announced = 0
+        self._announced = (0, True)
 
     # A store's life
 
@@ -158,6 +159,7 @@ class JournalStore:
             segment_seconds=settings.segment_seconds,
             clock=self._clock,
             in_thread=self._in_thread,
+            mark=lambda: self.table.cursor,
         )
         self._compaction = Compaction(
             self.table,
@@ -234,8 +236,9 @@ class JournalStore:
         table.orphans.expire(now, FORGOTTEN_A_CALL)
         self._keys.expire(now, FORGOTTEN_A_CALL)
         effects = self._correlation.effects()
-        if journal.failures != self._failures_announced:
-            self._failures_announced = journal.failures
+        if (journal.failures, journal.open) != self._announced:
+            # What was learnt by calls that failed is told once it is durable after all.
+            self._announced = (journal.failures, journal.open)
             effects.touched.update(table.lanes.owing())
         if not journal.open:
             return succeed(effects.correlated())
@@ -264,7 +267,7 @@ class JournalStore:
     # Notifications
 
     def claim(self, lane: Lane, limit: int, now: float) -> "Deferred[Claim]":
-        return succeed(self._handover.claim(lane, limit, now))
+        return succeed(self._handover.claim(lane, limit, now, self._journal.durable_mark))
 
     def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
         records = self._handover.settle(batch)

@@ -131,22 +131,34 @@ class LaneTests(SynchronousTestCase):
         _, rows = rows_of(3)
         queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
-        queue.take(1, NOW)
+        queue.take(1, NOW, 0)
         queue.delay(rows[0], Tries(1, NOW + 5))
         queue.owe(rows[1])
         queue.owe(rows[2])
-        self.assertEqual(queue.take(9, NOW + 5), [rows[1], rows[2], rows[0]])
+        self.assertEqual(queue.take(9, NOW + 5, 0), [rows[1], rows[2], rows[0]])
+
+    def test_what_is_not_durable_stands_aside_and_holds_nothing_up(self) -> None:
+        _, rows = rows_of(4)
+        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        for cursor, row in enumerate(rows, 1):
+            row.cursor = cursor
+            queue.owe(row)
+        rows[3].cursor = 0
+        self.assertEqual(queue.take(9, NOW, 1), [rows[0], rows[3]])
+        self.assertEqual((queue.next_due_at(NOW), queue.owed), (None, 4))
+        self.assertEqual(queue.take(9, NOW, 2), [rows[1]])
+        self.assertEqual(queue.take(9, NOW, 3), [rows[2]])
 
     def test_a_newer_state_is_told_at_once_and_its_delayed_elder_is_forgotten(self) -> None:
         _, rows = rows_of(1)
         queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
-        queue.take(1, NOW)
+        queue.take(1, NOW, 0)
         queue.delay(rows[0], Tries(4, NOW + 5))
         self.assertFalse(queue.owe(rows[0]))
-        self.assertEqual((queue.take(9, NOW), queue.owed), ([rows[0]], 1))
+        self.assertEqual((queue.take(9, NOW, 0), queue.owed), ([rows[0]], 1))
         queue.settle(rows[0])
-        self.assertEqual((queue.take(9, NOW + 9), queue.next_due_at(NOW), queue.owed), ([], None, 0))
+        self.assertEqual((queue.take(9, NOW + 9, 0), queue.next_due_at(NOW), queue.owed), ([], None, 0))
 
     def test_lanes_of_messages_own_urls_do_not_pile_up(self) -> None:
         _, rows = rows_of(50)
@@ -154,7 +166,7 @@ class LaneTests(SynchronousTestCase):
         for n, row in enumerate(rows):
             queue = lanes.queue(Lane("plain", Channel.WEBHOOK, f"http://{n}/"))
             queue.owe(row)
-            queue.take(1, NOW)
+            queue.take(1, NOW, 0)
             queue.settle(row)
             lanes.drop_if_empty(queue)
         self.assertEqual(len(lanes._queues), 0)

@@ -318,14 +318,44 @@ class FailingDiskTests(SynchronousTestCase):
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
 
-    def test_lanes_that_a_failed_call_made_owed_are_announced_by_the_next_housekeeping(self) -> None:
+    def claimed(self) -> list[bytes]:
+        return [n.id for n in wait_for(self.clock, self.store.claim(SMPP, 10, NOW + 5)).notifications]
+
+    def lanes_of_housekeeping(self) -> frozenset[Lane]:
+        lanes: frozenset[Lane] = wait_for(self.clock, self.store.expire(self.clock.seconds())).lanes
+        return lanes
+
+    def test_a_final_state_is_told_once_it_is_durable_and_not_before(self) -> None:
+        self.sent(1, 2, 3)
+        wait_for(self.clock, self.store.receipts([receipt(1)]))
+        self.disk.sync_error = BROKEN
+        self.refused(self.store.receipts([receipt(2)]))
+        self.refused(self.store.end([Ending(message_id(3), REJECTED, NOW)]))
+        self.assertEqual(self.claimed(), [message_id(1)])
+        self.assertEqual(self.claimed(), [])
+        self.disk.sync_error = None
+        self.clock.advance(2)
+        self.assertEqual(self.lanes_of_housekeeping(), {SMPP})
+        self.assertEqual(self.claimed(), [message_id(2), message_id(3)])
+        again = started(self.disk.crash(), self.clock)
+        self.assertEqual(wait_for(self.clock, again.look_up(message_id(3))).state, REJECTED)
+
+    def test_a_final_state_whose_commit_is_under_way_is_not_told_yet(self) -> None:
+        self.sent(1)
+        durable = self.store.receipts([receipt(1)])
+        self.assertEqual(self.successResultOf(self.store.claim(SMPP, 10, NOW + 5)).notifications, [])
+        wait_for(self.clock, durable)
+        self.assertEqual(self.claimed(), [message_id(1)])
+
+    def test_lanes_that_a_failed_call_made_owed_are_announced_when_the_disk_is_back_and_then_no_more(self) -> None:
         self.sent(1)
         self.disk.sync_error = BROKEN
         self.refused(self.store.receipts([receipt(1)]))
-        self.assertEqual(wait_for(self.clock, self.store.expire(self.clock.seconds())).lanes, {SMPP})
+        self.lanes_of_housekeeping()
         self.disk.sync_error = None
         self.clock.advance(2)
-        self.assertEqual(wait_for(self.clock, self.store.expire(self.clock.seconds())).lanes, frozenset())
+        self.assertEqual(self.lanes_of_housekeeping(), {SMPP})
+        self.assertEqual(self.lanes_of_housekeeping(), frozenset())
 
     def test_a_failed_sync_is_never_taken_for_durable_later(self) -> None:
         self.sent(1)
