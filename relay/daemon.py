@@ -311,7 +311,7 @@ class Daemon(Service):
         limit = self.config.shutdown_seconds
         stops = [link.stop(limit) for link in self.links.values()]
         await DeferredList([Deferred.fromCoroutine(stop) for stop in (*stops, self.drains.stop())], consumeErrors=True)
-        await self.sessions.stop()
+        await self.sessions.stop(limit)
         await self.webhooks.stop()
         await self.housekeeping.stop()
         await self.store.stop()

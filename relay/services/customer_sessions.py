@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -54,6 +55,8 @@ class CustomerSessions:
         self._sessions: dict[str, list[SmppServerProtocol]] = {}
         self._receivers: dict[str, AccountReceivers] = {}
         self._connections: set[SmppServerProtocol] = set()
+        #: Of a stop that waits for answers.
+        self._drained: Deferred[None] | None = None
         self.submitted = 0
         self.refused = 0
         #: Binds that were refused, by command_status.
@@ -61,14 +64,29 @@ class CustomerSessions:
 
     # Life
 
-    async def stop(self) -> None:
-        """Waits for the answers under way, unbinds every session and closes it."""
+    async def stop(self, limit_seconds: float) -> None:
+        """Waits for the answers under way, unbinds every session and closes it. What customers answer to deliver_sm
+        within `limit_seconds` is settled when this returns; the others are told again after the next start."""
         await self._tasks.wait()
         for protocol in tuple(self._connections):
             if protocol.account:
+                # Nothing more is sent on it from here on.
                 protocol.unbind()
             else:
                 protocol.close()
+        if self._outstanding:
+            self._drained = Deferred()
+            self._drained.addTimeout(limit_seconds, self._clock, lambda result, seconds: None)
+            await self._drained
+        await self._tasks.wait()
+
+    @property
+    def _outstanding(self) -> int:
+        return sum(protocol.session.outstanding for protocol in self._connections)
+
+    def _check_drained(self) -> None:
+        if self._drained is not None and not self._drained.called and not self._outstanding:
+            self._drained.callback(None)
 
     def drop(self, account: str) -> int:
         """An operator's wish, or a reload that took the account away: unbinds its sessions, and says how many."""
@@ -139,14 +157,17 @@ class CustomerSessions:
         receivers = self._receivers.get(protocol.account)
         if receivers is not None:
             receivers.answered(answers)
+        self._check_drained()
 
     def unanswered(self, protocol: SmppServerProtocol, tokens: Sequence[object]) -> None:
         receivers = self._receivers.get(protocol.account)
         if receivers is not None:
             receivers.unanswered(tokens)
+        self._check_drained()
 
     def lost(self, protocol: SmppServerProtocol, reason: str) -> None:
         self._connections.discard(protocol)
+        self._check_drained()
         self._guard.closed(protocol.address)
         account = protocol.account
         if not account:

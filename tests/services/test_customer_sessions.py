@@ -4,14 +4,14 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core import config
 from relay.core.ids import parse_id
-from relay.core.messages import Message
+from relay.core.messages import Attempt, Claim, Lane, Message
 from relay.core.routing import Routes
 from relay.core.secret import Secret
 from relay.core.smpp import constants as c
@@ -39,8 +39,16 @@ class SlowStore(RecordingStore):
         self.accepted.extend(messages)
         return self.durable
 
+    def claim(self, lane: Lane, limit: int, now: float) -> Deferred[Claim]:
+        return succeed(Claim((), None))
 
-class SubmitTests(SynchronousTestCase):
+    def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
+        return succeed(None)
+
+
+class SessionTestCase(SynchronousTestCase):
+    """`acme`, bound as a transmitter."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.store = SlowStore()
@@ -56,14 +64,16 @@ class SubmitTests(SynchronousTestCase):
         )
         self.link = FakeLink()
         hub.connect({"tier1": self.link}, {})
-        side = CustomerSessions(hub, accounts, config.SmppListener(), config.Limits(), self.clock)
-        factory = SmppServerFactory(side, SessionLimits(enquire_link_seconds=0.0), self.clock, hub.turns)
+        self.side = CustomerSessions(hub, accounts, config.SmppListener(), config.Limits(), self.clock)
+        self.factory = SmppServerFactory(self.side, SessionLimits(enquire_link_seconds=0.0), self.clock, hub.turns)
         self.transport: Any = StringTransport()
-        self.protocol = factory.buildProtocol(None)
+        self.protocol = self.factory.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
         self.protocol.dataReceived(pdu(c.BIND_TRANSMITTER, bind_body("acme", "secret08")))
         self.transport.clear()
 
+
+class SubmitTests(SessionTestCase):
     def answer(self) -> tuple[int, int, int, bytes]:
         """command_id, status, sequence_number and body of the one PDU that was written."""
         octets = self.transport.value()
@@ -102,3 +112,34 @@ class SubmitTests(SynchronousTestCase):
         self.assertEqual(self.transport.producerState, "paused")
         self.clock.advance(SLOW_SECONDS)
         self.assertEqual(self.transport.producerState, "producing")
+
+
+class StopTests(SessionTestCase):
+    """A stop while a deliver_sm waits for its response."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.protocol.connectionLost()
+        self.protocol = self.factory.buildProtocol(None)
+        self.transport = StringTransport()
+        self.protocol.makeConnection(self.transport)
+        self.protocol.dataReceived(pdu(c.BIND_TRANSCEIVER, bind_body("acme", "secret08")))
+        self.transport.clear()
+        self.protocol.send(c.DELIVER_SM, [(submit_body("447700900001"), None)])
+        (_, _, _, self.number) = parse_header(self.transport.value())
+        self.stopped = Deferred.fromCoroutine(self.side.stop(10.0))
+        self.assertNoResult(self.stopped)
+
+    def test_it_waits_for_the_response(self) -> None:
+        self.protocol.dataReceived(pdu(c.DELIVER_SM_RESP, b"\0", sequence_number=self.number))
+        self.successResultOf(self.stopped)
+
+    def test_it_does_not_wait_for_who_has_left(self) -> None:
+        self.protocol.connectionLost()
+        self.successResultOf(self.stopped)
+
+    def test_it_waits_no_longer_than_it_may(self) -> None:
+        self.clock.advance(9.9)
+        self.assertNoResult(self.stopped)
+        self.clock.advance(0.2)
+        self.successResultOf(self.stopped)
