@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
