@@ -99,6 +99,11 @@ def _syntax_problem(error: yaml.YAMLError, text: str, name: str) -> str:
         said = "a tab where YAML wants spaces; indent with spaces"
     elif "cannot start any token" in said:
         said = "a value that begins with a character that has a meaning in YAML (such as @, ` or %); put it in quotes"
+    elif "but got '{'" in said:
+        said = "a { within a value in { } or [ ]; put the value, such as \"${NAME}\", in quotes"
+    elif error.context == "while scanning a quoted scalar" and error.context_mark is not None:
+        line = error.context_mark.line + 1
+        return f"{name}:{line}: a value begins with a quote here, and no such quote ends it"
     elif "mapping values are not allowed" in said:
         said = "a colon and a space within a value, or wrong indentation; put the value in quotes or indent it"
     elif "another document" in said:

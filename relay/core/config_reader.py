@@ -34,6 +34,8 @@ _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _TRUE: Final = frozenset({"true", "yes", "on"})
 _FALSE: Final = frozenset({"false", "no", "off"})
 _LONGEST_SHOWN: Final = 40
+#: Tables that << may bring in altogether. Ten lines of tables merged from tables can stand for thousands of millions.
+_MOST_MERGED: Final = 100_000
 #: Above this a float no longer holds every integer.
 _EXACT: Final = 2.0**53
 
@@ -92,6 +94,7 @@ class ConfigReader:
         self.lines: dict[Path, int] = {(): 1}
         #: Keys whose values are stand-ins because what the file says was refused.
         self.bad: set[Path] = set()
+        self._merged_tables = 0
 
     def line_of(self, path: Path) -> int:
         """The line of a key, or of the innermost table around it that the file has."""
@@ -214,6 +217,11 @@ class ConfigReader:
             if not isinstance(source, yaml.MappingNode):
                 self.note(path, "<< takes another table, by its alias: `<<: *name`", line)
                 continue
+            self._merged_tables += 1
+            if self._merged_tables > _MOST_MERGED:
+                if self._merged_tables == _MOST_MERGED + 1:
+                    self.note((), f"<< brings in more than {_MOST_MERGED} tables; write out what they say", line)
+                break
             for name, inherited in self._entries(source, path).items():
                 entries.setdefault(name, inherited)
         return entries

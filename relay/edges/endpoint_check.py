@@ -5,7 +5,9 @@ from typing import Any
 
 from relay.core.config import Config
 from relay.core.config_reader import Path
-from relay.edges.tls import TlsProblem, carrier_endpoint, server_endpoint
+from relay.edges.tls import TlsProblem, carrier_endpoint, server_endpoint, split_description
+
+_HIGHEST_PORT = 65_535
 
 
 def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]]:
@@ -41,10 +43,29 @@ def _try(
         return
     try:
         parse(reactor, description)
+        _check_port(description, kind)
     except Exception as problem:
         # ValueError, TypeError and FileNotFoundError are Twisted's own; OpenSSL, and the plugins through which
         # Twisted knows endpoints, raise what they like.
         yield path, f"{description!r} is no {kind} endpoint: {_reason(problem)}"
+
+
+def _check_port(description: str, kind: str) -> None:
+    """Twisted finds out about a port's bounds only when it listens or connects.
+
+    :raises ValueError: no connection can have it.
+    """
+    scheme, *arguments = split_description(description)
+    if scheme not in ("tcp", "tcp6", "ssl", "tls"):
+        return
+    named = [argument.partition("=")[2] for argument in arguments if argument.startswith("port=")]
+    by_position = [argument for argument in arguments if "=" not in argument]
+    # A server's address begins with the port, a client's with the host.
+    position = 0 if kind == "server" else 0 if any(argument.startswith("host=") for argument in arguments) else 1
+    text = named[0] if named else by_position[position]
+    least = 0 if kind == "server" else 1
+    if not least <= int(text) <= _HIGHEST_PORT:
+        raise ValueError(f"the port must be from {least} to {_HIGHEST_PORT}, not {text}")
 
 
 def _reason(problem: Exception) -> str:
@@ -56,6 +77,8 @@ def _reason(problem: Exception) -> str:
         return f"{problem.filename}: {problem.strerror}" if problem.filename else text
     if text.startswith("invalid literal for int"):
         return f"the port must be a number, not {text.rpartition(': ')[2]}"
+    if "multiple values for" in text:
+        return r"a colon within a part is written with a backslash, such as interface=\:\:1"
     if "positional argument" in text or "unexpected keyword" in text:
         return (
             "too few, too many or unknown parts; write one such as tcp:2775:interface=127.0.0.1 or "

@@ -213,6 +213,8 @@ class ProblemsTests(SynchronousTestCase):
             ("data_dir: !x y\n", 1, "put a value that begins with ! in quotes"),
             ("data_dir: x\n---\ndata_dir: y\n", 2, "one document"),
             ("http: {listen: [\n", 2, ""),
+            ('x: 1\ndata_dir: "x\na: 1\n', 2, "no such quote ends it"),
+            ("accounts:\n  a: {api_key: ${KEY}}\n", 2, "in quotes"),
             ("data_dir: x\na: \x07\n", 2, "a character that YAML doesn't allow"),
         ):
             (problem,) = problems(text)
@@ -222,6 +224,14 @@ class ProblemsTests(SynchronousTestCase):
     def test_endless_nesting_is_a_problem_and_no_crash(self) -> None:
         self.assertEqual(len(problems("[" * 5000)), 1)
         self.assertEqual(len(problems("carriers: &a {x: &b {<<: *a}, <<: *b}")), 1)
+
+    def test_tables_that_multiply_are_a_problem_and_not_waited_for(self) -> None:
+        text = "l0: &l0 {x: {}}\n"
+        for level in range(1, 12):
+            text += f"l{level}: &l{level} {{<<: [{', '.join([f'*l{level - 1}'] * 10)}]}}\n"
+        found = problems(text + "accounts: {<<: *l11}\n")
+        self.assertEqual([problem for problem in found if "unknown key" not in problem],
+                         ["x.yaml:2: << brings in more than 100000 tables; write out what they say"])  # fmt: skip
 
     def test_what_only_the_caller_can_check_is_noted_at_its_line(self) -> None:
         def check(config: Config) -> Iterable[tuple[tuple[str | int, ...], str]]:

@@ -41,6 +41,9 @@ class EndpointCheckTests(SynchronousTestCase):
             ("tcp", "too few"),
             ("nonsense:80", "Unknown endpoint type"),
             ("tcp:80:colour=red", "unknown parts"),
+            ("tcp:99999", "the port must be from 0 to 65535, not 99999"),
+            ("tcp6:port=-1", "the port must be from 0 to 65535, not -1"),
+            ("tcp:80:interface=::1", r"interface=\:\:1"),
             ("ssl:443:privateKey=/no/such.pem", "/no/such.pem: No such file"),
             (f"ssl:443:privateKey={no_key}", "PEM"),
         ):
@@ -48,6 +51,13 @@ class EndpointCheckTests(SynchronousTestCase):
             self.assertEqual(list(found), ["http.listen.1"])
             self.assertIn(f"{description!r} is no server endpoint: ", found["http.listen.1"])
             self.assertIn(reason, found["http.listen.1"])
+
+    def test_a_carriers_port_has_its_bounds(self) -> None:
+        for connect in ("tcp:h:0", "tcp:h:65536", "tls:host=h:port=70000", "tcp:host=h:0"):
+            found = self.problems(Config(carriers={"a": Carrier(connect=connect)}))
+            self.assertIn("the port must be from 1 to 65535", found["carriers.a.connect"])
+        for connect in ("tcp:h:1", "tls:host=h:port=65535", "tcp:port=2775:host=h", "tcp:h:2775:timeout=5"):
+            self.assertEqual(self.problems(Config(carriers={"a": Carrier(connect=connect)})), {})
 
     def test_every_endpoint_of_the_configuration_is_looked_at(self) -> None:
         config = Config(
