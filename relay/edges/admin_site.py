@@ -7,6 +7,7 @@ is a function from `AdminRequest` to `Reply`, or to an awaitable of one; what th
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
+from io import BytesIO
 from ipaddress import ip_address
 from typing import Any
 
@@ -185,9 +186,24 @@ def _is_local_name(host: str) -> bool:
     return True
 
 
+class _BoundedRequest(Request):
+    """Keeps no more of a body than shows that it is too long. twisted.web itself writes long ones to the disk, before
+    anybody is asked for a password."""
+
+    content: BytesIO
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        room = MAX_BODY_BYTES + 1 - self.content.tell()
+        if room > 0:
+            self.content.write(data[:room])
+
+
 def admin_factory(root: AdminRoot, reactor: Any) -> Site:
     """The factory for the admin listener's endpoints."""
-    site = Site(root, timeout=60, reactor=reactor)
+    site = Site(root, requestFactory=_BoundedRequest, timeout=60, reactor=reactor)
     site.noisy = False
     # No access log: whatever is changed here leaves an audit record.
     site.log = lambda request: None  # type: ignore[method-assign]

@@ -156,7 +156,7 @@ class AdminPages:
 async def _answered(doing: Awaitable[Done]) -> Reply:
     try:
         return json_reply(await doing)
-    except msgspec.MsgspecError as problem:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
         return json_reply({"error": str(problem)}, 422)
     except Refusal as problem:
         return json_reply({"error": str(problem)}, problem.status)

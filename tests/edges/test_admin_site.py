@@ -1,6 +1,7 @@
 """The admin listener's door: who may come in, and which page answers."""
 
 import base64
+from io import BytesIO
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -11,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
 from relay.core.secret import Secret
-from relay.edges.admin_site import AdminRequest, AdminRoot, Reply, admin_factory, json_reply, text_reply
+from relay.edges.admin_site import MAX_BODY_BYTES, AdminRequest, AdminRoot, Reply, admin_factory, json_reply, text_reply
 
 
 def basic(user: str, password: str) -> str:
@@ -120,6 +121,16 @@ class AdminSiteTests(SynchronousTestCase):
 
     def test_a_long_body_is_refused(self) -> None:
         self.assertEqual(413, self.ask("POST /carriers", "X-Relay-Action: yes", body="x" * 300_000)[0])
+
+    def test_of_an_endless_body_little_is_kept(self) -> None:
+        self.ask("GET /metrics")
+        self.channel.dataReceived(b"POST /carriers HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9000000\r\n\r\n")
+        for _ in range(80):
+            self.channel.dataReceived(b"x" * 100_000)
+        # twisted.web's connection has the one that speaks the protocol inside.
+        content = self.channel._channel.requests[-1].content  # type: ignore[attr-defined]
+        self.assertIsInstance(content, BytesIO, "nothing of it may go to the disk")
+        self.assertEqual(MAX_BODY_BYTES + 1, len(content.getvalue()))
 
     def test_answers_may_not_be_framed_kept_or_guessed_at(self) -> None:
         _, head, _ = self.ask("GET /metrics")

@@ -198,6 +198,9 @@ class ActionTests(PagesTestCase):
 
     def test_a_body_that_is_no_json_is_refused(self) -> None:
         self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"what": 1})[0])
+        request = AdminRequest("POST", ["carriers", "tier1", "hold"], {}, b'{"reason": "\xff"}', "127.0.0.1")
+        reply = self.successResultOf(ensureDeferred(self.pages["POST", "carriers"](request)))  # type: ignore[arg-type]
+        self.assertEqual(422, reply.status)
 
     def test_a_url_is_switched_off_and_on(self) -> None:
         self.daemon.accounts.apply_setting("acme", "notification_url", "https://example.com/n")

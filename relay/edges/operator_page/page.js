@@ -270,8 +270,8 @@ async function slow() {
     fill("receipts", receipts, (receipt) => {
       const at = element("td");
       at.append(when(receipt.received_at));
-      return row([receipt.carrier, at, receipt.why, receipt.ids.join(", "), `${receipt.stat} ${receipt.error}`,
-                  element("td", receipt.raw, "wide raw")]);
+      return row([receipt.carrier, at, receipt.why, receipt.ids.join(", "),
+                  element("td", `${receipt.stat} ${receipt.error}`, "wide"), element("td", receipt.raw, "wide raw")]);
     });
     fill("audit", audit.slice(0, 20), (record) => {
       const at = element("td");
