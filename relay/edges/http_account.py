@@ -1,7 +1,7 @@
 """The account's own settings over HTTP, its feed of notifications, and sending them again."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -164,8 +164,8 @@ class AccountApi:
                 ids.append(message_id)
             count, lanes = await self.notify_again(account, ids)
         elif asked.given_up or asked.since is not None:
-            since = asked.since.astimezone(UTC).timestamp() if asked.since else 0.0
-            until = asked.until.astimezone(UTC).timestamp() if asked.until else self._clock.seconds() + 1.0
+            since = _seconds(asked.since) if asked.since else 0.0
+            until = _seconds(asked.until) if asked.until else self._clock.seconds() + 1.0
             if asked.given_up:
                 ids = list(await self._store.given_up(account, since, until))[:MOST_REPLAYED]
             else:
@@ -231,6 +231,12 @@ def _decode(request: ApiRequest, kind: type[_T]) -> _T:
         raise problem_of(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise not_json() from None
+
+
+def _seconds(at: datetime) -> float:
+    """Seconds since 1970. An instant without an offset is UTC, as everywhere here, and not the machine's local time."""
+    # Not by way of `astimezone`, which has no instants beyond the ends of the calendar.
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _number(parameters: dict[str, str], name: str, least: int, most: int, default: int) -> int:

@@ -23,7 +23,7 @@ from relay.edges.http_types import (
 class Operation(NamedTuple):
     """One call of the API, as documented.
 
-    :ivar problems: the statuses of problem documents that it can end with, beside 401 and 503.
+    :ivar problems: the statuses of problem documents that it can end with, beside 401, 403 and 503.
     """
 
     method: str
@@ -154,6 +154,7 @@ OPERATIONS: Final = (
 _PROBLEMS: Final = {
     400: "The request can't be read.",
     401: "Nobody's key.",
+    403: "Sent by a browser for a page of another site.",
     404: "There is none.",
     409: "Not now, or not twice.",
     413: "The body is too large.",
@@ -216,7 +217,9 @@ def _described(operation: Operation, schema: Any, resolve: Any) -> dict[str, Any
         for status, kind in operation.answers.items()
     }
     problem = {"application/problem+json": {"schema": schema(ProblemDocument)}}
-    general = () if operation.anybody else (401, 503)
+    general: tuple[int, ...] = () if operation.anybody else (401, 503)
+    if general and operation.method != "get":
+        general = (401, 403, 503)
     for status in sorted({*operation.problems, *general}):
         responses[str(status)] = {"description": _PROBLEMS[status], "content": problem}
     described: dict[str, Any] = {

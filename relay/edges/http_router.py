@@ -28,6 +28,20 @@ _UNAUTHORIZED: Final = (
     "Say who you are: HTTP Basic with the account's name and its API key, or 'Authorization: Bearer' with the key."
 )
 
+_READING: Final = frozenset({b"GET", b"HEAD"})
+
+_OTHER_SITE: Final = "A page of another site, as the Origin says, can't do this by a browser's login: use a program."
+
+
+def _from_another_site(request: ApiRequest) -> bool:
+    """Whether a browser sends this for a page that isn't ours.
+
+    A browser that was given an API key remembers it, and would add it to what any page has it send: a form, or a text
+    that happens to be JSON, needs nobody's leave. Programs send no Origin.
+    """
+    origin = request.header(b"Origin")
+    return origin is not None and origin.partition(b"://")[2].lower() != (request.header(b"Host") or b"").lower()
+
 
 class Router:
     """Takes requests from the site. Register handlers first, then hand `handle` to the site."""
@@ -119,6 +133,8 @@ class Router:
         authorization = request.header(b"Authorization")
         account = self._customers.by_authorization(authorization)
         if account:
+            if request.method not in _READING and _from_another_site(request):
+                raise Problem(403, _OTHER_SITE)
             return account
         if authorization:
             # Many clients ask once without a login, to be told how; that is no attempt.

@@ -204,6 +204,12 @@ class ReplayReport(msgspec.Struct, frozen=True):
 
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"^Object contains unknown field `([^`]+)`")
+_PATTERN = re.compile(r"matching regex '(.*?)'(?= - at |$)")
+#: What the patterns above ask for, in words.
+_OF_PATTERNS: Final = {
+    "^([0-9A-Fa-f]{2})*$": "Expected octets in hexadecimal, two digits each.",
+    "^[!-~]+$": "Expected ASCII characters without blanks.",
+}
 _AT = re.compile(r" - at `\$(?:\[\d+\])?\.?([^`]*)`$")
 
 
@@ -217,7 +223,10 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
     if unknown:
         return Problem(422, f"There is no field '{unknown[1]}'.", unknown[1][:100], kind="unknown-field")
     at = _AT.search(text)
-    return Problem(422, _AT.sub("", text).replace("`", "'") + ".", at[1] if at else "", kind="invalid-field")
+    pattern = _PATTERN.search(text)
+    words = _OF_PATTERNS.get(pattern[1]) if pattern else None
+    detail = words or _AT.sub("", text).replace("`", "'") + "."
+    return Problem(422, detail, at[1] if at else "", kind="invalid-field")
 
 
 def instant(seconds: float) -> str:

@@ -358,6 +358,7 @@ class ItemKeyTests(HttpTestCase):
         for key in ("", "k" * 256, "a b", "\u00e9", 7):
             reply = self.http.ask("POST", "/messages", MESSAGE | {"idempotency_key": key})
             self.assertProblem(reply, 422, "idempotency_key", "invalid-field")
+            self.assertNotIn("regex", reply.json["detail"])
 
 
 class LoginTests(HttpTestCase):
@@ -384,6 +385,16 @@ class LoginTests(HttpTestCase):
             self.assertProblem(reply, 401)
             self.assertIn('Basic realm="relay"', reply.headers["WWW-Authenticate"])
         self.assertEqual(self.hub.accepted, [])
+
+    def test_a_page_of_another_site_can_do_nothing_with_a_login_that_the_browser_remembers(self) -> None:
+        for origin in ("https://evil.example", "null", "http://relay.example.evil.example", "http://evil.example:80"):
+            for path, body in (("/messages", MESSAGE), ("/notifications/replay", {"given_up": True})):
+                reply = self.http.ask("POST", path, body, {"Origin": origin, "Content-Type": "text/plain"})
+                self.assertProblem(reply, 403)
+        self.assertEqual(self.hub.accepted, [])
+        self.assertEqual(self.http.ask("GET", "/account", headers={"Origin": "https://evil.example"}).status, 200)
+        own = {"Origin": "https://relay.example"}
+        self.assertEqual(self.http.ask("POST", "/messages", MESSAGE, own).status, 202)
 
 
 class QueryTests(HttpTestCase):
@@ -516,6 +527,8 @@ class ReplayTests(HttpTestCase):
 
     def test_nothing_at_all_is_no_request(self) -> None:
         self.assertProblem(self.http.ask("POST", "/notifications/replay", {}), 422)
+        for since in ("9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"):
+            self.assertEqual(self.http.ask("POST", "/notifications/replay", {"since": since}).status, 202)
         self.assertProblem(self.http.ask("POST", "/notifications/replay", {"ids": ["7"]}), 422, "ids")
 
 
