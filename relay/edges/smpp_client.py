@@ -46,6 +46,9 @@ class CarrierBind(Seam):
     def unanswered(self, protocol: "SmppClientProtocol", tokens: list[object]) -> None:
         """Requests whose time is up."""
 
+    def abandoned(self, protocol: "SmppClientProtocol", tokens: list[object]) -> None:
+        """Requests of a session that is over; its connection is being closed."""
+
     def messages(self, protocol: "SmppClientProtocol", pdus: list[MessagePdu]) -> None:
         """deliver_sm and data_sm. Each must be answered with `respond`, when what it says is durable."""
 
@@ -106,6 +109,7 @@ class SmppClientProtocol(SessionProtocol):
         messages: list[MessagePdu] = []
         late: list[LateAnswer] = []
         unanswered: list[object] = []
+        abandoned: list[object] = []
         closing = False
         for event in events:
             kind = type(event)
@@ -124,7 +128,7 @@ class SmppClientProtocol(SessionProtocol):
                 closing = True
             elif isinstance(event, Ended):
                 self.end_reason = event.reason
-                unanswered.extend(event.unanswered)
+                abandoned.extend(event.unanswered)
                 closing = True
             elif isinstance(event, PeerUnbound):
                 self.end_reason = "the carrier unbound"
@@ -139,6 +143,8 @@ class SmppClientProtocol(SessionProtocol):
             self._owner.messages(self, messages)
         if unanswered:
             self._owner.unanswered(self, unanswered)
+        if abandoned:
+            self._owner.abandoned(self, abandoned)
         if closing:
             self.flush()
             self.close()

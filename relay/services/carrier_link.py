@@ -360,6 +360,8 @@ class CarrierLink:
         if not self._senders:
             self._questions.drop()
         self._hub.link_changed()
+        # What it leaves unanswered may go over another of the binds.
+        self._pump()
         self._check_drained()
 
     def answered(self, protocol: SmppClientProtocol, answers: list[Answered]) -> None:
@@ -424,6 +426,13 @@ class CarrierLink:
     def unanswered(self, protocol: SmppClientProtocol, tokens: list[object]) -> None:
         self._doubt(tokens)
         self._questions.unanswered(tokens)
+        self._pump()
+        self._check_drained()
+
+    def abandoned(self, protocol: SmppClientProtocol, tokens: list[object]) -> None:
+        # As `lost`, which comes when the connection is closed.
+        self._doubt(tokens)
+        self._questions.lost(tokens)
         self._pump()
         self._check_drained()
 

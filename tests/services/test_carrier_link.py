@@ -256,6 +256,15 @@ class CarrierLinkTests(CarrierLinkTestCase):
         [message] = self.in_doubt("resend")
         self.assertEqual([s.id for s in self.store.taken], [message.id])
 
+    def test_what_a_lost_session_leaves_unanswered_goes_over_another_one_at_once(self) -> None:
+        link = self.link(binds=2, reconnect_min_seconds=60.0)
+        self.network.latency_seconds = 1.0
+        self.submit()
+        [busy] = [protocol for protocol in link._senders if protocol.session.outstanding]
+        busy.abort()
+        self.turn(1.0)
+        self.assertEqual((link.bound_count, link.queued, link.in_flight), (1, 0, 1))
+
     def test_a_submit_in_doubt_ends_unknown_where_the_carrier_s_policy_says_so(self) -> None:
         [message] = self.in_doubt("end")
         self.assertEqual([(e.id, e.state) for e in self.store.ended], [(message.id, UNKNOWN)])

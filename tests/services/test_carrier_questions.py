@@ -331,6 +331,19 @@ class QueryTests(QuestionsTestCase):
         self.look(1300.0)
         self.assertEqual(self.view(message).state, DELIVERED)
 
+    def test_a_question_whose_session_ended_with_an_error_is_asked_again(self) -> None:
+        self.link()
+        self.carrier.answer = lambda pdu: None
+        [message] = self.submit()
+        self.overdue()
+        [session] = self.carrier._sessions
+        session.stream.write(bytes(16))
+        self.turn(5.0)
+        self.carrier.answer = says(DELIVERED)
+        self.assertFalse(self.view(message).final)
+        self.look(1300.0)
+        self.assertEqual(self.view(message).state, DELIVERED)
+
     def test_a_carrier_that_is_away_for_more_than_an_hour_costs_the_answer_and_nothing_else(self) -> None:
         self.link()
         [message] = self.submit()
