@@ -120,7 +120,7 @@ class CarrierLink:
         self._questions = CarrierQuestions(name, settings, hub, self.intake, clock)
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
-        self._queue = PartQueue(queue_bytes, hub.store, self._pump, self._tasks)
+        self._queue = PartQueue(queue_bytes, hub.store, self._pump, self._tasks, hub.withdrawn)
         self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), clock.seconds())
         self.paused_until = 0.0
         self._throttled_in_a_row = 0
@@ -204,6 +204,11 @@ class CarrierLink:
             for protocol in self._senders
             for token in protocol.sending()
         )
+
+    @property
+    def busy(self) -> bool:
+        """Whether any part waits here, or has been written and has no answer."""
+        return bool(self._queue) or bool(self._being_marked) or self.in_flight > 0
 
     @property
     def questions(self) -> int | None:
@@ -596,13 +601,6 @@ class CarrierLink:
         if expired:
             self.counters.expired += len(expired)
             self._end([Ending(part.id, EXPIRED, now, b"", self.name) for part in expired])
-        withdrawn = self._hub.withdrawn
-        if withdrawn and batch:
-            taken = len(batch)
-            batch = [(body, part) for body, part in batch if type(part) is Outgoing and not withdrawn.take(part.id)]
-            if len(batch) < taken:
-                # Their room is for those behind them.
-                self._wake_up_in(0.0)
         return batch
 
     # Time

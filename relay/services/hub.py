@@ -80,6 +80,10 @@ class Link(Seam):
         """Whether a part of the message has been written and has no answer."""
 
     @property
+    def busy(self) -> bool:
+        """Whether any part waits there, or has been written and has no answer."""
+
+    @property
     def questions(self) -> int | None:
         """How many overdue parts the carrier can be asked about now; None where it is never asked."""
 
@@ -130,6 +134,8 @@ class Hub:
         self._validity_seconds = validity_seconds
         self._routes = routes
         self._links: dict[str, Link] = {}
+        #: Those that a reload has replaced or taken away, while they have parts under way.
+        self._leaving: list[Link] = []
         self._servers: dict[str, LaneServer] = {}
         self._tasks = Tasks(self.log)
         #: Cancelled messages, of which parts may stand in the links' queues.
@@ -153,6 +159,8 @@ class Hub:
     def reroute(self, routes: Routes, links: Mapping[str, Link], validity_seconds: float) -> None:
         """Takes up a new configuration's routes and carriers, for what is dispatched from now on."""
         self._routes = routes
+        leaving = [*self._leaving, *(link for name, link in self._links.items() if links.get(name) is not link)]
+        self._leaving = [link for link in leaving if link.busy]
         self._links = dict(links)
         self._validity_seconds = validity_seconds
 
@@ -163,6 +171,8 @@ class Hub:
             if view is not None and not view.final:
                 part.carriers = self._routes.carriers_of(view.addresses)
                 self.send([part])
+            else:
+                self.withdrawn.take(part.id)
 
     # The message's way
 
@@ -310,11 +320,12 @@ class Hub:
         :raises StoreUnavailable: it is cancelled, and that can't be made durable now.
         """
         view = await self.store.look_up(message_id)
-        if view is None or view.final or any(link.is_sending(message_id) for link in self._links.values()):
+        if view is None or view.final or self._is_sending(message_id):
             return False
-        if any(part.submitted_at is None for part in view.parts):
+        waiting = sum(part.submitted_at is None for part in view.parts)
+        if waiting:
             now = self._clock.seconds()
-            self.withdrawn.add(message_id, len(view.parts), view.expires_at, now)
+            self.withdrawn.add(message_id, waiting, view.expires_at, now)
             # If we stop here, then it is sent after the start: the customer has no answer yet.
             await self.end([Ending(message_id, DELETED, now)])
             return True
@@ -330,6 +341,10 @@ class Hub:
         # A receipt may have come first.
         view = await self.store.look_up(message_id)
         return view is not None and view.state == DELETED
+
+    def _is_sending(self, message_id: bytes) -> bool:
+        self._leaving = [link for link in self._leaving if link.busy]
+        return any(link.is_sending(message_id) for link in (*self._links.values(), *self._leaving))
 
     # The receipt's way
 

@@ -2,14 +2,15 @@
 
 Theory of operation: texts are held in memory up to a bound of octets. What comes past it waits without its body, which
 is fetched from the journal when its turn is near: some hundred parts in one go, one go at a time, while nothing behind
-them is taken. A part that was settled while it waited (`Outgoing.done`) stays where it is and is dropped when its turn
-comes, because looking for it would cost a search.
+them is taken. A part that was settled while it waited (`Outgoing.done`), or whose message was cancelled, stays
+where it is and is dropped when its turn comes, because looking for it would cost a search.
 """
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol as Seam
 
+from relay.core.withdrawn import Withdrawn
 from relay.services.hub import Outgoing
 from relay.services.tasks import Tasks
 
@@ -31,15 +32,19 @@ class PartQueue:
     :param store: where bodies are fetched.
     :param fetched: called when bodies have come, so that `take` is worth calling again.
     :param tasks: where fetching runs.
+    :param withdrawn: the messages of which no part is to be sent any more.
 
     :ivar octets: texts that are held now.
     """
 
-    def __init__(self, limit_bytes: int, store: Journalled, fetched: Callable[[], None], tasks: Tasks) -> None:
+    def __init__(
+        self, limit_bytes: int, store: Journalled, fetched: Callable[[], None], tasks: Tasks, withdrawn: Withdrawn
+    ) -> None:
         self._limit_bytes = limit_bytes
         self._store = store
         self._fetched = fetched
         self._tasks = tasks
+        self._withdrawn = withdrawn
         self._parts: deque[Outgoing] = deque()
         #: How many of them another carrier may take as well.
         self._shared = 0
@@ -81,11 +86,14 @@ class PartQueue:
         whose validity has ended. Fewer than there are where a body has to be fetched first: `fetched` is called then.
         """
         parts = self._parts
+        withdrawn = self._withdrawn or None
         batch: list[tuple[bytes, object]] = []
         expired: list[Outgoing] = []
         octets = shared = 0
         while parts and len(batch) < count:
             part = parts.popleft()
+            if withdrawn is not None and not part.done and withdrawn.take(part.id):
+                part.done = True
             body = part.body
             if body is None and not part.done and part.expires_at > now:
                 parts.appendleft(part)
@@ -151,6 +159,7 @@ class PartQueue:
             if body is None:
                 # It has ended meanwhile (cancelled, or another part was refused): nothing is to be sent.
                 part.done = True
+                self._withdrawn.take(part.id)
             else:
                 self.octets += len(body)
         self._fetched()

@@ -524,3 +524,11 @@ class CancelTests(QuestionsTestCase):
         self.assertEqual((self.view(message).state, self.cancel(message)), (SCHEDULED, [False]))
         self.turn(31.0)
         self.assertEqual(self.view(message).state, ENROUTE)
+
+    def test_nor_can_one_that_is_just_being_written_to_a_carrier_that_a_reload_took_away(self) -> None:
+        self.link({"receipt_first": True, "receipt_delay_seconds": 30.0})
+        [message] = self.submit()
+        self.hub.reroute(Routes([]), {}, VALIDITY)
+        self.assertEqual((self.view(message).state, self.cancel(message)), (SCHEDULED, [False]))
+        self.turn(31.0)
+        self.assertEqual((self.view(message).state, self.cancel(message), self.hub._leaving), (ENROUTE, [False], []))

@@ -72,6 +72,7 @@ class FakeLink:
     #: As for a carrier that is asked nothing.
     questions = None
     can_cancel = False
+    busy = False
 
     def is_sending(self, message_id: bytes) -> bool:
         return False

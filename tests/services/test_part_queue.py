@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from relay.core.withdrawn import Withdrawn
 from relay.services.hub import Outgoing
 from relay.services.part_queue import PartQueue
 from relay.services.tasks import Tasks
@@ -54,7 +55,8 @@ class PartQueueTests(SynchronousTestCase):
         def fetched() -> None:
             self.fetched += 1
 
-        return PartQueue(limit_bytes, self.journal, fetched, Tasks(Logger()))
+        self.withdrawn = Withdrawn()
+        return PartQueue(limit_bytes, self.journal, fetched, Tasks(Logger()), self.withdrawn)
 
     def taken(self, count: int) -> list[bytes]:
         batch, _ = self.queue.take(count, NOW)
@@ -95,6 +97,42 @@ class PartQueueTests(SynchronousTestCase):
         self.journal.ended = {b"%016d" % 0}
         self.assertEqual(self.taken(9), [])
         self.assertEqual(self.taken(9), [b"%016d" % 1])
+
+    def withdraw(self, part: Outgoing) -> None:
+        self.withdrawn.add(part.id, 1, part.expires_at, NOW)
+
+    def test_what_was_cancelled_is_dropped_and_those_behind_it_take_its_room(self) -> None:
+        parts = [part(n) for n in range(4)]
+        self.queue.put(parts)
+        self.withdraw(parts[1])
+        self.assertEqual(self.taken(2), [parts[0].id, parts[2].id])
+        self.assertEqual((len(self.queue), self.queue.octets, len(self.withdrawn)), (1, 10, 0))
+
+    def test_what_was_cancelled_is_not_fetched(self) -> None:
+        self.queue = self.make(0)
+        self.queue.put([part(0)])
+        self.withdraw(part(0))
+        self.assertEqual((self.taken(1), self.journal.asked, len(self.withdrawn)), ([], [], 0))
+
+    def test_what_was_cancelled_leaves_nothing_behind_however_it_went(self) -> None:
+        self.queue = self.make(0)
+        self.journal.slow = True
+        fetched, expired = part(0), part(1, expires_at=NOW + 1.0)
+        self.queue.put([fetched, expired])
+        self.taken(1)
+        self.withdraw(fetched)
+        self.withdraw(expired)
+        self.journal.ended = {fetched.id}
+        self.journal.answer()
+        _, ended = self.queue.take(9, NOW + 2.0)
+        self.assertEqual((ended, len(self.queue), len(self.withdrawn)), ([], 0, 0))
+
+    def test_a_part_that_was_settled_is_not_taken_for_one_that_was_cancelled(self) -> None:
+        settled, waiting = part(0), part(0)
+        settled.done = True
+        self.queue.put([settled, waiting])
+        self.withdraw(waiting)
+        self.assertEqual((self.taken(9), len(self.withdrawn)), ([], 0))
 
     def test_while_bodies_are_being_fetched_they_are_not_asked_for_again(self) -> None:
         self.queue = self.make(0)
