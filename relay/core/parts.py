@@ -59,11 +59,11 @@ def ending_part(parts: Sequence[Part]) -> Part | None:
 def overdue_parts(parts: Sequence[Part], now: float) -> list[int]:
     """The indexes of parts that end because no receipt came in time. Of parts of which any one is receipted, the last
     to be due decides."""
-    awaited = awaited_parts(parts)
+    awaited = set(map(id, awaited_parts(parts)))
     overdue = [
         index
         for index, part in enumerate(parts)
-        if not part.final and part.hop is not None and part.hop.receipt_due_at <= now and part in awaited
+        if not part.final and part.hop is not None and part.hop.receipt_due_at <= now and id(part) in awaited
     ]
     alternatives = any_parts(parts)
     if alternatives and not any(part.final for part in alternatives):

@@ -209,7 +209,10 @@ class Store(Protocol):
         that an earlier call gave out, whatever has become of it since)."""
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
-        """The submit_sm bodies of parts, from the journal; None where a part needs none any more."""
+        """The submit_sm bodies of parts, from the journal; None where a part needs none any more.
+
+        :raises StoreUnavailable: through the awaitable: they can't be read now.
+        """
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         """All that is known of one message."""

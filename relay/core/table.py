@@ -105,7 +105,7 @@ class Table:
         elif not error and not network_error_code:
             return NO_FAULT
         else:
-            key = error if not network_error_code else error + b"\0" + network_error_code
+            key = error if not network_error_code else (error, network_error_code)
         fault = self._faults.get(key)
         if fault is None:
             kept = _ERROR_BYTES_KEPT

@@ -41,8 +41,8 @@ from relay.services.tasks import Tasks
 #: How much of a rate may be saved up: enough that a timer that fires late costs nothing.
 _RATE_BURST_SECONDS = 0.25
 
-#: While the journal can't be written, marks are tried again after this.
-_MARK_AGAIN_SECONDS = 1.0
+#: While the journal can't be written, marks are tried again after this; and bodies, while it can't be read.
+_JOURNAL_AGAIN_SECONDS = 1.0
 
 #: What is to be written to a session.
 Write = tuple[SmppClientProtocol, list[tuple[bytes, object]]]
@@ -120,7 +120,8 @@ class CarrierLink:
         self._questions = CarrierQuestions(name, settings, hub, self.intake, clock)
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
-        self._queue = PartQueue(queue_bytes, hub.store, self._pump, self._tasks, hub.withdrawn)
+        self._queue = PartQueue(queue_bytes, hub.store, self, self._tasks, hub.withdrawn)
+        self._unreadable_journal = ""
         self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), clock.seconds())
         self.paused_until = 0.0
         self._throttled_in_a_row = 0
@@ -364,7 +365,8 @@ class CarrierLink:
         self._questions.lost(tokens)
         if not self._senders:
             self._questions.drop()
-        self._hub.link_changed()
+        if was_bound:
+            self._hub.link_changed()
         # What it leaves unanswered may go over another of the binds.
         self._pump()
         self._check_drained()
@@ -494,6 +496,17 @@ class CarrierLink:
 
     # The queue
 
+    def bodies_fetched(self) -> None:
+        self._unreadable_journal = ""
+        self._pump()
+
+    def bodies_unreadable(self, reason: str) -> None:
+        if reason != self._unreadable_journal:
+            self._unreadable_journal = reason
+            self.log.error("texts_unreadable: texts that wait for {carrier}: {reason}; tried again every second",
+                           carrier=self.name, reason=reason)  # fmt: skip
+        self._wake_up_in(_JOURNAL_AGAIN_SECONDS)
+
     def _enqueue_first(self, parts: list[Outgoing]) -> None:
         """Puts parts back at the head, in their order; they count although the limit may be passed by a window."""
         if self._returned is not None:
@@ -568,7 +581,7 @@ class CarrierLink:
             await self._hub.store.sending([(part.id, part.part) for part in parts], self.name)
         except StoreUnavailable:
             self._enqueue_first(parts)
-            self._wake_up_in(_MARK_AGAIN_SECONDS)
+            self._wake_up_in(_JOURNAL_AGAIN_SECONDS)
             return
         finally:
             self._marking = False

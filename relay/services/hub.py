@@ -304,7 +304,11 @@ class Hub:
 
     def link_changed(self) -> None:
         """A carrier came or went: what waits for a carrier that is down moves to one that is up."""
-        for link in self._links.values():
+        links = self._links.values()
+        if not any(link.up for link in links):
+            # All would come back to where they are, and a million of them are a pause.
+            return
+        for link in links:
             if not link.up:
                 moved = link.take_back()
                 if moved:

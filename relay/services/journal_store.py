@@ -309,6 +309,9 @@ class JournalStore:
                 except StoreUnavailable:
                     continue
             bodies.update(await self._body_reader.read(rows))
+        if any(message_id not in bodies and self._waiting(message_id, part) is not None for message_id, part in parts):
+            # None says that there is nothing to be sent any more.
+            raise StoreUnavailable("texts have been moved while they were being read")
         return [
             bodies[message_id][part] if message_id in bodies and self._waiting(message_id, part) is not None else None
             for message_id, part in parts

@@ -7,9 +7,10 @@ where it is and is dropped when its turn comes, because looking for it would cos
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from typing import Protocol as Seam
 
+from relay.core.store import StoreUnavailable
 from relay.core.withdrawn import Withdrawn
 from relay.services.hub import Outgoing
 from relay.services.tasks import Tasks
@@ -25,12 +26,22 @@ class Journalled(Seam):
         """See `Store.bodies`."""
 
 
+class QueueOwner(Seam):
+    """Whose queue it is."""
+
+    def bodies_fetched(self) -> None:
+        """Bodies have come, so that `PartQueue.take` is worth calling again."""
+
+    def bodies_unreadable(self, reason: str) -> None:
+        """They can't be read now. `PartQueue.take` tries again; it is to be called some time later."""
+
+
 class PartQueue:
     """See the module's text. Belongs to one `CarrierLink`, which alone calls.
 
     :param limit_bytes: texts that are held.
     :param store: where bodies are fetched.
-    :param fetched: called when bodies have come, so that `take` is worth calling again.
+    :param owner: called when bodies have been fetched, or can't be.
     :param tasks: where fetching runs.
     :param withdrawn: the messages of which no part is to be sent any more.
 
@@ -38,11 +49,11 @@ class PartQueue:
     """
 
     def __init__(
-        self, limit_bytes: int, store: Journalled, fetched: Callable[[], None], tasks: Tasks, withdrawn: Withdrawn
+        self, limit_bytes: int, store: Journalled, owner: QueueOwner, tasks: Tasks, withdrawn: Withdrawn
     ) -> None:
         self._limit_bytes = limit_bytes
         self._store = store
-        self._fetched = fetched
+        self._owner = owner
         self._tasks = tasks
         self._withdrawn = withdrawn
         self._parts: deque[Outgoing] = deque()
@@ -83,7 +94,7 @@ class PartQueue:
 
     def take(self, count: int, now: float) -> tuple[list[tuple[bytes, object]], list[Outgoing]]:
         """Takes up to `count` parts off the head that can be sent now, as body and part each, and with them the parts
-        whose validity has ended. Fewer than there are where a body has to be fetched first: `fetched` is called then.
+        whose validity has ended. Fewer than there are where a body has to be fetched first: the owner is called then.
         """
         parts = self._parts
         withdrawn = self._withdrawn or None
@@ -149,6 +160,9 @@ class PartQueue:
                     break
         try:
             bodies = await self._store.bodies([(part.id, part.part) for part in parts])
+        except StoreUnavailable as problem:
+            self._owner.bodies_unreadable(str(problem))
+            return
         finally:
             self._fetching = False
         if self._cleared:
@@ -162,4 +176,4 @@ class PartQueue:
                 self._withdrawn.take(part.id)
             else:
                 self.octets += len(body)
-        self._fetched()
+        self._owner.bodies_fetched()

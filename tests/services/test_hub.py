@@ -65,6 +65,7 @@ class FakeLink:
         self.up = up
         self.room = room
         self.offered: list[Outgoing] = []
+        self.taken_back = 0
 
     def offer(self, parts: Sequence[Outgoing]) -> None:
         self.offered.extend(parts)
@@ -84,6 +85,7 @@ class FakeLink:
         raise AssertionError("asked although it can't be")
 
     def take_back(self) -> Sequence[Outgoing]:
+        self.taken_back += 1
         given = [part for part in self.offered if len(part.carriers) > 1]
         self.offered = [part for part in self.offered if len(part.carriers) == 1]
         return given
@@ -177,6 +179,12 @@ class HubTests(SynchronousTestCase):
         self.second.up = True
         self.hub.link_changed()
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (0, 1))
+
+    def test_with_all_carriers_down_nothing_is_moved_about(self) -> None:
+        self.first.up = self.second.up = False
+        self.hub.dispatch([self.message(), self.message()])
+        self.hub.link_changed()
+        self.assertEqual((len(self.first.offered), self.first.taken_back), (2, 0))
 
     def test_a_part_that_no_carrier_may_take_ends_rejected(self) -> None:
         message = self.message()

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from relay.core.store import StoreUnavailable
 from relay.core.withdrawn import Withdrawn
 from relay.services.hub import Outgoing
 from relay.services.part_queue import PartQueue
@@ -28,11 +29,13 @@ class Journal:
     def __init__(self) -> None:
         self.asked: list[int] = []
         self.ended: set[bytes] = set()
-        self.slow = False
+        self.slow = self.broken = False
         self._waiting: list[tuple[Deferred[Sequence[bytes | None]], Sequence[bytes | None]]] = []
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         self.asked.append(len(parts))
+        if self.broken:
+            return fail(StoreUnavailable("Input/output error"))
         found = [None if message_id in self.ended else b"y" * 10 for message_id, _ in parts]
         if not self.slow:
             return succeed(found)
@@ -49,14 +52,18 @@ class PartQueueTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.journal = Journal()
         self.fetched = 0
+        self.unreadable: list[str] = []
         self.queue = self.make(1_000_000)
 
     def make(self, limit_bytes: int) -> PartQueue:
-        def fetched() -> None:
-            self.fetched += 1
-
         self.withdrawn = Withdrawn()
-        return PartQueue(limit_bytes, self.journal, fetched, Tasks(Logger()), self.withdrawn)
+        return PartQueue(limit_bytes, self.journal, self, Tasks(Logger()), self.withdrawn)
+
+    def bodies_fetched(self) -> None:
+        self.fetched += 1
+
+    def bodies_unreadable(self, reason: str) -> None:
+        self.unreadable.append(reason)
 
     def taken(self, count: int) -> list[bytes]:
         batch, _ = self.queue.take(count, NOW)
@@ -97,6 +104,14 @@ class PartQueueTests(SynchronousTestCase):
         self.journal.ended = {b"%016d" % 0}
         self.assertEqual(self.taken(9), [])
         self.assertEqual(self.taken(9), [b"%016d" % 1])
+
+    def test_texts_that_can_not_be_read_are_asked_for_again_and_nothing_is_dropped(self) -> None:
+        self.queue = self.make(0)
+        self.queue.put([part(0)])
+        self.journal.broken = True
+        self.assertEqual((self.taken(1), self.unreadable, self.fetched), ([], ["Input/output error"], 0))
+        self.journal.broken = False
+        self.assertEqual(self.taken(1) + self.taken(1), [part(0).id])
 
     def withdraw(self, part: Outgoing) -> None:
         self.withdrawn.add(part.id, 1, part.expires_at, NOW)
