@@ -34,6 +34,7 @@ from relay.services.http_carrier import HttpCarrierLink
 from relay.services.hub import Hub
 from relay.services.message_records import MessageRecords
 from relay.services.operator_actions import held_carriers
+from relay.services.rereading import Rereading
 from relay.services.simulator import SimulatedCarrier
 
 
@@ -111,6 +112,7 @@ class Daemon(Service):
         )
         self.sessions = CustomerSessions(hub, accounts, config.smpp, config.limits, reactor)
         self.housekeeping = Housekeeping(hub, reactor)
+        self.rereading = Rereading(hub, reactor, self._link)
         #: Why the daemon isn't ready; empty when it is.
         self.not_ready = "starting"
         self._reactor = reactor
@@ -195,6 +197,7 @@ class Daemon(Service):
         for key, descriptions, factory in self._sites(self):
             await self._listen(key, descriptions, factory)
         self.housekeeping.start()
+        self.rereading.begin(self.links, at_start=True)
         self.not_ready = ""
         self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
         if self.notifier is not None:
@@ -208,6 +211,9 @@ class Daemon(Service):
         waiting = figures.unsubmitted + figures.awaiting_receipt
         text = f"{up} of {len(self.links)} carriers up; {waiting} messages under way; {figures.owed} notifications owed"
         return text if figures.writable else f"NOTHING IS TAKEN: {figures.reason}"
+
+    def _link(self, name: str) -> CarrierLink | None:
+        return self.links.get(name)
 
     def http_carrier(self, name: str) -> HttpCarrierLink | None:
         """The carrier of that name, where it is one that is spoken to over HTTP; also while it drains."""
@@ -313,6 +319,7 @@ class Daemon(Service):
         await DeferredList([Deferred.fromCoroutine(stop) for stop in (*stops, self.drains.stop())], consumeErrors=True)
         await self.sessions.stop(limit)
         await self.webhooks.stop()
+        await self.rereading.stop()
         await self.housekeeping.stop()
         await self.store.stop()
         if self._records is not None:

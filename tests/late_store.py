@@ -20,11 +20,13 @@ from relay.core.messages import (
     Claim,
     Correlated,
     Ending,
+    KeptReceipts,
     Lane,
     Message,
     MessageView,
     Notification,
     Pending,
+    ReadAgain,
     Receipt,
     Submitted,
 )
@@ -121,6 +123,12 @@ class LateStore:
 
     def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
         return self._late(self.inner.receipts(batch))
+
+    def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> "Deferred[KeptReceipts]":
+        return self._late(self.inner.kept_receipts(after, limit))
+
+    def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[Correlated]":
+        return self._late(self.inner.reread(batch))
 
     def end(self, batch: Sequence[Ending]) -> "Deferred[Correlated]":
         return self._late(self.inner.end(batch))

@@ -16,6 +16,8 @@ from relay.core.messages import (
     Notification,
     Outcome,
     PartsReceipted,
+    ReadAgain,
+    Receipt,
     Submitted,
     Verdict,
 )
@@ -293,6 +295,71 @@ class StoreContract:
         answer = self.result(self.store.submitted([submitted(1)]))
         self.assertEqual(list(answer.outcomes), [Outcome.INTERMEDIATE, Outcome.FINAL, Outcome.CONTRADICTING])
         self.assertEqual(self.view(1).state, EXPIRED)
+
+    def kept(self, limit: int = 100) -> list[Receipt]:
+        """All receipts that are kept, gone through in steps of `limit`."""
+        receipts: list[Receipt] = []
+        after: tuple[int, int] | None = None
+        while True:
+            page = self.result(self.store.kept_receipts(after, limit))
+            self.assertLessEqual(len(page.receipts), limit)
+            receipts += page.receipts
+            after = page.after
+            if after is None:
+                return receipts
+
+    def test_kept_receipts_are_gone_through_in_steps_each_once_and_the_oldest_first(self) -> None:
+        self.result(self.store.receipts([receipt(n, received_at=NOW + n) for n in range(1, 8)]))
+        self.result(self.store.receipts([receipt(b"", keys=(), received_at=NOW + n) for n in range(11, 14)]))
+        expected = [*range(1, 8), *range(11, 14)]
+        for limit in (1, 2, 3, 7, 100):
+            self.assertEqual([r.received_at - NOW for r in self.kept(limit)], expected)
+
+    def test_kept_receipts_that_are_read_otherwise_find_their_messages(self) -> None:
+        self.sent(1, 2, 3)
+        orphan = receipt(b"x1", UNDELIVERABLE, received_at=NOW + 2)
+        unreadable = receipt(b"", None, keys=(), final=False, received_at=NOW + 3, raw=b"what came")
+        other = receipt(b"x9", received_at=NOW + 4)
+        self.result(self.store.receipts([orphan, unreadable, other]))
+        again = [
+            ReadAgain(orphan, receipt(1, UNDELIVERABLE, received_at=NOW + 2)),
+            ReadAgain(unreadable, receipt(2, EXPIRED, received_at=NOW + 3, raw=b"what came")),
+            ReadAgain(other, receipt(99, received_at=NOW + 4)),
+        ]
+        answer = self.result(self.store.reread(again))
+        self.assertEqual(list(answer.outcomes), [Outcome.FINAL, Outcome.FINAL, Outcome.ORPHAN])
+        self.assertEqual(answer.lanes, {SMPP})
+        for _ in range(2):
+            views = [self.view(n) for n in (1, 2, 3)]
+            self.assertEqual([(v.state, v.done_at) for v in views[:2]], [(UNDELIVERABLE, NOW + 2), (EXPIRED, NOW + 3)])
+            self.assertFalse(views[2].final)
+            self.assertEqual(self.kept(), [other])
+            self.assertEqual((self.store.figures().orphans, self.store.figures().unreadable), (1, 0))
+            self.assertEqual(sorted(self.numbers(self.claimed())), [1, 2])
+            if not self.after_restart():
+                break
+        # What has been placed is not placed twice.
+        answer = self.result(self.store.reread(again))
+        self.assertEqual(list(answer.outcomes), [Outcome.ORPHAN] * 3)
+        self.assertEqual((self.store.figures().repeated, self.store.figures().contradicting), (0, 0))
+
+    def test_what_is_read_again_is_final_only_where_nothing_was_before(self) -> None:
+        self.sent(1)
+        orphan = receipt(b"x1", UNDELIVERABLE, received_at=NOW + 2)
+        self.result(self.store.receipts([orphan, receipt(1, received_at=NOW + 3)]))
+        answer = self.result(self.store.reread([ReadAgain(orphan, receipt(1, UNDELIVERABLE, received_at=NOW + 2))]))
+        self.assertEqual(list(answer.outcomes), [Outcome.CONTRADICTING])
+        self.assertEqual((self.view(1).state, self.kept()), (DELIVERED, []))
+
+    def test_of_receipts_that_came_in_one_read_only_those_that_were_placed_are_kept_no_more(self) -> None:
+        self.sent(1)
+        same = [receipt(b"", keys=(), received_at=NOW + 2, raw=b"one %d" % n) for n in range(3)]
+        self.result(self.store.receipts([*same, *[receipt(b"x%d" % n, received_at=NOW + 2) for n in range(3)]]))
+        self.result(self.store.reread([ReadAgain(same[1], receipt(1, received_at=NOW + 2))]))
+        for _ in range(2):
+            self.assertEqual([r.raw for r in self.kept()], [b"", b"", b"", b"one 0", b"one 2"])
+            if not self.after_restart():
+                break
 
     def test_orphans_are_bounded_by_count_and_age(self) -> None:
         self.store = self.make_store(config.Limits(orphans=2, orphan_seconds=60))

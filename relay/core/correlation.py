@@ -15,11 +15,11 @@ from relay.core.accounts import STATES, TableAccount
 from relay.core.backlog import unsubmitted_parts
 from relay.core.carrier_ids import Found, row_of
 from relay.core.effects import Effects
-from relay.core.messages import Asked, Ending, Outcome, Receipt, Submitted
-from relay.core.orphans import cut
+from relay.core.messages import Asked, Ending, Outcome, ReadAgain, Receipt, Submitted
+from relay.core.orphans import cut, is_unreadable, kept_crc
 from relay.core.overdue import has_waited, is_at_carrier, keep_given_id, wait_once_more
 from relay.core.parts import ending_part, latest_hop, never_answered
-from relay.core.records import WHOLE_MESSAGE, Learnt
+from relay.core.records import WHOLE_MESSAGE, Learnt, Placed
 from relay.core.rows import (
     FINAL,
     NO_FAULT,
@@ -296,6 +296,33 @@ class Correlation:
             outcomes.append(final_outcome)
         if effects.last_ended is not None:
             effects.first_ended = effects.last_ended if len(batch) == 1 else self._first_ended(batch, outcomes)
+        return effects
+
+    def reread(self, batch: Sequence[ReadAgain]) -> Effects:
+        """Finds messages for receipts that are kept, as they are read now. Those that find none, or are kept no more,
+        stay as they are (ORPHAN); the records name those that are not to be kept any longer."""
+        table = self._table
+        effects = Effects(self._views_of_ended)
+        self._policy_account = None
+        outcomes = [Outcome.ORPHAN] * len(batch)
+        hits: list[tuple[int, Found]] = []
+        for index, again in enumerate(batch):
+            shards = table.ids.existing(again.receipt.carrier)
+            for key in again.receipt.keys if shards is not None else ():
+                found = shards[hash(key) & 255].get(key)  # type: ignore[index]
+                if found is not None:
+                    hits.append((index, found))
+                    break
+        unreadable = [index for index, _ in hits if is_unreadable(batch[index].kept)]
+        removed = dict(zip(unreadable, table.unreadable.remove(batch[i].kept for i in unreadable), strict=True))
+        for index, found in hits:
+            kept, receipt = batch[index].kept, batch[index].receipt
+            if not (removed[index] if index in removed else table.orphans.remove(kept)):
+                continue
+            key = b"" if index in removed else kept.keys[0]
+            effects.records.append(Placed(kept.carrier, kept.received_at, kept_crc(kept), key))
+            outcomes[index] = self._learn(found, receipt, effects)
+        effects.outcomes = outcomes
         return effects
 
     def _first_ended(self, batch: Sequence[Receipt], outcomes: Sequence[Outcome]) -> Row | None:

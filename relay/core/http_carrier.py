@@ -15,6 +15,7 @@ import msgspec
 from relay.core.config import Dialect
 from relay.core.dialects import CarrierIds, CarrierStates
 from relay.core.messages import Receipt
+from relay.core.orphans import is_unreadable
 from relay.core.raw_parts import read_part
 from relay.core.signing import signature
 from relay.core.smpp import constants as c
@@ -197,6 +198,15 @@ class NotificationReader:
         if len(items) != 1:
             carrier_error = b""
         return [self._receipt(item, carrier_error, now) for item in items]
+
+    def read_again(self, kept: Receipt) -> Receipt | None:
+        """As `relay.core.rereading.read_again`, of a receipt that came here."""
+        try:
+            [receipt] = self.read(kept.raw, kept.error, kept.received_at)
+        except (BadNotification, ValueError):
+            # Cut, or from before the carrier was spoken to over HTTP.
+            return None
+        return None if is_unreadable(receipt) else msgspec.structs.replace(receipt, carrier=kept.carrier)
 
     def _receipt(self, item: dict[str, Any], carrier_error: bytes, now: float) -> Receipt:
         message_id, status, error = item.get("id"), item.get("status"), item.get("error")

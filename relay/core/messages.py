@@ -202,6 +202,23 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     own_word: bytes = b""
 
 
+class KeptReceipts(msgspec.Struct, frozen=True, gc=False):
+    """Some of the receipts that the store keeps because nobody could place them.
+
+    :ivar after: what the next call goes on from; None: there are no more.
+    """
+
+    receipts: Sequence[Receipt]
+    after: tuple[int, int] | None
+
+
+class ReadAgain(msgspec.Struct, frozen=True, gc=False):
+    """A receipt as it is kept, and as the carrier's dialect of today reads it."""
+
+    kept: Receipt
+    receipt: Receipt
+
+
 class Ending(msgspec.Struct, frozen=True, gc=False):
     """The relay's own verdict on a message: refused by every carrier, expired, cancelled, or never heard of again."""
 

@@ -28,20 +28,20 @@ def receipt_tlvs(body: bytes, tlvs_at: int) -> dict[int, bytes]:
     """
     values = tlv_values(body, tlvs_at)
     tlv_id = values.get(c.TAG_RECEIPTED_MESSAGE_ID)
-    if tlv_id is None or c.TAG_MESSAGE_STATE in values or _ends_even(body, tlvs_at):
+    if tlv_id is None or c.TAG_MESSAGE_STATE in values or ends_even(body, tlvs_at):
         return values
     id_at = _first(body, tlvs_at, c.TAG_RECEIPTED_MESSAGE_ID)
     after = id_at + 4 + len(tlv_id)
     nuls = len(body[after : after + _NULS]) - len(body[after : after + _NULS].lstrip(b"\0"))
     for shift in (*range(1, nuls + 1), -1):
         rest = tlv_values(body, after + shift)
-        if c.TAG_MESSAGE_STATE in rest and _ends_even(body, after + shift):
+        if c.TAG_MESSAGE_STATE in rest and ends_even(body, after + shift):
             mended_id = tlv_id[:-1] if shift < 0 else tlv_id
             return {**rest, **tlv_values(body[:id_at], tlvs_at), c.TAG_RECEIPTED_MESSAGE_ID: mended_id}
     return values
 
 
-def _ends_even(body: bytes, at: int) -> bool:
+def ends_even(body: bytes, at: int) -> bool:
     """Whether the parameters from here on end where the body does, but for NULs."""
     while at + 4 <= len(body):
         tag, length = _head.unpack_from(body, at)

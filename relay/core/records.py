@@ -100,6 +100,20 @@ class Sending(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
     indexes: bytes
 
 
+class Placed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
+    """A kept receipt has found its message after all, because it was read again; what it said is in the records that
+    follow. It is kept no more.
+
+    :ivar crc: `relay.core.orphans.kept_crc`, to tell it from others of the same read.
+    :ivar key: the first of the keys that it was kept under; empty for an unreadable one.
+    """
+
+    carrier: str
+    received_at: float
+    crc: int
+    key: bytes = b""
+
+
 class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One part in a `Snapshot`.
 
@@ -197,6 +211,7 @@ Record = (
     | OwedAgain
     | Snapshot
     | Sending
+    | Placed
     | Idempotency
     | Setting
     | Counters

@@ -17,6 +17,7 @@ from relay.core.intake import make_row
 from relay.core.lanes import set_tries
 from relay.core.messages import Message, Receipt, Submitted
 from relay.core.notes import IdempotencyKeys, Settings
+from relay.core.orphans import Mark, is_unreadable
 from relay.core.overdue import keep_given_id, wait_once_more
 from relay.core.records import (
     SETTLED_RETRY,
@@ -25,6 +26,7 @@ from relay.core.records import (
     Handed,
     Learnt,
     OwedAgain,
+    Placed,
     Sending,
     Setting,
     Settled,
@@ -49,7 +51,7 @@ from relay.core.rows import (
 )
 from relay.core.sent import sent_parts
 from relay.core.snapshots import SharedHops, row_of_snapshot
-from relay.core.states import ENROUTE, INTERMEDIATE_STATES
+from relay.core.states import ENROUTE
 from relay.core.store import Idempotency
 from relay.core.table import Table
 
@@ -67,6 +69,7 @@ class Replay:
         self._offset = 0
         self._birth: Birth | None = None
         self._hops = SharedHops(table)
+        self._marks: set[Mark] = set()
         self._apply: dict[type, Callable[[Any], None]] = {
             Message: self._message,
             Submitted: self._submitted,
@@ -77,6 +80,7 @@ class Replay:
             OwedAgain: self._owed_again,
             Snapshot: self._snapshot,
             Sending: self._sending,
+            Placed: self._placed,
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
@@ -132,8 +136,8 @@ class Replay:
         self._restore_lanes(owed, now)
         for entry in table.accounts.values():
             entry.restored()
-        table.orphans.restored()
-        table.unreadable.restored()
+        table.orphans.restored(self._marks)
+        table.unreadable.restored(self._marks)
         self._keys.restored()
         # Counted again on the way; what is shown counts from the start.
         table.ids.ambiguous = 0
@@ -209,7 +213,7 @@ class Replay:
             keep_given_id(row, s.part, s.given_id)
 
     def _receipt(self, r: Receipt) -> None:
-        if not r.keys or (not r.final and r.state not in INTERMEDIATE_STATES):
+        if is_unreadable(r):
             self._table.unreadable.add(r, self._segment.sequence)
         else:
             self._table.orphans.add(r, self._segment.sequence)
@@ -303,6 +307,13 @@ class Replay:
 
     def _sending(self, record: Sending) -> None:
         self._correlation.sending(sent_parts(record), record.carrier)
+
+    def _placed(self, record: Placed) -> None:
+        mark = (record.carrier, record.received_at, record.crc)
+        if record.key:
+            self._table.orphans.discard(record.key, mark)
+        # Compaction may have copied it behind this record: that is seen to at the end.
+        self._marks.add(mark)
 
     def _entry(self, row: Row, part: int) -> Found:
         return row if parts_of(row) is None else PartOfRow(row, part)

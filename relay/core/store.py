@@ -19,9 +19,9 @@ The contract
   `accept` and `put_setting` asked for something, which has then not happened, and the caller answers with its
   protocol's "not now". `submitted`, `end`, `asked`, `settle` and `notify_again` told of something that has happened:
   the store knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat. `receipts` may be
-  either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. Final states
-  that a failed call brought are not handed out before they are durable, or a crash could lead to another one; their
-  lanes are in the answer to an `expire` after that.
+  either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. So may `reread`.
+  Final states that a failed call brought are not handed out before they are durable, or a crash could lead to another
+  one; their lanes are in the answer to an `expire` after that.
 * `StoreFull`: a configured bound is reached.
 """
 
@@ -37,11 +37,13 @@ from relay.core.messages import (
     Claim,
     Correlated,
     Ending,
+    KeptReceipts,
     Lane,
     Message,
     MessageView,
     Notification,
     Pending,
+    ReadAgain,
     Receipt,
     Submitted,
 )
@@ -254,6 +256,17 @@ class Store(Protocol):
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that could not be read, newest first."""
+
+    def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> Awaitable[KeptReceipts]:
+        """Receipts that wait for their id and such as could not be read, up to `limit` of them, the oldest of each
+        kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise from
+        where the call ended that gave it."""
+
+    def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[Correlated]:
+        """Finds the messages of kept receipts, as they are read now. They take the way of any receipt and are kept no
+        more. Those that find none, and those that are no longer kept, are left as they are; their outcome is ORPHAN.
+        One outcome a receipt. As with `receipts`, nothing has happened where it is refused, and something may have
+        where it fails later; then those receipts are kept no more."""
 
     def figures(self) -> StoreFigures:
         """How full it is, now."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from relay.core.ids import id_text, parse_id
 from relay.core.lanes import CHANNEL_OF_BIT
-from relay.core.messages import AttemptView, MessageView, PartView, Pending
+from relay.core.messages import AttemptView, KeptReceipts, MessageView, PartView, Pending
 from relay.core.records import Settled
 from relay.core.rows import (
     FINAL,
@@ -144,3 +144,14 @@ def pending(table: "Table", after: tuple[bytes, int] | None, limit: int) -> Sequ
         )
         for row, part in table.backlog.after(after, limit)
     ]
+
+
+def kept_receipts(table: "Table", after: tuple[int, int] | None, limit: int) -> KeptReceipts:
+    """Orphans and then unreadable receipts from a place on; see `relay.core.store.Store.kept_receipts`."""
+    orphan, unreadable = after or (0, 0)
+    if orphan >= 0:
+        receipts, goes_on = table.orphans.after(orphan, limit)
+        # Below 0: there are no more orphans.
+        return KeptReceipts(receipts, (-1 if goes_on is None else goes_on, 0))
+    receipts, goes_on = table.unreadable.after(unreadable, limit)
+    return KeptReceipts(receipts, None if goes_on is None else (-1, goes_on))

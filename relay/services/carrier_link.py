@@ -23,7 +23,7 @@ from relay.core import config
 from relay.core.answers import AnswerClass, class_of
 from relay.core.dialects import CarrierIds
 from relay.core.histogram import QUICK_SECONDS, Histogram
-from relay.core.messages import AtCarrier, Ending, PartsReceipted, Submitted
+from relay.core.messages import AtCarrier, Ending, PartsReceipted, Receipt, Submitted
 from relay.core.rate import TokenBucket
 from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import Answered, LateAnswer, MessagePdu
@@ -343,6 +343,10 @@ class CarrierLink:
         self.last_error = f"bind refused: {c.status_name(command_status)}"
         self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}", carrier=self.name,
                       status=c.status_name(command_status))  # fmt: skip
+
+    def read_again(self, kept: Receipt) -> Receipt | None:
+        """What a receipt of this carrier that the store keeps says with the dialect of now; None: nothing."""
+        return self.intake.read_again(kept)
 
     def messages(self, protocol: SmppClientProtocol, pdus: list[MessagePdu]) -> None:
         self.intake.take(protocol, pdus)

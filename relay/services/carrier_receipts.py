@@ -16,8 +16,9 @@ from twisted.logger import Logger
 
 from relay.core import config
 from relay.core.histogram import SLOW_SECONDS, Histogram
-from relay.core.messages import Outcome, Receipt
+from relay.core.messages import Outcome, ReadAgain, Receipt
 from relay.core.receipts import ReceiptReader
+from relay.core.rereading import read_again
 from relay.core.smpp.constants import (
     ESM_CLASS_DELIVERY_RECEIPT,
     ESME_ROK,
@@ -69,6 +70,8 @@ class ReceiptIntake:
         self.receipt_seconds = Histogram(SLOW_SECONDS)
         self.mobile_originated = 0
         self.not_durable = 0
+        #: Kept receipts that found their message when they were read again.
+        self.reread = 0
 
     def take(self, protocol: Answering, pdus: list[MessagePdu]) -> None:
         """Handles one read's deliver_sm and data_sm; they are answered when they are durable."""
@@ -90,6 +93,21 @@ class ReceiptIntake:
             sequence_numbers.append(pdu.sequence_number)
         if receipts:
             self._tasks.start(self._take_receipts(protocol, receipts, answers))
+
+    def read_again(self, kept: Receipt) -> Receipt | None:
+        """What a receipt that the store keeps says with the dialect of now; None where it says nothing."""
+        return read_again(self._reader, kept)
+
+    def count_reread(self, batch: Sequence[ReadAgain], outcomes: Sequence[Outcome]) -> int:
+        """Counts receipts that were counted as orphans or unreadable when they came, and have been read again: those
+        that found their message as reread, never once more as receipts that came. Gives how many these are."""
+        found = len(outcomes) - outcomes.count(Outcome.ORPHAN)
+        self.reread += found
+        for again, outcome in zip(batch, outcomes, strict=True):
+            if outcome is Outcome.FINAL:
+                state = again.receipt.state
+                self.ended[UNKNOWN if state is None else state] += 1
+        return found
 
     async def wait(self) -> None:
         """Returns when every receipt that was taken has been answered."""

@@ -93,6 +93,9 @@ class HttpCarrierLink(CarrierLink):
         self._pump()
         self._check_drained()
 
+    def read_again(self, kept: Receipt) -> Receipt | None:
+        return self.reader.read_again(kept)
+
     async def keep(self, receipts: list[Receipt]) -> bool:
         """True when the receipts are durable, False when they can't be made so."""
         return await self.intake.keep(receipts)

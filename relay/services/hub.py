@@ -26,6 +26,7 @@ from relay.core.messages import (
     Lane,
     Message,
     MessageView,
+    ReadAgain,
     Receipt,
     Refused,
     Submission,
@@ -366,6 +367,15 @@ class Hub:
         :raises StoreUnavailable: they are not; the carrier must be told to come again.
         """
         correlated = await self.store.receipts(batch)
+        self._done(correlated)
+        return correlated
+
+    async def reread(self, batch: Sequence[ReadAgain]) -> Correlated:
+        """Returns when what kept receipts say now is durable, with the lanes woken.
+
+        :raises StoreUnavailable: it is not, and is to be tried again.
+        """
+        correlated = await self.store.reread(batch)
         self._done(correlated)
         return correlated
 

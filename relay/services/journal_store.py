@@ -4,12 +4,13 @@ Theory of operation: every call changes the table at once and appends one frame 
 Deferred fires when the frame is durable. So the table is always ahead of the disk, by what is under way, and the order
 of the calls is the order of the frames. Reads answer from the table and don't wait for the disk.
 
-When the disk fails, `accept`, `receipts` and `put_setting` are refused until it is back, and what of the first and the
-last was under way is undone. What `receipts`, `submitted`, `end`, `asked`, `settle` and `notify_again` were told has
-happened in the world: their Deferreds fail, so that nobody is told that it is durable, but the table keeps it, and the
-journal writes it when the disk is back. A carrier that sends a receipt again gets REPEATED then. A final state is
-claimed by nobody before it is durable, or a crash could lead to another one after the customer was told; lanes in which
-a call that failed made something owed are announced by the `expire` after the journal is written again.
+When the disk fails, `accept`, `receipts`, `reread` and `put_setting` are refused until it is back, and what of the
+first and the last was under way is undone. What `receipts`, `reread`, `submitted`, `end`, `asked`, `settle` and
+`notify_again` were told has happened in the world: their Deferreds fail, so that nobody is told that it is durable, but
+the table keeps it, and the journal writes it when the disk is back. A carrier that sends a receipt again gets REPEATED
+then. A final state is claimed by nobody before it is durable, or a crash could lead to another one after the customer
+was told; lanes in which a call that failed made something owed are announced by the `expire` after the journal is
+written again.
 """
 
 import os
@@ -37,11 +38,13 @@ from relay.core.messages import (
     Claim,
     Correlated,
     Ending,
+    KeptReceipts,
     Lane,
     Message,
     MessageView,
     Notification,
     Pending,
+    ReadAgain,
     Receipt,
     Submitted,
 )
@@ -224,6 +227,15 @@ class JournalStore:
             return fail(StoreUnavailable(self._journal.why_not))
         effects = self._correlation.receipts(batch, self._journal.active.sequence)
         self.table.forget_over_bound(len(batch))
+        return self._append(effects.records, effects.correlated())
+
+    def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> "Deferred[KeptReceipts]":
+        return succeed(views.kept_receipts(self.table, after, limit))
+
+    def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[Correlated]":
+        if not self._journal.open:
+            return fail(StoreUnavailable(self._journal.why_not))
+        effects = self._correlation.reread(batch)
         return self._append(effects.records, effects.correlated())
 
     def end(self, batch: Sequence[Ending]) -> "Deferred[Correlated]":

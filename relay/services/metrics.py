@@ -225,6 +225,12 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
         ),
     )
     yield _counter(
+        "relay_receipts_reread",
+        "Orphans and unreadable receipts that found their message when they were read again with a corrected dialect. "
+        "In relay_receipts_total they stay what they were when they came.",
+        (({"carrier": carrier}, intake.reread) for carrier, intake in intakes.items()),
+    )
+    yield _counter(
         "relay_receipts_not_durable",
         "Receipts that were answered ESME_RX_T_APPN because they could not be written.",
         (({"carrier": carrier}, intake.not_durable) for carrier, intake in intakes.items()),

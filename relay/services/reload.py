@@ -7,6 +7,7 @@ one turn of the reactor, so that no message meets half of each. What did not cha
 * A carrier that is new gets its link.
 * A carrier that changed gets a new link in place of the old one: what was queued moves at once, the old one's window is
   answered and unbound first, then the new one binds, so that the carrier never sees more binds than were agreed.
+* Where its dialect changed, the receipts that are kept of it are read again (`relay.services.rereading`).
 * A carrier that was removed drains (`relay.services.draining`): its link sends what it has queued, and stays bound for
   the receipts that are still out.
 * Sessions of an account that was removed, or whose login changed, are unbound.
@@ -29,6 +30,7 @@ from relay.services.carrier_link import CarrierLink
 from relay.services.customer_sessions import CustomerSessions
 from relay.services.draining import Drains
 from relay.services.hub import Hub
+from relay.services.rereading import Rereading
 from relay.services.tasks import Tasks
 
 
@@ -46,6 +48,7 @@ class Reloadable(Seam):
     config: Config
     links: dict[str, CarrierLink]
     drains: Drains
+    rereading: Rereading
     hub: Hub
     accounts: Accounts
     sessions: CustomerSessions
@@ -135,6 +138,12 @@ class Reloader:
         daemon.drains.look()
         for name in (*carriers.added, *carriers.changed):
             await self._replace(name, replaced.get(name), links[name])
+        # Not before the old links are gone: what comes over them is read as it was.
+        daemon.rereading.begin(
+            name
+            for name in (*carriers.added, *carriers.changed)
+            if name not in old.carriers or old.carriers[name].dialect != new.carriers[name].dialect
+        )
         accounts = changed_names(old.accounts, new.accounts)
         for name in (*accounts.added, *accounts.changed):
             daemon.webhooks.url_changed(name)

@@ -228,3 +228,71 @@ class ReloadUnderLoadTests(ReloadTestCase):
         if number % 2:
             order.reverse()
         return {"carriers": carriers, "routes": [{"carriers": order}]}
+
+
+class CorrectedDialectTests(ReloadTestCase):
+    """Receipts come with their ids in hexadecimal, and the file doesn't say so yet."""
+
+    COUNT = 300
+
+    async def mismatched(self, **account: Any) -> list[str]:
+        """Messages all of whose receipts are orphans; gives their ids."""
+        self.carrier: SimulatorPort = await self.simulator(receipt_id="hex")
+        self.started = await self.relay(
+            accounts={"acme": smpp_account(**account)},
+            carriers={"tier1": smpp_carrier(self.carrier.port)},
+            routes=[{"carriers": ["tier1"]}],
+        )
+        await self.started.carrier_bound(self.carrier)
+        self.customer = await self.esme(self.started.smpp_port)
+        answers = await within(20, self.customer.submit([submit_body(f"4477{n:08}") for n in range(self.COUNT)]))
+        await until("the receipts are acknowledged", lambda: self.carrier.counters.acked == self.COUNT)
+        self.assertEqual(self.COUNT, await self.metric(self.started, "relay_store_orphans"))
+        self.assertEqual([], self.customer.receipts)
+        return sorted(message_id for _, message_id in answers)
+
+    def corrected(self) -> dict[str, Any]:
+        return {"tier1": smpp_carrier(self.carrier.port, dialect={"receipt_id": {"base": "hex"}})}
+
+    async def all_home(self, expected: list[str], customer: Any) -> None:
+        await until("every receipt is home", lambda: len(customer.receipts) >= self.COUNT)
+        self.assertEqual(expected, sorted(receipt.message_id for receipt in customer.receipts))
+        self.assertEqual({"DELIVRD"}, {receipt.stat for receipt in customer.receipts})
+        await until("it is said", lambda: self.count(self.started, "orphans_reread"))
+        said = f"orphans_reread: {self.COUNT} of {self.COUNT} kept receipts of tier1 found their messages"
+        self.assertIn(said, self.started.log())
+        self.assertEqual(0, await self.metric(self.started, "relay_store_orphans"))
+        self.assertEqual(self.COUNT, await self.metric(self.started, "relay_receipts_reread_total", carrier="tier1"))
+        ended = await self.metric(self.started, "relay_carrier_ended_total", carrier="tier1", status="DELIVRD")
+        self.assertEqual(self.COUNT, ended)
+
+    async def test_a_reload_with_the_right_dialect_brings_the_receipts_home(self) -> None:
+        webhooks = await self.webhooks()
+        ids = await self.mismatched(notification_url=webhooks.url)
+        await self.taken(self.started, carriers=self.corrected())
+        await self.all_home(ids, self.customer)
+        await until("the webhooks have come", lambda: len(webhooks.posts) >= self.COUNT)
+        self.assertEqual(ids, sorted(post.json["id"] for post in webhooks.posts))
+        # Neither does a start bring any of them a second time.
+        await self.started.stop()
+        await self.started.start()
+        self.assertEqual(0, await self.metric(self.started, "relay_store_orphans"))
+        self.assertEqual(0, await self.metric(self.started, "relay_receipts_reread_total", carrier="tier1"))
+
+    async def test_so_does_a_restart_with_it(self) -> None:
+        ids = await self.mismatched()
+        self.started.kill()
+        self.started.configuration["carriers"] = self.corrected()
+        await self.started.start()
+        await self.all_home(ids, await self.esme(self.started.smpp_port))
+
+    async def test_a_reload_with_another_wrong_dialect_leaves_them_for_the_right_one(self) -> None:
+        ids = await self.mismatched()
+        wrong = {"tier1": smpp_carrier(self.carrier.port, dialect={"receipt_id": {"strip_suffix": "x"}})}
+        await self.taken(self.started, carriers=wrong)
+        await until("it is said", lambda: f"0 of {self.COUNT} kept receipts of tier1" in self.started.log())
+        self.assertEqual(self.COUNT, await self.metric(self.started, "relay_store_orphans"))
+        before = self.count(self.started, "orphans_reread")
+        await self.taken(self.started, carriers=self.corrected())
+        await until("it is said again", lambda: self.count(self.started, "orphans_reread") > before)
+        await self.all_home(ids, self.customer)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core import config
-from relay.core.messages import Asked, Attempt, Channel, Ending, Lane, Notification, Verdict
+from relay.core.messages import Asked, Attempt, Channel, Ending, Lane, Notification, ReadAgain, Verdict
 from relay.core.rows import FINAL, OWED
 from relay.core.store import Idempotency
 from relay.services.journal_store import JournalStore
@@ -55,6 +55,7 @@ operations = st.one_of(
         st.sampled_from(["", "tier1", "tier2"]),
     ),
     st.tuples(st.just("receipts"), st.lists(st.tuples(keys, st.none() | states, st.booleans()), max_size=4)),
+    st.tuples(st.just("reread"), st.lists(st.tuples(st.integers(0, 9), keys, states, st.booleans()), max_size=4)),
     st.tuples(st.just("end"), st.lists(st.tuples(numbers, states), max_size=2)),
     st.tuples(st.just("claim"), st.sampled_from(LANES), st.integers(1, 4)),
     st.tuples(st.just("settle"), st.sampled_from(list(Verdict)), st.integers(0, 3), st.integers(0, 9)),
@@ -134,6 +135,17 @@ class History:
             [
                 receipt(key, state, final=final, received_at=now + i / 8, error=b"e", own_word=b"W" * (i % 2))
                 for i, (key, state, final) in enumerate(came)
+            ]
+        )
+
+    def do_reread(self, wanted: list[Any]) -> Any:
+        page = wait_for(self.clock, self.store.kept_receipts(None, 1000)).receipts
+        page = [*page, *wait_for(self.clock, self.store.kept_receipts((-1, 0), 1000)).receipts]
+        return self.store.reread(
+            [
+                ReadAgain(page[n], receipt(key, state, final=final, received_at=page[n].received_at))
+                for n, key, state, final in wanted
+                if n < len(page)
             ]
         )
 
