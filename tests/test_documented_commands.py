@@ -26,6 +26,7 @@ from tests.test_readme import free_port
 RUN_ELSEWHERE = {
     "README.md": {
         "curl -sS -u demo:demo-key *": "tests.test_readme",
+        ".venv/bin/pip install smpplib": "tests.test_readme runs the example with what the suite has",
         "pip install .": "operations.md's installation, and .ci/wheel_check.py",
         "twistd relay": "is the name of a command: `twistd -n relay --config` is run",
     },

@@ -99,6 +99,9 @@ def _refusal(options: argparse.Namespace, problem: urllib.error.HTTPError) -> Ex
     text = problem.read().decode("utf-8", "replace").strip()
     if problem.code == 401:
         return NoAnswer(f"{options.admin} wants the password: --password-file FILE, or ${PASSWORD_VARIABLE}")
+    if "problem+json" in problem.headers.get("Content-Type", ""):
+        # What the customers' listener says.
+        return NoAnswer(f"{options.admin}: no answer: HTTP status {problem.code}; is this the relay's admin.listen?")
     try:
         text = json.loads(text)["error"]
     except (ValueError, KeyError, TypeError):

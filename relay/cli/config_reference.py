@@ -43,7 +43,8 @@ The relay doesn't start with a file that has a problem. Unknown keys and keys gi
 * `{file: PATH}` instead of a value stands for what the file holds, without the newline at its end. PATH is relative
   to the directory in which the relay was started.
 * Text needs quotes only where YAML would read something else: when it begins with a character such as
-  `* & ! % @ # { [`, or holds `: ` or ` #`. What looks like a number or like `on` and is asked for as text, is text.
+  `* & ! % @ # { [`, or holds `: ` or ` #`, and a `${NAME}` within `{ }`. What looks like a number or like `on` and is
+  asked for as text, is text.
 * Numbers may be written as `1000000`, `1_000_000`, `1e6` or, integers, `0x34`; yes and no as `true` or `false`
   (`on`, `yes`, `off` and `no` will do).
 * `<<: *name` takes over the keys of a table that was marked with `&name` earlier.

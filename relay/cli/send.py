@@ -146,10 +146,12 @@ def _call(url: str, authorization: str, body: Any) -> Any:
             return json.loads(answer.read())
     except urllib.error.HTTPError as problem:
         text = problem.read().decode("utf-8", "replace")
+        if problem.code == 401:
+            raise Failed(f"{url}: there is no such account, or this is not its key") from None
         try:
             text = json.loads(text)["detail"]
         except (ValueError, KeyError, TypeError):
-            text = f"HTTP status {problem.code}"
+            text = f"{url}: HTTP status {problem.code}; is this the relay's http.listen?"
         raise Failed(text) from None
     except (OSError, ValueError) as problem:
         raise Failed(f"{url}: no answer: {getattr(problem, 'reason', problem)}", _NO_ANSWER) from None
@@ -168,7 +170,7 @@ def _over_smpp(options: argparse.Namespace, key: str) -> Iterator[Seen]:
         raise Failed(f"--{problem.field}: {problem.reason}", 2) from None
     try:
         connection = socket.create_connection((host.strip("[]"), int(port)), timeout=10)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, OverflowError) as problem:
         raise Failed(f"{options.smpp}: no connection: {problem}", _NO_ANSWER) from None
     with connection:
         yield from _Esme(connection, options.account, key).send(bodies, options.wait)
@@ -181,6 +183,7 @@ class _Esme:
         self._connection = connection
         self._session = Session(Role.CLIENT, SessionLimits(), time.monotonic())
         self._session.bind(c.BIND_TRANSCEIVER, system_id, password, now=time.monotonic())
+        self._bound = False
 
     def send(self, bodies: Sequence[bytes], wait_seconds: float) -> Iterator[Seen]:
         session = self._session
@@ -192,6 +195,7 @@ class _Esme:
                 if isinstance(event, BindRefused):
                     raise Failed(f"the bind was refused: {c.status_name(event.command_status)}")
                 if isinstance(event, Bound):
+                    self._bound = True
                     session.request(c.SUBMIT_SM, [(body, body) for body in bodies], time.monotonic())
                 elif isinstance(event, Answered):
                     if event.command_status != c.ESME_ROK:
@@ -218,6 +222,8 @@ class _Esme:
         if output:
             self._connection.sendall(output)
         left = until - time.monotonic()
+        if left <= 0 and not self._bound:
+            raise Failed("no answer to the bind, nothing was sent; is this the relay's smpp.listen?", _NO_ANSWER)
         if left <= 0:
             raise Failed("no end in time; the message is still under way", _NO_ANSWER)
         self._connection.settimeout(left)

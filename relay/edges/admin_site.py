@@ -6,6 +6,7 @@ is a function from `AdminRequest` to `Reply`, or to an awaitable of one; what th
 
 import base64
 import binascii
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from io import BytesIO
 from ipaddress import ip_address
@@ -20,11 +21,14 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from relay.core.secret import Secret
+from relay.edges.http_logins import FailedLogins
 
 #: Whom the password is asked of.
 USER = "operator"
 #: Requests' bodies are small here: a reason, a list of ids.
 MAX_BODY_BYTES = 262_144
+#: Wrong passwords that one address may say a minute.
+MOST_FAILED_LOGINS = 20
 #: Every request that changes something must carry this header. A page of another site can't make a browser send it.
 ACTION_HEADER = "X-Relay-Action"
 
@@ -71,15 +75,18 @@ class AdminRoot(Resource):
 
     :param pages: (method, first element) -> page; the first element of "/" is "".
     :param password: gives what is asked for, or None: nothing is. Looked at with each request.
+    :param failed_logins: counts who says a wrong one, and says when to listen to them again.
     """
 
     isLeaf = True
     log = Logger()
 
-    def __init__(self, pages: Mapping[tuple[str, str], Page], password: Callable[[], Secret | None]) -> None:
+    def __init__(self, pages: Mapping[tuple[str, str], Page], password: Callable[[], Secret | None],
+                 failed_logins: FailedLogins) -> None:  # fmt: skip
         super().__init__()
         self._pages = dict(pages)
         self._password = password
+        self._failed_logins = failed_logins
 
     def render(self, request: Request) -> int:
         reply: Reply | Awaitable[Reply] | None = self._refusal(request)
@@ -132,7 +139,17 @@ class AdminRoot(Resource):
     def _refusal(self, request: Request) -> Reply | None:
         password = self._password()
         if password is not None:
-            if not _knows(request.getHeader("Authorization") or "", password):
+            address = getattr(request.getClientAddress(), "host", "")
+            wait_seconds = self._failed_logins.wait_seconds(address)
+            if wait_seconds > 0.0:
+                # Whether this password is the right one must not show.
+                request.setHeader("Retry-After", f"{math.ceil(wait_seconds)}")
+                return text_reply("Too many failed logins from your address; wait a minute.", 429)
+            authorization = request.getHeader("Authorization") or ""
+            if not _knows(authorization, password):
+                if authorization:
+                    # A browser asks once without, to be told how.
+                    self._failed_logins.failed(address)
                 request.setHeader("WWW-Authenticate", 'Basic realm="relay", charset="UTF-8"')
                 return text_reply(f"Log in as {USER!r} with the password of admin.password.", 401)
         elif not _is_local_name(request.getHeader("Host") or ""):

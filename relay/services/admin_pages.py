@@ -15,7 +15,17 @@ from relay.core.ids import parse_id
 from relay.core.store import StoreUnavailable
 from relay.core.time_line import time_line
 from relay.edges import operator_page
-from relay.edges.admin_site import AdminRequest, AdminRoot, Page, Reply, admin_factory, json_reply, text_reply
+from relay.edges.admin_site import (
+    MOST_FAILED_LOGINS,
+    AdminRequest,
+    AdminRoot,
+    Page,
+    Reply,
+    admin_factory,
+    json_reply,
+    text_reply,
+)
+from relay.edges.http_logins import FailedLogins
 from relay.services.health import readiness
 from relay.services.metrics import CONTENT_TYPE, Metrics
 from relay.services.operator_actions import Operated, OperatorActions, Refusal, ReplayRequest
@@ -183,5 +193,6 @@ def make_admin_site(daemon: Administered, reactor: Any) -> tuple[str, Sequence[s
     daemon.at_stop(stop)
     actions = OperatorActions(daemon, reactor)
     pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions)
-    root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password)
+    failed_logins = FailedLogins(MOST_FAILED_LOGINS, reactor.seconds)
+    root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password, failed_logins)
     return "admin.listen", daemon.config.admin.listen, admin_factory(root, reactor)

@@ -13,6 +13,7 @@ from twisted.web.http import HTTPChannel
 
 from relay.core.secret import Secret
 from relay.edges.admin_site import MAX_BODY_BYTES, AdminRequest, AdminRoot, Reply, admin_factory, json_reply, text_reply
+from relay.edges.http_logins import FailedLogins
 
 
 def basic(user: str, password: str) -> str:
@@ -23,6 +24,8 @@ class AdminSiteTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.seen: list[AdminRequest] = []
         self.waiting: Deferred[Reply] = Deferred()
+        self.clock = Clock()
+        self.failed_logins = FailedLogins(3, self.clock.seconds)
 
     def ask(self, request: str, *headers: str, body: str = "", password: str | None = None) -> tuple[int, str, str]:
         """Status, header block and body of the answer; status 0 while there is none."""
@@ -44,7 +47,7 @@ class AdminSiteTests(SynchronousTestCase):
             ("GET", "broken"): broken,
             ("GET", "slow"): slow,
         }
-        root = AdminRoot(pages, lambda: None if password is None else Secret(password))
+        root = AdminRoot(pages, lambda: None if password is None else Secret(password), self.failed_logins)
         factory = admin_factory(root, Clock())
         channel = factory.buildProtocol(None)
         assert channel is not None
@@ -80,10 +83,21 @@ class AdminSiteTests(SynchronousTestCase):
 
     def test_without_the_password_nothing_is_shown(self) -> None:
         for headers in ([], [basic("operator", "wrong")], [basic("root", "right")], ["Authorization: Basic !!"]):
+            self.clock.advance(60)
             status, head, _ = self.ask("GET /metrics", *headers, password="right")
             self.assertEqual(401, status)
             self.assertIn("WWW-Authenticate: Basic", head)
         self.assertEqual([], self.seen)
+
+    def test_who_guesses_passwords_is_not_listened_to_for_a_minute(self) -> None:
+        for _ in range(3):
+            self.assertEqual(401, self.ask("GET /metrics", password="right")[0], "no attempt")
+            self.assertEqual(401, self.ask("GET /metrics", basic("operator", "wrong"), password="right")[0])
+        status, head, _ = self.ask("GET /metrics", basic("operator", "right"), password="right")
+        self.assertEqual(429, status)
+        self.assertIn("Retry-After: 60", head)
+        self.clock.advance(60)
+        self.assertEqual(200, self.ask("GET /metrics", basic("operator", "right"), password="right")[0])
 
     def test_the_operator_comes_in_with_the_password_under_any_host_name(self) -> None:
         headers = (basic("operator", "right"), "Host: relay.example")

@@ -125,6 +125,23 @@ class SendTests(CommandsTestCase):
         smpp = ["--smpp", f"127.0.0.1:{relay.smpp_port}"]
         done = await self.command(*self.arguments(relay, *smpp), RELAY_SEND_KEY="wrong")
         self.assertIn("ESME_RINVPASWD", done.stderr)
+        done = await self.command(*self.arguments(relay, *http), RELAY_SEND_KEY="wrong")
+        self.assertIn("there is no such account, or this is not its key", done.stderr)
+
+    async def test_a_wrong_port_is_named_as_such(self) -> None:
+        relay = await self.start()
+        admin, http = f"http://127.0.0.1:{relay.admin_port}", f"http://127.0.0.1:{relay.http_port}"
+        for arguments, exit_status, said in (
+            (self.arguments(relay, "--http", admin), 1, "is this the relay's http.listen?"),
+            (self.arguments(relay, "--smpp", f"127.0.0.1:{relay.http_port}", "--wait", "1"), 3, ""),
+            (self.arguments(relay, "--smpp", "127.0.0.1:99999"), 3, "no connection"),
+            (["status", "--admin", http], 3, "is this the relay's admin.listen?"),
+        ):
+            done = await self.command(*arguments, RELAY_SEND_KEY="key")
+            self.assertEqual((exit_status, ""), (done.returncode, done.stdout), done.stderr)
+            self.assertIn(said, done.stderr)
+            self.assertNotIn("under way", done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
 
     async def test_without_an_end_in_time_the_exit_status_is_3(self) -> None:
         relay = await self.start(silent_share=1.0)
