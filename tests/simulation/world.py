@@ -456,6 +456,9 @@ class World:
         def stopped(result: object) -> None:
             if isinstance(result, Failure):
                 self.failures.append(f"the stop failed: {result.getErrorMessage()}")
+            if not self.daemon.store._journal.writable:  # type: ignore[attr-defined]
+                # What was told while it stopped could not be written down, and is told again.
+                self.epoch += 1
             if not process.dead:
                 process.kill()
                 self._start_after(process)
