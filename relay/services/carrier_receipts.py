@@ -21,12 +21,14 @@ from relay.core.receipts import ReceiptReader
 from relay.core.rereading import read_again
 from relay.core.smpp.constants import (
     ESM_CLASS_DELIVERY_RECEIPT,
+    ESM_CLASS_TYPE_MASK,
     ESME_ROK,
     ESME_RX_P_APPN,
     ESME_RX_T_APPN,
     RESPONSE_BIT,
 )
-from relay.core.smpp.pdus import MessagePdu
+from relay.core.smpp.hot import decode_message
+from relay.core.smpp.pdus import CodecError, MessagePdu
 from relay.core.states import UNKNOWN
 from relay.core.store import StoreUnavailable
 from relay.services.hub import Hub
@@ -158,6 +160,14 @@ class ReceiptIntake:
 
     def _take_mobile_originated(self, protocol: Answering, pdu: MessagePdu) -> None:
         self.mobile_originated += 1
+        if pdu.esm_class & ESM_CLASS_TYPE_MASK:
+            # What is marked as the network's own is handed up although it is damaged (`decode_damaged_receipt`). The
+            # customer isn't to get it like that.
+            try:
+                decode_message(pdu.command_id, pdu.sequence_number, pdu.body)
+            except CodecError as problem:
+                self._answer(problem.command_status, protocol, pdu)
+                return
         account = self._settings.mobile_originated
         if account == "refuse":
             self._answer(ESME_RX_P_APPN, protocol, pdu)

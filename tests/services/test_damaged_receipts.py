@@ -1,5 +1,7 @@
 """Receipts whose PDUs are damaged: acknowledged, read as far as that goes, kept for the operator, and no obstacle."""
 
+from twisted.internet.defer import succeed
+
 from relay.core.smpp.hot import encode_address, message_body
 from relay.core.states import DELIVERED, ENROUTE
 from tests.services.test_carrier_questions import QuestionsTestCase
@@ -40,3 +42,13 @@ class DamagedReceiptTests(QuestionsTestCase):
         self.assertEqual([receipt.raw for receipt in kept].count(cut), 2)
         self.assertEqual((link.intake.outcomes[7], self.store.figures().unreadable), (3, 3))
         self.assertEqual(self.view(message).state, ENROUTE)
+
+    def test_a_handset_s_acknowledgement_that_is_damaged_is_not_handed_on(self) -> None:
+        link = self.link(mobile_originated="plain")
+        handed: list[bytes] = []
+        link.intake._mobile_originated = lambda account, pdu: handed.append(pdu.body) or succeed(0)  # type: ignore
+        for esm_class in (0x08, 0x10, 0x18):
+            whole = message_body(addresses=ADDRESSES, short_message=b"thank you", esm_class=esm_class)
+            self.deliver(whole, whole[:-3])
+            self.assertEqual(handed.pop(), whole)
+        self.assertEqual((handed, self.carrier.counters.acked, self.carrier.counters.nacked), ([], 3, 3))
