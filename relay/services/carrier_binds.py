@@ -13,8 +13,18 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from relay.core.config import Carrier
+from relay.core.smpp import constants as c
 from relay.core.smpp.session import SessionLimits
-from relay.edges.smpp_client import BindRequest, CarrierBind, SmppClientFactory, SmppClientProtocol
+from relay.edges.smpp_client import BindRequest, CarrierBind, SmppClientFactory
+
+#: The peer's requests that may be unanswered at once on one session: receipts, mostly.
+_PENDING_REQUESTS = 10_000
+
+_BIND_COMMANDS = {
+    "transceiver": (c.BIND_TRANSCEIVER,),
+    "transmitter+receiver": (c.BIND_TRANSMITTER, c.BIND_RECEIVER),
+}
 
 
 def pause_seconds(failures: int, min_seconds: float, max_seconds: float, fraction: float) -> float:
@@ -48,8 +58,6 @@ class Bind:
         self.request = request
         #: Attempts in a row that did not end in a bind; set to 0 by the link when a bind succeeds.
         self.failures = 0
-        self.protocol: SmppClientProtocol | None = None
-        self.last_error = ""
 
         def policy(attempts: int) -> float:
             self.failures = max(self.failures, attempts)
@@ -65,6 +73,44 @@ class Bind:
     def stop(self) -> "Deferred[None]":
         """Stops connecting and closes what is open; fires when it is closed."""
         return self._service.stopService()
+
+
+def smpp_binds(
+    settings: Carrier,
+    endpoint: IStreamClientEndpoint,
+    owner: CarrierBind,
+    clock: IReactorTime,
+    *,
+    pdu_bytes: int,
+    fraction: Callable[[], float],
+) -> list[Bind]:
+    """The binds that a carrier's settings ask for; none is begun yet.
+
+    :param fraction: gives random numbers from 0 to 1.
+    """
+    limits = SessionLimits(
+        window=settings.window,
+        pending_requests=_PENDING_REQUESTS,
+        max_pdu_bytes=pdu_bytes,
+        response_timeout_seconds=settings.response_timeout_seconds,
+        enquire_link_seconds=settings.enquire_link_seconds,
+        bind_timeout_seconds=settings.bind_timeout_seconds,
+    )
+    password = settings.password.reveal()
+    return [
+        Bind(
+            endpoint,
+            owner,
+            BindRequest(command, settings.system_id, password, settings.system_type, settings.interface_version),
+            limits,
+            clock,
+            min_seconds=settings.reconnect_min_seconds,
+            max_seconds=settings.reconnect_max_seconds,
+            fraction=fraction,
+        )
+        for _ in range(settings.binds)
+        for command in _BIND_COMMANDS[settings.bind]
+    ]
 
 
 @implementer(IStreamClientEndpoint)

@@ -7,8 +7,8 @@ exactly one place at a time: this queue, a session's window, or the hub's hands.
 a session ended is in doubt, and `in_doubt` of the configuration says what happens to it. Where that is to end, the
 journal is told before the carrier is (`_mark_and_write`), so that the same holds after the death of this process.
 
-The queue itself is a `PartQueue`, what the carrier is asked beside messages is `CarrierQuestions`, and what it sends of
-itself goes to its `ReceiptIntake`.
+The queue itself is a `PartQueue`, its sessions are `CarrierSessions`, what the carrier is asked beside messages is
+`CarrierQuestions`, and what it sends of itself goes to its `ReceiptIntake`.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ from twisted.logger import Logger
 from relay.core import config
 from relay.core.answers import AnswerClass, class_of
 from relay.core.dialects import CarrierIds
-from relay.core.histogram import QUICK_SECONDS, Histogram
 from relay.core.messages import AtCarrier, Ending, PartsReceipted, Receipt, Submitted
 from relay.core.rate import TokenBucket
 from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import Answered, LateAnswer, MessagePdu
-from relay.core.smpp.session import SessionLimits
 from relay.core.states import EXPIRED, REJECTED, UNKNOWN
 from relay.core.store import StoreUnavailable
 from relay.edges.smpp_client import BindRequest, SmppClientProtocol
-from relay.services.carrier_binds import Bind
+from relay.services.carrier_binds import smpp_binds
 from relay.services.carrier_questions import CarrierQuestions
 from relay.services.carrier_receipts import MobileOriginated, ReceiptIntake
+from relay.services.carrier_sessions import CarrierSessions
+from relay.services.counters import CarrierCounters
 from relay.services.hub import Hub, Outgoing
 from relay.services.part_queue import PartQueue
 from relay.services.tasks import Tasks
@@ -46,42 +46,6 @@ _JOURNAL_AGAIN_SECONDS = 1.0
 
 #: What is to be written to a session.
 Write = tuple[SmppClientProtocol, list[tuple[bytes, object]]]
-
-_BIND_COMMANDS = {
-    "transceiver": (c.BIND_TRANSCEIVER,),
-    "transmitter+receiver": (c.BIND_TRANSMITTER, c.BIND_RECEIVER),
-}
-
-
-class CarrierCounters:
-    """What one carrier did since the start, for metrics and the operator's page."""
-
-    __slots__ = (
-        "bind_failures",
-        "binds",
-        "expired",
-        "in_doubt",
-        "lost",
-        "pauses",
-        "refused",
-        "response_seconds",
-        "submitted",
-        "taken",
-        "throttled",
-    )
-
-    def __init__(self) -> None:
-        self.submitted = 0
-        self.taken = 0
-        self.refused = 0
-        self.throttled = 0
-        self.in_doubt = 0
-        self.expired = 0
-        self.binds = 0
-        self.bind_failures = 0
-        self.lost = 0
-        self.pauses = 0
-        self.response_seconds = Histogram(QUICK_SECONDS)
 
 
 class CarrierLink:
@@ -126,56 +90,26 @@ class CarrierLink:
         self.paused_until = 0.0
         self._throttled_in_a_row = 0
         self._wake_up: IDelayedCall | None = None
-        self._senders: list[SmppClientProtocol] = []
-        self._receivers: list[SmppClientProtocol] = []
         self._next_sender = 0
         #: An operator's pause: the binds stay, nothing is sent.
         self.held = False
         #: Nothing new is sent any more.
         self._stopping = False
-        #: The binds are being ended: that they can't be made is no news.
-        self._closing = False
         #: Where parts go once this link has retired.
         self._returned: Callable[[Sequence[Outgoing]], None] | None = None
         self._drained: Deferred[None] | None = None
         #: While parts are being marked in the journal before they are written (`in_doubt: end`).
         self._marking = False
         self._being_marked: list[Outgoing] = []
-        self.last_error = ""
-        self._unreachable_for = ""
-        self._refused_binds: set[SmppClientProtocol] = set()
         self.counters = CarrierCounters()
-        limits = SessionLimits(
-            window=settings.window,
-            pending_requests=10_000,
-            max_pdu_bytes=pdu_bytes,
-            response_timeout_seconds=settings.response_timeout_seconds,
-            enquire_link_seconds=settings.enquire_link_seconds,
-            bind_timeout_seconds=settings.bind_timeout_seconds,
-        )
-        password = settings.password.reveal()
-        self._binds: list[Any]
         if make_binds is not None:
-            self._binds = make_binds(self)
+            self._binds: Sequence[Any] = make_binds(self)
         else:
             assert endpoint is not None
-            self._binds = [
-                Bind(
-                    endpoint,
-                    self,
-                    BindRequest(
-                        command, settings.system_id, password, settings.system_type, settings.interface_version
-                    ),
-                    limits,
-                    clock,
-                    min_seconds=settings.reconnect_min_seconds,
-                    max_seconds=settings.reconnect_max_seconds,
-                    fraction=fraction,
-                )
-                for _ in range(settings.binds)
-                for command in _BIND_COMMANDS[settings.bind]
-            ]
-        self._bind_of = {bind.request: bind for bind in self._binds}
+            self._binds = smpp_binds(settings, endpoint, self, clock, pdu_bytes=pdu_bytes, fraction=fraction)
+        self._sessions = CarrierSessions(name, self._binds, self.counters)
+        #: Looked at for every batch.
+        self._senders = self._sessions.senders
 
     # What the hub sees
 
@@ -248,7 +182,8 @@ class CarrierLink:
 
     async def stop(self, limit_seconds: float) -> None:
         """Sends nothing more, waits up to `limit_seconds` for answers in flight, unbinds and closes."""
-        self._stopping = self._closing = True
+        self._stopping = True
+        self._sessions.close()
         self._cancel_wake_up()
         self._questions.drop()
         if self.in_flight:
@@ -258,7 +193,7 @@ class CarrierLink:
         await self._tasks.wait()
         await self._questions.wait()
         await self.intake.wait()
-        for protocol in self._bound():
+        for protocol in self._sessions.bound:
             protocol.unbind()
         await DeferredList([bind.stop() for bind in self._binds], consumeErrors=True)
 
@@ -302,47 +237,30 @@ class CarrierLink:
     @property
     def bound_count(self) -> int:
         """Sessions that are bound now."""
-        return len(self._bound())
+        return len(self._sessions.bound)
 
     @property
     def wanted_count(self) -> int:
         """Sessions that the configuration asks for."""
-        return len(self._binds)
+        return self._sessions.wanted_count
+
+    @property
+    def last_error(self) -> str:
+        """What went wrong last, in words."""
+        return self.counters.last_error
 
     # What the connections report (CarrierBind)
 
     def bound(self, protocol: SmppClientProtocol) -> None:
-        bind = self._bind_of[protocol.request]
-        bind.failures = 0
-        self.counters.binds += 1
-        self._unreachable_for = ""
-        if bind.request.command_id != c.BIND_TRANSMITTER:
-            self._receivers.append(protocol)
-        if bind.request.command_id != c.BIND_RECEIVER:
-            self._senders.append(protocol)
-        self.log.info("carrier_bound: {carrier} is bound ({bound} of {wanted})", carrier=self.name,
-                      bound=self.bound_count, wanted=self.wanted_count)  # fmt: skip
+        self._sessions.add(protocol)
         self._hub.link_changed()
         self._pump()
 
     def connect_failed(self, request: BindRequest, reason: str) -> None:
-        self._unreachable(reason)
-
-    def _unreachable(self, reason: str) -> None:
-        # Tried again and again, said once: until it is bound, or the reason is another one.
-        if reason != self._unreachable_for and not self._closing:
-            self._unreachable_for = self.last_error = reason
-            self.log.warn("carrier_unreachable: no connection to {carrier}: {reason}; tried again until there is one",
-                          carrier=self.name, reason=reason)  # fmt: skip
+        self._sessions.unreachable(reason)
 
     def bind_refused(self, protocol: SmppClientProtocol, command_status: int) -> None:
-        bind = self._bind_of[protocol.request]
-        bind.failures += 1
-        self.counters.bind_failures += 1
-        self._refused_binds.add(protocol)
-        self.last_error = f"bind refused: {c.status_name(command_status)}"
-        self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}", carrier=self.name,
-                      status=c.status_name(command_status))  # fmt: skip
+        self._sessions.refused(protocol, command_status)
 
     def read_again(self, kept: Receipt) -> Receipt | None:
         """What a receipt of this carrier that the store keeps says with the dialect of now; None: nothing."""
@@ -352,19 +270,7 @@ class CarrierLink:
         self.intake.take(protocol, pdus)
 
     def lost(self, protocol: SmppClientProtocol, tokens: Sequence[object], reason: str) -> None:
-        was_bound = protocol in self._senders or protocol in self._receivers
-        if protocol in self._senders:
-            self._senders.remove(protocol)
-        if protocol in self._receivers:
-            self._receivers.remove(protocol)
-        if was_bound:
-            self.counters.lost += 1
-            self.last_error = reason
-            self.log.warn("carrier_lost: a connection to {carrier} ended: {reason}", carrier=self.name, reason=reason)
-        elif protocol in self._refused_binds:
-            self._refused_binds.discard(protocol)
-        else:
-            self._unreachable(reason)
+        was_bound = self._sessions.remove(protocol, reason)
         self._doubt(tokens)
         self._questions.lost(tokens)
         if not self._senders:
@@ -403,7 +309,7 @@ class CarrierLink:
                     )
                 )
             elif class_of(answer.command_status) is AnswerClass.LATER:
-                self.last_error = c.status_name(answer.command_status)
+                self.counters.last_error = c.status_name(answer.command_status)
                 later.append(part)
             else:
                 self._refused(part, answer.command_status, now)
@@ -470,11 +376,11 @@ class CarrierLink:
             pause_seconds = self.settings.throttle_seconds * min(2 ** (self._throttled_in_a_row - 1), 32)
             self.paused_until = now + pause_seconds
             self.log.info("carrier_throttled: {carrier} said {status}; pausing for {pause_seconds} s",
-                          carrier=self.name, status=self.last_error, pause_seconds=pause_seconds)  # fmt: skip
+                          carrier=self.name, status=self.counters.last_error, pause_seconds=pause_seconds)  # fmt: skip
 
     def _refused(self, part: Outgoing, command_status: int, now: float) -> None:
         self.counters.refused += 1
-        self.last_error = c.status_name(command_status)
+        self.counters.last_error = c.status_name(command_status)
         elsewhere = tuple(name for name in part.carriers if name != self.name)
         if elsewhere and class_of(command_status) is AnswerClass.ELSEWHERE:
             part.carriers = elsewhere
@@ -638,6 +544,3 @@ class CarrierLink:
     def _check_drained(self) -> None:
         if self._drained is not None and not self._drained.called and not self.in_flight:
             self._drained.callback(None)
-
-    def _bound(self) -> list[SmppClientProtocol]:
-        return list(dict.fromkeys([*self._senders, *self._receivers]))

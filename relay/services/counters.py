@@ -73,3 +73,39 @@ class Counters:
             self.account(n.account).channels[n.channel].attempts[attempt.verdict] += 1
             if attempt.verdict is Verdict.DELIVERED:
                 self.notification_seconds[n.channel].observe(attempt.at - n.done_at)
+
+
+class CarrierCounters:
+    """What one carrier did since the start.
+
+    :ivar last_error: what went wrong last, in words.
+    """
+
+    __slots__ = (
+        "bind_failures",
+        "binds",
+        "expired",
+        "in_doubt",
+        "last_error",
+        "lost",
+        "pauses",
+        "refused",
+        "response_seconds",
+        "submitted",
+        "taken",
+        "throttled",
+    )
+
+    def __init__(self) -> None:
+        self.submitted = 0
+        self.taken = 0
+        self.refused = 0
+        self.throttled = 0
+        self.in_doubt = 0
+        self.expired = 0
+        self.binds = 0
+        self.bind_failures = 0
+        self.lost = 0
+        self.pauses = 0
+        self.last_error = ""
+        self.response_seconds = Histogram(QUICK_SECONDS)

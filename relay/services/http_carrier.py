@@ -83,6 +83,10 @@ class HttpCarrierLink(CarrierLink):
             type(token) is Outgoing and token.id == message_id for bind in self._binds for token in bind.sending()
         )
 
+    @property
+    def busy(self) -> bool:
+        return super().busy or any(bind.sending() for bind in self._binds)
+
     def unsent(self, session: HttpCarrierSession, tokens: Sequence[object]) -> None:
         """Parts that were handed to a session and certainly didn't reach the carrier: back to the queue's head."""
         parts = [token for token in tokens if type(token) is Outgoing and not token.done]

@@ -58,7 +58,7 @@ class LookTests(PagesTestCase):
         self.assertEqual((100, 2, 0), tuple(look["carriers"][0][name] for name in ("window", "wanted", "bound")))
 
     def test_what_is_wrong_is_said_in_sentences(self) -> None:
-        self.daemon.links["tier1"].last_error = "bind refused: ESME_RINVPASWD"
+        self.daemon.links["tier1"].counters.last_error = "bind refused: ESME_RINVPASWD"
         self.daemon.links["tier2"].held = True
         self.daemon.webhooks.states["acme"] = UrlState("", 7, True, 1100.0, 0)
         self.daemon.store.shown = StoreFigures(orphans=3, writable=False, reason="no space left")
@@ -77,7 +77,7 @@ class LookTests(PagesTestCase):
     def test_when_all_is_well_nothing_is_wrong(self) -> None:
         for link in self.daemon.links.values():
             link._senders.extend([_Bound()] * link.wanted_count)  # type: ignore[list-item]
-            link._receivers.extend([_Bound()] * link.wanted_count)  # type: ignore[list-item]
+            link._sessions.receivers.extend([_Bound()] * link.wanted_count)  # type: ignore[list-item]
         self.assertEqual([], [t for t in self.look()["troubles"] if "binds" not in t])
 
     def test_charts_show_what_came_in_each_step(self) -> None:

@@ -26,7 +26,7 @@ class ReadinessTests(SynchronousTestCase):
         self.assertTrue(readiness(self.daemon).ready)
 
     def test_one_carrier_of_two_may_be_away_and_is_shown_with_its_reason(self) -> None:
-        self.daemon.links["tier2"].last_error = "bind refused: ESME_RINVPASWD"
+        self.daemon.links["tier2"].counters.last_error = "bind refused: ESME_RINVPASWD"
         self.assertTrue(readiness(self.daemon).ready)
         self.assertEqual(
             Stage("carrier tier2", False, "0 of 1 bound; last error: bind refused: ESME_RINVPASWD"),

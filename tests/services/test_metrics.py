@@ -154,7 +154,7 @@ class MetricsTests(SynchronousTestCase):
         before = set(self.samples())
         for account in ("acme", "quiet"):
             self.daemon.take(100, account=account)
-        self.daemon.links["tier1"].last_error = "something new from outside"
+        self.daemon.links["tier1"].counters.last_error = "something new from outside"
         self.assertEqual(before, set(self.samples()))
 
     def test_every_family_says_what_it_is(self) -> None:
