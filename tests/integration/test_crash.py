@@ -22,8 +22,6 @@ from tests.integration.harness import ROOT, IntegrationTestCase, Relay, free_por
 
 KILLS = int(os.environ.get("CRASH_KILLS", "4"))
 SEED = int(os.environ.get("CRASH_SEED", "1"))
-#: What was handed over this long before a kill may have been on its way into the journal.
-IN_FLIGHT_SECONDS = 1.0
 RESENT, ENDED = "44770", "44771"
 
 
@@ -131,8 +129,9 @@ class CrashTests(PeersTestCase):
 
         # Answered 202 once, whatever happened to the connection: the key kept it one message.
         self.assertEqual(len(http_ids), len(customers.http_accepted))
-        self.assert_in_flight("webhooks", [(at, json.loads(text)["id"]) for at, text in receiver.notes()], kills)
-        self.assert_in_flight("submit_sm", again.notes(), kills)
+        # POSTs without an answer, and those whose answers wait for the disk; likewise submit_sm.
+        self.assert_in_flight("webhooks", [json.loads(text)["id"] for _, text in receiver.notes()], len(kills), 3 * 8)
+        self.assert_in_flight("submit_sm", [to for _, to in again.notes()], len(kills), 2 * 100)
         # Receipts carry no time; a session has no more than its window of them unanswered.
         window = relay.configuration["smpp"]["window"]
         self.assertLessEqual(len(customers.receipts) - len(set(customers.receipts)), len(kills) * window)
@@ -140,14 +139,11 @@ class CrashTests(PeersTestCase):
         self.assertEqual([to for to, count in Counter(to for _, to in once.notes()).items() if count > 1], [])
         self.assertEqual(await relay.stop(), 0)
 
-    def assert_in_flight(self, what: str, events: list[tuple[float, str]], kills: list[float]) -> None:
-        """What came twice had come shortly before a kill."""
-        first: dict[str, float] = {}
-        for at, name in events:
-            if name in first:
-                before_kill = min((kill - first[name] for kill in kills if kill >= first[name]), default=float("inf"))
-                self.assertLess(before_kill, IN_FLIGHT_SECONDS, f"{what}: {name} came twice")
-            first[name] = at
+    def assert_in_flight(self, what: str, names: list[str], kills: int, most: int) -> None:
+        """What came twice is no more than what can be under way at a kill."""
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        self.assertLessEqual(len(twice), kills * most, f"{what} that came twice")
+        self.assertLessEqual(len(names) - len(set(names)), kills * most, f"{what} that came more than once")
 
     def report(
         self, customers: Customers, kills: list[float], again: Peer, once: Peer, receiver: Peer, lost: set[str]
