@@ -141,6 +141,9 @@ class ApiRequest(TwistedRequest):
             return
         self.content.seek(0)
         self.method, self.uri, self.clientproto = command, path, version
+        if path[:7].lower() == b"http://" or path[:8].lower() == b"https://":
+            # The absolute form, which every server must take (RFC 9112 section 3.2.2), as proxies write it.
+            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
         self.path, _, self.query = path.partition(b"?")
         self.args = {}
         self.process()

@@ -41,7 +41,7 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             max_length=40,
-            description="The sender: a number, or up to eleven letters and digits.",
+            description="The sender: a number, or up to eleven letters, digits, blanks and signs of ASCII.",
             examples=["RELAY"],
             extra_json_schema={"pattern": _SENDER_PATTERN},
         ),

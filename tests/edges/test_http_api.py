@@ -367,6 +367,11 @@ class LoginTests(HttpTestCase):
         self.assertEqual(self.http.ask("GET", "/account", headers=bearer, login=None).json["account"], "acme")
         self.assertEqual(self.http.ask("GET", "/account").json["account"], "acme")
 
+    def test_a_whole_url_in_place_of_a_path_will_do(self) -> None:
+        for url in ("http://relay.example/account", "HTTPS://relay.example:8443/account", "http://relay.example/account?a"):
+            self.assertEqual(self.http.ask("GET", url).json["account"], "acme")
+        self.assertProblem(self.http.ask("GET", "ftp://relay.example/account"), 404)
+
     def test_anything_else_is_told_how_to_log_in(self) -> None:
         encoded = base64.b64encode(b"acme").decode()
         for login, headers in (
