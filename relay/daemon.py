@@ -36,6 +36,7 @@ from relay.services.message_records import MessageRecords
 from relay.services.operator_actions import held_carriers
 from relay.services.rereading import Rereading
 from relay.services.simulator import SimulatedCarrier
+from relay.services.unconfigured import Unconfigured
 
 
 class DurableStore(Store, Seam):
@@ -108,7 +109,13 @@ class Daemon(Service):
             reactor,
             limit_seconds=lambda: self.config.drain_hours * 3600.0,
             shutdown_seconds=lambda: self.config.shutdown_seconds,
-            gone=self.close_simulator,
+            gone=self._carrier_gone,
+        )
+        self.unconfigured = Unconfigured(
+            hub,
+            reactor,
+            known_carriers=lambda: {*self.config.carriers, *self.drains.all},
+            known_accounts=lambda: {*self.config.accounts},
         )
         self.sessions = CustomerSessions(hub, accounts, config.smpp, config.limits, reactor)
         self.housekeeping = Housekeeping(hub, reactor)
@@ -198,6 +205,7 @@ class Daemon(Service):
             await self._listen(key, descriptions, factory)
         self.housekeeping.start()
         self.rereading.begin(self.links, at_start=True)
+        self.unconfigured.look()
         self.not_ready = ""
         self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
         if self.notifier is not None:
@@ -266,6 +274,10 @@ class Daemon(Service):
         except (ValueError, TypeError, OSError) as problem:
             raise StartFailure(f"carriers.{name}.connect: {description!r} can't be used: {problem}") from None
 
+    async def _carrier_gone(self, name: str) -> None:
+        await self.close_simulator(name)
+        self.unconfigured.look()
+
     async def close_simulator(self, name: str) -> None:
         """Ends the simulated carrier of that name. Harmless where there is none."""
         running = self._simulators.pop(name, None)
@@ -320,6 +332,7 @@ class Daemon(Service):
         await self.sessions.stop(limit)
         await self.webhooks.stop()
         await self.rereading.stop()
+        await self.unconfigured.stop()
         await self.housekeeping.stop()
         await self.store.stop()
         if self._records is not None:

@@ -169,6 +169,12 @@ class LateStore:
     def receipts_out(self, carrier: str) -> "Deferred[int]":
         return self._late(self.inner.receipts_out(carrier))
 
+    def carriers(self) -> "Deferred[Sequence[str]]":
+        return self._late(self.inner.carriers())
+
+    def owed_by_account(self) -> "Deferred[Mapping[str, int]]":
+        return self._late(self.inner.owed_by_account())
+
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
     ) -> "Deferred[Sequence[MessageView]]":

@@ -265,6 +265,23 @@ class StoreContract:
         self.assertEqual(self.result(self.store.receipts_out("tier2")), 1)
         self.assertEqual(self.result(self.store.receipts_out("tier3")), 0)
 
+    def test_the_carriers_and_the_accounts_that_are_owed_something_are_told(self) -> None:
+        self.assertEqual(list(self.result(self.store.carriers())), [])
+        self.assertEqual(self.result(self.store.owed_by_account()), {})
+        self.sent(1, 2)
+        self.sent(3, 4, account="hooked", notification_url="http://own/")
+        self.result(self.store.accept([message(5)]))
+        self.result(self.store.submitted([submitted(5, carrier="tier2")]))
+        self.result(self.store.receipts([receipt(n) for n in (1, 3, 4)]))
+        for _ in range(2):
+            self.assertEqual(sorted(self.result(self.store.carriers())), ["tier1", "tier2"])
+            # Those of "hooked" are owed over SMPP as well.
+            self.assertEqual(self.result(self.store.owed_by_account()), {"plain": 1, "hooked": 4})
+            if not self.after_restart():
+                break
+        self.settle(self.claimed(), Verdict.DELIVERED)
+        self.assertEqual(self.result(self.store.owed_by_account()), {"hooked": 4})
+
     def test_an_id_given_twice_means_the_newest_and_is_counted(self) -> None:
         self.result(self.store.accept([message(1), message(2)]))
         self.result(self.store.submitted([submitted(1, b"7")]))

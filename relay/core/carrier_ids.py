@@ -34,6 +34,10 @@ class CarrierIdIndex:
         """The dicts of one carrier, if it ever took anything."""
         return self._by_carrier.get(carrier)
 
+    def carriers(self) -> list[str]:
+        """The carriers that ever took anything."""
+        return list(self._by_carrier)
+
     def name(self, carrier: str) -> str:
         """The one string object for a carrier's name."""
         return self._names.setdefault(carrier, carrier)

@@ -226,6 +226,12 @@ class Store(Protocol):
         """How many parts this carrier took of messages that still wait for their receipt. It is counted at each call,
         by a walk through all that the carrier took: ask once a second at the most."""
 
+    def carriers(self) -> Awaitable[Sequence[str]]:
+        """The carriers that have taken parts of messages, as far as the store remembers; in no order."""
+
+    def owed_by_account(self) -> Awaitable[Mapping[str, int]]:
+        """How many notifications are owed, by account; only accounts that are owed any. It is counted at each call."""
+
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
     ) -> Awaitable[Sequence[MessageView]]:

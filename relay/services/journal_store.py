@@ -14,6 +14,7 @@ written again.
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from os.path import join
@@ -359,6 +360,21 @@ class JournalStore:
                 seen = 0
                 await deferLater(self._clock, 0.0)
         return count
+
+    def carriers(self) -> "Deferred[Sequence[str]]":
+        return succeed(self.table.ids.carriers())
+
+    def owed_by_account(self) -> "Deferred[Mapping[str, int]]":
+        return Deferred.fromCoroutine(self._owed_by_account())
+
+    async def _owed_by_account(self) -> Mapping[str, int]:
+        # Messages with URLs of their own have lanes of their own, so there may be very many.
+        counts: Counter[str] = Counter()
+        for number, queue in enumerate(self.table.lanes.owing(), 1):
+            counts[queue.lane.account] += queue.owed
+            if number % _COUNTED_A_TURN == 0:
+                await deferLater(self._clock, 0.0)
+        return {name: count for name, count in counts.items() if count}
 
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50

@@ -15,6 +15,7 @@ from relay.services.draining import Drain
 from relay.services.health import Readiness, Watched, readiness
 from relay.services.history import STEP_SECONDS, History
 from relay.services.metrics import Measured
+from relay.services.unconfigured import Unconfigured
 
 
 class CarrierLook(msgspec.Struct, frozen=True):
@@ -102,6 +103,7 @@ class Looked(Watched, Measured, Seam):
 
     accounts: Accounts
     webhooks: Any
+    unconfigured: Unconfigured
 
 
 class Observer:
@@ -130,7 +132,7 @@ class Observer:
             now=now,
             uptime_seconds=now - self._started_at,
             readiness=state,
-            troubles=troubles(state, carriers, accounts, msgspec.structs.asdict(figures)),
+            troubles=troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.unconfigured),
             carriers=carriers,
             accounts=accounts,
             store=msgspec.structs.asdict(figures),
@@ -221,7 +223,11 @@ class Observer:
 
 
 def troubles(
-    state: Readiness, carriers: list[CarrierLook], accounts: list[AccountLook], store: dict[str, Any]
+    state: Readiness,
+    carriers: list[CarrierLook],
+    accounts: list[AccountLook],
+    store: dict[str, Any],
+    unconfigured: Unconfigured,
 ) -> list[str]:
     """What is wrong, in sentences, worst first."""
     found = [f"{stage.name}: {stage.reason}" for stage in state.stages[:3] if not stage.ok]
@@ -244,6 +250,16 @@ def troubles(
             found.append(f"{carrier.name}'s queue is nearly full: {carrier.queued} of {carrier.queue_limit}")
         if carrier.error_share > 0.2:
             found.append(f"{carrier.name} refused {carrier.error_share:.0%} in the last hour: {carrier.last_error}")
+    for name, count in unconfigured.carriers.items():
+        found.append(
+            f"{count} parts wait for receipts of {name}, which the configuration doesn't have: put it back until they "
+            "are home, or they end without one"
+        )
+    for name, count in unconfigured.accounts.items():
+        found.append(
+            f"{count} notifications are owed to {name}, which the configuration doesn't have: put it back until they "
+            "are delivered, or nobody is told"
+        )
     for account in accounts:
         if account.url_off:
             found.append(f"{account.name}'s notification URL is off: {account.url_off}")

@@ -32,6 +32,7 @@ from relay.services.draining import Drains
 from relay.services.hub import Hub
 from relay.services.rereading import Rereading
 from relay.services.tasks import Tasks
+from relay.services.unconfigured import Unconfigured
 
 
 class ConfigRefused(Exception):
@@ -49,6 +50,7 @@ class Reloadable(Seam):
     links: dict[str, CarrierLink]
     drains: Drains
     rereading: Rereading
+    unconfigured: Unconfigured
     hub: Hub
     accounts: Accounts
     sessions: CustomerSessions
@@ -149,6 +151,7 @@ class Reloader:
             daemon.webhooks.url_changed(name)
         if accounts:
             daemon.hub.wake(await daemon.hub.store.lanes())
+        daemon.unconfigured.look()
         return True
 
     def _exchange(self, config: Config, links: dict[str, CarrierLink]) -> None:

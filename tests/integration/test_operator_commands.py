@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
 
+import yaml
 from twisted.internet.threads import deferToThread
 
+from relay.core.smpp import constants as c
 from tests.fakes import submit_body
 from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 
@@ -65,6 +68,40 @@ class StatusTests(CommandsTestCase):
         self.assertIn("nothing is wrong", done.stdout)
         self.assertRegex(done.stdout, r"tier1 +up +1/1")
         self.assertRegex(done.stdout, r"acme +0 +0\.0")
+
+    async def test_what_waits_for_a_carrier_or_account_that_the_file_has_lost_is_said_until_it_is_back(self) -> None:
+        relay = await self.start(receipt_delay_seconds=0.05)
+        silent = await self.simulator(silent_share=1.0)
+        before = dict(relay.configuration)
+        await relay.stop()
+        relay.configuration |= {
+            "carriers": before["carriers"] | {"silent": smpp_carrier(silent.port)},
+            "routes": [*before["routes"], {"carriers": ["silent"]}],
+        }
+        with_silent = dict(relay.configuration)
+        await relay.start()
+        self.receiver.status = 500
+        customer = await self.esme(relay.smpp_port, command_id=c.BIND_TRANSMITTER)
+        await within(10, customer.submit([submit_body("447700900123")] * 3 + [submit_body("33700900123")] * 5))
+        await until("silent has got its messages", lambda: silent.counters.taken == 5)
+        await until("the receipts of the others are home", self.simulated.all_home)
+        await relay.stop()
+        relay.configuration |= before | {"accounts": {"other": smpp_account("other")}}
+        await relay.start()
+        await until("it is said", lambda: "account_not_configured: " in relay.log())
+        # Each of the three is owed over HTTP and over SMPP.
+        said = ["5 parts wait for receipts of silent,", "6 notifications are owed to acme,"]
+        for sentence in said:
+            self.assertEqual(relay.log().count(sentence), 1)
+        troubles = (await self.status(relay))["troubles"]
+        self.assertEqual([t.partition(" which")[0] for t in troubles if "configuration doesn't have" in t], said)
+        relay.configuration |= with_silent
+        (relay.directory / "relay.yaml").write_text(yaml.safe_dump(relay.configuration))
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGHUP)
+        await until("the file is taken up", lambda: "config_reloaded" in relay.log())
+        while any("configuration doesn't have" in trouble for trouble in (await self.status(relay))["troubles"]):
+            pass
 
     async def test_a_relay_that_is_not_ready_has_the_exit_status_1(self) -> None:
         relay = await self.relay(carriers={"dead": smpp_carrier(1)}, routes=[{"carriers": ["dead"]}])

@@ -19,6 +19,7 @@ from relay.services.customer_sessions import CustomerSessions
 from relay.services.draining import Drains
 from relay.services.housekeeping import Housekeeping
 from relay.services.hub import Hub
+from relay.services.unconfigured import Unconfigured
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
 
@@ -51,6 +52,7 @@ class OperatedStore:
         self.views: dict[bytes, MessageView] = {}
         self.orphaned: list[Receipt] = []
         self.out: dict[str, int] = {}
+        self.owed: dict[str, int] = {}
 
     def figures(self) -> StoreFigures:
         return self.shown
@@ -95,6 +97,12 @@ class OperatedStore:
     def find_carrier_id(self, carrier_message_id: bytes) -> Deferred[list[MessageView]]:
         wanted = carrier_message_id.decode()
         return succeed([v for v in self.views.values() if wanted in [part.carrier_message_id for part in v.parts]])
+
+    def carriers(self) -> Deferred[list[str]]:
+        return succeed(list(self.out))
+
+    def owed_by_account(self) -> Deferred[dict[str, int]]:
+        return succeed(dict(self.owed))
 
     def receipts_out(self, carrier: str) -> Deferred[int]:
         return succeed(self.out.get(carrier, 0))
@@ -148,6 +156,9 @@ class OperatedDaemon:
             limit_seconds=lambda: self.config.drain_hours * 3600.0,
             shutdown_seconds=lambda: 1.0,
             gone=self.gone,
+        )
+        self.unconfigured = Unconfigured(
+            self.hub, self.clock, known_carriers=lambda: self.links, known_accounts=lambda: self.config.accounts
         )
         self.not_ready = ""
         self.webhooks = OperatedWebhooks()
