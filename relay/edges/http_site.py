@@ -176,7 +176,11 @@ class ApiRequest(TwistedRequest):
 
         :raises Problem: it can't be read.
         """
-        return _fields(self.body())
+        body = self.body()
+        if body.lstrip()[:1] in (b"{", b"["):
+            # curl -d says that it is a form, whatever it is; no field of ours begins so.
+            raise Problem(400, "The body is JSON and is sent as a form; add the header Content-Type: application/json.")
+        return _fields(body)
 
     @property
     def content_type(self) -> bytes:

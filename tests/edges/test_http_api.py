@@ -361,6 +361,15 @@ class ItemKeyTests(HttpTestCase):
             self.assertNotIn("regex", reply.json["detail"])
 
 
+class FormTests(HttpTestCase):
+    def test_json_that_says_it_is_a_form_is_told_what_to_say(self) -> None:
+        for body in (msgspec.json.encode(MESSAGE), msgspec.json.encode([MESSAGE])):
+            reply = self.http.ask("POST", "/messages", body, FORM)
+            self.assertProblem(reply, 400)
+            self.assertIn("Content-Type: application/json", reply.json["detail"])
+        self.assertEqual(self.hub.accepted, [])
+
+
 class LoginTests(HttpTestCase):
     def test_basic_and_bearer_will_do(self) -> None:
         bearer = {"Authorization": f"Bearer {KEY}"}
