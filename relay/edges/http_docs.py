@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any, Final
 
-from relay.edges.http_problems import PROBLEM_KINDS
+from relay.edges.http_problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: light-dark(#0b57d0, #8ab4f8); }
@@ -51,7 +51,10 @@ def docs_page(document: dict[str, Any]) -> str:
     parts.append("<div class='wide'><table><tr><th>type</th><th>what it says</th></tr>")
     parts += [
         f"<tr id='problem-{kind}'><td><code>/docs#problem-{kind}</code></td><td>{escape(title)}</td></tr>"
-        for kind, title in PROBLEM_KINDS.items()
+        for kind, title in (
+            *PROBLEM_KINDS.items(),
+            *((kind_of_status(status), f"{status}: {meaning}") for status, meaning in STATUS_MEANINGS.items()),
+        )
     ]
     parts.append("</table></div></main></body></html>")
     return "".join(parts)

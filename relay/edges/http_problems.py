@@ -50,7 +50,7 @@ class Problem(Exception):
         self.headers = headers
         title = HTTPStatus(status).phrase
         self.document = ProblemDocument(
-            f"/docs#problem-{kind or title.lower().replace(' ', '-')}",
+            f"/docs#problem-{kind or kind_of_status(status)}",
             PROBLEM_KINDS.get(kind, title),
             status,
             detail,
@@ -61,6 +61,25 @@ class Problem(Exception):
         """The document."""
         return msgspec.json.encode(self.document)
 
+
+def kind_of_status(status: int) -> str:
+    """The kind of a problem of which the status says enough."""
+    return HTTPStatus(status).phrase.lower().replace(" ", "-")
+
+
+#: Those statuses, and what they mean here.
+STATUS_MEANINGS: Final = {
+    400: "The request can't be read.",
+    401: "The key is nobody's, or there is none.",
+    403: "A browser sends it for a page of another site.",
+    404: "There is no such path, or no such thing of this account.",
+    405: "Not with this method; Allow says which.",
+    413: "The body is larger than the operator allows.",
+    422: "Something in the request is wrong; detail says what.",
+    429: "Too many requests wait already, or too many logins failed; Retry-After.",
+    500: "A mistake in the relay itself, which its operator's log has.",
+    503: "The relay can't keep anything safely now, or stops; Retry-After.",
+}
 
 #: The kinds of problems beyond the HTTP status's own.
 PROBLEM_KINDS: Final = {

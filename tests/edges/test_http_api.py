@@ -16,6 +16,7 @@ from relay.core.smpp.constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHRO
 from relay.core.states import DELIVERED, ENROUTE, UNDELIVERABLE
 from relay.core.store import FeedEntry, StoreFull
 from relay.core.turns import PAUSES
+from relay.edges.http_problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from tests.edges.http_driver import KEY, HttpDriver, Reply
 
 MESSAGE = {"to": "+447700900123", "from": "RELAY", "text": "Hello"}
@@ -34,6 +35,8 @@ class HttpTestCase(SynchronousTestCase):
         self.assertEqual(reply.headers["Content-Type"], "application/problem+json")
         self.assertEqual(reply.json.get("field", ""), field, reply.json)
         self.assertEqual(reply.json["status"], status)
+        described = {*PROBLEM_KINDS, *map(kind_of_status, STATUS_MEANINGS)}
+        self.assertIn(reply.json["type"].removeprefix("/docs#problem-"), described)
         self.assertGreater(len(reply.json["detail"]), 10)
         if kind:
             self.assertEqual(reply.json["type"], f"/docs#problem-{kind}")
@@ -694,6 +697,8 @@ class DescriptionTests(HttpTestCase):
 
     def test_the_page_shows_every_call_and_every_problem_and_loads_nothing(self) -> None:
         page = self.http.ask("GET", "/docs", login=None).body.decode()
+        for kind in (*PROBLEM_KINDS, *map(kind_of_status, STATUS_MEANINGS)):
+            self.assertIn(f"<tr id='problem-{kind}'>", page)
         for operation in ("submit", "feed", "setUrl"):
             self.assertIn(f"id='{operation}'", page)
         self.assertIn("id='problem-rate-limit'", page)
