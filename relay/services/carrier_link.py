@@ -34,7 +34,8 @@ from relay.services.carrier_questions import CarrierQuestions
 from relay.services.carrier_receipts import MobileOriginated, ReceiptIntake
 from relay.services.carrier_sessions import CarrierSessions
 from relay.services.counters import CarrierCounters
-from relay.services.hub import Hub, Outgoing
+from relay.services.hub import Hub
+from relay.services.hub_seams import Outgoing
 from relay.services.part_queue import PartQueue
 from relay.services.tasks import Tasks
 

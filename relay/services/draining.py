@@ -23,7 +23,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.services.carrier_link import CarrierLink
-from relay.services.hub import Hub, Outgoing
+from relay.services.hub import Hub
+from relay.services.hub_seams import Outgoing
 from relay.services.tasks import Tasks
 
 #: How long a removed carrier may take to send what it has queued.

@@ -18,7 +18,8 @@ from relay.core.signing import secret_key
 from relay.edges.http_carrier_session import HttpCarrierSession
 from relay.services.carrier_binds import pause_seconds
 from relay.services.carrier_link import CarrierLink
-from relay.services.hub import Hub, Outgoing
+from relay.services.hub import Hub
+from relay.services.hub_seams import Outgoing
 
 
 class HttpCarrierLink(CarrierLink):

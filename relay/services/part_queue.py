@@ -12,7 +12,7 @@ from typing import Protocol as Seam
 
 from relay.core.store import StoreUnavailable
 from relay.core.withdrawn import Withdrawn
-from relay.services.hub import Outgoing
+from relay.services.hub_seams import Outgoing
 from relay.services.tasks import Tasks
 
 #: Bodies are fetched in batches of this many parts.

@@ -17,7 +17,8 @@ from relay.core.smpp.pdus import Answered
 from relay.core.states import EXPIRED, REJECTED, UNKNOWN
 from relay.core.store import StoreUnavailable
 from relay.services.carrier_link import CarrierLink
-from relay.services.hub import Hub, Outgoing
+from relay.services.hub import Hub
+from relay.services.hub_seams import Outgoing
 from relay.services.simulator import SimulatedCarrier
 from tests.memory_network import MemoryNetwork
 from tests.services.test_hub import ADDRESSES, Rates, RecordingStore

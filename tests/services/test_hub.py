@@ -24,7 +24,8 @@ from relay.core.messages import (
 from relay.core.routing import Routes
 from relay.core.smpp import constants as c
 from relay.core.states import REJECTED, UNKNOWN
-from relay.services.hub import Hub, Outgoing
+from relay.services.hub import Hub
+from relay.services.hub_seams import Outgoing
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
 LANE = Lane("acme", Channel.SMPP.value)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core.store import StoreUnavailable
 from relay.core.withdrawn import Withdrawn
-from relay.services.hub import Outgoing
+from relay.services.hub_seams import Outgoing
 from relay.services.part_queue import PartQueue
 from relay.services.tasks import Tasks
 
