@@ -77,6 +77,11 @@ class RereadingTests(SynchronousTestCase):
         if again is not None:
             self.assertEqual(again.keys, RIGHT.read(decode_message(c.DATA_SM, 0, whole), NOW).keys)
 
+    def test_a_data_sm_whose_lengths_are_wrong_is_left_alone(self) -> None:
+        # The id's length is one too short.
+        body = data_sm(tlv(c.TAG_MESSAGE_STATE, b"\x02") + b"\0\x1e\0\x02255\0")
+        self.assertIsNone(read_again(RIGHT, kept(c.DATA_SM, body)))
+
     def test_a_long_body_that_was_cut_says_what_stands_in_what_is_kept(self) -> None:
         long = deliver_sm(TEXT % b"255", tlv(0x1401, b"x" * 2000))
         receipt = kept(c.DELIVER_SM, long)
