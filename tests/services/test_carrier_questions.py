@@ -518,6 +518,14 @@ class CancelTests(QuestionsTestCase):
         self.assertEqual([self.view(m).state for m in (first, third)], [ENROUTE, ENROUTE])
         self.assertEqual((link.queued, len(self.hub.withdrawn)), (0, 0))
 
+    def test_of_a_long_message_that_is_cancelled_half_sent_nothing_is_remembered_once_the_rest_is_dropped(self) -> None:
+        link = self.link(rate=1.0)
+        [message] = self.submit(parts=3)
+        self.assertEqual((self.carrier.counters.submits, self.cancel(message)), (2, [True]))
+        for _ in range(3):
+            self.turn(1.0)
+        self.assertEqual((self.carrier.counters.submits, link.queued, len(self.hub.withdrawn)), (2, 0, 0))
+
     def test_a_message_that_is_just_being_written_can_not_be_called_back(self) -> None:
         self.link({"receipt_first": True, "receipt_delay_seconds": 30.0})
         [message] = self.submit()
