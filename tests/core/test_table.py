@@ -232,6 +232,8 @@ class BoundsTests(SynchronousTestCase):
         table, _ = rows_of(0)
         self.assertIs(table.fault(b"000", b""), table.fault(b"000", b""))
         self.assertEqual(len(table.fault(b"e" * 500, b"").error), 64)
+        with_a_nul, two = table.fault(b"1\x002", b""), table.fault(b"1", b"2")
+        self.assertEqual((with_a_nul.error, two.error, two.network_error_code), (b"1\x002", b"1", b"2"))
         for n in range(10_000):
             table.fault(b"%d" % n, b"")
         self.assertLessEqual(len(table._faults), 4096)
