@@ -18,6 +18,7 @@ from relay.core.messages import (
     AtCarrier,
     Attempt,
     Claim,
+    Comeback,
     Correlated,
     Ending,
     KeptReceipts,
@@ -150,6 +151,9 @@ class LateStore:
 
     def release(self, batch: Sequence[Notification]) -> None:
         self.inner.release(batch)
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        self.inner.hasten(lane, comeback)
 
     def lanes(self) -> "Deferred[Sequence[Lane]]":
         return self._late(self.inner.lanes())

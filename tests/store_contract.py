@@ -11,6 +11,7 @@ from relay.core.messages import (
     Asked,
     Attempt,
     Channel,
+    Comeback,
     Ending,
     Lane,
     Notification,
@@ -85,8 +86,14 @@ class StoreContract:
         self.store = reopened
         return True
 
-    def settle(self, notifications: Sequence[Notification], verdict: Verdict, due_at: float = 0.0) -> None:
-        attempts = [Attempt(n, verdict, NOW + 20, due_at, "said", 0.5) for n in notifications]
+    def settle(
+        self,
+        notifications: Sequence[Notification],
+        verdict: Verdict,
+        due_at: float = 0.0,
+        hastened_by: Comeback = Comeback.NOTHING,
+    ) -> None:
+        attempts = [Attempt(n, verdict, NOW + 20, due_at, "said", 0.5, hastened_by) for n in notifications]
         self.result(self.store.settle(attempts))
 
     # Messages
@@ -885,6 +892,68 @@ class StoreContract:
         self.assertLessEqual(len(kept), 12)
         if self.after_restart():
             self.assertEqual([a.attempt for a in self.view(1).attempts], kept)
+
+    def waiting(self, *hastened_by: Comeback) -> None:
+        """Notifications on the webhook, from number 1 on, whose second attempts are due later and later."""
+        numbers = range(1, len(hastened_by) + 1)
+        self.sent(*numbers, account="hooked", registered_delivery=0)
+        self.result(self.store.receipts([receipt(n) for n in numbers]))
+        for told, comeback in zip(self.claimed(WEBHOOK), hastened_by, strict=True):
+            self.settle([told], Verdict.RETRY, NOW + 300 + self.numbers([told])[0], comeback)
+
+    def test_a_comeback_makes_due_what_waits_for_it_or_for_less(self) -> None:
+        self.waiting(Comeback.NOTHING, Comeback.OUTAGE_ENDED, Comeback.REACHED, Comeback.REACHED)
+        self.assertEqual(self.claimed(WEBHOOK), [])
+        self.store.hasten(WEBHOOK, Comeback.REACHED)
+        claim = self.result(self.store.claim(WEBHOOK, 1, NOW + 30))
+        self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([3], NOW + 30))
+        self.assertEqual(self.numbers(self.claimed(WEBHOOK)), [4])
+        self.store.hasten(WEBHOOK, Comeback.OUTAGE_ENDED)
+        claim = self.result(self.store.claim(WEBHOOK, 10, NOW + 30))
+        self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([2], NOW + 301))
+        self.store.hasten(Lane("nobody", Channel.WEBHOOK), Comeback.REACHED)
+
+    def test_a_hastened_attempt_is_the_last_one_once_more_and_takes_nothing_from_the_schedule(self) -> None:
+        self.waiting(Comeback.REACHED)
+        self.store.hasten(WEBHOOK, Comeback.REACHED)
+        [early] = self.claimed(WEBHOOK)
+        self.assertEqual((early.attempt, early.scheduled_at), (1, NOW + 301))
+        self.store.release([early])
+        self.assertEqual(self.claimed(WEBHOOK), [early])
+        self.settle([early], Verdict.RETRY, early.scheduled_at)
+        self.store.hasten(WEBHOOK, Comeback.REACHED)
+        self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
+        self.after_restart()
+        [planned] = self.claimed(WEBHOOK, now=NOW + 301)
+        self.assertEqual((planned.attempt, planned.scheduled_at), (2, 0.0))
+        self.assertEqual([a.attempt for a in self.view(1).attempts], [1, 1])
+
+    def test_what_was_hastened_and_comes_to_its_time_first_is_the_next_attempt(self) -> None:
+        self.waiting(Comeback.REACHED)
+        self.store.hasten(WEBHOOK, Comeback.REACHED)
+        [told] = self.claimed(WEBHOOK, now=NOW + 301)
+        self.assertEqual((told.attempt, told.scheduled_at), (2, 0.0))
+
+    def test_a_newer_state_is_told_as_a_first_attempt_whatever_was_hastened(self) -> None:
+        self.sent(1, account="hooked-all", registered_delivery=0)
+        lane = Lane("hooked-all", Channel.WEBHOOK)
+        self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
+        self.settle(self.claimed(lane), Verdict.RETRY, NOW + 300, Comeback.REACHED)
+        self.store.hasten(lane, Comeback.REACHED)
+        self.result(self.store.receipts([receipt(1)]))
+        [told] = self.claimed(lane)
+        self.assertEqual((told.attempt, told.state, told.scheduled_at), (1, DELIVERED, 0.0))
+        self.settle([told], Verdict.DELIVERED)
+        self.assertEqual((self.claimed(lane, now=NOW + DAY), self.store.figures().owed), ([], 0))
+
+    def test_after_a_restart_the_schedule_holds(self) -> None:
+        self.waiting(Comeback.REACHED)
+        self.store.hasten(WEBHOOK, Comeback.REACHED)
+        if self.after_restart():
+            self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
+            self.store.hasten(WEBHOOK, Comeback.OUTAGE_ENDED)
+            self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
+            self.assertEqual([n.attempt for n in self.claimed(WEBHOOK, now=NOW + 301)], [2])
 
     def test_a_lane_that_fails_does_not_hold_up_another_channel(self) -> None:
         self.sent(1, account="hooked")

@@ -9,9 +9,10 @@ SMPP receipt that the customer took at the first try, nothing but the ids is wri
 from collections.abc import Sequence
 from typing import Any
 
+from relay.core.delayed import tries_of
 from relay.core.effects import Effects
-from relay.core.lanes import BIT_OF_CHANNEL, LaneQueue, tries_of
-from relay.core.messages import Attempt, Channel, Claim, Lane, Notification, Verdict
+from relay.core.lanes import BIT_OF_CHANNEL, LaneQueue
+from relay.core.messages import Attempt, Channel, Claim, Comeback, Lane, Notification, Verdict
 from relay.core.records import SETTLED_SUPERSEDED, Handed, OwedAgain, Settled
 from relay.core.rows import (
     ATTEMPTS_KEPT,
@@ -54,12 +55,19 @@ class Handover:
             done_at = row.done_at
             extra = row.extra
             owed_since = done_at
+            scheduled_at = 0.0
             if extra is None:
                 attempt, parts, reference = 1, 1, None
             else:
                 owed_since = max(done_at, extra.again_at)
                 tries = tries_of(row, owed_bit)
-                attempt = 1 if tries is None else tries.attempts + 1
+                if tries is None:
+                    attempt = 1
+                elif tries.due_at <= now:
+                    attempt = tries.attempts + 1
+                else:
+                    # Hastened: the last attempt is made once more.
+                    attempt, scheduled_at = tries.attempts, tries.due_at
                 parts = 1 if extra.parts is None else len(extra.parts)
                 reference = extra.reference
             claimed.append(
@@ -79,6 +87,7 @@ class Handover:
                     reference,
                     owed_since,
                     parts,
+                    scheduled_at,
                 )
             )
         return Claim(claimed, queue.next_due_at(now))
@@ -125,7 +134,7 @@ class Handover:
             verdict = Verdict(a.verdict)
             self._show(row, _settled(a, owed_bit, int(verdict)), records)
             if verdict is Verdict.RETRY:
-                queue.delay(row, Tries(n.attempt, a.due_at))
+                queue.delay(row, Tries(n.attempt, a.due_at), a.hastened_by)
                 continue
             if verdict is Verdict.GIVEN_UP:
                 self.give_up(row, given_up_bit, a.at)
@@ -183,6 +192,12 @@ class Handover:
             queue = table.lanes.queue_of(row, owed_bit)
             if row.flags & queue.owed_bit and row.flags & queue.claimed_bit:
                 queue.give_back(row)
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        """Makes due what waits for a retry in a lane and may come sooner by this."""
+        queue = self._table.lanes.existing(lane)
+        if queue is not None:
+            queue.hasten(comeback)
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Effects:
         """Makes finished messages of this account owed again on the webhook."""

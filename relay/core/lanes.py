@@ -5,38 +5,20 @@ or claimed); the queues hold the rows. An entry in a queue may be stale, because
 before its time or nothing is owed any more: the row's flags tell, and the entry is dropped when its turn comes.
 A final state that is not durable yet is not told, or a crash could lead to another one: whoever takes rows says up to
 which place in the feed they are, and the others stand aside until a later call says more.
+A row that is ready although its retry is due later has been hastened: that is not written down, so after a restart the
+schedule holds, which is later and safe.
 A notification is made from the row when it is claimed, so an intermediate state that has been overtaken by the final
 one is never told.
 """
 
 from collections import deque
-from heapq import heapify, heappop, heappush
-from itertools import count
 
-from relay.core.messages import Channel, Lane
-from relay.core.rows import OWED_SMPP, OWED_WEBHOOK, Row, Tries, extra_of
+from relay.core.delayed import Delayed, set_tries, tries_of
+from relay.core.messages import Channel, Comeback, Lane
+from relay.core.rows import OWED_SMPP, OWED_WEBHOOK, Row, Tries
 
 CHANNEL_OF_BIT = {OWED_WEBHOOK: Channel.WEBHOOK, OWED_SMPP: Channel.SMPP}
 BIT_OF_CHANNEL: dict[str, int] = {Channel.WEBHOOK.value: OWED_WEBHOOK, Channel.SMPP.value: OWED_SMPP}
-
-
-def tries_of(row: Row, owed_bit: int) -> Tries | None:
-    """The retries of one channel's notification, if there were any."""
-    extra = row.extra
-    if extra is None:
-        return None
-    return extra.webhook if owed_bit == OWED_WEBHOOK else extra.smpp
-
-
-def set_tries(row: Row, owed_bit: int, tries: Tries | None) -> None:
-    """Keeps or drops the retries of one channel's notification."""
-    extra = row.extra
-    if extra is None and tries is None:
-        return
-    if owed_bit == OWED_WEBHOOK:
-        extra_of(row).webhook = tries
-    else:
-        extra_of(row).smpp = tries
 
 
 class LaneQueue:
@@ -51,7 +33,6 @@ class LaneQueue:
         "delayed",
         "delayed_bit",
         "lane",
-        "order",
         "owed",
         "owed_bit",
         "ready",
@@ -67,8 +48,8 @@ class LaneQueue:
         self.ready: deque[Row] = deque()
         #: What came first in `ready` and was not durable then, in the order of the feed.
         self.undurable: deque[Row] = deque()
-        self.delayed: list[tuple[float, int, Row]] = []
-        self.order = count()
+        #: Made when first needed: in most lanes nothing ever fails.
+        self.delayed: Delayed | None = None
         self.owed = 0
 
     def owe(self, row: Row) -> bool:
@@ -93,13 +74,14 @@ class LaneQueue:
         tries = tries_of(row, self.owed_bit)
         if tries is not None and tries.due_at > now:
             row.flags |= self.delayed_bit
-            self.delayed.append((tries.due_at, next(self.order), row))
+            self._made_delayed().restore(row, tries.due_at)
         else:
             self.ready.append(row)
 
     def restored(self) -> None:
         """Ends a series of `restore`."""
-        heapify(self.delayed)
+        if self.delayed is not None:
+            self.delayed.restored()
 
     def take(self, limit: int, now: float, durable_cursor: int) -> list[Row]:
         """Claims up to `limit` rows that are due. Retries that have become due go behind what is ready.
@@ -109,8 +91,8 @@ class LaneQueue:
         ready = self.ready
         if self.undurable:
             self._admit(durable_cursor)
-        if self.delayed:
-            self._ripen(limit, now)
+        if self.delayed is not None:
+            self._ripen(self.delayed, limit, now)
         rows: list[Row] = []
         owed_bit, claimed_bit = self.owed_bit, self.claimed_bit
         states = owed_bit | claimed_bit | self.delayed_bit
@@ -133,52 +115,57 @@ class LaneQueue:
             admitted.append(undurable.popleft())
         self.ready.extendleft(reversed(admitted))
 
-    def _ripen(self, limit: int, now: float) -> None:
-        delayed = self.delayed
-        while delayed and limit > 0 and delayed[0][0] <= now:
-            due_at, _, row = heappop(delayed)
-            if self._is_stale(due_at, row):
-                continue
+    def _ripen(self, delayed: Delayed, limit: int, now: float) -> None:
+        for _ in range(limit):
+            row = delayed.pop(now)
+            if row is None:
+                return
             row.flags &= ~self.delayed_bit
             self.ready.append(row)
-            limit -= 1
 
-    def _is_stale(self, due_at: float, row: Row) -> bool:
-        tries = tries_of(row, self.owed_bit)
-        return not row.flags & self.delayed_bit or tries is None or tries.due_at != due_at
+    def hasten(self, comeback: Comeback) -> None:
+        """Makes due what waits for a retry and may come sooner by this. It goes behind what is ready, as retries do."""
+        if self.delayed is not None:
+            self.delayed.hasten(comeback)
 
     def next_due_at(self, now: float) -> float | None:
         """When the next row can be claimed; None where none is left that isn't claimed, or waits to become durable."""
         self.drop_stale()
         if self.ready:
             return now
-        return self.delayed[0][0] if self.delayed else None
+        return None if self.delayed is None else self.delayed.next_due_at(now)
 
     def drop_stale(self) -> None:
         """Drops what stands first and isn't owed any more: all of it, in time, where it is called in time."""
-        ready, delayed = self.ready, self.delayed
+        ready = self.ready
         states = self.owed_bit | self.claimed_bit | self.delayed_bit
         while ready and ready[0].flags & states != self.owed_bit:
             ready.popleft()
-        while delayed and self._is_stale(delayed[0][0], delayed[0][2]):
-            heappop(delayed)
+        if self.delayed is not None:
+            self.delayed.drop_stale()
 
     def give_back(self, row: Row) -> None:
         """Unclaims a row, to the head of the queue."""
         row.flags &= ~self.claimed_bit
         self.ready.appendleft(row)
 
-    def delay(self, row: Row, tries: Tries) -> None:
-        """Unclaims a row until its next attempt is due."""
+    def delay(self, row: Row, tries: Tries, hastened_by: Comeback = Comeback.NOTHING) -> None:
+        """Unclaims a row until its next attempt is due, or something makes it due sooner."""
         row.flags = row.flags & ~self.claimed_bit | self.delayed_bit
         set_tries(row, self.owed_bit, tries)
-        heappush(self.delayed, (tries.due_at, next(self.order), row))
+        self._made_delayed().add(row, tries.due_at, hastened_by)
 
     def settle(self, row: Row) -> None:
         """Nothing is owed any more. Where the row stands in `ready` or `delayed`, its entry there is stale now."""
         row.flags &= ~(self.owed_bit | self.claimed_bit | self.delayed_bit)
         set_tries(row, self.owed_bit, None)
         self.owed -= 1
+
+    def _made_delayed(self) -> Delayed:
+        delayed = self.delayed
+        if delayed is None:
+            delayed = self.delayed = Delayed(self.owed_bit)
+        return delayed
 
 
 class Lanes:

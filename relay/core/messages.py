@@ -272,6 +272,8 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar addresses: as in `Message`: the customer's own source first.
     :ivar url: the message's own notification URL, or "".
     :ivar done_at: when the relay learnt the state.
+    :ivar scheduled_at: 0.0; or, where the notification was hastened (`Store.hasten`) and attempt number `attempt` is
+        made once more, when the next attempt is due by the schedule.
     """
 
     id: bytes
@@ -289,6 +291,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     reference: str | None = None
     owed_since: float = 0.0
     parts: int = 1
+    scheduled_at: float = 0.0
 
     @property
     def lane(self) -> Lane:
@@ -311,12 +314,25 @@ class Verdict(enum.IntEnum):
     GIVEN_UP = 2
 
 
+class Comeback(enum.IntEnum):
+    """What lets a notification that waits for its retry be tried ahead of its time. A higher one needs less: what a
+    reached customer hastens, the end of an outage hastens as well."""
+
+    #: Nothing: its time stands.
+    NOTHING = 0
+    #: The customer was given up for a while, and takes notifications again.
+    OUTAGE_ENDED = 1
+    #: The customer wasn't there, and has taken some notification since.
+    REACHED = 2
+
+
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """The end of an attempt to hand a notification over.
 
     :ivar due_at: for RETRY, when the next attempt is due.
     :ivar answer: what the customer's side said, in a word or two: "204", "ESME_RX_T_APPN", "timeout".
     :ivar seconds: how long the attempt took.
+    :ivar hastened_by: for RETRY, what lets the next attempt be made before `due_at` (`Store.hasten`).
     """
 
     notification: Notification
@@ -325,6 +341,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     due_at: float = 0.0
     answer: str = ""
     seconds: float = 0.0
+    hastened_by: Comeback = Comeback.NOTHING
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):

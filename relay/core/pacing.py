@@ -3,10 +3,13 @@
 A URL that answers 429 gets half as many requests at once, and more again as they succeed; one that names a time
 (Retry-After) is left alone until then. After `FAILURES_TO_OPEN` failures in a row the circuit opens: nothing is sent
 for a while, then one request as a probe. A probe that succeeds closes the circuit, one that fails doubles the while.
+A success says as well whether it is the first after something that others may have failed by (`Comeback`).
 """
 
 from collections import deque
 from typing import Any, Final
+
+from relay.core.messages import Comeback
 
 FAILURES_TO_OPEN: Final = 10
 FIRST_OPEN_SECONDS: Final = 15.0
@@ -21,7 +24,17 @@ class Pacing:
     :ivar waiting: who else wants to send there when there is room; the caller's to fill and to empty.
     """
 
-    __slots__ = ("_limit", "_open_seconds", "_open_until", "_paused_until", "failures", "in_flight", "most", "waiting")
+    __slots__ = (
+        "_comeback",
+        "_limit",
+        "_open_seconds",
+        "_open_until",
+        "_paused_until",
+        "failures",
+        "in_flight",
+        "most",
+        "waiting",
+    )
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -32,6 +45,8 @@ class Pacing:
         self._open_seconds = 0.0
         self._open_until = 0.0
         self._paused_until = 0.0
+        #: What the next success will mean.
+        self._comeback = Comeback.NOTHING
 
     @property
     def open(self) -> bool:
@@ -55,25 +70,30 @@ class Pacing:
         """A request begins."""
         self.in_flight += 1
 
-    def succeeded(self) -> None:
-        """A request ended with success."""
+    def succeeded(self) -> Comeback:
+        """A request ended with success; says what is over by that, if anything is."""
+        comeback, self._comeback = self._comeback, Comeback.NOTHING
         self.in_flight -= 1
         self.failures = 0
         self._open_seconds = 0.0
         if self._limit < self.most:
             self._limit = min(float(self.most), self._limit + 1.0 / self._limit)
+        return comeback
 
     def abandoned(self) -> None:
         """A request ended without an answer that would mean anything (we stopped)."""
         self.in_flight -= 1
 
-    def failed(self, now: float, *, throttled: bool, retry_after_seconds: float) -> None:
+    def failed(self, now: float, *, throttled: bool, retry_after_seconds: float, unreached: bool = False) -> None:
         """A request ended without success.
 
         :param throttled: the receiver said 429.
+        :param unreached: nobody was there to say anything about this request.
         """
         self.in_flight -= 1
         self.failures += 1
+        if unreached and not self._comeback:
+            self._comeback = Comeback.REACHED
         if throttled:
             self._limit = max(1.0, self._limit / 2)
         if retry_after_seconds > 0.0:
@@ -86,9 +106,11 @@ class Pacing:
             self._open_seconds = FIRST_OPEN_SECONDS
             self._open_until = now + FIRST_OPEN_SECONDS
             self._limit = 1.0
+            self._comeback = Comeback.OUTAGE_ENDED
 
     def reset(self) -> None:
-        """Forgets the past: the URL has been changed, or somebody asks for a fresh try."""
+        """Forgets the past, but what the next success means: the URL has been changed, or somebody asks for a fresh
+        try."""
         self.failures = 0
         self._limit = float(self.most)
         self._open_seconds = self._open_until = self._paused_until = 0.0

@@ -12,9 +12,9 @@ from typing import Any
 from relay.core.accounts import TableAccount
 from relay.core.carrier_ids import Found
 from relay.core.correlation import Correlation, refusal
+from relay.core.delayed import set_tries
 from relay.core.handover import keep_attempt
 from relay.core.intake import make_row
-from relay.core.lanes import set_tries
 from relay.core.messages import Message, Receipt, Submitted
 from relay.core.notes import IdempotencyKeys, Settings
 from relay.core.orphans import Mark, is_unreadable

@@ -3,11 +3,19 @@
 The schedule is the one that the Standard Webhooks specification recommends: ten attempts over a little more than three
 days. A pause is made a little longer at random, so that what failed together does not come back together. What the
 receiver asks for (Retry-After) is honoured where it is later than the schedule.
+
+What failed while its URL was away need not wait for the schedule when the URL is back: then its last attempt is made
+once more. Such an attempt takes nothing from the schedule, which goes on where it stood when that one fails too; and
+there is one at the most before each attempt of the schedule. So a notification that its receiver never takes is tried
+twice as often at the worst, and is given up no sooner than without.
 """
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, NamedTuple
+
+from relay.core.messages import Comeback, Notification
+from relay.core.webhook_answer import Answer
 
 _HOUR: Final = 3600.0
 
@@ -24,6 +32,43 @@ WINDOW_SECONDS: Final = sum(PAUSES_SECONDS) * (1.0 + JITTER)
 
 #: A receiver may not put us off for longer than this at once.
 LONGEST_RETRY_AFTER_SECONDS: Final = 24 * _HOUR
+
+#: What comes by itself within so many seconds isn't hastened.
+HASTENED_FROM_SECONDS: Final = 30.0
+
+
+class Retry(NamedTuple):
+    """When an attempt is due, and what lets one be made before."""
+
+    due_at: float
+    hastened_by: Comeback
+
+
+def retry_of(
+    notification: Notification,
+    answer: Answer,
+    now: float,
+    fraction: float,
+    *,
+    asked_seconds: float = 0.0,
+    paused_seconds: float = 0.0,
+) -> Retry | None:
+    """When a notification whose attempt was answered so at `now` is tried again; None: never.
+
+    :param fraction: a random number from 0 to 1, for the jitter.
+    :param asked_seconds: what the receiver asked for, see `retry_after_seconds`.
+    :param paused_seconds: for how long nothing at all is sent to the URL because of that.
+    """
+    if notification.url and answer.code == 410:
+        return None
+    if notification.scheduled_at:
+        return Retry(max(notification.scheduled_at, now + asked_seconds), Comeback.NOTHING)
+    due_at = next_attempt_at(notification.attempt, now, fraction, asked_seconds)
+    if due_at is None:
+        return None
+    if due_at < now + HASTENED_FROM_SECONDS or asked_seconds > paused_seconds:
+        return Retry(due_at, Comeback.NOTHING)
+    return Retry(due_at, Comeback.REACHED if answer.unreached else Comeback.OUTAGE_ENDED)
 
 
 def next_attempt_at(attempt: int, now: float, fraction: float, retry_after_seconds: float = 0.0) -> float | None:

@@ -35,6 +35,7 @@ from relay.core.messages import (
     AtCarrier,
     Attempt,
     Claim,
+    Comeback,
     Correlated,
     Ending,
     KeptReceipts,
@@ -202,6 +203,13 @@ class Store(Protocol):
 
     def release(self, batch: Sequence[Notification]) -> None:
         """Gives claimed notifications back unattempted, to the head of their lanes."""
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        """Makes due at once what waits for a retry in a lane and may come sooner by this (`Attempt.hastened_by`); to be
+        claimed as anything that is due, behind what is. Each such notification has its last attempt once more, under
+        the same number, with `Notification.scheduled_at` set; settled for a retry at that instant, the schedule goes
+        on as if it hadn't been hastened. Takes no longer for many; where nothing waits, and a second time, it does
+        nothing. Not durable: after a start of the process the schedule holds, and what waited then isn't hastened."""
 
     def lanes(self) -> Awaitable[Sequence[Lane]]:
         """Every lane in which something is owed: what to wake after a start."""

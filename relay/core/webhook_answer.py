@@ -1,8 +1,12 @@
 """What came of webhook requests, as values."""
 
+from typing import Final
+
 import msgspec
 
 from relay.core.webhook_request import WebhookRequest
+
+_UNREACHED: Final = frozenset({0, 410, 502, 503, 504})
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -23,6 +27,12 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     def ok(self) -> bool:
         """Whether the other side has it: any 2xx."""
         return 200 <= self.code < 300
+
+    @property
+    def unreached(self) -> bool:
+        """Whether nobody was there who could have said anything about this notification: no answer, an answer by what
+        stands before the receiver (RFC 9110 section 15.6: 502, 503, 504), or 410, which says that the URL is gone."""
+        return self.code in _UNREACHED
 
     @property
     def text(self) -> str:

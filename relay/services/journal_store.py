@@ -37,6 +37,7 @@ from relay.core.messages import (
     AtCarrier,
     Attempt,
     Claim,
+    Comeback,
     Correlated,
     Ending,
     KeptReceipts,
@@ -289,6 +290,9 @@ class JournalStore:
 
     def release(self, batch: Sequence[Notification]) -> None:
         self._handover.release(batch)
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        self._handover.hasten(lane, comeback)
 
     def lanes(self) -> "Deferred[Sequence[Lane]]":
         return succeed([queue.lane for queue in self.table.lanes.owing()])

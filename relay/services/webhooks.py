@@ -8,6 +8,9 @@ falls due in it.
 
 So a URL that is slow or dead takes its own places only, and its circuit opens (`relay.core.pacing`). While a circuit
 is open, or the URL is switched off or missing, nothing is claimed but to give up what has become too old.
+
+When a URL is back, what failed there meanwhile is hastened (`relay.core.retry` says what may be). A fallback URL's
+success counts: what waits has failed at both URLs, and the customer can be told at one of them now.
 """
 
 from collections import deque
@@ -19,9 +22,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from relay.core.callbacks import parse_callback
+from relay.core.comebacks import Comebacks
 from relay.core.messages import Attempt, Channel, Lane, Notification, Verdict
 from relay.core.pacing import Pacing
-from relay.core.retry import WINDOW_SECONDS, next_attempt_at, retry_after_seconds
+from relay.core.retry import WINDOW_SECONDS, Retry, retry_after_seconds, retry_of
 from relay.core.store import Store, StoreUnavailable
 from relay.core.urls import UrlProblem, parse_url
 from relay.core.webhook_answer import Answer, Tested, UrlState
@@ -45,6 +49,9 @@ PARKED_SECONDS: Final = 3600.0
 
 #: After a failure of the store.
 STORE_PAUSE_SECONDS: Final = 1.0
+
+#: Lanes hastened in one turn of the reactor.
+HASTENED_A_TURN: Final = 500
 
 #: Attempts that the store could not take yet, above which nothing new is sent.
 MOST_UNSETTLED: Final = 10_000
@@ -103,6 +110,7 @@ class Webhooks:
         self._waiting: deque[_Work] = deque()
         self._out: dict[int, Sequence[Notification]] = {}
         self._next_out = 0
+        self._comebacks = Comebacks()
         self._due = DueLanes(clock, self._fell_due)
         # What the next turn of the reactor does: settle, and serve lanes.
         self._ended: list[Attempt] = []
@@ -215,6 +223,7 @@ class Webhooks:
         for key, pacing in list(self._pacings.items()):
             if id(pacing) not in in_use and pacing.blocked_until(now) is None:
                 del self._pacings[key]
+                self._comebacks.forget(pacing)
 
     def _usable(self, lane: Lane) -> Target | None:
         """Where the lane's notifications go now; None while there is nowhere."""
@@ -257,6 +266,8 @@ class Webhooks:
         if self._ended:
             ended, self._ended = self._ended, []
             self._tasks.start(self._settle(ended))
+        # After `_settle`: what failed in the same turn is known to the store now.
+        self._hasten()
         to_serve, self._to_serve = self._to_serve, {}
         for work in to_serve.values():
             self._serve(work)
@@ -265,6 +276,14 @@ class Webhooks:
             work = waiting.popleft()
             work.queued = False
             self._serve(work)
+
+    def _hasten(self) -> None:
+        back = self._comebacks.take(HASTENED_A_TURN)
+        for lane, comeback in back:
+            self._store.hasten(lane, comeback)
+            self.wake(lane)
+        if len(back) == HASTENED_A_TURN:
+            self._next_turn()
 
     def _serve(self, work: _Work) -> None:
         """Sends what the lane may send, claims more where there is room, and drops the lane when it is done."""
@@ -380,15 +399,19 @@ class Webhooks:
         if self.on_post is not None:
             self.on_post(seconds)
         if answer.ok:
-            work.pacing.succeeded()
+            self._comebacks.came_back(work.pacing, work.pacing.succeeded())
             self.delivered += len(batch)
             for notification in batch:
                 self._ended.append(Attempt(notification, Verdict.DELIVERED, now, 0.0, text, seconds))
         else:
             asked = retry_after_seconds(answer.retry_after, now)
             pause = min(asked, LONGEST_PAUSE_SECONDS) if answer.code in (429, 503) else 0.0
-            work.pacing.failed(now, throttled=answer.code == 429, retry_after_seconds=pause)
-            self._failed(lane, batch, answer, text, now, seconds, asked)
+            work.pacing.failed(now, throttled=answer.code == 429, retry_after_seconds=pause, unreached=answer.unreached)
+            # One draw for the whole batch: it comes back together.
+            fraction = self._fraction()
+            for notification in batch:
+                retry = retry_of(notification, answer, now, fraction, asked_seconds=asked, paused_seconds=pause)
+                self._failed(work, notification, retry, text, now, seconds)
         pacing = work.pacing
         if work.owed or work.ready:
             self._to_serve[lane] = work
@@ -403,29 +426,16 @@ class Webhooks:
         self._next_turn()
 
     def _failed(
-        self,
-        lane: Lane,
-        batch: Sequence[Notification],
-        answer: Answer,
-        text: str,
-        now: float,
-        seconds: float,
-        asked_seconds: float,
+        self, work: _Work, notification: Notification, retry: Retry | None, text: str, now: float, seconds: float
     ) -> None:
-        # One draw for the whole batch: it comes back together.
-        fraction = self._fraction()
-        gone = bool(lane.url) and answer.code == 410
-        for notification in batch:
-            due_at = None
-            if not gone:
-                due_at = next_attempt_at(notification.attempt, now, fraction, asked_seconds)
-            if due_at is None:
-                self.given_up += 1
-                self._ended.append(Attempt(notification, Verdict.GIVEN_UP, now, 0.0, text, seconds))
-            else:
-                self.retried += 1
-                self._ended.append(Attempt(notification, Verdict.RETRY, now, due_at, text, seconds))
-                self._due.at(lane, due_at)
+        if retry is None:
+            self.given_up += 1
+            self._ended.append(Attempt(notification, Verdict.GIVEN_UP, now, 0.0, text, seconds))
+            return
+        self.retried += 1
+        self._ended.append(Attempt(notification, Verdict.RETRY, now, retry.due_at, text, seconds, retry.hastened_by))
+        self._comebacks.delayed(work.pacing, work.lane, retry, now)
+        self._due.at(work.lane, retry.due_at)
 
     async def _settle(self, ended: Sequence[Attempt]) -> None:
         self._unsettled += len(ended)

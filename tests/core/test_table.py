@@ -14,7 +14,7 @@ from relay.core.correlation import Correlation
 from relay.core.handover import Handover
 from relay.core.intake import accept, take_back
 from relay.core.lanes import LaneQueue, Lanes
-from relay.core.messages import Channel, Lane, PartsReceipted
+from relay.core.messages import Channel, Comeback, Lane, PartsReceipted
 from relay.core.notes import BYTES_KEPT, IdempotencyKeys
 from relay.core.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
 from relay.core.parts import ending_part, latest_hop, overdue_parts
@@ -159,6 +159,82 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual((queue.take(9, NOW, 0), queue.owed), ([rows[0]], 1))
         queue.settle(rows[0])
         self.assertEqual((queue.take(9, NOW + 9, 0), queue.next_due_at(NOW), queue.owed), ([], None, 0))
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["owe", "take", "retry", "deliver", "release", "pass", "hasten"]),
+                st.integers(0, 7),
+                st.sampled_from(list(Comeback)),
+            ),
+            max_size=60,
+        )
+    )
+    def test_what_waits_comes_at_its_time_or_when_it_is_hastened(self, steps: list[Any]) -> None:
+        """Beside a plain model: lists of numbers."""
+        _, rows = rows_of(8)
+        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        now = NOW
+        ready: list[int] = []
+        hastened: list[int] = []
+        delayed: list[tuple[float, int, int, Comeback]] = []
+        claimed: list[int] = []
+        for order, (step, number, comeback) in enumerate(steps):
+            if step == "owe":
+                queue.owe(rows[number])
+                hastened = [n for n in hastened if n != number]
+                delayed = [entry for entry in delayed if entry[2] != number]
+                claimed = [n for n in claimed if n != number]
+                if number not in ready:
+                    ready.append(number)
+            elif step == "take":
+                due = sorted(entry for entry in delayed if entry[0] <= now)
+                ripe = ([entry[2] for entry in due] + hastened)[:number]
+                delayed = [entry for entry in delayed if entry[2] not in ripe]
+                hastened = [n for n in hastened if n not in ripe]
+                ready += ripe
+                self.assertEqual(queue.take(number, now), [rows[n] for n in ready[:number]])
+                claimed += ready[:number]
+                del ready[:number]
+            elif step == "pass":
+                now += 10.0 * number
+            elif step == "hasten":
+                queue.hasten(comeback)
+                moved = [entry for entry in delayed if entry[3] >= comeback]
+                delayed = [entry for entry in delayed if entry[3] < comeback]
+                # What needs less stands first, then what is due first.
+                hastened += [entry[2] for entry in sorted(moved, key=lambda entry: (-entry[3], entry))]
+            elif number in claimed:
+                claimed.remove(number)
+                if step == "retry":
+                    due_at = now + 5.0 * (1 + order % 5)
+                    queue.delay(rows[number], Tries(1, due_at), comeback)
+                    delayed.append((due_at, order, number, comeback))
+                elif step == "deliver":
+                    queue.settle(rows[number])
+                else:
+                    queue.give_back(rows[number])
+                    ready.insert(0, number)
+            self.assertEqual(queue.owed, len(ready) + len(hastened) + len(delayed) + len(claimed))
+            due_at = now if ready or hastened else min((entry[0] for entry in delayed), default=None)  # type: ignore[assignment]
+            self.assertEqual(queue.next_due_at(now), due_at)
+        everything = sorted(ready + hastened + [entry[2] for entry in delayed])
+        self.assertEqual(sorted(rows.index(row) for row in queue.take(99, now + 1000.0)), everything)
+
+    def test_what_is_hastened_and_taken_leaves_nothing_behind(self) -> None:
+        _, rows = rows_of(1_000)
+        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        for row in rows:
+            queue.owe(row)
+        for time in range(5):
+            for row in queue.take(1_000, NOW):
+                queue.delay(row, Tries(time + 1, NOW + DAY), Comeback.REACHED)
+            queue.hasten(Comeback.REACHED)
+        assert queue.delayed is not None
+        self.assertEqual(len(queue.delayed), 1_000)
+        for row in queue.take(1_000, NOW):
+            queue.settle(row)
+        self.assertEqual((len(queue.delayed), queue.next_due_at(NOW), queue.owed), (0, None, 0))
 
     def test_lanes_of_messages_own_urls_do_not_pile_up(self) -> None:
         _, rows = rows_of(50)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core import config
-from relay.core.messages import Asked, Attempt, Channel, Ending, Lane, Notification, ReadAgain, Verdict
+from relay.core.messages import Asked, Attempt, Channel, Comeback, Ending, Lane, Notification, ReadAgain, Verdict
 from relay.core.rows import FINAL, OWED
 from relay.core.store import Idempotency
 from relay.services.journal_store import JournalStore
@@ -58,8 +58,15 @@ operations = st.one_of(
     st.tuples(st.just("reread"), st.lists(st.tuples(st.integers(0, 9), keys, states, st.booleans()), max_size=4)),
     st.tuples(st.just("end"), st.lists(st.tuples(numbers, states), max_size=2)),
     st.tuples(st.just("claim"), st.sampled_from(LANES), st.integers(1, 4)),
-    st.tuples(st.just("settle"), st.sampled_from(list(Verdict)), st.integers(0, 3), st.integers(0, 9)),
+    st.tuples(
+        st.just("settle"),
+        st.sampled_from(list(Verdict)),
+        st.integers(0, 3),
+        st.integers(0, 9),
+        st.sampled_from(list(Comeback)),
+    ),
     st.tuples(st.just("release"), st.integers(0, 2)),
+    st.tuples(st.just("hasten"), st.sampled_from(LANES), st.sampled_from(list(Comeback))),
     st.tuples(st.just("again"), st.sampled_from(ACCOUNTS), st.lists(numbers, max_size=3)),
     st.tuples(st.just("setting"), st.sampled_from(ACCOUNTS), st.none() | st.just("x")),
     st.tuples(st.just("pass"), st.sampled_from([1.0, 700.0, 4000.0, 30_000.0, 100_000.0])),
@@ -157,11 +164,16 @@ class History:
         claim = wait_for(self.clock, self.store.claim(lane, limit, self.clock.seconds()))
         self.claimed += claim.notifications
 
-    def do_settle(self, verdict: Verdict, start: int, count: int) -> Any:
+    def do_hasten(self, lane: Lane, comeback: Comeback) -> None:
+        self.store.hasten(lane, comeback)
+
+    def do_settle(self, verdict: Verdict, start: int, count: int, comeback: Comeback) -> Any:
         batch = self.claimed[start : start + count]
         del self.claimed[start : start + count]
         now = self.clock.seconds()
-        return self.store.settle([Attempt(n, verdict, now, now + 600, "answer", 0.1) for n in batch])
+        return self.store.settle(
+            [Attempt(n, verdict, now, n.scheduled_at or now + 600, "answer", 0.1, comeback) for n in batch]
+        )
 
     def do_release(self, start: int) -> None:
         self.store.release(self.claimed[start:])

@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core.config import Account
-from relay.core.messages import Channel, Lane, Verdict
-from relay.core.retry import PAUSES_SECONDS, WINDOW_SECONDS
+from relay.core.messages import Channel, Comeback, Lane, Verdict
+from relay.core.retry import PAUSES_SECONDS, WINDOW_SECONDS, Retry
 from relay.core.secret import Secret
 from relay.core.signing import new_secret
 from relay.core.states import UNDELIVERABLE
@@ -376,6 +376,181 @@ class BadUrlTests(WebhooksTestCase):
         self.turn(100)
         self.assertEqual(self.store.still_owed, 0)
         self.assertLess(sum(sent.url == URL for sent in self.client.sent), 30)
+
+
+REFUSED = Answer(0, "connection refused")
+
+
+class ComebackTests(WebhooksTestCase):
+    """What failed while a URL was away, once it is back."""
+
+    def away(self, count: int, answer: Answer = REFUSED, **more: Any) -> None:
+        """The URL is away for some minutes, in which notifications come and fail, most of them once or twice."""
+        self.client.answer = lambda sent: answer
+        self.owe(count, **more)
+        self.pass_time(240.0)
+
+    def attempts_of(self, number: int) -> list[int]:
+        named = [attempt for attempt in self.store.attempts if attempt.notification.id == number.to_bytes(16, "big")]
+        return [attempt.notification.attempt for attempt in named]
+
+    def test_what_an_outage_has_delayed_comes_when_it_is_over_and_not_by_the_schedule(self) -> None:
+        self.build(notification_concurrency=3)
+        self.away(12)
+        self.pass_time(5 * 3600.0, step=5.0)
+        self.assertTrue(self.webhooks.url_state("acme").circuit_open)
+        # The probes have failed with one after the other. The next one that is due ends it.
+        hour_hence = self.clock.seconds() + 3600.0
+        self.assertGreater(sum(due_at > hour_hence for due_at, _ in self.store.owed[LANE]), 5)
+        self.owe(1, first=99)
+        self.client.answer = lambda sent: OK
+        self.client.most_in_flight = 0
+        self.pass_time(700.0)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertEqual(self.verdicts().count(Verdict.GIVEN_UP), 0)
+
+    def test_what_comes_back_takes_no_more_places_than_the_url_has(self) -> None:
+        self.build(notification_concurrency=3)
+        waiting = [notification(number) for number in range(300)]
+        self.store.owe(*waiting, due_at=self.clock.seconds() + 3600.0)
+        self.store.hastened_by = {each.id: Comeback.REACHED for each in waiting}
+        retry = Retry(self.clock.seconds() + 3600.0, Comeback.REACHED)
+        self.webhooks._comebacks.delayed(self.webhooks._pacing(LANE), LANE, retry, self.clock.seconds())
+        self.client.answer = lambda sent: REFUSED
+        self.owe(1, first=900)
+        held: list[Deferred[Answer]] = []
+        self.client.answer = lambda sent: held[-1] if held.append(Deferred()) is None else OK  # type: ignore[func-returns-value]
+        self.owe(1, first=901)
+        while self.store.still_owed:
+            for each in held:
+                if not each.called:
+                    each.callback(OK)
+            self.pass_time(1.0, step=0.1)
+        self.assertEqual(self.client.most_in_flight, 3)
+
+    def test_one_that_reaches_the_customer_brings_the_few_that_did_not(self) -> None:
+        for answer in (REFUSED, Answer(0, "timeout"), Answer(502), Answer(503), Answer(504)):
+            self.build()
+            self.store.attempts.clear()
+            self.away(2, answer)
+            self.assertFalse(self.webhooks.url_state("acme").circuit_open)
+            self.assertEqual(self.store.still_owed, 2)
+            self.client.answer = lambda sent: OK
+            self.owe(1, first=2)
+            self.assertEqual(self.store.still_owed, 0, answer)
+            # The second attempt failed, and is made once more.
+            self.assertEqual(self.attempts_of(0), [1, 2, 2])
+
+    def test_what_the_customer_itself_refused_waits_for_its_time_whoever_else_is_taken(self) -> None:
+        for code in (400, 404, 422, 429, 500):
+            self.store = OwingStore()
+            self.build()
+            self.client.answer = lambda sent, code=code: Answer(code) if sent.fields["id"].endswith("0000") else OK  # type: ignore[misc]
+            self.owe(1)
+            for number in range(1, 200):
+                self.owe(1, first=number)
+                self.pass_time(1.0)
+            self.assertEqual(self.attempts_of(0), [1, 2], code)
+
+    def test_after_an_outage_what_was_refused_is_tried_once_more_and_then_by_the_schedule(self) -> None:
+        began_at = self.clock.seconds()
+        refuse_all = True
+        self.client.answer = lambda sent: Answer(500) if refuse_all or sent.fields["id"].endswith("0000") else OK
+        self.owe(1)
+        self.pass_time(10.0)
+        # Outage after outage, while everything that is taken ends one.
+        for number in range(1, 60):
+            refuse_all = True
+            self.owe(20, first=100 * number)
+            self.pass_time(10.0)
+            self.assertTrue(self.webhooks.url_state("acme").circuit_open)
+            refuse_all = False
+            self.pass_time(60.0)
+            self.assertFalse(self.webhooks.url_state("acme").circuit_open)
+        hour_later = self.clock.seconds() - began_at
+        planned = [a for a in self.store.attempts if a.notification.id == bytes(16) and not a.notification.scheduled_at]
+        instants = [a.at - began_at for a in planned]
+        # As many as without any of that, and none later than the circuit put it off.
+        self.assertEqual([a.notification.attempt for a in planned], [1, 2, 3, 4])
+        for at, pause in zip(instants[1:], (5.0, 305.0, 2105.0), strict=True):
+            self.assertTrue(pause <= at < pause + 200.0, instants)
+        self.assertGreater(hour_later, 3600.0)
+        # One more before each of the schedule, at the most.
+        self.assertEqual(self.attempts_of(0), [1, 2, 2, 3, 3, 4, 4])
+
+    def test_a_notification_ends_no_sooner_than_without(self) -> None:
+        began_at = self.clock.seconds()
+        self.client.answer = lambda sent: REFUSED if sent.fields["id"].endswith("0000") else OK
+        self.owe(1)
+        number = 1
+        while Verdict.GIVEN_UP not in self.verdicts():
+            # It is never reached; the next one always is.
+            self.owe(1, first=number)
+            self.pass_time(200.0, step=50.0)
+            number += 1
+        self.assertGreaterEqual(self.clock.seconds() - began_at, sum(PAUSES_SECONDS))
+        self.assertLess(self.clock.seconds() - began_at, WINDOW_SECONDS)
+        self.assertEqual(sorted(set(self.attempts_of(0))), list(range(1, 11)))
+        self.assertEqual(len(self.attempts_of(0)), 10 + 8)
+
+    def test_a_receiver_that_names_a_time_is_left_alone_until_then_and_no_longer(self) -> None:
+        self.client.answer = lambda sent: Answer(503, retry_after="100")
+        self.owe(1)
+        self.pass_time(110.0)
+        self.assertEqual(self.verdicts(), [Verdict.RETRY] * 2)
+        self.client.answer = lambda sent: OK
+        self.owe(1, first=1)
+        self.pass_time(80.0)
+        self.assertEqual(len(self.client.sent), 2)
+        # Its 100 seconds are over: the second one, and with it the one that the schedule has for 200 seconds later.
+        self.pass_time(20.0)
+        self.assertEqual((self.store.still_owed, len(self.client.sent)), (0, 4))
+
+    def test_what_was_put_off_for_longer_than_the_url_itself_is_not_hastened(self) -> None:
+        self.client.answer = lambda sent: Answer(503, retry_after="7200")
+        self.owe(1)
+        self.client.answer = lambda sent: OK
+        self.owe(1, first=1)
+        self.pass_time(7100.0, step=50.0)
+        self.assertEqual(self.store.still_owed, 1)
+        self.pass_time(200.0, step=50.0)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_the_second_url_brings_what_failed_at_both(self) -> None:
+        self.build(notification_fallback_url="http://second.example/")
+        self.away(2)
+        self.client.answer = lambda sent: REFUSED if sent.url == URL else OK
+        self.owe(1, first=2)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_a_new_url_brings_what_failed_at_the_old_one(self) -> None:
+        self.away(2)
+        self.client.answer = lambda sent: OK if sent.url == "http://new.example/" else REFUSED
+        self.accounts.apply_setting("acme", "notification_url", "http://new.example/")
+        self.webhooks.url_changed("acme")
+        self.owe(1, first=2)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_messages_own_urls_that_differ_in_the_query_come_back_together(self) -> None:
+        for number in range(1_200):
+            self.client.answer = lambda sent: REFUSED
+            self.owe(1, first=number, url=f"http://one.example/cb?id={number}")
+        self.owe(1, first=5_000, url="http://else.example/cb")
+        self.pass_time(3_600.0, step=10.0)
+        self.client.answer = lambda sent: OK if "one" in sent.url else REFUSED
+        pacing = self.webhooks._pacing(Lane("acme", Channel.WEBHOOK, "http://one.example/cb?id=1"))
+        self.pass_time((pacing.blocked_until(self.clock.seconds()) or 0.0) - self.clock.seconds() + 60.0)
+        self.assertEqual(self.store.still_owed, 1)
+        self.assertLess(len(self.webhooks._comebacks), 2)
+
+    def test_a_stop_in_between_leaves_all_to_the_schedule(self) -> None:
+        self.away(2)
+        self.client.answer = lambda sent: OK
+        self.owe(1, first=2)
+        self.away(2, first=3)
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.assertEqual((self.store.still_owed, self.store.claimed), (2, set()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class BatchTests(WebhooksTestCase):

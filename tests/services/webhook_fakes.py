@@ -7,7 +7,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from relay.core.messages import Attempt, Channel, Claim, Lane, Notification, Verdict
+from relay.core.messages import Attempt, Channel, Claim, Comeback, Lane, Notification, Verdict
 from relay.core.states import DELIVERED
 from relay.core.store import StoreUnavailable
 from relay.core.webhook_answer import Answer
@@ -39,6 +39,7 @@ class OwingStore:
 
     def __init__(self) -> None:
         self.owed: dict[Lane, list[tuple[float, Notification]]] = {}
+        self.hastened_by: dict[bytes, Comeback] = {}
         self.claimed: set[tuple[Lane, bytes]] = set()
         self.attempts: list[Attempt] = []
         self.settles = 0
@@ -76,7 +77,9 @@ class OwingStore:
             self.claimed.remove((each.lane, each.id))
             self.attempts.append(attempt)
             if attempt.verdict is Verdict.RETRY:
-                self.owe(msgspec.structs.replace(each, attempt=each.attempt + 1), due_at=attempt.due_at)
+                again = msgspec.structs.replace(each, attempt=each.attempt + 1, scheduled_at=0.0)
+                self.owe(again, due_at=attempt.due_at)
+                self.hastened_by[each.id] = attempt.hastened_by
         # As the contract has it: what has happened is known to the store, whether it is durable or not.
         return fail(StoreUnavailable("broken")) if self.broken else succeed(None)
 
@@ -84,6 +87,14 @@ class OwingStore:
         for each in reversed(batch):
             self.claimed.remove((each.lane, each.id))
             self.owed.setdefault(each.lane, []).insert(0, (0.0, each))
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        owed = self.owed.get(lane, [])
+        for place, (due_at, each) in enumerate(owed):
+            if self.hastened_by.get(each.id, Comeback.NOTHING) >= comeback:
+                del self.hastened_by[each.id]
+                again = msgspec.structs.replace(each, attempt=each.attempt - 1, scheduled_at=due_at)
+                owed[place] = (0.0, again)
 
     def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
         self.settings.append((account, name, value))
