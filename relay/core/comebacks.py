@@ -2,19 +2,16 @@
 
 Theory of operation: a URL may have very many lanes, where messages bring URLs of their own that differ in the query.
 For each URL there is a set of lanes in which something has failed and may be hastened, with the time until which it
-waits: past that nothing needs to be hastened, and the lane goes when the set is tidied, so a set has about as many
-lanes as really wait. A URL that is back has its set handed out, some lanes at a time, to whoever asks.
+waits: past that nothing needs to be hastened. Whenever a lane is added, two others are looked at in turn and dropped
+where their time has passed, so a set has about as many lanes as really wait, and tidying it is never a pause. A URL
+that is back has its set handed out, some lanes at a time, to whoever asks.
 """
 
-from collections import deque
-from typing import Final
+from collections import OrderedDict, deque
 
 from relay.core.messages import Comeback, Lane
 from relay.core.pacing import Pacing
 from relay.core.retry import Retry
-
-#: Lanes that may be out of date, beside one for each that is not.
-_STALE_KEPT: Final = 100
 
 
 class Comebacks:
@@ -22,7 +19,7 @@ class Comebacks:
 
     def __init__(self) -> None:
         self._waiting: dict[Pacing, dict[Comeback, _Lanes]] = {}
-        self._back: deque[tuple[Comeback, dict[Lane, float]]] = deque()
+        self._back: deque[tuple[Comeback, _Lanes]] = deque()
 
     def delayed(self, url: Pacing, lane: Lane, retry: Retry, now: float) -> None:
         """Something in the lane waits for this retry."""
@@ -37,7 +34,7 @@ class Comebacks:
             return
         for hastened_by in sorted(waiting, reverse=True):
             if hastened_by >= comeback:
-                self._back.append((comeback, waiting.pop(hastened_by).until))
+                self._back.append((comeback, waiting.pop(hastened_by)))
         if not waiting:
             del self._waiting[url]
 
@@ -58,22 +55,18 @@ class Comebacks:
 
     def __len__(self) -> int:
         """How many lanes are kept, whether they wait or are to be handed out."""
-        waiting = sum(len(lanes.until) for by_comeback in self._waiting.values() for lanes in by_comeback.values())
+        waiting = sum(len(lanes) for by_comeback in self._waiting.values() for lanes in by_comeback.values())
         return waiting + sum(len(lanes) for _, lanes in self._back)
 
 
-class _Lanes:
-    """Lanes, each with the time until which something waits there."""
-
-    __slots__ = ("_tidy_at", "until")
-
-    def __init__(self) -> None:
-        self.until: dict[Lane, float] = {}
-        self._tidy_at = _STALE_KEPT
+class _Lanes(OrderedDict[Lane, float]):
+    """Lanes, each with the time until which something waits there; the one that was looked at last stands last."""
 
     def add(self, lane: Lane, due_at: float, now: float) -> None:
-        until = self.until
-        until[lane] = max(due_at, until.get(lane, 0.0))
-        if len(until) > self._tidy_at:
-            self.until = {waiting: at for waiting, at in until.items() if at > now}
-            self._tidy_at = 2 * len(self.until) + _STALE_KEPT
+        self[lane] = max(due_at, self.get(lane, 0.0))
+        for _ in range(2):
+            first, until = self.popitem(last=False)
+            if until > now:
+                self[first] = until
+            elif not self:
+                return

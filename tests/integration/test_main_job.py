@@ -1,6 +1,8 @@
 """The main job on real sockets: a message out, its notification home."""
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from relay.core.smpp import constants as c
@@ -121,6 +123,32 @@ class Http(MainJob):
             self.assertEqual({type(value) for value in post.json.values()}, {str})
         words = {(p.json["send_status"], p.json["status"], p.json["error"]) for p in receiver.posts}
         self.assertEqual(words, expected)
+
+    async def test_what_a_customers_server_missed_is_there_soon_after_it_is_back(self) -> None:
+        receiver = await self.webhooks()
+        # Large batches, so that 200 that fail are no outage: the server is found to be back by what comes next.
+        account = smpp_account(notification_url=receiver.url, notification_batch=100)
+        relay = await self.relay_and_carrier(account)
+        esme = await self.esme(relay.smpp_port)
+        await receiver.close()
+        ids = await self.submit(esme, 200, registered_delivery=0)
+
+        async def failed_twice() -> None:
+            attempts = 0.0
+            while attempts < 400:
+                await deferLater(reactor, 0.2)
+                attempts = await self.metric(relay, "relay_notification_attempts_total", result="retry")
+
+        # By the schedule, what has failed twice is due in five minutes.
+        await within(60, Deferred.fromCoroutine(failed_twice()))
+        await receiver.listen()
+        ids += await self.submit(esme, 1, registered_delivery=0)
+
+        def home() -> list[str]:
+            return sorted(notification["id"] for post in receiver.posts for notification in post.json)
+
+        await until("all notifications are home", lambda: len(home()) >= 201, 40)
+        self.assertEqual(home(), sorted(ids))
 
     async def test_a_message_that_the_carrier_refuses_for_good_is_notified_as_rejected(self) -> None:
         receiver = await self.webhooks()
