@@ -278,12 +278,10 @@ class Webhooks:
             self._serve(work)
 
     def _hasten(self) -> None:
-        back = self._comebacks.take(HASTENED_A_TURN)
-        for lane, comeback in back:
+        for lane, comeback in self._comebacks.take(HASTENED_A_TURN):
             self._store.hasten(lane, comeback)
+            # Asks for a next turn, which takes the next ones.
             self.wake(lane)
-        if len(back) == HASTENED_A_TURN:
-            self._next_turn()
 
     def _serve(self, work: _Work) -> None:
         """Sends what the lane may send, claims more where there is room, and drops the lane when it is done."""

@@ -153,7 +153,7 @@ class ComebacksTests(SynchronousTestCase):
                 # All of them now, so that one that is there twice does not trouble the model.
                 self.assertEqual({each for each, _ in taken}, back)
                 back.clear()
-        self.assertEqual(len(kept) >= sum(map(len, waiting.values())), True)
+        self.assertGreaterEqual(len(kept), sum(map(len, waiting.values())))
 
     def test_lanes_whose_time_has_passed_do_not_pile_up(self) -> None:
         kept, url = Comebacks(), Pacing(1)
