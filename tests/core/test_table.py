@@ -193,7 +193,7 @@ class LaneTests(SynchronousTestCase):
                 delayed = [entry for entry in delayed if entry[2] not in ripe]
                 hastened = [n for n in hastened if n not in ripe]
                 ready += ripe
-                self.assertEqual(queue.take(number, now), [rows[n] for n in ready[:number]])
+                self.assertEqual(queue.take(number, now, 0), [rows[n] for n in ready[:number]])
                 claimed += ready[:number]
                 del ready[:number]
             elif step == "pass":
@@ -219,7 +219,7 @@ class LaneTests(SynchronousTestCase):
             due_at = now if ready or hastened else min((entry[0] for entry in delayed), default=None)  # type: ignore[assignment]
             self.assertEqual(queue.next_due_at(now), due_at)
         everything = sorted(ready + hastened + [entry[2] for entry in delayed])
-        self.assertEqual(sorted(rows.index(row) for row in queue.take(99, now + 1000.0)), everything)
+        self.assertEqual(sorted(rows.index(row) for row in queue.take(99, now + 1000.0, 0)), everything)
 
     def test_what_is_hastened_and_taken_leaves_nothing_behind(self) -> None:
         _, rows = rows_of(1_000)
@@ -227,12 +227,12 @@ class LaneTests(SynchronousTestCase):
         for row in rows:
             queue.owe(row)
         for time in range(5):
-            for row in queue.take(1_000, NOW):
+            for row in queue.take(1_000, NOW, 0):
                 queue.delay(row, Tries(time + 1, NOW + DAY), Comeback.REACHED)
             queue.hasten(Comeback.REACHED)
         assert queue.delayed is not None
         self.assertEqual(len(queue.delayed), 1_000)
-        for row in queue.take(1_000, NOW):
+        for row in queue.take(1_000, NOW, 0):
             queue.settle(row)
         self.assertEqual((len(queue.delayed), queue.next_due_at(NOW), queue.owed), (0, None, 0))
 
