@@ -98,7 +98,7 @@ class AttemptReport(msgspec.Struct, frozen=True):
     """One attempt to hand a notification over."""
 
     channel: Annotated[str, Meta(description="`webhook` or `smpp`.")]
-    attempt: Annotated[int, Meta(description="Counts from 1.")]
+    attempt: Annotated[int, Meta(description="Counts from 1. An early attempt has the number of the one before it.")]
     at: Annotated[str, Meta(description="RFC 3339, UTC.")]
     answer: Annotated[str, Meta(description="What your side said: an HTTP status, or why there was none.")]
     seconds: Annotated[float, Meta(description="How long the attempt took.")]
