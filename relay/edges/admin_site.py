@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -29,6 +31,8 @@ USER = "operator"
 MAX_BODY_BYTES = 262_144
 #: Wrong passwords that one address may say a minute.
 MOST_FAILED_LOGINS = 20
+#: Connections that are served at once: a scraper, a few browsers with their live numbers, a few commands.
+MOST_CONNECTIONS = 200
 #: Every request that changes something must carry this header. A page of another site can't make a browser send it.
 ACTION_HEADER = "X-Relay-Action"
 
@@ -218,10 +222,30 @@ class _BoundedRequest(Request):
             self.content.write(data[:room])
 
 
+class _BoundedSite(Site):
+    """Serves `MOST_CONNECTIONS` at once; more are closed without a word."""
+
+    noisy = False
+    _open = 0
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        if self._open >= MOST_CONNECTIONS:
+            return None
+        protocol: Any = super().buildProtocol(addr)
+        ended = protocol.connectionLost
+
+        def connection_lost(reason: Failure = connectionDone) -> None:
+            self._open -= 1
+            ended(reason)
+
+        protocol.connectionLost = connection_lost
+        self._open += 1
+        return protocol
+
+
 def admin_factory(root: AdminRoot, reactor: Any) -> Site:
     """The factory for the admin listener's endpoints."""
-    site = Site(root, requestFactory=_BoundedRequest, timeout=60, reactor=reactor)
-    site.noisy = False
+    site = _BoundedSite(root, requestFactory=_BoundedRequest, timeout=60, reactor=reactor)
     # No access log: whatever is changed here leaves an audit record.
     site.log = lambda request: None  # type: ignore[method-assign]
     return site

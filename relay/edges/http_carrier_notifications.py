@@ -5,6 +5,7 @@ Answered 204 only when it is durable, and 503 when it can't be made so: the othe
 
 from collections.abc import Callable
 from typing import Protocol as Seam
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -43,7 +44,7 @@ class CarrierNotifications:
 
     async def take(self, request: ApiRequest, account: str) -> Reply:
         """Takes one POST; anybody may call, the signature shows who it is."""
-        name = request.path.split(b"/")[2].decode("latin-1")
+        name = unquote_to_bytes(request.path.split(b"/")[2]).decode("utf-8", "replace")
         carrier = self._carrier_of(name)
         if carrier is None:
             raise Problem(404, "There is no carrier of this name that is spoken to over HTTP.")

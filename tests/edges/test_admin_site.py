@@ -12,7 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
 from relay.core.secret import Secret
-from relay.edges.admin_site import MAX_BODY_BYTES, AdminRequest, AdminRoot, Reply, admin_factory, json_reply, text_reply
+from relay.edges.admin_site import (
+    MAX_BODY_BYTES,
+    MOST_CONNECTIONS,
+    AdminRequest,
+    AdminRoot,
+    Reply,
+    admin_factory,
+    json_reply,
+    text_reply,
+)
 from relay.edges.http_logins import FailedLogins
 
 
@@ -150,3 +159,16 @@ class AdminSiteTests(SynchronousTestCase):
         _, head, _ = self.ask("GET /metrics")
         for header in ("X-Frame-Options: DENY", "X-Content-Type-Options: nosniff", "Cache-Control: no-store"):
             self.assertIn(header.lower(), head.lower())
+
+
+class ConnectionsTests(SynchronousTestCase):
+    def test_no_more_connections_are_served_than_the_bound_and_who_leaves_makes_room(self) -> None:
+        root = AdminRoot({}, lambda: None, FailedLogins(3, Clock().seconds))
+        factory = admin_factory(root, Clock())
+        channels = [factory.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]
+        self.assertNotIn(None, channels)
+        for channel in channels[:1]:
+            channel.makeConnection(StringTransport())
+        self.assertIsNone(factory.buildProtocol(None))
+        channels[0].connectionLost(Failure(ConnectionDone()))
+        self.assertIsNotNone(factory.buildProtocol(None))
