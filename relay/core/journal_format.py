@@ -22,7 +22,8 @@ from relay.core.messages import destination_of, source_of
 from relay.core.records import Record, Synced
 
 MAGIC: Final = b"RLYJRNL\n"
-FORMAT_VERSION: Final = 1
+#: Raised when a record of a new kind is written, which an older relay would have to take for damage. 2: `Placed`.
+FORMAT_VERSION: Final = 2
 #: magic, format version, unused, sequence, created_at, CRC of all before it
 _HEADER = Struct(">8sHHQdI")
 HEADER_BYTES: Final = _HEADER.size

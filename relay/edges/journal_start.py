@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from relay.core.journal_format import (
+    FORMAT_VERSION,
     FRAME_HEADER_BYTES,
     HEADER_BYTES,
     DamagedJournal,
@@ -33,10 +34,14 @@ Take = Callable[[list[Any], Segment, int], None]
 
 
 class SegmentReader:
-    """One segment file, open for reading. Close it."""
+    """One segment file, open for reading. Close it.
+
+    :ivar version: of its format, once `created_at` was asked.
+    """
 
     def __init__(self, files: Files, directory: str, sequence: int) -> None:
         self.sequence = sequence
+        self.version = FORMAT_VERSION
         self.path = join(directory, segment_name(sequence))
         self._files = files
         self._directory = directory
@@ -63,7 +68,10 @@ class SegmentReader:
         header = decode_header(self.read(0, HEADER_BYTES), self.path)
         if header is not None and header.sequence != self.sequence:
             raise self.damage(0, f"its header says that it is segment {header.sequence}")
-        return None if header is None else header.created_at
+        if header is None:
+            return None
+        self.version = header.version
+        return header.created_at
 
     def damage(self, offset: int, what: str) -> DamagedJournal:
         """The error that names a place in this segment."""

@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from relay.core.journal_format import segment_name
+from relay.core.journal_format import FORMAT_VERSION, segment_name
 from relay.core.replay import Replay
 from relay.core.rows import Segment
 from relay.edges.files import Files
@@ -37,6 +37,7 @@ async def read_journal(
     segments: list[Segment] = []
     done = 0
     torn: TornTail | None = None
+    version = FORMAT_VERSION
     for sequence in found:
         reader = SegmentReader(files, directory, sequence)
         segment = Segment(sequence, 0.0)
@@ -55,11 +56,15 @@ async def read_journal(
         finally:
             reader.close()
         done += reader.size
+        version = reader.version
         segment.committed_bytes = segment.synced_bytes = segment.end_bytes
     if torn is not None:
         _cut(files, torn, segments)
     if segments:
         _sync(files, directory, segments[-1])
+        if version < FORMAT_VERSION:
+            # What is written from here on may be more than that format has: an older relay must refuse it by name.
+            segments.append(Segment(segments[-1].sequence + 1, clock.seconds()))
     replay.finish(clock.seconds())
     if total:
         log.info(

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.core.journal_format import (
+    FORMAT_VERSION,
     HEADER_BYTES,
     DamagedJournal,
     JournalError,
@@ -144,10 +145,10 @@ class CutAndFlippedTests(SynchronousTestCase):
 
     def test_a_newer_format_is_refused_by_name(self) -> None:
         octets = bytearray(self.octets)
-        octets[8:10] = (2).to_bytes(2, "big")
+        octets[8:10] = (FORMAT_VERSION + 1).to_bytes(2, "big")
         with self.assertRaises(NewerJournal) as caught:
             started(self.disk_with(bytes(octets)), self.clock)
-        self.assertIn("journal format 2", str(caught.exception))
+        self.assertIn(f"journal format {FORMAT_VERSION + 1}", str(caught.exception))
 
     def test_a_record_with_fields_of_the_future_or_without_late_ones_is_read(self) -> None:
         short = msgspec.msgpack.encode([[1, message_id(1), "plain", NOW, NOW + DAY, message(1).addresses, [b"x"]]])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.core.journal_format import dump
+from relay.core.journal_format import FORMAT_VERSION, dump
 from relay.core.messages import Channel, Lane
 from relay.core.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
 from relay.services.journal_store import JournalStore
@@ -66,3 +66,11 @@ class FirstFormatTests(SynchronousTestCase):
         wait_for(self.clock, self.store.put_setting("plain", "notify", None))
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
+
+    def test_what_is_written_on_is_in_a_segment_of_todays_format_and_the_old_ones_stay_as_they_are(self) -> None:
+        before = {name: bytes(file.octets) for name, file in self.disk.files.items() if name.endswith(".seg")}
+        wait_for(self.clock, self.store.put_setting("plain", "notify", None))
+        after = {name: bytes(file.octets) for name, file in self.disk.files.items() if name.endswith(".seg")}
+        fresh = set(after) - set(before)
+        self.assertEqual({name: after[name] for name in before}, before)
+        self.assertEqual([int.from_bytes(after[name][8:10], "big") for name in fresh], [FORMAT_VERSION])
