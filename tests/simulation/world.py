@@ -417,11 +417,16 @@ class World:
     def _reloaded(self) -> None:
         self.counts["configurations taken up"] += 1
 
+    def _raise_epoch(self) -> None:
+        self.epoch += 1
+
     def _pieces(self, data: bytes) -> list[bytes]:
         """How what arrives falls into reads; incomplete where the connection is to be cut in the middle of it."""
         if self._tear and len(data) > 1:
             self._tear = False
             self.epoch += 1
+            # What is heard of the torn piece is answered into a connection that has ended, and is told again.
+            self._later(0.0, self._raise_epoch)
             return [data[: self.random.randrange(1, len(data))]]
         if not self._splits:
             return [data]
