@@ -118,6 +118,8 @@ class Overload(IntegrationTestCase):
         relay = await self.world(receipt_delay_seconds=0.0)
         esme = await self.esme(relay.smpp_port, window=20_000)
         # From here on it reads nothing: neither responses nor receipts. What it submits fills both sides' sockets.
+        # (As a producer it would read again whenever its own writes have left.)
+        esme.stream.unregisterProducer()
         esme.stream.pauseProducing()
         esme.submit([submit_body("447700900001", b"x" * 100)] * 20_000).addErrback(lambda _: None)
         await until("the relay has taken something", lambda: self.loaded.counters.receipts_owed > 0)
