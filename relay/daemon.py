@@ -12,7 +12,7 @@ from typing import Protocol as Seam
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -136,6 +136,7 @@ class Daemon(Service):
         self.certificates: list[tuple[str, ServerCertificate]] = []
         self._listeners: list[tuple[str, IListeningPort]] = []
         self._starting: Deferred[None] | None = None
+        self._reading_journal = False
         #: The start did not succeed: what the stop has to say has been said.
         self._start_refused = False
 
@@ -173,7 +174,9 @@ class Daemon(Service):
 
     async def _start(self) -> None:
         config = self.config
+        self._reading_journal = True
         await self.store.start()
+        self._reading_journal = False
         settings = await self.store.settings()
         self.accounts.load_settings(settings)
         if self._records is not None:
@@ -305,6 +308,9 @@ class Daemon(Service):
         return port
 
     def _start_failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            # By a stop (`_end_start`), which goes on by itself.
+            return
         self.not_ready = failure.getErrorMessage()
         if failure.check(StartFailure, JournalError) is None:
             self.log.failure("relay_start_failed: the relay can't start", failure=failure)
@@ -315,6 +321,15 @@ class Daemon(Service):
 
     # Stop
 
+    async def _end_start(self) -> None:
+        """A stop in the middle of the start: reading the journal, which may take long, is broken off and changes
+        nothing; the rest is soon done, and can be stopped then."""
+        starting = self._starting
+        if starting is not None and not starting.called:
+            if self._reading_journal:
+                starting.cancel()
+            await starting
+
     async def _stop(self) -> None:
         """No new work; then the drained windows, the customers, the webhooks; last the journal."""
         self.not_ready = "stopping"
@@ -322,6 +337,7 @@ class Daemon(Service):
             self.notifier.stopping()
         if not self._start_refused:
             self.log.info("relay_stopping: no new work is taken")
+        await self._end_start()
         await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
         await self.hub.stop()
         for close in self._at_stop:

@@ -21,7 +21,7 @@ from os.path import join
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -151,7 +151,7 @@ class JournalStore:
         except OSError as problem:
             self._unlock()
             raise JournalError(f"data_dir {self._directory}: can't be used: {problem}") from problem
-        except JournalError:
+        except (JournalError, CancelledError):
             self._unlock()
             raise
         settings = self._settings_of_journal

@@ -3,6 +3,7 @@
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet import task
 from twisted.internet.threads import deferToThread
 
-from relay.core.journal_format import FORMAT_VERSION, dump
+from relay.core.journal_format import FORMAT_VERSION, dump, encode_frame, encode_header, segment_name
+from relay.core.records import Setting
 from tests.integration.crash_load import Customers
 from tests.integration.harness import Relay, smpp_account, smpp_carrier, until
 from tests.integration.test_crash import ENDED, RESENT, PeersTestCase
@@ -90,6 +92,27 @@ class StopTests(PeersTestCase):
             self.assertIn(b"relay_stopped", said)
             self.assertEqual(process.returncode, -signal.SIGTERM, said)
             self.assertNotIn(b"Traceback", said)
+
+    async def test_a_stop_while_the_journal_is_read_breaks_that_off_and_changes_nothing(self) -> None:
+        relay = self.prepare_relay(accounts={"acme": smpp_account()})
+        data = Path(relay.configuration["data_dir"])
+        (data / "journal").mkdir(parents=True)
+        frame = encode_frame([Setting("acme", "notify", "all")] * 1000)
+        segment = data / "journal" / segment_name(1)
+        segment.write_bytes(encode_header(1, time.time()) + frame * 1500)
+        before = segment.read_bytes()
+        relay.launch(subprocess.PIPE)
+        process = relay.process
+        assert process is not None
+        await until("it reads", lambda: (data / "lock").exists() and (data / "lock").read_bytes())
+        process.send_signal(signal.SIGTERM)
+        said, _ = await deferToThread(process.communicate)
+        relay.process = None
+        self.assertEqual(process.returncode, -signal.SIGTERM, said)
+        self.assertIn(b"relay_stopped", said)
+        for word in (b"relay_ready", b"refused", b"Traceback"):
+            self.assertNotIn(word, said)
+        self.assertEqual(segment.read_bytes(), before)
 
     async def test_a_second_relay_on_a_directory_is_refused_and_the_first_goes_on(self) -> None:
         relay = await self.relay()
