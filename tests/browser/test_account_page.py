@@ -144,6 +144,8 @@ class AccountPageTests(IntegrationTestCase):
             page.fill("from", "Browser")
             page.fill("text", "Hello")
             page.press("Send message")
+            # A reload now, before the answer is there, would be one of the form's page.
+            page.until("it is sent", lambda: page.has("#message"))
             page.until(
                 "it is delivered", lambda: (page.driver.refresh(), page.text("#message .badge"))[1] == "delivered"
             )
