@@ -37,7 +37,7 @@ from relay.services.counters import CarrierCounters
 from relay.services.hub import Hub
 from relay.services.hub_seams import Outgoing
 from relay.services.part_queue import PartQueue
-from relay.services.tasks import Tasks
+from relay.services.tasks import Drain, Tasks
 
 #: How much of a rate may be saved up: enough that a timer that fires late costs nothing.
 _RATE_BURST_SECONDS = 0.25
@@ -98,7 +98,7 @@ class CarrierLink:
         self._stopping = False
         #: Where parts go once this link has retired.
         self._returned: Callable[[Sequence[Outgoing]], None] | None = None
-        self._drained: Deferred[None] | None = None
+        self._drain = Drain(lambda: self.in_flight, clock)
         #: While parts are being marked in the journal before they are written (`in_doubt: end`).
         self._marking = False
         self._being_marked: list[Outgoing] = []
@@ -187,10 +187,7 @@ class CarrierLink:
         self._sessions.close()
         self._cancel_wake_up()
         self._questions.drop()
-        if self.in_flight:
-            self._drained = Deferred()
-            self._drained.addTimeout(limit_seconds, self._clock, lambda result, seconds: None)
-            await self._drained
+        await self._drain.wait(limit_seconds)
         await self._tasks.wait()
         await self._questions.wait()
         await self.intake.wait()
@@ -280,7 +277,7 @@ class CarrierLink:
             self._hub.link_changed()
         # What it leaves unanswered may go over another of the binds.
         self._pump()
-        self._check_drained()
+        self._drain.check()
 
     def answered(self, protocol: SmppClientProtocol, answers: list[Answered]) -> None:
         now = self._clock.seconds()
@@ -327,7 +324,7 @@ class CarrierLink:
         if others and self._questions.answered(others):
             self._throttled(now)
         self._pump()
-        self._check_drained()
+        self._drain.check()
 
     def late_answers(self, protocol: SmppClientProtocol, answers: list[LateAnswer]) -> None:
         # Only a late "taken" says something that is still worth knowing; the part itself is being sent again unless
@@ -345,14 +342,14 @@ class CarrierLink:
         self._doubt(tokens)
         self._questions.unanswered(tokens)
         self._pump()
-        self._check_drained()
+        self._drain.check()
 
     def abandoned(self, protocol: SmppClientProtocol, tokens: list[object]) -> None:
         # As `lost`, which comes when the connection is closed.
         self._doubt(tokens)
         self._questions.lost(tokens)
         self._pump()
-        self._check_drained()
+        self._drain.check()
 
     # What answers lead to
 
@@ -541,7 +538,3 @@ class CarrierLink:
         if self._wake_up is not None:
             self._wake_up.cancel()
             self._wake_up = None
-
-    def _check_drained(self) -> None:
-        if self._drained is not None and not self._drained.called and not self.in_flight:
-            self._drained.callback(None)

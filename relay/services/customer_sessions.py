@@ -28,7 +28,7 @@ from relay.services.accounts import Accounts
 from relay.services.bind_guard import BindGuard
 from relay.services.hub import Hub
 from relay.services.receivers import AccountReceivers
-from relay.services.tasks import Tasks
+from relay.services.tasks import Drain, Tasks
 
 _RESP = c.RESPONSE_BIT
 #: What a wrong name or password is answered with: only these count as failures of the address. Who is told to wait, or
@@ -54,8 +54,7 @@ class CustomerSessions:
         self._sessions: dict[str, list[SmppServerProtocol]] = {}
         self._receivers: dict[str, AccountReceivers] = {}
         self._connections: set[SmppServerProtocol] = set()
-        #: Of a stop that waits for answers.
-        self._drained: Deferred[None] | None = None
+        self._drain = Drain(lambda: sum(protocol.session.outstanding for protocol in self._connections), clock)
         self.submitted = 0
         self.refused = 0
         #: Binds that were refused, by command_status.
@@ -73,19 +72,8 @@ class CustomerSessions:
                 protocol.unbind()
             else:
                 protocol.close()
-        if self._outstanding:
-            self._drained = Deferred()
-            self._drained.addTimeout(limit_seconds, self._clock, lambda result, seconds: None)
-            await self._drained
+        await self._drain.wait(limit_seconds)
         await self._tasks.wait()
-
-    @property
-    def _outstanding(self) -> int:
-        return sum(protocol.session.outstanding for protocol in self._connections)
-
-    def _check_drained(self) -> None:
-        if self._drained is not None and not self._drained.called and not self._outstanding:
-            self._drained.callback(None)
 
     def drop(self, account: str) -> int:
         """An operator's wish, or a reload that took the account away: unbinds its sessions, and says how many."""
@@ -156,17 +144,17 @@ class CustomerSessions:
         receivers = self._receivers.get(protocol.account)
         if receivers is not None:
             receivers.answered(answers)
-        self._check_drained()
+        self._drain.check()
 
     def unanswered(self, protocol: SmppServerProtocol, tokens: Sequence[object]) -> None:
         receivers = self._receivers.get(protocol.account)
         if receivers is not None:
             receivers.unanswered(tokens)
-        self._check_drained()
+        self._drain.check()
 
     def lost(self, protocol: SmppServerProtocol, reason: str) -> None:
         self._connections.discard(protocol)
-        self._check_drained()
+        self._drain.check()
         self._guard.closed(protocol.address)
         account = protocol.account
         if not account:

@@ -96,7 +96,7 @@ class HttpCarrierLink(CarrierLink):
         # Where the session is down, other carriers may take them.
         self._hub.link_changed()
         self._pump()
-        self._check_drained()
+        self._drain.check()
 
     def read_again(self, kept: Receipt) -> Receipt | None:
         return self.reader.read_again(kept)

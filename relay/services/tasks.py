@@ -4,10 +4,11 @@ A coroutine whose Deferred is dropped reports its failure only when it is collec
 service starts on the side is started through its `Tasks`: failures are logged where they happen, and a stop can wait.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -48,6 +49,30 @@ class Tasks:
         for running in tuple(self._running):
             running.cancel()
         await self.wait()
+
+
+class Drain:
+    """A stop's wait for answers that are still out: ended by the last of them, or by the time.
+
+    :param outstanding: how many are out.
+    """
+
+    def __init__(self, outstanding: Callable[[], int], clock: IReactorTime) -> None:
+        self._outstanding = outstanding
+        self._clock = clock
+        self._drained: Deferred[None] | None = None
+
+    async def wait(self, limit_seconds: float) -> None:
+        """Returns when nothing is out, after `limit_seconds` at the latest. To be called once."""
+        if self._outstanding():
+            self._drained = Deferred()
+            self._drained.addTimeout(limit_seconds, self._clock, lambda result, seconds: None)
+            await self._drained
+
+    def check(self) -> None:
+        """Something may have been answered, or given up. Cheap while nobody waits."""
+        if self._drained is not None and not self._drained.called and not self._outstanding():
+            self._drained.callback(None)
 
 
 def _ends_with(running: "Deferred[Any]") -> "Deferred[None]":
