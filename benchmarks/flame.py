@@ -42,7 +42,7 @@ def flame_graph(stacks: Counter[str], title: str, smallest_share: float = 0.003)
 
 
 def short(name: str) -> str:
-    """`receive (relay/core/smpp/session.py)` for py-spy's `receive (/long/way/relay/core/smpp/session.py:123)`."""
+    """`receive (relay/smpp/session.py)` for py-spy's `receive (/long/way/relay/smpp/session.py:123)`."""
     function, _, place = name.partition(" (")
     path = place.rstrip(")").rpartition(":")[0] if ":" in place else place.rstrip(")")
     for start in ("site-packages/", "/relay/"):

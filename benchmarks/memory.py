@@ -21,12 +21,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from relay.core import config
-from relay.core.ids import new_ids
-from relay.core.messages import Message, Submitted
-from relay.core.store import NotifyPolicy
-from relay.edges.files import OsFiles
-from relay.services.journal_store import JournalStore
+from relay.config import model
+from relay.store.api import NotifyPolicy
+from relay.store.journal.files import OsFiles
+from relay.store.journal.journal_store import JournalStore
+from relay.values.ids import new_ids
+from relay.values.messages import Message, Submitted
 
 TEXT = b"\0\x01\x01447700900001\0\x01\x01447700900002\0\0\0\0\0\0\x01\0\0\0\x64" + b"x" * 100
 #: As long as the messages' validity and a carrier's wait together.
@@ -49,8 +49,8 @@ def make_store(directory: str, clock: Clock) -> JournalStore:
     return JournalStore(
         OsFiles(),
         directory,
-        journal=config.Journal(sync="never"),
-        limits=config.Limits(),
+        journal=model.Journal(sync="never"),
+        limits=model.Limits(),
         policy=lambda account: policy,
         clock=clock,
         in_thread=at_once,

@@ -71,7 +71,7 @@ def run_daemon(arguments: list[str]) -> None:
 
 
 def name_of(code: CodeType) -> str:
-    """`Session.receive (relay/core/smpp/session.py:158)`"""
+    """`Session.receive (relay/smpp/session.py:158)`"""
     path = code.co_filename.removeprefix(f"{ROOT}/").rpartition("site-packages/")[2]
     return f"{code.co_qualname} ({path}:{code.co_firstlineno})"
 

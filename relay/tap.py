@@ -21,34 +21,34 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.python import usage
 
 from relay import __version__
-from relay.core.config import Config
-from relay.core.config_file import ConfigError, load
-from relay.core.routing import Routes
-from relay.core.text import compose
-from relay.daemon import Daemon, DurableStore
-from relay.edges.demo_receiver import demo_receiver_site
-from relay.edges.disk_thread import DiskThread
-from relay.edges.endpoint_check import endpoint_problems
-from relay.edges.files import Files, OsFiles
-from relay.edges.http_api import HttpApi
-from relay.edges.http_carrier_notifications import CarrierNotifications
-from relay.edges.logging import LoggedService
-from relay.edges.logging import observer as line_observer
-from relay.edges.pages.account_pages import AccountPages
-from relay.edges.sd_notify import from_environment
-from relay.edges.steady_clock import SteadyClock
-from relay.edges.webhook_client import WebhookClient
-from relay.edges.webhook_connections import treq_clients
-from relay.services.accounts import Accounts
-from relay.services.admin_pages import make_admin_site
-from relay.services.hub import Hub
-from relay.services.journal_store import JournalStore
-from relay.services.message_records import InThread, MessageRecords
-from relay.services.page_sessions import PageSessions
-from relay.services.page_tallies import PageTallies
-from relay.services.reload import ConfigRefused, Reloader
-from relay.services.webhook_delivery import WebhookDelivery
-from relay.services.webhooks import Webhooks
+from relay.account_pages.account_site import AccountPages
+from relay.account_pages.page_sessions import PageSessions
+from relay.account_pages.page_stats import PageTallies
+from relay.accounts.accounts import Accounts
+from relay.app.daemon import Daemon, DurableStore
+from relay.app.endpoint_check import endpoint_problems
+from relay.app.load_config import ConfigError, load
+from relay.app.logging import LoggedService
+from relay.app.logging import observer as line_observer
+from relay.app.reload import ConfigRefused, Reloader
+from relay.app.sd_notify import from_environment
+from relay.app.steady_clock import SteadyClock
+from relay.config.model import Config
+from relay.history.message_records import InThread, MessageRecords
+from relay.http.carrier_notifications import CarrierNotifications
+from relay.http.http_api import HttpApi
+from relay.operator.admin_pages import make_admin_site
+from relay.routing.flow import Hub
+from relay.routing.routes import Routes
+from relay.simulator.demo_receiver import demo_receiver_site
+from relay.store.journal.disk_thread import DiskThread
+from relay.store.journal.files import Files, OsFiles
+from relay.store.journal.journal_store import JournalStore
+from relay.text.compose import compose
+from relay.webhooks.connections import treq_clients
+from relay.webhooks.delivery import WebhookDelivery
+from relay.webhooks.webhook_client import WebhookClient
+from relay.webhooks.webhook_sender import Webhooks
 
 #: A configuration key, the endpoints that it names, and what is served there.
 Served = tuple[str, Sequence[str], IProtocolFactory]
@@ -100,7 +100,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     # What has been imported lives as long as the process: the collector need not look at it again. The values that
-    # come with traffic are not tracked by it (see relay.core.messages).
+    # come with traffic are not tracked by it (see relay.values.messages).
     gc.collect()
     gc.freeze()
     # Before anything is timed: see the module.

@@ -11,10 +11,10 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from relay.core.smpp import constants as c
-from relay.core.smpp.pdus import Answered, BindPdu, BindRefused, Bound, Ended, Event, MessagePdu, PeerUnbound
-from relay.core.smpp.session import Role, SessionLimits
-from relay.edges.smpp_protocol import SessionProtocol
+from relay.smpp.connection import SessionProtocol
+from relay.smpp.session import Role, SessionLimits
+from relay.values import smpp_constants as c
+from relay.values.pdus import Answered, BindPdu, BindRefused, Bound, Ended, Event, MessagePdu, PeerUnbound
 
 _RECEIPT = re.compile(rb"id:(\S*) sub:\S* dlvrd:\S* submit date:(\S*) done date:(\S*) stat:(\S*) err:(\S*) text:", re.I)
 

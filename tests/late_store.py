@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from relay.core.messages import (
+from relay.store.api import NOBODY, FeedEntry, Idempotency, StoreFigures
+from relay.values.messages import (
     Asked,
     AtCarrier,
     Attempt,
@@ -31,7 +32,6 @@ from relay.core.messages import (
     Receipt,
     Submitted,
 )
-from relay.core.store import NOBODY, FeedEntry, Idempotency, StoreFigures
 
 
 class _Answer:

@@ -4,7 +4,7 @@ import errno
 import os
 import random
 
-from relay.edges.files import Locked
+from relay.store.journal.files import Locked
 
 
 class _File:
@@ -17,7 +17,7 @@ class _File:
 
 
 class SimulatedDisk:
-    """Implements `relay.edges.files.Files`.
+    """Implements `relay.store.journal.files.Files`.
 
     :ivar capacity: octets that fit; over it, writes take what fits and then fail with ENOSPC.
     :ivar write_error: raised by the next writes while it is set; likewise `sync_error` and `open_error`.

@@ -1,4 +1,4 @@
-"""The store's contract as tests: run against every store (see tests/services/test_journal_store.py).
+"""The store's contract as tests: run against every store (see tests/store/test_journal_store.py).
 
 A test case that mixes this in gives `make_store` and, where the store outlives its process, `reopen`.
 """
@@ -6,8 +6,9 @@ A test case that mixes this in gives `make_store` and, where the store outlives 
 from collections.abc import Sequence
 from typing import Any
 
-from relay.core import config
-from relay.core.messages import (
+from relay.config import model
+from relay.store.api import Idempotency, Store, StoreFull
+from relay.values.messages import (
     Asked,
     Attempt,
     Channel,
@@ -22,7 +23,7 @@ from relay.core.messages import (
     Submitted,
     Verdict,
 )
-from relay.core.states import (
+from relay.values.states import (
     ACCEPTED,
     DELETED,
     DELIVERED,
@@ -33,7 +34,6 @@ from relay.core.states import (
     UNDELIVERABLE,
     UNKNOWN,
 )
-from relay.core.store import Idempotency, Store, StoreFull
 from tests.stores import ADDRESSES, DAY, NOW, SettableClock, message, message_id, receipt, submitted, wait_for
 
 SMPP = Lane("plain", Channel.SMPP)
@@ -48,11 +48,11 @@ class StoreContract:
 
     def setUp(self) -> None:
         self.clock = SettableClock()
-        self.store = self.make_store(config.Limits())
+        self.store = self.make_store(model.Limits())
 
     # To be given by the test case
 
-    def make_store(self, limits: config.Limits) -> Any:
+    def make_store(self, limits: model.Limits) -> Any:
         """A store with nothing in it, ready to be called."""
         raise NotImplementedError
 
@@ -171,7 +171,7 @@ class StoreContract:
         self.assertEqual(fired, ["accepted", "after"])
 
     def test_an_id_whose_message_is_forgotten_may_be_used_again(self) -> None:
-        self.store = self.make_store(config.Limits(finished=0))
+        self.store = self.make_store(model.Limits(finished=0))
         self.sent(1, 2, registered_delivery=0)
         self.result(self.store.receipts([receipt(1, UNDELIVERABLE)]))
         self.result(self.store.expire(NOW + 5))
@@ -189,7 +189,7 @@ class StoreContract:
         self.assertEqual((late, right), (Outcome.ORPHAN, Outcome.FINAL))
 
     def test_over_the_bound_messages_are_refused_whole_and_ended_ones_make_room(self) -> None:
-        self.store = self.make_store(config.Limits(messages=3))
+        self.store = self.make_store(model.Limits(messages=3))
         self.sent(1, 2)
         with self.assertRaises(StoreFull):
             self.result(self.store.accept([message(3), message(4)]))
@@ -386,7 +386,7 @@ class StoreContract:
                 break
 
     def test_orphans_are_bounded_by_count_and_age(self) -> None:
-        self.store = self.make_store(config.Limits(orphans=2, orphan_seconds=60))
+        self.store = self.make_store(model.Limits(orphans=2, orphan_seconds=60))
         self.result(self.store.receipts([receipt(n, received_at=NOW + n) for n in (1, 2, 3)]))
         self.assertEqual([r.keys[0] for r in self.result(self.store.orphans(10))], [b"3", b"2"])
         self.result(self.store.expire(NOW + 62.5))
@@ -766,7 +766,7 @@ class StoreContract:
         self.assertEqual((self.store.figures().owed, self.claimed()), (0, []))
 
     def test_finished_messages_are_kept_up_to_the_bound_the_oldest_going_first(self) -> None:
-        self.store = self.make_store(config.Limits(finished=2))
+        self.store = self.make_store(model.Limits(finished=2))
         self.sent(1, 2, 3, 4, registered_delivery=0)
         self.result(self.store.receipts([receipt(n) for n in (2, 1, 3)]))
         self.result(self.store.expire(NOW + 5))
@@ -774,7 +774,7 @@ class StoreContract:
         self.assertEqual(self.numbers(self.result(self.store.recent("plain"))), [4, 3, 1])
 
     def test_finished_messages_are_kept_for_so_long(self) -> None:
-        self.store = self.make_store(config.Limits(finished_hours=1))
+        self.store = self.make_store(model.Limits(finished_hours=1))
         self.sent(1, registered_delivery=0)
         self.result(self.store.receipts([receipt(1)]))
         self.result(self.store.expire(NOW + 3600))
@@ -783,7 +783,7 @@ class StoreContract:
         self.assertIsNone(self.view(1))
 
     def test_what_is_owed_is_not_forgotten(self) -> None:
-        self.store = self.make_store(config.Limits(finished=0, finished_hours=1))
+        self.store = self.make_store(model.Limits(finished=0, finished_hours=1))
         self.sent(1, account="hooked")
         self.result(self.store.receipts([receipt(1)]))
         self.result(self.store.expire(NOW + 10 * DAY))

@@ -7,13 +7,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from relay.core import config
-from relay.core.messages import Message, Receipt, Submitted
-from relay.core.rows import FINAL, OWED_SMPP, OWED_WEBHOOK, PartOfRow, Row
-from relay.core.snapshots import snapshot
-from relay.core.store import NotifyPolicy
-from relay.core.table import Table
-from relay.services.journal_store import JournalStore
+from relay.config import model
+from relay.store.api import NotifyPolicy
+from relay.store.journal.journal_store import JournalStore
+from relay.store.table.entries import FINAL, OWED_SMPP, OWED_WEBHOOK, PartOfRow, Row
+from relay.store.table.snapshots import snapshot
+from relay.store.table.table import Table
+from relay.values.messages import Message, Receipt, Submitted
 from tests.simulated_disk import SimulatedDisk
 
 NOW = 1_700_000_000.0
@@ -95,12 +95,12 @@ def make_store(
     *,
     sync: str = "always",
     segment_bytes: int = 1 << 20,
-    limits: config.Limits | None = None,
+    limits: model.Limits | None = None,
     in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] | None = None,
     **options: Any,
 ) -> JournalStore:
     """A store on this disk, not started yet, whose commits are done at once unless `in_thread` says otherwise."""
-    journal = config.Journal(
+    journal = model.Journal(
         sync=sync,  # type: ignore[arg-type]
         segment_bytes=segment_bytes,
         segment_seconds=options.pop("segment_seconds", 3600.0),
@@ -110,7 +110,7 @@ def make_store(
         disk,
         "data",
         journal=journal,
-        limits=limits or config.Limits(),
+        limits=limits or model.Limits(),
         policy=options.pop("policy", policy_of),
         clock=clock,
         in_thread=in_thread or at_once,

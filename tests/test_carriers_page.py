@@ -6,9 +6,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.core.config import Dialect, IdForm
-from relay.core.dialects import STATE_NAMES
-from relay.dialect_finder import main, preset_table
+from relay.cli.dialect_finder import main, preset_table
+from relay.config.model import Dialect, IdForm
+from relay.receipts.dialects import STATE_NAMES
 
 PAGE = (Path(__file__).parent.parent / "docs" / "carriers.md").read_text()
 

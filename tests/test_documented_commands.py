@@ -33,7 +33,7 @@ RUN_ELSEWHERE = {
     "docs/http-api.md": {
         "curl *": "tests.test_http_api_docs",
         "ID=$(curl *": "tests.test_http_api_docs",
-        "pip install standardwebhooks": "tests.core.test_webhook_parts verifies with what the suite has",
+        "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
     },
     "docs/carriers.md": {
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
@@ -41,10 +41,10 @@ RUN_ELSEWHERE = {
     },
     "docs/faults.md": {
         "python -m relay replay": "named in a sentence; operations.md has it whole",
-        "python -m relay journal --repair DIR": "tests.test_cli_progress, tests.services.test_journal_store_faults",
+        "python -m relay journal --repair DIR": "tests.cli.test_progress, tests.store.test_journal_store_faults",
     },
     "docs/logging.md": {"twistd --logfile FILE": "an option of twistd's, named in a sentence"},
-    "docs/journal.md": {"python -m relay journal --repair DIR": "tests.test_cli_progress"},
+    "docs/journal.md": {"python -m relay journal --repair DIR": "tests.cli.test_progress"},
     "docs/operations.md": {
         "python -m relay": "a part of commands that are run",
         "/opt/relay/bin/python -m relay": "a part of commands that are run",
@@ -71,7 +71,7 @@ MAKE_TARGETS = {
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
     "crash": "tests.integration.test_crash",
-    "docs": "tests.test_cli_config_reference holds what it writes to be current",
+    "docs": "tests.cli.test_config_reference holds what it writes to be current",
     "fuzz": "tests.fuzz",
     "help": "run here",
     "overload": "minutes of a quiet machine; tests.integration.test_overload has the bounds",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.edges.logging import FORBIDDEN_FIELDS
+from relay.app.logging import FORBIDDEN_FIELDS
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = {"debug": "debug", "info": "info", "warn": "warn", "error": "error", "failure": "critical"}

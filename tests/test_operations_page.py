@@ -9,7 +9,7 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.cli.main import COMMANDS
-from relay.services.admin_pages import AdminPages
+from relay.operator.admin_pages import AdminPages
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "operations.md").read_text()

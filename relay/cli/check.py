@@ -9,10 +9,10 @@ from pathlib import Path
 
 from twisted.internet.testing import MemoryReactorClock
 
-from relay.core.config import Config
-from relay.core.config_checks import advice
-from relay.core.config_file import ConfigError, load
-from relay.edges.endpoint_check import endpoint_problems
+from relay.app.config_checks import advice
+from relay.app.endpoint_check import endpoint_problems
+from relay.app.load_config import ConfigError, load
+from relay.config.model import Config
 
 _EPILOG = """\
 examples:

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import inspect
 
 from relay.cli.config_examples import EXAMPLES, Example
-from relay.core.config import Config
-from relay.core.config_schema import Key, describe, expectation, first_sentence, keys, plain, struct_type
-from relay.core.secret import Secret
+from relay.config.model import Config
+from relay.config.schema import Key, describe, expectation, first_sentence, keys, plain, struct_type
+from relay.values.secret import Secret
 
 REFERENCE_FILE: Final = "docs/configuration.md"
 SAMPLE_FILE: Final = "etc/relay.yaml"
@@ -26,7 +26,7 @@ _WIDTH: Final = 110
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `make docs` from the types in relay/core/config.py. Change those, not this page. -->
+<!-- Written by `make docs` from the types in relay/config/model.py. Change those, not this page. -->
 
 The relay reads one YAML file: `twistd -n relay --config etc/relay.yaml`. [etc/relay.yaml](../etc/relay.yaml) is a
 sample with every key in it. `python -m relay check FILE` lists everything that is wrong with a file, one problem a
@@ -61,7 +61,7 @@ The relay doesn't start with a file that has a problem. Unknown keys and keys gi
 
 _SAMPLE_HEAD = """\
 # A sample with every key of the configuration, its meaning and its default.
-# Written by `make docs` from the types in relay/core/config.py.
+# Written by `make docs` from the types in relay/config/model.py.
 #
 # A key that is left out has its default, so a real file is short: see etc/demo.yaml. Copy what you change.
 # ${NAME} stands for an environment variable, {file: PATH} for what a file holds.

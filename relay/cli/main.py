@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from relay import __version__
-from relay.core.config_reader import did_you_mean
+from relay.config.yaml_reader import did_you_mean
 
 #: What every command's exit status means.
 FINE: Final = 0
@@ -23,12 +23,12 @@ _INTERRUPTED: Final = 130
 #: Command: its module, and what it does.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("relay.cli.check", "say whether a configuration file is right, and what isn't"),
-    "journal": ("relay.cli.journal", "print a journal as JSON lines, or repair a damaged one"),
+    "journal": ("relay.cli.journal_files", "print a journal as JSON lines, or repair a damaged one"),
     "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
-    "send": ("relay.cli.send", "submit a message and wait for its notification"),
+    "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
     "status": ("relay.cli.status", "show how a running relay is"),
-    "replay": ("relay.cli.replay", "have a running relay send notifications again"),
-    "dialect": ("relay.cli.dialect", "find the settings that fit how a carrier writes ids and receipts"),
+    "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
+    "dialect": ("relay.cli.dialect_command", "find the settings that fit how a carrier writes ids and receipts"),
 }
 
 _EPILOG = """\

@@ -13,8 +13,8 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 
-from relay.core.config import Simulator
-from relay.services.simulator import SimulatedCarrier
+from relay.config.model import Simulator
+from relay.simulator.simulated_carrier import SimulatedCarrier
 
 
 def parse_arguments(arguments: Sequence[str]) -> Simulator:

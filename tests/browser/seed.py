@@ -5,12 +5,12 @@ from pathlib import Path
 
 from twisted.internet.task import Clock
 
-from relay.core import config
-from relay.core.messages import Attempt, Ending, Lane, Message, Receipt, Submitted, Verdict
-from relay.core.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE
-from relay.core.store import NotifyPolicy
-from relay.edges.files import OsFiles
-from relay.services.journal_store import JournalStore
+from relay.config import model
+from relay.store.api import NotifyPolicy
+from relay.store.journal.files import OsFiles
+from relay.store.journal.journal_store import JournalStore
+from relay.values.messages import Attempt, Ending, Lane, Message, Receipt, Submitted, Verdict
+from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE
 from tests.stores import at_once, wait_for
 
 _ENDS = {DELIVERED: 0.90, UNDELIVERABLE: 0.045, EXPIRED: 0.02, REJECTED: 0.02, None: 0.015}
@@ -27,8 +27,8 @@ def seed_journal(directory: Path, account: str, now: float, *, messages: int = 9
     store = JournalStore(
         OsFiles(),
         str(directory),
-        journal=config.Journal(sync="never"),
-        limits=config.Limits(),
+        journal=model.Journal(sync="never"),
+        limits=model.Limits(),
         policy=lambda name: NotifyPolicy(webhook=True),
         clock=clock,
         in_thread=at_once,

@@ -3,7 +3,7 @@
 import random
 import struct
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import bind_body, pdu, submit_body
 from tests.fuzz.mutations import mutated
 

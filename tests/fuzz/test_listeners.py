@@ -15,7 +15,7 @@ from pathlib import Path
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred, DeferredList
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import submit_body
 from tests.fuzz import http_cases, smpp_cases
 from tests.fuzz.mutations import pieces

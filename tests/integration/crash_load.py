@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import FastEsme, connect_esme, submit_body
 from tests.integration.harness import within
 

@@ -21,11 +21,11 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from relay.core.config import Simulator
-from relay.core.messages import destination_of
-from relay.core.smpp.pdus import MessagePdu
-from relay.edges.simulator_protocol import SimulatorProtocol
-from relay.services.simulator import SimulatedCarrier
+from relay.config.model import Simulator
+from relay.simulator.simulated_carrier import SimulatedCarrier
+from relay.simulator.simulator_connection import SimulatorProtocol
+from relay.values.messages import destination_of
+from relay.values.pdus import MessagePdu
 
 reactor: Any = installed_reactor
 

@@ -33,9 +33,9 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from relay.core.config import Simulator
-from relay.core.smpp import constants as c
-from relay.services.simulator import SimulatedCarrier
+from relay.config.model import Simulator
+from relay.simulator.simulated_carrier import SimulatedCarrier
+from relay.values import smpp_constants as c
 from tests.fakes import FastEsme, connect_esme
 
 ROOT = Path(__file__).resolve().parents[2]

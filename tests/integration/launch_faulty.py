@@ -12,7 +12,7 @@ from typing import Any
 from twisted.scripts.twistd import run
 
 import relay.tap
-from relay.edges.files import OsFiles
+from relay.store.journal.files import OsFiles
 
 
 class FaultyFiles(OsFiles):

@@ -1,6 +1,6 @@
 """Bad input on real sockets: each is answered as its protocol says, and nobody else notices."""
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import BindFailed, bind_body, parse_header, pdu, submit_body
 from tests.integration.harness import IntegrationTestCase, RawPeer, smpp_account, smpp_carrier, until, within
 

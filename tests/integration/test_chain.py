@@ -6,7 +6,7 @@ from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import FastEsme, submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 

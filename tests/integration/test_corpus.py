@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
-from relay.core.smpp import constants as c
-from relay.core.smpp.pdus import MessagePdu
+from relay.values import smpp_constants as c
+from relay.values.pdus import MessagePdu
 from tests.fakes import ScriptedCarrier, ScriptedSession, submit_body
 from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until, within
 

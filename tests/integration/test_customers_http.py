@@ -7,8 +7,8 @@ from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.web.http import Request
 
-from relay.core.signing import new_secret
-from relay.core.smpp import constants as c
+from relay.accounts.signing import new_secret
+from relay.values import smpp_constants as c
 from tests.fakes import submit_body
 from tests.integration.harness import IntegrationTestCase, Post, Relay, WebhookReceiver, smpp_account, until, within
 

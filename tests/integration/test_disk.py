@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.trial.unittest import SkipTest
 from twisted.web.client import Agent
 
-from relay.core.smpp import constants as c
-from relay.core.smpp.pdus import MessagePdu
+from relay.values import smpp_constants as c
+from relay.values.pdus import MessagePdu
 from tests.fakes import ScriptedCarrier, ScriptedSession, receipt_body, submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until, within
 

@@ -16,21 +16,13 @@ from twisted.protocols import portforward
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from relay.core.messages import destination_of
-from relay.core.signing import secret_key, signature
-from relay.core.smpp import constants as c
-from relay.core.smpp.hot import message_body
-from relay.core.smpp.pdus import MessagePdu
+from relay.accounts.signing import secret_key, signature
+from relay.smpp.message_codec import message_body
+from relay.values import smpp_constants as c
+from relay.values.messages import destination_of
+from relay.values.pdus import MessagePdu
 from tests.fakes import FastEsme, submit_body
-from tests.integration.harness import (
-    IntegrationTestCase,
-    Relay,
-    free_port,
-    smpp_account,
-    smpp_carrier,
-    until,
-    within,
-)
+from tests.integration.harness import IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until, within
 
 SECRET = "whsec_" + base64.b64encode(b"the two relays' shared secret..!").decode()
 

@@ -7,17 +7,10 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
-from relay.core.smpp import constants as c
-from relay.core.smpp.pdus import MessagePdu
+from relay.values import smpp_constants as c
+from relay.values.pdus import MessagePdu
 from tests.fakes import FastEsme, ScriptedCarrier, ScriptedSession, receipt_body, submit_body
-from tests.integration.harness import (
-    IntegrationTestCase,
-    free_port,
-    smpp_account,
-    smpp_carrier,
-    until,
-    within,
-)
+from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until, within
 
 #: Three parts in the GSM alphabet.
 TEXT = "One message, however many parts it takes on its way. " * 7

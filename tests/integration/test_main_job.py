@@ -5,7 +5,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import FastEsme, submit_body
 from tests.integration.harness import (
     IntegrationTestCase,

@@ -5,8 +5,8 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
-from relay.core.smpp import constants as c
-from relay.core.smpp.hot import data_body, encode_address, message_body, message_octets, tlv
+from relay.smpp.message_codec import data_body, encode_address, message_body, message_octets, tlv
+from relay.values import smpp_constants as c
 from tests.fakes import ScriptedCarrier
 from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from twisted.internet.threads import deferToThread
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import submit_body
 from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 

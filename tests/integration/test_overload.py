@@ -11,7 +11,7 @@ from twisted.internet import reactor, task
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import FastEsme, submit_body
 from tests.integration.harness import (
     IntegrationTestCase,

@@ -4,9 +4,9 @@ from typing import Any
 
 from twisted.internet import reactor, task
 
-from relay.core.smpp import constants as c
-from relay.core.smpp.cold import cancel_sm_body, decode_query_sm_resp, query_sm_body
-from relay.core.smpp.hot import encode_address
+from relay.smpp.message_codec import encode_address
+from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
+from relay.values import smpp_constants as c
 from tests.fakes import FastEsme, submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 

@@ -7,7 +7,7 @@ import yaml
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import BindFailed, submit_body
 from tests.integration.harness import (
     IntegrationTestCase,

@@ -8,7 +8,7 @@ import struct
 from twisted.internet import reactor, task
 from twisted.internet.error import ConnectError
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.fakes import BindFailed, bind_body, pdu, submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until, within
 

@@ -12,8 +12,8 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet import task
 from twisted.internet.threads import deferToThread
 
-from relay.core.journal_format import FORMAT_VERSION, dump, encode_frame, encode_header, segment_name
-from relay.core.records import Setting
+from relay.store.journal.journal_format import FORMAT_VERSION, dump, encode_frame, encode_header, segment_name
+from relay.store.table.records import Setting
 from tests.integration.crash_load import Customers
 from tests.integration.harness import Relay, smpp_account, smpp_carrier, until
 from tests.integration.test_crash import ENDED, RESENT, PeersTestCase

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 
-from relay.core.smpp import constants as c
+from relay.values import smpp_constants as c
 from tests.certificates import Authority
 from tests.fakes import submit_body
 from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until, within

@@ -12,8 +12,8 @@ import msgspec
 from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.core.messages import Attempt, Claim, Lane, Message, Verdict
-from relay.services.journal_store import JournalStore
+from relay.store.journal.journal_store import JournalStore
+from relay.values.messages import Attempt, Claim, Lane, Message, Verdict
 from tests.simulation.__main__ import play, shrink
 from tests.simulation.world import KINDS, Broken, Fault, World, plan
 

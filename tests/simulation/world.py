@@ -15,27 +15,27 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from relay.core.config import Account, AccountSmpp, Carrier, Config, Journal, Limits, Route, Simulator, SmppListener
-from relay.core.ids import id_text, parse_id
-from relay.core.messages import Message, Submission
-from relay.core.routing import Routes
-from relay.core.secret import Secret
-from relay.core.simulation import Taken
-from relay.core.smpp import constants as c
-from relay.core.smpp.hot import encode_address, message_body
-from relay.core.states import DELIVERED, UNKNOWN
-from relay.core.store import StoreUnavailable
-from relay.core.webhook_answer import Answer
-from relay.daemon import Daemon
-from relay.services.accounts import Accounts
-from relay.services.carrier_link import CarrierLink
-from relay.services.housekeeping import Housekeeping
-from relay.services.hub import Hub
-from relay.services.journal_store import JournalStore
-from relay.services.reload import Reloader
-from relay.services.simulator import SimulatedCarrier
-from relay.services.webhook_delivery import WebhookDelivery
-from relay.services.webhooks import Webhooks
+from relay.accounts.accounts import Accounts
+from relay.app.daemon import Daemon
+from relay.app.reload import Reloader
+from relay.carriers.link import CarrierLink
+from relay.config.model import Account, AccountSmpp, Carrier, Config, Journal, Limits, Route, Simulator, SmppListener
+from relay.routing.flow import Hub
+from relay.routing.housekeeping import Housekeeping
+from relay.routing.routes import Routes
+from relay.simulator.decisions import Taken
+from relay.simulator.simulated_carrier import SimulatedCarrier
+from relay.smpp.message_codec import encode_address, message_body
+from relay.store.api import StoreUnavailable
+from relay.store.journal.journal_store import JournalStore
+from relay.values import smpp_constants as c
+from relay.values.ids import id_text, parse_id
+from relay.values.messages import Message, Submission
+from relay.values.secret import Secret
+from relay.values.states import DELIVERED, UNKNOWN
+from relay.webhooks.answer import Answer
+from relay.webhooks.delivery import WebhookDelivery
+from relay.webhooks.webhook_sender import Webhooks
 from tests.fakes import FastEsme, ReceiptSeen
 from tests.simulated_disk import SimulatedDisk
 from tests.simulation.reactor import Network, ProcessReactor, Time

@@ -1,0 +1,342 @@
+"""The account page's paths, and what each answers."""
+
+from collections.abc import Mapping
+from functools import partial
+from importlib.resources import files
+from math import inf, nextafter
+from typing import Final
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.template import Tag
+
+from relay.account_pages import message_pages, statistics
+from relay.account_pages.delivery_stats import SPANS, Span
+from relay.account_pages.form_changes import Changes
+from relay.account_pages.gate import PAGE_HEADERS, SESSION_COOKIE, Gate, cookie_of, html_reply, see
+from relay.account_pages.html import button, card, el, form, page
+from relay.account_pages.live import LiveUpdates
+from relay.account_pages.page_values import Flash, Session, Sessions, Tallies
+from relay.account_pages.send_form import send_card
+from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
+from relay.accounts.account_settings import SettingProblem
+from relay.http.collaborators import Customers, Hub, WebhookTester
+from relay.http.http_api import HttpApi
+from relay.http.problems import Problem, of_store
+from relay.http.site import ApiRequest, Reply
+from relay.http.types import MessageRequest, problem_of
+from relay.store.api import StoreUnavailable
+from relay.values.ids import RandomBytes, id_text, parse_id
+from relay.values.messages import Message, MessageView
+
+#: Messages on one page of the list, and on the overview.
+LISTED: Final = 50
+LATEST: Final = 8
+
+#: Given-up notifications that one press sends again.
+MOST_AGAIN: Final = 10_000
+
+_STATIC: Final = (
+    ("page.css", b"text/css; charset=utf-8"),
+    ("page.js", b"text/javascript; charset=utf-8"),
+    ("icon.svg", b"image/svg+xml"),
+)
+
+
+class AccountPages:
+    """Adds the page to the customers' HTTP listener.
+
+    :param api: whose router it is added to, and whose steps it takes.
+    """
+
+    def __init__(
+        self,
+        api: HttpApi,
+        *,
+        hub: Hub,
+        accounts: Customers,
+        webhooks: WebhookTester,
+        sessions: Sessions,
+        tallies: Tallies,
+        clock: IReactorTime,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self._api = api
+        self._hub = hub
+        self._accounts = accounts
+        self._sessions = sessions
+        self._gate = gate = Gate(sessions)
+        self._tallies = tallies
+        self._clock = clock
+        self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
+        self._live = LiveUpdates(hub.store, sessions, tallies, clock)
+        self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
+        add = partial(api.router.add, anybody=True)
+        for name, content_type in _STATIC:
+            add("GET", f"/my/{name}", partial(self._give_static, self._static[name], content_type))
+        add("GET", "/login", gate.open_page(gate.login_form))
+        add("POST", "/login", gate.open_page(gate.log_in))
+        add("GET", "/my/events", self._events)
+        for path, handler in (
+            ("/", self._overview),
+            ("/my/messages", self._messages),
+            ("/my/messages/{id}", self._message),
+            ("/my/settings", self._settings),
+            ("/my/send", self._send_form),
+        ):
+            add("GET", path, gate.page(handler))
+        for path, form_handler in (
+            ("/logout", gate.log_out),
+            ("/my/url", self._set_url),
+            ("/my/delivery", self._set_delivery),
+            ("/my/secret", self._set_secret),
+            ("/my/test", self._test),
+            ("/my/send", self._send),
+            ("/my/messages/{id}/notify", self._notify),
+            ("/my/messages/replay", self._replay),
+        ):
+            add("POST", path, gate.form(form_handler))
+
+    # Pages
+
+    async def _overview(self, request: ApiRequest, session: Session) -> Reply:
+        return await self._overview_page(request, session)
+
+    async def _overview_page(
+        self, request: ApiRequest, session: Session, *, entered: str | None = None, problem: str = ""
+    ) -> Reply:
+        account = session.account
+        span = _span(request.parameters().get("span", ""))
+        view = await self._tallies.view(account, span)
+        latest = await self._hub.store.recent(account, limit=LATEST)
+        listed = message_pages.table(
+            latest, self._accounts.get(account).error_codes, empty="No message yet.", caption="Latest messages"
+        )
+        return html_reply(
+            page(
+                session,
+                "My Account",
+                "/",
+                el("div", statistics.span_tabs(span), class_="finder"),
+                statistics.tiles(view),
+                statistics.charts(view),
+                url_card(session, self._api.account.report(account), "/", entered=entered, problem=problem),
+                card(
+                    "Latest messages",
+                    el("div", listed, id="latest", data_live=True),
+                    el("p", el("a", "All messages", href="/my/messages"), class_="apart"),
+                ),
+                flash=self._gate.flash(request, session),
+                data_events=f"/my/events?span={span.name}",
+            ),
+            422 if problem else 200,
+        )
+
+    async def _messages(self, request: ApiRequest, session: Session) -> Reply:
+        account = session.account
+        asked = request.parameters()
+        show = asked.get("show", "all")
+        if show not in message_pages.FILTERS:
+            show = "all"
+        search = asked.get("search", "").strip()[:60]
+        before, skip = _instant(asked.get("before", "")), _number(asked.get("skip", ""))
+        views = await self._find(account, show, search, before, skip)
+        shown, more = views[:LISTED], len(views) > LISTED
+        listed = message_pages.table(
+            shown,
+            self._accounts.get(account).error_codes,
+            empty="No message like this." if search or show != "all" else "No message yet.",
+            caption="Messages, newest first",
+        )
+        given_up = await self._hub.store.given_up(account, 0.0, inf)
+        return html_reply(
+            page(
+                session,
+                "Messages",
+                "/my/messages",
+                _given_up_notice(session, len(given_up)) if given_up else None,
+                message_pages.finder(show, search),
+                el("section", el("div", listed, id="messages", data_live=before is None), class_="card"),
+                el("p", message_pages.older_link(show, search, shown, skip), class_="more") if more else None,
+                flash=self._gate.flash(request, session),
+                data_events="/my/events" if before is None else None,
+            )
+        )
+
+    async def _find(self, account: str, show: str, search: str, before: float | None, skip: int) -> list[MessageView]:
+        """A page's messages, and one more where there is one. Of those that were handed in at the instant `before`,
+        `skip` have been shown already."""
+        until = None if before is None else nextafter(before, inf)
+        found: list[MessageView] = []
+        for state in message_pages.FILTERS[show][1]:
+            found += await self._hub.store.recent(
+                account, before=until, state=state, search=search, limit=LISTED + 1 + skip
+            )
+        # Stable: messages of the same instant stay in the store's order.
+        found.sort(key=lambda view: -view.accepted_at)
+        return found[skip : skip + LISTED + 1]
+
+    async def _message(self, request: ApiRequest, session: Session) -> Reply:
+        account = session.account
+        view = await self._api.messages.find(request.path.split(b"/")[3], account)
+        settings = self._accounts.get(account)
+        can_notify = bool(view.notification_url or settings.notification_url)
+        return html_reply(
+            page(
+                session,
+                "Message",
+                "/my/messages",
+                message_pages.details(session, view, settings.error_codes, can_notify=can_notify),
+                flash=self._gate.flash(request, session),
+                data_events=f"/my/events?message={id_text(view.id)}",
+            )
+        )
+
+    async def _settings(self, request: ApiRequest, session: Session) -> Reply:
+        return await self._settings_page(request, session)
+
+    async def _settings_page(
+        self,
+        request: ApiRequest,
+        session: Session,
+        *,
+        url: str | None = None,
+        url_problem: str = "",
+        entered: dict[str, str] | None = None,
+        problems: dict[str, str] | None = None,
+    ) -> Reply:
+        account = session.account
+        settings = self._accounts.get(account)
+        set_here = {name for name in DELIVERY_SETTINGS if self._accounts.setting(account, name) is not None}
+        secret_set = self._accounts.setting(account, "notification_secret") is not None
+        old_until = self._changes.old_secret_until(account)
+        return html_reply(
+            page(
+                session,
+                "Settings",
+                "/my/settings",
+                url_card(session, self._api.account.report(account), "/my/settings", entered=url, problem=url_problem),
+                secret_card(session, settings, secret_set, old_until),
+                delivery_card(session, settings, set_here, entered=entered, problems=problems),
+                flash=self._gate.flash(request, session),
+            ),
+            422 if url_problem or problems else 200,
+        )
+
+    async def _send_form(self, request: ApiRequest, session: Session) -> Reply:
+        return html_reply(
+            page(session, "Send", "/my/send", send_card(session, {}), flash=self._gate.flash(request, session))
+        )
+
+    # Forms
+
+    async def _set_url(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        url = fields.get("url", "").strip()
+        back = _back(fields)
+        try:
+            session.flash = await self._changes.url(session.account, fields.get("action", "save"), url)
+        except SettingProblem as problem:
+            if back == "/":
+                return await self._overview_page(request, session, entered=url, problem=str(problem))
+            return await self._settings_page(request, session, url=url, url_problem=str(problem))
+        return see(back)
+
+    async def _set_delivery(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        action = fields.get("action", "save")
+        entered = {name: fields[name].strip() for name in DELIVERY_SETTINGS if name in fields}
+        problems = await self._changes.delivery(session.account, action, entered)
+        if problems:
+            return await self._settings_page(request, session, entered=entered, problems=problems)
+        words = "The settings are the configuration's again." if action == "reset" else "The settings are saved."
+        session.flash = Flash(True, words)
+        return see("/my/settings")
+
+    async def _set_secret(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        session.flash = await self._changes.secret(session.account, fields.get("action", "generate"))
+        return see("/my/settings")
+
+    async def _test(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        session.flash = await self._changes.test(session.account)
+        return see(_back(fields))
+
+    async def _send(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        values = {name: fields.get(name, "") for name in ("to", "from", "text")}
+        try:
+            wanted = msgspec.convert(values, MessageRequest)
+            (prepared,) = self._api.messages.prepare(session.account, [wanted])
+            if not isinstance(prepared, Message):
+                raise prepared
+            await self._hub.accept([prepared])
+        except msgspec.ValidationError as error:
+            return await self._sending_failed(session, values, problem_of(error))
+        except StoreUnavailable as unavailable:
+            return await self._sending_failed(session, values, of_store(unavailable))
+        except Problem as problem:
+            return await self._sending_failed(session, values, problem)
+        session.flash = Flash(True, "The message is accepted: it is safe on disk and on its way.")
+        shown = see(f"/my/messages/{id_text(prepared.id)}")
+        return shown._replace(then=partial(self._hub.dispatch, [prepared]))
+
+    async def _sending_failed(self, session: Session, values: Mapping[str, str], problem: Problem) -> Reply:
+        wrong = problem.document.field
+        words = "This must not be empty." if wrong and not values.get(wrong) else problem.document.detail
+        shown = page(session, "Send", "/my/send", send_card(session, values, wrong=wrong, problem=words))
+        return html_reply(shown, problem.status, problem.headers)
+
+    async def _notify(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        view = await self._api.messages.find(request.path.split(b"/")[3], session.account)
+        lanes = await self._api.messages.notify_again(view, session.account)
+        session.flash = Flash(True, "The notification is on its way again.")
+        return see(f"/my/messages/{id_text(view.id)}")._replace(then=partial(self._hub.wake, lanes))
+
+    async def _replay(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        ids = list(await self._hub.store.given_up(session.account, 0.0, inf))[:MOST_AGAIN]
+        count, lanes = await self._api.account.notify_again(session.account, ids)
+        session.flash = Flash(True, f"{count} notifications are on their way again.")
+        return see("/my/messages")._replace(then=partial(self._hub.wake, lanes))
+
+    # The rest
+
+    async def _events(self, request: ApiRequest, account: str) -> Reply:
+        token = cookie_of(request, SESSION_COOKIE)
+        session = self._sessions.find(token, use=False) if token else None
+        if session is None:
+            raise Problem(401, "Log in first.")
+        asked = request.parameters()
+        message_id = parse_id(asked.get("message", ""))
+        error_codes = self._accounts.get(session.account).error_codes
+        span = _span(asked.get("span", ""))
+        return await self._live.stream(request, token, session.account, span, message_id, error_codes)
+
+    async def _give_static(self, body: bytes, content_type: bytes, request: ApiRequest, account: str) -> Reply:
+        return Reply(200, body, content_type, PAGE_HEADERS)
+
+
+def _span(name: str) -> Span:
+    return SPANS.get(name, SPANS["day"])
+
+
+def _back(fields: Mapping[str, str]) -> str:
+    return "/my/settings" if fields.get("back") == "/my/settings" else "/"
+
+
+def _instant(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0.0 <= value < inf else None
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else 0
+
+
+def _given_up_notice(session: Session, count: int) -> Tag:
+    words = "1 notification was" if count == 1 else f"{count:,} notifications were"
+    return el(
+        "div",
+        el("p", f"{words} given up after days of retries."),
+        form(session, "/my/messages/replay", button("Send them again"), class_="buttons"),
+        class_="notice bad",
+    )

@@ -1,0 +1,189 @@
+"""Who may see a page: logins, cookies, the token in every form, and the headers that keep other sites out."""
+
+import hmac
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+from urllib.parse import quote
+
+from twisted.web.template import Tag
+
+from relay.account_pages.html import flatten
+from relay.account_pages.login import login_page, problem_page
+from relay.account_pages.page_values import Flash, Session, Sessions, TooManyAttempts
+from relay.http.message_calls import FORM
+from relay.http.paths import Handler
+from relay.http.problems import Problem, of_store, retry_after
+from relay.http.site import ApiRequest, Reply
+from relay.store.api import StoreUnavailable
+
+SESSION_COOKIE: Final = "relay_session"
+LOGIN_COOKIE: Final = "relay_login"
+
+HTML: Final = b"text/html; charset=utf-8"
+
+_POLICY: Final = (
+    b"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+PAGE_HEADERS: Final = (
+    (b"Content-Security-Policy", _POLICY),
+    (b"X-Frame-Options", b"DENY"),
+    (b"Referrer-Policy", b"same-origin"),
+    (b"Cross-Origin-Opener-Policy", b"same-origin"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"Permissions-Policy", b"camera=(), geolocation=(), microphone=()"),
+)
+
+#: Where a login may lead to: the pages themselves.
+_OWN_PATH: Final = re.compile(r"/(my/(messages|settings|send)[A-Za-z0-9/?&=%+.-]*)?")
+
+PageHandler = Callable[[ApiRequest, Session], Awaitable[Reply]]
+FormHandler = Callable[[ApiRequest, Session, Mapping[str, str]], Awaitable[Reply]]
+
+
+class Gate:
+    """Lets requests through to handlers, with the session that they belong to."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def _answered(
+        self, handler: Callable[[ApiRequest], Awaitable[Reply]]
+    ) -> Callable[[ApiRequest, str], Awaitable[Reply]]:
+        """A handler whose problems are pages instead of documents."""
+
+        async def answer(request: ApiRequest, account: str) -> Reply:
+            try:
+                return await handler(request)
+            except StoreUnavailable as unavailable:
+                problem = of_store(unavailable)
+            except Problem as raised:
+                problem = raised
+            document = problem.document
+            return html_reply(problem_page(document.title, document.detail), problem.status, problem.headers)
+
+        return answer
+
+    def page(self, handler: PageHandler) -> Handler:
+        """A page, for those who are logged in; others are asked to log in first."""
+
+        async def answer(request: ApiRequest) -> Reply:
+            session = self.session(request)
+            if session is None:
+                wanted = request.uri.decode("latin-1")
+                wanted = wanted if wanted != "/" and _OWN_PATH.fullmatch(wanted) else ""
+                return see("/login" + (f"?next={quote(wanted, safe='')}" if wanted else ""))
+            return await handler(request, session)
+
+        return self._answered(answer)
+
+    def form(self, handler: FormHandler) -> Handler:
+        """What a form does, for those who are logged in and whose form is ours."""
+
+        async def answer(request: ApiRequest) -> Reply:
+            session = self.session(request)
+            if session is None:
+                return see("/login")
+            fields = request.form() if request.content_type == FORM else {}
+            if not hmac.compare_digest(fields.get("csrf", "").encode(), session.csrf.encode()):
+                detail = "The form was not ours, or it was too old. Go back, load the page anew and try again."
+                raise Problem(403, detail)
+            return await handler(request, session, fields)
+
+        return self._answered(answer)
+
+    def open_page(self, handler: Callable[[ApiRequest], Awaitable[Reply]]) -> Handler:
+        """A page for anybody."""
+        return self._answered(handler)
+
+    def session(self, request: ApiRequest) -> Session | None:
+        """Whose request this is; None: nobody's."""
+        token = cookie_of(request, SESSION_COOKIE)
+        return self._sessions.find(token, use=not _is_refresh(request)) if token else None
+
+    def flash(self, request: ApiRequest, session: Session) -> Flash | None:
+        """What the page is to say, once; not to the script that looks for news behind a page."""
+        if _is_refresh(request):
+            return None
+        flash, session.flash = session.flash, None
+        return flash
+
+    async def login_form(self, request: ApiRequest) -> Reply:
+        """`GET /login`."""
+        if self.session(request) is not None:
+            return see("/")
+        return await self._ask_for_login(request, request.parameters().get("next", ""))
+
+    async def _ask_for_login(
+        self, request: ApiRequest, wanted: str, *, account: str = "", problem: str = "", status: int = 200,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> Reply:  # fmt: skip
+        token = self._sessions.new_token()
+        cookie = _set_cookie(request, LOGIN_COOKIE, token, 3600)
+        shown = login_page(token, wanted if _OWN_PATH.fullmatch(wanted) else "/", account=account, problem=problem)
+        return html_reply(shown, status, (cookie, *headers))
+
+    async def log_in(self, request: ApiRequest) -> Reply:
+        """`POST /login`."""
+        fields = request.form() if request.content_type == FORM else {}
+        account, wanted = fields.get("account", "").strip(), fields.get("next", "")
+        sent, kept = fields.get("csrf", ""), cookie_of(request, LOGIN_COOKIE)
+        if not sent or not hmac.compare_digest(sent.encode(), kept.encode()):
+            problem = "The form was too old, or cookies are refused. Try again."
+            return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)
+        address: str = getattr(request.getClientAddress(), "host", "")
+        try:
+            token = self._sessions.log_in(address, account, fields.get("key", ""))
+        except TooManyAttempts as attempts:
+            wait = max(1, round(attempts.wait_seconds + 0.5))
+            problem = f"Too many failed attempts. Try again in {wait} seconds."
+            return await self._ask_for_login(
+                request, wanted, account=account, problem=problem, status=429,
+                headers=(retry_after(attempts.wait_seconds),),
+            )  # fmt: skip
+        if token is None:
+            problem = "There is no such account, or this is not its key."
+            return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)
+        return see(
+            wanted if _OWN_PATH.fullmatch(wanted) else "/",
+            _set_cookie(request, SESSION_COOKIE, token, self._sessions.session_seconds),
+            _set_cookie(request, LOGIN_COOKIE, "", 0),
+        )
+
+    async def log_out(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        """`POST /logout`."""
+        self._sessions.log_out(cookie_of(request, SESSION_COOKIE))
+        return see("/login", _set_cookie(request, SESSION_COOKIE, "", 0))
+
+
+def html_reply(tag: Tag, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
+    """A page as a reply."""
+    return Reply(status, flatten(tag), HTML, (*PAGE_HEADERS, *headers))
+
+
+def see(path: str, *headers: tuple[bytes, bytes]) -> Reply:
+    """Has the browser get another page: after a form that was sent, so that loading anew repeats nothing."""
+    return Reply(303, b"", HTML, ((b"Location", path.encode("latin-1")), *PAGE_HEADERS, *headers))
+
+
+def _is_refresh(request: ApiRequest) -> bool:
+    """Whether the page's script asks, and not a person."""
+    return request.header(b"X-Live") is not None
+
+
+def cookie_of(request: ApiRequest, name: str) -> str:
+    """A cookie's value, or ""."""
+    for pair in (request.header(b"Cookie") or b"").decode("latin-1").split(";"):
+        key, _, value = pair.strip().partition("=")
+        if key == name:
+            return value
+    return ""
+
+
+def _set_cookie(request: ApiRequest, name: str, value: str, seconds: float) -> tuple[bytes, bytes]:
+    text = f"{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds:.0f}"
+    # A proxy in front that speaks TLS says so. Who forges that only has a cookie that isn't sent.
+    if request.isSecure() or request.header(b"X-Forwarded-Proto") == b"https":
+        text += "; Secure"
+    return b"Set-Cookie", text.encode()

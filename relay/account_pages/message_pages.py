@@ -1,0 +1,203 @@
+"""Messages in a browser: the list, and everything that is known of one."""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlencode
+
+from twisted.web.template import Tag
+
+from relay.account_pages.html import badge, button, card, duration, el, form, moment
+from relay.account_pages.page_values import Session
+from relay.http.message_calls import report
+from relay.http.types import MessageReport
+from relay.values.ids import id_text
+from relay.values.messages import MessageView
+from relay.values.states import (
+    ACCEPTED,
+    DELETED,
+    DELIVERED,
+    ENROUTE,
+    EXPIRED,
+    REJECTED,
+    SCHEDULED,
+    SKIPPED,
+    UNDELIVERABLE,
+    UNKNOWN,
+)
+
+#: What the list may be narrowed to, and the states that it means.
+FILTERS: Final[dict[str, tuple[str, tuple[int | None, ...]]]] = {
+    "all": ("All", (None,)),
+    "pending": ("Waiting", (SCHEDULED, ENROUTE, ACCEPTED)),
+    "delivered": ("Delivered", (DELIVERED,)),
+    "failed": ("Failed", (EXPIRED, DELETED, UNDELIVERABLE, UNKNOWN, SKIPPED)),
+    "carrier-reject": ("Carrier-reject", (REJECTED,)),
+}
+
+
+def finder(show: str, search: str) -> Tag:
+    """The filter and the search."""
+    links = [
+        el(
+            "a",
+            words,
+            href="/my/messages?" + urlencode({"show": name} | ({"search": search} if search else {})),
+            aria_current="true" if name == show else None,
+        )
+        for name, (words, _) in FILTERS.items()
+    ]
+    return el(
+        "div",
+        el("nav", *links, class_="choices", aria_label="Filter by state"),
+        el(
+            "form",
+            el("input", type="hidden", name="show", value=show),
+            el("label", "Search by id or number", for_="search", class_="unseen"),
+            el("input", type="search", id="search", name="search", value=search, placeholder="Id or number",
+               maxlength="60", autocomplete="off"),
+            button("Search"),
+            method="get",
+            action="/my/messages",
+            role="search",
+            class_="search",
+        ),
+        class_="finder",
+    )  # fmt: skip
+
+
+def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption: str) -> Tag:
+    """Messages, newest first."""
+    if not views:
+        return el("p", empty, class_="empty")
+    return el(
+        "table",
+        el("caption", caption, class_="unseen"),
+        el(
+            "thead",
+            el(
+                "tr",
+                el("th", "To", scope="col"),
+                el("th", "send_status", scope="col"),
+                el("th", "status", scope="col", class_="on-wide-cell"),
+                el("th", "error", scope="col", class_="on-wide-cell"),
+                el("th", "From", scope="col", class_="on-wide-cell"),
+                el("th", "Handed in", scope="col"),
+                el("th", "Took", scope="col", class_="on-wide-cell"),
+                el("th", "Notified", scope="col", class_="on-wide-cell"),
+            ),
+        ),
+        el("tbody", *(_row(view, report(view, error_codes)) for view in views)),
+        class_="messages",
+    )
+
+
+def _row(view: MessageView, told: MessageReport) -> Tag:
+    took = "" if view.done_at is None else duration(view.done_at - view.accepted_at)
+    return el(
+        "tr",
+        el("td", el("a", told.to, href=f"/my/messages/{told.id}", title=f"Message {told.id}")),
+        el("td", badge(told.send_status)),
+        el("td", told.status, class_="on-wide-cell"),
+        el("td", told.error, class_="on-wide-cell number"),
+        el("td", told.from_, class_="on-wide-cell"),
+        el("td", moment(view.accepted_at)),
+        el("td", took, class_="on-wide-cell number"),
+        el("td", _notified(view, told), class_="on-wide-cell"),
+        data_id=told.id,
+    )
+
+
+def _notified(view: MessageView, told: MessageReport) -> str:
+    """How its notification is doing, in a word or two."""
+    if view.owed:
+        return f"owed, {len(told.attempts)} tried" if told.attempts else "owed"
+    if told.attempts:
+        return told.attempts[-1].answer
+    return ""
+
+
+def older_link(show: str, search: str, views: Sequence[MessageView], skip: int) -> Tag:
+    """To the next page: what was handed in before the last one here, or with it and is not here."""
+    last_at = views[-1].accepted_at
+    here = sum(view.accepted_at == last_at for view in views)
+    if here == len(views):
+        here += skip
+    query = {"show": show, "before": repr(last_at), "skip": str(here)} | ({"search": search} if search else {})
+    return el("a", "Older messages", href="/my/messages?" + urlencode(query), class_="button", rel="next")
+
+
+def details(session: Session, view: MessageView, error_codes: str, *, can_notify: bool) -> Tag:
+    """Everything that is known of one message."""
+    told = report(view, error_codes)
+    facts = [
+        ("send_status", badge(told.send_status)),
+        ("status", told.status),
+        ("error", told.error),
+        ("To", told.to),
+        ("From", told.from_),
+        ("Reference", told.reference or "–"),
+        ("Handed in", [moment(view.accepted_at), f" by {view.interface.upper()}"]),
+        (
+            "Final state learnt",
+            "not yet"
+            if view.done_at is None
+            else [moment(view.done_at), f", after {duration(view.done_at - view.accepted_at)}"],
+        ),
+        ("Carrier", told.carrier or "none yet"),
+        ("Carrier's error", told.carrier_error or "–"),
+        ("Parts", str(told.parts)),
+        ("Id", el("code", told.id)),
+    ]
+    if view.notification_url:
+        facts.append(("Its own notification URL", view.notification_url))
+    return el(
+        "div",
+        card("Message", el("dl", *(item for name, value in facts for item in (el("dt", name), el("dd", value))),
+                           class_="facts")),
+        card(
+            "Notification attempts",
+            _attempts(view, told),
+            el("p", f"Still owed by {' and '.join(view.owed)}.", class_="hint") if view.owed else None,
+            form(
+                session,
+                f"/my/messages/{id_text(view.id)}/notify",
+                button("Send the notification again"),
+                class_="buttons apart",
+            )
+            if view.final and can_notify
+            else None,
+        ),
+        id="message",
+        data_live=True,
+        class_="pair",
+    )  # fmt: skip
+
+
+def _attempts(view: MessageView, told: MessageReport) -> Tag:
+    if not told.attempts:
+        return el("p", "No attempt yet." if not view.final or view.owed else "None was asked for.", class_="empty")
+    rows = [
+        el(
+            "tr",
+            el("td", str(attempt.attempt), class_="number"),
+            el("td", moment(seen.at)),
+            el("td", attempt.channel),
+            el("td", attempt.answer),
+            el("td", duration(attempt.seconds), class_="number"),
+            el("td", attempt.status, class_="on-wide-cell"),
+        )
+        for attempt, seen in zip(told.attempts, view.attempts, strict=True)
+    ]
+    heads = [
+        el("th", words, scope="col", class_="on-wide-cell" if words == "Told" else None)
+        for words in ("No.", "Time", "Channel", "Answer", "Took", "Told")
+    ]
+    return el(
+        "div",
+        el("table", el("caption", "Notification attempts", class_="unseen"), el("thead", el("tr", *heads)),
+           el("tbody", *rows)),
+        class_="scrolls",
+        tabindex="0",
+        role="region",
+        aria_label="Notification attempts",
+    )  # fmt: skip

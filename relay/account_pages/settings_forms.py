@@ -1,0 +1,196 @@
+"""Where and how an account is notified, as forms."""
+
+from typing import Final
+
+from twisted.web.template import Tag
+
+from relay.account_pages.html import Content, button, card, choice, el, field, form, moment
+from relay.account_pages.page_values import Session
+from relay.accounts.account_settings import MOST_IN_A_BATCH
+from relay.config.model import Account
+from relay.http.types import AccountReport
+
+URL_LABEL: Final = "SMS Delivery Notification URL"
+
+#: The settings of the second form, and their names for people.
+DELIVERY_SETTINGS: Final = {
+    "notification_format": "Format",
+    "notify": "Which states",
+    "error_codes": "Error codes",
+    "notification_batch": "Most notifications in one POST",
+    "notification_fallback_url": "Second URL, where the first fails",
+}
+
+
+def _origin(set_here: bool) -> Tag:
+    """Whose value it is."""
+    if set_here:
+        return el("span", "Set here; wins over the configuration", class_="origin here")
+    return el("span", "From the relay's configuration", class_="origin")
+
+
+def url_card(
+    session: Session, report: AccountReport, back: str, *, entered: str | None = None, problem: str = ""
+) -> Tag:
+    """The notification URL: set, change, remove, test.
+
+    :param back: the page on which this stands.
+    :param entered: what was entered, where it would not do.
+    """
+    url = report.notification_url
+    set_here = report.notification_url_from == "setting"
+    state = report.notification_url_state
+    control = el(
+        "input",
+        type="url",
+        value=(url or "") if entered is None else entered,
+        placeholder="https://yoursite.com/sms/notifications",
+        autocomplete="off",
+        spellcheck="false",
+        maxlength="2048",
+    )
+    words: Content
+    if state == "none":
+        words = el("span", "No URL: nobody is told", class_="state none")
+    elif state == "on":
+        words = el("span", "On", class_="state on")
+    elif state == "failing":
+        words = el("span", "Failing: the relay tries again by itself", class_="state failing")
+    else:
+        words = el("span", f"Switched {state}. Save it again to switch it on.", class_="state off")
+    return card(
+        "Delivery notifications",
+        el("p", words, _origin(set_here), class_="states"),
+        form(
+            session,
+            "/my/url",
+            el("input", type="hidden", name="back", value=back),
+            field(
+                URL_LABEL,
+                "url",
+                control,
+                hint="Every final state of a message is posted here. Any 2xx answer says that you have it.",
+                problem=problem,
+            ),
+            el(
+                "div",
+                button("Save URL", "save", "primary"),
+                button("Remove", "remove") if url else None,
+                button("Reset to the configuration's", "reset", "quiet") if set_here else None,
+                class_="buttons",
+            ),
+            novalidate=True,
+        ),
+        form(
+            session,
+            "/my/test",
+            el("input", type="hidden", name="back", value=back),
+            button("Send test notification"),
+            el("span", "Posts a made-up notification now, and shows what your side answers.", class_="hint"),
+            class_="buttons apart",
+        )
+        if url
+        else None,
+        id="notifications",
+    )
+
+
+def secret_card(session: Session, account: Account, set_here: bool, old_until: float | None) -> Tag:
+    """The signing secret: made, shown once, changed, removed."""
+    has = account.notification_secret is not None
+    return card(
+        "Signing secret",
+        el("p", el("span", "Signed" if has else "Not signed", class_="state on" if has else "state none"),
+           _origin(set_here) if has or set_here else None, class_="states"),
+        el(
+            "p",
+            "With a secret every POST carries a signature by the Standard Webhooks specification, so that your side "
+            "can tell that it came from here. A new secret is shown once; the one before it signs as well for 24 "
+            "hours.",
+            class_="hint",
+        ),
+        el("p", "The previous secret signs as well until ", moment(old_until), ".") if old_until else None,
+        form(
+            session,
+            "/my/secret",
+            button("Make a new secret" if has else "Make a secret", "generate", "primary"),
+            button("Stop signing", "remove") if has else None,
+            button("Reset to the configuration's", "reset", "quiet") if set_here else None,
+            class_="buttons",
+        ),
+    )  # fmt: skip
+
+
+def delivery_card(
+    session: Session, account: Account, set_here: set[str], *, entered: dict[str, str] | None = None,
+    problems: dict[str, str] | None = None,
+) -> Tag:  # fmt: skip
+    """Format and the rest.
+
+    :param set_here: names of the settings that don't come from the configuration.
+    """
+    values = current_values(account) | (entered or {})
+    wrong = problems or {}
+
+    def row(name: str, control: Tag, hint: str) -> Tag:
+        return field(
+            DELIVERY_SETTINGS[name],
+            name,
+            control,
+            hint=[hint, " ", _origin(True)] if name in set_here else hint,
+            problem=wrong.get(name, ""),
+        )
+
+    return card(
+        "How notifications are sent",
+        None if set_here else el("p", _origin(False), class_="states"),
+        form(
+            session,
+            "/my/delivery",
+            row(
+                "notification_format",
+                choice((("json", "JSON"), ("form", "Form-encoded")), values["notification_format"]),
+                "The body of a notification.",
+            ),
+            row(
+                "notify",
+                choice((("final", "Final states only"), ("all", "Every state")), values["notify"]),
+                "Whether you hear of a message that is still on its way.",
+            ),
+            row(
+                "error_codes",
+                choice((("standard", "Standard"), ("carrier", "The carrier's own")), values["error_codes"]),
+                "What stands in the field 'error'.",
+            ),
+            row(
+                "notification_batch",
+                el("input", type="number", min="1", max=str(MOST_IN_A_BATCH), value=values["notification_batch"]),
+                "Above 1 the body is an array.",
+            ),
+            row(
+                "notification_fallback_url",
+                el("input", type="url", value=values["notification_fallback_url"], autocomplete="off",
+                   spellcheck="false", maxlength="2048"),
+                "May stay empty.",
+            ),
+            el(
+                "div",
+                button("Save settings", "save", "primary"),
+                button("Reset to the configuration's", "reset", "quiet") if set_here else None,
+                class_="buttons",
+            ),
+            novalidate=True,
+            class_="columns",
+        ),
+    )  # fmt: skip
+
+
+def current_values(account: Account) -> dict[str, str]:
+    """The second form's values, as texts."""
+    return {
+        "notification_format": account.notification_format,
+        "notify": account.notify,
+        "error_codes": account.error_codes,
+        "notification_batch": str(account.notification_batch),
+        "notification_fallback_url": account.notification_fallback_url or "",
+    }

@@ -1,0 +1,287 @@
+"""Who the customers are, as configured and as they have set themselves.
+
+Theory of operation: an account is the configuration's, with the settings laid over it that were made while running
+(through the API or the account page, kept by the store). What is asked for on every message (the notification policy,
+where webhooks go, the rate's bucket) is worked out once a change and looked up after that. Keys are never compared
+with each other: a presented key is put through a keyed hash, and the hash is looked up, which takes the same time
+whatever the key.
+"""
+
+import base64
+import binascii
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from relay.accounts.account_settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, with_settings
+from relay.accounts.signing import secret_key
+from relay.config.model import Account
+from relay.config.urls import UrlProblem, WebUrl, check_url
+from relay.store.api import NotifyPolicy
+from relay.values.rate import TokenBucket
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """Where and how an account's webhooks go. `url` is None where the account has none (messages may have their own).
+
+    :ivar off: why the account's own URL is switched off, or "".
+    :ivar keys: what signs.
+    :ivar old_key: signs as well until `old_key_until`.
+    """
+
+    url: str | None
+    fallback_url: str | None
+    format: str
+    batch: int
+    concurrency: int
+    keys: tuple[bytes, ...]
+    error_codes: str
+    allow_private: bool
+    off: str = ""
+    old_key: bytes = b""
+    old_key_until: float = 0.0
+
+
+class _Entry:
+    """One account and what is derived from it."""
+
+    __slots__ = ("account", "bucket", "configured", "policy", "settings", "target")
+
+    def __init__(self, configured: Account, settings: dict[str, str]) -> None:
+        self.configured = configured
+        self.settings = settings
+        self.bucket: TokenBucket | None = None
+        self.account: Account
+        self.policy: NotifyPolicy
+        self.target: Target
+        self.derive()
+
+    def derive(self) -> None:
+        """Works everything out anew from the configuration and the settings.
+
+        :raises SettingProblem: a secret isn't one.
+        """
+        account = with_settings(self.configured, self.settings)
+        old_until, _, old_secret = self.settings.get(OLD_SECRET, "").partition(" ")
+        off_url = self.settings.get(URL_OFF, "").split(" ", 2)
+        off = len(off_url) == 3 and off_url[2] == account.notification_url
+        try:
+            keys: tuple[bytes, ...] = ()
+            if account.notification_secret is not None:
+                keys = tuple(secret_key(secret) for secret in account.notification_secret.reveal().split())
+            old_key = secret_key(old_secret) if old_secret else b""
+        except ValueError as problem:
+            raise SettingProblem("notification_secret", str(problem)) from None
+        self.account = account
+        self.policy = NotifyPolicy(
+            webhook=account.notification_url is not None,
+            intermediate=account.notify == "all",
+            unanswered=account.unanswered == "notify",
+        )
+        self.target = Target(
+            account.notification_url,
+            account.notification_fallback_url,
+            account.notification_format,
+            account.notification_batch,
+            account.notification_concurrency,
+            keys,
+            account.error_codes,
+            account.allow_private_urls,
+            off_url[1] if off else "",
+            old_key,
+            float(old_until) if old_key else 0.0,
+        )
+
+
+class Accounts:
+    """Everything that is asked about customers. See the module's text.
+
+    :param accounts: the configuration's.
+    :raises SettingProblem: from here and from `replace`: a secret in them is none; nothing has changed.
+    """
+
+    def __init__(self, accounts: Mapping[str, Account], *, hash_key: bytes | None = None) -> None:
+        self._hash_key = hash_key or secrets.token_bytes(32)
+        self._entries: dict[str, _Entry] = {}
+        self._by_key: dict[bytes, str] = {}
+        self._by_login: dict[bytes, str] = {}
+        self._by_system_id: dict[str, str] = {}
+        self._settings: dict[str, dict[str, str]] = {}
+        self.replace(accounts)
+
+    # The configuration and the settings
+
+    def replace(self, accounts: Mapping[str, Account]) -> None:
+        """Takes up a new configuration. Settings and filled buckets stay."""
+        entries = {name: _Entry(account, self._settings.get(name, {})) for name, account in accounts.items()}
+        for name, entry in entries.items():
+            old = self._entries.get(name)
+            if old is not None and _rate(old) == _rate(entry):
+                entry.bucket = old.bucket
+        self._entries = entries
+        self._by_key.clear()
+        self._by_login.clear()
+        self._by_system_id.clear()
+        for name, account in accounts.items():
+            if account.smpp is not None:
+                self._by_system_id[account.smpp.system_id] = name
+            if account.api_key is not None and account.api_key.reveal():
+                key = account.api_key.reveal().encode()
+                self._by_key[self._hash(key)] = name
+                self._by_login[self._hash(name.encode() + b":" + key)] = name
+
+    def load_settings(self, settings: Iterable[tuple[str, str, str]]) -> None:
+        """Lays the settings that the store kept over the configuration; once, at the start.
+
+        Those that no longer fit (of an account that is gone, or a value that this version refuses) are passed over.
+        """
+        for account, name, value in settings:
+            self._settings.setdefault(account, {})[name] = value
+        for name, entry in self._entries.items():
+            kept = self._settings.get(name, {})
+            for setting in tuple(kept):
+                entry.settings = {setting: kept[setting]}
+                try:
+                    entry.derive()
+                except SettingProblem:
+                    del kept[setting]
+            entry.settings = kept
+            entry.derive()
+
+    def check_setting(self, account: str, name: str, value: str) -> None:
+        """Whether `value` would do.
+
+        :raises SettingProblem: it would not.
+        """
+        if name not in SETTABLE:
+            raise SettingProblem(name, "There is no such setting.")
+        entry = self._entries[account]
+        if name in ("notification_url", "notification_fallback_url") and value:
+            try:
+                check_url(value, allow_private=entry.configured.allow_private_urls)
+            except UrlProblem as problem:
+                raise SettingProblem(name, str(problem)) from None
+        _Entry(entry.configured, {name: value})
+
+    def apply_setting(self, account: str, name: str, value: str | None) -> None:
+        """Makes a setting hold from now on; None takes it back. To be called once the store has it.
+
+        A new URL is on, whatever became of the old one.
+        """
+        kept = self._settings.setdefault(account, {})
+        if value is None:
+            kept.pop(name, None)
+        else:
+            kept[name] = value
+        entry = self._entries.get(account)
+        if entry is not None:
+            entry.settings = kept
+            entry.derive()
+
+    def setting(self, account: str, name: str) -> str | None:
+        """What was set while running, or None where the configuration's value holds."""
+        return self._settings.get(account, {}).get(name)
+
+    # Questions
+
+    def get(self, name: str) -> Account:
+        """The account, with its settings.
+
+        :raises KeyError: there is none of this name.
+        """
+        return self._entries[name].account
+
+    def find(self, name: str) -> Account | None:
+        """As `get`, but None where there is none."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.account
+
+    def names(self) -> list[str]:
+        """All accounts, in the order of the configuration."""
+        return list(self._entries)
+
+    def policy(self, name: str) -> NotifyPolicy:
+        """What the account wants to be told; of an account that is gone: nothing."""
+        entry = self._entries.get(name)
+        return _NOBODY if entry is None else entry.policy
+
+    def target(self, name: str) -> Target | None:
+        """Where the account's webhooks go; None where the account is gone."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.target
+
+    def notification_url(self, name: str) -> str | None:
+        """The account's notification URL as it was set, or None."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.account.notification_url
+
+    def check_url(self, account: str, url: str) -> WebUrl:
+        """Whether this account may be notified at `url`.
+
+        :raises UrlProblem: it may not; the text is for the customer.
+        """
+        return check_url(url, allow_private=self._entries[account].account.allow_private_urls)
+
+    # Logins
+
+    def by_authorization(self, header: bytes | None) -> str | None:
+        """Whose request this is, by its Authorization header: Basic account:key, or Bearer key. None: nobody's."""
+        if not header:
+            return None
+        scheme, _, rest = header.partition(b" ")
+        rest = rest.strip()
+        scheme = scheme.lower()
+        if scheme == b"basic":
+            try:
+                login = base64.b64decode(rest, validate=True)
+            except (binascii.Error, ValueError):
+                return None
+            return self._by_login.get(self._hash(login))
+        if scheme == b"bearer":
+            return self._by_key.get(self._hash(rest))
+        return None
+
+    def by_login(self, account: str, key: str) -> str | None:
+        """The account's name where `key` is its API key."""
+        login = f"{account}:{key}".encode("utf-8", "surrogateescape")
+        return self._by_login.get(self._hash(login))
+
+    def by_system_id(self, system_id: str) -> tuple[str, Account] | None:
+        """The account that binds under this name."""
+        name = self._by_system_id.get(system_id)
+        return None if name is None else (name, self._entries[name].account)
+
+    def _hash(self, value: bytes) -> bytes:
+        return hashlib.blake2b(value, key=self._hash_key, digest_size=32).digest()
+
+    # Rates
+
+    def allow(self, name: str, count: int, now: float) -> float:
+        """Charges `count` messages to the account's rate: 0.0, or the seconds after which there is room for them."""
+        bucket = self._bucket(name, now)
+        return 0.0 if bucket is None else bucket.take(count, now)
+
+    def allowance(self, name: str, now: float) -> tuple[float, int, int] | None:
+        """The account's rate a second, its burst and what is left of it now; None without a limit."""
+        bucket = self._bucket(name, now)
+        return None if bucket is None else (bucket.rate, int(bucket.burst), bucket.remaining(now))
+
+    def _bucket(self, name: str, now: float) -> TokenBucket | None:
+        entry = self._entries[name]
+        rate = entry.configured.rate
+        if rate <= 0.0:
+            return None
+        bucket = entry.bucket
+        if bucket is None:
+            bucket = entry.bucket = TokenBucket(rate, entry.configured.burst or rate, now)
+        return bucket
+
+
+def _rate(entry: _Entry) -> tuple[float, int]:
+    return entry.configured.rate, entry.configured.burst
+
+
+_NOBODY: Final = NotifyPolicy(webhook=False, unanswered=False)

@@ -1,0 +1,289 @@
+"""What must hold between the values of a configuration, beyond the type of each.
+
+Theory of operation: each check looks at the whole `Config` and yields (key, what is wrong and what to do). No check
+raises, and none shows a secret. Values that could not be read have been replaced by stand-ins before; problems that
+are noted at their keys are dropped by the caller, so a check only has to pass over stand-ins where it compares keys
+with each other.
+
+`advice` is for what is allowed and yet probably not meant.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from relay.accounts.signing import secret_key
+from relay.config.endpoint_text import is_loopback
+from relay.config.model import Account, Carrier, Config, Dialect
+from relay.config.urls import UrlProblem, check_url
+from relay.config.yaml_reader import Path, did_you_mean, dotted
+from relay.receipts.dialects import resolve
+from relay.simulator.decisions import WORDS as SIMULATED_WORDS
+from relay.values.secret import Secret
+
+Finding = tuple[Path, str]
+
+_NAME_EXTRAS = frozenset("._+@-")
+_LONGEST_NAME = 64
+
+
+def check(config: Config) -> Iterator[Finding]:
+    """Everything that is wrong with a configuration, in no particular order."""
+    yield from _basics(config)
+    yield from _listeners(config)
+    yield from _exposure(config)
+    yield from _accounts(config)
+    for name, carrier in config.carriers.items():
+        yield from _carrier(("carriers", name), carrier, config)
+    yield from _routes(config)
+
+
+def advice(config: Config) -> list[str]:
+    """What is allowed and probably not meant, a sentence each."""
+    notes = []
+    if not config.accounts:
+        notes.append("accounts: there are none, so nobody can hand in messages")
+    if not config.routes:
+        notes.append("routes: there are none, so every message ends as REJECTD")
+    notes += [
+        f"accounts.{name}: has neither api_key nor smpp, so it can't log in"
+        for name, account in config.accounts.items()
+        if account.api_key is None and account.smpp is None
+    ]
+    used = {carrier for route in config.routes for carrier in route.carriers}
+    notes += [f"carriers.{name}: no route leads there" for name in config.carriers if name not in used]
+    if config.routes and not any(route.prefix == "" for route in config.routes):
+        notes.append("routes: none is for all numbers (without prefix); numbers that match none end as REJECTD")
+    if config.journal.sync != "always":
+        notes.append(f"journal.sync: {config.journal.sync}: a crash may lose messages that were answered with yes")
+    return notes
+
+
+def _basics(config: Config) -> Iterator[Finding]:
+    if not config.data_dir:
+        yield ("data_dir",), "must not be empty: it is the directory of the journal"
+    if config.validity_seconds == 0:
+        yield ("validity_seconds",), "must be above 0, or every message ends before it is sent"
+    for table, names in (("accounts", config.accounts), ("carriers", config.carriers)):
+        for name in names:
+            if not _is_name(name):
+                # Names stand in logins (NAME:KEY), paths (/carriers/NAME/...) and metrics.
+                yield (
+                    (table, name),
+                    "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit",
+                )
+
+
+def _is_name(name: str) -> bool:
+    characters = name.isascii() and all(letter.isalnum() or letter in _NAME_EXTRAS for letter in name)
+    return characters and len(name) <= _LONGEST_NAME and name[:1].isalnum()
+
+
+# Listeners
+
+
+def _listening(config: Config) -> list[tuple[Path, str]]:
+    """Every place that the relay listens on: the key and the endpoint's description."""
+    places: list[tuple[Path, str]] = [
+        ((table, "listen", index), description)
+        for table in ("http", "smpp", "admin")
+        for index, description in enumerate(getattr(config, table).listen)
+    ]
+    if config.demo.receiver:
+        places.append((("demo", "receiver"), config.demo.receiver))
+    places += [
+        (("carriers", name, "simulator", "listen"), carrier.simulator.listen)
+        for name, carrier in config.carriers.items()
+        if carrier.kind == "simulator"
+    ]
+    return places
+
+
+def _listeners(config: Config) -> Iterator[Finding]:
+    taken: dict[str, Path] = {}
+    for path, description in _listening(config):
+        if not description:
+            yield path, 'must not be empty; write an endpoint such as "tcp:8080:interface=127.0.0.1"'
+        elif description in taken and not description.startswith("tcp:0"):
+            yield path, f"the same endpoint as {dotted(taken[description])}; give each listener its own port"
+        taken.setdefault(description, path)
+
+
+def _exposure(config: Config) -> Iterator[Finding]:
+    """What must not be reachable from other machines: open doors, and keys that stand in the documentation."""
+    exposed = [path for path, description in _listening(config) if description and not is_loopback(description)]
+    if not exposed:
+        return
+    admin = next((path for path in exposed if path[0] == "admin"), None)
+    if admin is not None and config.admin.password is None:
+        yield admin, "is reachable from other machines: set admin.password, or add interface=127.0.0.1"
+    where = dotted(exposed[0])
+    for path, secret in _logins(config):
+        if secret.reveal().lower().startswith("demo"):
+            yield path, f"a demo key or password, and {where} is reachable from other machines: choose another secret"
+    if config.demo.receiver:
+        yield ("demo", "receiver"), f"is for loopback only, and {where} is reachable from other machines: leave it out"
+
+
+def _logins(config: Config) -> Iterator[tuple[Path, Secret]]:
+    """The secrets with which someone gets in."""
+    if config.admin.password is not None:
+        yield ("admin", "password"), config.admin.password
+    for name, account in config.accounts.items():
+        if account.api_key is not None:
+            yield ("accounts", name, "api_key"), account.api_key
+        if account.smpp is not None:
+            yield ("accounts", name, "smpp", "password"), account.smpp.password
+
+
+# Accounts
+
+
+def _accounts(config: Config) -> Iterator[Finding]:
+    for path, secret in _logins(config):
+        if not secret.reveal():
+            yield path, "must not be empty: it would let anyone in; leave the key out to have no login"
+    keys: dict[Secret, str] = {}
+    system_ids: dict[str, str] = {}
+    for name, account in config.accounts.items():
+        here: Path = ("accounts", name)
+        yield from _account(here, account)
+        if account.api_key is not None and account.api_key.reveal():
+            owner = keys.setdefault(account.api_key, name)
+            if owner != name:
+                yield (*here, "api_key"), f"accounts.{owner} has the same key; give each account its own"
+        if account.smpp is not None and account.smpp.system_id:
+            owner = system_ids.setdefault(account.smpp.system_id, name)
+            if owner != name:
+                yield (*here, "smpp", "system_id"), f"accounts.{owner} has the same one; give each account its own"
+
+
+def _account(path: Path, account: Account) -> Iterator[Finding]:
+    for key in ("notification_url", "notification_fallback_url"):
+        url: str | None = getattr(account, key)
+        if url is not None:
+            try:
+                check_url(url, allow_private=account.allow_private_urls)
+            except UrlProblem as problem:
+                hint = "" if account.allow_private_urls or "leads to" not in str(problem) else _PRIVATE_HINT
+                yield (*path, key), f"{problem}{hint}"
+    if account.notification_secret is not None:
+        try:
+            secret_key(account.notification_secret.reveal())
+        except ValueError as problem:
+            yield (*path, "notification_secret"), str(problem)
+    if account.smpp is not None:
+        smpp = account.smpp
+        yield from _ascii((*path, "smpp", "system_id"), smpp.system_id)
+        yield from _ascii((*path, "smpp", "password"), smpp.password.reveal())
+        for index, network in enumerate(smpp.allow_from):
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                yield (
+                    (*path, "smpp", "allow_from", index),
+                    f"{network!r} is no network; write one such as 192.0.2.0/24, or an address",
+                )
+
+
+_PRIVATE_HINT = " Set allow_private_urls: true if that is meant."
+
+
+def _ascii(path: Path, text: str) -> Iterator[Finding]:
+    """SMPP writes logins as C-octet strings: ASCII, ended by a NUL."""
+    if not text.isascii() or not text.isprintable():
+        yield path, "may only hold printable ASCII characters"
+
+
+# Carriers
+
+
+def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
+    connect = carrier.connect
+    if carrier.kind == "smpp" and not connect:
+        yield (*path, "connect"), 'missing; write a client endpoint such as "tcp:smpp.example.net:2775"'
+    if carrier.kind == "simulator" and connect:
+        yield (*path, "connect"), "has no meaning with kind: simulator, which runs inside the relay; leave it out"
+    if carrier.kind == "http":
+        try:
+            check_url(connect, allow_private=True)
+        except UrlProblem as problem:
+            yield (*path, "connect"), f"with kind: http this is the other relay's URL. {problem}"
+        if carrier.signing_secret is None:
+            yield (*path, "signing_secret"), "missing; with kind: http it shows that notifications are the carrier's"
+    if carrier.signing_secret is not None:
+        try:
+            secret_key(carrier.signing_secret.reveal())
+        except ValueError as problem:
+            yield (*path, "signing_secret"), str(problem)
+    for key in ("query_sm", "cancel_sm"):
+        if carrier.kind == "http" and getattr(carrier, key):
+            yield (*path, key), "can't be had with kind: http, which has no such request; leave it out"
+    if carrier.tls is not None and not connect.startswith("tls:"):
+        yield (*path, "tls"), 'has no effect without TLS: begin connect with "tls:", or leave tls out'
+    if carrier.tls is not None and bool(carrier.tls.certificate_file) != bool(carrier.tls.key_file):
+        yield (*path, "tls"), "certificate_file and key_file go together: give both or neither"
+    if carrier.reconnect_max_seconds < carrier.reconnect_min_seconds:
+        yield (*path, "reconnect_max_seconds"), "is less than reconnect_min_seconds"
+    for key in ("system_id", "system_type"):
+        yield from _ascii((*path, key), getattr(carrier, key))
+    if carrier.kind != "http":
+        yield from _ascii((*path, "password"), carrier.password.reveal())
+    if carrier.mobile_originated != "refuse":
+        yield from _mobile_originated((*path, "mobile_originated"), carrier.mobile_originated, config)
+    yield from _dialect((*path, "dialect"), carrier.dialect)
+    if carrier.kind == "simulator":
+        yield from _simulator((*path, "simulator", "states"), carrier.simulator.states)
+
+
+def _mobile_originated(path: Path, name: str, config: Config) -> Iterator[Finding]:
+    account = config.accounts.get(name)
+    if account is None:
+        yield path, f"there is no account {name!r}{did_you_mean(name, ['refuse', *config.accounts])}"
+    elif account.smpp is None:
+        yield path, f"accounts.{name} has no smpp login, so nobody could receive them"
+
+
+def _dialect(path: Path, dialect: Dialect) -> Iterator[Finding]:
+    try:
+        resolve(dialect)
+    except ValueError as problem:
+        # "states.FAILED: there is no ...": the key within the dialect, and what is wrong with it.
+        key, _, what = str(problem).partition(": ")
+        table, _, word = key.partition(".")
+        yield (*path, table, word) if word else (*path, table), what
+
+
+def _simulator(path: Path, shares: dict[str, float]) -> Iterator[Finding]:
+    for word, share in shares.items():
+        if word not in SIMULATED_WORDS:
+            known = ", ".join(SIMULATED_WORDS)
+            yield (*path, word), f"there is no such state: expected one of {known}"
+        elif share < 0:
+            yield (*path, word), "expected a share of 0 or more"
+    if not any(share > 0 for share in shares.values()):
+        yield path, "the shares must add up to more than 0"
+
+
+# Routes
+
+
+def _routes(config: Config) -> Iterator[Finding]:
+    prefixes: dict[str, int] = {}
+    for index, route in enumerate(config.routes):
+        path: Path = ("routes", index)
+        first = prefixes.setdefault(route.prefix, index)
+        if first != index:
+            what = f"prefix {route.prefix!r}" if route.prefix else "all numbers"
+            yield path, f"routes[{first}] is for {what} too; name all carriers in one of them"
+        yield from _route_carriers((*path, "carriers"), route.carriers, config)
+
+
+def _route_carriers(path: Path, names: Sequence[str], config: Config) -> Iterator[Finding]:
+    if not names:
+        yield path, "expected at least one carrier"
+    for index, name in enumerate(names):
+        # A stand-in, or an empty name, is never a carrier's.
+        if name and name not in config.carriers:
+            yield (*path, index), f"there is no carrier {name!r}{did_you_mean(name, config.carriers)}"
+        elif name in names[:index]:
+            yield (*path, index), f"{name} is named twice; carriers are tried once each, in order"

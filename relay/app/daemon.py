@@ -1,0 +1,376 @@
+"""The daemon: builds every part from a configuration, starts them in order and stops them in the reverse of it.
+
+Everything that touches the world outside (reactor, randomness, the store, HTTP both ways) comes in as an argument, so
+that `relay.tap` can give it the real ones and a simulation its own. It reads as wiring: what a part does is said where
+the part is.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from typing import Protocol as Seam
+
+import msgspec
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from relay.accounts.accounts import Accounts
+from relay.app.sd_notify import SystemdNotifier
+from relay.app.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
+from relay.carriers.draining import Drains
+from relay.carriers.http_link import HttpCarrierLink
+from relay.carriers.link import CarrierLink
+from relay.carriers.rereading import Rereading
+from relay.config.model import Carrier, Config
+from relay.customers.smpp_sessions import CustomerSessions
+from relay.history.message_records import MessageRecords
+from relay.operator.actions import held_carriers
+from relay.routing.flow import Hub
+from relay.routing.housekeeping import Housekeeping
+from relay.routing.stale_names import Unconfigured
+from relay.simulator.simulated_carrier import SimulatedCarrier
+from relay.smpp.server import SmppServerFactory
+from relay.smpp.session import SessionLimits
+from relay.store.api import Store
+from relay.store.journal.journal_format import JournalError
+from relay.values.messages import Channel
+
+
+class DurableStore(Store, Seam):
+    """A store with a life: what the daemon starts first and stops last."""
+
+    async def start(self) -> None:
+        """Opens it and reads what it holds."""
+
+    async def stop(self) -> None:
+        """Commits and closes."""
+
+
+class WebhookService(Seam):
+    """Who delivers notifications by HTTP."""
+
+    async def start(self) -> None:
+        """Begins with what is owed."""
+
+    async def stop(self) -> None:
+        """Lets what is under way end."""
+
+    def url_changed(self, account: str) -> None:
+        """The account's notification settings have changed."""
+
+
+class StartFailure(Exception):
+    """The daemon can't run; the text says why and what to do."""
+
+
+class Daemon(Service):
+    """See the module's text.
+
+    :param sites: gives what listens beside SMPP: (configuration key, endpoint descriptions, factory) each. Asked for
+        once everything they stand on has started.
+    :param ready: called once, when messages are being taken.
+    :param failed: called once, with the reason, when the start did not succeed.
+    :param notifier: is told when the relay is ready and when it stops.
+    :param carrier_http: a treq client, for carriers that are spoken to over HTTP.
+    :param records: gets what has ended, where the configuration wants message records.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reactor: Any,
+        store: DurableStore,
+        accounts: Accounts,
+        hub: Hub,
+        webhooks: WebhookService,
+        sites: Callable[["Daemon"], Sequence[tuple[str, Sequence[str], IProtocolFactory]]],
+        randomness: random.Random,
+        ready: Callable[["Daemon"], None],
+        failed: Callable[[str], None],
+        records: MessageRecords | None = None,
+        notifier: SystemdNotifier | None = None,
+        carrier_http: Any = None,
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.accounts = accounts
+        self.hub = hub
+        self.webhooks = webhooks
+        self.links: dict[str, CarrierLink] = {}
+        #: The carriers that a reload removed and that are still bound.
+        self.drains = Drains(
+            hub,
+            reactor,
+            limit_seconds=lambda: self.config.drain_hours * 3600.0,
+            shutdown_seconds=lambda: self.config.shutdown_seconds,
+            gone=self._carrier_gone,
+        )
+        self.unconfigured = Unconfigured(
+            hub,
+            reactor,
+            known_carriers=lambda: {*self.config.carriers, *self.drains.all},
+            known_accounts=lambda: {*self.config.accounts},
+        )
+        self.sessions = CustomerSessions(hub, accounts, config.smpp, config.limits, reactor)
+        self.housekeeping = Housekeeping(hub, reactor)
+        self.rereading = Rereading(hub, reactor, self._link)
+        #: Why the daemon isn't ready; empty when it is.
+        self.not_ready = "starting"
+        self._reactor = reactor
+        self._sites = sites
+        self._randomness = randomness
+        self._ready = ready
+        self._failed = failed
+        self._records = records
+        self.notifier = notifier
+        self._carrier_http = carrier_http
+        self._at_stop: list[Callable[[], Awaitable[None]]] = []
+        self._simulators: dict[str, tuple[SimulatedCarrier, IListeningPort]] = {}
+        #: What the TLS listeners show, by configuration key.
+        self.certificates: list[tuple[str, ServerCertificate]] = []
+        self._listeners: list[tuple[str, IListeningPort]] = []
+        self._starting: Deferred[None] | None = None
+        self._reading_journal = False
+        #: The start did not succeed: what the stop has to say has been said.
+        self._start_refused = False
+
+    @property
+    def listening(self) -> list[str]:
+        """The addresses on which it listens."""
+        return [f"{key} {_address(port)}" for key, port in self._listeners]
+
+    def port_of(self, key: str) -> int:
+        """The port of the first listener of a configuration key; 0 where there is none (yet)."""
+        host: Any = next((port.getHost() for name, port in self._listeners if name == key), None)
+        return getattr(host, "port", 0)
+
+    def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Has `close` awaited in a stop, once no new work is taken and before the journal is closed."""
+        self._at_stop.append(close)
+
+    # Service
+
+    def startService(self) -> None:
+        super().startService()
+        # twistd starts services before the reactor runs, and a reactor takes no signals before that. From the first
+        # thing that the start does, a SIGTERM must lead to a stop in good order.
+        self._reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._start_failed)
+
+    def stopService(self) -> "Deferred[None]":
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    # Start
+
+    async def _start(self) -> None:
+        config = self.config
+        self._reading_journal = True
+        await self.store.start()
+        self._reading_journal = False
+        settings = await self.store.settings()
+        self.accounts.load_settings(settings)
+        if self._records is not None:
+            missing = await self._records.start(self.store, config.accounts)
+            self.hub.on_ended = self._records.add
+            self.log.info("records_open: message records; {missing} that the last run could not write follow",
+                          missing=missing)  # fmt: skip
+        for name, carrier in config.carriers.items():
+            self.links[name] = await self.make_link(name, carrier)
+        for name in held_carriers(settings) & self.links.keys():
+            self.links[name].held = True
+        self.hub.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
+        for link in self.links.values():
+            link.start()
+        await self.webhooks.start()
+        resumed = await self.hub.resume()
+        smpp_limits = SessionLimits(
+            window=config.smpp.window,
+            pending_requests=config.smpp.pending_requests,
+            max_pdu_bytes=config.limits.pdu_bytes,
+            response_timeout_seconds=config.smpp.response_timeout_seconds,
+            enquire_link_seconds=config.smpp.enquire_link_seconds,
+            bind_timeout_seconds=config.smpp.bind_timeout_seconds,
+            inactivity_seconds=config.smpp.inactivity_seconds,
+        )
+        smpp_factory = SmppServerFactory(self.sessions, smpp_limits, self._reactor, self.hub.turns)
+        await self._listen("smpp.listen", config.smpp.listen, smpp_factory)
+        for key, descriptions, factory in self._sites(self):
+            await self._listen(key, descriptions, factory)
+        self.housekeeping.start()
+        self.rereading.begin(self.links, at_start=True)
+        self.unconfigured.look()
+        self.not_ready = ""
+        self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
+        if self.notifier is not None:
+            self.notifier.ready(self.status)
+        self._ready(self)
+
+    def status(self) -> str:
+        """How it is, in one line: for the service manager."""
+        up = sum(link.up for link in self.links.values())
+        figures = self.store.figures()
+        waiting = figures.unsubmitted + figures.awaiting_receipt
+        text = f"{up} of {len(self.links)} carriers up; {waiting} messages under way; {figures.owed} notifications owed"
+        return text if figures.writable else f"NOTHING IS TAKEN: {figures.reason}"
+
+    def _link(self, name: str) -> CarrierLink | None:
+        return self.links.get(name)
+
+    def http_carrier(self, name: str) -> HttpCarrierLink | None:
+        """The carrier of that name, where it is one that is spoken to over HTTP; also while it drains."""
+        link = self.links.get(name) or self.drains.link(name)
+        return link if isinstance(link, HttpCarrierLink) else None
+
+    async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
+        """A link to a carrier, not started yet. A simulated carrier of that name is started, unless it runs already.
+
+        :raises StartFailure: there is no way to it.
+        """
+        if settings.kind == "http":
+            return HttpCarrierLink(
+                name,
+                settings,
+                self.hub,
+                self._carrier_http,
+                self._reactor,
+                queue_bytes=self.config.limits.queue_bytes,
+                pdu_bytes=self.config.limits.pdu_bytes,
+                fraction=self._randomness.random,
+            )
+        return CarrierLink(
+            name,
+            settings,
+            self.hub,
+            await self._carrier_endpoint(name, settings),
+            self._reactor,
+            queue_bytes=self.config.limits.queue_bytes,
+            pdu_bytes=self.config.limits.pdu_bytes,
+            fraction=self._randomness.random,
+            mobile_originated=self.sessions.mobile_originated,
+        )
+
+    async def _carrier_endpoint(self, name: str, settings: Carrier) -> IStreamClientEndpoint:
+        description = settings.connect
+        if settings.kind == "simulator":
+            running = self._simulators.get(name)
+            if running is None or running[0].settings != settings.simulator:
+                await self.close_simulator(name)
+                carrier = SimulatedCarrier(settings.simulator, self._reactor, random.Random(settings.simulator.seed))
+                key = f"carriers.{name}.simulator.listen"
+                port = await self._listen_on(key, settings.simulator.listen, carrier.factory)
+                running = self._simulators[name] = (carrier, port)
+            description = f"tcp:127.0.0.1:{running[1].getHost().port}"  # type: ignore[attr-defined]
+        try:
+            if settings.kind == "simulator":
+                settings = msgspec.structs.replace(settings, connect=description)
+            return carrier_endpoint(self._reactor, settings)
+        except (ValueError, TypeError, OSError) as problem:
+            raise StartFailure(f"carriers.{name}.connect: {description!r} can't be used: {problem}") from None
+
+    async def _carrier_gone(self, name: str) -> None:
+        await self.close_simulator(name)
+        self.unconfigured.look()
+
+    async def close_simulator(self, name: str) -> None:
+        """Ends the simulated carrier of that name. Harmless where there is none."""
+        running = self._simulators.pop(name, None)
+        if running is not None:
+            running[0].stop()
+            await _stopped(running[1])
+
+    async def _listen(self, key: str, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
+        for description in descriptions:
+            port = await self._listen_on(key, description, factory)
+            self._listeners.append((key, port))
+            self.log.info("relay_listening: {key} on {address}", key=key, address=_address(port))
+
+    async def _listen_on(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
+        try:
+            endpoint = server_endpoint(self._reactor, description)
+        except (ValueError, TypeError, OSError) as problem:
+            raise StartFailure(f"{key}: {description!r} can't be used: {problem}") from None
+        if isinstance(endpoint, TlsServerEndpoint):
+            self.certificates.append((key, endpoint.certificate))
+        try:
+            port: IListeningPort = await endpoint.listen(factory)
+        except Exception as problem:
+            raise StartFailure(f"{key}: can't listen on {description!r}: {problem}") from problem
+        return port
+
+    def _start_failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            # By a stop (`_end_start`), which goes on by itself.
+            return
+        self.not_ready = failure.getErrorMessage()
+        if failure.check(StartFailure, JournalError) is None:
+            self.log.failure("relay_start_failed: the relay can't start", failure=failure)
+        else:
+            self.log.error("relay_start_refused: {reason}", reason=self.not_ready)
+        self._start_refused = True
+        self._failed(self.not_ready)
+
+    # Stop
+
+    async def _end_start(self) -> None:
+        """A stop in the middle of the start: reading the journal, which may take long, is broken off and changes
+        nothing; the rest is soon done, and can be stopped then."""
+        starting = self._starting
+        if starting is not None and not starting.called:
+            if self._reading_journal:
+                starting.cancel()
+            await starting
+
+    async def _stop(self) -> None:
+        """No new work; then the drained windows, the customers, the webhooks; last the journal."""
+        self.not_ready = "stopping"
+        if self.notifier is not None:
+            self.notifier.stopping()
+        if not self._start_refused:
+            self.log.info("relay_stopping: no new work is taken")
+        await self._end_start()
+        await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
+        await self.hub.stop()
+        for close in self._at_stop:
+            await close()
+        limit = self.config.shutdown_seconds
+        stops = [link.stop(limit) for link in self.links.values()]
+        await DeferredList([Deferred.fromCoroutine(stop) for stop in (*stops, self.drains.stop())], consumeErrors=True)
+        await self.sessions.stop(limit)
+        await self.webhooks.stop()
+        await self.rereading.stop()
+        await self.unconfigured.stop()
+        await self.housekeeping.stop()
+        await self.store.stop()
+        if self._records is not None:
+            await self._records.stop()
+        self.sessions.abort()
+        for name in tuple(self._simulators):
+            await self.close_simulator(name)
+        if self.notifier is not None:
+            self.notifier.stop()
+        if not self._start_refused:
+            self.log.info("relay_stopped: everything accepted is in the journal")
+
+
+def _address(port: IListeningPort) -> str:
+    host: Any = port.getHost()
+    return f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
+
+
+def _stopped(port: IListeningPort) -> "Deferred[None]":
+    stopped = port.stopListening()
+    if isinstance(stopped, Deferred):
+        return stopped
+    done: Deferred[None] = Deferred()
+    done.callback(None)
+    return done

@@ -1,0 +1,91 @@
+"""Whether the endpoint descriptions of a configuration are ones that Twisted takes, before anything listens."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from relay.app.tls import TlsProblem, carrier_endpoint, server_endpoint, split_description
+from relay.config.model import Config
+from relay.config.yaml_reader import Path
+
+_HIGHEST_PORT = 65_535
+
+
+def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]]:
+    """The descriptions that Twisted refuses, by key; for `relay.app.load_config.load`'s `further_checks`.
+
+    Reads the certificate and key files that descriptions name. Listens nowhere and connects to nothing.
+
+    :param reactor: what the endpoints would be made for; only held by them, never used.
+    """
+    for table in ("http", "smpp", "admin"):
+        for index, description in enumerate(getattr(config, table).listen):
+            yield from _try(server_endpoint, "server", reactor, (table, "listen", index), description)
+    yield from _try(server_endpoint, "server", reactor, ("demo", "receiver"), config.demo.receiver)
+    for name, carrier in config.carriers.items():
+        path: Path = ("carriers", name)
+        if carrier.kind == "smpp":
+            yield from _try(
+                lambda reactor, _, carrier=carrier: carrier_endpoint(reactor, carrier),  # type: ignore[misc]
+                "client",
+                reactor,
+                (*path, "connect"),
+                carrier.connect,
+            )
+        elif carrier.kind == "simulator":
+            listen = carrier.simulator.listen
+            yield from _try(server_endpoint, "server", reactor, (*path, "simulator", "listen"), listen)
+
+
+def _try(
+    parse: Callable[[Any, str], object], kind: str, reactor: Any, path: Path, description: str
+) -> Iterator[tuple[Path, str]]:
+    if not description:
+        return
+    try:
+        parse(reactor, description)
+        _check_port(description, kind)
+    except Exception as problem:
+        # ValueError, TypeError and FileNotFoundError are Twisted's own; OpenSSL, and the plugins through which
+        # Twisted knows endpoints, raise what they like.
+        yield path, f"{description!r} is no {kind} endpoint: {_reason(problem)}"
+
+
+def _check_port(description: str, kind: str) -> None:
+    """Twisted finds out about a port's bounds only when it listens or connects.
+
+    :raises ValueError: no connection can have it.
+    """
+    scheme, *arguments = split_description(description)
+    if scheme not in ("tcp", "tcp6", "ssl", "tls"):
+        return
+    named = [argument.partition("=")[2] for argument in arguments if argument.startswith("port=")]
+    by_position = [argument for argument in arguments if "=" not in argument]
+    # A server's address begins with the port, a client's with the host.
+    position = 0 if kind == "server" else 0 if any(argument.startswith("host=") for argument in arguments) else 1
+    text = named[0] if named else by_position[position]
+    least = 0 if kind == "server" else 1
+    if not least <= int(text) <= _HIGHEST_PORT:
+        raise ValueError(f"the port must be from {least} to {_HIGHEST_PORT}, not {text}")
+
+
+def _reason(problem: Exception) -> str:
+    """Twisted's and OpenSSL's reasons are about their insides; these are about the description."""
+    text = str(problem)
+    if isinstance(problem, TlsProblem):
+        return text
+    if isinstance(problem, OSError):
+        return f"{problem.filename}: {problem.strerror}" if problem.filename else text
+    if text.startswith("invalid literal for int"):
+        return f"the port must be a number, not {text.rpartition(': ')[2]}"
+    if "multiple values for" in text:
+        return r"a colon within a part is written with a backslash, such as interface=\:\:1"
+    if "positional argument" in text or "unexpected keyword" in text:
+        return (
+            "too few, too many or unknown parts; write one such as tcp:2775:interface=127.0.0.1 or "
+            "ssl:8443:privateKey=FILE:certKey=FILE to listen, tcp:HOST:2775 or tls:HOST:3550 to connect"
+        )
+    if isinstance(problem, LookupError):
+        return "systemd has passed no such socket"
+    if isinstance(problem, ValueError):
+        return text
+    return f"a certificate or key file holds no PEM certificate or key ({type(problem).__name__})"

@@ -1,0 +1,112 @@
+"""From the text of a configuration file to a `Config`, or to the list of everything that is wrong with it.
+
+Theory of operation: YAML is composed into nodes, which know their lines (`yaml.compose` makes no objects and runs no
+constructors); `relay.config.yaml_reader` reads the nodes as the types of `relay.config.model` ask; what those types
+can't say (a route names a carrier that exists, a demo key stays on loopback) is checked by `relay.app.config_checks`.
+All three note problems and go on, so that a file with five mistakes needs one look and not five.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import yaml
+
+from relay.app.config_checks import check
+from relay.config.model import Config
+from relay.config.schema import struct_type
+from relay.config.yaml_reader import ConfigReader, Path, Problem, dotted
+
+#: Further checks on a configuration whose types are right: where, and what is wrong.
+Check = Callable[[Config], Iterable[tuple[Path, str]]]
+
+
+class ConfigError(Exception):
+    """The file can't be used.
+
+    :ivar problems: all that is wrong with it, one line each, in the order of the file:
+        `etc/relay.yaml:31: carriers.tier1.window: expected an integer from 1 to 10000, got 'ten'`. Never holds a
+        secret.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def load(
+    text: str,
+    *,
+    name: str,
+    environ: Mapping[str, str],
+    read_file: Callable[[str], str],
+    further_checks: Iterable[Check] = (),
+) -> Config:
+    """The configuration that a file holds. Reads nothing but its arguments, so it may be called at any time.
+
+    :param text: the file's text.
+    :param name: how errors call the file.
+    :param environ: what `${NAME}` stands for. `$${` is a plain `${`.
+    :param read_file: the text of the file that `{file: PATH}` names; newlines at its end are cut off. May raise OSError
+        or ValueError.
+    :param further_checks: what only the caller can check, such as whether an endpoint description is one.
+    :raises ConfigError: with every problem of the file.
+    """
+    try:
+        top = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError([_syntax_problem(error, text, name)]) from None
+    except RecursionError:
+        raise ConfigError([f"{name}:1: nested too deeply to be a configuration"]) from None
+    reader = ConfigReader(environ, read_file)
+    try:
+        config = reader.read(top, struct_type(Config), ())
+    except RecursionError:
+        raise ConfigError([f"{name}:1: a table is merged (<<) into itself"]) from None
+    for some_check in (check, *further_checks):
+        for path, problem in some_check(config):
+            # What stands in for a refused value is not the operator's mistake.
+            if not reader.is_bad(path):
+                reader.note(path, problem)
+    if reader.problems:
+        in_order = sorted(reader.problems, key=lambda problem: problem.line)
+        raise ConfigError(_written(problem, name) for problem in in_order)
+    made: Config = config
+    return made
+
+
+def _written(problem: Problem, name: str) -> str:
+    where = f"{name}:{problem.line}: "
+    return where + (f"{dotted(problem.path)}: " if problem.path else "") + problem.text
+
+
+def _syntax_problem(error: yaml.YAMLError, text: str, name: str) -> str:
+    """Where and why the text isn't YAML. Quotes nothing of it: a misplaced quote may make a secret part of a token."""
+    if isinstance(error, yaml.reader.ReaderError):
+        position = error.position if isinstance(error.position, int) else 0
+        line = text.count("\n", 0, position) + 1
+        return f"{name}:{line}: a character that YAML doesn't allow (code {error.character}); remove it"
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"{name}:1: is not YAML"
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark is not None else 1
+    said = error.problem or "is not YAML"
+    if "alias" in said:
+        said = "an alias that nothing defines; put a value that begins with * in quotes"
+    elif "anchor" in said:
+        said = "two anchors of one name; put a value that begins with & in quotes"
+    elif "tag" in said or "directive" in said:
+        said = "a tag or directive; put a value that begins with ! or % in quotes"
+    elif "\\t" in said:
+        said = "a tab where YAML wants spaces; indent with spaces"
+    elif "cannot start any token" in said:
+        said = "a value that begins with a character that has a meaning in YAML (such as @, ` or %); put it in quotes"
+    elif "but got '{'" in said:
+        said = 'a { within a value in { } or [ ]; put the value, such as "${NAME}", in quotes'
+    elif error.context == "while scanning a quoted scalar" and error.context_mark is not None:
+        line = error.context_mark.line + 1
+        return f"{name}:{line}: a value begins with a quote here, and no such quote ends it"
+    elif "mapping values are not allowed" in said:
+        said = "a colon and a space within a value, or wrong indentation; put the value in quotes or indent it"
+    elif "another document" in said:
+        said = "a second document (---) begins here; a configuration is one document"
+    context = f", {error.context}" if error.context and "while" in error.context and "alias" not in said else ""
+    return f"{name}:{line}: {said}{context}"

@@ -1,0 +1,180 @@
+"""Log events as lines: one line an event, text or JSON, with numbers masked.
+
+Every event of the relay is logged with a format that begins with its name, `carrier_bound: {carrier} is bound`. The
+name is stable and is what an operator searches for and alerts on; docs/logging.md lists them all. The fields of the
+JSON lines are those that stand in the format and were given with the event. Events of libraries have the name
+`library`, and are logged from warnings upwards: what Twisted says of each connection that it makes is no news.
+
+What customers and carriers send (a system_id, an error text) may stand in a field, so control characters never reach
+the log as they are: a line can't be forged. Phone numbers stand only in the fields of `NUMBER_FIELDS`, and their last
+two digits are masked there unless the configuration says `log_numbers: true`.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from string import Formatter
+from typing import Any, Final, TextIO
+
+import msgspec
+from twisted.application.service import MultiService
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+from zope.interface import implementer
+
+from relay.config.model import Logs
+
+#: The fields in which phone numbers may stand. No other field may ever hold one.
+NUMBER_FIELDS: Final = frozenset({"to", "sender", "number"})
+#: Fields that no event may have, because a message's text would stand in them.
+FORBIDDEN_FIELDS: Final = frozenset({"text", "short_message", "body", "message", "pdu", "raw", "password", "api_key"})
+
+_NAME = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)+): ")
+_LAST_TWO_DIGITS = re.compile(r"\d\D*\d(?=\D*$)|\d(?=\D*$)")
+# With the surrogates, as which octets that are no UTF-8 come from peers: they would be written as those octets.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+#: Characters of a field: a peer decides how long what it sends is, and not how long our lines are.
+_LONGEST_VALUE: Final = 500
+_ROTATE_BYTES: Final = 100_000_000
+_ROTATED_FILES: Final = 10
+
+
+def masked(number: str) -> str:
+    """The number with its last two digits as `x`: +4477009001 -> +44770090xx."""
+    return _LAST_TWO_DIGITS.sub(lambda found: re.sub(r"\d", "x", found[0]), number)
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Writes each event as one line.
+
+    :param write: gets the line with its newline.
+    """
+
+    def __init__(self, write: Callable[[str], object], logs: Logs) -> None:
+        self._write = write
+        self._json = logs.format == "json"
+        self._log_numbers = logs.log_numbers
+
+    def reconfigure(self, logs: Logs) -> None:
+        """Takes up a new configuration, from the next event on."""
+        self._json = logs.format == "json"
+        self._log_numbers = logs.log_numbers
+
+    def __call__(self, event: LogEvent) -> None:
+        if _is_chatter(event):
+            return
+        try:
+            line = self._line(event)
+        except Exception as problem:
+            # A log line must never be the reason for a fault; that one could not be written is itself written.
+            line = f"log_line_failed: {event.get('log_namespace', '')}: {type(problem).__name__}\n"
+        self._write(line)
+
+    def _line(self, event: LogEvent) -> str:
+        if not self._json and event.get("log_namespace") == "stdout":
+            # What the demonstration prints is meant to be read, and pasted, as it stands.
+            return f"{event.get('log_io', '')}\n"
+        template = event.get("log_format") or ""
+        found = _NAME.match(template)
+        fields = {name: self._value(name, event[name]) for name in _names_in(template) if name in event}
+        at = datetime.fromtimestamp(event.get("log_time", 0.0), UTC).isoformat(timespec="milliseconds")
+        level: LogLevel = event.get("log_level", LogLevel.info)
+        if found is None:
+            name, text = "library", _clean(formatEvent(event))
+            fields = {}
+        else:
+            name, text = found[1], _clean(template[found.end() :].format_map(_Lenient(fields)))
+        failure = event.get("log_failure")
+        if self._json:
+            values = {"at": at, "level": level.name, "event": name, "text": text} | fields
+            if isinstance(failure, Failure):
+                values["traceback"] = failure.getTraceback(elideFrameworkCode=True)
+            if found is None:
+                values["from"] = event.get("log_namespace", "")
+            return msgspec.json.encode(values).decode() + "\n"
+        line = f"{at} {level.name} {name}: {text}"
+        if isinstance(failure, Failure):
+            lines = failure.getTraceback(elideFrameworkCode=True).splitlines()
+            line += " | " + " | ".join(_clean(part.strip()) for part in lines)
+        return line + "\n"
+
+    def _value(self, name: str, value: Any) -> Any:
+        if name in NUMBER_FIELDS and not self._log_numbers:
+            return masked(_text(value))
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [_text(item) for item in value]
+        return _text(value)
+
+
+class _Lenient(dict[str, Any]):
+    """Fields for a format; one that wasn't given shows as its name."""
+
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"
+
+
+def _is_chatter(event: LogEvent) -> bool:
+    level = event.get("log_level", LogLevel.info)
+    if level is not LogLevel.info and level is not LogLevel.debug:
+        return False
+    return _NAME.match(event.get("log_format") or "") is None and event.get("log_namespace") != "stdout"
+
+
+def _names_in(template: str) -> list[str]:
+    return [name for _, name, _, _ in Formatter().parse(template) if name]
+
+
+def _text(value: object) -> str:
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return _clean(text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "...")
+
+
+def _clean(text: str) -> str:
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+class LoggedService(MultiService):
+    """Has twistd log through `observer`; the services below it are what really runs.
+
+    twistd asks its application for an observer before it makes one of its own, so it is told at the moment when this
+    service becomes the application's. Under anything else (`twist`, a test) nothing happens.
+    """
+
+    def __init__(self, observer: LineObserver) -> None:
+        super().__init__()
+        self.observer = observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)
+        if isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.observer)
+
+
+def observer(logs: Logs, file_name: str | None = None, stream: TextIO | None = None) -> LineObserver:
+    """The observer for a configuration.
+
+    :param file_name: where lines go, rotated at 100 MB with ten old files kept; None or "-": `stream`.
+    :param stream: standard output where it is None. The service manager's journal, or a container's log, reads it.
+    """
+    if file_name and file_name != "-":
+        file = LogFile.fromFullPath(file_name, rotateLength=_ROTATE_BYTES, maxRotatedFiles=_ROTATED_FILES)
+
+        def write_to_file(line: str) -> None:
+            file.write(line)
+            file.flush()
+
+        return LineObserver(write_to_file, logs)
+    # Bound now: once logging has begun, Twisted replaces sys.stdout by something that logs.
+    out = stream or sys.stdout
+
+    def write(line: str) -> None:
+        out.write(line)
+        out.flush()
+
+    return LineObserver(write, logs)

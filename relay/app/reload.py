@@ -1,0 +1,199 @@
+"""A new configuration without a stop.
+
+Theory of operation: the file is read and checked whole, and everything that can fail (certificates, endpoints) is done
+first; until then nothing has changed, and a bad file changes nothing. Then accounts, routes and links are exchanged in
+one turn of the reactor, so that no message meets half of each. What did not change keeps its connections.
+
+* A carrier that is new gets its link.
+* A carrier that changed gets a new link in place of the old one: what was queued moves at once, the old one's window is
+  answered and unbound first, then the new one binds, so that the carrier never sees more binds than were agreed.
+* Where its dialect changed, the receipts that are kept of it are read again (`relay.carriers.rereading`).
+* A carrier that was removed drains (`relay.carriers.draining`): its link sends what it has queued, and stays bound for
+  the receipts that are still out.
+* Sessions of an account that was removed, or whose login changed, are unbound.
+
+One reload at a time; a wish for another one that comes meanwhile is granted after it, once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from typing import Protocol as Seam
+
+from twisted.logger import Logger
+
+from relay.accounts.accounts import Accounts
+from relay.app.tls import ServerCertificate
+from relay.carriers.draining import Drains
+from relay.carriers.link import CarrierLink
+from relay.carriers.rereading import Rereading
+from relay.config.changes import Change, changed_names, changes, login_changed, taken_up
+from relay.config.model import Carrier, Config
+from relay.customers.smpp_sessions import CustomerSessions
+from relay.routing.flow import Hub
+from relay.routing.routes import Routes
+from relay.routing.stale_names import Unconfigured
+from relay.runtime.tasks import Tasks
+
+
+class ConfigRefused(Exception):
+    """The file can't be taken. `problems`: why, one a line."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Reloadable(Seam):
+    """The daemon, as far as a reload changes it."""
+
+    config: Config
+    links: dict[str, CarrierLink]
+    drains: Drains
+    rereading: Rereading
+    unconfigured: Unconfigured
+    hub: Hub
+    accounts: Accounts
+    sessions: CustomerSessions
+    certificates: list[tuple[str, ServerCertificate]]
+    not_ready: str
+    webhooks: Any
+
+    async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
+        """A link that isn't started; raises where there is no way to the carrier."""
+
+
+class Reloader:
+    """See the module's text.
+
+    :param read: reads and checks the file; raises `ConfigRefused`.
+    :param taken: called with each configuration that has been taken up, for what else looks at it: the log.
+    :param begun, ended: called around the work, for the service manager.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        daemon: Reloadable,
+        read: Callable[[], Config],
+        clock: Any,
+        *,
+        taken: Callable[[Config], None] = lambda config: None,
+        begun: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._daemon = daemon
+        self._read = read
+        self._clock = clock
+        self._taken = taken
+        self._begun = begun
+        self._ended = ended
+        self._tasks = Tasks(self.log)
+        self._running = False
+        self._again = False
+        self._stopping = False
+
+    def request(self) -> None:
+        """What SIGHUP does: reloads soon, and says in the log how it went."""
+        if self._daemon.not_ready:
+            self.log.warn("config_kept: the relay is {state}; the file was not read", state=self._daemon.not_ready)
+        elif self._running:
+            self._again = True
+        else:
+            self._running = True
+            self._tasks.start(self._run())
+
+    async def _run(self) -> None:
+        try:
+            self._again = True
+            while self._again and not self._stopping:
+                self._again = False
+                self._begun()
+                await self.reload()
+        finally:
+            self._running = False
+            self._ended()
+
+    async def reload(self) -> bool:
+        """Takes the file up; False where it was refused. Not to be called while another reload is under way."""
+        daemon = self._daemon
+        old = daemon.config
+        links: dict[str, CarrierLink] = {}
+        try:
+            new = self._read()
+            carriers = changed_names(old.carriers, new.carriers)
+            for name in (*carriers.added, *carriers.changed):
+                links[name] = await daemon.make_link(name, new.carriers[name])
+        except Exception as problem:
+            for line in getattr(problem, "problems", None) or [str(problem)]:
+                self.log.error("config_refused: {problem}", problem=line)
+            self.log.error("config_refused: {problem}", problem="nothing of the file was taken")
+            return False
+        found = changes(old, new)
+        replaced = {name: daemon.links[name] for name in carriers.changed}
+        removed = {name: daemon.links[name] for name in carriers.removed}
+        self._exchange(taken_up(old, new), links)
+        self._say(found)
+        for name, link in removed.items():
+            daemon.drains.begin(name, link)
+        # The time that a drain may take can have changed.
+        daemon.drains.look()
+        for name in (*carriers.added, *carriers.changed):
+            await self._replace(name, replaced.get(name), links[name])
+        # Not before the old links are gone: what comes over them is read as it was.
+        daemon.rereading.begin(
+            name
+            for name in (*carriers.added, *carriers.changed)
+            if name not in old.carriers or old.carriers[name].dialect != new.carriers[name].dialect
+        )
+        accounts = changed_names(old.accounts, new.accounts)
+        for name in (*accounts.added, *accounts.changed):
+            daemon.webhooks.url_changed(name)
+        if accounts:
+            daemon.hub.wake(await daemon.hub.store.lanes())
+        daemon.unconfigured.look()
+        return True
+
+    def _exchange(self, config: Config, links: dict[str, CarrierLink]) -> None:
+        daemon = self._daemon
+        old = daemon.config
+        daemon.config = config
+        daemon.accounts.replace(config.accounts)
+        daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
+        daemon.hub.reroute(Routes(config.routes), daemon.links, config.validity_seconds)
+        for name, account in old.accounts.items():
+            now = config.accounts.get(name)
+            if now is None or login_changed(account.smpp, now.smpp):
+                daemon.sessions.drop(name)
+        for key, certificate in daemon.certificates:
+            try:
+                if certificate.refresh():
+                    self.log.info("certificate_changed: {key} shows a new certificate", key=key)
+            except (ValueError, OSError) as problem:
+                self.log.error("certificate_kept: {key}: {reason}", key=key, reason=str(problem))
+        self._taken(config)
+
+    def _say(self, found: Sequence[Change]) -> None:
+        for change in found:
+            if change.live:
+                self.log.info("config_changed: {key}: {change}", key=change.key, change=change.what)
+            else:
+                self.log.warn("config_needs_restart: {key}: {change}", key=change.key, change=change.what)
+        count = sum(change.live for change in found)
+        self.log.info("config_reloaded: {count} changes taken up", count=count)
+
+    async def _replace(self, name: str, old: CarrierLink | None, new: CarrierLink) -> None:
+        """Ends the link that had the name, if one had, and begins with the new one."""
+        hub = self._daemon.hub
+        old = old or self._daemon.drains.take_over(name)
+        if old is not None:
+            new.held = old.held
+            old.retire(hub.send)
+            await old.stop(self._daemon.config.shutdown_seconds)
+        if not self._stopping:
+            new.start()
+
+    async def stop(self) -> None:
+        """Ends what is under way; no reload is begun any more."""
+        self._stopping = True
+        await self._tasks.wait()

@@ -1,0 +1,269 @@
+"""TLS on listeners and towards carriers: endpoints whose certificates can be changed while they are in use.
+
+Endpoint descriptions stay Twisted's: `ssl:443:privateKey=key.pem:certKey=fullchain.pem` for a listener,
+`tls:smpp.carrier.example:3550` for a carrier. What differs from Twisted's own is that TLS 1.2 is the floor, a
+certificate file may hold its whole chain, key files that others may read are refused, and the files are read anew when
+`refresh` is called (listeners) or a connection is made (carriers). Connections that are open keep what they have.
+
+A carrier's certificate is always verified, against the system's authorities or `ca_file`, and for the host's name.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from twisted.internet import ssl
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    clientFromString,
+    wrapClientTLS,
+)
+from twisted.internet.endpoints import serverFromString as twisted_server_from_string
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from relay.config.model import Carrier, CarrierTls
+
+_CERTIFICATE_BEGINS = b"-----BEGIN CERTIFICATE-----"
+_CERTIFICATE_ENDS = b"-----END CERTIFICATE-----"
+#: The values that stand by position after `ssl:`, in Twisted's order.
+_SERVER_ARGUMENTS = ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain")
+_CLIENT_ARGUMENTS = ("host", "port", "timeout", "bindAddress")
+
+
+class TlsProblem(ValueError):
+    """A certificate, key or description that can't be used; the text names the file and says what to do."""
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerCertificate:
+    """A listener's key and certificate chain.
+
+    :raises TlsProblem: also from `refresh`, which then leaves everything as it was.
+    """
+
+    def __init__(self, key_file: str, certificate_file: str, chain_file: str = "") -> None:
+        self._files = (key_file, certificate_file, chain_file)
+        self._context = self._read()
+
+    def refresh(self) -> bool:
+        """Reads the files again, for connections from now on; says whether the certificate is another one."""
+        before = self.fingerprint
+        self._context = self._read()
+        return self.fingerprint != before
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return SSL.Connection(self._context, None)
+
+    def _read(self) -> SSL.Context:
+        key_file, certificate_file, chain_file = self._files
+        key = _read_key(key_file)
+        certificate, *chain = _read_certificates(certificate_file)
+        if chain_file:
+            chain.extend(_read_certificates(chain_file))
+        options = ssl.CertificateOptions(
+            privateKey=key, certificate=certificate, extraCertChain=chain, raiseMinimumTo=ssl.TLSVersion.TLSv1_2
+        )
+        try:
+            context: SSL.Context = options.getContext()
+            context.check_privatekey()
+        except SSL.Error as problem:
+            raise TlsProblem(f"{key_file} is not the key of {certificate_file}'s first certificate") from problem
+        #: Of the certificate in use: SHA-256, hexadecimal.
+        self.fingerprint = certificate.digest("sha256").decode()
+        self.expires_at = certificate.to_cryptography().not_valid_after_utc.timestamp()
+        return context
+
+
+@implementer(IStreamServerEndpoint)
+class TlsServerEndpoint:
+    """Listens with TLS on top of another endpoint.
+
+    :ivar certificate: what it shows; to be refreshed when the files have changed.
+    """
+
+    def __init__(self, reactor: Any, below: Any, certificate: ServerCertificate) -> None:
+        self._reactor = reactor
+        self._below = below
+        self.certificate = certificate
+
+    def listen(self, protocolFactory: IProtocolFactory) -> "Deferred[IListeningPort]":
+        listening: Deferred[IListeningPort] = self._below.listen(
+            TLSMemoryBIOFactory(self.certificate, False, protocolFactory, self._reactor)
+        )
+        return listening
+
+
+@implementer(IStreamClientEndpoint)
+class CarrierTlsEndpoint:
+    """Connects to a carrier with TLS. The files are read at every connect, so that new ones are taken up by then."""
+
+    def __init__(self, reactor: Any, host: str, port: int, settings: CarrierTls, **below: Any) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._settings = settings
+        self._below = HostnameEndpoint(reactor, host, port, **below)
+        self._options()
+
+    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+        try:
+            endpoint: Any = wrapClientTLS(self._options(), self._below)
+        except (TlsProblem, OSError) as problem:
+            return fail(problem)
+        connecting: Deferred[IProtocol] = endpoint.connect(protocolFactory)
+        return connecting
+
+    def _options(self) -> Any:
+        settings = self._settings
+        trusted = None
+        if settings.ca_file:
+            authorities = [ssl.Certificate(certificate) for certificate in _read_certificates(settings.ca_file)]
+            trusted = ssl.trustRootFromCertificates(authorities)
+        ours = None
+        chain: list[crypto.X509] = []
+        if settings.certificate_file:
+            certificate, *chain = _read_certificates(settings.certificate_file)
+            key = ssl.KeyPair(_read_key(settings.key_file))
+            ours = ssl.PrivateCertificate.fromCertificateAndKeyPair(ssl.Certificate(certificate), key)
+        extra: dict[str, Any] = {"raiseMinimumTo": ssl.TLSVersion.TLSv1_2}
+        if chain:
+            extra["extraCertChain"] = chain
+        return ssl.optionsForClientTLS(
+            self._host, trustRoot=trusted, clientCertificate=ours, extraCertificateOptions=extra
+        )
+
+
+def server_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+    """The endpoint that a description means, with ours for `ssl:`.
+
+    :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file that it names, is no good.
+    """
+    parts = split_description(description)
+    if parts[0] != "ssl":
+        endpoint: IStreamServerEndpoint = twisted_server_from_string(reactor, description)
+        return endpoint
+    given = _arguments(parts[1:], _SERVER_ARGUMENTS, description)
+    for unsupported in ("sslmethod", "dhParameters"):
+        if unsupported in given:
+            raise TlsProblem(f"leave {unsupported} out: TLS 1.2 and 1.3 are spoken, with ephemeral elliptic curves")
+    interface = given.get("interface", "")
+    backlog = int(given.get("backlog", "50"))
+    port = int(given.get("port", ""))
+    below = (TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint)(reactor, port, backlog, interface)
+    key_file = given.get("privateKey", "server.pem")
+    certificate = ServerCertificate(key_file, given.get("certKey", key_file), given.get("extraCertChain", ""))
+    return TlsServerEndpoint(reactor, below, certificate)
+
+
+def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
+    """Where a carrier's `connect` leads, with its `tls` files.
+
+    :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file, is no good.
+    """
+    parts = split_description(carrier.connect)
+    names = {part.partition("=")[0] for part in parts[1:] if "=" in part}
+    if parts[0] != "tls" or (carrier.tls is None and names - set(_CLIENT_ARGUMENTS)):
+        # Twisted's own further arguments (trustRoots and the like) remain Twisted's.
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, carrier.connect)
+        return endpoint
+    given = _arguments(parts[1:], _CLIENT_ARGUMENTS, carrier.connect)
+    below: dict[str, Any] = {}
+    if "timeout" in given:
+        below["timeout"] = float(given["timeout"])
+    if "bindAddress" in given:
+        below["bindAddress"] = (given["bindAddress"], 0)
+    host, port = given.get("host", ""), int(given.get("port", ""))
+    return CarrierTlsEndpoint(reactor, host, port, carrier.tls or CarrierTls(), **below)
+
+
+def split_description(description: str) -> list[str]:
+    """The parts of an endpoint description between its colons; `\\:` is a colon within a part."""
+    parts = [""]
+    escaped = False
+    for character in description:
+        if escaped or character not in ":\\":
+            parts[-1] += character
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        else:
+            parts.append("")
+    return parts
+
+
+def _arguments(parts: list[str], names: tuple[str, ...], description: str) -> dict[str, str]:
+    given: dict[str, str] = {}
+    position = 0
+    for part in parts:
+        name, separator, value = part.partition("=")
+        if not separator:
+            if position >= len(names):
+                raise TlsProblem(f"{description!r} has too many parts")
+            name, value = names[position], part
+            position += 1
+        elif name not in (*names, "dhParameters"):
+            raise TlsProblem(f"{description!r} has an unknown part {name!r}")
+        given[name] = value
+    return given
+
+
+def check_key_permissions(key_file: str) -> None:
+    """Refuses a key that more than its owner and its group may read.
+
+    :raises TlsProblem: others may; the text says how to mend it.
+    :raises OSError: it can't be looked at.
+    """
+    mode = stat.S_IMODE(os.stat(key_file).st_mode)
+    if mode & 0o007:
+        raise TlsProblem(f"{key_file} may be read by others (mode {mode:04o}): chmod o-rwx {key_file}")
+
+
+def _read_key(key_file: str) -> crypto.PKey:
+    check_key_permissions(key_file)
+    try:
+        return crypto.load_privatekey(crypto.FILETYPE_PEM, Path(key_file).read_bytes(), _no_passphrase)
+    except (crypto.Error, ValueError, TypeError) as problem:
+        raise TlsProblem(f"{key_file} holds no private key in PEM form, or one with a passphrase") from problem
+
+
+def _no_passphrase(*_: object) -> bytes:
+    # Without this, OpenSSL would ask on the terminal.
+    return b""
+
+
+def _read_certificates(certificate_file: str) -> list[crypto.X509]:
+    try:
+        found = [
+            crypto.load_certificate(crypto.FILETYPE_PEM, block)
+            for block in _pem_blocks(Path(certificate_file).read_bytes())
+        ]
+    except (crypto.Error, ValueError) as problem:
+        raise TlsProblem(f"{certificate_file} holds a certificate that can't be read") from problem
+    if not found:
+        raise TlsProblem(f"{certificate_file} holds no certificate in PEM form")
+    return found
+
+
+def _pem_blocks(octets: bytes) -> Iterator[bytes]:
+    start = octets.find(_CERTIFICATE_BEGINS)
+    while start >= 0:
+        end = octets.find(_CERTIFICATE_ENDS, start)
+        if end < 0:
+            raise ValueError("a certificate has no end")
+        end += len(_CERTIFICATE_ENDS)
+        yield octets[start:end] + b"\n"
+        start = octets.find(_CERTIFICATE_BEGINS, end)

@@ -1,0 +1,268 @@
+"""What one carrier is asked about messages that it has taken: query_sm for overdue parts, cancel_sm for customers.
+
+Theory of operation: questions wait here for the carrier's link, which sends them before messages, as far as its
+windows, rate and pauses allow; only `_SHARE` of a window is ever taken by query_sm. An answer to query_sm becomes a
+`Receipt` under the same key and goes the way of all receipts, so that whatever holds of receipts holds of it. Where it
+says of no end, or can't be believed, or there is none, the store is told, and decides.
+
+The carrier is told its own id of a message as it wrote it (`AtCarrier.given_id`), since the canonical one has lost
+case, zeros or base. For a message that it took while nobody kept that, the canonical id serves where the carrier could
+have written it; otherwise the carrier isn't asked.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from relay.carriers.receipt_intake import ReceiptIntake
+from relay.carriers.submit_results import AnswerClass, class_of
+from relay.config import model
+from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates
+from relay.routing.flow import Hub
+from relay.runtime.tasks import Tasks
+from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
+from relay.values import smpp_constants as c
+from relay.values.messages import Asked, AtCarrier, Receipt, Submitted, source_of
+from relay.values.pdus import Answered, CodecError
+
+#: query_sm that are under way at once: this share of all windows, and one at the least.
+_SHARE: Final = 0.1
+#: cancel_sm that wait or are under way at once; more are refused.
+_CANCELS: Final = 1_000
+#: A message that is under way at its carrier is waited for once more: as long as for its receipt, and at the most this.
+_LONGEST_WAIT_SECONDS: Final = 24 * 3600.0
+#: Answers that say that the link is asked too much.
+_THROTTLING: Final = frozenset({c.ESME_RTHROTTLED, c.ESME_RMSGQFUL})
+
+
+class _Query(msgspec.Struct, frozen=True, eq=False):
+    """The token of a query_sm."""
+
+    part: AtCarrier
+
+
+class _Cancel(msgspec.Struct, frozen=True, eq=False):
+    """The token of a cancel_sm."""
+
+    part: AtCarrier
+    done: "Deferred[bool]"
+
+
+class CarrierQuestions:
+    """See the module's text. Belongs to one `CarrierLink`, which alone calls.
+
+    :ivar counts: what came of questions since the start, by command (`query_sm`, `cancel_sm`) and result: `answered`,
+        `refused`, `unanswered`; for query_sm also `later`: asked again.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, name: str, settings: model.Carrier, hub: Hub, intake: ReceiptIntake, clock: IReactorTime
+    ) -> None:
+        self._name = name
+        self._hub = hub
+        self._intake = intake
+        self._clock = clock
+        self._ids = CarrierIds(settings.dialect)
+        self._states = CarrierStates(settings.dialect)
+        self._most_queries = max(1, int(_SHARE * settings.window * settings.binds))
+        self._wait_seconds = min(settings.receipt_hours * 3600.0, _LONGEST_WAIT_SECONDS)
+        self._queries: deque[_Query] = deque()
+        self._cancels: deque[_Cancel] = deque()
+        self._queries_under_way = 0
+        self._cancels_under_way = 0
+        self._unknown_command = False
+        self._tasks = Tasks(self.log)
+        self.counts = {
+            (command, result): 0
+            for command in ("query_sm", "cancel_sm")
+            for result in ("answered", "refused", "unanswered", "later")
+        }
+
+    # Asking
+
+    @property
+    def room(self) -> int:
+        """How many more query_sm may be asked."""
+        return max(0, self._most_queries - self._queries_under_way - len(self._queries))
+
+    @property
+    def cancels_room(self) -> int:
+        """How many more cancel_sm may be asked."""
+        return max(0, _CANCELS - self._cancels_under_way - len(self._cancels))
+
+    @property
+    def waiting(self) -> int:
+        """Questions to be sent."""
+        return len(self._queries) + len(self._cancels)
+
+    def named(self, taken: Sequence[Submitted], given: Sequence[bytes]) -> list[Submitted]:
+        """The same parts, with their ids as the carrier wrote them.
+
+        :param given: message_id of each submit_sm_resp, in the order of `taken`.
+        """
+        return [
+            msgspec.structs.replace(s, given_id=b"" if given_id == s.carrier_message_id else given_id)
+            for s, given_id in zip(taken, given, strict=True)
+        ]
+
+    def ask(self, parts: Iterable[AtCarrier]) -> None:
+        """Queues query_sm. Parts whose id the carrier can't be told end unasked."""
+        unknown = []
+        for part in parts:
+            if self._can_be_named(part):
+                self._queries.append(_Query(part))
+            else:
+                unknown.append(part)
+        self._give_up(unknown)
+
+    def cancel(self, part: AtCarrier) -> "Deferred[bool]":
+        """Queues a cancel_sm; its Deferred fires with whether the carrier has cancelled, and never fails."""
+        if not self._can_be_named(part):
+            return succeed(False)
+        cancel = _Cancel(part, Deferred())
+        self._cancels.append(cancel)
+        return cancel.done
+
+    def next(self, count: int) -> list[tuple[int, list[tuple[bytes, object]]]]:
+        """Up to `count` questions that are to be sent now: command_id, and the requests for `SessionProtocol.send`.
+        Customers wait for theirs, so these come first."""
+        cancels: list[tuple[bytes, object]] = []
+        queries: list[tuple[bytes, object]] = []
+        while self._cancels and len(cancels) < count:
+            cancel = self._cancels.popleft()
+            cancels.append((cancel_sm_body(cancel.part.given_id, cancel.part.addresses), cancel))
+        while self._queries and len(cancels) + len(queries) < count:
+            query = self._queries.popleft()
+            addresses = query.part.addresses
+            source = source_of(addresses)
+            queries.append((query_sm_body(query.part.given_id, addresses[0], addresses[1], source), query))
+        self._cancels_under_way += len(cancels)
+        self._queries_under_way += len(queries)
+        return [(command_id, b) for command_id, b in ((c.CANCEL_SM, cancels), (c.QUERY_SM, queries)) if b]
+
+    def _can_be_named(self, part: AtCarrier) -> bool:
+        given_id = part.given_id
+        return 0 < len(given_id) <= 64 and self._ids.response_key(given_id) == part.carrier_message_id
+
+    # What comes of it
+
+    def answered(self, answers: Iterable[Answered]) -> bool:
+        """Acts on responses; true where one said that the link is asked too much."""
+        throttled = False
+        receipts: list[tuple[AtCarrier, Receipt]] = []
+        ending: list[AtCarrier] = []
+        for answer in answers:
+            token, status = answer.token, answer.command_status
+            throttled = throttled or status in _THROTTLING
+            if isinstance(token, _Cancel):
+                self._cancels_under_way -= 1
+                ok = status == c.ESME_ROK and answer.command_id == c.CANCEL_SM_RESP
+                self._count("cancel_sm", "answered" if ok else "refused")
+                token.done.callback(ok)
+            elif isinstance(token, _Query):
+                self._queries_under_way -= 1
+                if status != c.ESME_ROK and class_of(status) is AnswerClass.LATER:
+                    # The store names the part again.
+                    self._count("query_sm", "later")
+                    continue
+                receipt = self._receipt(token.part, answer)
+                self._count("query_sm", "refused" if receipt is None else "answered")
+                if receipt is None:
+                    ending.append(token.part)
+                else:
+                    receipts.append((token.part, receipt))
+            self._say_unknown(status)
+        self._give_up(ending)
+        if receipts:
+            self._tasks.start(self._keep(receipts))
+        return throttled
+
+    def _receipt(self, part: AtCarrier, answer: Answered) -> Receipt | None:
+        """What a query_sm_resp says; None where it says nothing, or of another message."""
+        if answer.command_id != c.QUERY_SM_RESP or answer.command_status != c.ESME_ROK:
+            return None
+        try:
+            message_id, _, message_state, error_code = decode_query_sm_resp(answer.body)
+        except CodecError:
+            return None
+        # Its number says which question it answers; an id that it repeats must not say otherwise.
+        same = {b"", self._ids.response_key(message_id), self._ids.text_key(message_id), self._ids.tlv_key(message_id)}
+        if message_id and part.carrier_message_id not in same:
+            return None
+        meaning = self._states.of_number(message_state)
+        if meaning is UNHEARD_OF:
+            return None
+        error = b"%d" % error_code if error_code else b""
+        now = self._clock.seconds()
+        return Receipt(self._name, (part.carrier_message_id,), meaning.state, meaning.final, now, error)
+
+    async def _keep(self, answers: list[tuple[AtCarrier, Receipt]]) -> None:
+        if not await self._intake.keep([receipt for _, receipt in answers], asked_for=True):
+            # The disk is broken. They are asked about again.
+            return
+        under_way = [
+            Asked(part.id, part.part, receipt.received_at, receipt.received_at + self._wait_seconds)
+            for part, receipt in answers
+            if not receipt.final
+        ]
+        if under_way:
+            await self._hub.asked(under_way)
+
+    def unanswered(self, tokens: Iterable[object]) -> None:
+        """Their time is up: overdue parts end, cancels are refused."""
+        ending: list[AtCarrier] = []
+        for token in tokens:
+            if isinstance(token, _Query):
+                self._queries_under_way -= 1
+                self._count("query_sm", "unanswered")
+                ending.append(token.part)
+            elif isinstance(token, _Cancel):
+                self._cancels_under_way -= 1
+                self._count("cancel_sm", "unanswered")
+                token.done.callback(False)
+        self._give_up(ending)
+
+    def lost(self, tokens: Iterable[object]) -> None:
+        """Their session ended: overdue parts are asked about again later, cancels are refused."""
+        for token in tokens:
+            if isinstance(token, _Query):
+                self._queries_under_way -= 1
+                self._count("query_sm", "later")
+            elif isinstance(token, _Cancel):
+                self._cancels_under_way -= 1
+                self._count("cancel_sm", "unanswered")
+                token.done.callback(False)
+
+    def drop(self) -> None:
+        """Nothing that waits can be sent: as `lost`."""
+        self._queries.clear()
+        cancels = list(self._cancels)
+        self._cancels.clear()
+        for cancel in cancels:
+            self._count("cancel_sm", "unanswered")
+            cancel.done.callback(False)
+
+    async def wait(self) -> None:
+        """Returns when every answer has been acted on."""
+        await self._tasks.wait()
+
+    def _give_up(self, parts: Sequence[AtCarrier]) -> None:
+        if parts:
+            now = self._clock.seconds()
+            self._tasks.start(self._hub.asked([Asked(part.id, part.part, now) for part in parts]))
+
+    def _count(self, command: str, result: str) -> None:
+        self.counts[command, result] += 1
+
+    def _say_unknown(self, status: int) -> None:
+        if status == c.ESME_RINVCMDID and not self._unknown_command:
+            self._unknown_command = True
+            self.log.warn("carrier_knows_no_questions: {carrier} answered a query_sm or cancel_sm with ESME_RINVCMDID; "
+                          "set query_sm or cancel_sm to false for it", carrier=self._name)  # fmt: skip

@@ -1,0 +1,184 @@
+"""What a carrier sends us: receipts, and messages from handsets.
+
+Each read's receipts go to the hub as one batch, and are answered ESME_ROK in one write when the batch is durable, or
+ESME_RX_T_APPN when it can't be made so: the carrier then tries again. An unknown id is never an error (carriers stop
+their queues on one). What is no receipt is refused with ESME_RX_P_APPN, unless the configuration names an account
+whose receivers get it; it is answered then as the customer answers.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol as Seam
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from relay.carriers.read_again import read_again
+from relay.config import model
+from relay.receipts.reader import ReceiptReader
+from relay.routing.flow import Hub
+from relay.runtime.tasks import Tasks
+from relay.smpp.message_codec import decode_message
+from relay.store.api import StoreUnavailable
+from relay.values.histogram import SLOW_SECONDS, Histogram
+from relay.values.messages import Outcome, ReadAgain, Receipt
+from relay.values.pdus import CodecError, MessagePdu
+from relay.values.smpp_constants import (
+    ESM_CLASS_DELIVERY_RECEIPT,
+    ESM_CLASS_TYPE_MASK,
+    ESME_ROK,
+    ESME_RX_P_APPN,
+    ESME_RX_T_APPN,
+    RESPONSE_BIT,
+)
+from relay.values.states import UNKNOWN
+
+#: Gets an account's name and a deliver_sm or data_sm that is no receipt. None: nobody can take it; otherwise it fires
+#: with the command_status with which the customer answered.
+MobileOriginated = Callable[[str, MessagePdu], "Deferred[int] | None"]
+
+#: The body of every deliver_sm_resp and data_sm_resp: an empty message_id (SMPP 3.4 section 4.6.2).
+_EMPTY_MESSAGE_ID = b"\0"
+
+
+class Answering(Seam):
+    """A session, as far as an answer needs it."""
+
+    def respond(self, command_id: int, responses: list[tuple[int, int, bytes]]) -> None:
+        """See `SessionProtocol.respond`."""
+
+
+class ReceiptIntake:
+    """See the module's text. One for each carrier, for all its binds: receipts come over any of them."""
+
+    log = Logger()
+
+    def __init__(
+        self, name: str, settings: model.Carrier, hub: Hub, clock: IReactorTime, mobile_originated: MobileOriginated
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._hub = hub
+        self._clock = clock
+        self._mobile_originated = mobile_originated
+        self._reader = ReceiptReader(name, settings.dialect)
+        self._tasks = Tasks(self.log)
+        #: How often each `Outcome` was met, by its number.
+        self.outcomes = [0] * len(Outcome)
+        #: Messages that receipts ended, by the state that the last of these told.
+        self.ended: Counter[int] = Counter()
+        #: From a message's being accepted to the receipt that ended it.
+        self.receipt_seconds = Histogram(SLOW_SECONDS)
+        self.mobile_originated = 0
+        self.not_durable = 0
+        #: Kept receipts that found their message when they were read again.
+        self.reread = 0
+
+    def take(self, protocol: Answering, pdus: list[MessagePdu]) -> None:
+        """Handles one read's deliver_sm and data_sm; they are answered when they are durable."""
+        now = self._clock.seconds()
+        reader = self._reader
+        receipts: list[Receipt] = []
+        answers: dict[int, list[int]] = {}
+        command_id = -1
+        sequence_numbers: list[int] = []
+        for pdu in pdus:
+            # The usual mark first: it saves a call for each receipt.
+            if pdu.esm_class != ESM_CLASS_DELIVERY_RECEIPT and not reader.is_receipt(pdu):
+                self._take_mobile_originated(protocol, pdu)
+                continue
+            receipts.append(reader.read(pdu, now))
+            if pdu.command_id != command_id:
+                command_id = pdu.command_id
+                sequence_numbers = answers.setdefault(command_id, [])
+            sequence_numbers.append(pdu.sequence_number)
+        if receipts:
+            self._tasks.start(self._take_receipts(protocol, receipts, answers))
+
+    def read_again(self, kept: Receipt) -> Receipt | None:
+        """What a receipt that the store keeps says with the dialect of now; None where it says nothing."""
+        return read_again(self._reader, kept)
+
+    def count_reread(self, batch: Sequence[ReadAgain], outcomes: Sequence[Outcome]) -> int:
+        """Counts receipts that were counted as orphans or unreadable when they came, and have been read again: those
+        that found their message as reread, never once more as receipts that came. Gives how many these are."""
+        found = len(outcomes) - outcomes.count(Outcome.ORPHAN)
+        self.reread += found
+        for again, outcome in zip(batch, outcomes, strict=True):
+            if outcome is Outcome.FINAL:
+                state = again.receipt.state
+                self.ended[UNKNOWN if state is None else state] += 1
+        return found
+
+    async def wait(self) -> None:
+        """Returns when every receipt that was taken has been answered."""
+        await self._tasks.wait()
+
+    async def keep(self, receipts: list[Receipt], *, asked_for: bool = False) -> bool:
+        """True when the receipts are durable, False when they can't be made so and the carrier must come again.
+
+        :param asked_for: they are answers to query_sm: that they are late says nothing of the carrier's receipts.
+        """
+        try:
+            correlated = await self._hub.receipts(receipts)
+        except StoreUnavailable:
+            self.not_durable += len(receipts)
+            return False
+        ended = self._count(receipts, correlated.outcomes)
+        if ended and not asked_for:
+            now = receipts[-1].received_at
+            last_at = correlated.accepted_at
+            first_at = correlated.first_accepted_at or last_at
+            self.receipt_seconds.observe_ends(now - first_at, now - last_at, ended)
+        return True
+
+    def _count(self, receipts: list[Receipt], found: Sequence[Outcome]) -> int:
+        """Counts a batch by outcome and by the states that ended messages; gives how many it ended.
+
+        Nearly always that is all of them, and then it is done by counting lists, which costs less than a loop.
+        """
+        ended = found.count(Outcome.FINAL)
+        if ended == len(receipts):
+            self.outcomes[Outcome.FINAL] += ended
+            states = [receipt.state for receipt in receipts]
+        else:
+            for outcome in found:
+                self.outcomes[outcome] += 1
+            pairs = zip(receipts, found, strict=True)
+            states = [receipt.state for receipt, outcome in pairs if outcome is Outcome.FINAL]
+        for state in set(states):
+            self.ended[UNKNOWN if state is None else state] += states.count(state)
+        return ended
+
+    async def _take_receipts(self, protocol: Answering, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:
+        command_status = ESME_ROK if await self.keep(receipts) else ESME_RX_T_APPN
+        body = _EMPTY_MESSAGE_ID if command_status == ESME_ROK else b""
+        # If we stop here, then the carrier sends these again, and they are found to be repeated.
+        for command_id, sequence_numbers in answers.items():
+            protocol.respond(command_id | RESPONSE_BIT, [(n, command_status, body) for n in sequence_numbers])
+
+    def _take_mobile_originated(self, protocol: Answering, pdu: MessagePdu) -> None:
+        self.mobile_originated += 1
+        if pdu.esm_class & ESM_CLASS_TYPE_MASK:
+            # What is marked as the network's own is handed up although it is damaged (`decode_damaged_receipt`). The
+            # customer isn't to get it like that.
+            try:
+                decode_message(pdu.command_id, pdu.sequence_number, pdu.body)
+            except CodecError as problem:
+                self._answer(problem.command_status, protocol, pdu)
+                return
+        account = self._settings.mobile_originated
+        if account == "refuse":
+            self._answer(ESME_RX_P_APPN, protocol, pdu)
+            return
+        handed = self._mobile_originated(account, pdu)
+        if handed is None:
+            # Nobody of the account is bound to take it: the carrier may try again.
+            self._answer(ESME_RX_T_APPN, protocol, pdu)
+        else:
+            # Nothing of it is kept here: the carrier has it until the customer has.
+            handed.addCallback(self._answer, protocol, pdu)
+
+    def _answer(self, status: int, protocol: Answering, pdu: MessagePdu) -> None:
+        protocol.respond(pdu.command_id | RESPONSE_BIT, [(pdu.sequence_number, status, _EMPTY_MESSAGE_ID)])

@@ -1,0 +1,91 @@
+"""`python -m relay journal DIR`: what a journal holds, and the repair of a damaged one."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from relay.cli.progress import Progress
+from relay.store.journal.journal_format import JournalError, dump
+
+_EPILOG = """\
+examples:
+  python -m relay journal var/relay | jq -c 'select(.record == "Message")'
+  python -m relay journal var/relay | wc -l
+  python -m relay journal var/relay --repair
+
+Printing only reads, and may be done while the relay runs. docs/journal.md explains every record. Message texts are
+left out and the last digits of numbers are masked, unless --texts is given.
+
+Repair is for a journal that the relay refuses to start with. It keeps a copy of every file that it changes, and says
+what it dropped. Stop the relay first.
+
+exit status:
+  0  printed, or repaired, or nothing to repair
+  1  can't be read, is damaged, or can't be repaired: the reason is on standard error
+  2  wrong use of the command line
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints or repairs the journal that the arguments name."""
+    parser = argparse.ArgumentParser(
+        prog="python -m relay journal",
+        description="Prints a journal, one JSON object a line and record; or repairs a damaged one.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("directory", metavar="DIR", type=Path, help="data_dir of the configuration, or its journal/")
+    parser.add_argument("--repair", action="store_true", help="drop what is damaged, and keep a copy")
+    parser.add_argument("--texts", action="store_true", help="print message texts, and numbers in full")
+    options = parser.parse_args(arguments)
+    try:
+        return _repair(options.directory) if options.repair else _print(options.directory, options.texts)
+    except JournalError as problem:
+        print(problem.operator_message, file=sys.stderr)
+    except OSError as problem:
+        if isinstance(problem, BrokenPipeError):
+            raise
+        print(f"{problem.filename or options.directory}: {problem.strerror or problem}", file=sys.stderr)
+    return 1
+
+
+def _print(directory: Path, texts: bool) -> int:
+    encode = msgspec.json.Encoder().encode
+    damaged = 0
+    write = sys.stdout.buffer.write
+    for record in dump(directory, texts=texts):
+        write(encode(record) + b"\n")
+        if record["record"] == "damaged":
+            damaged += 1
+            print(
+                f"{record['segment']}: damaged at byte {record['offset']}: {record['bytes']} bytes can't be read "
+                "(of the newest segment: what a crash tore, or what the running relay is writing right now)",
+                file=sys.stderr,
+            )
+    sys.stdout.buffer.flush()
+    return 1 if damaged else 0
+
+
+def _repair(directory: Path) -> int:
+    from relay.store.journal.files import Locked
+    from relay.store.journal.repair import repair
+
+    progress: Progress | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal progress
+        progress = progress or Progress("repairing", total, "octets")
+        progress.at(done)
+
+    try:
+        done = repair(str(directory), progress=show)
+    except Locked as lock:
+        print(f"{directory}: a relay is running there ({lock}); stop it first", file=sys.stderr)
+        return 1
+    if progress is not None:
+        progress.end()
+    print("\n".join(done) if done else f"{directory}: nothing is damaged; nothing was changed")
+    return 0

@@ -1,0 +1,261 @@
+"""`python -m relay send`: submits one message and waits for its notification, over HTTP or SMPP."""
+
+import argparse
+import json
+import os
+import random
+import re
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from relay.cli.admin_client import http_url
+from relay.smpp.session import Role, Session, SessionLimits
+from relay.text.compose import InvalidText, compose
+from relay.values import smpp_constants as c
+from relay.values.pdus import Answered, BindRefused, Bound, Ended, MessagePdu
+from relay.values.states import CUSTOMER_WORDS, FINAL_STATES
+
+_NO_ANSWER = 3
+_KEY_VARIABLE = "RELAY_SEND_KEY"
+_FINAL = {CUSTOMER_WORDS[state].status for state in FINAL_STATES}
+_RECEIPT = re.compile(rb"id:(\S+).* stat:(\S+) err:(\S+)")
+_EPILOG = f"""\
+examples:
+  {_KEY_VARIABLE}=demo-key python -m relay send --account demo --to 447700900123 --from RELAY --text Hello
+  python -m relay send --smpp 127.0.0.1:2775 --account demo --key-file key --to 447700900123 --from RELAY --text Hello
+
+The key is the account's API key (HTTP) or SMPP password (--smpp; --account is then the system_id). It comes from
+--key-file or ${_KEY_VARIABLE}: a command line can be read by everybody on the machine.
+
+exit status:
+  0  delivered
+  1  it ended otherwise, or was refused: the reason is on standard error
+  2  wrong use of the command line
+  3  nobody answered, or no end within --wait; the message may still be under way
+"""
+
+
+class Failed(Exception):
+    """Refused, or nobody answered. `status` is the command's exit status."""
+
+    def __init__(self, reason: str, status: int = 1) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Seen:
+    """One step of the message: when, and what."""
+
+    def __init__(self, status: str, message_id: str = "", error: str = "") -> None:
+        self.status = status
+        self.message_id = message_id
+        self.error = error
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Sends, shows how it goes on one line, and says how it ended."""
+    parser = argparse.ArgumentParser(
+        prog="python -m relay send",
+        description="Submits one message to a relay and waits for its notification.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--to", required=True, metavar="NUMBER")
+    parser.add_argument("--from", required=True, metavar="SENDER", dest="sender")
+    parser.add_argument("--text", required=True)
+    parser.add_argument("--account", required=True, help="account name (HTTP) or system_id (SMPP)")
+    parser.add_argument("--key-file", metavar="FILE", help=f"holds the key; without it, ${_KEY_VARIABLE} does")
+    parser.add_argument(
+        "--http", metavar="URL", type=http_url, default="http://127.0.0.1:8080",
+        help="the relay's API (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--smpp", metavar="HOST:PORT", help="submit over SMPP instead")
+    parser.add_argument("--wait", type=float, metavar="SECONDS", default=60.0, help="how long (default %(default)g)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: id, status, error, seconds")
+    options = parser.parse_args(arguments)
+    begun_at = time.monotonic()
+    last = Seen("not sent")
+    line = _Line()
+    try:
+        key = _key(options)
+        steps = _over_smpp(options, key) if options.smpp else _over_http(options, key)
+        for last in steps:
+            line.show(f"{last.message_id} {last.status} {time.monotonic() - begun_at:.1f} s")
+            if last.status in _FINAL:
+                break
+            if time.monotonic() - begun_at > options.wait:
+                raise Failed(f"no end within {options.wait:g} s; the message is still under way", _NO_ANSWER)
+    except Failed as problem:
+        line.end()
+        print(problem, file=sys.stderr)
+        if options.json:
+            print(json.dumps({"id": last.message_id, "status": last.status, "error": str(problem), "seconds": None}))
+        return problem.status
+    line.end()
+    seconds = round(time.monotonic() - begun_at, 3)
+    if options.json:
+        result = {"id": last.message_id, "status": last.status, "error": last.error, "seconds": seconds}
+        print(json.dumps(result))
+    else:
+        print(f"{last.message_id} {last.status}, error {last.error}, after {seconds:.1f} s")
+    return 0 if last.status == "DELIVRD" else 1
+
+
+def _key(options: argparse.Namespace) -> str:
+    if options.key_file:
+        try:
+            return Path(options.key_file).read_text(encoding="utf-8").rstrip("\n")
+        except OSError as problem:
+            raise Failed(f"{options.key_file}: can't be read: {problem.strerror}", 2) from None
+        except UnicodeDecodeError:
+            raise Failed(f"{options.key_file}: can't be read: it is not UTF-8 text", 2) from None
+    key = os.environ.get(_KEY_VARIABLE)
+    if key is None:
+        raise Failed(f"no key: give --key-file FILE, or set ${_KEY_VARIABLE}", 2)
+    return key
+
+
+# HTTP
+
+
+def _over_http(options: argparse.Namespace, key: str) -> Iterator[Seen]:
+    authorization = "Basic " + b64encode(f"{options.account}:{key}".encode()).decode()
+    body = {"to": options.to, "from": options.sender, "text": options.text}
+    message_id = str(_call(options.http + "/messages", authorization, body)["id"])
+    yield Seen("accepted", message_id)
+    while True:
+        report = _call(f"{options.http}/messages/{message_id}", authorization, None)
+        yield Seen(str(report["status"]), message_id, str(report["error"]))
+        time.sleep(0.2)
+
+
+def _call(url: str, authorization: str, body: Any) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": authorization})
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as problem:
+        text = problem.read().decode("utf-8", "replace")
+        if problem.code == 401:
+            raise Failed(f"{url}: there is no such account, or this is not its key") from None
+        try:
+            text = json.loads(text)["detail"]
+        except (ValueError, KeyError, TypeError):
+            text = f"{url}: HTTP status {problem.code}; is this the relay's http.listen?"
+        raise Failed(text) from None
+    except (OSError, ValueError) as problem:
+        raise Failed(f"{url}: no answer: {getattr(problem, 'reason', problem)}", _NO_ANSWER) from None
+
+
+# SMPP
+
+
+def _over_smpp(options: argparse.Namespace, key: str) -> Iterator[Seen]:
+    host, _, port = options.smpp.rpartition(":")
+    if not host or not port.isdecimal():
+        raise Failed(f"--smpp {options.smpp}: expected HOST:PORT such as 127.0.0.1:2775", 2)
+    try:
+        bodies = compose(options.sender, options.to, options.text, reference=random.randrange(256))[1]
+    except InvalidText as problem:
+        raise Failed(f"--{problem.field}: {problem.reason}", 2) from None
+    try:
+        connection = socket.create_connection((host.strip("[]"), int(port)), timeout=10)
+    except (OSError, ValueError, OverflowError) as problem:
+        raise Failed(f"{options.smpp}: no connection: {problem}", _NO_ANSWER) from None
+    with connection:
+        yield from _Esme(connection, options.account, key).send(bodies, options.wait)
+
+
+class _Esme:
+    """A customer's SMPP session on a blocking socket."""
+
+    def __init__(self, connection: socket.socket, system_id: str, password: str) -> None:
+        self._connection = connection
+        self._session = Session(Role.CLIENT, SessionLimits(), time.monotonic())
+        self._session.bind(c.BIND_TRANSCEIVER, system_id, password, now=time.monotonic())
+        self._bound = False
+
+    def send(self, bodies: Sequence[bytes], wait_seconds: float) -> Iterator[Seen]:
+        session = self._session
+        until = time.monotonic() + wait_seconds
+        ids: list[str] = []
+        ended: dict[str, Seen] = {}
+        while True:
+            for event in self._events(until):
+                if isinstance(event, BindRefused):
+                    raise Failed(f"the bind was refused: {c.status_name(event.command_status)}")
+                if isinstance(event, Bound):
+                    self._bound = True
+                    session.request(c.SUBMIT_SM, [(body, body) for body in bodies], time.monotonic())
+                elif isinstance(event, Answered):
+                    if event.command_status != c.ESME_ROK:
+                        raise Failed(f"the message was refused: {c.status_name(event.command_status)}")
+                    ids.append(event.message_id.decode("latin-1"))
+                    yield Seen("accepted", ids[0])
+                elif isinstance(event, MessagePdu):
+                    session.respond(c.DELIVER_SM_RESP, [(event.sequence_number, c.ESME_ROK, b"\0")])
+                    found = _RECEIPT.search(event.short_message)
+                    if found is not None and found[1].decode("latin-1") in ids:
+                        said = Seen(found[2].decode("latin-1"), found[1].decode("latin-1"), found[3].decode("latin-1"))
+                        if said.status in _FINAL:
+                            ended[said.message_id] = said
+                elif isinstance(event, Ended):
+                    raise Failed(f"the session ended: {event.reason}", _NO_ANSWER)
+            if ids and len(ended) == len(bodies):
+                self._leave()
+                # Over SMPP each part is a message of its own: the worst of them is what became of the whole.
+                yield next((seen for seen in ended.values() if seen.status != "DELIVRD"), ended[ids[0]])
+                return
+
+    def _events(self, until: float) -> Sequence[object]:
+        output = self._session.take_output()
+        if output:
+            self._connection.sendall(output)
+        left = until - time.monotonic()
+        if left <= 0 and not self._bound:
+            raise Failed("no answer to the bind, nothing was sent; is this the relay's smpp.listen?", _NO_ANSWER)
+        if left <= 0:
+            raise Failed("no end in time; the message is still under way", _NO_ANSWER)
+        self._connection.settimeout(left)
+        try:
+            data = self._connection.recv(65_536)
+        except TimeoutError:
+            return ()
+        except OSError as problem:
+            raise Failed(f"the connection ended: {problem}", _NO_ANSWER) from None
+        if not data:
+            raise Failed("the relay closed the connection", _NO_ANSWER)
+        return self._session.receive(data, time.monotonic())
+
+    def _leave(self) -> None:
+        self._session.unbind(time.monotonic())
+        self._connection.sendall(self._session.take_output())
+
+
+class _Line:
+    """One line of a terminal that is written anew; nothing where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._used = False
+
+    def show(self, text: str) -> None:
+        if self._shown:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._used = True
+
+    def end(self) -> None:
+        if self._used:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -1,0 +1,113 @@
+"""What differs between two configurations, and what of it a running relay can take up.
+
+Accounts, carriers, routes, log settings, the admin password, the default validity, and how long a stop and a drain may
+take are taken up by a reload. Everything else (listeners, limits, the journal's place) holds until the next start; a
+difference there is reported and otherwise left alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from relay.config.model import AdminListener, Config, Logs
+from relay.values.secret import Secret
+
+#: The keys that a reload takes up whole.
+_LIVE = frozenset({"accounts", "carriers", "routes", "validity_seconds", "shutdown_seconds", "drain_hours"})
+#: Parts of tables that it takes up, too.
+_LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password"})
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One difference.
+
+    :ivar key: dotted, as in the file: `carriers.tier1.window`.
+    :ivar what: "100 -> 200", "added", "removed", or "changed" where the values are secret or long.
+    :ivar live: whether a reload takes it up.
+    """
+
+    key: str
+    what: str
+    live: bool
+
+
+class Names(msgspec.Struct, frozen=True):
+    """Which entries of a table were added, removed and changed, each in the order of its file."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+def changes(old: Config, new: Config) -> list[Change]:
+    """Every difference, in the order of the file's tables."""
+    return [
+        Change(key, what, key.partition(".")[0].partition("[")[0] in _LIVE or key in _LIVE_PARTS)
+        for key, what in _differences("", old, new)
+    ]
+
+
+def changed_names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Names:
+    """Compares two tables of the same kind (accounts, carriers) by name."""
+    return Names(
+        [name for name in new if name not in old],
+        [name for name in old if name not in new],
+        [name for name in new if name in old and new[name] != old[name]],
+    )
+
+
+def login_changed(old: Any, new: Any) -> bool:
+    """Whether an account's SMPP sessions must bind anew: who they are, or where from, is no longer what was let in."""
+    if old is None or new is None:
+        return old is not new
+    return (old.system_id, old.password, old.allow_from) != (new.system_id, new.password, new.allow_from)
+
+
+def taken_up(old: Config, new: Config) -> Config:
+    """The configuration that holds after a reload: `new`, with what needs a restart as it is in `old`."""
+    live = {name: getattr(new, name) for name in _LIVE}
+    logs = Logs(format=new.logs.format, log_numbers=new.logs.log_numbers, message_records=old.logs.message_records)
+    admin = AdminListener(listen=old.admin.listen, password=new.admin.password)
+    return msgspec.structs.replace(old, **live, logs=logs, admin=admin)
+
+
+def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, str]]:
+    if old == new:
+        return
+    if isinstance(old, msgspec.Struct) and type(old) is type(new):
+        for name in old.__struct_fields__:
+            yield from _differences(f"{key}.{name}" if key else name, getattr(old, name), getattr(new, name))
+    elif isinstance(old, dict) and isinstance(new, dict):
+        names = changed_names(old, new)
+        for name in names.changed:
+            yield from _differences(f"{key}.{name}", old[name], new[name])
+        for name in names.added:
+            yield f"{key}.{name}", "added"
+        for name in names.removed:
+            yield f"{key}.{name}", "removed"
+    else:
+        yield key, _what(old, new)
+
+
+def _what(old: Any, new: Any) -> str:
+    for value in (old, new):
+        if isinstance(value, (Secret, msgspec.Struct)):
+            return "changed" if old is not None and new is not None else "added" if old is None else "removed"
+        if isinstance(value, str) and "://" in value and "@" in value:
+            # A user name and password stand in some URLs.
+            return "changed"
+        if isinstance(value, list) and any(isinstance(item, msgspec.Struct) for item in value):
+            return "changed"
+    return f"{_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return repr(value)
+    return str(value)

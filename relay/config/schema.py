@@ -1,0 +1,169 @@
+"""The configuration's types, laid out as a list of keys: for its reference, its sample, and hints in error messages.
+
+Theory of operation: `relay.config.model` says everything there is to say about a key (type, meaning, default, bounds);
+here that is only read off and put into words, so that no second list of keys has to be kept in step.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from relay.config.model import Config
+from relay.values.secret import Secret
+
+#: What stands for the names that the operator chooses: of accounts, of carriers, and of a carrier's words.
+NAME = "NAME"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key of the file.
+
+    :ivar path: from the top of the file; `NAME` stands for a name that the operator chooses, `[]` for a list's items.
+    :ivar table: the type of its table, where it opens one.
+    """
+
+    path: tuple[str, ...]
+    field: inspect.Field
+    owner: type[msgspec.Struct]
+    table: type[msgspec.Struct] | None
+
+    @property
+    def dotted(self) -> str:
+        """`carriers.NAME.window`, `routes[].prefix`."""
+        return ".".join(self.path).replace(".[]", "[]")
+
+    @property
+    def description(self) -> str:
+        """What the key means, in a sentence; for a table, what the table is."""
+        said = describe(self.field.type)
+        return said or (first_sentence(self.table) if self.table is not None else "")
+
+    @property
+    def expected(self) -> str:
+        """What may be written there, in words."""
+        return expectation(self.field.type)
+
+    @property
+    def default(self) -> Any:
+        """The default as a value; `msgspec.NODEFAULT` where there is none."""
+        if self.field.default_factory is not msgspec.NODEFAULT:
+            return self.field.default_factory()
+        return self.field.default
+
+
+def first_sentence(owner: type) -> str:
+    """The first line of a type's docstring."""
+    return (owner.__doc__ or "").strip().partition("\n")[0]
+
+
+def struct_type(owner: type) -> inspect.StructType:
+    """A table's type, inspected."""
+    inspected = inspect.type_info(owner)
+    assert isinstance(inspected, inspect.StructType)
+    return inspected
+
+
+def plain(kind: inspect.Type) -> inspect.Type:
+    """The type without its notes, and without the None of an optional one."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    if isinstance(kind, inspect.UnionType):
+        present = [plain(member) for member in kind.types if not isinstance(member, inspect.NoneType)]
+        if len(present) == 1:
+            return present[0]
+        literals = [member for member in present if isinstance(member, inspect.LiteralType)]
+        # The types hold no other unions; one that did would have to be taught here first.
+        assert len(literals) == len(present), f"can't read {kind}"
+        return inspect.LiteralType(tuple(value for member in literals for value in member.values))
+    return kind
+
+
+def optional(kind: inspect.Type) -> bool:
+    """Whether a key may be present and hold nothing."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return isinstance(kind, inspect.UnionType) and any(isinstance(member, inspect.NoneType) for member in kind.types)
+
+
+def describe(kind: inspect.Type) -> str:
+    """The sentence that the type was annotated with."""
+    said = ""
+    while isinstance(kind, inspect.Metadata):
+        said = (kind.extra_json_schema or {}).get("description", "") or said
+        kind = kind.type
+    return said
+
+
+def expectation(kind: inspect.Type) -> str:
+    """What a value of the type looks like, to follow "expected"."""
+    kind = plain(kind)
+    match kind:
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.LiteralType():
+            return one_of([str(value) for value in kind.values])
+        case inspect.IntType() | inspect.FloatType():
+            return _number(kind)
+        case inspect.StrType():
+            return _text(kind)
+        case inspect.ListType():
+            return f"a list, each item {expectation(kind.item_type)}"
+        case inspect.DictType() if isinstance(plain(kind.value_type), inspect.StructType):
+            return "a table of tables, by name"
+        case inspect.DictType():
+            return f"a table, each value {expectation(kind.value_type)}"
+        case inspect.StructType():
+            return "a table"
+        case inspect.CustomType() if kind.cls is Secret:
+            return "text"
+    raise TypeError(f"no words for {kind}")
+
+
+def one_of(words: list[str]) -> str:
+    """`a, b or c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _number(kind: inspect.IntType | inspect.FloatType) -> str:
+    noun = "an integer" if isinstance(kind, inspect.IntType) else "a number"
+    if kind.ge is not None and kind.le is not None:
+        return f"{noun} from {kind.ge} to {kind.le}"
+    if kind.gt is not None:
+        return f"{noun} above {kind.gt}"
+    if kind.ge is not None:
+        return f"{noun} of at least {kind.ge}" if kind.ge else f"{noun}, 0 or more"
+    return noun
+
+
+def _text(kind: inspect.StrType) -> str:
+    if kind.pattern == "^[0-9]*$":
+        return "text of digits only"
+    least, most = kind.min_length or 0, kind.max_length
+    if most is not None:
+        return f"text of {least} to {most} characters" if least else f"text of at most {most} characters"
+    return f"text of at least {least} characters" if least else "text"
+
+
+def keys(owner: type[msgspec.Struct] = Config, path: tuple[str, ...] = ()) -> Iterator[Key]:
+    """Every key below `owner`, tables before what they hold, in the order of the types."""
+    for field in struct_type(owner).fields:
+        kind = plain(field.type)
+        here = (*path, field.name)
+        below = here
+        if isinstance(kind, inspect.DictType):
+            kind, below = plain(kind.value_type), (*here, NAME)
+        elif isinstance(kind, inspect.ListType):
+            kind, below = plain(kind.item_type), (*here, "[]")
+        table = kind.cls if isinstance(kind, inspect.StructType) else None
+        yield Key(here, field, owner, table)
+        if table is not None:
+            yield from keys(table, below)
+
+
+@cache
+def tables_with(name: str) -> tuple[str, ...]:
+    """Where a key of this name belongs, dotted, for someone who wrote it in a wrong place."""
+    return tuple(sorted({".".join(key.path[:-1]).replace(".[]", "[]") for key in keys() if key.path[-1] == name}))

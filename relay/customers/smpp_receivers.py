@@ -1,0 +1,222 @@
+"""Delivery receipts to customers over SMPP: one account's bound receivers and the lane that feeds them.
+
+Theory of operation: nothing is queued here. When the lane is woken, or a session's window opens, as many
+notifications are claimed from the store as the windows take, and sent as deliver_sm, each to exactly one session. An
+ESME_ROK settles them; any other answer or none puts them back for later; a session that ends releases what it had not
+answered. With no receiver bound nothing is claimed: the store keeps what is owed until one is.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from relay.receipts.writer import ReceiptWriter
+from relay.runtime.tasks import Tasks
+from relay.smpp.server import SmppServerProtocol
+from relay.store.api import Store, StoreUnavailable
+from relay.values.counters import Counters
+from relay.values.messages import Attempt, Lane, Notification, Verdict
+from relay.values.pdus import Answered
+from relay.values.smpp_constants import DELIVER_SM, ESME_ROK, ESME_RX_T_APPN, status_name
+
+#: Pauses after a receipt that the customer's side refused, in seconds; the last one repeats until the lane's age limit.
+_RETRY_PAUSES_SECONDS = (5.0, 30.0, 300.0, 1800.0)
+
+#: More than this is not claimed at once: what is claimed is in memory.
+_CLAIM_LIMIT = 1000
+
+
+class _Offered(msgspec.Struct, frozen=True, eq=False):
+    """The token of a deliver_sm that is no notification. `done` fires with the customer's command_status."""
+
+    done: "Deferred[int]"
+
+
+class AccountReceivers:
+    """The bound receivers and transceivers of one account.
+
+    :param error_codes: the account's `error_codes` now.
+    :param keep_seconds: how old a notification may get before a refusal ends it.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        store: Store,
+        writer: ReceiptWriter,
+        clock: IReactorTime,
+        tasks: Tasks,
+        *,
+        error_codes: Callable[[], str],
+        keep_seconds: Callable[[], float],
+        counters: Counters | None = None,
+    ) -> None:
+        self._lane = lane
+        self._store = store
+        self._writer = writer
+        self._clock = clock
+        self._tasks = tasks
+        self._error_codes = error_codes
+        self._keep_seconds = keep_seconds
+        self._sessions: list[SmppServerProtocol] = []
+        self._next_session = 0
+        self._owed = False
+        self._claiming = False
+        self._wake_up: IDelayedCall | None = None
+        counters = counters or Counters()
+        self._attempts = counters.account(lane.account).channels[lane.channel].attempts
+        self._told_seconds = counters.notification_seconds[lane.channel]
+
+    def add(self, protocol: SmppServerProtocol) -> None:
+        """A session that may get deliver_sm is bound: what waited flows."""
+        self._sessions.append(protocol)
+        self.wake()
+
+    def remove(self, protocol: SmppServerProtocol) -> None:
+        """The session is gone. Harmless for one that was never added."""
+        if protocol in self._sessions:
+            self._sessions.remove(protocol)
+        if not self._sessions and self._wake_up is not None:
+            self._wake_up.cancel()
+            self._wake_up = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is bound and nothing is under way."""
+        return not self._sessions and not self._claiming
+
+    def wake(self) -> None:
+        """Something may be owed. Cheap when it is known already."""
+        self._owed = True
+        self._serve()
+
+    def answered(self, answers: list[Answered]) -> None:
+        """The customer answered deliver_sm."""
+        now = self._clock.seconds()
+        attempts: list[Attempt] = []
+        first: Notification | None = None
+        last: Notification | None = None
+        refused = 0
+        for answer in answers:
+            notification = answer.token
+            if type(notification) is not Notification:
+                if isinstance(notification, _Offered):
+                    notification.done.callback(answer.command_status)
+                continue
+            if answer.command_status == ESME_ROK:
+                attempts.append(Attempt(notification, Verdict.DELIVERED, now))
+                first = first or notification
+                last = notification
+            else:
+                attempt = self._refused(notification, now, status_name(answer.command_status))
+                attempts.append(attempt)
+                refused += 1
+                if attempt.verdict is Verdict.RETRY:
+                    # Nothing else may come to wake the lane by then.
+                    self._wake_at(attempt.due_at)
+        if attempts:
+            if first is not None and last is not None:
+                count = len(attempts) - refused
+                self._attempts[Verdict.DELIVERED] += count
+                self._told_seconds.observe_ends(now - first.done_at, now - last.done_at, count)
+            self._tasks.start(self._settle(attempts))
+        if self._owed:
+            self._serve()
+
+    def unanswered(self, tokens: Sequence[object]) -> None:
+        """These deliver_sm got no answer: they go back to the head of the lane."""
+        for token in tokens:
+            if isinstance(token, _Offered):
+                token.done.callback(ESME_RX_T_APPN)
+        released = [token for token in tokens if type(token) is Notification]
+        if released:
+            self._store.release(released)
+            self.wake()
+
+    def offer(self, body: bytes) -> "Deferred[int] | None":
+        """Sends a deliver_sm that is no notification to one session; None where none has room.
+
+        :return: fires with the customer's command_status, or ESME_RX_T_APPN where there was no answer.
+        """
+        for protocol in self._sessions:
+            if protocol.session.room > 0:
+                offered = _Offered(Deferred())
+                protocol.send(DELIVER_SM, [(body, offered)])
+                return offered.done
+        return None
+
+    def _refused(self, notification: Notification, now: float, answer: str) -> Attempt:
+        pause_seconds = _RETRY_PAUSES_SECONDS[min(notification.attempt, len(_RETRY_PAUSES_SECONDS)) - 1]
+        if now + pause_seconds > notification.owed_since + self._keep_seconds():
+            self._attempts[Verdict.GIVEN_UP] += 1
+            return Attempt(notification, Verdict.GIVEN_UP, now, answer=answer)
+        self._attempts[Verdict.RETRY] += 1
+        return Attempt(notification, Verdict.RETRY, now, now + pause_seconds, answer)
+
+    async def _settle(self, attempts: list[Attempt]) -> None:
+        try:
+            # If we stop before this is durable, the customer gets these again and dedupes on id and status.
+            await self._store.settle(attempts)
+        except StoreUnavailable:
+            # The store keeps the verdicts in memory and writes them when the disk is back.
+            return
+
+    def _serve(self) -> None:
+        if not self._claiming and self._sessions and self._room() > 0:
+            self._claiming = True
+            self._tasks.start(self._claim())
+
+    def _room(self) -> int:
+        return sum(protocol.session.room for protocol in self._sessions)
+
+    async def _claim(self) -> None:
+        try:
+            while self._owed:
+                limit = min(self._room(), _CLAIM_LIMIT)
+                if limit <= 0:
+                    return
+                self._owed = False
+                claim = await self._store.claim(self._lane, limit, self._clock.seconds())
+                if len(claim.notifications) == limit:
+                    self._owed = True
+                elif claim.next_due_at is not None:
+                    self._wake_at(claim.next_due_at)
+                self._send(claim.notifications)
+        finally:
+            self._claiming = False
+
+    def _send(self, notifications: Sequence[Notification]) -> None:
+        """Spreads notifications over the sessions' windows; what no window takes any more is released."""
+        write = self._writer.deliver_sm_body
+        error_codes = self._error_codes()
+        start = 0
+        sessions = self._sessions
+        for _ in range(len(sessions)):
+            if start == len(notifications):
+                return
+            self._next_session = (self._next_session + 1) % len(sessions)
+            protocol = sessions[self._next_session]
+            room = protocol.session.room
+            if room <= 0:
+                continue
+            batch = notifications[start : start + room]
+            start += len(batch)
+            with_tlvs = protocol.interface_version >= 0x34
+            protocol.send(DELIVER_SM, [(write(n, error_codes, with_tlvs), n) for n in batch])
+        if start < len(notifications):
+            # A session ended or filled up while the claim was under way.
+            self._store.release(notifications[start:])
+            self._owed = True
+
+    def _wake_at(self, at: float) -> None:
+        if self._wake_up is not None:
+            if self._wake_up.getTime() <= at:
+                return
+            self._wake_up.cancel()
+        self._wake_up = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._woken)
+
+    def _woken(self) -> None:
+        self._wake_up = None
+        self.wake()

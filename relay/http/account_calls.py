@@ -1,0 +1,261 @@
+"""The account's own settings over HTTP, its feed of notifications, and sending them again."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from relay.accounts.account_settings import URL_OFF, SettingProblem
+from relay.http.collaborators import Customers, Hub, WebhookTester
+from relay.http.message_calls import FORM, not_json
+from relay.http.problems import Problem, invalid_field
+from relay.http.site import ApiRequest, Reply
+from relay.http.types import (
+    AccountReport,
+    Feed,
+    NotificationReport,
+    ReplayReport,
+    ReplayRequest,
+    TestReport,
+    UrlRequest,
+    from_form,
+    instant,
+    problem_of,
+)
+from relay.store.api import FeedEntry, Store
+from relay.values.ids import RandomBytes, id_text, new_ids, parse_id
+from relay.values.messages import Lane
+from relay.values.states import customer_words
+from relay.webhooks.body import error_of
+
+MOST_NOTIFICATIONS: Final = 1000
+LONGEST_WAIT_SECONDS: Final = 60.0
+
+#: How often a long poll looks for something new.
+POLL_SECONDS: Final = 0.25
+
+#: Long polls that one account may have open.
+MOST_POLLS: Final = 20
+
+#: Notifications that one replay request may bring back.
+MOST_REPLAYED: Final = 100_000
+
+
+_T = TypeVar("_T")
+
+
+class AccountApi:
+    """The handlers of `/account` and `/notifications`."""
+
+    def __init__(
+        self, hub: Hub, accounts: Customers, webhooks: WebhookTester, clock: IReactorTime, random_bytes: RandomBytes
+    ) -> None:
+        self._hub = hub
+        self._store: Store = hub.store
+        self._accounts = accounts
+        self._webhooks = webhooks
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._polls: dict[str, int] = {}
+
+    async def account(self, request: ApiRequest, account: str) -> Reply:
+        """`GET /account`."""
+        return Reply(200, msgspec.json.encode(self.report(account)))
+
+    async def set_url(self, request: ApiRequest, account: str) -> Reply:
+        """`PUT /account/notification-url`."""
+        asked = _decode(request, UrlRequest).url
+        if asked == "":
+            raise invalid_field("url", "The URL is empty. To have no notifications by HTTP, set it to null.")
+        url = asked or ""
+        try:
+            self._accounts.check_setting(account, "notification_url", url)
+        except SettingProblem as problem:
+            raise invalid_field("url", str(problem)) from None
+        await self.put_setting(account, "notification_url", url)
+        return Reply(200, msgspec.json.encode(self.report(account)))
+
+    async def reset_url(self, request: ApiRequest, account: str) -> Reply:
+        """`DELETE /account/notification-url`: back to the configuration's."""
+        await self.put_setting(account, "notification_url", None)
+        return Reply(200, msgspec.json.encode(self.report(account)))
+
+    async def put_setting(self, account: str, name: str, value: str | None) -> None:
+        """Makes a checked setting hold once it is durable."""
+        await self._store.put_setting(account, name, value)
+        self._accounts.apply_setting(account, name, value)
+        if name == "notification_url" and self._accounts.setting(account, URL_OFF) is not None:
+            await self._store.put_setting(account, URL_OFF, None)
+            self._accounts.apply_setting(account, URL_OFF, None)
+        self._webhooks.url_changed(account)
+
+    async def test(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /account/test-notification`."""
+        try:
+            tested = await self._webhooks.test(account, new_ids(1, self._random_bytes)[0])
+        except LookupError:
+            detail = "Set one with PUT /account/notification-url first."
+            raise Problem(409, detail, kind="no-notification-url") from None
+        answer = tested.answer
+        report = TestReport(
+            ok=answer.ok,
+            url=tested.request.url,
+            sent=(tested.request.body or b"").decode(),
+            answer=answer.text,
+            seconds=round(tested.seconds, 3),
+            body=answer.body[:1000].decode("utf-8", "replace"),
+        )
+        return Reply(200, msgspec.json.encode(report))
+
+    async def feed(self, request: ApiRequest, account: str) -> Reply:
+        """`GET /notifications`: what is there after a cursor, waiting for something to come where asked to."""
+        parameters = request.parameters()
+        unknown = next((name for name in parameters if name not in ("after", "limit", "wait")), None)
+        if unknown is not None:
+            raise Problem(422, f"There is no parameter '{unknown[:100]}'.", unknown[:100], kind="unknown-field")
+        after = _number(parameters, "after", 0, 2**63 - 1, 0)
+        limit = _number(parameters, "limit", 1, MOST_NOTIFICATIONS, 100)
+        wait = _number(parameters, "wait", 0, int(LONGEST_WAIT_SECONDS), 0)
+        entries = await self._store.feed(account, after, limit)
+        if not entries and wait:
+            entries = await self._poll(request, account, after, limit, wait)
+        error_codes = self._accounts.get(account).error_codes
+        feed = Feed([_entry(entry, error_codes) for entry in entries], entries[-1].cursor if entries else after)
+        return Reply(200, msgspec.json.encode(feed))
+
+    async def _poll(
+        self, request: ApiRequest, account: str, after: int, limit: int, wait_seconds: int
+    ) -> Sequence[FeedEntry]:
+        polls = self._polls.get(account, 0)
+        if polls >= MOST_POLLS:
+            detail = f"The account has {MOST_POLLS} requests waiting already."
+            raise Problem(429, detail, headers=((b"Retry-After", b"1"),))
+        self._polls[account] = polls + 1
+        ends_at = self._clock.seconds() + wait_seconds
+        entries: Sequence[FeedEntry] = ()
+        try:
+            while not entries and not request.gone and self._clock.seconds() < ends_at:
+                await self._sleep(POLL_SECONDS)
+                entries = await self._store.feed(account, after, limit)
+        finally:
+            self._polls[account] -= 1
+            if not self._polls[account]:
+                del self._polls[account]
+        return entries
+
+    async def _sleep(self, seconds: float) -> None:
+        over: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self._clock.callLater(seconds, over.callback, None)
+        await over
+
+    async def replay(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /notifications/replay`."""
+        asked = _decode(request, ReplayRequest)
+        if asked.ids is not None:
+            ids = []
+            for text in asked.ids:
+                message_id = parse_id(text)
+                if message_id is None:
+                    raise invalid_field("ids", f"'{text[:50]}' is no message id.")
+                ids.append(message_id)
+            count, lanes = await self.notify_again(account, ids)
+        elif asked.given_up or asked.since is not None:
+            since = _seconds(asked.since) if asked.since else 0.0
+            until = _seconds(asked.until) if asked.until else self._clock.seconds() + 1.0
+            if asked.given_up:
+                ids = list(await self._store.given_up(account, since, until))[:MOST_REPLAYED]
+            else:
+                ids = await self._learnt_between(account, since, until)
+            count, lanes = await self.notify_again(account, ids)
+        else:
+            raise Problem(422, "Say which: 'ids', 'since' or 'given_up'.", kind="missing-field")
+        return Reply(202, msgspec.json.encode(ReplayReport(count)), then=partial(self._hub.wake, lanes))
+
+    async def notify_again(self, account: str, ids: Sequence[bytes]) -> tuple[int, Iterable[Lane]]:
+        """Has finished messages' notifications owed once more; gives how many, and the lanes to wake."""
+        lanes: set[Lane] = set()
+        for start in range(0, len(ids), 1000):
+            lanes |= await self._store.notify_again(account, ids[start : start + 1000], self._clock.seconds())
+        return len(ids), lanes
+
+    async def _learnt_between(self, account: str, since: float, until: float) -> list[bytes]:
+        ids: list[bytes] = []
+        after = 0
+        while len(ids) < MOST_REPLAYED:
+            entries = await self._store.feed(account, after, 1000)
+            if not entries:
+                break
+            after = entries[-1].cursor
+            ids += [entry.id for entry in entries if since <= entry.at < until]
+            if entries[-1].at >= until:
+                break
+        return ids[:MOST_REPLAYED]
+
+    def report(self, account: str) -> AccountReport:
+        """The account's settings, and how its URL is doing."""
+        settings = self._accounts.get(account)
+        state = self._webhooks.url_state(account)
+        if settings.notification_url is None:
+            words = "none"
+        elif state.off:
+            words = f"off: the receiver said {state.off}"
+        else:
+            words = "failing" if state.circuit_open else "on"
+        made_here = self._accounts.setting(account, "notification_url") is not None
+        return AccountReport(
+            account=account,
+            notification_url=settings.notification_url,
+            notification_url_from="setting" if made_here else "configuration",
+            notification_url_state=words,
+            notification_fallback_url=settings.notification_fallback_url,
+            notification_format=settings.notification_format,
+            notification_batch=settings.notification_batch,
+            signed=settings.notification_secret is not None,
+            notify=settings.notify,
+            error_codes=settings.error_codes,
+            messages_a_second=settings.rate,
+            burst=settings.burst,
+        )
+
+
+def _decode(request: ApiRequest, kind: type[_T]) -> _T:
+    try:
+        if request.content_type == FORM:
+            return from_form(request.form(), kind)
+        return msgspec.json.decode(request.body(), type=kind)
+    except msgspec.ValidationError as error:
+        raise problem_of(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise not_json() from None
+
+
+def _seconds(at: datetime) -> float:
+    """Seconds since 1970. An instant without an offset is UTC, as everywhere here, and not the machine's local time."""
+    # Not by way of `astimezone`, which has no instants beyond the ends of the calendar.
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _number(parameters: dict[str, str], name: str, least: int, most: int, default: int) -> int:
+    text = parameters.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or not least <= int(text) <= most:
+        raise invalid_field(name, f"'{name}' must be a whole number from {least} to {most}.")
+    return int(text)
+
+
+def _entry(entry: FeedEntry, error_codes: str) -> NotificationReport:
+    words = customer_words(entry.state, entry.carrier_error)
+    return NotificationReport(
+        cursor=entry.cursor,
+        id=id_text(entry.id),
+        send_status=words.send_status,
+        status=words.status,
+        error=error_of(words, entry.carrier_error, error_codes),
+        carrier_error=entry.carrier_error.decode("latin-1"),
+        at=instant(entry.at),
+    )

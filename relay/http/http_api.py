@@ -1,0 +1,81 @@
+"""The customers' HTTP API: which path is answered by what. The handlers are in the modules beside this one."""
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+
+from relay.config.model import Limits
+from relay.http.account_calls import AccountApi
+from relay.http.collaborators import Compose, Customers, Hub, WebhookTester
+from relay.http.docs_page import docs_page
+from relay.http.failed_logins import FailedLogins
+from relay.http.message_calls import Messages
+from relay.http.migration.other_gateways import Jasmin, Kannel
+from relay.http.openapi import openapi_document
+from relay.http.paths import Router
+from relay.http.site import ApiRequest, ApiSite, Reply
+from relay.values.ids import RandomBytes
+
+
+class HttpApi:
+    """The API, ready to listen.
+
+    :param limits: the configuration's.
+    :param version: the relay's, for the OpenAPI document.
+    :param kannel: serve `/cgi-bin/sendsms` as well.
+    :param jasmin: serve `/send` as well.
+    :param failed_logins_a_minute: after so many an address is refused for a while; 0 = no limit.
+    :ivar site: what listens.
+    :ivar router: where pages and other dialects of HTTP may be added.
+    """
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        accounts: Customers,
+        webhooks: WebhookTester,
+        compose: Compose,
+        clock: IReactorTime,
+        random_bytes: RandomBytes,
+        limits: Limits,
+        version: str,
+        kannel: bool = False,
+        jasmin: bool = False,
+        failed_logins_a_minute: int = 0,
+    ) -> None:
+        self.router = router = Router(accounts, FailedLogins(failed_logins_a_minute, clock.seconds))
+        self.site = ApiSite(router.handle, limits, clock)
+        self.messages = messages = Messages(hub, accounts, compose, clock)
+        self.account = account = AccountApi(hub, accounts, webhooks, clock, random_bytes)
+        router.add("POST", "/messages", messages.submit)
+        router.add("GET", "/messages/{id}", messages.query)
+        router.add("POST", "/messages/{id}/notify", messages.notify)
+        router.add("GET", "/notifications", account.feed)
+        router.add("POST", "/notifications/replay", account.replay)
+        router.add("GET", "/account", account.account)
+        router.add("PUT", "/account/notification-url", account.set_url)
+        router.add("DELETE", "/account/notification-url", account.reset_url)
+        router.add("POST", "/account/test-notification", account.test)
+        if kannel:
+            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, accounts).send, anybody=True, own_login=True)
+        if jasmin:
+            send = Jasmin(messages, accounts).send
+            router.add("GET", "/send", send, anybody=True, own_login=True)
+            router.add("POST", "/send", send, anybody=True, own_login=True)
+        document = openapi_document(version)
+        self._openapi = msgspec.json.encode(document)
+        self._docs = docs_page(document).encode()
+        router.add("GET", "/openapi.json", self._give_openapi, anybody=True)
+        router.add("GET", "/docs", self._give_docs, anybody=True)
+
+    async def stop(self) -> None:
+        """Ends long polls and open connections; to be called once nothing listens any more."""
+        await self.router.stop()
+        self.site.abort()
+
+    async def _give_openapi(self, request: ApiRequest, account: str) -> Reply:
+        return Reply(200, self._openapi)
+
+    async def _give_docs(self, request: ApiRequest, account: str) -> Reply:
+        policy = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+        return Reply(200, self._docs, b"text/html; charset=utf-8", ((b"Content-Security-Policy", policy),))

@@ -1,0 +1,403 @@
+"""Messages over HTTP: handing them in, asking after them, having their notification sent again."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from relay.config.urls import UrlProblem
+from relay.http.collaborators import Compose, Customers, Hub
+from relay.http.item_keys import ItemKeys, Repeats
+from relay.http.problems import Problem, ProblemDocument, invalid_field, of_refusal
+from relay.http.site import ApiRequest, Reply
+from relay.http.types import (
+    MOST_MESSAGES,
+    Accepted,
+    AttemptReport,
+    MessageReport,
+    MessageRequest,
+    from_form,
+    instant,
+    problem_of,
+)
+from relay.store.api import Idempotency
+from relay.text.passthrough import compose_raw
+from relay.values.ids import id_text, parse_id
+from relay.values.messages import Lane, Message, MessageView, Submission, destination_of, source_of
+from relay.values.states import ENROUTE, SCHEDULED, customer_words
+from relay.webhooks.body import error_of
+
+FORM: Final = b"application/x-www-form-urlencoded"
+
+LONGEST_KEY: Final = 255
+
+#: An array of at least so many waits for its turn; fewer are worked on at once.
+HEAVY_ITEMS: Final = 20
+
+
+class Messages:
+    """The handlers of `/messages`."""
+
+    def __init__(self, hub: Hub, accounts: Customers, compose: Compose, clock: IReactorTime) -> None:
+        self._hub = hub
+        self._accounts = accounts
+        self._compose = compose
+        self._clock = clock
+        self._repeatable: set[tuple[str, str]] = set()
+        self._item_keys = ItemKeys(hub, accounts, clock)
+
+    async def submit(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /messages`: one, or an array of them."""
+        key = request.header(b"Idempotency-Key")
+        if key is not None:
+            return await self._submit_once(request, account, key)
+        items, single = _requests(request)
+        return await self._submit(account, items, single)
+
+    async def _submit(
+        self,
+        account: str,
+        items: Sequence[MessageRequest | Problem],
+        single: bool,
+        idempotency: Callable[[bytes], Idempotency] | None = None,
+    ) -> Reply:
+        """Accepts what can be accepted and answers for all; items with a key of their own are accepted once.
+
+        :param idempotency: makes of the reply's body what is to be remembered of it.
+        """
+        began_at = await self._turn(account, items)
+        with self._item_keys.taking(account, items) as ids:
+            lanes: Iterable[Lane] = ()
+            results: Sequence[Message | Problem | Accepted]
+            if ids:
+                repeats = await self._item_keys.repeats(account, items, ids)
+                lanes = repeats.lanes
+                results = self._prepare_with_keys(account, items, ids, repeats)
+            else:
+                results = self.prepare(account, items)
+            messages = [result for result in results if type(result) is Message]
+            if messages and idempotency is not None:
+                reply = self._accepted(account, results, messages, single, lanes)
+                await self._accept(messages, began_at, idempotency(reply.body))
+                return reply
+            if messages:
+                await self._accept(messages, began_at)
+            return self._accepted(account, results, messages, single, lanes)
+
+    async def _turn(self, account: str, items: Sequence[object]) -> float | None:
+        """Waits until a long array may be worked on, see `relay.runtime.fair_share`; gives when that began, None for
+        others."""
+        turns, seconds = self._hub.turns, self._clock.seconds
+        turns.heard(account, seconds())
+        if len(items) < HEAVY_ITEMS:
+            return None
+        while (wait_seconds := turns.wait_seconds(seconds())) > 0.0:
+            # One may be waiting a connection, and the connections are limited.
+            await deferLater(self._clock, wait_seconds)
+        return seconds()
+
+    async def _accept(
+        self, messages: Sequence[Message], began_at: float | None, idempotency: Idempotency | None = None
+    ) -> None:
+        accepting = self._hub.accept(messages, idempotency)
+        if began_at is None:
+            await accepting
+            return
+        # Runs up to where it waits for the disk: what has been done by then is what others waited for.
+        durable = Deferred.fromCoroutine(accepting)
+        self._hub.turns.worked(began_at, self._clock.seconds())
+        await durable
+
+    def _prepare_with_keys(
+        self, account: str, items: Sequence[MessageRequest | Problem], ids: Mapping[int, bytes], repeats: Repeats
+    ) -> list[Message | Problem | Accepted]:
+        """As `prepare`, with the ids that keys stand for, and with their answers in the place of repeats."""
+        fresh = [n for n in range(len(items)) if n not in repeats.answers and n not in repeats.doubles]
+        results: dict[int, Message | Problem | Accepted] = dict(repeats.answers)
+        for index, result in zip(fresh, self.prepare(account, [items[n] for n in fresh]), strict=True):
+            if type(result) is Message and index in ids:
+                result = msgspec.structs.replace(result, id=ids[index])
+            results[index] = result
+        for index, first in repeats.doubles.items():
+            other = results[first]
+            results[index] = Accepted(id_text(other.id)) if type(other) is Message else other
+        return [results[n] for n in range(len(items))]
+
+    async def take(
+        self,
+        account: str,
+        items: Sequence[MessageRequest | Problem],
+        callback: Callable[[str], str] | None = None,
+    ) -> tuple[list[Message | Problem], list[Message]]:
+        """Accepts what can be accepted: for each item its message or problem, and the messages alone.
+
+        They are durable when this returns. The caller hands them to `dispatch` once its answer is written.
+
+        :param callback: see `prepare`.
+        :raises StoreFull, StoreUnavailable: nothing was accepted.
+        """
+        began_at = await self._turn(account, items)
+        results = self.prepare(account, items, callback)
+        messages = [result for result in results if type(result) is Message]
+        if messages:
+            await self._accept(messages, began_at)
+        return results, messages
+
+    def dispatch(self, messages: Sequence[Message]) -> None:
+        """Sends accepted messages on their way; after the answer only."""
+        self._hub.dispatch(messages)
+
+    async def _submit_once(self, request: ApiRequest, account: str, key: bytes) -> Reply:
+        """With an Idempotency-Key: the first answer again, where the same was asked before."""
+        if not 0 < len(key) <= LONGEST_KEY or not key.isascii():
+            raise Problem(400, f"An Idempotency-Key has 1 to {LONGEST_KEY} ASCII characters.")
+        name = key.decode("ascii")
+        if (account, name) in self._repeatable:
+            detail = "A request with this Idempotency-Key is being answered at this moment."
+            raise Problem(409, detail, kind="idempotency-in-progress", headers=((b"Retry-After", b"1"),))
+        self._repeatable.add((account, name))
+        try:
+            digest = hashlib.sha256(request.content_type + b"\n" + request.body()).digest()
+            earlier = await self._hub.store.repeated(account, name)
+            if earlier is not None:
+                if earlier.digest != digest:
+                    detail = "This Idempotency-Key was used for a request with another body in the last 24 hours."
+                    raise Problem(409, detail, kind="idempotency-conflict")
+                return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
+            items, single = _requests(request)
+            now = self._clock.seconds()
+            return await self._submit(
+                account, items, single, lambda body: Idempotency(account, name, digest, body, now)
+            )
+        finally:
+            self._repeatable.discard((account, name))
+
+    def prepare(
+        self,
+        account: str,
+        items: Sequence[MessageRequest | Problem],
+        callback: Callable[[str], str] | None = None,
+    ) -> list[Message | Problem]:
+        """A message or a problem for each item, in order. The messages are still to be accepted and dispatched.
+
+        :param callback: what to make of the messages' notification URLs once they are checked, see
+            `relay.webhooks.callbacks`.
+        """
+        results: list[Message | Problem] = []
+        submissions: list[Submission] = []
+        for item in items:
+            if isinstance(item, Problem):
+                results.append(item)
+                continue
+            try:
+                submissions.append(self._submission(account, item, callback))
+            except Problem as problem:
+                results.append(problem)
+            else:
+                results.append(_PENDING)
+        prepared = iter(self._hub.prepare(account, submissions)) if submissions else iter(())
+        for index, result in enumerate(results):
+            if result is _PENDING:
+                outcome = next(prepared)
+                results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
+        return results
+
+    def _submission(self, account: str, item: MessageRequest, callback: Callable[[str], str] | None) -> Submission:
+        url = item.notification_url
+        if url is not None:
+            try:
+                self._accounts.check_url(account, url)
+            except UrlProblem as problem:
+                raise invalid_field("notification_url", str(problem)) from None
+            if callback is not None:
+                url = callback(url)
+        try:
+            if item.data_coding is None and item.payload is None and item.udh is None:
+                addresses, parts = self._compose(item.to, item.from_, item.text or "")
+            else:
+                addresses, parts = _ready_made(item)
+        except ValueError as problem:
+            raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
+        return Submission(addresses, parts, 0, "http", item.validity_seconds, item.reference, url)
+
+    def _accepted(
+        self,
+        account: str,
+        results: Sequence[Message | Problem | Accepted],
+        messages: Sequence[Message],
+        single: bool,
+        lanes: Iterable[Lane] = (),
+    ) -> Reply:
+        repeated = not messages and any(type(result) is Accepted for result in results)
+        if not messages and not repeated:
+            # Of an array of which nothing was taken for want of room, the sender must be told so as of one message.
+            for result in results:
+                if isinstance(result, Problem) and (single or result.status in (429, 503)):
+                    raise result
+        if single and messages:
+            body = b'{"id":"%b"}' % id_text(messages[0].id).encode()
+        else:
+            answers = [_answer_of(result) for result in results]
+            body = msgspec.json.encode(answers[0] if single else answers)
+        headers = self._rate_headers(account)
+        if repeated:
+            headers = (*headers, (b"Idempotent-Replayed", b"true"))
+        if lanes:
+            return Reply(202, body, headers=headers, then=partial(self._answered, messages, lanes))
+        return Reply(202, body, headers=headers, then=partial(self._hub.dispatch, messages) if messages else None)
+
+    def _answered(self, messages: Sequence[Message], lanes: Iterable[Lane]) -> None:
+        if messages:
+            self._hub.dispatch(messages)
+        self._hub.wake(lanes)
+
+    def _rate_headers(self, account: str) -> tuple[tuple[bytes, bytes], ...]:
+        """RateLimit headers (draft-ietf-httpapi-ratelimit-headers) for an account with a limit."""
+        allowance = self._accounts.allowance(account, self._clock.seconds())
+        if allowance is None:
+            return ()
+        rate, burst, remaining = allowance
+        window = max(1, round(burst / rate))
+        reset = max(0, round((burst - remaining) / rate))
+        return (
+            (b"RateLimit-Policy", b'"messages";q=%d;w=%d' % (burst, window)),
+            (b"RateLimit", b'"messages";r=%d;t=%d' % (remaining, reset)),
+        )
+
+    async def query(self, request: ApiRequest, account: str) -> Reply:
+        """`GET /messages/{id}`."""
+        view = await self.find(request.path.split(b"/")[2], account)
+        return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
+
+    async def notify(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /messages/{id}/notify`: sends the notification again."""
+        view = await self.find(request.path.split(b"/")[2], account)
+        lanes = await self.notify_again(view, account)
+        return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._hub.wake, lanes))
+
+    async def notify_again(self, view: MessageView, account: str) -> Iterable[Lane]:
+        """Has a message's notification owed once more; gives the lanes to wake.
+
+        :raises Problem: it has not ended, or there is nowhere to send it.
+        """
+        if not view.final:
+            raise Problem(409, "The message is still on its way; its notification will come.", kind="not-final")
+        if not (view.notification_url or self._accounts.notification_url(account)):
+            detail = "Set one with PUT /account/notification-url, or poll GET /notifications."
+            raise Problem(409, detail, kind="no-notification-url")
+        return await self._hub.store.notify_again(account, [view.id], self._clock.seconds())
+
+    async def find(self, segment: bytes, account: str) -> MessageView:
+        """The account's message that a path names.
+
+        :raises Problem: 404.
+        """
+        message_id = parse_id(segment.decode("latin-1"))
+        view = await self._hub.store.look_up(message_id) if message_id is not None else None
+        if view is None or view.account != account:
+            raise Problem(404, "The account has no message of this id, or it ended too long ago.", "id")
+        return view
+
+
+def _ready_made(item: MessageRequest) -> tuple[bytes, tuple[bytes, ...]]:
+    """The one part that an item holds as octets instead of a text.
+
+    :raises Problem, ValueError: it can't be sent.
+    """
+    if item.text:
+        raise invalid_field("text", "Give a text, or data_coding and payload; with those, text is null.")
+    if item.data_coding is None:
+        raise invalid_field("data_coding", "udh and payload need a data_coding.")
+    udh, payload = bytes.fromhex(item.udh or ""), bytes.fromhex(item.payload or "")
+    return compose_raw(item.from_, item.to, data_coding=item.data_coding, udh=udh, payload=payload)
+
+
+def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocument:
+    if isinstance(result, Problem):
+        return result.document
+    return result if isinstance(result, Accepted) else Accepted(id_text(result.id))
+
+
+#: Stands for an item until the hub has said what becomes of it.
+_PENDING: Final[Any] = Problem(500, "")
+
+_decode_one_or_many: Final = msgspec.json.Decoder(MessageRequest | list[MessageRequest]).decode
+_decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_one: Final = msgspec.json.Decoder(MessageRequest).decode
+
+
+def _requests(request: ApiRequest) -> tuple[Sequence[MessageRequest | Problem], bool]:
+    """What the body asks for, and whether it is a single message.
+
+    :raises Problem: it is nothing of the kind. A problem of one item of an array stands in its place instead.
+    """
+    if request.content_type == FORM:
+        return [from_form(request.form(), MessageRequest)], True
+    raw = request.body()
+    try:
+        decoded = _decode_one_or_many(raw)
+    except msgspec.ValidationError as error:
+        if raw.lstrip()[:1] != b"[":
+            raise problem_of(error) from None
+        return _checked(_requests_one_by_one(raw)), False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise not_json() from None
+    if type(decoded) is list:
+        return _checked(decoded), False
+    return [decoded], True
+
+
+def _checked(items: Sequence[MessageRequest | Problem]) -> Sequence[MessageRequest | Problem]:
+    if not 1 <= len(items) <= MOST_MESSAGES:
+        raise Problem(422, f"An array holds 1 to {MOST_MESSAGES} messages; this one holds {len(items)}.")
+    return items
+
+
+def _requests_one_by_one(raw: bytes) -> list[MessageRequest | Problem]:
+    items: list[MessageRequest | Problem] = []
+    try:
+        raw_items = _decode_raw(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise not_json() from None
+    for item in raw_items:
+        try:
+            items.append(_decode_one(item))
+        except msgspec.ValidationError as error:
+            items.append(problem_of(error))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            items.append(not_json())
+    return items
+
+
+def not_json() -> Problem:
+    """400: a body that isn't what it should be."""
+    return Problem(400, "The body must be JSON (or a form, with the Content-Type that says so).", kind="not-json")
+
+
+def report(view: MessageView, error_codes: str) -> MessageReport:
+    """A message as its owner sees it."""
+    carrier_error = view.carrier_error.encode("latin-1", "replace")
+    words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
+    return MessageReport(
+        id=id_text(view.id),
+        to=destination_of(view.addresses).decode("latin-1"),
+        from_=source_of(view.addresses).decode("latin-1"),
+        reference=view.reference,
+        status=words.status,
+        send_status=words.send_status,
+        error=error_of(words, carrier_error, error_codes),
+        carrier=view.carrier,
+        carrier_error=view.carrier_error,
+        parts=len(view.parts),
+        submitted_at=instant(view.accepted_at),
+        done_at=None if view.done_at is None else instant(view.done_at),
+        attempts=[
+            AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)
+            for a in view.attempts
+        ],
+    )

@@ -1,0 +1,255 @@
+"""The API's description, OpenAPI 3.1, made from the types that parse the requests."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from relay.http.problems import ProblemDocument
+from relay.http.types import (
+    MOST_MESSAGES,
+    Accepted,
+    AccountReport,
+    Feed,
+    MessageReport,
+    MessageRequest,
+    ReplayReport,
+    ReplayRequest,
+    TestReport,
+    UrlRequest,
+)
+
+
+class Operation(NamedTuple):
+    """One call of the API, as documented.
+
+    :ivar problems: the statuses of problem documents that it can end with, beside 401, 403 and 503.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    answers: Mapping[int, Any]
+    body: Any = None
+    parameters: Sequence[Mapping[str, Any]] = ()
+    problems: Sequence[int] = ()
+    text: str = ""
+    anybody: bool = False
+
+
+class OneOrMany:
+    """Stands for one value or an array of them, in which a problem may stand in a value's place."""
+
+    def __init__(self, item: Any, *, or_problem: bool = False) -> None:
+        self.item = item
+        self.or_problem = or_problem
+
+
+def _parameter(name: str, where: str, text: str, schema: Mapping[str, Any], required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": where, "description": text, "required": required, "schema": dict(schema)}
+
+
+def _integer(minimum: int, maximum: int, default: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": minimum, "maximum": maximum, "default": default}
+
+
+_ID: Final = _parameter("id", "path", "The message's id.", {"type": "string", "format": "uuid"}, required=True)
+
+OPERATIONS: Final = (
+    Operation(
+        "post",
+        "/messages",
+        "submit",
+        "Send a message, or up to a thousand",
+        {202: OneOrMany(Accepted, or_problem=True)},
+        OneOrMany(MessageRequest),
+        (
+            _parameter(
+                "Idempotency-Key",
+                "header",
+                "Makes a repeat harmless: the same key and body give the first answer again for 24 hours.",
+                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            ),
+        ),
+        (400, 409, 413, 422, 429),
+        "When this answers 202 the messages are on disk and will be sent. Of an array, each item is answered with an "
+        "id or with a problem.",
+    ),
+    Operation("get", "/messages/{id}", "message", "Ask after a message", {200: MessageReport}, None, (_ID,), (404,)),
+    Operation(
+        "post",
+        "/messages/{id}/notify",
+        "notify",
+        "Have a message's notification sent again",
+        {202: Accepted},
+        None,
+        (_ID,),
+        (404, 409),
+    ),
+    Operation(
+        "get",
+        "/notifications",
+        "feed",
+        "Read the notifications as a feed",
+        {200: Feed},
+        None,
+        (
+            _parameter(
+                "after", "query", "The `next` of the last answer.", {"type": "integer", "minimum": 0, "default": 0}
+            ),
+            _parameter(
+                "limit",
+                "query",
+                "How many at the most.",
+                {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+            ),
+            _parameter("wait", "query", "Seconds to wait where there is nothing new yet.", _integer(0, 60, 0)),
+        ),
+        (422, 429),
+        "For customers who would rather poll than be called. Nothing is skipped while new ones arrive.",
+    ),
+    Operation(
+        "post",
+        "/notifications/replay",
+        "replay",
+        "Have notifications sent again",
+        {202: ReplayReport},
+        ReplayRequest,
+        (),
+        (400, 413, 422),
+    ),
+    Operation("get", "/account", "account", "The account's settings", {200: AccountReport}),
+    Operation(
+        "put",
+        "/account/notification-url",
+        "setUrl",
+        "Set the notification URL",
+        {200: AccountReport},
+        UrlRequest,
+        (),
+        (400, 413, 422),
+        "Checked as it is set, on from now on, and kept over restarts.",
+    ),
+    Operation(
+        "delete",
+        "/account/notification-url",
+        "resetUrl",
+        "Take the notification URL back to the configuration's",
+        {200: AccountReport},
+    ),
+    Operation(
+        "post",
+        "/account/test-notification",
+        "test",
+        "Send a test notification and see what the receiver says",
+        {200: TestReport},
+        None,
+        (),
+        (409,),
+    ),
+    Operation("get", "/openapi.json", "openapi", "This description", {200: dict}, anybody=True),
+)
+
+_PROBLEMS: Final = {
+    400: "The request can't be read.",
+    401: "Nobody's key.",
+    403: "Sent by a browser for a page of another site.",
+    404: "There is none.",
+    409: "Not now, or not twice.",
+    413: "The body is too large.",
+    422: "A field is wrong: `field` names it, `detail` says why.",
+    429: "Too much at once; Retry-After says when to come again.",
+    503: "Nothing can be taken now; Retry-After says when to come again.",
+}
+
+
+def openapi_document(version: str) -> dict[str, Any]:
+    """The description as a dictionary.
+
+    :param version: the relay's.
+    """
+    types: list[Any] = [ProblemDocument]
+    for operation in OPERATIONS:
+        for kind in (operation.body, *operation.answers.values()):
+            kind = kind.item if isinstance(kind, OneOrMany) else kind
+            if kind is not None and kind not in types:
+                types.append(kind)
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(map(str, types), schemas, strict=True))
+
+    def schema(kind: Any) -> dict[str, Any]:
+        if isinstance(kind, OneOrMany):
+            one = schema_of[str(kind.item)]
+            item = {"anyOf": [one, schema_of[str(ProblemDocument)]]} if kind.or_problem else one
+            return {"anyOf": [one, {"type": "array", "items": item, "minItems": 1, "maxItems": MOST_MESSAGES}]}
+        return schema_of[str(kind)]
+
+    def resolve(reference: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = components[reference["$ref"].rpartition("/")[2]]
+        return found
+
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation, schema, resolve)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "SMS relay",
+            "version": version,
+            "description": "Hands in SMS and brings their delivery notifications home.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic", "description": "The account's name and its API key."},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The account's API key."},
+            },
+        },
+        "security": [{"basic": []}, {"bearer": []}],
+    }
+
+
+def _described(operation: Operation, schema: Any, resolve: Any) -> dict[str, Any]:
+    responses: dict[str, Any] = {
+        str(status): {"description": operation.summary + ".", "content": {"application/json": {"schema": schema(kind)}}}
+        for status, kind in operation.answers.items()
+    }
+    problem = {"application/problem+json": {"schema": schema(ProblemDocument)}}
+    general: tuple[int, ...] = () if operation.anybody else (401, 503)
+    if general and operation.method != "get":
+        general = (401, 403, 503)
+    for status in sorted({*operation.problems, *general}):
+        responses[str(status)] = {"description": _PROBLEMS[status], "content": problem}
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "responses": responses,
+    }
+    if operation.text:
+        described["description"] = operation.text
+    if operation.parameters:
+        described["parameters"] = list(operation.parameters)
+    if operation.body is not None:
+        form = operation.body.item if isinstance(operation.body, OneOrMany) else operation.body
+        content = {"application/json": {"schema": schema(operation.body)}}
+        if form is not ReplayRequest:
+            content["application/x-www-form-urlencoded"] = {"schema": _of_form(resolve(schema(form)))}
+        described["requestBody"] = {"required": True, "content": content}
+    if operation.anybody:
+        described["security"] = []
+    return described
+
+
+def _of_form(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object's form: a field that may be null in JSON is left out or left empty there."""
+    properties = {}
+    for name, field in schema["properties"].items():
+        choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
+        if len(choices) == 1:
+            field = {key: value for key, value in field.items() if key not in ("anyOf", "default")} | choices[0]
+            if "pattern" in field:
+                field["pattern"] = f"^$|{field['pattern']}"
+        properties[name] = field
+    return {**schema, "title": schema["title"] + "Form", "properties": properties}

@@ -1,0 +1,211 @@
+"""What the operator may do to a running relay, and the record of it.
+
+Each action is written to the journal before it takes effect, as a setting of the account "" (which no customer can
+have): who did what, when and why. The last `AUDITED` of them are kept. A held carrier stays held over a restart, in the
+same way.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Final
+from typing import Protocol as Seam
+
+import msgspec
+from twisted.logger import Logger
+
+from relay.accounts.account_settings import URL_OFF
+from relay.accounts.accounts import Accounts
+from relay.carriers.draining import Drains
+from relay.carriers.link import CarrierLink
+from relay.customers.smpp_sessions import CustomerSessions
+from relay.routing.flow import Hub
+from relay.values.ids import parse_id
+
+#: The account under which the operator's own settings stand.
+OPERATOR: Final = ""
+HELD: Final = "held."
+_AUDIT: Final = "audit."
+#: Audit records kept; the oldest is overwritten.
+AUDITED: Final = 1000
+#: Messages replayed in one call of the store.
+_REPLAYED_AT_ONCE: Final = 1000
+
+
+class Refusal(Exception):
+    """The action can't be done; the text says why, and `status` is HTTP's."""
+
+    def __init__(self, reason: str, status: int = 404) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class AuditRecord(msgspec.Struct, frozen=True):
+    """One thing that the operator did."""
+
+    number: int
+    at: float
+    what: str
+    reason: str
+    peer: str
+
+
+class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to send again: messages by id, or those of a time whose notification was given up."""
+
+    ids: list[str] = []
+    since: float | None = None
+    until: float | None = None
+    reason: str = ""
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What a replay came to.
+
+    :ivar count: messages of which is told again.
+    :ivar passed_over: ids that were named and are no ended messages of the account, or are kept no more.
+    """
+
+    count: int
+    passed_over: int = 0
+
+
+class Operated(Seam):
+    """The daemon, as far as the operator's hand goes."""
+
+    hub: Hub
+    links: dict[str, CarrierLink]
+    drains: Drains
+    accounts: Accounts
+    sessions: CustomerSessions
+    webhooks: Any
+
+
+class OperatorActions:
+    """See the module's text. Every action raises `Refusal` where it can't be done, and `StoreUnavailable` where it
+    can't be recorded; then nothing has happened."""
+
+    log = Logger()
+
+    def __init__(self, daemon: Operated, clock: Any) -> None:
+        self._daemon = daemon
+        self._clock = clock
+        self._numbers: itertools.count[int] | None = None
+
+    async def hold(self, carrier: str, reason: str, peer: str) -> str:
+        """Sends nothing more to a carrier, until `resume`. Receipts are handled as ever."""
+        link = self._link(carrier)
+        await self._record(f"hold {carrier}", reason, peer)
+        await self._daemon.hub.store.put_setting(OPERATOR, HELD + carrier, reason or "held")
+        link.hold(True)
+        return f"{carrier} is held; {link.queued} parts wait"
+
+    async def resume(self, carrier: str, reason: str, peer: str) -> str:
+        """Ends a hold."""
+        link = self._link(carrier)
+        await self._record(f"resume {carrier}", reason, peer)
+        await self._daemon.hub.store.put_setting(OPERATOR, HELD + carrier, None)
+        link.hold(False)
+        return f"{carrier} is sent to again"
+
+    async def unbind_carrier(self, carrier: str, reason: str, peer: str) -> str:
+        """Unbinds a carrier that was removed and drains, without waiting for more of its receipts."""
+        if self._daemon.drains.link(carrier) is None:
+            raise Refusal(f"{carrier!r} does not drain: take it out of the configuration and reload", 409)
+        await self._record(f"unbind the removed carrier {carrier}", reason, peer)
+        self._daemon.drains.cut_short(carrier)
+        return f"{carrier} is being unbound"
+
+    async def unbind(self, account: str, reason: str, peer: str) -> str:
+        """Ends the SMPP sessions of an account. It may bind again."""
+        self._account(account)
+        await self._record(f"unbind {account}", reason, peer)
+        return f"{self._daemon.sessions.drop(account)} sessions of {account} are being unbound"
+
+    async def url_off(self, account: str, reason: str, peer: str) -> str:
+        """Stops posting to an account's notification URL; what is owed waits until its retry window ends."""
+        self._account(account)
+        url = self._daemon.accounts.notification_url(account)
+        if url is None:
+            raise Refusal(f"{account} has no notification URL", 409)
+        await self._record(f"switch the URL of {account} off", reason, peer)
+        await self._set_url_off(account, f"{self._clock.seconds():.0f} operator {url}")
+        return f"{url} is off"
+
+    async def url_on(self, account: str, reason: str, peer: str) -> str:
+        """Posts to an account's notification URL again, and at once."""
+        self._account(account)
+        await self._record(f"switch the URL of {account} on", reason, peer)
+        await self._set_url_off(account, None)
+        return f"the notification URL of {account} is on"
+
+    async def replay(self, account: str, wanted: ReplayRequest, peer: str) -> Replayed:
+        """Makes notifications owed again, and says how many messages that concerns.
+
+        Only messages that have ended and are still kept can be told of again.
+        """
+        self._account(account)
+        store = self._daemon.hub.store
+        now = self._clock.seconds()
+        ids: Sequence[bytes]
+        if wanted.ids:
+            parsed = [(text, parse_id(text)) for text in wanted.ids]
+            unknown = [text for text, message_id in parsed if message_id is None]
+            if unknown:
+                raise Refusal(f"no message id: {unknown[0]!r}", 422)
+            ids = [message_id for _, message_id in parsed if message_id is not None]
+            ids = [message_id for message_id in ids if await self._has_ended(account, message_id)]
+            said = f"{len(ids)} messages"
+        else:
+            since, until = wanted.since or 0.0, now if wanted.until is None else wanted.until
+            ids = await store.given_up(account, since, until)
+            said = f"{len(ids)} messages whose notification was given up"
+        if ids:
+            await self._record(f"replay {said} of {account}", wanted.reason, peer)
+        for start in range(0, len(ids), _REPLAYED_AT_ONCE):
+            lanes = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
+            self._daemon.hub.wake(lanes)
+        return Replayed(len(ids), len(wanted.ids) - len(ids) if wanted.ids else 0)
+
+    async def _has_ended(self, account: str, message_id: bytes) -> bool:
+        view = await self._daemon.hub.store.look_up(message_id)
+        return view is not None and view.final and view.account == account
+
+    async def audit(self) -> list[AuditRecord]:
+        """What was done, newest first."""
+        records = [
+            msgspec.json.decode(value, type=AuditRecord)
+            for account, name, value in await self._daemon.hub.store.settings()
+            if account == OPERATOR and name.startswith(_AUDIT)
+        ]
+        return sorted(records, key=lambda record: -record.number)
+
+    async def _record(self, what: str, reason: str, peer: str) -> None:
+        if self._numbers is None:
+            done = await self.audit()
+            # Asked again: another action may have begun meanwhile.
+            if self._numbers is None:
+                self._numbers = itertools.count(done[0].number + 1 if done else 1)
+        record = AuditRecord(next(self._numbers), self._clock.seconds(), what, reason, peer)
+        value = msgspec.json.encode(record).decode()
+        await self._daemon.hub.store.put_setting(OPERATOR, f"{_AUDIT}{record.number % AUDITED:03d}", value)
+        self.log.info("operator_did: {what}, from {peer}: {reason}", what=what, peer=peer, reason=reason)
+
+    async def _set_url_off(self, account: str, value: str | None) -> None:
+        await self._daemon.hub.store.put_setting(account, URL_OFF, value)
+        self._daemon.accounts.apply_setting(account, URL_OFF, value)
+        self._daemon.webhooks.url_changed(account)
+
+    def _link(self, carrier: str) -> CarrierLink:
+        link = self._daemon.links.get(carrier)
+        if link is None:
+            raise Refusal(f"there is no carrier {carrier!r}")
+        return link
+
+    def _account(self, account: str) -> None:
+        if self._daemon.accounts.find(account) is None:
+            raise Refusal(f"there is no account {account!r}")
+
+
+def held_carriers(settings: Sequence[tuple[str, str, str]]) -> set[str]:
+    """The carriers that are held, by the settings that the store kept; for a start."""
+    return {name[len(HELD) :] for account, name, _ in settings if account == OPERATOR and name.startswith(HELD)}

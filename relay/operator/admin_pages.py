@@ -1,0 +1,198 @@
+"""Which pages the admin listener has, and what each of them says.
+
+Everything that is read is a GET and costs the relay no more than a look; everything that changes something is a POST,
+goes through `OperatorActions`, and is recorded before it is done.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from typing import Protocol as Seam
+
+import msgspec
+from twisted.internet.interfaces import IProtocolFactory
+
+from relay.http.failed_logins import FailedLogins
+from relay.operator import page_files
+from relay.operator.actions import Operated, OperatorActions, Refusal, ReplayRequest
+from relay.operator.admin_site import (
+    MOST_FAILED_LOGINS,
+    AdminRequest,
+    AdminRoot,
+    Page,
+    Reply,
+    admin_factory,
+    json_reply,
+    text_reply,
+)
+from relay.operator.health import readiness
+from relay.operator.metrics import CONTENT_TYPE, Metrics
+from relay.operator.overview import Looked, Observer
+from relay.operator.receipt_review import review
+from relay.operator.time_line import time_line
+from relay.store.api import StoreUnavailable
+from relay.values.ids import parse_id
+
+_REASON_CHARACTERS = 200
+
+
+class Administered(Looked, Operated, Seam):
+    """The daemon, as the admin listener sees it."""
+
+    def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Has `close` awaited in a stop."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What an action says when it is done: a sentence, how many things it concerned, and how many it passed over."""
+
+    done: str
+    count: int = 1
+    passed_over: int = 0
+
+
+class _Reason(msgspec.Struct, frozen=True):
+    reason: str = ""
+
+
+class AdminPages:
+    """The pages, for `AdminRoot`."""
+
+    def __init__(self, daemon: Administered, metrics: Metrics, observer: Observer, actions: OperatorActions) -> None:
+        self._daemon = daemon
+        self._metrics = metrics
+        self._observer = observer
+        self._actions = actions
+
+    def pages(self) -> dict[tuple[str, str], Page]:
+        """By method and first element of the path."""
+        return {
+            ("GET", ""): lambda request: _file("text/html; charset=utf-8", page_files.HTML),
+            ("GET", "page.css"): lambda request: _file("text/css; charset=utf-8", page_files.STYLE),
+            ("GET", "page.js"): lambda request: _file("text/javascript; charset=utf-8", page_files.SCRIPT),
+            ("GET", "page.svg"): lambda request: _file("image/svg+xml", page_files.ICON),
+            ("GET", "metrics"): self.metrics,
+            ("GET", "health"): self.health,
+            ("GET", "status"): self.status,
+            ("GET", "messages"): self.messages,
+            ("GET", "receipts"): self.receipts,
+            ("GET", "audit"): self.audit,
+            ("POST", "carriers"): self.act_on_carrier,
+            ("POST", "accounts"): self.act_on_account,
+        }
+
+    # What is read
+
+    def metrics(self, request: AdminRequest) -> Reply:
+        """For Prometheus."""
+        return Reply(200, CONTENT_TYPE, self._metrics.exposition())
+
+    def health(self, request: AdminRequest) -> Reply:
+        """/health/live: whether the process answers at all; /health/ready: whether it can do its work, and why not."""
+        match request.path[1:]:
+            case ["live"]:
+                return text_reply("alive")
+            case ["ready"]:
+                state = readiness(self._daemon)
+                return json_reply(state, 200 if state.ready else 503)
+            case _:
+                return text_reply("There are /health/live and /health/ready.", 404)
+
+    def status(self, request: AdminRequest) -> Reply:
+        """Everything at one look; see `Overview`."""
+        return json_reply(self._observer.look())
+
+    async def messages(self, request: AdminRequest) -> Reply:
+        """/messages?id=ID: the messages with this id, ours or a carrier's, each with its whole life."""
+        wanted = request.query.get("id", "").strip()
+        if not wanted:
+            return json_reply({"error": "give an id: /messages?id=..."}, 422)
+        store = self._daemon.hub.store
+        message_id = parse_id(wanted)
+        if message_id is not None:
+            view = await store.look_up(message_id)
+            if view is not None:
+                return json_reply([time_line(view)])
+        found = await store.find_carrier_id(wanted.encode("utf-8", "replace"))
+        return json_reply([time_line(view) for view in found])
+
+    async def receipts(self, request: AdminRequest) -> Reply:
+        """Receipts that found no message or no meaning, and what would help."""
+        return json_reply(await review(self._daemon.hub.store, list(self._daemon.config.accounts)))
+
+    async def audit(self, request: AdminRequest) -> Reply:
+        """What was done here, newest first."""
+        return json_reply(await self._actions.audit())
+
+    # What changes something
+
+    async def act_on_carrier(self, request: AdminRequest) -> Reply:
+        """POST /carriers/NAME/hold, /resume, and /unbind for one that drains, with {"reason": "..."}."""
+        return await _answered(self._on_carrier(request))
+
+    async def act_on_account(self, request: AdminRequest) -> Reply:
+        """POST /accounts/NAME/unbind, /url-off, /url-on with {"reason"}, and /replay with `ReplayRequest`."""
+        return await _answered(self._on_account(request))
+
+    async def _on_carrier(self, request: AdminRequest) -> Done:
+        actions = self._actions
+        match request.path[1:]:
+            case [name, "hold"]:
+                return Done(await actions.hold(name, _reason(request), request.peer))
+            case [name, "resume"]:
+                return Done(await actions.resume(name, _reason(request), request.peer))
+            case [name, "unbind"]:
+                return Done(await actions.unbind_carrier(name, _reason(request), request.peer))
+            case _:
+                raise Refusal("there are /carriers/NAME/hold, resume and unbind")
+
+    async def _on_account(self, request: AdminRequest) -> Done:
+        actions = self._actions
+        match request.path[1:]:
+            case [name, "unbind"]:
+                return Done(await actions.unbind(name, _reason(request), request.peer))
+            case [name, "url-off"]:
+                return Done(await actions.url_off(name, _reason(request), request.peer))
+            case [name, "url-on"]:
+                return Done(await actions.url_on(name, _reason(request), request.peer))
+            case [name, "replay"]:
+                wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
+                replayed = await actions.replay(name, wanted, request.peer)
+                said = f"{replayed.count} notifications of {name} are owed again"
+                return Done(said, replayed.count, replayed.passed_over)
+            case _:
+                raise Refusal("there are /accounts/NAME/unbind, url-off, url-on and replay")
+
+
+async def _answered(doing: Awaitable[Done]) -> Reply:
+    try:
+        return json_reply(await doing)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+        return json_reply({"error": str(problem)}, 422)
+    except Refusal as problem:
+        return json_reply({"error": str(problem)}, problem.status)
+    except StoreUnavailable as problem:
+        return json_reply({"error": f"it can't be recorded: {problem.reason}"}, 503)
+
+
+def _reason(request: AdminRequest) -> str:
+    return msgspec.json.decode(request.body or b"{}", type=_Reason).reason[:_REASON_CHARACTERS]
+
+
+def _file(content_type: str, body: bytes) -> Reply:
+    return Reply(200, content_type, body)
+
+
+def make_admin_site(daemon: Administered, reactor: Any) -> tuple[str, Sequence[str], IProtocolFactory]:
+    """What the daemon listens with for its operator: configuration key, endpoint descriptions, factory."""
+    observer = Observer(daemon, reactor)
+    observer.history.start()
+
+    async def stop() -> None:
+        observer.history.stop()
+
+    daemon.at_stop(stop)
+    actions = OperatorActions(daemon, reactor)
+    pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions)
+    failed_logins = FailedLogins(MOST_FAILED_LOGINS, reactor.seconds)
+    root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password, failed_logins)
+    return "admin.listen", daemon.config.admin.listen, admin_factory(root, reactor)

@@ -1,0 +1,323 @@
+"""What the relay tells Prometheus, read from the services' own counters at the moment when somebody asks.
+
+Theory of operation: nothing on the way of a message knows of Prometheus. The services keep plain integers
+(`relay.values.counters` and a few of their own); `RelayCollector` turns them into metric families at each scrape,
+so that a scrape pays for the metrics and not the messages. The labels are `account`, `carrier` and small fixed sets:
+what stands in them comes from the configuration, never from what a customer or a carrier sent, so the number of series
+is bounded by the configuration. A carrier that a reload took away is reported until it is unbound.
+
+`docs/operations.md` says what to do about them, `etc/alerts.yaml` and
+`etc/grafana-dashboard.json` may only name what is exported here (a test holds them to it).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from typing import Protocol as Seam
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from relay import __version__
+from relay.carriers.draining import Drains
+from relay.carriers.link import CarrierLink
+from relay.config.model import Config
+from relay.customers.smpp_sessions import CustomerSessions
+from relay.routing.flow import Hub
+from relay.routing.housekeeping import Housekeeping
+from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.values.histogram import Histogram
+from relay.values.messages import Outcome, Verdict
+from relay.values.smpp_constants import status_name
+from relay.values.states import CUSTOMER_WORDS, FINAL_STATES
+
+#: What the answer to a scrape says of itself.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+#: The word for each state in which a message can end, with its states.
+_FINAL_WORDS = {
+    word: [state for state in FINAL_STATES if CUSTOMER_WORDS[state].status == word]
+    for word in sorted({CUSTOMER_WORDS[state].status for state in FINAL_STATES})
+}
+
+
+class Measured(Seam):
+    """The daemon, as far as its metrics go. Everything is read anew at each scrape."""
+
+    hub: Hub
+    links: dict[str, CarrierLink]
+    drains: Drains
+    sessions: CustomerSessions
+    housekeeping: Housekeeping
+    config: Config
+    not_ready: str
+
+
+class RelayCollector(Collector):
+    """Makes metric families of the daemon's figures.
+
+    :param clock_seconds: the time now, in the clock of the links' pauses.
+    """
+
+    def __init__(self, daemon: Measured, clock_seconds: Callable[[], float]) -> None:
+        self._daemon = daemon
+        self._clock_seconds = clock_seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by prometheus-client for each scrape, in the reactor's thread."""
+        daemon = self._daemon
+        yield _gauge("relay_info", "The software's version, as a label.", [({"version": __version__}, 1)])
+        yield _gauge("relay_ready", "1 while the relay takes messages.", [({}, 0 if daemon.not_ready else 1)])
+        yield from self._accounts()
+        drains = daemon.drains.all
+        links = {**{name: drain.link for name, drain in drains.items()}, **daemon.links}
+        yield from _carriers(links, self._clock_seconds())
+        yield from _receipts(links)
+        yield _gauge(
+            "relay_carrier_draining",
+            "1 while a carrier that a reload removed is bound for the receipts still out; it takes no messages.",
+            (({"carrier": name}, name in drains) for name in links),
+        )
+        yield _gauge(
+            "relay_carrier_receipts_out",
+            "Receipts that a draining carrier still owes, at the last count.",
+            (({"carrier": name}, drain.receipts_out or 0) for name, drain in drains.items()),
+        )
+        yield from _store(daemon.hub.store.figures())
+        yield _histogram(
+            "relay_reactor_lag_seconds",
+            "How late the once-a-second turn came.",
+            [({}, daemon.housekeeping.lag_seconds)],
+        )
+
+    def _accounts(self) -> Iterator[Metric]:
+        daemon = self._daemon
+        counters = daemon.hub.counters
+        accounts = {name: counters.account(name) for name in daemon.config.accounts}
+        yield _counter(
+            "relay_messages",
+            "Messages that became durable: accepted, and answered so.",
+            (
+                ({"account": name, "interface": interface}, count)
+                for name, account in accounts.items()
+                for interface, count in account.accepted.items()
+            ),
+        )
+        yield _counter(
+            "relay_messages_refused",
+            "Messages that were not taken, by the SMPP status that says why.",
+            (
+                ({"account": name, "status": status_name(status)}, count)
+                for name, account in accounts.items()
+                for status, count in account.refused.items()
+            ),
+            labels=("account", "status"),
+        )
+        yield _histogram(
+            "relay_accept_seconds",
+            "From a message's being read and checked to its being durable, when its answer leaves.",
+            [({}, counters.accept_seconds)],
+        )
+        yield _counter(
+            "relay_notification_attempts",
+            "Attempts to hand a notification over: delivered and given_up end it, retry doesn't.",
+            (
+                ({"account": name, "channel": channel, "result": verdict.name.lower()}, of_channel.attempts[verdict])
+                for name, account in accounts.items()
+                for channel, of_channel in account.channels.items()
+                for verdict in Verdict
+            ),
+        )
+        yield _histogram(
+            "relay_notification_seconds",
+            "From a state's being learnt to the customer's having acknowledged it. Over SMPP half of one read's "
+            "answers are counted as the first, half as the last.",
+            (({"channel": channel}, histogram) for channel, histogram in counters.notification_seconds.items()),
+        )
+        yield _histogram(
+            "relay_webhook_seconds", "How long one POST took, answered or not.", [({}, counters.webhook_seconds)]
+        )
+        sessions = daemon.sessions
+        yield _gauge(
+            "relay_customer_binds",
+            "SMPP sessions that are bound now.",
+            (({"account": name}, sessions.bound_count(name)) for name in accounts),
+        )
+        yield _gauge(
+            "relay_customer_connections", "SMPP connections that are open now.", [({}, sessions.connection_count)]
+        )
+        yield _counter(
+            "relay_customer_binds_refused",
+            "Binds of customers that were refused, by status.",
+            (({"status": status_name(status)}, count) for status, count in sessions.binds_refused.items()),
+            labels=("status",),
+        )
+
+
+def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
+    def of_links(name: str, text: str, value: Callable[[CarrierLink], float]) -> Metric:
+        return _gauge(name, text, (({"carrier": carrier}, value(link)) for carrier, link in links.items()))
+
+    def counts(name: str, text: str, value: Callable[[CarrierLink], float]) -> Metric:
+        return _counter(name, text, (({"carrier": carrier}, value(link)) for carrier, link in links.items()))
+
+    yield of_links("relay_carrier_up", "1 while submit_sm can be sent.", lambda link: link.up)
+    yield of_links("relay_carrier_binds", "Sessions that are bound now.", lambda link: link.bound_count)
+    yield of_links("relay_carrier_binds_wanted", "Sessions that should be.", lambda link: link.wanted_count)
+    yield of_links("relay_carrier_held", "1 while an operator holds the carrier.", lambda link: link.held)
+    yield of_links("relay_carrier_paused", "1 in a pause after throttling.", lambda link: link.paused_until > now)
+    yield of_links("relay_carrier_in_flight", "submit_sm without a response yet.", lambda link: link.in_flight)
+    yield of_links("relay_carrier_window", "submit_sm that may be in flight.", _window)
+    yield of_links("relay_carrier_queue", "Parts that wait for the carrier.", lambda link: link.queued)
+    yield of_links("relay_carrier_queue_limit", "Parts that may wait.", lambda link: link.settings.queue)
+    yield counts("relay_carrier_submitted", "submit_sm written.", lambda link: link.counters.submitted)
+    yield _counter(
+        "relay_carrier_answers",
+        "What became of submit_sm: taken, refused (for good), throttled (tried again), in_doubt (connection or time "
+        "ran out before the answer), expired (validity over before it could be sent).",
+        (
+            ({"carrier": carrier, "result": result}, getattr(link.counters, result))
+            for carrier, link in links.items()
+            for result in ("taken", "refused", "throttled", "in_doubt", "expired")
+        ),
+    )
+    yield _histogram(
+        "relay_carrier_response_seconds",
+        "From submit_sm to its response. Half of one read's are counted as the first, half as the last.",
+        (({"carrier": carrier}, link.counters.response_seconds) for carrier, link in links.items()),
+    )
+    yield _counter(
+        "relay_carrier_questions",
+        "What came of query_sm about overdue messages and of customers' cancel_sm: answered, refused, unanswered, or "
+        "later (asked again).",
+        (
+            ({"carrier": carrier, "command": command, "result": result}, count)
+            for carrier, link in links.items()
+            for (command, result), count in link.question_counts.items()
+        ),
+    )
+    yield counts("relay_carrier_bound", "Binds that succeeded.", lambda link: link.counters.binds)
+    yield counts("relay_carrier_bind_failures", "Binds that were refused.", lambda link: link.counters.bind_failures)
+    yield counts("relay_carrier_lost", "Bound sessions that ended.", lambda link: link.counters.lost)
+    yield counts("relay_carrier_pauses", "Pauses after throttling.", lambda link: link.counters.pauses)
+
+
+def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
+    intakes = {carrier: link.intake for carrier, link in links.items()}
+    yield _counter(
+        "relay_receipts",
+        "Receipts that are durable, by what became of them.",
+        (
+            ({"carrier": carrier, "outcome": outcome.name.lower()}, intake.outcomes[outcome])
+            for carrier, intake in intakes.items()
+            for outcome in Outcome
+        ),
+    )
+    yield _counter(
+        "relay_carrier_ended",
+        "Messages that a receipt ended, by the state that it told.",
+        (
+            ({"carrier": carrier, "status": status}, sum(intake.ended[state] for state in states))
+            for carrier, intake in intakes.items()
+            for status, states in _FINAL_WORDS.items()
+        ),
+    )
+    yield _counter(
+        "relay_receipts_reread",
+        "Orphans and unreadable receipts that found their message when they were read again with a corrected dialect. "
+        "In relay_receipts_total they stay what they were when they came.",
+        (({"carrier": carrier}, intake.reread) for carrier, intake in intakes.items()),
+    )
+    yield _counter(
+        "relay_receipts_not_durable",
+        "Receipts that were answered ESME_RX_T_APPN because they could not be written.",
+        (({"carrier": carrier}, intake.not_durable) for carrier, intake in intakes.items()),
+    )
+    yield _counter(
+        "relay_mobile_originated",
+        "deliver_sm that are no receipts.",
+        (({"carrier": carrier}, intake.mobile_originated) for carrier, intake in intakes.items()),
+    )
+    yield _histogram(
+        "relay_receipt_seconds",
+        "From a message's being accepted to the receipt that ended it. Half of one read's are counted as the first "
+        "that ended a message, half as the last.",
+        (({"carrier": carrier}, intake.receipt_seconds) for carrier, intake in intakes.items()),
+    )
+
+
+def _store(figures: StoreFigures) -> Iterator[Metric]:
+    yield _gauge("relay_store_writable", "1 while what arrives can be made durable.", [({}, figures.writable)])
+    yield _gauge("relay_store_messages", "Messages in the table.", [({}, figures.messages)])
+    yield _gauge(
+        "relay_store_messages_by_stage",
+        "Messages that no carrier has taken yet, that wait for their receipt, and that have ended.",
+        (({"stage": stage}, getattr(figures, stage)) for stage in ("unsubmitted", "awaiting_receipt", "finished")),
+    )
+    yield _gauge("relay_store_orphans", "Receipts that wait for their id to become known.", [({}, figures.orphans)])
+    yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
+    yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])
+    yield _counter("relay_store_ambiguous", "Carrier message ids used twice at once.", [({}, figures.ambiguous)])
+    yield _gauge("relay_journal_bytes", "Size of the journal on disk.", [({}, figures.journal_bytes)])
+    yield _gauge("relay_journal_segments", "Files of the journal.", [({}, figures.journal_segments)])
+    yield _counter("relay_journal_batches", "Batches that commits made durable.", [({}, figures.committed_batches)])
+    yield _counter("relay_journal_written_bytes", "Octets written to the journal.", [({}, figures.committed_bytes)])
+    commits = Histogram(COMMIT_SECONDS_BOUNDS)
+    if figures.commit_buckets:
+        commits.counts = list(figures.commit_buckets)
+        commits.total = figures.commit_seconds
+    yield _histogram("relay_journal_commit_seconds", "How long commits took.", [({}, commits)])
+
+
+def _window(link: CarrierLink) -> float:
+    return link.settings.window * link.settings.binds
+
+
+Samples = Iterable[tuple[dict[str, str], float]]
+
+
+def _gauge(name: str, text: str, samples: Samples) -> Metric:
+    family = GaugeMetricFamily(name, text)
+    for labels, value in samples:
+        family.add_sample(name, labels, float(value))
+    return family
+
+
+def _counter(name: str, text: str, samples: Samples, labels: tuple[str, ...] = ()) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, value in samples:
+        family.add_sample(name + "_total", values, float(value))
+    return family
+
+
+def _histogram(name: str, text: str, samples: Iterable[tuple[dict[str, str], Histogram]]) -> Metric:
+    family = HistogramMetricFamily(name, text)
+    for labels, histogram in samples:
+        seen = 0
+        for bound, count in zip((*histogram.bounds, None), histogram.counts, strict=True):
+            seen += count
+            family.add_sample(f"{name}_bucket", labels | {"le": "+Inf" if bound is None else repr(bound)}, seen)
+        family.add_sample(f"{name}_count", labels, seen)
+        family.add_sample(f"{name}_sum", labels, histogram.total)
+    return family
+
+
+class Metrics:
+    """The relay's own registry: what the admin listener serves under /metrics.
+
+    :param clock_seconds: see `RelayCollector`.
+    """
+
+    def __init__(self, daemon: Measured, clock_seconds: Callable[[], float]) -> None:
+        # Not the library's global registry: two relays in one process (tests) would collide there.
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(RelayCollector(daemon, clock_seconds))
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """The metrics in Prometheus's text format 0.0.4. Costs some milliseconds for a hundred accounts."""
+        text: Any = generate_latest(self.registry)
+        return bytes(text)

@@ -1,0 +1,280 @@
+"""What the operator sees at one look: the daemon as one value, for the page and for `python -m relay status`."""
+
+from typing import Any
+from typing import Protocol as Seam
+
+import msgspec
+
+from relay import __version__
+from relay.accounts.accounts import Accounts
+from relay.carriers.draining import Drain
+from relay.carriers.link import CarrierLink
+from relay.operator.health import Readiness, Watched, readiness
+from relay.operator.last_hour import STEP_SECONDS, History
+from relay.operator.metrics import Measured
+from relay.routing.stale_names import Unconfigured
+from relay.values.messages import Outcome, Verdict
+from relay.values.smpp_constants import status_name
+from relay.webhooks.answer import UrlState
+
+
+class CarrierLook(msgspec.Struct, frozen=True):
+    """One carrier now. Counts are since the start; rates a second over the last ten seconds.
+
+    :ivar draining: a reload removed it; it is bound for the receipts that are still out.
+    :ivar receipts_out: how many those are; 0 for a carrier that doesn't drain, -1 until they are counted.
+    :ivar drain_seconds: until it is unbound at the latest.
+    """
+
+    name: str
+    kind: str
+    up: bool
+    held: bool
+    paused_seconds: float
+    bound: int
+    wanted: int
+    queued: int
+    queue_limit: int
+    in_flight: int
+    window: int
+    rate: float
+    rate_limit: float
+    taken: int
+    refused: int
+    throttled: int
+    in_doubt: int
+    expired: int
+    error_share: float
+    response_seconds: float
+    receipts: dict[str, int]
+    last_error: str
+    draining: bool = False
+    receipts_out: int = 0
+    drain_seconds: float = 0.0
+
+
+class AccountLook(msgspec.Struct, frozen=True):
+    """One account now."""
+
+    name: str
+    binds: int
+    rate: float
+    accepted: int
+    refused: dict[str, int]
+    delivered: int
+    retries: int
+    given_up: int
+    url: str
+    url_off: str
+    url_failures: int
+    url_blocked_seconds: float
+    url_in_flight: int
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """Everything at one look.
+
+    :ivar troubles: what is wrong, worst first, in sentences; empty when all is well.
+    :ivar charts: counts in steps of `step_seconds`, oldest first.
+    """
+
+    version: str
+    now: float
+    uptime_seconds: float
+    readiness: Readiness
+    troubles: list[str]
+    carriers: list[CarrierLook]
+    accounts: list[AccountLook]
+    store: dict[str, Any]
+    step_seconds: float
+    charts: dict[str, list[float]]
+    binds_refused: dict[str, int]
+
+
+class Webhooks(Seam):
+    """Who knows how URLs are doing."""
+
+    def url_state(self, account: str) -> UrlState:
+        """How the account's own URL is doing."""
+
+
+class Looked(Watched, Measured, Seam):
+    """The daemon, as far as a look goes."""
+
+    accounts: Accounts
+    webhooks: Any
+    unconfigured: Unconfigured
+
+
+class Observer:
+    """Looks at a daemon, now and over the last hour.
+
+    :param clock: the reactor's time.
+    """
+
+    def __init__(self, daemon: Looked, clock: Any) -> None:
+        self._daemon = daemon
+        self._clock = clock
+        self._started_at = clock.seconds()
+        self.history = History(self._counters, clock)
+
+    def look(self) -> Overview:
+        """Everything, now. Costs some milliseconds for a hundred accounts."""
+        daemon = self._daemon
+        now = self._clock.seconds()
+        carriers = [self._carrier(name, link, now) for name, link in daemon.links.items()]
+        carriers += [self._draining(name, drain, now) for name, drain in daemon.drains.all.items()]
+        accounts = [self._account(name, now) for name in daemon.config.accounts]
+        figures = daemon.hub.store.figures()
+        state = readiness(daemon)
+        return Overview(
+            version=__version__,
+            now=now,
+            uptime_seconds=now - self._started_at,
+            readiness=state,
+            troubles=troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.unconfigured),
+            carriers=carriers,
+            accounts=accounts,
+            store=msgspec.structs.asdict(figures),
+            step_seconds=STEP_SECONDS,
+            charts={name: self.history.of(name) for name in self.history.names() if "." not in name},
+            binds_refused={status_name(s): count for s, count in daemon.sessions.binds_refused.items()},
+        )
+
+    def _counters(self) -> dict[str, float]:
+        daemon = self._daemon
+        counted = daemon.hub.counters
+        found: dict[str, float] = {"accepted": 0, "refused": 0, "delivered": 0, "failed": 0, "taken": 0, "receipts": 0}
+        for name in daemon.config.accounts:
+            account = counted.account(name)
+            accepted = sum(account.accepted.values())
+            attempts = [sum(channel.attempts[v] for channel in account.channels.values()) for v in Verdict]
+            found[f"account.{name}"] = accepted
+            found["accepted"] += accepted
+            found["refused"] += sum(account.refused.values())
+            found["delivered"] += attempts[Verdict.DELIVERED]
+            found["failed"] += attempts[Verdict.RETRY] + attempts[Verdict.GIVEN_UP]
+        draining = {name: drain.link for name, drain in daemon.drains.all.items()}
+        for name, link in (daemon.links | draining).items():
+            found[f"carrier.{name}"] = link.counters.taken
+            found[f"refused.{name}"] = link.counters.refused
+            found["taken"] += link.counters.taken
+            found["receipts"] += link.intake.outcomes[Outcome.FINAL] + link.intake.outcomes[Outcome.PART]
+        return found
+
+    def _carrier(self, name: str, link: CarrierLink, now: float) -> CarrierLook:
+        counters = link.counters
+        settings = link.settings
+        taken, refused = sum(self.history.of(f"carrier.{name}")), sum(self.history.of(f"refused.{name}"))
+        return CarrierLook(
+            name=name,
+            kind=settings.kind,
+            up=link.up,
+            held=link.held,
+            paused_seconds=max(0.0, link.paused_until - now),
+            bound=link.bound_count,
+            wanted=link.wanted_count,
+            queued=link.queued,
+            queue_limit=settings.queue,
+            in_flight=link.in_flight,
+            window=settings.window * settings.binds,
+            rate=self.history.rate(f"carrier.{name}"),
+            rate_limit=settings.rate,
+            taken=counters.taken,
+            refused=counters.refused,
+            throttled=counters.throttled,
+            in_doubt=counters.in_doubt,
+            expired=counters.expired,
+            error_share=refused / (taken + refused) if refused else 0.0,
+            response_seconds=_finite(counters.response_seconds.quantile(0.5)),
+            receipts={outcome.name.lower(): link.intake.outcomes[outcome] for outcome in Outcome},
+            last_error=link.last_error,
+        )
+
+    def _draining(self, name: str, drain: Drain, now: float) -> CarrierLook:
+        return msgspec.structs.replace(
+            self._carrier(name, drain.link, now),
+            draining=True,
+            receipts_out=-1 if drain.receipts_out is None else drain.receipts_out,
+            drain_seconds=max(0.0, self._daemon.drains.ends_at(drain) - now),
+        )
+
+    def _account(self, name: str, now: float) -> AccountLook:
+        daemon = self._daemon
+        counters = daemon.hub.counters.account(name)
+        attempts = [sum(channel.attempts[v] for channel in counters.channels.values()) for v in Verdict]
+        url = daemon.accounts.notification_url(name)
+        state = daemon.webhooks.url_state(name)
+        return AccountLook(
+            name=name,
+            binds=daemon.sessions.bound_count(name),
+            rate=self.history.rate(f"account.{name}"),
+            accepted=sum(counters.accepted.values()),
+            refused={status_name(status): count for status, count in counters.refused.items()},
+            delivered=attempts[Verdict.DELIVERED],
+            retries=attempts[Verdict.RETRY],
+            given_up=attempts[Verdict.GIVEN_UP],
+            url=url or "",
+            url_off=state.off,
+            url_failures=state.failures,
+            url_blocked_seconds=max(0.0, (state.blocked_until or now) - now),
+            url_in_flight=state.in_flight,
+        )
+
+
+def troubles(
+    state: Readiness,
+    carriers: list[CarrierLook],
+    accounts: list[AccountLook],
+    store: dict[str, Any],
+    unconfigured: Unconfigured,
+) -> list[str]:
+    """What is wrong, in sentences, worst first."""
+    found = [f"{stage.name}: {stage.reason}" for stage in state.stages[:3] if not stage.ok]
+    for carrier in carriers:
+        if carrier.draining:
+            if not carrier.bound and carrier.receipts_out:
+                found.append(
+                    f"{carrier.name} was removed with {carrier.receipts_out} receipts still out, and is down: "
+                    f"{carrier.last_error or 'not bound'}"
+                )
+            continue
+        if carrier.held:
+            found.append(f"{carrier.name} is held by the operator; {carrier.queued} parts wait")
+        elif not carrier.up:
+            reason = carrier.last_error.rstrip(".") or "not bound yet"
+            found.append(f"{carrier.name} is down: {reason}; {carrier.queued} parts wait")
+        elif carrier.bound < carrier.wanted:
+            found.append(f"{carrier.name} has {carrier.bound} of {carrier.wanted} binds: {carrier.last_error}")
+        if carrier.queued > 0.8 * carrier.queue_limit:
+            found.append(f"{carrier.name}'s queue is nearly full: {carrier.queued} of {carrier.queue_limit}")
+        if carrier.error_share > 0.2:
+            found.append(f"{carrier.name} refused {carrier.error_share:.0%} in the last hour: {carrier.last_error}")
+    for name, count in unconfigured.carriers.items():
+        found.append(
+            f"{count} parts wait for receipts of {name}, which the configuration doesn't have: put it back until they "
+            "are home, or they end without one"
+        )
+    for name, count in unconfigured.accounts.items():
+        found.append(
+            f"{count} notifications are owed to {name}, which the configuration doesn't have: put it back until they "
+            "are delivered, or nobody is told"
+        )
+    for account in accounts:
+        if account.url_off:
+            found.append(f"{account.name}'s notification URL is off: {account.url_off}")
+        elif account.url_failures:
+            times = "once" if account.url_failures == 1 else f"{account.url_failures} times in a row"
+            found.append(f"{account.name}'s notification URL failed {times}")
+    if store["orphans"]:
+        found.append(
+            f"{store['orphans']} receipts name ids that no message has; for the dialect that would match see Receipts "
+            "on the page, or python -m relay dialect --orphans"
+        )
+    if store["unreadable"]:
+        found.append(f"{store['unreadable']} receipts could not be read; Receipts on the page has them as they came")
+    return found
+
+
+def _finite(seconds: float) -> float:
+    return seconds if seconds != float("inf") else -1.0

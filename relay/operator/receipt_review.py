@@ -1,0 +1,94 @@
+"""Receipts that found no message, or no meaning: shown raw, with the dialect setting under which they would match."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from relay.config.model import Dialect
+from relay.receipts.dialect_search import Suggestion, suggest_for_orphans, yaml
+from relay.store.api import Store
+from relay.values.messages import MessageView, Receipt
+
+#: Receipts shown of each kind.
+SHOWN: Final = 50
+#: Messages of each account whose carrier ids are tried, and orphans that they are tried on.
+_MESSAGES_TRIED: Final = 200
+_ORPHANS_TRIED: Final = 30
+_TEXT = re.compile(rb"(?i)(text:).*", re.S)
+
+
+class ShownReceipt(msgspec.Struct, frozen=True):
+    """One receipt for the operator. `raw`: its PDU's body, readable, without the piece of the message's text."""
+
+    carrier: str
+    received_at: float
+    ids: list[str]
+    stat: str
+    error: str
+    raw: str
+    raw_hex: str
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """A dialect with which a carrier's orphans would find messages: what to write into the configuration."""
+
+    carrier: str
+    matched: int
+    tried: int
+    yaml: str
+    presets: list[str]
+
+
+class Review(msgspec.Struct, frozen=True):
+    """What could not be placed, newest first, and what would help."""
+
+    orphans: list[ShownReceipt]
+    unreadable: list[ShownReceipt]
+    advice: list[Advice]
+
+
+async def review(store: Store, accounts: Sequence[str]) -> Review:
+    """Looks at what the store keeps. Takes some tens of milliseconds where there are orphans to be tried."""
+    orphans = await store.orphans(SHOWN)
+    unreadable = await store.unreadable(SHOWN)
+    advice: list[Advice] = []
+    if orphans:
+        ids = await _ids_by_carrier(store, accounts)
+        for carrier in dict.fromkeys(orphan.carrier for orphan in orphans):
+            theirs = [orphan for orphan in orphans if orphan.carrier == carrier][:_ORPHANS_TRIED]
+            for suggestion in suggest_for_orphans(ids.get(carrier, []), theirs)[:3]:
+                advice.append(_advice(carrier, suggestion, len(theirs)))
+    return Review([_shown(receipt) for receipt in orphans], [_shown(receipt) for receipt in unreadable], advice)
+
+
+def _advice(carrier: str, suggestion: Suggestion, tried: int) -> Advice:
+    dialect: Dialect = suggestion.dialect
+    return Advice(carrier, suggestion.matched, tried, yaml(dialect), list(suggestion.presets))
+
+
+async def _ids_by_carrier(store: Store, accounts: Sequence[str]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for account in accounts:
+        views: Sequence[MessageView] = await store.recent(account, limit=_MESSAGES_TRIED)
+        for view in views:
+            if not view.final:
+                for part in view.parts:
+                    if part.carrier_message_id:
+                        found.setdefault(part.carrier, []).append(part.carrier_message_id.encode())
+    return found
+
+
+def _shown(receipt: Receipt) -> ShownReceipt:
+    raw = _TEXT.sub(rb"\1...", receipt.raw)
+    readable = "".join(chr(octet) if 32 <= octet < 127 else "." for octet in raw)
+    return ShownReceipt(
+        carrier=receipt.carrier,
+        received_at=receipt.received_at,
+        ids=[key.decode("latin-1") for key in receipt.keys],
+        stat=receipt.stat.decode("latin-1"),
+        error=receipt.error.decode("latin-1"),
+        raw=readable,
+        raw_hex=raw.hex(),
+    )

@@ -1,0 +1,83 @@
+"""A message's life as the operator reads it: one line an event, in order of time."""
+
+import msgspec
+
+from relay.values.ids import id_text
+from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.states import customer_words
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One thing that happened.
+
+    :ivar at: seconds since 1970.
+    :ivar what: a sentence.
+    :ivar good: False where it is the kind of thing that one is looking for; None where it is neither good nor bad.
+    """
+
+    at: float
+    what: str
+    good: bool | None = None
+
+
+class TimeLine(msgspec.Struct, frozen=True, gc=False):
+    """A message, for the operator: who, where to, how it is, and what happened to it."""
+
+    id: str
+    account: str
+    interface: str
+    sender: str
+    to: str
+    status: str
+    final: bool
+    carrier: str
+    carrier_error: str
+    carrier_message_ids: list[str]
+    reference: str | None
+    notification_url: str | None
+    owed: list[str]
+    events: list[Event]
+
+
+def time_line(view: MessageView) -> TimeLine:
+    """What is known of a message, in order of time. What lies ahead (its expiry) is last."""
+    events = [Event(view.accepted_at, f"accepted from {view.account} over {view.interface.upper()}", True)]
+    many = len(view.parts) > 1
+    for number, part in enumerate(view.parts, 1):
+        which = f"part {number} of {len(view.parts)} " if many else ""
+        if part.submitted_at is not None:
+            named = f" as {part.carrier_message_id}" if part.carrier_message_id else " without an id"
+            events.append(Event(part.submitted_at, f"{which}taken by {part.carrier}{named}", True))
+        if part.done_at is not None and (many or part.submitted_at is not None):
+            words = customer_words(part.state, b"")
+            error = f", carrier's error {part.carrier_error}" if part.carrier_error else ""
+            word = f", carrier's word {part.carrier_stat}" if part.carrier_stat else ""
+            said = f"{which}{words.status}{word}{error}"
+            events.append(Event(part.done_at, said, words.send_status == "delivered"))
+    for attempt in view.attempts:
+        took = f" in {attempt.seconds:.2f} s" if attempt.seconds else ""
+        what = f"attempt {attempt.attempt} to tell the customer {attempt.status} by {attempt.channel}: {attempt.answer}"
+        events.append(Event(attempt.at, what + took, attempt.answer[:1] == "2" or attempt.answer == "ESME_ROK"))
+    if view.final and view.done_at is not None:
+        words = customer_words(view.state, view.carrier_error.encode())
+        what = f"ended {words.status} (error {words.error})"
+        events.append(Event(view.done_at, what, words.send_status == "delivered"))
+    events.sort(key=lambda event: event.at)
+    if not view.final:
+        events.append(Event(view.expires_at, "validity ends"))
+    return TimeLine(
+        id=id_text(view.id),
+        account=view.account,
+        interface=view.interface,
+        sender=source_of(view.addresses).decode("latin-1"),
+        to=destination_of(view.addresses).decode("latin-1"),
+        status=customer_words(view.state, b"").status,
+        final=view.final,
+        carrier=view.carrier,
+        carrier_error=view.carrier_error,
+        carrier_message_ids=[part.carrier_message_id for part in view.parts if part.carrier_message_id],
+        reference=view.reference,
+        notification_url=view.notification_url,
+        owed=list(view.owed),
+        events=events,
+    )

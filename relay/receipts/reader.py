@@ -1,0 +1,377 @@
+"""Reading receipts: what a carrier's deliver_sm or data_sm says of a message.
+
+Theory of operation. Nearly every receipt on a busy link is the text of SMPP 3.4 Appendix B, to the letter: one regex
+recognises it and takes out the three fields that matter. Whatever that regex doesn't match is read by `read_fields`,
+which knows every way of writing that has been met. The regex is the narrower of the two and means the same: a property
+test holds it to `read_fields` wherever it matches.
+
+`read_fields` looks for keys in the text (any order, any case), takes what stands up to the next key as the value, and
+stops at `text:`, for what follows was written by whoever wrote the message and could name any id and any state. The
+optional parameters receipted_message_id and message_state win over the text. A text in which no key is found is tried
+as UCS-2, whatever data_coding says, since no text has keys both ways.
+
+Nothing here raises, whatever the octets are: what can't be read gives a `Receipt` without keys or without a state.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from relay.config.model import Dialect
+from relay.receipts.dialects import (
+    BLANKS,
+    MAX_ID_OCTETS,
+    UNHEARD_OF,
+    CarrierIds,
+    CarrierStates,
+    Meaning,
+    own_word,
+    resolve,
+)
+from relay.receipts.tlvs import receipt_tlvs
+from relay.values import smpp_constants as c
+from relay.values.messages import Receipt
+from relay.values.pdus import MessagePdu
+
+# Types of message in esm_class, SMPP 3.4 section 5.2.12.
+_RECEIPT_TYPES: Final = frozenset({0x04, 0x20, 0x24})
+#: SME manual/user acknowledgement, conversation abort.
+_HANDSET_TYPES: Final = frozenset({0x10, 0x18})
+
+#: Fields stand at the start. What comes later in a payload of up to 64 KiB is somebody's text.
+_SCANNED_OCTETS: Final = 4096
+#: `stat` and `err` are kept verbatim, but not without end.
+_KEPT_OCTETS: Final = 255
+
+_NO_DIALECT: Final = Dialect()
+
+_match_common = re.compile(
+    rb"id:([A-Za-z0-9_.\-]{1,64}+)"
+    rb"(?: sub:\d{1,9}+)?+(?: dlvrd:\d{1,9}+)?+"
+    rb" submit date:\d{8,16}+ done date:\d{8,16}+"
+    rb" stat:([A-Za-z]{1,32}+) err:([0-9A-Za-z]{1,32}+)(?=[ \r\n\t]|\Z)"
+).match
+# The three optional parameters of a receipt, in the orders in which message centres send them; the length octet of the
+# id is checked by the caller.
+_match_tlvs = re.compile(
+    rb"(?:\x04\x23\x00\x03(...))?"
+    rb"(?:\x04\x27\x00\x01([\0-\x09]))?"
+    rb"\x00\x1e\x00(.)([A-Za-z0-9_.\-]{1,64}+)(\0?+)"
+    rb"(?:\x04\x27\x00\x01([\0-\x09]))?"
+    rb"(?:\x04\x23\x00\x03(...))?\Z",
+    re.DOTALL,
+).match
+
+_keys = re.compile(
+    rb"(?<![A-Za-z0-9_])(id|sub|dlvrd|submit[\s_]*date|done[\s_]*date|stat|err|text)[ \t]*+:", re.IGNORECASE
+)
+#: What may stand between one field and the next.
+_BETWEEN: Final = BLANKS + b",;"
+#: What separates fields where it stands right before the next key, and may be a part of a value elsewhere.
+_GLUED: Final = b"|&/"
+#: What may stand between the words of a key.
+_IN_KEYS: Final = b" \t\r\n\x0b\x0c_"
+# These match any octets at all.
+_first_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;]*+)").match
+_first_status_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;:(]*+)").match
+# A NUL may be a part of err: some carriers write octets there.
+_first_error_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0,;]*+([^ \t\r\n\x0b\x0c\xa0,;]*+)").match
+_first_date = re.compile(
+    rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+"
+    rb"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?|\d{8,20}[+-]?)"
+).match
+# ksmppd issue 108: behind the done date the key `stat:` is missing, and the word stands alone.
+_bare_status = re.compile(
+    rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+\d{8,16}+[ \t\r\n\x0b\x0c\xa0\0,;]++"
+    rb"(DELIVRD|EXPIRED|DELETED|UNDELIV|ACCEPTD|UNKNOWN|REJECTD|ENROUTE)(?![A-Za-z0-9_:])"
+).match
+
+
+class ReceiptFields(msgspec.Struct, frozen=True, gc=False):
+    """Everything that a receipt says, as it stands there. A field that is absent or empty is b"" or None.
+
+    :ivar tlv_id: receipted_message_id, without NUL.
+    :ivar text_id: the text's `id`.
+    :ivar sub: how many were submitted; like `dlvrd` worthless with most carriers.
+    :ivar submit_date: with `done_date` as written; see `relay.receipts.dates`.
+    :ivar message_state: the optional parameter's number.
+    :ivar tlv_stat: the optional parameter where a carrier writes a word into it.
+    """
+
+    tlv_id: bytes = b""
+    text_id: bytes = b""
+    sub: int | None = None
+    dlvrd: int | None = None
+    submit_date: bytes = b""
+    done_date: bytes = b""
+    stat: bytes = b""
+    err: bytes = b""
+    message_state: int | None = None
+    tlv_stat: bytes = b""
+    network_error_code: bytes = b""
+
+    @property
+    def id(self) -> bytes:
+        """The id that is to be believed first."""
+        return self.tlv_id or self.text_id
+
+
+class ReceiptReader:
+    """Reads what one carrier sends.
+
+    :raises ValueError: the dialect makes no sense, see `relay.receipts.dialects.resolve`.
+    """
+
+    __slots__ = ("_carrier", "_columns", "_dialect", "_ids", "_numbers", "_quick", "_states", "_text_key", "_unmarked")
+
+    def __init__(self, carrier_name: str, dialect: Dialect) -> None:
+        self._carrier = carrier_name
+        self._dialect = resolve(dialect)
+        self._ids = CarrierIds(dialect)
+        self._states = CarrierStates(dialect)
+        self._quick = self._states.quick
+        self._numbers = self._states.numbers
+        self._text_key = self._ids.text_key
+        self._unmarked = bool(self._dialect.unmarked_receipts)
+        self._columns = bool(self._dialect.columns)
+
+    def is_receipt(self, pdu: MessagePdu) -> bool:
+        """Whether a deliver_sm or data_sm is the carrier's receipt, and not a handset's message.
+
+        The type in esm_class decides, with the UDHI bit or without. What is marked as the other handset's
+        acknowledgement is a receipt where it reads as one. Unmarked ones are receipts only where the dialect says so,
+        because any handset could send one.
+        """
+        message_type = pdu.esm_class & c.ESM_CLASS_TYPE_MASK
+        if message_type in _RECEIPT_TYPES:
+            return True
+        if message_type in _HANDSET_TYPES or (message_type == 0 and not self._unmarked):
+            return False
+        return self.looks_like_receipt(pdu)
+
+    def looks_like_receipt(self, pdu: MessagePdu) -> bool:
+        """Whether the content alone reads as a receipt: it names a message and a state that is known."""
+        fields = self.fields(pdu)
+        meaning = self._meaning(fields.message_state, fields.tlv_stat, fields.stat)
+        return bool(fields.id) and meaning is not None and meaning is not UNHEARD_OF
+
+    def read(self, pdu: MessagePdu, now: float) -> Receipt:
+        """What a receipt says. Takes any deliver_sm or data_sm and never raises; see `Receipt` for what is missing
+        where it can't be read.
+
+        :param now: seconds since 1970.
+        """
+        found = _match_common(pdu.short_message)
+        if found is None or self._columns:
+            return self.read_any(pdu, now)
+        text_id, stat, error = found.groups()
+        meaning = self._quick.get(stat)
+        if meaning is None:
+            return self.read_any(pdu, now)
+        body = pdu.body
+        tlvs_at = pdu.tlvs_at
+        if tlvs_at == len(body):
+            state, final, word = meaning
+            return Receipt(self._carrier, (self._text_key(text_id),), state, final, now, error, stat, b"", body, word)
+        tlvs = _match_tlvs(body, tlvs_at)
+        if tlvs is None:
+            return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body)
+        early_code, early_state, size, tlv_id, nul, late_state, late_code = tlvs.groups()
+        if len(tlv_id) + len(nul) != size[0]:
+            return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body)
+        message_state = early_state or late_state
+        state, final, word = meaning
+        if message_state is not None:
+            state, final = self._numbers[message_state[0]]
+            word = own_word(stat, state)
+        keys = self._ids.candidates(tlv_id, text_id)
+        return Receipt(self._carrier, keys, state, final, now, error, stat, early_code or late_code or b"", body, word)
+
+    def read_any(self, pdu: MessagePdu, now: float) -> Receipt:
+        """What `read` does, without the short way for common receipts."""
+        tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
+        values = _text_values(pdu, tlvs, self._dialect)
+        return self._receipt(tlvs, _id_of(values), _stat_of(values), _error_of(values), now, pdu.body)
+
+    def fields(self, pdu: MessagePdu) -> ReceiptFields:
+        """All fields, for the operator's page."""
+        return read_fields(pdu, self._dialect)
+
+    def _receipt(
+        self, tlvs: dict[int, bytes], text_id: bytes, stat: bytes, error: bytes, now: float, body: bytes
+    ) -> Receipt:
+        message_state, tlv_stat = _read_state(tlvs.get(c.TAG_MESSAGE_STATE, b""))
+        meaning = self._meaning(message_state, tlv_stat, stat)
+        state = None if meaning is None else meaning.state
+        word = (stat or tlv_stat)[:_KEPT_OCTETS]
+        return Receipt(
+            self._carrier,
+            self._ids.candidates(_tlv_id(tlvs), text_id),
+            state,
+            False if meaning is None else meaning.final,
+            now,
+            error[:_KEPT_OCTETS],
+            word,
+            tlvs.get(c.TAG_NETWORK_ERROR_CODE, b"")[:_KEPT_OCTETS],
+            body,
+            own_word(word, state),
+        )
+
+    def _meaning(self, message_state: int | None, tlv_stat: bytes, stat: bytes) -> Meaning | None:
+        """The state: message_state wins, unless it is none of SMPP's and the text has a word."""
+        if message_state is not None:
+            meaning = self._states.of_number(message_state)
+            if meaning is not UNHEARD_OF or not stat:
+                return meaning
+        word = stat or tlv_stat
+        return self._states.of_word(word) if word else None
+
+
+def read_fields(pdu: MessagePdu, dialect: Dialect = _NO_DIALECT) -> ReceiptFields:
+    """Everything that a receipt says. Never raises, whatever the octets are.
+
+    :param dialect: `columns` and `fields_after_text` are used, after `relay.receipts.dialects.resolve`.
+    """
+    tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
+    values = _text_values(pdu, tlvs, dialect)
+    message_state, tlv_stat = _read_state(tlvs.get(c.TAG_MESSAGE_STATE, b""))
+    return ReceiptFields(
+        _tlv_id(tlvs),
+        _id_of(values),
+        _count_of(values, b"sub"),
+        _count_of(values, b"dlvrd"),
+        _date_of(values, b"submitdate"),
+        _date_of(values, b"donedate"),
+        _stat_of(values),
+        _error_of(values),
+        message_state,
+        tlv_stat,
+        tlvs.get(c.TAG_NETWORK_ERROR_CODE, b""),
+    )
+
+
+# Finding the values
+
+
+def _text_values(pdu: MessagePdu, tlvs: dict[int, bytes], dialect: Dialect) -> dict[bytes, bytes]:
+    """What stands behind each key, up to the next: from short_message, or else from message_payload."""
+    for octets in (pdu.short_message, tlvs.get(c.TAG_MESSAGE_PAYLOAD)):
+        if octets:
+            text = _without_header(octets, pdu.esm_class)[:_SCANNED_OCTETS].rstrip(b"\0")
+            values = _column_values(text, dialect.columns) if dialect.columns else _keyed_values(text, dialect)
+            if values:
+                return values
+    return {}
+
+
+def _without_header(octets: bytes, esm_class: int) -> bytes:
+    """The text behind a user data header. Some carriers set the UDHI bit and send no header."""
+    if not esm_class & c.ESM_CLASS_UDHI or _keys.match(octets) is not None or octets[0] >= len(octets):
+        return octets
+    return octets[octets[0] + 1 :]
+
+
+def _column_values(text: bytes, columns: list[str]) -> dict[bytes, bytes]:
+    return {
+        column.replace(" ", "").encode(): value
+        for column, value in zip(columns, text.split(b","), strict=False)
+        if column and value
+    }
+
+
+def _keyed_values(text: bytes, dialect: Dialect) -> dict[bytes, bytes]:
+    past_text = bool(dialect.fields_after_text)
+    values = _scan(text, past_text)
+    if not values and b"\0" in text:
+        for encoding in ("utf-16-be", "utf-16-le"):
+            # Of little-endian text, the last character's zero octet has been cut off with the padding.
+            whole = text + b"\0" if len(text) % 2 else text
+            values = _scan(whole.decode(encoding, "replace").encode("latin-1", "replace"), past_text)
+            if values:
+                break
+    return values
+
+
+def _scan(text: bytes, past_text: bool) -> dict[bytes, bytes]:
+    """The values by key; keys in small letters and without blanks. The first value that isn't blank counts."""
+    values: dict[bytes, bytes] = {}
+    key = b""
+    value_at = 0
+    for found in _keys.finditer(text):
+        if key and key not in values:
+            value = text[value_at : found.start()].rstrip(_GLUED)
+            if value.strip(_BETWEEN):
+                values[key] = value
+        key = found[1].lower()
+        value_at = found.end()
+        if key == b"text":
+            if not past_text:
+                return values
+            key = b""
+        elif key.endswith(b"date"):
+            key = key[:-4].rstrip(_IN_KEYS) + b"date"
+    if key and key not in values:
+        value = text[value_at:].rstrip(b"|&")
+        if value.strip(_BETWEEN):
+            values[key] = value
+    return values
+
+
+# Reading a value
+
+
+def _id_of(values: dict[bytes, bytes]) -> bytes:
+    value = values.get(b"id")
+    word = _first_word(value)[1].strip(b"\"'") if value else b""  # type: ignore[index]
+    return word if len(word) <= MAX_ID_OCTETS else b""
+
+
+def _stat_of(values: dict[bytes, bytes]) -> bytes:
+    value = values.get(b"stat")
+    if value:
+        return _first_status_word(value)[1]  # type: ignore[index]
+    value = values.get(b"donedate")
+    bare = _bare_status(value) if value else None
+    return b"" if bare is None else bare[1]
+
+
+def _error_of(values: dict[bytes, bytes]) -> bytes:
+    value = values.get(b"err")
+    return _first_error_word(value)[1].rstrip(b"\0") if value else b""  # type: ignore[index]
+
+
+def _date_of(values: dict[bytes, bytes], key: bytes) -> bytes:
+    found = _first_date(values.get(key, b""))
+    return b"" if found is None else found[1]
+
+
+def _count_of(values: dict[bytes, bytes], key: bytes) -> int | None:
+    word = _first_word(values.get(key, b""))[1]  # type: ignore[index]
+    return int(word) if word.isdigit() and len(word) < 10 else None
+
+
+def _tlv_id(tlvs: dict[int, bytes]) -> bytes:
+    octets = tlvs.get(c.TAG_RECEIPTED_MESSAGE_ID)
+    if not octets:
+        return b""
+    # A C-octet string: what stands behind the NUL is none of it.
+    tlv_id = octets.lstrip(BLANKS).partition(b"\0")[0].rstrip(BLANKS)
+    return tlv_id if len(tlv_id) <= MAX_ID_OCTETS else b""
+
+
+def _read_state(octets: bytes) -> tuple[int | None, bytes]:
+    """message_state as a number, and as a word where it is one.
+
+    It is one octet (SMPP 3.4 section 5.3.2.35). Seen as well: two or four octets, an ASCII digit, a word.
+    """
+    if not octets:
+        return None, b""
+    significant = octets.strip(b"\0")
+    if not significant:
+        return 0, b""
+    if significant.isdigit():
+        return int(significant[:9]), b""
+    if len(significant) == 1:
+        return significant[0], b""
+    return None, significant

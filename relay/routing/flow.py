@@ -1,0 +1,383 @@
+"""The hub, where the two flows meet. It reads straight down.
+
+Message: an edge asks `prepare` (which of these may come in, and as what?), awaits `accept` (durable), writes its
+answer with the ids, and then calls `dispatch`, which gives every part to the carrier link that should take it. The
+answer leaves before the dispatch, so nothing that follows from a message can overtake its id.
+
+Receipt: a carrier link hands over what its carrier said (`submitted`, `receipts`, `end`); the store correlates and
+makes it durable; the hub wakes the lanes in which notifications have become owed. Whoever serves a lane claims them
+from the store, as many as it has room for, so that no queue of notifications is kept anywhere else.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from relay.routing.cancelled import Withdrawn
+from relay.routing.flow_api import LaneServer, Link, Outgoing, RateLimits
+from relay.routing.routes import Routes
+from relay.runtime.fair_share import Turns
+from relay.runtime.tasks import Tasks
+from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.values.counters import Counters
+from relay.values.ids import RandomBytes, new_ids
+from relay.values.messages import (
+    Asked,
+    AtCarrier,
+    Channel,
+    Correlated,
+    Ending,
+    Lane,
+    Message,
+    MessageView,
+    ReadAgain,
+    Receipt,
+    Refused,
+    Submission,
+    Submitted,
+)
+from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
+from relay.values.states import DELETED, REJECTED, UNKNOWN
+
+
+class Hub:
+    """See the module's text. Owns routes, links and what was cancelled in queues; the store keeps the messages."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        rates: RateLimits,
+        routes: Routes,
+        clock: IReactorTime,
+        random_bytes: RandomBytes,
+        validity_seconds: float,
+    ) -> None:
+        self.store = store
+        self._rates = rates
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._validity_seconds = validity_seconds
+        self._routes = routes
+        self._links: dict[str, Link] = {}
+        #: Those that a reload has replaced or taken away, while they have parts under way.
+        self._leaving: list[Link] = []
+        self._servers: dict[str, LaneServer] = {}
+        self._tasks = Tasks(self.log)
+        #: Cancelled messages, of which parts may stand in the links' queues.
+        self.withdrawn = Withdrawn()
+        #: Read by the metrics; whoever serves lanes adds its attempts here.
+        self.counters = Counters()
+        #: Gets the messages that have ended, where the store shows them (`Correlated.ended`): message records.
+        self.on_ended: Callable[[Sequence[MessageView]], None] | None = None
+        #: How the customers' listeners share the time.
+        self.turns = Turns()
+        #: False from the beginning of a stop on: nothing new is taken.
+        self.open = True
+
+    # Wiring
+
+    def connect(self, links: Mapping[str, Link], servers: Mapping[Channel, LaneServer]) -> None:
+        """Names the carriers and those who serve lanes; once, before anything flows."""
+        self._links = dict(links)
+        self._servers = {channel.value: server for channel, server in servers.items()}
+
+    def reroute(self, routes: Routes, links: Mapping[str, Link], validity_seconds: float) -> None:
+        """Takes up a new configuration's routes and carriers, for what is dispatched from now on."""
+        self._routes = routes
+        leaving = [*self._leaving, *(link for name, link in self._links.items() if links.get(name) is not link)]
+        self._leaving = [link for link in leaving if link.busy]
+        self._links = dict(links)
+        self._validity_seconds = validity_seconds
+
+    async def send_anew(self, parts: Sequence[Outgoing]) -> None:
+        """Sends parts whose carriers are gone by the routes that hold now. What has ended meanwhile is dropped."""
+        for part in parts:
+            view = await self.store.look_up(part.id)
+            if view is not None and not view.final:
+                part.carriers = self._routes.carriers_of(view.addresses)
+                self.send([part])
+            else:
+                self.withdrawn.take(part.id)
+
+    # The message's way
+
+    def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
+        """Says of each submission what it becomes, in order. Nothing is kept yet; the rate limit is charged."""
+        now = self._clock.seconds()
+        if not self.open:
+            return [Refused(ESME_RSYSERR, "", "The relay is stopping; try again in a moment.", 5.0)] * len(submissions)
+        wait_seconds = self._rates.allow(account, len(submissions), now)
+        if wait_seconds > 0.0:
+            self.counters.account(account).refuse(ESME_RTHROTTLED, len(submissions))
+            reason = f"More messages than the account's rate allows; try again in {wait_seconds:.1f} s."
+            return [Refused(ESME_RTHROTTLED, "", reason, wait_seconds)] * len(submissions)
+        result: list[Message | Refused] = []
+        ids = new_ids(len(submissions), self._random_bytes)
+        default_expiry = now + self._validity_seconds
+        carriers_of = self._routes.carriers_of
+        # Neighbours in a batch mostly go the same way; asking for room once a run of them saves 0.5 µs a message.
+        asked: tuple[str, ...] = ()
+        room = False
+        for message_id, s in zip(ids, submissions, strict=True):
+            carriers = carriers_of(s.addresses)
+            if carriers is not asked:
+                asked, room = carriers, self._any_room(carriers)
+            if not carriers:
+                self.counters.account(account).refuse(ESME_RINVDSTADR)
+                result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
+            elif not room:
+                self.counters.account(account).refuse(ESME_RMSGQFUL)
+                result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))
+            else:
+                expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
+                result.append(
+                    Message(
+                        message_id,
+                        account,
+                        now,
+                        expires_at,
+                        s.addresses,
+                        s.parts,
+                        s.registered_delivery,
+                        s.interface,
+                        s.reference,
+                        s.notification_url,
+                    )
+                )
+        return result
+
+    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
+        """Returns when the messages are durable. A batch is one account's, and came over one interface.
+
+        :raises StoreFull, StoreUnavailable: they are not, and the sender must be told so.
+        """
+        begun_at = self._clock.seconds()
+        counters = self.counters
+        try:
+            await self.store.accept(messages, idempotency)
+        except StoreUnavailable as reason:
+            if messages:
+                status = ESME_RMSGQFUL if isinstance(reason, StoreFull) else ESME_RSYSERR
+                counters.account(messages[0].account).refuse(status, len(messages))
+            raise
+        if messages:
+            first = messages[0]
+            counters.account(first.account).accepted[first.interface] += len(messages)
+            counters.accept_seconds.observe(self._clock.seconds() - begun_at, len(messages))
+
+    def dispatch(self, messages: Sequence[Message]) -> None:
+        """Sends accepted messages on their way. To be called once, after the answer has been written."""
+        carriers_of = self._routes.carriers_of
+        outgoing: list[Outgoing] = []
+        for m in messages:
+            carriers = carriers_of(m.addresses)
+            parts = m.parts
+            if len(parts) == 1:
+                outgoing.append(Outgoing(m.id, 0, parts[0], m.expires_at, carriers))
+            else:
+                outgoing.extend(Outgoing(m.id, n, body, m.expires_at, carriers) for n, body in enumerate(parts))
+        self.send(outgoing)
+
+    async def resume(self) -> int:
+        """After a start: dispatches what no carrier had taken, and wakes every lane; gives the number of parts.
+
+        What may be with a carrier that ends what is in doubt is ended as UNKNOWN instead: a carrier message id, by
+        which a receipt could still be found, is not to be had any more.
+        """
+        count = 0
+        in_doubt: list[Ending] = []
+        after: tuple[bytes, int] | None = None
+        while True:
+            pending = await self.store.unsubmitted(after, 1000)
+            if not pending:
+                break
+            after = (pending[-1].id, pending[-1].part)
+            count += len(pending)
+            carriers_of = self._routes.carriers_of
+            unsent = [p for p in pending if not p.in_doubt]
+            self.send([Outgoing(p.id, p.part, None, p.expires_at, carriers_of(p.addresses)) for p in unsent])
+            now = self._clock.seconds()
+            in_doubt += [Ending(p.id, UNKNOWN, now, b"", p.in_doubt) for p in pending if p.in_doubt]
+        if in_doubt:
+            self.log.warn(
+                "messages_in_doubt: {count} submit_sm may have reached a carrier before the relay was stopped; with "
+                "in_doubt: end their messages end as UNKNOWN",
+                count=len(in_doubt),
+            )
+            self.end_later(in_doubt)
+        self.wake(await self.store.lanes())
+        return count
+
+    def send(self, parts: Iterable[Outgoing]) -> None:
+        """Gives each part to the first of its carriers that is up and has room, or to the first to wait for it."""
+        by_link: dict[str, list[Outgoing]] = {}
+        refused: list[Outgoing] = []
+        # As in `prepare`: chosen once for a run of parts that may go the same ways.
+        asked: tuple[str, ...] | None = None
+        chosen = refused
+        for part in parts:
+            if part.carriers is not asked:
+                asked = part.carriers
+                name = self._choose(asked)
+                chosen = refused if name is None else by_link.setdefault(name, [])
+            chosen.append(part)
+        for name, batch in by_link.items():
+            self._links[name].offer(batch)
+        if refused:
+            now = self._clock.seconds()
+            self.end_later([Ending(part.id, REJECTED, now) for part in refused])
+
+    def link_changed(self) -> None:
+        """A carrier came or went: what waits for a carrier that is down moves to one that is up."""
+        links = self._links.values()
+        if not any(link.up for link in links):
+            # All would come back to where they are, and a million of them are a pause.
+            return
+        for link in links:
+            if not link.up:
+                moved = link.take_back()
+                if moved:
+                    self.send(moved)
+
+    async def cancel(self, message_id: bytes) -> bool:
+        """A customer's wish that a message be not delivered. True: it has ended as DELETED, and what waits here is
+        not sent; False: it goes on, or has ended otherwise.
+
+        What carriers have taken is cancelled there, where all of them can: the wish is granted when each has cancelled
+        each part. What is just being written to a carrier can't be called back.
+
+        :raises StoreUnavailable: it is cancelled, and that can't be made durable now.
+        """
+        view = await self.store.look_up(message_id)
+        if view is None or view.final or self._is_sending(message_id):
+            return False
+        waiting = sum(part.submitted_at is None for part in view.parts)
+        if waiting:
+            now = self._clock.seconds()
+            self.withdrawn.add(message_id, waiting, view.expires_at, now)
+            # If we stop here, then it is sent after the start: the customer has no answer yet.
+            await self.end([Ending(message_id, DELETED, now)])
+            return True
+        parts = await self.store.at_carriers(message_id)
+        links = [self._links.get(part.carrier) for part in parts]
+        if not parts or any(link is None or not link.can_cancel for link in links):
+            return False
+        asked = [link.cancel(part) for link, part in zip(links, parts, strict=True) if link is not None]
+        if not all([await answer for answer in asked]):
+            return False
+        # If we stop here, then the carrier's receipt says DELETED, or the message ends when that is overdue.
+        await self.end([Ending(message_id, DELETED, self._clock.seconds())])
+        # A receipt may have come first.
+        view = await self.store.look_up(message_id)
+        return view is not None and view.state == DELETED
+
+    def _is_sending(self, message_id: bytes) -> bool:
+        self._leaving = [link for link in self._leaving if link.busy]
+        return any(link.is_sending(message_id) for link in (*self._links.values(), *self._leaving))
+
+    # The receipt's way
+
+    async def submitted(self, batch: Sequence[Submitted]) -> None:
+        """Carriers took these parts. The store is told before this coroutine first waits."""
+        try:
+            self._done(await self.store.submitted(batch))
+        except StoreUnavailable:
+            # It has happened, whether it can be written down now or not: the store keeps it and writes it later.
+            return
+
+    async def receipts(self, batch: Sequence[Receipt]) -> Correlated:
+        """Returns when the receipts are durable, with the lanes woken.
+
+        :raises StoreUnavailable: they are not; the carrier must be told to come again.
+        """
+        correlated = await self.store.receipts(batch)
+        self._done(correlated)
+        return correlated
+
+    async def reread(self, batch: Sequence[ReadAgain]) -> Correlated:
+        """Returns when what kept receipts say now is durable, with the lanes woken.
+
+        :raises StoreUnavailable: it is not, and is to be tried again.
+        """
+        correlated = await self.store.reread(batch)
+        self._done(correlated)
+        return correlated
+
+    async def end(self, batch: Sequence[Ending]) -> None:
+        """Ends messages by the relay's own verdict."""
+        self._done(await self.store.end(batch))
+
+    def end_later(self, batch: Sequence[Ending]) -> None:
+        """As `end`, for whoever has nobody to tell: what can't be written now is kept by the store until it can."""
+        self._tasks.start(self._end_later(batch))
+
+    async def _end_later(self, batch: Sequence[Ending]) -> None:
+        try:
+            await self.end(batch)
+        except StoreUnavailable:
+            return
+
+    async def asked(self, batch: Sequence[Asked]) -> None:
+        """Carriers could say nothing of these overdue parts, or that they are under way."""
+        try:
+            self._done(await self.store.asked(batch))
+        except StoreUnavailable:
+            return
+
+    async def housekeeping(self, now: float) -> None:
+        """One slice of the store's own work, what became owed by it, and what carriers are to be asked about."""
+        askable = {name: count for name, link in self._links.items() if (count := link.questions) is not None}
+        correlated = await self.store.expire(now, askable)
+        self._done(correlated)
+        by_carrier: dict[str, list[AtCarrier]] = {}
+        for part in correlated.overdue:
+            by_carrier.setdefault(part.carrier, []).append(part)
+        for name, parts in by_carrier.items():
+            link = self._links.get(name)
+            # One that a reload took away meanwhile isn't asked: the store names its parts again, and they end.
+            if link is not None:
+                link.ask(parts)
+
+    def wake(self, lanes: Iterable[Lane]) -> None:
+        """Tells whoever serves these lanes that something is owed there."""
+        servers = self._servers
+        for lane in lanes:
+            server = servers.get(lane.channel)
+            if server is not None:
+                server.wake(lane)
+
+    def _done(self, correlated: Correlated) -> None:
+        if correlated.lanes:
+            self.wake(correlated.lanes)
+        if correlated.ended and self.on_ended is not None:
+            self.on_ended(correlated.ended)
+
+    def _choose(self, carriers: tuple[str, ...]) -> str | None:
+        links = self._links
+        waiting: str | None = None
+        for name in carriers:
+            link = links.get(name)
+            if link is None:
+                continue
+            if link.up and link.room > 0:
+                return name
+            if waiting is None:
+                waiting = name
+        return waiting
+
+    def _any_room(self, carriers: tuple[str, ...]) -> bool:
+        links = self._links
+        for name in carriers:
+            link = links.get(name)
+            if link is not None and link.room > 0:
+                return True
+        return False
+
+    async def stop(self) -> None:
+        """Takes nothing new and waits for what it has under way."""
+        self.open = False
+        await self._tasks.wait()

@@ -1,0 +1,123 @@
+"""A connection to the simulated carrier. What a message or a question means is for `SimulatedCarrier` to say."""
+
+from collections.abc import Sequence
+from typing import Protocol as Seam
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+
+from relay.smpp.connection import SessionProtocol
+from relay.smpp.session import Role, SessionLimits
+from relay.values import smpp_constants as c
+from relay.values.pdus import (
+    Answered,
+    BindPdu,
+    Ended,
+    Event,
+    LateAnswer,
+    MessageIdPdu,
+    MessagePdu,
+    OtherPdu,
+    PeerUnbound,
+    Unanswered,
+)
+
+
+class SimulatorSide(Seam):
+    """Who decides. Lists are one read's worth."""
+
+    def connected(self, protocol: "SimulatorProtocol") -> None:
+        """A connection was made."""
+
+    def bound(self, protocol: "SimulatorProtocol", pdu: BindPdu) -> None:
+        """A login, to be answered."""
+
+    def submitted(self, protocol: "SimulatorProtocol", pdus: Sequence[MessagePdu]) -> None:
+        """Messages, all submit_sm or all data_sm."""
+
+    def question(self, protocol: "SimulatorProtocol", pdu: MessageIdPdu) -> None:
+        """query_sm or cancel_sm."""
+
+    def acknowledged(self, protocol: "SimulatorProtocol", answers: Sequence[Answered]) -> None:
+        """Answers to receipts."""
+
+    def unacknowledged(self, protocol: "SimulatorProtocol", bodies: Sequence[object]) -> None:
+        """Receipts whose session ended, or whose time was up, before they were answered."""
+
+    def ended(self, protocol: "SimulatorProtocol") -> None:
+        """No more receipts down this session: it is lost, or unbound."""
+
+
+class SimulatorProtocol(SessionProtocol):
+    """One connection to the simulated carrier."""
+
+    #: Who logged in, from a successful bind on.
+    system_id: str | None = None
+
+    def __init__(self, carrier: SimulatorSide, limits: SessionLimits, clock: IReactorTime) -> None:
+        super().__init__(Role.SERVER, limits, clock)
+        self._carrier = carrier
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._carrier.connected(self)
+
+    def events_received(self, events: list[Event]) -> None:
+        messages: list[MessagePdu] = []
+        answers: list[Answered] = []
+        unanswered: list[object] = []
+        closing = False
+        for event in events:
+            kind = type(event)
+            if kind is MessagePdu:
+                # One batch has one response command; a change between submit_sm and data_sm begins the next one.
+                if messages and messages[0].command_id != event.command_id:  # type: ignore[union-attr]
+                    self._carrier.submitted(self, messages)
+                    messages = []
+                messages.append(event)  # type: ignore[arg-type]
+            elif kind is Answered:
+                answers.append(event)  # type: ignore[arg-type]
+            elif isinstance(event, BindPdu):
+                self._carrier.bound(self, event)
+            elif isinstance(event, MessageIdPdu):
+                self._carrier.question(self, event)
+            elif isinstance(event, Unanswered):
+                unanswered.append(event.token)
+            elif isinstance(event, Ended):
+                unanswered.extend(event.unanswered)
+                closing = True
+            elif isinstance(event, PeerUnbound):
+                closing = True
+            elif isinstance(event, OtherPdu):
+                self.respond(event.command_id | c.RESPONSE_BIT, [(event.sequence_number, c.ESME_RINVCMDID, b"")])
+            elif isinstance(event, LateAnswer):
+                continue
+        if messages:
+            self._carrier.submitted(self, messages)
+        if answers:
+            self._carrier.acknowledged(self, answers)
+        if closing:
+            self._carrier.ended(self)
+        if unanswered:
+            self._carrier.unacknowledged(self, unanswered)
+        if closing:
+            self.flush()
+            self.close()
+
+    def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
+        self._carrier.ended(self)
+        self._carrier.unacknowledged(self, unanswered)
+
+
+class SimulatorFactory(Factory):
+    """Makes the protocol for each connection to a simulated carrier."""
+
+    noisy = False
+
+    def __init__(self, carrier: SimulatorSide, clock: IReactorTime) -> None:
+        self._carrier = carrier
+        self._clock = clock
+        self.limits = SessionLimits(window=500, pending_requests=20_000, bind_timeout_seconds=30.0)
+
+    def buildProtocol(self, addr: IAddress | None) -> SimulatorProtocol:
+        return SimulatorProtocol(self._carrier, self.limits, self._clock)

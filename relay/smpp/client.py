@@ -1,0 +1,172 @@
+"""Our end of a connection to a carrier: binds, then hands what arrives to the carrier's link.
+
+The bind is made in connectionMade and not in ClientService's prepareConnection: a connection that is lost or refused
+while that is under way leaves ClientService in a state with no transition, and the socket open.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol as Seam
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+
+from relay.smpp.connection import SessionProtocol
+from relay.smpp.session import Role, SessionLimits
+from relay.values.pdus import (
+    Answered,
+    BindRefused,
+    Bound,
+    Ended,
+    Event,
+    LateAnswer,
+    MessagePdu,
+    PeerUnbound,
+    Unanswered,
+)
+
+
+class CarrierBind(Seam):
+    """Who owns a connection to a carrier. Calls come in the order of events; lists are one read's worth."""
+
+    def bound(self, protocol: "SmppClientProtocol") -> None:
+        """The carrier accepted the bind."""
+
+    def connect_failed(self, request: "BindRequest", reason: str) -> None:
+        """The connection could not be made."""
+
+    def bind_refused(self, protocol: "SmppClientProtocol", command_status: int) -> None:
+        """It didn't; the connection is being closed."""
+
+    def answered(self, protocol: "SmppClientProtocol", answers: list[Answered]) -> None:
+        """Responses to our requests."""
+
+    def late_answers(self, protocol: "SmppClientProtocol", answers: list[LateAnswer]) -> None:
+        """Responses that came after their time was up."""
+
+    def unanswered(self, protocol: "SmppClientProtocol", tokens: list[object]) -> None:
+        """Requests whose time is up."""
+
+    def abandoned(self, protocol: "SmppClientProtocol", tokens: list[object]) -> None:
+        """Requests of a session that is over; its connection is being closed."""
+
+    def messages(self, protocol: "SmppClientProtocol", pdus: list[MessagePdu]) -> None:
+        """deliver_sm and data_sm. Each must be answered with `respond`, when what it says is durable."""
+
+    def lost(self, protocol: "SmppClientProtocol", tokens: Sequence[object], reason: str) -> None:
+        """The connection is gone, with these requests unanswered."""
+
+
+class BindRequest:
+    """What a connection says when it binds."""
+
+    __slots__ = ("command_id", "interface_version", "password", "system_id", "system_type")
+
+    def __init__(
+        self, command_id: int, system_id: str, password: str, system_type: str = "", interface_version: int = 0x34
+    ) -> None:
+        self.command_id = command_id
+        self.system_id = system_id
+        self.password = password
+        self.system_type = system_type
+        self.interface_version = interface_version
+
+
+class SmppClientProtocol(SessionProtocol):
+    """One connection to a carrier."""
+
+    def __init__(self, owner: CarrierBind, request: BindRequest, limits: SessionLimits, clock: IReactorTime) -> None:
+        super().__init__(Role.CLIENT, limits, clock)
+        self._owner = owner
+        self.request = request
+        #: What ended the session, for the log; the transport's own words where this is empty.
+        self.end_reason = ""
+
+    def connectionMade(self) -> None:
+        r = self.request
+        self.session.bind(
+            r.command_id,
+            r.system_id,
+            r.password,
+            system_type=r.system_type,
+            interface_version=r.interface_version,
+            now=self.clock.seconds(),
+        )
+        super().connectionMade()
+
+    def events_received(self, events: list[Event]) -> None:
+        # As in SmppServerProtocol.
+        kinds = set(map(type, events))
+        if kinds == {Answered}:
+            self._owner.answered(self, events)  # type: ignore[arg-type]
+        elif kinds == {MessagePdu}:
+            self._owner.messages(self, events)  # type: ignore[arg-type]
+        else:
+            self._sort(events)
+
+    def _sort(self, events: list[Event]) -> None:
+        """Acts on events of any kinds."""
+        answers: list[Answered] = []
+        messages: list[MessagePdu] = []
+        late: list[LateAnswer] = []
+        unanswered: list[object] = []
+        abandoned: list[object] = []
+        closing = False
+        for event in events:
+            kind = type(event)
+            if kind is Answered:
+                answers.append(event)  # type: ignore[arg-type]
+            elif kind is MessagePdu:
+                messages.append(event)  # type: ignore[arg-type]
+            elif isinstance(event, Bound):
+                self._owner.bound(self)
+            elif isinstance(event, Unanswered):
+                unanswered.append(event.token)
+            elif isinstance(event, LateAnswer):
+                late.append(event)
+            elif isinstance(event, BindRefused):
+                self._owner.bind_refused(self, event.command_status)
+                closing = True
+            elif isinstance(event, Ended):
+                self.end_reason = event.reason
+                abandoned.extend(event.unanswered)
+                closing = True
+            elif isinstance(event, PeerUnbound):
+                self.end_reason = "the carrier unbound"
+                closing = True
+        # Responses before receipts: a receipt may be in the same read as the response that names its id, and the
+        # table must have the id first.
+        if answers:
+            self._owner.answered(self, answers)
+        if late:
+            self._owner.late_answers(self, late)
+        if messages:
+            self._owner.messages(self, messages)
+        if unanswered:
+            self._owner.unanswered(self, unanswered)
+        if abandoned:
+            self._owner.abandoned(self, abandoned)
+        if closing:
+            self.flush()
+            self.close()
+
+    def sending(self) -> Sequence[object]:
+        """The tokens of the requests that have no answer yet."""
+        return self.session.tokens()
+
+    def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
+        self._owner.lost(self, unanswered, self.end_reason or reason)
+
+
+class SmppClientFactory(Factory):
+    """Makes the protocol for each attempt to connect."""
+
+    noisy = False
+
+    def __init__(self, owner: CarrierBind, request: BindRequest, limits: SessionLimits, clock: IReactorTime) -> None:
+        self._owner = owner
+        self._request = request
+        self._limits = limits
+        self._clock = clock
+
+    def buildProtocol(self, addr: IAddress | None) -> SmppClientProtocol:
+        return SmppClientProtocol(self._owner, self._request, self._limits, self._clock)

@@ -1,0 +1,243 @@
+"""The PDUs off the hot path: binds, questions about a message, and their responses, through smpp.pdu.
+
+Theory of operation. smpp.pdu knows every PDU's fields and their order (`PDUEncoder`, `operations`); this module hands
+it the field encoders to use, so that what real peers send is read, too: numbers that no list names, passwords longer
+than eight octets, characters that aren't ASCII. Times are left as the octets that they are: smpp.pdu's time parser
+prints to standard output. Optional parameters are read with the hot lane's lenient reader.
+"""
+
+import io
+from collections.abc import Mapping
+from typing import Final
+
+from smpp.pdu import constants as names
+from smpp.pdu import operations
+from smpp.pdu.error import PDUCorruptError, PDUParseError
+from smpp.pdu.pdu_encoding import COctetStringEncoder, IEncoder, Int1Encoder, PDUEncoder
+from smpp.pdu.pdu_types import CommandStatus
+
+from relay.smpp.message_codec import find_tlv, tlv
+from relay.values import smpp_constants as c
+from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, OtherPdu
+
+#: What sc_interface_version says of us.
+INTERFACE_VERSION: Final = 0x34
+#: Highest interface_version that may bind: 5.0 is 3.4 with additions that a peer may do without.
+MAX_INTERFACE_VERSION: Final = 0x50
+
+
+def _string(max_octets: int, status: CommandStatus = CommandStatus.ESME_RUNKNOWNERR) -> COctetStringEncoder:
+    return COctetStringEncoder(max_octets + 1, decodeErrorStatus=status)
+
+
+# A password's limit is 8 in the specification; longer ones are common in practice. Any number is accepted as a TON, an
+# NPI or a state.
+_FIELDS: Final[Mapping[str, IEncoder]] = {
+    **PDUEncoder.DefaultRequiredParamEncoders,
+    "system_id": _string(15, CommandStatus.ESME_RINVSYSID),
+    "password": _string(64, CommandStatus.ESME_RINVPASWD),
+    "system_type": _string(64, CommandStatus.ESME_RINVSYSTYP),
+    "address_range": _string(64),
+    "message_id": _string(64, CommandStatus.ESME_RINVMSGID),
+    "service_type": _string(64, CommandStatus.ESME_RINVSERTYP),
+    "source_addr": _string(64, CommandStatus.ESME_RINVSRCADR),
+    "destination_addr": _string(64, CommandStatus.ESME_RINVDSTADR),
+    "final_date": _string(16),
+    **dict.fromkeys(
+        (
+            "addr_ton",
+            "addr_npi",
+            "source_addr_ton",
+            "source_addr_npi",
+            "dest_addr_ton",
+            "dest_addr_npi",
+            "message_state",
+            "error_code",
+        ),
+        Int1Encoder(),
+    ),
+}
+
+_BINDS: Final = {
+    c.BIND_TRANSMITTER: operations.BindTransmitter,
+    c.BIND_RECEIVER: operations.BindReceiver,
+    c.BIND_TRANSCEIVER: operations.BindTransceiver,
+}
+_encoder: Final = PDUEncoder()
+
+
+def _read(pdu_class: type[operations.PDU], body: bytes) -> dict[str, object]:
+    """The mandatory parameters of a body.
+
+    :raises CodecError: a field is too long, or the body ends too early.
+    """
+    try:
+        values: dict[str, object] = _encoder.decodeRequiredParams(pdu_class.mandatoryParams, _FIELDS, io.BytesIO(body))
+    except PDUCorruptError as e:
+        raise CodecError(f"{pdu_class.commandId.name}: {e}", c.ESME_RINVCMDLEN) from e
+    except PDUParseError as e:
+        raise CodecError(f"{pdu_class.commandId.name}: {e}", names.command_status_name_map[e.status.name]) from e
+    return values
+
+
+def _write(pdu_class: type[operations.PDU], **values: object) -> bytes:
+    """The octets of the mandatory parameters.
+
+    :raises ValueError: a string is too long, or a number is no octet.
+    """
+    body: bytes = _encoder.encodeRequiredParams(pdu_class.mandatoryParams, _FIELDS, values)
+    return body
+
+
+def _octets(value: object) -> bytes:
+    """A C-octet string's value as smpp.pdu gives it."""
+    return value if isinstance(value, bytes) else b""
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: object) -> str:
+    # As `Secret.matches` encodes it: what isn't UTF-8 is kept, and no two passwords become the same.
+    return _octets(value).decode("utf-8", "surrogateescape")
+
+
+def decode_request(command_id: int, sequence_number: int, body: bytes) -> BindPdu | MessageIdPdu | OtherPdu:
+    """Reads the body of a request that is no message.
+
+    :raises CodecError: the body is no such body, or a bind speaks a version that we don't (ESME_RBINDFAIL).
+    """
+    if command_id in _BINDS:
+        return _decode_bind(command_id, sequence_number, body)
+    if command_id == c.QUERY_SM:
+        values = _read(operations.QuerySM, body)
+    elif command_id == c.CANCEL_SM:
+        values = _read(operations.CancelSM, body)
+    else:
+        return OtherPdu(command_id, sequence_number, body)
+    return MessageIdPdu(
+        command_id,
+        sequence_number,
+        _octets(values["message_id"]),
+        _octets(values["source_addr"]),
+        _octets(values.get("destination_addr")),
+        _number(values["source_addr_ton"]),
+        _number(values["source_addr_npi"]),
+        _number(values.get("dest_addr_ton")),
+        _number(values.get("dest_addr_npi")),
+    )
+
+
+def _decode_bind(command_id: int, sequence_number: int, body: bytes) -> BindPdu:
+    values = _read(_BINDS[command_id], body)
+    version = _number(values["interface_version"])
+    # Section 5.2.4: 0x00 to 0x33 all say "3.3 or earlier".
+    if version > MAX_INTERFACE_VERSION:
+        raise CodecError(f"interface_version 0x{version:02X} is none that we speak", c.ESME_RBINDFAIL)
+    return BindPdu(
+        command_id,
+        sequence_number,
+        _text(values["system_id"]),
+        _text(values["password"]),
+        _text(values["system_type"]),
+        version,
+        _text(values["address_range"]),
+    )
+
+
+def bind_body(
+    command_id: int,
+    system_id: str,
+    password: str,
+    *,
+    system_type: str = "",
+    interface_version: int = INTERFACE_VERSION,
+    address_range: str = "",
+) -> bytes:
+    """The body of a bind_transmitter, bind_receiver or bind_transceiver.
+
+    :raises ValueError: system_id has more than 15 octets, or another string more than 64.
+    """
+    return _write(
+        _BINDS[command_id],
+        system_id=system_id.encode(),
+        password=password.encode("utf-8", "surrogateescape"),
+        system_type=system_type.encode(),
+        interface_version=interface_version,
+        addr_ton=0,
+        addr_npi=0,
+        address_range=address_range.encode(),
+    )
+
+
+def bind_resp_body(system_id: str, interface_version: int) -> bytes:
+    """The body of a bind response with ESME_ROK.
+
+    :param interface_version: what the peer's bind said. sc_interface_version is for 3.4 and later only: optional
+        parameters are unknown before.
+    :raises ValueError: system_id has more than 15 octets.
+    """
+    body = _write(operations.BindTransceiverResp, system_id=system_id.encode())
+    if interface_version >= INTERFACE_VERSION:
+        body += tlv(c.TAG_SC_INTERFACE_VERSION, bytes((INTERFACE_VERSION,)))
+    return body
+
+
+def decode_bind_resp(body: bytes) -> tuple[str, int]:
+    """system_id and sc_interface_version of a bind response; the latter is 0x33 where it is missing.
+
+    Never raises: a carrier that accepted our bind is bound, however it says so.
+    """
+    end = body.find(0)
+    if end < 0:
+        return _text(body), 0x33
+    version = find_tlv(body, end + 1, c.TAG_SC_INTERFACE_VERSION)
+    return _text(body[:end]), version[0] if version else 0x33
+
+
+def query_sm_body(message_id: bytes, ton: int = 0, npi: int = 0, source: bytes = b"") -> bytes:
+    """The body of a query_sm. The source must be the message's own.
+
+    :raises ValueError: a string has more than 64 octets.
+    """
+    return _write(
+        operations.QuerySM, message_id=message_id, source_addr_ton=ton, source_addr_npi=npi, source_addr=source
+    )
+
+
+def query_sm_resp_body(message_id: bytes, final_date: bytes, message_state: int, error_code: int) -> bytes:
+    """The body of a query_sm_resp with ESME_ROK.
+
+    :param final_date: sixteen octets (section 7.1.1), or empty while the state isn't final.
+    :raises ValueError: message_id has more than 64 octets, final_date more than 16, or a number is no octet.
+    """
+    return _write(
+        operations.QuerySMResp,
+        message_id=message_id,
+        final_date=final_date,
+        message_state=message_state,
+        error_code=error_code,
+    )
+
+
+def decode_query_sm_resp(body: bytes) -> tuple[bytes, bytes, int, int]:
+    """message_id, final_date, message_state, error_code.
+
+    :raises CodecError: the body is no such body.
+    """
+    values = _read(operations.QuerySMResp, body)
+    return (
+        _octets(values["message_id"]),
+        _octets(values["final_date"]),
+        _number(values["message_state"]),
+        _number(values["error_code"]),
+    )
+
+
+def cancel_sm_body(message_id: bytes, addresses: bytes, service_type: bytes = b"") -> bytes:
+    """The body of a cancel_sm for one message.
+
+    :param addresses: as the message had them (see `MessagePdu.addresses`).
+    """
+    return service_type + b"\0" + message_id + b"\0" + addresses

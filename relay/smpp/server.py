@@ -1,0 +1,166 @@
+"""A customer's connection to us. What a bind, a message or a question means is for `CustomerSessions` to say."""
+
+from collections.abc import Sequence
+from typing import Any
+from typing import Protocol as Seam
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.protocols.policies import ProtocolWrapper
+
+from relay.runtime.fair_share import HEAVY_BYTES, Turns
+from relay.smpp.connection import SLOW_SECONDS, SessionProtocol
+from relay.smpp.session import Role, SessionLimits
+from relay.values.pdus import (
+    Answered,
+    BindPdu,
+    Ended,
+    Event,
+    LateAnswer,
+    MessageIdPdu,
+    MessagePdu,
+    OtherPdu,
+    PeerUnbound,
+    Unanswered,
+)
+
+
+class CustomerSide(Seam):
+    """Who decides about customers' sessions. Lists are one read's worth."""
+
+    def connected(self, protocol: "SmppServerProtocol", address: str) -> bool:
+        """A connection was made; false: there are too many, and it is closed without a word."""
+
+    def bind(self, protocol: "SmppServerProtocol", pdu: BindPdu) -> None:
+        """Answers a bind."""
+
+    def messages(self, protocol: "SmppServerProtocol", pdus: list[MessagePdu]) -> None:
+        """submit_sm and data_sm, to be answered when durable."""
+
+    def question(self, protocol: "SmppServerProtocol", pdu: MessageIdPdu) -> None:
+        """query_sm or cancel_sm."""
+
+    def answered(self, protocol: "SmppServerProtocol", answers: list[Answered]) -> None:
+        """Responses to our deliver_sm."""
+
+    def unanswered(self, protocol: "SmppServerProtocol", tokens: Sequence[object]) -> None:
+        """Our deliver_sm that will not be answered any more."""
+
+    def lost(self, protocol: "SmppServerProtocol", reason: str) -> None:
+        """The connection is gone; its `unanswered` has been called."""
+
+
+class SmppServerProtocol(SessionProtocol):
+    """One customer's connection."""
+
+    #: The account, from a successful bind on.
+    account = ""
+    address = ""
+    #: What the customer said it speaks.
+    interface_version = 0x34
+
+    def __init__(
+        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, turns: Turns | None = None
+    ) -> None:
+        super().__init__(Role.SERVER, limits, clock)
+        self._side = side
+        self._turns = turns or Turns()
+        self._read_bytes = 0
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.address = getattr(self.stream.getPeer(), "host", "")
+        if not self._side.connected(self, self.address):
+            self.abort()
+
+    def dataReceived(self, data: bytes) -> None:
+        turns, seconds, session = self._turns, self.clock.seconds, self.session
+        throttled = session.throttled_requests
+        began_at = seconds()
+        super().dataReceived(data)
+        now = seconds()
+        turns.heard(self.account, now)
+        pause_seconds = turns.worked(began_at, now) if len(data) >= HEAVY_BYTES else 0.0
+        if session.throttled_requests != throttled:
+            self.slow_down(max(pause_seconds, SLOW_SECONDS))
+        elif pause_seconds:
+            self.slow_down(pause_seconds)
+        if turns.octets != self._read_bytes:
+            self._read_bytes = turns.octets
+            _limit_reads(self.transport, turns.octets)
+
+    def events_received(self, events: list[Event]) -> None:
+        # A read mostly brings one kind, which goes on as it is: 0.03 µs an event, where sorting takes 0.07.
+        kinds = set(map(type, events))
+        if kinds == {MessagePdu}:
+            self._side.messages(self, events)  # type: ignore[arg-type]
+        elif kinds == {Answered}:
+            self._side.answered(self, events)  # type: ignore[arg-type]
+        else:
+            self._sort(events)
+
+    def _sort(self, events: list[Event]) -> None:
+        """Acts on events of any kinds."""
+        answers: list[Answered] = []
+        messages: list[MessagePdu] = []
+        unanswered: list[object] = []
+        closing = False
+        for event in events:
+            kind = type(event)
+            if kind is MessagePdu:
+                messages.append(event)  # type: ignore[arg-type]
+            elif kind is Answered:
+                answers.append(event)  # type: ignore[arg-type]
+            elif isinstance(event, BindPdu):
+                self._side.bind(self, event)
+            elif isinstance(event, MessageIdPdu):
+                self._side.question(self, event)
+            elif isinstance(event, Unanswered):
+                unanswered.append(event.token)
+            elif isinstance(event, Ended):
+                unanswered.extend(event.unanswered)
+                closing = True
+            elif isinstance(event, PeerUnbound):
+                closing = True
+            elif isinstance(event, (LateAnswer, OtherPdu)):
+                # The notification was offered again when its time was up; the customer dedupes on id and status.
+                continue
+        if answers:
+            self._side.answered(self, answers)
+        if messages:
+            self._side.messages(self, messages)
+        if unanswered:
+            self._side.unanswered(self, unanswered)
+        if closing:
+            self.flush()
+            self.close()
+
+    def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
+        if unanswered:
+            self._side.unanswered(self, unanswered)
+        self._side.lost(self, reason)
+
+
+class SmppServerFactory(Factory):
+    """Makes the protocol for each connection that a customer opens."""
+
+    noisy = False
+
+    def __init__(
+        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, turns: Turns | None = None
+    ) -> None:
+        self._side = side
+        self._limits = limits
+        self._clock = clock
+        self._turns = turns or Turns()
+
+    def buildProtocol(self, addr: IAddress | None) -> SmppServerProtocol:
+        return SmppServerProtocol(self._side, self._limits, self._clock, self._turns)
+
+
+def _limit_reads(transport: Any, octets: int) -> None:
+    """Sets how much one read of a TCP connection, under TLS or not, may bring. Other transports are left alone."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    if hasattr(transport, "bufferSize"):
+        transport.bufferSize = octets

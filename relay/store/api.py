@@ -1,0 +1,287 @@
+"""The store: who is asked what became of a message, and the one place where anything is made durable.
+
+This is a seam. Everything above it (hub, carrier links, customer sessions, webhooks, API) knows this interface only,
+and may not assume that the store is in the same process. `tests/store_contract.py` is the contract as a test suite;
+it runs against every store.
+
+The contract
+------------
+* A call takes effect when it is made, not when its awaitable is awaited, and calls take effect in the order in which
+  they are made. A `receipts` made after a `submitted` sees what that submitted, although neither awaitable has fired.
+* The awaitable of a call that changes something fires when its batch is durable, and so is everything called before it.
+  They may fire late and in bursts; they fire in the order of the calls.
+* A question sees every call made before it, durable or not, and need not wait until they are durable. So does `claim`.
+* A batch is a sequence and may be empty. It takes effect whole or, when the call raises, not at all.
+* Ids that the store doesn't know (expired, compacted away) are skipped; they are no error.
+* Nothing blocks. Nobody but the reactor thread may call.
+* `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store says through its
+  figures when it is writable again; nobody needs to ask it to try. What the failure leaves depends on what was told:
+  `accept` and `put_setting` asked for something, which has then not happened, and the caller answers with its
+  protocol's "not now". `submitted`, `end`, `asked`, `settle` and `notify_again` told of something that has happened:
+  the store knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat. `receipts` may be
+  either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. So may `reread`.
+  Final states that a failed call brought are not handed out before they are durable, or a crash could lead to another
+  one; their lanes are in the answer to an `expire` after that.
+* `StoreFull`: a configured bound is reached.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from relay.values.messages import (
+    Asked,
+    AtCarrier,
+    Attempt,
+    Claim,
+    Comeback,
+    Correlated,
+    Ending,
+    KeptReceipts,
+    Lane,
+    Message,
+    MessageView,
+    Notification,
+    Pending,
+    ReadAgain,
+    Receipt,
+    Submitted,
+)
+
+
+class StoreUnavailable(Exception):
+    """The batch can't be made durable now. `retry_after_seconds` is a guess at when to try again."""
+
+    def __init__(self, reason: str, retry_after_seconds: float = 5.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoreFull(StoreUnavailable):
+    """A bound of the configuration is reached: no more messages until some have ended."""
+
+
+class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
+    """What an account wants to be told, asked for at the moment when a state is learnt.
+
+    :ivar webhook: whether the account has a notification URL.
+    :ivar intermediate: `notify: all`.
+    :ivar unanswered: whether a message that never got a receipt ends with a notification (UNKNOWN) or silently.
+    :ivar receipt_seconds: how long an SMPP receipt waits for the customer to bind before it is given up.
+    """
+
+    webhook: bool = False
+    intermediate: bool = False
+    unanswered: bool = True
+    receipt_seconds: float = 72 * 3600.0
+
+
+PolicyOf = Callable[[str], NotifyPolicy]
+
+
+#: No carrier can be asked.
+NOBODY: Mapping[str, int] = {}
+
+
+class FeedEntry(msgspec.Struct, frozen=True, gc=False):
+    """One line of an account's notification feed; `cursor` grows and is never used twice.
+
+    :ivar at: when the final state was learnt.
+    """
+
+    cursor: int
+    id: bytes
+    state: int
+    carrier_error: bytes
+    at: float
+    accepted_at: float = 0.0
+
+
+class Idempotency(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20):
+    """A repeatable request: its key, a digest of its body, and the answer that every repeat gets."""
+
+    account: str
+    key: str
+    digest: bytes
+    answer: bytes
+    at: float
+
+
+#: Upper bounds of `StoreFigures.commit_buckets`, in seconds.
+COMMIT_SECONDS_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class StoreFigures(msgspec.Struct, frozen=True, gc=False):
+    """How full the store is. Counting is the store's business, so asking is cheap.
+
+    :ivar writable: whether a batch could be made durable now; `reason` says why not.
+    :ivar ambiguous: how often a carrier gave an id to a message while another live one had it; since the start, as
+        the next three.
+    :ivar contradicting: receipts that said something else of a message after it had ended.
+    :ivar repeated: receipts that said the same again.
+    :ivar orphans_dropped: orphans over the bound or past their time.
+    """
+
+    messages: int = 0
+    unsubmitted: int = 0
+    awaiting_receipt: int = 0
+    finished: int = 0
+    orphans: int = 0
+    unreadable: int = 0
+    owed: int = 0
+    journal_bytes: int = 0
+    journal_segments: int = 0
+    writable: bool = True
+    reason: str = ""
+    #: Commits since the start, calls and octets in them, and their seconds; `commit_buckets` counts the commits by
+    #: `COMMIT_SECONDS_BOUNDS` (the last one: longer than all bounds). Empty where the store has no commits.
+    commits: int = 0
+    committed_batches: int = 0
+    committed_bytes: int = 0
+    commit_seconds: float = 0.0
+    commit_buckets: Sequence[int] = ()
+    ambiguous: int = 0
+    contradicting: int = 0
+    repeated: int = 0
+    orphans_dropped: int = 0
+
+
+class Store(Protocol):
+    """See the module's text for what holds of every call."""
+
+    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
+        """Takes responsibility for messages. When the awaitable fires they survive anything. The caller sees to it
+        that no message that the store knows has one of their ids; one that it has forgotten may have had.
+
+        :raises StoreFull, StoreUnavailable: through the awaitable.
+        """
+
+    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[Correlated]:
+        """Records what carriers took. Receipts that came early for these ids are matched at once."""
+
+    def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
+        """Marks parts (message id, part) that are about to be written to a carrier whose messages end when in doubt.
+        Only once the awaitable has fired may they be written. `submitted` and `end` take the mark away, and so does
+        a call with an empty `carrier`: the parts were refused, or not written after all. What is marked at a start
+        is handed out by `unsubmitted` with `Pending.in_doubt` set.
+
+        :raises StoreUnavailable: through the awaitable; the parts are not marked then.
+        """
+
+    def receipts(self, batch: Sequence[Receipt]) -> Awaitable[Correlated]:
+        """Finds the messages that receipts belong to, or keeps them as orphans. Never fails for an unknown id."""
+
+    def end(self, batch: Sequence[Ending]) -> Awaitable[Correlated]:
+        """Ends messages by the relay's own verdict. A message that has ended already stays as it is."""
+
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> Awaitable[Correlated]:
+        """Does a slice of the housekeeping that is due: unanswered messages end, finished ones and orphans are
+        forgotten, segments compacted. Called every second or so; each call takes a few milliseconds at the most.
+
+        :param askable: the carriers that are asked about a part before it ends unanswered, and how many questions each
+            takes now. `Correlated.overdue` names the parts to ask about. Such a part is left alone until a receipt
+            ends it or `asked` says what came of it; where neither comes it is named again later, and a part that could
+            not be asked about in an hour ends (see `relay.store.table.overdue`). Whom a restart interrupts is asked
+            again.
+        """
+
+    def asked(self, batch: Sequence[Asked]) -> Awaitable[Correlated]:
+        """Says of parts from `Correlated.overdue` that they end unanswered after all, or are waited for once more: a
+        second time is none, and ends the part. What has ended meanwhile stays as it is."""
+
+    def at_carriers(self, message_id: bytes) -> Awaitable[Sequence[AtCarrier]]:
+        """The parts of a message that carriers have taken and that have not ended."""
+
+    def claim(self, lane: Lane, limit: int, now: float) -> Awaitable[Claim]:
+        """Hands out up to `limit` notifications that are due in a lane. What is claimed is not handed out again
+        until it is settled for a retry, released, or the process starts anew. A final state is durable when it is
+        handed out, so that nobody is ever told two."""
+
+    def settle(self, batch: Sequence[Attempt]) -> Awaitable[None]:
+        """Records how attempts ended."""
+
+    def release(self, batch: Sequence[Notification]) -> None:
+        """Gives claimed notifications back unattempted, to the head of their lanes."""
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        """Makes due at once what waits for a retry in a lane and may come sooner by this (`Attempt.hastened_by`); to be
+        claimed as anything that is due, behind what is. Each such notification has its last attempt once more, under
+        the same number, with `Notification.scheduled_at` set; settled for a retry at that instant, the schedule goes
+        on as if it hadn't been hastened. Takes no longer for many; where nothing waits, and a second time, it does
+        nothing. Not durable: after a start of the process the schedule holds, and what waited then isn't hastened."""
+
+    def lanes(self) -> Awaitable[Sequence[Lane]]:
+        """Every lane in which something is owed: what to wake after a start."""
+
+    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
+        """Parts that no carrier has taken, in the order of acceptance, from the one after `after` on (the last one
+        that an earlier call gave out, whatever has become of it since)."""
+
+    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
+        """The submit_sm bodies of parts, from the journal; None where a part needs none any more.
+
+        :raises StoreUnavailable: through the awaitable: they can't be read now.
+        """
+
+    def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
+        """All that is known of one message."""
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
+        """The messages that have this carrier message id (canonical) with any carrier; for the operator."""
+
+    def receipts_out(self, carrier: str) -> Awaitable[int]:
+        """How many parts this carrier took of messages that still wait for their receipt. It is counted at each call,
+        by a walk through all that the carrier took: ask once a second at the most."""
+
+    def carriers(self) -> Awaitable[Sequence[str]]:
+        """The carriers that have taken parts of messages, as far as the store remembers; in no order."""
+
+    def owed_by_account(self) -> Awaitable[Mapping[str, int]]:
+        """How many notifications are owed, by account; only accounts that are owed any. It is counted at each call."""
+
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Awaitable[Sequence[MessageView]]:
+        """An account's latest messages, newest first; `search` matches an id, or a part of an id or number. How far
+        back it goes is bounded; older messages can still be looked up by id."""
+
+    def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
+        """The account's final states in the order in which they were learnt, from the one after cursor `after`."""
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[Lane]]:
+        """Makes finished messages of this account owed again on the webhook, as a first attempt; gives the lanes to
+        wake. One that is being attempted right now is left alone."""
+
+    def given_up(self, account: str, since: float, until: float) -> Awaitable[Sequence[bytes]]:
+        """Messages whose webhook was given up from `since` to just before `until`, for a replay."""
+
+    def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
+        """What an Idempotency-Key was used for in the last 24 hours (less where the bound on keys was reached)."""
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Awaitable[None]:
+        """Keeps one setting that was made while running; None takes it back to the configuration's value."""
+
+    def settings(self) -> Awaitable[Sequence[tuple[str, str, str]]]:
+        """Every setting made while running: account, name, value."""
+
+    def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        """The latest receipts that wait for their id, newest first."""
+
+    def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        """The latest receipts that could not be read, newest first."""
+
+    def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> Awaitable[KeptReceipts]:
+        """Receipts that wait for their id and such as could not be read, up to `limit` of them, the oldest of each
+        kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise from
+        where the call ended that gave it."""
+
+    def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[Correlated]:
+        """Finds the messages of kept receipts, as they are read now. They take the way of any receipt and are kept no
+        more. Those that find none, and those that are no longer kept, are left as they are; their outcome is ORPHAN.
+        One outcome a receipt. As with `receipts`, nothing has happened where it is refused, and something may have
+        where it fails later; then those receipts are kept no more."""
+
+    def figures(self) -> StoreFigures:
+        """How full it is, now."""

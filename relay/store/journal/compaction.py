@@ -1,0 +1,247 @@
+"""Compaction: the journal stays a small multiple of what it must hold, and texts leave the disk.
+
+Theory of operation: only the oldest segments are ever deleted. Whatever in them still counts (messages that are in the
+table, settings, orphans, idempotency keys) is first written again at the journal's end, as its state is then; when
+that is durable, the files go. A message that waits for a carrier takes its bodies along; any other has none any
+more. It is due when the journal is three times what it must hold, when the oldest segment holds nothing at all, or
+when the oldest segment is older than texts may be.
+
+It works in slices of a few milliseconds, each of which waits for its own commit, so that it never outruns the disk
+nor holds up the reactor. Until a slice is durable its messages belong to their old segment; if anything fails, nothing
+is deleted, and it is tried again later.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from relay.store.api import StoreUnavailable
+from relay.store.journal.bodies import BodiesOf, BodyReader
+from relay.store.journal.files import Files
+from relay.store.journal.journal_format import encode_frame, segment_name
+from relay.store.journal.journal_writer import InThread, Journal
+from relay.store.table.entries import FORGOTTEN, Birth, Row, Segment
+from relay.store.table.records import Counters
+from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
+from relay.store.table.snapshots import needs_bodies, snapshot
+from relay.store.table.table import Table
+
+#: Messages copied in one slice, some 4 ms; and looked at, some 2 ms.
+ROWS_A_SLICE = 500
+ROWS_LOOKED_AT = 20_000
+#: Between slices, so that others get their turn.
+PAUSE_SECONDS = 0.01
+#: After a failure.
+RETRY_SECONDS = 60.0
+#: What a message is taken to need on the disk: waiting for a carrier, or not.
+UNSUBMITTED_BYTES = 400
+SUBMITTED_BYTES = 200
+#: How many times the journal may be what it must hold.
+RATIO = 3.0
+
+
+class Compaction:
+    """See the module's text. `consider` is all that is called from outside."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        table: Table,
+        settings: Settings,
+        keys: IdempotencyKeys,
+        journal: Journal,
+        files: Files,
+        directory: str,
+        *,
+        segment_bytes: int,
+        text_seconds: float,
+        clock: IReactorTime,
+        in_thread: InThread[Any],
+    ) -> None:
+        self._table = table
+        self._settings = settings
+        self._keys = keys
+        self._journal = journal
+        self._files = files
+        self._directory = directory
+        self._segment_bytes = segment_bytes
+        self._text_seconds = text_seconds
+        self._clock = clock
+        self._in_thread = in_thread
+        self._body_reader = BodyReader(files, directory, in_thread)
+        self._running: Deferred[None] | None = None
+        self._not_before = 0.0
+        self._stopping = False
+        #: Segments deleted since the start.
+        self.deleted_segments = 0
+
+    # When
+
+    def consider(self, now: float) -> None:
+        """Begins a compaction where one is due and none is under way."""
+        if self._running is None and not self._stopping and now >= self._not_before and self._journal.writable:
+            victims = self.victims(now)
+            if victims:
+                self._running = Deferred.fromCoroutine(self._run(victims))
+                self._running.addBoth(self._ended)
+
+    def live_bytes(self) -> int:
+        """What the journal must hold, estimated."""
+        table = self._table
+        return (
+            table.unsubmitted * UNSUBMITTED_BYTES
+            + (table.rows - table.unsubmitted + table.orphans.count + len(self._keys)) * SUBMITTED_BYTES
+        )
+
+    def victims(self, now: float) -> list[Segment]:
+        """The oldest segments that should go; none where nothing is due."""
+        closed = self._journal.segments[:-1]
+        count = 0
+        while count < len(closed) and closed[count].rows == 0:
+            count += 1
+        following = self._journal.segments[1:]
+        aged = 0
+        while aged < len(closed) and following[aged].created_at <= now - self._text_seconds:
+            aged += 1
+        count = max(count, aged)
+        total = self._journal.total_bytes
+        if not count and closed and total > RATIO * self.live_bytes() + 2 * self._segment_bytes:
+            # A quarter at a time: one look through the table serves several segments.
+            going = 0
+            while count < len(closed) and (not count or going + closed[count].end_bytes <= total / 4):
+                going += closed[count].end_bytes
+                count += 1
+        return closed[:count]
+
+    # How
+
+    async def _run(self, victims: list[Segment]) -> None:
+        last = victims[-1].sequence
+        await self._copy_notes(last)
+        if any(segment.rows for segment in victims):
+            await self._copy_rows(await self._rows_in(last))
+        left = sum(segment.rows for segment in victims)
+        if left:
+            raise RuntimeError(f"{left} messages are still in segments up to {last}")
+        names = [segment_name(segment.sequence) for segment in victims]
+        await self._in_thread(lambda: self._delete(names))
+        del self._journal.segments[: len(victims)]
+        self.deleted_segments += len(victims)
+        self.log.info(
+            "journal_compacted: {count} segments up to {last} deleted, {bytes} octets in {segments} segments left",
+            count=len(victims),
+            last=last,
+            bytes=self._journal.total_bytes,
+            segments=len(self._journal.segments),
+        )
+
+    def _delete(self, names: list[str]) -> None:
+        """In the thread. The oldest first, each for good before the next: there must never be a gap."""
+        for name in names:
+            self._files.remove(f"{self._directory}/{name}")
+            self._files.sync_directory(self._directory)
+
+    async def _copy_notes(self, last: int) -> None:
+        """Writes again what isn't messages."""
+        table = self._table
+        containers = (self._settings, self._keys, table.orphans, table.unreadable)
+        first = self._journal.active.sequence
+        records: list[Any] = [Counters(table.cursor)]
+        for container in containers:
+            records += container.in_segments(last)
+        for start in range(0, len(records), ROWS_A_SLICE):
+            # Appended in one turn only where there are few; whatever changes meanwhile is appended behind.
+            await self._append(records[start : start + ROWS_A_SLICE])
+            if start + ROWS_A_SLICE < len(records):
+                await self._pause()
+        for container in containers:
+            container.moved(last, first)
+
+    async def _rows_in(self, last: int) -> list[list[Row]]:
+        """The messages in segments up to `last`, those of one frame together: they will share a `Birth` again."""
+        groups: dict[Birth, list[Row]] = {}
+        looked_at = 0
+        for shard in self._table.shards:
+            for row in shard.values():
+                birth = row.birth
+                if birth.segment.sequence <= last:
+                    groups.setdefault(birth, []).append(row)
+            looked_at += len(shard)
+            if looked_at >= ROWS_LOOKED_AT:
+                looked_at = 0
+                await self._pause()
+        return list(groups.values())
+
+    async def _copy_rows(self, groups: list[list[Row]]) -> None:
+        chunk: list[Row] = []
+        for group in groups:
+            chunk += group
+            while len(chunk) >= ROWS_A_SLICE:
+                await self._copy(chunk[:ROWS_A_SLICE])
+                del chunk[:ROWS_A_SLICE]
+                await self._pause()
+        if chunk:
+            await self._copy(chunk)
+
+    async def _copy(self, rows: list[Row]) -> None:
+        bodies: BodiesOf = {}
+        waiting = [row for row in rows if needs_bodies(row)]
+        if waiting:
+            bodies = await self._bodies(waiting)
+        # From here to the append nothing else runs: the snapshots are of this very moment.
+        rows = [row for row in rows if not row.flags & FORGOTTEN]
+        ids = self._table.ids
+        records: list[Any] = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
+        if self._table.sent:
+            records += self._table.sent.records(row.id for row in rows)
+        appended = self._append(records)
+        segment, offset = self._journal.place
+        await appended
+        birth: Birth | None = None
+        for row in rows:
+            if row.flags & FORGOTTEN:
+                continue
+            old = row.birth
+            if birth is None or birth.accepted_at != old.accepted_at or birth.expires_at != old.expires_at:
+                birth = Birth(old.accepted_at, old.expires_at, segment, offset)
+            old.segment.rows -= 1
+            segment.rows += 1
+            row.birth = birth
+
+    async def _bodies(self, rows: list[Row]) -> BodiesOf:
+        """The bodies of messages that wait for a carrier."""
+        bodies = await self._body_reader.read(rows)
+        missing = [row for row in rows if needs_bodies(row) and row.id not in bodies and not row.flags & FORGOTTEN]
+        if missing:
+            raise RuntimeError(f"the bodies of {len(missing)} messages are not where they should be")
+        return bodies
+
+    def _append(self, records: list[Any]) -> "Deferred[None]":
+        return self._journal.append(encode_frame(records), None, keep=False)
+
+    async def _pause(self) -> None:
+        await deferLater(self._clock, PAUSE_SECONDS)
+        if self._stopping:
+            raise StoreUnavailable("the relay is stopping")
+
+    def _ended(self, result: object) -> None:
+        self._running = None
+        failure = result
+        if failure is None:
+            return
+        self._not_before = self._clock.seconds() + RETRY_SECONDS
+        value = getattr(failure, "value", None)
+        if isinstance(value, StoreUnavailable | OSError):
+            self.log.warn("journal_compaction_postponed: {reason}", reason=str(value))
+        else:
+            self.log.failure("journal_compaction_failed: nothing was deleted", failure=failure)  # type: ignore[arg-type]
+
+    async def stop(self) -> None:
+        """Ends after the slice that is under way. What was copied already is copied for nothing, and does no harm."""
+        self._stopping = True
+        if self._running is not None:
+            await self._running

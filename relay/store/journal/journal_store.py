@@ -1,0 +1,438 @@
+"""The embedded store: the table in memory, the journal under it.
+
+Theory of operation: every call changes the table at once and appends one frame that says what was concluded; its
+Deferred fires when the frame is durable. So the table is always ahead of the disk, by what is under way, and the order
+of the calls is the order of the frames. Reads answer from the table and don't wait for the disk.
+
+When the disk fails, `accept`, `receipts`, `reread` and `put_setting` are refused until it is back, and what of the
+first and the last was under way is undone. What `receipts`, `reread`, `submitted`, `end`, `asked`, `settle` and
+`notify_again` were told has happened in the world: their Deferreds fail, so that nobody is told that it is durable, but
+the table keeps it, and the journal writes it when the disk is back. A carrier that sends a receipt again gets REPEATED
+then. A final state is claimed by nobody before it is durable, or a crash could lead to another one after the customer
+was told; lanes in which a call that failed made something owed are announced by the `expire` after the journal is
+written again.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from os.path import join
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from relay.config import model
+from relay.store.api import NOBODY, FeedEntry, Idempotency, PolicyOf, StoreFigures, StoreFull, StoreUnavailable
+from relay.store.journal.bodies import BodiesOf, BodyReader
+from relay.store.journal.compaction import Compaction
+from relay.store.journal.files import Files, Locked
+from relay.store.journal.journal_format import JournalError, encode_frame
+from relay.store.journal.journal_writer import InThread, Journal
+from relay.store.journal.recovery import Progress, read_journal
+from relay.store.table import views
+from relay.store.table.accept import accept, take_back
+from relay.store.table.carrier_ids import is_awaited
+from relay.store.table.claims import Handover
+from relay.store.table.correlation import Correlation
+from relay.store.table.entries import Row, is_unsubmitted, parts_of
+from relay.store.table.expiry import Sweep
+from relay.store.table.in_doubt import sending
+from relay.store.table.message_views import message_view
+from relay.store.table.overdue import Overdue, at_carriers
+from relay.store.table.parts import overdue_parts
+from relay.store.table.records import Setting
+from relay.store.table.replaying import Replay
+from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
+from relay.store.table.table import Table
+from relay.values.messages import (
+    Asked,
+    AtCarrier,
+    Attempt,
+    Claim,
+    Comeback,
+    Correlated,
+    Ending,
+    KeptReceipts,
+    Lane,
+    Message,
+    MessageView,
+    Notification,
+    Pending,
+    ReadAgain,
+    Receipt,
+    Submitted,
+)
+from relay.values.states import EXPIRED, UNKNOWN
+
+#: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
+FORGOTTEN_A_CALL = 4_000
+
+#: Carrier message ids looked at in one turn of the reactor when receipts are counted; about a millisecond.
+_COUNTED_A_TURN = 4_000
+
+
+class JournalStore:
+    """See the module's text, and `relay.store.api.Store` for what the calls do.
+
+    :param files: the disk.
+    :param directory: the data directory; the journal is in `journal` below it. Made where missing.
+    :param policy: see `NotifyPolicy`; asked on the reactor thread, once a batch and account.
+    :param in_thread: runs a function in a thread; commits are made there, one at a time.
+    :param views_of_ended: whether `Correlated.ended` is filled.
+    :param submit_grace_seconds: how long after its expiry a message that no carrier has taken is still left alone,
+        because a response may be under way. Longer than any carrier's response timeout.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        *,
+        journal: model.Journal,
+        limits: model.Limits,
+        policy: PolicyOf,
+        clock: IReactorTime,
+        in_thread: InThread[Any],
+        views_of_ended: bool = False,
+        submit_grace_seconds: float = 60.0,
+    ) -> None:
+        self._files = files
+        self._directory = directory
+        self._journal_directory = join(directory, "journal")
+        self._settings_of_journal = journal
+        self._limits = limits
+        self._clock = clock
+        self._in_thread = in_thread
+        self.table = Table(limits, policy)
+        self._settings = Settings()
+        self._keys = IdempotencyKeys(limits.idempotency_keys)
+        self._correlation = Correlation(self.table, views_of_ended=views_of_ended)
+        self._handover = Handover(self.table)
+        self._sweep = Sweep(self.table, submit_grace_seconds)
+        self._overdue = Overdue(self.table)
+        self._journal: Journal
+        self._compaction: Compaction
+        self._lock: int | None = None
+        self._body_reader = BodyReader(files, self._journal_directory, in_thread)
+        self._announced = (0, True)
+
+    # A store's life
+
+    async def start(self, progress: Progress | None = None) -> None:
+        """Locks the directory, reads the journal and opens it for writing. To be awaited before any other call.
+
+        :param progress: called now and then with the octets read so far and altogether.
+        :raises JournalError: the directory is in use, damaged, of a newer version, or can't be read.
+        """
+        try:
+            self._files.make_directory(self._journal_directory)
+            self._lock = self._files.lock(join(self._directory, "lock"), str(os.getpid()))
+            replay = Replay(self.table, self._settings, self._keys)
+            segments = await read_journal(self._files, self._journal_directory, replay, self._clock, progress)
+            self.table.forget_finished(self.table.rows, self._clock.seconds())
+        except Locked as problem:
+            raise JournalError(
+                f"{self._directory} is in use by the relay with process id {problem.owner}. Stop that one first, or "
+                "give this one a data_dir of its own."
+            ) from None
+        except OSError as problem:
+            self._unlock()
+            raise JournalError(f"data_dir {self._directory}: can't be used: {problem}") from problem
+        except (JournalError, CancelledError):
+            self._unlock()
+            raise
+        settings = self._settings_of_journal
+        self._journal = Journal(
+            self._files,
+            self._journal_directory,
+            segments,
+            sync=settings.sync,
+            segment_bytes=settings.segment_bytes,
+            segment_seconds=settings.segment_seconds,
+            clock=self._clock,
+            in_thread=self._in_thread,
+            mark=lambda: self.table.cursor,
+        )
+        self._compaction = Compaction(
+            self.table,
+            self._settings,
+            self._keys,
+            self._journal,
+            self._files,
+            self._journal_directory,
+            segment_bytes=settings.segment_bytes,
+            text_seconds=settings.text_hours * 3600.0,
+            clock=self._clock,
+            in_thread=self._in_thread,
+        )
+
+    async def stop(self) -> None:
+        """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
+        if self._lock is None:
+            return
+        await self._compaction.stop()
+        await self._journal.stop()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            self._files.close(lock)
+
+    # Messages and what becomes of them
+
+    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        if self.table.open_rows + len(messages) > self._limits.messages:
+            return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
+        records = messages if idempotency is None else [*messages, idempotency]
+        frame = encode_frame(records) if records else b""
+        done = journal.append(frame, None, partial(self._take_back, messages, idempotency))
+        accept(self.table, messages, *journal.place)
+        if idempotency is not None:
+            self._keys.put(idempotency, journal.place[0].sequence)
+        return done
+
+    def _take_back(self, messages: Sequence[Message], idempotency: Idempotency | None) -> None:
+        take_back(self.table, messages)
+        if idempotency is not None:
+            self._keys.take_back(idempotency)
+
+    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[Correlated]":
+        effects = self._correlation.submitted(batch)
+        return self._append(effects.records, effects.correlated())
+
+    def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
+        if carrier and not self._journal.open:
+            return fail(StoreUnavailable(self._journal.why_not))
+        marked = self._correlation.sending(batch, carrier)
+        undo = partial(self.table.sent.unmark_all, marked) if carrier else None
+        return self._journal.append(encode_frame([sending(marked, carrier)]) if marked else b"", None, undo)
+
+    def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
+        if not self._journal.open:
+            return fail(StoreUnavailable(self._journal.why_not))
+        effects = self._correlation.receipts(batch, self._journal.active.sequence)
+        self.table.forget_over_bound(len(batch))
+        return self._append(effects.records, effects.correlated())
+
+    def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> "Deferred[KeptReceipts]":
+        return succeed(views.kept_receipts(self.table, after, limit))
+
+    def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[Correlated]":
+        if not self._journal.open:
+            return fail(StoreUnavailable(self._journal.why_not))
+        effects = self._correlation.reread(batch)
+        return self._append(effects.records, effects.correlated())
+
+    def end(self, batch: Sequence[Ending]) -> "Deferred[Correlated]":
+        effects = self._correlation.end(batch)
+        return self._append(effects.records, effects.correlated())
+
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[Correlated]":
+        table, journal = self.table, self._journal
+        table.forget_finished(FORGOTTEN_A_CALL, now)
+        table.orphans.expire(now, FORGOTTEN_A_CALL)
+        self._keys.expire(now, FORGOTTEN_A_CALL)
+        effects = self._correlation.effects()
+        if (journal.failures, journal.open) != self._announced:
+            # What was learnt by calls that failed is told once it is durable after all.
+            self._announced = (journal.failures, journal.open)
+            effects.touched.update(table.lanes.owing())
+        if not journal.open:
+            return succeed(effects.correlated())
+        due = self._sweep.step(now)
+        self._correlation.time_out(due.expired, [], EXPIRED, now, effects)
+        long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
+        overdue = self._overdue.sort(due.unanswered, long, askable, now)
+        self._correlation.time_out(overdue.rows, overdue.parts, UNKNOWN, now, effects)
+        effects.records.extend(self._handover.give_up_receipts(due.unfetched, now))
+        journal.roll(now)
+        self._compaction.consider(now)
+        answer = effects.correlated()
+        if overdue.questions:
+            answer = msgspec.structs.replace(answer, overdue=overdue.questions)
+        return self._append(effects.records, answer)
+
+    def asked(self, batch: Sequence[Asked]) -> "Deferred[Correlated]":
+        effects = self._correlation.asked(batch)
+        self._overdue.answered([(a.id, a.part) for a in batch])
+        return self._append(effects.records, effects.correlated())
+
+    def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
+        row = self.table.get(message_id)
+        return succeed([] if row is None else at_carriers(row))
+
+    # Notifications
+
+    def claim(self, lane: Lane, limit: int, now: float) -> "Deferred[Claim]":
+        return succeed(self._handover.claim(lane, limit, now, self._journal.durable_mark))
+
+    def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
+        records = self._handover.settle(batch)
+        self.table.forget_over_bound(len(batch))
+        return self._append(records, None)
+
+    def release(self, batch: Sequence[Notification]) -> None:
+        self._handover.release(batch)
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        self._handover.hasten(lane, comeback)
+
+    def lanes(self) -> "Deferred[Sequence[Lane]]":
+        return succeed([queue.lane for queue in self.table.lanes.owing()])
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[Lane]]":
+        effects = self._handover.notify_again(account, ids, now)
+        return self._append(effects.records, effects.lanes())
+
+    def given_up(self, account: str, since: float, until: float) -> "Deferred[Sequence[bytes]]":
+        return succeed(views.given_up(self.table, account, since, until))
+
+    # After a start, and when a queue has been emptied
+
+    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
+        return succeed(views.pending(self.table, after, limit))
+
+    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
+        return Deferred.fromCoroutine(self._bodies(parts))
+
+    async def _bodies(self, parts: Sequence[tuple[bytes, int]]) -> Sequence[bytes | None]:
+        bodies: BodiesOf = {}
+        # Compaction may move a message while its old place is being read; then the new one is read.
+        for _ in range(2):
+            rows = [row for message_id, part in parts if (row := self._waiting(message_id, part)) is not None]
+            rows = [row for row in rows if row.id not in bodies]
+            if not rows:
+                break
+            if any(row.birth.offset >= row.birth.segment.committed_bytes for row in rows):
+                try:
+                    await self._journal.append(b"", None)
+                except StoreUnavailable:
+                    continue
+            bodies.update(await self._body_reader.read(rows))
+        if any(message_id not in bodies and self._waiting(message_id, part) is not None for message_id, part in parts):
+            # None says that there is nothing to be sent any more.
+            raise StoreUnavailable("texts have been moved while they were being read")
+        return [
+            bodies[message_id][part] if message_id in bodies and self._waiting(message_id, part) is not None else None
+            for message_id, part in parts
+        ]
+
+    def _waiting(self, message_id: bytes, part: int) -> Row | None:
+        row = self.table.get(message_id)
+        if row is None or not is_unsubmitted(row):
+            return None
+        many = parts_of(row)
+        if many is None:
+            return row if part == 0 else None
+        return row if 0 <= part < len(many) and many[part].hop is None else None
+
+    # Questions
+
+    def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
+        row = self.table.get(message_id)
+        return succeed(None if row is None else message_view(row))
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> "Deferred[Sequence[MessageView]]":
+        return succeed([message_view(row) for row in self.table.ids.find(carrier_message_id)])
+
+    def receipts_out(self, carrier: str) -> "Deferred[int]":
+        return Deferred.fromCoroutine(self._receipts_out(carrier))
+
+    async def _receipts_out(self, carrier: str) -> int:
+        count = seen = 0
+        for shard in self.table.ids.existing(carrier) or ():
+            count += sum(is_awaited(entry) for entry in shard.values())
+            seen += len(shard)
+            if seen >= _COUNTED_A_TURN:
+                seen = 0
+                await deferLater(self._clock, 0.0)
+        return count
+
+    def carriers(self) -> "Deferred[Sequence[str]]":
+        return succeed(self.table.ids.carriers())
+
+    def owed_by_account(self) -> "Deferred[Mapping[str, int]]":
+        return Deferred.fromCoroutine(self._owed_by_account())
+
+    async def _owed_by_account(self) -> Mapping[str, int]:
+        # Messages with URLs of their own have lanes of their own, so there may be very many.
+        counts: Counter[str] = Counter()
+        for number, queue in enumerate(self.table.lanes.owing(), 1):
+            counts[queue.lane.account] += queue.owed
+            if number % _COUNTED_A_TURN == 0:
+                await deferLater(self._clock, 0.0)
+        return {name: count for name, count in counts.items() if count}
+
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> "Deferred[Sequence[MessageView]]":
+        return succeed(views.recent(self.table, account, before, state, search, limit))
+
+    def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
+        return succeed(views.feed(self.table, account, after, limit))
+
+    def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return succeed(self.table.orphans.latest(limit))
+
+    def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return succeed(self.table.unreadable.latest(limit))
+
+    def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
+        entry = self._keys.get(account, key)
+        if entry is not None and entry.at + IDEMPOTENCY_SECONDS <= self._clock.seconds():
+            entry = None
+        return succeed(entry)
+
+    def put_setting(self, account: str, name: str, value: str | None) -> "Deferred[None]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        was = self._settings.get(account, name)
+        setting = Setting(account, name, value)
+        undo = partial(self._settings.put, Setting(account, name, was), journal.active.sequence)
+        done = journal.append(encode_frame([setting]), None, undo)
+        self._settings.put(setting, journal.place[0].sequence)
+        return done
+
+    def settings(self) -> "Deferred[Sequence[tuple[str, str, str]]]":
+        return succeed(self._settings.all())
+
+    def figures(self) -> StoreFigures:
+        table, journal = self.table, self._journal
+        return StoreFigures(
+            messages=table.rows,
+            unsubmitted=table.unsubmitted,
+            awaiting_receipt=table.awaiting,
+            finished=table.rows - table.unsubmitted - table.awaiting,
+            orphans=table.orphans.count,
+            unreadable=len(table.unreadable),
+            owed=table.owed,
+            journal_bytes=journal.total_bytes,
+            journal_segments=len(journal.segments),
+            writable=journal.open,
+            reason=journal.why_not,
+            commits=journal.commits,
+            committed_batches=journal.committed_batches,
+            committed_bytes=journal.committed_bytes,
+            commit_seconds=journal.commit_seconds,
+            commit_buckets=tuple(journal.commit_buckets),
+            ambiguous=table.ids.ambiguous,
+            contradicting=table.contradicting_count,
+            repeated=table.repeated_count,
+            orphans_dropped=table.orphans.dropped,
+        )
+
+    def _append(self, records: Sequence[Any], result: Any) -> "Deferred[Any]":
+        """One frame of what has happened."""
+        return self._journal.append(encode_frame(records) if records else b"", result)

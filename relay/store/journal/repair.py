@@ -1,0 +1,193 @@
+"""Repair: a journal that the relay refuses, made into one that it reads, with a copy of what was there.
+
+Only what is damaged is dropped: one frame where the next one stands where it should, or else everything up to the next
+commit that can be found. What a dropped frame means is not known. It may be messages that were accepted (their
+customers were told so), or news of messages, which then seem to wait for it still.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from os.path import basename, join, normpath
+from typing import Final
+
+from relay.store.journal.files import Files, Locked, OsFiles, write_all
+from relay.store.journal.journal_format import (
+    FRAME_HEADER_BYTES,
+    HEADER_BYTES,
+    NewerJournal,
+    decode_records,
+    encode_header,
+    frame_at,
+    no_journal,
+    segment_name,
+    segment_sequence,
+    synced_frame,
+)
+from relay.store.journal.segment_reader import SegmentReader
+from relay.store.table.records import Synced
+
+#: Gets how many octets have been looked at, and how many there are.
+Progress = Callable[[int, int], None]
+
+#: Frames between two calls of it.
+_FRAMES_A_LOOK: Final = 1_000
+
+
+def repair(directory: str, files: Files | None = None, progress: Progress = lambda done, total: None) -> list[str]:
+    """Repairs the journal in `directory` (the one with the segments, or the data directory above it).
+
+    Gives a sentence for everything that was done; an empty list where nothing was wrong. Run it again at will. Blocks:
+    a gigabyte takes some ten seconds, and `progress` is called all the while.
+
+    :raises Locked: a relay is running there.
+    :raises NewerJournal: the journal is not this version's to repair.
+    :raises JournalError: there is none.
+    """
+    files = OsFiles() if files is None else files
+    if not _has_segments(files, directory) and basename(normpath(directory)) != "journal":
+        inner = join(directory, "journal")
+        try:
+            files.list_directory(inner)
+        except (FileNotFoundError, NotADirectoryError):
+            # A path that isn't there at all is the error that it is.
+            files.list_directory(directory)
+            raise no_journal(directory) from None
+        directory = inner
+    lock = files.lock(normpath(join(directory, "..", "lock")), "repair")
+    try:
+        return _repair(files, directory, progress)
+    finally:
+        files.close(lock)
+
+
+def _has_segments(files: Files, directory: str) -> bool:
+    try:
+        return any(segment_sequence(name) is not None for name in files.list_directory(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _repair(files: Files, directory: str, progress: Progress) -> list[str]:
+    done: list[str] = []
+    found = sorted(s for name in files.list_directory(directory) if (s := segment_sequence(name)) is not None)
+    for earlier, later in pairwise(found):
+        for missing in range(earlier + 1, later):
+            _write(files, directory, missing, encode_header(missing, 0.0) + synced_frame(0))
+            done.append(f"{segment_name(missing)} was missing: an empty one stands in its place.")
+    total = sum(files.size(join(directory, segment_name(sequence))) for sequence in found)
+    before = 0
+    for sequence in found:
+        reader = SegmentReader(files, directory, sequence)
+        try:
+            octets = reader.read(0, reader.size)
+            try:
+                created_at = reader.created_at()
+            except NewerJournal:
+                raise
+            except Exception:
+                created_at = None
+            looked_at = partial(_look, progress, before, total)
+            done += _repair_segment(files, directory, reader, octets, created_at, looked_at)
+            before += reader.size
+        finally:
+            reader.close()
+    return done
+
+
+def _look(progress: Progress, before: int, total: int, at: int) -> None:
+    progress(before + at, total)
+
+
+def _repair_segment(
+    files: Files,
+    directory: str,
+    reader: SegmentReader,
+    octets: bytes,
+    created_at: float | None,
+    looked_at: Callable[[int], None],
+) -> list[str]:
+    done: list[str] = []
+    name = segment_name(reader.sequence)
+    kept: list[bytes] = []
+    at = HEADER_BYTES
+    if created_at is None:
+        done.append(f"{name}: the header was damaged and has been written anew.")
+        created_at = 0.0
+        if not _readable(octets, at):
+            at = reader.next_intact(0) or len(octets)
+    looked_at(at)
+    frames = 0
+    while at < len(octets):
+        frames += 1
+        if frames % _FRAMES_A_LOOK == 0:
+            looked_at(at)
+        payload = frame_at(octets, at)
+        end = at + FRAME_HEADER_BYTES + (0 if payload is None else len(payload))
+        if payload is not None and _records(payload):
+            if not payload.startswith(b"\x91\x92\x1e\xce"):
+                kept.append(octets[at:end])
+            at = end
+            continue
+        resume = _resume(octets, at, reader)
+        done.append(f"{name}: dropped {resume - at} octets at offset {at}.")
+        at = resume
+    if done:
+        copy = _copy_name(files, directory, name)
+        _write_file(files, directory, copy, octets)
+        head = encode_header(reader.sequence, created_at) + synced_frame(0)
+        _write(files, directory, reader.sequence, head + b"".join(kept))
+        done.append(f"{name}: {len(kept)} frames kept; the file as it was is {copy}.")
+    return done
+
+
+def _readable(octets: bytes, at: int) -> bool:
+    payload = frame_at(octets, at)
+    return payload is not None and _records(payload)
+
+
+def _records(payload: bytes) -> bool:
+    try:
+        records = decode_records(payload)
+    except ValueError:
+        return False
+    return not records or type(records[0]) is not Synced or len(records) == 1
+
+
+def _resume(octets: bytes, at: int, reader: SegmentReader) -> int:
+    """Where to read on after a bad frame."""
+    following = at + FRAME_HEADER_BYTES + int.from_bytes(octets[at : at + 4], "big")
+    if following > at + FRAME_HEADER_BYTES and _readable(octets, following):
+        return following
+    return reader.next_intact(at + 1) or len(octets)
+
+
+def _copy_name(files: Files, directory: str, name: str) -> str:
+    taken = set(files.list_directory(directory))
+    number = 1
+    while f"{name}.damaged-{number}" in taken:
+        number += 1
+    return f"{name}.damaged-{number}"
+
+
+def _write(files: Files, directory: str, sequence: int, octets: bytes) -> None:
+    """Replaces a segment, so that a crash leaves the old one or the new one."""
+    name = segment_name(sequence)
+    _write_file(files, directory, f"{name}.new", octets)
+    files.rename(join(directory, f"{name}.new"), join(directory, name))
+    files.sync_directory(directory)
+
+
+def _write_file(files: Files, directory: str, name: str, octets: bytes) -> None:
+    path = join(directory, name)
+    if name in files.list_directory(directory):
+        files.remove(path)
+    handle = files.open(path, create=True)
+    try:
+        write_all(files, handle, 0, octets)
+        files.sync(handle)
+    finally:
+        files.close(handle)
+
+
+__all__ = ["Locked", "repair"]

@@ -1,0 +1,244 @@
+"""How owed notifications are handed over: claimed, and settled when the attempt has ended.
+
+Theory of operation: what is claimed is marked and stands in no queue until it is settled, released, or the process
+starts anew. A settlement counts only while it is about the row's present state: when a newer state became owed during
+the attempt, the newer one has been queued already, and the attempt is only kept for show. For the commonest case, an
+SMPP receipt that the customer took at the first try, nothing but the ids is written down.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from relay.store.table.entries import (
+    ATTEMPTS_KEPT,
+    FINAL,
+    GIVEN_UP_SMPP,
+    GIVEN_UP_WEBHOOK,
+    OWED,
+    OWED_SMPP,
+    OWED_WEBHOOK,
+    Row,
+    Tries,
+    extra_of,
+)
+from relay.store.table.notification_queues import BIT_OF_CHANNEL, LaneQueue
+from relay.store.table.records import SETTLED_SUPERSEDED, Handed, OwedAgain, Settled
+from relay.store.table.retries import tries_of
+from relay.store.table.table import Table
+from relay.store.table.table_changes import Effects
+from relay.values.messages import Attempt, Channel, Claim, Comeback, Lane, Notification, Verdict
+
+#: Characters of an answer that are kept.
+ANSWER_KEPT = 200
+_NOTHING = Claim((), None)
+
+
+class Handover:
+    """See the module's text."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def claim(self, lane: Lane, limit: int, now: float, durable_cursor: int) -> Claim:
+        """Claims up to `limit` notifications that are due in a lane, of what is durable (see
+        `relay.store.table.notification_queues`)."""
+        queue = self._table.lanes.existing(lane)
+        if queue is None:
+            return _NOTHING
+        rows = queue.take(limit, now, durable_cursor)
+        channel = Channel(lane.channel)
+        account, url, owed_bit = lane.account, lane.url, queue.owed_bit
+        claimed: list[Notification] = []
+        for row in rows:
+            flags = row.flags
+            birth = row.birth
+            fault = row.fault
+            done_at = row.done_at
+            extra = row.extra
+            owed_since = done_at
+            scheduled_at = 0.0
+            if extra is None:
+                attempt, parts, reference = 1, 1, None
+            else:
+                owed_since = max(done_at, extra.again_at)
+                tries = tries_of(row, owed_bit)
+                if tries is None:
+                    attempt = 1
+                elif tries.due_at <= now:
+                    attempt = tries.attempts + 1
+                else:
+                    # Hastened: the last attempt is made once more.
+                    attempt, scheduled_at = tries.attempts, tries.due_at
+                parts = 1 if extra.parts is None else len(extra.parts)
+                reference = extra.reference
+            claimed.append(
+                Notification(
+                    row.id,
+                    account,
+                    channel,
+                    row.state,
+                    flags & FINAL != 0,
+                    attempt,
+                    birth.accepted_at,
+                    done_at,
+                    row.addresses,
+                    fault.error,
+                    fault.network_error_code,
+                    url,
+                    reference,
+                    owed_since,
+                    parts,
+                    scheduled_at,
+                )
+            )
+        return Claim(claimed, queue.next_due_at(now))
+
+    def settle(self, batch: Sequence[Attempt]) -> list[Any]:
+        """Ends attempts; gives the records to write."""
+        table = self._table
+        shards = table.shards
+        delivered = Verdict.DELIVERED
+        records: list[Any] = []
+        handed_ids: list[bytes] = []
+        channel = ""
+        owed_bit = claimed_bit = given_up_bit = 0
+        at = 0.0
+        for a in batch:
+            n = a.notification
+            row = shards[n.id[0]].get(n.id)
+            if row is None:
+                continue
+            if n.channel is not channel:
+                channel = n.channel
+                owed_bit = BIT_OF_CHANNEL[channel]
+                claimed_bit = owed_bit << 2
+                given_up_bit = owed_bit << 8
+            flags = row.flags
+            if not flags & claimed_bit or row.state != n.state or (flags & FINAL != 0) is not n.final:
+                self._show(row, _settled(a, owed_bit, SETTLED_SUPERSEDED), records)
+                continue
+            queue = table.lanes.queue_of(row, owed_bit)
+            if a.verdict is delivered and owed_bit == OWED_SMPP and n.attempt == 1:
+                at = a.at
+                handed_ids.append(row.id)
+                if row.extra is None:
+                    # `queue.settle` in place: half of the cost of settling a batch of these is calls.
+                    row.flags = flags = flags & ~(owed_bit | claimed_bit)
+                    queue.owed -= 1
+                else:
+                    queue.settle(row)
+                    flags = row.flags
+                table.owed -= 1
+                if flags & FINAL and not flags & OWED:
+                    table.keep(row)
+                continue
+            verdict = Verdict(a.verdict)
+            self._show(row, _settled(a, owed_bit, int(verdict)), records)
+            if verdict is Verdict.RETRY:
+                queue.delay(row, Tries(n.attempt, a.due_at), a.hastened_by)
+                continue
+            if verdict is Verdict.GIVEN_UP:
+                self.give_up(row, given_up_bit, a.at)
+            self.settled(row, queue)
+        if handed_ids:
+            # A message settled twice in a batch is superseded the second time, so their order among the rest is free.
+            records.append(Handed(OWED_SMPP, at, b"".join(handed_ids)))
+        return records
+
+    def settled(self, row: Row, queue: LaneQueue) -> None:
+        """Nothing is owed in this lane any more for a claimed or delayed row."""
+        table = self._table
+        queue.settle(row)
+        table.owed -= 1
+        if queue.lane.url:
+            table.lanes.drop_if_empty(queue)
+        if row.flags & FINAL and not row.flags & OWED:
+            table.keep(row)
+
+    def give_up(self, row: Row, given_up_bit: int, at: float) -> None:
+        """Marks that the customer was not told."""
+        row.flags |= given_up_bit
+        extra_of(row).given_up_at = at
+        if given_up_bit == GIVEN_UP_WEBHOOK:
+            row.origin.account.given_up[row.id] = at
+
+    def give_up_receipts(self, rows: Sequence[Row], now: float) -> list[Any]:
+        """SMPP receipts that no receiver came for in time. Rows that are claimed right now are left alone."""
+        records: list[Any] = []
+        queues: set[LaneQueue] = set()
+        for row in rows:
+            queue = row.origin.smpp_queue
+            queues.add(queue)
+            if not row.flags & queue.owed_bit or row.flags & queue.claimed_bit:
+                continue
+            tries = tries_of(row, OWED_SMPP)
+            attempts = 0 if tries is None else tries.attempts
+            verdict = int(Verdict.GIVEN_UP)
+            self._show(row, Settled(row.id, OWED_SMPP, verdict, attempts, row.state, now), records)
+            self.give_up(row, GIVEN_UP_SMPP, now)
+            self.settled(row, queue)
+        for queue in queues:
+            # Nobody may ever claim in this lane: what is stale at its head would keep these rows for good.
+            queue.drop_stale()
+        return records
+
+    def release(self, batch: Sequence[Notification]) -> None:
+        """Gives claimed notifications back to the head of their lanes, in their order."""
+        table = self._table
+        for n in reversed(batch):
+            row = table.get(n.id)
+            if row is None:
+                continue
+            owed_bit = BIT_OF_CHANNEL[n.channel]
+            queue = table.lanes.queue_of(row, owed_bit)
+            if row.flags & queue.owed_bit and row.flags & queue.claimed_bit:
+                queue.give_back(row)
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        """Makes due what waits for a retry in a lane and may come sooner by this."""
+        queue = self._table.lanes.existing(lane)
+        if queue is not None:
+            queue.hasten(comeback)
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Effects:
+        """Makes finished messages of this account owed again on the webhook."""
+        table = self._table
+        effects = Effects()
+        again: list[bytes] = []
+        for message_id in ids:
+            row = table.get(message_id)
+            if row is None or not row.flags & FINAL or row.origin.account.name != account:
+                continue
+            queue = table.lanes.queue_of(row, OWED_WEBHOOK)
+            if row.flags & queue.claimed_bit:
+                # An attempt is under way: that is again enough.
+                continue
+            self.owe_again(row, now)
+            if queue.owe(row):
+                table.owed += 1
+            effects.touched.add(queue)
+            again.append(row.id)
+        if again:
+            effects.records.append(OwedAgain(now, b"".join(again)))
+        return effects
+
+    def owe_again(self, row: Row, now: float) -> None:
+        """Takes back that the webhook was given up."""
+        row.flags &= ~GIVEN_UP_WEBHOOK
+        extra_of(row).again_at = now
+        row.origin.account.given_up.pop(row.id, None)
+
+    def _show(self, row: Row, settled: Settled, records: list[Any]) -> None:
+        records.append(settled)
+        keep_attempt(row, settled)
+
+
+def keep_attempt(row: Row, settled: Settled) -> None:
+    """Keeps an attempt for whoever asks; the last few."""
+    extra = extra_of(row)
+    extra.attempts = (*extra.attempts[1 - ATTEMPTS_KEPT :], settled)
+
+
+def _settled(a: Attempt, owed_bit: int, verdict: int) -> Settled:
+    n = a.notification
+    return Settled(n.id, owed_bit, verdict, n.attempt, n.state, a.at, a.due_at, a.answer[:ANSWER_KEPT], a.seconds)

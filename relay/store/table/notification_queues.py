@@ -1,0 +1,205 @@
+"""What is owed to whom: one queue a lane, first come first served, with retries waiting for their time.
+
+Theory of operation: a row's flags say whether a notification is owed on a channel and where it stands (ready, delayed
+or claimed); the queues hold the rows. An entry in a queue may be stale, because something newer made the row ready
+before its time or nothing is owed any more: the row's flags tell, and the entry is dropped when its turn comes.
+A final state that is not durable yet is not told, or a crash could lead to another one: whoever takes rows says up to
+which place in the feed they are, and the others stand aside until a later call says more.
+A row that is ready although its retry is due later has been hastened: that is not written down, so after a restart the
+schedule holds, which is later and safe.
+A notification is made from the row when it is claimed, so an intermediate state that has been overtaken by the final
+one is never told.
+"""
+
+from collections import deque
+
+from relay.store.table.entries import OWED_SMPP, OWED_WEBHOOK, Row, Tries
+from relay.store.table.retries import Delayed, set_tries, tries_of
+from relay.values.messages import Channel, Comeback, Lane
+
+CHANNEL_OF_BIT = {OWED_WEBHOOK: Channel.WEBHOOK, OWED_SMPP: Channel.SMPP}
+BIT_OF_CHANNEL: dict[str, int] = {Channel.WEBHOOK.value: OWED_WEBHOOK, Channel.SMPP.value: OWED_SMPP}
+
+
+class LaneQueue:
+    """The rows that are owed a notification in one lane.
+
+    :ivar owed: how many there are, whether ready, delayed or claimed.
+    """
+
+    __slots__ = (
+        "as_set",
+        "claimed_bit",
+        "delayed",
+        "delayed_bit",
+        "lane",
+        "owed",
+        "owed_bit",
+        "ready",
+        "undurable",
+    )
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.as_set = frozenset({lane})
+        self.owed_bit = BIT_OF_CHANNEL[lane.channel]
+        self.claimed_bit = self.owed_bit << 2
+        self.delayed_bit = self.owed_bit << 4
+        self.ready: deque[Row] = deque()
+        #: What came first in `ready` and was not durable then, in the order of the feed.
+        self.undurable: deque[Row] = deque()
+        #: Made when first needed: in most lanes nothing ever fails.
+        self.delayed: Delayed | None = None
+        self.owed = 0
+
+    def owe(self, row: Row) -> bool:
+        """Makes the row's present state owed, at once; True where nothing was owed before."""
+        flags = row.flags
+        if not flags & self.owed_bit:
+            row.flags = flags | self.owed_bit
+            self.owed += 1
+            self.ready.append(row)
+            return True
+        # An older state was owed: what was tried for it says nothing of the new one.
+        set_tries(row, self.owed_bit, None)
+        if flags & (self.claimed_bit | self.delayed_bit):
+            # It is being told, or waits for its retry. The new one doesn't wait for it.
+            row.flags = flags & ~(self.claimed_bit | self.delayed_bit)
+            self.ready.append(row)
+        return False
+
+    def restore(self, row: Row, now: float) -> None:
+        """Queues a row that is owed already, as found at a start."""
+        self.owed += 1
+        tries = tries_of(row, self.owed_bit)
+        if tries is not None and tries.due_at > now:
+            row.flags |= self.delayed_bit
+            self._made_delayed().restore(row, tries.due_at)
+        else:
+            self.ready.append(row)
+
+    def restored(self) -> None:
+        """Ends a series of `restore`."""
+        if self.delayed is not None:
+            self.delayed.restored()
+
+    def take(self, limit: int, now: float, durable_cursor: int) -> list[Row]:
+        """Claims up to `limit` rows that are due. Retries that have become due go behind what is ready.
+
+        :param durable_cursor: the last place in the feed that is durable.
+        """
+        ready = self.ready
+        if self.undurable:
+            self._admit(durable_cursor)
+        if self.delayed is not None:
+            self._ripen(self.delayed, limit, now)
+        rows: list[Row] = []
+        owed_bit, claimed_bit = self.owed_bit, self.claimed_bit
+        states = owed_bit | claimed_bit | self.delayed_bit
+        while ready and len(rows) < limit:
+            row = ready.popleft()
+            flags = row.flags
+            if flags & states == owed_bit:
+                if row.cursor > durable_cursor:
+                    self.undurable.append(row)
+                    continue
+                row.flags = flags | claimed_bit
+                rows.append(row)
+        return rows
+
+    def _admit(self, durable_cursor: int) -> None:
+        """Puts what has become durable back to the head of the queue."""
+        undurable = self.undurable
+        admitted: list[Row] = []
+        while undurable and undurable[0].cursor <= durable_cursor:
+            admitted.append(undurable.popleft())
+        self.ready.extendleft(reversed(admitted))
+
+    def _ripen(self, delayed: Delayed, limit: int, now: float) -> None:
+        for _ in range(limit):
+            row = delayed.pop(now)
+            if row is None:
+                return
+            row.flags &= ~self.delayed_bit
+            self.ready.append(row)
+
+    def hasten(self, comeback: Comeback) -> None:
+        """Makes due what waits for a retry and may come sooner by this. It goes behind what is ready, as retries do."""
+        if self.delayed is not None:
+            self.delayed.hasten(comeback)
+
+    def next_due_at(self, now: float) -> float | None:
+        """When the next row can be claimed; None where none is left that isn't claimed, or waits to become durable."""
+        self.drop_stale()
+        if self.ready:
+            return now
+        return None if self.delayed is None else self.delayed.next_due_at(now)
+
+    def drop_stale(self) -> None:
+        """Drops what stands first and isn't owed any more: all of it, in time, where it is called in time."""
+        ready = self.ready
+        states = self.owed_bit | self.claimed_bit | self.delayed_bit
+        while ready and ready[0].flags & states != self.owed_bit:
+            ready.popleft()
+        if self.delayed is not None:
+            self.delayed.drop_stale()
+
+    def give_back(self, row: Row) -> None:
+        """Unclaims a row, to the head of the queue."""
+        row.flags &= ~self.claimed_bit
+        self.ready.appendleft(row)
+
+    def delay(self, row: Row, tries: Tries, hastened_by: Comeback = Comeback.NOTHING) -> None:
+        """Unclaims a row until its next attempt is due, or something makes it due sooner."""
+        row.flags = row.flags & ~self.claimed_bit | self.delayed_bit
+        set_tries(row, self.owed_bit, tries)
+        self._made_delayed().add(row, tries.due_at, hastened_by)
+
+    def settle(self, row: Row) -> None:
+        """Nothing is owed any more. Where the row stands in `ready` or `delayed`, its entry there is stale now."""
+        row.flags &= ~(self.owed_bit | self.claimed_bit | self.delayed_bit)
+        set_tries(row, self.owed_bit, None)
+        self.owed -= 1
+
+    def _made_delayed(self) -> Delayed:
+        delayed = self.delayed
+        if delayed is None:
+            delayed = self.delayed = Delayed(self.owed_bit)
+        return delayed
+
+
+class Lanes:
+    """All lanes, by name. Those of messages' own URLs go when nothing is owed in them."""
+
+    def __init__(self) -> None:
+        self._queues: dict[Lane, LaneQueue] = {}
+
+    def queue(self, lane: Lane) -> LaneQueue:
+        """The lane's queue, made where there is none."""
+        queue = self._queues.get(lane)
+        if queue is None:
+            queue = self._queues[lane] = LaneQueue(lane)
+        return queue
+
+    def existing(self, lane: Lane) -> LaneQueue | None:
+        """The lane's queue, if it has one."""
+        return self._queues.get(lane)
+
+    def queue_of(self, row: Row, owed_bit: int) -> LaneQueue:
+        """Where the row's notification on a channel waits."""
+        origin = row.origin
+        if owed_bit == OWED_SMPP:
+            return origin.smpp_queue
+        extra = row.extra
+        if extra is None or extra.url is None:
+            return origin.webhook_queue
+        return self.queue(Lane(origin.account.name, Channel.WEBHOOK, extra.url))
+
+    def drop_if_empty(self, queue: LaneQueue) -> None:
+        """Forgets a message's own URL when nothing is owed there any more."""
+        if queue.lane.url and not queue.owed:
+            self._queues.pop(queue.lane, None)
+
+    def owing(self) -> list[LaneQueue]:
+        """The lanes in which something is owed."""
+        return [queue for queue in self._queues.values() if queue.owed]

@@ -1,0 +1,284 @@
+"""Receipts that nobody could place: orphans, which wait for their carrier message id, and unreadable ones.
+
+Theory of operation: a receipt may overtake the response that brings its id, on another bind or in the same read. Such a
+receipt is kept under each of its candidate keys and found the instant `submitted` brings one of them. Both stores
+are bounded by count, orphans also by age; what falls out is counted. Long raw bodies are cut, because a carrier may
+send 64 KiB of them.
+
+When a carrier's dialect was wrong, its receipts lie here although their messages are known. With another dialect they
+are read again from what is kept of them (`after` gives them by and by, `remove` takes out those that are placed now);
+the others stay as they are, with their time and their place in the bound.
+"""
+
+import zlib
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Sequence, Set
+from itertools import islice
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from relay.values.messages import Receipt
+from relay.values.states import INTERMEDIATE_STATES
+
+#: Octets of a receipt's body that are kept for the operator. Receipts of real carriers are under 300.
+RAW_BYTES_KEPT = 1024
+
+
+#: Tells one kept receipt from all others: carrier, received_at, `kept_crc`.
+Mark = tuple[str, float, int]
+
+
+class _Orphan(msgspec.Struct, eq=False):
+    receipt: Receipt
+    segment: int
+    #: Grows along the queue; where a walk goes on.
+    number: int
+    waiting: bool = True
+
+
+class _Unread(msgspec.Struct, eq=False):
+    receipt: Receipt
+    segment: int
+    number: int
+
+
+_Kept = TypeVar("_Kept", _Orphan, _Unread)
+
+
+def cut(receipt: Receipt) -> Receipt:
+    """The receipt as it is kept: without the end of an over-long body."""
+    if len(receipt.raw) <= RAW_BYTES_KEPT:
+        return receipt
+    return replace(receipt, raw=receipt.raw[:RAW_BYTES_KEPT])
+
+
+def is_unreadable(receipt: Receipt) -> bool:
+    """Whether it says nothing that a customer could use: no id, no state, or a word that nobody has told us the
+    meaning of."""
+    return not receipt.keys or (not receipt.final and receipt.state not in INTERMEDIATE_STATES)
+
+
+def kept_crc(receipt: Receipt) -> int:
+    """CRC-32 of the keys and of what is kept of the body: tells receipts of one read apart."""
+    return zlib.crc32(receipt.raw, zlib.crc32(b"\0".join(receipt.keys)))
+
+
+def _is_placed(receipt: Receipt, placed: Set[Mark]) -> bool:
+    return bool(placed) and (receipt.carrier, receipt.received_at, kept_crc(receipt)) in placed
+
+
+class Orphans:
+    """The receipts that wait for their id.
+
+    :ivar dropped: how many were dropped over the bound or past their time.
+    :param limit: how many are kept; the oldest go first.
+    :param seconds: how long each is kept.
+    """
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._queue: deque[_Orphan] = deque()
+        self._by_key: dict[str, dict[bytes, list[_Orphan]]] = {}
+        self._matched_in_queue = 0
+        self._last_number = 0
+        self.count = 0
+        self.dropped = 0
+
+    def add(self, receipt: Receipt, segment: int = 0) -> None:
+        """Keeps a receipt. `segment`: the sequence of the journal segment that holds it."""
+        self._last_number += 1
+        orphan = _Orphan(receipt, segment, self._last_number)
+        self._queue.append(orphan)
+        keys = self._by_key.setdefault(receipt.carrier, {})
+        for key in receipt.keys:
+            keys.setdefault(key, []).append(orphan)
+        self.count += 1
+        while self.count > self._limit:
+            self._drop_oldest()
+
+    def take(self, carrier: str, key: bytes) -> list[Receipt]:
+        """Removes and gives the receipts that wait for this id, oldest first."""
+        keys = self._by_key.get(carrier)
+        if not keys or key not in keys:
+            return []
+        orphans = list(keys[key])
+        for orphan in orphans:
+            self._unlink(orphan)
+        self._tidy(len(orphans))
+        return [orphan.receipt for orphan in orphans]
+
+    def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
+        """Up to `limit` receipts from behind this number on (0: the first), oldest first, and the number to go on
+        behind; None: these were the last. What is kept meanwhile stands behind them."""
+        found, goes_on = _slice(self._queue, number, limit)
+        return [orphan.receipt for orphan in found if orphan.waiting], found[-1].number if goes_on else None
+
+    def remove(self, receipt: Receipt) -> bool:
+        """Takes out one receipt that waits; False where it does no more."""
+        for orphan in self._by_key.get(receipt.carrier, {}).get(receipt.keys[0], ()):
+            if orphan.receipt == receipt:
+                self._unlink(orphan)
+                self._tidy(1)
+                return True
+        return False
+
+    def discard(self, key: bytes, mark: Mark) -> None:
+        """As `remove`, of one that is kept under this key, as the journal names it. Harmless where there is none."""
+        carrier, received_at, crc = mark
+        for orphan in self._by_key.get(carrier, {}).get(key, ()):
+            if orphan.receipt.received_at == received_at and kept_crc(orphan.receipt) == crc:
+                self._unlink(orphan)
+                self._tidy(1)
+                return
+
+    def _tidy(self, matched: int) -> None:
+        """So many more in the queue wait no longer: they go when they are half of it."""
+        self._matched_in_queue += matched
+        if self._matched_in_queue * 2 > len(self._queue):
+            self._queue = deque(orphan for orphan in self._queue if orphan.waiting)
+            self._matched_in_queue = 0
+
+    def expire(self, now: float, limit: int) -> None:
+        """Drops up to `limit` receipts whose time is over."""
+        queue = self._queue
+        while queue and limit > 0:
+            if queue[0].waiting and queue[0].receipt.received_at + self._seconds > now:
+                break
+            self._drop_oldest()
+            limit -= 1
+
+    def latest(self, limit: int) -> list[Receipt]:
+        """The latest ones, newest first."""
+        found: list[Receipt] = []
+        for orphan in reversed(self._queue):
+            if len(found) >= limit:
+                break
+            if orphan.waiting:
+                found.append(orphan.receipt)
+        return found
+
+    def in_segments(self, last: int) -> list[Receipt]:
+        """Those whose record is in segment `last` or an earlier one: what compaction must copy."""
+        return [orphan.receipt for orphan in self._queue if orphan.waiting and orphan.segment <= last]
+
+    def moved(self, last: int, segment: int) -> None:
+        """Those of `in_segments(last)` have been copied to `segment`."""
+        for orphan in self._queue:
+            if orphan.segment <= last:
+                orphan.segment = segment
+
+    def restored(self, placed: Set[Mark] = frozenset()) -> None:
+        """Puts them in order of age after a replay, for copies come later than their time, and may come twice.
+
+        :param placed: those that have found their messages.
+        """
+        ordered = sorted(self._queue, key=lambda orphan: orphan.receipt.received_at)
+        seen: set[Receipt] = set()
+        self._queue.clear()
+        for orphan in ordered:
+            if orphan.waiting and (orphan.receipt in seen or _is_placed(orphan.receipt, placed)):
+                self._unlink(orphan)
+            elif orphan.waiting:
+                seen.add(orphan.receipt)
+                self._last_number = orphan.number = self._last_number + 1
+                self._queue.append(orphan)
+        self._matched_in_queue = 0
+
+    def _drop_oldest(self) -> None:
+        orphan = self._queue.popleft()
+        if orphan.waiting:
+            self._unlink(orphan)
+            self.dropped += 1
+        elif self._matched_in_queue:
+            self._matched_in_queue -= 1
+
+    def _unlink(self, orphan: _Orphan) -> None:
+        orphan.waiting = False
+        self.count -= 1
+        keys = self._by_key[orphan.receipt.carrier]
+        for key in set(orphan.receipt.keys):
+            waiting = keys.get(key)
+            if waiting is not None:
+                waiting.remove(orphan)
+                if not waiting:
+                    del keys[key]
+
+
+class Unreadable:
+    """The latest receipts in which no id or no state could be read, for the operator. `count`: how many there were."""
+
+    def __init__(self, limit: int) -> None:
+        self._queue: deque[_Unread] = deque(maxlen=limit)
+        self._last_number = 0
+        self.count = 0
+
+    def add(self, receipt: Receipt, segment: int = 0) -> None:
+        """Keeps a receipt, in place of the oldest where the bound is reached."""
+        self.count += 1
+        self._last_number += 1
+        self._queue.append(_Unread(receipt, segment, self._last_number))
+
+    def latest(self, limit: int) -> Sequence[Receipt]:
+        """The latest ones, newest first."""
+        return [unread.receipt for unread in islice(reversed(self._queue), limit)]
+
+    def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
+        """As `Orphans.after`."""
+        found, goes_on = _slice(self._queue, number, limit)
+        return [unread.receipt for unread in found], found[-1].number if goes_on else None
+
+    def remove(self, receipts: Iterable[Receipt]) -> list[bool]:
+        """Takes out receipts, in one walk through all; of each whether it was still there."""
+        receipts = list(receipts)
+        by_time: dict[float, list[int]] = {}
+        for index, receipt in enumerate(receipts):
+            by_time.setdefault(receipt.received_at, []).append(index)
+        found = [False] * len(receipts)
+        left: list[_Unread] = []
+        for unread in self._queue if receipts else ():
+            for index in by_time.get(unread.receipt.received_at, ()):
+                if not found[index] and receipts[index] == unread.receipt:
+                    found[index] = True
+                    break
+            else:
+                left.append(unread)
+        if any(found):
+            self._queue = deque(left, maxlen=self._queue.maxlen)
+        return found
+
+    def in_segments(self, last: int) -> list[Receipt]:
+        """As `Orphans.in_segments`."""
+        return [unread.receipt for unread in self._queue if unread.segment <= last]
+
+    def moved(self, last: int, segment: int) -> None:
+        """As `Orphans.moved`."""
+        for unread in self._queue:
+            if unread.segment <= last:
+                unread.segment = segment
+
+    def restored(self, placed: Set[Mark] = frozenset()) -> None:
+        """As `Orphans.restored`."""
+        unique = {unread.receipt: unread for unread in self._queue if not _is_placed(unread.receipt, placed)}
+        self._queue.clear()
+        for unread in sorted(unique.values(), key=lambda unread: unread.receipt.received_at):
+            self._last_number = unread.number = self._last_number + 1
+            self._queue.append(unread)
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+
+def _number(kept: _Orphan | _Unread) -> int:
+    return kept.number
+
+
+def _slice(queue: deque[_Kept], number: int, limit: int) -> tuple[list[_Kept], bool]:
+    """Up to `limit` from behind a number on, and whether there are more. By index, because a deque's iterator would
+    have to go all the way there: 10 ms for the last of 100,000."""
+    first = bisect_right(queue, number, key=_number)
+    end = min(first + limit, len(queue))
+    return [queue[index] for index in range(first, end)], end < len(queue)

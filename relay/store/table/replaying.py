@@ -1,0 +1,339 @@
+"""The table from the journal: every record is applied as it was decided, and nothing is decided anew.
+
+Theory of operation: while records come, only rows, the index of carrier message ids, orphans and notes are kept up to
+date. What can be counted or sorted afterwards (lanes, feeds, the order of finished messages, how many of which kind)
+is built once at the end, which is why a million messages are read in seconds. Records of messages that are not
+known, because compaction has dropped their beginning, are skipped: a snapshot further on says all that they did.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from relay.store.api import Idempotency
+from relay.store.table.accept import make_row
+from relay.store.table.account_entries import TableAccount
+from relay.store.table.carrier_ids import Found
+from relay.store.table.claims import keep_attempt
+from relay.store.table.correlation import Correlation, refusal
+from relay.store.table.entries import (
+    FINAL,
+    GIVEN_UP_WEBHOOK,
+    OWED,
+    OWED_SMPP,
+    OWED_WEBHOOK,
+    REPORTED,
+    WAITED,
+    Birth,
+    PartOfRow,
+    Row,
+    Segment,
+    Tries,
+    extra_of,
+    parts_of,
+)
+from relay.store.table.in_doubt import sent_parts
+from relay.store.table.orphans import Mark, is_unreadable
+from relay.store.table.overdue import keep_given_id, wait_once_more
+from relay.store.table.records import (
+    SETTLED_RETRY,
+    SETTLED_SUPERSEDED,
+    Counters,
+    Handed,
+    Learnt,
+    OwedAgain,
+    Placed,
+    Sending,
+    Setting,
+    Settled,
+    Snapshot,
+    Synced,
+)
+from relay.store.table.retries import set_tries
+from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
+from relay.store.table.snapshots import SharedHops, row_of_snapshot
+from relay.store.table.table import Table
+from relay.values.messages import Message, Receipt, Submitted
+from relay.values.states import ENROUTE
+
+
+class Replay:
+    """Fills an empty table. `frame` for every frame in the order of the journal, then `finish` once."""
+
+    def __init__(self, table: Table, settings: Settings, keys: IdempotencyKeys) -> None:
+        self._table = table
+        self._settings = settings
+        self._keys = keys
+        self._correlation = Correlation(table)
+        self._order: list[Row] = []
+        self._segment: Segment
+        self._offset = 0
+        self._birth: Birth | None = None
+        self._hops = SharedHops(table)
+        self._marks: set[Mark] = set()
+        self._apply: dict[type, Callable[[Any], None]] = {
+            Message: self._message,
+            Submitted: self._submitted,
+            Receipt: self._receipt,
+            Learnt: self._learnt,
+            Handed: self._handed,
+            Settled: self._settled,
+            OwedAgain: self._owed_again,
+            Snapshot: self._snapshot,
+            Sending: self._sending,
+            Placed: self._placed,
+            Idempotency: self._idempotency,
+            Setting: self._setting,
+            Counters: self._counters,
+            Synced: self._synced,
+        }
+
+    def frame(self, records: Sequence[Any], segment: Segment, offset: int) -> None:
+        """Applies the records of one frame that begins at this place."""
+        self._segment = segment
+        self._offset = offset
+        self._birth = None
+        apply = self._apply
+        for record in records:
+            apply[type(record)](record)
+
+    @property
+    def messages(self) -> int:
+        """How many there are, once finished."""
+        return self._table.rows
+
+    def finish(self, now: float) -> None:
+        """Builds what follows from the rows."""
+        table = self._table
+        # One list of all rows and no copy of it: what a copy takes stays with the process for long.
+        order, self._order = self._order, []
+        order.sort(key=_accepted_at)
+        table.rows = table.awaiting = 0
+        waiting: list[Row] = []
+        owed: list[Row] = []
+        for row in order:
+            if table.get(row.id) is not row:
+                # A snapshot has taken its place.
+                continue
+            flags = row.flags
+            row.birth.segment.rows += 1
+            table.rows += 1
+            account = row.origin.account
+            account.recent.rows.append(row)
+            account.trim()
+            if flags & FINAL:
+                account.feed.rows.append(row)
+                if not flags & OWED:
+                    table.finished.append(row)
+            elif row.hop is None:
+                waiting.append(row)
+            else:
+                table.awaiting += 1
+            if flags & OWED:
+                owed.append(row)
+        table.unsubmitted = len(waiting)
+        table.backlog.extend(waiting)
+        self._restore_finished()
+        self._restore_lanes(owed, now)
+        for entry in table.accounts.values():
+            entry.restored()
+        table.orphans.restored(self._marks)
+        table.unreadable.restored(self._marks)
+        self._keys.restored()
+        # Counted again on the way; what is shown counts from the start.
+        table.ids.ambiguous = 0
+
+    def _restore_finished(self) -> None:
+        table = self._table
+        finished = sorted(table.finished, key=_done_at)
+        table.finished.clear()
+        for row in finished:
+            table.keep(row)
+
+    def _restore_lanes(self, owed: list[Row], now: float) -> None:
+        lanes = self._table.lanes
+        queues = set()
+        owed.sort(key=_done_at)
+        for row in owed:
+            for bit in (OWED_WEBHOOK, OWED_SMPP):
+                if row.flags & bit:
+                    queue = lanes.queue_of(row, bit)
+                    queue.restore(row, now)
+                    queues.add(queue)
+                    self._table.owed += 1
+        for queue in queues:
+            queue.restored()
+
+    # Records
+
+    def _message(self, m: Message) -> None:
+        table = self._table
+        account: TableAccount = table.account(m.account)
+        if m.id in table.shards[m.id[0]]:
+            self._forget(table.shards[m.id[0]][m.id])
+        row = make_row(m, account, self._birth_of(m.accepted_at, m.expires_at))
+        table.shards[m.id[0]][m.id] = row
+        self._order.append(row)
+
+    def _forget(self, row: Row) -> None:
+        """The table had forgotten this message when its key was used for another, which is known by the same id."""
+        table = self._table
+        table.sent.forget(row.id)
+        table.unindex(row)
+        row.origin.account.given_up.pop(row.id, None)
+
+    def _birth_of(self, accepted_at: float, expires_at: float) -> Birth:
+        birth = self._birth
+        if birth is None or expires_at != birth.expires_at or accepted_at != birth.accepted_at:
+            birth = self._birth = Birth(accepted_at, expires_at, self._segment, self._offset)
+        return birth
+
+    def _submitted(self, s: Submitted) -> None:
+        table = self._table
+        if s.carrier_message_id and table.orphans.count:
+            # What was found for them is in the records that follow.
+            table.orphans.take(s.carrier, s.carrier_message_id)
+        if table.sent:
+            table.sent.unmark(s.id, s.part)
+        row = table.get(s.id)
+        if row is None:
+            return
+        hop = self._hops.hop(s.carrier, s.at, s.receipt_due_at, s.parts_receipted)
+        if row.extra is None and row.hop is None:
+            row.hop = hop
+            row.carrier_message_id = s.carrier_message_id
+            if not row.flags & FINAL:
+                row.state = ENROUTE
+            table.ids.put(hop.carrier, s.carrier_message_id, row)
+        else:
+            entry = self._correlation.take_part(row, s, hop)
+            if entry is None:
+                return
+            table.ids.put(hop.carrier, s.carrier_message_id, entry)
+        if s.given_id:
+            keep_given_id(row, s.part, s.given_id)
+
+    def _receipt(self, r: Receipt) -> None:
+        if is_unreadable(r):
+            self._table.unreadable.add(r, self._segment.sequence)
+        else:
+            self._table.orphans.add(r, self._segment.sequence)
+
+    def _learnt(self, record: Learnt) -> None:
+        table = self._table
+        row = table.get(record.id)
+        if record.cursor > table.cursor:
+            table.cursor = record.cursor
+        if row is None:
+            return
+        if record.wait_until:
+            wait_once_more(row, record.part, record.wait_until)
+            return
+        fault = table.fault(record.error, record.network_error_code, record.stat)
+        parts = parts_of(row)
+        if parts is not None and record.part >= 0:
+            part = parts[record.part]
+            part.state, part.final, part.fault, part.done_at = record.state, record.final, fault, record.at
+            return
+        row.state, row.fault, row.done_at = record.state, fault, record.at
+        if record.final:
+            table.sent.forget(row.id)
+            row.cursor = record.cursor
+            row.flags = row.flags & ~(REPORTED | OWED | WAITED) | FINAL | record.owed
+            self._drop_tries(row, OWED)
+            if record.carrier and row.hop is None:
+                row.hop = refusal(table.ids.name(record.carrier))
+        else:
+            row.flags |= REPORTED | record.owed
+            self._drop_tries(row, record.owed)
+
+    def _drop_tries(self, row: Row, owed: int) -> None:
+        if row.extra is not None:
+            for bit in (OWED_WEBHOOK, OWED_SMPP):
+                if owed & bit:
+                    set_tries(row, bit, None)
+
+    def _handed(self, record: Handed) -> None:
+        ids = record.ids
+        for at in range(0, len(ids), 16):
+            row = self._table.get(ids[at : at + 16])
+            if row is not None:
+                row.flags &= ~record.channel
+                self._drop_tries(row, record.channel)
+
+    def _settled(self, record: Settled) -> None:
+        row = self._table.get(record.id)
+        if row is None:
+            return
+        keep_attempt(row, record)
+        if record.verdict == SETTLED_SUPERSEDED:
+            return
+        if record.verdict == SETTLED_RETRY:
+            set_tries(row, record.channel, Tries(record.attempt, record.due_at))
+            return
+        row.flags &= ~record.channel
+        set_tries(row, record.channel, None)
+        if record.verdict != 0:
+            row.flags |= record.channel << 8
+            extra_of(row).given_up_at = record.at
+            if record.channel == OWED_WEBHOOK:
+                row.origin.account.given_up[row.id] = record.at
+
+    def _owed_again(self, record: OwedAgain) -> None:
+        for at in range(0, len(record.ids), 16):
+            row = self._table.get(record.ids[at : at + 16])
+            if row is not None:
+                row.flags = row.flags & ~GIVEN_UP_WEBHOOK | OWED_WEBHOOK
+                extra_of(row).again_at = record.at
+                set_tries(row, OWED_WEBHOOK, None)
+                row.origin.account.given_up.pop(row.id, None)
+
+    def _snapshot(self, s: Snapshot) -> None:
+        table = self._table
+        older = table.get(s.id)
+        # Marks that still hold follow the snapshot.
+        table.sent.forget(s.id)
+        if older is not None:
+            table.unindex(older)
+        row = row_of_snapshot(s, table, self._birth_of(s.accepted_at, s.expires_at), self._hops)
+        table.shards[s.id[0]][s.id] = row
+        self._order.append(row)
+        if row.cursor > table.cursor:
+            table.cursor = row.cursor
+        for index, part in enumerate(s.parts):
+            if part.named:
+                table.ids.put(part.carrier, part.carrier_message_id, self._entry(row, index))
+        for carrier, key, index in s.former_ids:
+            table.ids.put(carrier, key, self._entry(row, index))
+
+    def _sending(self, record: Sending) -> None:
+        self._correlation.sending(sent_parts(record), record.carrier)
+
+    def _placed(self, record: Placed) -> None:
+        mark = (record.carrier, record.received_at, record.crc)
+        if record.key:
+            self._table.orphans.discard(record.key, mark)
+        # Compaction may have copied it behind this record: that is seen to at the end.
+        self._marks.add(mark)
+
+    def _entry(self, row: Row, part: int) -> Found:
+        return row if parts_of(row) is None else PartOfRow(row, part)
+
+    def _idempotency(self, entry: Idempotency) -> None:
+        self._keys.put(entry, self._segment.sequence)
+
+    def _setting(self, setting: Setting) -> None:
+        self._settings.put(setting, self._segment.sequence)
+
+    def _counters(self, counters: Counters) -> None:
+        self._table.cursor = max(self._table.cursor, counters.cursor)
+
+    def _synced(self, synced: Synced) -> None:
+        pass
+
+
+def _accepted_at(row: Row) -> float:
+    return row.birth.accepted_at
+
+
+def _done_at(row: Row) -> float:
+    return row.done_at

@@ -1,0 +1,281 @@
+"""The table of messages: rows by id, carrier message ids, who is owed what, and how full it all is.
+
+Theory of operation: this module keeps the containers and the few operations that change what a row counts as: ended
+(`finish`), kept for queries (`keep`), forgotten (`forget`). What leads to them is in modules of its own, which all work
+on one table: `intake` (accepted), `correlation` (submitted, receipted, ended), `handover` (claimed, settled), `sweep`
+(time), `replay` and `snapshots` (the journal), `views` (queries).
+
+A row is in one of three states: *unsubmitted* (some part waits for a carrier: `hop` is None), *awaiting* its receipt,
+or *finished* (FINAL). A finished row that is owed no notification stands in `finished`, from which the oldest are
+forgotten. Rows are in 256 dicts by the first octet of their id, so that no dict's resizing is a pause and the sweep
+can go dict by dict.
+
+A first final state stays for ever; what comes later is counted.
+"""
+
+from collections import deque
+
+from relay.config.model import Limits
+from relay.store.api import NotifyPolicy, PolicyOf
+from relay.store.table.account_entries import STATES, TableAccount
+from relay.store.table.carrier_ids import CarrierIdIndex, Shards
+from relay.store.table.entries import (
+    FINAL,
+    FORGOTTEN,
+    KEPT,
+    NO_FAULT,
+    OWED,
+    OWED_SMPP,
+    OWED_WEBHOOK,
+    REPORTED,
+    WAITED,
+    Fault,
+    Hop,
+    Row,
+)
+from relay.store.table.in_doubt import Sent
+from relay.store.table.notification_queues import Lanes
+from relay.store.table.orphans import Orphans, Unreadable
+from relay.store.table.table_changes import Effects
+from relay.store.table.unsubmitted import Backlog
+from relay.values.messages import Outcome, Receipt
+from relay.values.states import UNKNOWN
+
+#: Distinct errors that are shared between rows; beyond it each row has its own.
+_FAULTS_SHARED = 4096
+#: Octets of a carrier's error that are kept.
+_ERROR_BYTES_KEPT = 64
+#: Contradicting receipts kept for the operator.
+_CONTRADICTING_KEPT = 100
+
+SHARDS = 256
+
+
+def state_number(state: int | None) -> int:
+    """The state as the table keeps it: what nobody can read is UNKNOWN."""
+    return state if state is not None and 0 <= state < STATES else UNKNOWN
+
+
+class Table:
+    """See the module's text. Reads of the public counters are cheap; nobody writes them from outside the core.
+
+    :param policy_of: asked at the moment a state is learnt.
+    """
+
+    def __init__(self, limits: Limits, policy_of: PolicyOf) -> None:
+        self.limits = limits
+        self.policy_of = policy_of
+        self.shards: list[dict[bytes, Row]] = [{} for _ in range(SHARDS)]
+        self.accounts: dict[str, TableAccount] = {}
+        self.ids = CarrierIdIndex()
+        self.lanes = Lanes()
+        self.backlog = Backlog()
+        self.sent = Sent()
+        self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
+        self.unreadable = Unreadable(limits.unreadable)
+        self.finished: deque[Row] = deque()
+        self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
+        self._faults: dict[bytes | tuple[bytes, ...], Fault] = {}
+        self.rows = 0
+        self.unsubmitted = 0
+        self.awaiting = 0
+        self.owed = 0
+        self.cursor = 0
+        self.contradicting_count = 0
+        self.repeated_count = 0
+
+    # Finding and sharing
+
+    def get(self, message_id: bytes) -> Row | None:
+        """The row with this id."""
+        return self.shards[message_id[0]].get(message_id) if message_id else None
+
+    def account(self, name: str) -> TableAccount:
+        """The account's lists, made where there are none."""
+        account = self.accounts.get(name)
+        if account is None:
+            account = self.accounts[name] = TableAccount(name, self.lanes)
+        return account
+
+    def fault(self, error: bytes, network_error_code: bytes, stat: bytes = b"") -> Fault:
+        """The shared value for a carrier's words."""
+        key: bytes | tuple[bytes, ...]
+        if stat:
+            key = (error, network_error_code, stat)
+        elif not error and not network_error_code:
+            return NO_FAULT
+        else:
+            key = error if not network_error_code else (error, network_error_code)
+        fault = self._faults.get(key)
+        if fault is None:
+            kept = _ERROR_BYTES_KEPT
+            fault = Fault(error[:kept], network_error_code[:kept], stat[:kept])
+            if len(self._faults) < _FAULTS_SHARED:
+                self._faults[key] = fault
+        return fault
+
+    @property
+    def open_rows(self) -> int:
+        """Messages that have not ended, or are owed a notification: what `limits.messages` bounds."""
+        return self.rows - len(self.finished)
+
+    # What is owed
+
+    def owed_final(self, row: Row, state: int, policy: NotifyPolicy) -> int:
+        """The channels on which this final state is to be told."""
+        owed = row.origin.smpp_owed[state]
+        if policy.webhook or (row.extra is not None and row.extra.url):
+            owed |= OWED_WEBHOOK
+        return owed
+
+    def owed_intermediate(self, row: Row, policy: NotifyPolicy) -> int:
+        """The channels on which an intermediate state is to be told."""
+        owed = row.origin.smpp_intermediate
+        if policy.intermediate and (policy.webhook or (row.extra is not None and row.extra.url)):
+            owed |= OWED_WEBHOOK
+        return owed
+
+    def owe(self, row: Row, owed: int, effects: Effects) -> None:
+        """The row's present state is to be told on these channels."""
+        if owed & OWED_SMPP:
+            queue = row.origin.smpp_queue
+            self.owed += queue.owe(row)
+            effects.touched.add(queue)
+        if owed & OWED_WEBHOOK:
+            queue = self.lanes.queue_of(row, OWED_WEBHOOK)
+            self.owed += queue.owe(row)
+            effects.touched.add(queue)
+
+    # What a row counts as
+
+    def finish(self, row: Row, state: int, fault: Fault, at: float, owed: int, effects: Effects) -> int:
+        """Ends a message that hasn't ended; gives its place in the feed.
+
+        :param owed: the channels on which it is to be told.
+        """
+        if row.hop is None:
+            self.unsubmitted -= 1
+        else:
+            self.awaiting -= 1
+        row.state = state
+        row.fault = fault
+        row.done_at = at
+        self.cursor = row.cursor = cursor = self.cursor + 1
+        flags = row.flags
+        row.flags = (flags & ~(REPORTED | WAITED)) | FINAL
+        row.origin.account.feed.rows.append(row)
+        effects.last_ended = row
+        if effects.ended is not None:
+            effects.ended.append(row)
+        if flags & OWED & ~owed:
+            self._cancel(row, flags & OWED & ~owed)
+        if owed:
+            self.owe(row, owed, effects)
+        else:
+            self.keep(row)
+        return cursor
+
+    def _cancel(self, row: Row, owed: int) -> None:
+        """An intermediate state that was not told in time, and nobody wants to hear of the final one."""
+        for bit in (OWED_WEBHOOK, OWED_SMPP):
+            if owed & bit:
+                queue = self.lanes.queue_of(row, bit)
+                queue.settle(row)
+                self.owed -= 1
+                self.lanes.drop_if_empty(queue)
+
+    def keep(self, row: Row) -> None:
+        """A finished message of which nothing is owed is kept for queries and late receipts."""
+        if not row.flags & KEPT:
+            row.flags |= KEPT
+            self.finished.append(row)
+
+    def forget_finished(self, budget: int, now: float | None = None) -> int:
+        """Forgets up to `budget` of the oldest finished messages over the bound, or past their time; gives how many.
+
+        :param now: None looks at the bound only.
+        """
+        finished = self.finished
+        oldest = 0.0 if now is None else now - self.limits.finished_hours * 3600.0
+        over = len(finished) - self.limits.finished
+        forgotten = 0
+        account: TableAccount | None = None
+        # `forget`, in place: in the long run it is done to every message, and calls would double its cost.
+        shards = self.shards
+        hop: Hop | None = None
+        ids: Shards | None = None
+        while finished and budget > 0 and (over > 0 or finished[0].done_at < oldest):
+            budget -= 1
+            over -= 1
+            row = finished.popleft()
+            flags = row.flags
+            if flags & OWED:
+                # It was made owed again, and comes back here when that is settled.
+                row.flags = flags & ~KEPT
+                continue
+            forgotten += 1
+            row.flags = flags | FORGOTTEN
+            message_id = row.id
+            del shards[message_id[0]][message_id]
+            row.birth.segment.rows -= 1
+            key = row.carrier_message_id
+            if row.extra is not None:
+                self.unindex(row)
+            elif key:
+                if row.hop is not hop:
+                    hop = row.hop
+                    ids = None if hop is None else self.ids.existing(hop.carrier)
+                if ids is not None:
+                    shard = ids[hash(key) & 255]
+                    if shard.get(key) is row:
+                        del shard[key]
+            if row.origin.account is not account:
+                if account is not None:
+                    account.tidy()
+                account = row.origin.account
+            account.forgot(row)
+        if account is not None:
+            account.tidy()
+        self.rows -= forgotten
+        return forgotten
+
+    def forget_over_bound(self, batch: int) -> None:
+        """After a batch: forgets as many finished messages as it may have added, so that the bound costs every batch a
+        little and never one of them much."""
+        if len(self.finished) > self.limits.finished:
+            self.forget_finished(2 * batch)
+
+    def forget(self, row: Row) -> None:
+        """Takes a row out of the table. It must be owed nothing and not stand in `finished`."""
+        row.flags |= FORGOTTEN
+        self.shards[row.id[0]].pop(row.id, None)
+        row.birth.segment.rows -= 1
+        self.rows -= 1
+        self.unindex(row)
+        account = row.origin.account
+        account.forgot(row)
+        account.tidy()
+
+    def unindex(self, row: Row) -> None:
+        """Takes a row's carrier message ids out of the index."""
+        hop = row.hop
+        if hop is not None and row.carrier_message_id:
+            self.ids.remove(hop.carrier, row.carrier_message_id, row)
+        extra = row.extra
+        if extra is not None:
+            for part in extra.parts or ():
+                if part.hop is not None:
+                    self.ids.remove(part.hop.carrier, part.carrier_message_id, row)
+            for carrier, key, _ in extra.former_ids:
+                self.ids.remove(carrier, key, row)
+
+    def late(self, state: int, was: int, receipt: Receipt) -> Outcome:
+        """A receipt for what has ended already: counted, and kept for the operator where it says otherwise."""
+        if not receipt.final:
+            return Outcome.LATE_INTERMEDIATE
+        if state == was:
+            self.repeated_count += 1
+            return Outcome.REPEATED
+        self.contradicting_count += 1
+        self.contradicting.append(receipt)
+        return Outcome.CONTRADICTING

@@ -1,0 +1,110 @@
+"""Which messages wait for a carrier, in the order of their acceptance.
+
+Theory of operation: rows are appended as they are accepted and never taken out when a carrier takes them, which would
+cost a search; a row says itself whether it still waits. The stale ones are dropped from the front as they come to
+stand there, and altogether when they outnumber the others. A reader goes on after the row that it saw last; the last
+few of those are kept although stale, so that nobody's place is lost.
+"""
+
+from collections import OrderedDict
+
+from relay.store.table.entries import Row, is_unsubmitted, parts_of
+
+#: Readers whose place is remembered at once.
+_PLACES_KEPT = 256
+#: Stale rows that are put up with, and how many are looked at in one go.
+_SLACK = 4096
+
+
+class Backlog:
+    """The rows that no carrier has wholly taken."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        #: Index of the first row that may still wait; those before it are stale.
+        self._first = 0
+        self._places: OrderedDict[bytes, Row] = OrderedDict()
+        self._cursor: tuple[bytes, int] | None = None
+
+    def append(self, row: Row) -> None:
+        """A message was accepted."""
+        self._rows.append(row)
+
+    def extend(self, rows: list[Row]) -> None:
+        """As `append`, for many."""
+        self._rows.extend(rows)
+
+    def tidy(self, unsubmitted: int) -> None:
+        """Drops what is stale, given how many rows are not; cheap enough to be called after every batch."""
+        rows = self._rows
+        end = len(rows)
+        if end <= 2 * unsubmitted + _SLACK:
+            return
+        first = self._first
+        stop = min(end, first + _SLACK)
+        while first < stop and not self._stays(rows[first]):
+            first += 1
+        self._first = first
+        if first * 2 > end:
+            del rows[:first]
+            self._first = 0
+            self._cursor = None
+        elif first < stop:
+            # An old row keeps waiting at the front while younger ones went.
+            self._rows = [row for row in rows[first:] if self._stays(row)]
+            self._first = 0
+            self._cursor = None
+
+    def _stays(self, row: Row) -> bool:
+        return is_unsubmitted(row) or row.id in self._places
+
+    def after(self, place: tuple[bytes, int] | None, limit: int) -> list[tuple[Row, int]]:
+        """Up to `limit` parts that wait for a carrier, from the one after `place` on. A place that was never given
+        out, or so long ago that it is forgotten, counts as the beginning."""
+        found: list[tuple[Row, int]] = []
+        rows = self._rows
+        index = self._index_of(place)
+        if place is not None and index < len(rows) and rows[index].id == place[0]:
+            row = rows[index]
+            if is_unsubmitted(row):
+                found.extend((row, part) for part in unsubmitted_parts(row) if part > place[1])
+            index += 1
+        while index < len(rows) and len(found) < limit:
+            row = rows[index]
+            if is_unsubmitted(row):
+                found.extend((row, part) for part in unsubmitted_parts(row))
+            index += 1
+        del found[limit:]
+        if found:
+            self._remember(found[-1][0], index - 1)
+        return found
+
+    def _index_of(self, place: tuple[bytes, int] | None) -> int:
+        if place is None:
+            return self._first
+        rows = self._rows
+        if self._cursor is not None and self._cursor[0] == place[0]:
+            hint = self._cursor[1]
+            if hint < len(rows) and rows[hint].id == place[0]:
+                return hint
+        for index, row in enumerate(rows):
+            if row.id == place[0]:
+                return index
+        return 0
+
+    def _remember(self, row: Row, index: int) -> None:
+        while index >= 0 and self._rows[index] is not row:
+            index -= 1
+        self._cursor = (row.id, index)
+        self._places[row.id] = row
+        self._places.move_to_end(row.id)
+        if len(self._places) > _PLACES_KEPT:
+            self._places.popitem(last=False)
+
+
+def unsubmitted_parts(row: Row) -> list[int]:
+    """The indexes of the parts that wait for a carrier."""
+    parts = parts_of(row)
+    if parts is None:
+        return [0]
+    return [index for index, part in enumerate(parts) if part.hop is None]

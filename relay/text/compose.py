@@ -1,0 +1,182 @@
+"""From what an HTTP customer wrote to the submit_sm that carry it: alphabet, splitting, addresses.
+
+Theory of operation. A text goes in the GSM default alphabet if that has all its characters, and in UCS-2 otherwise:
+there is no loss and no choice to be made. A text that is too long for one part is cut into parts with a concatenation
+header each (3GPP TS 23.040 section 9.2.3.24.1, eight-bit reference), never within what the handset would show as one
+character: an escape and its septet, or a surrogate pair.
+
+SMPP customers do all this themselves; their submit_sm pass through as they are.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from relay.smpp.message_codec import encode_address, message_body
+from relay.text import gsm0338
+from relay.values.smpp_constants import ESM_CLASS_UDHI
+
+#: What data_coding says (SMPP 3.4 section 5.2.19).
+DATA_CODING_DEFAULT: Final = 0x00
+DATA_CODING_UCS2: Final = 0x08
+
+#: A part holds 140 octets on the air, 160 septets; the header takes six octets, or seven septets.
+GSM_SEPTETS_ALONE: Final = 160
+GSM_SEPTETS_A_PART: Final = 153
+UCS2_OCTETS_ALONE: Final = 140
+UCS2_OCTETS_A_PART: Final = 134
+MAX_PARTS: Final = 255
+
+# Types of number and numbering plans, SMPP 3.4 sections 5.2.5 and 5.2.6.
+_INTERNATIONAL, _NETWORK_SPECIFIC, _ALPHANUMERIC = 1, 3, 5
+_UNKNOWN_PLAN, _ISDN = 0, 1
+
+_number = re.compile(r"\+?([0-9]{3,20})", re.ASCII).fullmatch
+#: Numbers up to here, without a plus, are short codes when they are senders.
+_SHORT_CODE_DIGITS: Final = 8
+_MAX_ALPHANUMERIC: Final = 11
+#: What an alphanumeric sender may hold: the printable characters that GSM's alphabet and ASCII share. Carriers read the
+#: octets of source_addr as ASCII, so that no letter of GSM's own would arrive. A name has a letter: digits alone are a
+#: number that was mistyped.
+_alphanumeric = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 !\"#$%&'()*+,\-./:;<=>?@_]+", re.ASCII).fullmatch
+
+
+class InvalidText(ValueError):
+    """A request of a customer's that can't be made a message.
+
+    :ivar field: the field that is to blame: "to", "from" or "text".
+    :ivar reason: a sentence for the customer. It repeats nothing of what the field holds.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class Composed(NamedTuple):
+    """A message ready to be accepted: see `relay.values.messages.Submission`, whose fields these are.
+
+    :ivar data_coding: of every part.
+    """
+
+    addresses: bytes
+    parts: tuple[bytes, ...]
+    data_coding: int
+
+
+def compose(source: str, destination: str, text: str, *, reference: int, validity_period: bytes = b"") -> Composed:
+    """The submit_sm bodies of a text, each asking for a receipt.
+
+    :param source: a number (a short code up to eight digits) or up to eleven letters and digits.
+    :param destination: a number with its country code, with or without a plus.
+    :param reference: ties the parts of a long message together on the handset; the lowest eight bits are used. Count
+        it up from message to message.
+    :param validity_period: as it stands in a submit_sm, see `relay.smpp.times`.
+    :raises InvalidText: one of the three can't be sent.
+    """
+    addresses = source_address(source) + destination_address(destination)
+    octets, data_coding = encode(text)
+    pieces = split(octets, data_coding)
+    if len(pieces) == 1:
+        body = message_body(
+            addresses=addresses, short_message=octets, data_coding=data_coding, validity_period=validity_period
+        )
+        return Composed(addresses, (body,), data_coding)
+    head = bytes((5, 0, 3, reference & 0xFF, len(pieces)))
+    parts = tuple(
+        message_body(
+            addresses=addresses,
+            short_message=head + bytes((number,)) + piece,
+            esm_class=ESM_CLASS_UDHI,
+            data_coding=data_coding,
+            validity_period=validity_period,
+        )
+        for number, piece in enumerate(pieces, 1)
+    )
+    return Composed(addresses, parts, data_coding)
+
+
+def encode(text: str) -> tuple[bytes, int]:
+    """A text's octets and their data_coding.
+
+    :raises InvalidText: it is empty, or no text.
+    """
+    if not text:
+        raise InvalidText("text", "The text is empty.")
+    septets = gsm0338.encode(text)
+    if septets is not None:
+        return septets, DATA_CODING_DEFAULT
+    try:
+        # UCS-2 is what the standard says; characters beyond it go as surrogate pairs, which is what handsets read.
+        return text.encode("utf-16-be"), DATA_CODING_UCS2
+    except UnicodeEncodeError as error:
+        raise InvalidText(
+            "text", f"Character {error.start + 1} is half of a surrogate pair, which is no character."
+        ) from None
+
+
+def decode(octets: bytes, data_coding: int) -> str:
+    """The text of what `encode` gave."""
+    if data_coding == DATA_CODING_UCS2:
+        return octets.decode("utf-16-be", "replace")
+    return gsm0338.decode(octets)
+
+
+def split(octets: bytes, data_coding: int) -> list[bytes]:
+    """The pieces of an encoded text, without headers: one where it fits into one part.
+
+    :raises InvalidText: more than 255 parts would be needed.
+    """
+    ucs2 = data_coding == DATA_CODING_UCS2
+    if len(octets) <= (UCS2_OCTETS_ALONE if ucs2 else GSM_SEPTETS_ALONE):
+        return [octets]
+    size = UCS2_OCTETS_A_PART if ucs2 else GSM_SEPTETS_A_PART
+    pieces: list[bytes] = []
+    start = 0
+    while start < len(octets):
+        end = start + size
+        if end < len(octets) and (
+            # The octet before the cut is a high surrogate's first one; or it is an escape. An escape is never the
+            # second septet of an escape sequence in what `encode` makes.
+            0xD8 <= octets[end - 2] <= 0xDB if ucs2 else octets[end - 1] == gsm0338.ESCAPE
+        ):
+            end -= 2 if ucs2 else 1
+        pieces.append(octets[start:end])
+        start = end
+    if len(pieces) > MAX_PARTS:
+        raise InvalidText("text", f"The text needs {len(pieces)} parts; a message has {MAX_PARTS} at the most.")
+    return pieces
+
+
+def destination_address(destination: str) -> bytes:
+    """A destination as it stands in a submit_sm.
+
+    :raises InvalidText: it is no number.
+    """
+    found = _number(destination)
+    if found is None:
+        raise InvalidText("to", "Expected a number of 3 to 20 digits with its country code, with or without a plus.")
+    return encode_address(_INTERNATIONAL, _ISDN, found[1].encode())
+
+
+@lru_cache(1024)
+def source_address(source: str) -> bytes:
+    """A source as it stands in a submit_sm.
+
+    :raises InvalidText: it is neither a number nor a name that can be sent.
+    """
+    found = _number(source)
+    if found is not None:
+        if len(source) <= _SHORT_CODE_DIGITS and source[0] != "+":
+            return encode_address(_NETWORK_SPECIFIC, _UNKNOWN_PLAN, source.encode())
+        return encode_address(_INTERNATIONAL, _ISDN, found[1].encode())
+    if _alphanumeric(source) is not None and len(source) <= _MAX_ALPHANUMERIC:
+        return encode_address(_ALPHANUMERIC, _UNKNOWN_PLAN, source.encode())
+    if not source:
+        reason = "A sender is needed: a number, or up to 11 letters and digits."
+    elif len(source) > _MAX_ALPHANUMERIC:
+        reason = "Expected a number of 3 to 20 digits, or up to 11 letters, digits, blanks and signs of ASCII."
+    else:
+        reason = "Only letters, digits, blanks and signs of ASCII can stand in a sender's name."
+    raise InvalidText("from", reason)

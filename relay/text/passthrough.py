@@ -1,0 +1,97 @@
+"""Parts that are not text, or must stay octet for octet as they are: how they cross HTTP between two relays.
+
+Theory of operation: what a relay queues for a carrier are submit_sm bodies; what its API takes is text. A part whose
+octets are exactly what the API would make of its text crosses as text. Every other one (a header before the text, 8-bit
+data, an alphabet that is not ours) crosses as its octets: data_coding, the user data header and the payload. What a
+submit_sm holds beside that (service_type, protocol_id, priority_flag, vendors' TLVs) does not cross.
+"""
+
+from typing import NamedTuple
+
+from relay.smpp.message_codec import MAX_SHORT_MESSAGE_OCTETS, decode_message, message_body, message_octets, tlv
+from relay.text import compose
+from relay.values import smpp_constants as c
+from relay.values.messages import destination_of, source_of
+
+#: 255 parts of 140 octets: no handset puts together more.
+MAX_OCTETS = 35_700
+#: What the API takes as a text.
+MAX_CHARACTERS = 10_000
+_INTERNATIONAL = 1
+
+
+class RawPart(NamedTuple):
+    """A part as it crosses HTTP. `text` is None where the octets must be kept: `data_coding`, `udh`, `payload`."""
+
+    to: str
+    sender: str
+    text: str | None
+    data_coding: int
+    udh: bytes
+    payload: bytes
+
+
+def read_part(body: bytes) -> RawPart:
+    """What a submit_sm body says.
+
+    :raises CodecError: it is none.
+    """
+    pdu = decode_message(c.SUBMIT_SM, 0, body)
+    octets = message_octets(pdu)
+    udh = b""
+    if pdu.esm_class & c.ESM_CLASS_UDHI and octets:
+        udh = octets[: octets[0] + 1]
+    payload = octets[len(udh) :]
+    words = None if udh else _as_text(payload, pdu.data_coding)
+    return RawPart(
+        _address(pdu.addresses[pdu.addresses.index(0, 2) + 1], destination_of(pdu.addresses)),
+        _address(pdu.addresses[0], source_of(pdu.addresses)),
+        words,
+        pdu.data_coding,
+        udh,
+        payload,
+    )
+
+
+def compose_raw(
+    source: str, destination: str, *, data_coding: int, udh: bytes, payload: bytes
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """Addresses and the one body, asking for a receipt, of a part that came as octets.
+
+    :raises compose.InvalidText: the addresses can't be sent, or the octets are no message.
+    """
+    if udh and udh[0] != len(udh) - 1:
+        raise compose.InvalidText("udh", f"Its first octet says {udh[0]} octets follow; there are {len(udh) - 1}.")
+    octets = udh + payload
+    if len(octets) > MAX_OCTETS:
+        raise compose.InvalidText(
+            "payload", f"{len(octets)} octets with the header; a message has {MAX_OCTETS} at most."
+        )
+    addresses = compose.source_address(source) + compose.destination_address(destination)
+    short = len(octets) <= MAX_SHORT_MESSAGE_OCTETS
+    body = message_body(
+        addresses=addresses,
+        short_message=octets if short else b"",
+        esm_class=c.ESM_CLASS_UDHI if udh else 0,
+        data_coding=data_coding,
+        tlvs=b"" if short else tlv(c.TAG_MESSAGE_PAYLOAD, octets),
+    )
+    return addresses, (body,)
+
+
+def _as_text(octets: bytes, data_coding: int) -> str | None:
+    """The text that the API would write as just these octets; None where there is none."""
+    if not octets or data_coding not in (compose.DATA_CODING_DEFAULT, compose.DATA_CODING_UCS2):
+        return None
+    words = compose.decode(octets, data_coding)
+    if len(words) > MAX_CHARACTERS:
+        return None
+    try:
+        return words if compose.encode(words) == (octets, data_coding) else None
+    except compose.InvalidText:
+        return None
+
+
+def _address(type_of_number: int, octets: bytes) -> str:
+    plus = "+" if type_of_number == _INTERNATIONAL and octets.isdigit() else ""
+    return plus + octets.decode("latin-1")

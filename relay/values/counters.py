@@ -1,0 +1,111 @@
+"""What the services count, as plain integers, for the metrics and the operator's page.
+
+Whoever does the work adds once a batch; whoever wants to see reads. Nothing here is ever reset: a counter begins at 0
+with the process, and its reader takes differences.
+"""
+
+from collections.abc import Iterable
+
+from relay.values.histogram import QUICK_SECONDS, SLOW_SECONDS, Histogram
+from relay.values.messages import Attempt, Channel, Verdict
+
+
+class ChannelCounters:
+    """Attempts to hand notifications of one account over, on one channel.
+
+    :ivar attempts: by `Verdict`. DELIVERED and GIVEN_UP also end the notification; RETRY doesn't.
+    """
+
+    __slots__ = ("attempts",)
+
+    def __init__(self) -> None:
+        self.attempts = [0] * len(Verdict)
+
+
+class AccountCounters:
+    """One account since the start.
+
+    :ivar accepted: messages that became durable, by interface.
+    :ivar refused: messages that did not, by SMPP command_status (for HTTP: the one that SMPP would have got).
+    """
+
+    __slots__ = ("accepted", "channels", "refused")
+
+    def __init__(self) -> None:
+        self.accepted: dict[str, int] = {"smpp": 0, "http": 0}
+        self.refused: dict[int, int] = {}
+        self.channels = {channel.value: ChannelCounters() for channel in Channel}
+
+    def refuse(self, command_status: int, count: int = 1) -> None:
+        """Counts messages that were not taken."""
+        self.refused[command_status] = self.refused.get(command_status, 0) + count
+
+
+class Counters:
+    """Everything that is counted by account. Owned by the hub; accounts come from the configuration, never from input.
+
+    :ivar accept_seconds: from a batch of messages' being read and checked to its being durable, which is what the
+        customer's answer waits for.
+    :ivar notification_seconds: by channel, from a state's being learnt to the customer's having been told it.
+    :ivar webhook_seconds: how long one POST took, successful or not; with the one to the fallback URL, where that was
+        tried.
+    """
+
+    __slots__ = ("accept_seconds", "accounts", "notification_seconds", "webhook_seconds")
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, AccountCounters] = {}
+        self.accept_seconds = Histogram(QUICK_SECONDS)
+        self.notification_seconds = {channel.value: Histogram(SLOW_SECONDS) for channel in Channel}
+        self.webhook_seconds = Histogram(QUICK_SECONDS)
+
+    def account(self, name: str) -> AccountCounters:
+        """The account's counters, made where there are none."""
+        counters = self.accounts.get(name)
+        if counters is None:
+            counters = self.accounts[name] = AccountCounters()
+        return counters
+
+    def attempted(self, attempts: Iterable[Attempt]) -> None:
+        """Counts attempts of any accounts and channels; for webhooks."""
+        for attempt in attempts:
+            n = attempt.notification
+            self.account(n.account).channels[n.channel].attempts[attempt.verdict] += 1
+            if attempt.verdict is Verdict.DELIVERED:
+                self.notification_seconds[n.channel].observe(attempt.at - n.done_at)
+
+
+class CarrierCounters:
+    """What one carrier did since the start.
+
+    :ivar last_error: what went wrong last, in words.
+    """
+
+    __slots__ = (
+        "bind_failures",
+        "binds",
+        "expired",
+        "in_doubt",
+        "last_error",
+        "lost",
+        "pauses",
+        "refused",
+        "response_seconds",
+        "submitted",
+        "taken",
+        "throttled",
+    )
+
+    def __init__(self) -> None:
+        self.submitted = 0
+        self.taken = 0
+        self.refused = 0
+        self.throttled = 0
+        self.in_doubt = 0
+        self.expired = 0
+        self.binds = 0
+        self.bind_failures = 0
+        self.lost = 0
+        self.pauses = 0
+        self.last_error = ""
+        self.response_seconds = Histogram(QUICK_SECONDS)

@@ -1,0 +1,404 @@
+"""The values that cross the seams: what is accepted, submitted, receipted, owed and handed over.
+
+They are immutable and hold nothing of a transport or a store. Batches (plain sequences) of them are what the layers
+pass to each other. All are msgspec structs that the garbage collector doesn't track: they hold no cycles, and a
+million tracked objects would cost a pause of half a second in each full collection.
+
+`Message`, `Submitted` and `Receipt` are written into the journal as they stand (`array_like`, so a field may only ever
+be added at the end, with a default).
+"""
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from relay.values.pdus import MessageIdPdu
+
+
+class Channel(enum.StrEnum):
+    """The ways in which a customer hears of a message."""
+
+    WEBHOOK = "webhook"
+    SMPP = "smpp"
+
+
+class Lane(NamedTuple):
+    """One queue of owed notifications: those that go the same way and so fail together.
+
+    `url` is empty for the account's own notification URL (whatever it is when the attempt is made) and for SMPP; it
+    is set for messages that were submitted with a notification URL of their own.
+    """
+
+    account: str
+    channel: str
+    url: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
+    """A message as a customer handed it in, and the journal's record that it was accepted.
+
+    :ivar id: sixteen bytes, see `relay.values.ids`.
+    :ivar account: the customer's name in the configuration.
+    :ivar accepted_at: seconds since 1970.
+    :ivar expires_at: end of the message's validity: no carrier is tried after it.
+    :ivar addresses: source and destination as they stand in a submit_sm: ton, npi, address, NUL, twice.
+    :ivar parts: the body of one submit_sm a part, ready to be sent (registered_delivery already 1).
+    :ivar registered_delivery: what the customer asked for over SMPP; 0 for messages from HTTP.
+    :ivar interface: "smpp" or "http".
+    """
+
+    id: bytes
+    account: str
+    accepted_at: float
+    expires_at: float
+    addresses: bytes
+    parts: tuple[bytes, ...]
+    registered_delivery: int = 0
+    interface: str = "smpp"
+    reference: str | None = None
+    notification_url: str | None = None
+
+
+def destination_of(addresses: bytes) -> bytes:
+    """The destination's digits in a `Message.addresses`."""
+    return addresses[addresses.index(b"\0", 2) + 3 : -1]
+
+
+def source_of(addresses: bytes) -> bytes:
+    """The source address's characters in a `Message.addresses`."""
+    return addresses[2 : addresses.index(b"\0", 2)]
+
+
+def same_addresses(pdu: MessageIdPdu, addresses: bytes) -> bool:
+    """Whether a question about a message names its addresses.
+
+    "For verification purposes", SMPP 3.4 sections 4.8.1 and 4.9.1 say: source and destination must be those of the
+    submission, or NULL where the asker doesn't know them (4.9.1: or has named the message by its id).
+
+    :param addresses: as in `Message`.
+    """
+    middle = addresses.index(b"\0", 2) + 1
+    return _same_address(pdu.source_ton, pdu.source_npi, pdu.source, addresses[:middle]) and _same_address(
+        pdu.destination_ton, pdu.destination_npi, pdu.destination, addresses[middle:]
+    )
+
+
+def _same_address(ton: int, npi: int, address: bytes, own: bytes) -> bool:
+    return address in (b"", own[2:-1]) and ton in (0, own[0]) and npi in (0, own[1])
+
+
+class Submission(msgspec.Struct, frozen=True, gc=False):
+    """What an edge made of a customer's request: a message that has no id yet. Fields as in `Message`.
+
+    :ivar validity_seconds: None: the configuration's default.
+    """
+
+    addresses: bytes
+    parts: tuple[bytes, ...]
+    registered_delivery: int = 0
+    interface: str = "smpp"
+    validity_seconds: float | None = None
+    reference: str | None = None
+    notification_url: str | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """Why a submission was not taken.
+
+    :ivar command_status: for SMPP.
+    :ivar field: for HTTP: the field of the request that is to blame, "" where none is.
+    :ivar reason: a sentence for the customer.
+    :ivar retry_after_seconds: above 0 where the same request may succeed later (429 or 503 over HTTP).
+    """
+
+    command_status: int
+    field: str
+    reason: str
+    retry_after_seconds: float = 0.0
+
+
+class PartsReceipted(enum.IntEnum):
+    """Which parts of a long message a carrier sends receipts for (per carrier: `parts_receipted`)."""
+
+    ALL = 0
+    FIRST = 1
+    LAST = 2
+    ANY = 3
+
+
+class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
+    """A carrier took a part: its submit_sm_resp said ESME_ROK.
+
+    :ivar carrier_message_id: canonical (see `relay.receipts.dialects`); empty when the carrier gave none, so that no
+        receipt can be found for the part.
+    :ivar receipt_due_at: when the relay stops waiting for the part's receipt (validity + 73 h, per carrier).
+    :ivar given_id: the id as the carrier wrote it, empty where that is the canonical one; None for carriers to which
+        nobody names messages. In a batch all of one carrier's have it, or none.
+    """
+
+    id: bytes
+    part: int
+    carrier: str
+    carrier_message_id: bytes
+    at: float
+    receipt_due_at: float
+    parts_receipted: int = 0
+    given_id: bytes | None = None
+
+
+class AtCarrier(msgspec.Struct, frozen=True, gc=False):
+    """A part that a carrier has taken and that has not ended: what the carrier can be asked about.
+
+    :ivar carrier_message_id: canonical: the key of the receipt that an answer becomes.
+    :ivar given_id: the id as the carrier is to be told it: as it wrote it, where that was kept.
+    :ivar addresses: as in `Message`; the same in each part's submit_sm.
+    """
+
+    id: bytes
+    part: int
+    carrier: str
+    carrier_message_id: bytes
+    given_id: bytes
+    addresses: bytes
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What came of asking a carrier about an overdue part, where it said of no end.
+
+    :ivar wait_until: until when the receipt is awaited after all, because the carrier says that the part is under way;
+        0.0: the part ends as unanswered, now.
+    """
+
+    id: bytes
+    part: int
+    at: float
+    wait_until: float = 0.0
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
+    """What one carrier said of one part, read by `relay.receipts.reader`.
+
+    :ivar keys: canonical carrier message ids under which to look, most trusted first. Empty: unreadable.
+    :ivar state: message_state, or None where none could be read.
+    :ivar final: whether the state ends the part (a carrier's `accepted_is_final` is already applied).
+    :ivar error: the carrier's `err`, verbatim.
+    :ivar stat: the carrier's `stat`, verbatim.
+    :ivar network_error_code: the TLV's octets.
+    :ivar raw: the body of the PDU, kept where the receipt can't be matched or read.
+    :ivar own_word: `stat` again where it is another word than Appendix B's own for `state`; kept beside the state.
+    """
+
+    carrier: str
+    keys: tuple[bytes, ...]
+    state: int | None
+    final: bool
+    received_at: float
+    error: bytes = b""
+    stat: bytes = b""
+    network_error_code: bytes = b""
+    raw: bytes = b""
+    own_word: bytes = b""
+
+
+class KeptReceipts(msgspec.Struct, frozen=True, gc=False):
+    """Some of the receipts that the store keeps because nobody could place them.
+
+    :ivar after: what the next call goes on from; None: there are no more.
+    """
+
+    receipts: Sequence[Receipt]
+    after: tuple[int, int] | None
+
+
+class ReadAgain(msgspec.Struct, frozen=True, gc=False):
+    """A receipt as it is kept, and as the carrier's dialect of today reads it."""
+
+    kept: Receipt
+    receipt: Receipt
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """The relay's own verdict on a message: refused by every carrier, expired, cancelled, or never heard of again."""
+
+    id: bytes
+    state: int
+    at: float
+    error: bytes = b""
+    carrier: str = ""
+
+
+class Outcome(enum.IntEnum):
+    """What became of a receipt."""
+
+    FINAL = 0
+    INTERMEDIATE = 1
+    PART = 2
+    REPEATED = 3
+    CONTRADICTING = 4
+    LATE_INTERMEDIATE = 5
+    ORPHAN = 6
+    UNREADABLE = 7
+
+
+class Correlated(msgspec.Struct, frozen=True, gc=False):
+    """What a batch of receipts, responses or endings led to, once it is durable.
+
+    :ivar lanes: where notifications have become owed: wake whoever serves them.
+    :ivar outcomes: for a batch of receipts, one a receipt in the batch's order; otherwise one for each orphan that
+        found its message.
+    :ivar accepted_at: when the last of the messages that this batch ended had been accepted; 0.0 where it ended none.
+    :ivar first_accepted_at: the same of the first of them, for a batch of receipts.
+    :ivar ended: the messages that this batch ended, as they are now. Always empty unless the store was made with
+        `views_of_ended=True`, because a view costs more than all the rest of a receipt's way; only message records
+        want them.
+    :ivar overdue: of `Store.expire`: the parts for which carriers are to be asked before they end.
+    """
+
+    lanes: frozenset[Lane]
+    outcomes: Sequence[Outcome]
+    accepted_at: float = 0.0
+    ended: "Sequence[MessageView]" = ()
+    first_accepted_at: float = 0.0
+    overdue: Sequence[AtCarrier] = ()
+
+
+class Notification(msgspec.Struct, frozen=True, gc=False):
+    """One thing that a customer is to be told, claimed for an attempt.
+
+    :ivar channel: see `Channel`.
+    :ivar attempt: the number of this attempt, from 1.
+    :ivar addresses: as in `Message`: the customer's own source first.
+    :ivar url: the message's own notification URL, or "".
+    :ivar done_at: when the relay learnt the state.
+    :ivar scheduled_at: 0.0; or, where the notification was hastened (`Store.hasten`) and attempt number `attempt` is
+        made once more, when the next attempt is due by the schedule.
+    """
+
+    id: bytes
+    account: str
+    channel: str
+    state: int
+    final: bool
+    attempt: int
+    accepted_at: float
+    done_at: float
+    addresses: bytes
+    carrier_error: bytes = b""
+    network_error_code: bytes = b""
+    url: str = ""
+    reference: str | None = None
+    owed_since: float = 0.0
+    parts: int = 1
+    scheduled_at: float = 0.0
+
+    @property
+    def lane(self) -> Lane:
+        """The queue that this notification was claimed from."""
+        return Lane(self.account, self.channel, self.url)
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """Notifications handed out for an attempt, and when the lane's next one is due (None: nothing more is owed)."""
+
+    notifications: Sequence[Notification]
+    next_due_at: float | None
+
+
+class Verdict(enum.IntEnum):
+    """How an attempt ended."""
+
+    DELIVERED = 0
+    RETRY = 1
+    GIVEN_UP = 2
+
+
+class Comeback(enum.IntEnum):
+    """What lets a notification that waits for its retry be tried ahead of its time. A higher one needs less: what a
+    reached customer hastens, the end of an outage hastens as well."""
+
+    #: Nothing: its time stands.
+    NOTHING = 0
+    #: The customer was given up for a while, and takes notifications again.
+    OUTAGE_ENDED = 1
+    #: The customer wasn't there, and has taken some notification since.
+    REACHED = 2
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """The end of an attempt to hand a notification over.
+
+    :ivar due_at: for RETRY, when the next attempt is due.
+    :ivar answer: what the customer's side said, in a word or two: "204", "ESME_RX_T_APPN", "timeout".
+    :ivar seconds: how long the attempt took.
+    :ivar hastened_by: for RETRY, what lets the next attempt be made before `due_at` (`Store.hasten`).
+    """
+
+    notification: Notification
+    verdict: Verdict
+    at: float
+    due_at: float = 0.0
+    answer: str = ""
+    seconds: float = 0.0
+    hastened_by: Comeback = Comeback.NOTHING
+
+
+class Pending(msgspec.Struct, frozen=True, gc=False):
+    """A part that no carrier has taken yet, as the store hands it out at a start.
+
+    :ivar in_doubt: the carrier to which it may have been written (see `Store.sending`); empty: to none.
+    """
+
+    id: bytes
+    part: int
+    account: str
+    addresses: bytes
+    accepted_at: float
+    expires_at: float
+    in_doubt: str = ""
+
+
+class AttemptView(msgspec.Struct, frozen=True, gc=False):
+    """One attempt, as shown to customer and operator. `status`: the word that was told, "DELIVRD"."""
+
+    channel: str
+    attempt: int
+    at: float
+    answer: str
+    seconds: float
+    status: str
+
+
+class PartView(msgspec.Struct, frozen=True, gc=False):
+    """One part, as shown to customer and operator. `carrier_stat`: its carrier's word for the state, where that is
+    another than Appendix B's."""
+
+    carrier: str
+    carrier_message_id: str
+    state: int
+    carrier_error: str
+    submitted_at: float | None
+    done_at: float | None
+    carrier_stat: str = ""
+
+
+class MessageView(msgspec.Struct, frozen=True, gc=False):
+    """Everything that the store knows of a message, for queries. `state` is SCHEDULED until a carrier has taken it."""
+
+    id: bytes
+    account: str
+    addresses: bytes
+    state: int
+    final: bool
+    carrier: str
+    carrier_error: str
+    interface: str
+    accepted_at: float
+    expires_at: float
+    done_at: float | None
+    parts: Sequence[PartView]
+    attempts: Sequence[AttemptView]
+    owed: Sequence[str]
+    reference: str | None = None
+    notification_url: str | None = None

@@ -1,0 +1,358 @@
+"""Connections to URLs that customers chose: the agent, the pool and the endpoints under treq.
+
+The name is resolved, each address is checked, and the connection is made to an address that was checked: a name that
+resolves to something else a moment later (DNS rebinding) wins nothing. Clients that may reach private addresses have
+a pool of their own, so that nobody else comes by one of their connections.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from treq.client import HTTPClient
+from treq.response import _Response
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import (
+    ConnectError,
+    DNSLookupError,
+)
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IHostnameResolver,
+    IHostResolution,
+    IProtocol,
+    IProtocolFactory,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
+from twisted.python.failure import Failure
+from twisted.web._newclient import (
+    HTTP11ClientProtocol,
+    Request,
+)
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
+from zope.interface import implementer
+
+from relay.config.urls import address_problem
+from relay.runtime.direct_write import write_at_once
+
+CONNECT_SECONDS: Final = 5.0
+
+#: An answer's header may not be larger than this (body included, as far as it is read).
+ANSWER_BYTES: Final = 262_144
+
+#: Idle connections kept to one host, and for how long. Most servers keep theirs for longer than this.
+IDLE_CONNECTIONS: Final = 32
+IDLE_SECONDS: Final = 45
+SWEEP_SECONDS: Final = 5
+
+_URLS_REMEMBERED: Final = 10_000
+
+
+class AddressRefused(ConnectError):
+    """A name resolved to addresses that this account may not reach."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(string=problem)
+        self.problem = problem
+
+
+class RememberingAgent(Agent):
+    """An agent that parses a URL and makes its endpoint once, not for every request (100 µs)."""
+
+    def __init__(self, reactor: Any, factory: IAgentEndpointFactory, pool: HTTPConnectionPool) -> None:
+        super().__init__(reactor, pool=pool)
+        self._factory = factory
+        self._known: dict[bytes, tuple[tuple[bytes, bytes, int], IStreamClientEndpoint, URI, bytes]] = {}
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> "Deferred[IResponse]":
+        known = self._known.get(uri)
+        if known is None:
+            parsed = URI.fromBytes(uri)
+            if len(self._known) >= _URLS_REMEMBERED:
+                self._known.clear()
+            endpoint = self._factory.endpointForURI(parsed)
+            known = ((parsed.scheme, parsed.host, parsed.port), endpoint, parsed, parsed.originForm)
+            self._known[uri] = known
+        key, endpoint, parsed, target = known
+        request = OneWrite(method, target, headers, bodyProducer, persistent=True)
+        return self._pool.getConnection(key, endpoint).addCallback(_ask, request)
+
+
+def _ask(connection: HTTP11ClientProtocol, request: "OneWrite") -> "Deferred[IResponse]":
+    return connection.request(request)
+
+
+class _BoundedHttpClient(HTTP11ClientProtocol):
+    """Drops the connection when one answer grows out of all proportion."""
+
+    relay_idle_since = 0.0
+    _relay_read = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._relay_read += len(data)
+        if self._relay_read > ANSWER_BYTES:
+            transport: Any = self.transport
+            transport.abortConnection()
+            return
+        super().dataReceived(data)
+
+    def request(self, request: Any) -> "Deferred[IResponse]":
+        self._relay_read = 0
+        return super().request(request)
+
+
+class _BoundedHttpClientFactory(_HTTP11ClientFactory):
+    def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
+        return _BoundedHttpClient(self._quiescentCallback)
+
+
+class _Pool(HTTPConnectionPool):
+    """Keeps idle connections, and looks through all of them now and then.
+
+    Twisted's own has a delayed call for each time that a connection is put back (8 µs), and remembers every host for
+    ever.
+    """
+
+    _factory = _BoundedHttpClientFactory
+    maxPersistentPerHost = IDLE_CONNECTIONS
+    # A POST would not be repeated anyhow, and wrapping each connection for it costs.
+    retryAutomatically = False
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        self._sweep: IDelayedCall | None = None
+
+    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[HTTP11ClientProtocol]":
+        connections = self._connections.get(key)
+        while connections:
+            connection = connections.pop()
+            if connection.state == "QUIESCENT":
+                return succeed(connection)
+        return self._newConnection(key, endpoint)
+
+    def _putConnection(self, key: Any, connection: "_BoundedHttpClient") -> None:
+        connections = self._connections.setdefault(key, [])
+        if len(connections) >= IDLE_CONNECTIONS:
+            connections.pop(0).transport.loseConnection()
+        connections.append(connection)
+        connection.relay_idle_since = self._reactor.seconds()
+        if self._sweep is None:
+            self._sweep = self._reactor.callLater(SWEEP_SECONDS, self._end_idle)
+
+    def _end_idle(self) -> None:
+        self._sweep = None
+        longest = self._reactor.seconds() - IDLE_SECONDS
+        for key, connections in list(self._connections.items()):
+            kept = [c for c in connections if c.relay_idle_since > longest and c.state == "QUIESCENT"]
+            for connection in connections:
+                if connection not in kept:
+                    connection.transport.loseConnection()
+            if kept:
+                self._connections[key] = kept
+            else:
+                del self._connections[key]
+        if self._connections:
+            self._sweep = self._reactor.callLater(SWEEP_SECONDS, self._end_idle)
+
+    def closeCachedConnections(self) -> "Deferred[None]":
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        closed: Deferred[None] = super().closeCachedConnections()
+        return closed
+
+
+@implementer(IAgentEndpointFactory)
+class CheckedEndpoints:
+    """Makes endpoints that look at the addresses before they connect.
+
+    :param allow_private: look at nothing.
+    :param policy: for TLS; the system's certificates where it isn't given.
+    """
+
+    def __init__(self, reactor: Any, *, allow_private: bool, policy: IPolicyForHTTPS | None = None) -> None:
+        self._reactor = reactor
+        self._allow_private = allow_private
+        self._policy = policy or BrowserLikePolicyForHTTPS()
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        endpoint = _CheckedEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, self._allow_private)
+        if uri.scheme == b"https":
+            return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        return endpoint
+
+
+@implementer(IStreamClientEndpoint)
+class _CheckedEndpoint:
+    def __init__(self, reactor: Any, host: str, port: int, allow_private: bool) -> None:
+        self._reactor = reactor
+        self._host = host.strip("[]")
+        self._port = port
+        self._allow_private = allow_private
+
+    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+        if self._allow_private:
+            return HostnameEndpoint(self._reactor, self._host, self._port, CONNECT_SECONDS).connect(protocolFactory)
+        checking = _CheckingReactor(self._reactor)
+        connecting = HostnameEndpoint(checking, self._host, self._port, CONNECT_SECONDS).connect(protocolFactory)
+
+        def name_the_problem(failure: Failure) -> Failure:
+            problem = checking.nameResolver.problem
+            return Failure(AddressRefused(problem)) if problem and failure.check(DNSLookupError) else failure
+
+        return connecting.addErrback(name_the_problem)
+
+
+@implementer(IReactorPluggableNameResolver)
+class _CheckingReactor:
+    """The reactor, but names resolve to allowed addresses only. Used for one connection."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.nameResolver = _CheckingResolver(reactor.nameResolver)
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        raise NotImplementedError("only for one connection")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+
+@implementer(IHostnameResolver)
+class _CheckingResolver:
+    def __init__(self, resolver: IHostnameResolver) -> None:
+        self._resolver = resolver
+        self.problem = ""
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        receiver = _CheckingReceiver(self, resolutionReceiver)
+        return self._resolver.resolveHostName(
+            receiver,
+            hostName,
+            portNumber,
+            addressTypes,
+            transportSemantics,
+        )
+
+
+@implementer(IResolutionReceiver)
+class _CheckingReceiver:
+    def __init__(self, resolver: _CheckingResolver, receiver: IResolutionReceiver) -> None:
+        self._resolver = resolver
+        self._receiver = receiver
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        self._receiver.resolutionBegan(resolutionInProgress)
+
+    def addressResolved(self, address: Any) -> None:
+        problem = address_problem(address.host)
+        if problem is None:
+            self._receiver.addressResolved(address)
+        else:
+            self._resolver.problem = problem
+
+    def resolutionComplete(self) -> None:
+        self._receiver.resolutionComplete()
+
+
+def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[HTTPClient, HTTPClient]:
+    """The two clients that a `WebhookClient` takes: for public addresses, and for any. Each has a pool of its own."""
+
+    def client(allow_private: bool) -> HTTPClient:
+        endpoints = CheckedEndpoints(reactor, allow_private=allow_private, policy=policy)
+        agent = RememberingAgent(reactor, endpoints, _Pool(reactor))
+        return PlainTreq(agent)
+
+    return client(False), client(True)
+
+
+# What makes a request cheap
+
+
+class PlainTreq(HTTPClient):
+    """treq without its optional layers, for an agent that gives what it is asked for.
+
+    No cookies are kept or sent, no redirects followed, nothing is unpacked (a small answer could be made to fill the
+    memory) and the URL must be in the form of a request already. Half of what treq costs goes into those (see
+    docs/performance.md); what is left is its interface, so that any treq client can stand in its place.
+    """
+
+    def request(self, method: str, url: Any, **options: Any) -> Any:
+        """As `treq.client.HTTPClient.request`; of the options, `headers` (a `Headers`) and `data` (bytes) count."""
+        data = options.get("data")
+        body = None if data is None else BytesBody(data)
+        asked = self._agent.request(method.encode("ascii"), url, options.get("headers"), body)
+        return asked.addCallback(_Response, self._cookiejar)
+
+
+class ReadyHeaders(Headers):
+    """Headers whose names are canonical already, so that nothing has to be looked at again (40 µs a request)."""
+
+    @classmethod
+    def of(cls, headers: dict[bytes, list[bytes]]) -> Headers:
+        """Takes the dictionary as it is. Names must be canonical, values free of line ends."""
+        ready = cls.__new__(cls)
+        ready._rawHeaders = headers
+        return ready
+
+
+@implementer(IBodyProducer)
+class BytesBody:
+    """A request body that is there already."""
+
+    __slots__ = ("body", "length")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> "Deferred[None]":
+        consumer.write(self.body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        pass
+
+    def stopProducing(self) -> None:
+        pass
+
+
+class OneWrite(Request):
+    """A request that goes out in one write, instead of through a producer that is watched (70 µs)."""
+
+    def writeTo(self, transport: Any) -> "Deferred[None]":
+        producer = self.bodyProducer
+        if not self.persistent or (producer is not None and type(producer) is not BytesBody):
+            return super().writeTo(transport)  # type: ignore[no-any-return]
+        parts = [b"%b %b HTTP/1.1" % (self.method, self.uri)]
+        for name, values in self.headers.getAllRawHeaders():
+            for value in values:
+                parts.append(b"%b: %b" % (name, value))
+        if producer is None:
+            parts.append(b"Content-Length: 0\r\n\r\n" if self.method in (b"POST", b"PUT") else b"\r\n")
+        else:
+            parts.append(b"Content-Length: %d\r\n\r\n%b" % (producer.length, producer.body))
+        write_at_once(transport, b"\r\n".join(parts))
+        return succeed(None)

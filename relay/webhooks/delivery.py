@@ -1,0 +1,164 @@
+"""How a batch of notifications gets to its customer in one attempt: which URL, which second one, and what is sent.
+
+Theory of operation: an attempt goes to the account's own URL, and where that fails to the fallback URL at once; a
+first URL that keeps failing is skipped for a while, so that its timeouts don't slow the fallback down. A receiver that
+says 410 Gone has its URL switched off. Retries, queues and limits are the caller's (`relay.webhooks.webhook_sender`).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from typing import Protocol as Seam
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from relay.accounts.account_settings import URL_OFF
+from relay.accounts.accounts import Accounts, Target
+from relay.store.api import Store, StoreUnavailable
+from relay.values.messages import Channel, Lane, Notification
+from relay.values.states import DELIVERED
+from relay.webhooks.answer import Answer, Tested
+from relay.webhooks.callbacks import callback_request, parse_callback
+from relay.webhooks.circuit_breaker import Pacing
+from relay.webhooks.request import WebhookRequest, webhook_request
+from relay.webhooks.schedule import retry_after_seconds
+
+#: A receiver's Retry-After holds the whole URL up for this long at the most; the notification itself waits longer.
+LONGEST_PAUSE_SECONDS: Final = 3600.0
+
+_NO_LIMIT: Final = 1_000_000
+
+
+#: What stands for the answer where the customer asked not to be told of such a state.
+_NOT_ASKED_FOR: Final = Answer(204)
+
+
+class Client(Seam):
+    """Who sends a request: `relay.webhooks.webhook_client.WebhookClient`. Never raises for what the other side does."""
+
+    async def send(
+        self,
+        url: str,
+        headers: dict[bytes, list[bytes]],
+        body: bytes | None,
+        *,
+        allow_private: bool,
+        method: str = "POST",
+    ) -> Answer:
+        """Sends one request and gives its end, within a limit of time."""
+
+
+class WebhookDelivery:
+    """See the module's text. Keeps nothing but how each account's first URL is doing where it has a second one."""
+
+    log = Logger()
+
+    def __init__(self, store: Store, accounts: Accounts, client: Client, clock: IReactorTime) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._client = client
+        self._clock = clock
+        self._first_urls: dict[str, Pacing] = {}
+
+    async def deliver(
+        self, lane: Lane, target: Target, batch: Sequence[Notification], now: float
+    ) -> tuple[Answer, str]:
+        """Makes one attempt; gives the answer that counts, and all answers in words."""
+        if not lane.url:
+            return await self._send_home(target, batch, now)
+        callback = parse_callback(lane.url)
+        if not callback.manner:
+            request = self._request(target, lane.url, batch, now)
+        else:
+            made = callback_request(batch[0], callback)
+            if made is None:
+                return _NOT_ASKED_FOR, "not asked for"
+            request = made
+        answer = await self._send_to(request, target)
+        return answer, answer.text
+
+    def url_changed(self, account: str) -> None:
+        """The account's URLs are new: forgets how the old ones did."""
+        self._first_urls.pop(account, None)
+
+    async def test(self, account: str, test_id: bytes) -> Tested:
+        """Sends a made-up notification to the account's URL, now and once, and says how that went.
+
+        :param test_id: the id that it names; nothing else knows it.
+        :raises LookupError: the account has no notification URL.
+        """
+        target = self._accounts.target(account)
+        if target is None or target.url is None:
+            raise LookupError(account)
+        now = self._clock.seconds()
+        made_up = Notification(test_id, account, Channel.WEBHOOK, DELIVERED, True, 1, now, now, b"")
+        request = self._request(target, target.url, [made_up], now)
+        request.headers[b"X-Relay-Test"] = [b"1"]
+        answer = await self._send_to(request, target)
+        return Tested(request, answer, self._clock.seconds() - now)
+
+    async def _send_home(self, target: Target, batch: Sequence[Notification], now: float) -> tuple[Answer, str]:
+        """To the account's own URL, and where that fails to its second one; gives the last answer, and all in words."""
+        assert target.url is not None
+        request = self._request(target, target.url, batch, now)
+        if target.fallback_url is None:
+            answer = await self._send_to(request, target)
+            if answer.code == 410:
+                await self._switch_off(batch[0].account, target.url, now)
+            return answer, answer.text
+        first = self._first_url(batch[0].account)
+        words = "skipped"
+        if not target.off and first.room(now) > 0:
+            first.began()
+            answer = await self._send_to(request, target)
+            if answer.ok:
+                first.succeeded()
+                return answer, answer.text
+            pause = min(retry_after_seconds(answer.retry_after, now), LONGEST_PAUSE_SECONDS)
+            first.failed(self._clock.seconds(), throttled=answer.code == 429, retry_after_seconds=pause)
+            words = answer.text
+            if answer.code == 410:
+                await self._switch_off(batch[0].account, target.url, now)
+        answer = await self._send_to(request._replace(url=target.fallback_url), target)
+        return answer, f"{words}, fallback {answer.text}"
+
+    def _first_url(self, account: str) -> Pacing:
+        """The state of an account's first URL alone, where it has a second one."""
+        pacing = self._first_urls.get(account)
+        if pacing is None:
+            pacing = self._first_urls[account] = Pacing(_NO_LIMIT)
+        return pacing
+
+    def _request(self, target: Target, url: str, batch: Sequence[Notification], now: float) -> WebhookRequest:
+        keys = target.keys
+        if target.old_key and now < target.old_key_until:
+            keys = (*keys, target.old_key)
+        own = url == target.url
+        return webhook_request(
+            batch,
+            url,
+            form=target.format == "form",
+            array=own and target.batch > 1,
+            error_codes=target.error_codes,
+            keys=keys,
+            now=now,
+        )
+
+    async def _send_to(self, request: WebhookRequest, target: Target) -> Answer:
+        return await self._client.send(
+            request.url, request.headers, request.body, allow_private=target.allow_private, method=request.method
+        )
+
+    async def _switch_off(self, account: str, url: str, now: float) -> None:
+        """A receiver said 410 Gone: nothing more goes there until the URL is set anew."""
+        target = self._accounts.target(account)
+        if target is None or target.off or target.url != url:
+            return
+        value = f"{now:.0f} 410 {url}"
+        self._accounts.apply_setting(account, URL_OFF, value)
+        self.log.warn("webhook_url_off: {account}'s notification URL said 410 Gone and is off now", account=account)
+        try:
+            await self._store.put_setting(account, URL_OFF, value)
+        except StoreUnavailable:
+            # It holds until the next start, and is learnt again then.
+            return

@@ -1,0 +1,250 @@
+"""HTTP requests to URLs that customers chose: through treq, on persistent connections, with nothing that the URL's
+owner could turn against the operator's network.
+
+* The address is checked after the name has been resolved, and the connection is made to the checked address.
+  Connections of accounts that may use private addresses are kept apart from all others'.
+* No redirects are followed, no cookies kept, no proxies asked.
+* The whole request has a time limit and its answer a limit of bytes, whatever the other side does.
+
+treq is used without its optional layers, and the agent under it remembers endpoints and writes a request in one piece:
+together a third of what a plain `treq.post` costs.
+"""
+
+from collections import deque
+from typing import Any, Final
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+)
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorTime,
+)
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from twisted.web._newclient import (
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+
+from relay.config.urls import UrlProblem, WebUrl, parse_url
+from relay.webhooks.answer import Answer
+from relay.webhooks.connections import AddressRefused, ReadyHeaders
+
+#: From the first packet to the last octet of the answer.
+TOTAL_SECONDS: Final = 15.0
+
+#: What is kept of an answer's body, and what is read before the connection is dropped instead.
+BODY_KEPT_BYTES: Final = 4096
+BODY_READ_BYTES: Final = 65_536
+
+_URLS_REMEMBERED: Final = 10_000
+
+
+class WebhookClient:
+    """Sends requests and reports how they ended; never raises for anything that the other side does.
+
+    :param http: the treq client for public addresses.
+    :param private_http: the one for accounts with `allow_private_urls`.
+    """
+
+    def __init__(self, http: HTTPClient, private_http: HTTPClient, clock: IReactorTime) -> None:
+        self._http = http
+        self._private_http = private_http
+        self._clock = clock
+        self._urls: dict[str, WebUrl] = {}
+        self._deadlines: deque[_Deadline] = deque()
+        self._deadline_call: IDelayedCall | None = None
+
+    async def send(
+        self,
+        url: str,
+        headers: dict[bytes, list[bytes]],
+        body: bytes | None,
+        *,
+        allow_private: bool,
+        method: str = "POST",
+    ) -> Answer:
+        """Sends one request and waits for the answer, `TOTAL_SECONDS` at the most.
+
+        :param headers: by canonical name; Host and the URL's Authorization are added.
+        """
+        try:
+            parsed = self._urls.get(url) or self._parse(url)
+        except UrlProblem as problem:
+            return Answer(0, str(problem))
+        headers = {**headers, b"Host": [parsed.authority]}
+        if parsed.authorization:
+            headers[b"Authorization"] = [parsed.authorization]
+        deadline = _Deadline(self._clock.seconds() + TOTAL_SECONDS)
+        self._watch(deadline)
+        http = self._private_http if allow_private else self._http
+        try:
+            try:
+                return await _exchange(http, method, parsed.plain, headers, body, deadline, self._clock)
+            except ResponseNeverReceived as failed:
+                # The server may have closed a kept connection at the moment at which it was used again.
+                if deadline.passed or not _closed_by_peer(failed):
+                    raise
+                return await _exchange(http, method, parsed.plain, headers, body, deadline, self._clock)
+        except Exception as problem:
+            return Answer(0, "timeout" if deadline.passed else reason_of(problem))
+        finally:
+            deadline.over = True
+
+    def close(self) -> None:
+        """Stops the clock; to be called when nothing is under way any more."""
+        if self._deadline_call is not None:
+            self._deadline_call.cancel()
+            self._deadline_call = None
+
+    def _parse(self, url: str) -> WebUrl:
+        parsed = parse_url(url)
+        if len(self._urls) >= _URLS_REMEMBERED:
+            self._urls.clear()
+        self._urls[url] = parsed
+        return parsed
+
+    # One delayed call for all deadlines: they are all equally long, so they pass in the order in which they began.
+
+    def _watch(self, deadline: "_Deadline") -> None:
+        self._deadlines.append(deadline)
+        if self._deadline_call is None:
+            self._deadline_call = self._clock.callLater(TOTAL_SECONDS, self._check_deadlines)
+
+    def _check_deadlines(self) -> None:
+        self._deadline_call = None
+        now = self._clock.seconds()
+        deadlines = self._deadlines
+        while deadlines and (deadlines[0].over or deadlines[0].at <= now):
+            deadline = deadlines.popleft()
+            if not deadline.over:
+                deadline.pass_()
+        if deadlines:
+            self._deadline_call = self._clock.callLater(max(0.0, deadlines[0].at - now), self._check_deadlines)
+
+
+class _Deadline:
+    """The time limit of one request, and what to cancel when it passes."""
+
+    __slots__ = ("at", "over", "passed", "waiting")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.over = False
+        self.passed = False
+        self.waiting: Deferred[Any] | None = None
+
+    def pass_(self) -> None:
+        self.passed = True
+        if self.waiting is not None:
+            self.waiting.cancel()
+
+
+async def _exchange(
+    http: HTTPClient,
+    method: str,
+    url: bytes,
+    headers: dict[bytes, list[bytes]],
+    body: bytes | None,
+    deadline: _Deadline,
+    clock: IReactorTime,
+) -> Answer:
+    deadline.waiting = asked = http.request(
+        method,
+        url,
+        headers=ReadyHeaders.of(headers),
+        data=body,
+        allow_redirects=False,
+        unbuffered=True,
+        reactor=clock,  # type: ignore[arg-type]
+    )
+    response = await asked
+    retry_after: str | None = None
+    if response.code >= 400:
+        values = response.headers.getRawHeaders("Retry-After")
+        retry_after = values[0] if values else None
+    if response.length == 0:
+        return Answer(response.code, "", b"", retry_after)
+    beginning = _Beginning()
+    deadline.waiting = beginning.read
+    response.deliverBody(beginning)
+    return Answer(response.code, "", await beginning.read, retry_after)
+
+
+class _Beginning(Protocol):
+    """Reads a body to its end, keeps the beginning, and drops the connection where there is too much of it."""
+
+    def __init__(self) -> None:
+        self.read: Deferred[bytes] = Deferred(self._give_up)
+        self._kept = bytearray()
+        self._seen = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        room = BODY_KEPT_BYTES - len(self._kept)
+        if room > 0:
+            self._kept += data[:room]
+        self._seen += len(data)
+        if self._seen > BODY_READ_BYTES:
+            self._abort()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        # The status line is what counts: an answer whose body breaks off is an answer all the same.
+        if not self.read.called:
+            self.read.callback(bytes(self._kept))
+
+    def _give_up(self, read: "Deferred[bytes]") -> None:
+        self._abort()
+        if not read.called:
+            read.errback(CancelledError())
+
+    def _abort(self) -> None:
+        transport = self.transport
+        if transport is not None and hasattr(transport, "abortConnection"):
+            transport.abortConnection()
+
+
+# What went wrong, in a few words
+
+
+def _closed_by_peer(failed: ResponseNeverReceived) -> bool:
+    return any(reason.check(ConnectionClosed) for reason in failed.reasons)
+
+
+def reason_of(problem: BaseException) -> str:
+    """Why a request came to nothing, in a few words that an operator understands."""
+    if isinstance(problem, RequestGenerationFailed | RequestTransmissionFailed | ResponseFailed):
+        causes = [reason_of(reason.value) for reason in problem.reasons]
+        return next((cause for cause in causes if cause != "connection closed"), "connection closed")
+    if isinstance(problem, AddressRefused):
+        return f"refused: the name leads to {problem.problem}"
+    if isinstance(problem, TimeoutError | DeferredTimeoutError | ConnectingCancelledError | CancelledError):
+        return "timeout"
+    if isinstance(problem, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(problem, DNSLookupError):
+        return "no such host"
+    if isinstance(problem, VerificationError):
+        return "TLS: the certificate is for another host"
+    if isinstance(problem, SSL.Error):
+        details = problem.args[0] if problem.args else []
+        words = details[0][-1] if isinstance(details, list) and details else "handshake failed"
+        return f"TLS: {words}"
+    if isinstance(problem, ConnectionDone | ConnectionClosed):
+        return "connection closed"
+    if isinstance(problem, ConnectError):
+        return "can't connect"
+    return "no valid HTTP answer"

@@ -1,0 +1,440 @@
+"""The account page as a browser without JavaScript meets it."""
+
+import html
+import random
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.template import flattenString
+
+from relay.account_pages.account_site import AccountPages
+from relay.account_pages.html import el, flatten
+from relay.account_pages.login import login_page
+from relay.account_pages.page_sessions import PageSessions
+from relay.account_pages.page_stats import PageTallies
+from relay.accounts.account_settings import OLD_SECRET
+from relay.config.model import Account
+from relay.store.api import FeedEntry
+from relay.values.ids import id_text
+from relay.values.messages import AttemptView, MessageView, PartView, Refused
+from relay.values.secret import Secret
+from relay.values.smpp_constants import ESME_RTHROTTLED
+from relay.values.states import DELIVERED, ENROUTE
+from tests.http.http_driver import KEY, Connection, HttpDriver, Reply
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+URL = "https://yoursite.com/sms/notifications"
+
+
+class Site:
+    """A relay's pages, and a browser that keeps cookies."""
+
+    def __init__(self, account: Account | None = None) -> None:
+        self.driver = HttpDriver(
+            {"acme": account or Account(api_key=Secret(KEY)), "other": Account(api_key=Secret("o"))}
+        )
+        store: Any = self.driver.store
+        store.recent = self._recent
+        random_bytes = random.Random(3).randbytes
+        self.sessions = PageSessions(self.driver.accounts, random_bytes, self.driver.clock.seconds)
+        self.pages = AccountPages(
+            self.driver.api,
+            hub=self.driver.hub,
+            accounts=self.driver.accounts,
+            webhooks=self.driver.webhooks,
+            sessions=self.sessions,
+            tallies=PageTallies(store, self.driver.clock),
+            clock=self.driver.clock,
+            random_bytes=random_bytes,
+        )
+        self.cookies: dict[str, str] = {}
+        self.more_headers: dict[str, str] = {}
+
+    def _recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Deferred[list[MessageView]]:
+        found = [
+            view
+            for view in reversed(self.driver.store.views.values())
+            if view.account == account
+            and state in (None, view.state)
+            and (before is None or view.accepted_at < before)
+            and (search in id_text(view.id) or search.encode() in view.addresses)
+        ]
+        return succeed(found[:limit])
+
+    def connect(self, method: str, path: str, form: dict[str, str] | None = None) -> Connection:
+        connection = self.driver.connect()
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} | self.more_headers
+        body = None if form is None else urlencode(form).encode()
+        connection.send(method, path, body, headers | (FORM if body else {}), None)
+        return connection
+
+    def ask(self, method: str, path: str, form: dict[str, str] | None = None) -> Reply:
+        reply = self.connect(method, path, form).reply()
+        for name, value in re.findall(r"(relay_\w+)=([^;]*); Path", reply.headers.get("Set-Cookie", "")):
+            self.cookies[name] = value
+        return reply
+
+    def get(self, path: str) -> str:
+        reply = self.ask("GET", path)
+        assert reply.status == 200, reply
+        return html.unescape(reply.body.decode())
+
+    def post(self, path: str, **form: str) -> Reply:
+        """Sends a form with the token that the page gave."""
+        return self.ask("POST", path, {"csrf": self.token()} | form)
+
+    def token(self) -> str:
+        page = self.ask("GET", "/my/send").body.decode()
+        found = re.search(r'name="csrf" value="([^"]+)"', page)
+        return found[1] if found else ""
+
+    def log_in(self, account: str = "acme", key: str = KEY, wanted: str = "/") -> Reply:
+        page = self.ask("GET", "/login").body.decode()
+        token = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
+        return self.ask("POST", "/login", {"csrf": token, "account": account, "key": key, "next": wanted})
+
+
+class SiteTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.site = Site()
+
+    def message(self, number: int = 1, **fields: Any) -> MessageView:
+        values: dict[str, Any] = {
+            "id": bytes([number]) * 16,
+            "account": "acme",
+            "addresses": b"\x05\0RELAY\0\x01\x01447700900%03d\0" % number,
+            "state": DELIVERED,
+            "final": True,
+            "carrier": "tier1",
+            "carrier_error": "000",
+            "interface": "http",
+            "accepted_at": 1_699_999_000.0 + number,
+            "expires_at": 1_700_100_000.0,
+            "done_at": 1_699_999_002.0 + number,
+            "parts": [PartView("tier1", "77", DELIVERED, "000", 1_700_000_000.5, 1_700_000_001.5)],
+            "attempts": [AttemptView("webhook", 1, 1_700_000_002.0, "503", 0.031, "DELIVRD")],
+            "owed": [],
+        }
+        view = MessageView(**values | fields)
+        self.site.driver.store.views[view.id] = view
+        return view
+
+
+class LoginTests(SiteTestCase):
+    def test_who_is_not_logged_in_is_led_to_the_login_and_from_there_to_where_they_wanted(self) -> None:
+        for path in ("/", "/my/messages", "/my/settings", "/my/send"):
+            reply = self.site.ask("GET", path)
+            self.assertEqual((reply.status, reply.headers["Location"].partition("?")[0]), (303, "/login"))
+        self.assertEqual(reply.headers["Location"], "/login?next=%2Fmy%2Fsend")
+        self.assertEqual(self.site.log_in(wanted="/my/send").headers["Location"], "/my/send")
+
+    def test_a_login_leads_nowhere_but_to_the_pages(self) -> None:
+        for wanted in ("//evil.example/", "https://evil.example/", "/messages", "/my/send\r\nX: y", "/\\evil.example"):
+            self.site.cookies.clear()
+            self.assertEqual(self.site.log_in(wanted=wanted).headers["Location"], "/", wanted)
+
+    def test_the_cookie_is_kept_from_scripts_and_from_other_sites_and_ends(self) -> None:
+        cookie = self.site.log_in().headers["Set-Cookie"].split(", ")[0]
+        for part in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"):
+            self.assertIn(part, cookie)
+        self.assertNotIn("Secure", cookie)
+        self.site.more_headers = {"X-Forwarded-Proto": "https"}
+        self.site.cookies.clear()
+        self.assertIn("Secure", self.site.log_in().headers["Set-Cookie"])
+
+    def test_a_wrong_key_and_an_unknown_account_are_told_the_same(self) -> None:
+        wrong, unknown = self.site.log_in(key="wrong"), self.site.log_in(account="nobody")
+        said = [re.findall(r'role="alert">([^<]+)<', reply.body.decode()) for reply in (wrong, unknown)]
+        self.assertEqual((wrong.status, unknown.status), (403, 403))
+        self.assertEqual(said[0], said[1])
+        self.assertEqual(len(self.site.sessions), 0)
+
+    def test_after_too_many_failures_even_the_right_key_must_wait(self) -> None:
+        for _ in range(10):
+            self.site.log_in(key="wrong")
+        reply = self.site.log_in()
+        self.assertEqual((reply.status, reply.headers["Retry-After"]), (429, "10"))
+        self.site.driver.clock.advance(10.0)
+        self.assertEqual(self.site.log_in().status, 303)
+
+    def test_a_login_form_that_is_not_ours_is_refused(self) -> None:
+        self.site.ask("GET", "/login")
+        reply = self.site.ask("POST", "/login", {"csrf": "x", "account": "acme", "key": KEY})
+        self.assertEqual(reply.status, 403)
+        self.site.cookies["relay_login"] = ""
+        self.assertEqual(self.site.ask("POST", "/login", {"csrf": "", "account": "acme", "key": KEY}).status, 403)
+
+    def test_after_logging_out_the_cookie_opens_nothing(self) -> None:
+        self.site.log_in()
+        cookie = self.site.cookies["relay_session"]
+        self.assertEqual(self.site.post("/logout").headers["Location"], "/login")
+        self.site.cookies["relay_session"] = cookie
+        self.assertEqual(self.site.ask("GET", "/").status, 303)
+
+
+class ProtectionTests(SiteTestCase):
+    def test_every_page_forbids_scripts_and_frames_of_others(self) -> None:
+        self.site.log_in()
+        for path in ("/", "/login", "/my/messages", "/my/messages/none", "/my/settings", "/my/send", "/my/page.js"):
+            headers = self.site.ask("GET", path).headers
+            policy = headers["Content-Security-Policy"]
+            self.assertIn("default-src 'none'", policy)
+            self.assertIn("frame-ancestors 'none'", policy)
+            self.assertNotIn("unsafe", policy)
+            self.assertEqual((headers["X-Frame-Options"], headers["X-Content-Type-Options"]), ("DENY", "nosniff"))
+
+    def test_no_page_has_scripts_or_styles_within(self) -> None:
+        self.message()
+        self.site.log_in()
+        for path in ("/", "/my/messages", f"/my/messages/{id_text(bytes([1]) * 16)}", "/my/settings", "/my/send"):
+            page = self.site.get(path)
+            self.assertNotRegex(page, r"<style|\sstyle=|\son[a-z]+=|<script>", path)
+
+    def test_a_form_without_the_sessions_token_changes_nothing(self) -> None:
+        self.site.log_in()
+        paths = ("/my/url", "/my/secret", "/my/delivery", "/my/test", "/my/send", "/logout", "/my/messages/replay")
+        for path in paths:
+            for form in ({"url": URL, "to": "447700900123", "from": "a", "text": "b"}, {"csrf": "x", "url": URL}):
+                self.assertEqual(self.site.ask("POST", path, form).status, 403, path)
+        self.assertEqual((self.site.driver.store.kept, self.site.driver.hub.accepted), ({}, []))
+        self.assertEqual(self.site.ask("GET", "/").status, 200, "nobody was logged out")
+
+    def test_what_others_wrote_stands_on_the_page_as_text(self) -> None:
+        self.message(reference="<script>alert(1)</script>", carrier_error='"><img src=x>')
+        self.site.log_in()
+        page = self.site.ask("GET", f"/my/messages/{id_text(bytes([1]) * 16)}").body
+        self.assertIn(b"&lt;script&gt;", page)
+        self.assertNotIn(b"<script>", page)
+        self.assertNotIn(b"<img src=x", page)
+
+    def test_another_accounts_message_is_not_there(self) -> None:
+        view = self.message(account="other")
+        self.site.log_in()
+        self.assertEqual(self.site.ask("GET", f"/my/messages/{id_text(view.id)}").status, 404)
+        self.assertNotIn(id_text(view.id), self.site.get("/my/messages"))
+
+
+class SettingsTests(SiteTestCase):
+    def test_a_url_is_checked_and_the_page_says_what_is_wrong_and_keeps_what_was_written(self) -> None:
+        self.site.log_in()
+        for url in ("ftp://example.org/", "http://127.0.0.1/", "no url", ""):
+            for back in ("/", "/my/settings"):
+                reply = self.site.post("/my/url", url=url, back=back, action="save")
+                page = html.unescape(reply.body.decode())
+                self.assertEqual(reply.status, 422)
+                self.assertRegex(page, r'id="url-problem" class="wrong" role="alert">[A-Z][^<]{10,}<')
+                self.assertIn(f'value="{url}"', page)
+        self.assertEqual(self.site.driver.store.kept, {})
+
+    def test_a_url_that_is_set_wins_until_it_is_reset_and_the_page_says_whose_it_is(self) -> None:
+        self.site = Site(Account(api_key=Secret(KEY), notification_url="https://from.the.file/"))
+        self.site.log_in()
+        self.assertIn("From the relay's configuration", self.site.get("/"))
+        self.assertEqual(self.site.post("/my/url", url=URL, action="save").status, 303)
+        self.assertEqual(self.site.driver.store.kept["acme", "notification_url"], URL)
+        page = self.site.get("/")
+        self.assertIn(f'value="{URL}"', page)
+        self.assertIn("Set here", page)
+        self.site.post("/my/url", action="remove")
+        self.assertIsNone(self.site.driver.accounts.notification_url("acme"))
+        self.site.post("/my/url", action="reset")
+        self.assertEqual(self.site.driver.accounts.notification_url("acme"), "https://from.the.file/")
+        self.assertIsNone(self.site.driver.store.kept["acme", "notification_url"])
+
+    def test_the_field_is_called_by_its_name(self) -> None:
+        self.site.log_in()
+        for path in ("/", "/my/settings"):
+            self.assertIn('<label for="url">SMS Delivery Notification URL</label>', self.site.get(path))
+
+    def test_a_secret_is_shown_once_and_signs_together_with_the_one_before(self) -> None:
+        self.site.log_in()
+        self.site.post("/my/secret", action="generate")
+        first = re.findall(r'id="secret">([^<]+)<', self.site.get("/my/settings"))[0]
+        self.assertNotIn(first, self.site.get("/my/settings"))
+        self.site.post("/my/secret", action="generate")
+        page = self.site.get("/my/settings")
+        self.assertNotIn(first, page)
+        self.assertIn("signs as well until", page)
+        target = self.site.driver.accounts.target("acme")
+        assert target is not None
+        self.assertEqual((len(target.keys), target.old_key_until), (1, 1_700_000_000.0 + 86_400.0))
+        self.assertTrue((self.site.driver.store.kept["acme", OLD_SECRET] or "").endswith(first))
+        self.site.post("/my/secret", action="remove")
+        target = self.site.driver.accounts.target("acme")
+        assert target is not None
+        self.assertEqual((target.keys, target.old_key), ((), b""))
+
+    def test_the_other_settings_are_saved_where_they_differ_and_reset_together(self) -> None:
+        self.site.log_in()
+        form = {"notification_format": "form", "notify": "final", "notification_batch": "100"}
+        self.assertEqual(self.site.post("/my/delivery", **form).status, 303)
+        kept = {name: value for (_, name), value in self.site.driver.store.kept.items()}
+        self.assertEqual(kept, {"notification_format": "form", "notification_batch": "100"})
+        self.site.post("/my/delivery", action="reset")
+        self.assertEqual(self.site.driver.accounts.get("acme").notification_format, "json")
+
+    def test_one_wrong_setting_keeps_all_from_being_saved(self) -> None:
+        self.site.log_in()
+        reply = self.site.post("/my/delivery", notification_format="form", notification_batch="0")
+        self.assertEqual(reply.status, 422)
+        self.assertIn(b'id="notification_batch-problem"', reply.body)
+        self.assertEqual(self.site.driver.store.kept, {})
+
+    def test_a_test_notification_shows_status_time_and_first_bytes_of_the_answer(self) -> None:
+        self.site.log_in()
+        self.assertEqual(self.site.post("/my/test").status, 409)
+        self.site.post("/my/url", url=URL, action="save")
+        self.site.post("/my/test", back="/my/settings")
+        page = self.site.get("/my/settings")
+        for shown in ("<dd>200</dd>", "<dd>250 ms</dd>", ">thanks</pre>"):
+            self.assertIn(shown, page)
+
+
+class MessagesTests(SiteTestCase):
+    def test_a_message_is_accepted_shown_and_then_dispatched(self) -> None:
+        self.site.log_in()
+        reply = self.site.post("/my/send", to="+447700900123", **{"from": "RELAY"}, text="Hello")
+        (message,) = self.site.driver.hub.accepted
+        self.assertEqual(reply.headers["Location"], f"/my/messages/{id_text(message.id)}")
+        self.assertEqual(self.site.driver.hub.dispatched, [message])
+
+    def test_what_is_wrong_with_a_message_stands_at_its_field(self) -> None:
+        self.site.log_in()
+        good = {"to": "447700900123", "from": "RELAY", "text": "Hello"}
+        for field, value in (("to", "abc"), ("to", ""), ("from", "much too long a sender"), ("text", "")):
+            page = self.site.post("/my/send", **good | {field: value}).body.decode()
+            self.assertIn(f'id="{field}-problem"', page, (field, value))
+        self.assertEqual(self.site.driver.hub.accepted, [])
+
+    def test_over_the_rate_the_page_says_so_and_keeps_the_text(self) -> None:
+        self.site.log_in()
+        self.site.driver.hub.refusal = Refused(ESME_RTHROTTLED, "", "More than the account's rate allows.", 2.1)
+        reply = self.site.post("/my/send", to="447700900123", **{"from": "RELAY"}, text="Keep me")
+        self.assertEqual(reply.status, 429)
+        self.assertIn(b"More than the account's rate allows.", reply.body)
+        self.assertIn(b">Keep me</textarea>", reply.body)
+
+    def test_a_message_is_shown_with_every_attempt(self) -> None:
+        view = self.message()
+        self.site.log_in()
+        page = self.site.get(f"/my/messages/{id_text(view.id)}")
+        for shown in ("DELIVRD", "447700900001", "tier1", "<td>503</td>", "31 ms", id_text(view.id)):
+            self.assertIn(shown, page)
+
+    def test_its_notification_can_be_had_again_where_there_is_a_url(self) -> None:
+        view = self.message()
+        self.site.log_in()
+        path = f"/my/messages/{id_text(view.id)}"
+        self.assertNotIn("/notify", self.site.get(path))
+        self.assertEqual(self.site.post(f"{path}/notify").status, 409)
+        self.site.post("/my/url", url=URL, action="save")
+        self.assertIn(f'action="{path}/notify"', self.site.get(path))
+        self.assertEqual(self.site.post(f"{path}/notify").status, 303)
+        self.assertEqual(self.site.driver.store.again, [view.id])
+        self.assertEqual(len(self.site.driver.hub.woken), 1)
+
+    def test_what_was_given_up_can_be_sent_again_at_once(self) -> None:
+        self.site.driver.store.lost = [b"a" * 16, b"b" * 16]
+        self.site.log_in()
+        self.assertIn("2 notifications were given up", self.site.get("/my/messages"))
+        self.site.post("/my/messages/replay")
+        self.assertEqual(self.site.driver.store.again, [b"a" * 16, b"b" * 16])
+
+    def test_paging_leaves_out_nobody_although_a_thousand_came_at_the_same_instant(self) -> None:
+        for number in range(1, 121):
+            self.message(number, accepted_at=1_699_999_000.0 + (number >= 100))
+        self.site.log_in()
+        seen: list[str] = []
+        path = "/my/messages"
+        for _ in range(3):
+            page = self.site.get(path)
+            seen += re.findall(r'data-id="([^"]+)"', page)
+            older = re.search(r'href="([^"]+)" class="button" rel="next"', page)
+            if older is None:
+                break
+            path = older[1]
+        self.assertEqual((len(seen), len(set(seen))), (120, 120))
+
+    def test_the_list_is_narrowed_by_state_and_by_number(self) -> None:
+        self.message(1)
+        self.message(2, state=ENROUTE, final=False, done_at=None)
+        self.site.log_in()
+        waiting = self.site.get("/my/messages?show=pending")
+        self.assertIn("447700900002", waiting)
+        self.assertNotIn("447700900001", waiting)
+        self.assertEqual(len(re.findall("data-id", self.site.get("/my/messages?search=900001"))), 1)
+        self.assertEqual(len(re.findall("data-id", self.site.get("/my/messages?show=nonsense&before=x&skip=-1"))), 2)
+
+
+class LiveTests(SiteTestCase):
+    def test_counts_come_as_events_when_they_change(self) -> None:
+        self.site.log_in()
+        stream = self.site.connect("GET", "/my/events")
+        self.assertIn(b'"delivered":0', stream.transport.value())
+        self.assertIn(b"Content-Type: text/event-stream", stream.transport.value())
+        stream.transport.clear()
+        self.site.driver.clock.advance(0.5)
+        self.assertEqual(stream.transport.value(), b"")
+        now = self.site.driver.clock.seconds()
+        self.site.driver.store.entries.append(FeedEntry(1, b"x" * 16, DELIVERED, b"000", now, now - 2.0))
+        self.site.driver.clock.advance(0.5)
+        self.assertIn(b'event: counts\ndata: {"delivered":1', stream.transport.value())
+
+    def test_a_messages_new_state_comes_as_an_event(self) -> None:
+        view = self.message(state=ENROUTE, final=False, done_at=None, attempts=[])
+        self.site.log_in()
+        stream = self.site.connect("GET", f"/my/events?message={id_text(view.id)}")
+        self.assertIn(b'"send_status":"pending"', stream.transport.value())
+        self.message()
+        self.site.driver.clock.advance(0.5)
+        self.assertIn(b'"send_status":"delivered"', stream.transport.value())
+
+    def test_another_accounts_message_brings_no_event(self) -> None:
+        view = self.message(account="other")
+        self.site.log_in()
+        stream = self.site.connect("GET", f"/my/events?message={id_text(view.id)}")
+        self.assertIn(b"event: counts", stream.transport.value())
+        self.assertNotIn(b"event: message", stream.transport.value())
+
+    def test_streams_are_bounded_and_end_with_their_client(self) -> None:
+        self.site.log_in()
+        streams = [self.site.connect("GET", "/my/events") for _ in range(8)]
+        self.assertEqual(self.site.ask("GET", "/my/events").status, 429)
+        streams[0].lose()
+        self.site.driver.clock.advance(0.5)
+        self.assertIn(b"200 OK", self.site.connect("GET", "/my/events").transport.value())
+
+    def test_a_stream_ends_with_the_session_and_with_the_relay(self) -> None:
+        self.site.log_in()
+        first = self.site.connect("GET", "/my/events")
+        self.site.post("/logout")
+        self.site.driver.clock.advance(0.5)
+        self.assertIn(b"event: ended", first.transport.value())
+        self.assertTrue(first.transport.disconnecting)
+        self.site.log_in()
+        second = self.site.connect("GET", "/my/events")
+        self.successResultOf(Deferred.fromCoroutine(self.site.driver.api.stop()))
+        self.assertTrue(second.transport.disconnecting)
+
+    def test_a_stream_alone_does_not_keep_a_session_alive(self) -> None:
+        self.site.log_in()
+        self.site.connect("GET", "/my/events")
+        for _ in range(100):
+            self.site.driver.clock.advance(80.0)
+        self.assertEqual(self.site.ask("GET", "/").status, 303)
+
+    def test_nobody_else_gets_events(self) -> None:
+        self.assertEqual(self.site.ask("GET", "/my/events").status, 401)
+
+
+class FlattenTests(SynchronousTestCase):
+    def test_pages_are_written_as_twisted_would_write_them(self) -> None:
+        odd = el("p", "<&>\"'", el("br"), el("input", value="<&>\"'", checked=True), title='a"b', id=None, class_="é")
+        for tag in (odd, login_page("t", "/", account="<b>", problem='"x" & <y>')):
+            expected = self.successResultOf(flattenString(None, tag))
+            self.assertEqual(flatten(tag), b"<!DOCTYPE html>\n" + expected)

@@ -1,0 +1,108 @@
+"""Logins to the account page."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.account_pages import page_sessions
+from relay.account_pages.page_sessions import PageSessions, network_of
+from relay.account_pages.page_values import TooManyAttempts
+from relay.accounts.accounts import Accounts
+from relay.config.model import Account
+from relay.values.secret import Secret
+
+KEY = "k" * 24
+ADDRESS = "192.0.2.1"
+
+
+class PageSessionsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.accounts = Accounts({"acme": Account(api_key=Secret(KEY)), "other": Account(api_key=Secret("o" * 24))})
+        self.sessions = PageSessions(self.accounts, random.Random(1).randbytes, self.clock.seconds)
+
+    def log_in(self, account: str = "acme", key: str = KEY, address: str = ADDRESS) -> str:
+        token = self.sessions.log_in(address, account, key)
+        assert token is not None
+        return token
+
+    def test_a_token_finds_its_session_and_nothing_else_does(self) -> None:
+        token = self.log_in()
+        session = self.sessions.find(token)
+        assert session is not None
+        self.assertEqual(session.account, "acme")
+        for other in (token[:-1], token + "x", "", session.csrf):
+            self.assertIsNone(self.sessions.find(other))
+
+    def test_no_token_is_kept(self) -> None:
+        token = self.log_in()
+        self.assertNotIn(token.encode(), b"".join(self.sessions._sessions))
+
+    def test_a_session_that_rests_or_is_too_old_has_ended(self) -> None:
+        resting, used = self.log_in(), self.log_in()
+        for _ in range(11):
+            self.clock.advance(3600.0)
+            self.assertIsNotNone(self.sessions.find(used))
+        self.assertIsNone(self.sessions.find(resting))
+        self.clock.advance(3600.0)
+        self.assertIsNone(self.sessions.find(used))
+        self.assertEqual(len(self.sessions), 0)
+
+    def test_a_look_that_is_nobodys_doing_does_not_prolong_it(self) -> None:
+        token = self.log_in()
+        self.clock.advance(page_sessions.IDLE_SECONDS - 1.0)
+        self.assertIsNotNone(self.sessions.find(token, use=False))
+        self.clock.advance(1.0)
+        self.assertIsNone(self.sessions.find(token))
+
+    def test_a_new_api_key_and_an_account_that_is_gone_end_the_sessions(self) -> None:
+        mine, others = self.log_in(), self.log_in("other", "o" * 24)
+        self.accounts.replace({"acme": Account(api_key=Secret("n" * 24))})
+        self.assertIsNone(self.sessions.find(mine))
+        self.assertIsNone(self.sessions.find(others))
+
+    def test_of_one_account_the_oldest_session_makes_room(self) -> None:
+        other = self.log_in("other", "o" * 24)
+        tokens = [self.log_in() for _ in range(25)]
+        alive = [self.sessions.find(token) is not None for token in tokens]
+        self.assertEqual(alive, [False] * 5 + [True] * 20)
+        self.assertIsNotNone(self.sessions.find(other))
+
+    def test_logging_out_ends_one_session_and_may_be_done_twice(self) -> None:
+        one, two = self.log_in(), self.log_in()
+        self.sessions.log_out(one)
+        self.sessions.log_out(one)
+        self.assertIsNone(self.sessions.find(one))
+        self.assertIsNotNone(self.sessions.find(two))
+
+    def test_failures_are_limited_by_address_whatever_the_account(self) -> None:
+        for number in range(10):
+            self.assertIsNone(self.sessions.log_in(ADDRESS, f"guess-{number}", "x"))
+        error = self.assertRaises(TooManyAttempts, self.sessions.log_in, ADDRESS, "acme", KEY)
+        self.assertAlmostEqual(error.wait_seconds, 10.0)
+        self.assertIsNotNone(self.sessions.log_in("198.51.100.1", "acme", KEY), "others are not held up")
+
+    def test_failures_are_limited_by_account_whatever_the_address(self) -> None:
+        for number in range(10):
+            self.sessions.log_in(f"198.51.100.{number}", "acme", "x")
+        self.assertRaises(TooManyAttempts, self.sessions.log_in, "203.0.113.9", "acme", KEY)
+        self.clock.advance(10.0)
+        self.assertIsNotNone(self.sessions.log_in("203.0.113.9", "acme", KEY))
+
+    def test_logins_that_succeed_cost_nothing(self) -> None:
+        for _ in range(50):
+            self.log_in()
+        self.assertLessEqual(len(self.sessions), 20)
+
+    def test_what_is_remembered_of_attempts_is_bounded(self) -> None:
+        for number in range(page_sessions.BUCKETS_KEPT):
+            self.sessions.log_in(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", f"a{number}", "x")
+        self.assertLessEqual(len(self.sessions._attempts), page_sessions.BUCKETS_KEPT)
+
+    @given(st.ip_addresses(v=6), st.ip_addresses(v=6))
+    def test_ipv6_addresses_count_together_by_their_first_half(self, one: object, two: object) -> None:
+        same = int(one) >> 64 == int(two) >> 64  # type: ignore[call-overload]
+        self.assertEqual(network_of(str(one)) == network_of(str(two)), same)

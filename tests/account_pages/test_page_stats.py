@@ -1,0 +1,106 @@
+"""The account page's counts, read from the feed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.account_pages.delivery_stats import SPANS, TallyView
+from relay.account_pages.page_stats import SLICE, TALLIES_KEPT, PageTallies
+from relay.store.api import FeedEntry
+from relay.values.states import DELIVERED, ENROUTE, REJECTED
+from tests.simulated_disk import SimulatedDisk
+from tests.stores import NOW, POLICIES, SettableClock, message, receipt, started, submitted, wait_for
+
+DAY = SPANS["day"]
+
+
+class FakeStore:
+    """A feed, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.entries: list[FeedEntry] = []
+        self.asked: list[int] = []
+        self.held: Deferred[None] | None = None
+        self.questions = 0
+        self.slow: Clock | None = None
+
+    async def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
+        self.asked.append(after)
+        if self.held is not None:
+            await self.held
+        return self.entries[after : after + limit]
+
+    def recent(self, account: str, **_: Any) -> Deferred[Sequence[Any]]:
+        self.questions += 1
+        if self.slow is not None:
+            self.slow.advance(0.01)
+        return succeed([])
+
+    def ended(self, count: int, state: int = DELIVERED) -> None:
+        for _ in range(count):
+            number = len(self.entries) + 1
+            self.entries.append(FeedEntry(number, bytes(16), state, b"", NOW, NOW - 1.0))
+
+
+class PageTalliesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = SettableClock()
+        self.store = FakeStore()
+        self.tallies = PageTallies(self.store, self.clock)  # type: ignore[arg-type]
+
+    def look(self, account: str = "acme") -> "Deferred[TallyView]":
+        return Deferred.fromCoroutine(self.tallies.view(account, DAY))
+
+    def test_a_second_look_reads_only_what_is_new(self) -> None:
+        self.store.ended(3)
+        self.assertEqual(self.successResultOf(self.look()).totals["delivered"], 3)
+        self.store.ended(2, REJECTED)
+        totals = self.successResultOf(self.look()).totals
+        self.assertEqual((totals["delivered"], totals["carrier-reject"]), (3, 2))
+        self.assertEqual(self.store.asked, [0, 3])
+
+    def test_a_long_feed_is_read_in_slices_between_which_others_have_their_turn(self) -> None:
+        self.store.ended(3 * SLICE + 7)
+        look = self.look()
+        self.assertNoResult(look)
+        for _ in range(3):
+            self.clock.advance(0)
+        self.assertEqual(self.successResultOf(look).totals["delivered"], 3 * SLICE + 7)
+
+    def test_two_looks_at_once_count_once(self) -> None:
+        self.store.ended(5)
+        self.store.held = Deferred()
+        looks = [self.look(), self.look()]
+        held, self.store.held = self.store.held, None
+        held.callback(None)
+        self.assertEqual([self.successResultOf(look).totals["delivered"] for look in looks], [5, 5])
+
+    def test_waiting_messages_are_not_asked_for_more_often_than_it_is_cheap(self) -> None:
+        self.store.slow = self.clock
+        self.successResultOf(self.look())
+        asked = self.store.questions
+        self.successResultOf(self.look())
+        self.assertEqual(self.store.questions, asked)
+        self.clock.advance(3.1)
+        self.successResultOf(self.look())
+        self.assertGreater(self.store.questions, asked)
+
+    def test_the_number_of_tallies_is_bounded(self) -> None:
+        for number in range(TALLIES_KEPT + 10):
+            self.successResultOf(self.look(f"account-{number}"))
+        self.assertEqual(len(self.tallies._kept), TALLIES_KEPT)
+
+    def test_with_a_real_store_a_message_waits_and_then_is_delivered(self) -> None:
+        self.assertIn("hooked", POLICIES)
+        store = started(SimulatedDisk(), self.clock)
+        tallies = PageTallies(store, self.clock)
+        wait_for(self.clock, store.accept([message(1, "hooked"), message(2, "hooked")]))
+        wait_for(self.clock, store.submitted([submitted(1), submitted(2)]))
+        self.assertEqual(wait_for(self.clock, tallies.view("hooked", DAY)).totals["waiting"], 2)
+        wait_for(self.clock, store.receipts([receipt(1), receipt(2, ENROUTE, final=False)]))
+        self.clock.advance(1.0)
+        totals = wait_for(self.clock, tallies.view("hooked", DAY)).totals
+        self.assertEqual((totals["delivered"], totals["waiting"]), (1, 1))

@@ -1,0 +1,230 @@
+"""What must hold between the values of a configuration."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.app.config_checks import advice
+from relay.config.endpoint_text import is_loopback
+from tests.app.test_load_config import problems, read
+
+WORKING = "carriers: {t: {connect: tcp:h:2775}}\n"
+
+
+class ChecksTestCase(SynchronousTestCase):
+    def assert_problem(self, text: str, key: str, *words: str) -> None:
+        found = problems(text)
+        self.assertEqual(len(found), 1, found)
+        self.assertRegex(found[0], rf"^x\.yaml:\d+: {key}: ")
+        for word in words:
+            self.assertIn(word, found[0])
+
+    def assert_fine(self, text: str) -> None:
+        self.assertEqual(problems(text), [])
+
+
+class ExposureTests(ChecksTestCase):
+    """What must not be reachable from other machines."""
+
+    def test_a_demo_key_with_a_reachable_listener_is_refused(self) -> None:
+        for listener in ("http", "smpp"):
+            text = f"{listener}: {{listen: [tcp:80]}}\naccounts: {{a: {{api_key: Demo-key}}}}"
+            self.assert_problem(text, "accounts.a.api_key", f"{listener}.listen", "choose another secret")
+
+    def test_a_demo_password_with_a_reachable_listener_is_refused(self) -> None:
+        text = "smpp: {listen: [tcp:80]}\naccounts: {a: {smpp: {system_id: a, password: demo}}}"
+        self.assert_problem(text, "accounts.a.smpp.password", "choose another secret")
+
+    def test_a_demo_key_on_loopback_is_fine(self) -> None:
+        self.assert_fine("accounts: {a: {api_key: demo-key, smpp: {system_id: demo, password: demo}}}")
+
+    def test_the_demo_receiver_with_a_reachable_listener_is_refused(self) -> None:
+        self.assert_problem("demo: {receiver: tcp:80}", "demo.receiver")
+        self.assert_problem(
+            'smpp: {listen: [tcp:81]}\ndemo: {receiver: "tcp:80:interface=127.0.0.1"}', "demo.receiver", "smpp.listen"
+        )
+
+    def test_a_reachable_admin_listener_needs_a_password(self) -> None:
+        self.assert_problem("admin: {listen: [tcp:80]}", r"admin.listen\[0\]", "set admin.password")
+        self.assert_fine("admin: {listen: [tcp:80], password: x}")
+
+    def test_loopback_is_told_from_the_rest_as_twisted_reads_endpoints(self) -> None:
+        for description in (
+            "tcp:80:interface=127.0.0.1",
+            "tcp:80:127.0.0.1",
+            "tcp:port=80:interface=127.1.2.3",
+            "tcp:80:interface=localhost",
+            r"tcp6:80:interface=\:\:1",
+            r"tcp:80:interface=\:\:ffff\:127.0.0.1",
+            "ssl:443:privateKey=k.pem:interface=127.0.0.1",
+            "haproxy:tcp:80:interface=127.0.0.1",
+            "unix:/run/relay.sock",
+        ):
+            self.assertTrue(is_loopback(description), description)
+        for description in (
+            "tcp:80",
+            "tcp:80:interface=",
+            "tcp:80:interface=0.0.0.0",
+            "tcp:80:192.0.2.1",
+            "tcp:80:interface=relay.example.net",
+            r"tcp6:80:interface=\:\:",
+            "ssl:443",
+            "systemd:domain=INET:index=0",
+            "fd:3",
+            "unknown:80:interface=127.0.0.1",
+            "",
+        ):
+            self.assertFalse(is_loopback(description), description)
+
+
+class ListenerTests(ChecksTestCase):
+    def test_two_listeners_on_one_endpoint_are_refused(self) -> None:
+        text = 'http: {listen: ["tcp:9090:interface=127.0.0.1"]}'
+        self.assert_problem(text, r"admin.listen\[0\]", r"http.listen[0]")
+
+    def test_an_empty_endpoint_is_refused_and_an_empty_list_is_not(self) -> None:
+        self.assert_problem("http: {listen: ['']}", r"http.listen\[0\]", "must not be empty")
+        self.assert_fine("http: {listen: []}")
+
+
+class AccountTests(ChecksTestCase):
+    def test_two_accounts_with_one_key_are_refused(self) -> None:
+        self.assert_problem("accounts: {a: {api_key: k}, b: {api_key: k}}", "accounts.b.api_key", "accounts.a")
+
+    def test_two_accounts_with_one_system_id_are_refused(self) -> None:
+        smpp = "smpp: {system_id: s, password: p}"
+        self.assert_problem(f"accounts: {{a: {{{smpp}}}, b: {{{smpp}}}}}", "accounts.b.smpp.system_id", "accounts.a")
+
+    def test_an_empty_key_or_password_is_refused(self) -> None:
+        self.assert_problem('accounts: {a: {api_key: ""}}', "accounts.a.api_key", "must not be empty")
+        self.assert_problem('accounts: {a: {smpp: {system_id: s, password: ""}}}', "accounts.a.smpp.password")
+        self.assert_problem('admin: {password: ""}', "admin.password")
+
+    def test_a_name_that_could_not_stand_in_a_login_or_a_path_is_refused(self) -> None:
+        for name in ("a:b", "a b", "a/b", "-a", "é", "a" * 65, ""):
+            self.assertEqual(len(problems(f'accounts: {{"{name}": {{}}}}')), 1, name)
+        self.assert_fine("accounts: {a.b+c@d-e_1: {}, 1: {}}")
+
+    def test_networks_must_be_networks(self) -> None:
+        account = "accounts: {a: {smpp: {system_id: s, password: p, allow_from: [%s]}}}"
+        self.assert_fine(account % '192.0.2.0/24, 192.0.2.7, "2001:db8::/32", 10.1.2.3/8')
+        self.assert_problem(account % "192.0.2.0/24, 192.0.2.0/33", r"accounts.a.smpp.allow_from\[1\]", "/24")
+
+    def test_notification_urls_must_be_urls(self) -> None:
+        self.assert_problem("accounts: {a: {notification_url: ftp://h/}}", "accounts.a.notification_url", "http://")
+        self.assert_problem("accounts: {a: {notification_fallback_url: x}}", "accounts.a.notification_fallback_url")
+
+    def test_a_private_notification_url_says_what_would_allow_it(self) -> None:
+        self.assert_problem(
+            "accounts: {a: {notification_url: 'http://10.0.0.1/x'}}",
+            "accounts.a.notification_url",
+            "allow_private_urls: true",
+        )
+        self.assert_fine("accounts: {a: {notification_url: 'http://10.0.0.1/x', allow_private_urls: true}}")
+
+    def test_a_webhook_secret_must_be_one(self) -> None:
+        self.assert_problem("accounts: {a: {notification_secret: whsec_AAAA}}", "accounts.a.notification_secret", "24")
+        self.assert_fine("accounts: {a: {notification_secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}")
+
+    def test_logins_must_be_writable_in_smpp(self) -> None:
+        self.assert_problem(
+            "accounts: {a: {smpp: {system_id: é, password: p}}}", "accounts.a.smpp.system_id", "printable ASCII"
+        )
+
+
+class CarrierTests(ChecksTestCase):
+    def test_a_carrier_needs_somewhere_to_connect_to(self) -> None:
+        self.assert_problem("carriers: {t: {}}", "carriers.t.connect", "missing", "tcp:smpp.example.net:2775")
+
+    def test_a_simulator_connects_to_nothing(self) -> None:
+        self.assert_fine("carriers: {t: {kind: simulator}}")
+        self.assert_problem("carriers: {t: {kind: simulator, connect: tcp:h:1}}", "carriers.t.connect", "leave it out")
+
+    def test_a_carrier_over_http_needs_a_url_and_a_secret(self) -> None:
+        secret = "signing_secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        self.assert_fine(f"carriers: {{t: {{kind: http, connect: 'https://r.example.net', {secret}}}}}")
+        self.assert_problem(f"carriers: {{t: {{kind: http, connect: 'tcp:h:1', {secret}}}}}", "carriers.t.connect")
+        self.assert_problem("carriers: {t: {kind: http, connect: 'https://r.net'}}", "carriers.t.signing_secret")
+        for key in ("query_sm", "cancel_sm"):
+            text = f"carriers: {{t: {{kind: http, connect: 'https://r.net', {secret}, {key}: true}}}}"
+            self.assert_problem(text, f"carriers.t.{key}", "no such request")
+            self.assert_fine(f"carriers: {{t: {{connect: tcp:h:2775, {key}: true}}}}")
+            self.assert_fine(f"carriers: {{t: {{kind: simulator, {key}: true}}}}")
+
+    def test_files_for_tls_need_a_tls_endpoint_and_go_in_pairs(self) -> None:
+        self.assert_problem("carriers: {t: {connect: 'tcp:h:1', tls: {ca_file: f}}}", "carriers.t.tls", '"tls:"')
+        self.assert_problem("carriers: {t: {connect: 'tls:h:1', tls: {key_file: f}}}", "carriers.t.tls", "both")
+        self.assert_fine("carriers: {t: {connect: 'tls:h:1', tls: {key_file: f, certificate_file: g}}}")
+
+    def test_pauses_must_be_in_order(self) -> None:
+        self.assert_problem(
+            "carriers: {t: {connect: tcp:h:1, reconnect_min_seconds: 9, reconnect_max_seconds: 8}}",
+            "carriers.t.reconnect_max_seconds",
+        )
+
+    def test_messages_from_handsets_go_to_an_account_that_can_take_them(self) -> None:
+        carrier = "carriers: {t: {connect: tcp:h:1, mobile_originated: acme}}\n"
+        key = "carriers.t.mobile_originated"
+        self.assert_fine(f"{carrier}accounts: {{acme: {{smpp: {{system_id: s, password: p}}}}}}")
+        self.assert_problem(f"{carrier}accounts: {{acme: {{}}}}", key, "no smpp login")
+        self.assert_problem(f"{carrier}accounts: {{acme2: {{}}}}", key, "did you mean 'acme2'?")
+
+    def test_a_dialect_must_make_sense(self) -> None:
+        carrier = "carriers: {t: {connect: tcp:h:1, dialect: {%s}}}"
+        self.assert_fine(carrier % "states: {FAILED: UNDELIV}, response_id: {base: hex, low_32_bits: true}")
+        self.assert_problem(carrier % "states: {FAILED: NOPE}", "carriers.t.dialect.states.FAILED", "NOPE")
+        self.assert_problem(carrier % "preset: nobody", "carriers.t.dialect.preset", "nobody")
+        self.assert_problem(
+            carrier % "receipt_id: {low_32_bits: true}", "carriers.t.dialect.receipt_id.low_32_bits", "decimal or hex"
+        )
+
+    def test_the_simulators_states_must_be_states_with_shares(self) -> None:
+        carrier = "carriers: {t: {kind: simulator, simulator: {states: {%s}}}}"
+        key = "carriers.t.simulator.states"
+        self.assert_fine(carrier % "DELIVRD: 3, UNDELIV: 1")
+        self.assert_problem(carrier % "DELIVRD: 1, LOST: 1", f"{key}.LOST", "DELIVRD")
+        self.assert_problem(carrier % "DELIVRD: 1, UNDELIV: -1", f"{key}.UNDELIV")
+        self.assert_problem(carrier % "DELIVRD: 0", key, "more than 0")
+
+
+class RouteTests(ChecksTestCase):
+    def test_a_route_leads_to_carriers_that_there_are(self) -> None:
+        carriers = "carriers: {tier1: {connect: tcp:h:1}}\n"
+        self.assert_fine(f"{carriers}routes: [{{carriers: [tier1]}}]")
+        self.assert_problem(
+            f"{carriers}routes: [{{carriers: [tier2]}}]", r"routes\[0\].carriers\[0\]", "did you mean 'tier1'?"
+        )
+        self.assert_problem(f"{carriers}routes: [{{carriers: []}}]", r"routes\[0\].carriers", "at least one")
+        self.assert_problem(f"{carriers}routes: [{{carriers: [tier1, tier1]}}]", r"routes\[0\].carriers\[1\]", "twice")
+
+    def test_two_routes_for_one_prefix_are_refused(self) -> None:
+        route = "{prefix: 44, carriers: [t]}"
+        self.assert_problem(f"{WORKING}routes: [{route}, {route}]", r"routes\[1\]", "prefix '44'", "routes[0]")
+        self.assert_problem(f"{WORKING}routes: [{{carriers: [t]}}, {{carriers: [t]}}]", r"routes\[1\]", "all numbers")
+
+
+class BasicsTests(ChecksTestCase):
+    def test_messages_need_some_time_to_live(self) -> None:
+        self.assert_problem("validity_seconds: 0", "validity_seconds", "above 0")
+
+    def test_the_journal_needs_a_place(self) -> None:
+        self.assert_problem('data_dir: ""', "data_dir", "must not be empty")
+
+
+class AdviceTests(SynchronousTestCase):
+    def test_what_is_allowed_and_probably_not_meant_is_said(self) -> None:
+        notes = "\n".join(advice(read("")))
+        self.assertIn("accounts: there are none", notes)
+        self.assertIn("routes: there are none", notes)
+        notes = "\n".join(
+            advice(
+                read(
+                    f"{WORKING}accounts: {{a: {{}}}}\nroutes: [{{prefix: 1, carriers: [t]}}]\njournal: {{sync: never}}"
+                )
+            )
+        )
+        self.assertIn("accounts.a: has neither", notes)
+        self.assertIn("none is for all numbers", notes)
+        self.assertIn("journal.sync: never", notes)
+        self.assertIn("carriers.t: no route", "\n".join(advice(read(WORKING))))
+
+    def test_an_ordinary_file_gets_none(self) -> None:
+        self.assertEqual(advice(read(f"{WORKING}accounts: {{a: {{api_key: k}}}}\nroutes: [{{carriers: [t]}}]")), [])

@@ -1,0 +1,60 @@
+"""The relay's time, when the system's clock is set."""
+
+from twisted.internet.base import ReactorBase
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.app.steady_clock import SteadyClock
+
+
+class SteadyClockTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.wall = 1_000_000.0
+        self.steady = 50.0
+        self.clock = SteadyClock(lambda: self.wall, lambda: self.steady)
+
+    def pass_by(self, seconds: float) -> float:
+        self.wall += seconds
+        self.steady += seconds
+        return self.clock.seconds()
+
+    def test_it_is_the_systems_clock(self) -> None:
+        self.assertEqual(self.pass_by(0.25), 1_000_000.25)
+        self.assertEqual(self.pass_by(3600.0), 1_003_600.25)
+
+    def test_a_clock_that_is_set_forward_is_followed_at_once(self) -> None:
+        self.wall += 86_400.0
+        self.assertEqual(self.clock.seconds(), 1_086_400.0)
+
+    def test_a_clock_that_is_set_back_is_waited_for_at_half_its_pace(self) -> None:
+        self.wall -= 3600.0
+        self.assertEqual(self.clock.seconds(), 1_000_000.0)
+        self.assertEqual(self.pass_by(10.0), 1_000_005.0)
+        self.assertEqual(self.pass_by(7188.0), 1_003_599.0)
+        # It has caught up: both show the same again, and the same pace.
+        self.assertEqual(self.pass_by(4.0), 1_003_602.0)
+        self.assertEqual(self.pass_by(1.0), 1_003_603.0)
+
+    def test_it_never_goes_back_however_often_the_other_does(self) -> None:
+        told = self.clock.seconds()
+        for step in (-5.0, 1.0, -300.0, 2.0, 0.0, -1.0, 1000.0, -10.0, 3.0):
+            self.wall += step
+            self.assertGreaterEqual(self.clock.seconds(), told)
+            told = self.clock.seconds()
+            for _ in range(3):
+                now = self.pass_by(0.5)
+                self.assertGreaterEqual(now, told + 0.2)
+                told = now
+
+    def test_a_reactors_delayed_calls_go_on_when_the_clock_is_set_back(self) -> None:
+        class Reactor(ReactorBase):
+            def installWaker(self) -> None: ...
+
+        reactor = Reactor()
+        reactor.seconds = self.clock.seconds  # type: ignore[method-assign]
+        called: list[str] = []
+        reactor.callLater(1.0, called.append, "due")
+        self.wall -= 3600.0
+        reactor.runUntilCurrent()
+        self.pass_by(2.1)
+        reactor.runUntilCurrent()
+        self.assertEqual(called, ["due"])

@@ -1,0 +1,214 @@
+"""The queue of one carrier: order, bounds, and what is counted of it."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.carriers.part_queue import PartQueue
+from relay.routing.cancelled import Withdrawn
+from relay.routing.flow_api import Outgoing
+from relay.runtime.tasks import Tasks
+from relay.store.api import StoreUnavailable
+
+NOW = 1000.0
+
+
+def part(
+    number: int, *, octets: int = 10, expires_at: float = NOW + 60.0, carriers: Sequence[str] = ("a",)
+) -> Outgoing:
+    return Outgoing(b"%016d" % number, 0, b"x" * octets, expires_at, tuple(carriers))
+
+
+class Journal:
+    """Gives bodies at once, or when `answer` is called; None for parts that have ended."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.ended: set[bytes] = set()
+        self.slow = self.broken = False
+        self._waiting: list[tuple[Deferred[Sequence[bytes | None]], Sequence[bytes | None]]] = []
+
+    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
+        self.asked.append(len(parts))
+        if self.broken:
+            return fail(StoreUnavailable("Input/output error"))
+        found = [None if message_id in self.ended else b"y" * 10 for message_id, _ in parts]
+        if not self.slow:
+            return succeed(found)
+        answer: Deferred[Sequence[bytes | None]] = Deferred()
+        self._waiting.append((answer, found))
+        return answer
+
+    def answer(self) -> None:
+        for deferred, found in self._waiting:
+            deferred.callback(found)
+
+
+class PartQueueTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.journal = Journal()
+        self.fetched = 0
+        self.unreadable: list[str] = []
+        self.queue = self.make(1_000_000)
+
+    def make(self, limit_bytes: int) -> PartQueue:
+        self.withdrawn = Withdrawn()
+        return PartQueue(limit_bytes, self.journal, self, Tasks(Logger()), self.withdrawn)
+
+    def bodies_fetched(self) -> None:
+        self.fetched += 1
+
+    def bodies_unreadable(self, reason: str) -> None:
+        self.unreadable.append(reason)
+
+    def taken(self, count: int) -> list[bytes]:
+        batch, _ = self.queue.take(count, NOW)
+        return [token.id for _, token in batch if isinstance(token, Outgoing)]
+
+    def test_parts_come_out_in_the_order_in_which_they_went_in(self) -> None:
+        parts = [part(n) for n in range(5)]
+        self.queue.put(parts[:3])
+        self.queue.put(parts[3:])
+        self.assertEqual(self.taken(3) + self.taken(9), [p.id for p in parts])
+
+    def test_what_is_put_back_comes_out_first_and_in_its_order(self) -> None:
+        parts = [part(n) for n in range(5)]
+        self.queue.put(parts[2:])
+        self.queue.put_first(parts[:2])
+        self.assertEqual(self.taken(9), [p.id for p in parts])
+
+    def test_what_has_expired_is_told_apart_and_what_was_settled_is_dropped(self) -> None:
+        parts = [part(0, expires_at=NOW), part(1), part(2), part(3, expires_at=NOW - 1)]
+        parts[1].done = True
+        self.queue.put(parts)
+        batch, expired = self.queue.take(9, NOW)
+        self.assertEqual([token for _, token in batch], [parts[2]])
+        self.assertEqual(expired, [parts[0], parts[3]])
+        self.assertEqual((len(self.queue), self.queue.octets), (0, 0))
+
+    def test_texts_past_the_bound_are_fetched_when_their_turn_comes(self) -> None:
+        self.queue = self.make(25)
+        self.queue.put([part(n) for n in range(1200)])
+        self.assertEqual(self.queue.octets, 30)
+        self.assertEqual(len(self.taken(1200)), 3)
+        self.assertEqual((self.journal.asked, self.fetched), ([500], 1))
+        self.assertEqual(self.taken(1), [b"%016d" % 3])
+
+    def test_a_part_that_has_ended_meanwhile_is_not_sent(self) -> None:
+        self.queue = self.make(0)
+        self.queue.put([part(0), part(1)])
+        self.journal.ended = {b"%016d" % 0}
+        self.assertEqual(self.taken(9), [])
+        self.assertEqual(self.taken(9), [b"%016d" % 1])
+
+    def test_texts_that_can_not_be_read_are_asked_for_again_and_nothing_is_dropped(self) -> None:
+        self.queue = self.make(0)
+        self.queue.put([part(0)])
+        self.journal.broken = True
+        self.assertEqual((self.taken(1), self.unreadable, self.fetched), ([], ["Input/output error"], 0))
+        self.journal.broken = False
+        self.assertEqual(self.taken(1) + self.taken(1), [part(0).id])
+
+    def withdraw(self, part: Outgoing) -> None:
+        self.withdrawn.add(part.id, 1, part.expires_at, NOW)
+
+    def test_what_was_cancelled_is_dropped_and_those_behind_it_take_its_room(self) -> None:
+        parts = [part(n) for n in range(4)]
+        self.queue.put(parts)
+        self.withdraw(parts[1])
+        self.assertEqual(self.taken(2), [parts[0].id, parts[2].id])
+        self.assertEqual((len(self.queue), self.queue.octets, len(self.withdrawn)), (1, 10, 0))
+
+    def test_what_was_cancelled_is_not_fetched(self) -> None:
+        self.queue = self.make(0)
+        self.queue.put([part(0)])
+        self.withdraw(part(0))
+        self.assertEqual((self.taken(1), self.journal.asked, len(self.withdrawn)), ([], [], 0))
+
+    def test_what_was_cancelled_leaves_nothing_behind_however_it_went(self) -> None:
+        self.queue = self.make(0)
+        self.journal.slow = True
+        fetched, expired = part(0), part(1, expires_at=NOW + 1.0)
+        self.queue.put([fetched, expired])
+        self.taken(1)
+        self.withdraw(fetched)
+        self.withdraw(expired)
+        self.journal.ended = {fetched.id}
+        self.journal.answer()
+        _, ended = self.queue.take(9, NOW + 2.0)
+        self.assertEqual((ended, len(self.queue), len(self.withdrawn)), ([], 0, 0))
+
+    def test_a_part_that_was_settled_is_not_taken_for_one_that_was_cancelled(self) -> None:
+        settled, waiting = part(0), part(0)
+        settled.done = True
+        self.queue.put([settled, waiting])
+        self.withdraw(waiting)
+        self.assertEqual((self.taken(9), len(self.withdrawn)), ([], 0))
+
+    def test_while_bodies_are_being_fetched_they_are_not_asked_for_again(self) -> None:
+        self.queue = self.make(0)
+        self.journal.slow = True
+        self.queue.put([part(0)])
+        self.assertEqual(self.taken(1) + self.taken(1), [])
+        self.assertEqual(self.journal.asked, [1])
+
+    def test_bodies_that_come_after_the_end_are_nobody_s(self) -> None:
+        self.queue = self.make(0)
+        self.journal.slow = True
+        waiting = part(0)
+        self.queue.put([waiting])
+        self.taken(1)
+        self.assertEqual(self.queue.clear(), [waiting])
+        self.journal.answer()
+        self.assertEqual((waiting.body, self.queue.octets, self.fetched), (None, 0, 0))
+
+    def test_parts_for_several_carriers_are_taken_out_and_the_others_stay(self) -> None:
+        parts = [part(n, carriers=("a", "b") if n % 2 else ("a",)) for n in range(6)]
+        self.queue.put(parts)
+        self.assertEqual([p.id for p in self.queue.take_shared()], [p.id for p in parts if len(p.carriers) > 1])
+        self.assertEqual(self.queue.take_shared(), [])
+        self.assertEqual(self.taken(9), [p.id for p in parts if len(p.carriers) == 1])
+
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("put"), st.integers(0, 6)),
+                st.tuples(st.just("put_first"), st.integers(0, 3)),
+                st.tuples(st.just("take"), st.integers(1, 5)),
+                st.tuples(st.just("take_shared"), st.just(0)),
+                st.tuples(st.just("settle"), st.integers(0, 5)),
+            ),
+            max_size=30,
+        ),
+        st.integers(0, 60),
+    )
+    def test_what_is_counted_is_what_is_there(self, steps: list[tuple[str, int]], limit_bytes: int) -> None:
+        queue = self.make(limit_bytes)
+        number = 0
+        for step, count in steps:
+            fresh = []
+            if step.startswith("put"):
+                for _ in range(count):
+                    number += 1
+                    expires_at = NOW - 1 if number % 5 == 0 else NOW + 1
+                    fresh.append(
+                        part(number, expires_at=expires_at, carriers=("a", "b") if number % 3 == 0 else ("a",))
+                    )
+            match step:
+                case "put":
+                    queue.put(fresh)
+                case "put_first":
+                    queue.put_first(fresh)
+                case "take":
+                    queue.take(count, NOW)
+                case "take_shared":
+                    queue.take_shared()
+                case _:
+                    for waiting in list(queue)[count : count + 1]:
+                        waiting.done = True
+            self.assertEqual(queue.octets, sum(len(p.body) for p in queue if p.body is not None))
+            self.assertEqual(queue._shared, sum(len(p.carriers) > 1 for p in queue))

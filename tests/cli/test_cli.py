@@ -1,0 +1,243 @@
+"""`python -m relay`: the commands, what they print where, and their exit statuses."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay import __version__
+from relay.cli.main import COMMANDS, main
+from relay.smpp.message_codec import encode_address, message_body
+from relay.store.journal.journal_format import encode_frame, encode_header, segment_name, synced_frame
+from relay.values.messages import Message
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class CommandLineTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory(prefix="relay-test-")
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+
+    def relay(self, *arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Runs `python -m relay` with the arguments, in an empty directory."""
+        return subprocess.run(
+            [sys.executable, "-m", "relay", *map(str, arguments)],
+            cwd=self.directory,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def file(self, text: str, name: str = "relay.yaml") -> Path:
+        """A file with a text."""
+        path = self.directory / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+class CommandsTests(CommandLineTestCase):
+    def test_help_lists_every_command_examples_and_exit_statuses(self) -> None:
+        done = self.relay("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for word in (*COMMANDS, "examples:", "exit status:", "twistd -n relay --config"):
+            self.assertIn(word, done.stdout)
+
+    def test_without_a_command_help_is_shown_and_the_use_was_wrong(self) -> None:
+        done = self.relay()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("commands:", done.stdout)
+
+    def test_a_command_that_there_is_not_comes_with_the_one_that_was_meant(self) -> None:
+        done = self.relay("chek", "x")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("there is no command 'chek'; did you mean 'check'?", done.stderr)
+
+    def test_the_version_is_told(self) -> None:
+        self.assertEqual(self.relay("--version").stdout.strip(), f"relay {__version__}")
+
+    def test_every_command_has_help_with_examples(self) -> None:
+        for command in COMMANDS:
+            done = self.relay(command, "--help")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            self.assertIn(f"python -m relay {command}", done.stdout)
+
+    def test_an_option_that_there_is_not_is_wrong_use(self) -> None:
+        for command in COMMANDS:
+            done = self.relay(command, "--no-such-option")
+            self.assertEqual((done.returncode, done.stdout), (2, ""), command)
+            self.assertIn(f"usage: python -m relay {command}", done.stderr)
+
+
+class CheckTests(CommandLineTestCase):
+    def test_a_file_that_is_fine_is_summed_up(self) -> None:
+        done = self.relay("check", ROOT / "etc" / "demo.yaml")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, f"{ROOT}/etc/demo.yaml: fine: 1 account, 1 carrier, 1 route\n")
+
+    def test_problems_are_lines_on_standard_error_and_the_status_says_so(self) -> None:
+        file = self.file("journal: {sync: x}\nsmpp:\n  listen: [tcp:x]\n")
+        done = self.relay("check", file)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(
+            done.stderr.splitlines(),
+            [
+                f"{file}:1: journal.sync: expected always, interval or never, got 'x'",
+                f"{file}:3: smpp.listen[0]: 'tcp:x' is no server endpoint: the port must be a number, not 'x'",
+            ],
+        )
+
+    def test_what_is_probably_not_meant_is_noted_on_standard_error(self) -> None:
+        done = self.relay("check", self.file(""))
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("note: accounts: there are none", done.stderr)
+
+    def test_json_is_for_scripts(self) -> None:
+        file = self.file("journal: {sync: x}")
+        done = self.relay("check", "--json", file)
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        told = json.loads(done.stdout)
+        self.assertEqual((told["fine"], len(told["problems"])), (False, 1))
+        self.assertTrue(json.loads(self.relay("check", "--json", ROOT / "etc" / "demo.yaml").stdout)["fine"])
+
+    def test_a_file_that_cannot_be_read_is_a_problem_and_no_traceback(self) -> None:
+        (self.directory / "latin1.yaml").write_bytes(b"data_dir: \xe9\n")
+        for name, reason in (("none.yaml", "No such file"), (".", "Is a directory"), ("latin1.yaml", "not UTF-8")):
+            done = self.relay("check", name)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.count("\n"), 1)
+            self.assertIn(reason, done.stderr)
+
+    def test_secrets_come_from_the_environment_and_from_files(self) -> None:
+        self.file("x\n", "key")
+        file = self.file("accounts: {a: {api_key: '${KEY}', smpp: {system_id: a, password: {file: key}}}}")
+        self.assertEqual(self.relay("check", file, KEY="k").returncode, 0)
+        done = self.relay("check", file)
+        self.assertIn("the environment variable KEY is not set", done.stderr)
+
+
+class JournalTests(CommandLineTestCase):
+    def test_a_directory_that_is_not_there_is_a_problem_and_no_traceback(self) -> None:
+        for more in ((), ("--repair",)):
+            done = self.relay("journal", "nowhere", *more)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("nowhere", done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+
+    def test_a_directory_without_a_journal_is_a_problem(self) -> None:
+        for more in ((), ("--repair",)):
+            done = self.relay("journal", self.directory, *more)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("holds no journal", done.stderr)
+            self.assertEqual([], list(self.directory.iterdir()))
+
+    def journal(self, tail: bytes = b"") -> Path:
+        """A data directory whose journal holds one message, and some more octets."""
+        message = Message(
+            id=bytes(range(16)),
+            account="acme",
+            accepted_at=1.0,
+            expires_at=2.0,
+            addresses=encode_address(5, 0, b"Acme") + encode_address(1, 1, b"447700900123"),
+            parts=(message_body(addresses=b"", short_message=b"the text"),),
+        )
+        data = self.directory / "data"
+        (data / "journal").mkdir(parents=True)
+        octets = encode_header(1, 0.0) + synced_frame(0) + encode_frame([message]) + tail
+        (data / "journal" / segment_name(1)).write_bytes(octets)
+        return data
+
+    def test_records_are_printed_as_json_lines_without_texts(self) -> None:
+        done = self.relay("journal", self.journal())
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        header, message = map(json.loads, done.stdout.splitlines())
+        self.assertEqual((header["record"], message["record"]), ("header", "Message"))
+        self.assertEqual(message["id"], "00010203-0405-0607-0809-0a0b0c0d0e0f")
+        self.assertEqual((message["account"], message["to"]), ("acme", "4477009001**"))
+        self.assertNotIn("the text", done.stdout)
+        self.assertNotIn(b"the text".hex(), done.stdout)
+
+    def test_texts_are_printed_when_they_are_asked_for(self) -> None:
+        done = self.relay("journal", "--texts", self.journal())
+        self.assertIn(b"the text".hex(), done.stdout)
+        self.assertIn("447700900123", done.stdout)
+
+    def test_a_torn_end_is_told_and_the_status_says_so(self) -> None:
+        done = self.relay("journal", self.journal(tail=b"torn"))
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(json.loads(done.stdout.splitlines()[-1])["record"], "damaged")
+        self.assertIn("4 bytes can't be read", done.stderr)
+
+    def test_repair_of_what_is_whole_changes_nothing_and_says_so(self) -> None:
+        data = self.journal()
+        done = self.relay("journal", data, "--repair")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("nothing was changed", done.stdout)
+        self.assertEqual([path.name for path in (data / "journal").iterdir()], [segment_name(1)])
+
+    def test_a_reader_that_has_had_enough_is_no_fault(self) -> None:
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {sys.executable} -m relay --help | head -1"],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class WrongUseTests(CommandLineTestCase):
+    """What isn't meant that way is said in a line, with exit status 2 and no traceback."""
+
+    def said_by(self, *arguments: object) -> tuple[int | str | None, str, str]:
+        """A command's exit status and both outputs, run in this process."""
+        output, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            try:
+                status: int | str | None = main([str(argument) for argument in arguments])
+            except SystemExit as end:
+                status = end.code
+        return status, output.getvalue(), errors.getvalue()
+
+    SEND = ("send", "--account", "a", "--from", "b", "--text", "c", "--to", "447700900123")
+
+    def test_wrong_options_are_refused_with_their_name_and_what_is_right(self) -> None:
+        binary = self.directory / "binary"
+        binary.write_bytes(b"\xff\xfe")
+        key = self.directory / "key"
+        key.write_text("secret")
+        for arguments, said in (
+            (("status", "--admin", "nonsense"), "expected a URL such as http://127.0.0.1:9090, got 'nonsense'"),
+            (("status", "--admin", "ftp://127.0.0.1"), "--admin: expected a URL"),
+            (("status", "--admin", "http://127.0.0.1:x"), "--admin: expected a URL"),
+            (("status", "--watch", "0"), "--watch: expected seconds"),
+            (("status", "--watch", "-1"), "--watch: expected"),
+            (("status", "--watch", "soon"), "--watch: expected seconds"),
+            (("status", "--password-file", "nowhere"), "nowhere: can't be read: No such file or directory"),
+            (("dialect", "--orphans", "--admin", "nonsense"), "--admin: expected a URL"),
+            (("replay", "acme", "--ids", "nowhere"), "nowhere: can't be read"),
+            (("replay", "acme", "--ids", binary), "it is not UTF-8 text"),
+            (("replay", "acme", "--ids", key, "--since", "2026-01-01"), "leave --since and --until out"),
+            (("replay", "acme", "--since", "2026-02-01", "--until", "2026-01-01"), "--until is not after --since"),
+            (("replay", "acme", "--since", "yesterday"), "no ISO 8601 time"),
+            ((*self.SEND, "--key-file", key, "--http", "nonsense"), "--http: expected a URL"),
+            ((*self.SEND, "--key-file", key, "--smpp", "127.0.0.1"), "expected HOST:PORT such as 127.0.0.1:2775"),
+            ((*self.SEND, "--key-file", binary), "it is not UTF-8 text"),
+            (self.SEND, "no key: give --key-file FILE"),
+            (("simulate", "--states", "FOO=1"), "--states"),
+            (("simulate", "--throttle-share", "2"), "--throttle-share"),
+        ):
+            with self.subTest(arguments=arguments):
+                status, output, errors = self.said_by(*arguments)
+                self.assertEqual((2, ""), (status, output), errors)
+                self.assertIn(said, errors)
+
+    def test_every_command_s_help_documents_its_exit_statuses(self) -> None:
+        for command in COMMANDS:
+            self.assertIn("exit status:\n  0  ", self.said_by(command, "--help")[1], command)

@@ -1,0 +1,65 @@
+"""docs/configuration.md and etc/relay.yaml say what the configuration's types say."""
+
+import fnmatch
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.app.load_config import load
+from relay.cli.config_reference import REFERENCE_FILE, SAMPLE_FILE, reference, sample
+from relay.config.schema import keys
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRON = {"ACME_API_KEY": "k", "ACME_SMPP_PASSWORD": "p", "OTHER_RELAY_API_KEY": "k"}
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"
+
+
+def paths(node: yaml.Node, path: tuple[str, ...] = ()) -> set[str]:
+    """Every key of a YAML tree, dotted."""
+    found = set()
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            found |= {".".join((*path, key.value))} | paths(value, (*path, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            found |= paths(item, (*path, "[]"))
+    return found
+
+
+class SampleTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.text = (ROOT / SAMPLE_FILE).read_text(encoding="utf-8")
+
+    def test_it_is_what_the_types_give(self) -> None:
+        self.assertEqual(self.text, sample(), "run `make docs`")
+
+    def test_it_is_a_configuration(self) -> None:
+        config = load(self.text, name=SAMPLE_FILE, environ=ENVIRON, read_file=lambda path: SECRET)
+        self.assertGreater(len(config.carriers), 3)
+
+    def test_every_key_appears(self) -> None:
+        written = paths(yaml.compose(self.text, Loader=yaml.SafeLoader))
+        for key in keys():
+            pattern = ".".join("*" if step == "NAME" else "[[]]" if step == "[]" else step for step in key.path)
+            self.assertTrue(fnmatch.filter(written, pattern), f"{key.dotted} is not in {SAMPLE_FILE}")
+
+    def test_every_key_is_explained(self) -> None:
+        lines = self.text.splitlines()
+        explained = {line.strip().partition(":")[0] for above, line in pairwise(lines) if "#" in above} | {
+            line.strip(" #").partition(":")[0] for line in lines if line.strip().startswith("#")
+        }
+        for key in keys():
+            self.assertIn(key.path[-1], explained, f"{key.dotted} has no comment in {SAMPLE_FILE}")
+
+
+class ReferenceTests(SynchronousTestCase):
+    def test_it_is_what_the_types_give(self) -> None:
+        written = (ROOT / REFERENCE_FILE).read_text(encoding="utf-8")
+        self.assertEqual(written, reference(), "run `make docs`")
+
+    def test_every_key_has_a_meaning(self) -> None:
+        for key in keys():
+            self.assertTrue(key.description, f"{key.dotted} has no description in relay/config/model.py")
+            self.assertTrue(key.expected)

@@ -1,0 +1,135 @@
+"""Message records: each ended message gets its line, through full disks and crashes."""
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, execute, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.history.message_records import MessageRecords
+from relay.store.api import FeedEntry
+from relay.values.messages import MessageView
+from tests.history.test_record_line import view
+
+
+class Disk:
+    """Runs what is given to it at once, or later, or fails."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.held: list[Callable[[], object]] | None = None
+
+    def __call__(self, function: Callable[[], Any]) -> "Deferred[Any]":
+        if self.full:
+            return execute(self._fail)
+        if self.held is None:
+            return execute(function)
+        done: Deferred[Any] = Deferred()
+        self.held.append(lambda: done.callback(function()))
+        return done
+
+    def _fail(self) -> None:
+        raise OSError(28, "No space left on device")
+
+    def release(self) -> None:
+        held, self.held = self.held or [], None
+        for function in held:
+            function()
+
+
+class FeedStore:
+    """Remembers what has ended."""
+
+    def __init__(self, views: Sequence[MessageView]) -> None:
+        self._views = {v.id: v for v in views}
+        self._entries = [FeedEntry(n + 1, v.id, v.state, b"", v.done_at or 0.0) for n, v in enumerate(views)]
+
+    def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
+        return succeed([entry for entry in self._entries if entry.cursor > after][:limit])
+
+    def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
+        return succeed(self._views.get(message_id))
+
+
+class MessageRecordsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name) / "records.jsonl"
+        self.clock = Clock()
+        self.clock.advance(1_790_000_000.0)
+        self.disk = Disk()
+        self.records = self.make()
+
+    def make(self, sync: str = "always") -> MessageRecords:
+        return MessageRecords(str(self.path), sync, self.clock, self.disk)
+
+    def ids(self) -> list[int]:
+        if not self.path.exists():
+            return []
+        return [int(json.loads(line)["id"].replace("-", ""), 16) for line in self.path.read_text().splitlines()]
+
+    def start(self, *views: MessageView) -> int:
+        return self.successResultOf(Deferred.fromCoroutine(self.records.start(FeedStore(views), ["acme"])))  # type: ignore
+
+    def stop(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.records.stop()))
+
+    def test_what_has_ended_is_in_the_file_at_once(self) -> None:
+        self.records.add([view(1), view(2)])
+        self.assertEqual([1, 2], self.ids())
+
+    def test_with_an_interval_lines_are_written_once_a_second(self) -> None:
+        self.records = self.make("interval")
+        self.records.add([view(1)])
+        self.clock.advance(0.5)
+        self.records.add([view(2)])
+        self.assertEqual([], self.ids())
+        self.clock.advance(0.5)
+        self.assertEqual([1, 2], self.ids())
+
+    def test_what_ends_during_a_write_is_in_the_next(self) -> None:
+        self.disk.held = []
+        self.records.add([view(1)])
+        self.records.add([view(2)])
+        self.records.add([view(3)])
+        self.assertEqual(1, len(self.disk.held))
+        self.disk.release()
+        self.assertEqual([1, 2, 3], self.ids())
+
+    def test_with_a_full_disk_lines_wait_in_order_and_are_written_when_it_is_back(self) -> None:
+        self.disk.full = True
+        self.records.add([view(1)])
+        self.records.add([view(2)])
+        self.clock.advance(1.0)
+        self.assertEqual(([], 2), (self.ids(), self.records.waiting))
+        self.disk.full = False
+        self.clock.advance(1.0)
+        self.assertEqual(([1, 2], 0), (self.ids(), self.records.waiting))
+
+    def test_a_stop_writes_what_waits(self) -> None:
+        self.records = self.make("interval")
+        self.records.add([view(1)])
+        self.stop()
+        self.assertEqual([1], self.ids())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_a_start_writes_what_a_killed_process_could_not(self) -> None:
+        self.records.add([view(1), view(2)])
+        self.records = self.make()
+        missing = self.start(view(1), view(2), view(3, done_at=1_790_000_011.0), view(4, done_at=1_790_000_009.0))
+        self.assertEqual((2, [1, 2, 3, 4]), (missing, self.ids()))
+
+    def test_a_start_leaves_alone_what_ended_long_before(self) -> None:
+        self.records.add([view(2)])
+        self.records = self.make()
+        self.assertEqual(0, self.start(view(1, done_at=1_780_000_000.0), view(2)))
+        self.assertEqual([2], self.ids())
+
+    def test_a_new_file_begins_empty(self) -> None:
+        self.assertEqual(0, self.start(view(1)))
+        self.assertEqual([], self.ids())

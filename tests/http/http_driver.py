@@ -1,0 +1,248 @@
+"""The HTTP edge without a network: requests in, replies out, over a hub and a store that tests decide over."""
+
+import base64
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from relay.accounts.accounts import Accounts
+from relay.config.model import Account, Limits
+from relay.http.http_api import HttpApi
+from relay.runtime.fair_share import Turns
+from relay.store.api import FeedEntry, Idempotency, StoreUnavailable
+from relay.text.compose import compose
+from relay.values.messages import Channel, Lane, Message, MessageView, Refused, Submission
+from relay.values.secret import Secret
+from relay.webhooks.answer import Answer, Tested, UrlState
+from relay.webhooks.request import WebhookRequest
+
+KEY = "k" * 24
+
+
+class Reply(msgspec.Struct):
+    """A reply as the client reads it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class FakeStore:
+    """Remembers idempotency keys and settings; the rest is what tests put here."""
+
+    def __init__(self) -> None:
+        self.views: dict[bytes, MessageView] = {}
+        self.entries: list[FeedEntry] = []
+        self.keys: dict[tuple[str, str], Idempotency] = {}
+        self.kept: dict[tuple[str, str], str | None] = {}
+        self.again: list[bytes] = []
+        self.lost: list[bytes] = []
+
+    def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
+        return succeed(self.views.get(message_id))
+
+    def feed(self, account: str, after: int, limit: int) -> Deferred[Sequence[FeedEntry]]:
+        return succeed([entry for entry in self.entries if entry.cursor > after][:limit])
+
+    def repeated(self, account: str, key: str) -> Deferred[Idempotency | None]:
+        return succeed(self.keys.get((account, key)))
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
+        self.kept[account, name] = value
+        return succeed(None)
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[Lane]]:
+        self.again.extend(ids)
+        return succeed(frozenset({Lane(account, Channel.WEBHOOK)}))
+
+    def given_up(self, account: str, since: float, until: float) -> Deferred[Sequence[bytes]]:
+        return succeed(self.lost)
+
+
+class FakeHub:
+    """Takes everything, or what `refusal` says; `durable` may hold the acceptance up."""
+
+    def __init__(self, store: FakeStore, clock: Clock) -> None:
+        self.store: Any = store
+        self.turns = Turns()
+        self._clock = clock
+        self._random = random.Random(1)
+        self.refusal: Refused | None = None
+        self.durable: Deferred[None] | None = None
+        self.broken: StoreUnavailable | None = None
+        self.accepted: list[Message] = []
+        self.dispatched: list[Message] = []
+        self.woken: list[Lane] = []
+
+    def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
+        now = self._clock.seconds()
+        return [
+            self.refusal
+            or Message(
+                self._random.randbytes(16),
+                account,
+                now,
+                now + (s.validity_seconds or 100.0),
+                s.addresses,
+                s.parts,
+                0,
+                s.interface,
+                s.reference,
+                s.notification_url,
+            )
+            for s in submissions
+        ]
+
+    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
+        if self.durable is not None:
+            await self.durable
+        if self.broken is not None:
+            raise self.broken
+        self.accepted += messages
+        if idempotency is not None:
+            self.store.keys[idempotency.account, idempotency.key] = idempotency
+
+    def dispatch(self, messages: Sequence[Message]) -> None:
+        self.dispatched += messages
+
+    def wake(self, lanes: Iterable[Lane]) -> None:
+        self.woken += lanes
+
+
+class FakeWebhooks:
+    """Says what a test notification came to."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self.changed: list[str] = []
+        self.state = UrlState("", 0, False, None, 0)
+
+    def url_changed(self, account: str) -> None:
+        self.changed.append(account)
+
+    def url_state(self, account: str) -> UrlState:
+        return self.state
+
+    async def test(self, account: str, test_id: bytes) -> Tested:
+        url = self._accounts.notification_url(account)
+        if url is None:
+            raise LookupError(account)
+        return Tested(WebhookRequest("POST", url, {}, b"{}"), Answer(200, body=b"thanks"), 0.25)
+
+
+class HttpDriver:
+    """An API, and a client of it."""
+
+    def __init__(
+        self,
+        accounts: Mapping[str, Account] | None = None,
+        limits: Limits | None = None,
+        *,
+        kannel: bool = False,
+        jasmin: bool = False,
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000.0)
+        self.accounts = Accounts(
+            accounts or {"acme": Account(api_key=Secret(KEY)), "other": Account(api_key=Secret("o" * 24))}
+        )
+        self.store = FakeStore()
+        self.hub = FakeHub(self.store, self.clock)
+        self.webhooks = FakeWebhooks(self.accounts)
+        self.api = HttpApi(
+            hub=self.hub,
+            accounts=self.accounts,
+            webhooks=self.webhooks,
+            compose=lambda to, sender, text: compose(sender, to, text, reference=1)[:2],
+            clock=self.clock,
+            random_bytes=random.Random(2).randbytes,
+            limits=limits or Limits(),
+            version="1.2.3",
+            kannel=kannel,
+            jasmin=jasmin,
+        )
+
+    def connect(self) -> "Connection":
+        """A new connection."""
+        return Connection(self)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        login: str | None = f"acme:{KEY}",
+    ) -> Reply:
+        """One request on a connection of its own; fails where no reply has come when it returns."""
+        connection = self.connect()
+        connection.send(method, path, body, headers, login)
+        return connection.reply()
+
+
+class Connection:
+    """One connection, on a transport in memory."""
+
+    def __init__(self, driver: HttpDriver) -> None:
+        self.driver = driver
+        self.transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 4000))
+        self.channel: Any = driver.api.site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 4000))
+        if self.channel is not None:
+            self.channel.makeConnection(self.transport)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        login: str | None = f"acme:{KEY}",
+    ) -> None:
+        """Sends a request. A body that is no bytes goes as JSON."""
+        octets = b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
+        lines = [f"{method} {path} HTTP/1.1", "Host: relay.example"]
+        if login is not None:
+            lines.append("Authorization: Basic " + base64.b64encode(login.encode()).decode())
+        if octets:
+            lines.append(f"Content-Length: {len(octets)}")
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        self.write("\r\n".join(lines).encode() + b"\r\n\r\n" + octets)
+
+    def write(self, octets: bytes) -> None:
+        """Sends octets as they are."""
+        self.channel.dataReceived(octets)
+
+    @property
+    def answered(self) -> bool:
+        """Whether anything has come back."""
+        return bool(self.transport.value())
+
+    def reply(self) -> Reply:
+        """Takes what has come as one reply."""
+        head, _, body = self.transport.value().partition(b"\r\n\r\n")
+        self.transport.clear()
+        status, *lines = head.decode().split("\r\n")
+        if not status:
+            raise AssertionError("no reply has come")
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return Reply(int(status.split(" ")[1]), headers, body)
+
+    def lose(self) -> None:
+        """The client goes away."""
+        from twisted.internet.error import ConnectionDone
+        from twisted.python.failure import Failure
+
+        self.channel.connectionLost(Failure(ConnectionDone()))

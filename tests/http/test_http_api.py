@@ -1,0 +1,710 @@
+"""The HTTP API as a customer meets it."""
+
+import base64
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.accounts.account_settings import URL_OFF
+from relay.config.model import Account, Limits
+from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
+from relay.runtime.fair_share import PAUSES
+from relay.store.api import FeedEntry, StoreFull
+from relay.values.ids import id_of_key, id_text
+from relay.values.messages import AttemptView, MessageView, PartView, Refused, destination_of, source_of
+from relay.values.secret import Secret
+from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED
+from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE
+from tests.http.http_driver import KEY, HttpDriver, Reply
+
+MESSAGE = {"to": "+447700900123", "from": "RELAY", "text": "Hello"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class HttpTestCase(SynchronousTestCase):
+    """An API over fakes."""
+
+    def setUp(self) -> None:
+        self.http = HttpDriver()
+        self.hub, self.store = self.http.hub, self.http.store
+
+    def assertProblem(self, reply: Reply, status: int, field: str = "", kind: str = "") -> None:
+        self.assertEqual(reply.status, status, reply.body)
+        self.assertEqual(reply.headers["Content-Type"], "application/problem+json")
+        self.assertEqual(reply.json.get("field", ""), field, reply.json)
+        self.assertEqual(reply.json["status"], status)
+        described = {*PROBLEM_KINDS, *map(kind_of_status, STATUS_MEANINGS)}
+        self.assertIn(reply.json["type"].removeprefix("/docs#problem-"), described)
+        self.assertGreater(len(reply.json["detail"]), 10)
+        if kind:
+            self.assertEqual(reply.json["type"], f"/docs#problem-{kind}")
+
+    def view(self, number: int = 1, **fields: Any) -> MessageView:
+        values: dict[str, Any] = {
+            "id": number.to_bytes(16, "big"),
+            "account": "acme",
+            "addresses": b"\x05\0RELAY\0\x01\x01447700900123\0",
+            "state": DELIVERED,
+            "final": True,
+            "carrier": "tier1",
+            "carrier_error": "000",
+            "interface": "http",
+            "accepted_at": 1_700_000_000.0,
+            "expires_at": 1_700_100_000.0,
+            "done_at": 1_700_000_001.5,
+            "parts": [PartView("tier1", "77", DELIVERED, "000", 1_700_000_000.5, 1_700_000_001.5)],
+            "attempts": [AttemptView("webhook", 1, 1_700_000_002.0, "204", 0.0312, "DELIVRD")],
+            "owed": [],
+        }
+        view = MessageView(**values | fields)
+        self.store.views[view.id] = view
+        return view
+
+
+class SlowClientTests(HttpTestCase):
+    """Who sends an octet now and then, and holds the connection for ever."""
+
+    HEAD = b"POST /messages HTTP/1.1\r\nHost: relay.example\r\nContent-Length: 1000000\r\n"
+
+    def drip(self, beginning: bytes, drop: bytes) -> float:
+        """Sends a drop a second until the connection is closed; gives the seconds that it took."""
+        connection = self.http.connect()
+        connection.write(beginning)
+        for second in range(200):
+            if connection.transport.disconnecting:
+                return float(second)
+            connection.write(drop)
+            self.http.clock.advance(1.0)
+        raise AssertionError("still open after 200 seconds")
+
+    def test_headers_that_drip_do_not_prolong_a_requests_time(self) -> None:
+        self.assertLessEqual(self.drip(b"GET /account HTTP/1.1\r\nX: ", b"a"), 66.0)
+
+    def test_a_body_that_drips_does_not_either(self) -> None:
+        self.assertLessEqual(self.drip(self.HEAD + b"\r\n[", b" "), 66.0)
+
+    def test_nor_do_empty_lines_before_a_request(self) -> None:
+        self.assertLessEqual(self.drip(b"\r\n", b"\r\n"), 66.0)
+
+    def test_who_says_nothing_is_not_waited_for_longer(self) -> None:
+        self.assertLessEqual(self.drip(b"", b""), 66.0)
+
+    def test_who_asks_again_and_again_stays(self) -> None:
+        connection = self.http.connect()
+        for _ in range(10):
+            connection.send("GET", "/account")
+            self.assertEqual(connection.reply().status, 200)
+            self.http.clock.advance(50.0)
+        self.assertFalse(connection.transport.disconnecting)
+
+
+class SubmitTests(HttpTestCase):
+    def test_a_message_is_answered_with_its_id_once_it_is_durable_and_dispatched_after_that(self) -> None:
+        self.hub.durable = Deferred()
+        connection = self.http.connect()
+        connection.send("POST", "/messages", MESSAGE)
+        self.assertFalse(connection.answered)
+        seen: list[bool] = []
+        self.hub.dispatch = lambda messages: seen.append(connection.answered)  # type: ignore[method-assign,assignment]
+        self.hub.durable.callback(None)
+        reply = connection.reply()
+        self.assertEqual((reply.status, reply.json), (202, {"id": id_text(self.hub.accepted[0].id)}))
+        self.assertEqual(seen, [True])
+
+    def test_what_the_customer_wrote_is_what_is_sent(self) -> None:
+        fields = {"reference": "order 7", "validity_seconds": 60, "notification_url": "https://a.example/x"}
+        self.http.ask("POST", "/messages", MESSAGE | fields)
+        message = self.hub.accepted[0]
+        self.assertEqual(destination_of(message.addresses), b"447700900123")
+        self.assertEqual(source_of(message.addresses), b"RELAY")
+        self.assertEqual((message.reference, message.notification_url), ("order 7", "https://a.example/x"))
+        self.assertEqual(message.expires_at - message.accepted_at, 60.0)
+        self.assertEqual(message.interface, "http")
+
+    def test_a_form_will_do(self) -> None:
+        reply = self.http.ask(
+            "POST", "/messages", b"to=%2B447700900123&from=RELAY&text=Hi+there&validity_seconds=60", FORM
+        )
+        self.assertEqual(reply.status, 202)
+        self.assertIn(b"Hi there", self.hub.accepted[0].parts[0])
+
+    def test_of_an_array_each_item_is_answered_in_its_place(self) -> None:
+        items = [MESSAGE, {"to": "1"}, MESSAGE | {"text": 7}, MESSAGE | {"from": "much too long a sender"}, MESSAGE]
+        reply = self.http.ask("POST", "/messages", items)
+        self.assertEqual(reply.status, 202)
+        self.assertEqual([item.get("field", "ok") for item in reply.json], ["ok", "from", "text", "from", "ok"])
+        self.assertEqual([reply.json[0]["id"], reply.json[4]["id"]], [id_text(m.id) for m in self.hub.accepted])
+        self.assertEqual(len(self.hub.dispatched), 2)
+
+    def test_each_mistake_is_named(self) -> None:
+        for body, field, kind in (
+            ({"from": "a", "text": "b"}, "to", "missing-field"),
+            (MESSAGE | {"txet": "b"}, "txet", "unknown-field"),
+            (MESSAGE | {"to": 447700900123}, "to", "invalid-field"),
+            (MESSAGE | {"to": "abc"}, "to", "invalid-field"),
+            (MESSAGE | {"text": ""}, "text", "invalid-field"),
+            (MESSAGE | {"validity_seconds": -1}, "validity_seconds", "invalid-field"),
+            (MESSAGE | {"notification_url": "ftp://x"}, "notification_url", "invalid-field"),
+            (MESSAGE | {"notification_url": "http://127.0.0.1/"}, "notification_url", "invalid-field"),
+            (7, "", "invalid-field"),
+        ):
+            self.assertProblem(self.http.ask("POST", "/messages", body), 422, field, kind)
+        self.assertEqual(self.hub.accepted, [])
+
+    def test_what_is_no_json_is_said_to_be_none(self) -> None:
+        for body in (b"{", b"\xff\xfe", b'{"to":"\xff"}', b"[1,", b"to=1"):
+            self.assertProblem(self.http.ask("POST", "/messages", body), 400, kind="not-json")
+
+    def test_among_others_a_long_array_waits_for_its_turn_and_a_single_message_does_not(self) -> None:
+        clock, turns = self.http.clock, self.hub.turns
+        turns.heard("other", clock.seconds())
+        turns.heard("acme", clock.seconds())
+        turns.worked(clock.seconds() - 0.01, clock.seconds())
+        connection = self.http.connect()
+        connection.send("POST", "/messages", [MESSAGE] * 20)
+        self.assertFalse(connection.answered)
+        self.assertEqual(self.http.ask("POST", "/messages", MESSAGE).status, 202)
+        clock.advance(PAUSES * 0.01)
+        self.assertEqual(len(connection.reply().json), 20)
+
+    def test_after_a_long_array_the_next_one_waits(self) -> None:
+        clock, turns = self.http.clock, self.hub.turns
+        turns.heard("other", clock.seconds())
+        prepare = self.hub.prepare
+
+        def slowly(account: str, submissions: Any) -> Any:
+            clock.rightNow += 0.01
+            return prepare(account, submissions)
+
+        self.hub.prepare = slowly  # type: ignore[method-assign]
+        self.assertEqual(self.http.ask("POST", "/messages", [MESSAGE] * 20).status, 202)
+        self.assertAlmostEqual(turns.wait_seconds(clock.seconds()), PAUSES * 0.01, places=5)
+
+    def test_an_array_has_at_least_one_and_at_most_a_thousand_messages(self) -> None:
+        self.assertProblem(self.http.ask("POST", "/messages", []), 422)
+        self.assertProblem(self.http.ask("POST", "/messages", [MESSAGE] * 1001), 422)
+
+    def test_over_the_rate_the_answer_says_when_to_come_again(self) -> None:
+        self.hub.refusal = Refused(ESME_RTHROTTLED, "", "More than the account's rate allows.", 2.1)
+        for body in (MESSAGE, [MESSAGE, MESSAGE]):
+            reply = self.http.ask("POST", "/messages", body)
+            self.assertProblem(reply, 429, kind="rate-limit")
+            self.assertEqual(reply.headers["Retry-After"], "3")
+
+    def test_with_full_queues_the_answer_is_503(self) -> None:
+        self.hub.refusal = Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full.", 5.0)
+        reply = self.http.ask("POST", "/messages", MESSAGE)
+        self.assertProblem(reply, 503, kind="queue-full")
+        self.assertEqual(reply.headers["Retry-After"], "5")
+
+    def test_a_number_without_a_route_is_the_fault_of_the_field(self) -> None:
+        self.hub.refusal = Refused(ESME_RINVDSTADR, "to", "No route leads to this number.")
+        self.assertProblem(self.http.ask("POST", "/messages", MESSAGE), 422, "to")
+
+    def test_what_the_store_can_not_keep_is_not_accepted(self) -> None:
+        self.hub.broken = StoreFull("full", 30.0)
+        reply = self.http.ask("POST", "/messages", MESSAGE)
+        self.assertProblem(reply, 503)
+        self.assertEqual(reply.headers["Retry-After"], "30")
+        self.assertEqual(self.hub.dispatched, [])
+
+    def test_a_client_that_has_gone_still_gets_its_message_sent(self) -> None:
+        self.hub.durable = Deferred()
+        connection = self.http.connect()
+        connection.send("POST", "/messages", MESSAGE)
+        connection.lose()
+        self.hub.durable.callback(None)
+        self.assertEqual(len(self.hub.dispatched), 1)
+
+    def test_an_account_with_a_rate_is_told_how_much_is_left(self) -> None:
+        http = HttpDriver({"acme": Account(api_key=Secret(KEY), rate=10.0, burst=50)})
+        http.accounts.allow("acme", 20, http.clock.seconds())
+        reply = http.ask("POST", "/messages", MESSAGE)
+        self.assertEqual(reply.headers["RateLimit-Policy"], '"messages";q=50;w=5')
+        self.assertEqual(reply.headers["RateLimit"], '"messages";r=30;t=2')
+
+
+class IdempotencyTests(HttpTestCase):
+    def test_a_repeat_gets_the_first_answer_and_sends_nothing(self) -> None:
+        first = self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
+        second = self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
+        self.assertEqual((first.status, first.json), (second.status, second.json))
+        self.assertEqual(second.headers["Idempotent-Replayed"], "true")
+        self.assertEqual((len(self.hub.accepted), len(self.hub.dispatched)), (1, 1))
+
+    def test_the_same_key_for_another_body_is_a_conflict(self) -> None:
+        self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
+        reply = self.http.ask("POST", "/messages", MESSAGE | {"text": "Other"}, {"Idempotency-Key": "order-7"})
+        self.assertProblem(reply, 409, kind="idempotency-conflict")
+
+    def test_a_repeat_while_the_first_is_under_way_is_told_so(self) -> None:
+        self.hub.durable = Deferred()
+        first = self.http.connect()
+        first.send("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
+        reply = self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
+        self.assertProblem(reply, 409, kind="idempotency-in-progress")
+        self.hub.durable.callback(None)
+        self.assertEqual(first.reply().status, 202)
+
+    def test_after_a_failure_the_same_key_may_be_used_again(self) -> None:
+        self.hub.broken = StoreFull("full")
+        self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
+        self.hub.broken = None
+        self.assertEqual(self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"}).status, 202)
+
+    def test_two_accounts_may_use_the_same_key(self) -> None:
+        self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "1"})
+        reply = self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "1"}, f"other:{'o' * 24}")
+        self.assertNotIn("Idempotent-Replayed", reply.headers)
+        self.assertEqual(len(self.hub.accepted), 2)
+
+
+class ItemKeyTests(HttpTestCase):
+    KEYED = MESSAGE | {"idempotency_key": "order-7/1"}
+    OTHER = MESSAGE | {"idempotency_key": "order-7/2"}
+
+    def known(self, key: str = "order-7/1", **fields: Any) -> str:
+        """Has the store know the message of a key; gives its id."""
+        message_id = id_of_key("acme", key)
+        self.view(**{"id": message_id, "state": ENROUTE, "final": False} | fields)
+        return id_text(message_id)
+
+    def test_a_key_stands_for_one_id_whatever_array_it_comes_in(self) -> None:
+        first = self.http.ask("POST", "/messages", self.KEYED)
+        second = self.http.ask("POST", "/messages", [MESSAGE, self.OTHER, self.KEYED])
+        self.assertEqual((first.status, second.status), (202, 202))
+        self.assertEqual(second.json[2], first.json)
+        self.assertEqual(len({item["id"] for item in second.json}), 3)
+        self.assertEqual([id_text(m.id) for m in self.hub.accepted[:1]], [first.json["id"]])
+
+    def test_what_is_known_is_answered_with_its_id_and_not_taken_again(self) -> None:
+        known = self.known()
+        reply = self.http.ask("POST", "/messages", [self.OTHER, self.KEYED, MESSAGE])
+        self.assertEqual(reply.json[1], {"id": known})
+        self.assertNotIn("Idempotent-Replayed", reply.headers)
+        self.assertEqual([id_text(m.id) for m in self.hub.accepted], [reply.json[0]["id"], reply.json[2]["id"]])
+        self.assertEqual(self.hub.dispatched, self.hub.accepted)
+
+    def test_a_request_of_repeats_only_says_so_and_needs_no_room(self) -> None:
+        known = self.known()
+        self.hub.refusal = Refused(ESME_RMSGQFUL, "", "Full.", 5.0)
+        one = self.http.ask("POST", "/messages", self.KEYED)
+        self.assertEqual((one.status, one.json, one.headers["Idempotent-Replayed"]), (202, {"id": known}, "true"))
+        mixed = self.http.ask("POST", "/messages", [self.KEYED, self.OTHER])
+        self.assertEqual((mixed.status, mixed.json[0], mixed.json[1]["status"]), (202, {"id": known}, 503))
+        self.assertEqual((self.hub.accepted, self.hub.dispatched), ([], []))
+
+    def test_a_repeat_is_answered_only_once_the_message_is_durable(self) -> None:
+        self.known()
+        self.hub.durable = Deferred()
+        connection = self.http.connect()
+        connection.send("POST", "/messages", self.KEYED)
+        self.assertEqual(connection.transport.value(), b"")
+        self.hub.durable.callback(None)
+        self.assertEqual(connection.reply().status, 202)
+
+    def test_a_repeat_of_what_has_ended_has_its_notification_sent_again(self) -> None:
+        self.http.accounts.apply_setting("acme", "notification_url", "https://yoursite.com/sms")
+        ended, on_its_way = self.known(state=DELIVERED, final=True), self.known("order-7/2")
+        reply = self.http.ask("POST", "/messages", [self.KEYED, self.OTHER])
+        self.assertEqual([item["id"] for item in reply.json], [ended, on_its_way])
+        self.assertEqual([id_text(message_id) for message_id in self.store.again], [ended])
+        self.assertEqual(len(self.hub.woken), 1)
+
+    def test_without_a_url_nothing_is_owed_again(self) -> None:
+        self.known(state=DELIVERED, final=True)
+        self.assertEqual(self.http.ask("POST", "/messages", self.KEYED).status, 202)
+        self.assertEqual(self.store.again, [])
+
+    def test_twice_in_one_request_is_once(self) -> None:
+        reply = self.http.ask("POST", "/messages", [self.KEYED, self.KEYED, self.OTHER, self.KEYED])
+        self.assertEqual([reply.json[n] for n in (1, 3)], [reply.json[0]] * 2)
+        self.assertEqual(len(self.hub.accepted), 2)
+        wrong = self.KEYED | {"from": "much too long a sender"}
+        refused = self.http.ask("POST", "/messages", [wrong, wrong])
+        self.assertEqual([item["field"] for item in refused.json], ["from", "from"])
+
+    def test_a_key_is_one_messages_and_one_accounts(self) -> None:
+        self.known()
+        other_number = self.KEYED | {"to": "+447700900124"}
+        self.assertProblem(
+            self.http.ask("POST", "/messages", other_number), 409, "idempotency_key", "idempotency-conflict"
+        )
+        twice = self.http.ask("POST", "/messages", [self.OTHER, self.OTHER | {"to": "+447700900124"}])
+        self.assertEqual(twice.json[1]["status"], 409)
+        accepted = len(self.hub.accepted)
+        self.http.ask("POST", "/messages", self.KEYED, login=f"other:{'o' * 24}")
+        self.assertEqual(len(self.hub.accepted), accepted + 1)
+
+    def test_a_repeat_while_the_first_is_being_accepted_is_told_so(self) -> None:
+        self.hub.durable = Deferred()
+        first = self.http.connect()
+        first.send("POST", "/messages", [self.OTHER, self.KEYED])
+        reply = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE])
+        self.assertProblem(reply, 409, kind="idempotency-in-progress")
+        self.assertEqual(reply.headers["Retry-After"], "1")
+        self.hub.durable.callback(None)
+        self.hub.durable = None
+        self.assertEqual(first.reply().status, 202)
+        self.assertEqual(self.http.ask("POST", "/messages", [self.KEYED, MESSAGE]).status, 202)
+
+    def test_beside_an_idempotency_key_for_the_whole(self) -> None:
+        header = {"Idempotency-Key": "whole"}
+        first = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE], header)
+        second = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE], header)
+        self.assertEqual((first.json, second.headers["Idempotent-Replayed"]), (second.json, "true"))
+        self.assertEqual(len(self.hub.accepted), 2)
+
+    def test_keys_have_their_bounds(self) -> None:
+        for key in ("", "k" * 256, "a b", "\u00e9", 7):
+            reply = self.http.ask("POST", "/messages", MESSAGE | {"idempotency_key": key})
+            self.assertProblem(reply, 422, "idempotency_key", "invalid-field")
+            self.assertNotIn("regex", reply.json["detail"])
+
+
+class FormTests(HttpTestCase):
+    def test_json_that_says_it_is_a_form_is_told_what_to_say(self) -> None:
+        for body in (msgspec.json.encode(MESSAGE), msgspec.json.encode([MESSAGE])):
+            reply = self.http.ask("POST", "/messages", body, FORM)
+            self.assertProblem(reply, 400)
+            self.assertIn("Content-Type: application/json", reply.json["detail"])
+        self.assertEqual(self.hub.accepted, [])
+
+
+class LoginTests(HttpTestCase):
+    def test_basic_and_bearer_will_do(self) -> None:
+        bearer = {"Authorization": f"Bearer {KEY}"}
+        self.assertEqual(self.http.ask("GET", "/account", headers=bearer, login=None).json["account"], "acme")
+        self.assertEqual(self.http.ask("GET", "/account").json["account"], "acme")
+
+    def test_a_whole_url_in_place_of_a_path_will_do(self) -> None:
+        for url in (
+            "http://relay.example/account",
+            "HTTPS://relay.example:8443/account",
+            "http://relay.example/account?a",
+        ):
+            self.assertEqual(self.http.ask("GET", url).json["account"], "acme")
+        self.assertProblem(self.http.ask("GET", "ftp://relay.example/account"), 404)
+
+    def test_anything_else_is_told_how_to_log_in(self) -> None:
+        encoded = base64.b64encode(b"acme").decode()
+        for login, headers in (
+            (None, {}),
+            ("acme:wrong", {}),
+            (f"nobody:{KEY}", {}),
+            (f"other:{KEY}", {}),
+            ("acme:", {}),
+            (None, {"Authorization": "Bearer"}),
+            (None, {"Authorization": "Bearer wrong"}),
+            (None, {"Authorization": f"Digest {KEY}"}),
+            (None, {"Authorization": "Basic !!!"}),
+            (None, {"Authorization": f"Basic {encoded}"}),
+        ):
+            reply = self.http.ask("POST", "/messages", MESSAGE, headers, login)
+            self.assertProblem(reply, 401)
+            self.assertIn('Basic realm="relay"', reply.headers["WWW-Authenticate"])
+        self.assertEqual(self.hub.accepted, [])
+
+    def test_a_page_of_another_site_can_do_nothing_with_a_login_that_the_browser_remembers(self) -> None:
+        for origin in ("https://evil.example", "null", "http://relay.example.evil.example", "http://evil.example:80"):
+            for path, body in (("/messages", MESSAGE), ("/notifications/replay", {"given_up": True})):
+                reply = self.http.ask("POST", path, body, {"Origin": origin, "Content-Type": "text/plain"})
+                self.assertProblem(reply, 403)
+        self.assertEqual(self.hub.accepted, [])
+        self.assertEqual(self.http.ask("GET", "/account", headers={"Origin": "https://evil.example"}).status, 200)
+        own = {"Origin": "https://relay.example"}
+        self.assertEqual(self.http.ask("POST", "/messages", MESSAGE, own).status, 202)
+
+
+class QueryTests(HttpTestCase):
+    def test_a_message_is_shown_with_everything_that_is_known(self) -> None:
+        view = self.view(reference="order 7")
+        reply = self.http.ask("GET", f"/messages/{id_text(view.id)}")
+        self.assertEqual(
+            reply.json,
+            {
+                "id": id_text(view.id),
+                "to": "447700900123",
+                "from": "RELAY",
+                "reference": "order 7",
+                "status": "DELIVRD",
+                "send_status": "delivered",
+                "error": "000",
+                "carrier": "tier1",
+                "carrier_error": "000",
+                "parts": 1,
+                "submitted_at": "2023-11-14T22:13:20.000Z",
+                "done_at": "2023-11-14T22:13:21.500Z",
+                "attempts": [
+                    {
+                        "channel": "webhook",
+                        "attempt": 1,
+                        "at": "2023-11-14T22:13:22.000Z",
+                        "answer": "204",
+                        "seconds": 0.031,
+                        "status": "DELIVRD",
+                    }
+                ],
+            },
+        )
+
+    def test_others_messages_and_what_is_no_id_are_not_there(self) -> None:
+        view = self.view(account="other")
+        for name in (id_text(view.id), "7", "x" * 36, "%00"):
+            self.assertProblem(self.http.ask("GET", f"/messages/{name}"), 404, "id")
+
+    def test_a_notification_can_be_had_again(self) -> None:
+        view = self.view(notification_url="http://x.example/")
+        reply = self.http.ask("POST", f"/messages/{id_text(view.id)}/notify")
+        self.assertEqual(reply.status, 202)
+        self.assertEqual(self.store.again, [view.id])
+        self.assertEqual(len(self.hub.woken), 1)
+
+    def test_but_only_of_a_message_that_has_ended_and_where_there_is_a_url(self) -> None:
+        view = self.view(state=ENROUTE, final=False, notification_url="http://x.example/")
+        self.assertProblem(self.http.ask("POST", f"/messages/{id_text(view.id)}/notify"), 409, kind="not-final")
+        view = self.view()
+        reply = self.http.ask("POST", f"/messages/{id_text(view.id)}/notify")
+        self.assertProblem(reply, 409, kind="no-notification-url")
+
+
+class FeedTests(HttpTestCase):
+    def entry(self, cursor: int, at: float = 0.0) -> FeedEntry:
+        return FeedEntry(cursor, cursor.to_bytes(16, "big"), UNDELIVERABLE, b"27", at or 1_700_000_000.0 + cursor)
+
+    def test_the_feed_goes_on_from_its_cursor(self) -> None:
+        self.store.entries = [self.entry(number) for number in range(1, 6)]
+        first = self.http.ask("GET", "/notifications?limit=3").json
+        self.assertEqual([entry["cursor"] for entry in first["notifications"]], [1, 2, 3])
+        second = self.http.ask("GET", f"/notifications?limit=3&after={first['next']}").json
+        self.assertEqual([entry["cursor"] for entry in second["notifications"]], [4, 5])
+        third = self.http.ask("GET", f"/notifications?after={second['next']}").json
+        self.assertEqual(third, {"notifications": [], "next": 5})
+
+    def test_an_entry_says_what_a_notification_says(self) -> None:
+        self.store.entries = [self.entry(1)]
+        entry = self.http.ask("GET", "/notifications").json["notifications"][0]
+        self.assertEqual((entry["send_status"], entry["status"], entry["error"]), ("failed", "UNDELIV", "005"))
+        self.assertEqual(entry["carrier_error"], "27")
+
+    def test_a_long_poll_ends_when_something_comes(self) -> None:
+        connection = self.http.connect()
+        connection.send("GET", "/notifications?wait=30")
+        self.http.clock.pump([0.25] * 8)
+        self.assertFalse(connection.answered)
+        self.store.entries = [self.entry(1)]
+        self.http.clock.pump([0.25])
+        self.assertEqual(connection.reply().json["next"], 1)
+
+    def test_a_long_poll_ends_empty_when_its_time_is_over(self) -> None:
+        connection = self.http.connect()
+        connection.send("GET", "/notifications?wait=2&after=7")
+        self.http.clock.pump([0.25] * 9)
+        self.assertEqual(connection.reply().json, {"notifications": [], "next": 7})
+
+    def test_a_long_poll_ends_when_the_client_has_gone(self) -> None:
+        connection = self.http.connect()
+        connection.send("GET", "/notifications?wait=30")
+        connection.lose()
+        self.http.clock.pump([0.25] * 2)
+        self.assertEqual(self.http.clock.getDelayedCalls(), [])
+
+    def test_a_stop_ends_long_polls(self) -> None:
+        connection = self.http.connect()
+        connection.send("GET", "/notifications?wait=30")
+        self.successResultOf(Deferred.fromCoroutine(self.http.api.router.stop()))
+        self.assertProblem(connection.reply(), 503)
+
+    def test_wrong_parameters_are_named(self) -> None:
+        for query, field in (("limit=0", "limit"), ("after=-1", "after"), ("wait=x", "wait"), ("afer=1", "afer")):
+            self.assertProblem(self.http.ask("GET", f"/notifications?{query}"), 422, field)
+
+    def test_an_account_can_not_pile_up_long_polls(self) -> None:
+        for _ in range(20):
+            self.http.connect().send("GET", "/notifications?wait=30")
+        self.assertProblem(self.http.ask("GET", "/notifications?wait=30"), 429)
+
+
+class ReplayTests(HttpTestCase):
+    def test_by_message(self) -> None:
+        ids = [number.to_bytes(16, "big") for number in range(3)]
+        reply = self.http.ask("POST", "/notifications/replay", {"ids": [id_text(i) for i in ids]})
+        self.assertEqual((reply.status, reply.json), (202, {"messages": 3}))
+        self.assertEqual(self.store.again, ids)
+        self.assertEqual(len(self.hub.woken), 1)
+
+    def test_by_time(self) -> None:
+        self.store.entries = [FeedEntry(n, bytes([n] * 16), DELIVERED, b"", 1_700_000_000.0 + n) for n in range(1, 9)]
+        body = {"since": "2023-11-14T22:13:23Z", "until": "2023-11-14T23:13:26+01:00"}
+        self.assertEqual(self.http.ask("POST", "/notifications/replay", body).json, {"messages": 3})
+        self.assertEqual(self.store.again, [bytes([n] * 16) for n in (3, 4, 5)])
+
+    def test_what_was_given_up(self) -> None:
+        self.store.lost = [b"x" * 16]
+        self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).json, {"messages": 1})
+        self.assertEqual(self.store.again, [b"x" * 16])
+
+    def test_nothing_at_all_is_no_request(self) -> None:
+        self.assertProblem(self.http.ask("POST", "/notifications/replay", {}), 422)
+        for since in ("9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"):
+            self.assertEqual(self.http.ask("POST", "/notifications/replay", {"since": since}).status, 202)
+        self.assertProblem(self.http.ask("POST", "/notifications/replay", {"ids": ["7"]}), 422, "ids")
+
+
+class AccountTests(HttpTestCase):
+    def test_a_url_is_set_kept_and_made_to_hold(self) -> None:
+        reply = self.http.ask("PUT", "/account/notification-url", {"url": "https://a.example/in"})
+        self.assertEqual(reply.json["notification_url"], "https://a.example/in")
+        self.assertEqual(reply.json["notification_url_from"], "setting")
+        self.assertEqual(self.store.kept["acme", "notification_url"], "https://a.example/in")
+        self.assertTrue(self.http.accounts.policy("acme").webhook)
+        self.assertEqual(self.http.webhooks.changed, ["acme"])
+
+    def test_a_url_can_be_removed_and_reset(self) -> None:
+        self.http = HttpDriver({"acme": Account(api_key=Secret(KEY), notification_url="http://file.example/")})
+        self.assertIsNone(self.http.ask("PUT", "/account/notification-url", {"url": None}).json["notification_url"])
+        reply = self.http.ask("DELETE", "/account/notification-url")
+        self.assertEqual(reply.json["notification_url"], "http://file.example/")
+        self.assertEqual(reply.json["notification_url_from"], "configuration")
+
+    def test_a_form_takes_the_url_away_by_leaving_it_empty(self) -> None:
+        self.http = HttpDriver({"acme": Account(api_key=Secret(KEY), notification_url="http://file.example/")})
+        self.assertIsNone(self.http.ask("PUT", "/account/notification-url", b"url=", FORM).json["notification_url"])
+        self.assertProblem(self.http.ask("PUT", "/account/notification-url", {"url": ""}), 422, "url")
+
+    def test_a_new_url_is_on_whatever_became_of_the_old_one(self) -> None:
+        self.http.ask("PUT", "/account/notification-url", {"url": "http://a.example/"})
+        self.http.accounts.apply_setting("acme", URL_OFF, "1700000000 410 http://a.example/")
+        self.http.ask("PUT", "/account/notification-url", {"url": "http://a.example/"})
+        self.assertIsNone(self.http.accounts.setting("acme", URL_OFF))
+        self.assertIsNone(self.store.kept["acme", URL_OFF])
+
+    def test_an_impossible_url_is_refused_with_the_reason(self) -> None:
+        for url in ("x", "ftp://a.example/", "http://", "http://10.0.0.1/", "http://[::1]/", "http://localhost/"):
+            self.assertProblem(self.http.ask("PUT", "/account/notification-url", {"url": url}), 422, "url")
+        self.assertEqual(self.store.kept, {})
+
+    def test_a_test_notification_shows_what_came_back(self) -> None:
+        self.http.ask("PUT", "/account/notification-url", {"url": "http://a.example/"})
+        self.assertEqual(
+            self.http.ask("POST", "/account/test-notification").json,
+            {"ok": True, "url": "http://a.example/", "sent": "{}", "answer": "200", "seconds": 0.25, "body": "thanks"},
+        )
+
+    def test_without_a_url_there_is_nothing_to_test(self) -> None:
+        reply = self.http.ask("POST", "/account/test-notification")
+        self.assertProblem(reply, 409, kind="no-notification-url")
+
+
+class HttpTests(HttpTestCase):
+    def test_unknown_paths_and_methods_are_problems(self) -> None:
+        self.assertProblem(self.http.ask("GET", "/nothing"), 404)
+        self.assertProblem(self.http.ask("GET", "/messages/"), 404)
+        reply = self.http.ask("DELETE", "/messages")
+        self.assertProblem(reply, 405)
+        self.assertEqual(reply.headers["Allow"], "POST")
+
+    def test_head_is_get_without_a_body(self) -> None:
+        reply = self.http.ask("HEAD", "/account")
+        self.assertEqual((reply.status, reply.body), (200, b""))
+        self.assertGreater(int(reply.headers["Content-Length"]), 10)
+
+    def test_a_connection_serves_request_after_request(self) -> None:
+        connection = self.http.connect()
+        for _ in range(3):
+            connection.send("POST", "/messages", MESSAGE)
+            self.assertEqual(connection.reply().status, 202)
+
+    def test_a_body_that_is_too_large_is_refused_before_it_is_sent(self) -> None:
+        self.http = HttpDriver(limits=Limits(request_bytes=1024))
+        connection = self.http.connect()
+        connection.write(b"POST /messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1025\r\n\r\n")
+        self.assertProblem(connection.reply(), 413)
+        self.assertTrue(connection.transport.disconnecting)
+
+    def test_a_body_of_unannounced_length_is_refused_where_it_becomes_too_large(self) -> None:
+        self.http = HttpDriver(limits=Limits(request_bytes=1024))
+        connection = self.http.connect()
+        connection.write(b"POST /messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.write(b"200\r\n" + b"x" * 512 + b"\r\n")
+        self.assertFalse(connection.answered)
+        connection.write(b"201\r\n" + b"x" * 513 + b"\r\n")
+        self.assertProblem(connection.reply(), 413)
+
+    def test_what_is_no_http_is_answered_and_ended(self) -> None:
+        for octets in (b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"):
+            connection = self.http.connect()
+            connection.write(octets)
+            self.assertProblem(connection.reply(), 400)
+            self.assertTrue(connection.transport.disconnecting)
+
+    def test_who_sends_one_octet_at_a_time_runs_out_of_time(self) -> None:
+        connection = self.http.connect()
+        for _ in range(59):
+            connection.write(b"G")
+            self.http.clock.advance(1.0)
+        self.assertFalse(connection.transport.disconnecting)
+        for _ in range(7):
+            connection.write(b"G")
+            self.http.clock.advance(1.0)
+        self.assertTrue(connection.transport.disconnecting)
+
+    def test_a_connection_that_does_nothing_is_ended(self) -> None:
+        used, unused = self.http.connect(), self.http.connect()
+        used.send("POST", "/messages", MESSAGE)
+        self.http.clock.pump([1.0] * 66)
+        self.assertTrue(used.transport.disconnecting)
+        self.assertTrue(unused.transport.disconnecting)
+
+    def test_a_long_poll_is_not_taken_for_an_idle_connection(self) -> None:
+        connection = self.http.connect()
+        connection.send("GET", "/notifications?wait=60")
+        self.http.clock.pump([0.5] * 118)
+        self.assertFalse(connection.transport.disconnecting)
+
+    def test_one_address_holds_so_many_connections_and_no_more(self) -> None:
+        self.http = HttpDriver(limits=Limits(connections_per_address=2))
+        first, _second = self.http.connect(), self.http.connect()
+        self.assertIsNone(self.http.connect().channel)
+        first.lose()
+        self.assertIsNotNone(self.http.connect().channel)
+
+    def test_an_error_of_ours_is_a_problem_too_and_is_logged(self) -> None:
+        self.hub.prepare = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
+        self.assertProblem(self.http.ask("POST", "/messages", MESSAGE), 500)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class DescriptionTests(HttpTestCase):
+    def test_the_description_is_there_for_anybody_and_names_every_call(self) -> None:
+        document = self.http.ask("GET", "/openapi.json", login=None).json
+        self.assertEqual((document["openapi"], document["info"]["version"]), ("3.1.0", "1.2.3"))
+        for path, methods in document["paths"].items():
+            for method in methods:
+                reply = self.http.ask(method.upper(), path.replace("{id}", "x"), login=None)
+                self.assertNotIn(reply.status, (404, 405), path)
+
+    def test_every_reference_in_it_leads_somewhere(self) -> None:
+        reply = self.http.ask("GET", "/openapi.json")
+        schemas = reply.json["components"]["schemas"]
+        references = [part.split(b'"')[0] for part in reply.body.split(b'"$ref":"#/components/schemas/')[1:]]
+        self.assertGreater(len(references), 10)
+        self.assertEqual([r for r in references if r.decode() not in schemas], [])
+
+    def test_what_it_says_of_a_message_is_what_is_checked(self) -> None:
+        schema = self.http.ask("GET", "/openapi.json").json["components"]["schemas"]["MessageRequest"]
+        self.assertEqual(schema["required"], ["to", "from", "text"])
+        self.assertFalse(schema["additionalProperties"])
+        msgspec.json.encode(schema)
+
+    def test_the_page_shows_every_call_and_every_problem_and_loads_nothing(self) -> None:
+        page = self.http.ask("GET", "/docs", login=None).body.decode()
+        for kind in (*PROBLEM_KINDS, *map(kind_of_status, STATUS_MEANINGS)):
+            self.assertIn(f"<tr id='problem-{kind}'>", page)
+        for operation in ("submit", "feed", "setUrl"):
+            self.assertIn(f"id='{operation}'", page)
+        self.assertIn("id='problem-rate-limit'", page)
+        self.assertNotIn("<script", page)
+        self.assertNotIn("src=", page)

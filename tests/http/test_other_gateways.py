@@ -1,0 +1,162 @@
+"""Kannel's and Jasmin's HTTP interfaces, as programs written for them use them."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.config.model import Account
+from relay.store.api import StoreFull
+from relay.values.ids import id_text
+from relay.values.messages import Refused, destination_of, source_of
+from relay.values.secret import Secret
+from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RTHROTTLED
+from tests.http.http_driver import KEY, HttpDriver, Reply
+
+LOGIN = {"username": "acme", "password": KEY}
+KANNEL = LOGIN | {"from": "RELAY", "to": "447700900123", "text": "Hello"}
+JASMIN = LOGIN | {"from": "RELAY", "to": "447700900123", "content": "Hello"}
+
+
+class CompatTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.http = HttpDriver({"acme": Account(api_key=Secret(KEY))}, kannel=True, jasmin=True)
+        self.hub = self.http.hub
+
+    def parts(self) -> list[bytes]:
+        return [part for message in self.hub.accepted for part in message.parts]
+
+
+class OffTests(SynchronousTestCase):
+    def test_neither_is_served_unless_switched_on(self) -> None:
+        http = HttpDriver()
+        self.assertEqual(http.ask("GET", "/cgi-bin/sendsms?" + urlencode(KANNEL), login=None).status, 404)
+        self.assertEqual(http.ask("GET", "/send?" + urlencode(JASMIN), login=None).status, 404)
+
+
+class KannelTests(CompatTestCase):
+    def send(self, **fields: Any) -> Reply:
+        query = urlencode({name: value for name, value in (KANNEL | fields).items() if value is not None})
+        return self.http.ask("GET", "/cgi-bin/sendsms?" + query, login=None)
+
+    def assertAnswer(self, reply: Reply, status: int, text: str) -> None:
+        self.assertEqual((reply.status, reply.body.decode()), (status, text))
+
+    def test_a_message_is_taken_with_kannels_answer(self) -> None:
+        self.assertAnswer(self.send(), 202, "0: Accepted for delivery")
+        message = self.hub.dispatched[0]
+        self.assertEqual((source_of(message.addresses), destination_of(message.addresses)), (b"RELAY", b"447700900123"))
+        self.assertIsNone(message.notification_url)
+
+    def test_the_short_names_of_the_login_will_do(self) -> None:
+        reply = self.send(username=None, password=None, user="acme", **{"pass": KEY})
+        self.assertEqual(reply.status, 202)
+
+    def test_several_numbers_get_a_message_each(self) -> None:
+        self.send(to="447700900123 +447700900124 00447700900125 447700900123")
+        numbers = [destination_of(message.addresses) for message in self.hub.dispatched]
+        self.assertEqual(numbers, [b"447700900123", b"447700900124", b"447700900125"])
+
+    def test_a_dlr_url_is_called_in_kannels_manner(self) -> None:
+        self.send(**{"dlr-mask": "31", "dlr-url": "http://a.example/dlr?t=%d"})
+        self.assertEqual(self.hub.accepted[0].notification_url, "kannel:31:http://a.example/dlr?t=%d")
+
+    def test_without_a_mask_nothing_is_called(self) -> None:
+        self.send(**{"dlr-url": "http://a.example/dlr?t=%d"})
+        self.assertIsNone(self.hub.accepted[0].notification_url)
+
+    def test_texts_come_in_the_character_set_that_is_named(self) -> None:
+        self.send(text="Grüße")
+        self.send(text="Grüße".encode("iso-8859-1"), charset="ISO-8859-1")
+        self.send(text="Grüße".encode("utf-16-be"), coding="2")
+        self.send(text="Grüße", coding="2", charset="UTF-8")
+        self.assertEqual((len(self.parts()), len(set(self.parts()))), (4, 1))
+
+    def test_a_validity_is_in_minutes(self) -> None:
+        self.send(validity="10")
+        self.assertEqual(self.hub.accepted[0].expires_at - self.hub.accepted[0].accepted_at, 600.0)
+
+    def test_refusals_are_in_kannels_words(self) -> None:
+        for fields, status, text in (
+            ({"password": "wrong"}, 403, "Authorization failed for sendsms"),
+            ({"password": None}, 403, "Authorization failed for sendsms"),
+            ({"to": None}, 400, "Missing receiver number, rejected"),
+            ({"to": "abc"}, 400, "Number(s) has/have been denied by white- and/or black-lists."),
+            ({"from": None}, 400, "Sender missing and no global set, rejected"),
+            ({"text": ""}, 400, "Empty text not allowed, rejected"),
+            ({"coding": "7"}, 400, "Coding field misformed, rejected"),
+            ({"text": b"\xff"}, 400, "Charset or body misformed, rejected"),
+            ({"charset": "klingon"}, 400, "Charset or body misformed, rejected"),
+            ({"dlr-mask": "64"}, 400, "DLR-Mask field misformed, rejected"),
+            ({"dlr-mask": "1", "dlr-url": "ftp://x"}, 400, "DLR-URL field misformed, rejected"),
+            ({"dlr-mask": "1", "dlr-url": "http://10.0.0.1/"}, 400, "DLR-URL field misformed, rejected"),
+            ({"udh": "050003"}, 400, "UDH field misformed, rejected"),
+        ):
+            self.assertAnswer(self.send(**fields), status, text)
+        self.assertEqual(self.hub.accepted, [])
+
+    def test_what_may_work_later_is_said_to(self) -> None:
+        self.hub.refusal = Refused(ESME_RTHROTTLED, "", "Slower.", 1.0)
+        self.assertAnswer(self.send(), 503, "Temporal failure, try again later.")
+        self.hub.refusal = Refused(ESME_RINVDSTADR, "to", "No route.")
+        self.assertAnswer(self.send(), 403, "Not routable. Do not try again.")
+        self.hub.refusal, self.hub.broken = None, StoreFull("full")
+        self.assertAnswer(self.send(), 503, "Temporal failure, try again later.")
+
+
+class JasminTests(CompatTestCase):
+    def send(self, method: str = "GET", **fields: Any) -> Reply:
+        query = urlencode({name: value for name, value in (JASMIN | fields).items() if value is not None})
+        if method == "GET":
+            return self.http.ask("GET", "/send?" + query, login=None)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.http.ask("POST", "/send", query.encode(), form, login=None)
+
+    def assertError(self, reply: Reply, status: int, text: str) -> None:
+        self.assertEqual((reply.status, reply.body.decode()), (status, f'Error "{text}"'))
+
+    def test_a_message_is_taken_with_jasmins_answer(self) -> None:
+        for method in ("GET", "POST"):
+            reply = self.send(method)
+            self.assertEqual((reply.status, reply.headers["Content-Type"]), (200, "text/plain"))
+            self.assertEqual(reply.body.decode(), f'Success "{id_text(self.hub.dispatched[-1].id)}"')
+
+    def test_json_will_do(self) -> None:
+        headers = {"Content-Type": "application/json"}
+        reply = self.http.ask("POST", "/send", JASMIN | {"coding": 0, "dlr-level": 2}, headers, login=None)
+        self.assertEqual(reply.status, 200)
+
+    def test_a_dlr_is_called_in_jasmins_manner(self) -> None:
+        self.send(dlr="yes", **{"dlr-url": "http://a.example/dlr", "dlr-level": "2", "dlr-method": "get"})
+        self.assertEqual(self.hub.accepted[0].notification_url, "jasmin:2:GET:http://a.example/dlr")
+        self.send(**{"dlr-url": "http://a.example/dlr"})
+        self.assertEqual(self.hub.accepted[1].notification_url, "jasmin:1:POST:http://a.example/dlr")
+
+    def test_contents_come_in_their_coding(self) -> None:
+        self.send(content="Grüße")
+        self.send(content="Grüße".encode("utf-16-be"), coding="8")
+        self.send(content=None, coding="8", **{"hex-content": "Grüße".encode("utf-16-be").hex()})
+        self.send(content="Grüße".encode("iso-8859-1"), coding="3")
+        self.assertEqual((len(self.parts()), len(set(self.parts()))), (4, 1))
+
+    def test_errors_are_in_jasmins_words(self) -> None:
+        for fields, status, text in (
+            ({"password": "wrong"}, 403, "Authentication failure for username:acme"),
+            ({"to": None}, 400, "Mandatory argument [to] is not found."),
+            ({"to": "abc"}, 400, "Argument [to] has an invalid value: [abc]."),
+            ({"colour": "red"}, 400, "Argument [colour] is unknown."),
+            ({"content": None}, 400, "content or hex-content not present."),
+            ({"coding": "4"}, 400, "Argument [coding] has an invalid value: [4]."),
+            ({"dlr-level": "9"}, 400, "Argument [dlr-level] has an invalid value: [9]."),
+            ({"dlr-method": "PUT"}, 400, "Argument [dlr-method] has an invalid value: [PUT]."),
+            ({"dlr-url": "http://10.0.0.1/"}, 400, "Argument [dlr-url] has an invalid value: [http://10.0.0.1/]."),
+            ({"sdt": "000000000100000R"}, 400, "Argument [sdt] has an invalid value: [000000000100000R]."),
+        ):
+            self.assertError(self.send(**fields), status, text)
+        self.assertEqual(self.hub.accepted, [])
+
+    def test_no_route_and_too_fast_have_their_own_codes(self) -> None:
+        self.hub.refusal = Refused(ESME_RINVDSTADR, "to", "No route.")
+        self.assertError(self.send(), 412, "No route found")
+        self.hub.refusal = Refused(ESME_RTHROTTLED, "", "Slower.", 1.0)
+        self.assertError(self.send(), 403, "User throughput exceeded")

@@ -1,0 +1,196 @@
+"""A daemon for tests of the operator's side: real hub, links and sessions, nothing connected, a store that is quick."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from relay.accounts.accounts import Accounts
+from relay.carriers.draining import Drains
+from relay.carriers.link import CarrierLink
+from relay.config.model import Account, AccountSmpp, Carrier, Config, Route
+from relay.customers.smpp_sessions import CustomerSessions
+from relay.routing.flow import Hub
+from relay.routing.housekeeping import Housekeeping
+from relay.routing.routes import Routes
+from relay.routing.stale_names import Unconfigured
+from relay.store.api import StoreFigures, StoreUnavailable
+from relay.values.messages import Correlated, Lane, Message, MessageView, Receipt, Submission
+from relay.values.secret import Secret
+from relay.webhooks.answer import UrlState
+
+ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
+
+
+def configuration(**more: Any) -> Config:
+    return Config(
+        accounts={
+            "acme": Account(api_key=Secret("key"), smpp=AccountSmpp(system_id="acme", password=Secret("secret08"))),
+            "quiet": Account(api_key=Secret("other")),
+        },
+        carriers={
+            "tier1": Carrier(connect="tcp:127.0.0.1:2776", window=50, binds=2),
+            "tier2": Carrier(connect="tcp:127.0.0.1:2777"),
+        },
+        routes=[Route(carriers=["tier1", "tier2"])],
+        **more,
+    )
+
+
+class OperatedStore:
+    """Every call is durable at once, unless `unavailable`."""
+
+    def __init__(self) -> None:
+        self.shown = StoreFigures()
+        self.unavailable = False
+        self.accepted: list[Message] = []
+        self.kept: dict[tuple[str, str], str] = {}
+        self.given_up_at: dict[bytes, float] = {}
+        self.told_again: list[list[bytes]] = []
+        self.views: dict[bytes, MessageView] = {}
+        self.orphaned: list[Receipt] = []
+        self.out: dict[str, int] = {}
+        self.owed: dict[str, int] = {}
+
+    def figures(self) -> StoreFigures:
+        return self.shown
+
+    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+        if self.unavailable:
+            failed: Deferred[None] = Deferred()
+            failed.errback(StoreUnavailable("disk full"))
+            return failed
+        self.accepted.extend(messages)
+        return succeed(None)
+
+    def submitted(self, batch: Sequence[object]) -> Deferred[Correlated]:
+        return succeed(Correlated(frozenset(), ()))
+
+    receipts = submitted
+    end = submitted
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
+        if self.unavailable:
+            failed: Deferred[None] = Deferred()
+            failed.errback(StoreUnavailable("disk full"))
+            return failed
+        self.kept.pop((account, name), None)
+        if value is not None:
+            self.kept[account, name] = value
+        return succeed(None)
+
+    def settings(self) -> Deferred[list[tuple[str, str, str]]]:
+        return succeed([(account, name, value) for (account, name), value in self.kept.items()])
+
+    def given_up(self, account: str, since: float, until: float) -> Deferred[list[bytes]]:
+        return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until])
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[Lane]]:
+        self.told_again.append(list(ids))
+        return succeed(frozenset({Lane(account, "webhook")}))
+
+    def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
+        return succeed(self.views.get(message_id))
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> Deferred[list[MessageView]]:
+        wanted = carrier_message_id.decode()
+        return succeed([v for v in self.views.values() if wanted in [part.carrier_message_id for part in v.parts]])
+
+    def carriers(self) -> Deferred[list[str]]:
+        return succeed(list(self.out))
+
+    def owed_by_account(self) -> Deferred[dict[str, int]]:
+        return succeed(dict(self.owed))
+
+    def receipts_out(self, carrier: str) -> Deferred[int]:
+        return succeed(self.out.get(carrier, 0))
+
+    def recent(self, account: str, *, limit: int = 50) -> Deferred[list[MessageView]]:
+        return succeed([view for view in self.views.values() if view.account == account][:limit])
+
+    def orphans(self, limit: int) -> Deferred[list[Receipt]]:
+        return succeed(self.orphaned[:limit])
+
+    def unreadable(self, limit: int) -> Deferred[list[Receipt]]:
+        return succeed([])
+
+
+class OperatedDaemon:
+    """What metrics, health and pages read."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or configuration()
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.store: Any = OperatedStore()
+        self.accounts = Accounts(self.config.accounts)
+        self.hub = Hub(
+            store=self.store,
+            rates=self.accounts,
+            routes=Routes(self.config.routes),
+            clock=self.clock,
+            random_bytes=random.Random(1).randbytes,
+            validity_seconds=3600.0,
+        )
+        self.sessions = CustomerSessions(self.hub, self.accounts, self.config.smpp, self.config.limits, self.clock)
+        self.housekeeping = Housekeeping(self.hub, self.clock)
+        self.links = {
+            name: CarrierLink(
+                name,
+                settings,
+                self.hub,
+                _NoEndpoint(),
+                self.clock,
+                queue_bytes=1_000_000,
+                pdu_bytes=65536,
+                fraction=lambda: 0.5,
+            )
+            for name, settings in self.config.carriers.items()
+        }
+        self.hub.connect(self.links, {})
+        self.drains = Drains(
+            self.hub,
+            self.clock,
+            limit_seconds=lambda: self.config.drain_hours * 3600.0,
+            shutdown_seconds=lambda: 1.0,
+            gone=self.gone,
+        )
+        self.unconfigured = Unconfigured(
+            self.hub, self.clock, known_carriers=lambda: self.links, known_accounts=lambda: self.config.accounts
+        )
+        self.not_ready = ""
+        self.webhooks = OperatedWebhooks()
+        self.certificates: list[Any] = []
+        self.listening = ["tcp 127.0.0.1:2775"]
+
+    async def gone(self, name: str) -> None:
+        """A carrier that drained is unbound."""
+
+    def take(self, count: int = 1, account: str = "acme", interface: str = "smpp") -> None:
+        """Accepts messages."""
+        submissions = [Submission(ADDRESSES, (b"body",), interface=interface)] * count
+        messages = [message for message in self.hub.prepare(account, submissions) if isinstance(message, Message)]
+        accepted = Deferred.fromCoroutine(self.hub.accept(messages))
+        accepted.addErrback(lambda failure: failure.trap(StoreUnavailable))
+        assert accepted.called
+
+
+class OperatedWebhooks:
+    """No URL has failed, unless the test says so."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, UrlState] = {}
+        self.changed: list[str] = []
+
+    def url_state(self, account: str) -> UrlState:
+        return self.states.get(account, UrlState("", 0, False, None, 0))
+
+    def url_changed(self, account: str) -> None:
+        self.changed.append(account)
+
+
+class _NoEndpoint:
+    def connect(self, factory: object) -> Deferred[Any]:
+        return Deferred()

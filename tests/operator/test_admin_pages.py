@@ -1,0 +1,246 @@
+"""The operator's pages: one look, a message's life, and actions that are recorded before they are done."""
+
+import json
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.accounts.account_settings import URL_OFF
+from relay.operator.actions import AUDITED, OperatorActions, held_carriers
+from relay.operator.admin_pages import AdminPages
+from relay.operator.admin_site import AdminRequest, Reply
+from relay.operator.metrics import Metrics
+from relay.operator.overview import Observer
+from relay.store.api import StoreFigures
+from relay.values.messages import MessageView, PartView, Receipt, Verdict
+from relay.values.states import DELIVERED, ENROUTE
+from relay.webhooks.answer import UrlState
+from tests.fakes import receipt_body
+from tests.history.test_record_line import view
+from tests.operator.operated import ADDRESSES, OperatedDaemon
+
+
+class PagesTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.daemon = OperatedDaemon()
+        self.observer = Observer(self.daemon, self.daemon.clock)
+        self.actions = OperatorActions(self.daemon, self.daemon.clock)
+        self.pages = AdminPages(
+            self.daemon,  # type: ignore[arg-type]
+            Metrics(self.daemon, self.daemon.clock.seconds),
+            self.observer,
+            self.actions,
+        ).pages()
+
+    def ask(self, method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:
+        elements = path.strip("/").split("/")
+        data = b"" if body is None else json.dumps(body).encode()
+        reply = self.pages[method, elements[0]](AdminRequest(method, elements, query, data, "127.0.0.1"))
+        if not isinstance(reply, Reply):
+            reply = self.successResultOf(ensureDeferred(reply))  # type: ignore[arg-type]
+        assert isinstance(reply, Reply)
+        content: Any = json.loads(reply.body) if reply.content_type == "application/json" else reply.body
+        return reply.status, content
+
+    def audit(self) -> list[tuple[str, str]]:
+        return [(record["what"], record["reason"]) for record in self.ask("GET", "/audit")[1]]
+
+
+class LookTests(PagesTestCase):
+    def look(self) -> Any:
+        return self.ask("GET", "/status")[1]
+
+    def test_a_look_shows_every_carrier_and_account(self) -> None:
+        look = self.look()
+        self.assertEqual(["tier1", "tier2"], [carrier["name"] for carrier in look["carriers"]])
+        self.assertEqual(["acme", "quiet"], [account["name"] for account in look["accounts"]])
+        self.assertEqual((100, 2, 0), tuple(look["carriers"][0][name] for name in ("window", "wanted", "bound")))
+
+    def test_what_is_wrong_is_said_in_sentences(self) -> None:
+        self.daemon.links["tier1"].counters.last_error = "bind refused: ESME_RINVPASWD"
+        self.daemon.links["tier2"].held = True
+        self.daemon.webhooks.states["acme"] = UrlState("", 7, True, 1100.0, 0)
+        self.daemon.store.shown = StoreFigures(orphans=3, writable=False, reason="no space left")
+        self.assertEqual(
+            [
+                "journal: no space left",
+                "tier1 is down: bind refused: ESME_RINVPASWD; 0 parts wait",
+                "tier2 is held by the operator; 0 parts wait",
+                "acme's notification URL failed 7 times in a row",
+                "3 receipts name ids that no message has; for the dialect that would match see Receipts on the page, "
+                "or python -m relay dialect --orphans",
+            ],
+            self.look()["troubles"],
+        )
+
+    def test_when_all_is_well_nothing_is_wrong(self) -> None:
+        for link in self.daemon.links.values():
+            link._senders.extend([_Bound()] * link.wanted_count)  # type: ignore[list-item]
+            link._sessions.receivers.extend([_Bound()] * link.wanted_count)  # type: ignore[list-item]
+        self.assertEqual([], [t for t in self.look()["troubles"] if "binds" not in t])
+
+    def test_charts_show_what_came_in_each_step(self) -> None:
+        self.observer.history.start()
+        self.daemon.take(5)
+        self.daemon.clock.advance(10)
+        self.daemon.take(2)
+        self.daemon.hub.counters.account("acme").channels["webhook"].attempts[Verdict.DELIVERED] += 4
+        self.daemon.clock.advance(10)
+        charts = self.look()["charts"]
+        self.assertEqual(([5.0, 2.0], [0.0, 4.0]), (charts["accepted"], charts["delivered"]))
+        self.assertEqual(0.2, self.look()["accounts"][0]["rate"])
+        self.observer.history.stop()
+
+    def test_a_carrier_that_refuses_much_is_wrong(self) -> None:
+        self.observer.history.start()
+        counters = self.daemon.links["tier1"].counters
+        counters.taken, counters.refused = 60, 40
+        self.daemon.clock.advance(10)
+        self.assertIn("tier1 refused 40% in the last hour", " ".join(self.look()["troubles"]))
+        self.observer.history.stop()
+
+    def test_the_page_and_its_files_are_there(self) -> None:
+        for path, start in (("/", b"<!DOCTYPE html>"), ("/page.css", b":root"), ("/page.js", b'"use strict"')):
+            status, body = self.ask("GET", path)
+            self.assertEqual((200, start), (status, body[: len(start)]))
+
+
+class _Bound:
+    class session:
+        outstanding = 0
+
+
+class FindTests(PagesTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.view = view(1)
+        self.daemon.store.views[self.view.id] = self.view
+
+    def test_a_message_is_found_by_our_id(self) -> None:
+        _, [found] = self.ask("GET", "/messages", id="00000000-0000-0000-0000-000000000001")
+        self.assertEqual(("acme", "DELIVRD"), (found["account"], found["status"]))
+        self.assertEqual("taken by tier1 as 1a2b", found["events"][1]["what"])
+
+    def test_a_message_is_found_by_the_carrier_s_id(self) -> None:
+        _, [found] = self.ask("GET", "/messages", id=" 1a2b ")
+        self.assertEqual("00000000-0000-0000-0000-000000000001", found["id"])
+
+    def test_an_unknown_id_finds_nothing_and_none_is_asked_for(self) -> None:
+        self.assertEqual((200, []), self.ask("GET", "/messages", id="nobody's"))
+        self.assertEqual(422, self.ask("GET", "/messages")[0])
+
+    def test_orphans_are_shown_without_the_text_and_with_the_setting_that_would_match(self) -> None:
+        self.daemon.store.views.clear()
+        for number in range(5):
+            submitted = PartView("tier1", f"{255 + number * 77:x}", ENROUTE, "", 1.0, None)
+            waiting = MessageView(
+                id=bytes([number]) * 16, account="acme", addresses=ADDRESSES, state=ENROUTE, final=False,
+                carrier="tier1", carrier_error="", interface="http", accepted_at=0.0, expires_at=9.0, done_at=None,
+                parts=[submitted], attempts=[], owed=[],
+            )  # fmt: skip
+            self.daemon.store.views[waiting.id] = waiting
+            raw = receipt_body(str(255 + number * 77))
+            raw = raw[: raw.index(b"text:") + 5] + b"private words"
+            key = str(255 + number * 77).encode()
+            self.daemon.store.orphaned.append(
+                Receipt("tier1", (key,), DELIVERED, True, 5.0, b"000", b"DELIVRD", raw=raw)
+            )
+        _, review = self.ask("GET", "/receipts")
+        self.assertEqual(5, len(review["orphans"]))
+        self.assertNotIn("private words", json.dumps(review))
+        self.assertNotIn(b"private words".hex(), json.dumps(review))
+        best = review["advice"][0]
+        self.assertEqual(("tier1", 5, 5), (best["carrier"], best["matched"], best["tried"]))
+        self.assertIn("response_id: {base: hex}", best["yaml"])
+
+
+class ActionTests(PagesTestCase):
+    def test_a_held_carrier_is_sent_nothing_until_it_is_resumed(self) -> None:
+        status, answer = self.ask("POST", "/carriers/tier1/hold", {"reason": "maintenance"})
+        self.assertEqual((200, "tier1 is held; 0 parts wait"), (status, answer["done"]))
+        self.assertTrue(self.daemon.links["tier1"].held)
+        self.ask("POST", "/carriers/tier1/resume", {"reason": "done"})
+        self.assertFalse(self.daemon.links["tier1"].held)
+        self.assertEqual([("resume tier1", "done"), ("hold tier1", "maintenance")], self.audit())
+
+    def test_a_removed_carrier_that_drains_is_shown_and_can_be_unbound(self) -> None:
+        self.daemon.store.out["tier2"] = 7
+        self.daemon.drains.begin("tier2", self.daemon.links.pop("tier2"))
+        [carrier] = [carrier for carrier in self.observer.look().carriers if carrier.draining]
+        self.assertEqual(("tier2", 7, 72 * 3600.0), (carrier.name, carrier.receipts_out, carrier.drain_seconds))
+        self.assertIn(
+            "tier2 was removed with 7 receipts still out, and is down: not bound", self.observer.look().troubles
+        )
+        status, answer = self.ask("POST", "/carriers/tier2/unbind", {"reason": "contract ended"})
+        self.assertEqual((200, "tier2 is being unbound"), (status, answer["done"]))
+        self.assertEqual([("unbind the removed carrier tier2", "contract ended")], self.audit())
+        self.assertEqual({}, dict(self.daemon.drains.all))
+        self.assertEqual(409, self.ask("POST", "/carriers/tier1/unbind")[0])
+
+    def test_a_hold_outlives_a_restart(self) -> None:
+        self.ask("POST", "/carriers/tier1/hold")
+        settings = self.successResultOf(self.daemon.store.settings())
+        self.assertEqual({"tier1"}, held_carriers(settings))
+        self.ask("POST", "/carriers/tier1/resume")
+        self.assertEqual(set(), held_carriers(self.successResultOf(self.daemon.store.settings())))
+
+    def test_what_can_not_be_recorded_is_not_done(self) -> None:
+        self.daemon.store.unavailable = True
+        status, answer = self.ask("POST", "/carriers/tier1/hold")
+        self.assertEqual((503, "it can't be recorded: disk full"), (status, answer["error"]))
+        self.assertFalse(self.daemon.links["tier1"].held)
+
+    def test_an_unknown_name_is_refused_and_not_recorded(self) -> None:
+        for path in ("/carriers/nobody/hold", "/accounts/nobody/unbind", "/accounts/nobody/replay", "/carriers/tier1"):
+            self.assertEqual(404, self.ask("POST", path)[0], path)
+        self.assertEqual([], self.audit())
+
+    def test_a_body_that_is_no_json_is_refused(self) -> None:
+        self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"what": 1})[0])
+        request = AdminRequest("POST", ["carriers", "tier1", "hold"], {}, b'{"reason": "\xff"}', "127.0.0.1")
+        reply = self.successResultOf(ensureDeferred(self.pages["POST", "carriers"](request)))  # type: ignore[arg-type]
+        self.assertEqual(422, reply.status)
+
+    def test_a_url_is_switched_off_and_on(self) -> None:
+        self.daemon.accounts.apply_setting("acme", "notification_url", "https://example.com/n")
+        self.assertEqual(200, self.ask("POST", "/accounts/acme/url-off", {"reason": "loops"})[0])
+        self.assertEqual("1000 operator https://example.com/n", self.daemon.accounts.setting("acme", URL_OFF))
+        self.ask("POST", "/accounts/acme/url-on")
+        self.assertIsNone(self.daemon.accounts.setting("acme", URL_OFF))
+        self.assertEqual(["acme", "acme"], self.daemon.webhooks.changed)
+
+    def test_an_account_without_a_url_has_none_to_switch_off(self) -> None:
+        self.assertEqual(409, self.ask("POST", "/accounts/quiet/url-off")[0])
+
+    def test_what_was_given_up_in_a_time_is_told_again(self) -> None:
+        self.daemon.store.given_up_at = {b"a" * 16: 10.0, b"b" * 16: 20.0, b"c" * 16: 30.0}
+        _, answer = self.ask("POST", "/accounts/acme/replay", {"since": 15.0, "until": 25.0})
+        self.assertEqual(1, answer["count"])
+        self.assertEqual([[b"b" * 16]], self.daemon.store.told_again)
+        _, answer = self.ask("POST", "/accounts/acme/replay")
+        self.assertEqual(3, answer["count"])
+
+    def test_single_messages_are_told_again_by_id(self) -> None:
+        self.daemon.store.views[view(1).id] = view(1)
+        _, answer = self.ask("POST", "/accounts/acme/replay", {"ids": ["00000000-0000-0000-0000-000000000001"]})
+        self.assertEqual((1, [[b"\0" * 15 + b"\1"]]), (answer["count"], self.daemon.store.told_again))
+        unknown = {"ids": ["00000000-0000-0000-0000-000000000002"]}
+        _, answer = self.ask("POST", "/accounts/quiet/replay", {"ids": ["00000000-0000-0000-0000-000000000001"]})
+        self.assertEqual((0, 1), (answer["count"], answer["passed_over"]))
+        _, answer = self.ask("POST", "/accounts/acme/replay", unknown)
+        self.assertEqual(("0 notifications of acme are owed again", 1), (answer["done"], answer["passed_over"]))
+        self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"ids": ["nonsense"]})[0])
+
+    def test_only_the_latest_records_are_kept(self) -> None:
+        for number in range(AUDITED + 5):
+            self.ask("POST", "/carriers/tier1/resume", {"reason": str(number)})
+        records = self.audit()
+        self.assertEqual(AUDITED, len(records))
+        self.assertEqual((str(AUDITED + 4), "5"), (records[0][1], records[-1][1]))
+
+    def test_numbers_go_on_after_a_restart(self) -> None:
+        self.ask("POST", "/carriers/tier1/hold")
+        again = OperatorActions(self.daemon, self.daemon.clock)
+        self.successResultOf(ensureDeferred(again.resume("tier1", "", "127.0.0.1")))
+        self.assertEqual(["resume tier1", "hold tier1"], [what for what, _ in self.audit()])

@@ -1,0 +1,174 @@
+"""The admin listener's door: who may come in, and which page answers."""
+
+import base64
+from io import BytesIO
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import HTTPChannel
+
+from relay.http.failed_logins import FailedLogins
+from relay.operator.admin_site import (
+    MAX_BODY_BYTES,
+    MOST_CONNECTIONS,
+    AdminRequest,
+    AdminRoot,
+    Reply,
+    admin_factory,
+    json_reply,
+    text_reply,
+)
+from relay.values.secret import Secret
+
+
+def basic(user: str, password: str) -> str:
+    return "Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class AdminSiteTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.seen: list[AdminRequest] = []
+        self.waiting: Deferred[Reply] = Deferred()
+        self.clock = Clock()
+        self.failed_logins = FailedLogins(3, self.clock.seconds)
+
+    def ask(self, request: str, *headers: str, body: str = "", password: str | None = None) -> tuple[int, str, str]:
+        """Status, header block and body of the answer; status 0 while there is none."""
+
+        def echo(request: AdminRequest) -> Reply:
+            self.seen.append(request)
+            return json_reply(request.path)
+
+        def broken(request: AdminRequest) -> Reply:
+            raise RuntimeError("out of order")
+
+        async def slow(request: AdminRequest) -> Reply:
+            return await self.waiting
+
+        pages = {
+            ("GET", ""): echo,
+            ("GET", "metrics"): echo,
+            ("POST", "carriers"): echo,
+            ("GET", "broken"): broken,
+            ("GET", "slow"): slow,
+        }
+        root = AdminRoot(pages, lambda: None if password is None else Secret(password), self.failed_logins)
+        factory = admin_factory(root, Clock())
+        channel = factory.buildProtocol(None)
+        assert channel is not None
+        self.transport = StringTransport()
+        self.channel: HTTPChannel = channel
+        channel.makeConnection(self.transport)
+        block = "\r\n".join([f"{request} HTTP/1.1", "Host: localhost:9090", *headers, f"Content-Length: {len(body)}"])
+        if any(header.startswith("Host:") for header in headers):
+            block = block.replace("Host: localhost:9090\r\n", "", 1)
+        channel.dataReceived(f"{block}\r\n\r\n{body}".encode())
+        return self.answer()
+
+    def answer(self) -> tuple[int, str, str]:
+        text = self.transport.value().decode()
+        if not text:
+            return 0, "", ""
+        head, _, body = text.partition("\r\n\r\n")
+        return int(head.split()[1]), head, body
+
+    def test_a_request_reaches_its_page_with_path_and_query(self) -> None:
+        status, _, body = self.ask("GET /metrics/all/of%20it?name=x&name=y")
+        self.assertEqual((200, '["metrics","all","of it"]\n'), (status, body))
+        self.assertEqual({"name": "x"}, self.seen[0].query)
+
+    def test_head_is_answered_without_a_body(self) -> None:
+        status, head, body = self.ask("HEAD /metrics")
+        self.assertEqual((200, ""), (status, body))
+        self.assertIn("Content-Length: 12", head)
+
+    def test_an_unknown_page_is_404_and_a_wrong_method_405(self) -> None:
+        self.assertEqual(404, self.ask("GET /nothing")[0])
+        self.assertEqual(405, self.ask("POST /metrics", "X-Relay-Action: yes")[0])
+
+    def test_without_the_password_nothing_is_shown(self) -> None:
+        for headers in ([], [basic("operator", "wrong")], [basic("root", "right")], ["Authorization: Basic !!"]):
+            self.clock.advance(60)
+            status, head, _ = self.ask("GET /metrics", *headers, password="right")
+            self.assertEqual(401, status)
+            self.assertIn("WWW-Authenticate: Basic", head)
+        self.assertEqual([], self.seen)
+
+    def test_who_guesses_passwords_is_not_listened_to_for_a_minute(self) -> None:
+        for _ in range(3):
+            self.assertEqual(401, self.ask("GET /metrics", password="right")[0], "no attempt")
+            self.assertEqual(401, self.ask("GET /metrics", basic("operator", "wrong"), password="right")[0])
+        status, head, _ = self.ask("GET /metrics", basic("operator", "right"), password="right")
+        self.assertEqual(429, status)
+        self.assertIn("Retry-After: 60", head)
+        self.clock.advance(60)
+        self.assertEqual(200, self.ask("GET /metrics", basic("operator", "right"), password="right")[0])
+
+    def test_the_operator_comes_in_with_the_password_under_any_host_name(self) -> None:
+        headers = (basic("operator", "right"), "Host: relay.example")
+        self.assertEqual(200, self.ask("GET /metrics", *headers, password="right")[0])
+
+    def test_without_a_password_only_local_names_are_answered(self) -> None:
+        for host in ("localhost", "127.0.0.1:9090", "[::1]:9090", "[::1]", "10.1.2.3"):
+            self.assertEqual(200, self.ask("GET /metrics", f"Host: {host}")[0], host)
+        for host in ("evil.example", "evil.example:9090", "localhost.evil.example"):
+            self.assertEqual(403, self.ask("GET /metrics", f"Host: {host}")[0], host)
+
+    def test_a_change_needs_the_header_that_no_other_site_can_send(self) -> None:
+        self.assertEqual(403, self.ask("POST /carriers/tier1/hold")[0])
+        self.assertEqual([], self.seen)
+        self.assertEqual(200, self.ask("POST /carriers/tier1/hold", "X-Relay-Action: yes", body="{}")[0])
+        self.assertEqual((b"{}", ["carriers", "tier1", "hold"]), (self.seen[0].body, self.seen[0].path))
+
+    def test_a_page_that_fails_is_logged_and_answered_500(self) -> None:
+        status, _, body = self.ask("GET /broken")
+        self.assertEqual(500, status)
+        self.assertNotIn("out of order", body)
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+
+    def test_a_page_may_take_its_time(self) -> None:
+        self.assertEqual(0, self.ask("GET /slow")[0])
+        self.waiting.callback(text_reply("at last"))
+        status, _, body = self.answer()
+        self.assertEqual((200, "at last\n"), (status, body))
+
+    def test_a_page_whose_reader_left_is_cancelled_quietly(self) -> None:
+        self.ask("GET /slow")
+        self.channel.connectionLost(Failure(ConnectionDone()))
+        self.assertTrue(self.waiting.called)
+        self.assertEqual([], self.flushLoggedErrors())
+
+    def test_a_long_body_is_refused(self) -> None:
+        self.assertEqual(413, self.ask("POST /carriers", "X-Relay-Action: yes", body="x" * 300_000)[0])
+
+    def test_of_an_endless_body_little_is_kept(self) -> None:
+        self.ask("GET /metrics")
+        self.channel.dataReceived(b"POST /carriers HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9000000\r\n\r\n")
+        for _ in range(80):
+            self.channel.dataReceived(b"x" * 100_000)
+        # twisted.web's connection has the one that speaks the protocol inside.
+        content = self.channel._channel.requests[-1].content  # type: ignore[attr-defined]
+        self.assertIsInstance(content, BytesIO, "nothing of it may go to the disk")
+        self.assertEqual(MAX_BODY_BYTES + 1, len(content.getvalue()))
+
+    def test_answers_may_not_be_framed_kept_or_guessed_at(self) -> None:
+        _, head, _ = self.ask("GET /metrics")
+        for header in ("X-Frame-Options: DENY", "X-Content-Type-Options: nosniff", "Cache-Control: no-store"):
+            self.assertIn(header.lower(), head.lower())
+
+
+class ConnectionsTests(SynchronousTestCase):
+    def test_no_more_connections_are_served_than_the_bound_and_who_leaves_makes_room(self) -> None:
+        root = AdminRoot({}, lambda: None, FailedLogins(3, Clock().seconds))
+        factory = admin_factory(root, Clock())
+        channels = [factory.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]
+        self.assertNotIn(None, channels)
+        for channel in channels[:1]:
+            channel.makeConnection(StringTransport())
+        self.assertIsNone(factory.buildProtocol(None))
+        channels[0].connectionLost(Failure(ConnectionDone()))
+        self.assertIsNotNone(factory.buildProtocol(None))

@@ -1,0 +1,239 @@
+"""Metrics: what the services counted is what Prometheus reads, and alerts and dashboard name only what is there."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from relay.operator.metrics import Metrics
+from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.values.messages import Outcome, Verdict
+from relay.values.smpp_constants import ESME_RINVPASWD, ESME_RINVSYSID
+from relay.values.states import DELIVERED, SKIPPED, UNDELIVERABLE
+from tests.operator.operated import OperatedDaemon
+from tests.stores import receipt
+
+ETC = Path(__file__).resolve().parents[2] / "etc"
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class MetricsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.daemon = OperatedDaemon()
+        self.metrics = Metrics(self.daemon, self.daemon.clock.seconds)
+
+    def samples(self) -> Samples:
+        text = self.metrics.exposition().decode()
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.samples().get((name, frozenset(labels.items())))
+
+    def test_accepted_messages_are_counted_by_account_and_interface(self) -> None:
+        self.daemon.take(3)
+        self.daemon.take(2, interface="http")
+        self.assertEqual(3, self.value("relay_messages_total", account="acme", interface="smpp"))
+        self.assertEqual(2, self.value("relay_messages_total", account="acme", interface="http"))
+        self.assertEqual(0, self.value("relay_messages_total", account="quiet", interface="http"))
+
+    def test_messages_that_can_not_be_made_durable_count_as_refused(self) -> None:
+        self.daemon.store.unavailable = True
+        self.daemon.take(4)
+        self.assertEqual(0, self.value("relay_messages_total", account="acme", interface="smpp"))
+        self.assertEqual(4, self.value("relay_messages_refused_total", account="acme", status="ESME_RSYSERR"))
+
+    def test_the_time_to_accept_is_counted_once_a_message(self) -> None:
+        self.daemon.take(7)
+        self.assertEqual(7, self.value("relay_accept_seconds_count"))
+        self.assertEqual(7, self.value("relay_accept_seconds_bucket", le="0.001"))
+        self.assertEqual(7, self.value("relay_accept_seconds_bucket", le="+Inf"))
+
+    def test_attempts_are_counted_by_account_channel_and_result(self) -> None:
+        attempts = self.daemon.hub.counters.account("acme").channels["webhook"].attempts
+        attempts[Verdict.RETRY] += 5
+        labels = {"account": "acme", "channel": "webhook"}
+        self.assertEqual(5, self.value("relay_notification_attempts_total", result="retry", **labels))
+        self.assertEqual(0, self.value("relay_notification_attempts_total", result="given_up", **labels))
+
+    def test_a_carrier_is_shown_with_its_window_queue_and_answers(self) -> None:
+        link = self.daemon.links["tier1"]
+        link.counters.taken, link.counters.throttled = 12, 3
+        self.daemon.take(5)
+        self.daemon.hub.dispatch(self.daemon.store.accepted)
+        self.assertEqual(100, self.value("relay_carrier_window", carrier="tier1"))
+        self.assertEqual(5, self.value("relay_carrier_queue", carrier="tier1"))
+        self.assertEqual(0, self.value("relay_carrier_up", carrier="tier1"))
+        self.assertEqual(2, self.value("relay_carrier_binds_wanted", carrier="tier1"))
+        self.assertEqual(12, self.value("relay_carrier_answers_total", carrier="tier1", result="taken"))
+        self.assertEqual(3, self.value("relay_carrier_answers_total", carrier="tier1", result="throttled"))
+
+    def test_a_removed_carrier_is_shown_while_it_drains(self) -> None:
+        self.assertEqual(0, self.value("relay_carrier_draining", carrier="tier2"))
+        self.daemon.store.out["tier2"] = 7
+        self.daemon.drains.begin("tier2", self.daemon.links.pop("tier2"))
+        self.assertEqual(1, self.value("relay_carrier_draining", carrier="tier2"))
+        self.assertEqual(7, self.value("relay_carrier_receipts_out", carrier="tier2"))
+        self.assertEqual(0, self.value("relay_receipts_total", carrier="tier2", outcome="final"))
+
+    def test_a_pause_after_throttling_ends_by_itself(self) -> None:
+        self.daemon.links["tier1"].paused_until = self.daemon.clock.seconds() + 5
+        self.assertEqual(1, self.value("relay_carrier_paused", carrier="tier1"))
+        self.daemon.clock.advance(5)
+        self.assertEqual(0, self.value("relay_carrier_paused", carrier="tier1"))
+
+    def test_receipts_are_counted_by_what_became_of_them(self) -> None:
+        self.daemon.links["tier2"].intake.outcomes[Outcome.CONTRADICTING] = 2
+        self.assertEqual(2, self.value("relay_receipts_total", carrier="tier2", outcome="contradicting"))
+        self.assertEqual(0, self.value("relay_receipts_total", carrier="tier1", outcome="contradicting"))
+
+    def test_messages_that_receipts_ended_are_counted_by_state(self) -> None:
+        intake = self.daemon.links["tier1"].intake
+        receipts = [receipt(n, state) for n, state in enumerate((DELIVERED, DELIVERED, UNDELIVERABLE, None, SKIPPED))]
+        self.assertEqual(5, intake._count(receipts, [Outcome.FINAL] * 5))
+        self.assertEqual(1, intake._count(receipts[:3], [Outcome.ORPHAN, Outcome.FINAL, Outcome.REPEATED]))
+        for status, count in (("DELIVRD", 3), ("UNDELIV", 1), ("UNKNOWN", 2), ("EXPIRED", 0)):
+            self.assertEqual(count, self.value("relay_carrier_ended_total", carrier="tier1", status=status))
+        for outcome, count in (("final", 6), ("orphan", 1), ("repeated", 1)):
+            self.assertEqual(count, self.value("relay_receipts_total", carrier="tier1", outcome=outcome))
+
+    def test_a_receipt_s_latency_falls_into_a_bucket_of_days(self) -> None:
+        self.daemon.links["tier1"].intake.receipt_seconds.observe(100_000.0)
+        buckets = [
+            float(dict(labels)["le"])
+            for (name, labels), value in self.samples().items()
+            if name == "relay_receipt_seconds_bucket" and ("carrier", "tier1") in labels and value == 1
+        ]
+        self.assertEqual(172_800.0, min(buckets))
+
+    def test_the_store_s_figures_are_shown(self) -> None:
+        self.daemon.store.shown = StoreFigures(
+            messages=9, awaiting_receipt=4, orphans=1, owed=2, journal_bytes=4096, writable=False, reason="disk full",
+            commits=3, committed_batches=7, committed_bytes=700, commit_seconds=0.5,
+            commit_buckets=[3] + [0] * len(COMMIT_SECONDS_BOUNDS),
+        )  # fmt: skip
+        for name, value in {
+            "relay_store_messages": 9,
+            "relay_store_orphans": 1,
+            "relay_store_owed": 2,
+            "relay_store_writable": 0,
+            "relay_journal_bytes": 4096,
+            "relay_journal_batches_total": 7,
+            "relay_journal_written_bytes_total": 700,
+            "relay_journal_commit_seconds_count": 3,
+            "relay_journal_commit_seconds_sum": 0.5,
+        }.items():
+            self.assertEqual(value, self.value(name), name)
+        self.assertEqual(4, self.value("relay_store_messages_by_stage", stage="awaiting_receipt"))
+
+    def test_readiness_is_a_gauge(self) -> None:
+        self.assertEqual(1, self.value("relay_ready"))
+        self.daemon.not_ready = "stopping"
+        self.assertEqual(0, self.value("relay_ready"))
+
+    def test_refused_binds_are_counted_by_status_and_not_by_what_was_sent(self) -> None:
+        self.daemon.sessions.binds_refused = {ESME_RINVPASWD: 3, ESME_RINVSYSID: 1}
+        self.assertEqual(3, self.value("relay_customer_binds_refused_total", status="ESME_RINVPASWD"))
+
+    def test_a_carrier_that_was_taken_away_is_no_longer_shown(self) -> None:
+        del self.daemon.links["tier2"]
+        self.assertIsNone(self.value("relay_carrier_up", carrier="tier2"))
+        self.assertEqual(0, self.value("relay_carrier_up", carrier="tier1"))
+
+    def test_the_number_of_series_depends_on_the_configuration_alone(self) -> None:
+        before = set(self.samples())
+        for account in ("acme", "quiet"):
+            self.daemon.take(100, account=account)
+        self.daemon.links["tier1"].counters.last_error = "something new from outside"
+        self.assertEqual(before, set(self.samples()))
+
+    def test_every_family_says_what_it_is(self) -> None:
+        families = text_string_to_metric_families(self.metrics.exposition().decode())
+        self.assertEqual([], [family.name for family in families if not family.documentation])
+
+
+_NAME = re.compile(r"\b(?:relay|process|python)_[a-z0-9_]+\b")
+
+
+class ShippedRulesTests(SynchronousTestCase):
+    """etc/alerts.yaml and etc/grafana-dashboard.json name only what the daemon exports, with labels that are there."""
+
+    def setUp(self) -> None:
+        daemon = OperatedDaemon()
+        daemon.sessions.binds_refused = {ESME_RINVPASWD: 1}
+        daemon.hub.counters.account("acme").refuse(ESME_RINVSYSID)
+        daemon.store.out["tier2"] = 1
+        daemon.drains.begin("tier2", daemon.links.pop("tier2"))
+        text = Metrics(daemon, daemon.clock.seconds).exposition().decode()
+        self.labels: dict[str, set[str]] = {"up": {"instance", "job"}}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                self.labels.setdefault(sample.name, set()).update(sample.labels)
+
+    def check(self, expression: str) -> None:
+        for name in _NAME.findall(expression):
+            self.assertIn(name, self.labels, expression)
+        for name, selector in re.findall(r"([a-z_]+)\{([^}]*)\}", expression):
+            for label in re.findall(r"([a-z]+)=", selector):
+                self.assertIn(label, self.labels[name] | {"instance", "job"}, expression)
+        known = set().union(*self.labels.values()) | {"instance", "job", ""}
+        for labels in re.findall(r"\bby \(([^)]*)\)", expression):
+            for label in re.split(r",\s*", labels):
+                self.assertIn(label, known, expression)
+
+    def rules(self) -> list[dict[str, Any]]:
+        groups = yaml.safe_load((ETC / "alerts.yaml").read_text())["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    def test_every_alert_s_expression_uses_exported_names(self) -> None:
+        rules = self.rules()
+        self.assertGreater(len(rules), 10)
+        for rule in rules:
+            self.check(rule["expr"])
+
+    def test_every_alert_says_what_is_wrong_and_what_to_do(self) -> None:
+        for rule in self.rules():
+            self.assertEqual({"summary", "action"}, set(rule["annotations"]), rule["alert"])
+            self.assertIn(rule["labels"]["severity"], ("page", "ticket"))
+
+    def test_every_panel_of_the_dashboard_uses_exported_names(self) -> None:
+        expressions = list(_expressions(json.loads((ETC / "grafana-dashboard.json").read_text())))
+        self.assertGreater(len(expressions), 20)
+        for expression in expressions:
+            self.check(expression)
+
+    def test_every_metric_of_the_relay_s_own_is_on_the_dashboard(self) -> None:
+        named = set(_NAME.findall((ETC / "grafana-dashboard.json").read_text()))
+        own = {re.sub(r"_(bucket|count|sum)$", "", name) for name in self.labels if name.startswith("relay_")}
+        shown = {re.sub(r"_(bucket|count|sum)$", "", name) for name in named}
+        self.assertEqual(set(), own - shown)
+
+    def test_promtool_accepts_the_rules(self) -> None:
+        if which("promtool") is None:
+            raise SkipTest("promtool is not installed (Debian's package prometheus)")
+        done = subprocess.run(
+            ["promtool", "check", "rules", str(ETC / "alerts.yaml")], capture_output=True, check=False
+        )
+        self.assertEqual(0, done.returncode, (done.stdout + done.stderr).decode())
+
+
+def _expressions(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "expr":
+                yield inner
+            else:
+                yield from _expressions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _expressions(inner)

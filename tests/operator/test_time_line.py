@@ -1,0 +1,73 @@
+"""A message's life, told in order."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.operator.time_line import time_line
+from relay.values.messages import AttemptView, MessageView, PartView
+from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE
+
+ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
+
+
+def view(
+    parts: list[PartView], state: int, done_at: float | None, attempts: list[AttemptView] | None = None
+) -> MessageView:
+    return MessageView(
+        id=b"\1" * 16,
+        account="acme",
+        addresses=ADDRESSES,
+        state=state,
+        final=done_at is not None,
+        carrier="tier1",
+        carrier_error="",
+        interface="http",
+        accepted_at=100.0,
+        expires_at=900.0,
+        done_at=done_at,
+        parts=parts,
+        attempts=attempts or [],
+        owed=[],
+    )
+
+
+class TimeLineTests(SynchronousTestCase):
+    def test_a_delivered_message_goes_from_accepted_to_told(self) -> None:
+        line = time_line(
+            view(
+                [PartView("tier1", "a1", DELIVERED, "", 101.0, 105.0)],
+                DELIVERED,
+                105.0,
+                [
+                    AttemptView("webhook", 1, 106.0, "503", 0.25, "DELIVRD"),
+                    AttemptView("webhook", 2, 111.0, "204", 0.1, "DELIVRD"),
+                ],
+            )
+        )
+        self.assertEqual(
+            [
+                (100.0, "accepted from acme over HTTP", True),
+                (101.0, "taken by tier1 as a1", True),
+                (105.0, "DELIVRD", True),
+                (105.0, "ended DELIVRD (error 000)", True),
+                (106.0, "attempt 1 to tell the customer DELIVRD by webhook: 503 in 0.25 s", False),
+                (111.0, "attempt 2 to tell the customer DELIVRD by webhook: 204 in 0.10 s", True),
+            ],
+            [(event.at, event.what, event.good) for event in line.events],
+        )
+        self.assertEqual(("RELAY", "447700900123", "DELIVRD"), (line.sender, line.to, line.status))
+
+    def test_a_message_under_way_ends_with_what_lies_ahead(self) -> None:
+        line = time_line(view([PartView("tier1", "a1", ENROUTE, "", 101.0, None)], ENROUTE, None))
+        self.assertEqual("validity ends", line.events[-1].what)
+        self.assertFalse(line.final)
+
+    def test_each_part_of_a_long_message_is_told_of(self) -> None:
+        parts = [
+            PartView("tier1", "a1", DELIVERED, "", 101.0, 105.0),
+            PartView("tier2", "", UNDELIVERABLE, "042", 102.0, 104.0),
+        ]
+        said = [event.what for event in time_line(view(parts, UNDELIVERABLE, 105.0)).events]
+        self.assertIn("part 1 of 2 taken by tier1 as a1", said)
+        self.assertIn("part 2 of 2 taken by tier2 without an id", said)
+        self.assertIn("part 2 of 2 UNDELIV, carrier's error 042", said)
+        self.assertLess(said.index("part 2 of 2 UNDELIV, carrier's error 042"), said.index("part 1 of 2 DELIVRD"))

@@ -1,0 +1,215 @@
+"""The hub: what may come in, where it goes, and who is woken."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.config.model import Route
+from relay.routing.flow import Hub
+from relay.routing.flow_api import Outgoing
+from relay.routing.routes import Routes
+from relay.values import smpp_constants as c
+from relay.values.messages import (
+    AtCarrier,
+    Channel,
+    Correlated,
+    Ending,
+    Lane,
+    Message,
+    Pending,
+    Receipt,
+    Refused,
+    Submission,
+)
+from relay.values.states import REJECTED, UNKNOWN
+
+ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
+LANE = Lane("acme", Channel.SMPP.value)
+
+
+class RecordingStore:
+    """Keeps what it is told; every call is durable at once."""
+
+    def __init__(self) -> None:
+        self.accepted: list[Message] = []
+        self.ended: list[Ending] = []
+        self.pending: list[Pending] = []
+
+    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+        self.accepted.extend(messages)
+        return succeed(None)
+
+    def end(self, batch: Sequence[Ending]) -> Deferred[Correlated]:
+        self.ended.extend(batch)
+        return succeed(Correlated(frozenset({LANE}), ()))
+
+    def receipts(self, batch: Sequence[Receipt]) -> Deferred[Correlated]:
+        return succeed(Correlated(frozenset({LANE}), ()))
+
+    def lanes(self) -> Deferred[Sequence[Lane]]:
+        return succeed([LANE])
+
+    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Deferred[Sequence[Pending]]:
+        keys = [(p.id, p.part) for p in self.pending]
+        start = 0 if after is None else keys.index(after) + 1
+        return succeed(self.pending[start : start + limit])
+
+
+class FakeLink:
+    """A carrier that keeps what it is offered."""
+
+    def __init__(self, up: bool = True, room: int = 1000) -> None:
+        self.up = up
+        self.room = room
+        self.offered: list[Outgoing] = []
+        self.taken_back = 0
+
+    def offer(self, parts: Sequence[Outgoing]) -> None:
+        self.offered.extend(parts)
+
+    #: As for a carrier that is asked nothing.
+    questions = None
+    can_cancel = False
+    busy = False
+
+    def is_sending(self, message_id: bytes) -> bool:
+        return False
+
+    def ask(self, parts: Sequence[AtCarrier]) -> None:
+        raise AssertionError("asked although it can't be")
+
+    def cancel(self, part: AtCarrier) -> Deferred[bool]:
+        raise AssertionError("asked although it can't be")
+
+    def take_back(self) -> Sequence[Outgoing]:
+        self.taken_back += 1
+        given = [part for part in self.offered if len(part.carriers) > 1]
+        self.offered = [part for part in self.offered if len(part.carriers) == 1]
+        return given
+
+
+class Woken:
+    def __init__(self) -> None:
+        self.lanes: list[Lane] = []
+
+    def wake(self, lane: Lane) -> None:
+        self.lanes.append(lane)
+
+
+class Rates:
+    wait_seconds = 0.0
+
+    def allow(self, account: str, count: int, now: float) -> float:
+        return self.wait_seconds
+
+
+class HubTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.store: Any = RecordingStore()
+        self.rates = Rates()
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.first, self.second, self.sessions = FakeLink(), FakeLink(), Woken()
+        self.hub = Hub(
+            store=self.store,
+            rates=self.rates,
+            routes=Routes([Route(prefix="44", carriers=["first", "second"]), Route(prefix="49", carriers=["first"])]),
+            clock=self.clock,
+            random_bytes=random.Random(1).randbytes,
+            validity_seconds=3600.0,
+        )
+        self.hub.connect({"first": self.first, "second": self.second}, {Channel.SMPP: self.sessions})
+
+    def prepare(self, addresses: bytes = ADDRESSES, **fields: Any) -> Message | Refused:
+        return self.hub.prepare("acme", [Submission(addresses, (b"body",), **fields)])[0]
+
+    def message(self) -> Message:
+        prepared = self.prepare()
+        assert isinstance(prepared, Message)
+        return prepared
+
+    def refusal(self, **fields: Any) -> Refused:
+        prepared = self.prepare(**fields)
+        assert isinstance(prepared, Refused)
+        return prepared
+
+    def test_a_message_gets_an_id_and_a_validity(self) -> None:
+        message = self.message()
+        self.assertEqual(len(message.id), 16)
+        self.assertEqual((message.accepted_at, message.expires_at), (1000.0, 4600.0))
+
+    def test_the_customer_s_own_validity_wins(self) -> None:
+        prepared = self.prepare(validity_seconds=60.0)
+        assert isinstance(prepared, Message)
+        self.assertEqual(prepared.expires_at, 1060.0)
+
+    def test_a_number_without_a_route_is_refused_by_name(self) -> None:
+        refusal = self.refusal(addresses=b"\0\0a\0\1\x0199123\0")
+        self.assertEqual((refusal.command_status, refusal.field), (c.ESME_RINVDSTADR, "to"))
+
+    def test_over_the_rate_the_customer_is_told_when_to_come_again(self) -> None:
+        self.rates.wait_seconds = 2.5
+        refusal = self.refusal()
+        self.assertEqual((refusal.command_status, refusal.retry_after_seconds), (c.ESME_RTHROTTLED, 2.5))
+
+    def test_with_every_queue_full_the_customer_is_told_so(self) -> None:
+        self.first.room = self.second.room = 0
+        self.assertEqual(self.refusal().command_status, c.ESME_RMSGQFUL)
+
+    def test_a_stopping_relay_takes_nothing(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.hub.stop()))
+        self.assertEqual(self.refusal().command_status, c.ESME_RSYSERR)
+
+    def test_a_message_goes_to_the_first_carrier_that_is_up(self) -> None:
+        self.first.up = False
+        self.hub.dispatch([self.message()])
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (0, 1))
+
+    def test_with_all_carriers_down_it_waits_for_the_preferred_one(self) -> None:
+        self.first.up = self.second.up = False
+        self.hub.dispatch([self.message()])
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (1, 0))
+
+    def test_what_waits_for_a_carrier_that_is_down_moves_to_one_that_came_up(self) -> None:
+        self.first.up = self.second.up = False
+        self.hub.dispatch([self.message()])
+        self.second.up = True
+        self.hub.link_changed()
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (0, 1))
+
+    def test_with_all_carriers_down_nothing_is_moved_about(self) -> None:
+        self.first.up = self.second.up = False
+        self.hub.dispatch([self.message(), self.message()])
+        self.hub.link_changed()
+        self.assertEqual((len(self.first.offered), self.first.taken_back), (2, 0))
+
+    def test_a_part_that_no_carrier_may_take_ends_rejected(self) -> None:
+        message = self.message()
+        self.hub.send([Outgoing(message.id, 0, b"body", message.expires_at, ("gone",))])
+        self.assertEqual([(e.id, e.state) for e in self.store.ended], [(message.id, REJECTED)])
+        self.assertEqual(self.sessions.lanes, [LANE])
+
+    def test_receipts_wake_the_lanes_where_something_became_owed(self) -> None:
+        receipt = Receipt("first", (b"1",), 2, True, 1000.0)
+        self.successResultOf(Deferred.fromCoroutine(self.hub.receipts([receipt])))
+        self.assertEqual(self.sessions.lanes, [LANE])
+
+    def test_a_start_ends_what_may_be_with_a_carrier_that_ends_what_is_in_doubt(self) -> None:
+        doubtful = Pending(b"1" * 16, 0, "acme", ADDRESSES, 900.0, 5000.0, "second")
+        sure = Pending(b"2" * 16, 0, "acme", ADDRESSES, 900.0, 5000.0)
+        self.store.pending = [doubtful, sure]
+        self.successResultOf(Deferred.fromCoroutine(self.hub.resume()))
+        ended = [(e.id, e.state, e.carrier) for e in self.store.ended]
+        self.assertEqual(ended, [(doubtful.id, UNKNOWN, "second")])
+        self.assertEqual([part.id for part in self.first.offered], [sure.id])
+
+    def test_a_start_dispatches_every_part_that_no_carrier_had_taken(self) -> None:
+        self.store.pending = [Pending(n.to_bytes(16, "big"), 0, "acme", ADDRESSES, 900.0, 5000.0) for n in range(2500)]
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.hub.resume())), 2500)
+        self.assertEqual(len({part.id for part in self.first.offered}), 2500)
+        self.assertEqual({part.body for part in self.first.offered}, {None})
+        self.assertEqual(self.sessions.lanes, [LANE])

@@ -1,0 +1,64 @@
+"""What waits for carriers and accounts that the file no longer has is said once, and shown while it is so."""
+
+from typing import Any
+
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.operator.overview import Observer
+from relay.routing.stale_names import LOOK_SECONDS
+from tests.operator.operated import OperatedDaemon
+from tests.stores import wait_for
+
+
+class UnconfiguredTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.daemon = OperatedDaemon()
+        self.store = self.daemon.store
+        self.observer = Observer(self.daemon, self.daemon.clock)
+        self.said: list[tuple[str, str, int]] = []
+        globalLogPublisher.addObserver(self.note)
+        self.addCleanup(globalLogPublisher.removeObserver, self.note)
+
+    def note(self, event: Any) -> None:
+        name = str(event.get("log_format", "")).partition(":")[0]
+        if name == "carrier_not_configured":
+            self.said.append((name, event["carrier"], event["receipts_out"]))
+        elif name == "account_not_configured":
+            self.said.append((name, event["account"], event["owed"]))
+
+    def troubles(self) -> list[str]:
+        return [trouble for trouble in self.observer.look().troubles if "configuration doesn't have" in trouble]
+
+    def test_all_is_well_where_everything_is_configured(self) -> None:
+        self.store.out = {"tier1": 7}
+        self.store.owed = {"acme": 3}
+        self.daemon.unconfigured.look()
+        self.assertEqual((self.said, self.troubles()), ([], []))
+        # Nobody looks again, then.
+        self.assertEqual(self.daemon.clock.getDelayedCalls(), [])
+
+    def test_what_waits_is_said_once_a_name_and_shown_until_it_is_over(self) -> None:
+        self.store.out = {"tier1": 7, "gone": 5, "past": 0}
+        self.store.owed = {"acme": 3, "former": 2}
+        self.daemon.unconfigured.look()
+        expected = [("carrier_not_configured", "gone", 5), ("account_not_configured", "former", 2)]
+        self.assertEqual(self.said, expected)
+        self.assertEqual(
+            [trouble.partition(",")[0] for trouble in self.troubles()],
+            ["5 parts wait for receipts of gone", "2 notifications are owed to former"],
+        )
+        self.store.out["gone"] = 4
+        self.daemon.clock.advance(LOOK_SECONDS)
+        self.assertEqual(self.said, expected)
+        self.assertIn("4 parts wait for receipts of gone", self.troubles()[0])
+        self.store.out["gone"] = 0
+        self.store.owed = {}
+        self.daemon.clock.advance(LOOK_SECONDS)
+        self.assertEqual((self.troubles(), self.daemon.clock.getDelayedCalls()), ([], []))
+
+    def test_a_stop_leaves_no_timer(self) -> None:
+        self.store.out = {"gone": 5}
+        self.daemon.unconfigured.look()
+        wait_for(self.daemon.clock, self.daemon.unconfigured.stop())
+        self.assertEqual(self.daemon.clock.getDelayedCalls(), [])

@@ -1,0 +1,63 @@
+"""Coroutines on the side: failures are seen, and a stop can wait."""
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.runtime.tasks import Tasks
+
+
+class TasksTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.tasks = Tasks(Logger())
+
+    def test_a_failure_is_logged_and_nothing_else_stops(self) -> None:
+        async def fail() -> None:
+            raise RuntimeError("as planned")
+
+        self.tasks.start(fail())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_a_failure_that_comes_later_is_logged_as_well(self) -> None:
+        gate: Deferred[None] = Deferred()
+
+        async def fail() -> None:
+            await gate
+            raise RuntimeError("as planned")
+
+        self.tasks.start(fail())
+        self.assertEqual(self.flushLoggedErrors(RuntimeError), [])
+        gate.callback(None)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_wait_returns_when_the_last_one_has_ended(self) -> None:
+        gates: list[Deferred[None]] = [Deferred(), Deferred()]
+
+        async def run(gate: Deferred[None]) -> None:
+            await gate
+
+        for gate in gates:
+            self.tasks.start(run(gate))
+        waiting = Deferred.fromCoroutine(self.tasks.wait())
+        gates[0].callback(None)
+        self.assertNoResult(waiting)
+        gates[1].callback(None)
+        self.successResultOf(waiting)
+
+    def test_wait_with_nothing_under_way_returns_at_once(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.tasks.wait()))
+
+    def test_cancel_ends_what_is_under_way_without_an_error(self) -> None:
+        gate: Deferred[None] = Deferred()
+        ended = []
+
+        async def run() -> None:
+            try:
+                await gate
+            finally:
+                ended.append(True)
+
+        self.tasks.start(run())
+        self.successResultOf(Deferred.fromCoroutine(self.tasks.cancel()))
+        self.assertEqual(ended, [True])
+        self.assertEqual(self.flushLoggedErrors(), [])

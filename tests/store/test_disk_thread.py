@@ -1,0 +1,46 @@
+"""The disk's thread."""
+
+import threading
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from relay.store.journal.disk_thread import DiskThread
+
+
+class DiskThreadTests(TestCase):
+    """On a real reactor, for what is tested is the crossing of threads."""
+
+    timeout = 10
+
+    def setUp(self) -> None:
+        self.thread = DiskThread(reactor)  # type: ignore[arg-type]
+        self.addCleanup(self.thread.stop)
+
+    async def test_work_is_done_in_another_thread_and_answered_in_this_one(self) -> None:
+        seen: list[Any] = []
+        done = self.thread(threading.get_ident)
+        done.addCallback(lambda ident: seen.extend((ident, threading.get_ident())))
+        await done
+        self.assertNotEqual(seen[0], seen[1])
+        self.assertEqual(seen[1], threading.get_ident())
+
+    async def test_work_is_done_in_order(self) -> None:
+        seen: list[int] = []
+        await [self.thread(lambda n=n: seen.append(n)) for n in range(20)][-1]
+        self.assertEqual(seen, list(range(20)))
+
+    async def test_what_is_raised_comes_back_and_the_next_is_done(self) -> None:
+        def fail() -> None:
+            raise OSError(28, "full")
+
+        with self.assertRaises(OSError):
+            await self.thread(fail)
+        self.assertEqual(await self.thread(lambda: 5), 5)
+
+    async def test_a_stop_waits_for_what_was_given_and_may_come_twice(self) -> None:
+        done = self.thread(lambda: "written")
+        self.thread.stop()
+        self.thread.stop()
+        self.assertEqual(await done, "written")

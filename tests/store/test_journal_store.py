@@ -1,0 +1,53 @@
+"""The embedded store: the contract on it, alone and behind late answers."""
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.config import model
+from relay.store.api import Idempotency
+from tests.late_store import LateStore
+from tests.simulated_disk import SimulatedDisk
+from tests.store_contract import StoreContract
+from tests.stores import DAY, NOW, make_store, message, started, wait_for
+
+
+class JournalStoreContractTests(StoreContract, SynchronousTestCase):
+    """The contract, on the embedded store."""
+
+    def make_store(self, limits: model.Limits) -> Any:
+        self.disk = SimulatedDisk()
+        self.limits = limits
+        return started(self.disk, self.clock, limits=limits)
+
+    def reopen(self) -> Any:
+        self.disk = self.disk.crash()
+        return started(self.disk, self.clock, limits=self.limits)
+
+    def test_an_idempotency_key_whose_day_is_over_leaves_memory(self) -> None:
+        for number in range(3):
+            entry = Idempotency("plain", f"key{number}", b"digest", b"answer", NOW + number)
+            self.result(self.store.accept([message(number)], entry))
+        keys = self.store._keys  # type: ignore[attr-defined]
+        self.result(self.store.expire(NOW + DAY))
+        self.assertEqual(len(keys), 2)
+        self.result(self.store.expire(NOW + DAY + 10))
+        self.assertEqual(len(keys), 0)
+
+
+class LateStoreContractTests(StoreContract, SynchronousTestCase):
+    """The contract, where answers come late and in bursts."""
+
+    def make_store(self, limits: model.Limits) -> Any:
+        self.disk = SimulatedDisk()
+        self.limits = limits
+        return self._late()
+
+    def reopen(self) -> Any:
+        self.disk = self.disk.crash()
+        return self._late()
+
+    def _late(self) -> LateStore:
+        late = LateStore(make_store(self.disk, self.clock, limits=self.limits), self.clock, seed=7)
+        wait_for(self.clock, late.start())
+        return late

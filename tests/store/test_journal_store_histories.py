@@ -1,0 +1,264 @@
+"""Random histories: the journal, however it was compacted, gives back the table that wrote it."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.config import model
+from relay.store.api import Idempotency
+from relay.store.journal.journal_store import JournalStore
+from relay.store.table.entries import FINAL, OWED
+from relay.values.messages import Asked, Attempt, Channel, Comeback, Ending, Lane, Notification, ReadAgain, Verdict
+from tests.simulated_disk import SimulatedDisk
+from tests.stores import (
+    DAY,
+    SettableClock,
+    all_rows,
+    check_counts,
+    message,
+    message_id,
+    receipt,
+    started,
+    state_of,
+    submitted,
+    wait_for,
+)
+
+ACCOUNTS = ("plain", "hooked", "hooked-all", "silent")
+LANES = [Lane(account, channel) for account in ACCOUNTS for channel in Channel]
+LANES += [Lane("hooked", Channel.WEBHOOK, "http://own/")]
+numbers = st.integers(0, 14)
+states = st.sampled_from([1, 2, 3, 5, 6, 7, 8])
+parts = st.integers(0, 2)
+#: Few different ids, so that they are given twice, and come before their response.
+keys = st.integers(0, 25).map(lambda n: b"k%d" % n)
+
+operations = st.one_of(
+    st.tuples(
+        st.just("accept"),
+        st.lists(
+            st.tuples(st.sampled_from(ACCOUNTS), st.integers(1, 3), st.integers(0, 0x13), st.booleans()), max_size=4
+        ),
+    ),
+    st.tuples(st.just("accept_again"), st.lists(numbers, max_size=3, unique=True), st.sampled_from(ACCOUNTS)),
+    st.tuples(
+        st.just("submitted"),
+        st.lists(st.tuples(numbers, parts, keys, st.integers(0, 3)), max_size=4),
+        st.sampled_from([None, b"", b"K"]),
+    ),
+    st.tuples(st.just("asked"), st.lists(st.tuples(numbers, parts, st.sampled_from([0.0, 500.0])), max_size=3)),
+    st.tuples(
+        st.just("sending"),
+        st.lists(st.tuples(numbers, parts), max_size=4, unique=True),
+        st.sampled_from(["", "tier1", "tier2"]),
+    ),
+    st.tuples(st.just("receipts"), st.lists(st.tuples(keys, st.none() | states, st.booleans()), max_size=4)),
+    st.tuples(st.just("reread"), st.lists(st.tuples(st.integers(0, 9), keys, states, st.booleans()), max_size=4)),
+    st.tuples(st.just("end"), st.lists(st.tuples(numbers, states), max_size=2)),
+    st.tuples(st.just("claim"), st.sampled_from(LANES), st.integers(1, 4)),
+    st.tuples(
+        st.just("settle"),
+        st.sampled_from(list(Verdict)),
+        st.integers(0, 3),
+        st.integers(0, 9),
+        st.sampled_from(list(Comeback)),
+    ),
+    st.tuples(st.just("release"), st.integers(0, 2)),
+    st.tuples(st.just("hasten"), st.sampled_from(LANES), st.sampled_from(list(Comeback))),
+    st.tuples(st.just("again"), st.sampled_from(ACCOUNTS), st.lists(numbers, max_size=3)),
+    st.tuples(st.just("setting"), st.sampled_from(ACCOUNTS), st.none() | st.just("x")),
+    st.tuples(st.just("pass"), st.sampled_from([1.0, 700.0, 4000.0, 30_000.0, 100_000.0])),
+    st.tuples(
+        st.just("compact"),
+    ),
+)
+histories = st.lists(operations, max_size=40)
+
+
+class History:
+    """Plays operations on a store."""
+
+    def __init__(self, store: JournalStore, clock: SettableClock) -> None:
+        self.store = store
+        self.clock = clock
+        self.accepted = 0
+        self.claimed: list[Notification] = []
+
+    def play(self, operation: Any) -> None:
+        name, *arguments = operation
+        done = getattr(self, f"do_{name}")(*arguments)
+        if done is not None:
+            wait_for(self.clock, done)
+
+    def do_accept(self, wanted: list[Any]) -> Any:
+        batch = []
+        for account, count, asked, own_url in wanted:
+            number = self.accepted
+            self.accepted += 1
+            batch.append(
+                message(
+                    number,
+                    account,
+                    parts=tuple(b"part %d of %d" % (p, number) for p in range(count)),
+                    registered_delivery=asked,
+                    accepted_at=self.clock.seconds(),
+                    expires_at=self.clock.seconds() + DAY,
+                    notification_url="http://own/" if own_url else None,
+                )
+            )
+        key = Idempotency("plain", f"key {self.accepted}", b"", b"", self.clock.seconds())
+        return self.store.accept(batch, key if len(batch) == 1 else None)
+
+    def do_accept_again(self, wanted: list[int], account: str) -> Any:
+        """Messages under ids that others had, of which nothing is known any more: their keys were used again."""
+        free = [n for n in wanted if n < self.accepted and self.store.table.get(message_id(n)) is None]
+        now = self.clock.seconds()
+        return self.store.accept(
+            [
+                message(
+                    n, account, parts=(b"part 0 of %d" % n,), accepted_at=now, expires_at=now + DAY, reference="again"
+                )
+                for n in free
+            ]
+        )
+
+    def do_submitted(self, taken: list[Any], given_id: bytes | None) -> Any:
+        now = self.clock.seconds()
+        fields = {"at": now, "receipt_due_at": now + DAY, "given_id": given_id}
+        return self.store.submitted([submitted(n, key, p, parts_receipted=mode, **fields) for n, p, key, mode in taken])
+
+    def do_asked(self, answers: list[Any]) -> Any:
+        now = self.clock.seconds()
+        return self.store.asked([Asked(message_id(n), p, now, wait and now + wait) for n, p, wait in answers])
+
+    def do_sending(self, written: list[Any], carrier: str) -> Any:
+        return self.store.sending([(message_id(n), part) for n, part in written], carrier)
+
+    def do_receipts(self, came: list[Any]) -> Any:
+        now = self.clock.seconds()
+        return self.store.receipts(
+            [
+                receipt(key, state, final=final, received_at=now + i / 8, error=b"e", own_word=b"W" * (i % 2))
+                for i, (key, state, final) in enumerate(came)
+            ]
+        )
+
+    def do_reread(self, wanted: list[Any]) -> Any:
+        page = wait_for(self.clock, self.store.kept_receipts(None, 1000)).receipts
+        page = [*page, *wait_for(self.clock, self.store.kept_receipts((-1, 0), 1000)).receipts]
+        return self.store.reread(
+            [
+                ReadAgain(page[n], receipt(key, state, final=final, received_at=page[n].received_at))
+                for n, key, state, final in wanted
+                if n < len(page)
+            ]
+        )
+
+    def do_end(self, verdicts: list[Any]) -> Any:
+        now = self.clock.seconds()
+        return self.store.end([Ending(message_id(n), state, now, b"no", "tier1") for n, state in verdicts])
+
+    def do_claim(self, lane: Lane, limit: int) -> None:
+        claim = wait_for(self.clock, self.store.claim(lane, limit, self.clock.seconds()))
+        self.claimed += claim.notifications
+
+    def do_hasten(self, lane: Lane, comeback: Comeback) -> None:
+        self.store.hasten(lane, comeback)
+
+    def do_settle(self, verdict: Verdict, start: int, count: int, comeback: Comeback) -> Any:
+        batch = self.claimed[start : start + count]
+        del self.claimed[start : start + count]
+        now = self.clock.seconds()
+        return self.store.settle(
+            [Attempt(n, verdict, now, n.scheduled_at or now + 600, "answer", 0.1, comeback) for n in batch]
+        )
+
+    def do_release(self, start: int) -> None:
+        self.store.release(self.claimed[start:])
+        del self.claimed[start:]
+
+    def do_again(self, account: str, wanted: list[int]) -> Any:
+        return self.store.notify_again(account, [message_id(n) for n in wanted], self.clock.seconds())
+
+    def do_setting(self, account: str, value: str | None) -> Any:
+        return self.store.put_setting(account, "notify", value)
+
+    def do_pass(self, seconds: float) -> Any:
+        self.clock.advance(seconds)
+        return self.store.expire(self.clock.seconds(), {"tier1": 1})
+
+    def do_compact(self) -> Any:
+        """Everything but the active segment goes, whether it is time or not."""
+        worker = self.store._compaction
+        victims = self.store._journal.segments[:-1]
+        return worker._run(victims) if victims and worker._running is None else None
+
+
+#: Nothing is forgotten, so that nothing may differ.
+KEEPING = model.Limits(finished=10**6, finished_hours=1e6, orphan_seconds=1e9)
+
+
+class HistoryTests(SynchronousTestCase):
+    """Whatever happened, the journal says it."""
+
+    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(histories)
+    def test_replay_gives_the_table_that_wrote_the_journal(self, history: list[Any]) -> None:
+        disk, clock = SimulatedDisk(), SettableClock()
+        store = started(disk, clock, limits=KEEPING, segment_bytes=700)
+        play = History(store, clock)
+        for operation in history:
+            play.play(operation)
+            check_counts(store.table)
+        again = started(disk.crash(), clock, limits=KEEPING, segment_bytes=700)
+        check_counts(again.table)
+        self.assertEqual(state_of(again), state_of(store))
+        waiting = wait_for(clock, store.unsubmitted(None, 1000))
+        self.assertEqual(
+            sorted((p.id, p.part) for p in wait_for(clock, again.unsubmitted(None, 1000))),
+            sorted((p.id, p.part) for p in waiting),
+        )
+        places = [(p.id, p.part) for p in waiting]
+        bodies = [b"part %d of %d" % (part, int.from_bytes(i[1:], "big")) for i, part in places]
+        self.assertEqual(list(wait_for(clock, store.bodies(places))), bodies)
+        self.assertEqual(list(wait_for(clock, again.bodies(places))), bodies)
+
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(histories)
+    def test_under_tight_bounds_replay_gives_at_least_all_that_has_not_ended(self, history: list[Any]) -> None:
+        disk, clock = SimulatedDisk(), SettableClock()
+        limits = model.Limits(finished=2, orphans=3, messages=12)
+        store = started(disk, clock, limits=limits, segment_bytes=700)
+        play = History(store, clock)
+        for operation in history:
+            try:
+                play.play(operation)
+            except Exception as problem:
+                if type(problem).__name__ != "StoreFull":
+                    raise
+            check_counts(store.table)
+        live = {row.id for row in all_rows(store.table) if not row.flags & FINAL or row.flags & OWED}
+        again = started(disk.crash(), clock, limits=limits, segment_bytes=700)
+        check_counts(again.table)
+        replayed = state_of(again)["rows"]
+        states = state_of(store)["rows"]
+        for known in live:
+            self.assertEqual(replayed[known], states[known])
+
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(histories)
+    def test_the_receipts_path_in_place_does_what_the_plain_one_does(self, history: list[Any]) -> None:
+        states = []
+        for plain in (False, True):
+            disk, clock = SimulatedDisk(), SettableClock()
+            store = started(disk, clock, limits=KEEPING)
+            if plain:
+                store._correlation.in_place = False
+            play = History(store, clock)
+            for operation in history:
+                if operation[0] != "compact":
+                    play.play(operation)
+            states.append((state_of(store), [bytes(file.octets) for file in disk.files.values()]))
+        self.assertEqual(states[0], states[1])

@@ -1,0 +1,291 @@
+"""The webhook client: over treq's own stub, and over real sockets where sockets are the point."""
+
+import gzip
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from treq.testing import StubTreq
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web._newclient import Request
+from twisted.web.http_headers import Headers
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+from zope.interface import implementer
+
+from relay.webhooks.answer import Answer
+from relay.webhooks.connections import BytesBody, OneWrite, ReadyHeaders, treq_clients
+from relay.webhooks.webhook_client import BODY_KEPT_BYTES, TOTAL_SECONDS, WebhookClient
+
+HEADERS = {b"Content-Type": [b"application/json"], b"Webhook-Id": [b"id_1"]}
+
+
+class Receiver(Resource):
+    """Answers as `answer` says, and remembers what it got."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = 204
+        self.body = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.seen: list[Any] = []
+        self.hold = False
+
+    def render(self, request: Any) -> Any:
+        self.seen.append(
+            (request.method, request.uri, dict(request.requestHeaders.getAllRawHeaders()), request.content.read())
+        )
+        request.setResponseCode(self.code)
+        for name, value in self.headers.items():
+            request.setHeader(name, value)
+        return NOT_DONE_YET if self.hold else self.body
+
+
+class StubbedTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.receiver = Receiver()
+        self.clock = Clock()
+        stub = StubTreq(self.receiver)
+        self.stub = stub
+        self.client = WebhookClient(stub, stub, self.clock)
+
+    def send(self, url: str = "http://yoursite.com/in?a=1", **more: Any) -> Answer:
+        sending = Deferred.fromCoroutine(
+            self.client.send(url, dict(HEADERS), b'{"id": 1}', allow_private=False, **more)
+        )
+        self.stub.flush()
+        answer: Answer = self.successResultOf(sending)
+        return answer
+
+    def test_the_request_is_what_was_asked_for_and_nothing_more(self) -> None:
+        self.assertEqual(self.send(), Answer(204))
+        method, uri, headers, body = self.receiver.seen[0]
+        self.assertEqual((method, uri, body), (b"POST", b"/in?a=1", b'{"id": 1}'))
+        self.assertEqual(headers[b"Host"], [b"yoursite.com"])
+        self.assertNotIn(b"Cookie", headers)
+
+    def test_a_user_and_password_in_the_url_become_a_header(self) -> None:
+        self.send("http://me:secret@yoursite.com/in")
+        _, uri, headers, _ = self.receiver.seen[0]
+        self.assertEqual((uri, headers[b"Authorization"]), (b"/in", [b"Basic bWU6c2VjcmV0"]))
+
+    def test_the_beginning_of_the_answers_body_is_kept(self) -> None:
+        self.receiver.code, self.receiver.body = 500, b"x" * 5000
+        answer = self.send()
+        self.assertEqual((answer.code, answer.body), (500, b"x" * BODY_KEPT_BYTES))
+
+    def test_redirects_are_not_followed(self) -> None:
+        self.receiver.code, self.receiver.headers = 302, {b"Location": b"http://elsewhere.example/"}
+        self.assertEqual(self.send().code, 302)
+        self.assertEqual(len(self.receiver.seen), 1)
+
+    def test_retry_after_is_passed_on(self) -> None:
+        self.receiver.code, self.receiver.headers = 429, {b"Retry-After": b"30"}
+        self.assertEqual(self.send().retry_after, "30")
+
+    def test_what_is_no_url_is_answered_without_a_request(self) -> None:
+        self.assertEqual(self.send("gopher://x").code, 0)
+        self.assertEqual(self.receiver.seen, [])
+
+    def test_an_answer_that_never_comes_is_given_up_in_time(self) -> None:
+        self.receiver.hold = True
+        sending = Deferred.fromCoroutine(
+            self.client.send("http://yoursite.com/", dict(HEADERS), b"{}", allow_private=False)
+        )
+        self.stub.flush()
+        self.clock.advance(TOTAL_SECONDS - 0.1)
+        self.assertNoResult(sending)
+        self.clock.advance(0.2)
+        self.assertEqual(self.successResultOf(sending), Answer(0, "timeout"))
+
+    def test_a_get_has_no_body(self) -> None:
+        sending = self.client.send("http://yoursite.com/cb", {}, None, allow_private=False, method="GET")
+        done = Deferred.fromCoroutine(sending)
+        self.stub.flush()
+        self.assertEqual(self.successResultOf(done).code, 204)
+        self.assertEqual(self.receiver.seen[0][0], b"GET")
+
+
+@implementer(IHostnameResolver)
+class Names:
+    """Resolves every name to the given addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+
+    def resolveHostName(self, receiver: Any, name: str, portNumber: int = 0, *_: Any) -> Any:
+        receiver.resolutionBegan(self)
+        for address in self.addresses:
+            kind = IPv6Address if ":" in address else IPv4Address
+            receiver.addressResolved(kind("TCP", address, portNumber))
+        receiver.resolutionComplete()
+        return self
+
+
+class SocketTests(TestCase):
+    """Against a real server on loopback."""
+
+    def setUp(self) -> None:
+        self.receiver = Receiver()
+        self.site = Site(self.receiver)
+        self.connections = 0
+        build = self.site.buildProtocol
+
+        def counting(address: Any) -> Any:
+            self.connections += 1
+            return build(address)
+
+        self.site.buildProtocol = counting
+        self.port: Any = reactor.listenTCP(0, self.site, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(self.port.stopListening)
+        self.clients = treq_clients(reactor)
+        self.client = WebhookClient(*self.clients, reactor)  # type: ignore[arg-type]
+        self.addCleanup(self.close)
+
+    async def close(self) -> None:
+        self.client.close()
+        for http in self.clients:
+            agent: Any = http._agent
+            await agent._pool.closeCachedConnections()
+        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+
+    def resolve_to(self, *addresses: str) -> None:
+        """Makes every name lead to these addresses."""
+        install = reactor.installNameResolver  # type: ignore[attr-defined]
+        self.addCleanup(install, install(Names(*addresses)))
+
+    def url(self, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port.getHost().port}/in"
+
+    async def send(self, url: str, allow_private: bool = True) -> Answer:
+        return await self.client.send(url, dict(HEADERS), b"{}", allow_private=allow_private)
+
+    async def test_one_connection_serves_request_after_request(self) -> None:
+        for _ in range(5):
+            self.assertEqual((await self.send(self.url())).code, 204)
+        self.receiver.code, self.receiver.body = 200, b"thanks"
+        for _ in range(5):
+            self.assertEqual((await self.send(self.url())).body, b"thanks")
+        self.assertEqual(self.connections, 1)
+
+    async def test_cookies_are_not_kept(self) -> None:
+        self.receiver.headers = {b"Set-Cookie": b"a=b"}
+        await self.send(self.url())
+        await self.send(self.url())
+        self.assertNotIn(b"Cookie", self.receiver.seen[1][2])
+
+    async def test_a_compressed_answer_is_not_unpacked(self) -> None:
+        bomb = gzip.compress(b"x" * 50_000_000)
+        self.receiver.code, self.receiver.body = 200, bomb
+        self.receiver.headers = {b"Content-Encoding": b"gzip"}
+        self.assertEqual((await self.send(self.url())).body, bomb[:BODY_KEPT_BYTES])
+
+    async def test_a_private_address_is_refused_without_a_connection(self) -> None:
+        for host in ("127.0.0.1", "localhost", "localhost.", "[::ffff:127.0.0.1]"):
+            answer = await self.send(self.url(host), allow_private=False)
+            self.assertEqual(answer.code, 0)
+            self.assertIn(answer.reason[:26], ("refused: the name leads to", "no such host"), host)
+        self.assertEqual(self.connections, 0)
+
+    async def test_a_connection_of_an_account_that_may_is_not_lent_to_one_that_may_not(self) -> None:
+        self.assertEqual((await self.send(self.url())).code, 204)
+        self.assertEqual((await self.send(self.url(), allow_private=False)).code, 0)
+
+    async def test_a_name_that_leads_inside_is_refused(self) -> None:
+        self.resolve_to("10.0.0.1", "169.254.169.254", "::1")
+        answer = await self.send("http://inside.example/", allow_private=False)
+        self.assertIn("refused: the name leads to", answer.reason)
+
+    async def test_each_failure_is_named(self) -> None:
+        refused = await self.send("http://127.0.0.1:1/")
+        self.assertEqual(refused.reason, "connection refused")
+        self.resolve_to()
+        self.assertEqual((await self.send("http://nowhere.example/")).reason, "no such host")
+
+    async def test_who_closes_without_an_answer_is_asked_once_more_and_then_reported(self) -> None:
+        class Rude(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                assert self.transport is not None
+                self.transport.loseConnection()
+
+        await self.serve(Rude, "connection closed", 2)
+
+    async def test_who_does_not_speak_http_is_reported(self) -> None:
+        class Other(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                assert self.transport is not None
+                self.transport.write(b"220 mail.example ESMTP\r\n")
+
+        await self.serve(Other, "no valid HTTP answer", 1)
+
+    async def test_an_answer_without_end_is_cut_off(self) -> None:
+        class Endless(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                assert self.transport is not None
+                self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 400_000)
+
+        answer = await self.serve(Endless, "", 1)
+        self.assertEqual((answer.code, len(answer.body)), (200, BODY_KEPT_BYTES))
+
+    async def test_headers_without_end_are_cut_off(self) -> None:
+        class Endless(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                assert self.transport is not None
+                self.transport.write(b"HTTP/1.1 200 OK\r\n" + b"X-Filler: 0123456789abcdef\r\n" * 20_000)
+
+        await self.serve(Endless, "connection closed", 1, at_least=1)
+
+    async def serve(self, kind: type[Protocol], reason: str, connections: int, at_least: int = 0) -> Answer:
+        """Sends to a server of this kind; expects the reason."""
+        opened: list[Protocol] = []
+
+        class Counting(Factory):
+            def buildProtocol(self, address: Any) -> Protocol:
+                opened.append(kind())
+                return opened[-1]
+
+        port: Any = reactor.listenTCP(0, Counting(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        try:
+            answer = await self.send(f"http://127.0.0.1:{port.getHost().port}/")
+        finally:
+            await port.stopListening()
+        self.assertEqual(answer.reason, reason)
+        if not at_least:
+            self.assertEqual(len(opened), connections)
+        return answer
+
+
+class OneWriteTests(SynchronousTestCase):
+    """What goes out in one write is what Twisted's own request writes in many."""
+
+    @given(
+        st.sampled_from([b"POST", b"GET"]),
+        st.from_regex(rb"/[!-~]{0,30}", fullmatch=True),
+        st.dictionaries(
+            st.sampled_from([b"Content-Type", b"Webhook-Id", b"Webhook-Signature", b"X-Relay-Attempt"]),
+            st.lists(st.from_regex(rb"[!-~]{1,20}", fullmatch=True), min_size=1, max_size=2),
+        ),
+        st.none() | st.binary(max_size=50),
+    )
+    def test_both_write_the_same(
+        self, method: bytes, target: bytes, headers: dict[bytes, list[bytes]], body: bytes | None
+    ) -> None:
+        written = []
+        headers = {b"Host": [b"a.example"], **headers}
+        for kind, made in ((Request, Headers(headers)), (OneWrite, ReadyHeaders.of(dict(headers)))):
+            transport = StringTransport()
+            producer = None if body is None else BytesBody(body)
+            self.successResultOf(kind(method, target, made, producer, persistent=True).writeTo(transport))
+            head, _, rest = transport.value().partition(b"\r\n\r\n")
+            first, *lines = head.split(b"\r\n")
+            written.append((first, sorted(lines), rest))
+        self.assertEqual(written[0], written[1])

@@ -1,0 +1,662 @@
+"""Webhooks: who is told what and when, and what a bad URL may cost the others."""
+
+from typing import Any
+
+from standardwebhooks import Webhook
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.accounts.accounts import URL_OFF, Accounts
+from relay.accounts.signing import new_secret
+from relay.config.model import Account
+from relay.values.messages import Channel, Comeback, Lane, Notification, Verdict
+from relay.values.secret import Secret
+from relay.values.states import UNDELIVERABLE
+from relay.webhooks.answer import Answer
+from relay.webhooks.delivery import WebhookDelivery
+from relay.webhooks.schedule import PAUSES_SECONDS, WINDOW_SECONDS, Retry
+from relay.webhooks.webhook_sender import _PACINGS_KEPT, BATCH_SECONDS, HASTENED_A_TURN, MOST_IN_FLIGHT, Webhooks
+from tests.webhooks.webhook_fakes import OK, FakeClient, OwingStore, Sent, notification
+
+URL = "http://yoursite.com/sms/notifications"
+LANE = Lane("acme", Channel.WEBHOOK)
+
+
+class WebhooksTestCase(SynchronousTestCase):
+    """A service over a fake store and a fake client, on a clock of its own."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000.0)
+        self.store: Any = OwingStore()
+        self.client = FakeClient(self.clock)
+        self.build()
+
+    def build(self, **settings: Any) -> None:
+        settings.setdefault("notification_url", URL)
+        accounts = {
+            "acme": Account(**settings),
+            "other": Account(notification_url="http://other.example/"),
+        }
+        self.accounts = Accounts(accounts)
+        self.webhooks = Webhooks(
+            self.store,
+            self.accounts,
+            WebhookDelivery(self.store, self.accounts, self.client, self.clock),
+            self.clock,
+            lambda: 0.0,
+        )
+
+    def owe(self, count: int, first: int = 0, **more: Any) -> None:
+        """Owes `count` notifications and wakes their lane."""
+        owed = [notification(number, **more) for number in range(first, first + count)]
+        self.store.owe(*owed)
+        self.webhooks.wake(owed[0].lane)
+        self.turn()
+
+    def turn(self, times: int = 20) -> None:
+        """Lets the reactor turn."""
+        for _ in range(times):
+            self.clock.advance(0)
+
+    def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        while seconds > 0:
+            self.clock.advance(min(step, seconds))
+            self.turn(3)
+            seconds -= step
+
+    def verdicts(self) -> list[Verdict]:
+        return [attempt.verdict for attempt in self.store.attempts]
+
+
+class DeliveryTests(WebhooksTestCase):
+    def test_the_body_has_exactly_the_five_fields(self) -> None:
+        self.owe(1)
+        self.assertEqual(
+            self.client.sent[0].fields,
+            {
+                "url": URL,
+                "id": "00000000-0000-0000-0000-000000000000",
+                "send_status": "delivered",
+                "status": "DELIVRD",
+                "error": "000",
+            },
+        )
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+
+    def test_the_attempt_is_recorded_with_the_answer_and_how_long_it_took(self) -> None:
+        waiting: Deferred[Answer] = Deferred()
+        self.client.answer = lambda sent: waiting
+        self.owe(1)
+        self.pass_time(2.0)
+        waiting.callback(Answer(201))
+        self.turn()
+        attempt = self.store.attempts[0]
+        self.assertEqual((attempt.answer, round(attempt.seconds)), ("201", 2))
+
+    def test_a_post_of_many_notifications_is_one_post_for_the_metrics(self) -> None:
+        self.build(notification_batch=10)
+        posts: list[float] = []
+        self.webhooks.on_post = posts.append
+        self.owe(10)
+        self.turn()
+        self.assertEqual((len(self.client.sent), len(posts)), (1, 1))
+
+    def test_the_carriers_own_error_is_in_a_header_only(self) -> None:
+        self.owe(1, state=UNDELIVERABLE, carrier_error=b"27\xff")
+        sent = self.client.sent[0]
+        self.assertEqual(sent.fields["error"], "005")
+        self.assertEqual(sent.headers[b"X-Relay-Carrier-Error"], [b"27?"])
+
+    def test_an_account_that_asks_for_it_gets_the_carriers_error_in_the_body(self) -> None:
+        self.build(error_codes="carrier")
+        self.owe(1, state=UNDELIVERABLE, carrier_error=b"027")
+        self.assertEqual(self.client.sent[0].fields["error"], "027")
+
+    def test_an_account_may_have_forms(self) -> None:
+        self.build(notification_format="form")
+        self.owe(1)
+        self.assertEqual(
+            self.client.sent[0].body,
+            b"url=http%3A%2F%2Fyoursite.com%2Fsms%2Fnotifications&id=00000000-0000-0000-0000-000000000000"
+            b"&send_status=delivered&status=DELIVRD&error=000",
+        )
+
+    def test_a_messages_own_url_gets_its_notification(self) -> None:
+        self.owe(1, url="https://elsewhere.example/cb?m=1")
+        self.assertEqual(self.client.sent[0].url, "https://elsewhere.example/cb?m=1")
+        self.assertEqual(self.client.sent[0].fields["url"], "https://elsewhere.example/cb?m=1")
+
+    def test_a_callback_of_another_gateways_manner_is_made_as_it_is_there(self) -> None:
+        self.owe(1, url="kannel:3:http://elsewhere.example/dlr?t=%d&to=%P")
+        self.assertEqual(self.client.sent[0].method, "GET")
+        self.assertEqual(self.client.sent[0].url, "http://elsewhere.example/dlr?t=1&to=447700900123")
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+
+    def test_what_such_a_callback_was_not_asked_for_is_settled_without_a_request(self) -> None:
+        self.owe(1, url="kannel:2:http://elsewhere.example/dlr?t=%d")
+        self.assertEqual(self.client.sent, [])
+        self.assertEqual(self.store.attempts[0].answer, "not asked for")
+
+    def test_everything_owed_goes_and_is_settled_in_batches(self) -> None:
+        self.owe(500)
+        self.turn(200)
+        self.assertEqual(len(self.client.sent), 500)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertLess(self.store.settles, 100)
+        self.assertLess(self.store.claims, 100)
+
+    def test_what_was_owed_before_a_start_is_sent(self) -> None:
+        self.store.owe(notification(1), notification(2, account="other"))
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.start()))
+        self.turn()
+        self.assertEqual({sent.url for sent in self.client.sent}, {URL, "http://other.example/"})
+
+    def test_a_lane_with_nothing_to_do_is_forgotten(self) -> None:
+        self.owe(3)
+        self.assertEqual(self.webhooks._works, {})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class SignatureTests(WebhooksTestCase):
+    def signed_with(self, secret: str, sent: Sent) -> object:
+        headers = {name.decode(): values[0].decode() for name, values in sent.headers.items()}
+        return Webhook(secret).verify(sent.body, headers)
+
+    def setUp(self) -> None:
+        super().setUp()
+        # The library compares timestamps with the real clock.
+        import time
+
+        self.clock.advance(time.time() - self.clock.seconds())
+        self.secret = new_secret(lambda count: b"s" * count)
+        self.old = new_secret(lambda count: b"o" * count)
+
+    def test_the_standard_library_for_it_accepts_our_signature(self) -> None:
+        self.build(notification_secret=Secret(self.secret))
+        self.owe(1)
+        self.assertEqual(self.signed_with(self.secret, self.client.sent[0]), self.client.sent[0].fields)
+
+    def test_while_a_secret_is_changed_both_are_accepted_and_then_the_new_one_only(self) -> None:
+        self.build()
+        self.accounts.apply_setting("acme", "notification_secret", self.secret)
+        until = self.clock.seconds() + 60.0
+        self.accounts.apply_setting("acme", "notification_secret_old", f"{until:.0f} {self.old}")
+        self.owe(1)
+        for secret in (self.secret, self.old):
+            self.assertEqual(self.signed_with(secret, self.client.sent[0]), self.client.sent[0].fields)
+        self.clock.advance(61.0)
+        self.owe(1)
+        self.assertEqual(len(self.client.sent[1].headers[b"Webhook-Signature"][0].split()), 1)
+
+    def test_the_id_stays_the_same_over_retries(self) -> None:
+        self.client.answer = lambda sent: Answer(500) if len(self.client.sent) == 1 else OK
+        self.owe(1)
+        self.pass_time(10.0)
+        first, second = self.client.sent
+        self.assertEqual(first.headers[b"Webhook-Id"], second.headers[b"Webhook-Id"])
+        self.assertEqual([s.headers[b"X-Relay-Attempt"] for s in (first, second)], [[b"1"], [b"2"]])
+
+
+class RetryTests(WebhooksTestCase):
+    def test_a_failure_is_tried_again_by_the_schedule_and_then_given_up(self) -> None:
+        self.client.answer = lambda sent: Answer(500)
+        self.owe(1)
+        for pause in PAUSES_SECONDS[1:]:
+            sent = len(self.client.sent)
+            self.clock.advance(pause - 1.0)
+            self.turn(3)
+            self.assertEqual(len(self.client.sent), sent)
+            self.clock.advance(1.5)
+            self.turn(3)
+            self.assertEqual(len(self.client.sent), sent + 1)
+        self.assertEqual(self.verdicts(), [Verdict.RETRY] * 9 + [Verdict.GIVEN_UP])
+        self.pass_time(60.0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_anything_but_2xx_is_a_failure(self) -> None:
+        for answer in (Answer(301), Answer(404), Answer(302), Answer(100), Answer(0, "timeout")):
+            self.store.attempts.clear()
+            self.client.answer = lambda sent, answer=answer: answer  # type: ignore[misc]
+            self.owe(1, account="other")
+            self.assertEqual(self.verdicts(), [Verdict.RETRY], answer)
+
+    def test_a_receivers_retry_after_is_honoured(self) -> None:
+        self.client.answer = lambda sent: Answer(503, retry_after="120")
+        self.owe(1)
+        self.assertEqual(self.store.attempts[0].due_at, self.clock.seconds() + 120.0)
+
+    def test_the_schedule_goes_on_where_it_was_after_a_restart(self) -> None:
+        self.client.answer = lambda sent: Answer(500)
+        self.owe(1)
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.build()
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.start()))
+        self.turn()
+        self.assertEqual(len(self.client.sent), 1)
+        self.pass_time(6.0)
+        self.assertEqual(self.client.sent[1].headers[b"X-Relay-Attempt"], [b"2"])
+
+    def test_what_a_broken_store_could_not_write_is_known_to_it_and_not_settled_again(self) -> None:
+        waiting: Deferred[Answer] = Deferred()
+        self.client.answer = lambda sent: waiting
+        self.owe(1)
+        self.store.broken = True
+        waiting.callback(Answer(503))
+        self.pass_time(1.0)
+        self.store.broken = False
+        self.client.answer = lambda sent: OK
+        self.pass_time(60.0)
+        self.assertEqual(self.verdicts(), [Verdict.RETRY, Verdict.DELIVERED])
+        self.assertEqual(len(self.client.sent), 2)
+
+    def test_a_store_that_is_broken_for_a_while_delays_only(self) -> None:
+        self.store.broken = True
+        self.owe(5)
+        self.assertEqual(self.client.sent, [])
+        self.store.broken = False
+        self.pass_time(3.0)
+        self.assertEqual(len(self.client.sent), 5)
+
+
+class BadUrlTests(WebhooksTestCase):
+    def test_a_url_gets_no_more_at_once_than_the_account_says(self) -> None:
+        self.build(notification_concurrency=3)
+        self.client.answer = lambda sent: Deferred()
+        self.owe(50)
+        self.assertEqual(len(self.client.sent), 3)
+
+    def test_a_url_that_never_answers_delays_nobody_else(self) -> None:
+        self.client.answer = lambda sent: Deferred() if sent.url == URL else OK
+        self.owe(1000)
+        self.owe(20, account="other")
+        self.assertEqual(sum(sent.url != URL for sent in self.client.sent), 20)
+
+    def test_no_more_than_so_many_requests_are_under_way_in_all(self) -> None:
+        self.client.answer = lambda sent: Deferred()
+        for number in range(MOST_IN_FLIGHT + 100):
+            each = notification(number, url=f"http://host{number}.example/")
+            self.store.owe(each)
+            self.webhooks.wake(each.lane)
+        self.turn()
+        self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT)
+
+    def test_a_place_that_becomes_free_goes_to_who_waits_for_it(self) -> None:
+        held: list[Deferred[Answer]] = []
+        self.client.answer = lambda sent: held[-1] if held.append(Deferred()) is None else OK  # type: ignore[func-returns-value]
+        for number in range(MOST_IN_FLIGHT + 10):
+            each = notification(number, url=f"http://host{number}.example/")
+            self.store.owe(each)
+            self.webhooks.wake(each.lane)
+        self.turn()
+        for waiting in held[:10]:
+            waiting.callback(OK)
+        self.turn()
+        self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT + 10)
+
+    def test_messages_urls_that_differ_in_the_query_share_their_places(self) -> None:
+        self.build(notification_concurrency=4)
+        held: list[Deferred[Answer]] = []
+        self.client.answer = lambda sent: held[-1] if held.append(Deferred()) is None else OK  # type: ignore[func-returns-value]
+        for number in range(30):
+            each = notification(number, url=f"http://one.example/cb?id={number}")
+            self.store.owe(each)
+            self.webhooks.wake(each.lane)
+        self.turn()
+        self.assertEqual(len(self.client.sent), 4)
+        while len(held) < 30:
+            for waiting in held:
+                if not waiting.called:
+                    waiting.callback(OK)
+            self.turn()
+        self.assertEqual(self.client.most_in_flight, 4)
+
+    def test_after_failures_in_a_row_the_circuit_opens_and_one_probe_goes_at_a_time(self) -> None:
+        self.client.answer = lambda sent: Answer(0, "connection refused")
+        self.owe(200)
+        first = len(self.client.sent)
+        self.assertLess(first, 30)
+        self.assertTrue(self.webhooks.url_state("acme").circuit_open)
+        self.pass_time(100.0)
+        self.assertLessEqual(len(self.client.sent) - first, 4)
+
+    def test_a_circuit_closes_by_itself_and_everything_flows(self) -> None:
+        self.client.answer = lambda sent: Answer(0, "connection refused")
+        self.owe(200)
+        self.client.answer = lambda sent: OK
+        self.pass_time(400.0)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertFalse(self.webhooks.url_state("acme").circuit_open)
+
+    def test_a_receiver_that_asks_for_time_gets_it(self) -> None:
+        self.client.answer = lambda sent: Answer(429, retry_after="60") if len(self.client.sent) == 1 else OK
+        self.owe(1)
+        self.owe(100, first=1)
+        self.pass_time(55.0)
+        self.assertEqual(len(self.client.sent), 1)
+        self.pass_time(10.0)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_410_switches_the_url_off_and_what_is_owed_waits_for_a_new_one(self) -> None:
+        self.client.answer = lambda sent: Answer(410)
+        self.build(notification_concurrency=1)
+        self.owe(20)
+        self.assertEqual(len(self.client.sent), 1)
+        self.assertEqual(self.webhooks.url_state("acme").off, "410")
+        self.assertEqual(self.store.settings[0][:2], ("acme", URL_OFF))
+        self.client.answer = lambda sent: OK
+        self.accounts.apply_setting("acme", "notification_url", "http://new.example/")
+        self.webhooks.url_changed("acme")
+        self.pass_time(10.0)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertEqual(self.client.sent[-1].url, "http://new.example/")
+
+    def test_what_waits_for_a_url_longer_than_the_schedule_is_given_up(self) -> None:
+        self.build(notification_url=None)
+        self.owe(5)
+        self.assertEqual(self.store.attempts, [])
+        self.clock.advance(WINDOW_SECONDS)
+        self.pass_time(3700.0, step=100.0)
+        self.assertEqual(self.verdicts(), [Verdict.GIVEN_UP] * 5)
+
+    def test_a_second_url_gets_what_the_first_one_refuses(self) -> None:
+        self.build(notification_fallback_url="http://second.example/")
+        self.client.answer = lambda sent: Answer(500) if sent.url == URL else OK
+        self.owe(1)
+        self.assertEqual([sent.url for sent in self.client.sent], [URL, "http://second.example/"])
+        self.assertEqual(self.client.sent[1].fields["url"], URL)
+        self.assertEqual(self.store.attempts[0].answer, "500, fallback 204")
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+
+    def test_a_first_url_that_keeps_failing_is_skipped_for_a_while(self) -> None:
+        self.build(notification_fallback_url="http://second.example/")
+        self.client.answer = lambda sent: Answer(0, "timeout") if sent.url == URL else OK
+        self.owe(100)
+        self.turn(100)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertLess(sum(sent.url == URL for sent in self.client.sent), 30)
+
+
+REFUSED = Answer(0, "connection refused")
+
+
+class ComebackTests(WebhooksTestCase):
+    """What failed while a URL was away, once it is back."""
+
+    def away(self, count: int, answer: Answer = REFUSED, **more: Any) -> None:
+        """The URL is away for some minutes, in which notifications come and fail, most of them once or twice."""
+        self.client.answer = lambda sent: answer
+        self.owe(count, **more)
+        self.pass_time(240.0)
+
+    def attempts_of(self, number: int) -> list[int]:
+        named = [attempt for attempt in self.store.attempts if attempt.notification.id == number.to_bytes(16, "big")]
+        return [attempt.notification.attempt for attempt in named]
+
+    def test_what_an_outage_has_delayed_comes_when_it_is_over_and_not_by_the_schedule(self) -> None:
+        self.build(notification_concurrency=3)
+        self.away(12)
+        self.pass_time(5 * 3600.0, step=5.0)
+        self.assertTrue(self.webhooks.url_state("acme").circuit_open)
+        # The probes have failed with one after the other. The next one that is due ends it.
+        hour_hence = self.clock.seconds() + 3600.0
+        self.assertGreater(sum(due_at > hour_hence for due_at, _ in self.store.owed[LANE]), 5)
+        self.owe(1, first=99)
+        self.client.answer = lambda sent: OK
+        self.client.most_in_flight = 0
+        self.pass_time(700.0)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertEqual(self.verdicts().count(Verdict.GIVEN_UP), 0)
+
+    def delayed(self, *waiting: Notification) -> None:
+        """These have failed and wait for an hour, as the service has told the store."""
+        retry = Retry(self.clock.seconds() + 3600.0, Comeback.REACHED)
+        for each in waiting:
+            self.store.owe(each, due_at=retry.due_at)
+            self.store.hastened_by[each.id] = retry.hastened_by
+            pacing = self.webhooks._pacing(each.lane)
+            self.webhooks._comebacks.delayed(pacing, each.lane, retry, self.clock.seconds())
+
+    def test_what_comes_back_takes_no_more_places_than_the_url_has(self) -> None:
+        self.build(notification_concurrency=3)
+        self.delayed(*[notification(number) for number in range(300)])
+        self.client.answer = lambda sent: REFUSED
+        self.owe(1, first=900)
+        held: list[Deferred[Answer]] = []
+        self.client.answer = lambda sent: held[-1] if held.append(Deferred()) is None else OK  # type: ignore[func-returns-value]
+        self.owe(1, first=901)
+        while self.store.still_owed:
+            for each in held:
+                if not each.called:
+                    each.callback(OK)
+            self.pass_time(1.0, step=0.1)
+        self.assertEqual(self.client.most_in_flight, 3)
+
+    def test_what_fails_in_the_turn_in_which_another_is_taken_comes_back_with_it(self) -> None:
+        self.build(notification_concurrency=2)
+        self.client.answer = lambda sent: REFUSED
+        self.owe(1)
+        held: list[Deferred[Answer]] = []
+        self.client.answer = lambda sent: held[-1] if held.append(Deferred()) is None else OK  # type: ignore[func-returns-value]
+        self.pass_time(6.0)
+        self.owe(1, first=1)
+        second, other = held
+        self.client.answer = lambda sent: OK
+        second.callback(REFUSED)
+        other.callback(OK)
+        self.turn()
+        self.assertEqual((self.store.still_owed, self.attempts_of(0)), (0, [1, 2, 2]))
+
+    def test_messages_own_urls_that_differ_in_the_query_come_back_together_some_a_turn(self) -> None:
+        count = 3 * HASTENED_A_TURN
+        self.delayed(*[notification(number, url=f"http://one.example/cb?id={number}") for number in range(count)])
+        self.delayed(notification(count, url="http://else.example/cb"))
+        self.client.answer = lambda sent: REFUSED
+        self.owe(1, first=count + 1, url="http://one.example/cb?id=1")
+        self.client.answer = lambda sent: OK
+        self.owe(1, first=count + 2, url="http://one.example/cb?id=2")
+        self.turn(1_000)
+        # The other URL's, and the one that was refused just now and has five seconds to wait.
+        self.assertEqual(self.store.still_owed, 2)
+        self.assertEqual(len(self.webhooks._comebacks), 1)
+
+    def test_of_urls_without_number_not_all_are_remembered(self) -> None:
+        count = _PACINGS_KEPT + 100
+        self.delayed(*[notification(number, url=f"http://host{number}.example/") for number in range(count)])
+        self.assertLessEqual(len(self.webhooks._comebacks), _PACINGS_KEPT)
+
+    def test_one_that_reaches_the_customer_brings_the_few_that_did_not(self) -> None:
+        for answer in (REFUSED, Answer(0, "timeout"), Answer(502), Answer(503), Answer(504)):
+            self.build()
+            self.store.attempts.clear()
+            self.away(2, answer)
+            self.assertFalse(self.webhooks.url_state("acme").circuit_open)
+            self.assertEqual(self.store.still_owed, 2)
+            self.client.answer = lambda sent: OK
+            self.owe(1, first=2)
+            self.assertEqual(self.store.still_owed, 0, answer)
+            # The second attempt failed, and is made once more.
+            self.assertEqual(self.attempts_of(0), [1, 2, 2])
+
+    def test_what_the_customer_itself_refused_waits_for_its_time_whoever_else_comes_back(self) -> None:
+        for code in (400, 404, 422, 429, 500):
+            self.store = OwingStore()
+            self.build()
+            for number in range(200):
+                # One is always refused, and every third is not reached before it is taken.
+                bad, absent = Answer(code), number % 3 == 2
+                self.client.answer = lambda sent, bad=bad, absent=absent: (  # type: ignore[misc]
+                    bad if sent.fields["id"].endswith("0000") else REFUSED if absent else OK
+                )
+                self.owe(1, first=number)
+                self.pass_time(1.0)
+            self.assertEqual(self.attempts_of(0), [1, 2], code)
+
+    def test_after_an_outage_what_was_refused_is_tried_once_more_and_then_by_the_schedule(self) -> None:
+        began_at = self.clock.seconds()
+        refuse_all = True
+        self.client.answer = lambda sent: Answer(500) if refuse_all or sent.fields["id"].endswith("0000") else OK
+        self.owe(1)
+        self.pass_time(10.0)
+        # Outage after outage, while everything that is taken ends one.
+        for number in range(1, 60):
+            refuse_all = True
+            self.owe(20, first=100 * number)
+            self.pass_time(10.0)
+            self.assertTrue(self.webhooks.url_state("acme").circuit_open)
+            refuse_all = False
+            self.pass_time(60.0)
+            self.assertFalse(self.webhooks.url_state("acme").circuit_open)
+        hour_later = self.clock.seconds() - began_at
+        planned = [a for a in self.store.attempts if a.notification.id == bytes(16) and not a.notification.scheduled_at]
+        instants = [a.at - began_at for a in planned]
+        # As many as without any of that, and none later than the circuit put it off.
+        self.assertEqual([a.notification.attempt for a in planned], [1, 2, 3, 4])
+        for at, pause in zip(instants[1:], (5.0, 305.0, 2105.0), strict=True):
+            self.assertTrue(pause <= at < pause + 200.0, instants)
+        self.assertGreater(hour_later, 3600.0)
+        # One more before each of the schedule, at the most.
+        self.assertEqual(self.attempts_of(0), [1, 2, 2, 3, 3, 4, 4])
+
+    def test_a_notification_ends_no_sooner_than_without(self) -> None:
+        began_at = self.clock.seconds()
+        self.client.answer = lambda sent: REFUSED if sent.fields["id"].endswith("0000") else OK
+        self.owe(1)
+        number = 1
+        while Verdict.GIVEN_UP not in self.verdicts():
+            # It is never reached; the next one always is.
+            self.owe(1, first=number)
+            self.pass_time(200.0, step=50.0)
+            number += 1
+        self.assertGreaterEqual(self.clock.seconds() - began_at, sum(PAUSES_SECONDS))
+        self.assertLess(self.clock.seconds() - began_at, WINDOW_SECONDS)
+        self.assertEqual(sorted(set(self.attempts_of(0))), list(range(1, 11)))
+        self.assertEqual(len(self.attempts_of(0)), 10 + 8)
+
+    def test_a_receiver_that_names_a_time_is_left_alone_until_then_and_no_longer(self) -> None:
+        self.client.answer = lambda sent: Answer(503, retry_after="100")
+        self.owe(1)
+        self.pass_time(110.0)
+        self.assertEqual(self.verdicts(), [Verdict.RETRY] * 2)
+        self.client.answer = lambda sent: OK
+        self.owe(1, first=1)
+        self.pass_time(80.0)
+        self.assertEqual(len(self.client.sent), 2)
+        # Its 100 seconds are over: the second one, and with it the one that the schedule has for 200 seconds later.
+        self.pass_time(20.0)
+        self.assertEqual((self.store.still_owed, len(self.client.sent)), (0, 4))
+
+    def test_what_was_put_off_for_longer_than_the_url_itself_is_not_hastened(self) -> None:
+        self.client.answer = lambda sent: Answer(503, retry_after="7200")
+        self.owe(1)
+        self.client.answer = lambda sent: OK
+        self.owe(1, first=1)
+        self.pass_time(7100.0, step=50.0)
+        self.assertEqual(self.store.still_owed, 1)
+        self.pass_time(200.0, step=50.0)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_the_second_url_brings_what_failed_at_both(self) -> None:
+        self.build(notification_fallback_url="http://second.example/")
+        self.away(2)
+        self.client.answer = lambda sent: REFUSED if sent.url == URL else OK
+        self.owe(1, first=2)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_a_new_url_brings_what_failed_at_the_old_one(self) -> None:
+        self.away(2)
+        self.client.answer = lambda sent: OK if sent.url == "http://new.example/" else REFUSED
+        self.accounts.apply_setting("acme", "notification_url", "http://new.example/")
+        self.webhooks.url_changed("acme")
+        self.owe(1, first=2)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_a_stop_in_between_leaves_all_to_the_schedule(self) -> None:
+        self.away(2)
+        self.client.answer = lambda sent: OK
+        self.owe(1, first=2)
+        self.away(2, first=3)
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.assertEqual((self.store.still_owed, self.store.claimed), (2, set()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class BatchTests(WebhooksTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.build(notification_batch=100)
+
+    def test_notifications_go_together_up_to_the_limit(self) -> None:
+        self.owe(250)
+        self.pass_time(1.0, step=0.1)
+        self.assertEqual([len(sent.fields) for sent in self.client.sent], [100, 100, 50])
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_a_batch_waits_no_longer_than_so_for_company(self) -> None:
+        self.owe(3)
+        self.assertEqual(self.client.sent, [])
+        self.pass_time(BATCH_SECONDS + 0.01, step=0.05)
+        self.assertEqual(len(self.client.sent), 1)
+        self.assertEqual(len(self.client.sent[0].fields), 3)
+
+    def test_company_that_comes_in_time_goes_along(self) -> None:
+        self.store.owe(notification(1))
+        self.webhooks.wake(LANE)
+        self.pass_time(0.1, step=0.05)
+        self.store.owe(notification(2))
+        self.webhooks.wake(LANE)
+        self.pass_time(0.15, step=0.05)
+        self.assertEqual([len(sent.fields) for sent in self.client.sent], [2])
+
+    def test_a_refused_batch_comes_back_whole_under_the_same_id(self) -> None:
+        self.client.answer = lambda sent: Answer(500) if len(self.client.sent) == 1 else OK
+        self.owe(7)
+        self.pass_time(8.0, step=0.1)
+        first, second = self.client.sent
+        self.assertEqual(first.body, second.body)
+        self.assertEqual(first.headers[b"Webhook-Id"], second.headers[b"Webhook-Id"])
+        self.assertEqual(self.verdicts(), [Verdict.RETRY] * 7 + [Verdict.DELIVERED] * 7)
+
+
+class StopTests(WebhooksTestCase):
+    def test_a_stop_waits_for_what_is_under_way_and_gives_the_rest_back(self) -> None:
+        waiting: Deferred[Answer] = Deferred()
+        self.client.answer = lambda sent: waiting
+        self.build(notification_concurrency=1)
+        self.owe(4)
+        stopping = Deferred.fromCoroutine(self.webhooks.stop(10.0))
+        self.assertNoResult(stopping)
+        waiting.callback(OK)
+        self.successResultOf(stopping)
+        self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+        self.assertEqual((len(self.store.owed[LANE]), self.store.claimed), (3, set()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_stop_does_not_wait_for_ever(self) -> None:
+        self.client.answer = lambda sent: Deferred()
+        self.owe(4)
+        stopping = Deferred.fromCoroutine(self.webhooks.stop(10.0))
+        self.clock.advance(10.0)
+        self.turn()
+        self.successResultOf(stopping)
+        self.assertEqual((len(self.store.owed[LANE]), self.store.claimed), (4, set()))
+
+    def test_nothing_is_sent_after_a_stop(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.owe(1)
+        self.assertEqual(self.client.sent, [])
+
+
+class TestNotificationTests(WebhooksTestCase):
+    def test_a_test_notification_shows_the_receivers_answer(self) -> None:
+        self.client.answer = lambda sent: Answer(500, body=b"no such table")
+        tested = self.successResultOf(Deferred.fromCoroutine(self.webhooks.test("acme", b"\1" * 16)))
+        self.assertEqual((tested.answer.code, tested.answer.body), (500, b"no such table"))
+        self.assertEqual(tested.request.headers[b"X-Relay-Test"], [b"1"])
+        self.assertEqual(self.store.attempts, [])
+
+    def test_without_a_url_there_is_nothing_to_test(self) -> None:
+        self.build(notification_url=None)
+        failed = Deferred.fromCoroutine(self.webhooks.test("acme", b"\1" * 16))
+        self.failureResultOf(failed, LookupError)

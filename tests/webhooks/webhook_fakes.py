@@ -1,0 +1,153 @@
+"""A store of owed notifications and an HTTP client, both of which tests decide over."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from relay.store.api import StoreUnavailable
+from relay.values.messages import Attempt, Channel, Claim, Comeback, Lane, Notification, Verdict
+from relay.values.states import DELIVERED
+from relay.webhooks.answer import Answer
+
+OK = Answer(204)
+
+
+def notification(
+    number: int, *, account: str = "acme", url: str = "", state: int = DELIVERED, done_at: float = 1e6, **more: object
+) -> Notification:
+    """The notification of a message whose id is `number`."""
+    return Notification(
+        number.to_bytes(16, "big"),
+        account,
+        Channel.WEBHOOK,
+        state,
+        True,
+        1,
+        done_at,
+        done_at,
+        b"\0\0RELAY\0\1\x01447700900123\0",
+        url=url,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+class OwingStore:
+    """Keeps what is owed, as the contract of `relay.store.api` says. Every call is durable at once."""
+
+    def __init__(self) -> None:
+        self.owed: dict[Lane, list[tuple[float, Notification]]] = {}
+        self.hastened_by: dict[bytes, Comeback] = {}
+        self.claimed: set[tuple[Lane, bytes]] = set()
+        self.attempts: list[Attempt] = []
+        self.settles = 0
+        self.claims = 0
+        self.settings: list[tuple[str, str, str | None]] = []
+        self.broken = False
+
+    def owe(self, *notifications: Notification, due_at: float = 0.0) -> None:
+        for each in notifications:
+            self.owed.setdefault(each.lane, []).append((due_at, each))
+
+    @property
+    def still_owed(self) -> int:
+        return sum(map(len, self.owed.values())) + len(self.claimed)
+
+    def lanes(self) -> Deferred[Sequence[Lane]]:
+        return succeed([lane for lane, owed in self.owed.items() if owed])
+
+    def claim(self, lane: Lane, limit: int, now: float) -> Deferred[Claim]:
+        self.claims += 1
+        if self.broken:
+            raise StoreUnavailable("broken")
+        owed = sorted(self.owed.get(lane, []), key=lambda entry: entry[0])
+        given = [each for due_at, each in owed if due_at <= now][:limit]
+        ids = {id(each) for each in given}
+        rest = [entry for entry in owed if id(entry[1]) not in ids]
+        self.owed[lane] = rest
+        self.claimed.update((lane, each.id) for each in given)
+        return succeed(Claim(given, max(now, rest[0][0]) if rest else None))
+
+    def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
+        self.settles += 1
+        for attempt in batch:
+            each = attempt.notification
+            self.claimed.remove((each.lane, each.id))
+            self.attempts.append(attempt)
+            if attempt.verdict is Verdict.RETRY:
+                again = msgspec.structs.replace(each, attempt=each.attempt + 1, scheduled_at=0.0)
+                self.owe(again, due_at=attempt.due_at)
+                self.hastened_by[each.id] = attempt.hastened_by
+        # As the contract has it: what has happened is known to the store, whether it is durable or not.
+        return fail(StoreUnavailable("broken")) if self.broken else succeed(None)
+
+    def release(self, batch: Sequence[Notification]) -> None:
+        for each in reversed(batch):
+            self.claimed.remove((each.lane, each.id))
+            self.owed.setdefault(each.lane, []).insert(0, (0.0, each))
+
+    def hasten(self, lane: Lane, comeback: Comeback) -> None:
+        owed = self.owed.get(lane, [])
+        for place, (due_at, each) in enumerate(owed):
+            if self.hastened_by.get(each.id, Comeback.NOTHING) >= comeback:
+                del self.hastened_by[each.id]
+                again = msgspec.structs.replace(each, attempt=each.attempt - 1, scheduled_at=due_at)
+                owed[place] = (0.0, again)
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
+        self.settings.append((account, name, value))
+        return succeed(None)
+
+
+class Sent(msgspec.Struct):
+    """One request that was sent."""
+
+    method: str
+    url: str
+    headers: dict[bytes, list[bytes]]
+    body: bytes
+    at: float
+    answered: bool = False
+
+    @property
+    def fields(self) -> dict[str, str]:
+        decoded: dict[str, str] = msgspec.json.decode(self.body)
+        return decoded
+
+
+class FakeClient:
+    """Answers as `answer` says: an Answer, or a Deferred that the test fires."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.sent: list[Sent] = []
+        self.answer: Callable[[Sent], Answer | Deferred[Answer]] = lambda sent: OK
+        self.in_flight = 0
+        self.in_flight_to: Counter[str] = Counter()
+        self.most_in_flight = 0
+        self.most_to: Counter[str] = Counter()
+
+    async def send(
+        self,
+        url: str,
+        headers: dict[bytes, list[bytes]],
+        body: bytes | None,
+        *,
+        allow_private: bool,
+        method: str = "POST",
+    ) -> Answer:
+        sent = Sent(method, url, headers, body or b"", self._clock.seconds())
+        self.sent.append(sent)
+        self.in_flight += 1
+        self.in_flight_to[url] += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.most_to[url] = max(self.most_to[url], self.in_flight_to[url])
+        try:
+            answer = self.answer(sent)
+            return answer if isinstance(answer, Answer) else await answer
+        finally:
+            sent.answered = True
+            self.in_flight -= 1
+            self.in_flight_to[url] -= 1
