@@ -10,7 +10,8 @@ from twisted.python.failure import Failure
 from relay.config import model
 from relay.store.api import NotifyPolicy
 from relay.store.journal.journal_store import JournalStore
-from relay.store.table.entries import FINAL, OWED_SMPP, OWED_WEBHOOK, PartOfRow, Row
+from relay.store.table.entries import PartOfRow, Row
+from relay.store.table.entry_values import FINAL, OWED_SMPP, OWED_WEBHOOK
 from relay.store.table.snapshots import snapshot
 from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted

@@ -25,7 +25,7 @@ from relay.store.journal.journal_format import (
 )
 from relay.store.journal.journal_store import JournalStore
 from relay.store.journal.repair import repair
-from relay.store.table.entries import Segment
+from relay.store.table.entry_values import Segment
 from relay.store.table.replaying import Replay
 from relay.values.messages import Attempt, Channel, Ending, Lane, Outcome, Verdict
 from relay.values.states import DELIVERED, REJECTED

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config import model
 from relay.store.api import Idempotency
 from relay.store.journal.journal_store import JournalStore
-from relay.store.table.entries import FINAL, OWED
+from relay.store.table.entry_values import FINAL, OWED
 from relay.values.messages import Asked, Attempt, Channel, Comeback, Ending, Lane, Notification, ReadAgain, Verdict
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (

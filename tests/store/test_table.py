@@ -10,10 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config import model
 from relay.store.api import Idempotency, NotifyPolicy
 from relay.store.table.accept import accept, take_back
-from relay.store.table.account_entries import RECENT_KEPT, RowList, smpp_owed_by_state
+from relay.store.table.account_lists import RECENT_KEPT, RowList
 from relay.store.table.claims import Handover
 from relay.store.table.correlation import Correlation
-from relay.store.table.entries import FINAL, FORGOTTEN, Birth, Hop, Part, Row, Segment, Tries
+from relay.store.table.entries import Row, smpp_owed_by_state
+from relay.store.table.entry_values import FINAL, FORGOTTEN, Birth, Hop, Part, Segment, Tries
 from relay.store.table.message_views import message_view
 from relay.store.table.notification_queues import LaneQueue, Lanes
 from relay.store.table.orphans import RAW_BYTES_KEPT, Orphans, Unreadable

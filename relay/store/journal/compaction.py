@@ -23,7 +23,8 @@ from relay.store.journal.bodies import BodiesOf, BodyReader
 from relay.store.journal.files import Files
 from relay.store.journal.journal_format import encode_frame, segment_name
 from relay.store.journal.journal_writer import InThread, Journal
-from relay.store.table.entries import FORGOTTEN, Birth, Row, Segment
+from relay.store.table.entries import Row
+from relay.store.table.entry_values import FORGOTTEN, Birth, Segment
 from relay.store.table.records import Counters
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import needs_bodies, snapshot

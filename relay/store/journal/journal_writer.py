@@ -26,7 +26,7 @@ from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreUnavailable
 from relay.store.journal.files import Files
 from relay.store.journal.journal_format import HEADER_BYTES, SYNCED_FRAME_BYTES, encode_header, synced_frame
 from relay.store.journal.segments import SegmentWriter, Write
-from relay.store.table.entries import Segment
+from relay.store.table.entry_values import Segment
 
 T = TypeVar("T")
 #: Runs a function in a thread and gives its result on the reactor thread.

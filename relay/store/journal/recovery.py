@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from relay.store.journal.files import Files
 from relay.store.journal.journal_format import FORMAT_VERSION, segment_name
 from relay.store.journal.segment_reader import SegmentReader, TornTail, read_segment, sequences
-from relay.store.table.entries import Segment
+from relay.store.table.entry_values import Segment
 from relay.store.table.replaying import Replay
 
 #: Journals longer than this say in the log how far their reading has come.

@@ -28,7 +28,7 @@ from relay.store.journal.journal_format import (
     segment_sequence,
     synced_beyond,
 )
-from relay.store.table.entries import Segment
+from relay.store.table.entry_values import Segment
 
 Take = Callable[[list[Any], Segment, int], None]
 

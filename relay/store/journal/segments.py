@@ -9,7 +9,7 @@ from os.path import join
 
 from relay.store.journal.files import Files, write_all
 from relay.store.journal.journal_format import segment_name, segment_sequence
-from relay.store.table.entries import Segment
+from relay.store.table.entry_values import Segment
 
 #: A segment, where in it to write, and what. At offset 0 the file is made.
 Write = tuple[Segment, int, bytes]

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from relay.store.table.account_entries import TableAccount
-from relay.store.table.entries import FINAL, Birth, Extra, Part, Row, Segment
+from relay.store.table.entries import Row, TableAccount
+from relay.store.table.entry_values import FINAL, Birth, Extra, Part, Segment
 from relay.store.table.table import Table
 from relay.values.messages import Message
 

@@ -5,7 +5,8 @@ that none ever grows large enough for its resizing to be a pause (a dict of a mi
 An id that comes to mean two live messages at once means the newest of them.
 """
 
-from relay.store.table.entries import FINAL, PartOfRow, Row, parts_of
+from relay.store.table.entries import PartOfRow, Row, parts_of
+from relay.store.table.entry_values import FINAL
 
 Found = Row | PartOfRow
 Shards = list[dict[bytes, Found]]

@@ -9,7 +9,8 @@ SMPP receipt that the customer took at the first try, nothing but the ids is wri
 from collections.abc import Sequence
 from typing import Any
 
-from relay.store.table.entries import (
+from relay.store.table.entries import Row
+from relay.store.table.entry_values import (
     ATTEMPTS_KEPT,
     FINAL,
     GIVEN_UP_SMPP,
@@ -17,13 +18,11 @@ from relay.store.table.entries import (
     OWED,
     OWED_SMPP,
     OWED_WEBHOOK,
-    Row,
     Tries,
-    extra_of,
 )
 from relay.store.table.notification_queues import BIT_OF_CHANNEL, LaneQueue
 from relay.store.table.records import SETTLED_SUPERSEDED, Handed, OwedAgain, Settled
-from relay.store.table.retries import tries_of
+from relay.store.table.retries import extra_of, tries_of
 from relay.store.table.table import Table
 from relay.store.table.table_changes import Effects
 from relay.values.messages import Attempt, Channel, Claim, Comeback, Lane, Notification, Verdict
@@ -117,7 +116,7 @@ class Handover:
             if not flags & claimed_bit or row.state != n.state or (flags & FINAL != 0) is not n.final:
                 self._show(row, _settled(a, owed_bit, SETTLED_SUPERSEDED), records)
                 continue
-            queue = table.lanes.queue_of(row, owed_bit)
+            queue = table.queue_of(row, owed_bit)
             if a.verdict is delivered and owed_bit == OWED_SMPP and n.attempt == 1:
                 at = a.at
                 handed_ids.append(row.id)
@@ -145,7 +144,7 @@ class Handover:
             records.append(Handed(OWED_SMPP, at, b"".join(handed_ids)))
         return records
 
-    def settled(self, row: Row, queue: LaneQueue) -> None:
+    def settled(self, row: Row, queue: LaneQueue[Row]) -> None:
         """Nothing is owed in this lane any more for a claimed or delayed row."""
         table = self._table
         queue.settle(row)
@@ -165,7 +164,7 @@ class Handover:
     def give_up_receipts(self, rows: Sequence[Row], now: float) -> list[Any]:
         """SMPP receipts that no receiver came for in time. Rows that are claimed right now are left alone."""
         records: list[Any] = []
-        queues: set[LaneQueue] = set()
+        queues: set[LaneQueue[Row]] = set()
         for row in rows:
             queue = row.origin.smpp_queue
             queues.add(queue)
@@ -190,7 +189,7 @@ class Handover:
             if row is None:
                 continue
             owed_bit = BIT_OF_CHANNEL[n.channel]
-            queue = table.lanes.queue_of(row, owed_bit)
+            queue = table.queue_of(row, owed_bit)
             if row.flags & queue.owed_bit and row.flags & queue.claimed_bit:
                 queue.give_back(row)
 
@@ -209,7 +208,7 @@ class Handover:
             row = table.get(message_id)
             if row is None or not row.flags & FINAL or row.origin.account.name != account:
                 continue
-            queue = table.lanes.queue_of(row, OWED_WEBHOOK)
+            queue = table.queue_of(row, OWED_WEBHOOK)
             if row.flags & queue.claimed_bit:
                 # An attempt is under way: that is again enough.
                 continue

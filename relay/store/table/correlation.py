@@ -12,28 +12,14 @@ case of one part without a call more than needed.
 from collections.abc import Iterable, Sequence
 
 from relay.store.api import NotifyPolicy
-from relay.store.table.account_entries import STATES, TableAccount
 from relay.store.table.carrier_ids import Found, row_of
-from relay.store.table.entries import (
-    FINAL,
-    NO_FAULT,
-    OWED_SMPP,
-    OWED_WEBHOOK,
-    REPORTED,
-    WAITED,
-    Fault,
-    Hop,
-    Part,
-    PartOfRow,
-    Row,
-    extra_of,
-    is_unsubmitted,
-    parts_of,
-)
+from relay.store.table.entries import STATES, PartOfRow, Row, TableAccount, is_unsubmitted, parts_of
+from relay.store.table.entry_values import FINAL, NO_FAULT, OWED_SMPP, OWED_WEBHOOK, REPORTED, WAITED, Fault, Hop, Part
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
 from relay.store.table.overdue import has_waited, is_at_carrier, keep_given_id, wait_once_more
 from relay.store.table.parts import ending_part, latest_hop, never_answered
 from relay.store.table.records import WHOLE_MESSAGE, Learnt, Placed
+from relay.store.table.retries import extra_of
 from relay.store.table.table import Table, state_number
 from relay.store.table.table_changes import Effects
 from relay.store.table.unsubmitted import unsubmitted_parts

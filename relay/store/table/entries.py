@@ -1,101 +1,38 @@
-"""What the table keeps of a message, made small: a million of these are waiting on a busy day.
+"""The messages of the table as rows, and the customers that they belong to.
 
-Theory of operation: everything that several messages have in common is one shared object. A batch's times and place in
-the journal are a `Birth`, what a carrier's batch of responses has in common is a `Hop`, who asked in which way for what
-is an `Origin`, and errors are `Fault`s; a row holds references. What few messages have (several parts, a reference,
-retries) hangs in `Extra`. Bodies are not kept: a row knows where in the journal they are.
+A million rows are waiting on a busy day, so a row is small: what several rows have in common is one shared object (see
+`relay.store.table.entry_values`), and who asked in which way for what is an `Origin`.
 
 None of these is tracked by the garbage collector, so none may be part of a lasting cycle: a row refers to its origin,
-whose lanes hold rows only while a notification is owed.
+whose queues hold rows only while a notification is owed.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from relay.store.table.records import Settled
-from relay.values.states import SCHEDULED
+from relay.store.table.account_lists import AccountLists
+from relay.store.table.entry_values import FINAL, NO_FAULT, OWED_SMPP, Birth, Extra, Fault, Hop, Part
+from relay.store.table.notification_queues import LaneQueue, Lanes
+from relay.values.messages import Channel, Lane
+from relay.values.smpp_constants import REGISTERED_DELIVERY_FINAL, REGISTERED_DELIVERY_INTERMEDIATE
+from relay.values.states import DELIVERED, SCHEDULED
 
-if TYPE_CHECKING:
-    from relay.store.table.account_entries import TableAccount
-    from relay.store.table.notification_queues import LaneQueue
-
-# Row.flags. The channels' bits stand so that OWED << 2 is CLAIMED, << 4 is DELAYED and << 8 is GIVEN_UP of the same
-# channel. All that a row usually has together stays under 257, where CPython shares the integers.
-FINAL: Final = 1
-OWED_WEBHOOK: Final = 2
-OWED_SMPP: Final = 4
-CLAIMED_WEBHOOK: Final = 8
-CLAIMED_SMPP: Final = 16
-DELAYED_WEBHOOK: Final = 32
-DELAYED_SMPP: Final = 64
-#: The row stands in the table's list of finished messages.
-KEPT: Final = 128
-#: The row has left the table; whoever still holds it drops it.
-FORGOTTEN: Final = 256
-GIVEN_UP_WEBHOOK: Final = 512
-GIVEN_UP_SMPP: Final = 1024
-#: `state` is an intermediate one that a carrier reported (and not ENROUTE because a carrier took the message).
-REPORTED: Final = 2048
-#: Its receipt was overdue and is waited for once more, because the carrier said that the message is under way.
-WAITED: Final = 4096
-
-OWED: Final = OWED_WEBHOOK | OWED_SMPP
-CLAIMED: Final = CLAIMED_WEBHOOK | CLAIMED_SMPP
-#: What the journal keeps of the flags.
-DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED | WAITED
-
-#: Attempts kept a message, for show.
-ATTEMPTS_KEPT: Final = 12
+#: States are 0 to 9.
+STATES = 10
+#: Kinds of requests remembered an account: 256 values of registered_delivery, over two interfaces.
+_OVER_SMPP: Final = 256
 
 
-class Segment(msgspec.Struct, eq=False):
-    """A journal file, as table and journal both know it.
-
-    :ivar end_bytes: its length once everything appended is written.
-    :ivar committed_bytes: how much of it callers have been told is durable; a failed commit is cut back to it.
-    :ivar synced_bytes: how much of it is known to be on the disk. With `sync: always` the same.
-    :ivar rows: messages whose body and first record are in it.
-    """
-
-    sequence: int
-    created_at: float
-    end_bytes: int = 0
-    committed_bytes: int = 0
-    synced_bytes: int = 0
-    rows: int = 0
-
-
-class Birth(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """What the messages of one journal frame have in common."""
-
-    accepted_at: float
-    expires_at: float
-    segment: Segment
-    offset: int
-
-
-class Hop(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """What the parts that a carrier took together have in common. `at` is None for a carrier that refused."""
-
-    carrier: str
-    at: float | None
-    receipt_due_at: float
-    parts_receipted: int = 0
-
-
-class Fault(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """A carrier's own words on an outcome.
-
-    :ivar stat: where it is another word than Appendix B's own for the state.
-    """
-
-    error: bytes = b""
-    network_error_code: bytes = b""
-    stat: bytes = b""
-
-
-NO_FAULT: Final = Fault()
+def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
+    """By final state: OWED_SMPP where `registered_delivery` asks for it (SMPP 3.4 section 5.2.17), else 0."""
+    asked = registered_delivery & 3
+    if asked == 0:
+        return (0,) * STATES
+    if asked == REGISTERED_DELIVERY_FINAL:
+        return (OWED_SMPP,) * STATES
+    on_success = asked == 3
+    return tuple(OWED_SMPP if (state == DELIVERED) is on_success else 0 for state in range(STATES))
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -110,51 +47,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     registered_delivery: int
     smpp_owed: tuple[int, ...]
     smpp_intermediate: int
-    smpp_queue: "LaneQueue"
-    webhook_queue: "LaneQueue"
-
-
-class Part(msgspec.Struct, gc=False, eq=False):
-    """One part of a long message. Fields as in `Row` and `Extra`; `waited` is what WAITED is for a row."""
-
-    hop: Hop | None = None
-    carrier_message_id: bytes = b""
-    state: int = SCHEDULED
-    final: bool = False
-    fault: Fault = NO_FAULT
-    done_at: float = 0.0
-    given_id: bytes = b""
-    waited: bool = False
-
-
-class Tries(msgspec.Struct, gc=False, eq=False):
-    """The retries of one notification: how many attempts ended, and when the next is due."""
-
-    attempts: int = 0
-    due_at: float = 0.0
-
-
-class Extra(msgspec.Struct, gc=False, eq=False):
-    """What only some messages have.
-
-    :ivar parts: for long messages; None where there is one part, which is then in the row itself.
-    :ivar former_ids: carrier, carrier message id and part of earlier submissions of the same part, when one was
-        submitted again: a late receipt for them still counts.
-    :ivar again_at: when somebody last asked for the webhook to be sent again.
-    :ivar given_id: of the only part: its carrier message id as the carrier wrote it, where it can be asked by it and
-        wrote it in another way than the canonical one.
-    """
-
-    parts: list[Part] | None = None
-    reference: str | None = None
-    url: str | None = None
-    former_ids: tuple[tuple[str, bytes, int], ...] = ()
-    webhook: Tries | None = None
-    smpp: Tries | None = None
-    attempts: tuple[Settled, ...] = ()
-    given_up_at: float = 0.0
-    again_at: float = 0.0
-    given_id: bytes = b""
+    smpp_queue: "LaneQueue[Row]"
+    webhook_queue: "LaneQueue[Row]"
 
 
 class Row(msgspec.Struct, gc=False, eq=False):
@@ -187,18 +81,38 @@ class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):
     part: int
 
 
+class TableAccount(AccountLists["Row"]):
+    """A customer, as the table knows it: its lists of messages, and the ways in which its messages came."""
+
+    __slots__ = ("_origins", "_queues")
+
+    def __init__(self, name: str, queues: "Lanes[Row]") -> None:
+        super().__init__(name)
+        self._queues = queues
+        self._origins: dict[int, Origin] = {}
+
+    def origin(self, interface: str, registered_delivery: int) -> Origin:
+        """The shared origin of messages that came like this."""
+        key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
+        origin = self._origins.get(key)
+        if origin is None:
+            intermediate = bool(registered_delivery & REGISTERED_DELIVERY_INTERMEDIATE)
+            origin = self._origins[key] = Origin(
+                self,
+                interface,
+                registered_delivery,
+                smpp_owed_by_state(registered_delivery),
+                OWED_SMPP if intermediate else 0,
+                self._queues.queue(Lane(self.name, Channel.SMPP)),
+                self._queues.queue(Lane(self.name, Channel.WEBHOOK)),
+            )
+        return origin
+
+
 def parts_of(row: Row) -> list[Part] | None:
     """The parts of a long message; None for a message of one part."""
     extra = row.extra
     return None if extra is None else extra.parts
-
-
-def extra_of(row: Row) -> Extra:
-    """The row's `Extra`, made where it has none."""
-    extra = row.extra
-    if extra is None:
-        extra = row.extra = Extra()
-    return extra
 
 
 def is_unsubmitted(row: Row) -> bool:

@@ -10,7 +10,8 @@ A message that no carrier has taken by its expiry is given a grace for the respo
 
 import msgspec
 
-from relay.store.table.entries import FINAL, OWED_SMPP, Row
+from relay.store.table.entries import Row
+from relay.store.table.entry_values import FINAL, OWED_SMPP
 from relay.store.table.table import SHARDS, Table
 
 #: Rows after which a call stops at the end of the dict that it is in. Where none of them is in the processor's caches

@@ -1,6 +1,7 @@
 """One message as customers and operators see it."""
 
-from relay.store.table.entries import FINAL, NO_FAULT, OWED_SMPP, OWED_WEBHOOK, Fault, Hop, Part, Row
+from relay.store.table.entries import Row
+from relay.store.table.entry_values import FINAL, NO_FAULT, OWED_SMPP, OWED_WEBHOOK, Fault, Hop, Part
 from relay.store.table.notification_queues import CHANNEL_OF_BIT
 from relay.store.table.records import Settled
 from relay.values.messages import AttemptView, MessageView, PartView

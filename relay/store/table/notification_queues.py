@@ -12,16 +12,17 @@ one is never told.
 """
 
 from collections import deque
+from typing import Generic
 
-from relay.store.table.entries import OWED_SMPP, OWED_WEBHOOK, Row, Tries
-from relay.store.table.retries import Delayed, set_tries, tries_of
+from relay.store.table.entry_values import OWED_SMPP, OWED_WEBHOOK, Tries
+from relay.store.table.retries import Delayed, RowT, set_tries, tries_of
 from relay.values.messages import Channel, Comeback, Lane
 
 CHANNEL_OF_BIT = {OWED_WEBHOOK: Channel.WEBHOOK, OWED_SMPP: Channel.SMPP}
 BIT_OF_CHANNEL: dict[str, int] = {Channel.WEBHOOK.value: OWED_WEBHOOK, Channel.SMPP.value: OWED_SMPP}
 
 
-class LaneQueue:
+class LaneQueue(Generic[RowT]):
     """The rows that are owed a notification in one lane.
 
     :ivar owed: how many there are, whether ready, delayed or claimed.
@@ -45,14 +46,14 @@ class LaneQueue:
         self.owed_bit = BIT_OF_CHANNEL[lane.channel]
         self.claimed_bit = self.owed_bit << 2
         self.delayed_bit = self.owed_bit << 4
-        self.ready: deque[Row] = deque()
+        self.ready: deque[RowT] = deque()
         #: What came first in `ready` and was not durable then, in the order of the feed.
-        self.undurable: deque[Row] = deque()
+        self.undurable: deque[RowT] = deque()
         #: Made when first needed: in most lanes nothing ever fails.
-        self.delayed: Delayed | None = None
+        self.delayed: Delayed[RowT] | None = None
         self.owed = 0
 
-    def owe(self, row: Row) -> bool:
+    def owe(self, row: RowT) -> bool:
         """Makes the row's present state owed, at once; True where nothing was owed before."""
         flags = row.flags
         if not flags & self.owed_bit:
@@ -68,7 +69,7 @@ class LaneQueue:
             self.ready.append(row)
         return False
 
-    def restore(self, row: Row, now: float) -> None:
+    def restore(self, row: RowT, now: float) -> None:
         """Queues a row that is owed already, as found at a start."""
         self.owed += 1
         tries = tries_of(row, self.owed_bit)
@@ -83,7 +84,7 @@ class LaneQueue:
         if self.delayed is not None:
             self.delayed.restored()
 
-    def take(self, limit: int, now: float, durable_cursor: int) -> list[Row]:
+    def take(self, limit: int, now: float, durable_cursor: int) -> list[RowT]:
         """Claims up to `limit` rows that are due. Retries that have become due go behind what is ready.
 
         :param durable_cursor: the last place in the feed that is durable.
@@ -93,7 +94,7 @@ class LaneQueue:
             self._admit(durable_cursor)
         if self.delayed is not None:
             self._ripen(self.delayed, limit, now)
-        rows: list[Row] = []
+        rows: list[RowT] = []
         owed_bit, claimed_bit = self.owed_bit, self.claimed_bit
         states = owed_bit | claimed_bit | self.delayed_bit
         while ready and len(rows) < limit:
@@ -110,12 +111,12 @@ class LaneQueue:
     def _admit(self, durable_cursor: int) -> None:
         """Puts what has become durable back to the head of the queue."""
         undurable = self.undurable
-        admitted: list[Row] = []
+        admitted: list[RowT] = []
         while undurable and undurable[0].cursor <= durable_cursor:
             admitted.append(undurable.popleft())
         self.ready.extendleft(reversed(admitted))
 
-    def _ripen(self, delayed: Delayed, limit: int, now: float) -> None:
+    def _ripen(self, delayed: Delayed[RowT], limit: int, now: float) -> None:
         for _ in range(limit):
             row = delayed.pop(now)
             if row is None:
@@ -144,62 +145,52 @@ class LaneQueue:
         if self.delayed is not None:
             self.delayed.drop_stale()
 
-    def give_back(self, row: Row) -> None:
+    def give_back(self, row: RowT) -> None:
         """Unclaims a row, to the head of the queue."""
         row.flags &= ~self.claimed_bit
         self.ready.appendleft(row)
 
-    def delay(self, row: Row, tries: Tries, hastened_by: Comeback = Comeback.NOTHING) -> None:
+    def delay(self, row: RowT, tries: Tries, hastened_by: Comeback = Comeback.NOTHING) -> None:
         """Unclaims a row until its next attempt is due, or something makes it due sooner."""
         row.flags = row.flags & ~self.claimed_bit | self.delayed_bit
         set_tries(row, self.owed_bit, tries)
         self._made_delayed().add(row, tries.due_at, hastened_by)
 
-    def settle(self, row: Row) -> None:
+    def settle(self, row: RowT) -> None:
         """Nothing is owed any more. Where the row stands in `ready` or `delayed`, its entry there is stale now."""
         row.flags &= ~(self.owed_bit | self.claimed_bit | self.delayed_bit)
         set_tries(row, self.owed_bit, None)
         self.owed -= 1
 
-    def _made_delayed(self) -> Delayed:
+    def _made_delayed(self) -> Delayed[RowT]:
         delayed = self.delayed
         if delayed is None:
             delayed = self.delayed = Delayed(self.owed_bit)
         return delayed
 
 
-class Lanes:
+class Lanes(Generic[RowT]):
     """All lanes, by name. Those of messages' own URLs go when nothing is owed in them."""
 
     def __init__(self) -> None:
-        self._queues: dict[Lane, LaneQueue] = {}
+        self._queues: dict[Lane, LaneQueue[RowT]] = {}
 
-    def queue(self, lane: Lane) -> LaneQueue:
+    def queue(self, lane: Lane) -> LaneQueue[RowT]:
         """The lane's queue, made where there is none."""
         queue = self._queues.get(lane)
         if queue is None:
             queue = self._queues[lane] = LaneQueue(lane)
         return queue
 
-    def existing(self, lane: Lane) -> LaneQueue | None:
+    def existing(self, lane: Lane) -> LaneQueue[RowT] | None:
         """The lane's queue, if it has one."""
         return self._queues.get(lane)
 
-    def queue_of(self, row: Row, owed_bit: int) -> LaneQueue:
-        """Where the row's notification on a channel waits."""
-        origin = row.origin
-        if owed_bit == OWED_SMPP:
-            return origin.smpp_queue
-        extra = row.extra
-        if extra is None or extra.url is None:
-            return origin.webhook_queue
-        return self.queue(Lane(origin.account.name, Channel.WEBHOOK, extra.url))
-
-    def drop_if_empty(self, queue: LaneQueue) -> None:
+    def drop_if_empty(self, queue: LaneQueue[RowT]) -> None:
         """Forgets a message's own URL when nothing is owed there any more."""
         if queue.lane.url and not queue.owed:
             self._queues.pop(queue.lane, None)
 
-    def owing(self) -> list[LaneQueue]:
+    def owing(self) -> list[LaneQueue[RowT]]:
         """The lanes in which something is owed."""
         return [queue for queue in self._queues.values() if queue.owed]

@@ -15,8 +15,10 @@ What is held is in memory only. After a restart the parts are overdue still, and
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from relay.store.table.entries import FINAL, WAITED, Hop, Part, Row, extra_of, parts_of
+from relay.store.table.entries import Row, parts_of
+from relay.store.table.entry_values import FINAL, WAITED, Hop, Part
 from relay.store.table.parts import latest_hop
+from relay.store.table.retries import extra_of
 from relay.store.table.table import Table
 from relay.values.messages import AtCarrier
 

@@ -7,7 +7,8 @@ taken and every awaited one has ended: as delivered when all of those were, else
 
 from collections.abc import Sequence
 
-from relay.store.table.entries import NO_FAULT, REPORTED, Hop, Part, Row, parts_of
+from relay.store.table.entries import Row, parts_of
+from relay.store.table.entry_values import NO_FAULT, REPORTED, Hop, Part
 from relay.values.messages import PartsReceipted
 from relay.values.states import UNKNOWN, WORST_FIRST
 

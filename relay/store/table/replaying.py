@@ -11,11 +11,11 @@ from typing import Any
 
 from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
-from relay.store.table.account_entries import TableAccount
 from relay.store.table.carrier_ids import Found
 from relay.store.table.claims import keep_attempt
 from relay.store.table.correlation import Correlation, refusal
-from relay.store.table.entries import (
+from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
+from relay.store.table.entry_values import (
     FINAL,
     GIVEN_UP_WEBHOOK,
     OWED,
@@ -24,12 +24,8 @@ from relay.store.table.entries import (
     REPORTED,
     WAITED,
     Birth,
-    PartOfRow,
-    Row,
     Segment,
     Tries,
-    extra_of,
-    parts_of,
 )
 from relay.store.table.in_doubt import sent_parts
 from relay.store.table.orphans import Mark, is_unreadable
@@ -48,7 +44,7 @@ from relay.store.table.records import (
     Snapshot,
     Synced,
 )
-from relay.store.table.retries import set_tries
+from relay.store.table.retries import extra_of, set_tries
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHops, row_of_snapshot
 from relay.store.table.table import Table
@@ -150,13 +146,13 @@ class Replay:
             table.keep(row)
 
     def _restore_lanes(self, owed: list[Row], now: float) -> None:
-        lanes = self._table.lanes
+        table = self._table
         queues = set()
         owed.sort(key=_done_at)
         for row in owed:
             for bit in (OWED_WEBHOOK, OWED_SMPP):
                 if row.flags & bit:
-                    queue = lanes.queue_of(row, bit)
+                    queue = table.queue_of(row, bit)
                     queue.restore(row, now)
                     queues.add(queue)
                     self._table.owed += 1

@@ -9,14 +9,33 @@ row's flags tell, and the entry is dropped when its turn comes.
 """
 
 from heapq import heapify, heappop, heappush
+from typing import Generic, Protocol, TypeVar
 
-from relay.store.table.entries import OWED_WEBHOOK, Row, Tries, extra_of
+from relay.store.table.entry_values import OWED_WEBHOOK, Extra, Tries
 from relay.values.messages import Comeback
 
-_Heap = list[tuple[float, int, Row]]
+
+class OwedRow(Protocol):
+    """What the queues of notifications need to know of a message."""
+
+    flags: int
+    cursor: int
+    extra: Extra | None
 
 
-def tries_of(row: Row, owed_bit: int) -> Tries | None:
+RowT = TypeVar("RowT", bound=OwedRow)
+_Heap = list[tuple[float, int, RowT]]
+
+
+def extra_of(row: OwedRow) -> Extra:
+    """The row's `Extra`, made where it has none."""
+    extra = row.extra
+    if extra is None:
+        extra = row.extra = Extra()
+    return extra
+
+
+def tries_of(row: OwedRow, owed_bit: int) -> Tries | None:
     """The retries of one channel's notification, if there were any."""
     extra = row.extra
     if extra is None:
@@ -24,7 +43,7 @@ def tries_of(row: Row, owed_bit: int) -> Tries | None:
     return extra.webhook if owed_bit == OWED_WEBHOOK else extra.smpp
 
 
-def set_tries(row: Row, owed_bit: int, tries: Tries | None) -> None:
+def set_tries(row: OwedRow, owed_bit: int, tries: Tries | None) -> None:
     """Keeps or drops the retries of one channel's notification."""
     extra = row.extra
     if extra is None and tries is None:
@@ -35,7 +54,7 @@ def set_tries(row: Row, owed_bit: int, tries: Tries | None) -> None:
         extra_of(row).smpp = tries
 
 
-class Delayed:
+class Delayed(Generic[RowT]):
     """See the module's text.
 
     :param owed_bit: of the lane's channel.
@@ -46,19 +65,19 @@ class Delayed:
     def __init__(self, owed_bit: int) -> None:
         self._owed_bit = owed_bit
         self._delayed_bit = owed_bit << 4
-        self._heaps: list[_Heap] = [[] for _ in Comeback]
-        self._hastened: list[_Heap] = []
+        self._heaps: list[_Heap[RowT]] = [[] for _ in Comeback]
+        self._hastened: list[_Heap[RowT]] = []
         self._next_order = 0
 
     def __len__(self) -> int:
         """How many entries there are, stale ones included."""
         return sum(map(len, self._heaps)) + sum(map(len, self._hastened))
 
-    def add(self, row: Row, due_at: float, hastened_by: Comeback) -> None:
+    def add(self, row: RowT, due_at: float, hastened_by: Comeback) -> None:
         """A row that is marked as delayed waits until `due_at`, which its tries say as well."""
         heappush(self._heaps[hastened_by], self._entry(row, due_at))
 
-    def restore(self, row: Row, due_at: float) -> None:
+    def restore(self, row: RowT, due_at: float) -> None:
         """As `add`, at a start: nothing hastens it. To be followed by `restored`."""
         self._heaps[Comeback.NOTHING].append(self._entry(row, due_at))
 
@@ -73,7 +92,7 @@ class Delayed:
                 self._hastened.append(self._heaps[hastened_by])
                 self._heaps[hastened_by] = []
 
-    def pop(self, now: float) -> Row | None:
+    def pop(self, now: float) -> RowT | None:
         """Takes one that is due, first those whose time has come; None where there is none."""
         while (heap := self._first()) is not None and heap[0][0] <= now:
             due_at, _, row = heappop(heap)
@@ -109,23 +128,23 @@ class Delayed:
                 break
             del hastened[0]
 
-    def _drop_stale(self, heap: _Heap) -> None:
+    def _drop_stale(self, heap: _Heap[RowT]) -> None:
         while heap and self._is_stale(heap[0][0], heap[0][2]):
             heappop(heap)
 
-    def _first(self) -> _Heap | None:
+    def _first(self) -> _Heap[RowT] | None:
         """The heap with the entry that is due first."""
-        first: _Heap | None = None
+        first: _Heap[RowT] | None = None
         for heap in self._heaps:
             if heap and (first is None or heap[0] < first[0]):
                 first = heap
         return first
 
-    def _entry(self, row: Row, due_at: float) -> tuple[float, int, Row]:
+    def _entry(self, row: RowT, due_at: float) -> tuple[float, int, RowT]:
         # Rows can't be compared; those that are due together go in the order in which they came.
         self._next_order += 1
         return due_at, self._next_order, row
 
-    def _is_stale(self, due_at: float, row: Row) -> bool:
+    def _is_stale(self, due_at: float, row: RowT) -> bool:
         tries = tries_of(row, self._owed_bit)
         return not row.flags & self._delayed_bit or tries is None or tries.due_at != due_at

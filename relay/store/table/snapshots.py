@@ -4,19 +4,8 @@ from collections.abc import Sequence
 
 from relay.store.table.carrier_ids import CarrierIdIndex
 from relay.store.table.correlation import refusal
-from relay.store.table.entries import (
-    DURABLE_FLAGS,
-    FINAL,
-    GIVEN_UP_WEBHOOK,
-    Birth,
-    Extra,
-    Fault,
-    Hop,
-    Part,
-    Row,
-    Tries,
-    is_unsubmitted,
-)
+from relay.store.table.entries import Row, is_unsubmitted
+from relay.store.table.entry_values import DURABLE_FLAGS, FINAL, GIVEN_UP_WEBHOOK, Birth, Extra, Fault, Hop, Part, Tries
 from relay.store.table.parts import latest_hop
 from relay.store.table.records import PartSnapshot, Snapshot
 from relay.store.table.table import Table

@@ -17,9 +17,9 @@ from collections import deque
 
 from relay.config.model import Limits
 from relay.store.api import NotifyPolicy, PolicyOf
-from relay.store.table.account_entries import STATES, TableAccount
 from relay.store.table.carrier_ids import CarrierIdIndex, Shards
-from relay.store.table.entries import (
+from relay.store.table.entries import STATES, Row, TableAccount
+from relay.store.table.entry_values import (
     FINAL,
     FORGOTTEN,
     KEPT,
@@ -31,14 +31,13 @@ from relay.store.table.entries import (
     WAITED,
     Fault,
     Hop,
-    Row,
 )
 from relay.store.table.in_doubt import Sent
-from relay.store.table.notification_queues import Lanes
+from relay.store.table.notification_queues import LaneQueue, Lanes
 from relay.store.table.orphans import Orphans, Unreadable
 from relay.store.table.table_changes import Effects
 from relay.store.table.unsubmitted import Backlog
-from relay.values.messages import Outcome, Receipt
+from relay.values.messages import Channel, Lane, Outcome, Receipt
 from relay.values.states import UNKNOWN
 
 #: Distinct errors that are shared between rows; beyond it each row has its own.
@@ -68,7 +67,7 @@ class Table:
         self.shards: list[dict[bytes, Row]] = [{} for _ in range(SHARDS)]
         self.accounts: dict[str, TableAccount] = {}
         self.ids = CarrierIdIndex()
-        self.lanes = Lanes()
+        self.lanes: Lanes[Row] = Lanes()
         self.backlog = Backlog()
         self.sent = Sent()
         self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
@@ -135,6 +134,16 @@ class Table:
             owed |= OWED_WEBHOOK
         return owed
 
+    def queue_of(self, row: Row, owed_bit: int) -> LaneQueue[Row]:
+        """Where the row's notification on a channel waits."""
+        origin = row.origin
+        if owed_bit == OWED_SMPP:
+            return origin.smpp_queue
+        extra = row.extra
+        if extra is None or extra.url is None:
+            return origin.webhook_queue
+        return self.lanes.queue(Lane(origin.account.name, Channel.WEBHOOK, extra.url))
+
     def owe(self, row: Row, owed: int, effects: Effects) -> None:
         """The row's present state is to be told on these channels."""
         if owed & OWED_SMPP:
@@ -142,7 +151,7 @@ class Table:
             self.owed += queue.owe(row)
             effects.touched.add(queue)
         if owed & OWED_WEBHOOK:
-            queue = self.lanes.queue_of(row, OWED_WEBHOOK)
+            queue = self.queue_of(row, OWED_WEBHOOK)
             self.owed += queue.owe(row)
             effects.touched.add(queue)
 
@@ -179,7 +188,7 @@ class Table:
         """An intermediate state that was not told in time, and nobody wants to hear of the final one."""
         for bit in (OWED_WEBHOOK, OWED_SMPP):
             if owed & bit:
-                queue = self.lanes.queue_of(row, bit)
+                queue = self.queue_of(row, bit)
                 queue.settle(row)
                 self.owed -= 1
                 self.lanes.drop_if_empty(queue)

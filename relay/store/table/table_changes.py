@@ -27,7 +27,7 @@ class Effects:
     def __init__(self, views_of_ended: bool = False) -> None:
         self.records: Any = []
         self.outcomes: list[Outcome] = []
-        self.touched: set[LaneQueue] = set()
+        self.touched: set[LaneQueue[Row]] = set()
         self.first_ended: Row | None = None
         self.last_ended: Row | None = None
         self.ended: list[Row] | None = [] if views_of_ended else None

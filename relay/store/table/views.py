@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from relay.store.api import FeedEntry
-from relay.store.table.entries import FORGOTTEN
+from relay.store.table.entry_values import FORGOTTEN
 from relay.store.table.message_views import message_view
 from relay.store.table.table import Table
 from relay.values.ids import id_text, parse_id

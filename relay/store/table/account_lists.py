@@ -7,35 +7,29 @@ and the rows themselves, which are no longer in any cache of the processor, need
 """
 
 from bisect import bisect_left, bisect_right
+from typing import Generic, Protocol, TypeVar
 
-from relay.store.table.entries import FORGOTTEN, OWED_SMPP, Origin, Row
-from relay.store.table.notification_queues import Lanes
-from relay.values.messages import Channel, Lane
-from relay.values.smpp_constants import REGISTERED_DELIVERY_FINAL, REGISTERED_DELIVERY_INTERMEDIATE
-from relay.values.states import DELIVERED
+from relay.store.table.entry_values import FORGOTTEN, Birth
 
 #: Messages of an account that can be listed; older ones can still be looked up by id.
 RECENT_KEPT = 20_000
 #: Rows that have gone from the front of a list and are dropped together.
 _DROP_AT = 256
-#: States are 0 to 9.
-STATES = 10
-#: Kinds of requests remembered an account: 256 values of registered_delivery, over two interfaces.
-_OVER_SMPP = 256
 
 
-def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
-    """By final state: OWED_SMPP where `registered_delivery` asks for it (SMPP 3.4 section 5.2.17), else 0."""
-    asked = registered_delivery & 3
-    if asked == 0:
-        return (0,) * STATES
-    if asked == REGISTERED_DELIVERY_FINAL:
-        return (OWED_SMPP,) * STATES
-    on_success = asked == 3
-    return tuple(OWED_SMPP if (state == DELIVERED) is on_success else 0 for state in range(STATES))
+class ListedRow(Protocol):
+    """What an account's lists need to know of a message."""
+
+    id: bytes
+    birth: Birth
+    flags: int
+    cursor: int
 
 
-class RowList:
+RowT = TypeVar("RowT", bound=ListedRow)
+
+
+class RowList(Generic[RowT]):
     """Rows in an order, of which those that have left the table are dropped by and by.
 
     :ivar rows: all from `first` on count, but for those that are FORGOTTEN.
@@ -44,11 +38,11 @@ class RowList:
     __slots__ = ("_stale", "first", "rows")
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[RowT] = []
         self.first = 0
         self._stale = 0
 
-    def forgot(self, row: Row) -> None:
+    def forgot(self, row: RowT) -> None:
         """A row has left the table. `tidy` once after a series of these."""
         first = self.first
         rows = self.rows
@@ -72,40 +66,21 @@ class RowList:
         self.first = 0
 
 
-class TableAccount:
-    """A customer, as the table knows it."""
+class AccountLists(Generic[RowT]):
+    """One customer's messages, in the orders in which they are asked for."""
 
-    __slots__ = ("_lanes", "_origins", "feed", "given_up", "name", "recent")
+    __slots__ = ("feed", "given_up", "name", "recent")
 
-    def __init__(self, name: str, lanes: Lanes) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._lanes = lanes
-        self._origins: dict[int, Origin] = {}
         #: Messages in the order of their acceptance.
-        self.recent = RowList()
+        self.recent: RowList[RowT] = RowList()
         #: Messages in the order of their final states, so with growing cursors.
-        self.feed = RowList()
+        self.feed: RowList[RowT] = RowList()
         #: Messages whose webhook was given up, and when.
         self.given_up: dict[bytes, float] = {}
 
-    def origin(self, interface: str, registered_delivery: int) -> Origin:
-        """The shared origin of messages that came like this."""
-        key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
-        origin = self._origins.get(key)
-        if origin is None:
-            intermediate = bool(registered_delivery & REGISTERED_DELIVERY_INTERMEDIATE)
-            origin = self._origins[key] = Origin(
-                self,
-                interface,
-                registered_delivery,
-                smpp_owed_by_state(registered_delivery),
-                OWED_SMPP if intermediate else 0,
-                self._lanes.queue(Lane(self.name, Channel.SMPP)),
-                self._lanes.queue(Lane(self.name, Channel.WEBHOOK)),
-            )
-        return origin
-
-    def forgot(self, row: Row) -> None:
+    def forgot(self, row: RowT) -> None:
         """A row has left the table (and is marked so). `tidy` once after a series of these."""
         recent = self.recent
         rows, first = recent.rows, recent.first
@@ -133,10 +108,10 @@ class TableAccount:
         self.trim()
         self.feed.rows.sort(key=_cursor)
 
-    def feed_after(self, cursor: int, limit: int) -> list[Row]:
+    def feed_after(self, cursor: int, limit: int) -> list[RowT]:
         """Up to `limit` finished rows from the one after `cursor` on."""
         rows = self.feed.rows
-        found: list[Row] = []
+        found: list[RowT] = []
         for index in range(bisect_right(rows, cursor, key=_cursor), len(rows)):
             row = rows[index]
             if not row.flags & FORGOTTEN:
@@ -151,9 +126,9 @@ class TableAccount:
         return len(rows) if before is None else bisect_left(rows, before, key=_accepted_at)
 
 
-def _accepted_at(row: Row) -> float:
+def _accepted_at(row: ListedRow) -> float:
     return row.birth.accepted_at
 
 
-def _cursor(row: Row) -> int:
+def _cursor(row: ListedRow) -> int:
     return row.cursor
