@@ -23,7 +23,7 @@ from twisted.python import usage
 from relay import __version__
 from relay.account_pages.account_site import AccountPages
 from relay.account_pages.page_sessions import PageSessions
-from relay.account_pages.page_stats import PageTallies
+from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
 from relay.app.daemon import Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
@@ -38,7 +38,7 @@ from relay.history.message_records import InThread, MessageRecords
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.http_api import HttpApi
 from relay.operator.admin_pages import make_admin_site
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.simulator.demo_receiver import demo_receiver_site
 from relay.store.journal.disk_thread import DiskThread
@@ -166,7 +166,7 @@ def build(
     )
     if store_wrapper is not None:
         store = store_wrapper(store)
-    hub = Hub(
+    flow = MessageFlow(
         store=store,
         rates=accounts,
         routes=Routes(config.routes),
@@ -177,11 +177,11 @@ def build(
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)
     webhooks = Webhooks(store, accounts, WebhookDelivery(store, accounts, client, reactor), reactor, randomness.random)
-    webhooks.on_settled = hub.counters.attempted
-    webhooks.on_post = hub.counters.webhook_seconds.observe
+    webhooks.on_settled = flow.counters.attempted
+    webhooks.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
     api = HttpApi(
-        hub=hub,
+        flow=flow,
         accounts=accounts,
         webhooks=webhooks,
         compose=lambda to, sender, text: compose(sender, to, text, reference=next(references))[:2],
@@ -195,11 +195,11 @@ def build(
     )
     AccountPages(
         api,
-        hub=hub,
+        flow=flow,
         accounts=accounts,
         webhooks=webhooks,
         sessions=PageSessions(accounts, os.urandom, reactor.seconds),
-        tallies=PageTallies(store, reactor),
+        page_stats=PageStats(store, reactor),
         clock=reactor,
         random_bytes=os.urandom,
     )
@@ -220,7 +220,7 @@ def build(
         reactor=reactor,
         store=store,
         accounts=accounts,
-        hub=hub,
+        flow=flow,
         webhooks=webhooks,
         sites=sites,
         randomness=randomness,

@@ -85,7 +85,7 @@ class FastEsme(SessionProtocol):
         self._answers: list[tuple[int, str] | None] = []
         self._unanswered = 0
         self._submitted: Deferred[list[tuple[int, str]]] | None = None
-        self._questions: dict[object, Deferred[Answered]] = {}
+        self._queries: dict[object, Deferred[Answered]] = {}
 
     # What tests call
 
@@ -113,7 +113,7 @@ class FastEsme(SessionProtocol):
         """Sends one request of any kind."""
         done: Deferred[Answered] = Deferred()
         token = object()
-        self._questions[token] = done
+        self._queries[token] = done
         self.send(command_id, [(body, token)])
         return done
 
@@ -172,9 +172,9 @@ class FastEsme(SessionProtocol):
         self._to_send.clear()
         self._unanswered = 0
         self._settle()
-        for question in self._questions.values():
+        for question in self._queries.values():
             question.errback(ConnectionDone(reason))
-        self._questions.clear()
+        self._queries.clear()
         self.gone.callback(self.end_reason or reason)
 
     # Inside
@@ -186,7 +186,7 @@ class FastEsme(SessionProtocol):
                 self._unanswered -= 1
             self._answers[token] = (event.command_status, event.message_id.decode())
         else:
-            self._questions.pop(token).callback(event)
+            self._queries.pop(token).callback(event)
 
     def _fill_window(self) -> None:
         to_send = self._to_send

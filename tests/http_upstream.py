@@ -33,7 +33,7 @@ class Response:
         self.closed = True
 
 
-class Asked:
+class QueryOutcome:
     """One request that the session made; `answer` or `fail` it."""
 
     def __init__(self, method: str, url: bytes, headers: Any, data: bytes | None, options: dict[str, Any]) -> None:
@@ -64,11 +64,11 @@ class Upstream:
     """The web client: keeps what is asked until the test answers, or answers as `at_once` says."""
 
     def __init__(self) -> None:
-        self.asked: deque[Asked] = deque()
-        self.at_once: Callable[[Asked], Any] | None = None
+        self.asked: deque[QueryOutcome] = deque()
+        self.at_once: Callable[[QueryOutcome], Any] | None = None
 
     def request(self, method: str, url: bytes, *, headers: Any, data: bytes | None, **options: Any) -> Any:
-        asked = Asked(method, url, headers, data, options)
+        asked = QueryOutcome(method, url, headers, data, options)
         if self.at_once is not None:
             result = self.at_once(asked)
             if isinstance(result, Exception):

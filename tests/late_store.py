@@ -15,21 +15,21 @@ from twisted.python.failure import Failure
 
 from relay.store.api import NOBODY, FeedEntry, Idempotency, StoreFigures
 from relay.values.messages import (
-    Asked,
     AtCarrier,
     Attempt,
     Claim,
-    Comeback,
-    Correlated,
     Ending,
     KeptReceipts,
-    Lane,
     Message,
     MessageView,
     Notification,
     Pending,
+    QueryOutcome,
+    QueueKey,
     ReadAgain,
     Receipt,
+    Recovery,
+    StoreResult,
     Submitted,
 )
 
@@ -116,35 +116,35 @@ class LateStore:
     def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
         return self._late(self.inner.accept(messages, idempotency))
 
-    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[Correlated]":
+    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         return self._late(self.inner.submitted(batch))
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
         return self._late(self.inner.sending(batch, carrier))
 
-    def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
+    def receipts(self, batch: Sequence[Receipt]) -> "Deferred[StoreResult]":
         return self._late(self.inner.receipts(batch))
 
     def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> "Deferred[KeptReceipts]":
         return self._late(self.inner.kept_receipts(after, limit))
 
-    def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[Correlated]":
+    def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[StoreResult]":
         return self._late(self.inner.reread(batch))
 
-    def end(self, batch: Sequence[Ending]) -> "Deferred[Correlated]":
+    def end(self, batch: Sequence[Ending]) -> "Deferred[StoreResult]":
         return self._late(self.inner.end(batch))
 
-    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[Correlated]":
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[StoreResult]":
         return self._late(self.inner.expire(now, askable))
 
-    def asked(self, batch: Sequence[Asked]) -> "Deferred[Correlated]":
-        return self._late(self.inner.asked(batch))
+    def query_outcomes(self, batch: Sequence[QueryOutcome]) -> "Deferred[StoreResult]":
+        return self._late(self.inner.query_outcomes(batch))
 
     def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
         return self._late(self.inner.at_carriers(message_id))
 
-    def claim(self, lane: Lane, limit: int, now: float) -> "Deferred[Claim]":
-        return self._late(self.inner.claim(lane, limit, now))
+    def claim(self, queue_key: QueueKey, limit: int, now: float) -> "Deferred[Claim]":
+        return self._late(self.inner.claim(queue_key, limit, now))
 
     def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
         return self._late(self.inner.settle(batch))
@@ -152,11 +152,11 @@ class LateStore:
     def release(self, batch: Sequence[Notification]) -> None:
         self.inner.release(batch)
 
-    def hasten(self, lane: Lane, comeback: Comeback) -> None:
-        self.inner.hasten(lane, comeback)
+    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
+        self.inner.bring_forward(queue_key, recovery)
 
-    def lanes(self) -> "Deferred[Sequence[Lane]]":
-        return self._late(self.inner.lanes())
+    def queues(self) -> "Deferred[Sequence[QueueKey]]":
+        return self._late(self.inner.queues())
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.unsubmitted(after, limit))
@@ -187,7 +187,7 @@ class LateStore:
     def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
         return self._late(self.inner.feed(account, after, limit))
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[Lane]]":
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[QueueKey]]":
         return self._late(self.inner.notify_again(account, ids, now))
 
     def given_up(self, account: str, since: float, until: float) -> "Deferred[Sequence[bytes]]":

@@ -9,17 +9,17 @@ from typing import Any
 from relay.config import model
 from relay.store.api import Idempotency, Store, StoreFull
 from relay.values.messages import (
-    Asked,
     Attempt,
     Channel,
-    Comeback,
     Ending,
-    Lane,
     Notification,
     Outcome,
     PartsReceipted,
+    QueryOutcome,
+    QueueKey,
     ReadAgain,
     Receipt,
+    Recovery,
     Submitted,
     Verdict,
 )
@@ -36,8 +36,8 @@ from relay.values.states import (
 )
 from tests.stores import ADDRESSES, DAY, NOW, SettableClock, message, message_id, receipt, submitted, wait_for
 
-SMPP = Lane("plain", Channel.SMPP)
-WEBHOOK = Lane("hooked", Channel.WEBHOOK)
+SMPP = QueueKey("plain", Channel.SMPP)
+WEBHOOK = QueueKey("hooked", Channel.WEBHOOK)
 
 
 class StoreContract:
@@ -70,8 +70,8 @@ class StoreContract:
         self.result(self.store.accept([message(n, account, **fields) for n in numbers]))
         self.result(self.store.submitted([submitted(n) for n in numbers]))
 
-    def claimed(self, lane: Lane = SMPP, limit: int = 100, now: float = NOW + 10) -> Sequence[Notification]:
-        return self.result(self.store.claim(lane, limit, now)).notifications  # type: ignore[no-any-return]
+    def claimed(self, queue_key: QueueKey = SMPP, limit: int = 100, now: float = NOW + 10) -> Sequence[Notification]:
+        return self.result(self.store.claim(queue_key, limit, now)).notifications  # type: ignore[no-any-return]
 
     def numbers(self, items: Sequence[Any]) -> list[int]:
         return [int.from_bytes(item.id[1:], "big") for item in items]
@@ -91,9 +91,9 @@ class StoreContract:
         notifications: Sequence[Notification],
         verdict: Verdict,
         due_at: float = 0.0,
-        hastened_by: Comeback = Comeback.NOTHING,
+        brought_forward_by: Recovery = Recovery.NOTHING,
     ) -> None:
-        attempts = [Attempt(n, verdict, NOW + 20, due_at, "said", 0.5, hastened_by) for n in notifications]
+        attempts = [Attempt(n, verdict, NOW + 20, due_at, "said", 0.5, brought_forward_by) for n in notifications]
         self.result(self.store.settle(attempts))
 
     # Messages
@@ -228,11 +228,11 @@ class StoreContract:
 
     # Correlation
 
-    def test_a_final_receipt_ends_its_message_and_says_which_lane_to_wake(self) -> None:
+    def test_a_final_receipt_ends_its_message_and_says_which_queue_to_wake(self) -> None:
         self.sent(1)
         answer = self.result(self.store.receipts([receipt(1, error=b"017")]))
         self.assertEqual(list(answer.outcomes), [Outcome.FINAL])
-        self.assertEqual(answer.lanes, {SMPP})
+        self.assertEqual(answer.queues, {SMPP})
         self.assertEqual(answer.accepted_at, NOW + 0.001)
         view = self.view(1)
         self.assertEqual((view.state, view.final, view.carrier, view.carrier_error), (DELIVERED, True, "tier1", "017"))
@@ -303,7 +303,7 @@ class StoreContract:
         self.assertEqual(list(early.outcomes), [Outcome.ORPHAN])
         self.assertEqual(len(self.result(self.store.orphans(10))), 1)
         answer = self.result(self.store.submitted([submitted(1)]))
-        self.assertEqual((list(answer.outcomes), answer.lanes), ([Outcome.FINAL], {SMPP}))
+        self.assertEqual((list(answer.outcomes), answer.queues), ([Outcome.FINAL], {SMPP}))
         self.assertEqual(self.view(1).state, UNDELIVERABLE)
         self.assertEqual(self.store.figures().orphans, 0)
 
@@ -352,7 +352,7 @@ class StoreContract:
         ]
         answer = self.result(self.store.reread(again))
         self.assertEqual(list(answer.outcomes), [Outcome.FINAL, Outcome.FINAL, Outcome.ORPHAN])
-        self.assertEqual(answer.lanes, {SMPP})
+        self.assertEqual(answer.queues, {SMPP})
         for _ in range(2):
             views = [self.view(n) for n in (1, 2, 3)]
             self.assertEqual([(v.state, v.done_at) for v in views[:2]], [(UNDELIVERABLE, NOW + 2), (EXPIRED, NOW + 3)])
@@ -403,7 +403,7 @@ class StoreContract:
     def test_a_word_that_nobody_knows_is_for_the_operator_and_tells_the_customer_nothing(self) -> None:
         self.sent(1, registered_delivery=0x11)
         answer = self.result(self.store.receipts([receipt(1, UNKNOWN, final=False, stat=b"MAYBE")]))
-        self.assertEqual((list(answer.outcomes), answer.lanes), ([Outcome.UNREADABLE], frozenset()))
+        self.assertEqual((list(answer.outcomes), answer.queues), ([Outcome.UNREADABLE], frozenset()))
         self.assertEqual(self.view(1).state, ENROUTE)
         self.assertEqual([r.stat for r in self.result(self.store.unreadable(10))], [b"MAYBE"])
 
@@ -441,7 +441,7 @@ class StoreContract:
         self.sent(4, account="hooked", registered_delivery=0)
         answer = self.result(self.store.receipts([receipt(n, ACCEPTED, final=False) for n in (1, 2, 3, 4)]))
         self.assertEqual(list(answer.outcomes), [Outcome.INTERMEDIATE] * 4)
-        self.assertEqual(answer.lanes, {SMPP, Lane("hooked-all", Channel.WEBHOOK)})
+        self.assertEqual(answer.queues, {SMPP, QueueKey("hooked-all", Channel.WEBHOOK)})
         self.assertEqual([self.view(n).state for n in (1, 2, 3, 4)], [ACCEPTED] * 4)
         (told,) = self.claimed()
         self.assertEqual((told.state, told.final, self.numbers([told])), (ACCEPTED, False, [2]))
@@ -516,13 +516,13 @@ class StoreContract:
     def test_a_message_ended_by_the_relay_is_told(self) -> None:
         self.result(self.store.accept([message(1)]))
         answer = self.result(self.store.end([Ending(message_id(1), REJECTED, NOW + 1, b"0x45", "tier1")]))
-        self.assertEqual(answer.lanes, {SMPP})
+        self.assertEqual(answer.queues, {SMPP})
         view = self.view(1)
         self.assertEqual((view.state, view.carrier, view.carrier_error), (REJECTED, "tier1", "0x45"))
         self.assertEqual([n.state for n in self.claimed()], [REJECTED])
 
     def test_ending_an_unknown_message_is_no_error(self) -> None:
-        self.assertEqual(self.result(self.store.end([Ending(message_id(9), REJECTED, NOW)])).lanes, frozenset())
+        self.assertEqual(self.result(self.store.end([Ending(message_id(9), REJECTED, NOW)])).queues, frozenset())
 
     # Long messages
 
@@ -569,7 +569,7 @@ class StoreContract:
         answer = self.result(self.store.receipts([receipt(b"p0")]))
         self.assertEqual((list(answer.outcomes), self.view(1).final), ([Outcome.PART], False))
         answer = self.result(self.store.submitted([submitted(1, b"p1", 1, parts_receipted=first)]))
-        self.assertEqual((answer.lanes, self.view(1).state), ({SMPP}, DELIVERED))
+        self.assertEqual((answer.queues, self.view(1).state), ({SMPP}, DELIVERED))
 
     # What time does
 
@@ -578,19 +578,19 @@ class StoreContract:
         self.result(self.store.expire(NOW + 101))
         self.assertFalse(self.view(1).final)
         answer = self.result(self.store.expire(NOW + 1000))
-        self.assertEqual((answer.lanes, self.view(1).state), ({SMPP}, EXPIRED))
+        self.assertEqual((answer.queues, self.view(1).state), ({SMPP}, EXPIRED))
 
     def test_a_message_whose_receipt_never_comes_ends_as_unknown(self) -> None:
         self.sent(1)
         self.result(self.store.expire(NOW + 4 * DAY - 1))
         self.assertFalse(self.view(1).final)
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
-        self.assertEqual((answer.lanes, self.view(1).state), ({SMPP}, UNKNOWN))
+        self.assertEqual((answer.queues, self.view(1).state), ({SMPP}, UNKNOWN))
 
     def test_an_account_may_not_want_to_hear_of_unanswered_messages(self) -> None:
         self.sent(1, account="silent")
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
-        self.assertEqual((answer.lanes, self.view(1).state), (frozenset(), UNKNOWN))
+        self.assertEqual((answer.queues, self.view(1).state), (frozenset(), UNKNOWN))
         self.assertEqual(self.store.figures().owed, 0)
 
     def test_a_part_that_never_hears_back_ends_alone(self) -> None:
@@ -605,7 +605,7 @@ class StoreContract:
             self.setUp()
             self.long(3, mode, account="silent")
             answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
-            self.assertEqual((answer.lanes, self.view(1).state, self.view(1).final), (frozenset(), UNKNOWN, True))
+            self.assertEqual((answer.queues, self.view(1).state, self.view(1).final), (frozenset(), UNKNOWN, True))
             self.assertEqual(self.store.figures().owed, 0)
 
     def test_one_receipt_for_any_part_is_enough_to_be_told_of_a_long_message(self) -> None:
@@ -665,14 +665,16 @@ class StoreContract:
         self.sent(1)
         self.sent(2, account="silent")
         self.assertEqual(len(self.overdue()), 2)
-        answer = self.result(self.store.asked([Asked(message_id(n), 0, NOW + 4 * DAY + 2) for n in (1, 2)]))
-        self.assertEqual((answer.lanes, self.view(1).state, self.view(2).state), ({SMPP}, UNKNOWN, UNKNOWN))
+        answer = self.result(
+            self.store.query_outcomes([QueryOutcome(message_id(n), 0, NOW + 4 * DAY + 2) for n in (1, 2)])
+        )
+        self.assertEqual((answer.queues, self.view(1).state, self.view(2).state), ({SMPP}, UNKNOWN, UNKNOWN))
         self.assertEqual(self.store.figures().owed, 1)
 
     def test_what_is_under_way_is_waited_for_once_more_and_no_longer(self) -> None:
         self.sent(1)
         self.overdue()
-        self.result(self.store.asked([Asked(message_id(1), 0, NOW + 4 * DAY + 2, NOW + 5 * DAY)]))
+        self.result(self.store.query_outcomes([QueryOutcome(message_id(1), 0, NOW + 4 * DAY + 2, NOW + 5 * DAY)]))
         self.assertEqual(list(self.overdue()), [])
         self.assertFalse(self.view(1).final)
         self.after_restart()
@@ -681,15 +683,15 @@ class StoreContract:
         # Asked a last time.
         answer = self.result(self.store.expire(NOW + 5 * DAY + 1, {"tier1": 10}))
         self.assertEqual([part.id for part in answer.overdue], [message_id(1)])
-        self.result(self.store.asked([Asked(message_id(1), 0, NOW + 5 * DAY + 2, NOW + 6 * DAY)]))
+        self.result(self.store.query_outcomes([QueryOutcome(message_id(1), 0, NOW + 5 * DAY + 2, NOW + 6 * DAY)]))
         self.assertEqual(self.view(1).state, UNKNOWN)
 
     def test_each_overdue_part_of_a_long_message_is_asked_for_by_itself(self) -> None:
         self.long(3)
         self.result(self.store.receipts([receipt(b"p1")]))
         self.assertEqual([(part.part, part.given_id) for part in self.overdue()], [(0, b"p0"), (2, b"p2")])
-        self.result(self.store.asked([Asked(message_id(1), 0, NOW + 4 * DAY + 2, NOW + 5 * DAY)]))
-        self.result(self.store.asked([Asked(message_id(1), 2, NOW + 4 * DAY + 2)]))
+        self.result(self.store.query_outcomes([QueryOutcome(message_id(1), 0, NOW + 4 * DAY + 2, NOW + 5 * DAY)]))
+        self.result(self.store.query_outcomes([QueryOutcome(message_id(1), 2, NOW + 4 * DAY + 2)]))
         view = self.view(1)
         self.assertEqual(([p.state for p in view.parts], view.final), ([ENROUTE, DELIVERED, UNKNOWN], False))
         self.after_restart()
@@ -751,7 +753,9 @@ class StoreContract:
         self.result(self.store.receipts([receipt(1)]))
         nonsense = [(1, 0), (1, 5), (2, 0), (2, 7), (9, 0)]
         self.result(
-            self.store.asked([Asked(message_id(n), p, NOW + 5, until) for n, p in nonsense for until in (0.0, NOW + 9)])
+            self.store.query_outcomes(
+                [QueryOutcome(message_id(n), p, NOW + 5, until) for n, p in nonsense for until in (0.0, NOW + 9)]
+            )
         )
         self.assertEqual((self.view(1).state, self.view(2).state, self.view(2).final), (DELIVERED, SCHEDULED, False))
         self.assertEqual(list(self.result(self.store.at_carriers(message_id(9)))), [])
@@ -805,21 +809,21 @@ class StoreContract:
         self.sent(1, account="hooked")
         self.sent(2, account="hooked", registered_delivery=0, interface="http")
         answer = self.result(self.store.receipts([receipt(1), receipt(2)]))
-        smpp = Lane("hooked", Channel.SMPP)
-        self.assertEqual(answer.lanes, {WEBHOOK, smpp})
+        smpp = QueueKey("hooked", Channel.SMPP)
+        self.assertEqual(answer.queues, {WEBHOOK, smpp})
         self.assertEqual(self.numbers(self.claimed(WEBHOOK)), [1, 2])
         self.assertEqual(self.numbers(self.claimed(smpp)), [1])
 
-    def test_a_message_with_its_own_url_has_its_own_lane(self) -> None:
+    def test_a_message_with_its_own_url_has_its_own_queue(self) -> None:
         self.sent(1, account="hooked", notification_url="http://a/", registered_delivery=0)
         self.sent(2, account="plain", notification_url="http://b/", registered_delivery=0)
         answer = self.result(self.store.receipts([receipt(1), receipt(2)]))
-        own = Lane("hooked", Channel.WEBHOOK, "http://a/")
-        self.assertEqual(answer.lanes, {own, Lane("plain", Channel.WEBHOOK, "http://b/")})
+        own = QueueKey("hooked", Channel.WEBHOOK, "http://a/")
+        self.assertEqual(answer.queues, {own, QueueKey("plain", Channel.WEBHOOK, "http://b/")})
         (told,) = self.claimed(own)
-        self.assertEqual((told.url, told.lane), ("http://a/", own))
+        self.assertEqual((told.url, told.queue_key), ("http://a/", own))
         self.settle([told], Verdict.DELIVERED)
-        self.assertEqual(list(self.result(self.store.lanes())), [Lane("plain", Channel.WEBHOOK, "http://b/")])
+        self.assertEqual(list(self.result(self.store.queues())), [QueueKey("plain", Channel.WEBHOOK, "http://b/")])
 
     def test_a_notification_tells_all_that_its_writer_needs(self) -> None:
         self.sent(1, account="hooked", reference="r", registered_delivery=0)
@@ -893,73 +897,73 @@ class StoreContract:
         if self.after_restart():
             self.assertEqual([a.attempt for a in self.view(1).attempts], kept)
 
-    def waiting(self, *hastened_by: Comeback) -> None:
+    def waiting(self, *brought_forward_by: Recovery) -> None:
         """Notifications on the webhook, from number 1 on, whose second attempts are due later and later."""
-        numbers = range(1, len(hastened_by) + 1)
+        numbers = range(1, len(brought_forward_by) + 1)
         self.sent(*numbers, account="hooked", registered_delivery=0)
         self.result(self.store.receipts([receipt(n) for n in numbers]))
-        for told, comeback in zip(self.claimed(WEBHOOK), hastened_by, strict=True):
-            self.settle([told], Verdict.RETRY, NOW + 300 + self.numbers([told])[0], comeback)
+        for told, recovery in zip(self.claimed(WEBHOOK), brought_forward_by, strict=True):
+            self.settle([told], Verdict.RETRY, NOW + 300 + self.numbers([told])[0], recovery)
 
-    def test_a_comeback_makes_due_what_waits_for_it_or_for_less(self) -> None:
-        self.waiting(Comeback.NOTHING, Comeback.OUTAGE_ENDED, Comeback.REACHED, Comeback.REACHED)
+    def test_a_recovery_makes_due_what_waits_for_it_or_for_less(self) -> None:
+        self.waiting(Recovery.NOTHING, Recovery.OUTAGE_ENDED, Recovery.REACHED, Recovery.REACHED)
         self.assertEqual(self.claimed(WEBHOOK), [])
-        self.store.hasten(WEBHOOK, Comeback.REACHED)
+        self.store.bring_forward(WEBHOOK, Recovery.REACHED)
         claim = self.result(self.store.claim(WEBHOOK, 1, NOW + 30))
         self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([3], NOW + 30))
         self.assertEqual(self.numbers(self.claimed(WEBHOOK)), [4])
-        self.store.hasten(WEBHOOK, Comeback.OUTAGE_ENDED)
+        self.store.bring_forward(WEBHOOK, Recovery.OUTAGE_ENDED)
         claim = self.result(self.store.claim(WEBHOOK, 10, NOW + 30))
         self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([2], NOW + 301))
-        self.store.hasten(Lane("nobody", Channel.WEBHOOK), Comeback.REACHED)
+        self.store.bring_forward(QueueKey("nobody", Channel.WEBHOOK), Recovery.REACHED)
 
-    def test_a_hastened_attempt_is_the_last_one_once_more_and_takes_nothing_from_the_schedule(self) -> None:
-        self.waiting(Comeback.REACHED)
-        self.store.hasten(WEBHOOK, Comeback.REACHED)
+    def test_a_brought_forward_attempt_is_the_last_one_once_more_and_takes_nothing_from_the_schedule(self) -> None:
+        self.waiting(Recovery.REACHED)
+        self.store.bring_forward(WEBHOOK, Recovery.REACHED)
         [early] = self.claimed(WEBHOOK)
         self.assertEqual((early.attempt, early.scheduled_at), (1, NOW + 301))
         self.store.release([early])
         self.assertEqual(self.claimed(WEBHOOK), [early])
         self.settle([early], Verdict.RETRY, early.scheduled_at)
-        self.store.hasten(WEBHOOK, Comeback.REACHED)
+        self.store.bring_forward(WEBHOOK, Recovery.REACHED)
         self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
         self.after_restart()
         [planned] = self.claimed(WEBHOOK, now=NOW + 301)
         self.assertEqual((planned.attempt, planned.scheduled_at), (2, 0.0))
         self.assertEqual([a.attempt for a in self.view(1).attempts], [1, 1])
 
-    def test_what_was_hastened_and_comes_to_its_time_first_is_the_next_attempt(self) -> None:
-        self.waiting(Comeback.REACHED)
-        self.store.hasten(WEBHOOK, Comeback.REACHED)
+    def test_what_was_brought_forward_and_comes_to_its_time_first_is_the_next_attempt(self) -> None:
+        self.waiting(Recovery.REACHED)
+        self.store.bring_forward(WEBHOOK, Recovery.REACHED)
         [told] = self.claimed(WEBHOOK, now=NOW + 301)
         self.assertEqual((told.attempt, told.scheduled_at), (2, 0.0))
 
-    def test_a_newer_state_is_told_as_a_first_attempt_whatever_was_hastened(self) -> None:
+    def test_a_newer_state_is_told_as_a_first_attempt_whatever_was_brought_forward(self) -> None:
         self.sent(1, account="hooked-all", registered_delivery=0)
-        lane = Lane("hooked-all", Channel.WEBHOOK)
+        queue_key = QueueKey("hooked-all", Channel.WEBHOOK)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
-        self.settle(self.claimed(lane), Verdict.RETRY, NOW + 300, Comeback.REACHED)
-        self.store.hasten(lane, Comeback.REACHED)
+        self.settle(self.claimed(queue_key), Verdict.RETRY, NOW + 300, Recovery.REACHED)
+        self.store.bring_forward(queue_key, Recovery.REACHED)
         self.result(self.store.receipts([receipt(1)]))
-        [told] = self.claimed(lane)
+        [told] = self.claimed(queue_key)
         self.assertEqual((told.attempt, told.state, told.scheduled_at), (1, DELIVERED, 0.0))
         self.settle([told], Verdict.DELIVERED)
-        self.assertEqual((self.claimed(lane, now=NOW + DAY), self.store.figures().owed), ([], 0))
+        self.assertEqual((self.claimed(queue_key, now=NOW + DAY), self.store.figures().owed), ([], 0))
 
     def test_after_a_restart_the_schedule_holds(self) -> None:
-        self.waiting(Comeback.REACHED)
-        self.store.hasten(WEBHOOK, Comeback.REACHED)
+        self.waiting(Recovery.REACHED)
+        self.store.bring_forward(WEBHOOK, Recovery.REACHED)
         if self.after_restart():
             self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
-            self.store.hasten(WEBHOOK, Comeback.OUTAGE_ENDED)
+            self.store.bring_forward(WEBHOOK, Recovery.OUTAGE_ENDED)
             self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
             self.assertEqual([n.attempt for n in self.claimed(WEBHOOK, now=NOW + 301)], [2])
 
-    def test_a_lane_that_fails_does_not_hold_up_another_channel(self) -> None:
+    def test_a_queue_that_fails_does_not_hold_up_another_channel(self) -> None:
         self.sent(1, account="hooked")
         self.result(self.store.receipts([receipt(1)]))
         self.settle(self.claimed(WEBHOOK), Verdict.RETRY, NOW + 300)
-        self.settle(self.claimed(Lane("hooked", Channel.SMPP)), Verdict.DELIVERED)
+        self.settle(self.claimed(QueueKey("hooked", Channel.SMPP)), Verdict.DELIVERED)
         self.assertEqual(self.view(1).owed, ["webhook"])
 
     def test_what_was_given_up_is_listed_and_can_be_sent_again(self) -> None:
@@ -970,8 +974,8 @@ class StoreContract:
         given_up = self.result(self.store.given_up("hooked", NOW + 20, NOW + 21))
         self.assertEqual(sorted(given_up), sorted([message_id(1), message_id(2)]))
         self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + 20))), [])
-        lanes = self.result(self.store.notify_again("hooked", [message_id(1)], NOW + 50))
-        self.assertEqual(lanes, {WEBHOOK})
+        queues = self.result(self.store.notify_again("hooked", [message_id(1)], NOW + 50))
+        self.assertEqual(queues, {WEBHOOK})
         (again,) = self.claimed(WEBHOOK, now=NOW + 50)
         self.assertEqual((again.id, again.attempt, again.owed_since), (message_id(1), 1, NOW + 50))
         self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + DAY))), [message_id(2)])
@@ -1052,7 +1056,7 @@ class StoreContract:
         self.assertEqual([self.view(n) for n in (1, 2, 3, 4, 5)], views)
         self.assertEqual(self.numbers(self.result(self.store.unsubmitted(None, 10))), [1])
         self.assertEqual(list(self.result(self.store.bodies([(message_id(1), 0)]))), [b"body of 1"])
-        self.assertEqual(list(self.result(self.store.lanes())), [WEBHOOK])
+        self.assertEqual(list(self.result(self.store.queues())), [WEBHOOK])
         claim = self.result(self.store.claim(WEBHOOK, 10, NOW + 30))
         self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([5], NOW + 300))
         self.assertEqual(list(self.result(self.store.settings())), [("plain", "notify", "all")])
@@ -1073,4 +1077,4 @@ class StoreContract:
         self.result(self.store.receipts([receipt(1)]))
         if self.after_restart():
             answer = self.result(self.store.submitted([submitted(1)]))
-            self.assertEqual((list(answer.outcomes), answer.lanes), ([Outcome.FINAL], {SMPP}))
+            self.assertEqual((list(answer.outcomes), answer.queues), ([Outcome.FINAL], {SMPP}))

@@ -146,12 +146,12 @@ def state_of(store: JournalStore) -> dict[str, Any]:
         "orphan keys": sorted((r.carrier, r.keys) for r in table.orphans.latest(10**6)),
         "unreadable": sorted(r.received_at for r in table.unreadable.latest(10**6)),
         "settings": sorted(store._settings.all()),
-        "lanes": {queue.lane: queue.owed for queue in table.lanes.owing()},
+        "lanes": {queue.queue_key: queue.owed for queue in table.queues.owing()},
         "counts": (table.rows, table.unsubmitted, table.awaiting, table.owed),
         "feeds": {name: _numbers(account.feed_after(0, 10**6)) for name, account in table.accounts.items()},
         "given up": {name: dict(account.given_up) for name, account in table.accounts.items()},
         "cursor": table.cursor,
-        "sent": table.sent.all(),
+        "sent": table.in_doubt.all(),
     }
 
 
@@ -180,21 +180,21 @@ def check_counts(table: Table) -> None:
     live = [row for row in rows if not row.flags & FINAL]
     expected = (
         len(rows),
-        sum(1 for row in live if row.hop is None),
-        sum(1 for row in live if row.hop is not None),
+        sum(1 for row in live if row.handoff is None),
+        sum(1 for row in live if row.handoff is not None),
         sum(bool(row.flags & OWED_SMPP) + bool(row.flags & OWED_WEBHOOK) for row in rows),
     )
     found = (table.rows, table.unsubmitted, table.awaiting, table.owed)
     if found != expected:
         raise AssertionError(f"rows, unsubmitted, awaiting, owed: counted {found}, found {expected}")
-    owed = sum(queue.owed for queue in table.lanes.owing())
+    owed = sum(queue.owed for queue in table.queues.owing())
     if owed != table.owed:
         raise AssertionError(f"lanes owe {owed}, the table {table.owed}")
     births: dict[int, int] = {}
     for row in rows:
-        births[row.birth.segment.sequence] = births.get(row.birth.segment.sequence, 0) + 1
+        births[row.acceptance.segment.sequence] = births.get(row.acceptance.segment.sequence, 0) + 1
     for row in rows:
-        segment = row.birth.segment
+        segment = row.acceptance.segment
         if segment.rows != births[segment.sequence]:
             raise AssertionError(
                 f"segment {segment.sequence} counts {segment.rows} rows and has {births[segment.sequence]}"

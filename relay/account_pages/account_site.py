@@ -16,11 +16,11 @@ from relay.account_pages.form_changes import Changes
 from relay.account_pages.gate import PAGE_HEADERS, SESSION_COOKIE, Gate, cookie_of, html_reply, see
 from relay.account_pages.html import button, card, el, form, page
 from relay.account_pages.live import LiveUpdates
-from relay.account_pages.page_values import Flash, Session, Sessions, Tallies
+from relay.account_pages.page_values import Flash, Session, Sessions, StatsSource
 from relay.account_pages.send_form import send_card
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
 from relay.accounts.account_settings import SettingProblem
-from relay.http.collaborators import Customers, Hub, WebhookTester
+from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.http_api import HttpApi
 from relay.http.problems import Problem, of_store
 from relay.http.site import ApiRequest, Reply
@@ -53,23 +53,23 @@ class AccountPages:
         self,
         api: HttpApi,
         *,
-        hub: Hub,
+        flow: SubmissionFlow,
         accounts: Customers,
         webhooks: WebhookTester,
         sessions: Sessions,
-        tallies: Tallies,
+        page_stats: StatsSource,
         clock: IReactorTime,
         random_bytes: RandomBytes,
     ) -> None:
         self._api = api
-        self._hub = hub
+        self._flow = flow
         self._accounts = accounts
         self._sessions = sessions
         self._gate = gate = Gate(sessions)
-        self._tallies = tallies
+        self._page_stats = page_stats
         self._clock = clock
         self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
-        self._live = LiveUpdates(hub.store, sessions, tallies, clock)
+        self._live = LiveUpdates(flow.store, sessions, page_stats, clock)
         self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
         add = partial(api.router.add, anybody=True)
         for name, content_type in _STATIC:
@@ -107,8 +107,8 @@ class AccountPages:
     ) -> Reply:
         account = session.account
         span = _span(request.parameters().get("span", ""))
-        view = await self._tallies.view(account, span)
-        latest = await self._hub.store.recent(account, limit=LATEST)
+        view = await self._page_stats.view(account, span)
+        latest = await self._flow.store.recent(account, limit=LATEST)
         listed = message_pages.table(
             latest, self._accounts.get(account).error_codes, empty="No message yet.", caption="Latest messages"
         )
@@ -148,7 +148,7 @@ class AccountPages:
             empty="No message like this." if search or show != "all" else "No message yet.",
             caption="Messages, newest first",
         )
-        given_up = await self._hub.store.given_up(account, 0.0, inf)
+        given_up = await self._flow.store.given_up(account, 0.0, inf)
         return html_reply(
             page(
                 session,
@@ -169,7 +169,7 @@ class AccountPages:
         until = None if before is None else nextafter(before, inf)
         found: list[MessageView] = []
         for state in message_pages.FILTERS[show][1]:
-            found += await self._hub.store.recent(
+            found += await self._flow.store.recent(
                 account, before=until, state=state, search=search, limit=LISTED + 1 + skip
             )
         # Stable: messages of the same instant stay in the store's order.
@@ -266,7 +266,7 @@ class AccountPages:
             (prepared,) = self._api.messages.prepare(session.account, [wanted])
             if not isinstance(prepared, Message):
                 raise prepared
-            await self._hub.accept([prepared])
+            await self._flow.accept([prepared])
         except msgspec.ValidationError as error:
             return await self._sending_failed(session, values, problem_of(error))
         except StoreUnavailable as unavailable:
@@ -275,7 +275,7 @@ class AccountPages:
             return await self._sending_failed(session, values, problem)
         session.flash = Flash(True, "The message is accepted: it is safe on disk and on its way.")
         shown = see(f"/my/messages/{id_text(prepared.id)}")
-        return shown._replace(then=partial(self._hub.dispatch, [prepared]))
+        return shown._replace(then=partial(self._flow.dispatch, [prepared]))
 
     async def _sending_failed(self, session: Session, values: Mapping[str, str], problem: Problem) -> Reply:
         wrong = problem.document.field
@@ -285,15 +285,15 @@ class AccountPages:
 
     async def _notify(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         view = await self._api.messages.find(request.path.split(b"/")[3], session.account)
-        lanes = await self._api.messages.notify_again(view, session.account)
+        queues = await self._api.messages.notify_again(view, session.account)
         session.flash = Flash(True, "The notification is on its way again.")
-        return see(f"/my/messages/{id_text(view.id)}")._replace(then=partial(self._hub.wake, lanes))
+        return see(f"/my/messages/{id_text(view.id)}")._replace(then=partial(self._flow.wake, queues))
 
     async def _replay(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
-        ids = list(await self._hub.store.given_up(session.account, 0.0, inf))[:MOST_AGAIN]
-        count, lanes = await self._api.account.notify_again(session.account, ids)
+        ids = list(await self._flow.store.given_up(session.account, 0.0, inf))[:MOST_AGAIN]
+        count, queues = await self._api.account.notify_again(session.account, ids)
         session.flash = Flash(True, f"{count} notifications are on their way again.")
-        return see("/my/messages")._replace(then=partial(self._hub.wake, lanes))
+        return see("/my/messages")._replace(then=partial(self._flow.wake, queues))
 
     # The rest
 

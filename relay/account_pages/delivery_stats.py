@@ -44,8 +44,8 @@ SPANS: Final = {
 }
 
 
-class TallyView(NamedTuple):
-    """One span of a tally.
+class DeliveryStatsView(NamedTuple):
+    """One span of a statistics.
 
     :ivar starts: when each bucket begins, seconds since 1970, ascending.
     :ivar counts: by bucket, one count for each of `KINDS`.
@@ -87,7 +87,7 @@ class _Series:
         return bucket
 
 
-class Tally:
+class DeliveryStats:
     """One account's. Memory is bounded by the number of buckets kept, whatever the traffic."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Tally:
             if index == 0:
                 bucket[_ENDED + bisect_left(DURATIONS, done_at - accepted_at)] += 1
 
-    def view(self, span: Span, waiting: Iterable[float], now: float) -> TallyView:
+    def view(self, span: Span, waiting: Iterable[float], now: float) -> DeliveryStatsView:
         """What a span holds.
 
         :param waiting: when each message was accepted that hasn't ended.
@@ -129,4 +129,6 @@ class Tally:
             # What waits for longer than the span still waits: it stands at the beginning.
             place = min(max(0, int(accepted_at // span.bucket_seconds) - first), span.buckets - 1)
             counts[place][_ENDED] += 1
-        return TallyView(span, [(first + n) * span.bucket_seconds for n in range(span.buckets)], counts, durations)
+        return DeliveryStatsView(
+            span, [(first + n) * span.bucket_seconds for n in range(span.buckets)], counts, durations
+        )

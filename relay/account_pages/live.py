@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from relay.account_pages.delivery_stats import Span
-from relay.account_pages.page_values import Sessions, Tallies
+from relay.account_pages.page_values import Sessions, StatsSource
 from relay.http.message_calls import report
 from relay.http.problems import Problem
 from relay.http.site import ApiRequest, Reply
@@ -44,10 +44,10 @@ class _MessageEvent(msgspec.Struct, frozen=True):
 class LiveUpdates:
     """Serves `/my/events`."""
 
-    def __init__(self, store: Store, sessions: Sessions, tallies: Tallies, clock: IReactorTime) -> None:
+    def __init__(self, store: Store, sessions: Sessions, page_stats: StatsSource, clock: IReactorTime) -> None:
         self._store = store
         self._sessions = sessions
-        self._tallies = tallies
+        self._page_stats = page_stats
         self._clock = clock
         self._streams: Counter[str] = Counter()
 
@@ -85,7 +85,7 @@ class LiveUpdates:
             if self._sessions.find(token, use=False) is None:
                 request.send(b"event: ended\ndata: {}\n\n")
                 return
-            now_there = {b"counts": msgspec.json.encode((await self._tallies.view(account, span)).totals)}
+            now_there = {b"counts": msgspec.json.encode((await self._page_stats.view(account, span)).totals)}
             if message_id is not None:
                 view = await self._store.look_up(message_id)
                 if view is not None and view.account == account:

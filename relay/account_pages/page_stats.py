@@ -1,6 +1,6 @@
-"""What the account page counts: one tally an account, kept from the feed, and only while someone looks.
+"""What the account page counts: one statistics an account, kept from the feed, and only while someone looks.
 
-Theory of operation: nothing on a message's way knows of tallies. Whoever wants to see one has it brought up to date,
+Theory of operation: nothing on a message's way knows of statistics. Whoever wants to see one has it brought up to date,
 which reads the account's feed from where the last look ended, in slices between which the reactor does other work. The
 messages that still wait are asked for anew, less often the longer that takes: at most a hundredth of the time goes
 into it.
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from relay.account_pages.delivery_stats import Span, Tally, TallyView
+from relay.account_pages.delivery_stats import DeliveryStats, DeliveryStatsView, Span
 from relay.store.api import Store
 from relay.values.states import ACCEPTED, ENROUTE, SCHEDULED, customer_words
 
@@ -26,24 +26,24 @@ MOST_WAITING: Final = 1000
 #: A new question for waiting messages comes after so many times the time that the last one took.
 PATIENCE: Final = 100.0
 
-#: Accounts whose tallies are kept; the one that was looked at longest ago goes first.
+#: Accounts whose statistics are kept; the one that was looked at longest ago goes first.
 TALLIES_KEPT: Final = 500
 
 _WAITING_STATES: Final = (SCHEDULED, ENROUTE, ACCEPTED)
 
 
 class _Kept:
-    __slots__ = ("cursor", "reading", "tally", "waiting", "waiting_due_at")
+    __slots__ = ("cursor", "reading", "stats", "waiting", "waiting_due_at")
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.stats = DeliveryStats()
         self.cursor = 0
         self.reading: list[Deferred[None]] | None = None
         self.waiting: Sequence[float] = ()
         self.waiting_due_at = 0.0
 
 
-class PageTallies:
+class PageStats:
     """See the module's text."""
 
     def __init__(self, store: Store, clock: IReactorTime) -> None:
@@ -51,8 +51,8 @@ class PageTallies:
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
 
-    async def view(self, account: str, span: Span) -> TallyView:
-        """The account's tally over a span, as of now."""
+    async def view(self, account: str, span: Span) -> DeliveryStatsView:
+        """The account's statistics over a span, as of now."""
         kept = self._kept.pop(account, None) or _Kept()
         # Last in the order: looked at most recently.
         self._kept[account] = kept
@@ -68,7 +68,7 @@ class PageTallies:
             kept.waiting = waiting
             now = self._clock.seconds()
             kept.waiting_due_at = now + (now - began_at) * PATIENCE
-        return kept.tally.view(span, kept.waiting, self._clock.seconds())
+        return kept.stats.view(span, kept.waiting, self._clock.seconds())
 
     async def _catch_up(self, account: str, kept: _Kept) -> None:
         if kept.reading is not None:
@@ -84,7 +84,7 @@ class PageTallies:
                 now = self._clock.seconds()
                 for entry in entries:
                     words = customer_words(entry.state, entry.carrier_error)
-                    kept.tally.ended(entry.accepted_at, entry.at, words.send_status, now)
+                    kept.stats.ended(entry.accepted_at, entry.at, words.send_status, now)
                 if entries:
                     kept.cursor = entries[-1].cursor
                 if len(entries) < SLICE:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from relay.account_pages.delivery_stats import Span, TallyView
+from relay.account_pages.delivery_stats import DeliveryStatsView, Span
 
 
 class Flash(msgspec.Struct, frozen=True):
@@ -61,8 +61,8 @@ class Sessions(Protocol):
         """Ends a session."""
 
 
-class Tallies(Protocol):
-    """Who counts: `relay.account_pages.page_stats.PageTallies`."""
+class StatsSource(Protocol):
+    """Who counts: `relay.account_pages.page_stats.PageStats`."""
 
-    async def view(self, account: str, span: Span) -> TallyView:
+    async def view(self, account: str, span: Span) -> DeliveryStatsView:
         """An account's counts over a span."""

@@ -6,7 +6,7 @@ from typing import Final
 from twisted.web.template import Tag
 
 from relay.account_pages.charts import bars
-from relay.account_pages.delivery_stats import DURATION_WORDS, KINDS, SPANS, Span, TallyView
+from relay.account_pages.delivery_stats import DURATION_WORDS, KINDS, SPANS, DeliveryStatsView, Span
 from relay.account_pages.html import Content, Markup, card, el
 
 _NAMES: Final = {"delivered": "Delivered", "failed": "Failed", "carrier-reject": "Carrier-reject", "waiting": "Waiting"}
@@ -17,7 +17,7 @@ _WIDE: Final = 660
 _NARROW: Final = 300
 
 
-def tiles(view: TallyView) -> Tag:
+def tiles(view: DeliveryStatsView) -> Tag:
     """The counts, each leading to its messages."""
     totals = view.totals
     return el(
@@ -53,7 +53,7 @@ def span_tabs(here: Span) -> Tag:
     )
 
 
-def charts(view: TallyView) -> Tag:
+def charts(view: DeliveryStatsView) -> Tag:
     """Both charts, with the same numbers as tables."""
     totals = view.totals
     said = ", ".join(f"{totals[kind]} {kind}" for kind in KINDS)
@@ -119,7 +119,7 @@ def _legend() -> Tag:
     )
 
 
-def _counts_table(view: TallyView, titles: list[str]) -> Tag:
+def _counts_table(view: DeliveryStatsView, titles: list[str]) -> Tag:
     rows = [
         (title, *(str(count) for count in counts))
         for title, counts in zip(titles, view.counts, strict=True)
@@ -151,7 +151,7 @@ def _table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> T
     )
 
 
-def _middle(view: TallyView) -> str:
+def _middle(view: DeliveryStatsView) -> str:
     """The class in which the median lies, in words."""
     total = sum(view.durations)
     if not total:

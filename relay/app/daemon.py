@@ -7,8 +7,7 @@ the part is.
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-from typing import Protocol as Seam
+from typing import Any, Protocol
 
 import msgspec
 from twisted.application.service import Service
@@ -20,7 +19,7 @@ from twisted.python.failure import Failure
 from relay.accounts.accounts import Accounts
 from relay.app.sd_notify import SystemdNotifier
 from relay.app.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
-from relay.carriers.draining import Drains
+from relay.carriers.draining import DrainingCarriers
 from relay.carriers.http_link import HttpCarrierLink
 from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
@@ -28,9 +27,9 @@ from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_records import MessageRecords
 from relay.operator.actions import held_carriers
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
-from relay.routing.stale_names import Unconfigured
+from relay.routing.stale_names import StaleNames
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
@@ -39,7 +38,7 @@ from relay.store.journal.journal_format import JournalError
 from relay.values.messages import Channel
 
 
-class DurableStore(Store, Seam):
+class DurableStore(Store, Protocol):
     """A store with a life: what the daemon starts first and stops last."""
 
     async def start(self) -> None:
@@ -49,7 +48,7 @@ class DurableStore(Store, Seam):
         """Commits and closes."""
 
 
-class WebhookService(Seam):
+class WebhookService(Protocol):
     """Who delivers notifications by HTTP."""
 
     async def start(self) -> None:
@@ -87,7 +86,7 @@ class Daemon(Service):
         reactor: Any,
         store: DurableStore,
         accounts: Accounts,
-        hub: Hub,
+        flow: MessageFlow,
         webhooks: WebhookService,
         sites: Callable[["Daemon"], Sequence[tuple[str, Sequence[str], IProtocolFactory]]],
         randomness: random.Random,
@@ -100,26 +99,26 @@ class Daemon(Service):
         self.config = config
         self.store = store
         self.accounts = accounts
-        self.hub = hub
+        self.flow = flow
         self.webhooks = webhooks
         self.links: dict[str, CarrierLink] = {}
         #: The carriers that a reload removed and that are still bound.
-        self.drains = Drains(
-            hub,
+        self.draining_carriers = DrainingCarriers(
+            flow,
             reactor,
             limit_seconds=lambda: self.config.drain_hours * 3600.0,
             shutdown_seconds=lambda: self.config.shutdown_seconds,
             gone=self._carrier_gone,
         )
-        self.unconfigured = Unconfigured(
-            hub,
+        self.stale_names = StaleNames(
+            flow,
             reactor,
-            known_carriers=lambda: {*self.config.carriers, *self.drains.all},
+            known_carriers=lambda: {*self.config.carriers, *self.draining_carriers.all},
             known_accounts=lambda: {*self.config.accounts},
         )
-        self.sessions = CustomerSessions(hub, accounts, config.smpp, config.limits, reactor)
-        self.housekeeping = Housekeeping(hub, reactor)
-        self.rereading = Rereading(hub, reactor, self._link)
+        self.sessions = CustomerSessions(flow, accounts, config.smpp, config.limits, reactor)
+        self.housekeeping = Housekeeping(flow, reactor)
+        self.rereading = Rereading(flow, reactor, self._link)
         #: Why the daemon isn't ready; empty when it is.
         self.not_ready = "starting"
         self._reactor = reactor
@@ -181,18 +180,18 @@ class Daemon(Service):
         self.accounts.load_settings(settings)
         if self._records is not None:
             missing = await self._records.start(self.store, config.accounts)
-            self.hub.on_ended = self._records.add
+            self.flow.on_ended = self._records.add
             self.log.info("records_open: message records; {missing} that the last run could not write follow",
                           missing=missing)  # fmt: skip
         for name, carrier in config.carriers.items():
             self.links[name] = await self.make_link(name, carrier)
         for name in held_carriers(settings) & self.links.keys():
             self.links[name].held = True
-        self.hub.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
+        self.flow.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
         for link in self.links.values():
             link.start()
         await self.webhooks.start()
-        resumed = await self.hub.resume()
+        resumed = await self.flow.resume()
         smpp_limits = SessionLimits(
             window=config.smpp.window,
             pending_requests=config.smpp.pending_requests,
@@ -202,13 +201,13 @@ class Daemon(Service):
             bind_timeout_seconds=config.smpp.bind_timeout_seconds,
             inactivity_seconds=config.smpp.inactivity_seconds,
         )
-        smpp_factory = SmppServerFactory(self.sessions, smpp_limits, self._reactor, self.hub.turns)
+        smpp_factory = SmppServerFactory(self.sessions, smpp_limits, self._reactor, self.flow.fair_share)
         await self._listen("smpp.listen", config.smpp.listen, smpp_factory)
         for key, descriptions, factory in self._sites(self):
             await self._listen(key, descriptions, factory)
         self.housekeeping.start()
         self.rereading.begin(self.links, at_start=True)
-        self.unconfigured.look()
+        self.stale_names.look()
         self.not_ready = ""
         self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
         if self.notifier is not None:
@@ -228,7 +227,7 @@ class Daemon(Service):
 
     def http_carrier(self, name: str) -> HttpCarrierLink | None:
         """The carrier of that name, where it is one that is spoken to over HTTP; also while it drains."""
-        link = self.links.get(name) or self.drains.link(name)
+        link = self.links.get(name) or self.draining_carriers.link(name)
         return link if isinstance(link, HttpCarrierLink) else None
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
@@ -240,7 +239,7 @@ class Daemon(Service):
             return HttpCarrierLink(
                 name,
                 settings,
-                self.hub,
+                self.flow,
                 self._carrier_http,
                 self._reactor,
                 queue_bytes=self.config.limits.queue_bytes,
@@ -250,7 +249,7 @@ class Daemon(Service):
         return CarrierLink(
             name,
             settings,
-            self.hub,
+            self.flow,
             await self._carrier_endpoint(name, settings),
             self._reactor,
             queue_bytes=self.config.limits.queue_bytes,
@@ -279,7 +278,7 @@ class Daemon(Service):
 
     async def _carrier_gone(self, name: str) -> None:
         await self.close_simulator(name)
-        self.unconfigured.look()
+        self.stale_names.look()
 
     async def close_simulator(self, name: str) -> None:
         """Ends the simulated carrier of that name. Harmless where there is none."""
@@ -339,16 +338,18 @@ class Daemon(Service):
             self.log.info("relay_stopping: no new work is taken")
         await self._end_start()
         await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
-        await self.hub.stop()
+        await self.flow.stop()
         for close in self._at_stop:
             await close()
         limit = self.config.shutdown_seconds
         stops = [link.stop(limit) for link in self.links.values()]
-        await DeferredList([Deferred.fromCoroutine(stop) for stop in (*stops, self.drains.stop())], consumeErrors=True)
+        await DeferredList(
+            [Deferred.fromCoroutine(stop) for stop in (*stops, self.draining_carriers.stop())], consumeErrors=True
+        )
         await self.sessions.stop(limit)
         await self.webhooks.stop()
         await self.rereading.stop()
-        await self.unconfigured.stop()
+        await self.stale_names.stop()
         await self.housekeeping.stop()
         await self.store.stop()
         if self._records is not None:

@@ -16,22 +16,21 @@ One reload at a time; a wish for another one that comes meanwhile is granted aft
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
-from typing import Protocol as Seam
+from typing import Any, Protocol
 
 from twisted.logger import Logger
 
 from relay.accounts.accounts import Accounts
 from relay.app.tls import ServerCertificate
-from relay.carriers.draining import Drains
+from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
 from relay.config.changes import Change, changed_names, changes, login_changed, taken_up
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
-from relay.routing.stale_names import Unconfigured
+from relay.routing.stale_names import StaleNames
 from relay.runtime.tasks import Tasks
 
 
@@ -43,15 +42,15 @@ class ConfigRefused(Exception):
         self.problems = problems
 
 
-class Reloadable(Seam):
+class Reloadable(Protocol):
     """The daemon, as far as a reload changes it."""
 
     config: Config
     links: dict[str, CarrierLink]
-    drains: Drains
+    draining_carriers: DrainingCarriers
     rereading: Rereading
-    unconfigured: Unconfigured
-    hub: Hub
+    stale_names: StaleNames
+    flow: MessageFlow
     accounts: Accounts
     sessions: CustomerSessions
     certificates: list[tuple[str, ServerCertificate]]
@@ -135,9 +134,9 @@ class Reloader:
         self._exchange(taken_up(old, new), links)
         self._say(found)
         for name, link in removed.items():
-            daemon.drains.begin(name, link)
+            daemon.draining_carriers.begin(name, link)
         # The time that a drain may take can have changed.
-        daemon.drains.look()
+        daemon.draining_carriers.look()
         for name in (*carriers.added, *carriers.changed):
             await self._replace(name, replaced.get(name), links[name])
         # Not before the old links are gone: what comes over them is read as it was.
@@ -150,8 +149,8 @@ class Reloader:
         for name in (*accounts.added, *accounts.changed):
             daemon.webhooks.url_changed(name)
         if accounts:
-            daemon.hub.wake(await daemon.hub.store.lanes())
-        daemon.unconfigured.look()
+            daemon.flow.wake(await daemon.flow.store.queues())
+        daemon.stale_names.look()
         return True
 
     def _exchange(self, config: Config, links: dict[str, CarrierLink]) -> None:
@@ -160,7 +159,7 @@ class Reloader:
         daemon.config = config
         daemon.accounts.replace(config.accounts)
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
-        daemon.hub.reroute(Routes(config.routes), daemon.links, config.validity_seconds)
+        daemon.flow.reroute(Routes(config.routes), daemon.links, config.validity_seconds)
         for name, account in old.accounts.items():
             now = config.accounts.get(name)
             if now is None or login_changed(account.smpp, now.smpp):
@@ -184,11 +183,11 @@ class Reloader:
 
     async def _replace(self, name: str, old: CarrierLink | None, new: CarrierLink) -> None:
         """Ends the link that had the name, if one had, and begins with the new one."""
-        hub = self._daemon.hub
-        old = old or self._daemon.drains.take_over(name)
+        flow = self._daemon.flow
+        old = old or self._daemon.draining_carriers.take_over(name)
         if old is not None:
             new.held = old.held
-            old.retire(hub.send)
+            old.retire(flow.send)
             await old.stop(self._daemon.config.shutdown_seconds)
         if not self._stopping:
             new.start()

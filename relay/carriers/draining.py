@@ -1,7 +1,7 @@
 """Carriers that a reload removed: what is queued is sent, and the receipts that are still out are waited for.
 
-Theory of operation: a removed carrier's link is taken out of the hub, so that no new message comes to it, and drains in
-two stages.
+Theory of operation: a removed carrier's link is taken out of the flow, so that no new message comes to it, and drains
+in two stages.
 
 * *Sending*: what it has queued goes out for as long as it is up, and for `SENDING_SECONDS` at the most. What is left
   then takes the routes that hold now.
@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.carriers.link import CarrierLink
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Tasks
 
@@ -56,7 +56,7 @@ class Drain:
         self.ending = False
 
 
-class Drains:
+class DrainingCarriers:
     """See the module's text. Only the reactor thread may call.
 
     :param limit_seconds: how long after its removal a carrier may stay bound; asked at every look.
@@ -68,14 +68,14 @@ class Drains:
 
     def __init__(
         self,
-        hub: Hub,
+        flow: MessageFlow,
         clock: IReactorTime,
         *,
         limit_seconds: Callable[[], float],
         shutdown_seconds: Callable[[], float],
         gone: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._hub = hub
+        self._flow = flow
         self._clock = clock
         self._limit_seconds = limit_seconds
         self._shutdown_seconds = shutdown_seconds
@@ -100,7 +100,7 @@ class Drains:
         return drain.begun_at + self._limit_seconds()
 
     def begin(self, name: str, link: CarrierLink) -> None:
-        """Drains a carrier that the hub knows no more; returns at once."""
+        """Drains a carrier that the flow knows no more; returns at once."""
         drain = self._drains[name] = Drain(link, self._clock.seconds())
         self._tasks.start(self._drain(name, drain))
 
@@ -136,7 +136,7 @@ class Drains:
 
     async def _drain(self, name: str, drain: Drain) -> None:
         link = drain.link
-        drain.receipts_out = await self._hub.store.receipts_out(name)
+        drain.receipts_out = await self._flow.store.receipts_out(name)
         self.log.info(
             "carrier_draining: {carrier} was removed; {queued} parts are still sent to it, and it stays bound while "
             "receipts are out: {receipts_out} now",
@@ -150,7 +150,7 @@ class Drains:
         if self._goes_on(name, drain):
             link.retire(self._send_anew)
         while self._goes_on(name, drain):
-            drain.receipts_out = await self._hub.store.receipts_out(name)
+            drain.receipts_out = await self._flow.store.receipts_out(name)
             left_seconds = self.ends_at(drain) - self._clock.seconds()
             if drain.cut_short or left_seconds <= 0 or not (drain.receipts_out or link.in_flight):
                 break
@@ -170,7 +170,7 @@ class Drains:
         return self._drains.get(name) is drain and not self._stopping
 
     def _send_anew(self, parts: Sequence[Outgoing]) -> None:
-        self._tasks.start(self._hub.send_anew(parts))
+        self._tasks.start(self._flow.send_anew(parts))
 
     async def _sleep(self, seconds: float) -> None:
         over: Deferred[None] = Deferred()

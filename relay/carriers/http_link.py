@@ -16,7 +16,7 @@ from relay.carriers.http_session import HttpCarrierSession
 from relay.carriers.link import CarrierLink
 from relay.carriers.relay_api import NotificationReader, basic_authorization, item_json
 from relay.config import model
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.values.ids import id_text
 from relay.values.messages import Receipt
@@ -32,7 +32,7 @@ class HttpCarrierLink(CarrierLink):
         self,
         name: str,
         settings: model.Carrier,
-        hub: Hub,
+        flow: MessageFlow,
         http: Any,
         clock: IReactorTime,
         *,
@@ -65,7 +65,7 @@ class HttpCarrierLink(CarrierLink):
         super().__init__(
             name,
             settings,
-            hub,
+            flow,
             None,
             clock,
             queue_bytes=queue_bytes,
@@ -94,7 +94,7 @@ class HttpCarrierLink(CarrierLink):
         self._unmark(parts)
         self._enqueue_first(parts)
         # Where the session is down, other carriers may take them.
-        self._hub.link_changed()
+        self._flow.link_changed()
         self._pump()
         self._drain.check()
 

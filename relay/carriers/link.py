@@ -3,13 +3,13 @@
 Theory of operation: parts wait in one queue for all binds of the carrier. `_pump` fills the windows from it as far as
 windows, rate and pauses allow, and runs whenever one of these may have changed. Every answer is classed once
 (`relay.carriers.submit_results`): taken, later (the whole link pauses), or refused (the next carrier, or the end). A
-part is in exactly one place at a time: this queue, a session's window, or the hub's hands. What was written and not
+part is in exactly one place at a time: this queue, a session's window, or the flow's hands. What was written and not
 answered when a session ended is in doubt, and `in_doubt` of the configuration says what happens to it. Where that is to
 end, the journal is told before the carrier is (`_mark_and_write`), so that the same holds after the death of this
 process.
 
 The queue itself is a `PartQueue`, its sessions are `CarrierSessions`, what the carrier is asked beside messages is
-`CarrierQuestions`, and what it sends of itself goes to its `ReceiptIntake`.
+`CarrierQueries`, and what it sends of itself goes to its `ReceiptIntake`.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from twisted.logger import Logger
 from relay.carriers.binds import smpp_binds
 from relay.carriers.bound_sessions import CarrierSessions
 from relay.carriers.part_queue import PartQueue
-from relay.carriers.queries import CarrierQuestions
+from relay.carriers.queries import CarrierQueries
 from relay.carriers.receipt_intake import MobileOriginated, ReceiptIntake
 from relay.carriers.submit_results import AnswerClass, class_of
 from relay.config import model
 from relay.receipts.dialects import CarrierIds
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Drain, Tasks
 from relay.smpp.client import BindRequest, SmppClientProtocol
@@ -66,7 +66,7 @@ class CarrierLink:
         self,
         name: str,
         settings: model.Carrier,
-        hub: Hub,
+        flow: MessageFlow,
         endpoint: IStreamClientEndpoint | None,
         clock: IReactorTime,
         *,
@@ -78,15 +78,15 @@ class CarrierLink:
     ) -> None:
         self.name = name
         self.settings = settings
-        self._hub = hub
+        self._flow = flow
         self._clock = clock
         self._tasks = Tasks(self.log)
-        self.intake = ReceiptIntake(name, settings, hub, clock, mobile_originated)
+        self.intake = ReceiptIntake(name, settings, flow, clock, mobile_originated)
         self._response_key = CarrierIds(settings.dialect).response_key
-        self._questions = CarrierQuestions(name, settings, hub, self.intake, clock)
+        self._queries = CarrierQueries(name, settings, flow, self.intake, clock)
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
-        self._queue = PartQueue(queue_bytes, hub.store, self, self._tasks, hub.withdrawn)
+        self._queue = PartQueue(queue_bytes, flow.store, self, self._tasks, flow.cancelled)
         self._unreadable_journal = ""
         self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), clock.seconds())
         self.paused_until = 0.0
@@ -113,7 +113,7 @@ class CarrierLink:
         #: Looked at for every batch.
         self._senders = self._sessions.senders
 
-    # What the hub sees
+    # What the flow sees
 
     @property
     def up(self) -> bool:
@@ -148,32 +148,32 @@ class CarrierLink:
         return bool(self._queue) or bool(self._being_marked) or self.in_flight > 0
 
     @property
-    def questions(self) -> int | None:
+    def queries(self) -> int | None:
         """How many overdue parts the carrier can be asked about now; None where it is never asked (`query_sm`)."""
         if not self.settings.query_sm:
             return None
-        return self._questions.room if self._may_ask else 0
+        return self._queries.room if self._may_ask else 0
 
     def ask(self, parts: Sequence[AtCarrier]) -> None:
-        """Asks query_sm about overdue parts; what comes of it goes to the hub."""
-        self._questions.ask(parts)
+        """Asks query_sm about overdue parts; what comes of it goes to the flow."""
+        self._queries.ask(parts)
         self._pump()
 
     @property
     def can_cancel(self) -> bool:
         """Whether the carrier can be asked to cancel what it has taken (`cancel_sm`), now."""
-        return self.settings.cancel_sm and self._may_ask and self._questions.cancels_room > 0
+        return self.settings.cancel_sm and self._may_ask and self._queries.cancels_room > 0
 
     def cancel(self, part: AtCarrier) -> "Deferred[bool]":
         """Asks cancel_sm; false: the carrier refused, or gave no answer."""
-        done = self._questions.cancel(part)
+        done = self._queries.cancel(part)
         self._pump()
         return done
 
     @property
-    def question_counts(self) -> Mapping[tuple[str, str], int]:
+    def query_counts(self) -> Mapping[tuple[str, str], int]:
         """What came of questions since the start, by command and result."""
-        return self._questions.counts
+        return self._queries.counts
 
     # Life
 
@@ -187,10 +187,10 @@ class CarrierLink:
         self._stopping = True
         self._sessions.close()
         self._cancel_wake_up()
-        self._questions.drop()
+        self._queries.drop()
         await self._drain.wait(limit_seconds)
         await self._tasks.wait()
-        await self._questions.wait()
+        await self._queries.wait()
         await self.intake.wait()
         for protocol in self._sessions.bound:
             protocol.unbind()
@@ -205,7 +205,7 @@ class CarrierLink:
         self._stopping = True
         self._returned = returned
         queued = self._queue.clear()
-        self._questions.drop()
+        self._queries.drop()
         if queued:
             returned(queued)
 
@@ -213,8 +213,8 @@ class CarrierLink:
         """An operator's pause and resume: while held nothing is sent; what comes in is handled as ever."""
         self.held = held
         if held:
-            self._questions.drop()
-        self._hub.link_changed()
+            self._queries.drop()
+        self._flow.link_changed()
         self._pump()
 
     def pause(self, seconds: float) -> None:
@@ -252,7 +252,7 @@ class CarrierLink:
 
     def bound(self, protocol: SmppClientProtocol) -> None:
         self._sessions.add(protocol)
-        self._hub.link_changed()
+        self._flow.link_changed()
         self._pump()
 
     def connect_failed(self, request: BindRequest, reason: str) -> None:
@@ -271,11 +271,11 @@ class CarrierLink:
     def lost(self, protocol: SmppClientProtocol, tokens: Sequence[object], reason: str) -> None:
         was_bound = self._sessions.remove(protocol, reason)
         self._doubt(tokens)
-        self._questions.lost(tokens)
+        self._queries.lost(tokens)
         if not self._senders:
-            self._questions.drop()
+            self._queries.drop()
         if was_bound:
-            self._hub.link_changed()
+            self._flow.link_changed()
         # What it leaves unanswered may go over another of the binds.
         self._pump()
         self._drain.check()
@@ -319,10 +319,10 @@ class CarrierLink:
             self.counters.taken += len(taken)
             self._throttled_in_a_row = 0
             # Nobody waits for this to be durable: if we stop here, then the part is in doubt after the start.
-            self._tasks.start(self._hub.submitted(self._with_given_ids(taken, answers)))
+            self._tasks.start(self._flow.submitted(self._with_given_ids(taken, answers)))
         if later:
             self._try_later(later, now)
-        if others and self._questions.answered(others):
+        if others and self._queries.answered(others):
             self._throttled(now)
         self._pump()
         self._drain.check()
@@ -341,14 +341,14 @@ class CarrierLink:
 
     def unanswered(self, protocol: SmppClientProtocol, tokens: list[object]) -> None:
         self._doubt(tokens)
-        self._questions.unanswered(tokens)
+        self._queries.unanswered(tokens)
         self._pump()
         self._drain.check()
 
     def abandoned(self, protocol: SmppClientProtocol, tokens: list[object]) -> None:
         # As `lost`, which comes when the connection is closed.
         self._doubt(tokens)
-        self._questions.lost(tokens)
+        self._queries.lost(tokens)
         self._pump()
         self._drain.check()
 
@@ -359,7 +359,7 @@ class CarrierLink:
         if not self.settings.query_sm and not self.settings.cancel_sm:
             return taken
         given = [a.message_id for a in answers if a.command_status == 0 and type(a.token) is Outgoing]
-        return self._questions.named(taken, given)
+        return self._queries.named(taken, given)
 
     def _try_later(self, parts: list[Outgoing], now: float) -> None:
         self.counters.throttled += len(parts)
@@ -384,7 +384,7 @@ class CarrierLink:
         if elsewhere and class_of(command_status) is AnswerClass.ELSEWHERE:
             part.carriers = elsewhere
             self._unmark([part])
-            self._hub.send([part])
+            self._flow.send([part])
             return
         error = c.status_name(command_status).encode()
         self._end([Ending(part.id, REJECTED, now, error, self.name)])
@@ -401,7 +401,7 @@ class CarrierLink:
             self._end([Ending(part.id, UNKNOWN, now, b"", self.name) for part in parts])
 
     def _end(self, endings: list[Ending]) -> None:
-        self._hub.end_later(endings)
+        self._flow.end_later(endings)
 
     # The queue
 
@@ -436,16 +436,16 @@ class CarrierLink:
             self._wake_up_in(self.paused_until - now)
             return
         for protocol in self._senders:
-            room = min(protocol.session.room, self._questions.waiting)
+            room = min(protocol.session.room, self._queries.waiting)
             allowed = self._rate.take_up_to(room, now) if room > 0 else 0
             if room > 0 and allowed <= 0:
                 self._wake_up_in(self._rate.seconds_until_one(now))
                 return
-            for command_id, batch in self._questions.next(allowed):
+            for command_id, batch in self._queries.next(allowed):
                 protocol.send(command_id, batch)
 
     def _pump(self) -> None:
-        if self._questions.waiting:
+        if self._queries.waiting:
             self._send_questions()
         queue = self._queue
         if not queue or not self._senders or self.held or self._stopping or self._marking:
@@ -487,7 +487,7 @@ class CarrierLink:
         self._marking = True
         self._being_marked = parts
         try:
-            await self._hub.store.sending([(part.id, part.part) for part in parts], self.name)
+            await self._flow.store.sending([(part.id, part.part) for part in parts], self.name)
         except StoreUnavailable:
             self._enqueue_first(parts)
             self._wake_up_in(_JOURNAL_AGAIN_SECONDS)
@@ -515,7 +515,7 @@ class CarrierLink:
     async def _take_marks_away(self, parts: list[tuple[bytes, int]]) -> None:
         # With a broken disk the store keeps it and writes it later.
         with contextlib.suppress(StoreUnavailable):
-            await self._hub.store.sending(parts, "")
+            await self._flow.store.sending(parts, "")
 
     def _next_batch(self, count: int, now: float) -> list[tuple[bytes, object]]:
         """Takes up to `count` parts off the queue's head that can be sent now."""

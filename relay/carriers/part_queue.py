@@ -8,9 +8,9 @@ where it is and is dropped when its turn comes, because looking for it would cos
 
 from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from typing import Protocol as Seam
+from typing import Protocol
 
-from relay.routing.cancelled import Withdrawn
+from relay.routing.cancelled import CancelledMessages
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
@@ -19,14 +19,14 @@ from relay.store.api import StoreUnavailable
 _FETCH_PARTS = 500
 
 
-class Journalled(Seam):
+class Journalled(Protocol):
     """Where the bodies are: the store, as far as a queue needs it."""
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         """See `Store.bodies`."""
 
 
-class QueueOwner(Seam):
+class QueueOwner(Protocol):
     """Whose queue it is."""
 
     def bodies_fetched(self) -> None:
@@ -43,19 +43,19 @@ class PartQueue:
     :param store: where bodies are fetched.
     :param owner: called when bodies have been fetched, or can't be.
     :param tasks: where fetching runs.
-    :param withdrawn: the messages of which no part is to be sent any more.
+    :param cancelled: the messages of which no part is to be sent any more.
 
     :ivar octets: texts that are held now.
     """
 
     def __init__(
-        self, limit_bytes: int, store: Journalled, owner: QueueOwner, tasks: Tasks, withdrawn: Withdrawn
+        self, limit_bytes: int, store: Journalled, owner: QueueOwner, tasks: Tasks, cancelled: CancelledMessages
     ) -> None:
         self._limit_bytes = limit_bytes
         self._store = store
         self._owner = owner
         self._tasks = tasks
-        self._withdrawn = withdrawn
+        self._cancelled = cancelled
         self._parts: deque[Outgoing] = deque()
         #: How many of them another carrier may take as well.
         self._shared = 0
@@ -97,13 +97,13 @@ class PartQueue:
         whose validity has ended. Fewer than there are where a body has to be fetched first: the owner is called then.
         """
         parts = self._parts
-        withdrawn = self._withdrawn or None
+        cancelled = self._cancelled or None
         batch: list[tuple[bytes, object]] = []
         expired: list[Outgoing] = []
         octets = shared = 0
         while parts and len(batch) < count:
             part = parts.popleft()
-            if withdrawn is not None and not part.done and withdrawn.take(part.id):
+            if cancelled is not None and not part.done and cancelled.take(part.id):
                 part.done = True
             body = part.body
             if body is None and not part.done and part.expires_at > now:
@@ -173,7 +173,7 @@ class PartQueue:
             if body is None:
                 # It has ended meanwhile (cancelled, or another part was refused): nothing is to be sent.
                 part.done = True
-                self._withdrawn.take(part.id)
+                self._cancelled.take(part.id)
             else:
                 self.octets += len(body)
         self._owner.bodies_fetched()

@@ -23,11 +23,11 @@ from relay.carriers.receipt_intake import ReceiptIntake
 from relay.carriers.submit_results import AnswerClass, class_of
 from relay.config import model
 from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
 from relay.values import smpp_constants as c
-from relay.values.messages import Asked, AtCarrier, Receipt, Submitted, source_of
+from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
 from relay.values.pdus import Answered, CodecError
 
 #: query_sm that are under way at once: this share of all windows, and one at the least.
@@ -53,7 +53,7 @@ class _Cancel(msgspec.Struct, frozen=True, eq=False):
     done: "Deferred[bool]"
 
 
-class CarrierQuestions:
+class CarrierQueries:
     """See the module's text. Belongs to one `CarrierLink`, which alone calls.
 
     :ivar counts: what came of questions since the start, by command (`query_sm`, `cancel_sm`) and result: `answered`,
@@ -63,10 +63,10 @@ class CarrierQuestions:
     log = Logger()
 
     def __init__(
-        self, name: str, settings: model.Carrier, hub: Hub, intake: ReceiptIntake, clock: IReactorTime
+        self, name: str, settings: model.Carrier, flow: MessageFlow, intake: ReceiptIntake, clock: IReactorTime
     ) -> None:
         self._name = name
-        self._hub = hub
+        self._flow = flow
         self._intake = intake
         self._clock = clock
         self._ids = CarrierIds(settings.dialect)
@@ -208,12 +208,12 @@ class CarrierQuestions:
             # The disk is broken. They are asked about again.
             return
         under_way = [
-            Asked(part.id, part.part, receipt.received_at, receipt.received_at + self._wait_seconds)
+            QueryOutcome(part.id, part.part, receipt.received_at, receipt.received_at + self._wait_seconds)
             for part, receipt in answers
             if not receipt.final
         ]
         if under_way:
-            await self._hub.asked(under_way)
+            await self._flow.query_outcomes(under_way)
 
     def unanswered(self, tokens: Iterable[object]) -> None:
         """Their time is up: overdue parts end, cancels are refused."""
@@ -256,7 +256,7 @@ class CarrierQuestions:
     def _give_up(self, parts: Sequence[AtCarrier]) -> None:
         if parts:
             now = self._clock.seconds()
-            self._tasks.start(self._hub.asked([Asked(part.id, part.part, now) for part in parts]))
+            self._tasks.start(self._flow.query_outcomes([QueryOutcome(part.id, part.part, now) for part in parts]))
 
     def _count(self, command: str, result: str) -> None:
         self.counts[command, result] += 1

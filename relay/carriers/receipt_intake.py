@@ -1,6 +1,6 @@
 """What a carrier sends us: receipts, and messages from handsets.
 
-Each read's receipts go to the hub as one batch, and are answered ESME_ROK in one write when the batch is durable, or
+Each read's receipts go to the flow as one batch, and are answered ESME_ROK in one write when the batch is durable, or
 ESME_RX_T_APPN when it can't be made so: the carrier then tries again. An unknown id is never an error (carriers stop
 their queues on one). What is no receipt is refused with ESME_RX_P_APPN, unless the configuration names an account
 whose receivers get it; it is answered then as the customer answers.
@@ -8,7 +8,7 @@ whose receivers get it; it is answered then as the customer answers.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol as Seam
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from relay.carriers.read_again import read_again
 from relay.config import model
 from relay.receipts.reader import ReceiptReader
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
 from relay.smpp.message_codec import decode_message
 from relay.store.api import StoreUnavailable
@@ -42,7 +42,7 @@ MobileOriginated = Callable[[str, MessagePdu], "Deferred[int] | None"]
 _EMPTY_MESSAGE_ID = b"\0"
 
 
-class Answering(Seam):
+class Answering(Protocol):
     """A session, as far as an answer needs it."""
 
     def respond(self, command_id: int, responses: list[tuple[int, int, bytes]]) -> None:
@@ -55,11 +55,16 @@ class ReceiptIntake:
     log = Logger()
 
     def __init__(
-        self, name: str, settings: model.Carrier, hub: Hub, clock: IReactorTime, mobile_originated: MobileOriginated
+        self,
+        name: str,
+        settings: model.Carrier,
+        flow: MessageFlow,
+        clock: IReactorTime,
+        mobile_originated: MobileOriginated,
     ) -> None:
         self._name = name
         self._settings = settings
-        self._hub = hub
+        self._flow = flow
         self._clock = clock
         self._mobile_originated = mobile_originated
         self._reader = ReceiptReader(name, settings.dialect)
@@ -121,15 +126,15 @@ class ReceiptIntake:
         :param asked_for: they are answers to query_sm: that they are late says nothing of the carrier's receipts.
         """
         try:
-            correlated = await self._hub.receipts(receipts)
+            result = await self._flow.receipts(receipts)
         except StoreUnavailable:
             self.not_durable += len(receipts)
             return False
-        ended = self._count(receipts, correlated.outcomes)
+        ended = self._count(receipts, result.outcomes)
         if ended and not asked_for:
             now = receipts[-1].received_at
-            last_at = correlated.accepted_at
-            first_at = correlated.first_accepted_at or last_at
+            last_at = result.accepted_at
+            first_at = result.first_accepted_at or last_at
             self.receipt_seconds.observe_ends(now - first_at, now - last_at, ended)
         return True
 

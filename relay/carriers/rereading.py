@@ -21,7 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.carriers.link import CarrierLink
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
 from relay.values.messages import Outcome, ReadAgain
@@ -38,8 +38,8 @@ class Rereading:
 
     log = Logger()
 
-    def __init__(self, hub: Hub, clock: IReactorTime, link: Callable[[str], CarrierLink | None]) -> None:
-        self._hub = hub
+    def __init__(self, flow: MessageFlow, clock: IReactorTime, link: Callable[[str], CarrierLink | None]) -> None:
+        self._flow = flow
         self._clock = clock
         self._link = link
         self._tasks = Tasks(self.log)
@@ -80,7 +80,7 @@ class Rereading:
         found: Counter[str] = Counter()
         after: tuple[int, int] | None = None
         while not self._stopping:
-            page = await self._hub.store.kept_receipts(after, _READ_A_TURN)
+            page = await self._flow.store.kept_receipts(after, _READ_A_TURN)
             by_carrier: dict[str, list[ReadAgain]] = {}
             looked_at: Counter[str] = Counter()
             for kept in page.receipts:
@@ -111,11 +111,11 @@ class Rereading:
                 )  # fmt: skip
 
     async def _reread(self, carrier: str, batch: Sequence[ReadAgain]) -> int:
-        correlated = await self._hub.reread(batch)
+        result = await self._flow.reread(batch)
         link = self._link(carrier)
         if link is None:
-            return len(batch) - correlated.outcomes.count(Outcome.ORPHAN)
-        return link.intake.count_reread(batch, correlated.outcomes)
+            return len(batch) - result.outcomes.count(Outcome.ORPHAN)
+        return link.intake.count_reread(batch, result.outcomes)
 
     async def _sleep(self, seconds: float) -> None:
         if self._stopping:

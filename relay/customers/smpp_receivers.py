@@ -1,6 +1,6 @@
-"""Delivery receipts to customers over SMPP: one account's bound receivers and the lane that feeds them.
+"""Delivery receipts to customers over SMPP: one account's bound receivers and the queue that feeds them.
 
-Theory of operation: nothing is queued here. When the lane is woken, or a session's window opens, as many
+Theory of operation: nothing is queued here. When the queue is woken, or a session's window opens, as many
 notifications are claimed from the store as the windows take, and sent as deliver_sm, each to exactly one session. An
 ESME_ROK settles them; any other answer or none puts them back for later; a session that ends releases what it had not
 answered. With no receiver bound nothing is claimed: the store keeps what is owed until one is.
@@ -17,11 +17,11 @@ from relay.runtime.tasks import Tasks
 from relay.smpp.server import SmppServerProtocol
 from relay.store.api import Store, StoreUnavailable
 from relay.values.counters import Counters
-from relay.values.messages import Attempt, Lane, Notification, Verdict
+from relay.values.messages import Attempt, Notification, QueueKey, Verdict
 from relay.values.pdus import Answered
 from relay.values.smpp_constants import DELIVER_SM, ESME_ROK, ESME_RX_T_APPN, status_name
 
-#: Pauses after a receipt that the customer's side refused, in seconds; the last one repeats until the lane's age limit.
+# Pauses after a receipt that the customer's side refused, in seconds; the last one repeats until the queue's age limit.
 _RETRY_PAUSES_SECONDS = (5.0, 30.0, 300.0, 1800.0)
 
 #: More than this is not claimed at once: what is claimed is in memory.
@@ -43,7 +43,7 @@ class AccountReceivers:
 
     def __init__(
         self,
-        lane: Lane,
+        queue_key: QueueKey,
         store: Store,
         writer: ReceiptWriter,
         clock: IReactorTime,
@@ -53,7 +53,7 @@ class AccountReceivers:
         keep_seconds: Callable[[], float],
         counters: Counters | None = None,
     ) -> None:
-        self._lane = lane
+        self._queue_key = queue_key
         self._store = store
         self._writer = writer
         self._clock = clock
@@ -66,8 +66,8 @@ class AccountReceivers:
         self._claiming = False
         self._wake_up: IDelayedCall | None = None
         counters = counters or Counters()
-        self._attempts = counters.account(lane.account).channels[lane.channel].attempts
-        self._told_seconds = counters.notification_seconds[lane.channel]
+        self._attempts = counters.account(queue_key.account).channels[queue_key.channel].attempts
+        self._told_seconds = counters.notification_seconds[queue_key.channel]
 
     def add(self, protocol: SmppServerProtocol) -> None:
         """A session that may get deliver_sm is bound: what waited flows."""
@@ -114,7 +114,7 @@ class AccountReceivers:
                 attempts.append(attempt)
                 refused += 1
                 if attempt.verdict is Verdict.RETRY:
-                    # Nothing else may come to wake the lane by then.
+                    # Nothing else may come to wake the queue by then.
                     self._wake_at(attempt.due_at)
         if attempts:
             if first is not None and last is not None:
@@ -126,7 +126,7 @@ class AccountReceivers:
             self._serve()
 
     def unanswered(self, tokens: Sequence[object]) -> None:
-        """These deliver_sm got no answer: they go back to the head of the lane."""
+        """These deliver_sm got no answer: they go back to the head of the queue."""
         for token in tokens:
             if isinstance(token, _Offered):
                 token.done.callback(ESME_RX_T_APPN)
@@ -178,7 +178,7 @@ class AccountReceivers:
                 if limit <= 0:
                     return
                 self._owed = False
-                claim = await self._store.claim(self._lane, limit, self._clock.seconds())
+                claim = await self._store.claim(self._queue_key, limit, self._clock.seconds())
                 if len(claim.notifications) == limit:
                     self._owed = True
                 elif claim.next_due_at is not None:

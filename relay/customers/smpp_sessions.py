@@ -1,7 +1,7 @@
 """Customers on SMPP: who may bind, what a submit_sm becomes, and who gets the receipts.
 
 Theory of operation: a connection belongs to nobody until its bind is accepted; then it counts against the account's
-`max_binds`. One read's submit_sm go to the hub as one batch: checked and given ids, made durable, answered in one
+`max_binds`. One read's submit_sm go to the flow as one batch: checked and given ids, made durable, answered in one
 write, and only then dispatched. Receipts are the business of the account's `AccountReceivers`.
 """
 
@@ -17,7 +17,7 @@ from relay.config import model
 from relay.customers.bind_guard import BindGuard
 from relay.customers.smpp_receivers import AccountReceivers
 from relay.receipts.writer import ReceiptWriter
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Drain, Tasks
 from relay.smpp.message_codec import deliver_body_from_data_sm, submit_body_from_data_sm, with_registered_delivery
 from relay.smpp.other_codec import query_sm_resp_body
@@ -26,7 +26,7 @@ from relay.smpp.times import smpp_time_text, validity_seconds
 from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets, parse_id
-from relay.values.messages import Channel, Lane, Message, MessageView, Refused, Submission, same_addresses
+from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission, same_addresses
 from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu
 from relay.values.states import ENROUTE, SCHEDULED
 
@@ -37,14 +37,19 @@ _GUESSED = frozenset({c.ESME_RINVSYSID, c.ESME_RINVPASWD})
 
 
 class CustomerSessions:
-    """See the module's text. Implements what the server's protocols ask (`CustomerSide`) and serves SMPP lanes."""
+    """See the module's text. Implements what the server's protocols ask (`CustomerSide`) and serves SMPP queues."""
 
     log = Logger()
 
     def __init__(
-        self, hub: Hub, accounts: Accounts, settings: model.SmppListener, limits: model.Limits, clock: IReactorTime
+        self,
+        flow: MessageFlow,
+        accounts: Accounts,
+        settings: model.SmppListener,
+        limits: model.Limits,
+        clock: IReactorTime,
     ) -> None:
-        self._hub = hub
+        self._flow = flow
         self._accounts = accounts
         self._settings = settings
         self._clock = clock
@@ -98,8 +103,8 @@ class CustomerSessions:
 
     # LaneServer
 
-    def wake(self, lane: Lane) -> None:
-        receivers = self._receivers.get(lane.account)
+    def wake(self, queue_key: QueueKey) -> None:
+        receivers = self._receivers.get(queue_key.account)
         if receivers is not None:
             receivers.wake()
 
@@ -188,7 +193,7 @@ class CustomerSessions:
     def _check_bind(self, address: str, pdu: BindPdu, now: float) -> tuple[int, str]:
         if not self._guard.may_try(address, now):
             return c.ESME_RBINDFAIL, ""
-        if not self._hub.open:
+        if not self._flow.open:
             return c.ESME_RBINDFAIL, ""
         if pdu.interface_version and not 0x33 <= pdu.interface_version <= 0x50:
             return c.ESME_RBINDFAIL, ""
@@ -210,15 +215,15 @@ class CustomerSessions:
         if receivers is None:
             accounts = self._accounts
             receivers = self._receivers[account] = AccountReceivers(
-                Lane(account, Channel.SMPP.value),
-                self._hub.store,
+                QueueKey(account, Channel.SMPP.value),
+                self._flow.store,
                 self._writer,
                 self._clock,
                 self._tasks,
                 # A reload may have taken the account away while its sessions are being unbound.
                 error_codes=lambda: (accounts.find(account) or model.Account()).error_codes,
                 keep_seconds=lambda: (accounts.find(account) or model.Account()).receipt_hours * 3600.0,
-                counters=self._hub.counters,
+                counters=self._flow.counters,
             )
         return receivers
 
@@ -226,7 +231,7 @@ class CustomerSessions:
 
     async def _submit(self, protocol: SmppServerProtocol, pdus: list[MessagePdu]) -> None:
         now = self._clock.seconds()
-        hub = self._hub
+        flow = self._flow
         submissions: list[Submission] = []
         refused: list[tuple[int, int, int]] = []
         taken_pdus: list[MessagePdu] = []
@@ -234,11 +239,11 @@ class CustomerSessions:
             submission = _submission(pdu, now)
             if type(submission) is int:
                 refused.append((pdu.command_id, pdu.sequence_number, submission))
-                hub.counters.account(protocol.account).refuse(submission)
+                flow.counters.account(protocol.account).refuse(submission)
             else:
                 submissions.append(submission)  # type: ignore[arg-type]
                 taken_pdus.append(pdu)
-        results = hub.prepare(protocol.account, submissions) if submissions else []
+        results = flow.prepare(protocol.account, submissions) if submissions else []
         messages: list[Message] = []
         answers: dict[int, list[tuple[int, int, bytes]]] = {}
         command = -1
@@ -254,7 +259,7 @@ class CustomerSessions:
                 refused.append((pdu.command_id, pdu.sequence_number, result.command_status))
         if messages:
             try:
-                await hub.accept(messages)
+                await flow.accept(messages)
             except StoreUnavailable as reason:
                 status = c.ESME_RMSGQFUL if isinstance(reason, StoreFull) else c.ESME_RSYSERR
                 answers = {
@@ -273,7 +278,7 @@ class CustomerSessions:
             protocol.respond(command | _RESP, batch)
         if messages:
             # If we stop here, then the messages are dispatched after the start: they are durable.
-            hub.dispatch(messages)
+            flow.dispatch(messages)
 
     # Questions
 
@@ -281,7 +286,7 @@ class CustomerSessions:
         message_id = parse_id(pdu.message_id.decode("latin-1"))
         if message_id is None:
             return None
-        view = await self._hub.store.look_up(message_id)
+        view = await self._flow.store.look_up(message_id)
         if view is None or view.account != protocol.account or not same_addresses(pdu, view.addresses):
             return None
         return view
@@ -302,7 +307,7 @@ class CustomerSessions:
         status = c.ESME_RCANCELFAIL
         if view is not None:
             try:
-                if await self._hub.cancel(view.id):
+                if await self._flow.cancel(view.id):
                     status = c.ESME_ROK
             except StoreUnavailable:
                 status = c.ESME_RSYSERR

@@ -1,6 +1,6 @@
 """Message records: one line of JSON for each message that has ended, for billing and disputes.
 
-Theory of operation: the hub hands over the messages that a batch ended, once the journal has that durable. Their lines
+Theory of operation: the flow hands over the messages that a batch ended, once the journal has that durable. Their lines
 gather in memory and are appended by one thread, a write at a time, with the journal's cadence: `sync: always` syncs
 each write, `interval` one a second, `never` leaves it to the kernel. While the file can't be written (a full disk)
 lines wait, up to a bound, and are tried again every second; the messages themselves are in the journal all the while.

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from relay.accounts.account_settings import URL_OFF, SettingProblem
-from relay.http.collaborators import Customers, Hub, WebhookTester
+from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.message_calls import FORM, not_json
 from relay.http.problems import Problem, invalid_field
 from relay.http.site import ApiRequest, Reply
@@ -28,7 +28,7 @@ from relay.http.types import (
 )
 from relay.store.api import FeedEntry, Store
 from relay.values.ids import RandomBytes, id_text, new_ids, parse_id
-from relay.values.messages import Lane
+from relay.values.messages import QueueKey
 from relay.values.states import customer_words
 from relay.webhooks.body import error_of
 
@@ -52,10 +52,15 @@ class AccountApi:
     """The handlers of `/account` and `/notifications`."""
 
     def __init__(
-        self, hub: Hub, accounts: Customers, webhooks: WebhookTester, clock: IReactorTime, random_bytes: RandomBytes
+        self,
+        flow: SubmissionFlow,
+        accounts: Customers,
+        webhooks: WebhookTester,
+        clock: IReactorTime,
+        random_bytes: RandomBytes,
     ) -> None:
-        self._hub = hub
-        self._store: Store = hub.store
+        self._flow = flow
+        self._store: Store = flow.store
         self._accounts = accounts
         self._webhooks = webhooks
         self._clock = clock
@@ -162,7 +167,7 @@ class AccountApi:
                 if message_id is None:
                     raise invalid_field("ids", f"'{text[:50]}' is no message id.")
                 ids.append(message_id)
-            count, lanes = await self.notify_again(account, ids)
+            count, queues = await self.notify_again(account, ids)
         elif asked.given_up or asked.since is not None:
             since = _seconds(asked.since) if asked.since else 0.0
             until = _seconds(asked.until) if asked.until else self._clock.seconds() + 1.0
@@ -170,17 +175,17 @@ class AccountApi:
                 ids = list(await self._store.given_up(account, since, until))[:MOST_REPLAYED]
             else:
                 ids = await self._learnt_between(account, since, until)
-            count, lanes = await self.notify_again(account, ids)
+            count, queues = await self.notify_again(account, ids)
         else:
             raise Problem(422, "Say which: 'ids', 'since' or 'given_up'.", kind="missing-field")
-        return Reply(202, msgspec.json.encode(ReplayReport(count)), then=partial(self._hub.wake, lanes))
+        return Reply(202, msgspec.json.encode(ReplayReport(count)), then=partial(self._flow.wake, queues))
 
-    async def notify_again(self, account: str, ids: Sequence[bytes]) -> tuple[int, Iterable[Lane]]:
-        """Has finished messages' notifications owed once more; gives how many, and the lanes to wake."""
-        lanes: set[Lane] = set()
+    async def notify_again(self, account: str, ids: Sequence[bytes]) -> tuple[int, Iterable[QueueKey]]:
+        """Has finished messages' notifications owed once more; gives how many, and the queues to wake."""
+        queues: set[QueueKey] = set()
         for start in range(0, len(ids), 1000):
-            lanes |= await self._store.notify_again(account, ids[start : start + 1000], self._clock.seconds())
-        return len(ids), lanes
+            queues |= await self._store.notify_again(account, ids[start : start + 1000], self._clock.seconds())
+        return len(ids), queues
 
     async def _learnt_between(self, account: str, since: float, until: float) -> list[bytes]:
         ids: list[bytes] = []

@@ -4,7 +4,7 @@ Answered 204 only when it is durable, and 503 when it can't be made so: the othe
 """
 
 from collections.abc import Callable
-from typing import Protocol as Seam
+from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
@@ -19,7 +19,7 @@ from relay.values.messages import Receipt
 _LOG_SECONDS = 60.0
 
 
-class HttpCarrier(Seam):
+class HttpCarrier(Protocol):
     """A carrier that is spoken to over HTTP."""
 
     reader: NotificationReader

@@ -5,17 +5,17 @@ from typing import Protocol
 
 from relay.config.model import Account
 from relay.config.urls import WebUrl
-from relay.runtime.fair_share import Turns
+from relay.runtime.fair_share import FairShare
 from relay.store.api import Idempotency, Store
-from relay.values.messages import Lane, Message, Refused, Submission
+from relay.values.messages import Message, QueueKey, Refused, Submission
 from relay.webhooks.answer import Tested, UrlState
 
 
-class Hub(Protocol):
-    """Who takes messages: `relay.routing.flow.Hub`."""
+class SubmissionFlow(Protocol):
+    """Who takes messages: `relay.routing.flow.MessageFlow`."""
 
     store: Store
-    turns: Turns
+    fair_share: FairShare
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         """Says of each submission what it becomes."""
@@ -26,8 +26,8 @@ class Hub(Protocol):
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Sends accepted messages on their way; only after the answer has been written."""
 
-    def wake(self, lanes: Iterable[Lane]) -> None:
-        """Something is owed in these lanes."""
+    def wake(self, queues: Iterable[QueueKey]) -> None:
+        """Something is owed in these queues."""
 
 
 class Compose(Protocol):

@@ -5,7 +5,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.config.model import Limits
 from relay.http.account_calls import AccountApi
-from relay.http.collaborators import Compose, Customers, Hub, WebhookTester
+from relay.http.collaborators import Compose, Customers, SubmissionFlow, WebhookTester
 from relay.http.docs_page import docs_page
 from relay.http.failed_logins import FailedLogins
 from relay.http.message_calls import Messages
@@ -31,7 +31,7 @@ class HttpApi:
     def __init__(
         self,
         *,
-        hub: Hub,
+        flow: SubmissionFlow,
         accounts: Customers,
         webhooks: WebhookTester,
         compose: Compose,
@@ -45,8 +45,8 @@ class HttpApi:
     ) -> None:
         self.router = router = Router(accounts, FailedLogins(failed_logins_a_minute, clock.seconds))
         self.site = ApiSite(router.handle, limits, clock)
-        self.messages = messages = Messages(hub, accounts, compose, clock)
-        self.account = account = AccountApi(hub, accounts, webhooks, clock, random_bytes)
+        self.messages = messages = Messages(flow, accounts, compose, clock)
+        self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes)
         router.add("POST", "/messages", messages.submit)
         router.add("GET", "/messages/{id}", messages.query)
         router.add("POST", "/messages/{id}/notify", messages.notify)

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
-from relay.http.collaborators import Customers, Hub
+from relay.http.collaborators import Customers, SubmissionFlow
 from relay.http.problems import Problem
 from relay.http.types import Accepted, MessageRequest
 from relay.values.ids import id_of_key, id_text
-from relay.values.messages import Lane, MessageView, destination_of
+from relay.values.messages import MessageView, QueueKey, destination_of
 
 Item = MessageRequest | Problem
 
@@ -27,19 +27,19 @@ class Repeats(NamedTuple):
 
     :ivar answers: by the item's index: the id that it has, or the problem that its key is another message's.
     :ivar doubles: items with the key of an earlier one in the same request, by index, and that one's index.
-    :ivar lanes: to be woken after the answer: notifications that are sent once more.
+    :ivar queues: to be woken after the answer: notifications that are sent once more.
     """
 
     answers: Mapping[int, Accepted | Problem]
     doubles: Mapping[int, int]
-    lanes: frozenset[Lane]
+    queues: frozenset[QueueKey]
 
 
 class ItemKeys:
     """See the module's text."""
 
-    def __init__(self, hub: Hub, accounts: Customers, clock: IReactorTime) -> None:
-        self._hub = hub
+    def __init__(self, flow: SubmissionFlow, accounts: Customers, clock: IReactorTime) -> None:
+        self._flow = flow
         self._accounts = accounts
         self._clock = clock
         self._taking: set[bytes] = set()
@@ -71,7 +71,7 @@ class ItemKeys:
 
         :raises StoreUnavailable: whether it is can't be said now.
         """
-        store = self._hub.store
+        store = self._flow.store
         firsts: dict[bytes, int] = {}
         doubles: dict[int, int] = {}
         answers: dict[int, Accepted | Problem] = {}
@@ -99,11 +99,11 @@ class ItemKeys:
                 ended.append(message_id)
         if known:
             # They may have been accepted a moment ago; the answer must not leave before they are on disk.
-            await self._hub.accept([])
-        lanes: frozenset[Lane] = frozenset()
+            await self._flow.accept([])
+        queues: frozenset[QueueKey] = frozenset()
         if ended:
-            lanes = await store.notify_again(account, ended, self._clock.seconds())
-        return Repeats(answers, doubles, lanes)
+            queues = await store.notify_again(account, ended, self._clock.seconds())
+        return Repeats(answers, doubles, queues)
 
     def _has_url(self, account: str, view: MessageView) -> bool:
         return bool(view.notification_url or self._accounts.notification_url(account))

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from relay.config.urls import UrlProblem
-from relay.http.collaborators import Compose, Customers, Hub
+from relay.http.collaborators import Compose, Customers, SubmissionFlow
 from relay.http.item_keys import ItemKeys, Repeats
 from relay.http.problems import Problem, ProblemDocument, invalid_field, of_refusal
 from relay.http.site import ApiRequest, Reply
@@ -28,7 +28,7 @@ from relay.http.types import (
 from relay.store.api import Idempotency
 from relay.text.passthrough import compose_raw
 from relay.values.ids import id_text, parse_id
-from relay.values.messages import Lane, Message, MessageView, Submission, destination_of, source_of
+from relay.values.messages import Message, MessageView, QueueKey, Submission, destination_of, source_of
 from relay.values.states import ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
@@ -43,13 +43,13 @@ HEAVY_ITEMS: Final = 20
 class Messages:
     """The handlers of `/messages`."""
 
-    def __init__(self, hub: Hub, accounts: Customers, compose: Compose, clock: IReactorTime) -> None:
-        self._hub = hub
+    def __init__(self, flow: SubmissionFlow, accounts: Customers, compose: Compose, clock: IReactorTime) -> None:
+        self._flow = flow
         self._accounts = accounts
         self._compose = compose
         self._clock = clock
         self._repeatable: set[tuple[str, str]] = set()
-        self._item_keys = ItemKeys(hub, accounts, clock)
+        self._item_keys = ItemKeys(flow, accounts, clock)
 
     async def submit(self, request: ApiRequest, account: str) -> Reply:
         """`POST /messages`: one, or an array of them."""
@@ -72,31 +72,31 @@ class Messages:
         """
         began_at = await self._turn(account, items)
         with self._item_keys.taking(account, items) as ids:
-            lanes: Iterable[Lane] = ()
+            queues: Iterable[QueueKey] = ()
             results: Sequence[Message | Problem | Accepted]
             if ids:
                 repeats = await self._item_keys.repeats(account, items, ids)
-                lanes = repeats.lanes
+                queues = repeats.queues
                 results = self._prepare_with_keys(account, items, ids, repeats)
             else:
                 results = self.prepare(account, items)
             messages = [result for result in results if type(result) is Message]
             if messages and idempotency is not None:
-                reply = self._accepted(account, results, messages, single, lanes)
+                reply = self._accepted(account, results, messages, single, queues)
                 await self._accept(messages, began_at, idempotency(reply.body))
                 return reply
             if messages:
                 await self._accept(messages, began_at)
-            return self._accepted(account, results, messages, single, lanes)
+            return self._accepted(account, results, messages, single, queues)
 
     async def _turn(self, account: str, items: Sequence[object]) -> float | None:
         """Waits until a long array may be worked on, see `relay.runtime.fair_share`; gives when that began, None for
         others."""
-        turns, seconds = self._hub.turns, self._clock.seconds
-        turns.heard(account, seconds())
+        fair_share, seconds = self._flow.fair_share, self._clock.seconds
+        fair_share.heard(account, seconds())
         if len(items) < HEAVY_ITEMS:
             return None
-        while (wait_seconds := turns.wait_seconds(seconds())) > 0.0:
+        while (wait_seconds := fair_share.wait_seconds(seconds())) > 0.0:
             # One may be waiting a connection, and the connections are limited.
             await deferLater(self._clock, wait_seconds)
         return seconds()
@@ -104,13 +104,13 @@ class Messages:
     async def _accept(
         self, messages: Sequence[Message], began_at: float | None, idempotency: Idempotency | None = None
     ) -> None:
-        accepting = self._hub.accept(messages, idempotency)
+        accepting = self._flow.accept(messages, idempotency)
         if began_at is None:
             await accepting
             return
         # Runs up to where it waits for the disk: what has been done by then is what others waited for.
         durable = Deferred.fromCoroutine(accepting)
-        self._hub.turns.worked(began_at, self._clock.seconds())
+        self._flow.fair_share.worked(began_at, self._clock.seconds())
         await durable
 
     def _prepare_with_keys(
@@ -150,7 +150,7 @@ class Messages:
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Sends accepted messages on their way; after the answer only."""
-        self._hub.dispatch(messages)
+        self._flow.dispatch(messages)
 
     async def _submit_once(self, request: ApiRequest, account: str, key: bytes) -> Reply:
         """With an Idempotency-Key: the first answer again, where the same was asked before."""
@@ -163,7 +163,7 @@ class Messages:
         self._repeatable.add((account, name))
         try:
             digest = hashlib.sha256(request.content_type + b"\n" + request.body()).digest()
-            earlier = await self._hub.store.repeated(account, name)
+            earlier = await self._flow.store.repeated(account, name)
             if earlier is not None:
                 if earlier.digest != digest:
                     detail = "This Idempotency-Key was used for a request with another body in the last 24 hours."
@@ -200,7 +200,7 @@ class Messages:
                 results.append(problem)
             else:
                 results.append(_PENDING)
-        prepared = iter(self._hub.prepare(account, submissions)) if submissions else iter(())
+        prepared = iter(self._flow.prepare(account, submissions)) if submissions else iter(())
         for index, result in enumerate(results):
             if result is _PENDING:
                 outcome = next(prepared)
@@ -231,7 +231,7 @@ class Messages:
         results: Sequence[Message | Problem | Accepted],
         messages: Sequence[Message],
         single: bool,
-        lanes: Iterable[Lane] = (),
+        queues: Iterable[QueueKey] = (),
     ) -> Reply:
         repeated = not messages and any(type(result) is Accepted for result in results)
         if not messages and not repeated:
@@ -247,14 +247,14 @@ class Messages:
         headers = self._rate_headers(account)
         if repeated:
             headers = (*headers, (b"Idempotent-Replayed", b"true"))
-        if lanes:
-            return Reply(202, body, headers=headers, then=partial(self._answered, messages, lanes))
-        return Reply(202, body, headers=headers, then=partial(self._hub.dispatch, messages) if messages else None)
+        if queues:
+            return Reply(202, body, headers=headers, then=partial(self._answered, messages, queues))
+        return Reply(202, body, headers=headers, then=partial(self._flow.dispatch, messages) if messages else None)
 
-    def _answered(self, messages: Sequence[Message], lanes: Iterable[Lane]) -> None:
+    def _answered(self, messages: Sequence[Message], queues: Iterable[QueueKey]) -> None:
         if messages:
-            self._hub.dispatch(messages)
-        self._hub.wake(lanes)
+            self._flow.dispatch(messages)
+        self._flow.wake(queues)
 
     def _rate_headers(self, account: str) -> tuple[tuple[bytes, bytes], ...]:
         """RateLimit headers (draft-ietf-httpapi-ratelimit-headers) for an account with a limit."""
@@ -277,11 +277,11 @@ class Messages:
     async def notify(self, request: ApiRequest, account: str) -> Reply:
         """`POST /messages/{id}/notify`: sends the notification again."""
         view = await self.find(request.path.split(b"/")[2], account)
-        lanes = await self.notify_again(view, account)
-        return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._hub.wake, lanes))
+        queues = await self.notify_again(view, account)
+        return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._flow.wake, queues))
 
-    async def notify_again(self, view: MessageView, account: str) -> Iterable[Lane]:
-        """Has a message's notification owed once more; gives the lanes to wake.
+    async def notify_again(self, view: MessageView, account: str) -> Iterable[QueueKey]:
+        """Has a message's notification owed once more; gives the queues to wake.
 
         :raises Problem: it has not ended, or there is nowhere to send it.
         """
@@ -290,7 +290,7 @@ class Messages:
         if not (view.notification_url or self._accounts.notification_url(account)):
             detail = "Set one with PUT /account/notification-url, or poll GET /notifications."
             raise Problem(409, detail, kind="no-notification-url")
-        return await self._hub.store.notify_again(account, [view.id], self._clock.seconds())
+        return await self._flow.store.notify_again(account, [view.id], self._clock.seconds())
 
     async def find(self, segment: bytes, account: str) -> MessageView:
         """The account's message that a path names.
@@ -298,7 +298,7 @@ class Messages:
         :raises Problem: 404.
         """
         message_id = parse_id(segment.decode("latin-1"))
-        view = await self._hub.store.look_up(message_id) if message_id is not None else None
+        view = await self._flow.store.look_up(message_id) if message_id is not None else None
         if view is None or view.account != account:
             raise Problem(404, "The account has no message of this id, or it ended too long ago.", "id")
         return view
@@ -323,7 +323,7 @@ def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocume
     return result if isinstance(result, Accepted) else Accepted(id_text(result.id))
 
 
-#: Stands for an item until the hub has said what becomes of it.
+#: Stands for an item until the flow has said what becomes of it.
 _PENDING: Final[Any] = Problem(500, "")
 
 _decode_one_or_many: Final = msgspec.json.Decoder(MessageRequest | list[MessageRequest]).decode

@@ -108,7 +108,7 @@ def retry_after(seconds: float) -> tuple[bytes, bytes]:
 
 
 def of_refusal(refused: Refused) -> Problem:
-    """The hub's refusal of one message."""
+    """The flow's refusal of one message."""
     if refused.retry_after_seconds > 0.0:
         headers = (retry_after(refused.retry_after_seconds),)
         if refused.command_status == ESME_RTHROTTLED:

@@ -349,7 +349,7 @@ class ApiSite(Factory):
         self.clock = clock
         self._by_address: Counter[str] = Counter()
         self._channels: set[ApiChannel] = set()
-        self._sweep: IDelayedCall | None = None
+        self._expiry: IDelayedCall | None = None
 
     @property
     def connections(self) -> int:
@@ -368,19 +368,19 @@ class ApiSite(Factory):
             return None
         channel = ApiChannel(self, host)
         self._channels.add(channel)
-        if self._sweep is None:
-            self._sweep = self.clock.callLater(SWEEP_SECONDS, self._end_overdue)
+        if self._expiry is None:
+            self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_overdue)
         self._by_address[host] += 1
         return channel
 
     def _end_overdue(self) -> None:
-        self._sweep = None
+        self._expiry = None
         now = self.clock.seconds()
         for channel in tuple(self._channels):
             if not channel.closing and channel.overdue(now):
                 channel.loseConnection()
         if self._channels:
-            self._sweep = self.clock.callLater(SWEEP_SECONDS, self._end_overdue)
+            self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_overdue)
 
     def closed(self, channel: ApiChannel) -> None:
         """A connection has ended."""
@@ -389,9 +389,9 @@ class ApiSite(Factory):
             self._by_address[channel.relay_host] -= 1
             if not self._by_address[channel.relay_host]:
                 del self._by_address[channel.relay_host]
-            if not self._channels and self._sweep is not None:
-                self._sweep.cancel()
-                self._sweep = None
+            if not self._channels and self._expiry is not None:
+                self._expiry.cancel()
+                self._expiry = None
 
     def abort(self) -> None:
         """Ends every connection at once."""

@@ -7,18 +7,17 @@ same way.
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Final
-from typing import Protocol as Seam
+from typing import Any, Final, Protocol
 
 import msgspec
 from twisted.logger import Logger
 
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts
-from relay.carriers.draining import Drains
+from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.customers.smpp_sessions import CustomerSessions
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.values.ids import parse_id
 
 #: The account under which the operator's own settings stand.
@@ -69,12 +68,12 @@ class Replayed(msgspec.Struct, frozen=True):
     passed_over: int = 0
 
 
-class Operated(Seam):
+class Operated(Protocol):
     """The daemon, as far as the operator's hand goes."""
 
-    hub: Hub
+    flow: MessageFlow
     links: dict[str, CarrierLink]
-    drains: Drains
+    draining_carriers: DrainingCarriers
     accounts: Accounts
     sessions: CustomerSessions
     webhooks: Any
@@ -95,7 +94,7 @@ class OperatorActions:
         """Sends nothing more to a carrier, until `resume`. Receipts are handled as ever."""
         link = self._link(carrier)
         await self._record(f"hold {carrier}", reason, peer)
-        await self._daemon.hub.store.put_setting(OPERATOR, HELD + carrier, reason or "held")
+        await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, reason or "held")
         link.hold(True)
         return f"{carrier} is held; {link.queued} parts wait"
 
@@ -103,16 +102,16 @@ class OperatorActions:
         """Ends a hold."""
         link = self._link(carrier)
         await self._record(f"resume {carrier}", reason, peer)
-        await self._daemon.hub.store.put_setting(OPERATOR, HELD + carrier, None)
+        await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, None)
         link.hold(False)
         return f"{carrier} is sent to again"
 
     async def unbind_carrier(self, carrier: str, reason: str, peer: str) -> str:
         """Unbinds a carrier that was removed and drains, without waiting for more of its receipts."""
-        if self._daemon.drains.link(carrier) is None:
+        if self._daemon.draining_carriers.link(carrier) is None:
             raise Refusal(f"{carrier!r} does not drain: take it out of the configuration and reload", 409)
         await self._record(f"unbind the removed carrier {carrier}", reason, peer)
-        self._daemon.drains.cut_short(carrier)
+        self._daemon.draining_carriers.cut_short(carrier)
         return f"{carrier} is being unbound"
 
     async def unbind(self, account: str, reason: str, peer: str) -> str:
@@ -144,7 +143,7 @@ class OperatorActions:
         Only messages that have ended and are still kept can be told of again.
         """
         self._account(account)
-        store = self._daemon.hub.store
+        store = self._daemon.flow.store
         now = self._clock.seconds()
         ids: Sequence[bytes]
         if wanted.ids:
@@ -162,19 +161,19 @@ class OperatorActions:
         if ids:
             await self._record(f"replay {said} of {account}", wanted.reason, peer)
         for start in range(0, len(ids), _REPLAYED_AT_ONCE):
-            lanes = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
-            self._daemon.hub.wake(lanes)
+            queues = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
+            self._daemon.flow.wake(queues)
         return Replayed(len(ids), len(wanted.ids) - len(ids) if wanted.ids else 0)
 
     async def _has_ended(self, account: str, message_id: bytes) -> bool:
-        view = await self._daemon.hub.store.look_up(message_id)
+        view = await self._daemon.flow.store.look_up(message_id)
         return view is not None and view.final and view.account == account
 
     async def audit(self) -> list[AuditRecord]:
         """What was done, newest first."""
         records = [
             msgspec.json.decode(value, type=AuditRecord)
-            for account, name, value in await self._daemon.hub.store.settings()
+            for account, name, value in await self._daemon.flow.store.settings()
             if account == OPERATOR and name.startswith(_AUDIT)
         ]
         return sorted(records, key=lambda record: -record.number)
@@ -187,11 +186,11 @@ class OperatorActions:
                 self._numbers = itertools.count(done[0].number + 1 if done else 1)
         record = AuditRecord(next(self._numbers), self._clock.seconds(), what, reason, peer)
         value = msgspec.json.encode(record).decode()
-        await self._daemon.hub.store.put_setting(OPERATOR, f"{_AUDIT}{record.number % AUDITED:03d}", value)
+        await self._daemon.flow.store.put_setting(OPERATOR, f"{_AUDIT}{record.number % AUDITED:03d}", value)
         self.log.info("operator_did: {what}, from {peer}: {reason}", what=what, peer=peer, reason=reason)
 
     async def _set_url_off(self, account: str, value: str | None) -> None:
-        await self._daemon.hub.store.put_setting(account, URL_OFF, value)
+        await self._daemon.flow.store.put_setting(account, URL_OFF, value)
         self._daemon.accounts.apply_setting(account, URL_OFF, value)
         self._daemon.webhooks.url_changed(account)
 

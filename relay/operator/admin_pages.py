@@ -5,8 +5,7 @@ goes through `OperatorActions`, and is recorded before it is done.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-from typing import Protocol as Seam
+from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.interfaces import IProtocolFactory
@@ -35,7 +34,7 @@ from relay.values.ids import parse_id
 _REASON_CHARACTERS = 200
 
 
-class Administered(Looked, Operated, Seam):
+class Administered(Looked, Operated, Protocol):
     """The daemon, as the admin listener sees it."""
 
     def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
@@ -106,7 +105,7 @@ class AdminPages:
         wanted = request.query.get("id", "").strip()
         if not wanted:
             return json_reply({"error": "give an id: /messages?id=..."}, 422)
-        store = self._daemon.hub.store
+        store = self._daemon.flow.store
         message_id = parse_id(wanted)
         if message_id is not None:
             view = await store.look_up(message_id)
@@ -117,7 +116,7 @@ class AdminPages:
 
     async def receipts(self, request: AdminRequest) -> Reply:
         """Receipts that found no message or no meaning, and what would help."""
-        return json_reply(await review(self._daemon.hub.store, list(self._daemon.config.accounts)))
+        return json_reply(await review(self._daemon.flow.store, list(self._daemon.config.accounts)))
 
     async def audit(self, request: AdminRequest) -> Reply:
         """What was done here, newest first."""

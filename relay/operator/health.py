@@ -7,13 +7,13 @@ the relay unready: its messages wait, or take another way, and a load balancer t
 stop the traffic of all the others.
 """
 
-from typing import Protocol as Seam
+from typing import Protocol
 
 import msgspec
 
 from relay.carriers.link import CarrierLink
 from relay.config.model import Config
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 
 
 class Stage(msgspec.Struct, frozen=True, gc=False):
@@ -35,10 +35,10 @@ class Readiness(msgspec.Struct, frozen=True, gc=False):
     stages: list[Stage]
 
 
-class Watched(Seam):
+class Watched(Protocol):
     """The daemon, as far as its health goes."""
 
-    hub: Hub
+    flow: MessageFlow
     links: dict[str, CarrierLink]
     config: Config
     not_ready: str
@@ -50,7 +50,7 @@ class Watched(Seam):
 
 def readiness(daemon: Watched) -> Readiness:
     """How ready the daemon is now. Cheap."""
-    figures = daemon.hub.store.figures()
+    figures = daemon.flow.store.figures()
     carriers = [_carrier_stage(name, link) for name, link in daemon.links.items()]
     needed = [
         Stage("start", not daemon.not_ready, daemon.not_ready or "done"),

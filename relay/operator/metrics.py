@@ -11,8 +11,7 @@ is bounded by the configuration. A carrier that a reload took away is reported u
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
-from typing import Protocol as Seam
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -20,11 +19,11 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from relay import __version__
-from relay.carriers.draining import Drains
+from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
 from relay.values.histogram import Histogram
@@ -43,12 +42,12 @@ _FINAL_WORDS = {
 }
 
 
-class Measured(Seam):
+class Measured(Protocol):
     """The daemon, as far as its metrics go. Everything is read anew at each scrape."""
 
-    hub: Hub
+    flow: MessageFlow
     links: dict[str, CarrierLink]
-    drains: Drains
+    draining_carriers: DrainingCarriers
     sessions: CustomerSessions
     housekeeping: Housekeeping
     config: Config
@@ -71,21 +70,21 @@ class RelayCollector(Collector):
         yield _gauge("relay_info", "The software's version, as a label.", [({"version": __version__}, 1)])
         yield _gauge("relay_ready", "1 while the relay takes messages.", [({}, 0 if daemon.not_ready else 1)])
         yield from self._accounts()
-        drains = daemon.drains.all
-        links = {**{name: drain.link for name, drain in drains.items()}, **daemon.links}
+        draining_carriers = daemon.draining_carriers.all
+        links = {**{name: drain.link for name, drain in draining_carriers.items()}, **daemon.links}
         yield from _carriers(links, self._clock_seconds())
         yield from _receipts(links)
         yield _gauge(
             "relay_carrier_draining",
             "1 while a carrier that a reload removed is bound for the receipts still out; it takes no messages.",
-            (({"carrier": name}, name in drains) for name in links),
+            (({"carrier": name}, name in draining_carriers) for name in links),
         )
         yield _gauge(
             "relay_carrier_receipts_out",
             "Receipts that a draining carrier still owes, at the last count.",
-            (({"carrier": name}, drain.receipts_out or 0) for name, drain in drains.items()),
+            (({"carrier": name}, drain.receipts_out or 0) for name, drain in draining_carriers.items()),
         )
-        yield from _store(daemon.hub.store.figures())
+        yield from _store(daemon.flow.store.figures())
         yield _histogram(
             "relay_reactor_lag_seconds",
             "How late the once-a-second turn came.",
@@ -94,7 +93,7 @@ class RelayCollector(Collector):
 
     def _accounts(self) -> Iterator[Metric]:
         daemon = self._daemon
-        counters = daemon.hub.counters
+        counters = daemon.flow.counters
         accounts = {name: counters.account(name) for name in daemon.config.accounts}
         yield _counter(
             "relay_messages",
@@ -195,7 +194,7 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
         (
             ({"carrier": carrier, "command": command, "result": result}, count)
             for carrier, link in links.items()
-            for (command, result), count in link.question_counts.items()
+            for (command, result), count in link.query_counts.items()
         ),
     )
     yield counts("relay_carrier_bound", "Binds that succeeded.", lambda link: link.counters.binds)

@@ -1,7 +1,6 @@
 """What the operator sees at one look: the daemon as one value, for the page and for `python -m relay status`."""
 
-from typing import Any
-from typing import Protocol as Seam
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,7 +11,7 @@ from relay.carriers.link import CarrierLink
 from relay.operator.health import Readiness, Watched, readiness
 from relay.operator.last_hour import STEP_SECONDS, History
 from relay.operator.metrics import Measured
-from relay.routing.stale_names import Unconfigured
+from relay.routing.stale_names import StaleNames
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import status_name
 from relay.webhooks.answer import UrlState
@@ -91,19 +90,19 @@ class Overview(msgspec.Struct, frozen=True):
     binds_refused: dict[str, int]
 
 
-class Webhooks(Seam):
+class Webhooks(Protocol):
     """Who knows how URLs are doing."""
 
     def url_state(self, account: str) -> UrlState:
         """How the account's own URL is doing."""
 
 
-class Looked(Watched, Measured, Seam):
+class Looked(Watched, Measured, Protocol):
     """The daemon, as far as a look goes."""
 
     accounts: Accounts
     webhooks: Any
-    unconfigured: Unconfigured
+    stale_names: StaleNames
 
 
 class Observer:
@@ -123,16 +122,16 @@ class Observer:
         daemon = self._daemon
         now = self._clock.seconds()
         carriers = [self._carrier(name, link, now) for name, link in daemon.links.items()]
-        carriers += [self._draining(name, drain, now) for name, drain in daemon.drains.all.items()]
+        carriers += [self._draining(name, drain, now) for name, drain in daemon.draining_carriers.all.items()]
         accounts = [self._account(name, now) for name in daemon.config.accounts]
-        figures = daemon.hub.store.figures()
+        figures = daemon.flow.store.figures()
         state = readiness(daemon)
         return Overview(
             version=__version__,
             now=now,
             uptime_seconds=now - self._started_at,
             readiness=state,
-            troubles=troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.unconfigured),
+            troubles=troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names),
             carriers=carriers,
             accounts=accounts,
             store=msgspec.structs.asdict(figures),
@@ -143,7 +142,7 @@ class Observer:
 
     def _counters(self) -> dict[str, float]:
         daemon = self._daemon
-        counted = daemon.hub.counters
+        counted = daemon.flow.counters
         found: dict[str, float] = {"accepted": 0, "refused": 0, "delivered": 0, "failed": 0, "taken": 0, "receipts": 0}
         for name in daemon.config.accounts:
             account = counted.account(name)
@@ -154,7 +153,7 @@ class Observer:
             found["refused"] += sum(account.refused.values())
             found["delivered"] += attempts[Verdict.DELIVERED]
             found["failed"] += attempts[Verdict.RETRY] + attempts[Verdict.GIVEN_UP]
-        draining = {name: drain.link for name, drain in daemon.drains.all.items()}
+        draining = {name: drain.link for name, drain in daemon.draining_carriers.all.items()}
         for name, link in (daemon.links | draining).items():
             found[f"carrier.{name}"] = link.counters.taken
             found[f"refused.{name}"] = link.counters.refused
@@ -196,12 +195,12 @@ class Observer:
             self._carrier(name, drain.link, now),
             draining=True,
             receipts_out=-1 if drain.receipts_out is None else drain.receipts_out,
-            drain_seconds=max(0.0, self._daemon.drains.ends_at(drain) - now),
+            drain_seconds=max(0.0, self._daemon.draining_carriers.ends_at(drain) - now),
         )
 
     def _account(self, name: str, now: float) -> AccountLook:
         daemon = self._daemon
-        counters = daemon.hub.counters.account(name)
+        counters = daemon.flow.counters.account(name)
         attempts = [sum(channel.attempts[v] for channel in counters.channels.values()) for v in Verdict]
         url = daemon.accounts.notification_url(name)
         state = daemon.webhooks.url_state(name)
@@ -227,7 +226,7 @@ def troubles(
     carriers: list[CarrierLook],
     accounts: list[AccountLook],
     store: dict[str, Any],
-    unconfigured: Unconfigured,
+    stale_names: StaleNames,
 ) -> list[str]:
     """What is wrong, in sentences, worst first."""
     found = [f"{stage.name}: {stage.reason}" for stage in state.stages[:3] if not stage.ok]
@@ -250,12 +249,12 @@ def troubles(
             found.append(f"{carrier.name}'s queue is nearly full: {carrier.queued} of {carrier.queue_limit}")
         if carrier.error_share > 0.2:
             found.append(f"{carrier.name} refused {carrier.error_share:.0%} in the last hour: {carrier.last_error}")
-    for name, count in unconfigured.carriers.items():
+    for name, count in stale_names.carriers.items():
         found.append(
             f"{count} parts wait for receipts of {name}, which the configuration doesn't have: put it back until they "
             "are home, or they end without one"
         )
-    for name, count in unconfigured.accounts.items():
+    for name, count in stale_names.accounts.items():
         found.append(
             f"{count} notifications are owed to {name}, which the configuration doesn't have: put it back until they "
             "are delivered, or nobody is told"

@@ -32,7 +32,7 @@ _DECIMAL: Final = IdForm(base="decimal")
 _HEX_THEN_DECIMAL: Final = Dialect(response_id=_HEX, receipt_id=_DECIMAL, tlv_id=_HEX)
 
 PRESETS: Final[Mapping[str, Preset]] = {
-    # The hexadecimal way was withdrawn in 2023 for UUIDs; a UUID is no number and stays what it is, so that the preset
+    # The hexadecimal way was cancelled in 2023 for UUIDs; a UUID is no number and stays what it is, so that the preset
     # serves accounts of either kind.
     "vonage": Preset(
         "Vonage (Nexmo)",

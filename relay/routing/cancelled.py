@@ -7,7 +7,7 @@ sends it anyway.
 """
 
 
-class Withdrawn:
+class CancelledMessages:
     """See the module's text. False while there is nothing in it."""
 
     def __init__(self) -> None:

@@ -1,11 +1,11 @@
-"""The hub, where the two flows meet. It reads straight down.
+"""The flow, where the two flows meet. It reads straight down.
 
 Message: an edge asks `prepare` (which of these may come in, and as what?), awaits `accept` (durable), writes its
 answer with the ids, and then calls `dispatch`, which gives every part to the carrier link that should take it. The
 answer leaves before the dispatch, so nothing that follows from a message can overtake its id.
 
 Receipt: a carrier link hands over what its carrier said (`submitted`, `receipts`, `end`); the store correlates and
-makes it durable; the hub wakes the lanes in which notifications have become owed. Whoever serves a lane claims them
+makes it durable; the flow wakes the queues in which notifications have become owed. Whoever serves a queue claims them
 from the store, as many as it has room for, so that no queue of notifications is kept anywhere else.
 """
 
@@ -14,26 +14,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from relay.routing.cancelled import Withdrawn
-from relay.routing.flow_api import LaneServer, Link, Outgoing, RateLimits
+from relay.routing.cancelled import CancelledMessages
+from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
 from relay.routing.routes import Routes
-from relay.runtime.fair_share import Turns
+from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
 from relay.values.counters import Counters
 from relay.values.ids import RandomBytes, new_ids
 from relay.values.messages import (
-    Asked,
     AtCarrier,
     Channel,
-    Correlated,
     Ending,
-    Lane,
     Message,
     MessageView,
+    QueryOutcome,
+    QueueKey,
     ReadAgain,
     Receipt,
     Refused,
+    StoreResult,
     Submission,
     Submitted,
 )
@@ -41,7 +41,7 @@ from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSY
 from relay.values.states import DELETED, REJECTED, UNKNOWN
 
 
-class Hub:
+class MessageFlow:
     """See the module's text. Owns routes, links and what was cancelled in queues; the store keeps the messages."""
 
     log = Logger()
@@ -65,23 +65,23 @@ class Hub:
         self._links: dict[str, Link] = {}
         #: Those that a reload has replaced or taken away, while they have parts under way.
         self._leaving: list[Link] = []
-        self._servers: dict[str, LaneServer] = {}
+        self._servers: dict[str, NotificationSender] = {}
         self._tasks = Tasks(self.log)
         #: Cancelled messages, of which parts may stand in the links' queues.
-        self.withdrawn = Withdrawn()
-        #: Read by the metrics; whoever serves lanes adds its attempts here.
+        self.cancelled = CancelledMessages()
+        #: Read by the metrics; whoever serves queues adds its attempts here.
         self.counters = Counters()
-        #: Gets the messages that have ended, where the store shows them (`Correlated.ended`): message records.
+        #: Gets the messages that have ended, where the store shows them (`StoreResult.ended`): message records.
         self.on_ended: Callable[[Sequence[MessageView]], None] | None = None
         #: How the customers' listeners share the time.
-        self.turns = Turns()
+        self.fair_share = FairShare()
         #: False from the beginning of a stop on: nothing new is taken.
         self.open = True
 
     # Wiring
 
-    def connect(self, links: Mapping[str, Link], servers: Mapping[Channel, LaneServer]) -> None:
-        """Names the carriers and those who serve lanes; once, before anything flows."""
+    def connect(self, links: Mapping[str, Link], servers: Mapping[Channel, NotificationSender]) -> None:
+        """Names the carriers and those who serve queues; once, before anything flows."""
         self._links = dict(links)
         self._servers = {channel.value: server for channel, server in servers.items()}
 
@@ -101,7 +101,7 @@ class Hub:
                 part.carriers = self._routes.carriers_of(view.addresses)
                 self.send([part])
             else:
-                self.withdrawn.take(part.id)
+                self.cancelled.take(part.id)
 
     # The message's way
 
@@ -183,7 +183,7 @@ class Hub:
         self.send(outgoing)
 
     async def resume(self) -> int:
-        """After a start: dispatches what no carrier had taken, and wakes every lane; gives the number of parts.
+        """After a start: dispatches what no carrier had taken, and wakes every queue; gives the number of parts.
 
         What may be with a carrier that ends what is in doubt is ended as UNKNOWN instead: a carrier message id, by
         which a receipt could still be found, is not to be had any more.
@@ -209,7 +209,7 @@ class Hub:
                 count=len(in_doubt),
             )
             self.end_later(in_doubt)
-        self.wake(await self.store.lanes())
+        self.wake(await self.store.queues())
         return count
 
     def send(self, parts: Iterable[Outgoing]) -> None:
@@ -258,7 +258,7 @@ class Hub:
         waiting = sum(part.submitted_at is None for part in view.parts)
         if waiting:
             now = self._clock.seconds()
-            self.withdrawn.add(message_id, waiting, view.expires_at, now)
+            self.cancelled.add(message_id, waiting, view.expires_at, now)
             # If we stop here, then it is sent after the start: the customer has no answer yet.
             await self.end([Ending(message_id, DELETED, now)])
             return True
@@ -289,23 +289,23 @@ class Hub:
             # It has happened, whether it can be written down now or not: the store keeps it and writes it later.
             return
 
-    async def receipts(self, batch: Sequence[Receipt]) -> Correlated:
-        """Returns when the receipts are durable, with the lanes woken.
+    async def receipts(self, batch: Sequence[Receipt]) -> StoreResult:
+        """Returns when the receipts are durable, with the queues woken.
 
         :raises StoreUnavailable: they are not; the carrier must be told to come again.
         """
-        correlated = await self.store.receipts(batch)
-        self._done(correlated)
-        return correlated
+        result = await self.store.receipts(batch)
+        self._done(result)
+        return result
 
-    async def reread(self, batch: Sequence[ReadAgain]) -> Correlated:
-        """Returns when what kept receipts say now is durable, with the lanes woken.
+    async def reread(self, batch: Sequence[ReadAgain]) -> StoreResult:
+        """Returns when what kept receipts say now is durable, with the queues woken.
 
         :raises StoreUnavailable: it is not, and is to be tried again.
         """
-        correlated = await self.store.reread(batch)
-        self._done(correlated)
-        return correlated
+        result = await self.store.reread(batch)
+        self._done(result)
+        return result
 
     async def end(self, batch: Sequence[Ending]) -> None:
         """Ends messages by the relay's own verdict."""
@@ -321,20 +321,20 @@ class Hub:
         except StoreUnavailable:
             return
 
-    async def asked(self, batch: Sequence[Asked]) -> None:
+    async def query_outcomes(self, batch: Sequence[QueryOutcome]) -> None:
         """Carriers could say nothing of these overdue parts, or that they are under way."""
         try:
-            self._done(await self.store.asked(batch))
+            self._done(await self.store.query_outcomes(batch))
         except StoreUnavailable:
             return
 
     async def housekeeping(self, now: float) -> None:
         """One slice of the store's own work, what became owed by it, and what carriers are to be asked about."""
-        askable = {name: count for name, link in self._links.items() if (count := link.questions) is not None}
-        correlated = await self.store.expire(now, askable)
-        self._done(correlated)
+        askable = {name: count for name, link in self._links.items() if (count := link.queries) is not None}
+        result = await self.store.expire(now, askable)
+        self._done(result)
         by_carrier: dict[str, list[AtCarrier]] = {}
-        for part in correlated.overdue:
+        for part in result.overdue:
             by_carrier.setdefault(part.carrier, []).append(part)
         for name, parts in by_carrier.items():
             link = self._links.get(name)
@@ -342,19 +342,19 @@ class Hub:
             if link is not None:
                 link.ask(parts)
 
-    def wake(self, lanes: Iterable[Lane]) -> None:
-        """Tells whoever serves these lanes that something is owed there."""
+    def wake(self, queues: Iterable[QueueKey]) -> None:
+        """Tells whoever serves these queues that something is owed there."""
         servers = self._servers
-        for lane in lanes:
-            server = servers.get(lane.channel)
+        for queue_key in queues:
+            server = servers.get(queue_key.channel)
             if server is not None:
-                server.wake(lane)
+                server.wake(queue_key)
 
-    def _done(self, correlated: Correlated) -> None:
-        if correlated.lanes:
-            self.wake(correlated.lanes)
-        if correlated.ended and self.on_ended is not None:
-            self.on_ended(correlated.ended)
+    def _done(self, result: StoreResult) -> None:
+        if result.queues:
+            self.wake(result.queues)
+        if result.ended and self.on_ended is not None:
+            self.on_ended(result.ended)
 
     def _choose(self, carriers: tuple[str, ...]) -> str | None:
         links = self._links

@@ -1,11 +1,11 @@
-"""What the hub stands between: carriers' links, those who serve lanes, and the parts that go to the former."""
+"""What the flow stands between: carriers' links, those who serve queues, and the parts that go to the former."""
 
 from collections.abc import Awaitable, Sequence
-from typing import Protocol as Seam
+from typing import Protocol
 
 import msgspec
 
-from relay.values.messages import AtCarrier, Lane
+from relay.values.messages import AtCarrier, QueueKey
 
 
 class Outgoing(msgspec.Struct, gc=False):
@@ -26,8 +26,8 @@ class Outgoing(msgspec.Struct, gc=False):
     sent_at: float = 0.0
 
 
-class Link(Seam):
-    """A carrier, as the hub sees it."""
+class Link(Protocol):
+    """A carrier, as the flow sees it."""
 
     @property
     def up(self) -> bool:
@@ -51,11 +51,11 @@ class Link(Seam):
         """Whether any part waits there, or has been written and has no answer."""
 
     @property
-    def questions(self) -> int | None:
+    def queries(self) -> int | None:
         """How many overdue parts the carrier can be asked about now; None where it is never asked."""
 
     def ask(self, parts: Sequence[AtCarrier]) -> None:
-        """Asks the carrier about overdue parts. What it says goes to the hub's `receipts` and `asked`."""
+        """Asks the carrier about overdue parts. What it says goes to the flow's `receipts` and `asked`."""
 
     @property
     def can_cancel(self) -> bool:
@@ -65,14 +65,14 @@ class Link(Seam):
         """Asks the carrier to cancel a part; true: it has."""
 
 
-class LaneServer(Seam):
+class NotificationSender(Protocol):
     """Who hands notifications over: customers' sessions, or the webhooks."""
 
-    def wake(self, lane: Lane) -> None:
-        """Something has become due in the lane. Cheap, and harmless when nothing has."""
+    def wake(self, queue_key: QueueKey) -> None:
+        """Something has become due in the queue. Cheap, and harmless when nothing has."""
 
 
-class RateLimits(Seam):
+class RateLimits(Protocol):
     """Who says how fast an account may submit."""
 
     def allow(self, account: str, count: int, now: float) -> float:

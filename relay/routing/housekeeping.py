@@ -7,7 +7,7 @@ looks healthy until its disk is full.
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
 from relay.values.histogram import QUICK_SECONDS, Histogram
@@ -18,8 +18,8 @@ class Housekeeping:
 
     log = Logger()
 
-    def __init__(self, hub: Hub, clock: IReactorTime, interval_seconds: float = 1.0) -> None:
-        self._hub = hub
+    def __init__(self, flow: MessageFlow, clock: IReactorTime, interval_seconds: float = 1.0) -> None:
+        self._flow = flow
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._tasks = Tasks(self.log)
@@ -51,12 +51,12 @@ class Housekeeping:
 
     async def _slice(self) -> None:
         try:
-            await self._hub.housekeeping(self._clock.seconds())
+            await self._flow.housekeeping(self._clock.seconds())
         except StoreUnavailable:
             # The store says so itself, once; the slice is done again when the disk is back.
             pass
         except Exception:
             self.log.failure("housekeeping_failed: the store's own work failed; it is tried again")
         finally:
-            if self._hub.open:
+            if self._flow.open:
                 self.start()

@@ -15,14 +15,14 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
 
 #: Between two looks while something waits.
 LOOK_SECONDS: Final = 60.0
 
 
-class Unconfigured:
+class StaleNames:
     """See the module's text. Only the reactor thread may call.
 
     :ivar carriers: parts that wait for a receipt, by carrier, at the last look.
@@ -34,7 +34,7 @@ class Unconfigured:
 
     def __init__(
         self,
-        hub: Hub,
+        flow: MessageFlow,
         clock: IReactorTime,
         *,
         known_carriers: Callable[[], Collection[str]],
@@ -42,7 +42,7 @@ class Unconfigured:
     ) -> None:
         self.carriers: Mapping[str, int] = {}
         self.accounts: Mapping[str, int] = {}
-        self._hub = hub
+        self._flow = flow
         self._clock = clock
         self._known_carriers = known_carriers
         self._known_accounts = known_accounts
@@ -77,7 +77,7 @@ class Unconfigured:
             self._timer = self._clock.callLater(LOOK_SECONDS, self._timed)
 
     async def _look(self) -> None:
-        store = self._hub.store
+        store = self._flow.store
         carriers: dict[str, int] = {}
         for name in await store.carriers():
             if name not in self._known_carriers() and (count := await store.receipts_out(name)):

@@ -23,7 +23,7 @@ PAUSES: Final = 10.0
 LONGEST_PAUSE_SECONDS: Final = 0.5
 
 
-class Turns:
+class FairShare:
     """One for all listeners. All instants are of one clock, in seconds.
 
     :ivar octets: how much the next read of any customer's session may bring.

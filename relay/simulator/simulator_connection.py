@@ -1,7 +1,7 @@
 """A connection to the simulated carrier. What a message or a question means is for `SimulatedCarrier` to say."""
 
 from collections.abc import Sequence
-from typing import Protocol as Seam
+from typing import Protocol
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
@@ -23,7 +23,7 @@ from relay.values.pdus import (
 )
 
 
-class SimulatorSide(Seam):
+class SimulatorSide(Protocol):
     """Who decides. Lists are one read's worth."""
 
     def connected(self, protocol: "SimulatorProtocol") -> None:

@@ -5,7 +5,7 @@ while that is under way leaves ClientService in a state with no transition, and 
 """
 
 from collections.abc import Sequence
-from typing import Protocol as Seam
+from typing import Protocol
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
@@ -25,7 +25,7 @@ from relay.values.pdus import (
 )
 
 
-class CarrierBind(Seam):
+class CarrierBind(Protocol):
     """Who owns a connection to a carrier. Calls come in the order of events; lists are one read's worth."""
 
     def bound(self, protocol: "SmppClientProtocol") -> None:

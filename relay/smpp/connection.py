@@ -5,11 +5,10 @@ goes out in one write. One delayed call a connection serves every timeout of the
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
-from typing import Protocol as Seam
+from typing import Any, Final, Protocol, cast
 
+from twisted.internet import protocol
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, INegotiated, IPushProducer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -26,7 +25,7 @@ AT_ONCE_BYTES: Final = 1024
 SLOW_SECONDS: Final = 0.05
 
 
-class StreamTransport(Seam):
+class StreamTransport(Protocol):
     """What is used of a TCP or TLS transport."""
 
     def write(self, data: bytes) -> object: ...
@@ -40,7 +39,7 @@ class StreamTransport(Seam):
 
 
 @implementer(IPushProducer, IHandshakeListener)
-class SessionProtocol(Protocol):
+class SessionProtocol(protocol.Protocol):
     """A `Session` with a transport and a timer. Sub-classes say what events mean.
 
     As a producer it stops reading from a peer that doesn't read: what we owe such a peer is bounded by what it may
@@ -81,7 +80,7 @@ class SessionProtocol(Protocol):
             self.events_received(events)
         self.flush()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self.lost = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""The hot lane: submit_sm, deliver_sm and data_sm between octets and values, by hand.
+"""The hot queue: submit_sm, deliver_sm and data_sm between octets and values, by hand.
 
 Theory of operation. Nearly every message on a real link has an empty service_type and no times, so that everything
 between the addresses and short_message stands at fixed distances: one bytes regex finds the addresses, one struct

@@ -3,7 +3,7 @@
 Theory of operation. smpp.pdu knows every PDU's fields and their order (`PDUEncoder`, `operations`); this module hands
 it the field encoders to use, so that what real peers send is read, too: numbers that no list names, passwords longer
 than eight octets, characters that aren't ASCII. Times are left as the octets that they are: smpp.pdu's time parser
-prints to standard output. Optional parameters are read with the hot lane's lenient reader.
+prints to standard output. Optional parameters are read with the hot queue's lenient reader.
 """
 
 import io

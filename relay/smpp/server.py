@@ -1,14 +1,13 @@
 """A customer's connection to us. What a bind, a message or a question means is for `CustomerSessions` to say."""
 
 from collections.abc import Sequence
-from typing import Any
-from typing import Protocol as Seam
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.protocols.policies import ProtocolWrapper
 
-from relay.runtime.fair_share import HEAVY_BYTES, Turns
+from relay.runtime.fair_share import HEAVY_BYTES, FairShare
 from relay.smpp.connection import SLOW_SECONDS, SessionProtocol
 from relay.smpp.session import Role, SessionLimits
 from relay.values.pdus import (
@@ -25,7 +24,7 @@ from relay.values.pdus import (
 )
 
 
-class CustomerSide(Seam):
+class CustomerSide(Protocol):
     """Who decides about customers' sessions. Lists are one read's worth."""
 
     def connected(self, protocol: "SmppServerProtocol", address: str) -> bool:
@@ -60,11 +59,11 @@ class SmppServerProtocol(SessionProtocol):
     interface_version = 0x34
 
     def __init__(
-        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, turns: Turns | None = None
+        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, fair_share: FairShare | None = None
     ) -> None:
         super().__init__(Role.SERVER, limits, clock)
         self._side = side
-        self._turns = turns or Turns()
+        self._fair_share = fair_share or FairShare()
         self._read_bytes = 0
 
     def connectionMade(self) -> None:
@@ -74,20 +73,20 @@ class SmppServerProtocol(SessionProtocol):
             self.abort()
 
     def dataReceived(self, data: bytes) -> None:
-        turns, seconds, session = self._turns, self.clock.seconds, self.session
+        fair_share, seconds, session = self._fair_share, self.clock.seconds, self.session
         throttled = session.throttled_requests
         began_at = seconds()
         super().dataReceived(data)
         now = seconds()
-        turns.heard(self.account, now)
-        pause_seconds = turns.worked(began_at, now) if len(data) >= HEAVY_BYTES else 0.0
+        fair_share.heard(self.account, now)
+        pause_seconds = fair_share.worked(began_at, now) if len(data) >= HEAVY_BYTES else 0.0
         if session.throttled_requests != throttled:
             self.slow_down(max(pause_seconds, SLOW_SECONDS))
         elif pause_seconds:
             self.slow_down(pause_seconds)
-        if turns.octets != self._read_bytes:
-            self._read_bytes = turns.octets
-            _limit_reads(self.transport, turns.octets)
+        if fair_share.octets != self._read_bytes:
+            self._read_bytes = fair_share.octets
+            _limit_reads(self.transport, fair_share.octets)
 
     def events_received(self, events: list[Event]) -> None:
         # A read mostly brings one kind, which goes on as it is: 0.03 µs an event, where sorting takes 0.07.
@@ -147,15 +146,15 @@ class SmppServerFactory(Factory):
     noisy = False
 
     def __init__(
-        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, turns: Turns | None = None
+        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, fair_share: FairShare | None = None
     ) -> None:
         self._side = side
         self._limits = limits
         self._clock = clock
-        self._turns = turns or Turns()
+        self._fair_share = fair_share or FairShare()
 
     def buildProtocol(self, addr: IAddress | None) -> SmppServerProtocol:
-        return SmppServerProtocol(self._side, self._limits, self._clock, self._turns)
+        return SmppServerProtocol(self._side, self._limits, self._clock, self._fair_share)
 
 
 def _limit_reads(transport: Any, octets: int) -> None:

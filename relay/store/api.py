@@ -1,6 +1,6 @@
 """The store: who is asked what became of a message, and the one place where anything is made durable.
 
-This is a seam. Everything above it (hub, carrier links, customer sessions, webhooks, API) knows this interface only,
+This is a seam. Everything above it (flow, carrier links, customer sessions, webhooks, API) knows this interface only,
 and may not assume that the store is in the same process. `tests/store_contract.py` is the contract as a test suite;
 it runs against every store.
 
@@ -17,11 +17,11 @@ The contract
 * `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store says through its
   figures when it is writable again; nobody needs to ask it to try. What the failure leaves depends on what was told:
   `accept` and `put_setting` asked for something, which has then not happened, and the caller answers with its
-  protocol's "not now". `submitted`, `end`, `asked`, `settle` and `notify_again` told of something that has happened:
-  the store knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat. `receipts` may be
-  either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED. So may `reread`.
-  Final states that a failed call brought are not handed out before they are durable, or a crash could lead to another
-  one; their lanes are in the answer to an `expire` after that.
+  protocol's "not now". `submitted`, `end`, `query_outcomes`, `settle` and `notify_again` told of something that has
+  happened: the store knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat.
+  `receipts` may be either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED.
+  So may `reread`. Final states that a failed call brought are not handed out before they are durable, or a crash could
+  lead to another one; their queues are in the answer to an `expire` after that.
 * `StoreFull`: a configured bound is reached.
 """
 
@@ -31,21 +31,21 @@ from typing import Protocol
 import msgspec
 
 from relay.values.messages import (
-    Asked,
     AtCarrier,
     Attempt,
     Claim,
-    Comeback,
-    Correlated,
     Ending,
     KeptReceipts,
-    Lane,
     Message,
     MessageView,
     Notification,
     Pending,
+    QueryOutcome,
+    QueueKey,
     ReadAgain,
     Receipt,
+    Recovery,
+    StoreResult,
     Submitted,
 )
 
@@ -158,7 +158,7 @@ class Store(Protocol):
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """
 
-    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[Correlated]:
+    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
         """Records what carriers took. Receipts that came early for these ids are matched at once."""
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
@@ -170,32 +170,32 @@ class Store(Protocol):
         :raises StoreUnavailable: through the awaitable; the parts are not marked then.
         """
 
-    def receipts(self, batch: Sequence[Receipt]) -> Awaitable[Correlated]:
+    def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
         """Finds the messages that receipts belong to, or keeps them as orphans. Never fails for an unknown id."""
 
-    def end(self, batch: Sequence[Ending]) -> Awaitable[Correlated]:
+    def end(self, batch: Sequence[Ending]) -> Awaitable[StoreResult]:
         """Ends messages by the relay's own verdict. A message that has ended already stays as it is."""
 
-    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> Awaitable[Correlated]:
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> Awaitable[StoreResult]:
         """Does a slice of the housekeeping that is due: unanswered messages end, finished ones and orphans are
         forgotten, segments compacted. Called every second or so; each call takes a few milliseconds at the most.
 
         :param askable: the carriers that are asked about a part before it ends unanswered, and how many questions each
-            takes now. `Correlated.overdue` names the parts to ask about. Such a part is left alone until a receipt
-            ends it or `asked` says what came of it; where neither comes it is named again later, and a part that could
-            not be asked about in an hour ends (see `relay.store.table.overdue`). Whom a restart interrupts is asked
-            again.
+            takes now. `StoreResult.overdue` names the parts to ask about. Such a part is left alone until a receipt
+            ends it or `query_outcomes` says what came of it; where neither comes it is named again later, and a part
+            that could not be asked about in an hour ends (see `relay.store.table.overdue`). Whom a restart interrupts
+            is asked again.
         """
 
-    def asked(self, batch: Sequence[Asked]) -> Awaitable[Correlated]:
-        """Says of parts from `Correlated.overdue` that they end unanswered after all, or are waited for once more: a
+    def query_outcomes(self, batch: Sequence[QueryOutcome]) -> Awaitable[StoreResult]:
+        """Says of parts from `StoreResult.overdue` that they end unanswered after all, or are waited for once more: a
         second time is none, and ends the part. What has ended meanwhile stays as it is."""
 
     def at_carriers(self, message_id: bytes) -> Awaitable[Sequence[AtCarrier]]:
         """The parts of a message that carriers have taken and that have not ended."""
 
-    def claim(self, lane: Lane, limit: int, now: float) -> Awaitable[Claim]:
-        """Hands out up to `limit` notifications that are due in a lane. What is claimed is not handed out again
+    def claim(self, queue_key: QueueKey, limit: int, now: float) -> Awaitable[Claim]:
+        """Hands out up to `limit` notifications that are due in a queue. What is claimed is not handed out again
         until it is settled for a retry, released, or the process starts anew. A final state is durable when it is
         handed out, so that nobody is ever told two."""
 
@@ -203,17 +203,18 @@ class Store(Protocol):
         """Records how attempts ended."""
 
     def release(self, batch: Sequence[Notification]) -> None:
-        """Gives claimed notifications back unattempted, to the head of their lanes."""
+        """Gives claimed notifications back unattempted, to the head of their queues."""
 
-    def hasten(self, lane: Lane, comeback: Comeback) -> None:
-        """Makes due at once what waits for a retry in a lane and may come sooner by this (`Attempt.hastened_by`); to be
-        claimed as anything that is due, behind what is. Each such notification has its last attempt once more, under
-        the same number, with `Notification.scheduled_at` set; settled for a retry at that instant, the schedule goes
-        on as if it hadn't been hastened. Takes no longer for many; where nothing waits, and a second time, it does
-        nothing. Not durable: after a start of the process the schedule holds, and what waited then isn't hastened."""
+    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
+        """Makes due at once what waits for a retry in a queue and may come sooner by this
+        (`Attempt.brought_forward_by`); to be claimed as anything that is due, behind what is. Each such notification
+        has its last attempt once more, under the same number, with `Notification.scheduled_at` set; settled for a retry
+        at that instant, the schedule goes on as if it hadn't been brought forward. Takes no longer for many; where
+        nothing waits, and a second time, it does nothing. Not durable: after a start of the process the schedule holds,
+        and what waited then isn't brought forward."""
 
-    def lanes(self) -> Awaitable[Sequence[Lane]]:
-        """Every lane in which something is owed: what to wake after a start."""
+    def queues(self) -> Awaitable[Sequence[QueueKey]]:
+        """Every queue in which something is owed: what to wake after a start."""
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
         """Parts that no carrier has taken, in the order of acceptance, from the one after `after` on (the last one
@@ -250,8 +251,8 @@ class Store(Protocol):
     def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
         """The account's final states in the order in which they were learnt, from the one after cursor `after`."""
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[Lane]]:
-        """Makes finished messages of this account owed again on the webhook, as a first attempt; gives the lanes to
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[QueueKey]]:
+        """Makes finished messages of this account owed again on the webhook, as a first attempt; gives the queues to
         wake. One that is being attempted right now is left alone."""
 
     def given_up(self, account: str, since: float, until: float) -> Awaitable[Sequence[bytes]]:
@@ -277,7 +278,7 @@ class Store(Protocol):
         kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise from
         where the call ended that gave it."""
 
-    def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[Correlated]:
+    def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
         """Finds the messages of kept receipts, as they are read now. They take the way of any receipt and are kept no
         more. Those that find none, and those that are no longer kept, are left as they are; their outcome is ORPHAN.
         One outcome a receipt. As with `receipts`, nothing has happened where it is refused, and something may have

@@ -42,7 +42,7 @@ class AccountCounters:
 
 
 class Counters:
-    """Everything that is counted by account. Owned by the hub; accounts come from the configuration, never from input.
+    """Everything that is counted by account. Owned by the flow; accounts come from the configuration, never from input.
 
     :ivar accept_seconds: from a batch of messages' being read and checked to its being durable, which is what the
         customer's answer waits for.

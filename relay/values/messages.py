@@ -24,7 +24,7 @@ class Channel(enum.StrEnum):
     SMPP = "smpp"
 
 
-class Lane(NamedTuple):
+class QueueKey(NamedTuple):
     """One queue of owed notifications: those that go the same way and so fail together.
 
     `url` is empty for the account's own notification URL (whatever it is when the attempt is made) and for SMPP; it
@@ -164,7 +164,7 @@ class AtCarrier(msgspec.Struct, frozen=True, gc=False):
     addresses: bytes
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class QueryOutcome(msgspec.Struct, frozen=True, gc=False):
     """What came of asking a carrier about an overdue part, where it said of no end.
 
     :ivar wait_until: until when the receipt is awaited after all, because the carrier says that the part is under way;
@@ -242,10 +242,10 @@ class Outcome(enum.IntEnum):
     UNREADABLE = 7
 
 
-class Correlated(msgspec.Struct, frozen=True, gc=False):
+class StoreResult(msgspec.Struct, frozen=True, gc=False):
     """What a batch of receipts, responses or endings led to, once it is durable.
 
-    :ivar lanes: where notifications have become owed: wake whoever serves them.
+    :ivar queues: where notifications have become owed: wake whoever serves them.
     :ivar outcomes: for a batch of receipts, one a receipt in the batch's order; otherwise one for each orphan that
         found its message.
     :ivar accepted_at: when the last of the messages that this batch ended had been accepted; 0.0 where it ended none.
@@ -256,7 +256,7 @@ class Correlated(msgspec.Struct, frozen=True, gc=False):
     :ivar overdue: of `Store.expire`: the parts for which carriers are to be asked before they end.
     """
 
-    lanes: frozenset[Lane]
+    queues: frozenset[QueueKey]
     outcomes: Sequence[Outcome]
     accepted_at: float = 0.0
     ended: "Sequence[MessageView]" = ()
@@ -272,8 +272,8 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar addresses: as in `Message`: the customer's own source first.
     :ivar url: the message's own notification URL, or "".
     :ivar done_at: when the relay learnt the state.
-    :ivar scheduled_at: 0.0; or, where the notification was hastened (`Store.hasten`) and attempt number `attempt` is
-        made once more, when the next attempt is due by the schedule.
+    :ivar scheduled_at: 0.0; or, where the notification was brought forward (`Store.bring_forward`) and attempt number
+        `attempt` is made once more, when the next attempt is due by the schedule.
     """
 
     id: bytes
@@ -294,13 +294,13 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     scheduled_at: float = 0.0
 
     @property
-    def lane(self) -> Lane:
+    def queue_key(self) -> QueueKey:
         """The queue that this notification was claimed from."""
-        return Lane(self.account, self.channel, self.url)
+        return QueueKey(self.account, self.channel, self.url)
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """Notifications handed out for an attempt, and when the lane's next one is due (None: nothing more is owed)."""
+    """Notifications handed out for an attempt, and when the queue's next one is due (None: nothing more is owed)."""
 
     notifications: Sequence[Notification]
     next_due_at: float | None
@@ -314,9 +314,9 @@ class Verdict(enum.IntEnum):
     GIVEN_UP = 2
 
 
-class Comeback(enum.IntEnum):
+class Recovery(enum.IntEnum):
     """What lets a notification that waits for its retry be tried ahead of its time. A higher one needs less: what a
-    reached customer hastens, the end of an outage hastens as well."""
+    reached customer brings forward, the end of an outage brings forward as well."""
 
     #: Nothing: its time stands.
     NOTHING = 0
@@ -332,7 +332,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     :ivar due_at: for RETRY, when the next attempt is due.
     :ivar answer: what the customer's side said, in a word or two: "204", "ESME_RX_T_APPN", "timeout".
     :ivar seconds: how long the attempt took.
-    :ivar hastened_by: for RETRY, what lets the next attempt be made before `due_at` (`Store.hasten`).
+    :ivar brought_forward_by: for RETRY, what lets the next attempt be made before `due_at` (`Store.bring_forward`).
     """
 
     notification: Notification
@@ -341,7 +341,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     due_at: float = 0.0
     answer: str = ""
     seconds: float = 0.0
-    hastened_by: Comeback = Comeback.NOTHING
+    brought_forward_by: Recovery = Recovery.NOTHING
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):

@@ -3,20 +3,20 @@
 A URL that answers 429 gets half as many requests at once, and more again as they succeed; one that names a time
 (Retry-After) is left alone until then. After `FAILURES_TO_OPEN` failures in a row the circuit opens: nothing is sent
 for a while, then one request as a probe. A probe that succeeds closes the circuit, one that fails doubles the while.
-A success says as well whether it is the first after something that others may have failed by (`Comeback`).
+A success says as well whether it is the first after something that others may have failed by (`Recovery`).
 """
 
 from collections import deque
 from typing import Any, Final
 
-from relay.values.messages import Comeback
+from relay.values.messages import Recovery
 
 FAILURES_TO_OPEN: Final = 10
 FIRST_OPEN_SECONDS: Final = 15.0
 LONGEST_OPEN_SECONDS: Final = 600.0
 
 
-class Pacing:
+class CircuitBreaker:
     """One URL's state. All instants are of one clock.
 
     :ivar in_flight: requests under way.
@@ -25,11 +25,11 @@ class Pacing:
     """
 
     __slots__ = (
-        "_comeback",
         "_limit",
         "_open_seconds",
         "_open_until",
         "_paused_until",
+        "_recovery",
         "failures",
         "in_flight",
         "most",
@@ -46,7 +46,7 @@ class Pacing:
         self._open_until = 0.0
         self._paused_until = 0.0
         #: What the next success will mean.
-        self._comeback = Comeback.NOTHING
+        self._recovery = Recovery.NOTHING
 
     @property
     def open(self) -> bool:
@@ -70,15 +70,15 @@ class Pacing:
         """A request begins."""
         self.in_flight += 1
 
-    def succeeded(self) -> Comeback:
+    def succeeded(self) -> Recovery:
         """A request ended with success; says what is over by that, if anything is."""
-        comeback, self._comeback = self._comeback, Comeback.NOTHING
+        recovery, self._recovery = self._recovery, Recovery.NOTHING
         self.in_flight -= 1
         self.failures = 0
         self._open_seconds = 0.0
         if self._limit < self.most:
             self._limit = min(float(self.most), self._limit + 1.0 / self._limit)
-        return comeback
+        return recovery
 
     def abandoned(self) -> None:
         """A request ended without an answer that would mean anything (we stopped)."""
@@ -92,8 +92,8 @@ class Pacing:
         """
         self.in_flight -= 1
         self.failures += 1
-        if unreached and not self._comeback:
-            self._comeback = Comeback.REACHED
+        if unreached and not self._recovery:
+            self._recovery = Recovery.REACHED
         if throttled:
             self._limit = max(1.0, self._limit / 2)
         if retry_after_seconds > 0.0:
@@ -106,7 +106,7 @@ class Pacing:
             self._open_seconds = FIRST_OPEN_SECONDS
             self._open_until = now + FIRST_OPEN_SECONDS
             self._limit = 1.0
-            self._comeback = Comeback.OUTAGE_ENDED
+            self._recovery = Recovery.OUTAGE_ENDED
 
     def reset(self) -> None:
         """Forgets the past, but what the next success means: the URL has been changed, or somebody asks for a fresh

@@ -132,7 +132,7 @@ class _Pool(HTTPConnectionPool):
 
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor)
-        self._sweep: IDelayedCall | None = None
+        self._expiry: IDelayedCall | None = None
 
     def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[HTTP11ClientProtocol]":
         connections = self._connections.get(key)
@@ -148,11 +148,11 @@ class _Pool(HTTPConnectionPool):
             connections.pop(0).transport.loseConnection()
         connections.append(connection)
         connection.relay_idle_since = self._reactor.seconds()
-        if self._sweep is None:
-            self._sweep = self._reactor.callLater(SWEEP_SECONDS, self._end_idle)
+        if self._expiry is None:
+            self._expiry = self._reactor.callLater(SWEEP_SECONDS, self._end_idle)
 
     def _end_idle(self) -> None:
-        self._sweep = None
+        self._expiry = None
         longest = self._reactor.seconds() - IDLE_SECONDS
         for key, connections in list(self._connections.items()):
             kept = [c for c in connections if c.relay_idle_since > longest and c.state == "QUIESCENT"]
@@ -164,12 +164,12 @@ class _Pool(HTTPConnectionPool):
             else:
                 del self._connections[key]
         if self._connections:
-            self._sweep = self._reactor.callLater(SWEEP_SECONDS, self._end_idle)
+            self._expiry = self._reactor.callLater(SWEEP_SECONDS, self._end_idle)
 
     def closeCachedConnections(self) -> "Deferred[None]":
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         closed: Deferred[None] = super().closeCachedConnections()
         return closed
 

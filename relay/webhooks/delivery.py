@@ -6,8 +6,7 @@ says 410 Gone has its URL switched off. Retries, queues and limits are the calle
 """
 
 from collections.abc import Sequence
-from typing import Final
-from typing import Protocol as Seam
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -15,11 +14,11 @@ from twisted.logger import Logger
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts, Target
 from relay.store.api import Store, StoreUnavailable
-from relay.values.messages import Channel, Lane, Notification
+from relay.values.messages import Channel, Notification, QueueKey
 from relay.values.states import DELIVERED
 from relay.webhooks.answer import Answer, Tested
 from relay.webhooks.callbacks import callback_request, parse_callback
-from relay.webhooks.circuit_breaker import Pacing
+from relay.webhooks.circuit_breaker import CircuitBreaker
 from relay.webhooks.request import WebhookRequest, webhook_request
 from relay.webhooks.schedule import retry_after_seconds
 
@@ -33,7 +32,7 @@ _NO_LIMIT: Final = 1_000_000
 _NOT_ASKED_FOR: Final = Answer(204)
 
 
-class Client(Seam):
+class Client(Protocol):
     """Who sends a request: `relay.webhooks.webhook_client.WebhookClient`. Never raises for what the other side does."""
 
     async def send(
@@ -58,17 +57,17 @@ class WebhookDelivery:
         self._accounts = accounts
         self._client = client
         self._clock = clock
-        self._first_urls: dict[str, Pacing] = {}
+        self._first_urls: dict[str, CircuitBreaker] = {}
 
     async def deliver(
-        self, lane: Lane, target: Target, batch: Sequence[Notification], now: float
+        self, queue_key: QueueKey, target: Target, batch: Sequence[Notification], now: float
     ) -> tuple[Answer, str]:
         """Makes one attempt; gives the answer that counts, and all answers in words."""
-        if not lane.url:
+        if not queue_key.url:
             return await self._send_home(target, batch, now)
-        callback = parse_callback(lane.url)
+        callback = parse_callback(queue_key.url)
         if not callback.manner:
-            request = self._request(target, lane.url, batch, now)
+            request = self._request(target, queue_key.url, batch, now)
         else:
             made = callback_request(batch[0], callback)
             if made is None:
@@ -122,12 +121,12 @@ class WebhookDelivery:
         answer = await self._send_to(request._replace(url=target.fallback_url), target)
         return answer, f"{words}, fallback {answer.text}"
 
-    def _first_url(self, account: str) -> Pacing:
+    def _first_url(self, account: str) -> CircuitBreaker:
         """The state of an account's first URL alone, where it has a second one."""
-        pacing = self._first_urls.get(account)
-        if pacing is None:
-            pacing = self._first_urls[account] = Pacing(_NO_LIMIT)
-        return pacing
+        breaker = self._first_urls.get(account)
+        if breaker is None:
+            breaker = self._first_urls[account] = CircuitBreaker(_NO_LIMIT)
+        return breaker
 
     def _request(self, target: Target, url: str, batch: Sequence[Notification], now: float) -> WebhookRequest:
         keys = target.keys

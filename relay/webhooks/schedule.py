@@ -14,7 +14,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
-from relay.values.messages import Comeback, Notification
+from relay.values.messages import Notification, Recovery
 from relay.webhooks.answer import Answer
 
 _HOUR: Final = 3600.0
@@ -33,7 +33,7 @@ WINDOW_SECONDS: Final = sum(PAUSES_SECONDS) * (1.0 + JITTER)
 #: A receiver may not put us off for longer than this at once.
 LONGEST_RETRY_AFTER_SECONDS: Final = 24 * _HOUR
 
-#: What comes by itself within so many seconds isn't hastened.
+#: What comes by itself within so many seconds isn't brought forward.
 HASTENED_FROM_SECONDS: Final = 30.0
 
 
@@ -41,7 +41,7 @@ class Retry(NamedTuple):
     """When an attempt is due, and what lets one be made before."""
 
     due_at: float
-    hastened_by: Comeback
+    brought_forward_by: Recovery
 
 
 def retry_of(
@@ -62,13 +62,13 @@ def retry_of(
     if notification.url and answer.code == 410:
         return None
     if notification.scheduled_at:
-        return Retry(max(notification.scheduled_at, now + asked_seconds), Comeback.NOTHING)
+        return Retry(max(notification.scheduled_at, now + asked_seconds), Recovery.NOTHING)
     due_at = next_attempt_at(notification.attempt, now, fraction, asked_seconds)
     if due_at is None:
         return None
     if due_at < now + HASTENED_FROM_SECONDS or asked_seconds > paused_seconds:
-        return Retry(due_at, Comeback.NOTHING)
-    return Retry(due_at, Comeback.REACHED if answer.unreached else Comeback.OUTAGE_ENDED)
+        return Retry(due_at, Recovery.NOTHING)
+    return Retry(due_at, Recovery.REACHED if answer.unreached else Recovery.OUTAGE_ENDED)
 
 
 def next_attempt_at(attempt: int, now: float, fraction: float, retry_after_seconds: float = 0.0) -> float | None:

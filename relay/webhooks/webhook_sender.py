@@ -1,16 +1,16 @@
 """Notifications to customers' URLs.
 
-Theory of operation: the store keeps what is owed, in lanes; a lane is an account's own URL, or a URL that came with
-messages. When a lane is woken, as many notifications are claimed as may be sent, and posted, at most so many at once
+Theory of operation: the store keeps what is owed, in queues; a queue is an account's own URL, or a URL that came with
+messages. When a queue is woken, as many notifications are claimed as may be sent, and posted, at most so many at once
 to one URL and in all. What ended within one turn of the reactor is settled in one call: handed over, or owed again
-later by the schedule, or given up. A lane with nothing to do has no object here; `DueLanes` remembers when something
+later by the schedule, or given up. A queue with nothing to do has no object here; `DueQueues` remembers when something
 falls due in it.
 
 So a URL that is slow or dead takes its own places only, and its circuit opens (`relay.webhooks.circuit_breaker`). While
 a circuit is open, or the URL is switched off or missing, nothing is claimed but to give up what has become too old.
 
-When a URL is back, what failed there meanwhile is hastened (`relay.webhooks.schedule` says what may be). A fallback
-URL's success counts: what waits has failed at both URLs, and the customer can be told at one of them now.
+When a URL is back, what failed there meanwhile is brought forward (`relay.webhooks.schedule` says what may be). A
+fallback URL's success counts: what waits has failed at both URLs, and the customer can be told at one of them now.
 """
 
 from collections import deque
@@ -25,42 +25,42 @@ from relay.accounts.accounts import Accounts, Target
 from relay.config.urls import UrlProblem, parse_url
 from relay.runtime.tasks import Tasks
 from relay.store.api import Store, StoreUnavailable
-from relay.values.messages import Attempt, Channel, Lane, Notification, Verdict
+from relay.values.messages import Attempt, Channel, Notification, QueueKey, Verdict
 from relay.webhooks.answer import Answer, Tested, UrlState
 from relay.webhooks.callbacks import parse_callback
-from relay.webhooks.circuit_breaker import Pacing
+from relay.webhooks.circuit_breaker import CircuitBreaker
 from relay.webhooks.delivery import LONGEST_PAUSE_SECONDS, WebhookDelivery
-from relay.webhooks.due_queues import DueLanes
-from relay.webhooks.recoveries import Comebacks
+from relay.webhooks.due_queues import DueQueues
+from relay.webhooks.recoveries import Recoveries
 from relay.webhooks.schedule import WINDOW_SECONDS, Retry, retry_after_seconds, retry_of
 
 #: Requests under way at once, to all URLs together.
 MOST_IN_FLIGHT: Final = 1000
 
-#: Claimed at once in a lane, for so many times its places: fewer calls to the store, and little to give back.
+#: Claimed at once in a queue, for so many times its places: fewer calls to the store, and little to give back.
 CLAIM_AHEAD: Final = 4
 MOST_CLAIMED: Final = 1000
 
 #: How long a batch waits for company after its first notification.
 BATCH_SECONDS: Final = 0.2
 
-#: How often a lane without a usable URL is looked at for what has become too old.
+#: How often a queue without a usable URL is looked at for what has become too old.
 PARKED_SECONDS: Final = 3600.0
 
 #: After a failure of the store.
 STORE_PAUSE_SECONDS: Final = 1.0
 
-#: Lanes hastened in one turn of the reactor.
-HASTENED_A_TURN: Final = 500
+#: Queues brought forward in one turn of the reactor.
+BROUGHT_FORWARD_A_TURN: Final = 500
 
 #: Attempts that the store could not take yet, above which nothing new is sent.
 MOST_UNSETTLED: Final = 10_000
 
-_PACINGS_KEPT: Final = 10_000
+_BREAKERS_KEPT: Final = 10_000
 
 
 class _Work:
-    """A lane in which something is being done.
+    """A queue in which something is being done.
 
     :ivar ready: claimed, not sent yet.
     :ivar owed: the store may have more that is due.
@@ -68,11 +68,11 @@ class _Work:
     :ivar queued: waits for a place among all requests.
     """
 
-    __slots__ = ("batch_due_at", "claiming", "in_flight", "lane", "owed", "pacing", "queued", "ready")
+    __slots__ = ("batch_due_at", "breaker", "claiming", "in_flight", "owed", "queue_key", "queued", "ready")
 
-    def __init__(self, lane: Lane, pacing: Pacing) -> None:
-        self.lane = lane
-        self.pacing = pacing
+    def __init__(self, queue_key: QueueKey, breaker: CircuitBreaker) -> None:
+        self.queue_key = queue_key
+        self.breaker = breaker
         self.ready: deque[Notification] = deque()
         self.owed = False
         self.claiming = False
@@ -105,16 +105,16 @@ class Webhooks:
         self._fraction = fraction
         self._posting = Tasks(self.log)
         self._tasks = Tasks(self.log)
-        self._works: dict[Lane, _Work] = {}
-        self._pacings: dict[tuple[str, str], Pacing] = {}
+        self._works: dict[QueueKey, _Work] = {}
+        self._breakers: dict[tuple[str, str], CircuitBreaker] = {}
         self._waiting: deque[_Work] = deque()
         self._out: dict[int, Sequence[Notification]] = {}
         self._next_out = 0
-        self._comebacks = Comebacks()
-        self._due = DueLanes(clock, self._fell_due)
-        # What the next turn of the reactor does: settle, and serve lanes.
+        self._recoveries = Recoveries()
+        self._due = DueQueues(clock, self._fell_due)
+        # What the next turn of the reactor does: settle, and serve queues.
         self._ended: list[Attempt] = []
-        self._to_serve: dict[Lane, _Work] = {}
+        self._to_serve: dict[QueueKey, _Work] = {}
         self._turn: IDelayedCall | None = None
         self._unsettled = 0
         self._stopping = False
@@ -123,43 +123,43 @@ class Webhooks:
         #: Hears of every attempt once it is settled: the metrics.
         self.on_settled: Callable[[Sequence[Attempt]], None] | None = None
 
-    # For the hub, the daemon and the API
+    # For the flow, the daemon and the API
 
     async def start(self) -> None:
-        """Wakes every lane in which something is owed."""
-        for lane in await self._store.lanes():
-            if lane.channel == Channel.WEBHOOK:
-                self.wake(lane)
+        """Wakes every queue in which something is owed."""
+        for queue_key in await self._store.queues():
+            if queue_key.channel == Channel.WEBHOOK:
+                self.wake(queue_key)
 
-    def wake(self, lane: Lane) -> None:
-        """Something has become due in the lane. Cheap, and harmless when nothing has."""
+    def wake(self, queue_key: QueueKey) -> None:
+        """Something has become due in the queue. Cheap, and harmless when nothing has."""
         if self._stopping:
             return
-        work = self._works.get(lane)
+        work = self._works.get(queue_key)
         if work is None:
-            work = self._works[lane] = _Work(lane, self._pacing(lane))
+            work = self._works[queue_key] = _Work(queue_key, self._breaker(queue_key))
         work.owed = True
-        self._to_serve[lane] = work
+        self._to_serve[queue_key] = work
         self._next_turn()
 
     def url_changed(self, account: str) -> None:
         """The account's notification settings have changed: what waited for that is tried at once."""
-        for key, pacing in self._pacings.items():
+        for key, breaker in self._breakers.items():
             if key[0] == account:
-                pacing.reset()
+                breaker.reset()
         self._delivery.url_changed(account)
-        self.wake(Lane(account, Channel.WEBHOOK))
+        self.wake(QueueKey(account, Channel.WEBHOOK))
 
     def url_state(self, account: str) -> UrlState:
         """How the account's own URL is doing now."""
-        pacing = self._pacing(Lane(account, Channel.WEBHOOK))
+        breaker = self._breaker(QueueKey(account, Channel.WEBHOOK))
         target = self._accounts.target(account)
         return UrlState(
             target.off if target else "",
-            pacing.failures,
-            pacing.open,
-            pacing.blocked_until(self._clock.seconds()),
-            pacing.in_flight,
+            breaker.failures,
+            breaker.open,
+            breaker.blocked_until(self._clock.seconds()),
+            breaker.in_flight,
         )
 
     async def test(self, account: str, test_id: bytes) -> Tested:
@@ -199,54 +199,54 @@ class Webhooks:
         self._out.clear()
         self._tasks.start(self._posting.cancel())
 
-    # Lanes
+    # Queues
 
-    def _pacing(self, lane: Lane) -> Pacing:
+    def _breaker(self, queue_key: QueueKey) -> CircuitBreaker:
         where = ""
-        if lane.url:
+        if queue_key.url:
             try:
-                where = parse_url(parse_callback(lane.url).url).without_query
+                where = parse_url(parse_callback(queue_key.url).url).without_query
             except UrlProblem:
-                where = lane.url
-        key = (lane.account, where)
-        pacing = self._pacings.get(key)
-        if pacing is None:
-            if len(self._pacings) >= _PACINGS_KEPT:
-                self._forget_pacings()
-            target = self._accounts.target(lane.account)
-            pacing = self._pacings[key] = Pacing(target.concurrency if target else 1)
-        return pacing
+                where = queue_key.url
+        key = (queue_key.account, where)
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            if len(self._breakers) >= _BREAKERS_KEPT:
+                self._forget_breakers()
+            target = self._accounts.target(queue_key.account)
+            breaker = self._breakers[key] = CircuitBreaker(target.concurrency if target else 1)
+        return breaker
 
-    def _forget_pacings(self) -> None:
-        in_use = {id(work.pacing) for work in self._works.values()}
+    def _forget_breakers(self) -> None:
+        in_use = {id(work.breaker) for work in self._works.values()}
         now = self._clock.seconds()
-        for key, pacing in list(self._pacings.items()):
-            if id(pacing) not in in_use and pacing.blocked_until(now) is None:
-                del self._pacings[key]
-                self._comebacks.forget(pacing)
+        for key, breaker in list(self._breakers.items()):
+            if id(breaker) not in in_use and breaker.blocked_until(now) is None:
+                del self._breakers[key]
+                self._recoveries.forget(breaker)
 
-    def _usable(self, lane: Lane) -> Target | None:
-        """Where the lane's notifications go now; None while there is nowhere."""
-        target = self._accounts.target(lane.account)
-        if target is None or lane.url:
+    def _usable(self, queue_key: QueueKey) -> Target | None:
+        """Where the queue's notifications go now; None while there is nowhere."""
+        target = self._accounts.target(queue_key.account)
+        if target is None or queue_key.url:
             return target
         if target.url is None or (target.off and target.fallback_url is None):
             return None
         return target
 
-    def _fell_due(self, lane: Lane) -> None:
-        if self._usable(lane) is None or self._pacing(lane).open:
-            self._tasks.start(self._give_up_old(lane))
+    def _fell_due(self, queue_key: QueueKey) -> None:
+        if self._usable(queue_key) is None or self._breaker(queue_key).open:
+            self._tasks.start(self._give_up_old(queue_key))
         else:
-            self.wake(lane)
+            self.wake(queue_key)
 
-    async def _give_up_old(self, lane: Lane) -> None:
+    async def _give_up_old(self, queue_key: QueueKey) -> None:
         """Gives up what waited longer than the schedule is long, for a URL that can't be used; then goes on."""
         now = self._clock.seconds()
         try:
-            claim = await self._store.claim(lane, MOST_CLAIMED, now)
+            claim = await self._store.claim(queue_key, MOST_CLAIMED, now)
         except StoreUnavailable:
-            self._due.at(lane, now + STORE_PAUSE_SECONDS)
+            self._due.at(queue_key, now + STORE_PAUSE_SECONDS)
             return
         old = [n for n in claim.notifications if _is_old(n, now)]
         if len(old) < len(claim.notifications):
@@ -255,7 +255,7 @@ class Webhooks:
             self.given_up += len(old)
             self._ended += [Attempt(n, Verdict.GIVEN_UP, now, 0.0, "url unusable") for n in old]
         if claim.notifications or claim.next_due_at is not None:
-            self.wake(lane)
+            self.wake(queue_key)
 
     def _next_turn(self, delay_seconds: float = 0.0) -> None:
         if self._turn is None:
@@ -267,7 +267,7 @@ class Webhooks:
             ended, self._ended = self._ended, []
             self._tasks.start(self._settle(ended))
         # After `_settle`: what failed in the same turn is known to the store now.
-        self._hasten()
+        self._bring_forward()
         to_serve, self._to_serve = self._to_serve, {}
         for work in to_serve.values():
             self._serve(work)
@@ -277,34 +277,34 @@ class Webhooks:
             work.queued = False
             self._serve(work)
 
-    def _hasten(self) -> None:
-        for lane, comeback in self._comebacks.take(HASTENED_A_TURN):
-            self._store.hasten(lane, comeback)
+    def _bring_forward(self) -> None:
+        for queue_key, recovery in self._recoveries.take(BROUGHT_FORWARD_A_TURN):
+            self._store.bring_forward(queue_key, recovery)
             # Asks for a next turn, which takes the next ones.
-            self.wake(lane)
+            self.wake(queue_key)
 
     def _serve(self, work: _Work) -> None:
-        """Sends what the lane may send, claims more where there is room, and drops the lane when it is done."""
+        """Sends what the queue may send, claims more where there is room, and drops the queue when it is done."""
         if self._stopping:
             self._give_back(work)
             return
-        lane, pacing = work.lane, work.pacing
+        queue_key, breaker = work.queue_key, work.breaker
         now = self._clock.seconds()
         ready = work.ready
         while True:
-            target = self._usable(lane)
+            target = self._usable(queue_key)
             if target is None:
                 self._park(work, now + PARKED_SECONDS)
                 return
-            pacing.most = target.concurrency
-            batch = 1 if lane.url else target.batch
-            if pacing.room(now) <= 0:
-                blocked_until = pacing.blocked_until(now)
+            breaker.most = target.concurrency
+            batch = 1 if queue_key.url else target.batch
+            if breaker.room(now) <= 0:
+                blocked_until = breaker.blocked_until(now)
                 if blocked_until is not None:
                     self._park(work, blocked_until)
                 elif not work.in_flight:
-                    # Other lanes have the URL's places; the end of a request of theirs brings us back.
-                    self._queue(work, pacing.waiting)
+                    # Other queues have the URL's places; the end of a request of theirs brings us back.
+                    self._queue(work, breaker.waiting)
                 return
             if len(self._out) >= MOST_IN_FLIGHT or self._unsettled + len(self._ended) >= MOST_UNSETTLED:
                 self._queue(work, self._waiting)
@@ -317,22 +317,22 @@ class Webhooks:
                 self._post(work, target, [ready.popleft() for _ in range(min(batch, len(ready)))], now)
                 work.batch_due_at = now + BATCH_SECONDS
         if work.owed and not work.claiming and len(ready) < batch:
-            limit = 1 if pacing.open else min(MOST_CLAIMED, CLAIM_AHEAD * target.concurrency)
+            limit = 1 if breaker.open else min(MOST_CLAIMED, CLAIM_AHEAD * target.concurrency)
             self._tasks.start(self._claim(work, max(limit, batch), batch))
         elif ready:
-            self._due.at(lane, work.batch_due_at)
+            self._due.at(queue_key, work.batch_due_at)
         else:
             self._drop_if_idle(work)
 
     async def _claim(self, work: _Work, limit: int, batch: int) -> None:
-        lane = work.lane
+        queue_key = work.queue_key
         now = self._clock.seconds()
         work.claiming = True
         work.owed = False
         try:
-            claim = await self._store.claim(lane, limit, now)
+            claim = await self._store.claim(queue_key, limit, now)
         except StoreUnavailable:
-            self._due.at(lane, now + STORE_PAUSE_SECONDS)
+            self._due.at(queue_key, now + STORE_PAUSE_SECONDS)
             return
         finally:
             work.claiming = False
@@ -343,7 +343,7 @@ class Webhooks:
             if claim.next_due_at <= now and claim.notifications:
                 work.owed = True
             else:
-                self._due.at(lane, max(claim.next_due_at, now + 0.01))
+                self._due.at(queue_key, max(claim.next_due_at, now + 0.01))
         self._serve(work)
 
     def _queue(self, work: _Work, queue: deque[_Work]) -> None:
@@ -353,7 +353,7 @@ class Webhooks:
 
     def _park(self, work: _Work, until: float) -> None:
         self._give_back(work)
-        self._due.at(work.lane, until)
+        self._due.at(work.queue_key, until)
         self._drop_if_idle(work)
 
     def _give_back(self, work: _Work) -> None:
@@ -363,13 +363,13 @@ class Webhooks:
 
     def _drop_if_idle(self, work: _Work) -> None:
         if not (work.in_flight or work.claiming or work.ready or work.queued):
-            self._works.pop(work.lane, None)
+            self._works.pop(work.queue_key, None)
 
     # Requests
 
     def _post(self, work: _Work, target: Target, batch: Sequence[Notification], now: float) -> None:
         work.in_flight += 1
-        work.pacing.began()
+        work.breaker.began()
         self.posts += 1
         number = self._next_out
         self._next_out += 1
@@ -379,47 +379,49 @@ class Webhooks:
     async def _attempt(
         self, work: _Work, target: Target, batch: Sequence[Notification], number: int, began_at: float
     ) -> None:
-        lane = work.lane
+        queue_key = work.queue_key
         try:
-            answer, text = await self._delivery.deliver(lane, target, batch, began_at)
+            answer, text = await self._delivery.deliver(queue_key, target, batch, began_at)
         except CancelledError:
             answer, text = Answer(0, "stopped"), "stopped"
         except Exception:
-            self.log.failure("webhook_broken: a webhook of {account} could not be sent", account=lane.account)
+            self.log.failure("webhook_broken: a webhook of {account} could not be sent", account=queue_key.account)
             answer, text = Answer(0, "internal error"), "internal error"
         work.in_flight -= 1
         if self._out.pop(number, None) is None:
             # Given back already, by a stop that could wait no longer.
-            work.pacing.abandoned()
+            work.breaker.abandoned()
             return
         now = self._clock.seconds()
         seconds = now - began_at
         if self.on_post is not None:
             self.on_post(seconds)
         if answer.ok:
-            self._comebacks.came_back(work.pacing, work.pacing.succeeded())
+            self._recoveries.came_back(work.breaker, work.breaker.succeeded())
             self.delivered += len(batch)
             for notification in batch:
                 self._ended.append(Attempt(notification, Verdict.DELIVERED, now, 0.0, text, seconds))
         else:
             asked = retry_after_seconds(answer.retry_after, now)
             pause = min(asked, LONGEST_PAUSE_SECONDS) if answer.code in (429, 503) else 0.0
-            work.pacing.failed(now, throttled=answer.code == 429, retry_after_seconds=pause, unreached=answer.unreached)
+            work.breaker.failed(
+                now, throttled=answer.code == 429, retry_after_seconds=pause, unreached=answer.unreached
+            )
             # One draw for the whole batch: it comes back together.
             fraction = self._fraction()
             for notification in batch:
                 retry = retry_of(notification, answer, now, fraction, asked_seconds=asked, paused_seconds=pause)
                 self._failed(work, notification, retry, text, now, seconds)
-        pacing = work.pacing
+        breaker = work.breaker
         if work.owed or work.ready:
-            self._to_serve[lane] = work
+            self._to_serve[queue_key] = work
         else:
             self._drop_if_idle(work)
-        while pacing.waiting:
-            other: _Work = pacing.waiting.popleft()
+        while breaker.waiting:
+            other: _Work = breaker.waiting.popleft()
             other.queued = False
-            self._to_serve[other.lane] = other
-            if pacing.in_flight and not pacing.open:
+            self._to_serve[other.queue_key] = other
+            if breaker.in_flight and not breaker.open:
                 break
         self._next_turn()
 
@@ -431,9 +433,11 @@ class Webhooks:
             self._ended.append(Attempt(notification, Verdict.GIVEN_UP, now, 0.0, text, seconds))
             return
         self.retried += 1
-        self._ended.append(Attempt(notification, Verdict.RETRY, now, retry.due_at, text, seconds, retry.hastened_by))
-        self._comebacks.delayed(work.pacing, work.lane, retry, now)
-        self._due.at(work.lane, retry.due_at)
+        self._ended.append(
+            Attempt(notification, Verdict.RETRY, now, retry.due_at, text, seconds, retry.brought_forward_by)
+        )
+        self._recoveries.delayed(work.breaker, work.queue_key, retry, now)
+        self._due.at(work.queue_key, retry.due_at)
 
     async def _settle(self, ended: Sequence[Attempt]) -> None:
         self._unsettled += len(ended)

@@ -14,7 +14,7 @@ from relay.account_pages.account_site import AccountPages
 from relay.account_pages.html import el, flatten
 from relay.account_pages.login import login_page
 from relay.account_pages.page_sessions import PageSessions
-from relay.account_pages.page_stats import PageTallies
+from relay.account_pages.page_stats import PageStats
 from relay.accounts.account_settings import OLD_SECRET
 from relay.config.model import Account
 from relay.store.api import FeedEntry
@@ -42,11 +42,11 @@ class Site:
         self.sessions = PageSessions(self.driver.accounts, random_bytes, self.driver.clock.seconds)
         self.pages = AccountPages(
             self.driver.api,
-            hub=self.driver.hub,
+            flow=self.driver.flow,
             accounts=self.driver.accounts,
             webhooks=self.driver.webhooks,
             sessions=self.sessions,
-            tallies=PageTallies(store, self.driver.clock),
+            page_stats=PageStats(store, self.driver.clock),
             clock=self.driver.clock,
             random_bytes=random_bytes,
         )
@@ -201,7 +201,7 @@ class ProtectionTests(SiteTestCase):
         for path in paths:
             for form in ({"url": URL, "to": "447700900123", "from": "a", "text": "b"}, {"csrf": "x", "url": URL}):
                 self.assertEqual(self.site.ask("POST", path, form).status, 403, path)
-        self.assertEqual((self.site.driver.store.kept, self.site.driver.hub.accepted), ({}, []))
+        self.assertEqual((self.site.driver.store.kept, self.site.driver.flow.accepted), ({}, []))
         self.assertEqual(self.site.ask("GET", "/").status, 200, "nobody was logged out")
 
     def test_what_others_wrote_stands_on_the_page_as_text(self) -> None:
@@ -299,9 +299,9 @@ class MessagesTests(SiteTestCase):
     def test_a_message_is_accepted_shown_and_then_dispatched(self) -> None:
         self.site.log_in()
         reply = self.site.post("/my/send", to="+447700900123", **{"from": "RELAY"}, text="Hello")
-        (message,) = self.site.driver.hub.accepted
+        (message,) = self.site.driver.flow.accepted
         self.assertEqual(reply.headers["Location"], f"/my/messages/{id_text(message.id)}")
-        self.assertEqual(self.site.driver.hub.dispatched, [message])
+        self.assertEqual(self.site.driver.flow.dispatched, [message])
 
     def test_what_is_wrong_with_a_message_stands_at_its_field(self) -> None:
         self.site.log_in()
@@ -309,11 +309,11 @@ class MessagesTests(SiteTestCase):
         for field, value in (("to", "abc"), ("to", ""), ("from", "much too long a sender"), ("text", "")):
             page = self.site.post("/my/send", **good | {field: value}).body.decode()
             self.assertIn(f'id="{field}-problem"', page, (field, value))
-        self.assertEqual(self.site.driver.hub.accepted, [])
+        self.assertEqual(self.site.driver.flow.accepted, [])
 
     def test_over_the_rate_the_page_says_so_and_keeps_the_text(self) -> None:
         self.site.log_in()
-        self.site.driver.hub.refusal = Refused(ESME_RTHROTTLED, "", "More than the account's rate allows.", 2.1)
+        self.site.driver.flow.refusal = Refused(ESME_RTHROTTLED, "", "More than the account's rate allows.", 2.1)
         reply = self.site.post("/my/send", to="447700900123", **{"from": "RELAY"}, text="Keep me")
         self.assertEqual(reply.status, 429)
         self.assertIn(b"More than the account's rate allows.", reply.body)
@@ -336,7 +336,7 @@ class MessagesTests(SiteTestCase):
         self.assertIn(f'action="{path}/notify"', self.site.get(path))
         self.assertEqual(self.site.post(f"{path}/notify").status, 303)
         self.assertEqual(self.site.driver.store.again, [view.id])
-        self.assertEqual(len(self.site.driver.hub.woken), 1)
+        self.assertEqual(len(self.site.driver.flow.woken), 1)
 
     def test_what_was_given_up_can_be_sent_again_at_once(self) -> None:
         self.site.driver.store.lost = [b"a" * 16, b"b" * 16]

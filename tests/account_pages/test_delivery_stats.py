@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.account_pages.delivery_stats import DURATIONS, KINDS, SPANS, Tally
+from relay.account_pages.delivery_stats import DURATIONS, KINDS, SPANS, DeliveryStats
 
 NOW = 1_700_000_000.0
 DAY = SPANS["day"]
@@ -14,16 +14,16 @@ _ended = st.lists(
 )
 
 
-class TallyTests(SynchronousTestCase):
+class DeliveryStatsTests(SynchronousTestCase):
     @given(_ended, st.sampled_from(sorted(SPANS)))
     def test_every_message_of_the_span_is_counted_once_in_the_bucket_of_its_acceptance(
         self, messages: list[tuple[float, float, str]], name: str
     ) -> None:
         span = SPANS[name]
-        tally = Tally()
+        stats = DeliveryStats()
         for age, took, kind in messages:
-            tally.ended(NOW - age, NOW - age + took, kind, NOW)
-        view = tally.view(span, [], NOW)
+            stats.ended(NOW - age, NOW - age + took, kind, NOW)
+        view = stats.view(span, [], NOW)
         first = view.starts[0]
         for index, kind in enumerate(KINDS[:3]):
             for start, counts in zip(view.starts, view.counts, strict=True):
@@ -34,30 +34,30 @@ class TallyTests(SynchronousTestCase):
 
     def test_the_last_bucket_is_the_one_of_now(self) -> None:
         for span in SPANS.values():
-            starts = Tally().view(span, [], NOW).starts
+            starts = DeliveryStats().view(span, [], NOW).starts
             self.assertEqual(len(starts), span.buckets)
             self.assertTrue(starts[-1] <= NOW < starts[-1] + span.bucket_seconds)
 
     def test_a_delivery_time_is_counted_in_the_class_whose_upper_end_it_does_not_pass(self) -> None:
         for took, place in ((0.0, 0), (1.0, 0), (1.01, 1), (86_400.0, len(DURATIONS) - 1), (86_401.0, len(DURATIONS))):
-            tally = Tally()
-            tally.ended(NOW - 10, NOW - 10 + took, "delivered", NOW)
-            self.assertEqual(tally.view(DAY, [], NOW).durations.index(1), place, took)
+            stats = DeliveryStats()
+            stats.ended(NOW - 10, NOW - 10 + took, "delivered", NOW)
+            self.assertEqual(stats.view(DAY, [], NOW).durations.index(1), place, took)
 
     def test_what_waits_for_longer_than_the_span_stands_at_its_beginning(self) -> None:
-        view = Tally().view(DAY, [NOW, NOW - 10 * 86_400.0], NOW)
+        view = DeliveryStats().view(DAY, [NOW, NOW - 10 * 86_400.0], NOW)
         self.assertEqual((view.counts[0][3], view.counts[-1][3], view.totals["waiting"]), (1, 1, 2))
 
     def test_memory_does_not_grow_with_time(self) -> None:
-        tally = Tally()
+        stats = DeliveryStats()
         for hour in range(5000):
             at = NOW + hour * 3600.0
-            tally.ended(at, at + 1.0, "failed", at)
-        kept = len(tally._hours.buckets) + len(tally._minutes.buckets)
+            stats.ended(at, at + 1.0, "failed", at)
+        kept = len(stats._hours.buckets) + len(stats._minutes.buckets)
         self.assertLess(kept, 300)
-        self.assertEqual(tally.view(SPANS["week"], [], at).totals["failed"], 6 * 27 + int(at // 3600) % 6 + 1)
+        self.assertEqual(stats.view(SPANS["week"], [], at).totals["failed"], 6 * 27 + int(at // 3600) % 6 + 1)
 
     def test_what_ended_too_long_after_it_came_is_in_no_span(self) -> None:
-        tally = Tally()
-        tally.ended(NOW - 30 * 86_400.0, NOW, "delivered", NOW)
-        self.assertEqual(tally.view(SPANS["week"], [], NOW).totals["delivered"], 0)
+        stats = DeliveryStats()
+        stats.ended(NOW - 30 * 86_400.0, NOW, "delivered", NOW)
+        self.assertEqual(stats.view(SPANS["week"], [], NOW).totals["delivered"], 0)

@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.account_pages.delivery_stats import SPANS, TallyView
-from relay.account_pages.page_stats import SLICE, TALLIES_KEPT, PageTallies
+from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
+from relay.account_pages.page_stats import SLICE, TALLIES_KEPT, PageStats
 from relay.store.api import FeedEntry
 from relay.values.states import DELIVERED, ENROUTE, REJECTED
 from tests.simulated_disk import SimulatedDisk
@@ -24,7 +24,7 @@ class FakeStore:
         self.entries: list[FeedEntry] = []
         self.asked: list[int] = []
         self.held: Deferred[None] | None = None
-        self.questions = 0
+        self.queries = 0
         self.slow: Clock | None = None
 
     async def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
@@ -34,7 +34,7 @@ class FakeStore:
         return self.entries[after : after + limit]
 
     def recent(self, account: str, **_: Any) -> Deferred[Sequence[Any]]:
-        self.questions += 1
+        self.queries += 1
         if self.slow is not None:
             self.slow.advance(0.01)
         return succeed([])
@@ -45,14 +45,14 @@ class FakeStore:
             self.entries.append(FeedEntry(number, bytes(16), state, b"", NOW, NOW - 1.0))
 
 
-class PageTalliesTests(SynchronousTestCase):
+class PageStatsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = SettableClock()
         self.store = FakeStore()
-        self.tallies = PageTallies(self.store, self.clock)  # type: ignore[arg-type]
+        self.page_stats = PageStats(self.store, self.clock)  # type: ignore[arg-type]
 
-    def look(self, account: str = "acme") -> "Deferred[TallyView]":
-        return Deferred.fromCoroutine(self.tallies.view(account, DAY))
+    def look(self, account: str = "acme") -> "Deferred[DeliveryStatsView]":
+        return Deferred.fromCoroutine(self.page_stats.view(account, DAY))
 
     def test_a_second_look_reads_only_what_is_new(self) -> None:
         self.store.ended(3)
@@ -81,26 +81,26 @@ class PageTalliesTests(SynchronousTestCase):
     def test_waiting_messages_are_not_asked_for_more_often_than_it_is_cheap(self) -> None:
         self.store.slow = self.clock
         self.successResultOf(self.look())
-        asked = self.store.questions
+        asked = self.store.queries
         self.successResultOf(self.look())
-        self.assertEqual(self.store.questions, asked)
+        self.assertEqual(self.store.queries, asked)
         self.clock.advance(3.1)
         self.successResultOf(self.look())
-        self.assertGreater(self.store.questions, asked)
+        self.assertGreater(self.store.queries, asked)
 
-    def test_the_number_of_tallies_is_bounded(self) -> None:
+    def test_the_number_of_statistics_is_bounded(self) -> None:
         for number in range(TALLIES_KEPT + 10):
             self.successResultOf(self.look(f"account-{number}"))
-        self.assertEqual(len(self.tallies._kept), TALLIES_KEPT)
+        self.assertEqual(len(self.page_stats._kept), TALLIES_KEPT)
 
     def test_with_a_real_store_a_message_waits_and_then_is_delivered(self) -> None:
         self.assertIn("hooked", POLICIES)
         store = started(SimulatedDisk(), self.clock)
-        tallies = PageTallies(store, self.clock)
+        page_stats = PageStats(store, self.clock)
         wait_for(self.clock, store.accept([message(1, "hooked"), message(2, "hooked")]))
         wait_for(self.clock, store.submitted([submitted(1), submitted(2)]))
-        self.assertEqual(wait_for(self.clock, tallies.view("hooked", DAY)).totals["waiting"], 2)
+        self.assertEqual(wait_for(self.clock, page_stats.view("hooked", DAY)).totals["waiting"], 2)
         wait_for(self.clock, store.receipts([receipt(1), receipt(2, ENROUTE, final=False)]))
         self.clock.advance(1.0)
-        totals = wait_for(self.clock, tallies.view("hooked", DAY)).totals
+        totals = wait_for(self.clock, page_stats.view("hooked", DAY)).totals
         self.assertEqual((totals["delivered"], totals["waiting"]), (1, 1))

@@ -9,7 +9,7 @@ from relay.config import model
 from relay.store.api import NotifyPolicy
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_store import JournalStore
-from relay.values.messages import Attempt, Ending, Lane, Message, Receipt, Submitted, Verdict
+from relay.values.messages import Attempt, Ending, Message, QueueKey, Receipt, Submitted, Verdict
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE
 from tests.stores import at_once, wait_for
 
@@ -71,7 +71,7 @@ def _message(store: JournalStore, clock: Clock, choose: random.Random, account: 
         error = b"000" if state == DELIVERED else b"011"
         receipt = Receipt("tier1", (carrier_id,), state, True, at + took, error, b"")
         wait_for(clock, store.receipts([receipt]))
-    claim = wait_for(clock, store.claim(Lane(account, "webhook"), 100, at + took))
+    claim = wait_for(clock, store.claim(QueueKey(account, "webhook"), 100, at + took))
     wait_for(
         clock,
         store.settle(

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from relay.carriers.draining import SENDING_SECONDS, Drains
+from relay.carriers.draining import SENDING_SECONDS, DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.routing.routes import Routes
 from tests.carriers.test_link import CarrierLinkTestCase, LinkStore
@@ -36,8 +36,8 @@ class DrainTests(CarrierLinkTestCase):
         super().setUp()
         self.hours = 72.0
         self.gone: list[str] = []
-        self.drains = Drains(
-            self.hub,
+        self.drains = DrainingCarriers(
+            self.flow,
             self.clock,
             limit_seconds=lambda: self.hours * 3600.0,
             shutdown_seconds=lambda: 5.0,
@@ -53,7 +53,7 @@ class DrainTests(CarrierLinkTestCase):
     def remove(self, name: str = "sim") -> CarrierLink:
         """What a reload does with a carrier that isn't in the file any more."""
         link = self.links.pop(name)
-        self.hub.reroute(Routes([]), self.links, 3600.0)
+        self.flow.reroute(Routes([]), self.links, 3600.0)
         self.drains.begin(name, link)
         self.turn()
         return link
@@ -136,7 +136,7 @@ class DrainTests(CarrierLinkTestCase):
         self.link("other")
         self.submit(10)
         self.links.pop("sim")
-        self.hub.reroute(Routes(self.routes("other")), self.links, 3600.0)
+        self.flow.reroute(Routes(self.routes("other")), self.links, 3600.0)
         self.drains.begin("sim", link)
         self.wait(SENDING_SECONDS + 10.0)
         sent = self.carriers["sim"].counters.submits

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.carriers.http_link import HttpCarrierLink
 from relay.carriers.link import CarrierLink
 from relay.config.model import Carrier, Route
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.smpp.message_codec import message_body
 from relay.values.ids import id_text
@@ -19,7 +19,7 @@ from relay.values.messages import Message, Submission
 from relay.values.secret import Secret
 from relay.values.states import EXPIRED, REJECTED, UNKNOWN
 from tests.carriers.test_link import LinkStore
-from tests.http_upstream import Asked, Upstream
+from tests.http_upstream import QueryOutcome, Upstream
 from tests.routing.test_flow import ADDRESSES, Rates
 
 BODY = message_body(addresses=ADDRESSES, short_message=b"hello")
@@ -31,7 +31,7 @@ class HttpCarrierTests(SynchronousTestCase):
         self.clock.advance(1_000_000.0)
         self.http = Upstream()
         self.store: Any = LinkStore()
-        self.hub = Hub(
+        self.flow = MessageFlow(
             store=self.store,
             rates=Rates(),
             routes=Routes([Route(carriers=["up", "other"])]),
@@ -54,7 +54,7 @@ class HttpCarrierTests(SynchronousTestCase):
         link = HttpCarrierLink(
             name,
             Carrier(**values | settings),
-            self.hub,
+            self.flow,
             self.http,
             self.clock,
             queue_bytes=1_000_000,
@@ -62,7 +62,7 @@ class HttpCarrierTests(SynchronousTestCase):
             fraction=lambda: 1.0,
         )
         self.links[name] = link
-        self.hub.connect(self.links, {})
+        self.flow.connect(self.links, {})
         link.start()
         self.next().answer(200, b"{}")
         self.turn()
@@ -74,15 +74,15 @@ class HttpCarrierTests(SynchronousTestCase):
         for _ in range(20):
             self.clock.advance(0.0)
 
-    def next(self) -> Asked:
+    def next(self) -> QueryOutcome:
         self.turn()
         return self.http.asked.popleft()
 
     def submit(self, count: int = 1, **fields: Any) -> list[Message]:
-        prepared = self.hub.prepare("acme", [Submission(ADDRESSES, (BODY,), **fields)] * count)
+        prepared = self.flow.prepare("acme", [Submission(ADDRESSES, (BODY,), **fields)] * count)
         messages = [m for m in prepared if isinstance(m, Message)]
         self.store.accept(messages)
-        self.hub.dispatch(messages)
+        self.flow.dispatch(messages)
         self.turn()
         return messages
 

@@ -13,7 +13,7 @@ from twisted.web._newclient import ResponseNeverReceived
 from relay.carriers.http_session import ANSWER_BYTES, ITEMS_A_POST, LONGEST_PAUSE_SECONDS, POSTS, HttpCarrierSession
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, CodecError
-from tests.http_upstream import Asked, Response, Upstream
+from tests.http_upstream import QueryOutcome, Response, Upstream
 
 TIMEOUT_SECONDS = 30.0
 LOST_IN_BETWEEN = ResponseNeverReceived([Failure(ConnectionDone())])
@@ -98,7 +98,7 @@ class SessionTestCase(SynchronousTestCase):
         self.session.send(c.SUBMIT_SM, [(name.encode(), name) for name in names])
         self.turn()
 
-    def next(self) -> Asked:
+    def next(self) -> QueryOutcome:
         self.turn()
         return self.http.asked.popleft()
 
@@ -350,7 +350,7 @@ class PostTests(SessionTestCase):
         sizes: list[int] = []
         failing = True
 
-        def answer(asked: Asked) -> Response:
+        def answer(asked: QueryOutcome) -> Response:
             if asked.method == "GET":
                 return Response(200, b"{}")
             if len(asked.items) not in sizes:
@@ -442,7 +442,7 @@ class PostTests(SessionTestCase):
         for code in (400, 413, 422):
             with self.subTest(code=code):
 
-                def spoilt(asked: Asked, code: int = code) -> Response:
+                def spoilt(asked: QueryOutcome, code: int = code) -> Response:
                     if "bad" in asked.items:
                         return Response(code)
                     return Response(202, json.dumps([{"id": name} for name in asked.items]).encode())

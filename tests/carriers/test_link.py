@@ -10,14 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.link import CarrierLink
 from relay.config.model import Carrier, Route, Simulator
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.routing.routes import Routes
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.smpp.message_codec import message_body
 from relay.store.api import StoreUnavailable
 from relay.values import smpp_constants as c
-from relay.values.messages import Correlated, Message, Outcome, Receipt, Submission, Submitted
+from relay.values.messages import Message, Outcome, Receipt, StoreResult, Submission, Submitted
 from relay.values.pdus import Answered
 from relay.values.states import EXPIRED, REJECTED, UNKNOWN
 from tests.memory_network import MemoryNetwork
@@ -48,17 +48,17 @@ class LinkStore(RecordingStore):
         self.slow_disk.append(durable)
         return durable
 
-    def submitted(self, batch: Sequence[Submitted]) -> Deferred[Correlated]:
+    def submitted(self, batch: Sequence[Submitted]) -> Deferred[StoreResult]:
         self.taken.extend(batch)
         self.order.append("submitted")
-        return succeed(Correlated(frozenset(), ()))
+        return succeed(StoreResult(frozenset(), ()))
 
-    def receipts(self, batch: Sequence[Receipt]) -> Deferred[Correlated]:
+    def receipts(self, batch: Sequence[Receipt]) -> Deferred[StoreResult]:
         if self.full_disk:
             return fail(StoreUnavailable("the disk is full"))
         self.received.extend(batch)
         self.order.append("receipts")
-        return succeed(Correlated(frozenset(), [Outcome.FINAL] * len(batch)))
+        return succeed(StoreResult(frozenset(), [Outcome.FINAL] * len(batch)))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Deferred[Sequence[bytes | None]]:
         if self.unreadable:
@@ -83,7 +83,7 @@ class CarrierLinkTestCase(SynchronousTestCase):
         self.clock.advance(1_000_000.0)
         self.network = MemoryNetwork(self.clock)
         self.store: Any = self.make_store()
-        self.hub = Hub(
+        self.flow = MessageFlow(
             store=self.store,
             rates=Rates(),
             routes=Routes(self.routes("sim", "other")),
@@ -105,14 +105,14 @@ class CarrierLinkTestCase(SynchronousTestCase):
         link = self.links[name] = CarrierLink(
             name,
             Carrier(**{"throttle_seconds": 1.0, "reconnect_min_seconds": 1.0, **settings}),
-            self.hub,
+            self.flow,
             self.network.endpoint(name),
             self.clock,
             queue_bytes=queue_bytes,
             pdu_bytes=65536,
             fraction=lambda: 1.0,
         )
-        self.hub.connect(self.links, {})
+        self.flow.connect(self.links, {})
         link.start()
         self.turn()
         return link
@@ -125,11 +125,11 @@ class CarrierLinkTestCase(SynchronousTestCase):
 
     def submit(self, count: int = 1, **fields: Any) -> list[Message]:
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
-        prepared = self.hub.prepare("acme", [Submission(ADDRESSES, (body,), **fields)] * count)
+        prepared = self.flow.prepare("acme", [Submission(ADDRESSES, (body,), **fields)] * count)
         messages = [m for m in prepared if isinstance(m, Message)]
         assert len(messages) == count
         self.store.accept(messages)
-        self.hub.dispatch(messages)
+        self.flow.dispatch(messages)
         self.turn()
         return messages
 
@@ -184,8 +184,8 @@ class CarrierLinkTests(CarrierLinkTestCase):
         link = self.link(window=3)
         self.network.latency_seconds = 1.0
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
-        messages = self.hub.prepare("acme", [Submission(ADDRESSES, (body,))] * 10)
-        self.hub.dispatch([m for m in messages if isinstance(m, Message)])
+        messages = self.flow.prepare("acme", [Submission(ADDRESSES, (body,))] * 10)
+        self.flow.dispatch([m for m in messages if isinstance(m, Message)])
         self.assertEqual((link.in_flight, link.queued), (3, 7))
 
     def test_the_rate_is_kept_over_all_binds(self) -> None:
@@ -247,8 +247,8 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.link(in_doubt=policy)
         self.network.latency_seconds = 1.0
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
-        messages = [m for m in self.hub.prepare("acme", [Submission(ADDRESSES, (body,))]) if isinstance(m, Message)]
-        self.hub.dispatch(messages)
+        messages = [m for m in self.flow.prepare("acme", [Submission(ADDRESSES, (body,))]) if isinstance(m, Message)]
+        self.flow.dispatch(messages)
         self.network.cut("sim")
         self.network.latency_seconds = 0.0
         for _ in range(10):
@@ -376,8 +376,8 @@ class CarrierLinkTests(CarrierLinkTestCase):
         link = self.link()
         self.network.latency_seconds = 0.5
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
-        messages = [m for m in self.hub.prepare("acme", [Submission(ADDRESSES, (body,))]) if isinstance(m, Message)]
-        self.hub.dispatch(messages)
+        messages = [m for m in self.flow.prepare("acme", [Submission(ADDRESSES, (body,))]) if isinstance(m, Message)]
+        self.flow.dispatch(messages)
         stopped = Deferred.fromCoroutine(link.stop(10.0))
         self.assertNoResult(stopped)
         for _ in range(20):
@@ -390,8 +390,8 @@ class CarrierLinkTests(CarrierLinkTestCase):
         link = self.link()
         self.network.latency_seconds = 1e6
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
-        messages = [m for m in self.hub.prepare("acme", [Submission(ADDRESSES, (body,))]) if isinstance(m, Message)]
-        self.hub.dispatch(messages)
+        messages = [m for m in self.flow.prepare("acme", [Submission(ADDRESSES, (body,))]) if isinstance(m, Message)]
+        self.flow.dispatch(messages)
         stopped = Deferred.fromCoroutine(link.stop(10.0))
         self.turn(10.0)
         self.network.latency_seconds = 0.0

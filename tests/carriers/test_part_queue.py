@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.part_queue import PartQueue
-from relay.routing.cancelled import Withdrawn
+from relay.routing.cancelled import CancelledMessages
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
@@ -56,8 +56,8 @@ class PartQueueTests(SynchronousTestCase):
         self.queue = self.make(1_000_000)
 
     def make(self, limit_bytes: int) -> PartQueue:
-        self.withdrawn = Withdrawn()
-        return PartQueue(limit_bytes, self.journal, self, Tasks(Logger()), self.withdrawn)
+        self.cancelled = CancelledMessages()
+        return PartQueue(limit_bytes, self.journal, self, Tasks(Logger()), self.cancelled)
 
     def bodies_fetched(self) -> None:
         self.fetched += 1
@@ -114,20 +114,20 @@ class PartQueueTests(SynchronousTestCase):
         self.assertEqual(self.taken(1) + self.taken(1), [part(0).id])
 
     def withdraw(self, part: Outgoing) -> None:
-        self.withdrawn.add(part.id, 1, part.expires_at, NOW)
+        self.cancelled.add(part.id, 1, part.expires_at, NOW)
 
     def test_what_was_cancelled_is_dropped_and_those_behind_it_take_its_room(self) -> None:
         parts = [part(n) for n in range(4)]
         self.queue.put(parts)
         self.withdraw(parts[1])
         self.assertEqual(self.taken(2), [parts[0].id, parts[2].id])
-        self.assertEqual((len(self.queue), self.queue.octets, len(self.withdrawn)), (1, 10, 0))
+        self.assertEqual((len(self.queue), self.queue.octets, len(self.cancelled)), (1, 10, 0))
 
     def test_what_was_cancelled_is_not_fetched(self) -> None:
         self.queue = self.make(0)
         self.queue.put([part(0)])
         self.withdraw(part(0))
-        self.assertEqual((self.taken(1), self.journal.asked, len(self.withdrawn)), ([], [], 0))
+        self.assertEqual((self.taken(1), self.journal.asked, len(self.cancelled)), ([], [], 0))
 
     def test_what_was_cancelled_leaves_nothing_behind_however_it_went(self) -> None:
         self.queue = self.make(0)
@@ -140,14 +140,14 @@ class PartQueueTests(SynchronousTestCase):
         self.journal.ended = {fetched.id}
         self.journal.answer()
         _, ended = self.queue.take(9, NOW + 2.0)
-        self.assertEqual((ended, len(self.queue), len(self.withdrawn)), ([], 0, 0))
+        self.assertEqual((ended, len(self.queue), len(self.cancelled)), ([], 0, 0))
 
     def test_a_part_that_was_settled_is_not_taken_for_one_that_was_cancelled(self) -> None:
         settled, waiting = part(0), part(0)
         settled.done = True
         self.queue.put([settled, waiting])
         self.withdraw(waiting)
-        self.assertEqual((self.taken(9), len(self.withdrawn)), ([], 0))
+        self.assertEqual((self.taken(9), len(self.cancelled)), ([], 0))
 
     def test_while_bodies_are_being_fetched_they_are_not_asked_for_again(self) -> None:
         self.queue = self.make(0)

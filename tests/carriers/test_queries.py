@@ -1,4 +1,4 @@
-"""Carriers asked about overdue messages, and to cancel them: hub, link and store, with a simulated carrier."""
+"""Carriers asked about overdue messages, and to cancel them: flow, link and store, with a simulated carrier."""
 
 import random
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.link import CarrierLink
 from relay.config.model import Carrier, Route, Simulator
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.simulator.simulator_connection import SimulatorProtocol
@@ -63,7 +63,7 @@ class QuestionsTestCase(SynchronousTestCase):
         self.network = MemoryNetwork(self.clock)
         self.disk = SimulatedDisk()
         self.store: Any = started(self.disk, self.clock)
-        self.hub = Hub(
+        self.flow = MessageFlow(
             store=self.store,
             rates=Rates(),
             routes=Routes([Route(carriers=["sim"])]),
@@ -84,14 +84,14 @@ class QuestionsTestCase(SynchronousTestCase):
         link = CarrierLink(
             "sim",
             msgspec.convert({**fields, **settings}, Carrier),
-            self.hub,
+            self.flow,
             self.network.endpoint("sim"),
             self.clock,
             queue_bytes=1_000_000,
             pdu_bytes=65536,
             fraction=lambda: 1.0,
         )
-        self.hub.connect({"sim": link}, {})
+        self.flow.connect({"sim": link}, {})
         link.start()
         self.turn()
         return link
@@ -104,17 +104,17 @@ class QuestionsTestCase(SynchronousTestCase):
 
     def submit(self, count: int = 1, parts: int = 1) -> list[bytes]:
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
-        prepared = self.hub.prepare("plain", [Submission(ADDRESSES, (body,) * parts)] * count)
+        prepared = self.flow.prepare("plain", [Submission(ADDRESSES, (body,) * parts)] * count)
         messages = [m for m in prepared if isinstance(m, Message)]
-        wait_for(self.clock, self.hub.accept(messages))
-        self.hub.dispatch(messages)
+        wait_for(self.clock, self.flow.accept(messages))
+        self.flow.dispatch(messages)
         self.turn()
         return [m.id for m in messages]
 
     def look(self, seconds: float = 0.0) -> None:
         """The housekeeping, so much later."""
         self.turn(seconds)
-        wait_for(self.clock, self.hub.housekeeping(self.clock.seconds()))
+        wait_for(self.clock, self.flow.housekeeping(self.clock.seconds()))
         self.turn()
 
     def overdue(self) -> None:
@@ -129,7 +129,7 @@ class QuestionsTestCase(SynchronousTestCase):
     def cancel(self, message_id: bytes) -> "list[bool]":
         """Asks for it; the answer stands in the list once it is there."""
         answers: list[bool] = []
-        Deferred.fromCoroutine(self.hub.cancel(message_id)).addCallback(answers.append)
+        Deferred.fromCoroutine(self.flow.cancel(message_id)).addCallback(answers.append)
         self.turn()
         return answers
 
@@ -143,7 +143,7 @@ class QueryTests(QuestionsTestCase):
         self.look(10)
         view = self.view(message)
         self.assertEqual((view.state, view.final, view.carrier_error), (UNDELIVERABLE, True, "11"))
-        self.assertEqual(link.question_counts["query_sm", "answered"], 1)
+        self.assertEqual(link.query_counts["query_sm", "answered"], 1)
         self.assertEqual(link.intake.outcomes[0], 1)
         # An answer is no measure of how long the carrier's receipts take.
         self.assertEqual(sum(link.intake.receipt_seconds.counts), 0)
@@ -202,7 +202,7 @@ class QueryTests(QuestionsTestCase):
             [message] = self.submit()
             self.overdue()
             self.assertEqual(self.view(message).state, UNKNOWN)
-            self.assertEqual(link.question_counts["query_sm", "refused"], 1)
+            self.assertEqual(link.query_counts["query_sm", "refused"], 1)
 
     def test_no_answer_ends_the_message(self) -> None:
         link = self.link()
@@ -213,7 +213,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual(link.in_flight, 1)
         self.turn(61.0)
         self.assertEqual((self.view(message).state, self.view(message).final), (UNKNOWN, True))
-        self.assertEqual(link.question_counts["query_sm", "unanswered"], 1)
+        self.assertEqual(link.query_counts["query_sm", "unanswered"], 1)
 
     def test_an_answer_that_can_not_be_believed_ends_the_message(self) -> None:
         bodies = [b"", b"id", b"id\0\0\2", query_sm_resp_body(b"another", b"", DELIVERED, 0), b"\0\0\x63\0"]
@@ -311,7 +311,7 @@ class QueryTests(QuestionsTestCase):
         [message] = self.submit()
         self.overdue()
         self.assertEqual((len(self.carrier.asked), self.view(message).final), (1, False))
-        self.assertEqual((link.questions, link.can_cancel), (0, False))
+        self.assertEqual((link.queries, link.can_cancel), (0, False))
         self.submit()
         self.assertEqual(self.carrier.counters.submits, 1)
         self.carrier.answer = says(DELIVERED)
@@ -380,7 +380,7 @@ class QueryTests(QuestionsTestCase):
         stopped: list[Any] = []
         Deferred.fromCoroutine(link.stop(10.0)).addCallback(stopped.append)
         self.turn()
-        self.assertEqual((stopped, link.questions), ([], 0))
+        self.assertEqual((stopped, link.queries), ([], 0))
         [session] = self.carrier._sessions
         [asked] = self.carrier.asked
         session.respond(c.QUERY_SM_RESP, [(asked.sequence_number, *says(DELIVERED)(asked))])  # type: ignore[list-item]
@@ -408,7 +408,7 @@ class CancelTests(QuestionsTestCase):
         self.assertEqual((view.state, view.final), (DELETED, True))
         [asked] = self.carrier.asked
         self.assertEqual((asked.command_id, asked.source, asked.destination), (c.CANCEL_SM, b"RELAY", b"447700900123"))
-        self.assertEqual(link.question_counts["cancel_sm", "answered"], 1)
+        self.assertEqual(link.query_counts["cancel_sm", "answered"], 1)
         self.turn(61.0)
         self.assertEqual((self.view(message).state, link.intake.outcomes[3]), (DELETED, 1))
 
@@ -418,7 +418,7 @@ class CancelTests(QuestionsTestCase):
         [message] = self.submit()
         self.assertEqual(self.cancel(message), [False])
         self.assertFalse(self.view(message).final)
-        self.assertEqual(link.question_counts["cancel_sm", "refused"], 1)
+        self.assertEqual(link.query_counts["cancel_sm", "refused"], 1)
         self.turn(61.0)
         self.assertEqual(self.view(message).state, DELIVERED)
 
@@ -516,7 +516,7 @@ class CancelTests(QuestionsTestCase):
         self.turn(1.0)
         self.assertEqual((self.carrier.counters.submits, self.view(second).state), (2, DELETED))
         self.assertEqual([self.view(m).state for m in (first, third)], [ENROUTE, ENROUTE])
-        self.assertEqual((link.queued, len(self.hub.withdrawn)), (0, 0))
+        self.assertEqual((link.queued, len(self.flow.cancelled)), (0, 0))
 
     def test_of_a_long_message_that_is_cancelled_half_sent_nothing_is_remembered_once_the_rest_is_dropped(self) -> None:
         link = self.link(rate=1.0)
@@ -524,7 +524,7 @@ class CancelTests(QuestionsTestCase):
         self.assertEqual((self.carrier.counters.submits, self.cancel(message)), (2, [True]))
         for _ in range(3):
             self.turn(1.0)
-        self.assertEqual((self.carrier.counters.submits, link.queued, len(self.hub.withdrawn)), (2, 0, 0))
+        self.assertEqual((self.carrier.counters.submits, link.queued, len(self.flow.cancelled)), (2, 0, 0))
 
     def test_a_message_that_is_just_being_written_can_not_be_called_back(self) -> None:
         self.link({"receipt_first": True, "receipt_delay_seconds": 30.0})
@@ -536,7 +536,7 @@ class CancelTests(QuestionsTestCase):
     def test_nor_can_one_that_is_just_being_written_to_a_carrier_that_a_reload_took_away(self) -> None:
         self.link({"receipt_first": True, "receipt_delay_seconds": 30.0})
         [message] = self.submit()
-        self.hub.reroute(Routes([]), {}, VALIDITY)
+        self.flow.reroute(Routes([]), {}, VALIDITY)
         self.assertEqual((self.view(message).state, self.cancel(message)), (SCHEDULED, [False]))
         self.turn(31.0)
-        self.assertEqual((self.view(message).state, self.cancel(message), self.hub._leaving), (ENROUTE, [False], []))
+        self.assertEqual((self.view(message).state, self.cancel(message), self.flow._leaving), (ENROUTE, [False], []))

@@ -26,7 +26,7 @@ class RereadingTests(QuestionsTestCase):
         self.links: dict[str, CarrierLink] = {}
         self.said: list[tuple[int, int]] = []
         self.slices: list[int] = []
-        self.rereading = Rereading(self.hub, self.clock, self.links.get)
+        self.rereading = Rereading(self.flow, self.clock, self.links.get)
         globalLogPublisher.addObserver(self.note)
         self.addCleanup(globalLogPublisher.removeObserver, self.note)
 
@@ -38,7 +38,7 @@ class RereadingTests(QuestionsTestCase):
         """What a reload puts in the place of the link; it isn't bound."""
         settings = msgspec.convert({"dialect": dialect}, Carrier)
         link = self.links["sim"] = CarrierLink(
-            "sim", settings, self.hub, self.network.endpoint("sim"), self.clock,
+            "sim", settings, self.flow, self.network.endpoint("sim"), self.clock,
             queue_bytes=1_000_000, pdu_bytes=65536, fraction=lambda: 1.0,
         )  # fmt: skip
         return link
@@ -99,19 +99,19 @@ class RereadingTests(QuestionsTestCase):
         self.link()
         [message] = self.submit()
         self.deliver(b"id:R-%b stat:DELIVRD err:000" % self.ids()[0])
-        self.store = self.hub.store = started(self.disk.crash(), self.clock)
+        self.store = self.flow.store = started(self.disk.crash(), self.clock)
         self.correct({})
-        self.hub.store.reread = self.fail
+        self.flow.store.reread = self.fail
         # What reads as it did is no question to the store.
         self.reread(at_start=True)
-        del self.hub.store.reread
+        del self.flow.store.reread
         self.assertEqual((self.view(message).state, self.said), (ENROUTE, []))
         self.correct()
         self.reread(at_start=True)
         self.assertEqual((self.view(message).state, self.said), (DELIVERED, [(1, 1)]))
 
     def test_a_response_that_comes_meanwhile_finds_its_receipt_once(self) -> None:
-        late = self.hub.store = LateStore(self.store, self.clock)
+        late = self.flow.store = LateStore(self.store, self.clock)
         self.link()
         messages = self.submit(40)
         for key in self.ids():

@@ -11,12 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.customers.smpp_receivers import AccountReceivers
 from relay.runtime.tasks import Tasks
 from relay.values.counters import Counters
-from relay.values.messages import Attempt, Channel, Claim, Lane, Notification, Verdict
+from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Verdict
 from relay.values.pdus import Answered
 from relay.values.smpp_constants import DELIVER_SM, DELIVER_SM_RESP, ESME_ROK, ESME_RX_T_APPN
 from relay.values.states import DELIVERED
 
-LANE = Lane("acme", Channel.SMPP.value)
+LANE = QueueKey("acme", Channel.SMPP.value)
 
 
 def notification(number: int, attempt: int = 1) -> Notification:
@@ -26,8 +26,8 @@ def notification(number: int, attempt: int = 1) -> Notification:
     )  # fmt: skip
 
 
-class LaneStore:
-    """One lane in memory; `claims` can be held back to see what happens meanwhile."""
+class QueueStore:
+    """One queue in memory; `claims` can be held back to see what happens meanwhile."""
 
     def __init__(self, count: int) -> None:
         self.owed = [notification(n) for n in range(count)]
@@ -36,7 +36,7 @@ class LaneStore:
         self.hold: Deferred[None] | None = None
         self.next_due_at: float | None = None
 
-    def claim(self, lane: Lane, limit: int, now: float) -> Deferred[Claim]:
+    def claim(self, queue_key: QueueKey, limit: int, now: float) -> Deferred[Claim]:
         self.claim_calls.append(limit)
         handed, self.owed = self.owed[:limit], self.owed[limit:]
         result = Claim(handed, self.next_due_at)
@@ -85,7 +85,7 @@ class Writer:
 
 class AccountReceiversTests(SynchronousTestCase):
     def receivers(
-        self, store: LaneStore, keep_seconds: float = 1e6, counters: Counters | None = None
+        self, store: QueueStore, keep_seconds: float = 1e6, counters: Counters | None = None
     ) -> AccountReceivers:
         self.clock = Clock()
         self.clock.advance(1.0)
@@ -108,22 +108,22 @@ class AccountReceiversTests(SynchronousTestCase):
         return protocol  # type: ignore[no-any-return]
 
     def test_nothing_is_claimed_while_nobody_is_bound(self) -> None:
-        store = LaneStore(3)
+        store = QueueStore(3)
         self.receivers(store).wake()
         self.assertEqual(store.claim_calls, [])
 
     def test_what_waited_flows_on_bind(self) -> None:
-        store = LaneStore(3)
+        store = QueueStore(3)
         protocol = self.bound(self.receivers(store), 10)
         self.assertEqual(len(protocol.sent), 3)
 
     def test_no_more_is_claimed_than_the_windows_take(self) -> None:
-        store = LaneStore(50)
+        store = QueueStore(50)
         protocol = self.bound(self.receivers(store), 10)
         self.assertEqual((len(protocol.sent), len(store.owed)), (10, 40))
 
     def test_answers_settle_and_open_the_window_for_more(self) -> None:
-        store = LaneStore(50)
+        store = QueueStore(50)
         receivers = self.receivers(store)
         protocol = self.bound(receivers, 10)
         receivers.answered(protocol.answer(4))
@@ -131,7 +131,7 @@ class AccountReceiversTests(SynchronousTestCase):
         self.assertEqual((len(protocol.sent), len(store.owed)), (10, 36))
 
     def test_the_time_to_notify_counts_the_first_and_the_last_of_what_one_read_answers(self) -> None:
-        store = LaneStore(4)
+        store = QueueStore(4)
         counters = Counters()
         receivers = self.receivers(store, counters=counters)
         protocol = self.bound(receivers, 10)
@@ -143,15 +143,15 @@ class AccountReceiversTests(SynchronousTestCase):
         self.assertEqual(4, histogram.count)
         self.assertAlmostEqual(2 * (now - done_at[0]) + 2 * (now - done_at[3]), histogram.total)
 
-    def test_an_empty_lane_is_not_asked_again_with_every_answer(self) -> None:
-        store = LaneStore(3)
+    def test_an_empty_queue_is_not_asked_again_with_every_answer(self) -> None:
+        store = QueueStore(3)
         receivers = self.receivers(store)
         protocol = self.bound(receivers, 10)
         receivers.answered(protocol.answer(3))
         self.assertEqual(len(store.claim_calls), 1)
 
     def test_each_notification_goes_to_exactly_one_of_several_sessions(self) -> None:
-        store = LaneStore(0)
+        store = QueueStore(0)
         receivers = self.receivers(store)
         first, second = self.bound(receivers, 5), self.bound(receivers, 5)
         store.owed = [notification(n) for n in range(20)]
@@ -161,7 +161,7 @@ class AccountReceiversTests(SynchronousTestCase):
         self.assertTrue(first.sent and second.sent)
 
     def test_a_refused_receipt_is_tried_again_later_and_not_dropped(self) -> None:
-        store = LaneStore(1)
+        store = QueueStore(1)
         receivers = self.receivers(store)
         protocol = self.bound(receivers, 10)
         receivers.answered(protocol.answer(1, ESME_RX_T_APPN))
@@ -170,7 +170,7 @@ class AccountReceiversTests(SynchronousTestCase):
         self.assertGreater(attempt.due_at, self.clock.seconds())
 
     def test_a_refused_receipt_is_asked_for_again_when_it_is_due_although_nothing_else_comes(self) -> None:
-        store = LaneStore(1)
+        store = QueueStore(1)
         receivers = self.receivers(store)
         protocol = self.bound(receivers, 10)
         receivers.answered(protocol.answer(1, ESME_RX_T_APPN))
@@ -182,14 +182,14 @@ class AccountReceiversTests(SynchronousTestCase):
         self.assertEqual(len(protocol.sent), 1)
 
     def test_a_receipt_refused_past_its_age_is_given_up_and_recorded_so(self) -> None:
-        store = LaneStore(1)
+        store = QueueStore(1)
         receivers = self.receivers(store, keep_seconds=2.0)
         protocol = self.bound(receivers, 10)
         receivers.answered(protocol.answer(1, ESME_RX_T_APPN))
         self.assertEqual([a.verdict for a in store.settled], [Verdict.GIVEN_UP])
 
     def test_a_session_that_ends_gives_its_unanswered_back_to_the_head(self) -> None:
-        store = LaneStore(5)
+        store = QueueStore(5)
         receivers = self.receivers(store)
         protocol = self.bound(receivers, 3)
         gone: Any = protocol
@@ -200,7 +200,7 @@ class AccountReceiversTests(SynchronousTestCase):
         self.assertEqual(len(other.sent), 5)
 
     def test_a_session_that_ends_while_a_claim_is_under_way_loses_nothing(self) -> None:
-        store = LaneStore(4)
+        store = QueueStore(4)
         store.hold = Deferred()
         receivers = self.receivers(store)
         gone: Any = self.bound(receivers, 10)
@@ -209,7 +209,7 @@ class AccountReceiversTests(SynchronousTestCase):
         self.assertEqual((len(gone.sent), len(store.owed)), (0, 4))
 
     def test_the_next_due_retry_is_claimed_by_the_clock(self) -> None:
-        store = LaneStore(0)
+        store = QueueStore(0)
         receivers = self.receivers(store)
         store.next_due_at = 31.0
         protocol = self.bound(receivers, 10)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.accounts.accounts import Accounts
 from relay.config import model
 from relay.customers.smpp_sessions import CustomerSessions
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.smpp.connection import SLOW_SECONDS
 from relay.smpp.server import SmppServerFactory
@@ -20,7 +20,7 @@ from relay.smpp.session import SessionLimits
 from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import parse_id
-from relay.values.messages import Attempt, Claim, Lane, Message
+from relay.values.messages import Attempt, Claim, Message, QueueKey
 from relay.values.secret import Secret
 from tests.fakes import bind_body, parse_header, pdu, submit_body
 from tests.routing.test_flow import FakeLink, RecordingStore
@@ -39,7 +39,7 @@ class SlowStore(RecordingStore):
         self.accepted.extend(messages)
         return self.durable
 
-    def claim(self, lane: Lane, limit: int, now: float) -> Deferred[Claim]:
+    def claim(self, queue_key: QueueKey, limit: int, now: float) -> Deferred[Claim]:
         return succeed(Claim((), None))
 
     def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
@@ -54,7 +54,7 @@ class SessionTestCase(SynchronousTestCase):
         self.store = SlowStore()
         smpp = model.AccountSmpp(system_id="acme", password=Secret("secret08"))
         accounts = Accounts({"acme": model.Account(smpp=smpp, rate=1.0, burst=2)})
-        hub = Hub(
+        flow = MessageFlow(
             store=self.store,  # type: ignore[arg-type]
             rates=accounts,
             routes=Routes([model.Route(carriers=["tier1"])]),
@@ -63,9 +63,9 @@ class SessionTestCase(SynchronousTestCase):
             validity_seconds=3600.0,
         )
         self.link = FakeLink()
-        hub.connect({"tier1": self.link}, {})
-        self.side = CustomerSessions(hub, accounts, model.SmppListener(), model.Limits(), self.clock)
-        self.factory = SmppServerFactory(self.side, SessionLimits(enquire_link_seconds=0.0), self.clock, hub.turns)
+        flow.connect({"tier1": self.link}, {})
+        self.side = CustomerSessions(flow, accounts, model.SmppListener(), model.Limits(), self.clock)
+        self.factory = SmppServerFactory(self.side, SessionLimits(enquire_link_seconds=0.0), self.clock, flow.fair_share)
         self.transport: Any = StringTransport()
         self.protocol = self.factory.buildProtocol(None)
         self.protocol.makeConnection(self.transport)

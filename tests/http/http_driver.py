@@ -1,4 +1,4 @@
-"""The HTTP edge without a network: requests in, replies out, over a hub and a store that tests decide over."""
+"""The HTTP edge without a network: requests in, replies out, over a flow and a store that tests decide over."""
 
 import base64
 import random
@@ -14,10 +14,10 @@ from twisted.internet.testing import StringTransport
 from relay.accounts.accounts import Accounts
 from relay.config.model import Account, Limits
 from relay.http.http_api import HttpApi
-from relay.runtime.fair_share import Turns
+from relay.runtime.fair_share import FairShare
 from relay.store.api import FeedEntry, Idempotency, StoreUnavailable
 from relay.text.compose import compose
-from relay.values.messages import Channel, Lane, Message, MessageView, Refused, Submission
+from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission
 from relay.values.secret import Secret
 from relay.webhooks.answer import Answer, Tested, UrlState
 from relay.webhooks.request import WebhookRequest
@@ -61,20 +61,20 @@ class FakeStore:
         self.kept[account, name] = value
         return succeed(None)
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[Lane]]:
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[QueueKey]]:
         self.again.extend(ids)
-        return succeed(frozenset({Lane(account, Channel.WEBHOOK)}))
+        return succeed(frozenset({QueueKey(account, Channel.WEBHOOK)}))
 
     def given_up(self, account: str, since: float, until: float) -> Deferred[Sequence[bytes]]:
         return succeed(self.lost)
 
 
-class FakeHub:
+class FakeFlow:
     """Takes everything, or what `refusal` says; `durable` may hold the acceptance up."""
 
     def __init__(self, store: FakeStore, clock: Clock) -> None:
         self.store: Any = store
-        self.turns = Turns()
+        self.turns = FairShare()
         self._clock = clock
         self._random = random.Random(1)
         self.refusal: Refused | None = None
@@ -82,7 +82,7 @@ class FakeHub:
         self.broken: StoreUnavailable | None = None
         self.accepted: list[Message] = []
         self.dispatched: list[Message] = []
-        self.woken: list[Lane] = []
+        self.woken: list[QueueKey] = []
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         now = self._clock.seconds()
@@ -115,8 +115,8 @@ class FakeHub:
     def dispatch(self, messages: Sequence[Message]) -> None:
         self.dispatched += messages
 
-    def wake(self, lanes: Iterable[Lane]) -> None:
-        self.woken += lanes
+    def wake(self, queues: Iterable[QueueKey]) -> None:
+        self.woken += queues
 
 
 class FakeWebhooks:
@@ -157,10 +157,10 @@ class HttpDriver:
             accounts or {"acme": Account(api_key=Secret(KEY)), "other": Account(api_key=Secret("o" * 24))}
         )
         self.store = FakeStore()
-        self.hub = FakeHub(self.store, self.clock)
+        self.flow = FakeFlow(self.store, self.clock)
         self.webhooks = FakeWebhooks(self.accounts)
         self.api = HttpApi(
-            hub=self.hub,
+            flow=self.flow,
             accounts=self.accounts,
             webhooks=self.webhooks,
             compose=lambda to, sender, text: compose(sender, to, text, reference=1)[:2],

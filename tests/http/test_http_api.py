@@ -28,7 +28,7 @@ class HttpTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.http = HttpDriver()
-        self.hub, self.store = self.http.hub, self.http.store
+        self.flow, self.store = self.http.flow, self.http.store
 
     def assertProblem(self, reply: Reply, status: int, field: str = "", kind: str = "") -> None:
         self.assertEqual(reply.status, status, reply.body)
@@ -102,21 +102,21 @@ class SlowClientTests(HttpTestCase):
 
 class SubmitTests(HttpTestCase):
     def test_a_message_is_answered_with_its_id_once_it_is_durable_and_dispatched_after_that(self) -> None:
-        self.hub.durable = Deferred()
+        self.flow.durable = Deferred()
         connection = self.http.connect()
         connection.send("POST", "/messages", MESSAGE)
         self.assertFalse(connection.answered)
         seen: list[bool] = []
-        self.hub.dispatch = lambda messages: seen.append(connection.answered)  # type: ignore[method-assign,assignment]
-        self.hub.durable.callback(None)
+        self.flow.dispatch = lambda messages: seen.append(connection.answered)  # type: ignore[method-assign,assignment]
+        self.flow.durable.callback(None)
         reply = connection.reply()
-        self.assertEqual((reply.status, reply.json), (202, {"id": id_text(self.hub.accepted[0].id)}))
+        self.assertEqual((reply.status, reply.json), (202, {"id": id_text(self.flow.accepted[0].id)}))
         self.assertEqual(seen, [True])
 
     def test_what_the_customer_wrote_is_what_is_sent(self) -> None:
         fields = {"reference": "order 7", "validity_seconds": 60, "notification_url": "https://a.example/x"}
         self.http.ask("POST", "/messages", MESSAGE | fields)
-        message = self.hub.accepted[0]
+        message = self.flow.accepted[0]
         self.assertEqual(destination_of(message.addresses), b"447700900123")
         self.assertEqual(source_of(message.addresses), b"RELAY")
         self.assertEqual((message.reference, message.notification_url), ("order 7", "https://a.example/x"))
@@ -128,15 +128,15 @@ class SubmitTests(HttpTestCase):
             "POST", "/messages", b"to=%2B447700900123&from=RELAY&text=Hi+there&validity_seconds=60", FORM
         )
         self.assertEqual(reply.status, 202)
-        self.assertIn(b"Hi there", self.hub.accepted[0].parts[0])
+        self.assertIn(b"Hi there", self.flow.accepted[0].parts[0])
 
     def test_of_an_array_each_item_is_answered_in_its_place(self) -> None:
         items = [MESSAGE, {"to": "1"}, MESSAGE | {"text": 7}, MESSAGE | {"from": "much too long a sender"}, MESSAGE]
         reply = self.http.ask("POST", "/messages", items)
         self.assertEqual(reply.status, 202)
         self.assertEqual([item.get("field", "ok") for item in reply.json], ["ok", "from", "text", "from", "ok"])
-        self.assertEqual([reply.json[0]["id"], reply.json[4]["id"]], [id_text(m.id) for m in self.hub.accepted])
-        self.assertEqual(len(self.hub.dispatched), 2)
+        self.assertEqual([reply.json[0]["id"], reply.json[4]["id"]], [id_text(m.id) for m in self.flow.accepted])
+        self.assertEqual(len(self.flow.dispatched), 2)
 
     def test_each_mistake_is_named(self) -> None:
         for body, field, kind in (
@@ -151,14 +151,14 @@ class SubmitTests(HttpTestCase):
             (7, "", "invalid-field"),
         ):
             self.assertProblem(self.http.ask("POST", "/messages", body), 422, field, kind)
-        self.assertEqual(self.hub.accepted, [])
+        self.assertEqual(self.flow.accepted, [])
 
     def test_what_is_no_json_is_said_to_be_none(self) -> None:
         for body in (b"{", b"\xff\xfe", b'{"to":"\xff"}', b"[1,", b"to=1"):
             self.assertProblem(self.http.ask("POST", "/messages", body), 400, kind="not-json")
 
     def test_among_others_a_long_array_waits_for_its_turn_and_a_single_message_does_not(self) -> None:
-        clock, turns = self.http.clock, self.hub.turns
+        clock, turns = self.http.clock, self.flow.turns
         turns.heard("other", clock.seconds())
         turns.heard("acme", clock.seconds())
         turns.worked(clock.seconds() - 0.01, clock.seconds())
@@ -170,15 +170,15 @@ class SubmitTests(HttpTestCase):
         self.assertEqual(len(connection.reply().json), 20)
 
     def test_after_a_long_array_the_next_one_waits(self) -> None:
-        clock, turns = self.http.clock, self.hub.turns
+        clock, turns = self.http.clock, self.flow.turns
         turns.heard("other", clock.seconds())
-        prepare = self.hub.prepare
+        prepare = self.flow.prepare
 
         def slowly(account: str, submissions: Any) -> Any:
             clock.rightNow += 0.01
             return prepare(account, submissions)
 
-        self.hub.prepare = slowly  # type: ignore[method-assign]
+        self.flow.prepare = slowly  # type: ignore[method-assign]
         self.assertEqual(self.http.ask("POST", "/messages", [MESSAGE] * 20).status, 202)
         self.assertAlmostEqual(turns.wait_seconds(clock.seconds()), PAUSES * 0.01, places=5)
 
@@ -187,36 +187,36 @@ class SubmitTests(HttpTestCase):
         self.assertProblem(self.http.ask("POST", "/messages", [MESSAGE] * 1001), 422)
 
     def test_over_the_rate_the_answer_says_when_to_come_again(self) -> None:
-        self.hub.refusal = Refused(ESME_RTHROTTLED, "", "More than the account's rate allows.", 2.1)
+        self.flow.refusal = Refused(ESME_RTHROTTLED, "", "More than the account's rate allows.", 2.1)
         for body in (MESSAGE, [MESSAGE, MESSAGE]):
             reply = self.http.ask("POST", "/messages", body)
             self.assertProblem(reply, 429, kind="rate-limit")
             self.assertEqual(reply.headers["Retry-After"], "3")
 
     def test_with_full_queues_the_answer_is_503(self) -> None:
-        self.hub.refusal = Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full.", 5.0)
+        self.flow.refusal = Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full.", 5.0)
         reply = self.http.ask("POST", "/messages", MESSAGE)
         self.assertProblem(reply, 503, kind="queue-full")
         self.assertEqual(reply.headers["Retry-After"], "5")
 
     def test_a_number_without_a_route_is_the_fault_of_the_field(self) -> None:
-        self.hub.refusal = Refused(ESME_RINVDSTADR, "to", "No route leads to this number.")
+        self.flow.refusal = Refused(ESME_RINVDSTADR, "to", "No route leads to this number.")
         self.assertProblem(self.http.ask("POST", "/messages", MESSAGE), 422, "to")
 
     def test_what_the_store_can_not_keep_is_not_accepted(self) -> None:
-        self.hub.broken = StoreFull("full", 30.0)
+        self.flow.broken = StoreFull("full", 30.0)
         reply = self.http.ask("POST", "/messages", MESSAGE)
         self.assertProblem(reply, 503)
         self.assertEqual(reply.headers["Retry-After"], "30")
-        self.assertEqual(self.hub.dispatched, [])
+        self.assertEqual(self.flow.dispatched, [])
 
     def test_a_client_that_has_gone_still_gets_its_message_sent(self) -> None:
-        self.hub.durable = Deferred()
+        self.flow.durable = Deferred()
         connection = self.http.connect()
         connection.send("POST", "/messages", MESSAGE)
         connection.lose()
-        self.hub.durable.callback(None)
-        self.assertEqual(len(self.hub.dispatched), 1)
+        self.flow.durable.callback(None)
+        self.assertEqual(len(self.flow.dispatched), 1)
 
     def test_an_account_with_a_rate_is_told_how_much_is_left(self) -> None:
         http = HttpDriver({"acme": Account(api_key=Secret(KEY), rate=10.0, burst=50)})
@@ -232,7 +232,7 @@ class IdempotencyTests(HttpTestCase):
         second = self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
         self.assertEqual((first.status, first.json), (second.status, second.json))
         self.assertEqual(second.headers["Idempotent-Replayed"], "true")
-        self.assertEqual((len(self.hub.accepted), len(self.hub.dispatched)), (1, 1))
+        self.assertEqual((len(self.flow.accepted), len(self.flow.dispatched)), (1, 1))
 
     def test_the_same_key_for_another_body_is_a_conflict(self) -> None:
         self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
@@ -240,25 +240,25 @@ class IdempotencyTests(HttpTestCase):
         self.assertProblem(reply, 409, kind="idempotency-conflict")
 
     def test_a_repeat_while_the_first_is_under_way_is_told_so(self) -> None:
-        self.hub.durable = Deferred()
+        self.flow.durable = Deferred()
         first = self.http.connect()
         first.send("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
         reply = self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
         self.assertProblem(reply, 409, kind="idempotency-in-progress")
-        self.hub.durable.callback(None)
+        self.flow.durable.callback(None)
         self.assertEqual(first.reply().status, 202)
 
     def test_after_a_failure_the_same_key_may_be_used_again(self) -> None:
-        self.hub.broken = StoreFull("full")
+        self.flow.broken = StoreFull("full")
         self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
-        self.hub.broken = None
+        self.flow.broken = None
         self.assertEqual(self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"}).status, 202)
 
     def test_two_accounts_may_use_the_same_key(self) -> None:
         self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "1"})
         reply = self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "1"}, f"other:{'o' * 24}")
         self.assertNotIn("Idempotent-Replayed", reply.headers)
-        self.assertEqual(len(self.hub.accepted), 2)
+        self.assertEqual(len(self.flow.accepted), 2)
 
 
 class ItemKeyTests(HttpTestCase):
@@ -277,32 +277,32 @@ class ItemKeyTests(HttpTestCase):
         self.assertEqual((first.status, second.status), (202, 202))
         self.assertEqual(second.json[2], first.json)
         self.assertEqual(len({item["id"] for item in second.json}), 3)
-        self.assertEqual([id_text(m.id) for m in self.hub.accepted[:1]], [first.json["id"]])
+        self.assertEqual([id_text(m.id) for m in self.flow.accepted[:1]], [first.json["id"]])
 
     def test_what_is_known_is_answered_with_its_id_and_not_taken_again(self) -> None:
         known = self.known()
         reply = self.http.ask("POST", "/messages", [self.OTHER, self.KEYED, MESSAGE])
         self.assertEqual(reply.json[1], {"id": known})
         self.assertNotIn("Idempotent-Replayed", reply.headers)
-        self.assertEqual([id_text(m.id) for m in self.hub.accepted], [reply.json[0]["id"], reply.json[2]["id"]])
-        self.assertEqual(self.hub.dispatched, self.hub.accepted)
+        self.assertEqual([id_text(m.id) for m in self.flow.accepted], [reply.json[0]["id"], reply.json[2]["id"]])
+        self.assertEqual(self.flow.dispatched, self.flow.accepted)
 
     def test_a_request_of_repeats_only_says_so_and_needs_no_room(self) -> None:
         known = self.known()
-        self.hub.refusal = Refused(ESME_RMSGQFUL, "", "Full.", 5.0)
+        self.flow.refusal = Refused(ESME_RMSGQFUL, "", "Full.", 5.0)
         one = self.http.ask("POST", "/messages", self.KEYED)
         self.assertEqual((one.status, one.json, one.headers["Idempotent-Replayed"]), (202, {"id": known}, "true"))
         mixed = self.http.ask("POST", "/messages", [self.KEYED, self.OTHER])
         self.assertEqual((mixed.status, mixed.json[0], mixed.json[1]["status"]), (202, {"id": known}, 503))
-        self.assertEqual((self.hub.accepted, self.hub.dispatched), ([], []))
+        self.assertEqual((self.flow.accepted, self.flow.dispatched), ([], []))
 
     def test_a_repeat_is_answered_only_once_the_message_is_durable(self) -> None:
         self.known()
-        self.hub.durable = Deferred()
+        self.flow.durable = Deferred()
         connection = self.http.connect()
         connection.send("POST", "/messages", self.KEYED)
         self.assertEqual(connection.transport.value(), b"")
-        self.hub.durable.callback(None)
+        self.flow.durable.callback(None)
         self.assertEqual(connection.reply().status, 202)
 
     def test_a_repeat_of_what_has_ended_has_its_notification_sent_again(self) -> None:
@@ -311,7 +311,7 @@ class ItemKeyTests(HttpTestCase):
         reply = self.http.ask("POST", "/messages", [self.KEYED, self.OTHER])
         self.assertEqual([item["id"] for item in reply.json], [ended, on_its_way])
         self.assertEqual([id_text(message_id) for message_id in self.store.again], [ended])
-        self.assertEqual(len(self.hub.woken), 1)
+        self.assertEqual(len(self.flow.woken), 1)
 
     def test_without_a_url_nothing_is_owed_again(self) -> None:
         self.known(state=DELIVERED, final=True)
@@ -321,7 +321,7 @@ class ItemKeyTests(HttpTestCase):
     def test_twice_in_one_request_is_once(self) -> None:
         reply = self.http.ask("POST", "/messages", [self.KEYED, self.KEYED, self.OTHER, self.KEYED])
         self.assertEqual([reply.json[n] for n in (1, 3)], [reply.json[0]] * 2)
-        self.assertEqual(len(self.hub.accepted), 2)
+        self.assertEqual(len(self.flow.accepted), 2)
         wrong = self.KEYED | {"from": "much too long a sender"}
         refused = self.http.ask("POST", "/messages", [wrong, wrong])
         self.assertEqual([item["field"] for item in refused.json], ["from", "from"])
@@ -334,19 +334,19 @@ class ItemKeyTests(HttpTestCase):
         )
         twice = self.http.ask("POST", "/messages", [self.OTHER, self.OTHER | {"to": "+447700900124"}])
         self.assertEqual(twice.json[1]["status"], 409)
-        accepted = len(self.hub.accepted)
+        accepted = len(self.flow.accepted)
         self.http.ask("POST", "/messages", self.KEYED, login=f"other:{'o' * 24}")
-        self.assertEqual(len(self.hub.accepted), accepted + 1)
+        self.assertEqual(len(self.flow.accepted), accepted + 1)
 
     def test_a_repeat_while_the_first_is_being_accepted_is_told_so(self) -> None:
-        self.hub.durable = Deferred()
+        self.flow.durable = Deferred()
         first = self.http.connect()
         first.send("POST", "/messages", [self.OTHER, self.KEYED])
         reply = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE])
         self.assertProblem(reply, 409, kind="idempotency-in-progress")
         self.assertEqual(reply.headers["Retry-After"], "1")
-        self.hub.durable.callback(None)
-        self.hub.durable = None
+        self.flow.durable.callback(None)
+        self.flow.durable = None
         self.assertEqual(first.reply().status, 202)
         self.assertEqual(self.http.ask("POST", "/messages", [self.KEYED, MESSAGE]).status, 202)
 
@@ -355,7 +355,7 @@ class ItemKeyTests(HttpTestCase):
         first = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE], header)
         second = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE], header)
         self.assertEqual((first.json, second.headers["Idempotent-Replayed"]), (second.json, "true"))
-        self.assertEqual(len(self.hub.accepted), 2)
+        self.assertEqual(len(self.flow.accepted), 2)
 
     def test_keys_have_their_bounds(self) -> None:
         for key in ("", "k" * 256, "a b", "\u00e9", 7):
@@ -370,7 +370,7 @@ class FormTests(HttpTestCase):
             reply = self.http.ask("POST", "/messages", body, FORM)
             self.assertProblem(reply, 400)
             self.assertIn("Content-Type: application/json", reply.json["detail"])
-        self.assertEqual(self.hub.accepted, [])
+        self.assertEqual(self.flow.accepted, [])
 
 
 class LoginTests(HttpTestCase):
@@ -405,14 +405,14 @@ class LoginTests(HttpTestCase):
             reply = self.http.ask("POST", "/messages", MESSAGE, headers, login)
             self.assertProblem(reply, 401)
             self.assertIn('Basic realm="relay"', reply.headers["WWW-Authenticate"])
-        self.assertEqual(self.hub.accepted, [])
+        self.assertEqual(self.flow.accepted, [])
 
     def test_a_page_of_another_site_can_do_nothing_with_a_login_that_the_browser_remembers(self) -> None:
         for origin in ("https://evil.example", "null", "http://relay.example.evil.example", "http://evil.example:80"):
             for path, body in (("/messages", MESSAGE), ("/notifications/replay", {"given_up": True})):
                 reply = self.http.ask("POST", path, body, {"Origin": origin, "Content-Type": "text/plain"})
                 self.assertProblem(reply, 403)
-        self.assertEqual(self.hub.accepted, [])
+        self.assertEqual(self.flow.accepted, [])
         self.assertEqual(self.http.ask("GET", "/account", headers={"Origin": "https://evil.example"}).status, 200)
         own = {"Origin": "https://relay.example"}
         self.assertEqual(self.http.ask("POST", "/messages", MESSAGE, own).status, 202)
@@ -460,7 +460,7 @@ class QueryTests(HttpTestCase):
         reply = self.http.ask("POST", f"/messages/{id_text(view.id)}/notify")
         self.assertEqual(reply.status, 202)
         self.assertEqual(self.store.again, [view.id])
-        self.assertEqual(len(self.hub.woken), 1)
+        self.assertEqual(len(self.flow.woken), 1)
 
     def test_but_only_of_a_message_that_has_ended_and_where_there_is_a_url(self) -> None:
         view = self.view(state=ENROUTE, final=False, notification_url="http://x.example/")
@@ -533,7 +533,7 @@ class ReplayTests(HttpTestCase):
         reply = self.http.ask("POST", "/notifications/replay", {"ids": [id_text(i) for i in ids]})
         self.assertEqual((reply.status, reply.json), (202, {"messages": 3}))
         self.assertEqual(self.store.again, ids)
-        self.assertEqual(len(self.hub.woken), 1)
+        self.assertEqual(len(self.flow.woken), 1)
 
     def test_by_time(self) -> None:
         self.store.entries = [FeedEntry(n, bytes([n] * 16), DELIVERED, b"", 1_700_000_000.0 + n) for n in range(1, 9)]
@@ -672,7 +672,7 @@ class HttpTests(HttpTestCase):
         self.assertIsNotNone(self.http.connect().channel)
 
     def test_an_error_of_ours_is_a_problem_too_and_is_logged(self) -> None:
-        self.hub.prepare = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
+        self.flow.prepare = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
         self.assertProblem(self.http.ask("POST", "/messages", MESSAGE), 500)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

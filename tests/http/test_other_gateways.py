@@ -21,10 +21,10 @@ JASMIN = LOGIN | {"from": "RELAY", "to": "447700900123", "content": "Hello"}
 class CompatTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.http = HttpDriver({"acme": Account(api_key=Secret(KEY))}, kannel=True, jasmin=True)
-        self.hub = self.http.hub
+        self.flow = self.http.flow
 
     def parts(self) -> list[bytes]:
-        return [part for message in self.hub.accepted for part in message.parts]
+        return [part for message in self.flow.accepted for part in message.parts]
 
 
 class OffTests(SynchronousTestCase):
@@ -44,7 +44,7 @@ class KannelTests(CompatTestCase):
 
     def test_a_message_is_taken_with_kannels_answer(self) -> None:
         self.assertAnswer(self.send(), 202, "0: Accepted for delivery")
-        message = self.hub.dispatched[0]
+        message = self.flow.dispatched[0]
         self.assertEqual((source_of(message.addresses), destination_of(message.addresses)), (b"RELAY", b"447700900123"))
         self.assertIsNone(message.notification_url)
 
@@ -54,16 +54,16 @@ class KannelTests(CompatTestCase):
 
     def test_several_numbers_get_a_message_each(self) -> None:
         self.send(to="447700900123 +447700900124 00447700900125 447700900123")
-        numbers = [destination_of(message.addresses) for message in self.hub.dispatched]
+        numbers = [destination_of(message.addresses) for message in self.flow.dispatched]
         self.assertEqual(numbers, [b"447700900123", b"447700900124", b"447700900125"])
 
     def test_a_dlr_url_is_called_in_kannels_manner(self) -> None:
         self.send(**{"dlr-mask": "31", "dlr-url": "http://a.example/dlr?t=%d"})
-        self.assertEqual(self.hub.accepted[0].notification_url, "kannel:31:http://a.example/dlr?t=%d")
+        self.assertEqual(self.flow.accepted[0].notification_url, "kannel:31:http://a.example/dlr?t=%d")
 
     def test_without_a_mask_nothing_is_called(self) -> None:
         self.send(**{"dlr-url": "http://a.example/dlr?t=%d"})
-        self.assertIsNone(self.hub.accepted[0].notification_url)
+        self.assertIsNone(self.flow.accepted[0].notification_url)
 
     def test_texts_come_in_the_character_set_that_is_named(self) -> None:
         self.send(text="Grüße")
@@ -74,7 +74,7 @@ class KannelTests(CompatTestCase):
 
     def test_a_validity_is_in_minutes(self) -> None:
         self.send(validity="10")
-        self.assertEqual(self.hub.accepted[0].expires_at - self.hub.accepted[0].accepted_at, 600.0)
+        self.assertEqual(self.flow.accepted[0].expires_at - self.flow.accepted[0].accepted_at, 600.0)
 
     def test_refusals_are_in_kannels_words(self) -> None:
         for fields, status, text in (
@@ -93,14 +93,14 @@ class KannelTests(CompatTestCase):
             ({"udh": "050003"}, 400, "UDH field misformed, rejected"),
         ):
             self.assertAnswer(self.send(**fields), status, text)
-        self.assertEqual(self.hub.accepted, [])
+        self.assertEqual(self.flow.accepted, [])
 
     def test_what_may_work_later_is_said_to(self) -> None:
-        self.hub.refusal = Refused(ESME_RTHROTTLED, "", "Slower.", 1.0)
+        self.flow.refusal = Refused(ESME_RTHROTTLED, "", "Slower.", 1.0)
         self.assertAnswer(self.send(), 503, "Temporal failure, try again later.")
-        self.hub.refusal = Refused(ESME_RINVDSTADR, "to", "No route.")
+        self.flow.refusal = Refused(ESME_RINVDSTADR, "to", "No route.")
         self.assertAnswer(self.send(), 403, "Not routable. Do not try again.")
-        self.hub.refusal, self.hub.broken = None, StoreFull("full")
+        self.flow.refusal, self.flow.broken = None, StoreFull("full")
         self.assertAnswer(self.send(), 503, "Temporal failure, try again later.")
 
 
@@ -119,7 +119,7 @@ class JasminTests(CompatTestCase):
         for method in ("GET", "POST"):
             reply = self.send(method)
             self.assertEqual((reply.status, reply.headers["Content-Type"]), (200, "text/plain"))
-            self.assertEqual(reply.body.decode(), f'Success "{id_text(self.hub.dispatched[-1].id)}"')
+            self.assertEqual(reply.body.decode(), f'Success "{id_text(self.flow.dispatched[-1].id)}"')
 
     def test_json_will_do(self) -> None:
         headers = {"Content-Type": "application/json"}
@@ -128,9 +128,9 @@ class JasminTests(CompatTestCase):
 
     def test_a_dlr_is_called_in_jasmins_manner(self) -> None:
         self.send(dlr="yes", **{"dlr-url": "http://a.example/dlr", "dlr-level": "2", "dlr-method": "get"})
-        self.assertEqual(self.hub.accepted[0].notification_url, "jasmin:2:GET:http://a.example/dlr")
+        self.assertEqual(self.flow.accepted[0].notification_url, "jasmin:2:GET:http://a.example/dlr")
         self.send(**{"dlr-url": "http://a.example/dlr"})
-        self.assertEqual(self.hub.accepted[1].notification_url, "jasmin:1:POST:http://a.example/dlr")
+        self.assertEqual(self.flow.accepted[1].notification_url, "jasmin:1:POST:http://a.example/dlr")
 
     def test_contents_come_in_their_coding(self) -> None:
         self.send(content="Grüße")
@@ -153,10 +153,10 @@ class JasminTests(CompatTestCase):
             ({"sdt": "000000000100000R"}, 400, "Argument [sdt] has an invalid value: [000000000100000R]."),
         ):
             self.assertError(self.send(**fields), status, text)
-        self.assertEqual(self.hub.accepted, [])
+        self.assertEqual(self.flow.accepted, [])
 
     def test_no_route_and_too_fast_have_their_own_codes(self) -> None:
-        self.hub.refusal = Refused(ESME_RINVDSTADR, "to", "No route.")
+        self.flow.refusal = Refused(ESME_RINVDSTADR, "to", "No route.")
         self.assertError(self.send(), 412, "No route found")
-        self.hub.refusal = Refused(ESME_RTHROTTLED, "", "Slower.", 1.0)
+        self.flow.refusal = Refused(ESME_RTHROTTLED, "", "Slower.", 1.0)
         self.assertError(self.send(), 403, "User throughput exceeded")

@@ -75,8 +75,8 @@ class Queries(QuestionsTestCase):
         self.assertEqual(sorted(r.message_id for r in esme.receipts), sorted(messages))
         self.assertEqual({(r.stat, r.error) for r in esme.receipts}, {("UNDELIV", "005")})
         self.assertEqual((self.carrier.counters.queried, self.carrier.counters.receipts_sent), (50, 0))
-        questions = await self.metric(relay, "relay_carrier_questions_total", command="query_sm", result="answered")
-        self.assertEqual(questions, 50)
+        queries = await self.metric(relay, "relay_carrier_questions_total", command="query_sm", result="answered")
+        self.assertEqual(queries, 50)
 
     async def test_each_part_of_a_long_message_is_asked_about(self) -> None:
         relay, _ = await self.world(self.ASKED, silent_share=1.0, receipt_delay_seconds=0.1)

@@ -1,4 +1,4 @@
-"""A daemon for tests of the operator's side: real hub, links and sessions, nothing connected, a store that is quick."""
+"""A daemon for tests of the operator's side: real flow, links and sessions, nothing connected, a quick store."""
 
 import random
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from relay.accounts.accounts import Accounts
-from relay.carriers.draining import Drains
+from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.config.model import Account, AccountSmpp, Carrier, Config, Route
 from relay.customers.smpp_sessions import CustomerSessions
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
-from relay.routing.stale_names import Unconfigured
+from relay.routing.stale_names import StaleNames
 from relay.store.api import StoreFigures, StoreUnavailable
-from relay.values.messages import Correlated, Lane, Message, MessageView, Receipt, Submission
+from relay.values.messages import Message, MessageView, QueueKey, Receipt, StoreResult, Submission
 from relay.values.secret import Secret
 from relay.webhooks.answer import UrlState
 
@@ -65,8 +65,8 @@ class OperatedStore:
         self.accepted.extend(messages)
         return succeed(None)
 
-    def submitted(self, batch: Sequence[object]) -> Deferred[Correlated]:
-        return succeed(Correlated(frozenset(), ()))
+    def submitted(self, batch: Sequence[object]) -> Deferred[StoreResult]:
+        return succeed(StoreResult(frozenset(), ()))
 
     receipts = submitted
     end = submitted
@@ -87,9 +87,9 @@ class OperatedStore:
     def given_up(self, account: str, since: float, until: float) -> Deferred[list[bytes]]:
         return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until])
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[Lane]]:
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[QueueKey]]:
         self.told_again.append(list(ids))
-        return succeed(frozenset({Lane(account, "webhook")}))
+        return succeed(frozenset({QueueKey(account, "webhook")}))
 
     def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
         return succeed(self.views.get(message_id))
@@ -126,7 +126,7 @@ class OperatedDaemon:
         self.clock.advance(1000.0)
         self.store: Any = OperatedStore()
         self.accounts = Accounts(self.config.accounts)
-        self.hub = Hub(
+        self.flow = MessageFlow(
             store=self.store,
             rates=self.accounts,
             routes=Routes(self.config.routes),
@@ -134,13 +134,13 @@ class OperatedDaemon:
             random_bytes=random.Random(1).randbytes,
             validity_seconds=3600.0,
         )
-        self.sessions = CustomerSessions(self.hub, self.accounts, self.config.smpp, self.config.limits, self.clock)
-        self.housekeeping = Housekeeping(self.hub, self.clock)
+        self.sessions = CustomerSessions(self.flow, self.accounts, self.config.smpp, self.config.limits, self.clock)
+        self.housekeeping = Housekeeping(self.flow, self.clock)
         self.links = {
             name: CarrierLink(
                 name,
                 settings,
-                self.hub,
+                self.flow,
                 _NoEndpoint(),
                 self.clock,
                 queue_bytes=1_000_000,
@@ -149,16 +149,16 @@ class OperatedDaemon:
             )
             for name, settings in self.config.carriers.items()
         }
-        self.hub.connect(self.links, {})
-        self.drains = Drains(
-            self.hub,
+        self.flow.connect(self.links, {})
+        self.drains = DrainingCarriers(
+            self.flow,
             self.clock,
             limit_seconds=lambda: self.config.drain_hours * 3600.0,
             shutdown_seconds=lambda: 1.0,
             gone=self.gone,
         )
-        self.unconfigured = Unconfigured(
-            self.hub, self.clock, known_carriers=lambda: self.links, known_accounts=lambda: self.config.accounts
+        self.stale_names = StaleNames(
+            self.flow, self.clock, known_carriers=lambda: self.links, known_accounts=lambda: self.config.accounts
         )
         self.not_ready = ""
         self.webhooks = OperatedWebhooks()
@@ -171,8 +171,8 @@ class OperatedDaemon:
     def take(self, count: int = 1, account: str = "acme", interface: str = "smpp") -> None:
         """Accepts messages."""
         submissions = [Submission(ADDRESSES, (b"body",), interface=interface)] * count
-        messages = [message for message in self.hub.prepare(account, submissions) if isinstance(message, Message)]
-        accepted = Deferred.fromCoroutine(self.hub.accept(messages))
+        messages = [message for message in self.flow.prepare(account, submissions) if isinstance(message, Message)]
+        accepted = Deferred.fromCoroutine(self.flow.accept(messages))
         accepted.addErrback(lambda failure: failure.trap(StoreUnavailable))
         assert accepted.called
 

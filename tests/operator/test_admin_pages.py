@@ -85,7 +85,7 @@ class LookTests(PagesTestCase):
         self.daemon.take(5)
         self.daemon.clock.advance(10)
         self.daemon.take(2)
-        self.daemon.hub.counters.account("acme").channels["webhook"].attempts[Verdict.DELIVERED] += 4
+        self.daemon.flow.counters.account("acme").channels["webhook"].attempts[Verdict.DELIVERED] += 4
         self.daemon.clock.advance(10)
         charts = self.look()["charts"]
         self.assertEqual(([5.0, 2.0], [0.0, 4.0]), (charts["accepted"], charts["delivered"]))

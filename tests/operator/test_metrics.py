@@ -60,7 +60,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(7, self.value("relay_accept_seconds_bucket", le="+Inf"))
 
     def test_attempts_are_counted_by_account_channel_and_result(self) -> None:
-        attempts = self.daemon.hub.counters.account("acme").channels["webhook"].attempts
+        attempts = self.daemon.flow.counters.account("acme").channels["webhook"].attempts
         attempts[Verdict.RETRY] += 5
         labels = {"account": "acme", "channel": "webhook"}
         self.assertEqual(5, self.value("relay_notification_attempts_total", result="retry", **labels))
@@ -70,7 +70,7 @@ class MetricsTests(SynchronousTestCase):
         link = self.daemon.links["tier1"]
         link.counters.taken, link.counters.throttled = 12, 3
         self.daemon.take(5)
-        self.daemon.hub.dispatch(self.daemon.store.accepted)
+        self.daemon.flow.dispatch(self.daemon.store.accepted)
         self.assertEqual(100, self.value("relay_carrier_window", carrier="tier1"))
         self.assertEqual(5, self.value("relay_carrier_queue", carrier="tier1"))
         self.assertEqual(0, self.value("relay_carrier_up", carrier="tier1"))
@@ -171,7 +171,7 @@ class ShippedRulesTests(SynchronousTestCase):
     def setUp(self) -> None:
         daemon = OperatedDaemon()
         daemon.sessions.binds_refused = {ESME_RINVPASWD: 1}
-        daemon.hub.counters.account("acme").refuse(ESME_RINVSYSID)
+        daemon.flow.counters.account("acme").refuse(ESME_RINVSYSID)
         daemon.store.out["tier2"] = 1
         daemon.drains.begin("tier2", daemon.links.pop("tier2"))
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()

@@ -1,4 +1,4 @@
-"""The hub: what may come in, where it goes, and who is woken."""
+"""The flow: what may come in, where it goes, and who is woken."""
 
 import random
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Route
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.routing.routes import Routes
 from relay.values import smpp_constants as c
 from relay.values.messages import (
     AtCarrier,
     Channel,
-    Correlated,
     Ending,
-    Lane,
     Message,
     Pending,
+    QueueKey,
     Receipt,
     Refused,
+    StoreResult,
     Submission,
 )
 from relay.values.states import REJECTED, UNKNOWN
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
-LANE = Lane("acme", Channel.SMPP.value)
+LANE = QueueKey("acme", Channel.SMPP.value)
 
 
 class RecordingStore:
@@ -43,14 +43,14 @@ class RecordingStore:
         self.accepted.extend(messages)
         return succeed(None)
 
-    def end(self, batch: Sequence[Ending]) -> Deferred[Correlated]:
+    def end(self, batch: Sequence[Ending]) -> Deferred[StoreResult]:
         self.ended.extend(batch)
-        return succeed(Correlated(frozenset({LANE}), ()))
+        return succeed(StoreResult(frozenset({LANE}), ()))
 
-    def receipts(self, batch: Sequence[Receipt]) -> Deferred[Correlated]:
-        return succeed(Correlated(frozenset({LANE}), ()))
+    def receipts(self, batch: Sequence[Receipt]) -> Deferred[StoreResult]:
+        return succeed(StoreResult(frozenset({LANE}), ()))
 
-    def lanes(self) -> Deferred[Sequence[Lane]]:
+    def queues(self) -> Deferred[Sequence[QueueKey]]:
         return succeed([LANE])
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Deferred[Sequence[Pending]]:
@@ -72,7 +72,7 @@ class FakeLink:
         self.offered.extend(parts)
 
     #: As for a carrier that is asked nothing.
-    questions = None
+    queries = None
     can_cancel = False
     busy = False
 
@@ -94,10 +94,10 @@ class FakeLink:
 
 class Woken:
     def __init__(self) -> None:
-        self.lanes: list[Lane] = []
+        self.queues: list[QueueKey] = []
 
-    def wake(self, lane: Lane) -> None:
-        self.lanes.append(lane)
+    def wake(self, queue_key: QueueKey) -> None:
+        self.queues.append(queue_key)
 
 
 class Rates:
@@ -107,14 +107,14 @@ class Rates:
         return self.wait_seconds
 
 
-class HubTests(SynchronousTestCase):
+class MessageFlowTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.store: Any = RecordingStore()
         self.rates = Rates()
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.first, self.second, self.sessions = FakeLink(), FakeLink(), Woken()
-        self.hub = Hub(
+        self.flow = MessageFlow(
             store=self.store,
             rates=self.rates,
             routes=Routes([Route(prefix="44", carriers=["first", "second"]), Route(prefix="49", carriers=["first"])]),
@@ -122,10 +122,10 @@ class HubTests(SynchronousTestCase):
             random_bytes=random.Random(1).randbytes,
             validity_seconds=3600.0,
         )
-        self.hub.connect({"first": self.first, "second": self.second}, {Channel.SMPP: self.sessions})
+        self.flow.connect({"first": self.first, "second": self.second}, {Channel.SMPP: self.sessions})
 
     def prepare(self, addresses: bytes = ADDRESSES, **fields: Any) -> Message | Refused:
-        return self.hub.prepare("acme", [Submission(addresses, (b"body",), **fields)])[0]
+        return self.flow.prepare("acme", [Submission(addresses, (b"body",), **fields)])[0]
 
     def message(self) -> Message:
         prepared = self.prepare()
@@ -161,55 +161,55 @@ class HubTests(SynchronousTestCase):
         self.assertEqual(self.refusal().command_status, c.ESME_RMSGQFUL)
 
     def test_a_stopping_relay_takes_nothing(self) -> None:
-        self.successResultOf(Deferred.fromCoroutine(self.hub.stop()))
+        self.successResultOf(Deferred.fromCoroutine(self.flow.stop()))
         self.assertEqual(self.refusal().command_status, c.ESME_RSYSERR)
 
     def test_a_message_goes_to_the_first_carrier_that_is_up(self) -> None:
         self.first.up = False
-        self.hub.dispatch([self.message()])
+        self.flow.dispatch([self.message()])
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (0, 1))
 
     def test_with_all_carriers_down_it_waits_for_the_preferred_one(self) -> None:
         self.first.up = self.second.up = False
-        self.hub.dispatch([self.message()])
+        self.flow.dispatch([self.message()])
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (1, 0))
 
     def test_what_waits_for_a_carrier_that_is_down_moves_to_one_that_came_up(self) -> None:
         self.first.up = self.second.up = False
-        self.hub.dispatch([self.message()])
+        self.flow.dispatch([self.message()])
         self.second.up = True
-        self.hub.link_changed()
+        self.flow.link_changed()
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (0, 1))
 
     def test_with_all_carriers_down_nothing_is_moved_about(self) -> None:
         self.first.up = self.second.up = False
-        self.hub.dispatch([self.message(), self.message()])
-        self.hub.link_changed()
+        self.flow.dispatch([self.message(), self.message()])
+        self.flow.link_changed()
         self.assertEqual((len(self.first.offered), self.first.taken_back), (2, 0))
 
     def test_a_part_that_no_carrier_may_take_ends_rejected(self) -> None:
         message = self.message()
-        self.hub.send([Outgoing(message.id, 0, b"body", message.expires_at, ("gone",))])
+        self.flow.send([Outgoing(message.id, 0, b"body", message.expires_at, ("gone",))])
         self.assertEqual([(e.id, e.state) for e in self.store.ended], [(message.id, REJECTED)])
-        self.assertEqual(self.sessions.lanes, [LANE])
+        self.assertEqual(self.sessions.queues, [LANE])
 
-    def test_receipts_wake_the_lanes_where_something_became_owed(self) -> None:
+    def test_receipts_wake_the_queues_where_something_became_owed(self) -> None:
         receipt = Receipt("first", (b"1",), 2, True, 1000.0)
-        self.successResultOf(Deferred.fromCoroutine(self.hub.receipts([receipt])))
-        self.assertEqual(self.sessions.lanes, [LANE])
+        self.successResultOf(Deferred.fromCoroutine(self.flow.receipts([receipt])))
+        self.assertEqual(self.sessions.queues, [LANE])
 
     def test_a_start_ends_what_may_be_with_a_carrier_that_ends_what_is_in_doubt(self) -> None:
         doubtful = Pending(b"1" * 16, 0, "acme", ADDRESSES, 900.0, 5000.0, "second")
         sure = Pending(b"2" * 16, 0, "acme", ADDRESSES, 900.0, 5000.0)
         self.store.pending = [doubtful, sure]
-        self.successResultOf(Deferred.fromCoroutine(self.hub.resume()))
+        self.successResultOf(Deferred.fromCoroutine(self.flow.resume()))
         ended = [(e.id, e.state, e.carrier) for e in self.store.ended]
         self.assertEqual(ended, [(doubtful.id, UNKNOWN, "second")])
         self.assertEqual([part.id for part in self.first.offered], [sure.id])
 
     def test_a_start_dispatches_every_part_that_no_carrier_had_taken(self) -> None:
         self.store.pending = [Pending(n.to_bytes(16, "big"), 0, "acme", ADDRESSES, 900.0, 5000.0) for n in range(2500)]
-        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.hub.resume())), 2500)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.flow.resume())), 2500)
         self.assertEqual(len({part.id for part in self.first.offered}), 2500)
         self.assertEqual({part.body for part in self.first.offered}, {None})
-        self.assertEqual(self.sessions.lanes, [LANE])
+        self.assertEqual(self.sessions.queues, [LANE])

@@ -11,7 +11,7 @@ from tests.operator.operated import OperatedDaemon
 from tests.stores import wait_for
 
 
-class UnconfiguredTests(SynchronousTestCase):
+class StaleNamesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.daemon = OperatedDaemon()
         self.store = self.daemon.store
@@ -33,7 +33,7 @@ class UnconfiguredTests(SynchronousTestCase):
     def test_all_is_well_where_everything_is_configured(self) -> None:
         self.store.out = {"tier1": 7}
         self.store.owed = {"acme": 3}
-        self.daemon.unconfigured.look()
+        self.daemon.stale_names.look()
         self.assertEqual((self.said, self.troubles()), ([], []))
         # Nobody looks again, then.
         self.assertEqual(self.daemon.clock.getDelayedCalls(), [])
@@ -41,7 +41,7 @@ class UnconfiguredTests(SynchronousTestCase):
     def test_what_waits_is_said_once_a_name_and_shown_until_it_is_over(self) -> None:
         self.store.out = {"tier1": 7, "gone": 5, "past": 0}
         self.store.owed = {"acme": 3, "former": 2}
-        self.daemon.unconfigured.look()
+        self.daemon.stale_names.look()
         expected = [("carrier_not_configured", "gone", 5), ("account_not_configured", "former", 2)]
         self.assertEqual(self.said, expected)
         self.assertEqual(
@@ -59,6 +59,6 @@ class UnconfiguredTests(SynchronousTestCase):
 
     def test_a_stop_leaves_no_timer(self) -> None:
         self.store.out = {"gone": 5}
-        self.daemon.unconfigured.look()
-        wait_for(self.daemon.clock, self.daemon.unconfigured.stop())
+        self.daemon.stale_names.look()
+        wait_for(self.daemon.clock, self.daemon.stale_names.stop())
         self.assertEqual(self.daemon.clock.getDelayedCalls(), [])

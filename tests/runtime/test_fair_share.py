@@ -2,12 +2,19 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.runtime.fair_share import ALONE_BYTES, LONGEST_PAUSE_SECONDS, PAUSES, TOGETHER_BYTES, TOGETHER_SECONDS, Turns
+from relay.runtime.fair_share import (
+    ALONE_BYTES,
+    LONGEST_PAUSE_SECONDS,
+    PAUSES,
+    TOGETHER_BYTES,
+    TOGETHER_SECONDS,
+    FairShare,
+)
 
 
-class TurnsTests(SynchronousTestCase):
+class FairShareTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.turns = Turns()
+        self.turns = FairShare()
 
     def test_who_is_alone_gets_large_reads_and_no_pauses(self) -> None:
         for second in range(100):

@@ -13,7 +13,7 @@ from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.store.journal.journal_store import JournalStore
-from relay.values.messages import Attempt, Claim, Lane, Message, Verdict
+from relay.values.messages import Attempt, Claim, Message, QueueKey, Verdict
 from tests.simulation.__main__ import play, shrink
 from tests.simulation.world import KINDS, Broken, Fault, World, plan
 
@@ -51,8 +51,8 @@ class DroppingWorld(World):
         store = super().make_store(**options)
         claim = store.claim
 
-        async def claim_and_settle(lane: Lane, limit: int, now: float) -> Claim:
-            claimed = await claim(lane, limit, now)
+        async def claim_and_settle(queue_key: QueueKey, limit: int, now: float) -> Claim:
+            claimed = await claim(queue_key, limit, now)
             handed = [Attempt(n, Verdict.DELIVERED, now) for n in claimed.notifications[:1]]
             await store.settle(handed)
             return msgspec.structs.replace(claimed, notifications=claimed.notifications[1:])

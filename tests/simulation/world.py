@@ -20,7 +20,7 @@ from relay.app.daemon import Daemon
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
 from relay.config.model import Account, AccountSmpp, Carrier, Config, Journal, Limits, Route, Simulator, SmppListener
-from relay.routing.flow import Hub
+from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.simulator.decisions import Taken
@@ -241,7 +241,7 @@ class World:
             clock=reactor,
             in_thread=self._in_thread(process),
         )
-        hub = Hub(
+        flow = MessageFlow(
             store=store,
             rates=accounts,
             routes=Routes(config.routes),
@@ -256,7 +256,7 @@ class World:
             reactor=reactor,
             store=store,
             accounts=accounts,
-            hub=hub,
+            flow=flow,
             webhooks=webhooks,
             sites=lambda daemon: [],
             randomness=self.random,
@@ -274,7 +274,7 @@ class World:
 
         self.daemon.make_link = make_and_remember  # type: ignore[method-assign]
         # The same slices, less often: a second's interval would be most of what a simulated day costs.
-        self.daemon.housekeeping = Housekeeping(hub, reactor, interval_seconds=600.0)
+        self.daemon.housekeeping = Housekeeping(flow, reactor, interval_seconds=600.0)
         self.reloader = Reloader(self.daemon, self.config, reactor, taken=lambda config: self._reloaded())
         self.daemon.at_stop(self.reloader.stop)
         self.daemon.startService()
@@ -483,14 +483,14 @@ class World:
 
     async def _post(self, account: str, count: int) -> None:
         """What the HTTP edge does with an array of messages."""
-        process, hub = self.relay_process, self.daemon.hub
+        process, flow = self.relay_process, self.daemon.flow
         parts = self.random.choice([1, 1, 1, 3])
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
         submission = Submission(ADDRESSES, (body,) * parts, interface="http")
-        prepared = hub.prepare(account, [submission] * count)
+        prepared = flow.prepare(account, [submission] * count)
         messages = [message for message in prepared if isinstance(message, Message)]
         try:
-            await hub.accept(messages)
+            await flow.accept(messages)
         except StoreUnavailable:
             self.counts["refused"] += count
             return
@@ -498,7 +498,7 @@ class World:
             return
         for message in messages:
             self.accept(id_text(message.id), ("webhook",))
-        hub.dispatch(messages)
+        flow.dispatch(messages)
 
     def accept(self, message_id: str, channels: tuple[str, ...]) -> None:
         """The customer has been told that the relay has this message."""

@@ -1,4 +1,4 @@
-"""The hot lane held to smpp.pdu: same octets and same values, wherever smpp.pdu accepts a PDU."""
+"""The hot queue held to smpp.pdu: same octets and same values, wherever smpp.pdu accepts a PDU."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""The hot lane on its own: what it reads, what it refuses and with which status, what it leaves untouched."""
+"""The hot queue on its own: what it reads, what it refuses and with which status, what it leaves untouched."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.runtime.fair_share import ALONE_BYTES, PAUSES, TOGETHER_BYTES, Turns
+from relay.runtime.fair_share import ALONE_BYTES, PAUSES, TOGETHER_BYTES, FairShare
 from relay.smpp.connection import SLOW_SECONDS
 from relay.smpp.server import SmppServerFactory, SmppServerProtocol
 from relay.smpp.session import SessionLimits
@@ -51,7 +51,7 @@ class TurnsOfConnections(SynchronousTestCase):
         self.clock = Clock()
         self.side = Side(self.clock, 0.001)
         limits = SessionLimits(pending_requests=60, enquire_link_seconds=0.0)
-        self.factory = SmppServerFactory(self.side, limits, self.clock, Turns())  # type: ignore[arg-type]
+        self.factory = SmppServerFactory(self.side, limits, self.clock, FairShare())  # type: ignore[arg-type]
 
     def bound(self, system_id: str) -> tuple[Any, Any]:
         protocol = self.factory.buildProtocol(None)

@@ -9,7 +9,7 @@ from relay.config import model
 from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
-from relay.values.messages import Asked
+from relay.values.messages import QueryOutcome
 from relay.values.states import UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
@@ -79,7 +79,9 @@ class CompactionTests(SynchronousTestCase):
         taken = [submitted(1, b"171", given_id=b"0xAB"), submitted(2, b"172", 0, given_id=b"0xAC")]
         wait_for(self.clock, self.store.submitted([*taken, submitted(2, b"173", 1, given_id=b"0xAD")]))
         until = NOW + 9 * DAY
-        wait_for(self.clock, self.store.asked([Asked(message_id(n), n - 1, NOW + 5, until) for n in (1, 2)]))
+        wait_for(
+            self.clock, self.store.query_outcomes([QueryOutcome(message_id(n), n - 1, NOW + 5, until) for n in (1, 2)])
+        )
         for n in range(3, 43):
             self.accept(n, registered_delivery=0)
             self.finish(n)
@@ -91,7 +93,7 @@ class CompactionTests(SynchronousTestCase):
         self.assertEqual([part.given_id for part in parts], [b"0xAB", b"0xAC", b"0xAD"])
         self.assertEqual(state_of(again), state_of(self.store))
         # Nothing can be put off a second time.
-        wait_for(self.clock, again.asked([Asked(message_id(n), n - 1, NOW + 6, until) for n in (1, 2)]))
+        wait_for(self.clock, again.asked([QueryOutcome(message_id(n), n - 1, NOW + 6, until) for n in (1, 2)]))
         views = [wait_for(self.clock, again.look_up(message_id(n))) for n in (1, 2)]
         self.assertEqual((views[0].final, views[1].parts[1].state, views[1].final), (True, UNKNOWN, False))
 

@@ -27,7 +27,7 @@ from relay.store.journal.journal_store import JournalStore
 from relay.store.journal.repair import repair
 from relay.store.table.entry_values import Segment
 from relay.store.table.replaying import Replay
-from relay.values.messages import Attempt, Channel, Ending, Lane, Outcome, Verdict
+from relay.values.messages import Attempt, Channel, Ending, Outcome, QueueKey, Verdict
 from relay.values.states import DELIVERED, REJECTED
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import DAY, NOW, SettableClock, message, message_id, receipt, started, state_of, submitted, wait_for
@@ -35,7 +35,7 @@ from tests.stores import DAY, NOW, SettableClock, message, message_id, receipt, 
 SEGMENT = "data/journal/000000000001.seg"
 NO_SPACE = OSError(28, "No space left on device")
 BROKEN = OSError(5, "Input/output error")
-SMPP = Lane("plain", Channel.SMPP)
+SMPP = QueueKey("plain", Channel.SMPP)
 RECORDS = "header Message Message Idempotency Submitted Submitted Learnt Receipt Receipt Settled Setting Learnt damaged"
 
 
@@ -311,9 +311,9 @@ class FailingDiskTests(SynchronousTestCase):
     def claimed(self) -> list[bytes]:
         return [n.id for n in wait_for(self.clock, self.store.claim(SMPP, 10, NOW + 5)).notifications]
 
-    def lanes_of_housekeeping(self) -> frozenset[Lane]:
-        lanes: frozenset[Lane] = wait_for(self.clock, self.store.expire(self.clock.seconds())).lanes
-        return lanes
+    def queues_of_housekeeping(self) -> frozenset[QueueKey]:
+        queues: frozenset[QueueKey] = wait_for(self.clock, self.store.expire(self.clock.seconds())).queues
+        return queues
 
     def test_a_final_state_is_told_once_it_is_durable_and_not_before(self) -> None:
         self.sent(1, 2, 3)
@@ -325,7 +325,7 @@ class FailingDiskTests(SynchronousTestCase):
         self.assertEqual(self.claimed(), [])
         self.disk.sync_error = None
         self.clock.advance(2)
-        self.assertEqual(self.lanes_of_housekeeping(), {SMPP})
+        self.assertEqual(self.queues_of_housekeeping(), {SMPP})
         self.assertEqual(self.claimed(), [message_id(2), message_id(3)])
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(wait_for(self.clock, again.look_up(message_id(3))).state, REJECTED)
@@ -337,15 +337,15 @@ class FailingDiskTests(SynchronousTestCase):
         wait_for(self.clock, durable)
         self.assertEqual(self.claimed(), [message_id(1)])
 
-    def test_lanes_that_a_failed_call_made_owed_are_announced_when_the_disk_is_back_and_then_no_more(self) -> None:
+    def test_queues_that_a_failed_call_made_owed_are_announced_when_the_disk_is_back_and_then_no_more(self) -> None:
         self.sent(1)
         self.disk.sync_error = BROKEN
         self.refused(self.store.receipts([receipt(1)]))
-        self.lanes_of_housekeeping()
+        self.queues_of_housekeeping()
         self.disk.sync_error = None
         self.clock.advance(2)
-        self.assertEqual(self.lanes_of_housekeeping(), {SMPP})
-        self.assertEqual(self.lanes_of_housekeeping(), frozenset())
+        self.assertEqual(self.queues_of_housekeeping(), {SMPP})
+        self.assertEqual(self.queues_of_housekeeping(), frozenset())
 
     def test_a_failed_sync_is_never_taken_for_durable_later(self) -> None:
         self.sent(1)

@@ -10,7 +10,17 @@ from relay.config import model
 from relay.store.api import Idempotency
 from relay.store.journal.journal_store import JournalStore
 from relay.store.table.entry_values import FINAL, OWED
-from relay.values.messages import Asked, Attempt, Channel, Comeback, Ending, Lane, Notification, ReadAgain, Verdict
+from relay.values.messages import (
+    Attempt,
+    Channel,
+    Ending,
+    Notification,
+    QueryOutcome,
+    QueueKey,
+    ReadAgain,
+    Recovery,
+    Verdict,
+)
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
     DAY,
@@ -27,8 +37,8 @@ from tests.stores import (
 )
 
 ACCOUNTS = ("plain", "hooked", "hooked-all", "silent")
-LANES = [Lane(account, channel) for account in ACCOUNTS for channel in Channel]
-LANES += [Lane("hooked", Channel.WEBHOOK, "http://own/")]
+LANES = [QueueKey(account, channel) for account in ACCOUNTS for channel in Channel]
+LANES += [QueueKey("hooked", Channel.WEBHOOK, "http://own/")]
 numbers = st.integers(0, 14)
 states = st.sampled_from([1, 2, 3, 5, 6, 7, 8])
 parts = st.integers(0, 2)
@@ -63,10 +73,10 @@ operations = st.one_of(
         st.sampled_from(list(Verdict)),
         st.integers(0, 3),
         st.integers(0, 9),
-        st.sampled_from(list(Comeback)),
+        st.sampled_from(list(Recovery)),
     ),
     st.tuples(st.just("release"), st.integers(0, 2)),
-    st.tuples(st.just("hasten"), st.sampled_from(LANES), st.sampled_from(list(Comeback))),
+    st.tuples(st.just("hasten"), st.sampled_from(LANES), st.sampled_from(list(Recovery))),
     st.tuples(st.just("again"), st.sampled_from(ACCOUNTS), st.lists(numbers, max_size=3)),
     st.tuples(st.just("setting"), st.sampled_from(ACCOUNTS), st.none() | st.just("x")),
     st.tuples(st.just("pass"), st.sampled_from([1.0, 700.0, 4000.0, 30_000.0, 100_000.0])),
@@ -94,7 +104,7 @@ class History:
 
     def do_accept(self, wanted: list[Any]) -> Any:
         batch = []
-        for account, count, asked, own_url in wanted:
+        for account, count, query_outcomes, own_url in wanted:
             number = self.accepted
             self.accepted += 1
             batch.append(
@@ -102,7 +112,7 @@ class History:
                     number,
                     account,
                     parts=tuple(b"part %d of %d" % (p, number) for p in range(count)),
-                    registered_delivery=asked,
+                    registered_delivery=query_outcomes,
                     accepted_at=self.clock.seconds(),
                     expires_at=self.clock.seconds() + DAY,
                     notification_url="http://own/" if own_url else None,
@@ -131,7 +141,9 @@ class History:
 
     def do_asked(self, answers: list[Any]) -> Any:
         now = self.clock.seconds()
-        return self.store.asked([Asked(message_id(n), p, now, wait and now + wait) for n, p, wait in answers])
+        return self.store.query_outcomes(
+            [QueryOutcome(message_id(n), p, now, wait and now + wait) for n, p, wait in answers]
+        )
 
     def do_sending(self, written: list[Any], carrier: str) -> Any:
         return self.store.sending([(message_id(n), part) for n, part in written], carrier)
@@ -160,19 +172,19 @@ class History:
         now = self.clock.seconds()
         return self.store.end([Ending(message_id(n), state, now, b"no", "tier1") for n, state in verdicts])
 
-    def do_claim(self, lane: Lane, limit: int) -> None:
-        claim = wait_for(self.clock, self.store.claim(lane, limit, self.clock.seconds()))
+    def do_claim(self, queue_key: QueueKey, limit: int) -> None:
+        claim = wait_for(self.clock, self.store.claim(queue_key, limit, self.clock.seconds()))
         self.claimed += claim.notifications
 
-    def do_hasten(self, lane: Lane, comeback: Comeback) -> None:
-        self.store.hasten(lane, comeback)
+    def do_bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
+        self.store.bring_forward(queue_key, recovery)
 
-    def do_settle(self, verdict: Verdict, start: int, count: int, comeback: Comeback) -> Any:
+    def do_settle(self, verdict: Verdict, start: int, count: int, recovery: Recovery) -> Any:
         batch = self.claimed[start : start + count]
         del self.claimed[start : start + count]
         now = self.clock.seconds()
         return self.store.settle(
-            [Attempt(n, verdict, now, n.scheduled_at or now + 600, "answer", 0.1, comeback) for n in batch]
+            [Attempt(n, verdict, now, n.scheduled_at or now + 600, "answer", 0.1, recovery) for n in batch]
         )
 
     def do_release(self, start: int) -> None:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.store.journal.journal_format import FORMAT_VERSION, dump
 from relay.store.journal.journal_store import JournalStore
-from relay.values.messages import Channel, Lane
+from relay.values.messages import Channel, QueueKey
 from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import NOW, SettableClock, message_id, started, state_of, wait_for
@@ -50,9 +50,14 @@ class FirstFormatTests(SynchronousTestCase):
         self.assertEqual(list(bodies), [b"body of 5", b"body of 6"])
 
     def test_what_is_owed_is_owed(self) -> None:
-        owed = {queue.lane: queue.owed for queue in self.store.table.lanes.owing()}
+        owed = {queue.queue_key: queue.owed for queue in self.store.table.queues.owing()}
         self.assertEqual(
-            owed, {Lane("plain", Channel.SMPP): 1, Lane("hooked", Channel.SMPP): 1, Lane("hooked", Channel.WEBHOOK): 1}
+            owed,
+            {
+                QueueKey("plain", Channel.SMPP): 1,
+                QueueKey("hooked", Channel.SMPP): 1,
+                QueueKey("hooked", Channel.WEBHOOK): 1,
+            },
         )
 
     def test_settings_keys_and_orphans_are_there(self) -> None:

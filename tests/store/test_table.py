@@ -11,19 +11,19 @@ from relay.config import model
 from relay.store.api import Idempotency, NotifyPolicy
 from relay.store.table.accept import accept, take_back
 from relay.store.table.account_lists import RECENT_KEPT, RowList
-from relay.store.table.claims import Handover
+from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import Row, smpp_owed_by_state
-from relay.store.table.entry_values import FINAL, FORGOTTEN, Birth, Hop, Part, Segment, Tries
+from relay.store.table.entry_values import FINAL, FORGOTTEN, Acceptance, CarrierHandoff, Part, Segment, Tries
 from relay.store.table.message_views import message_view
-from relay.store.table.notification_queues import LaneQueue, Lanes
+from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
-from relay.store.table.parts import ending_part, latest_hop, overdue_parts
+from relay.store.table.parts import ending_part, latest_handoff, overdue_parts
 from relay.store.table.settings_and_keys import BYTES_KEPT, IdempotencyKeys
-from relay.store.table.snapshots import SharedHops, row_of_snapshot, snapshot
+from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot, snapshot
 from relay.store.table.table import Table
-from relay.store.table.unsubmitted import Backlog
-from relay.values.messages import Channel, Comeback, Lane, PartsReceipted
+from relay.store.table.unsubmitted import UnsubmittedMessages
+from relay.values.messages import Channel, PartsReceipted, QueueKey, Recovery
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, WORST_FIRST
 from tests.stores import DAY, NOW, message, message_id, receipt, submitted
 
@@ -35,7 +35,7 @@ def rows_of(count: int) -> tuple[Table, list[Row]]:
     return table, [table.shards[message_id(n)[0]][message_id(n)] for n in range(count)]
 
 
-class BacklogTests(SynchronousTestCase):
+class UnsubmittedMessagesTests(SynchronousTestCase):
     """The order in which messages wait for a carrier."""
 
     @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=12), st.integers(1, 7))
@@ -43,38 +43,38 @@ class BacklogTests(SynchronousTestCase):
         self, taken: list[Any], limit: int
     ) -> None:
         _, rows = rows_of(60)
-        backlog = Backlog()
-        backlog.extend(rows)
-        hop = Hop("tier1", NOW, NOW)
+        unsubmitted_messages = UnsubmittedMessages()
+        unsubmitted_messages.extend(rows)
+        handoff = CarrierHandoff("tier1", NOW, NOW)
         seen: list[bytes] = []
         place = None
         waiting = 60
         for which, _ in [*taken, *[(99, 1)] * 100]:
-            if which < len(rows) and rows[which].hop is None:
-                rows[which].hop = hop
+            if which < len(rows) and rows[which].handoff is None:
+                rows[which].handoff = handoff
                 waiting -= 1
-            backlog.tidy(waiting)
-            found = backlog.after(place, limit)
+            unsubmitted_messages.tidy(waiting)
+            found = unsubmitted_messages.after(place, limit)
             if not found:
                 break
             seen += [row.id for row, _ in found]
             place = found[-1][0].id, found[-1][1]
         self.assertEqual(len(seen), len(set(seen)))
-        self.assertTrue({row.id for row in rows if row.hop is None} <= set(seen))
+        self.assertTrue({row.id for row in rows if row.handoff is None} <= set(seen))
         self.assertEqual(seen, sorted(seen, key=lambda i: i[1:]))
 
     def test_what_has_been_taken_is_dropped_whether_in_order_or_not(self) -> None:
         for keep in (0, 9_999):
             _, rows = rows_of(10_000)
-            backlog = Backlog()
-            backlog.extend(rows)
+            unsubmitted_messages = UnsubmittedMessages()
+            unsubmitted_messages.extend(rows)
             for index, row in enumerate(rows):
                 if index != keep:
-                    row.hop = Hop("tier1", NOW, NOW)
+                    row.handoff = CarrierHandoff("tier1", NOW, NOW)
             for _ in range(10):
-                backlog.tidy(1)
-            self.assertLess(len(backlog._rows), 5_000)
-            self.assertEqual([row.id for row, _ in backlog.after(None, 5)], [rows[keep].id])
+                unsubmitted_messages.tidy(1)
+            self.assertLess(len(unsubmitted_messages._rows), 5_000)
+            self.assertEqual([row.id for row, _ in unsubmitted_messages.after(None, 5)], [rows[keep].id])
 
 
 class PartsTests(SynchronousTestCase):
@@ -82,8 +82,8 @@ class PartsTests(SynchronousTestCase):
 
     @given(st.lists(st.tuples(st.sampled_from(WORST_FIRST), st.booleans()), min_size=1, max_size=6))
     def test_all_parts_must_end_and_the_worst_is_the_messages(self, states: list[tuple[int, bool]]) -> None:
-        hop = Hop("tier1", NOW, NOW + 5)
-        parts = [Part(hop, b"", state, final) for state, final in states]
+        handoff = CarrierHandoff("tier1", NOW, NOW + 5)
+        parts = [Part(handoff, b"", state, final) for state, final in states]
         ending = ending_part(parts)
         if all(final for _, final in states):
             assert ending is not None
@@ -92,14 +92,16 @@ class PartsTests(SynchronousTestCase):
             self.assertIsNone(ending)
 
     def test_parts_of_carriers_that_would_receipt_none_of_them_are_all_awaited(self) -> None:
-        last, first = (Hop("tier1", NOW, NOW + 5, int(mode)) for mode in (PartsReceipted.LAST, PartsReceipted.FIRST))
+        last, first = (
+            CarrierHandoff("tier1", NOW, NOW + 5, int(mode)) for mode in (PartsReceipted.LAST, PartsReceipted.FIRST)
+        )
         parts = [Part(last, b"", DELIVERED, True), Part(first, b"", EXPIRED, False)]
         self.assertIsNone(ending_part(parts))
         self.assertEqual(overdue_parts(parts, NOW + 5), [1])
 
     def test_of_parts_any_of_which_is_receipted_the_last_due_one_times_out(self) -> None:
         mode = int(PartsReceipted.ANY)
-        parts = [Part(Hop("tier1", NOW, NOW + 5, mode)), Part(Hop("tier1", NOW, NOW + 9, mode))]
+        parts = [Part(CarrierHandoff("tier1", NOW, NOW + 5, mode)), Part(CarrierHandoff("tier1", NOW, NOW + 9, mode))]
         self.assertEqual((overdue_parts(parts, NOW + 5), overdue_parts(parts, NOW + 9)), ([], [0]))
 
     def test_the_carrier_shown_of_a_long_message_does_not_depend_on_the_order_of_equal_instants(self) -> None:
@@ -111,26 +113,26 @@ class PartsTests(SynchronousTestCase):
             for carrier, part in order:
                 Correlation(table).submitted([submitted(1, b"k%d" % part, part, carrier)])
             row = table.shards[message_id(1)[0]][message_id(1)]
-            restored = row_of_snapshot(snapshot(row, table.ids), table, row.birth, SharedHops(table))
+            restored = row_of_snapshot(snapshot(row, table.ids), table, row.acceptance, SharedHandoffs(table))
             shown |= {message_view(row).carrier, message_view(restored).carrier}
         self.assertEqual(shown, {"tier1"})
 
     def test_the_carrier_shown_of_a_long_message_is_the_one_that_took_a_part_last(self) -> None:
-        parts = [Part(Hop("tier1", NOW + at, NOW)) for at in (0, 2, 1)]
-        self.assertIs(latest_hop(parts), parts[1].hop)
-        self.assertIsNone(latest_hop([*parts, Part()]))
+        parts = [Part(CarrierHandoff("tier1", NOW + at, NOW)) for at in (0, 2, 1)]
+        self.assertIs(latest_handoff(parts), parts[1].handoff)
+        self.assertIsNone(latest_handoff([*parts, Part()]))
 
     def test_a_part_that_is_not_receipted_never_times_out(self) -> None:
-        hop = Hop("tier1", NOW, NOW + 5, int(PartsReceipted.FIRST))
-        self.assertEqual(overdue_parts([Part(hop), Part(hop)], NOW + 9), [0])
+        handoff = CarrierHandoff("tier1", NOW, NOW + 5, int(PartsReceipted.FIRST))
+        self.assertEqual(overdue_parts([Part(handoff), Part(handoff)], NOW + 9), [0])
 
 
-class LaneTests(SynchronousTestCase):
+class QueueTests(SynchronousTestCase):
     """One queue."""
 
     def test_retries_that_are_due_go_behind_what_is_ready(self) -> None:
         _, rows = rows_of(3)
-        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
         queue.take(1, NOW, 0)
         queue.delay(rows[0], Tries(1, NOW + 5))
@@ -140,7 +142,7 @@ class LaneTests(SynchronousTestCase):
 
     def test_what_is_not_durable_stands_aside_and_holds_nothing_up(self) -> None:
         _, rows = rows_of(4)
-        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         for cursor, row in enumerate(rows, 1):
             row.cursor = cursor
             queue.owe(row)
@@ -152,7 +154,7 @@ class LaneTests(SynchronousTestCase):
 
     def test_a_newer_state_is_told_at_once_and_its_delayed_elder_is_forgotten(self) -> None:
         _, rows = rows_of(1)
-        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
         queue.take(1, NOW, 0)
         queue.delay(rows[0], Tries(4, NOW + 5))
@@ -166,33 +168,33 @@ class LaneTests(SynchronousTestCase):
             st.tuples(
                 st.sampled_from(["owe", "take", "retry", "deliver", "release", "pass", "hasten"]),
                 st.integers(0, 7),
-                st.sampled_from(list(Comeback)),
+                st.sampled_from(list(Recovery)),
             ),
             max_size=60,
         )
     )
-    def test_what_waits_comes_at_its_time_or_when_it_is_hastened(self, steps: list[Any]) -> None:
+    def test_what_waits_comes_at_its_time_or_when_it_is_brought_forward(self, steps: list[Any]) -> None:
         """Beside a plain model: lists of numbers."""
         _, rows = rows_of(8)
-        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         now = NOW
         ready: list[int] = []
-        hastened: list[int] = []
-        delayed: list[tuple[float, int, int, Comeback]] = []
+        brought_forward: list[int] = []
+        retries: list[tuple[float, int, int, Recovery]] = []
         claimed: list[int] = []
-        for order, (step, number, comeback) in enumerate(steps):
+        for order, (step, number, recovery) in enumerate(steps):
             if step == "owe":
                 queue.owe(rows[number])
-                hastened = [n for n in hastened if n != number]
-                delayed = [entry for entry in delayed if entry[2] != number]
+                brought_forward = [n for n in brought_forward if n != number]
+                retries = [entry for entry in retries if entry[2] != number]
                 claimed = [n for n in claimed if n != number]
                 if number not in ready:
                     ready.append(number)
             elif step == "take":
-                due = sorted(entry for entry in delayed if entry[0] <= now)
-                ripe = ([entry[2] for entry in due] + hastened)[:number]
-                delayed = [entry for entry in delayed if entry[2] not in ripe]
-                hastened = [n for n in hastened if n not in ripe]
+                due = sorted(entry for entry in retries if entry[0] <= now)
+                ripe = ([entry[2] for entry in due] + brought_forward)[:number]
+                retries = [entry for entry in retries if entry[2] not in ripe]
+                brought_forward = [n for n in brought_forward if n not in ripe]
                 ready += ripe
                 self.assertEqual(queue.take(number, now, 0), [rows[n] for n in ready[:number]])
                 claimed += ready[:number]
@@ -200,53 +202,53 @@ class LaneTests(SynchronousTestCase):
             elif step == "pass":
                 now += 10.0 * number
             elif step == "hasten":
-                queue.hasten(comeback)
-                moved = [entry for entry in delayed if entry[3] >= comeback]
-                delayed = [entry for entry in delayed if entry[3] < comeback]
+                queue.bring_forward(recovery)
+                moved = [entry for entry in retries if entry[3] >= recovery]
+                retries = [entry for entry in retries if entry[3] < recovery]
                 # What needs less stands first, then what is due first.
-                hastened += [entry[2] for entry in sorted(moved, key=lambda entry: (-entry[3], entry))]
+                brought_forward += [entry[2] for entry in sorted(moved, key=lambda entry: (-entry[3], entry))]
             elif number in claimed:
                 claimed.remove(number)
                 if step == "retry":
                     due_at = now + 5.0 * (1 + order % 5)
-                    queue.delay(rows[number], Tries(1, due_at), comeback)
-                    delayed.append((due_at, order, number, comeback))
+                    queue.delay(rows[number], Tries(1, due_at), recovery)
+                    retries.append((due_at, order, number, recovery))
                 elif step == "deliver":
                     queue.settle(rows[number])
                 else:
                     queue.give_back(rows[number])
                     ready.insert(0, number)
-            self.assertEqual(queue.owed, len(ready) + len(hastened) + len(delayed) + len(claimed))
-            due_at = now if ready or hastened else min((entry[0] for entry in delayed), default=None)  # type: ignore[assignment]
+            self.assertEqual(queue.owed, len(ready) + len(brought_forward) + len(retries) + len(claimed))
+            due_at = now if ready or brought_forward else min((entry[0] for entry in retries), default=None)  # type: ignore[assignment]
             self.assertEqual(queue.next_due_at(now), due_at)
-        everything = sorted(ready + hastened + [entry[2] for entry in delayed])
+        everything = sorted(ready + brought_forward + [entry[2] for entry in retries])
         self.assertEqual(sorted(rows.index(row) for row in queue.take(99, now + 1000.0, 0)), everything)
 
-    def test_what_is_hastened_and_taken_leaves_nothing_behind(self) -> None:
+    def test_what_is_brought_forward_and_taken_leaves_nothing_behind(self) -> None:
         _, rows = rows_of(1_000)
-        queue = LaneQueue(Lane("plain", Channel.WEBHOOK))
+        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         for row in rows:
             queue.owe(row)
         for time in range(5):
             for row in queue.take(1_000, NOW, 0):
-                queue.delay(row, Tries(time + 1, NOW + DAY), Comeback.REACHED)
-            queue.hasten(Comeback.REACHED)
-        assert queue.delayed is not None
-        self.assertEqual(len(queue.delayed), 1_000)
+                queue.delay(row, Tries(time + 1, NOW + DAY), Recovery.REACHED)
+            queue.bring_forward(Recovery.REACHED)
+        assert queue.retries is not None
+        self.assertEqual(len(queue.retries), 1_000)
         for row in queue.take(1_000, NOW, 0):
             queue.settle(row)
-        self.assertEqual((len(queue.delayed), queue.next_due_at(NOW), queue.owed), (0, None, 0))
+        self.assertEqual((len(queue.retries), queue.next_due_at(NOW), queue.owed), (0, None, 0))
 
-    def test_lanes_of_messages_own_urls_do_not_pile_up(self) -> None:
+    def test_queues_of_messages_own_urls_do_not_pile_up(self) -> None:
         _, rows = rows_of(50)
-        lanes = Lanes()
+        queues = NotificationQueues()
         for n, row in enumerate(rows):
-            queue = lanes.queue(Lane("plain", Channel.WEBHOOK, f"http://{n}/"))
+            queue = queues.queue(QueueKey("plain", Channel.WEBHOOK, f"http://{n}/"))
             queue.owe(row)
             queue.take(1, NOW, 0)
             queue.settle(row)
-            lanes.drop_if_empty(queue)
-        self.assertEqual(len(lanes._queues), 0)
+            queues.drop_if_empty(queue)
+        self.assertEqual(len(queues._queues), 0)
 
 
 class BoundsTests(SynchronousTestCase):
@@ -301,19 +303,19 @@ class BoundsTests(SynchronousTestCase):
         accept(table, [message(n, accepted_at=NOW) for n in range(5)], Segment(1, NOW), 7)
         correlation.submitted([submitted(n, at=float(NOW), receipt_due_at=NOW + 5) for n in range(5)])
         rows = [table.shards[message_id(n)[0]][message_id(n)] for n in range(5)]
-        self.assertEqual(len({id(row.birth) for row in rows}), 1)
-        self.assertEqual(len({id(row.hop) for row in rows}), 1)
+        self.assertEqual(len({id(row.acceptance) for row in rows}), 1)
+        self.assertEqual(len({id(row.handoff) for row in rows}), 1)
         self.assertEqual(len({id(row.origin) for row in rows}), 1)
 
     def test_errors_are_shared_and_cut(self) -> None:
         table, _ = rows_of(0)
-        self.assertIs(table.fault(b"000", b""), table.fault(b"000", b""))
-        self.assertEqual(len(table.fault(b"e" * 500, b"").error), 64)
-        with_a_nul, two = table.fault(b"1\x002", b""), table.fault(b"1", b"2")
+        self.assertIs(table.carrier_error(b"000", b""), table.carrier_error(b"000", b""))
+        self.assertEqual(len(table.carrier_error(b"e" * 500, b"").error), 64)
+        with_a_nul, two = table.carrier_error(b"1\x002", b""), table.carrier_error(b"1", b"2")
         self.assertEqual((with_a_nul.error, two.error, two.network_error_code), (b"1\x002", b"1", b"2"))
         for n in range(10_000):
-            table.fault(b"%d" % n, b"")
-        self.assertLessEqual(len(table._faults), 4096)
+            table.carrier_error(b"%d" % n, b"")
+        self.assertLessEqual(len(table._carrier_errors), 4096)
 
     def test_registered_delivery_as_the_specification_has_it(self) -> None:
         wanted = {
@@ -345,11 +347,11 @@ class BoundsTests(SynchronousTestCase):
 
     def test_taking_an_accept_back_leaves_nothing(self) -> None:
         table, rows = rows_of(3)
-        segment = rows[0].birth.segment
+        segment = rows[0].acceptance.segment
         take_back(table, [message(n) for n in range(3)])
         self.assertEqual((table.rows, table.unsubmitted, segment.rows, sum(map(len, table.shards))), (0, 0, 0, 0))
         self.assertTrue(all(row.flags & FINAL for row in rows))
-        self.assertIsInstance(rows[0].birth, Birth)
+        self.assertIsInstance(rows[0].acceptance, Acceptance)
 
 
 class UnfetchedTests(SynchronousTestCase):
@@ -357,14 +359,14 @@ class UnfetchedTests(SynchronousTestCase):
 
     def test_what_is_given_up_is_kept_by_nothing(self) -> None:
         table, rows = rows_of(1_000)
-        correlation, handover = Correlation(table), Handover(table)
+        correlation, claims = Correlation(table), Claims(table)
         correlation.submitted([submitted(n) for n in range(1_000)])
         correlation.receipts([receipt(n) for n in range(1_000)], 1)
         queue = rows[0].origin.smpp_queue
         self.assertEqual((queue.owed, len(queue.ready)), (1_000, 1_000))
         # Not in their order: the sweep goes round by id.
-        handover.give_up_receipts(rows[500:], NOW + DAY)
-        handover.give_up_receipts(rows[1:500], NOW + DAY)
+        claims.give_up_receipts(rows[500:], NOW + DAY)
+        claims.give_up_receipts(rows[1:500], NOW + DAY)
         self.assertEqual((queue.owed, table.owed), (1, 1))
-        handover.give_up_receipts(rows[:1], NOW + DAY)
+        claims.give_up_receipts(rows[:1], NOW + DAY)
         self.assertEqual((queue.owed, len(queue.ready)), (0, 0))

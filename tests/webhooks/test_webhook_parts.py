@@ -1,4 +1,4 @@
-"""The pieces that webhooks are made of: schedule, signatures, bodies, requests, pacing."""
+"""The pieces that webhooks are made of: schedule, signatures, bodies, requests, circuit breaker."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -14,7 +14,7 @@ from relay.accounts.signing import new_secret, secret_key, signature
 from relay.values.messages import Channel, Notification
 from relay.values.states import CUSTOMER_WORDS, DELIVERED, FINAL_STATES, UNKNOWN
 from relay.webhooks.body import batch_body, batch_webhook_id, form_body, header_safe, json_body, webhook_id
-from relay.webhooks.circuit_breaker import FAILURES_TO_OPEN, FIRST_OPEN_SECONDS, LONGEST_OPEN_SECONDS, Pacing
+from relay.webhooks.circuit_breaker import FAILURES_TO_OPEN, FIRST_OPEN_SECONDS, LONGEST_OPEN_SECONDS, CircuitBreaker
 from relay.webhooks.request import webhook_request
 from relay.webhooks.schedule import PAUSES_SECONDS, next_attempt_at, retry_after_seconds
 
@@ -138,84 +138,84 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(b"X-Relay-Carrier-Error" in request.headers, bool(notification.carrier_error))
 
 
-class PacingTests(SynchronousTestCase):
-    def fail(self, pacing: Pacing, now: float, **more: object) -> None:  # type: ignore[override]
-        pacing.began()
-        pacing.failed(now, **({"throttled": False, "retry_after_seconds": 0.0} | more))  # type: ignore[arg-type]
+class CircuitBreakerTests(SynchronousTestCase):
+    def fail(self, breaker: CircuitBreaker, now: float, **more: object) -> None:  # type: ignore[override]
+        breaker.began()
+        breaker.failed(now, **({"throttled": False, "retry_after_seconds": 0.0} | more))  # type: ignore[arg-type]
 
-    def opened(self, now: float = 0.0) -> Pacing:
-        pacing = Pacing(8)
+    def opened(self, now: float = 0.0) -> CircuitBreaker:
+        breaker = CircuitBreaker(8)
         for _ in range(FAILURES_TO_OPEN):
-            self.fail(pacing, now)
-        return pacing
+            self.fail(breaker, now)
+        return breaker
 
     def test_the_circuit_opens_after_failures_in_a_row_only(self) -> None:
-        pacing = Pacing(8)
+        breaker = CircuitBreaker(8)
         for _ in range(FAILURES_TO_OPEN - 1):
-            self.fail(pacing, 0.0)
-        pacing.began()
-        pacing.succeeded()
-        self.fail(pacing, 0.0)
-        self.assertFalse(pacing.open)
+            self.fail(breaker, 0.0)
+        breaker.began()
+        breaker.succeeded()
+        self.fail(breaker, 0.0)
+        self.assertFalse(breaker.open)
         self.assertTrue(self.opened().open)
 
     def test_while_it_is_open_one_probe_goes_at_a_time(self) -> None:
-        pacing = self.opened()
-        self.assertEqual(pacing.room(0.0), 0)
-        self.assertEqual(pacing.blocked_until(0.0), FIRST_OPEN_SECONDS)
-        self.assertEqual(pacing.room(FIRST_OPEN_SECONDS), 1)
-        pacing.began()
-        self.assertEqual(pacing.room(FIRST_OPEN_SECONDS), 0)
+        breaker = self.opened()
+        self.assertEqual(breaker.room(0.0), 0)
+        self.assertEqual(breaker.blocked_until(0.0), FIRST_OPEN_SECONDS)
+        self.assertEqual(breaker.room(FIRST_OPEN_SECONDS), 1)
+        breaker.began()
+        self.assertEqual(breaker.room(FIRST_OPEN_SECONDS), 0)
 
     def test_a_probe_that_fails_doubles_the_pause_up_to_a_limit(self) -> None:
-        pacing, now, pauses = self.opened(), 0.0, []
+        breaker, now, pauses = self.opened(), 0.0, []
         for _ in range(8):
-            until = pacing.blocked_until(now)
+            until = breaker.blocked_until(now)
             assert until is not None
             pauses.append(until - now)
             now = until
-            self.fail(pacing, now)
+            self.fail(breaker, now)
         self.assertEqual(pauses[:3], [FIRST_OPEN_SECONDS, 2 * FIRST_OPEN_SECONDS, 4 * FIRST_OPEN_SECONDS])
         self.assertEqual(pauses[-1], LONGEST_OPEN_SECONDS)
 
     def test_a_probe_that_succeeds_closes_it_and_the_url_is_pressed_more_and_more(self) -> None:
-        pacing = self.opened()
+        breaker = self.opened()
         rooms = []
         for _ in range(40):
-            pacing.began()
-            pacing.succeeded()
-            rooms.append(pacing.room(FIRST_OPEN_SECONDS))
-        self.assertFalse(pacing.open)
+            breaker.began()
+            breaker.succeeded()
+            rooms.append(breaker.room(FIRST_OPEN_SECONDS))
+        self.assertFalse(breaker.open)
         self.assertEqual(rooms, sorted(rooms))
         self.assertEqual((rooms[0], rooms[-1]), (2, 8))
 
     def test_429_halves_what_goes_at_once(self) -> None:
-        pacing = Pacing(8)
-        self.fail(pacing, 0.0, throttled=True)
-        self.assertEqual(pacing.room(0.0), 4)
+        breaker = CircuitBreaker(8)
+        self.fail(breaker, 0.0, throttled=True)
+        self.assertEqual(breaker.room(0.0), 4)
 
     def test_a_receiver_that_names_a_time_is_left_alone_until_then(self) -> None:
-        pacing = Pacing(8)
-        self.fail(pacing, 0.0, retry_after_seconds=30.0)
-        self.assertEqual((pacing.room(29.9), pacing.room(30.0)), (0, 8))
+        breaker = CircuitBreaker(8)
+        self.fail(breaker, 0.0, retry_after_seconds=30.0)
+        self.assertEqual((breaker.room(29.9), breaker.room(30.0)), (0, 8))
 
     @given(st.lists(st.tuples(st.sampled_from(["ok", "fail", "429", "later"]), st.floats(0, 50)), max_size=80))
     def test_room_is_never_more_than_allowed_and_something_always_goes_again(
         self, steps: list[tuple[str, float]]
     ) -> None:
-        pacing, now = Pacing(5), 0.0
+        breaker, now = CircuitBreaker(5), 0.0
         for what, pause in steps:
             now += pause
-            self.assertLessEqual(pacing.room(now), 5)
-            if pacing.room(now) <= 0:
-                until = pacing.blocked_until(now)
+            self.assertLessEqual(breaker.room(now), 5)
+            if breaker.room(now) <= 0:
+                until = breaker.blocked_until(now)
                 assert until is not None
                 self.assertLessEqual(until - now, LONGEST_OPEN_SECONDS)
                 now = until
-            self.assertGreaterEqual(pacing.room(now), 1)
-            pacing.began()
+            self.assertGreaterEqual(breaker.room(now), 1)
+            breaker.began()
             if what == "ok":
-                pacing.succeeded()
+                breaker.succeeded()
             else:
                 later = 20.0 if what == "later" else 0.0
-                pacing.failed(now, throttled=what == "429", retry_after_seconds=later)
+                breaker.failed(now, throttled=what == "429", retry_after_seconds=later)

@@ -10,17 +10,23 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.accounts.accounts import URL_OFF, Accounts
 from relay.accounts.signing import new_secret
 from relay.config.model import Account
-from relay.values.messages import Channel, Comeback, Lane, Notification, Verdict
+from relay.values.messages import Channel, Notification, QueueKey, Recovery, Verdict
 from relay.values.secret import Secret
 from relay.values.states import UNDELIVERABLE
 from relay.webhooks.answer import Answer
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.schedule import PAUSES_SECONDS, WINDOW_SECONDS, Retry
-from relay.webhooks.webhook_sender import _PACINGS_KEPT, BATCH_SECONDS, HASTENED_A_TURN, MOST_IN_FLIGHT, Webhooks
+from relay.webhooks.webhook_sender import (
+    _BREAKERS_KEPT,
+    BATCH_SECONDS,
+    BROUGHT_FORWARD_A_TURN,
+    MOST_IN_FLIGHT,
+    Webhooks,
+)
 from tests.webhooks.webhook_fakes import OK, FakeClient, OwingStore, Sent, notification
 
 URL = "http://yoursite.com/sms/notifications"
-LANE = Lane("acme", Channel.WEBHOOK)
+LANE = QueueKey("acme", Channel.WEBHOOK)
 
 
 class WebhooksTestCase(SynchronousTestCase):
@@ -49,10 +55,10 @@ class WebhooksTestCase(SynchronousTestCase):
         )
 
     def owe(self, count: int, first: int = 0, **more: Any) -> None:
-        """Owes `count` notifications and wakes their lane."""
+        """Owes `count` notifications and wakes their queue."""
         owed = [notification(number, **more) for number in range(first, first + count)]
         self.store.owe(*owed)
-        self.webhooks.wake(owed[0].lane)
+        self.webhooks.wake(owed[0].queue_key)
         self.turn()
 
     def turn(self, times: int = 20) -> None:
@@ -153,7 +159,7 @@ class DeliveryTests(WebhooksTestCase):
         self.turn()
         self.assertEqual({sent.url for sent in self.client.sent}, {URL, "http://other.example/"})
 
-    def test_a_lane_with_nothing_to_do_is_forgotten(self) -> None:
+    def test_a_queue_with_nothing_to_do_is_forgotten(self) -> None:
         self.owe(3)
         self.assertEqual(self.webhooks._works, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -278,7 +284,7 @@ class BadUrlTests(WebhooksTestCase):
         for number in range(MOST_IN_FLIGHT + 100):
             each = notification(number, url=f"http://host{number}.example/")
             self.store.owe(each)
-            self.webhooks.wake(each.lane)
+            self.webhooks.wake(each.queue_key)
         self.turn()
         self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT)
 
@@ -288,7 +294,7 @@ class BadUrlTests(WebhooksTestCase):
         for number in range(MOST_IN_FLIGHT + 10):
             each = notification(number, url=f"http://host{number}.example/")
             self.store.owe(each)
-            self.webhooks.wake(each.lane)
+            self.webhooks.wake(each.queue_key)
         self.turn()
         for waiting in held[:10]:
             waiting.callback(OK)
@@ -302,7 +308,7 @@ class BadUrlTests(WebhooksTestCase):
         for number in range(30):
             each = notification(number, url=f"http://one.example/cb?id={number}")
             self.store.owe(each)
-            self.webhooks.wake(each.lane)
+            self.webhooks.wake(each.queue_key)
         self.turn()
         self.assertEqual(len(self.client.sent), 4)
         while len(held) < 30:
@@ -381,7 +387,7 @@ class BadUrlTests(WebhooksTestCase):
 REFUSED = Answer(0, "connection refused")
 
 
-class ComebackTests(WebhooksTestCase):
+class RecoveryTests(WebhooksTestCase):
     """What failed while a URL was away, once it is back."""
 
     def away(self, count: int, answer: Answer = REFUSED, **more: Any) -> None:
@@ -411,12 +417,12 @@ class ComebackTests(WebhooksTestCase):
 
     def delayed(self, *waiting: Notification) -> None:
         """These have failed and wait for an hour, as the service has told the store."""
-        retry = Retry(self.clock.seconds() + 3600.0, Comeback.REACHED)
+        retry = Retry(self.clock.seconds() + 3600.0, Recovery.REACHED)
         for each in waiting:
             self.store.owe(each, due_at=retry.due_at)
-            self.store.hastened_by[each.id] = retry.hastened_by
-            pacing = self.webhooks._pacing(each.lane)
-            self.webhooks._comebacks.delayed(pacing, each.lane, retry, self.clock.seconds())
+            self.store.brought_forward_by[each.id] = retry.brought_forward_by
+            breaker = self.webhooks._breaker(each.queue_key)
+            self.webhooks._recoveries.delayed(breaker, each.queue_key, retry, self.clock.seconds())
 
     def test_what_comes_back_takes_no_more_places_than_the_url_has(self) -> None:
         self.build(notification_concurrency=3)
@@ -449,7 +455,7 @@ class ComebackTests(WebhooksTestCase):
         self.assertEqual((self.store.still_owed, self.attempts_of(0)), (0, [1, 2, 2]))
 
     def test_messages_own_urls_that_differ_in_the_query_come_back_together_some_a_turn(self) -> None:
-        count = 3 * HASTENED_A_TURN
+        count = 3 * BROUGHT_FORWARD_A_TURN
         self.delayed(*[notification(number, url=f"http://one.example/cb?id={number}") for number in range(count)])
         self.delayed(notification(count, url="http://else.example/cb"))
         self.client.answer = lambda sent: REFUSED
@@ -459,12 +465,12 @@ class ComebackTests(WebhooksTestCase):
         self.turn(1_000)
         # The other URL's, and the one that was refused just now and has five seconds to wait.
         self.assertEqual(self.store.still_owed, 2)
-        self.assertEqual(len(self.webhooks._comebacks), 1)
+        self.assertEqual(len(self.webhooks._recoveries), 1)
 
     def test_of_urls_without_number_not_all_are_remembered(self) -> None:
-        count = _PACINGS_KEPT + 100
+        count = _BREAKERS_KEPT + 100
         self.delayed(*[notification(number, url=f"http://host{number}.example/") for number in range(count)])
-        self.assertLessEqual(len(self.webhooks._comebacks), _PACINGS_KEPT)
+        self.assertLessEqual(len(self.webhooks._recoveries), _BREAKERS_KEPT)
 
     def test_one_that_reaches_the_customer_brings_the_few_that_did_not(self) -> None:
         for answer in (REFUSED, Answer(0, "timeout"), Answer(502), Answer(503), Answer(504)):
@@ -547,7 +553,7 @@ class ComebackTests(WebhooksTestCase):
         self.pass_time(20.0)
         self.assertEqual((self.store.still_owed, len(self.client.sent)), (0, 4))
 
-    def test_what_was_put_off_for_longer_than_the_url_itself_is_not_hastened(self) -> None:
+    def test_what_was_put_off_for_longer_than_the_url_itself_is_not_brought_forward(self) -> None:
         self.client.answer = lambda sent: Answer(503, retry_after="7200")
         self.owe(1)
         self.client.answer = lambda sent: OK

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from relay.store.api import StoreUnavailable
-from relay.values.messages import Attempt, Channel, Claim, Comeback, Lane, Notification, Verdict
+from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
 from relay.values.states import DELIVERED
 from relay.webhooks.answer import Answer
 
@@ -38,9 +38,9 @@ class OwingStore:
     """Keeps what is owed, as the contract of `relay.store.api` says. Every call is durable at once."""
 
     def __init__(self) -> None:
-        self.owed: dict[Lane, list[tuple[float, Notification]]] = {}
-        self.hastened_by: dict[bytes, Comeback] = {}
-        self.claimed: set[tuple[Lane, bytes]] = set()
+        self.owed: dict[QueueKey, list[tuple[float, Notification]]] = {}
+        self.brought_forward_by: dict[bytes, Recovery] = {}
+        self.claimed: set[tuple[QueueKey, bytes]] = set()
         self.attempts: list[Attempt] = []
         self.settles = 0
         self.claims = 0
@@ -49,50 +49,50 @@ class OwingStore:
 
     def owe(self, *notifications: Notification, due_at: float = 0.0) -> None:
         for each in notifications:
-            self.owed.setdefault(each.lane, []).append((due_at, each))
+            self.owed.setdefault(each.queue_key, []).append((due_at, each))
 
     @property
     def still_owed(self) -> int:
         return sum(map(len, self.owed.values())) + len(self.claimed)
 
-    def lanes(self) -> Deferred[Sequence[Lane]]:
-        return succeed([lane for lane, owed in self.owed.items() if owed])
+    def queues(self) -> Deferred[Sequence[QueueKey]]:
+        return succeed([queue_key for queue_key, owed in self.owed.items() if owed])
 
-    def claim(self, lane: Lane, limit: int, now: float) -> Deferred[Claim]:
+    def claim(self, queue_key: QueueKey, limit: int, now: float) -> Deferred[Claim]:
         self.claims += 1
         if self.broken:
             raise StoreUnavailable("broken")
-        owed = sorted(self.owed.get(lane, []), key=lambda entry: entry[0])
+        owed = sorted(self.owed.get(queue_key, []), key=lambda entry: entry[0])
         given = [each for due_at, each in owed if due_at <= now][:limit]
         ids = {id(each) for each in given}
         rest = [entry for entry in owed if id(entry[1]) not in ids]
-        self.owed[lane] = rest
-        self.claimed.update((lane, each.id) for each in given)
+        self.owed[queue_key] = rest
+        self.claimed.update((queue_key, each.id) for each in given)
         return succeed(Claim(given, max(now, rest[0][0]) if rest else None))
 
     def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
         self.settles += 1
         for attempt in batch:
             each = attempt.notification
-            self.claimed.remove((each.lane, each.id))
+            self.claimed.remove((each.queue_key, each.id))
             self.attempts.append(attempt)
             if attempt.verdict is Verdict.RETRY:
                 again = msgspec.structs.replace(each, attempt=each.attempt + 1, scheduled_at=0.0)
                 self.owe(again, due_at=attempt.due_at)
-                self.hastened_by[each.id] = attempt.hastened_by
+                self.brought_forward_by[each.id] = attempt.brought_forward_by
         # As the contract has it: what has happened is known to the store, whether it is durable or not.
         return fail(StoreUnavailable("broken")) if self.broken else succeed(None)
 
     def release(self, batch: Sequence[Notification]) -> None:
         for each in reversed(batch):
-            self.claimed.remove((each.lane, each.id))
-            self.owed.setdefault(each.lane, []).insert(0, (0.0, each))
+            self.claimed.remove((each.queue_key, each.id))
+            self.owed.setdefault(each.queue_key, []).insert(0, (0.0, each))
 
-    def hasten(self, lane: Lane, comeback: Comeback) -> None:
-        owed = self.owed.get(lane, [])
+    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
+        owed = self.owed.get(queue_key, [])
         for place, (due_at, each) in enumerate(owed):
-            if self.hastened_by.get(each.id, Comeback.NOTHING) >= comeback:
-                del self.hastened_by[each.id]
+            if self.brought_forward_by.get(each.id, Recovery.NOTHING) >= recovery:
+                del self.brought_forward_by[each.id]
                 again = msgspec.structs.replace(each, attempt=each.attempt - 1, scheduled_at=due_at)
                 owed[place] = (0.0, again)
 

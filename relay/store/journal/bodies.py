@@ -30,7 +30,7 @@ class BodyReader:
         :raises StoreUnavailable: the disk fails.
         """
         wanted = {row.id for row in rows}
-        places = sorted({(row.birth.segment.sequence, row.birth.offset) for row in rows})
+        places = sorted({(row.acceptance.segment.sequence, row.acceptance.offset) for row in rows})
 
         def read() -> BodiesOf:
             found: BodiesOf = {}

@@ -24,7 +24,7 @@ from relay.store.journal.files import Files
 from relay.store.journal.journal_format import encode_frame, segment_name
 from relay.store.journal.journal_writer import InThread, Journal
 from relay.store.table.entries import Row
-from relay.store.table.entry_values import FORGOTTEN, Birth, Segment
+from relay.store.table.entry_values import FORGOTTEN, Acceptance, Segment
 from relay.store.table.records import Counters
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import needs_bodies, snapshot
@@ -163,14 +163,14 @@ class Compaction:
             container.moved(last, first)
 
     async def _rows_in(self, last: int) -> list[list[Row]]:
-        """The messages in segments up to `last`, those of one frame together: they will share a `Birth` again."""
-        groups: dict[Birth, list[Row]] = {}
+        """The messages in segments up to `last`, those of one frame together: they will share a `Acceptance` again."""
+        groups: dict[Acceptance, list[Row]] = {}
         looked_at = 0
         for shard in self._table.shards:
             for row in shard.values():
-                birth = row.birth
-                if birth.segment.sequence <= last:
-                    groups.setdefault(birth, []).append(row)
+                acceptance = row.acceptance
+                if acceptance.segment.sequence <= last:
+                    groups.setdefault(acceptance, []).append(row)
             looked_at += len(shard)
             if looked_at >= ROWS_LOOKED_AT:
                 looked_at = 0
@@ -197,21 +197,25 @@ class Compaction:
         rows = [row for row in rows if not row.flags & FORGOTTEN]
         ids = self._table.ids
         records: list[Any] = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
-        if self._table.sent:
-            records += self._table.sent.records(row.id for row in rows)
+        if self._table.in_doubt:
+            records += self._table.in_doubt.records(row.id for row in rows)
         appended = self._append(records)
         segment, offset = self._journal.place
         await appended
-        birth: Birth | None = None
+        acceptance: Acceptance | None = None
         for row in rows:
             if row.flags & FORGOTTEN:
                 continue
-            old = row.birth
-            if birth is None or birth.accepted_at != old.accepted_at or birth.expires_at != old.expires_at:
-                birth = Birth(old.accepted_at, old.expires_at, segment, offset)
+            old = row.acceptance
+            if (
+                acceptance is None
+                or acceptance.accepted_at != old.accepted_at
+                or acceptance.expires_at != old.expires_at
+            ):
+                acceptance = Acceptance(old.accepted_at, old.expires_at, segment, offset)
             old.segment.rows -= 1
             segment.rows += 1
-            row.birth = birth
+            row.acceptance = acceptance
 
     async def _bodies(self, rows: list[Row]) -> BodiesOf:
         """The bodies of messages that wait for a carrier."""

@@ -5,12 +5,12 @@ Deferred fires when the frame is durable. So the table is always ahead of the di
 of the calls is the order of the frames. Reads answer from the table and don't wait for the disk.
 
 When the disk fails, `accept`, `receipts`, `reread` and `put_setting` are refused until it is back, and what of the
-first and the last was under way is undone. What `receipts`, `reread`, `submitted`, `end`, `asked`, `settle` and
-`notify_again` were told has happened in the world: their Deferreds fail, so that nobody is told that it is durable, but
-the table keeps it, and the journal writes it when the disk is back. A carrier that sends a receipt again gets REPEATED
-then. A final state is claimed by nobody before it is durable, or a crash could lead to another one after the customer
-was told; lanes in which a call that failed made something owed are announced by the `expire` after the journal is
-written again.
+first and the last was under way is undone. What `receipts`, `reread`, `submitted`, `end`, `query_outcomes`, `settle`
+and `notify_again` were told has happened in the world: their Deferreds fail, so that nobody is told that it is durable,
+but the table keeps it, and the journal writes it when the disk is back. A carrier that sends a receipt again gets
+REPEATED then. A final state is claimed by nobody before it is durable, or a crash could lead to another one after the
+customer was told; queues in which a call that failed made something owed are announced by the `expire` after the
+journal is written again.
 """
 
 import os
@@ -37,10 +37,10 @@ from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
 from relay.store.table.accept import accept, take_back
 from relay.store.table.carrier_ids import is_awaited
-from relay.store.table.claims import Handover
+from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import Row, is_unsubmitted, parts_of
-from relay.store.table.expiry import Sweep
+from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
 from relay.store.table.message_views import message_view
 from relay.store.table.overdue import Overdue, at_carriers
@@ -50,21 +50,21 @@ from relay.store.table.replaying import Replay
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.table import Table
 from relay.values.messages import (
-    Asked,
     AtCarrier,
     Attempt,
     Claim,
-    Comeback,
-    Correlated,
     Ending,
     KeptReceipts,
-    Lane,
     Message,
     MessageView,
     Notification,
     Pending,
+    QueryOutcome,
+    QueueKey,
     ReadAgain,
     Receipt,
+    Recovery,
+    StoreResult,
     Submitted,
 )
 from relay.values.states import EXPIRED, UNKNOWN
@@ -83,7 +83,7 @@ class JournalStore:
     :param directory: the data directory; the journal is in `journal` below it. Made where missing.
     :param policy: see `NotifyPolicy`; asked on the reactor thread, once a batch and account.
     :param in_thread: runs a function in a thread; commits are made there, one at a time.
-    :param views_of_ended: whether `Correlated.ended` is filled.
+    :param views_of_ended: whether `StoreResult.ended` is filled.
     :param submit_grace_seconds: how long after its expiry a message that no carrier has taken is still left alone,
         because a response may be under way. Longer than any carrier's response timeout.
     """
@@ -114,8 +114,8 @@ class JournalStore:
         self._settings = Settings()
         self._keys = IdempotencyKeys(limits.idempotency_keys)
         self._correlation = Correlation(self.table, views_of_ended=views_of_ended)
-        self._handover = Handover(self.table)
-        self._sweep = Sweep(self.table, submit_grace_seconds)
+        self._claims = Claims(self.table)
+        self._expiry = Expiry(self.table, submit_grace_seconds)
         self._overdue = Overdue(self.table)
         self._journal: Journal
         self._compaction: Compaction
@@ -207,66 +207,66 @@ class JournalStore:
         if idempotency is not None:
             self._keys.take_back(idempotency)
 
-    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[Correlated]":
-        effects = self._correlation.submitted(batch)
-        return self._append(effects.records, effects.correlated())
+    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
+        changes = self._correlation.submitted(batch)
+        return self._append(changes.records, changes.result())
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
         if carrier and not self._journal.open:
             return fail(StoreUnavailable(self._journal.why_not))
         marked = self._correlation.sending(batch, carrier)
-        undo = partial(self.table.sent.unmark_all, marked) if carrier else None
+        undo = partial(self.table.in_doubt.unmark_all, marked) if carrier else None
         return self._journal.append(encode_frame([sending(marked, carrier)]) if marked else b"", None, undo)
 
-    def receipts(self, batch: Sequence[Receipt]) -> "Deferred[Correlated]":
+    def receipts(self, batch: Sequence[Receipt]) -> "Deferred[StoreResult]":
         if not self._journal.open:
             return fail(StoreUnavailable(self._journal.why_not))
-        effects = self._correlation.receipts(batch, self._journal.active.sequence)
+        changes = self._correlation.receipts(batch, self._journal.active.sequence)
         self.table.forget_over_bound(len(batch))
-        return self._append(effects.records, effects.correlated())
+        return self._append(changes.records, changes.result())
 
     def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> "Deferred[KeptReceipts]":
         return succeed(views.kept_receipts(self.table, after, limit))
 
-    def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[Correlated]":
+    def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[StoreResult]":
         if not self._journal.open:
             return fail(StoreUnavailable(self._journal.why_not))
-        effects = self._correlation.reread(batch)
-        return self._append(effects.records, effects.correlated())
+        changes = self._correlation.reread(batch)
+        return self._append(changes.records, changes.result())
 
-    def end(self, batch: Sequence[Ending]) -> "Deferred[Correlated]":
-        effects = self._correlation.end(batch)
-        return self._append(effects.records, effects.correlated())
+    def end(self, batch: Sequence[Ending]) -> "Deferred[StoreResult]":
+        changes = self._correlation.end(batch)
+        return self._append(changes.records, changes.result())
 
-    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[Correlated]":
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[StoreResult]":
         table, journal = self.table, self._journal
         table.forget_finished(FORGOTTEN_A_CALL, now)
         table.orphans.expire(now, FORGOTTEN_A_CALL)
         self._keys.expire(now, FORGOTTEN_A_CALL)
-        effects = self._correlation.effects()
+        changes = self._correlation.changes()
         if (journal.failures, journal.open) != self._announced:
             # What was learnt by calls that failed is told once it is durable after all.
             self._announced = (journal.failures, journal.open)
-            effects.touched.update(table.lanes.owing())
+            changes.touched.update(table.queues.owing())
         if not journal.open:
-            return succeed(effects.correlated())
-        due = self._sweep.step(now)
-        self._correlation.time_out(due.expired, [], EXPIRED, now, effects)
+            return succeed(changes.result())
+        due = self._expiry.step(now)
+        self._correlation.time_out(due.expired, [], EXPIRED, now, changes)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
         overdue = self._overdue.sort(due.unanswered, long, askable, now)
-        self._correlation.time_out(overdue.rows, overdue.parts, UNKNOWN, now, effects)
-        effects.records.extend(self._handover.give_up_receipts(due.unfetched, now))
+        self._correlation.time_out(overdue.rows, overdue.parts, UNKNOWN, now, changes)
+        changes.records.extend(self._claims.give_up_receipts(due.unfetched, now))
         journal.roll(now)
         self._compaction.consider(now)
-        answer = effects.correlated()
-        if overdue.questions:
-            answer = msgspec.structs.replace(answer, overdue=overdue.questions)
-        return self._append(effects.records, answer)
+        answer = changes.result()
+        if overdue.queries:
+            answer = msgspec.structs.replace(answer, overdue=overdue.queries)
+        return self._append(changes.records, answer)
 
-    def asked(self, batch: Sequence[Asked]) -> "Deferred[Correlated]":
-        effects = self._correlation.asked(batch)
+    def query_outcomes(self, batch: Sequence[QueryOutcome]) -> "Deferred[StoreResult]":
+        changes = self._correlation.query_outcomes(batch)
         self._overdue.answered([(a.id, a.part) for a in batch])
-        return self._append(effects.records, effects.correlated())
+        return self._append(changes.records, changes.result())
 
     def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
         row = self.table.get(message_id)
@@ -274,26 +274,26 @@ class JournalStore:
 
     # Notifications
 
-    def claim(self, lane: Lane, limit: int, now: float) -> "Deferred[Claim]":
-        return succeed(self._handover.claim(lane, limit, now, self._journal.durable_mark))
+    def claim(self, queue_key: QueueKey, limit: int, now: float) -> "Deferred[Claim]":
+        return succeed(self._claims.claim(queue_key, limit, now, self._journal.durable_mark))
 
     def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
-        records = self._handover.settle(batch)
+        records = self._claims.settle(batch)
         self.table.forget_over_bound(len(batch))
         return self._append(records, None)
 
     def release(self, batch: Sequence[Notification]) -> None:
-        self._handover.release(batch)
+        self._claims.release(batch)
 
-    def hasten(self, lane: Lane, comeback: Comeback) -> None:
-        self._handover.hasten(lane, comeback)
+    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
+        self._claims.bring_forward(queue_key, recovery)
 
-    def lanes(self) -> "Deferred[Sequence[Lane]]":
-        return succeed([queue.lane for queue in self.table.lanes.owing()])
+    def queues(self) -> "Deferred[Sequence[QueueKey]]":
+        return succeed([queue.queue_key for queue in self.table.queues.owing()])
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[Lane]]":
-        effects = self._handover.notify_again(account, ids, now)
-        return self._append(effects.records, effects.lanes())
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[QueueKey]]":
+        changes = self._claims.notify_again(account, ids, now)
+        return self._append(changes.records, changes.queues())
 
     def given_up(self, account: str, since: float, until: float) -> "Deferred[Sequence[bytes]]":
         return succeed(views.given_up(self.table, account, since, until))
@@ -314,7 +314,7 @@ class JournalStore:
             rows = [row for row in rows if row.id not in bodies]
             if not rows:
                 break
-            if any(row.birth.offset >= row.birth.segment.committed_bytes for row in rows):
+            if any(row.acceptance.offset >= row.acceptance.segment.committed_bytes for row in rows):
                 try:
                     await self._journal.append(b"", None)
                 except StoreUnavailable:
@@ -335,7 +335,7 @@ class JournalStore:
         many = parts_of(row)
         if many is None:
             return row if part == 0 else None
-        return row if 0 <= part < len(many) and many[part].hop is None else None
+        return row if 0 <= part < len(many) and many[part].handoff is None else None
 
     # Questions
 
@@ -366,10 +366,10 @@ class JournalStore:
         return Deferred.fromCoroutine(self._owed_by_account())
 
     async def _owed_by_account(self) -> Mapping[str, int]:
-        # Messages with URLs of their own have lanes of their own, so there may be very many.
+        # Messages with URLs of their own have queues of their own, so there may be very many.
         counts: Counter[str] = Counter()
-        for number, queue in enumerate(self.table.lanes.owing(), 1):
-            counts[queue.lane.account] += queue.owed
+        for number, queue in enumerate(self.table.queues.owing(), 1):
+            counts[queue.queue_key.account] += queue.owed
             if number % _COUNTED_A_TURN == 0:
                 await deferLater(self._clock, 0.0)
         return {name: count for name, count in counts.items() if count}

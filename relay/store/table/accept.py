@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from relay.store.table.entries import Row, TableAccount
-from relay.store.table.entry_values import FINAL, Birth, Extra, Part, Segment
+from relay.store.table.entry_values import FINAL, Acceptance, Part, RareFields, Segment
 from relay.store.table.table import Table
 from relay.values.messages import Message
 
@@ -12,23 +12,23 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
     """Makes a row of each message, whose frame is at this place in the journal."""
     shards = table.shards
     account: TableAccount | None = None
-    birth: Birth | None = None
+    acceptance: Acceptance | None = None
     rows: list[Row] = []
     for m in messages:
         if account is None or m.account != account.name:
             account = table.account(m.account)
-        if birth is None or m.expires_at != birth.expires_at or m.accepted_at != birth.accepted_at:
-            birth = Birth(m.accepted_at, m.expires_at, segment, offset)
+        if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
+            acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
         message_id = m.id
-        row = Row(message_id, account.origin(m.interface, m.registered_delivery), m.addresses, birth)
+        row = Row(message_id, account.origin(m.interface, m.registered_delivery), m.addresses, acceptance)
         if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
-            row.extra = _extra(m)
+            row.rare_fields = _rare_fields(m)
         shards[message_id[0]][message_id] = row
         account.recent.rows.append(row)
         rows.append(row)
     if account is not None:
         account.trim()
-    table.backlog.extend(rows)
+    table.unsubmitted_messages.extend(rows)
     segment.rows += len(rows)
     table.rows += len(rows)
     table.unsubmitted += len(rows)
@@ -39,7 +39,7 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
     for m in messages:
         row = table.get(m.id)
         if row is not None and not row.flags & FINAL:
-            if row.hop is None:
+            if row.handoff is None:
                 table.unsubmitted -= 1
             else:
                 table.awaiting -= 1
@@ -47,14 +47,14 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
             table.forget(row)
 
 
-def _extra(m: Message) -> Extra:
+def _rare_fields(m: Message) -> RareFields:
     parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
-    return Extra(parts, m.reference, m.notification_url or None)
+    return RareFields(parts, m.reference, m.notification_url or None)
 
 
-def make_row(m: Message, account: TableAccount, birth: Birth) -> Row:
+def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
     """A fresh row; for replay, which keeps its own counts."""
-    row = Row(m.id, account.origin(m.interface, m.registered_delivery), m.addresses, birth)
+    row = Row(m.id, account.origin(m.interface, m.registered_delivery), m.addresses, acceptance)
     if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
-        row.extra = _extra(m)
+        row.rare_fields = _rare_fields(m)
     return row

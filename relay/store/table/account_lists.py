@@ -9,7 +9,7 @@ and the rows themselves, which are no longer in any cache of the processor, need
 from bisect import bisect_left, bisect_right
 from typing import Generic, Protocol, TypeVar
 
-from relay.store.table.entry_values import FORGOTTEN, Birth
+from relay.store.table.entry_values import FORGOTTEN, Acceptance
 
 #: Messages of an account that can be listed; older ones can still be looked up by id.
 RECENT_KEPT = 20_000
@@ -21,7 +21,7 @@ class ListedRow(Protocol):
     """What an account's lists need to know of a message."""
 
     id: bytes
-    birth: Birth
+    acceptance: Acceptance
     flags: int
     cursor: int
 
@@ -85,7 +85,7 @@ class AccountLists(Generic[RowT]):
         recent = self.recent
         rows, first = recent.rows, recent.first
         # One that is older than the list's first was dropped from it long ago.
-        if first < len(rows) and row.birth.accepted_at >= rows[first].birth.accepted_at:
+        if first < len(rows) and row.acceptance.accepted_at >= rows[first].acceptance.accepted_at:
             recent.forgot(row)
         if row.cursor:
             self.feed.forgot(row)
@@ -127,7 +127,7 @@ class AccountLists(Generic[RowT]):
 
 
 def _accepted_at(row: ListedRow) -> float:
-    return row.birth.accepted_at
+    return row.acceptance.accepted_at
 
 
 def _cursor(row: ListedRow) -> int:

@@ -20,46 +20,46 @@ from relay.store.table.entry_values import (
     OWED_WEBHOOK,
     Tries,
 )
-from relay.store.table.notification_queues import BIT_OF_CHANNEL, LaneQueue
+from relay.store.table.notification_queues import BIT_OF_CHANNEL, NotificationQueue
 from relay.store.table.records import SETTLED_SUPERSEDED, Handed, OwedAgain, Settled
-from relay.store.table.retries import extra_of, tries_of
+from relay.store.table.retries import rare_fields_of, tries_of
 from relay.store.table.table import Table
-from relay.store.table.table_changes import Effects
-from relay.values.messages import Attempt, Channel, Claim, Comeback, Lane, Notification, Verdict
+from relay.store.table.table_changes import TableChanges
+from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
 
 #: Characters of an answer that are kept.
 ANSWER_KEPT = 200
 _NOTHING = Claim((), None)
 
 
-class Handover:
+class Claims:
     """See the module's text."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def claim(self, lane: Lane, limit: int, now: float, durable_cursor: int) -> Claim:
-        """Claims up to `limit` notifications that are due in a lane, of what is durable (see
+    def claim(self, queue_key: QueueKey, limit: int, now: float, durable_cursor: int) -> Claim:
+        """Claims up to `limit` notifications that are due in a queue, of what is durable (see
         `relay.store.table.notification_queues`)."""
-        queue = self._table.lanes.existing(lane)
+        queue = self._table.queues.existing(queue_key)
         if queue is None:
             return _NOTHING
         rows = queue.take(limit, now, durable_cursor)
-        channel = Channel(lane.channel)
-        account, url, owed_bit = lane.account, lane.url, queue.owed_bit
+        channel = Channel(queue_key.channel)
+        account, url, owed_bit = queue_key.account, queue_key.url, queue.owed_bit
         claimed: list[Notification] = []
         for row in rows:
             flags = row.flags
-            birth = row.birth
-            fault = row.fault
+            acceptance = row.acceptance
+            carrier_error = row.carrier_error
             done_at = row.done_at
-            extra = row.extra
+            rare_fields = row.rare_fields
             owed_since = done_at
             scheduled_at = 0.0
-            if extra is None:
+            if rare_fields is None:
                 attempt, parts, reference = 1, 1, None
             else:
-                owed_since = max(done_at, extra.again_at)
+                owed_since = max(done_at, rare_fields.again_at)
                 tries = tries_of(row, owed_bit)
                 if tries is None:
                     attempt = 1
@@ -68,8 +68,8 @@ class Handover:
                 else:
                     # Hastened: the last attempt is made once more.
                     attempt, scheduled_at = tries.attempts, tries.due_at
-                parts = 1 if extra.parts is None else len(extra.parts)
-                reference = extra.reference
+                parts = 1 if rare_fields.parts is None else len(rare_fields.parts)
+                reference = rare_fields.reference
             claimed.append(
                 Notification(
                     row.id,
@@ -78,11 +78,11 @@ class Handover:
                     row.state,
                     flags & FINAL != 0,
                     attempt,
-                    birth.accepted_at,
+                    acceptance.accepted_at,
                     done_at,
                     row.addresses,
-                    fault.error,
-                    fault.network_error_code,
+                    carrier_error.error,
+                    carrier_error.network_error_code,
                     url,
                     reference,
                     owed_since,
@@ -120,7 +120,7 @@ class Handover:
             if a.verdict is delivered and owed_bit == OWED_SMPP and n.attempt == 1:
                 at = a.at
                 handed_ids.append(row.id)
-                if row.extra is None:
+                if row.rare_fields is None:
                     # `queue.settle` in place: half of the cost of settling a batch of these is calls.
                     row.flags = flags = flags & ~(owed_bit | claimed_bit)
                     queue.owed -= 1
@@ -134,7 +134,7 @@ class Handover:
             verdict = Verdict(a.verdict)
             self._show(row, _settled(a, owed_bit, int(verdict)), records)
             if verdict is Verdict.RETRY:
-                queue.delay(row, Tries(n.attempt, a.due_at), a.hastened_by)
+                queue.delay(row, Tries(n.attempt, a.due_at), a.brought_forward_by)
                 continue
             if verdict is Verdict.GIVEN_UP:
                 self.give_up(row, given_up_bit, a.at)
@@ -144,27 +144,27 @@ class Handover:
             records.append(Handed(OWED_SMPP, at, b"".join(handed_ids)))
         return records
 
-    def settled(self, row: Row, queue: LaneQueue[Row]) -> None:
-        """Nothing is owed in this lane any more for a claimed or delayed row."""
+    def settled(self, row: Row, queue: NotificationQueue[Row]) -> None:
+        """Nothing is owed in this queue any more for a claimed or delayed row."""
         table = self._table
         queue.settle(row)
         table.owed -= 1
-        if queue.lane.url:
-            table.lanes.drop_if_empty(queue)
+        if queue.queue_key.url:
+            table.queues.drop_if_empty(queue)
         if row.flags & FINAL and not row.flags & OWED:
             table.keep(row)
 
     def give_up(self, row: Row, given_up_bit: int, at: float) -> None:
         """Marks that the customer was not told."""
         row.flags |= given_up_bit
-        extra_of(row).given_up_at = at
+        rare_fields_of(row).given_up_at = at
         if given_up_bit == GIVEN_UP_WEBHOOK:
             row.origin.account.given_up[row.id] = at
 
     def give_up_receipts(self, rows: Sequence[Row], now: float) -> list[Any]:
         """SMPP receipts that no receiver came for in time. Rows that are claimed right now are left alone."""
         records: list[Any] = []
-        queues: set[LaneQueue[Row]] = set()
+        queues: set[NotificationQueue[Row]] = set()
         for row in rows:
             queue = row.origin.smpp_queue
             queues.add(queue)
@@ -177,12 +177,12 @@ class Handover:
             self.give_up(row, GIVEN_UP_SMPP, now)
             self.settled(row, queue)
         for queue in queues:
-            # Nobody may ever claim in this lane: what is stale at its head would keep these rows for good.
+            # Nobody may ever claim in this queue: what is stale at its head would keep these rows for good.
             queue.drop_stale()
         return records
 
     def release(self, batch: Sequence[Notification]) -> None:
-        """Gives claimed notifications back to the head of their lanes, in their order."""
+        """Gives claimed notifications back to the head of their queues, in their order."""
         table = self._table
         for n in reversed(batch):
             row = table.get(n.id)
@@ -193,16 +193,16 @@ class Handover:
             if row.flags & queue.owed_bit and row.flags & queue.claimed_bit:
                 queue.give_back(row)
 
-    def hasten(self, lane: Lane, comeback: Comeback) -> None:
-        """Makes due what waits for a retry in a lane and may come sooner by this."""
-        queue = self._table.lanes.existing(lane)
+    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
+        """Makes due what waits for a retry in a queue and may come sooner by this."""
+        queue = self._table.queues.existing(queue_key)
         if queue is not None:
-            queue.hasten(comeback)
+            queue.bring_forward(recovery)
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Effects:
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> TableChanges:
         """Makes finished messages of this account owed again on the webhook."""
         table = self._table
-        effects = Effects()
+        changes = TableChanges()
         again: list[bytes] = []
         for message_id in ids:
             row = table.get(message_id)
@@ -215,16 +215,16 @@ class Handover:
             self.owe_again(row, now)
             if queue.owe(row):
                 table.owed += 1
-            effects.touched.add(queue)
+            changes.touched.add(queue)
             again.append(row.id)
         if again:
-            effects.records.append(OwedAgain(now, b"".join(again)))
-        return effects
+            changes.records.append(OwedAgain(now, b"".join(again)))
+        return changes
 
     def owe_again(self, row: Row, now: float) -> None:
         """Takes back that the webhook was given up."""
         row.flags &= ~GIVEN_UP_WEBHOOK
-        extra_of(row).again_at = now
+        rare_fields_of(row).again_at = now
         row.origin.account.given_up.pop(row.id, None)
 
     def _show(self, row: Row, settled: Settled, records: list[Any]) -> None:
@@ -234,8 +234,8 @@ class Handover:
 
 def keep_attempt(row: Row, settled: Settled) -> None:
     """Keeps an attempt for whoever asks; the last few."""
-    extra = extra_of(row)
-    extra.attempts = (*extra.attempts[1 - ATTEMPTS_KEPT :], settled)
+    rare_fields = rare_fields_of(row)
+    rare_fields.attempts = (*rare_fields.attempts[1 - ATTEMPTS_KEPT :], settled)
 
 
 def _settled(a: Attempt, owed_bit: int, verdict: int) -> Settled:

@@ -12,9 +12,18 @@ from typing import Final
 import msgspec
 
 from relay.store.table.account_lists import AccountLists
-from relay.store.table.entry_values import FINAL, NO_FAULT, OWED_SMPP, Birth, Extra, Fault, Hop, Part
-from relay.store.table.notification_queues import LaneQueue, Lanes
-from relay.values.messages import Channel, Lane
+from relay.store.table.entry_values import (
+    FINAL,
+    NO_CARRIER_ERROR,
+    OWED_SMPP,
+    Acceptance,
+    CarrierError,
+    CarrierHandoff,
+    Part,
+    RareFields,
+)
+from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
+from relay.values.messages import Channel, QueueKey
 from relay.values.smpp_constants import REGISTERED_DELIVERY_FINAL, REGISTERED_DELIVERY_INTERMEDIATE
 from relay.values.states import DELIVERED, SCHEDULED
 
@@ -26,12 +35,12 @@ _OVER_SMPP: Final = 256
 
 def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
     """By final state: OWED_SMPP where `registered_delivery` asks for it (SMPP 3.4 section 5.2.17), else 0."""
-    asked = registered_delivery & 3
-    if asked == 0:
+    query_outcomes = registered_delivery & 3
+    if query_outcomes == 0:
         return (0,) * STATES
-    if asked == REGISTERED_DELIVERY_FINAL:
+    if query_outcomes == REGISTERED_DELIVERY_FINAL:
         return (OWED_SMPP,) * STATES
-    on_success = asked == 3
+    on_success = query_outcomes == 3
     return tuple(OWED_SMPP if (state == DELIVERED) is on_success else 0 for state in range(STATES))
 
 
@@ -47,14 +56,14 @@ class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     registered_delivery: int
     smpp_owed: tuple[int, ...]
     smpp_intermediate: int
-    smpp_queue: "LaneQueue[Row]"
-    webhook_queue: "LaneQueue[Row]"
+    smpp_queue: "NotificationQueue[Row]"
+    webhook_queue: "NotificationQueue[Row]"
 
 
 class Row(msgspec.Struct, gc=False, eq=False):
     """A message.
 
-    :ivar hop: for a message of one part, where it went; for a long one `parts.latest_hop`, once all are taken.
+    :ivar handoff: for a message of one part, where it went; for a long one `parts.latest_handoff`, once all are taken.
     :ivar carrier_message_id: of the only part.
     :ivar done_at: when the last state was learnt; 0.0 before.
     :ivar cursor: place in the account's feed; 0 until the message has ended.
@@ -63,15 +72,15 @@ class Row(msgspec.Struct, gc=False, eq=False):
     id: bytes
     origin: Origin
     addresses: bytes
-    birth: Birth
+    acceptance: Acceptance
     state: int = SCHEDULED
     flags: int = 0
-    hop: Hop | None = None
+    handoff: CarrierHandoff | None = None
     carrier_message_id: bytes = b""
-    fault: Fault = NO_FAULT
+    carrier_error: CarrierError = NO_CARRIER_ERROR
     done_at: float = 0.0
     cursor: int = 0
-    extra: Extra | None = None
+    rare_fields: RareFields | None = None
 
 
 class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -86,7 +95,7 @@ class TableAccount(AccountLists["Row"]):
 
     __slots__ = ("_origins", "_queues")
 
-    def __init__(self, name: str, queues: "Lanes[Row]") -> None:
+    def __init__(self, name: str, queues: "NotificationQueues[Row]") -> None:
         super().__init__(name)
         self._queues = queues
         self._origins: dict[int, Origin] = {}
@@ -103,18 +112,18 @@ class TableAccount(AccountLists["Row"]):
                 registered_delivery,
                 smpp_owed_by_state(registered_delivery),
                 OWED_SMPP if intermediate else 0,
-                self._queues.queue(Lane(self.name, Channel.SMPP)),
-                self._queues.queue(Lane(self.name, Channel.WEBHOOK)),
+                self._queues.queue(QueueKey(self.name, Channel.SMPP)),
+                self._queues.queue(QueueKey(self.name, Channel.WEBHOOK)),
             )
         return origin
 
 
 def parts_of(row: Row) -> list[Part] | None:
     """The parts of a long message; None for a message of one part."""
-    extra = row.extra
-    return None if extra is None else extra.parts
+    rare_fields = row.rare_fields
+    return None if rare_fields is None else rare_fields.parts
 
 
 def is_unsubmitted(row: Row) -> bool:
     """Whether some part waits for a carrier."""
-    return row.hop is None and not row.flags & FINAL
+    return row.handoff is None and not row.flags & FINAL

@@ -1,9 +1,9 @@
 """What several messages share in the table, and what few of them have: the values that a row refers to.
 
 Everything that several messages have in common is one shared object. A batch's times and place in the journal are a
-`Birth`, what a carrier's batch of responses has in common is a `Hop`, and errors are `Fault`s; a row holds references.
-What few messages have (several parts, a reference, retries) hangs in `Extra`. Bodies are not kept: a row knows where
-in the journal they are. None of these is tracked by the garbage collector.
+`Acceptance`, what a carrier's batch of responses has in common is a `CarrierHandoff`, and errors are `CarrierError`s; a
+row holds references. What few messages have (several parts, a reference, retries) hangs in `RareFields`. Bodies are not
+kept: a row knows where in the journal they are. None of these is tracked by the garbage collector.
 """
 
 from typing import Final
@@ -20,8 +20,8 @@ OWED_WEBHOOK: Final = 2
 OWED_SMPP: Final = 4
 CLAIMED_WEBHOOK: Final = 8
 CLAIMED_SMPP: Final = 16
-DELAYED_WEBHOOK: Final = 32
-DELAYED_SMPP: Final = 64
+RETRY_WEBHOOK: Final = 32
+RETRY_SMPP: Final = 64
 #: The row stands in the table's list of finished messages.
 KEPT: Final = 128
 #: The row has left the table; whoever still holds it drops it.
@@ -59,7 +59,7 @@ class Segment(msgspec.Struct, eq=False):
     rows: int = 0
 
 
-class Birth(msgspec.Struct, frozen=True, gc=False, eq=False):
+class Acceptance(msgspec.Struct, frozen=True, gc=False, eq=False):
     """What the messages of one journal frame have in common."""
 
     accepted_at: float
@@ -68,7 +68,7 @@ class Birth(msgspec.Struct, frozen=True, gc=False, eq=False):
     offset: int
 
 
-class Hop(msgspec.Struct, frozen=True, gc=False, eq=False):
+class CarrierHandoff(msgspec.Struct, frozen=True, gc=False, eq=False):
     """What the parts that a carrier took together have in common. `at` is None for a carrier that refused."""
 
     carrier: str
@@ -77,7 +77,7 @@ class Hop(msgspec.Struct, frozen=True, gc=False, eq=False):
     parts_receipted: int = 0
 
 
-class Fault(msgspec.Struct, frozen=True, gc=False, eq=False):
+class CarrierError(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A carrier's own words on an outcome.
 
     :ivar stat: where it is another word than Appendix B's own for the state.
@@ -88,17 +88,17 @@ class Fault(msgspec.Struct, frozen=True, gc=False, eq=False):
     stat: bytes = b""
 
 
-NO_FAULT: Final = Fault()
+NO_CARRIER_ERROR: Final = CarrierError()
 
 
 class Part(msgspec.Struct, gc=False, eq=False):
-    """One part of a long message. Fields as in `Row` and `Extra`; `waited` is what WAITED is for a row."""
+    """One part of a long message. Fields as in `Row` and `RareFields`; `waited` is what WAITED is for a row."""
 
-    hop: Hop | None = None
+    handoff: CarrierHandoff | None = None
     carrier_message_id: bytes = b""
     state: int = SCHEDULED
     final: bool = False
-    fault: Fault = NO_FAULT
+    carrier_error: CarrierError = NO_CARRIER_ERROR
     done_at: float = 0.0
     given_id: bytes = b""
     waited: bool = False
@@ -111,7 +111,7 @@ class Tries(msgspec.Struct, gc=False, eq=False):
     due_at: float = 0.0
 
 
-class Extra(msgspec.Struct, gc=False, eq=False):
+class RareFields(msgspec.Struct, gc=False, eq=False):
     """What only some messages have.
 
     :ivar parts: for long messages; None where there is one part, which is then in the row itself.

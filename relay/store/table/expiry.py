@@ -36,7 +36,7 @@ class Due(msgspec.Struct):
     unfetched: list[Row]
 
 
-class Sweep:
+class Expiry:
     """Goes round the table for ever.
 
     :param grace_seconds: how long after its expiry a message that no carrier has taken is still left alone.
@@ -64,14 +64,17 @@ class Sweep:
                     if flags & OWED_SMPP and self._unfetched(row, now, policies):
                         due.unfetched.append(row)
                     continue
-                hop = row.hop
-                if hop is None:
-                    if row.birth.expires_at <= unsubmitted_due_at:
+                handoff = row.handoff
+                if handoff is None:
+                    if row.acceptance.expires_at <= unsubmitted_due_at:
                         due.expired.append(row)
-                elif row.extra is not None and row.extra.parts is not None:
-                    if any(part.hop is not None and part.hop.receipt_due_at <= now for part in row.extra.parts):
+                elif row.rare_fields is not None and row.rare_fields.parts is not None:
+                    if any(
+                        part.handoff is not None and part.handoff.receipt_due_at <= now
+                        for part in row.rare_fields.parts
+                    ):
                         due.long.append(row)
-                elif hop.receipt_due_at <= now:
+                elif handoff.receipt_due_at <= now:
                     due.unanswered.append(row)
             if seen >= rows or len(due.expired) + len(due.unanswered) + len(due.long) >= DUE_A_CALL:
                 break

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from relay.store.table.records import Sending
 
 
-class Sent:
+class InDoubt:
     """The marks, by message and part."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ def sending(parts: Sequence[tuple[bytes, int]], carrier: str) -> Sending:
     return Sending(carrier, b"".join([message_id for message_id, _ in parts]), bytes([part for _, part in parts]))
 
 
-def sent_parts(record: Sending) -> list[tuple[bytes, int]]:
+def parts_in_doubt(record: Sending) -> list[tuple[bytes, int]]:
     """The parts of a record."""
     ids = record.ids
     return [(ids[16 * n : 16 * n + 16], part) for n, part in enumerate(record.indexes)]

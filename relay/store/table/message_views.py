@@ -1,7 +1,15 @@
 """One message as customers and operators see it."""
 
 from relay.store.table.entries import Row
-from relay.store.table.entry_values import FINAL, NO_FAULT, OWED_SMPP, OWED_WEBHOOK, Fault, Hop, Part
+from relay.store.table.entry_values import (
+    FINAL,
+    NO_CARRIER_ERROR,
+    OWED_SMPP,
+    OWED_WEBHOOK,
+    CarrierError,
+    CarrierHandoff,
+    Part,
+)
 from relay.store.table.notification_queues import CHANNEL_OF_BIT
 from relay.store.table.records import Settled
 from relay.values.messages import AttemptView, MessageView, PartView
@@ -12,15 +20,17 @@ def _text(octets: bytes) -> str:
     return octets.decode("ascii", "backslashreplace")
 
 
-def _part_view(hop: Hop | None, key: bytes, state: int, fault: Fault, done_at: float) -> PartView:
+def _part_view(
+    handoff: CarrierHandoff | None, key: bytes, state: int, carrier_error: CarrierError, done_at: float
+) -> PartView:
     return PartView(
-        "" if hop is None else hop.carrier,
+        "" if handoff is None else handoff.carrier,
         _text(key),
         state,
-        _text(fault.error),
-        None if hop is None else hop.at,
+        _text(carrier_error.error),
+        None if handoff is None else handoff.at,
         done_at or None,
-        _text(fault.stat),
+        _text(carrier_error.stat),
     )
 
 
@@ -32,18 +42,20 @@ def _attempt_view(settled: Settled) -> AttemptView:
 
 def message_view(row: Row) -> MessageView:
     """All that is known of one message."""
-    extra = row.extra
-    many: list[Part] | None = None if extra is None else extra.parts
-    hop = row.hop
-    fault = row.fault
+    rare_fields = row.rare_fields
+    many: list[Part] | None = None if rare_fields is None else rare_fields.parts
+    handoff = row.handoff
+    carrier_error = row.carrier_error
     if many is None:
-        parts = [_part_view(hop, row.carrier_message_id, row.state, fault, row.done_at)]
+        parts = [_part_view(handoff, row.carrier_message_id, row.state, carrier_error, row.done_at)]
     else:
-        parts = [_part_view(p.hop, p.carrier_message_id, p.state, p.fault, p.done_at) for p in many]
-        if hop is None:
-            hop = next((part.hop for part in many if part.hop is not None), None)
-        if fault is NO_FAULT:
-            fault = next((part.fault for part in many if part.fault is not NO_FAULT), fault)
+        parts = [_part_view(p.handoff, p.carrier_message_id, p.state, p.carrier_error, p.done_at) for p in many]
+        if handoff is None:
+            handoff = next((part.handoff for part in many if part.handoff is not None), None)
+        if carrier_error is NO_CARRIER_ERROR:
+            carrier_error = next(
+                (part.carrier_error for part in many if part.carrier_error is not NO_CARRIER_ERROR), carrier_error
+            )
     final = bool(row.flags & FINAL)
     return MessageView(
         id=row.id,
@@ -51,15 +63,15 @@ def message_view(row: Row) -> MessageView:
         addresses=row.addresses,
         state=row.state,
         final=final,
-        carrier="" if hop is None else hop.carrier,
-        carrier_error=_text(fault.error),
+        carrier="" if handoff is None else handoff.carrier,
+        carrier_error=_text(carrier_error.error),
         interface=row.origin.interface,
-        accepted_at=row.birth.accepted_at,
-        expires_at=row.birth.expires_at,
+        accepted_at=row.acceptance.accepted_at,
+        expires_at=row.acceptance.expires_at,
         done_at=row.done_at if final else None,
         parts=parts,
-        attempts=[] if extra is None else [_attempt_view(settled) for settled in extra.attempts],
+        attempts=[] if rare_fields is None else [_attempt_view(settled) for settled in rare_fields.attempts],
         owed=[CHANNEL_OF_BIT[bit].value for bit in (OWED_WEBHOOK, OWED_SMPP) if row.flags & bit],
-        reference=None if extra is None else extra.reference,
-        notification_url=None if extra is None else extra.url,
+        reference=None if rare_fields is None else rare_fields.reference,
+        notification_url=None if rare_fields is None else rare_fields.url,
     )

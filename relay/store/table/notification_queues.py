@@ -1,29 +1,28 @@
-"""What is owed to whom: one queue a lane, first come first served, with retries waiting for their time.
+"""What is owed to whom: one queue a queue, first come first served, with retries waiting for their time.
 
 Theory of operation: a row's flags say whether a notification is owed on a channel and where it stands (ready, delayed
 or claimed); the queues hold the rows. An entry in a queue may be stale, because something newer made the row ready
 before its time or nothing is owed any more: the row's flags tell, and the entry is dropped when its turn comes.
 A final state that is not durable yet is not told, or a crash could lead to another one: whoever takes rows says up to
 which place in the feed they are, and the others stand aside until a later call says more.
-A row that is ready although its retry is due later has been hastened: that is not written down, so after a restart the
-schedule holds, which is later and safe.
-A notification is made from the row when it is claimed, so an intermediate state that has been overtaken by the final
-one is never told.
+A row that is ready although its retry is due later has been brought forward: that is not written down, so after a
+restart the schedule holds, which is later and safe. A notification is made from the row when it is claimed, so an
+intermediate state that has been overtaken by the final one is never told.
 """
 
 from collections import deque
 from typing import Generic
 
 from relay.store.table.entry_values import OWED_SMPP, OWED_WEBHOOK, Tries
-from relay.store.table.retries import Delayed, RowT, set_tries, tries_of
-from relay.values.messages import Channel, Comeback, Lane
+from relay.store.table.retries import Retries, RowT, set_tries, tries_of
+from relay.values.messages import Channel, QueueKey, Recovery
 
 CHANNEL_OF_BIT = {OWED_WEBHOOK: Channel.WEBHOOK, OWED_SMPP: Channel.SMPP}
 BIT_OF_CHANNEL: dict[str, int] = {Channel.WEBHOOK.value: OWED_WEBHOOK, Channel.SMPP.value: OWED_SMPP}
 
 
-class LaneQueue(Generic[RowT]):
-    """The rows that are owed a notification in one lane.
+class NotificationQueue(Generic[RowT]):
+    """The rows that are owed a notification in one queue.
 
     :ivar owed: how many there are, whether ready, delayed or claimed.
     """
@@ -31,26 +30,26 @@ class LaneQueue(Generic[RowT]):
     __slots__ = (
         "as_set",
         "claimed_bit",
-        "delayed",
-        "delayed_bit",
-        "lane",
         "owed",
         "owed_bit",
+        "queue_key",
         "ready",
+        "retries",
+        "retry_bit",
         "undurable",
     )
 
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self.as_set = frozenset({lane})
-        self.owed_bit = BIT_OF_CHANNEL[lane.channel]
+    def __init__(self, queue_key: QueueKey) -> None:
+        self.queue_key = queue_key
+        self.as_set = frozenset({queue_key})
+        self.owed_bit = BIT_OF_CHANNEL[queue_key.channel]
         self.claimed_bit = self.owed_bit << 2
-        self.delayed_bit = self.owed_bit << 4
+        self.retry_bit = self.owed_bit << 4
         self.ready: deque[RowT] = deque()
         #: What came first in `ready` and was not durable then, in the order of the feed.
         self.undurable: deque[RowT] = deque()
-        #: Made when first needed: in most lanes nothing ever fails.
-        self.delayed: Delayed[RowT] | None = None
+        #: Made when first needed: in most queues nothing ever fails.
+        self.retries: Retries[RowT] | None = None
         self.owed = 0
 
     def owe(self, row: RowT) -> bool:
@@ -63,9 +62,9 @@ class LaneQueue(Generic[RowT]):
             return True
         # An older state was owed: what was tried for it says nothing of the new one.
         set_tries(row, self.owed_bit, None)
-        if flags & (self.claimed_bit | self.delayed_bit):
+        if flags & (self.claimed_bit | self.retry_bit):
             # It is being told, or waits for its retry. The new one doesn't wait for it.
-            row.flags = flags & ~(self.claimed_bit | self.delayed_bit)
+            row.flags = flags & ~(self.claimed_bit | self.retry_bit)
             self.ready.append(row)
         return False
 
@@ -74,15 +73,15 @@ class LaneQueue(Generic[RowT]):
         self.owed += 1
         tries = tries_of(row, self.owed_bit)
         if tries is not None and tries.due_at > now:
-            row.flags |= self.delayed_bit
-            self._made_delayed().restore(row, tries.due_at)
+            row.flags |= self.retry_bit
+            self._made_retries().restore(row, tries.due_at)
         else:
             self.ready.append(row)
 
     def restored(self) -> None:
         """Ends a series of `restore`."""
-        if self.delayed is not None:
-            self.delayed.restored()
+        if self.retries is not None:
+            self.retries.restored()
 
     def take(self, limit: int, now: float, durable_cursor: int) -> list[RowT]:
         """Claims up to `limit` rows that are due. Retries that have become due go behind what is ready.
@@ -92,11 +91,11 @@ class LaneQueue(Generic[RowT]):
         ready = self.ready
         if self.undurable:
             self._admit(durable_cursor)
-        if self.delayed is not None:
-            self._ripen(self.delayed, limit, now)
+        if self.retries is not None:
+            self._ripen(self.retries, limit, now)
         rows: list[RowT] = []
         owed_bit, claimed_bit = self.owed_bit, self.claimed_bit
-        states = owed_bit | claimed_bit | self.delayed_bit
+        states = owed_bit | claimed_bit | self.retry_bit
         while ready and len(rows) < limit:
             row = ready.popleft()
             flags = row.flags
@@ -116,81 +115,81 @@ class LaneQueue(Generic[RowT]):
             admitted.append(undurable.popleft())
         self.ready.extendleft(reversed(admitted))
 
-    def _ripen(self, delayed: Delayed[RowT], limit: int, now: float) -> None:
+    def _ripen(self, retries: Retries[RowT], limit: int, now: float) -> None:
         for _ in range(limit):
-            row = delayed.pop(now)
+            row = retries.pop(now)
             if row is None:
                 return
-            row.flags &= ~self.delayed_bit
+            row.flags &= ~self.retry_bit
             self.ready.append(row)
 
-    def hasten(self, comeback: Comeback) -> None:
+    def bring_forward(self, recovery: Recovery) -> None:
         """Makes due what waits for a retry and may come sooner by this. It goes behind what is ready, as retries do."""
-        if self.delayed is not None:
-            self.delayed.hasten(comeback)
+        if self.retries is not None:
+            self.retries.bring_forward(recovery)
 
     def next_due_at(self, now: float) -> float | None:
         """When the next row can be claimed; None where none is left that isn't claimed, or waits to become durable."""
         self.drop_stale()
         if self.ready:
             return now
-        return None if self.delayed is None else self.delayed.next_due_at(now)
+        return None if self.retries is None else self.retries.next_due_at(now)
 
     def drop_stale(self) -> None:
         """Drops what stands first and isn't owed any more: all of it, in time, where it is called in time."""
         ready = self.ready
-        states = self.owed_bit | self.claimed_bit | self.delayed_bit
+        states = self.owed_bit | self.claimed_bit | self.retry_bit
         while ready and ready[0].flags & states != self.owed_bit:
             ready.popleft()
-        if self.delayed is not None:
-            self.delayed.drop_stale()
+        if self.retries is not None:
+            self.retries.drop_stale()
 
     def give_back(self, row: RowT) -> None:
         """Unclaims a row, to the head of the queue."""
         row.flags &= ~self.claimed_bit
         self.ready.appendleft(row)
 
-    def delay(self, row: RowT, tries: Tries, hastened_by: Comeback = Comeback.NOTHING) -> None:
+    def delay(self, row: RowT, tries: Tries, brought_forward_by: Recovery = Recovery.NOTHING) -> None:
         """Unclaims a row until its next attempt is due, or something makes it due sooner."""
-        row.flags = row.flags & ~self.claimed_bit | self.delayed_bit
+        row.flags = row.flags & ~self.claimed_bit | self.retry_bit
         set_tries(row, self.owed_bit, tries)
-        self._made_delayed().add(row, tries.due_at, hastened_by)
+        self._made_retries().add(row, tries.due_at, brought_forward_by)
 
     def settle(self, row: RowT) -> None:
-        """Nothing is owed any more. Where the row stands in `ready` or `delayed`, its entry there is stale now."""
-        row.flags &= ~(self.owed_bit | self.claimed_bit | self.delayed_bit)
+        """Nothing is owed any more. Where the row stands in `ready` or `retries`, its entry there is stale now."""
+        row.flags &= ~(self.owed_bit | self.claimed_bit | self.retry_bit)
         set_tries(row, self.owed_bit, None)
         self.owed -= 1
 
-    def _made_delayed(self) -> Delayed[RowT]:
-        delayed = self.delayed
-        if delayed is None:
-            delayed = self.delayed = Delayed(self.owed_bit)
-        return delayed
+    def _made_retries(self) -> Retries[RowT]:
+        retries = self.retries
+        if retries is None:
+            retries = self.retries = Retries(self.owed_bit)
+        return retries
 
 
-class Lanes(Generic[RowT]):
-    """All lanes, by name. Those of messages' own URLs go when nothing is owed in them."""
+class NotificationQueues(Generic[RowT]):
+    """All queues, by name. Those of messages' own URLs go when nothing is owed in them."""
 
     def __init__(self) -> None:
-        self._queues: dict[Lane, LaneQueue[RowT]] = {}
+        self._queues: dict[QueueKey, NotificationQueue[RowT]] = {}
 
-    def queue(self, lane: Lane) -> LaneQueue[RowT]:
-        """The lane's queue, made where there is none."""
-        queue = self._queues.get(lane)
+    def queue(self, queue_key: QueueKey) -> NotificationQueue[RowT]:
+        """The queue's queue, made where there is none."""
+        queue = self._queues.get(queue_key)
         if queue is None:
-            queue = self._queues[lane] = LaneQueue(lane)
+            queue = self._queues[queue_key] = NotificationQueue(queue_key)
         return queue
 
-    def existing(self, lane: Lane) -> LaneQueue[RowT] | None:
-        """The lane's queue, if it has one."""
-        return self._queues.get(lane)
+    def existing(self, queue_key: QueueKey) -> NotificationQueue[RowT] | None:
+        """The queue's queue, if it has one."""
+        return self._queues.get(queue_key)
 
-    def drop_if_empty(self, queue: LaneQueue[RowT]) -> None:
+    def drop_if_empty(self, queue: NotificationQueue[RowT]) -> None:
         """Forgets a message's own URL when nothing is owed there any more."""
-        if queue.lane.url and not queue.owed:
-            self._queues.pop(queue.lane, None)
+        if queue.queue_key.url and not queue.owed:
+            self._queues.pop(queue.queue_key, None)
 
-    def owing(self) -> list[LaneQueue[RowT]]:
-        """The lanes in which something is owed."""
+    def owing(self) -> list[NotificationQueue[RowT]]:
+        """The queues in which something is owed."""
         return [queue for queue in self._queues.values() if queue.owed]

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from relay.store.table.entries import Row, parts_of
-from relay.store.table.entry_values import FINAL, WAITED, Hop, Part
-from relay.store.table.parts import latest_hop
-from relay.store.table.retries import extra_of
+from relay.store.table.entry_values import FINAL, WAITED, CarrierHandoff, Part
+from relay.store.table.parts import latest_handoff
+from relay.store.table.retries import rare_fields_of
 from relay.store.table.table import Table
 from relay.values.messages import AtCarrier
 
@@ -36,7 +36,7 @@ class Sorted(NamedTuple):
 
     rows: list[Row]
     parts: list[tuple[Row, list[int]]]
-    questions: list[AtCarrier]
+    queries: list[AtCarrier]
 
 
 class Overdue:
@@ -68,7 +68,7 @@ class Overdue:
         room = dict(askable)
         result = Sorted([], [], [])
         for row in rows:
-            if self._ends(row, 0, row.hop, row.carrier_message_id, room, now, result.questions):
+            if self._ends(row, 0, row.handoff, row.carrier_message_id, room, now, result.queries):
                 result.rows.append(row)
         for row, indexes in long:
             parts = parts_of(row) or ()
@@ -76,7 +76,7 @@ class Overdue:
                 index
                 for index in indexes
                 if self._ends(
-                    row, index, parts[index].hop, parts[index].carrier_message_id, room, now, result.questions
+                    row, index, parts[index].handoff, parts[index].carrier_message_id, room, now, result.queries
                 )
             ]
             if ending:
@@ -92,23 +92,23 @@ class Overdue:
         self,
         row: Row,
         index: int,
-        hop: Hop | None,
+        handoff: CarrierHandoff | None,
         key: bytes,
         room: dict[str, int],
         now: float,
-        questions: list[AtCarrier],
+        queries: list[AtCarrier],
     ) -> bool:
         if (row.id, index) in self._held:
             return False
-        if hop is None or hop.carrier not in room or now >= hop.receipt_due_at + PATIENCE_SECONDS:
+        if handoff is None or handoff.carrier not in room or now >= handoff.receipt_due_at + PATIENCE_SECONDS:
             return True
-        if not self._table.ids.means(hop.carrier, key, row):
+        if not self._table.ids.means(handoff.carrier, key, row):
             # The carrier gave no id, or has given the same to a newer message: an answer would not be about this one.
             return True
-        if room[hop.carrier] > 0 and len(self._held) < HELD_PARTS:
-            room[hop.carrier] -= 1
+        if room[handoff.carrier] > 0 and len(self._held) < HELD_PARTS:
+            room[handoff.carrier] -= 1
             self._held[row.id, index] = now + HELD_SECONDS
-            questions.append(_at_carrier(row, index, hop, key, given_id_of(row, index)))
+            queries.append(_at_carrier(row, index, handoff, key, given_id_of(row, index)))
         return False
 
 
@@ -118,29 +118,29 @@ def at_carriers(row: Row) -> list[AtCarrier]:
         return []
     parts: Sequence[Part | Row] = parts_of(row) or (row,)
     return [
-        _at_carrier(row, index, part.hop, part.carrier_message_id, given_id_of(row, index))
+        _at_carrier(row, index, part.handoff, part.carrier_message_id, given_id_of(row, index))
         for index, part in enumerate(parts)
-        if part.hop is not None and is_at_carrier(row, index)
+        if part.handoff is not None and is_at_carrier(row, index)
     ]
 
 
-def _at_carrier(row: Row, index: int, hop: Hop, key: bytes, given_id: bytes) -> AtCarrier:
-    return AtCarrier(row.id, index, hop.carrier, key, given_id or key, row.addresses)
+def _at_carrier(row: Row, index: int, handoff: CarrierHandoff, key: bytes, given_id: bytes) -> AtCarrier:
+    return AtCarrier(row.id, index, handoff.carrier, key, given_id or key, row.addresses)
 
 
 def given_id_of(row: Row, index: int) -> bytes:
     """A part's id as its carrier wrote it; empty where it is the canonical one, or nobody kept it."""
-    extra = row.extra
-    if extra is None:
+    rare_fields = row.rare_fields
+    if rare_fields is None:
         return b""
-    return extra.given_id if extra.parts is None else extra.parts[index].given_id
+    return rare_fields.given_id if rare_fields.parts is None else rare_fields.parts[index].given_id
 
 
 def keep_given_id(row: Row, index: int, given_id: bytes) -> None:
     """Keeps how the carrier wrote a part's id."""
     parts = parts_of(row)
     if parts is None:
-        extra_of(row).given_id = given_id
+        rare_fields_of(row).given_id = given_id
     else:
         parts[index].given_id = given_id
 
@@ -151,8 +151,8 @@ def is_at_carrier(row: Row, index: int) -> bool:
     if row.flags & FINAL or not 0 <= index < (1 if parts is None else len(parts)):
         return False
     if parts is None:
-        return row.hop is not None
-    return parts[index].hop is not None and not parts[index].final
+        return row.handoff is not None
+    return parts[index].handoff is not None and not parts[index].final
 
 
 def has_waited(row: Row, index: int) -> bool:
@@ -165,17 +165,17 @@ def wait_once_more(row: Row, index: int, until: float) -> None:
     """Puts off when a part's receipt is due."""
     parts = parts_of(row)
     if parts is None:
-        if row.hop is not None:
-            row.hop = _later(row.hop, until)
+        if row.handoff is not None:
+            row.handoff = _later(row.handoff, until)
             row.flags |= WAITED
         return
     part = parts[index]
-    if part.hop is not None:
-        part.hop = _later(part.hop, until)
+    if part.handoff is not None:
+        part.handoff = _later(part.handoff, until)
         part.waited = True
-        if row.hop is not None and row.hop.at is not None:
-            row.hop = latest_hop(parts)
+        if row.handoff is not None and row.handoff.at is not None:
+            row.handoff = latest_handoff(parts)
 
 
-def _later(hop: Hop, until: float) -> Hop:
-    return Hop(hop.carrier, hop.at, until, hop.parts_receipted)
+def _later(handoff: CarrierHandoff, until: float) -> CarrierHandoff:
+    return CarrierHandoff(handoff.carrier, handoff.at, until, handoff.parts_receipted)

@@ -8,7 +8,7 @@ taken and every awaited one has ended: as delivered when all of those were, else
 from collections.abc import Sequence
 
 from relay.store.table.entries import Row, parts_of
-from relay.store.table.entry_values import NO_FAULT, REPORTED, Hop, Part
+from relay.store.table.entry_values import NO_CARRIER_ERROR, REPORTED, CarrierHandoff, Part
 from relay.values.messages import PartsReceipted
 from relay.values.states import UNKNOWN, WORST_FIRST
 
@@ -17,8 +17,8 @@ _BADNESS = {state: rank for rank, state in enumerate(WORST_FIRST)}
 
 def is_awaited(index: int, part: Part, count: int) -> bool:
     """Whether the carrier that took a part sends a receipt for that very part."""
-    hop = part.hop
-    mode = PartsReceipted.ALL if hop is None else hop.parts_receipted
+    handoff = part.handoff
+    mode = PartsReceipted.ALL if handoff is None else handoff.parts_receipted
     if mode == PartsReceipted.ALL:
         return True
     if mode == PartsReceipted.FIRST:
@@ -36,13 +36,13 @@ def awaited_parts(parts: Sequence[Part]) -> list[Part]:
 
 def any_parts(parts: Sequence[Part]) -> list[Part]:
     """The parts of which any one is receipted."""
-    return [part for part in parts if part.hop is not None and part.hop.parts_receipted == PartsReceipted.ANY]
+    return [part for part in parts if part.handoff is not None and part.handoff.parts_receipted == PartsReceipted.ANY]
 
 
 def ending_part(parts: Sequence[Part]) -> Part | None:
     """The part whose state is the whole message's; None while something is awaited."""
     for part in parts:
-        if part.hop is None and not part.final:
+        if part.handoff is None and not part.final:
             return None
     ended = awaited_parts(parts)
     for part in ended:
@@ -64,11 +64,11 @@ def overdue_parts(parts: Sequence[Part], now: float) -> list[int]:
     overdue = [
         index
         for index, part in enumerate(parts)
-        if not part.final and part.hop is not None and part.hop.receipt_due_at <= now and id(part) in awaited
+        if not part.final and part.handoff is not None and part.handoff.receipt_due_at <= now and id(part) in awaited
     ]
     alternatives = any_parts(parts)
     if alternatives and not any(part.final for part in alternatives):
-        latest_due_at = max(part.hop.receipt_due_at for part in alternatives if part.hop is not None)
+        latest_due_at = max(part.handoff.receipt_due_at for part in alternatives if part.handoff is not None)
         if latest_due_at <= now:
             overdue.append(next(index for index, part in enumerate(parts) if part is alternatives[0]))
     return overdue
@@ -82,24 +82,24 @@ def never_answered(row: Row) -> bool:
     """
     parts = parts_of(row) or ()
     return not row.flags & REPORTED and all(
-        part.state == UNKNOWN and part.fault is NO_FAULT for part in parts if part.final
+        part.state == UNKNOWN and part.carrier_error is NO_CARRIER_ERROR for part in parts if part.final
     )
 
 
-def latest_hop(parts: Sequence[Part]) -> Hop | None:
-    """The hop that a long message shows: of the parts that were taken last, the first one's; None while one waits.
+def latest_handoff(parts: Sequence[Part]) -> CarrierHandoff | None:
+    """The handoff that a long message shows: of the parts that were taken last, the first one's; None while one waits.
 
     It follows from the parts alone, and not from the order in which they were taken, which a snapshot doesn't keep.
     """
-    latest: Hop | None = None
+    latest: CarrierHandoff | None = None
     latest_at = -1.0
     for part in parts:
-        hop = part.hop
-        if hop is None:
+        handoff = part.handoff
+        if handoff is None:
             return None
-        at = hop.at or 0.0
+        at = handoff.at or 0.0
         if at > latest_at:
-            latest, latest_at = hop, at
+            latest, latest_at = handoff, at
     return latest
 
 

@@ -1,7 +1,7 @@
 """The table from the journal: every record is applied as it was decided, and nothing is decided anew.
 
 Theory of operation: while records come, only rows, the index of carrier message ids, orphans and notes are kept up to
-date. What can be counted or sorted afterwards (lanes, feeds, the order of finished messages, how many of which kind)
+date. What can be counted or sorted afterwards (queues, feeds, the order of finished messages, how many of which kind)
 is built once at the end, which is why a million messages are read in seconds. Records of messages that are not
 known, because compaction has dropped their beginning, are skipped: a snapshot further on says all that they did.
 """
@@ -23,11 +23,11 @@ from relay.store.table.entry_values import (
     OWED_WEBHOOK,
     REPORTED,
     WAITED,
-    Birth,
+    Acceptance,
     Segment,
     Tries,
 )
-from relay.store.table.in_doubt import sent_parts
+from relay.store.table.in_doubt import parts_in_doubt
 from relay.store.table.orphans import Mark, is_unreadable
 from relay.store.table.overdue import keep_given_id, wait_once_more
 from relay.store.table.records import (
@@ -44,9 +44,9 @@ from relay.store.table.records import (
     Snapshot,
     Synced,
 )
-from relay.store.table.retries import extra_of, set_tries
+from relay.store.table.retries import rare_fields_of, set_tries
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
-from relay.store.table.snapshots import SharedHops, row_of_snapshot
+from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE
@@ -63,8 +63,8 @@ class Replay:
         self._order: list[Row] = []
         self._segment: Segment
         self._offset = 0
-        self._birth: Birth | None = None
-        self._hops = SharedHops(table)
+        self._acceptance: Acceptance | None = None
+        self._handoffs = SharedHandoffs(table)
         self._marks: set[Mark] = set()
         self._apply: dict[type, Callable[[Any], None]] = {
             Message: self._message,
@@ -87,7 +87,7 @@ class Replay:
         """Applies the records of one frame that begins at this place."""
         self._segment = segment
         self._offset = offset
-        self._birth = None
+        self._acceptance = None
         apply = self._apply
         for record in records:
             apply[type(record)](record)
@@ -111,7 +111,7 @@ class Replay:
                 # A snapshot has taken its place.
                 continue
             flags = row.flags
-            row.birth.segment.rows += 1
+            row.acceptance.segment.rows += 1
             table.rows += 1
             account = row.origin.account
             account.recent.rows.append(row)
@@ -120,16 +120,16 @@ class Replay:
                 account.feed.rows.append(row)
                 if not flags & OWED:
                     table.finished.append(row)
-            elif row.hop is None:
+            elif row.handoff is None:
                 waiting.append(row)
             else:
                 table.awaiting += 1
             if flags & OWED:
                 owed.append(row)
         table.unsubmitted = len(waiting)
-        table.backlog.extend(waiting)
+        table.unsubmitted_messages.extend(waiting)
         self._restore_finished()
-        self._restore_lanes(owed, now)
+        self._restore_queues(owed, now)
         for entry in table.accounts.values():
             entry.restored()
         table.orphans.restored(self._marks)
@@ -145,7 +145,7 @@ class Replay:
         for row in finished:
             table.keep(row)
 
-    def _restore_lanes(self, owed: list[Row], now: float) -> None:
+    def _restore_queues(self, owed: list[Row], now: float) -> None:
         table = self._table
         queues = set()
         owed.sort(key=_done_at)
@@ -166,45 +166,45 @@ class Replay:
         account: TableAccount = table.account(m.account)
         if m.id in table.shards[m.id[0]]:
             self._forget(table.shards[m.id[0]][m.id])
-        row = make_row(m, account, self._birth_of(m.accepted_at, m.expires_at))
+        row = make_row(m, account, self._acceptance_of(m.accepted_at, m.expires_at))
         table.shards[m.id[0]][m.id] = row
         self._order.append(row)
 
     def _forget(self, row: Row) -> None:
         """The table had forgotten this message when its key was used for another, which is known by the same id."""
         table = self._table
-        table.sent.forget(row.id)
+        table.in_doubt.forget(row.id)
         table.unindex(row)
         row.origin.account.given_up.pop(row.id, None)
 
-    def _birth_of(self, accepted_at: float, expires_at: float) -> Birth:
-        birth = self._birth
-        if birth is None or expires_at != birth.expires_at or accepted_at != birth.accepted_at:
-            birth = self._birth = Birth(accepted_at, expires_at, self._segment, self._offset)
-        return birth
+    def _acceptance_of(self, accepted_at: float, expires_at: float) -> Acceptance:
+        acceptance = self._acceptance
+        if acceptance is None or expires_at != acceptance.expires_at or accepted_at != acceptance.accepted_at:
+            acceptance = self._acceptance = Acceptance(accepted_at, expires_at, self._segment, self._offset)
+        return acceptance
 
     def _submitted(self, s: Submitted) -> None:
         table = self._table
         if s.carrier_message_id and table.orphans.count:
             # What was found for them is in the records that follow.
             table.orphans.take(s.carrier, s.carrier_message_id)
-        if table.sent:
-            table.sent.unmark(s.id, s.part)
+        if table.in_doubt:
+            table.in_doubt.unmark(s.id, s.part)
         row = table.get(s.id)
         if row is None:
             return
-        hop = self._hops.hop(s.carrier, s.at, s.receipt_due_at, s.parts_receipted)
-        if row.extra is None and row.hop is None:
-            row.hop = hop
+        handoff = self._handoffs.handoff(s.carrier, s.at, s.receipt_due_at, s.parts_receipted)
+        if row.rare_fields is None and row.handoff is None:
+            row.handoff = handoff
             row.carrier_message_id = s.carrier_message_id
             if not row.flags & FINAL:
                 row.state = ENROUTE
-            table.ids.put(hop.carrier, s.carrier_message_id, row)
+            table.ids.put(handoff.carrier, s.carrier_message_id, row)
         else:
-            entry = self._correlation.take_part(row, s, hop)
+            entry = self._correlation.take_part(row, s, handoff)
             if entry is None:
                 return
-            table.ids.put(hop.carrier, s.carrier_message_id, entry)
+            table.ids.put(handoff.carrier, s.carrier_message_id, entry)
         if s.given_id:
             keep_given_id(row, s.part, s.given_id)
 
@@ -224,26 +224,31 @@ class Replay:
         if record.wait_until:
             wait_once_more(row, record.part, record.wait_until)
             return
-        fault = table.fault(record.error, record.network_error_code, record.stat)
+        carrier_error = table.carrier_error(record.error, record.network_error_code, record.stat)
         parts = parts_of(row)
         if parts is not None and record.part >= 0:
             part = parts[record.part]
-            part.state, part.final, part.fault, part.done_at = record.state, record.final, fault, record.at
+            part.state, part.final, part.carrier_error, part.done_at = (
+                record.state,
+                record.final,
+                carrier_error,
+                record.at,
+            )
             return
-        row.state, row.fault, row.done_at = record.state, fault, record.at
+        row.state, row.carrier_error, row.done_at = record.state, carrier_error, record.at
         if record.final:
-            table.sent.forget(row.id)
+            table.in_doubt.forget(row.id)
             row.cursor = record.cursor
             row.flags = row.flags & ~(REPORTED | OWED | WAITED) | FINAL | record.owed
             self._drop_tries(row, OWED)
-            if record.carrier and row.hop is None:
-                row.hop = refusal(table.ids.name(record.carrier))
+            if record.carrier and row.handoff is None:
+                row.handoff = refusal(table.ids.name(record.carrier))
         else:
             row.flags |= REPORTED | record.owed
             self._drop_tries(row, record.owed)
 
     def _drop_tries(self, row: Row, owed: int) -> None:
-        if row.extra is not None:
+        if row.rare_fields is not None:
             for bit in (OWED_WEBHOOK, OWED_SMPP):
                 if owed & bit:
                     set_tries(row, bit, None)
@@ -270,7 +275,7 @@ class Replay:
         set_tries(row, record.channel, None)
         if record.verdict != 0:
             row.flags |= record.channel << 8
-            extra_of(row).given_up_at = record.at
+            rare_fields_of(row).given_up_at = record.at
             if record.channel == OWED_WEBHOOK:
                 row.origin.account.given_up[row.id] = record.at
 
@@ -279,7 +284,7 @@ class Replay:
             row = self._table.get(record.ids[at : at + 16])
             if row is not None:
                 row.flags = row.flags & ~GIVEN_UP_WEBHOOK | OWED_WEBHOOK
-                extra_of(row).again_at = record.at
+                rare_fields_of(row).again_at = record.at
                 set_tries(row, OWED_WEBHOOK, None)
                 row.origin.account.given_up.pop(row.id, None)
 
@@ -287,10 +292,10 @@ class Replay:
         table = self._table
         older = table.get(s.id)
         # Marks that still hold follow the snapshot.
-        table.sent.forget(s.id)
+        table.in_doubt.forget(s.id)
         if older is not None:
             table.unindex(older)
-        row = row_of_snapshot(s, table, self._birth_of(s.accepted_at, s.expires_at), self._hops)
+        row = row_of_snapshot(s, table, self._acceptance_of(s.accepted_at, s.expires_at), self._handoffs)
         table.shards[s.id[0]][s.id] = row
         self._order.append(row)
         if row.cursor > table.cursor:
@@ -302,7 +307,7 @@ class Replay:
             table.ids.put(carrier, key, self._entry(row, index))
 
     def _sending(self, record: Sending) -> None:
-        self._correlation.sending(sent_parts(record), record.carrier)
+        self._correlation.sending(parts_in_doubt(record), record.carrier)
 
     def _placed(self, record: Placed) -> None:
         mark = (record.carrier, record.received_at, record.crc)
@@ -328,7 +333,7 @@ class Replay:
 
 
 def _accepted_at(row: Row) -> float:
-    return row.birth.accepted_at
+    return row.acceptance.accepted_at
 
 
 def _done_at(row: Row) -> float:

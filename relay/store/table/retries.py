@@ -1,8 +1,8 @@
-"""What waits for a retry in one lane: by when it is due, and by what lets it be tried ahead of that.
+"""What waits for a retry in one queue: by when it is due, and by what lets it be tried ahead of that.
 
-Theory of operation: there is a heap of rows for each `Comeback`. To hasten is to set heaps aside as they are, whatever
-is in them: from there they are taken in the order in which they would have become due, as many at a time as somebody
-claims. So it takes no longer for a hundred thousand than for one, and no row stands in two places.
+Theory of operation: there is a heap of rows for each `Recovery`. To bring forward is to set heaps aside as they are,
+whatever is in them: from there they are taken in the order in which they would have become due, as many at a time as
+somebody claims. So it takes no longer for a hundred thousand than for one, and no row stands in two places.
 
 An entry may be stale, because something newer made the row ready before its time or nothing is owed any more: the
 row's flags tell, and the entry is dropped when its turn comes.
@@ -11,8 +11,8 @@ row's flags tell, and the entry is dropped when its turn comes.
 from heapq import heapify, heappop, heappush
 from typing import Generic, Protocol, TypeVar
 
-from relay.store.table.entry_values import OWED_WEBHOOK, Extra, Tries
-from relay.values.messages import Comeback
+from relay.store.table.entry_values import OWED_WEBHOOK, RareFields, Tries
+from relay.values.messages import Recovery
 
 
 class OwedRow(Protocol):
@@ -20,77 +20,77 @@ class OwedRow(Protocol):
 
     flags: int
     cursor: int
-    extra: Extra | None
+    rare_fields: RareFields | None
 
 
 RowT = TypeVar("RowT", bound=OwedRow)
 _Heap = list[tuple[float, int, RowT]]
 
 
-def extra_of(row: OwedRow) -> Extra:
-    """The row's `Extra`, made where it has none."""
-    extra = row.extra
-    if extra is None:
-        extra = row.extra = Extra()
-    return extra
+def rare_fields_of(row: OwedRow) -> RareFields:
+    """The row's `RareFields`, made where it has none."""
+    rare_fields = row.rare_fields
+    if rare_fields is None:
+        rare_fields = row.rare_fields = RareFields()
+    return rare_fields
 
 
 def tries_of(row: OwedRow, owed_bit: int) -> Tries | None:
     """The retries of one channel's notification, if there were any."""
-    extra = row.extra
-    if extra is None:
+    rare_fields = row.rare_fields
+    if rare_fields is None:
         return None
-    return extra.webhook if owed_bit == OWED_WEBHOOK else extra.smpp
+    return rare_fields.webhook if owed_bit == OWED_WEBHOOK else rare_fields.smpp
 
 
 def set_tries(row: OwedRow, owed_bit: int, tries: Tries | None) -> None:
     """Keeps or drops the retries of one channel's notification."""
-    extra = row.extra
-    if extra is None and tries is None:
+    rare_fields = row.rare_fields
+    if rare_fields is None and tries is None:
         return
     if owed_bit == OWED_WEBHOOK:
-        extra_of(row).webhook = tries
+        rare_fields_of(row).webhook = tries
     else:
-        extra_of(row).smpp = tries
+        rare_fields_of(row).smpp = tries
 
 
-class Delayed(Generic[RowT]):
+class Retries(Generic[RowT]):
     """See the module's text.
 
-    :param owed_bit: of the lane's channel.
+    :param owed_bit: of the queue's channel.
     """
 
-    __slots__ = ("_delayed_bit", "_hastened", "_heaps", "_next_order", "_owed_bit")
+    __slots__ = ("_brought_forward", "_heaps", "_next_order", "_owed_bit", "_retry_bit")
 
     def __init__(self, owed_bit: int) -> None:
         self._owed_bit = owed_bit
-        self._delayed_bit = owed_bit << 4
-        self._heaps: list[_Heap[RowT]] = [[] for _ in Comeback]
-        self._hastened: list[_Heap[RowT]] = []
+        self._retry_bit = owed_bit << 4
+        self._heaps: list[_Heap[RowT]] = [[] for _ in Recovery]
+        self._brought_forward: list[_Heap[RowT]] = []
         self._next_order = 0
 
     def __len__(self) -> int:
         """How many entries there are, stale ones included."""
-        return sum(map(len, self._heaps)) + sum(map(len, self._hastened))
+        return sum(map(len, self._heaps)) + sum(map(len, self._brought_forward))
 
-    def add(self, row: RowT, due_at: float, hastened_by: Comeback) -> None:
+    def add(self, row: RowT, due_at: float, brought_forward_by: Recovery) -> None:
         """A row that is marked as delayed waits until `due_at`, which its tries say as well."""
-        heappush(self._heaps[hastened_by], self._entry(row, due_at))
+        heappush(self._heaps[brought_forward_by], self._entry(row, due_at))
 
     def restore(self, row: RowT, due_at: float) -> None:
-        """As `add`, at a start: nothing hastens it. To be followed by `restored`."""
-        self._heaps[Comeback.NOTHING].append(self._entry(row, due_at))
+        """As `add`, at a start: nothing brings forward it. To be followed by `restored`."""
+        self._heaps[Recovery.NOTHING].append(self._entry(row, due_at))
 
     def restored(self) -> None:
         """Ends a series of `restore`."""
-        heapify(self._heaps[Comeback.NOTHING])
+        heapify(self._heaps[Recovery.NOTHING])
 
-    def hasten(self, comeback: Comeback) -> None:
-        """What this lets be tried ahead of its time is due. Those that were hastened earlier stay before it."""
-        for hastened_by in range(len(self._heaps) - 1, comeback - 1, -1):
-            if self._heaps[hastened_by]:
-                self._hastened.append(self._heaps[hastened_by])
-                self._heaps[hastened_by] = []
+    def bring_forward(self, recovery: Recovery) -> None:
+        """What this lets be tried ahead of its time is due. Those that were brought forward earlier stay before it."""
+        for brought_forward_by in range(len(self._heaps) - 1, recovery - 1, -1):
+            if self._heaps[brought_forward_by]:
+                self._brought_forward.append(self._heaps[brought_forward_by])
+                self._heaps[brought_forward_by] = []
 
     def pop(self, now: float) -> RowT | None:
         """Takes one that is due, first those whose time has come; None where there is none."""
@@ -98,21 +98,22 @@ class Delayed(Generic[RowT]):
             due_at, _, row = heappop(heap)
             if not self._is_stale(due_at, row):
                 return row
-        while self._hastened:
-            heap = self._hastened[0]
+        while self._brought_forward:
+            heap = self._brought_forward[0]
             due_at, _, row = heappop(heap)
             if not heap:
-                del self._hastened[0]
+                del self._brought_forward[0]
             if not self._is_stale(due_at, row):
                 return row
         return None
 
     def next_due_at(self, now: float) -> float | None:
-        """When one can be taken: `now` where something is hastened, None where nothing waits. Call `drop_stale` before.
+        """When one can be taken: `now` where something is brought forward, None where nothing waits. Call `drop_stale`
+        before.
 
         It may have passed.
         """
-        if self._hastened:
+        if self._brought_forward:
             return now
         heap = self._first()
         return None if heap is None else heap[0][0]
@@ -121,12 +122,12 @@ class Delayed(Generic[RowT]):
         """Drops what stands first and isn't owed any more: all of it, in time, where it is called in time."""
         for heap in self._heaps:
             self._drop_stale(heap)
-        hastened = self._hastened
-        while hastened:
-            self._drop_stale(hastened[0])
-            if hastened[0]:
+        brought_forward = self._brought_forward
+        while brought_forward:
+            self._drop_stale(brought_forward[0])
+            if brought_forward[0]:
                 break
-            del hastened[0]
+            del brought_forward[0]
 
     def _drop_stale(self, heap: _Heap[RowT]) -> None:
         while heap and self._is_stale(heap[0][0], heap[0][2]):
@@ -147,4 +148,4 @@ class Delayed(Generic[RowT]):
 
     def _is_stale(self, due_at: float, row: RowT) -> bool:
         tries = tries_of(row, self._owed_bit)
-        return not row.flags & self._delayed_bit or tries is None or tries.due_at != due_at
+        return not row.flags & self._retry_bit or tries is None or tries.due_at != due_at

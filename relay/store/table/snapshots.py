@@ -5,15 +5,25 @@ from collections.abc import Sequence
 from relay.store.table.carrier_ids import CarrierIdIndex
 from relay.store.table.correlation import refusal
 from relay.store.table.entries import Row, is_unsubmitted
-from relay.store.table.entry_values import DURABLE_FLAGS, FINAL, GIVEN_UP_WEBHOOK, Birth, Extra, Fault, Hop, Part, Tries
-from relay.store.table.parts import latest_hop
+from relay.store.table.entry_values import (
+    DURABLE_FLAGS,
+    FINAL,
+    GIVEN_UP_WEBHOOK,
+    Acceptance,
+    CarrierError,
+    CarrierHandoff,
+    Part,
+    RareFields,
+    Tries,
+)
+from relay.store.table.parts import latest_handoff
 from relay.store.table.records import PartSnapshot, Snapshot
 from relay.store.table.table import Table
 
-_NO_EXTRA = Extra()
+_NO_EXTRA = RareFields()
 _NO_TRIES = Tries()
-#: What a row of one part without an `Extra` would have in it.
-_PLAIN = tuple((name, getattr(_NO_EXTRA, name)) for name in Extra.__struct_fields__ if name != "parts")
+#: What a row of one part without an `RareFields` would have in it.
+_PLAIN = tuple((name, getattr(_NO_EXTRA, name)) for name in RareFields.__struct_fields__ if name != "parts")
 
 
 def needs_bodies(row: Row) -> bool:
@@ -28,99 +38,106 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
 
     :param bodies: of all its parts, where `needs_bodies` says so; only those of parts that wait are kept.
     """
-    extra = row.extra or _NO_EXTRA
-    if extra.parts is None:
+    rare_fields = row.rare_fields or _NO_EXTRA
+    if rare_fields.parts is None:
         final = bool(row.flags & FINAL)
-        only = Part(row.hop, row.carrier_message_id, row.state, final, row.fault, row.done_at, extra.given_id)
+        only = Part(
+            row.handoff, row.carrier_message_id, row.state, final, row.carrier_error, row.done_at, rare_fields.given_id
+        )
         parts: Sequence[Part] = (only,)
     else:
-        parts = extra.parts
-    webhook = extra.webhook or _NO_TRIES
-    smpp = extra.smpp or _NO_TRIES
-    origin, birth = row.origin, row.birth
+        parts = rare_fields.parts
+    webhook = rare_fields.webhook or _NO_TRIES
+    smpp = rare_fields.smpp or _NO_TRIES
+    origin, acceptance = row.origin, row.acceptance
     return Snapshot(
         row.id,
         origin.account.name,
         origin.interface,
         origin.registered_delivery,
         row.addresses,
-        birth.accepted_at,
-        birth.expires_at,
+        acceptance.accepted_at,
+        acceptance.expires_at,
         row.state,
         row.flags & DURABLE_FLAGS,
         row.done_at,
         row.cursor,
         tuple(
-            [_part(row, part, ids, bodies[i] if bodies and part.hop is None else b"") for i, part in enumerate(parts)]
+            [
+                _part(row, part, ids, bodies[i] if bodies and part.handoff is None else b"")
+                for i, part in enumerate(parts)
+            ]
         ),
-        row.fault.error,
-        row.fault.network_error_code,
-        extra.reference,
-        extra.url,
-        tuple([former for former in extra.former_ids if ids.means(former[0], former[1], row)]),
+        row.carrier_error.error,
+        row.carrier_error.network_error_code,
+        rare_fields.reference,
+        rare_fields.url,
+        tuple([former for former in rare_fields.former_ids if ids.means(former[0], former[1], row)]),
         webhook.attempts,
         webhook.due_at,
         smpp.attempts,
         smpp.due_at,
-        extra.given_up_at,
-        extra.attempts,
-        extra.again_at,
-        row.hop.carrier if extra.parts is not None and row.hop is not None and row.hop.at is None else "",
-        row.fault.stat,
+        rare_fields.given_up_at,
+        rare_fields.attempts,
+        rare_fields.again_at,
+        row.handoff.carrier
+        if rare_fields.parts is not None and row.handoff is not None and row.handoff.at is None
+        else "",
+        row.carrier_error.stat,
     )
 
 
 def _part(row: Row, part: Part, ids: CarrierIdIndex, body: bytes) -> PartSnapshot:
-    hop = part.hop
+    handoff = part.handoff
     return PartSnapshot(
         body,
-        "" if hop is None else hop.carrier,
+        "" if handoff is None else handoff.carrier,
         part.carrier_message_id,
-        None if hop is None else hop.at,
-        0.0 if hop is None else hop.receipt_due_at,
-        0 if hop is None else hop.parts_receipted,
+        None if handoff is None else handoff.at,
+        0.0 if handoff is None else handoff.receipt_due_at,
+        0 if handoff is None else handoff.parts_receipted,
         part.state,
         part.final,
-        part.fault.error,
-        part.fault.network_error_code,
+        part.carrier_error.error,
+        part.carrier_error.network_error_code,
         part.done_at,
-        hop is None or not part.carrier_message_id or ids.means(hop.carrier, part.carrier_message_id, row),
+        handoff is None or not part.carrier_message_id or ids.means(handoff.carrier, part.carrier_message_id, row),
         part.given_id,
         part.waited,
-        part.fault.stat,
+        part.carrier_error.stat,
     )
 
 
-class SharedHops:
-    """Makes hops, and gives the one it made last for as long as it fits: neighbours in a journal went together."""
+class SharedHandoffs:
+    """Makes handoffs, and gives the one it made last for as long as it fits: neighbours in a journal went together."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._last: Hop | None = None
+        self._last: CarrierHandoff | None = None
 
-    def hop(self, carrier: str, at: float | None, receipt_due_at: float, parts_receipted: int) -> Hop:
-        """A hop with these values."""
-        hop = self._last
+    def handoff(self, carrier: str, at: float | None, receipt_due_at: float, parts_receipted: int) -> CarrierHandoff:
+        """A handoff with these values."""
+        handoff = self._last
         if (
-            hop is None
-            or receipt_due_at != hop.receipt_due_at
-            or at != hop.at
-            or carrier != hop.carrier
-            or parts_receipted != hop.parts_receipted
+            handoff is None
+            or receipt_due_at != handoff.receipt_due_at
+            or at != handoff.at
+            or carrier != handoff.carrier
+            or parts_receipted != handoff.parts_receipted
         ):
-            hop = self._last = Hop(self._table.ids.name(carrier), at, receipt_due_at, parts_receipted)
-        return hop
+            handoff = self._last = CarrierHandoff(self._table.ids.name(carrier), at, receipt_due_at, parts_receipted)
+        return handoff
 
 
-def row_of_snapshot(s: Snapshot, table: Table, birth: Birth, hops: SharedHops) -> Row:
+def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs: SharedHandoffs) -> Row:
     """The row that a snapshot was made of, in no container of the table yet."""
     origin = table.account(s.account).origin(s.interface, s.registered_delivery)
-    row = Row(s.id, origin, s.addresses, birth, s.state, s.flags)
-    row.fault = table.fault(s.error, s.network_error_code, s.stat)
+    row = Row(s.id, origin, s.addresses, acceptance, s.state, s.flags)
+    row.carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
     row.done_at = s.done_at
     row.cursor = s.cursor
-    parts = [_restored_part(part, table, hops) for part in s.parts]
-    extra = Extra(
+    parts = [_restored_part(part, table, handoffs) for part in s.parts]
+    rare_fields = RareFields(
         parts if len(parts) != 1 else None,
         s.reference,
         s.notification_url,
@@ -132,25 +149,25 @@ def row_of_snapshot(s: Snapshot, table: Table, birth: Birth, hops: SharedHops) -
         s.again_at,
         s.parts[0].given_id if len(parts) == 1 else b"",
     )
-    if len(parts) != 1 or any(getattr(extra, name) != default for name, default in _PLAIN):
-        row.extra = extra
+    if len(parts) != 1 or any(getattr(rare_fields, name) != default for name, default in _PLAIN):
+        row.rare_fields = rare_fields
     if len(parts) == 1:
-        row.hop = parts[0].hop
+        row.handoff = parts[0].handoff
         row.carrier_message_id = parts[0].carrier_message_id
     else:
-        row.hop = latest_hop(parts)
+        row.handoff = latest_handoff(parts)
     if s.refused_by:
-        row.hop = refusal(table.ids.name(s.refused_by))
+        row.handoff = refusal(table.ids.name(s.refused_by))
     if s.flags & FINAL and s.flags & GIVEN_UP_WEBHOOK:
         origin.account.given_up[row.id] = s.given_up_at
     return row
 
 
-def _restored_part(p: PartSnapshot, table: Table, hops: SharedHops) -> Part:
-    hop = None
+def _restored_part(p: PartSnapshot, table: Table, handoffs: SharedHandoffs) -> Part:
+    handoff = None
     if p.submitted_at is not None:
-        hop = hops.hop(p.carrier, p.submitted_at, p.receipt_due_at, p.parts_receipted)
+        handoff = handoffs.handoff(p.carrier, p.submitted_at, p.receipt_due_at, p.parts_receipted)
     elif p.carrier:
-        hop = refusal(table.ids.name(p.carrier))
-    fault: Fault = table.fault(p.error, p.network_error_code, p.stat)
-    return Part(hop, p.carrier_message_id, p.state, p.final, fault, p.done_at, p.given_id, p.waited)
+        handoff = refusal(table.ids.name(p.carrier))
+    carrier_error: CarrierError = table.carrier_error(p.error, p.network_error_code, p.stat)
+    return Part(handoff, p.carrier_message_id, p.state, p.final, carrier_error, p.done_at, p.given_id, p.waited)

@@ -2,12 +2,12 @@
 
 Theory of operation: this module keeps the containers and the few operations that change what a row counts as: ended
 (`finish`), kept for queries (`keep`), forgotten (`forget`). What leads to them is in modules of its own, which all work
-on one table: `intake` (accepted), `correlation` (submitted, receipted, ended), `handover` (claimed, settled), `sweep`
+on one table: `intake` (accepted), `correlation` (submitted, receipted, ended), `claims` (claimed, settled), `sweep`
 (time), `replay` and `snapshots` (the journal), `views` (queries).
 
-A row is in one of three states: *unsubmitted* (some part waits for a carrier: `hop` is None), *awaiting* its receipt,
-or *finished* (FINAL). A finished row that is owed no notification stands in `finished`, from which the oldest are
-forgotten. Rows are in 256 dicts by the first octet of their id, so that no dict's resizing is a pause and the sweep
+A row is in one of three states: *unsubmitted* (some part waits for a carrier: `handoff` is None), *awaiting* its
+receipt, or *finished* (FINAL). A finished row that is owed no notification stands in `finished`, from which the oldest
+are forgotten. Rows are in 256 dicts by the first octet of their id, so that no dict's resizing is a pause and the sweep
 can go dict by dict.
 
 A first final state stays for ever; what comes later is counted.
@@ -23,25 +23,25 @@ from relay.store.table.entry_values import (
     FINAL,
     FORGOTTEN,
     KEPT,
-    NO_FAULT,
+    NO_CARRIER_ERROR,
     OWED,
     OWED_SMPP,
     OWED_WEBHOOK,
     REPORTED,
     WAITED,
-    Fault,
-    Hop,
+    CarrierError,
+    CarrierHandoff,
 )
-from relay.store.table.in_doubt import Sent
-from relay.store.table.notification_queues import LaneQueue, Lanes
+from relay.store.table.in_doubt import InDoubt
+from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
-from relay.store.table.table_changes import Effects
-from relay.store.table.unsubmitted import Backlog
-from relay.values.messages import Channel, Lane, Outcome, Receipt
+from relay.store.table.table_changes import TableChanges
+from relay.store.table.unsubmitted import UnsubmittedMessages
+from relay.values.messages import Channel, Outcome, QueueKey, Receipt
 from relay.values.states import UNKNOWN
 
 #: Distinct errors that are shared between rows; beyond it each row has its own.
-_FAULTS_SHARED = 4096
+_CARRIER_ERRORS_SHARED = 4096
 #: Octets of a carrier's error that are kept.
 _ERROR_BYTES_KEPT = 64
 #: Contradicting receipts kept for the operator.
@@ -67,14 +67,14 @@ class Table:
         self.shards: list[dict[bytes, Row]] = [{} for _ in range(SHARDS)]
         self.accounts: dict[str, TableAccount] = {}
         self.ids = CarrierIdIndex()
-        self.lanes: Lanes[Row] = Lanes()
-        self.backlog = Backlog()
-        self.sent = Sent()
+        self.queues: NotificationQueues[Row] = NotificationQueues()
+        self.unsubmitted_messages = UnsubmittedMessages()
+        self.in_doubt = InDoubt()
         self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
         self.unreadable = Unreadable(limits.unreadable)
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
-        self._faults: dict[bytes | tuple[bytes, ...], Fault] = {}
+        self._carrier_errors: dict[bytes | tuple[bytes, ...], CarrierError] = {}
         self.rows = 0
         self.unsubmitted = 0
         self.awaiting = 0
@@ -93,25 +93,25 @@ class Table:
         """The account's lists, made where there are none."""
         account = self.accounts.get(name)
         if account is None:
-            account = self.accounts[name] = TableAccount(name, self.lanes)
+            account = self.accounts[name] = TableAccount(name, self.queues)
         return account
 
-    def fault(self, error: bytes, network_error_code: bytes, stat: bytes = b"") -> Fault:
+    def carrier_error(self, error: bytes, network_error_code: bytes, stat: bytes = b"") -> CarrierError:
         """The shared value for a carrier's words."""
         key: bytes | tuple[bytes, ...]
         if stat:
             key = (error, network_error_code, stat)
         elif not error and not network_error_code:
-            return NO_FAULT
+            return NO_CARRIER_ERROR
         else:
             key = error if not network_error_code else (error, network_error_code)
-        fault = self._faults.get(key)
-        if fault is None:
+        carrier_error = self._carrier_errors.get(key)
+        if carrier_error is None:
             kept = _ERROR_BYTES_KEPT
-            fault = Fault(error[:kept], network_error_code[:kept], stat[:kept])
-            if len(self._faults) < _FAULTS_SHARED:
-                self._faults[key] = fault
-        return fault
+            carrier_error = CarrierError(error[:kept], network_error_code[:kept], stat[:kept])
+            if len(self._carrier_errors) < _CARRIER_ERRORS_SHARED:
+                self._carrier_errors[key] = carrier_error
+        return carrier_error
 
     @property
     def open_rows(self) -> int:
@@ -123,63 +123,65 @@ class Table:
     def owed_final(self, row: Row, state: int, policy: NotifyPolicy) -> int:
         """The channels on which this final state is to be told."""
         owed = row.origin.smpp_owed[state]
-        if policy.webhook or (row.extra is not None and row.extra.url):
+        if policy.webhook or (row.rare_fields is not None and row.rare_fields.url):
             owed |= OWED_WEBHOOK
         return owed
 
     def owed_intermediate(self, row: Row, policy: NotifyPolicy) -> int:
         """The channels on which an intermediate state is to be told."""
         owed = row.origin.smpp_intermediate
-        if policy.intermediate and (policy.webhook or (row.extra is not None and row.extra.url)):
+        if policy.intermediate and (policy.webhook or (row.rare_fields is not None and row.rare_fields.url)):
             owed |= OWED_WEBHOOK
         return owed
 
-    def queue_of(self, row: Row, owed_bit: int) -> LaneQueue[Row]:
+    def queue_of(self, row: Row, owed_bit: int) -> NotificationQueue[Row]:
         """Where the row's notification on a channel waits."""
         origin = row.origin
         if owed_bit == OWED_SMPP:
             return origin.smpp_queue
-        extra = row.extra
-        if extra is None or extra.url is None:
+        rare_fields = row.rare_fields
+        if rare_fields is None or rare_fields.url is None:
             return origin.webhook_queue
-        return self.lanes.queue(Lane(origin.account.name, Channel.WEBHOOK, extra.url))
+        return self.queues.queue(QueueKey(origin.account.name, Channel.WEBHOOK, rare_fields.url))
 
-    def owe(self, row: Row, owed: int, effects: Effects) -> None:
+    def owe(self, row: Row, owed: int, changes: TableChanges) -> None:
         """The row's present state is to be told on these channels."""
         if owed & OWED_SMPP:
             queue = row.origin.smpp_queue
             self.owed += queue.owe(row)
-            effects.touched.add(queue)
+            changes.touched.add(queue)
         if owed & OWED_WEBHOOK:
             queue = self.queue_of(row, OWED_WEBHOOK)
             self.owed += queue.owe(row)
-            effects.touched.add(queue)
+            changes.touched.add(queue)
 
     # What a row counts as
 
-    def finish(self, row: Row, state: int, fault: Fault, at: float, owed: int, effects: Effects) -> int:
+    def finish(
+        self, row: Row, state: int, carrier_error: CarrierError, at: float, owed: int, changes: TableChanges
+    ) -> int:
         """Ends a message that hasn't ended; gives its place in the feed.
 
         :param owed: the channels on which it is to be told.
         """
-        if row.hop is None:
+        if row.handoff is None:
             self.unsubmitted -= 1
         else:
             self.awaiting -= 1
         row.state = state
-        row.fault = fault
+        row.carrier_error = carrier_error
         row.done_at = at
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
         row.flags = (flags & ~(REPORTED | WAITED)) | FINAL
         row.origin.account.feed.rows.append(row)
-        effects.last_ended = row
-        if effects.ended is not None:
-            effects.ended.append(row)
+        changes.last_ended = row
+        if changes.ended is not None:
+            changes.ended.append(row)
         if flags & OWED & ~owed:
             self._cancel(row, flags & OWED & ~owed)
         if owed:
-            self.owe(row, owed, effects)
+            self.owe(row, owed, changes)
         else:
             self.keep(row)
         return cursor
@@ -191,7 +193,7 @@ class Table:
                 queue = self.queue_of(row, bit)
                 queue.settle(row)
                 self.owed -= 1
-                self.lanes.drop_if_empty(queue)
+                self.queues.drop_if_empty(queue)
 
     def keep(self, row: Row) -> None:
         """A finished message of which nothing is owed is kept for queries and late receipts."""
@@ -211,7 +213,7 @@ class Table:
         account: TableAccount | None = None
         # `forget`, in place: in the long run it is done to every message, and calls would double its cost.
         shards = self.shards
-        hop: Hop | None = None
+        handoff: CarrierHandoff | None = None
         ids: Shards | None = None
         while finished and budget > 0 and (over > 0 or finished[0].done_at < oldest):
             budget -= 1
@@ -226,14 +228,14 @@ class Table:
             row.flags = flags | FORGOTTEN
             message_id = row.id
             del shards[message_id[0]][message_id]
-            row.birth.segment.rows -= 1
+            row.acceptance.segment.rows -= 1
             key = row.carrier_message_id
-            if row.extra is not None:
+            if row.rare_fields is not None:
                 self.unindex(row)
             elif key:
-                if row.hop is not hop:
-                    hop = row.hop
-                    ids = None if hop is None else self.ids.existing(hop.carrier)
+                if row.handoff is not handoff:
+                    handoff = row.handoff
+                    ids = None if handoff is None else self.ids.existing(handoff.carrier)
                 if ids is not None:
                     shard = ids[hash(key) & 255]
                     if shard.get(key) is row:
@@ -258,7 +260,7 @@ class Table:
         """Takes a row out of the table. It must be owed nothing and not stand in `finished`."""
         row.flags |= FORGOTTEN
         self.shards[row.id[0]].pop(row.id, None)
-        row.birth.segment.rows -= 1
+        row.acceptance.segment.rows -= 1
         self.rows -= 1
         self.unindex(row)
         account = row.origin.account
@@ -267,15 +269,15 @@ class Table:
 
     def unindex(self, row: Row) -> None:
         """Takes a row's carrier message ids out of the index."""
-        hop = row.hop
-        if hop is not None and row.carrier_message_id:
-            self.ids.remove(hop.carrier, row.carrier_message_id, row)
-        extra = row.extra
-        if extra is not None:
-            for part in extra.parts or ():
-                if part.hop is not None:
-                    self.ids.remove(part.hop.carrier, part.carrier_message_id, row)
-            for carrier, key, _ in extra.former_ids:
+        handoff = row.handoff
+        if handoff is not None and row.carrier_message_id:
+            self.ids.remove(handoff.carrier, row.carrier_message_id, row)
+        rare_fields = row.rare_fields
+        if rare_fields is not None:
+            for part in rare_fields.parts or ():
+                if part.handoff is not None:
+                    self.ids.remove(part.handoff.carrier, part.carrier_message_id, row)
+            for carrier, key, _ in rare_fields.former_ids:
                 self.ids.remove(carrier, key, row)
 
     def late(self, state: int, was: int, receipt: Receipt) -> Outcome:

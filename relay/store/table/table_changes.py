@@ -4,19 +4,19 @@ from typing import Any
 
 from relay.store.table.entries import Row
 from relay.store.table.message_views import message_view
-from relay.store.table.notification_queues import LaneQueue
-from relay.values.messages import Correlated, Lane, MessageView, Outcome
+from relay.store.table.notification_queues import NotificationQueue
+from relay.values.messages import MessageView, Outcome, QueueKey, StoreResult
 
-_NO_LANES: frozenset[Lane] = frozenset()
+_NO_LANES: frozenset[QueueKey] = frozenset()
 _NO_VIEWS: tuple[MessageView, ...] = ()
 
 
-class Effects:
+class TableChanges:
     """Collects while a batch is worked through.
 
     :ivar records: a sequence, to be written in order.
     :ivar outcomes: of receipts.
-    :ivar touched: the lanes in which something has become owed.
+    :ivar touched: the queues in which something has become owed.
     :ivar first_ended: the first message that a batch of receipts ended.
     :ivar last_ended: the last message that the batch ended.
     :param views_of_ended: whether to keep all that it ended, for their views.
@@ -27,28 +27,28 @@ class Effects:
     def __init__(self, views_of_ended: bool = False) -> None:
         self.records: Any = []
         self.outcomes: list[Outcome] = []
-        self.touched: set[LaneQueue[Row]] = set()
+        self.touched: set[NotificationQueue[Row]] = set()
         self.first_ended: Row | None = None
         self.last_ended: Row | None = None
         self.ended: list[Row] | None = [] if views_of_ended else None
 
-    def lanes(self) -> frozenset[Lane]:
-        """The lanes to wake."""
+    def queues(self) -> frozenset[QueueKey]:
+        """The queues to wake."""
         touched = self.touched
         if not touched:
             return _NO_LANES
         if len(touched) == 1:
             (queue,) = touched
             return queue.as_set
-        return frozenset([queue.lane for queue in touched])
+        return frozenset([queue.queue_key for queue in touched])
 
-    def correlated(self) -> Correlated:
+    def result(self) -> StoreResult:
         """The answer to the batch."""
         first, last = self.first_ended, self.last_ended
-        return Correlated(
-            self.lanes(),
+        return StoreResult(
+            self.queues(),
             self.outcomes,
-            0.0 if last is None else last.birth.accepted_at,
+            0.0 if last is None else last.acceptance.accepted_at,
             _NO_VIEWS if not self.ended else [message_view(row) for row in self.ended],
-            0.0 if first is None else first.birth.accepted_at,
+            0.0 if first is None else first.acceptance.accepted_at,
         )

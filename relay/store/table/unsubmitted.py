@@ -16,7 +16,7 @@ _PLACES_KEPT = 256
 _SLACK = 4096
 
 
-class Backlog:
+class UnsubmittedMessages:
     """The rows that no carrier has wholly taken."""
 
     def __init__(self) -> None:
@@ -107,4 +107,4 @@ def unsubmitted_parts(row: Row) -> list[int]:
     parts = parts_of(row)
     if parts is None:
         return [0]
-    return [index for index, part in enumerate(parts) if part.hop is None]
+    return [index for index, part in enumerate(parts) if part.handoff is None]

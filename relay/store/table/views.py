@@ -45,7 +45,7 @@ def feed(table: Table, account: str, after: int, limit: int) -> Sequence[FeedEnt
     if entry is None:
         return []
     return [
-        FeedEntry(row.cursor, row.id, row.state, row.fault.error, row.done_at, row.birth.accepted_at)
+        FeedEntry(row.cursor, row.id, row.state, row.carrier_error.error, row.done_at, row.acceptance.accepted_at)
         for row in entry.feed_after(after, limit)
     ]
 
@@ -66,11 +66,11 @@ def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequen
             part,
             row.origin.account.name,
             row.addresses,
-            row.birth.accepted_at,
-            row.birth.expires_at,
-            table.sent.carrier(row.id, part),
+            row.acceptance.accepted_at,
+            row.acceptance.expires_at,
+            table.in_doubt.carrier(row.id, part),
         )
-        for row, part in table.backlog.after(after, limit)
+        for row, part in table.unsubmitted_messages.after(after, limit)
     ]
 
 
