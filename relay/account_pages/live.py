@@ -16,7 +16,7 @@ from relay.account_pages.page_values import Sessions, StatsSource
 from relay.http.message_calls import report
 from relay.http.problems import Problem
 from relay.http.site import ApiRequest, Reply
-from relay.store.api import Store
+from relay.store.api import StoreQueries
 from relay.values.messages import MessageView
 
 #: Streams altogether, and of one account.
@@ -44,7 +44,7 @@ class _MessageEvent(msgspec.Struct, frozen=True):
 class LiveUpdates:
     """Serves `/my/events`."""
 
-    def __init__(self, store: Store, sessions: Sessions, page_stats: StatsSource, clock: IReactorTime) -> None:
+    def __init__(self, store: StoreQueries, sessions: Sessions, page_stats: StatsSource, clock: IReactorTime) -> None:
         self._store = store
         self._sessions = sessions
         self._page_stats = page_stats

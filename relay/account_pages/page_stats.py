@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from relay.account_pages.delivery_stats import DeliveryStats, DeliveryStatsView, Span
-from relay.store.api import Store
+from relay.store.api import StoreQueries
 from relay.values.states import ACCEPTED, ENROUTE, SCHEDULED, customer_words
 
 #: Entries of the feed read in one turn of the reactor; two or three milliseconds.
@@ -46,7 +46,7 @@ class _Kept:
 class PageStats:
     """See the module's text."""
 
-    def __init__(self, store: Store, clock: IReactorTime) -> None:
+    def __init__(self, store: StoreQueries, clock: IReactorTime) -> None:
         self._store = store
         self._clock = clock
         self._kept: dict[str, _Kept] = {}

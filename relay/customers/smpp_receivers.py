@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from relay.receipts.writer import ReceiptWriter
 from relay.runtime.tasks import Tasks
 from relay.smpp.server import SmppServerProtocol
-from relay.store.api import Store, StoreUnavailable
+from relay.store.api import NotificationStore, StoreUnavailable
 from relay.values.counters import Counters
 from relay.values.messages import Attempt, Notification, QueueKey, Verdict
 from relay.values.pdus import Answered
@@ -44,7 +44,7 @@ class AccountReceivers:
     def __init__(
         self,
         queue_key: QueueKey,
-        store: Store,
+        store: NotificationStore,
         writer: ReceiptWriter,
         clock: IReactorTime,
         tasks: Tasks,

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from relay.history.record_file import RecordFile
 from relay.history.record_line import known_ids, record_line
 from relay.runtime.tasks import Tasks
-from relay.store.api import Store
+from relay.store.api import StoreQueries
 from relay.values.ids import id_text
 from relay.values.messages import MessageView
 
@@ -63,7 +63,7 @@ class MessageRecords:
         self.written = 0
         self.dropped = 0
 
-    async def start(self, store: Store, accounts: Iterable[str]) -> int:
+    async def start(self, store: StoreQueries, accounts: Iterable[str]) -> int:
         """Writes the lines that the last run could not, and says how many; to be awaited before anything ends."""
         tail = await self._in_thread(lambda: self._file.tail(_TAIL_BYTES))
         ids, latest = known_ids(tail)

@@ -8,7 +8,7 @@ import msgspec
 
 from relay.config.model import Dialect
 from relay.receipts.dialect_search import Suggestion, suggest_for_orphans, yaml
-from relay.store.api import Store
+from relay.store.api import StoreQueries
 from relay.values.messages import MessageView, Receipt
 
 #: Receipts shown of each kind.
@@ -49,7 +49,7 @@ class Review(msgspec.Struct, frozen=True):
     advice: list[Advice]
 
 
-async def review(store: Store, accounts: Sequence[str]) -> Review:
+async def review(store: StoreQueries, accounts: Sequence[str]) -> Review:
     """Looks at what the store keeps. Takes some tens of milliseconds where there are orphans to be tried."""
     orphans = await store.orphans(SHOWN)
     unreadable = await store.unreadable(SHOWN)
@@ -68,7 +68,7 @@ def _advice(carrier: str, suggestion: Suggestion, tried: int) -> Advice:
     return Advice(carrier, suggestion.matched, tried, yaml(dialect), list(suggestion.presets))
 
 
-async def _ids_by_carrier(store: Store, accounts: Sequence[str]) -> dict[str, list[bytes]]:
+async def _ids_by_carrier(store: StoreQueries, accounts: Sequence[str]) -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = {}
     for account in accounts:
         views: Sequence[MessageView] = await store.recent(account, limit=_MESSAGES_TRIED)

@@ -1,8 +1,8 @@
 """The store: who is asked what became of a message, and the one place where anything is made durable.
 
 This is a seam. Everything above it (flow, carrier links, customer sessions, webhooks, API) knows this interface only,
-and may not assume that the store is in the same process. `tests/store_contract.py` is the contract as a test suite;
-it runs against every store.
+and may not assume that the store is in the same process. It has four facets; whoever needs one takes that one.
+`tests/store_contract.py` is the contract as a test suite; it runs against every store.
 
 The contract
 ------------
@@ -148,8 +148,8 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     orphans_dropped: int = 0
 
 
-class Store(Protocol):
-    """See the module's text for what holds of every call."""
+class MessageStore(Protocol):
+    """What becomes of messages: accepted, handed to carriers, receipted, ended. For the flow and the carriers."""
 
     def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
         """Takes responsibility for messages. When the awaitable fires they survive anything. The caller sees to it
@@ -158,8 +158,15 @@ class Store(Protocol):
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """
 
-    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
-        """Records what carriers took. Receipts that came early for these ids are matched at once."""
+    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
+        """Parts that no carrier has taken, in the order of acceptance, from the one after `after` on (the last one
+        that an earlier call gave out, whatever has become of it since)."""
+
+    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
+        """The submit_sm bodies of parts, from the journal; None where a part needs none any more.
+
+        :raises StoreUnavailable: through the awaitable: they can't be read now.
+        """
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
         """Marks parts (message id, part) that are about to be written to a carrier whose messages end when in doubt.
@@ -170,8 +177,15 @@ class Store(Protocol):
         :raises StoreUnavailable: through the awaitable; the parts are not marked then.
         """
 
+    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
+        """Records what carriers took. Receipts that came early for these ids are matched at once."""
+
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
         """Finds the messages that receipts belong to, or keeps them as orphans. Never fails for an unknown id."""
+
+    def query_outcomes(self, batch: Sequence[QueryOutcome]) -> Awaitable[StoreResult]:
+        """Says of parts from `StoreResult.overdue` that they end unanswered after all, or are waited for once more: a
+        second time is none, and ends the part. What has ended meanwhile stays as it is."""
 
     def end(self, batch: Sequence[Ending]) -> Awaitable[StoreResult]:
         """Ends messages by the relay's own verdict. A message that has ended already stays as it is."""
@@ -187,12 +201,23 @@ class Store(Protocol):
             is asked again.
         """
 
-    def query_outcomes(self, batch: Sequence[QueryOutcome]) -> Awaitable[StoreResult]:
-        """Says of parts from `StoreResult.overdue` that they end unanswered after all, or are waited for once more: a
-        second time is none, and ends the part. What has ended meanwhile stays as it is."""
+    def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> Awaitable[KeptReceipts]:
+        """Receipts that wait for their id and such as could not be read, up to `limit` of them, the oldest of each
+        kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise from
+        where the call ended that gave it."""
 
-    def at_carriers(self, message_id: bytes) -> Awaitable[Sequence[AtCarrier]]:
-        """The parts of a message that carriers have taken and that have not ended."""
+    def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
+        """Finds the messages of kept receipts, as they are read now. They take the way of any receipt and are kept no
+        more. Those that find none, and those that are no longer kept, are left as they are; their outcome is ORPHAN.
+        One outcome a receipt. As with `receipts`, nothing has happened where it is refused, and something may have
+        where it fails later; then those receipts are kept no more."""
+
+
+class NotificationStore(Protocol):
+    """What customers are owed: claimed for an attempt, settled, owed again. For whoever notifies customers."""
+
+    def queues(self) -> Awaitable[Sequence[QueueKey]]:
+        """Every queue in which something is owed: what to wake after a start."""
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> Awaitable[Claim]:
         """Hands out up to `limit` notifications that are due in a queue. What is claimed is not handed out again
@@ -213,24 +238,34 @@ class Store(Protocol):
         nothing waits, and a second time, it does nothing. Not durable: after a start of the process the schedule holds,
         and what waited then isn't brought forward."""
 
-    def queues(self) -> Awaitable[Sequence[QueueKey]]:
-        """Every queue in which something is owed: what to wake after a start."""
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[QueueKey]]:
+        """Makes finished messages of this account owed again on the webhook, as a first attempt; gives the queues to
+        wake. One that is being attempted right now is left alone."""
 
-    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
-        """Parts that no carrier has taken, in the order of acceptance, from the one after `after` on (the last one
-        that an earlier call gave out, whatever has become of it since)."""
+    def given_up(self, account: str, since: float, until: float) -> Awaitable[Sequence[bytes]]:
+        """Messages whose webhook was given up from `since` to just before `until`, for a replay."""
 
-    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
-        """The submit_sm bodies of parts, from the journal; None where a part needs none any more.
 
-        :raises StoreUnavailable: through the awaitable: they can't be read now.
-        """
+class StoreQueries(Protocol):
+    """What the store knows: one message, lists, figures. Changes nothing. For the API, the pages and the operator."""
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         """All that is known of one message."""
 
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Awaitable[Sequence[MessageView]]:
+        """An account's latest messages, newest first; `search` matches an id, or a part of an id or number. How far
+        back it goes is bounded; older messages can still be looked up by id."""
+
+    def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
+        """The account's final states in the order in which they were learnt, from the one after cursor `after`."""
+
     def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
         """The messages that have this carrier message id (canonical) with any carrier; for the operator."""
+
+    def at_carriers(self, message_id: bytes) -> Awaitable[Sequence[AtCarrier]]:
+        """The parts of a message that carriers have taken and that have not ended."""
 
     def receipts_out(self, carrier: str) -> Awaitable[int]:
         """How many parts this carrier took of messages that still wait for their receipt. It is counted at each call,
@@ -242,47 +277,28 @@ class Store(Protocol):
     def owed_by_account(self) -> Awaitable[Mapping[str, int]]:
         """How many notifications are owed, by account; only accounts that are owed any. It is counted at each call."""
 
-    def recent(
-        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
-    ) -> Awaitable[Sequence[MessageView]]:
-        """An account's latest messages, newest first; `search` matches an id, or a part of an id or number. How far
-        back it goes is bounded; older messages can still be looked up by id."""
-
-    def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
-        """The account's final states in the order in which they were learnt, from the one after cursor `after`."""
-
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[QueueKey]]:
-        """Makes finished messages of this account owed again on the webhook, as a first attempt; gives the queues to
-        wake. One that is being attempted right now is left alone."""
-
-    def given_up(self, account: str, since: float, until: float) -> Awaitable[Sequence[bytes]]:
-        """Messages whose webhook was given up from `since` to just before `until`, for a replay."""
-
-    def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
-        """What an Idempotency-Key was used for in the last 24 hours (less where the bound on keys was reached)."""
-
-    def put_setting(self, account: str, name: str, value: str | None) -> Awaitable[None]:
-        """Keeps one setting that was made while running; None takes it back to the configuration's value."""
-
-    def settings(self) -> Awaitable[Sequence[tuple[str, str, str]]]:
-        """Every setting made while running: account, name, value."""
-
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that wait for their id, newest first."""
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that could not be read, newest first."""
 
-    def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> Awaitable[KeptReceipts]:
-        """Receipts that wait for their id and such as could not be read, up to `limit` of them, the oldest of each
-        kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise from
-        where the call ended that gave it."""
-
-    def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
-        """Finds the messages of kept receipts, as they are read now. They take the way of any receipt and are kept no
-        more. Those that find none, and those that are no longer kept, are left as they are; their outcome is ORPHAN.
-        One outcome a receipt. As with `receipts`, nothing has happened where it is refused, and something may have
-        where it fails later; then those receipts are kept no more."""
-
     def figures(self) -> StoreFigures:
         """How full it is, now."""
+
+
+class SettingsStore(Protocol):
+    """Small things kept beside messages: settings made while running, and the answers to repeatable requests."""
+
+    def settings(self) -> Awaitable[Sequence[tuple[str, str, str]]]:
+        """Every setting made while running: account, name, value."""
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Awaitable[None]:
+        """Keeps one setting that was made while running; None takes it back to the configuration's value."""
+
+    def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
+        """What an Idempotency-Key was used for in the last 24 hours (less where the bound on keys was reached)."""
+
+
+class Store(MessageStore, NotificationStore, StoreQueries, SettingsStore, Protocol):
+    """All four facets: what the daemon starts, and what the few who need more than one facet are given."""

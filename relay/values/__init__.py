@@ -1,0 +1,8 @@
+"""The values that packages pass to each other, and nothing else.
+
+In:   nothing: these modules import only the standard library, msgspec and each other.
+Out:  messages, receipts, notifications and their states; ids; PDUs as values; secrets; counters, histograms, token
+    buckets.
+Read: `messages.py` first. Values are frozen and not tracked by the garbage collector. They hold no transport, no
+    clock and no store.
+"""

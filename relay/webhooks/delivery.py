@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts, Target
-from relay.store.api import Store, StoreUnavailable
+from relay.store.api import SettingsStore, StoreUnavailable
 from relay.values.messages import Channel, Notification, QueueKey
 from relay.values.states import DELIVERED
 from relay.webhooks.answer import Answer, Tested
@@ -52,7 +52,7 @@ class WebhookDelivery:
 
     log = Logger()
 
-    def __init__(self, store: Store, accounts: Accounts, client: Client, clock: IReactorTime) -> None:
+    def __init__(self, store: SettingsStore, accounts: Accounts, client: Client, clock: IReactorTime) -> None:
         self._store = store
         self._accounts = accounts
         self._client = client

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from relay.accounts.accounts import Accounts, Target
 from relay.config.urls import UrlProblem, parse_url
 from relay.runtime.tasks import Tasks
-from relay.store.api import Store, StoreUnavailable
+from relay.store.api import NotificationStore, StoreUnavailable
 from relay.values.messages import Attempt, Channel, Notification, QueueKey, Verdict
 from relay.webhooks.answer import Answer, Tested, UrlState
 from relay.webhooks.callbacks import parse_callback
@@ -91,7 +91,7 @@ class Webhooks:
 
     def __init__(
         self,
-        store: Store,
+        store: NotificationStore,
         accounts: Accounts,
         delivery: WebhookDelivery,
         clock: IReactorTime,

@@ -1,0 +1,6 @@
+"""Other gateways' HTTP interfaces, for customers who come from there.
+
+In:   requests as Kannel's and Jasmin's customers send them.
+Out:  the same submissions as from the API, and answers in those gateways' words.
+Read: `other_gateways.py` first. Each interface is off until the configuration switches it on.
+"""
