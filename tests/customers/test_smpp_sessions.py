@@ -65,10 +65,14 @@ class SessionTestCase(SynchronousTestCase):
         self.link = FakeLink()
         flow.connect({"tier1": self.link}, {})
         self.side = CustomerSessions(flow, accounts, model.SmppListener(), model.Limits(), self.clock)
-        self.factory = SmppServerFactory(self.side, SessionLimits(enquire_link_seconds=0.0), self.clock,
-        flow.fair_share) self.transport: Any = StringTransport() self.protocol = self.factory.buildProtocol(None)
-        self.protocol.makeConnection(self.transport) self.protocol.dataReceived(pdu(c.BIND_TRANSMITTER,
-        bind_body("acme", "secret08"))) self.transport.clear()
+        self.factory = SmppServerFactory(
+            self.side, SessionLimits(enquire_link_seconds=0.0), self.clock, flow.fair_share
+        )
+        self.transport: Any = StringTransport()
+        self.protocol = self.factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+        self.protocol.dataReceived(pdu(c.BIND_TRANSMITTER, bind_body("acme", "secret08")))
+        self.transport.clear()
 
 
 class SubmitTests(SessionTestCase):
