@@ -1,7 +1,6 @@
 """The benchmarks measure what they say: their parts agree with each other, and a fault in the chain shows."""
 
 import http.client
-import os
 import shutil
 import tempfile
 from array import array
@@ -9,7 +8,7 @@ from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from smpp.pdu.operations import DeliverSM, SubmitSM
 from smpp.pdu.pdu_encoding import PDUEncoder
@@ -280,11 +279,6 @@ class Chain(SynchronousTestCase):
         self.assertEqual(
             [line.split()[0] for line in (self.directory / "ids").read_text().splitlines()], ["a-1", "a-2", "a-3"]
         )
-
-
-settings.register_profile("benchmarks", deadline=None)
-if os.environ.get("CI"):
-    settings.load_profile("benchmarks")
 
 
 class Overload(SynchronousTestCase):

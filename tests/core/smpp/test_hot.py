@@ -7,14 +7,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.core.smpp import constants as c
 from relay.core.smpp import hot
 from relay.core.smpp.pdus import CodecError, MessagePdu
-from tests.core.smpp.strategies import MESSAGE_COMMANDS, addresses, message_fields, octet, unhurried, vendor_tlvs
+from tests.core.smpp.strategies import MESSAGE_COMMANDS, addresses, message_fields, octet, vendor_tlvs
 
 ADDRESSES = hot.encode_address(1, 1, b"12345") + hot.encode_address(1, 1, b"447700900456")
 LONG_ADDRESS = hot.encode_address(1, 1, b"4" * 300)
 
 
 class DecodingTests(SynchronousTestCase):
-    @unhurried
     @given(message_fields, st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]))
     def test_what_message_body_writes_is_read_back_field_by_field(self, fields: dict, command_id: int) -> None:
         body = hot.message_body(**fields)
@@ -26,13 +25,11 @@ class DecodingTests(SynchronousTestCase):
         self.assertEqual(body[pdu.tlvs_at :], fields["tlvs"])
         self.assertTrue(pdu.addresses.endswith(pdu.destination + b"\0"))
 
-    @unhurried
     @given(message_fields, st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]))
     def test_the_fast_way_and_the_plain_walk_agree(self, fields: dict, command_id: int) -> None:
         body = hot.message_body(**fields)
         self.assertEqual(hot.decode_message(command_id, 1, body), hot._walk(command_id, 1, body))
 
-    @unhurried
     @given(st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]), message_fields, st.data())
     def test_the_fast_way_and_the_plain_walk_agree_on_damaged_bodies(
         self, command_id: int, fields: dict, data: st.DataObject
@@ -46,7 +43,6 @@ class DecodingTests(SynchronousTestCase):
             outcome(hot._walk, command_id, damaged),
         )
 
-    @unhurried
     @given(addresses, octet, octet, octet, vendor_tlvs)
     def test_a_data_sm_is_read_back_field_by_field(
         self, addresses: bytes, esm_class: int, registered_delivery: int, data_coding: int, tlvs: bytes
@@ -67,7 +63,6 @@ class DecodingTests(SynchronousTestCase):
         self.assertEqual((pdu.short_message, body[pdu.tlvs_at :]), (b"", tlvs))
         self.assertEqual(body[pdu.registered_delivery_at], registered_delivery)
 
-    @unhurried
     @given(st.sampled_from([c.DELIVER_SM, c.DATA_SM]), st.binary(max_size=80).map(lambda tail: b"\0" + tail))
     def test_of_any_octets_a_damaged_receipt_is_made_or_nothing(self, command_id: int, body: bytes) -> None:
         pdu = hot.decode_damaged_receipt(command_id, 1, body)
@@ -149,7 +144,6 @@ class RefusalTests(SynchronousTestCase):
 
 
 class PatchingTests(SynchronousTestCase):
-    @unhurried
     @given(message_fields, octet)
     def test_another_registered_delivery_changes_one_octet_only(self, fields: dict, value: int) -> None:
         pdu = hot.decode_message(c.SUBMIT_SM, 1, hot.message_body(**fields))
@@ -157,7 +151,6 @@ class PatchingTests(SynchronousTestCase):
             hot.with_registered_delivery(pdu, value), hot.message_body(**{**fields, "registered_delivery": value})
         )
 
-    @unhurried
     @given(addresses, octet, vendor_tlvs)
     def test_a_data_sm_becomes_a_submit_sm_with_every_optional_parameter(
         self, addresses: bytes, registered_delivery: int, tlvs: bytes
@@ -183,7 +176,6 @@ class PatchingTests(SynchronousTestCase):
                 hot.submit_body_from_data_sm(pdu)
             self.assertEqual(caught.exception.command_status, status)
 
-    @unhurried
     @given(addresses)
     def test_swapping_twice_changes_nothing(self, addresses: bytes) -> None:
         self.assertEqual(hot.swap_addresses(hot.swap_addresses(addresses)), addresses)
@@ -197,7 +189,6 @@ class PatchingTests(SynchronousTestCase):
 
 
 class OptionalParameterTests(SynchronousTestCase):
-    @unhurried
     @given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.binary(max_size=20)), max_size=6), st.binary(max_size=5))
     def test_every_parameter_is_found_with_its_value(self, pairs: list, before: bytes) -> None:
         body = before + b"".join(hot.tlv(tag, value) for tag, value in pairs)
@@ -207,7 +198,6 @@ class OptionalParameterTests(SynchronousTestCase):
         for tag, value in firsts.items():
             self.assertEqual(hot.find_tlv(body, len(before), tag), value)
 
-    @unhurried
     @given(st.binary(max_size=60), st.integers(0, 0xFFFF))
     def test_the_three_readers_agree_on_any_octets(self, body: bytes, tag: int) -> None:
         firsts = dict(reversed(list(hot.iter_tlvs(body, 0))))
@@ -242,7 +232,6 @@ class OptionalParameterTests(SynchronousTestCase):
 
 
 class ResponseBodyTests(SynchronousTestCase):
-    @unhurried
     @given(st.binary(max_size=64).map(lambda raw: raw.replace(b"\0", b"")))
     def test_a_message_id_is_read_back(self, message_id: bytes) -> None:
         self.assertEqual(hot.decode_message_id(hot.submit_sm_resp_body(message_id)), message_id)

@@ -8,7 +8,7 @@ from relay.core.smpp import constants as c
 from relay.core.smpp.pdus import BindRefused, Ended, PeerUnbound, Unanswered
 from relay.core.smpp.session import Role, Session, SessionLimits, SessionState
 from tests.core.smpp.pairs import bound_session
-from tests.core.smpp.strategies import frame, frames_in, unhurried
+from tests.core.smpp.strategies import frame, frames_in
 from tests.core.smpp.test_session import BIND_BODY, BODY, replies, sent_number
 
 
@@ -168,7 +168,6 @@ class UnbindTimeTests(SynchronousTestCase):
 
 
 class DeadlineTests(SynchronousTestCase):
-    @unhurried
     @given(
         st.sampled_from(Role),
         st.lists(
