@@ -8,6 +8,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import HUNG_SECONDS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "relay"
 LAYERS = {"core": 0, "edges": 1, "services": 2}
@@ -124,7 +126,12 @@ class CoreTests(SynchronousTestCase):
             "    if brought: sys.exit(f'{name} brings in {brought[0]}')\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", script, *modules], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", script, *modules],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=HUNG_SECONDS,
+            check=False,
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertGreater(len(modules), 10)

@@ -16,6 +16,7 @@ from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred, DeferredList
 
 from relay.core.smpp import constants as c
+from tests import HUNG_SECONDS
 from tests.fakes import submit_body
 from tests.fuzz import http_cases, smpp_cases
 from tests.fuzz.mutations import pieces
@@ -33,7 +34,7 @@ UNFORESEEN = ("Traceback", "Unhandled", "_broken:", "_failed:", "log_line_failed
 
 
 class Listeners(IntegrationTestCase):
-    timeout = SECONDS + 120
+    timeout = HUNG_SECONDS + SECONDS
 
     async def world(self) -> None:
         self.carrier = await self.simulator()

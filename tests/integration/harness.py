@@ -36,30 +36,34 @@ from twisted.web.server import Site
 from relay.core.config import Simulator
 from relay.core.smpp import constants as c
 from relay.services.simulator import SimulatedCarrier
+from tests import PATIENCE
 from tests.fakes import FastEsme, connect_esme
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Which store the relays under test have. `late` is read here and in `launch_late`, never by the relay itself.
 STORE = os.environ.get("RELAY_TEST_STORE", "")
-START_SECONDS = 20.0
+START_SECONDS = 20.0 * PATIENCE
 
 
 # Waiting
 
 
 async def until(what: str, condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Waits until `condition()` is true, and fails when it isn't within `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Waits until `condition()` is true.
+
+    :param seconds: how long that may take on a quiet machine; it fails after PATIENCE times as many.
+    """
+    deadline = time.monotonic() + PATIENCE * seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"after {seconds:g} seconds still waiting until {what}")
+            raise AssertionError(f"after {PATIENCE * seconds:g} seconds still waiting until {what}")
         await task.deferLater(reactor, 0.01)
 
 
 async def within(seconds: float, awaitable: Awaitable[Any]) -> Any:
-    """The awaitable's result, or a TimeoutError after `seconds`."""
+    """The awaitable's result, or a TimeoutError after PATIENCE times `seconds`, which are those of a quiet machine."""
     deferred = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)  # type: ignore
-    deferred.addTimeout(seconds, reactor)
+    deferred.addTimeout(PATIENCE * seconds, reactor)
     return await deferred
 
 
@@ -183,7 +187,7 @@ class Relay:
         """Ends the process with SIGKILL, at whatever instant it is."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait()
             self.process = None
 
     async def stop(self) -> int:
@@ -339,8 +343,6 @@ def _failures_in(result: Any) -> int:
 class IntegrationTestCase(TestCase):
     """A test with processes and sockets; whatever it makes through these methods is ended after it."""
 
-    timeout = 120
-
     def run(self, result: Any) -> Any:
         already = _failures_in(result)
         self._failed = lambda: _failures_in(result) > already
@@ -399,7 +401,9 @@ class IntegrationTestCase(TestCase):
     async def metric(self, relay: Relay, name: str, **labels: str) -> float:
         """What the relay's /metrics says now: the sum over all lines of that name with these labels."""
         client = treq.client.HTTPClient(Agent(reactor, pool=self.pool))
-        response = await client.get(f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10, reactor=reactor)
+        response = await client.get(
+            f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10 * PATIENCE, reactor=reactor
+        )
         text = await response.text()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         found = [
@@ -454,7 +458,7 @@ class IntegrationTestCase(TestCase):
             f"http://127.0.0.1:{relay.http_port}{path}",
             headers=all_headers,
             data=data,
-            timeout=30,
+            timeout=30 * PATIENCE,
             reactor=reactor,
         )
         content = await response.content()

@@ -272,8 +272,6 @@ class Notifications(IntegrationTestCase):
 class HttpChain(IntegrationTestCase):
     """customer -> A -> B -> C -> simulated carrier; between relays HTTP, to the carrier SMPP."""
 
-    timeout = 180
-
     def last(self, name: str, **account: object) -> Relay:
         return self.prepare_relay(
             name,

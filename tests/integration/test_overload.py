@@ -33,8 +33,6 @@ MOMENT_SECONDS = 0.05
 class Overload(IntegrationTestCase):
     """`acme` overdoes it on its own carrier; `other` is the bystander, on another one."""
 
-    timeout = 180
-
     async def world(self, account: dict[str, object] | None = None, **carrier: object) -> Relay:
         self.loaded = await self.simulator(**{k: v for k, v in carrier.items() if k == "receipt_delay_seconds"})
         self.spare = await self.simulator(receipt_delay_seconds=0.0)

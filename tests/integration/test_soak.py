@@ -14,6 +14,7 @@ from pathlib import Path
 from twisted.internet import reactor, task
 
 from relay.core.smpp import constants as c
+from tests import HUNG_SECONDS
 from tests.fakes import FastEsme, submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 
@@ -26,7 +27,7 @@ ORPHAN_SECONDS = 30.0
 
 
 class Soak(IntegrationTestCase):
-    timeout = int(SECONDS) + 120
+    timeout = HUNG_SECONDS + SECONDS
 
     async def test_memory_files_and_the_journal_stay_where_they_were(self) -> None:
         carrier = await self.simulator(receipt_delay_seconds=0.0)
@@ -89,8 +90,6 @@ class Soak(IntegrationTestCase):
         message = {"from": "447700900000", "text": "hello"}
         batch = [message | {"to": to} for to in ("+447700900001", "+491700000001") for _ in range(5)]
         key = [("Idempotency-Key", f"round-{number}")]
-        status, _ = await self.http(
-            "POST", relay, "/messages", batch, account="hooked", key="hooked-key", headers=key
-        )
+        status, _ = await self.http("POST", relay, "/messages", batch, account="hooked", key="hooked-key", headers=key)
         self.assertEqual(status, 202)
         self.receiver.posts.clear()

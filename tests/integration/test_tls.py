@@ -11,6 +11,7 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 
 from relay.core.smpp import constants as c
+from tests import HUNG_SECONDS
 from tests.certificates import Authority
 from tests.fakes import submit_body
 from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until, within
@@ -136,7 +137,7 @@ class TlsTests(IntegrationTestCase):
         file.write_text(f'{{"http": {{"listen": ["{self.listener}"]}}, "data_dir": "{self.directory}/data"}}')
         twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="]
         done = subprocess.run(
-            [*twistd, "relay", "--config", str(file)], capture_output=True, text=True, timeout=30, check=False
+            [*twistd, "relay", "--config", str(file)], capture_output=True, text=True, timeout=HUNG_SECONDS, check=False
         )
         self.assertEqual(1, done.returncode, done.stdout + done.stderr)
         self.assertIn("upstream.key may be read by others (mode 0644): chmod o-rwx", done.stdout + done.stderr)
