@@ -34,6 +34,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from relay.core.config import Simulator
+from relay.core.journal_format import dump
 from relay.core.smpp import constants as c
 from relay.services.simulator import SimulatedCarrier
 from tests import PATIENCE
@@ -206,6 +207,11 @@ class Relay:
     def log(self, characters: int = 6000) -> str:
         """The end of what the process printed."""
         return self.log_file.read_text(errors="replace")[-characters:] if self.log_file.exists() else ""
+
+    def journal(self, kind: str) -> list[dict[str, Any]]:
+        """The records of a kind (docs/journal.md) that are in the journal's files now: what a kill can't undo. What the
+        relay itself shows may not have been written yet."""
+        return [record for record in dump(self.configuration["data_dir"], texts=True) if record["record"] == kind]
 
     def resident_bytes(self) -> int:
         """The process's memory that is in RAM now (Linux)."""

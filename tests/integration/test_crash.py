@@ -119,8 +119,7 @@ class CrashTests(PeersTestCase):
 
         try:
             await until("every receipt came", lambda: set(customers.receipts) >= smpp_ids, 30)
-            while not set(notified()) >= http_ids and time.time() < kills[-1] + 40:
-                await task.deferLater(reactor, 0.5)
+            await until("every notification came", lambda: set(notified()) >= http_ids, 40)
         finally:
             lost = smpp_ids - set(customers.receipts) | http_ids - set(notified())
             report = self.report(customers, kills, again, once, receiver, lost)

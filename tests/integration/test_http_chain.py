@@ -511,9 +511,8 @@ class HttpChain(IntegrationTestCase):
         async def orphans() -> float:
             return await self.metric(a, "relay_store_orphans")
 
-        deadline = reactor.seconds() + 20  # type: ignore[attr-defined]
-        while await orphans() < 30:
-            self.assertLess(reactor.seconds(), deadline)  # type: ignore[attr-defined]
+        await until("they wait there in the journal", lambda: len(a.journal("Receipt")) >= 30)
+        self.assertEqual(await orphans(), 30)
         self.assertEqual(esme.receipts, [])
         a.kill()
         await a.start()
