@@ -9,6 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import HUNG_SECONDS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "relay"
 
@@ -222,7 +224,12 @@ class PureTests(SynchronousTestCase):
             "    if brought: sys.exit(f'{name} brings in {brought[0]}')\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", script, *modules], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", script, *modules],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=HUNG_SECONDS,
+            check=False,
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertGreater(len(modules), 10)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import HUNG_SECONDS, PATIENCE
+
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 20.0
-NOTIFICATION_SECONDS = 10.0
+START_SECONDS = 20.0 * PATIENCE
+NOTIFICATION_SECONDS = 10.0 * PATIENCE
 
 
 def free_port() -> int:
@@ -75,7 +77,7 @@ class ReadmeTests(SynchronousTestCase):
     def run_example(self, *command: str) -> str:
         """What a command prints."""
         done = subprocess.run(
-            command, cwd=self.directory, capture_output=True, text=True, timeout=60, check=False,
+            command, cwd=self.directory, capture_output=True, text=True, timeout=HUNG_SECONDS, check=False,
             env={"PATH": "/usr/bin:/bin"},
         )  # fmt: skip
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
@@ -100,4 +102,4 @@ class ReadmeTests(SynchronousTestCase):
         self.assertIn('"status":"DELIVRD"', self.notified(over_smpp[1]))
 
         self.relay.send_signal(signal.SIGTERM)
-        self.assertIn(self.relay.wait(20), (0, -signal.SIGTERM))
+        self.assertIn(self.relay.wait(HUNG_SECONDS), (0, -signal.SIGTERM))

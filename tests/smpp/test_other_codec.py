@@ -10,11 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.smpp import other_codec
 from relay.values import smpp_constants as c
 from relay.values.pdus import CodecError, MessageIdPdu, OtherPdu
-from tests.smpp.strategies import unhurried
 
 
 class ReadingTests(SynchronousTestCase):
-    @unhurried
     @given(
         st.sampled_from([c.BIND_TRANSMITTER, c.BIND_RECEIVER, c.BIND_TRANSCEIVER, c.QUERY_SM, c.CANCEL_SM]),
         st.binary(max_size=120),
@@ -27,7 +25,6 @@ class ReadingTests(SynchronousTestCase):
         else:
             self.assertEqual(request.command_id, command_id)
 
-    @unhurried
     @given(st.binary(max_size=60))
     def test_a_bind_response_is_always_readable(self, body: bytes) -> None:
         system_id, version = other_codec.decode_bind_resp(body)

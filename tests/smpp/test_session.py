@@ -20,7 +20,7 @@ from relay.values.pdus import (
     PeerUnbound,
 )
 from tests.smpp.pairs import Pair, bound_session
-from tests.smpp.strategies import frame, frames_in, pieces, unhurried
+from tests.smpp.strategies import frame, frames_in, pieces
 
 ADDRESSES = codec.encode_address(1, 1, b"12345") + codec.encode_address(1, 1, b"447700900456")
 BODY = codec.message_body(addresses=ADDRESSES, short_message=b"hello")
@@ -724,7 +724,6 @@ def session_for(role: Role, bind: int | None) -> Session:
 
 
 class StreamTests(SynchronousTestCase):
-    @unhurried
     @given(
         st.sampled_from(Role), st.sampled_from([None, *ALL_BINDS]), _stream, st.lists(st.integers(0, 4000), max_size=30)
     )
@@ -740,7 +739,6 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual([event for octet in octets for event in single.receive(octet, 1.0)], expected)
         self.assertEqual((single.take_output(), single.state), (output, whole.state))
 
-    @unhurried
     @given(st.sampled_from(Role), st.sampled_from([None, *ALL_BINDS]), st.lists(st.binary(max_size=100), max_size=5))
     def test_random_octets_never_raise(self, role: Role, bind: int | None, reads: list[bytes]) -> None:
         session = session_for(role, bind)
@@ -749,7 +747,6 @@ class StreamTests(SynchronousTestCase):
             session.check_time(float(now))
         frames_in(session.take_output())
 
-    @unhurried
     @given(
         st.sampled_from(Role),
         st.sampled_from([None, *ALL_BINDS]),

@@ -215,7 +215,7 @@ KEEPING = model.Limits(finished=10**6, finished_hours=1e6, orphan_seconds=1e9)
 class HistoryTests(SynchronousTestCase):
     """Whatever happened, the journal says it."""
 
-    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, suppress_health_check=list(HealthCheck))
     @given(histories)
     def test_replay_gives_the_table_that_wrote_the_journal(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
@@ -237,7 +237,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(list(wait_for(clock, store.bodies(places))), bodies)
         self.assertEqual(list(wait_for(clock, again.bodies(places))), bodies)
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, suppress_health_check=list(HealthCheck))
     @given(histories)
     def test_under_tight_bounds_replay_gives_at_least_all_that_has_not_ended(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
@@ -259,7 +259,7 @@ class HistoryTests(SynchronousTestCase):
         for known in live:
             self.assertEqual(replayed[known], states[known])
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, suppress_health_check=list(HealthCheck))
     @given(histories)
     def test_the_receipts_path_in_place_does_what_the_plain_one_does(self, history: list[Any]) -> None:
         states = []
