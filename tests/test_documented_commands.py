@@ -39,6 +39,10 @@ RUN_ELSEWHERE = {
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
         "printf *": "tests.test_carriers_page",
     },
+    "docs/deprecation.md": {
+        "python -m relay check": "named in a sentence; run with a file at the installation",
+        "python -m relay --help": "run below",
+    },
     "docs/faults.md": {
         "python -m relay replay": "named in a sentence; operations.md has it whole",
         "python -m relay journal --repair DIR": "tests.test_cli_progress, tests.services.test_journal_store_faults",
@@ -70,8 +74,11 @@ MAKE_TARGETS = {
     "bench-guard": ".ci/run",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
+    "constraints": "needs a package index; RELEASING.md says when it is run",
+    "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",
     "docs": "tests.test_cli_config_reference holds what it writes to be current",
+    "format": "would write into the checkout",
     "fuzz": "tests.fuzz",
     "help": "run here",
     "overload": "minutes of a quiet machine; tests.integration.test_overload has the bounds",
@@ -81,6 +88,8 @@ MAKE_TARGETS = {
     "simulate": "tests.simulation plays its worlds",
     "soak": "tests.integration.test_soak",
     "test": "is what runs this",
+    "test-pythons": "the suite once more a Python; RELEASING.md says when it is run",
+    "test-slow": ".ci/run",
     "wheel": "run here, in a copy of the checkout",
     "wheel-check": ".ci/run",
 }
