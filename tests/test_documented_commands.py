@@ -30,6 +30,10 @@ RUN_ELSEWHERE = {
         "pip install .": "operations.md's installation, and .ci/wheel_check.py",
         "twistd relay": "is the name of a command: `twistd -n relay --config` is run",
     },
+    "docs/deprecation.md": {
+        "python -m relay check": "named in a sentence; run with a file at the installation",
+        "python -m relay --help": "run below",
+    },
     "docs/http-api.md": {
         "curl *": "tests.test_http_api_docs",
         "ID=$(curl *": "tests.test_http_api_docs",
@@ -38,10 +42,6 @@ RUN_ELSEWHERE = {
     "docs/carriers.md": {
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
         "printf *": "tests.test_carriers_page",
-    },
-    "docs/deprecation.md": {
-        "python -m relay check": "named in a sentence; run with a file at the installation",
-        "python -m relay --help": "run below",
     },
     "docs/faults.md": {
         "python -m relay replay": "named in a sentence; operations.md has it whole",
@@ -78,7 +78,6 @@ MAKE_TARGETS = {
     "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",
     "docs": "tests.test_cli_config_reference holds what it writes to be current",
-    "format": "would write into the checkout",
     "fuzz": "tests.fuzz",
     "help": "run here",
     "overload": "minutes of a quiet machine; tests.integration.test_overload has the bounds",
