@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"skipped, {reason}:", *tests, sep="\n    ")
     passed, failed = count(output)
     if failed == 0 and (status != 0 or passed == 0):
-        print("the tests did not run to their end" if status else "no test ran", file=sys.stderr)
+        print("tests did not end, or coverage fell" if status else "no test ran", file=sys.stderr)
         failed = 1
     failed += failed_steps
     print(f"{passed} passed, {failed} failed", flush=True)

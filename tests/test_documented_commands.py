@@ -30,6 +30,10 @@ RUN_ELSEWHERE = {
         "pip install .": "operations.md's installation, and .ci/wheel_check.py",
         "twistd relay": "is the name of a command: `twistd -n relay --config` is run",
     },
+    "docs/deprecation.md": {
+        "python -m relay check": "named in a sentence; run with a file at the installation",
+        "python -m relay --help": "run below",
+    },
     "docs/http-api.md": {
         "curl *": "tests.test_http_api_docs",
         "ID=$(curl *": "tests.test_http_api_docs",
@@ -70,6 +74,8 @@ MAKE_TARGETS = {
     "bench-guard": ".ci/run",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
+    "constraints": "needs a package index; RELEASING.md says when it is run",
+    "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",
     "docs": "tests.cli.test_config_reference holds what it writes to be current",
     "fuzz": "tests.fuzz",
@@ -81,6 +87,8 @@ MAKE_TARGETS = {
     "simulate": "tests.simulation plays its worlds",
     "soak": "tests.integration.test_soak",
     "test": "is what runs this",
+    "test-pythons": "the suite once more a Python; RELEASING.md says when it is run",
+    "test-slow": ".ci/run",
     "wheel": "run here, in a copy of the checkout",
     "wheel-check": ".ci/run",
 }
