@@ -231,7 +231,7 @@ def build(
         carrier_http=any_http,
     )
     daemon.at_stop(close_site)
-    carrier_notifications = CarrierNotifications(daemon.http_carrier, reactor)
+    carrier_notifications = CarrierNotifications(daemon.http_receipts, reactor)
     api.router.add("POST", "/carriers/{name}/notifications", carrier_notifications.take, anybody=True)
     return daemon
 
