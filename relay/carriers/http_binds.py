@@ -32,9 +32,7 @@ def http_binds(settings: Carrier, http: Any, clock: IReactorTime, *, fraction: C
         return item_json(body, f"{id_text(token.id)}/{token.part}", validity_seconds)
 
     def pause(failures: int) -> float:
-        return pause_seconds(
-            failures, settings.reconnect_min_seconds, settings.reconnect_max_seconds, fraction()
-        )
+        return pause_seconds(failures, settings.reconnect_min_seconds, settings.reconnect_max_seconds, fraction())
 
     def make(reports: SessionReports) -> Sequence[HttpCarrierSession]:
         return [

@@ -96,9 +96,7 @@ class CarrierLink:
     def is_sending(self, message_id: bytes) -> bool:
         """Whether a part of the message has been written, or is about to be, and has no response."""
         return self._sender.is_marking(message_id) or any(
-            type(token) is Outgoing and token.id == message_id
-            for keeper in self._keepers
-            for token in keeper.sending()
+            type(token) is Outgoing and token.id == message_id for keeper in self._keepers for token in keeper.sending()
         )
 
     @property

@@ -195,7 +195,7 @@ class MessageFlowTests(SynchronousTestCase):
 
     def test_receipts_wake_the_queues_where_something_became_owed(self) -> None:
         receipt = Receipt("first", (b"1",), 2, True, 1000.0)
-        self.successResultOf(Deferred.fromCoroutine(self.flow.receipts([receipt])))
+        self.successResultOf(Deferred.fromCoroutine(self.flow.follow_up(self.store.receipts([receipt]))))
         self.assertEqual(self.sessions.queues, [LANE])
 
     def test_a_start_ends_what_may_be_with_a_carrier_that_ends_what_is_in_doubt(self) -> None:
