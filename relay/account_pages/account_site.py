@@ -23,7 +23,7 @@ from relay.accounts.account_settings import SettingProblem
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.http_api import HttpApi
 from relay.http.problems import Problem, of_store
-from relay.http.site import ApiRequest, Reply
+from relay.http.request import ApiRequest, Reply
 from relay.http.types import MessageRequest, problem_of
 from relay.store.api import StoreUnavailable
 from relay.values.ids import RandomBytes, id_text, parse_id
