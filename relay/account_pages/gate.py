@@ -11,10 +11,10 @@ from twisted.web.template import Tag
 from relay.account_pages.html import flatten
 from relay.account_pages.login import login_page, problem_page
 from relay.account_pages.page_values import Flash, Session, Sessions, TooManyAttempts
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.message_calls import FORM
 from relay.http.paths import Handler
 from relay.http.problems import Problem, of_store, retry_after
-from relay.http.request import ApiRequest, Reply
 from relay.store.api import StoreUnavailable
 
 SESSION_COOKIE: Final = "relay_session"

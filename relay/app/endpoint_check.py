@@ -46,7 +46,7 @@ def _try(
         yield (
             path,
             (
-                f"{description!r}: the PROXY protocol is not supported, because allow_from and all limits would count the "
+                f"{description!r}: the PROXY protocol is not supported: allow_from and all limits would count the "
                 "proxy's address as the client's. For HTTP use a proxy that sends X-Forwarded-For, and trusted_proxies"
             ),
         )

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.carriers.relay_api import BadNotification, NotificationReader
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.problems import Problem, retry_after
-from relay.http.request import ApiRequest, Reply
 from relay.values.messages import Receipt
 
 #: Anybody may post nonsense here; of one carrier's it is logged no more often than this.

@@ -5,6 +5,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.config.model import Limits
 from relay.http.account_calls import AccountApi
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow, WebhookTester
 from relay.http.docs_page import docs_page
 from relay.http.forwarded import TrustedProxies
@@ -13,7 +14,6 @@ from relay.http.message_calls import Messages
 from relay.http.migration.other_gateways import Jasmin, Kannel
 from relay.http.openapi import openapi_document
 from relay.http.paths import Router
-from relay.http.request import ApiRequest, Reply
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.runtime.fair_turns import FairTurns
 from relay.values.ids import RandomBytes

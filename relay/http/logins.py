@@ -4,10 +4,10 @@ import base64
 import binascii
 from collections.abc import Callable
 
+from relay.http.api_request import ApiRequest
 from relay.http.collaborators import Customers
 from relay.http.login_limits import LoginLimits
 from relay.http.problems import Problem, retry_after
-from relay.http.request import ApiRequest
 
 
 class Logins:

@@ -10,9 +10,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from relay.http.api_request import ApiRequest, Reply, problem_reply
 from relay.http.logins import Logins
 from relay.http.problems import Problem, of_store
-from relay.http.request import ApiRequest, Reply, problem_reply
 from relay.store.api import StoreUnavailable
 
 #: For a handler that anybody may call, the account is "".

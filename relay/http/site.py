@@ -10,10 +10,10 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 
 from relay.config.model import Limits
+from relay.http.api_request import ApiRequest
 from relay.http.before_login import BeforeLogin
-from relay.http.connection import ApiConnection
 from relay.http.forwarded import TrustedProxies
-from relay.http.request import ApiRequest
+from relay.http.http_connection import ApiConnection
 from relay.runtime.fair_turns import FairTurns
 
 #: How often connections are looked at for those whose time is over.

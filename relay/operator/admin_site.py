@@ -17,11 +17,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.config.model import Limits
+from relay.http.api_request import ApiRequest
+from relay.http.api_request import Reply as HttpReply
 from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
 from relay.http.problems import Problem
-from relay.http.request import ApiRequest
-from relay.http.request import Reply as HttpReply
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.runtime.fair_turns import FairTurns
 from relay.values.secret import Secret

@@ -87,9 +87,16 @@ class SessionProtocol(protocol.Protocol):
             self.stream.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        events = self.session.receive(data, self.clock.seconds())
+        session = self.session
+        events = session.receive(data, self.clock.seconds())
         if events:
             self.events_received(events)
+            while session.held and not self._closing:
+                # A bind was answered; what followed it in the same read comes after the answer.
+                events = session.receive(b"", self.clock.seconds())
+                if not events:
+                    break
+                self.events_received(events)
         self.flush()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
@@ -252,7 +259,10 @@ class SessionProtocol(protocol.Protocol):
             self.session_ended(ended)
         if ended is not None or closing:
             self.flush()
-            self.close()
+            if ended is not None and ended.peer_gone:
+                self.abort()
+            else:
+                self.close()
 
     # What sub-classes say
 

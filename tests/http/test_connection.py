@@ -1,16 +1,13 @@
 """What one connection sends costs the others no more than its share, and is no other request than it seems."""
 
 import base64
-from collections.abc import Callable
 
 from twisted.internet.error import ConnectionDone
-from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http import HTTPChannel
 
 from relay.config.model import Limits
-from relay.http.connection import UNREAD_BYTES, ApiConnection
+from relay.http.http_connection import UNREAD_BYTES
 from tests.http.http_driver import KEY, Connection, HttpDriver
 
 LOGIN = b"Authorization: Basic " + base64.b64encode(f"acme:{KEY}".encode())
@@ -258,25 +255,3 @@ class SmugglingTests(SynchronousTestCase):
         connection = http.connect()
         connection.write(b"POST /messages HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
         self.assertEqual(connection.reply().status, 400)
-
-
-class TwistedsPartsTests(SynchronousTestCase):
-    """`relay.http.connection` uses inner parts of twisted.web; where this fails, a release has changed them."""
-
-    def test_the_inner_parts_are_there_and_do_what_they_did(self) -> None:
-        methods: list[Callable[..., object]] = [
-            HTTPChannel.allContentReceived,
-            HTTPChannel.lineReceived,
-            HTTPChannel.rawDataReceived,
-            HTTPChannel.requestDone,
-            HTTPChannel.pauseProducing,
-            HTTPChannel.resumeProducing,
-            HTTPChannel.forceAbortClient,
-            HTTPChannel._respondToBadRequestAndDisconnect,
-            LineReceiver.setRawMode,
-            LineReceiver.lineLengthExceeded,
-        ]
-        self.assertTrue(all(map(callable, methods)))
-        for name in ("_handlingRequest", "_dataBuffer", "_waitingForTransport", "_abortingCall", "_buffer"):
-            self.assertIn(name, ApiConnection(HttpDriver().api.site, "", is_proxy=False).__dir__(), name)
-        self.assertEqual((HTTPChannel.totalHeadersSize, HTTPChannel.maxHeaders), (16_384, 500))

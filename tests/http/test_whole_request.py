@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Limits
-from relay.http.request import ApiRequest, Reply
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.site import ApiSite
 from relay.http.whole_request import parse_whole
 

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from relay.http.api_request import JSON, MOST_FIELDS, ApiRequest, Reply
 from relay.http.logins import Logins
 from relay.http.message_calls import FORM, Messages
 from relay.http.problems import Problem
-from relay.http.request import JSON, MOST_FIELDS, ApiRequest, Reply
 from relay.http.types import LONGEST_VALIDITY_SECONDS, MessageRequest
 from relay.store.api import StoreUnavailable
 from relay.text import compose as sms_text

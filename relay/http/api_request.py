@@ -19,6 +19,7 @@ from twisted.web.http_headers import Headers
 from relay.http.problems import PROBLEM_TYPE, Problem
 from relay.http.whole_request import Whole
 from relay.runtime.direct_write import write_at_once
+from relay.runtime.private_parts import set_headers
 
 JSON: Final = b"application/json"
 
@@ -30,7 +31,7 @@ SMALL_BODY_BYTES: Final = 16_384
 
 
 class Connection(Protocol):
-    """What a request needs of the connection that it came on: `relay.http.connection.ApiConnection`."""
+    """What a request needs of the connection that it came on: `relay.http.http_connection.ApiConnection`."""
 
     transport: Any
     persistent: Any
@@ -140,7 +141,7 @@ class ApiRequest(TwistedRequest):
 
     def received_whole(self, whole: Whole) -> None:
         """Takes a request that came in one piece, and has it answered."""
-        self.requestHeaders._rawHeaders = whole.headers
+        set_headers(self.requestHeaders, whole.headers)
         self.content = BytesIO(whole.body)
         self.requestReceived(whole.method, whole.target, b"HTTP/1.1")
 

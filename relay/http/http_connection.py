@@ -1,8 +1,5 @@
 """One HTTP connection: twisted.web's, worked off a request at a time.
 
-This is the one module of the HTTP listeners that knows twisted.web's and LineReceiver's inner parts. `setup.cfg` bounds
-Twisted's version, and `tests/http/test_connection.py` fails where a release has changed them.
-
 Theory of operation: what comes from the socket is kept in `_unread`. `step`, called by `relay.runtime.fair_turns`,
 gives twisted.web a piece of it: at most one request. When twisted.web has a request's end it is answered at once or
 later, and what it had read beyond that end is taken back. While more than `UNREAD_BYTES` wait, the socket is not read.
@@ -14,13 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 
+from relay.http.api_request import SMALL_BODY_BYTES, ApiRequest, problem_reply, reply_octets
 from relay.http.before_login import BeforeLogin
 from relay.http.problems import Problem, retry_after
-from relay.http.request import SMALL_BODY_BYTES, ApiRequest, problem_reply, reply_octets
 from relay.http.whole_request import Whole, parse_whole
 from relay.runtime.fair_turns import FairTurns
+from relay.runtime.private_parts import ServerConnection
 from relay.values.networks import network_of
 
 #: A connection may be idle for this long, and a request may take this long to arrive.
@@ -56,7 +53,7 @@ class Site(Protocol):
         """A connection has ended."""
 
 
-class ApiConnection(HTTPChannel):
+class ApiConnection(ServerConnection):
     """One connection, of one client or of a proxy.
 
     :ivar host: the address at its other end.
@@ -103,10 +100,10 @@ class ApiConnection(HTTPChannel):
             self.site.turns.ready(self)
         if len(self._unread) > UNREAD_BYTES and self._reading:
             self._reading = False
-            self._networkProducer.pauseProducing()
+            self.network_producer.pauseProducing()
 
     def _can_step(self) -> bool:
-        return bool(self._unread) and not (self._handlingRequest or self.paused or self.closing or self._lost)
+        return bool(self._unread) and not (self.handling or self.paused or self.closing or self._lost)
 
     def step(self) -> bool:
         """Reads one request, or a piece of one; has it answered where it is whole. For `FairTurns`."""
@@ -130,7 +127,7 @@ class ApiConnection(HTTPChannel):
             # The time limit counts from a request's first octet: who sends one octet at a time does not prolong it.
             self._between_requests = False
             self._since = self.site.clock.seconds()
-            if self.line_mode and not self._buffer and self.persistent:
+            if self.persistent and self.nothing_read:
                 whole = parse_whole(self._unread, self.site.request_bytes)
                 if whole is not None:
                     self._unread = b""
@@ -145,26 +142,26 @@ class ApiConnection(HTTPChannel):
         """Does what `allContentReceived` does for a request that came line by line."""
         request = ApiRequest(self)
         self.requests.append(request)
-        self._handlingRequest = True
+        self.handling = True
         self.setRawMode()
         request.received_whole(whole)
 
     def _read_on(self) -> None:
         """Has the socket read again once little waits."""
-        if self._reading or self.closing or self._lost or self._waitingForTransport:
+        if self._reading or self.closing or self._lost or self.waits_for_transport:
             return
         if len(self._unread) <= UNREAD_BYTES:
             self._reading = True
-            self._networkProducer.resumeProducing()
+            self.network_producer.resumeProducing()
 
     def overdue(self, now: float) -> bool:
         """Whether nothing, or no whole request, has come for too long."""
-        return not self._handlingRequest and now - self._since > REQUEST_SECONDS
+        return not self.handling and now - self._since > REQUEST_SECONDS
 
     @property
     def answering(self) -> bool:
         """Whether a request is being answered, or waits for its turn."""
-        return self._handlingRequest or self.in_line
+        return self.handling or self.in_line
 
     # What requests ask
 
@@ -200,7 +197,7 @@ class ApiConnection(HTTPChannel):
     def headers_received(self, request: ApiRequest, length: int | None) -> None:
         """The head of a request is there: looks whose it is where its body is long, and how to read that."""
         self._step_bytes = HEAD_STEP_BYTES if length is None else BODY_STEP_BYTES
-        if length is None and self._version != b"HTTP/1.1":
+        if length is None and not self.persistent and request.header(b"Connection") is None:
             # RFC 9112 section 6.1: what stands between us may have read another length.
             request.refused()
             self.refuse(Problem(400, "A body in chunks needs HTTP/1.1."))
@@ -245,7 +242,7 @@ class ApiConnection(HTTPChannel):
     def pauseProducing(self) -> None:
         super().pauseProducing()
         self.paused = True
-        self._networkProducer.pauseProducing()
+        self.network_producer.pauseProducing()
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
@@ -257,8 +254,7 @@ class ApiConnection(HTTPChannel):
         self._since = self.site.clock.seconds()
         self._step_bytes = HEAD_STEP_BYTES
         # What twisted.web has read beyond the request: the next one gets a step of its own.
-        self._unread = b"".join(self._dataBuffer) + self._buffer + self._unread
-        self._dataBuffer, self._buffer = [], b""
+        self._unread = self.take_back() + self._unread
         super().requestDone(request)
         self._go_on()
 
@@ -267,7 +263,7 @@ class ApiConnection(HTTPChannel):
             return
         if len(self._unread) > UNREAD_BYTES:
             self._reading = False
-            self._networkProducer.pauseProducing()
+            self.network_producer.pauseProducing()
         else:
             self._read_on()
         if self._can_step():
@@ -279,12 +275,12 @@ class ApiConnection(HTTPChannel):
         self.write(reply_octets(problem_reply(problem), self.second(), close=True, with_body=True))
         self.loseConnection()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
+    def refuse_bad_request(self) -> None:
         # twisted.web's own answer has no body.
         self.refuse(Problem(400, "This is not a valid HTTP/1.1 request."))
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._respondToBadRequestAndDisconnect()
+        self.refuse_bad_request()
 
     # The end
 
@@ -292,8 +288,8 @@ class ApiConnection(HTTPChannel):
         # twisted.web sees to a client that doesn't read only where its time for a request is over.
         self.closing = True
         self._unread = b""
-        if self._abortingCall is None and not self._lost:
-            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        if not self.aborts_later and not self._lost:
+            self.abort_later()
         super().loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
