@@ -1,4 +1,6 @@
-"""How many connections an address may hold, and how often it may fail to bind."""
+"""How many connections an address may hold, and how often it may fail to bind. Of IPv6 a /64 counts as one address."""
+
+from relay.values.networks import network_of
 
 
 class BindGuard:
@@ -17,12 +19,14 @@ class BindGuard:
 
     def opened(self, address: str) -> bool:
         """Counts a connection; false: one too many, to be closed (and counted down by `closed` all the same)."""
+        address = network_of(address)
         self._open_total += 1
         count = self._open[address] = self._open.get(address, 0) + 1
         return self._open_total <= self._connections_limit and count <= self._per_address_limit
 
     def closed(self, address: str) -> None:
         """Counts a connection down."""
+        address = network_of(address)
         self._open_total -= 1
         count = self._open.get(address, 0) - 1
         if count > 0:
@@ -32,6 +36,7 @@ class BindGuard:
 
     def failed(self, address: str, now: float) -> None:
         """Counts a bind that was refused."""
+        address = network_of(address)
         begun_at, count = self._failed.get(address, (now, 0))
         if now - begun_at >= 60.0:
             begun_at, count = now, 0
@@ -46,5 +51,5 @@ class BindGuard:
 
     def may_try(self, address: str, now: float) -> bool:
         """Whether the address may have a bind checked now."""
-        begun_at, count = self._failed.get(address, (now, 0))
+        begun_at, count = self._failed.get(network_of(address), (now, 0))
         return count < self._failed_a_minute or now - begun_at >= 60.0
