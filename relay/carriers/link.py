@@ -167,7 +167,8 @@ class CarrierLink:
     @property
     def can_schedule(self) -> bool:
         """Whether the carrier keeps messages until their schedule_delivery_time (`scheduled_delivery: pass`)."""
-        return self.settings.scheduled_delivery == "pass"
+        # Over HTTP nothing carries the time.
+        return self.settings.scheduled_delivery == "pass" and self.settings.kind != "http"
 
     def cancel(self, part: AtCarrier) -> "Deferred[bool]":
         """Asks cancel_sm; false: the carrier refused, or gave no answer."""

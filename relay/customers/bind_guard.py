@@ -22,15 +22,15 @@ class BindGuard:
 
     def opened(self, address: str) -> bool:
         """Counts a connection; false: one too many, to be closed (and counted down by `closed` all the same)."""
-        self._open_total += 1
         address = network_of(address)
+        self._open_total += 1
         count = self._open[address] = self._open.get(address, 0) + 1
         return self._open_total <= self._connections_limit and count <= self._per_address_limit
 
     def closed(self, address: str) -> None:
         """Counts a connection down."""
-        self._open_total -= 1
         address = network_of(address)
+        self._open_total -= 1
         count = self._open.get(address, 0) - 1
         if count > 0:
             self._open[address] = count

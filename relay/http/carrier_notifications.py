@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.carriers.relay_api import BadNotification, NotificationReader
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.problems import Problem, retry_after
-from relay.http.site import ApiRequest, Reply
 from relay.values.messages import Receipt
 
 #: Anybody may post nonsense here; of one carrier's it is logged no more often than this.
@@ -57,6 +57,7 @@ class CarrierNotifications:
 
         try:
             reader.check(header(b"Webhook-Id"), header(b"Webhook-Timestamp"), header(b"Webhook-Signature"), body, now)
+            request.logged_in(f"carrier {name}")
             receipts = reader.read(body, header(b"X-Relay-Carrier-Error"), now)
         except BadNotification as problem:
             self._refused(name, str(problem), now)

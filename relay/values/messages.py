@@ -277,6 +277,10 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar done_at: when the relay learnt the state.
     :ivar scheduled_at: 0.0; or, where the notification was brought forward (`Store.bring_forward`) and attempt number
         `attempt` is made once more, when the next attempt is due by the schedule.
+    :ivar taken: whether a carrier took the message. This and the next two are known only for messages with a
+        notification URL of their own.
+    :ivar carrier: the carrier that took it or refused it; "": none has seen it.
+    :ivar carrier_message_id: its canonical id there, of a message of one part.
     """
 
     id: bytes
@@ -295,6 +299,9 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     owed_since: float = 0.0
     parts: int = 1
     scheduled_at: float = 0.0
+    taken: bool = True
+    carrier: str = ""
+    carrier_message_id: bytes = b""
 
     @property
     def queue_key(self) -> QueueKey:

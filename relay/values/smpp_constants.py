@@ -91,6 +91,11 @@ def status_name(command_status: int) -> str:
     return _STATUS_NAMES.get(command_status) or f"0x{command_status:08X}"
 
 
+def status_numbers() -> dict[str, int]:
+    """The numbers of the command statuses that the specification names, by name."""
+    return {name: number for number, name in _STATUS_NAMES.items()}
+
+
 # Optional parameter tags, section 5.3.2
 TAG_RECEIPTED_MESSAGE_ID: Final = 0x001E
 TAG_USER_MESSAGE_REFERENCE: Final = 0x0204
