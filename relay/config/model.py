@@ -265,6 +265,13 @@ class Carrier(ConfigStruct, frozen=True):
     cancel_sm: Annotated[
         bool, _text("Pass a customer's cancel_sm on for messages that the carrier has taken; otherwise it is refused.")
     ] = False
+    scheduled_delivery: Annotated[
+        Literal["refuse", "pass"],
+        _text(
+            "pass: the carrier keeps messages until their schedule_delivery_time. Customers may schedule messages "
+            "where all carriers of the route do; elsewhere they get ESME_RINVSCHED."
+        ),
+    ] = "refuse"
     mobile_originated: Annotated[str, _text("refuse, or the account whose receivers get such deliver_sm.")] = "refuse"
     dialect: Annotated[Dialect, _text("How it writes receipts.")] = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)

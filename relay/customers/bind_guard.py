@@ -1,12 +1,15 @@
-"""How many connections an address may hold, and how often it may fail to bind. Of IPv6 a /64 counts as one address."""
+"""How many connections a network may hold, and how often it may fail to bind.
+
+A network is an IPv4 address, or the /64 of an IPv6 address: who has one of its addresses can have all of them.
+"""
 
 from relay.values.networks import network_of
 
 
 class BindGuard:
-    """Counts connections and failed binds by address. Bounded: an address is forgotten a minute after its last fault.
+    """Counts connections and failed binds by network. Bounded: a network is forgotten a minute after its last fault.
 
-    :param failed_a_minute: failed binds after which an address is refused until the minute is over.
+    :param failed_a_minute: failed binds after which a network is refused until the minute is over.
     """
 
     def __init__(self, failed_a_minute: int, connections: int, connections_per_address: int) -> None:

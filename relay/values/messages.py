@@ -86,13 +86,15 @@ def same_addresses(pdu: MessageIdPdu, addresses: bytes) -> bool:
 
 
 def _same_address(ton: int, npi: int, address: bytes, own: bytes) -> bool:
-    return address in (b"", own[2:-1]) and ton in (0, own[0]) and npi in (0, own[1])
+    # ton and npi say nothing without an address: clients fill them in whatever else they leave out.
+    return not address or (address == own[2:-1] and ton in (0, own[0]) and npi in (0, own[1]))
 
 
 class Submission(msgspec.Struct, frozen=True, gc=False):
     """What an edge made of a customer's request: a message that has no id yet. Fields as in `Message`.
 
     :ivar validity_seconds: None: the configuration's default.
+    :ivar scheduled_seconds: how long the carrier is to wait; the validity counts from then.
     """
 
     addresses: bytes
@@ -102,6 +104,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     validity_seconds: float | None = None
     reference: str | None = None
     notification_url: str | None = None
+    scheduled_seconds: float = 0.0
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
