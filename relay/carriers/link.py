@@ -121,6 +121,12 @@ class CarrierLink:
         """Whether the carrier can be asked to cancel what it has taken (`cancel_sm`), now."""
         return self.settings.cancel_sm and self._sender.may_ask and self._queries.cancels_room > 0
 
+    @property
+    def can_schedule(self) -> bool:
+        """Whether the carrier keeps messages until their schedule_delivery_time (`scheduled_delivery: pass`)."""
+        # Over HTTP nothing carries the time.
+        return self.settings.scheduled_delivery == "pass" and self.settings.kind != "http"
+
     def cancel(self, part: AtCarrier) -> "Deferred[bool]":
         """Asks cancel_sm; false: the carrier refused, or gave no response."""
         done = self._queries.cancel(part)

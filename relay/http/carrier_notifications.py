@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.carriers.relay_api import BadNotification, HttpReceipts
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.problems import Problem, retry_after
-from relay.http.site import ApiRequest, Reply
 
 #: Anybody may post nonsense here; of one carrier's it is logged no more often than this.
 _LOG_SECONDS = 60.0
@@ -46,6 +46,7 @@ class CarrierNotifications:
 
         try:
             reader.check(header(b"Webhook-Id"), header(b"Webhook-Timestamp"), header(b"Webhook-Signature"), body, now)
+            request.logged_in(f"carrier {name}")
             receipts = reader.read(body, header(b"X-Relay-Carrier-Error"), now)
         except BadNotification as problem:
             self._refused(name, str(problem), now)

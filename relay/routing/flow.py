@@ -34,7 +34,7 @@ from relay.values.messages import (
     StoreResult,
     Submission,
 )
-from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
+from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RINVSCHED, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
 from relay.values.states import DELETED, REJECTED, UNKNOWN
 
 
@@ -103,16 +103,29 @@ class MessageFlow:
 
     # The message's way
 
-    def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
-        """Says of each submission what it becomes, in order. Nothing is kept yet; the rate limit is charged."""
+    def prepare(
+        self, account: str, submissions: Sequence[Submission], *, each_alone: bool = False
+    ) -> list[Message | Refused]:
+        """Says of each submission what it becomes, in order. Nothing is kept yet; the rate limit is charged.
+
+        :param each_alone: the rate judges each submission alone and in order. Otherwise it takes all or none of them.
+        """
         now = self._clock.seconds()
         if not self.open:
             return [Refused(ESME_RSYSERR, "", "The relay is stopping; try again in a moment.", 5.0)] * len(submissions)
-        wait_seconds = self._rates.allow(account, len(submissions), now)
-        if wait_seconds > 0.0:
-            self.counters.account(account).refuse(ESME_RTHROTTLED, len(submissions))
+        over_rate = 0
+        if each_alone:
+            allowed, wait_seconds = self._rates.allow_up_to(account, len(submissions), now)
+            over_rate = len(submissions) - allowed
+        else:
+            wait_seconds = self._rates.allow(account, len(submissions), now)
+            over_rate = len(submissions) if wait_seconds > 0.0 else 0
+        throttled: list[Message | Refused] = []
+        if over_rate:
+            self.counters.account(account).refuse(ESME_RTHROTTLED, over_rate)
             reason = f"More messages than the account's rate allows; try again in {wait_seconds:.1f} s."
-            return [Refused(ESME_RTHROTTLED, "", reason, wait_seconds)] * len(submissions)
+            throttled = [Refused(ESME_RTHROTTLED, "", reason, wait_seconds)] * over_rate
+            submissions = submissions[: len(submissions) - over_rate]
         result: list[Message | Refused] = []
         ids = new_ids(len(submissions), self._random_bytes)
         default_expiry = now + self._validity_seconds
@@ -130,8 +143,13 @@ class MessageFlow:
             elif not room:
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))
+            elif s.scheduled_seconds and not all(self._links[name].can_schedule for name in carriers):
+                self.counters.account(account).refuse(ESME_RINVSCHED)
+                reason = "The carriers of this route take no messages for later."
+                result.append(Refused(ESME_RINVSCHED, "", reason))
             else:
                 expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
+                expires_at += s.scheduled_seconds
                 result.append(
                     Message(
                         message_id,
@@ -146,7 +164,7 @@ class MessageFlow:
                         s.notification_url,
                     )
                 )
-        return result
+        return result + throttled if throttled else result
 
     async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
         """Returns when the messages are durable. A batch is one account's, and came over one interface.

@@ -38,7 +38,7 @@ class LinkStateTests(SynchronousTestCase):
     def test_the_hold_of_a_retired_link_is_known_to_the_link_that_takes_over(self) -> None:
         self.assertTrue(self.after(E.STARTED, E.HELD, E.RETIRED, E.STOPPED).held)
 
-    @given(st.lists(st.sampled_from(LinkEvent)), st.lists(st.sampled_from(LinkEvent)))
+    @given(st.lists(st.sampled_from(LinkEvent), max_size=6), st.lists(st.sampled_from(LinkEvent), max_size=6))
     def test_a_retired_or_stopped_link_never_sends_again(self, before: list[LinkEvent], after: list[LinkEvent]) -> None:
         machine = self.after(*before, E.RETIRED, *after)
         self.assertTrue(machine.over)

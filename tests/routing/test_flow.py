@@ -74,6 +74,7 @@ class FakeLink:
     #: As for a carrier that is asked nothing.
     queries = None
     can_cancel = False
+    can_schedule = False
     busy = False
 
     def is_sending(self, message_id: bytes) -> bool:
@@ -105,6 +106,9 @@ class Rates:
 
     def allow(self, account: str, count: int, now: float) -> float:
         return self.wait_seconds
+
+    def allow_up_to(self, account: str, count: int, now: float) -> tuple[int, float]:
+        return (0, self.wait_seconds) if self.wait_seconds else (count, 0.0)
 
 
 class MessageFlowTests(SynchronousTestCase):
