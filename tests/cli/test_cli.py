@@ -17,7 +17,7 @@ from relay.smpp.message_codec import encode_address, message_body
 from relay.store.journal.journal_format import encode_frame, encode_header, segment_name, synced_frame
 from relay.values.messages import Message
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class CommandLineTestCase(SynchronousTestCase):
