@@ -99,7 +99,7 @@ _WRAPPERS = {
     "apt-get": 'echo "apt-get $*" >>{root}/called',
     "adduser": 'echo "adduser $*" >>{root}/called',
     "journalctl": "cat {root}/journal.log",
-    "systemctl": 'exec "{python}" {tests}/small_systemctl.py {root} "$@"',
+    "systemctl": 'exec "{python}" -P {tests}/small_systemctl.py {root} "$@"',
     "install": """
         for word; do shift
           if [ "$skip" ]; then skip=; elif [ "$word" = -o ] || [ "$word" = -g ]; then skip=1

@@ -62,6 +62,7 @@ PURE = (
     "relay.account_pages.delivery_stats",
     "relay.app.config_checks",
     "relay.app.load_config",
+    "relay.carriers.link_state",
     "relay.carriers.read_again",
     "relay.carriers.relay_api",
     "relay.carriers.submit_results",

@@ -214,11 +214,13 @@ class CustomersHttpTests(IntegrationTestCase):
         callback = f"http%3A%2F%2F127.0.0.1%3A{recorder.port}%2Fdlr"
         login = "username=acme&password=key&from=RELAY&to=447700900001"
         status, answer = await self.http(
-            "GET", relay, f"/cgi-bin/sendsms?{login}&text=Hi&dlr-mask=3&dlr-url={callback}%3Ftype%3D%25d%26to%3D%25P"
+            "GET",
+            relay,
+            f"/cgi-bin/sendsms?{login}&text=Hi&dlr-mask=3&dlr-url={callback}%3Ftype%3D%25d%26to%3D%25p%26by%3D%25i",
         )
         self.assertEqual((status, answer), (202, b"0: Accepted for delivery"))
         await until("Kannel's callback came", lambda: recorder.requests)
-        self.assertEqual(recorder.requests[0][1].path, "/dlr?type=1&to=447700900001")
+        self.assertEqual(recorder.requests[0][1].path, "/dlr?type=1&to=447700900001&by=sim")
         status, answer = await self.http(
             "GET", relay, f"/send?{login}&content=Hi&dlr=yes&dlr-level=2&dlr-method=POST&dlr-url={callback}"
         )

@@ -162,7 +162,7 @@ class SendTests(CommandsTestCase):
         self.assertIn("No route", done.stderr)
         smpp = ["--smpp", f"127.0.0.1:{relay.smpp_port}"]
         done = await self.command(*self.arguments(relay, *smpp), RELAY_SEND_KEY="wrong")
-        self.assertIn("ESME_RINVPASWD", done.stderr)
+        self.assertIn("ESME_RBINDFAIL", done.stderr)
         done = await self.command(*self.arguments(relay, *http), RELAY_SEND_KEY="wrong")
         self.assertIn("there is no such account, or this is not its key", done.stderr)
 

@@ -140,7 +140,6 @@ class BindingTests(SynchronousTestCase):
             (b"sixteen-letters!\0secret\0\0\x34\0\0\0", "ESME_RINVSYSID"),
             (b"acme\0" + b"p" * 65 + b"\0\0\x34\0\0\0", "ESME_RINVPASWD"),
             (b"acme\0secret\0" + b"t" * 65 + b"\0\x34\0\0\0", "ESME_RINVSYSTYP"),
-            (b"acme\0secret\0\0\x51\0\0\0", "ESME_RBINDFAIL"),
             (b"acme\0secret\0\0\x34\0", "ESME_RINVCMDLEN"),
             (b"", "ESME_RINVCMDLEN"),
         ):
@@ -205,7 +204,7 @@ class StateTests(SynchronousTestCase):
 
     def test_commands_that_we_know_and_do_not_serve_get_their_own_response(self) -> None:
         for role, command_ids in (
-            (Role.SERVER, (c.REPLACE_SM, c.SUBMIT_MULTI, c.DELIVER_SM, 0x111, 0x112, 0x113)),
+            (Role.SERVER, (c.REPLACE_SM, c.DELIVER_SM, 0x111, 0x112, 0x113)),
             (Role.CLIENT, (c.SUBMIT_SM, c.QUERY_SM, c.BIND_TRANSMITTER)),
         ):
             session = bound_session(role)

@@ -70,6 +70,11 @@ class Claims:
                     attempt, scheduled_at = tries.attempts, tries.due_at
                 parts = 1 if rare_fields.parts is None else len(rare_fields.parts)
                 reference = rare_fields.reference
+            taken, carrier = True, ""
+            if url:
+                handoff = row.handoff
+                taken = handoff is not None and handoff.at is not None
+                carrier = "" if handoff is None else handoff.carrier
             claimed.append(
                 Notification(
                     row.id,
@@ -88,6 +93,9 @@ class Claims:
                     owed_since,
                     parts,
                     scheduled_at,
+                    taken,
+                    carrier,
+                    row.carrier_message_id if url else b"",
                 )
             )
         return Claim(claimed, queue.next_due_at(now))
