@@ -10,7 +10,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from relay.store.journal.journal_format import dump
 from relay.values import smpp_constants as c
 from tests import PATIENCE
 from tests.fakes import FastEsme, connect_esme
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Which store the relays under test have. `late` is read here and in `launch_late`, never by the relay itself.
@@ -66,25 +66,6 @@ async def within(seconds: float, awaitable: Awaitable[Any]) -> Any:
     deferred = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)  # type: ignore
     deferred.addTimeout(PATIENCE * seconds, reactor)
     return await deferred
-
-
-_given_out: set[int] = set()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, outside the range from which the kernel takes the ports of connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        if port in _given_out:
-            continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given_out.add(port)
-        return port
 
 
 # Relays
