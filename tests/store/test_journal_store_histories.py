@@ -37,8 +37,8 @@ from tests.stores import (
 )
 
 ACCOUNTS = ("plain", "hooked", "hooked-all", "silent")
-LANES = [QueueKey(account, channel) for account in ACCOUNTS for channel in Channel]
-LANES += [QueueKey("hooked", Channel.WEBHOOK, "http://own/")]
+QUEUES = [QueueKey(account, channel) for account in ACCOUNTS for channel in Channel]
+QUEUES += [QueueKey("hooked", Channel.WEBHOOK, "http://own/")]
 numbers = st.integers(0, 14)
 states = st.sampled_from([1, 2, 3, 5, 6, 7, 8])
 parts = st.integers(0, 2)
@@ -67,7 +67,7 @@ operations = st.one_of(
     st.tuples(st.just("receipts"), st.lists(st.tuples(keys, st.none() | states, st.booleans()), max_size=4)),
     st.tuples(st.just("reread"), st.lists(st.tuples(st.integers(0, 9), keys, states, st.booleans()), max_size=4)),
     st.tuples(st.just("end"), st.lists(st.tuples(numbers, states), max_size=2)),
-    st.tuples(st.just("claim"), st.sampled_from(LANES), st.integers(1, 4)),
+    st.tuples(st.just("claim"), st.sampled_from(QUEUES), st.integers(1, 4)),
     st.tuples(
         st.just("settle"),
         st.sampled_from(list(Verdict)),
@@ -76,7 +76,7 @@ operations = st.one_of(
         st.sampled_from(list(Recovery)),
     ),
     st.tuples(st.just("release"), st.integers(0, 2)),
-    st.tuples(st.just("hasten"), st.sampled_from(LANES), st.sampled_from(list(Recovery))),
+    st.tuples(st.just("bring_forward"), st.sampled_from(QUEUES), st.sampled_from(list(Recovery))),
     st.tuples(st.just("again"), st.sampled_from(ACCOUNTS), st.lists(numbers, max_size=3)),
     st.tuples(st.just("setting"), st.sampled_from(ACCOUNTS), st.none() | st.just("x")),
     st.tuples(st.just("pass"), st.sampled_from([1.0, 700.0, 4000.0, 30_000.0, 100_000.0])),
