@@ -17,14 +17,15 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http import Request as TwistedRequest
+from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 
 from relay.config.model import Limits
 from relay.http.problems import PROBLEM_TYPE, Problem
 from relay.http.whole_request import Whole, parse_whole
 from relay.runtime.direct_write import write_at_once
+from relay.runtime.private_parts import ServerConnection, set_headers
 
 JSON: Final = b"application/json"
 
@@ -111,7 +112,7 @@ class ApiRequest(TwistedRequest):
 
     def received_whole(self, whole: Whole) -> None:
         """Takes a request that came in one piece, and has it answered."""
-        self.requestHeaders._rawHeaders = whole.headers
+        set_headers(self.requestHeaders, whole.headers)
         self.content = BytesIO(whole.body)
         self.requestReceived(whole.method, whole.target, b"HTTP/1.1")
 
@@ -248,7 +249,7 @@ def _fields(encoded: bytes) -> dict[str, str]:
     return fields
 
 
-class ApiChannel(HTTPChannel):
+class ApiChannel(ServerConnection):
     """One connection."""
 
     requestFactory: Any = ApiRequest
@@ -271,7 +272,7 @@ class ApiChannel(HTTPChannel):
             # The time limit counts from a request's first octet: who sends one octet at a time does not prolong it.
             self._between_requests = False
             self._since = self.site.clock.seconds()
-            if self.line_mode and not self._buffer and not self._busyReceiving and self.persistent:
+            if self.persistent and self.nothing_read:
                 whole = parse_whole(data, self.site.request_bytes)
                 if whole is not None:
                     self._received_whole(whole)
@@ -283,13 +284,13 @@ class ApiChannel(HTTPChannel):
         """Does what `allContentReceived` does for a request that came line by line."""
         request = ApiRequest(self)
         self.requests.append(request)
-        self._handlingRequest = True
+        self.handling = True
         self.setRawMode()
         request.received_whole(whole)
 
     def overdue(self, now: float) -> bool:
         """Whether nothing, or no whole request, has come for too long."""
-        return not self._handlingRequest and now - self._since > REQUEST_SECONDS
+        return not self.handling and now - self._since > REQUEST_SECONDS
 
     # twisted.web goes on reading while a request is answered, and answers at once what it has read: a client that sends
     # requests and reads no answers would have us keep all of them.
@@ -297,7 +298,7 @@ class ApiChannel(HTTPChannel):
     def pauseProducing(self) -> None:
         super().pauseProducing()
         self.paused = True
-        self._networkProducer.pauseProducing()
+        self.network_producer.pauseProducing()
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
@@ -311,7 +312,7 @@ class ApiChannel(HTTPChannel):
         self.write(_octets(problem_reply(problem), self.site.second(), close=True, with_body=True))
         self.loseConnection()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
+    def refuse_bad_request(self) -> None:
         # twisted.web's own answer has no body.
         self.refuse(Problem(400, "This is not a valid HTTP/1.1 request."))
 
@@ -323,8 +324,8 @@ class ApiChannel(HTTPChannel):
     def loseConnection(self) -> None:
         # twisted.web sees to a client that doesn't read only where its time for a request is over.
         self.closing = True
-        if self._abortingCall is None and not self._lost:
-            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        if not self.aborts_later and not self._lost:
+            self.abort_later()
         super().loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]

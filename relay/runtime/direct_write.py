@@ -9,6 +9,8 @@ from typing import Any
 
 from twisted.internet.tcp import Connection
 
+from relay.runtime.private_parts import waits_to_be_sent
+
 
 def write_at_once(transport: Any, data: bytes) -> None:
     """As `transport.write(data)`, in the same order as everything written before and after."""
@@ -17,9 +19,7 @@ def write_at_once(transport: Any, data: bytes) -> None:
         and not transport.TLS
         and transport.connected
         and not transport.disconnecting
-        and not transport._writeDisconnected
-        and not transport.dataBuffer
-        and not transport._tempDataBuffer
+        and not waits_to_be_sent(transport)
     ):
         sent = transport.writeSomeData(data)
         # An error is met again, and dealt with, by the write below.

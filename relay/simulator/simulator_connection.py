@@ -1,6 +1,8 @@
 """A connection to the simulated carrier. What a message or a question means is for `SimulatedCarrier` to say."""
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -9,18 +11,7 @@ from twisted.internet.protocol import Factory
 from relay.smpp.connection import SessionProtocol
 from relay.smpp.session import Role, SessionLimits
 from relay.values import smpp_constants as c
-from relay.values.pdus import (
-    Answered,
-    BindPdu,
-    Ended,
-    Event,
-    LateAnswer,
-    MessageIdPdu,
-    MessagePdu,
-    OtherPdu,
-    PeerUnbound,
-    Unanswered,
-)
+from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu, OtherPdu
 
 
 class SimulatorSide(Protocol):
@@ -62,47 +53,29 @@ class SimulatorProtocol(SessionProtocol):
         super().connectionMade()
         self._carrier.connected(self)
 
-    def events_received(self, events: list[Event]) -> None:
-        messages: list[MessagePdu] = []
-        answers: list[Answered] = []
-        unanswered: list[object] = []
-        closing = False
-        for event in events:
-            kind = type(event)
-            if kind is MessagePdu:
-                # One batch has one response command; a change between submit_sm and data_sm begins the next one.
-                if messages and messages[0].command_id != event.command_id:  # type: ignore[union-attr]
-                    self._carrier.submitted(self, messages)
-                    messages = []
-                messages.append(event)  # type: ignore[arg-type]
-            elif kind is Answered:
-                answers.append(event)  # type: ignore[arg-type]
-            elif isinstance(event, BindPdu):
-                self._carrier.bound(self, event)
-            elif isinstance(event, MessageIdPdu):
-                self._carrier.question(self, event)
-            elif isinstance(event, Unanswered):
-                unanswered.append(event.token)
-            elif isinstance(event, Ended):
-                unanswered.extend(event.unanswered)
-                closing = True
-            elif isinstance(event, PeerUnbound):
-                closing = True
-            elif isinstance(event, OtherPdu):
-                self.respond(event.command_id | c.RESPONSE_BIT, [(event.sequence_number, c.ESME_RINVCMDID, b"")])
-            elif isinstance(event, LateAnswer):
-                continue
-        if messages:
-            self._carrier.submitted(self, messages)
-        if answers:
-            self._carrier.acknowledged(self, answers)
-        if closing:
-            self._carrier.ended(self)
-        if unanswered:
-            self._carrier.unacknowledged(self, unanswered)
-        if closing:
-            self.flush()
-            self.close()
+    def messages_received(self, pdus: list[MessagePdu]) -> None:
+        # One batch has one response command; a change between submit_sm and data_sm begins the next batch.
+        for _, batch in groupby(pdus, attrgetter("command_id")):
+            self._carrier.submitted(self, tuple(batch))
+
+    def answers_received(self, answers: list[Answered]) -> None:
+        self._carrier.acknowledged(self, answers)
+
+    def event_received(self, event: Event) -> None:
+        if isinstance(event, BindPdu):
+            self._carrier.bound(self, event)
+        elif isinstance(event, MessageIdPdu):
+            self._carrier.question(self, event)
+        elif isinstance(event, OtherPdu):
+            self.respond(event.command_id | c.RESPONSE_BIT, [(event.sequence_number, c.ESME_RINVCMDID, b"")])
+
+    def requests_unanswered(self, tokens: list[object]) -> None:
+        self._carrier.unacknowledged(self, tokens)
+
+    def session_ended(self, ended: Ended) -> None:
+        self._carrier.ended(self)
+        if ended.unanswered:
+            self._carrier.unacknowledged(self, ended.unanswered)
 
     def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
         self._carrier.ended(self)

@@ -12,17 +12,7 @@ from twisted.internet.protocol import Factory
 
 from relay.smpp.connection import SessionProtocol
 from relay.smpp.session import Role, SessionLimits
-from relay.values.pdus import (
-    Answered,
-    BindRefused,
-    Bound,
-    Ended,
-    Event,
-    LateAnswer,
-    MessagePdu,
-    PeerUnbound,
-    Unanswered,
-)
+from relay.values.pdus import Answered, BindRefused, Bound, Ended, Event, LateAnswer, MessagePdu
 
 
 class CarrierBind(Protocol):
@@ -74,6 +64,8 @@ class BindRequest:
 class SmppClientProtocol(SessionProtocol):
     """One connection to a carrier."""
 
+    PEER = "carrier"
+
     def __init__(self, owner: CarrierBind, request: BindRequest, limits: SessionLimits, clock: IReactorTime) -> None:
         super().__init__(Role.CLIENT, limits, clock)
         self._owner = owner
@@ -93,61 +85,28 @@ class SmppClientProtocol(SessionProtocol):
         )
         super().connectionMade()
 
-    def events_received(self, events: list[Event]) -> None:
-        # As in SmppServerProtocol.
-        kinds = set(map(type, events))
-        if kinds == {Answered}:
-            self._owner.answered(self, events)  # type: ignore[arg-type]
-        elif kinds == {MessagePdu}:
-            self._owner.messages(self, events)  # type: ignore[arg-type]
-        else:
-            self._sort(events)
+    def messages_received(self, pdus: list[MessagePdu]) -> None:
+        self._owner.messages(self, pdus)
 
-    def _sort(self, events: list[Event]) -> None:
-        """Acts on events of any kinds."""
-        answers: list[Answered] = []
-        messages: list[MessagePdu] = []
-        late: list[LateAnswer] = []
-        unanswered: list[object] = []
-        abandoned: list[object] = []
-        closing = False
-        for event in events:
-            kind = type(event)
-            if kind is Answered:
-                answers.append(event)  # type: ignore[arg-type]
-            elif kind is MessagePdu:
-                messages.append(event)  # type: ignore[arg-type]
-            elif isinstance(event, Bound):
-                self._owner.bound(self)
-            elif isinstance(event, Unanswered):
-                unanswered.append(event.token)
-            elif isinstance(event, LateAnswer):
-                late.append(event)
-            elif isinstance(event, BindRefused):
-                self._owner.bind_refused(self, event.command_status)
-                closing = True
-            elif isinstance(event, Ended):
-                self.end_reason = event.reason
-                abandoned.extend(event.unanswered)
-                closing = True
-            elif isinstance(event, PeerUnbound):
-                self.end_reason = "the carrier unbound"
-                closing = True
-        # Responses before receipts: a receipt may be in the same read as the response that names its id, and the
-        # table must have the id first.
-        if answers:
-            self._owner.answered(self, answers)
-        if late:
-            self._owner.late_answers(self, late)
-        if messages:
-            self._owner.messages(self, messages)
-        if unanswered:
-            self._owner.unanswered(self, unanswered)
-        if abandoned:
-            self._owner.abandoned(self, abandoned)
-        if closing:
-            self.flush()
-            self.close()
+    def answers_received(self, answers: list[Answered]) -> None:
+        self._owner.answered(self, answers)
+
+    def late_answers_received(self, answers: list[LateAnswer]) -> None:
+        self._owner.late_answers(self, answers)
+
+    def event_received(self, event: Event) -> None:
+        if isinstance(event, Bound):
+            self._owner.bound(self)
+        elif isinstance(event, BindRefused):
+            self._owner.bind_refused(self, event.command_status)
+
+    def requests_unanswered(self, tokens: list[object]) -> None:
+        self._owner.unanswered(self, tokens)
+
+    def session_ended(self, ended: Ended) -> None:
+        self.end_reason = ended.reason
+        if ended.unanswered:
+            self._owner.abandoned(self, list(ended.unanswered))
 
     def sending(self) -> Sequence[object]:
         """The tokens of the requests that have no answer yet."""

@@ -14,7 +14,16 @@ from zope.interface import implementer
 
 from relay.runtime.direct_write import write_at_once
 from relay.smpp.session import Role, Session, SessionLimits
-from relay.values.pdus import Event
+from relay.values.pdus import (
+    Answered,
+    BindRefused,
+    Ended,
+    Event,
+    LateAnswer,
+    MessagePdu,
+    PeerUnbound,
+    Unanswered,
+)
 
 #: How long a peer may take to read what was written before the connection is closed.
 CLOSE_SECONDS: Final = 10.0
@@ -46,6 +55,9 @@ class SessionProtocol(protocol.Protocol):
     ask of us, and that stops growing.
     """
 
+    #: Who is at the other end, for the log.
+    PEER = "peer"
+
     def __init__(self, role: Role, limits: SessionLimits, clock: IReactorTime) -> None:
         self.clock = clock
         self.session = Session(role, limits, clock.seconds())
@@ -75,9 +87,16 @@ class SessionProtocol(protocol.Protocol):
             self.stream.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        events = self.session.receive(data, self.clock.seconds())
+        session = self.session
+        events = session.receive(data, self.clock.seconds())
         if events:
             self.events_received(events)
+            while session.held and not self._closing:
+                # A bind was answered; what followed it in the same read comes after the answer.
+                events = session.receive(b"", self.clock.seconds())
+                if not events:
+                    break
+                self.events_received(events)
         self.flush()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
@@ -185,10 +204,89 @@ class SessionProtocol(protocol.Protocol):
             self.events_received(events)
         self.flush()
 
-    # What sub-classes say
+    # Events, sorted into batches
 
     def events_received(self, events: list[Event]) -> None:
-        """Acts on what one read, or the passing of time, meant."""
+        """Acts on what one read, or the passing of time, meant.
+
+        Binds and questions are handled one by one, in order. Then each batch is handed over: responses before
+        messages, because a receipt may be in the same read as the response that names its id, and the table must
+        have the id first. The end of the session comes last.
+        """
+        # Most reads bring one kind, and the list goes on as it is: 0.03 µs an event, where sorting takes 0.07.
+        kinds = set(map(type, events))
+        if kinds == {MessagePdu}:
+            self.messages_received(events)  # type: ignore[arg-type]
+        elif kinds == {Answered}:
+            self.answers_received(events)  # type: ignore[arg-type]
+        else:
+            self._sort(events)
+
+    def _sort(self, events: list[Event]) -> None:
+        """Sorts events of several kinds into batches, and hands each batch over."""
+        answers: list[Answered] = []
+        messages: list[MessagePdu] = []
+        late: list[LateAnswer] = []
+        unanswered: list[object] = []
+        ended: Ended | None = None
+        closing = False
+        for event in events:
+            kind = type(event)
+            if kind is MessagePdu:
+                messages.append(event)  # type: ignore[arg-type]
+            elif kind is Answered:
+                answers.append(event)  # type: ignore[arg-type]
+            elif isinstance(event, Unanswered):
+                unanswered.append(event.token)
+            elif isinstance(event, LateAnswer):
+                late.append(event)
+            elif isinstance(event, Ended):
+                ended = event
+            elif isinstance(event, PeerUnbound):
+                ended = Ended(f"the {self.PEER} unbound")
+            else:
+                self.event_received(event)
+                closing = closing or isinstance(event, BindRefused)
+        if answers:
+            self.answers_received(answers)
+        if late:
+            self.late_answers_received(late)
+        if messages:
+            self.messages_received(messages)
+        if unanswered:
+            self.requests_unanswered(unanswered)
+        if ended is not None:
+            self.session_ended(ended)
+        if ended is not None or closing:
+            self.flush()
+            if ended is not None and ended.peer_gone:
+                self.abort()
+            else:
+                self.close()
+
+    # What sub-classes say
+
+    def messages_received(self, pdus: list[MessagePdu]) -> None:
+        """Acts on the messages of one read. Each must be answered with `respond`."""
+        raise NotImplementedError
+
+    def answers_received(self, answers: list[Answered]) -> None:
+        """Acts on the responses to our requests that one read brought."""
+        raise NotImplementedError
+
+    def event_received(self, event: Event) -> None:
+        """Acts on a bind, the answer to our bind, or a question. All other events come in batches."""
+        raise NotImplementedError
+
+    def late_answers_received(self, answers: list[LateAnswer]) -> None:
+        """Acts on responses that came after their time was up. A sub-class that has no use for them does nothing."""
+
+    def requests_unanswered(self, tokens: list[object]) -> None:
+        """Acts on requests of ours whose time is up."""
+        raise NotImplementedError
+
+    def session_ended(self, ended: Ended) -> None:
+        """Acts on the end of a session whose connection still stands; it is closed when this returns."""
         raise NotImplementedError
 
     def session_lost(self, unanswered: Sequence[object], reason: str) -> None:

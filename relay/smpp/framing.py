@@ -72,6 +72,12 @@ class Remainder:
         self._pieces.append(data[at:])
         self.octets = octets
 
+    def hold(self, data: bytes, at: int) -> None:
+        """Keeps what `data` holds from `at` on, whatever it is. The next `complete` gives it back."""
+        self._needed_octets = 0
+        self._pieces.append(data[at:])
+        self.octets += len(data) - at
+
     def clear(self) -> None:
         """Forgets what was kept."""
         self._pieces.clear()

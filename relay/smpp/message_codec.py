@@ -12,7 +12,6 @@ wherever it accepts a PDU.
 """
 
 import re
-from collections.abc import Iterator
 from struct import Struct
 from typing import Final, NoReturn
 
@@ -23,9 +22,6 @@ from relay.values.pdus import CodecError, MessagePdu
 MAX_SHORT_MESSAGE_OCTETS: Final = 254
 #: Largest source_addr and destination_addr of a submit_sm, without their NUL, section 4.4.1.
 MAX_SUBMIT_ADDRESS_OCTETS: Final = 20
-
-#: The body of every deliver_sm_resp: message_id is unused and NUL, section 4.6.2.
-DELIVER_SM_RESP_BODY: Final = b"\0"
 
 #: By length: a response whose body is a message_id of up to 65 octets and one octet more, which should be its NUL. The
 #: first eight octets (length and command) are kept together, since they are the same in a row of responses.
@@ -300,22 +296,6 @@ def message_body(
     return b"".join((service_type, b"\0", addresses, flags, short_message, tlvs))
 
 
-def data_body(
-    *,
-    addresses: bytes,
-    esm_class: int = 0,
-    registered_delivery: int = 0,
-    data_coding: int = 0,
-    service_type: bytes = b"",
-    tlvs: bytes = b"",
-) -> bytes:
-    """The body of a data_sm; parameters as in `message_body`, the text being a message_payload in `tlvs`.
-
-    :raises ValueError: a number is no octet.
-    """
-    return b"%b\0%b%b%b" % (service_type, addresses, bytes((esm_class, registered_delivery, data_coding)), tlvs)
-
-
 def deliver_body_from_data_sm(pdu: MessagePdu) -> bytes:
     """The deliver_sm that says what a data_sm says, with all its optional parameters."""
     return message_body(
@@ -370,17 +350,6 @@ def encode_address(ton: int, npi: int, address: bytes) -> bytes:
     return bytes((ton, npi)) + address + b"\0"
 
 
-def swap_addresses(addresses: bytes) -> bytes:
-    """`MessagePdu.addresses` with source and destination changing places, for what goes back."""
-    cut = addresses.index(0, 2) + 1
-    return addresses[cut:] + addresses[:cut]
-
-
-def submit_sm_resp_body(message_id: bytes) -> bytes:
-    """The body of a submit_sm_resp or data_sm_resp with ESME_ROK."""
-    return message_id + b"\0"
-
-
 def decode_message_id(body: bytes) -> bytes:
     """message_id of a submit_sm_resp, deliver_sm_resp or data_sm_resp body; empty where there is none.
 
@@ -400,30 +369,13 @@ def tlv(tag: int, value: bytes) -> bytes:
     return _tlv_head.pack(tag, len(value)) + value
 
 
-def iter_tlvs(body: bytes, tlvs_at: int) -> Iterator[tuple[int, bytes]]:
-    """The optional parameters, tag and value, in their order.
-
-    Lenient: tag 0, which the specification reserves, is padding and skipped octet by octet; a parameter that runs over
-    the end is left out.
-    """
-    end = len(body)
-    at = tlvs_at
-    while at + 4 <= end:
-        tag, length = _tlv_head.unpack_from(body, at)
-        if tag == 0:
-            at += 1
-            continue
-        value_at = at + 4
-        at = value_at + length
-        if at > end:
-            return
-        yield tag, body[value_at:at]
-
-
 def find_tlv(body: bytes, tlvs_at: int, tag: int) -> bytes | None:
-    """The value of the first optional parameter with this tag; None where there is none. Lenient as `iter_tlvs`."""
-    # Most messages have none of what is asked for, and one search for two octets says so. The loop is `iter_tlvs`
-    # written out: a generator doubles the cost.
+    """The value of the first optional parameter with this tag; None where there is none.
+
+    Lenient: tag 0, which the specification reserves, is padding and skipped octet by octet. A parameter that runs over
+    the end counts as missing.
+    """
+    # Most messages have none of what is asked for, and one search for two octets says so.
     if body.find(tag.to_bytes(2, "big"), tlvs_at) < 0:
         return None
     head = _tlv_head.unpack_from
@@ -442,7 +394,7 @@ def find_tlv(body: bytes, tlvs_at: int, tag: int) -> bytes | None:
 
 
 def tlv_values(body: bytes, tlvs_at: int) -> dict[int, bytes]:
-    """All optional parameters by tag, the first of each: cheaper than three `find_tlv`. Lenient as `iter_tlvs`."""
+    """All optional parameters by tag, the first of each: cheaper than three `find_tlv`, and as lenient."""
     head = _tlv_head.unpack_from
     end = len(body)
     at = tlvs_at

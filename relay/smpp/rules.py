@@ -70,6 +70,10 @@ EXPECTED: Final[Mapping[Role, Mapping[int, frozenset[SessionState]]]] = {
     },
 }
 
+#: The request that makes up nearly all of what each role receives, and the response to those that it sends.
+MESSAGE_REQUEST: Final[Mapping[Role, int]] = {Role.SERVER: c.SUBMIT_SM, Role.CLIENT: c.DELIVER_SM}
+MESSAGE_RESPONSE: Final[Mapping[Role, int]] = {Role.SERVER: c.DELIVER_SM_RESP, Role.CLIENT: c.SUBMIT_SM_RESP}
+
 _BROADCAST_SM: Final = 0x00000111
 _QUERY_BROADCAST_SM: Final = 0x00000112
 _CANCEL_BROADCAST_SM: Final = 0x00000113

@@ -145,10 +145,12 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 
     :ivar reason: for the log, in a few words.
     :ivar unanswered: the tokens of the requests that will now never be answered.
+    :ivar peer_gone: the peer is silent: drop the connection, and wait for nothing to be read.
     """
 
     reason: str
     unanswered: tuple[object, ...] = ()
+    peer_gone: bool = False
 
 
 Event = (
@@ -165,5 +167,5 @@ Event = (
     | Ended
 )
 
-#: Responses whose body is one C-octet string, message_id.
-MESSAGE_ID_RESPONSES = frozenset({c.SUBMIT_SM_RESP, c.DELIVER_SM_RESP, c.DATA_SM_RESP})
+#: Responses to what counts against `pending_requests`: messages of every kind.
+COUNTED_RESPONSES = frozenset({c.SUBMIT_SM_RESP, c.DELIVER_SM_RESP, c.DATA_SM_RESP, c.SUBMIT_MULTI_RESP})

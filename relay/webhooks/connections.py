@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from treq.client import HTTPClient
-from treq.response import _Response
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import (
@@ -29,17 +28,22 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
 )
 from twisted.python.failure import Failure
-from twisted.web._newclient import (
-    HTTP11ClientProtocol,
-    Request,
-)
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from relay.config.urls import address_problem
 from relay.runtime.direct_write import write_at_once
+from relay.runtime.private_parts import (
+    ClientConnection,
+    ClientFactory,
+    ClientPool,
+    ClientRequest,
+    PoolAgent,
+    TreqClient,
+    set_headers,
+)
 
 CONNECT_SECONDS: Final = 5.0
 
@@ -62,10 +66,10 @@ class AddressRefused(ConnectError):
         self.problem = problem
 
 
-class RememberingAgent(Agent):
+class RememberingAgent(PoolAgent):
     """An agent that parses a URL and makes its endpoint once, not for every request (100 µs)."""
 
-    def __init__(self, reactor: Any, factory: IAgentEndpointFactory, pool: HTTPConnectionPool) -> None:
+    def __init__(self, reactor: Any, factory: IAgentEndpointFactory, pool: ClientPool) -> None:
         super().__init__(reactor, pool=pool)
         self._factory = factory
         self._known: dict[bytes, tuple[tuple[bytes, bytes, int], IStreamClientEndpoint, URI, bytes]] = {}
@@ -87,14 +91,14 @@ class RememberingAgent(Agent):
             self._known[uri] = known
         key, endpoint, parsed, target = known
         request = OneWrite(method, target, headers, bodyProducer, persistent=True)
-        return self._pool.getConnection(key, endpoint).addCallback(_ask, request)
+        return self.pool.getConnection(key, endpoint).addCallback(_ask, request)
 
 
-def _ask(connection: HTTP11ClientProtocol, request: "OneWrite") -> "Deferred[IResponse]":
+def _ask(connection: ClientConnection, request: "OneWrite") -> "Deferred[IResponse]":
     return connection.request(request)
 
 
-class _BoundedHttpClient(HTTP11ClientProtocol):
+class _BoundedHttpClient(ClientConnection):
     """Drops the connection when one answer grows out of all proportion."""
 
     relay_idle_since = 0.0
@@ -113,19 +117,18 @@ class _BoundedHttpClient(HTTP11ClientProtocol):
         return super().request(request)
 
 
-class _BoundedHttpClientFactory(_HTTP11ClientFactory):
-    def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
-        return _BoundedHttpClient(self._quiescentCallback)
+class _BoundedHttpClientFactory(ClientFactory):
+    protocol = _BoundedHttpClient
 
 
-class _Pool(HTTPConnectionPool):
+class _Pool(ClientPool):
     """Keeps idle connections, and looks through all of them now and then.
 
     Twisted's own has a delayed call for each time that a connection is put back (8 µs), and remembers every host for
     ever.
     """
 
-    _factory = _BoundedHttpClientFactory
+    factory = _BoundedHttpClientFactory
     maxPersistentPerHost = IDLE_CONNECTIONS
     # A POST would not be repeated anyhow, and wrapping each connection for it costs.
     retryAutomatically = False
@@ -134,37 +137,37 @@ class _Pool(HTTPConnectionPool):
         super().__init__(reactor)
         self._expiry: IDelayedCall | None = None
 
-    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[HTTP11ClientProtocol]":
-        connections = self._connections.get(key)
+    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[ClientConnection]":
+        connections = self.idle.get(key)
         while connections:
             connection = connections.pop()
             if connection.state == "QUIESCENT":
                 return succeed(connection)
-        return self._newConnection(key, endpoint)
+        return self.connect(key, endpoint)
 
-    def _putConnection(self, key: Any, connection: "_BoundedHttpClient") -> None:
-        connections = self._connections.setdefault(key, [])
+    def keep(self, key: Any, connection: "_BoundedHttpClient") -> None:
+        connections = self.idle.setdefault(key, [])
         if len(connections) >= IDLE_CONNECTIONS:
             connections.pop(0).transport.loseConnection()
         connections.append(connection)
-        connection.relay_idle_since = self._reactor.seconds()
+        connection.relay_idle_since = self.clock.seconds()
         if self._expiry is None:
-            self._expiry = self._reactor.callLater(SWEEP_SECONDS, self._end_idle)
+            self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_idle)
 
     def _end_idle(self) -> None:
         self._expiry = None
-        longest = self._reactor.seconds() - IDLE_SECONDS
-        for key, connections in list(self._connections.items()):
+        longest = self.clock.seconds() - IDLE_SECONDS
+        for key, connections in list(self.idle.items()):
             kept = [c for c in connections if c.relay_idle_since > longest and c.state == "QUIESCENT"]
             for connection in connections:
                 if connection not in kept:
                     connection.transport.loseConnection()
             if kept:
-                self._connections[key] = kept
+                self.idle[key] = kept
             else:
-                del self._connections[key]
-        if self._connections:
-            self._expiry = self._reactor.callLater(SWEEP_SECONDS, self._end_idle)
+                del self.idle[key]
+        if self.idle:
+            self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_idle)
 
     def closeCachedConnections(self) -> "Deferred[None]":
         if self._expiry is not None:
@@ -288,7 +291,7 @@ def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[H
 # What makes a request cheap
 
 
-class PlainTreq(HTTPClient):
+class PlainTreq(TreqClient):
     """treq without its optional layers, for an agent that gives what it is asked for.
 
     No cookies are kept or sent, no redirects followed, nothing is unpacked (a small answer could be made to fill the
@@ -300,8 +303,8 @@ class PlainTreq(HTTPClient):
         """As `treq.client.HTTPClient.request`; of the options, `headers` (a `Headers`) and `data` (bytes) count."""
         data = options.get("data")
         body = None if data is None else BytesBody(data)
-        asked = self._agent.request(method.encode("ascii"), url, options.get("headers"), body)
-        return asked.addCallback(_Response, self._cookiejar)
+        asked = self.agent.request(method.encode("ascii"), url, options.get("headers"), body)
+        return asked.addCallback(self.treq_response)
 
 
 class ReadyHeaders(Headers):
@@ -311,7 +314,7 @@ class ReadyHeaders(Headers):
     def of(cls, headers: dict[bytes, list[bytes]]) -> Headers:
         """Takes the dictionary as it is. Names must be canonical, values free of line ends."""
         ready = cls.__new__(cls)
-        ready._rawHeaders = headers
+        set_headers(ready, headers)
         return ready
 
 
@@ -339,7 +342,7 @@ class BytesBody:
         pass
 
 
-class OneWrite(Request):
+class OneWrite(ClientRequest):
     """A request that goes out in one write, instead of through a producer that is watched (70 µs)."""
 
     def writeTo(self, transport: Any) -> "Deferred[None]":

@@ -16,11 +16,12 @@ from relay.receipts.dialect_search import Sample, sample, suggest, suggest_for_o
 from relay.receipts.dialects import CarrierIds
 from relay.receipts.reader import ReceiptFields, ReceiptReader
 from relay.simulator.decisions import Simulation, Taken
-from relay.smpp.message_codec import data_body, decode_message, encode_address, message_body, tlv
+from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.values import smpp_constants as c
 from relay.values.messages import Receipt
 from relay.values.pdus import MessagePdu
 from tests.receipts.corpus import read_corpus
+from tests.smpp.bodies import data_body
 
 ADDRESSES = encode_address(1, 1, b"447700900001") + encode_address(5, 0, b"ACME")
 

@@ -74,7 +74,7 @@ class FakeFlow:
 
     def __init__(self, store: FakeStore, clock: Clock) -> None:
         self.store: Any = store
-        self.turns = FairShare()
+        self.fair_share = FairShare()
         self._clock = clock
         self._random = random.Random(1)
         self.refusal: Refused | None = None

@@ -158,10 +158,10 @@ class SubmitTests(HttpTestCase):
             self.assertProblem(self.http.ask("POST", "/messages", body), 400, kind="not-json")
 
     def test_among_others_a_long_array_waits_for_its_turn_and_a_single_message_does_not(self) -> None:
-        clock, turns = self.http.clock, self.flow.turns
-        turns.heard("other", clock.seconds())
-        turns.heard("acme", clock.seconds())
-        turns.worked(clock.seconds() - 0.01, clock.seconds())
+        clock, fair_share = self.http.clock, self.flow.fair_share
+        fair_share.heard("other", clock.seconds())
+        fair_share.heard("acme", clock.seconds())
+        fair_share.worked(clock.seconds() - 0.01, clock.seconds())
         connection = self.http.connect()
         connection.send("POST", "/messages", [MESSAGE] * 20)
         self.assertFalse(connection.answered)
@@ -170,8 +170,8 @@ class SubmitTests(HttpTestCase):
         self.assertEqual(len(connection.reply().json), 20)
 
     def test_after_a_long_array_the_next_one_waits(self) -> None:
-        clock, turns = self.http.clock, self.flow.turns
-        turns.heard("other", clock.seconds())
+        clock, fair_share = self.http.clock, self.flow.fair_share
+        fair_share.heard("other", clock.seconds())
         prepare = self.flow.prepare
 
         def slowly(account: str, submissions: Any) -> Any:
@@ -180,7 +180,7 @@ class SubmitTests(HttpTestCase):
 
         self.flow.prepare = slowly  # type: ignore[method-assign]
         self.assertEqual(self.http.ask("POST", "/messages", [MESSAGE] * 20).status, 202)
-        self.assertAlmostEqual(turns.wait_seconds(clock.seconds()), PAUSES * 0.01, places=5)
+        self.assertAlmostEqual(fair_share.wait_seconds(clock.seconds()), PAUSES * 0.01, places=5)
 
     def test_an_array_has_at_least_one_and_at_most_a_thousand_messages(self) -> None:
         self.assertProblem(self.http.ask("POST", "/messages", []), 422)

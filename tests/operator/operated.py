@@ -150,7 +150,7 @@ class OperatedDaemon:
             for name, settings in self.config.carriers.items()
         }
         self.flow.connect(self.links, {})
-        self.drains = DrainingCarriers(
+        self.draining_carriers = DrainingCarriers(
             self.flow,
             self.clock,
             limit_seconds=lambda: self.config.drain_hours * 3600.0,

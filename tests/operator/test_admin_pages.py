@@ -166,7 +166,7 @@ class ActionTests(PagesTestCase):
 
     def test_a_removed_carrier_that_drains_is_shown_and_can_be_unbound(self) -> None:
         self.daemon.store.out["tier2"] = 7
-        self.daemon.drains.begin("tier2", self.daemon.links.pop("tier2"))
+        self.daemon.draining_carriers.begin("tier2", self.daemon.links.pop("tier2"))
         [carrier] = [carrier for carrier in self.observer.look().carriers if carrier.draining]
         self.assertEqual(("tier2", 7, 72 * 3600.0), (carrier.name, carrier.receipts_out, carrier.drain_seconds))
         self.assertIn(
@@ -175,7 +175,7 @@ class ActionTests(PagesTestCase):
         status, answer = self.ask("POST", "/carriers/tier2/unbind", {"reason": "contract ended"})
         self.assertEqual((200, "tier2 is being unbound"), (status, answer["done"]))
         self.assertEqual([("unbind the removed carrier tier2", "contract ended")], self.audit())
-        self.assertEqual({}, dict(self.daemon.drains.all))
+        self.assertEqual({}, dict(self.daemon.draining_carriers.all))
         self.assertEqual(409, self.ask("POST", "/carriers/tier1/unbind")[0])
 
     def test_a_hold_outlives_a_restart(self) -> None:

@@ -81,7 +81,7 @@ class MetricsTests(SynchronousTestCase):
     def test_a_removed_carrier_is_shown_while_it_drains(self) -> None:
         self.assertEqual(0, self.value("relay_carrier_draining", carrier="tier2"))
         self.daemon.store.out["tier2"] = 7
-        self.daemon.drains.begin("tier2", self.daemon.links.pop("tier2"))
+        self.daemon.draining_carriers.begin("tier2", self.daemon.links.pop("tier2"))
         self.assertEqual(1, self.value("relay_carrier_draining", carrier="tier2"))
         self.assertEqual(7, self.value("relay_carrier_receipts_out", carrier="tier2"))
         self.assertEqual(0, self.value("relay_receipts_total", carrier="tier2", outcome="final"))
@@ -173,7 +173,7 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.sessions.binds_refused = {ESME_RINVPASWD: 1}
         daemon.flow.counters.account("acme").refuse(ESME_RINVSYSID)
         daemon.store.out["tier2"] = 1
-        daemon.drains.begin("tier2", daemon.links.pop("tier2"))
+        daemon.draining_carriers.begin("tier2", daemon.links.pop("tier2"))
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()
         self.labels: dict[str, set[str]] = {"up": {"instance", "job"}}
         for family in text_string_to_metric_families(text):

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from relay.config.model import Dialect
-from relay.smpp.message_codec import data_body, decode_message, encode_address, message_body, tlv
+from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.values import smpp_constants as c
 from relay.values.pdus import MessagePdu
+from tests.smpp.bodies import data_body
 
 _TAGS = {
     "source_network_type": 0x000E,

@@ -6,13 +6,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Dialect, IdForm
 from relay.receipts.reader import ReceiptReader, read_fields
-from relay.smpp.message_codec import data_body, decode_message, encode_address, message_body, tlv
+from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.smpp.session import Role
 from relay.values import smpp_constants as c
 from relay.values import states
 from relay.values.messages import Receipt
 from relay.values.pdus import MessagePdu
 from tests.receipts.corpus import read_corpus
+from tests.smpp.bodies import data_body
 from tests.smpp.pairs import bound_session
 from tests.smpp.strategies import frame
 

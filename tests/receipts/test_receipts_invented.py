@@ -10,10 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Dialect
 from relay.receipts.reader import ReceiptReader
-from relay.smpp.message_codec import data_body, decode_message, encode_address, message_body, tlv
+from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.values import smpp_constants as c
 from relay.values import states as s
 from relay.values.pdus import MessagePdu
+from tests.smpp.bodies import data_body
 
 ADDRESSES = encode_address(1, 1, b"447700900001") + encode_address(5, 0, b"ACME")
 ID, STATE, CODE, PAYLOAD = (

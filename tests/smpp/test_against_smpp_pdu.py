@@ -17,6 +17,7 @@ from relay.smpp import message_codec, other_codec
 from relay.smpp.session import Role
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, MessagePdu
+from tests.smpp.bodies import data_body
 from tests.smpp.pairs import bound_session
 from tests.smpp.strategies import frame, frames_in, message_fields, sequence_numbers
 
@@ -164,7 +165,7 @@ class MessageTests(SynchronousTestCase):
     @given(datas)
     def test_the_same_data_sm_makes_the_same_octets(self, theirs: operations.DataSM) -> None:
         ((_, _, _, body),) = frames_in(encoder.encode(theirs))
-        ours = message_codec.data_body(
+        ours = data_body(
             addresses=octets_of(theirs, *ADDRESS_PARAMS),
             esm_class=octet_of(theirs, "esm_class"),
             registered_delivery=octet_of(theirs, "registered_delivery"),
@@ -203,14 +204,14 @@ class ResponseTests(SynchronousTestCase):
         theirs = response(sequence_number, message_id=message_id)
         command_id = ours_command(theirs)
         session = bound_session(Role.SERVER)
-        session.respond(command_id, [(sequence_number, c.ESME_ROK, message_codec.submit_sm_resp_body(message_id))])
+        session.respond(command_id, [(sequence_number, c.ESME_ROK, message_id + b"\0")])
         self.assertEqual(session.take_output(), encoder.encode(theirs))
 
     @quick
     @given(sequence_numbers)
     def test_our_deliver_sm_resp_is_octet_for_octet_smpp_pdus(self, sequence_number: int) -> None:
         session = bound_session(Role.CLIENT)
-        session.respond(c.DELIVER_SM_RESP, [(sequence_number, c.ESME_ROK, message_codec.DELIVER_SM_RESP_BODY)])
+        session.respond(c.DELIVER_SM_RESP, [(sequence_number, c.ESME_ROK, b"\0")])
         theirs = encoder.encode(operations.DeliverSMResp(sequence_number, message_id=None))
         self.assertEqual(session.take_output(), theirs)
 

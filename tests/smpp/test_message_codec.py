@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.smpp import message_codec as codec
 from relay.values import smpp_constants as c
 from relay.values.pdus import CodecError, MessagePdu
+from tests.smpp.bodies import data_body
 from tests.smpp.strategies import MESSAGE_COMMANDS, addresses, message_fields, octet, unhurried, vendor_tlvs
 
 ADDRESSES = codec.encode_address(1, 1, b"12345") + codec.encode_address(1, 1, b"447700900456")
@@ -51,7 +52,7 @@ class DecodingTests(SynchronousTestCase):
     def test_a_data_sm_is_read_back_field_by_field(
         self, addresses: bytes, esm_class: int, registered_delivery: int, data_coding: int, tlvs: bytes
     ) -> None:
-        body = codec.data_body(
+        body = data_body(
             addresses=addresses,
             esm_class=esm_class,
             registered_delivery=registered_delivery,
@@ -108,7 +109,7 @@ class RefusalTests(SynchronousTestCase):
         body = codec.message_body(addresses=LONG_ADDRESS + codec.encode_address(1, 1, b"1"))
         for command_id in (c.SUBMIT_SM, c.DELIVER_SM):
             self.assert_refused(c.ESME_RINVSRCADR, body, command_id)
-        data_sm = codec.data_body(addresses=LONG_ADDRESS + codec.encode_address(1, 1, b"1"))
+        data_sm = data_body(addresses=LONG_ADDRESS + codec.encode_address(1, 1, b"1"))
         self.assert_refused(c.ESME_RINVSRCADR, data_sm, c.DATA_SM)
 
     def test_a_destination_that_is_too_long_is_refused_by_name(self) -> None:
@@ -139,7 +140,7 @@ class RefusalTests(SynchronousTestCase):
         body = codec.message_body(addresses=ADDRESSES)
         for length in range(len(body)):
             self.assert_refused(c.ESME_RINVCMDLEN, body[:length])
-        data_sm = codec.data_body(addresses=ADDRESSES)
+        data_sm = data_body(addresses=ADDRESSES)
         for length in range(len(data_sm)):
             self.assert_refused(c.ESME_RINVCMDLEN, data_sm[:length], c.DATA_SM)
 
@@ -165,7 +166,7 @@ class PatchingTests(SynchronousTestCase):
         self, addresses: bytes, registered_delivery: int, tlvs: bytes
     ) -> None:
         tlvs += codec.tlv(c.TAG_MESSAGE_PAYLOAD, b"hello")
-        data_sm = codec.data_body(
+        data_sm = data_body(
             addresses=addresses, registered_delivery=registered_delivery, data_coding=8, esm_class=0x40, tlvs=tlvs
         )
         pdu = codec.decode_message(c.DATA_SM, 1, data_sm)
@@ -180,22 +181,10 @@ class PatchingTests(SynchronousTestCase):
     def test_a_data_sm_whose_addresses_a_submit_sm_cannot_carry_is_refused_by_name(self) -> None:
         short, long = codec.encode_address(1, 1, b"1"), codec.encode_address(1, 1, b"1" * 30)
         for pair, status in ((long + short, c.ESME_RINVSRCADR), (short + long, c.ESME_RINVDSTADR)):
-            pdu = codec.decode_message(c.DATA_SM, 1, codec.data_body(addresses=pair))
+            pdu = codec.decode_message(c.DATA_SM, 1, data_body(addresses=pair))
             with self.assertRaises(CodecError) as caught:
                 codec.submit_body_from_data_sm(pdu)
             self.assertEqual(caught.exception.command_status, status)
-
-    @unhurried
-    @given(addresses)
-    def test_swapping_twice_changes_nothing(self, addresses: bytes) -> None:
-        self.assertEqual(codec.swap_addresses(codec.swap_addresses(addresses)), addresses)
-
-    def test_swapping_puts_the_destination_first(self) -> None:
-        source, destination = (
-            codec.encode_address(5, 0, b"ACME"),
-            codec.encode_address(1, 1, b"447700900456"),
-        )
-        self.assertEqual(codec.swap_addresses(source + destination), destination + source)
 
     def test_an_address_with_a_nul_cannot_be_written(self) -> None:
         self.assertRaises(ValueError, codec.encode_address, 1, 1, b"1\x002")
@@ -206,7 +195,6 @@ class OptionalParameterTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.binary(max_size=20)), max_size=6), st.binary(max_size=5))
     def test_every_parameter_is_found_with_its_value(self, pairs: list, before: bytes) -> None:
         body = before + b"".join(codec.tlv(tag, value) for tag, value in pairs)
-        self.assertEqual(list(codec.iter_tlvs(body, len(before))), pairs)
         firsts = dict(reversed(pairs))
         self.assertEqual(codec.tlv_values(body, len(before)), firsts)
         for tag, value in firsts.items():
@@ -214,23 +202,22 @@ class OptionalParameterTests(SynchronousTestCase):
 
     @unhurried
     @given(st.binary(max_size=60), st.integers(0, 0xFFFF))
-    def test_the_three_readers_agree_on_any_octets(self, body: bytes, tag: int) -> None:
-        firsts = dict(reversed(list(codec.iter_tlvs(body, 0))))
-        self.assertEqual(codec.tlv_values(body, 0), firsts)
+    def test_both_readers_agree_on_any_octets(self, body: bytes, tag: int) -> None:
+        firsts = codec.tlv_values(body, 0)
         self.assertEqual(codec.find_tlv(body, 0, tag), firsts.get(tag))
         for present in firsts:
             self.assertEqual(codec.find_tlv(body, 0, present), firsts[present])
 
     def test_a_parameter_that_runs_over_the_end_costs_only_itself(self) -> None:
         body = codec.tlv(0x1400, b"vendor") + codec.tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"abc")[:-1]
-        self.assertEqual(list(codec.iter_tlvs(body, 0)), [(0x1400, b"vendor")])
+        self.assertEqual(codec.tlv_values(body, 0), {0x1400: b"vendor"})
         self.assertIsNone(codec.find_tlv(body, 0, c.TAG_RECEIPTED_MESSAGE_ID))
 
     def test_nul_octets_before_a_parameter_are_padding(self) -> None:
         for padding in range(5):
             body = bytes(padding) + codec.tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"abc")
             self.assertEqual(codec.find_tlv(body, 0, c.TAG_RECEIPTED_MESSAGE_ID), b"abc")
-            self.assertEqual(list(codec.iter_tlvs(body, 0)), [(c.TAG_RECEIPTED_MESSAGE_ID, b"abc")])
+            self.assertEqual(codec.tlv_values(body, 0), {c.TAG_RECEIPTED_MESSAGE_ID: b"abc"})
 
     def test_a_value_that_looks_like_a_tag_is_not_taken_for_one(self) -> None:
         body = codec.tlv(0x1400, codec.tlv(c.TAG_MESSAGE_STATE, b"\2")) + codec.tlv(c.TAG_MESSAGE_STATE, b"\5")
@@ -250,7 +237,7 @@ class ResponseBodyTests(SynchronousTestCase):
     @unhurried
     @given(st.binary(max_size=64).map(lambda raw: raw.replace(b"\0", b"")))
     def test_a_message_id_is_read_back(self, message_id: bytes) -> None:
-        self.assertEqual(codec.decode_message_id(codec.submit_sm_resp_body(message_id)), message_id)
+        self.assertEqual(codec.decode_message_id(message_id + b"\0"), message_id)
 
     def test_a_missing_body_and_a_missing_nul_are_accepted(self) -> None:
         self.assertEqual(codec.decode_message_id(b""), b"")

@@ -19,6 +19,7 @@ from relay.values.pdus import (
     OtherPdu,
     PeerUnbound,
 )
+from tests.smpp.bodies import data_body
 from tests.smpp.pairs import Pair, bound_session
 from tests.smpp.strategies import frame, frames_in, pieces, unhurried
 
@@ -107,11 +108,32 @@ class BindingTests(SynchronousTestCase):
         self.assertEqual(session.receive(frame(c.BIND_RECEIVER, 2, BIND_BODY), 0.0), [])
         self.assertEqual(replies(session), [(c.BIND_RECEIVER_RESP, "ESME_RALYBND", 2)])
 
-    def test_a_second_bind_before_the_first_is_answered_is_refused(self) -> None:
+    def test_what_follows_a_bind_is_answered_after_it(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 0.0)
-        events = session.receive(frame(c.BIND_RECEIVER, 1, BIND_BODY) + frame(c.BIND_RECEIVER, 2, BIND_BODY), 0.0)
-        self.assertEqual(len(events), 1)
-        self.assertEqual(replies(session), [(c.BIND_RECEIVER_RESP, "ESME_RALYBND", 2)])
+        octets = (
+            frame(c.BIND_TRANSCEIVER, 1, BIND_BODY) + frame(c.SUBMIT_SM, 2, BODY) + frame(c.BIND_RECEIVER, 3, BIND_BODY)
+        )
+        (request,) = session.receive(octets, 0.0)
+        self.assertEqual(session.receive(frame(c.SUBMIT_SM, 4, BODY)[:20], 0.0), [])
+        session.accept_bind(request, "relay", 0.0)
+        self.assertEqual((session.held, replies(session)), (True, [(c.BIND_TRANSCEIVER_RESP, "ESME_ROK", 1)]))
+        (message,) = session.receive(b"", 0.0)
+        self.assertEqual(message.sequence_number, 2)
+        self.assertEqual((session.held, replies(session)), (False, [(c.BIND_RECEIVER_RESP, "ESME_RALYBND", 3)]))
+        (message,) = session.receive(frame(c.SUBMIT_SM, 4, BODY)[20:], 0.0)
+        self.assertEqual(message.sequence_number, 4)
+
+    def test_what_follows_a_refused_bind_is_dropped(self) -> None:
+        session = Session(Role.SERVER, SessionLimits(), 0.0)
+        (request,) = session.receive(frame(c.BIND_TRANSCEIVER, 1, BIND_BODY) * 20, 0.0)
+        session.refuse_bind(request, c.ESME_RBINDFAIL)
+        self.assertEqual((session.held, session.receive(b"", 0.0)), (False, []))
+
+    def test_a_peer_may_not_send_without_end_while_its_bind_waits_for_an_answer(self) -> None:
+        session = Session(Role.SERVER, SessionLimits(max_pdu_bytes=1000), 0.0)
+        session.receive(frame(c.BIND_TRANSCEIVER, 1, BIND_BODY), 0.0)
+        events = [event for _ in range(4) for event in session.receive(bytes(600), 0.0)]
+        self.assertEqual([type(event) for event in events], [Ended])
 
     def test_a_bind_that_cannot_be_read_is_answered_with_what_is_wrong(self) -> None:
         for body, status in (
@@ -217,6 +239,24 @@ class StateTests(SynchronousTestCase):
         events = session.receive(frame(c.BIND_RECEIVER_RESP, number, b"carrier\0") + frame(c.DELIVER_SM, 1, BODY), 0.0)
         self.assertEqual([type(event) for event in events], [Bound, MessagePdu])
 
+    def test_a_message_that_comes_before_the_answer_to_our_bind_is_handed_up_once_we_are_bound(self) -> None:
+        for answer, expected in ((c.ESME_ROK, [Bound, MessagePdu, MessagePdu]), (c.ESME_RBINDFAIL, [BindRefused])):
+            session = Session(Role.CLIENT, SessionLimits(), 0.0)
+            session.bind(c.BIND_TRANSCEIVER, "relay", "secret", now=0.0)
+            number = sent_number(session)
+            early = frame(c.DELIVER_SM, 1, BODY) + frame(c.DATA_SM, 2, data_body(addresses=ADDRESSES))
+            self.assertEqual(session.receive(early, 0.0), [])
+            events = session.receive(frame(c.BIND_TRANSCEIVER_RESP, number, b"carrier\0", answer), 0.0)
+            self.assertEqual([type(event) for event in events], expected)
+            self.assertEqual(replies(session), [])
+
+    def test_a_message_that_comes_before_we_bind_as_transmitter_is_refused(self) -> None:
+        session = Session(Role.CLIENT, SessionLimits(), 0.0)
+        session.bind(c.BIND_TRANSMITTER, "relay", "secret", now=0.0)
+        sent_number(session)
+        self.assertEqual(session.receive(frame(c.DELIVER_SM, 1, BODY), 0.0), [])
+        self.assertEqual(replies(session), [(c.DELIVER_SM_RESP, "ESME_RINVBNDSTS", 1)])
+
 
 class MessageTests(SynchronousTestCase):
     def test_messages_are_handed_up_in_order_and_answered_in_any(self) -> None:
@@ -268,7 +308,7 @@ class MessageTests(SynchronousTestCase):
             frame(c.SUBMIT_SM, 1, codec.message_body(addresses=long + long))
             + frame(c.SUBMIT_SM, 2, BODY[:-1])
             + frame(c.SUBMIT_SM, 3, b"")
-            + frame(c.DATA_SM, 4, codec.data_body(addresses=codec.encode_address(1, 1, b"1" * 30) * 2))
+            + frame(c.DATA_SM, 4, data_body(addresses=codec.encode_address(1, 1, b"1" * 30) * 2))
             + frame(c.QUERY_SM, 5, b"no end")
             + frame(c.SUBMIT_SM, 6, BODY),
             0.0,
@@ -331,7 +371,7 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(replies(server), [(c.SUBMIT_SM_RESP, "ESME_RINVMSGLEN", 1)])
 
     def test_data_sm_is_handed_up_at_both_ends(self) -> None:
-        body = codec.data_body(addresses=ADDRESSES, tlvs=codec.tlv(c.TAG_MESSAGE_PAYLOAD, b"hello"))
+        body = data_body(addresses=ADDRESSES, tlvs=codec.tlv(c.TAG_MESSAGE_PAYLOAD, b"hello"))
         for role in Role:
             (event,) = bound_session(role).receive(frame(c.DATA_SM, 4, body), 0.0)
             self.assertEqual((event.command_id, event.body), (c.DATA_SM, body))
@@ -357,12 +397,12 @@ class PendingTests(SynchronousTestCase):
 
     def test_more_requests_than_may_be_pending_are_throttled_without_an_event(self) -> None:
         session = bound_session(Role.SERVER, limits=self.limits)
-        data_body = codec.data_body(addresses=ADDRESSES)
+        data_sm_body = data_body(addresses=ADDRESSES)
         events = session.receive(
             frame(c.SUBMIT_SM, 1, BODY)
             + frame(c.SUBMIT_SM, 2, BODY)
             + frame(c.SUBMIT_SM, 3, BODY)
-            + frame(c.DATA_SM, 4, data_body),
+            + frame(c.DATA_SM, 4, data_sm_body),
             0.0,
         )
         self.assertEqual([event.sequence_number for event in events], [1, 2])
@@ -375,7 +415,7 @@ class PendingTests(SynchronousTestCase):
         session = bound_session(Role.SERVER, limits=self.limits)
         session.receive(frame(c.SUBMIT_SM, 1, BODY) + frame(c.SUBMIT_SM, 2, BODY), 0.0)
         session.respond(c.SUBMIT_SM_RESP, [(2, c.ESME_RSYSERR, b"")])
-        self.assertEqual(len(session.receive(frame(c.DATA_SM, 3, codec.data_body(addresses=ADDRESSES)), 0.0)), 1)
+        self.assertEqual(len(session.receive(frame(c.DATA_SM, 3, data_body(addresses=ADDRESSES)), 0.0)), 1)
         self.assertEqual(session.receive(frame(c.SUBMIT_SM, 4, BODY), 0.0), [])
 
     def test_refused_bodies_questions_and_enquire_links_take_no_room(self) -> None:
@@ -466,6 +506,13 @@ class AnswerTests(SynchronousTestCase):
         body = b"id\0" + codec.tlv(c.TAG_NETWORK_ERROR_CODE, b"\3\0\1")
         events = session.receive(frame(c.SUBMIT_SM_RESP, number, body), 0.0)
         self.assertEqual(events, [Answered("token", c.SUBMIT_SM_RESP, c.ESME_ROK, b"id", body)])
+
+    def test_a_response_of_another_type_settles_nothing(self) -> None:
+        session, number = self.ask()
+        octets = b"".join(frame(command_id, number, b"7\0") for command_id in (c.DELIVER_SM_RESP, c.DATA_SM_RESP))
+        self.assertEqual((session.receive(octets, 0.0), session.unknown_responses), ([], 2))
+        events = session.receive(frame(c.SUBMIT_SM_RESP, number, b"8\0"), 0.0)
+        self.assertEqual(events, [Answered("token", c.SUBMIT_SM_RESP, c.ESME_ROK, b"8")])
 
     def test_a_generic_nack_answers_the_request_whose_number_it_has(self) -> None:
         session, number = self.ask()

@@ -40,6 +40,31 @@ class BindTimeTests(SynchronousTestCase):
         self.assertEqual(session.check_time(1e9), [])
 
 
+class ProbeTests(SynchronousTestCase):
+    """What frees the place of a peer that is frozen."""
+
+    def test_a_peer_that_does_not_answer_a_probe_is_gone(self) -> None:
+        session = bound_session(Role.SERVER, limits=SessionLimits(enquire_link_seconds=0.0))
+        session.probe(100.0, 5.0)
+        self.assertEqual([command for command, _, _, _ in frames_in(session.take_output())], [c.ENQUIRE_LINK])
+        self.assertEqual((session.deadline, session.check_time(104.9)), (105.0, []))
+        (ended,) = session.check_time(105.0)
+        self.assertEqual((type(ended), ended.peer_gone), (Ended, True))
+
+    def test_a_peer_that_says_anything_after_a_probe_stays(self) -> None:
+        session = bound_session(Role.SERVER, limits=SessionLimits(enquire_link_seconds=0.0))
+        session.probe(100.0, 5.0)
+        session.receive(frame(c.ENQUIRE_LINK_RESP, 1), 101.0)
+        self.assertEqual((session.check_time(105.0), session.deadline), ([], None))
+
+    def test_a_second_probe_waits_for_the_first(self) -> None:
+        session = bound_session(Role.SERVER)
+        session.probe(10.0, 5.0)
+        session.take_output()
+        session.probe(12.0, 5.0)
+        self.assertEqual((session.take_output(), session.deadline), (b"", 15.0))
+
+
 class EnquireLinkTests(SynchronousTestCase):
     def test_a_silent_peer_is_asked_twice_and_given_up_at_the_third_silence(self) -> None:
         session = bound_session(Role.SERVER, now=100.0)
@@ -52,7 +77,7 @@ class EnquireLinkTests(SynchronousTestCase):
             self.assertEqual([e for e in session.check_time(now) if isinstance(e, Ended)], [])
             self.assertEqual([command for command, _, _ in replies(session)], [c.ENQUIRE_LINK])
             self.assertEqual(session.deadline, now + 30.0)
-        self.assertEqual(session.check_time(190.0), [Ended("2 enquire_link were not answered")])
+        self.assertEqual(session.check_time(190.0), [Ended("2 enquire_link were not answered", peer_gone=True)])
 
     def test_silence_counts_from_the_bind_and_not_from_the_connection(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 100.0)
@@ -76,7 +101,7 @@ class EnquireLinkTests(SynchronousTestCase):
         for now in range(1, 91):
             session.receive(b"\0\0\4\0"[now - 1 : now] or b"\0", float(now))
             ended += session.check_time(float(now))
-        self.assertEqual(ended, [Ended("2 enquire_link were not answered")])
+        self.assertEqual(ended, [Ended("2 enquire_link were not answered", peer_gone=True)])
 
     def test_a_busy_peer_is_never_asked(self) -> None:
         session = bound_session(Role.CLIENT)

@@ -1,0 +1,241 @@
+"""The private parts of Twisted and treq that the relay uses. Every other module uses the public names given here.
+
+Twisted and treq may change a name that begins with an underscore in any release. The relay needs some of them, because
+the public ways cost more time than a message may cost (docs/performance.md has the figures). `PRIVATE_PARTS` lists each
+one with the shape that the relay relies on, and a test holds the list to the installed release. setup.cfg gives
+both libraries an upper bound; raise it when that test passes with the new release.
+"""
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple
+
+from treq.client import HTTPClient
+from treq.response import _Response
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.tcp import Connection
+from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.client import Agent, HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
+
+#: A connection to an HTTP server, and a request that goes over it.
+ClientConnection = HTTP11ClientProtocol
+ClientRequest = Request
+
+
+class PrivatePart(NamedTuple):
+    """One private name of a library.
+
+    :ivar distribution: whose release may change it.
+    :ivar owner: the module, or the module and the class, that has it.
+    :ivar attribute: its name.
+    :ivar shape: the parameters of a function or a class; the type of an attribute's first value.
+    """
+
+    distribution: str
+    owner: str
+    attribute: str
+    shape: str
+
+    def problem(self, instances: Mapping[str, object]) -> str | None:
+        """What is wrong with this part in the installed release; None: it is as the relay expects it.
+
+        :param instances: an instance by owner, for the attributes that only an instance has.
+        """
+        installed = f"{self.distribution} {version(self.distribution)}"
+        owner = instances.get(self.owner) or _named(self.owner)
+        if owner is None or not hasattr(owner, self.attribute):
+            return f"{self.owner}.{self.attribute} is gone in {installed}"
+        found = _shape(getattr(owner, self.attribute))
+        if found != self.shape:
+            return f"{self.owner}.{self.attribute} has changed in {installed}: {found}, expected {self.shape}"
+        return None
+
+
+_CHANNEL = "twisted.web.http.HTTPChannel"
+_CLIENT = "twisted.web._newclient"
+_POOL = "twisted.web.client.HTTPConnectionPool"
+_TCP = "twisted.internet.tcp.Connection"
+
+PRIVATE_PARTS: Final = (
+    PrivatePart("treq", "treq.client.HTTPClient", "_agent", "Agent"),
+    PrivatePart("treq", "treq.client.HTTPClient", "_cookiejar", "IndexableCookieJar"),
+    PrivatePart("treq", "treq.response", "_Response", "(original, cookiejar)"),
+    PrivatePart("twisted", _CHANNEL, "_abortingCall", "NoneType"),
+    PrivatePart("twisted", _CHANNEL, "_buffer", "bytes"),
+    PrivatePart("twisted", _CHANNEL, "_busyReceiving", "bool"),
+    PrivatePart("twisted", _CHANNEL, "_handlingRequest", "bool"),
+    PrivatePart("twisted", _CHANNEL, "_networkProducer", "StringTransport"),
+    PrivatePart("twisted", _CHANNEL, "_respondToBadRequestAndDisconnect", "(self)"),
+    PrivatePart("twisted", _CLIENT, "HTTP11ClientProtocol", "(quiescentCallback)"),
+    PrivatePart("twisted", _CLIENT, "Request", "(method, uri, headers, bodyProducer, persistent)"),
+    PrivatePart("twisted", f"{_CLIENT}.Request", "writeTo", "(self, transport)"),
+    PrivatePart("twisted", "twisted.web.client", "_HTTP11ClientFactory", "(quiescentCallback, metadata)"),
+    PrivatePart("twisted", "twisted.web.client.Agent", "_pool", "HTTPConnectionPool"),
+    PrivatePart("twisted", _POOL, "_connections", "dict"),
+    PrivatePart("twisted", _POOL, "_factory", "(quiescentCallback, metadata)"),
+    PrivatePart("twisted", _POOL, "_newConnection", "(self, key, endpoint)"),
+    PrivatePart("twisted", _POOL, "_putConnection", "(self, key, connection)"),
+    PrivatePart("twisted", _POOL, "_reactor", "Clock"),
+    PrivatePart("twisted", "twisted.web.http_headers.Headers", "_rawHeaders", "dict"),
+    PrivatePart("twisted", _TCP, "_tempDataBuffer", "list"),
+    PrivatePart("twisted", _TCP, "_writeDisconnected", "bool"),
+)
+
+
+def _named(name: str) -> object | None:
+    """The module, or the class of a module, of this name."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        return import_module(name)
+    except ImportError:
+        try:
+            found: object = getattr(import_module(module), attribute, None)
+        except ImportError:
+            return None
+        return found
+
+
+def _shape(value: object) -> str:
+    """A value's shape, as `PrivatePart.shape` writes it."""
+    if not callable(value):
+        return type(value).__name__
+    function = value.__init__ if isinstance(value, type) else getattr(value, "__func__", value)  # type: ignore[misc]
+    parameters = list(inspect.signature(function).parameters)
+    if isinstance(value, type):
+        del parameters[0]
+    return f"({', '.join(parameters)})"
+
+
+# Sockets
+
+
+def waits_to_be_sent(connection: Connection) -> bool:
+    """Whether the transport holds data that the socket has not taken yet, or may write no more."""
+    return bool(connection.dataBuffer or connection._tempDataBuffer or connection._writeDisconnected)
+
+
+# Headers
+
+
+def set_headers(headers: Headers, values: dict[bytes, list[bytes]]) -> None:
+    """Makes these the headers, as they are. Names must be canonical, values free of line ends."""
+    headers._rawHeaders = values
+
+
+# HTTP clients
+
+
+class ClientFactory(_HTTP11ClientFactory):
+    """Makes the connections of a `ClientPool`; `protocol` is their class."""
+
+    protocol: type[HTTP11ClientProtocol] = HTTP11ClientProtocol
+
+    def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
+        return self.protocol(self._quiescentCallback)
+
+
+class ClientPool(HTTPConnectionPool):
+    """A pool whose way of keeping idle connections is its subclass's: `keep` is called when one becomes idle.
+
+    :cvar factory: makes the connections.
+    """
+
+    factory: type[ClientFactory] = ClientFactory
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        self._factory = self.factory
+
+    @property
+    def idle(self) -> dict[Any, list[Any]]:
+        """The connections that are kept, by the key that the agent gave."""
+        kept: dict[Any, list[Any]] = self._connections
+        return kept
+
+    @property
+    def clock(self) -> IReactorTime:
+        """What the pool takes the time from."""
+        clock: IReactorTime = self._reactor
+        return clock
+
+    def connect(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[HTTP11ClientProtocol]":
+        """Makes a connection, whatever is kept."""
+        connecting: Deferred[HTTP11ClientProtocol] = self._newConnection(key, endpoint)
+        return connecting
+
+    def keep(self, key: Any, connection: Any) -> None:
+        """Takes a connection that has become idle."""
+        raise NotImplementedError
+
+    def _putConnection(self, key: Any, connection: Any) -> None:
+        self.keep(key, connection)
+
+
+class PoolAgent(Agent):
+    """An agent that shows its pool to its subclass."""
+
+    @property
+    def pool(self) -> ClientPool:
+        """Where it has its connections from."""
+        pool: Any = self._pool
+        return pool  # type: ignore[no-any-return]
+
+
+class TreqClient(HTTPClient):
+    """A treq client that shows its subclass what a request needs."""
+
+    @property
+    def agent(self) -> Any:
+        """What sends the requests."""
+        return self._agent
+
+    def treq_response(self, response: Any) -> Any:
+        """The agent's response as treq gives it."""
+        return _Response(response, self._cookiejar)
+
+
+# HTTP servers
+
+
+class ServerConnection(HTTPChannel):
+    """A client's connection, which shows its subclass what twisted.web is doing with it."""
+
+    @property
+    def nothing_read(self) -> bool:
+        """Whether the next octet to come is a request's first one, and may be read past twisted.web."""
+        return bool(self.line_mode and not self._buffer and not self._busyReceiving)
+
+    @property
+    def handling(self) -> bool:
+        """Whether a request is whole and has no answer yet."""
+        return bool(self._handlingRequest)
+
+    @handling.setter
+    def handling(self, value: bool) -> None:
+        self._handlingRequest = value
+
+    @property
+    def network_producer(self) -> Any:
+        """What reads from the socket."""
+        return self._networkProducer
+
+    @property
+    def aborts_later(self) -> bool:
+        """Whether the connection will be aborted if the client doesn't read what was written."""
+        return self._abortingCall is not None
+
+    def abort_later(self) -> None:
+        """Aborts the connection after `abortTimeout` seconds, unless it has ended by then."""
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+
+    def refuse_bad_request(self) -> None:
+        """Answers what is no HTTP request, and closes."""
+        super()._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse_bad_request()
