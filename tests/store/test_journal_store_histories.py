@@ -76,7 +76,7 @@ operations = st.one_of(
         st.sampled_from(list(Recovery)),
     ),
     st.tuples(st.just("release"), st.integers(0, 2)),
-    st.tuples(st.just("hasten"), st.sampled_from(LANES), st.sampled_from(list(Recovery))),
+    st.tuples(st.just("bring_forward"), st.sampled_from(LANES), st.sampled_from(list(Recovery))),
     st.tuples(st.just("again"), st.sampled_from(ACCOUNTS), st.lists(numbers, max_size=3)),
     st.tuples(st.just("setting"), st.sampled_from(ACCOUNTS), st.none() | st.just("x")),
     st.tuples(st.just("pass"), st.sampled_from([1.0, 700.0, 4000.0, 30_000.0, 100_000.0])),
