@@ -223,8 +223,9 @@ class CompactionTests(SynchronousTestCase):
             held.append((work, done))
             return done
 
-        for owner in (self.store._journal, self.store._compaction, self.store._compaction._body_reader):
-            owner._in_thread = in_thread
+        self.store._journal._in_thread = in_thread
+        for owner in (self.store._compaction, self.store._compaction._body_reader):
+            owner._disk = owner._disk._replace(in_thread=in_thread)
         running = Deferred.fromCoroutine(self.store._compaction._run(victims))
         for n in range(30):
             self.store.submitted([submitted(n)])
