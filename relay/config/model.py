@@ -182,6 +182,13 @@ class Dialect(ConfigStruct, frozen=True):
     unmarked_receipts: Annotated[
         bool | None, _text("Read receipts that carry no esm_class mark. A handset can forge those.")
     ] = None
+    receipt_marks: Annotated[
+        list[int] | None,
+        _text(
+            "Further message types in esm_class (under mask 0x3C, such as 8) that this carrier marks receipts with. "
+            "Other senders that reach us through the carrier can forge those."
+        ),
+    ] = None
     fields_after_text: Annotated[
         bool | None, _text("Read fields behind `text:` that did not stand before it. Message texts can forge those.")
     ] = None
