@@ -93,7 +93,7 @@ class CompactionTests(SynchronousTestCase):
         self.assertEqual([part.given_id for part in parts], [b"0xAB", b"0xAC", b"0xAD"])
         self.assertEqual(state_of(again), state_of(self.store))
         # Nothing can be put off a second time.
-        wait_for(self.clock, again.asked([QueryOutcome(message_id(n), n - 1, NOW + 6, until) for n in (1, 2)]))
+        wait_for(self.clock, again.query_outcomes([QueryOutcome(message_id(n), n - 1, NOW + 6, until) for n in (1, 2)]))
         views = [wait_for(self.clock, again.look_up(message_id(n))) for n in (1, 2)]
         self.assertEqual((views[0].final, views[1].parts[1].state, views[1].final), (True, UNKNOWN, False))
 
