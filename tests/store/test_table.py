@@ -22,7 +22,7 @@ from relay.store.table.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
 from relay.store.table.parts import ending_part, latest_handoff, overdue_parts
 from relay.store.table.settings_and_keys import BYTES_KEPT, IdempotencyKeys
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot, snapshot
-from relay.store.table.submissions import Submissions
+from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.values.messages import Channel, PartsReceipted, QueueKey, Recovery

@@ -47,7 +47,7 @@ from relay.store.table.parts import overdue_parts
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
-from relay.store.table.submissions import Submissions
+from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.values.messages import (
     Attempt,

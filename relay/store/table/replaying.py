@@ -47,7 +47,7 @@ from relay.store.table.records import (
 from relay.store.table.retries import rare_fields_of, set_tries
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
-from relay.store.table.submissions import Submissions
+from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE
