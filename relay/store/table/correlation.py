@@ -2,7 +2,7 @@
 
 Theory of operation: a carrier's receipt carries the id that the carrier gave the message, in one or several
 spellings (`Receipt.keys`); the first one that is known says which message is meant. What the receipt says of it is
-learnt in `learning`. A receipt whose id nobody knows is kept as an orphan, until `submissions` brings the id.
+learnt in `learning`. A receipt whose id nobody knows is kept as an orphan, until `submitted` brings the id.
 
 This is a path that every receipt takes, so it is written for CPython: names bound outside loops, the common case of one
 part without a call more than needed.

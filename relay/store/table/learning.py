@@ -1,6 +1,6 @@
 """What is learnt of a message: from a receipt that has found it, or by the relay's own verdict; and how it ends by it.
 
-Theory of operation: whoever finds a message (`correlation` for receipts, `submissions` for receipts that came early)
+Theory of operation: whoever finds a message (`correlation` for receipts, `submitted` for receipts that came early)
 hands it to `Learning.learn`. The first final state ends the message, and what the account wants to be told is asked
 for at that moment and written down with it. Later receipts are counted. A long message ends when its parts have
 (see `parts`).
