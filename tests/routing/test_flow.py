@@ -71,6 +71,12 @@ class FakeLink:
     def offer(self, parts: Sequence[Outgoing]) -> None:
         self.offered.extend(parts)
 
+    #: Parts that it would send soon.
+    soon = 1000
+
+    def room_within(self, seconds: float, account: str) -> int:
+        return max(0, self.soon - len(self.offered))
+
     #: As for a carrier that is asked nothing.
     queries = None
     can_cancel = False
