@@ -37,9 +37,14 @@ class _Waiting:
         """What waits with a priority; made where nothing does. The highest priority stands first."""
         queue = self.by_priority.get(priority)
         if queue is None:
-            self.by_priority[priority] = queue = deque()
-            self.by_priority = dict(sorted(self.by_priority.items(), reverse=True))
+            queue = deque()
+            self.put(priority, queue)
         return queue
+
+    def put(self, priority: int, queue: deque[Outgoing]) -> None:
+        """Has these wait with this priority."""
+        self.by_priority[priority] = queue
+        self.by_priority = dict(sorted(self.by_priority.items(), reverse=True))
 
 
 class _PriorityClass:
@@ -70,13 +75,22 @@ class AccountTurns:
     def __iter__(self) -> Iterator[Outgoing]:
         return (part for queue in self.queues() for part in queue)
 
+    def adopt(self, parts: deque[Outgoing]) -> None:
+        """Takes over parts that are all of one account and priority, without looking at each. Nothing of that account
+        and priority may wait yet."""
+        if parts:
+            waiting, priority = self._place(parts[0])
+            waiting.put(priority, parts)
+
     def append(self, part: Outgoing) -> None:
         """Puts a part behind its account's others of the same priority."""
-        self._queue(part).append(part)
+        waiting, priority = self._place(part)
+        waiting.queue(priority).append(part)
 
     def appendleft(self, part: Outgoing) -> None:
         """Puts a part before its account's others of the same priority."""
-        self._queue(part).appendleft(part)
+        waiting, priority = self._place(part)
+        waiting.queue(priority).appendleft(part)
 
     def next(self) -> tuple[deque[Outgoing], int]:
         """Whose turn it is: the parts of one account, and how many of them may be sent. Something must wait.
@@ -124,7 +138,8 @@ class AccountTurns:
         weight = self._share_of(account).weight
         return own, (total + weight) / weight
 
-    def _queue(self, part: Outgoing) -> deque[Outgoing]:
+    def _place(self, part: Outgoing) -> tuple[_Waiting, int]:
+        """Among what a part is to wait, and with which priority."""
         account = part.account
         share = self._share_of(account)
         priority = part.priority or share.priority
@@ -134,7 +149,7 @@ class AccountTurns:
             waiting = one.accounts[account] = _Waiting(account, share.weight)
             # At the end: who sends one part at a time gets no more turns than the others.
             one.turns.append(waiting)
-        return waiting.queue(priority)
+        return waiting, priority
 
     def _next_class(self) -> _PriorityClass:
         waiting = [one for one in self._classes if one.turns]

@@ -233,8 +233,8 @@ class PartQueue:
         turns = self._turns
         if turns is None:
             turns = self._turns = AccountTurns(self._share_of)
-            for part in self._parts:
-                turns.append(part)
+            # A million may wait, and the turns begin and end with each message of a small account: none is copied.
+            turns.adopt(self._parts)
             self._parts = deque()
         return turns
 

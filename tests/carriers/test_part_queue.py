@@ -61,6 +61,7 @@ class PartQueueTests(SynchronousTestCase):
         self.fetched = 0
         self.unreadable: list[str] = []
         self.shares: dict[str, AccountShare] = {}
+        self.looked_up = 0
         self.queue = self.make(1_000_000)
 
     def make(self, limit_bytes: int) -> PartQueue:
@@ -68,6 +69,7 @@ class PartQueueTests(SynchronousTestCase):
         return PartQueue(limit_bytes, self.journal, self, Tasks(Logger()), self.cancelled, self.share_of)
 
     def share_of(self, account: str) -> AccountShare:
+        self.looked_up += 1
         return self.shares.get(account, NO_SHARE)
 
     def bodies_fetched(self) -> None:
@@ -202,10 +204,11 @@ class PartQueueTests(SynchronousTestCase):
 
     def sent_before(self, wanted: Outgoing) -> int:
         """How many parts are sent before this one."""
-        for count in range(len(self.queue)):
-            if self.taken(1) == [wanted.id]:
-                return count
-        self.fail("it isn't sent at all")
+        before = 0
+        while self.taken(1) != [wanted.id]:
+            before += 1
+            self.assertTrue(self.queue, "it isn't sent at all")
+        return before
 
     def test_behind_the_bulk_of_another_account_a_message_waits_for_one_of_its_parts_only(self) -> None:
         self.bulk(400)
@@ -283,6 +286,12 @@ class PartQueueTests(SynchronousTestCase):
             self.bulk(2000, account)
         sent = self.accounts_taken(640)
         self.assertEqual([sent.count(name) for name in ("first", "second", "third")], [560, 70, 10])
+
+    def test_a_message_of_a_small_account_costs_no_look_at_each_that_waits(self) -> None:
+        self.bulk(10_000)
+        self.bulk(1, "otp")
+        self.taken(5)
+        self.assertLess(self.looked_up, 10)
 
     def test_when_one_account_is_left_the_parts_stand_in_one_line_again(self) -> None:
         self.bulk(5)
