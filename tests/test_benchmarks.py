@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import chain, gateways, overload, rows, wire
 from benchmarks.bench import Bench
+from benchmarks.fast_path import FastPath
 from benchmarks.figures import joined_durations, milliseconds, percentile
 from benchmarks.flame import flame_graph
 from benchmarks.guard import Verdict, judge
 from benchmarks.http_load import cut_answer
-from benchmarks.lanes import FastLane
 from benchmarks.processes import MeasurementFailed, free_ports, start_module, stopping, wait_until
 from benchmarks.table import table
 from tests import HUNG_SECONDS
@@ -67,14 +67,14 @@ class Encoding(SynchronousTestCase):
 
 
 class WholeReads(SynchronousTestCase):
-    """The fast lane finds what the plain way finds, or leaves the read to it."""
+    """The fast path finds what the plain way finds, or leaves the read to it."""
 
     def setUp(self) -> None:
-        self.lane = FastLane()
-        self.lane.learn_response(submit_response(1, b"0123456789"), [(16, 26)])
+        self.path = FastPath()
+        self.path.learn_response(submit_response(1, b"0123456789"), [(16, 26)])
         (receipt,) = receipts(range(1, 2))
         at = receipt.index(b"id:") + 3
-        self.lane.learn_request(receipt, [(at, at + 10)], [(receipt.index(b"DELIVRD"), receipt.index(b"DELIVRD") + 7)])
+        self.path.learn_request(receipt, [(at, at + 10)], [(receipt.index(b"DELIVRD"), receipt.index(b"DELIVRD") + 7)])
 
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9999)), max_size=30), st.integers(0, 400))
     def test_finds_every_pdu_of_a_read_however_it_is_cut(self, kinds: list[tuple[bool, int]], cut: int) -> None:
@@ -87,7 +87,7 @@ class WholeReads(SynchronousTestCase):
                 break
             whole.append(kind)
             length += len(pdu)
-        found = self.lane.find(data)
+        found = self.path.find(data)
         assert found is not None
         responses, requests, consumed = found
         self.assertEqual(consumed, length)
@@ -106,10 +106,10 @@ class WholeReads(SynchronousTestCase):
             "junk": b"\0\0\0\x11" + bytes(13),
         }
         pdus.insert(place, odd[kind])
-        self.assertIsNone(self.lane.find(b"".join(pdus)))
+        self.assertIsNone(self.path.find(b"".join(pdus)))
 
     def test_leaves_everything_until_it_has_seen_both_shapes(self) -> None:
-        self.assertIsNone(FastLane().find(submit_response(1, b"0123456789")))
+        self.assertIsNone(FastPath().find(submit_response(1, b"0123456789")))
 
 
 class Figures(SynchronousTestCase):
