@@ -18,11 +18,12 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
+from unittest import TestResult
 
 import treq
 import yaml
 from twisted.internet import reactor, task
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Protocol
@@ -49,9 +50,11 @@ START_SECONDS = 20.0 * PATIENCE
 # Waiting
 
 
-async def until(what: str, condition: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(what: str, condition: Callable[..., object], seconds: float = 20.0) -> None:
     """Waits until `condition()` is true.
 
+    :param condition: is called without arguments. It may have some with defaults (a loop's variables), which is why its
+        type does not say so.
     :param seconds: how long that may take on a quiet machine; it fails after PATIENCE times as many.
     """
     deadline = time.monotonic() + PATIENCE * seconds
@@ -235,7 +238,7 @@ class SimulatorPort:
         """Ends it."""
         self.carrier.stop()
         if self._listening is not None:
-            await self._listening.stopListening()
+            await maybeDeferred(self._listening.stopListening)
             self._listening = None
         await until("the simulated carrier's connections are closed", lambda: not self.carrier.sessions)
 
@@ -290,7 +293,7 @@ class WebhookReceiver(Resource):
     async def close(self) -> None:
         """Ends it."""
         if self._listening is not None:
-            await self._listening.stopListening()
+            await maybeDeferred(self._listening.stopListening)
             self._listening = None
 
     def render_POST(self, request: Request) -> bytes:
@@ -299,7 +302,7 @@ class WebhookReceiver(Resource):
             for name, values in request.requestHeaders.getAllRawHeaders()
         }
         if self.status < 300:
-            self.posts.append(Post(request.path.decode(), headers, request.content.read()))
+            self.posts.append(Post(request.path.decode(), headers, body_of(request)))
         request.setResponseCode(self.status)
         return b""
 
@@ -323,17 +326,18 @@ class RawPeer(Protocol):
 # The test case
 
 
-def _failures_in(result: Any) -> int:
+def _failures_in(result: TestResult | None) -> int:
     return len(getattr(result, "failures", ())) + len(getattr(result, "errors", ()))
 
 
 class IntegrationTestCase(TestCase):
     """A test with processes and sockets; whatever it makes through these methods is ended after it."""
 
-    def run(self, result: Any) -> Any:
+    def run(self, result: TestResult | None = None) -> TestResult | None:
         already = _failures_in(result)
         self._failed = lambda: _failures_in(result) > already
-        return super().run(result)
+        ran: TestResult | None = super().run(result)
+        return ran
 
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory(prefix="relay-test-", ignore_cleanup_errors=True)

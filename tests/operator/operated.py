@@ -21,6 +21,7 @@ from relay.store.api import StoreFigures, StoreUnavailable
 from relay.values.messages import Message, MessageView, QueueKey, Receipt, StoreResult, Submission
 from relay.values.secret import Secret
 from relay.webhooks.answer import UrlState
+from tests.unused_store import UnusedStore
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
 
@@ -40,7 +41,7 @@ def configuration(**more: Any) -> Config:
     )
 
 
-class OperatedStore:
+class OperatedStore(UnusedStore):
     """Every call is durable at once, unless `unavailable`."""
 
     def __init__(self) -> None:
@@ -108,7 +109,9 @@ class OperatedStore:
     def receipts_out(self, carrier: str) -> Deferred[int]:
         return succeed(self.out.get(carrier, 0))
 
-    def recent(self, account: str, *, limit: int = 50) -> Deferred[list[MessageView]]:
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Deferred[list[MessageView]]:
         return succeed([view for view in self.views.values() if view.account == account][:limit])
 
     def orphans(self, limit: int) -> Deferred[list[Receipt]]:
@@ -125,7 +128,7 @@ class OperatedDaemon:
         self.config = config or configuration()
         self.clock = Clock()
         self.clock.advance(1000.0)
-        self.store: Any = OperatedStore()
+        self.store = OperatedStore()
         self.accounts = Accounts(self.config.accounts)
         self.flow = MessageFlow(
             store=self.store,
