@@ -127,9 +127,12 @@ class LineObserverTests(SynchronousTestCase):
         self.assertEqual([], self.lines)
 
     def test_what_is_printed_stands_as_it_is_in_text_and_as_an_event_in_json(self) -> None:
-        for format, expected in (("text", "curl -u demo\n"), ("json", '"text":"curl -u demo"')):
+        for logs, expected in (
+            (Logs(format="text"), "curl -u demo\n"),
+            (Logs(format="json"), '"text":"curl -u demo"'),
+        ):
             self.lines.clear()
-            line_observer = LineObserver(self.lines.append, Logs(format=format))
+            line_observer = LineObserver(self.lines.append, logs)
             line_observer({"log_namespace": "stdout", "log_io": "curl -u demo", "log_format": "{log_io}"})
             self.assertIn(expected, self.lines[0])
 

@@ -62,7 +62,7 @@ class SessionTestCase(SynchronousTestCase):
         smpp = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
         accounts = Accounts({"acme": model.Account(smpp=smpp, rate=1.0, burst=2)})
         flow = MessageFlow(
-            store=self.store,  # type: ignore[arg-type]
+            store=self.store,
             rates=accounts,
             routes=Routes([model.Route(carriers=["tier1"])]),
             clock=self.clock,

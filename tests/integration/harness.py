@@ -25,7 +25,7 @@ import yaml
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, ITCPTransport
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -44,6 +44,8 @@ from tests.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 #: Which store the relays under test have. `late` is read here and in `launch_late`, never by the relay itself.
 STORE = os.environ.get("RELAY_TEST_STORE", "")
+#: The reactor as treq wants it: its declared type lacks the interface for resolving names.
+http_reactor: Any = reactor
 START_SECONDS = 20.0 * PATIENCE
 
 
@@ -244,7 +246,7 @@ class SimulatorPort:
 
     def all_home(self) -> bool:
         """Whether every receipt that it owes has been acknowledged."""
-        return self.counters.acked >= self.counters.receipts_owed
+        return bool(self.counters.acked >= self.counters.receipts_owed)
 
 
 class Post:
@@ -302,7 +304,8 @@ class WebhookReceiver(Resource):
             for name, values in request.requestHeaders.getAllRawHeaders()
         }
         if self.status < 300:
-            self.posts.append(Post(request.path.decode(), headers, body_of(request)))
+            assert request.content is not None
+            self.posts.append(Post(request.path.decode(), headers, request.content.read()))
         request.setResponseCode(self.status)
         return b""
 
@@ -321,6 +324,15 @@ class RawPeer(Protocol):
     def connectionLost(self, reason: Any = None) -> None:
         self.closed = True
         self.gone.callback(None)
+
+    def write(self, octets: bytes) -> None:
+        """Sends octets as they are."""
+        assert self.transport is not None
+        self.transport.write(octets)
+
+    def abort(self) -> None:
+        """Ends the connection at once, without a farewell."""
+        ITCPTransport(self.transport).abortConnection()
 
 
 # The test case
@@ -393,7 +405,7 @@ class IntegrationTestCase(TestCase):
         """What the relay's /metrics says now: the sum over all lines of that name with these labels."""
         client = treq.client.HTTPClient(Agent(reactor, pool=self.pool))
         response = await client.get(
-            f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10 * PATIENCE, reactor=reactor
+            f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10 * PATIENCE, reactor=http_reactor
         )
         text = await response.text()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
@@ -406,6 +418,12 @@ class IntegrationTestCase(TestCase):
             raise AssertionError(f"{relay.name} has no metric {name} {labels}")
         return sum(found)
 
+    def _drop_peer(self, peer: RawPeer) -> Deferred[None] | None:
+        if peer.closed:
+            return None
+        peer.abort()
+        return peer.gone
+
     def _drop(self, esme: FastEsme) -> Deferred[str] | None:
         if esme.lost:
             return None
@@ -414,16 +432,10 @@ class IntegrationTestCase(TestCase):
 
     async def raw(self, port: int, octets: bytes = b"") -> RawPeer:
         """A connection on which octets may be written as they are."""
-        peer = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), RawPeer())
+        peer: RawPeer = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), RawPeer())
 
-        def drop() -> Deferred[None] | None:
-            if peer.closed:
-                return None
-            peer.transport.abortConnection()
-            return peer.gone
-
-        self.addCleanup(drop)
-        peer.transport.write(octets)
+        self.addCleanup(self._drop_peer, peer)
+        peer.write(octets)
         return peer
 
     async def http(
@@ -439,7 +451,8 @@ class IntegrationTestCase(TestCase):
         headers: Iterable[tuple[str, str]] = (),
     ) -> tuple[int, Any]:
         """One call to a relay's HTTP API: the status, and the JSON of the answer (or its octets)."""
-        all_headers = {"Authorization": "Basic " + b64encode(f"{account}:{key}".encode()).decode()} | dict(headers)
+        login = b64encode(f"{account}:{key}".encode()).decode()
+        all_headers: dict[bytes | str, bytes | str] = {"Authorization": f"Basic {login}", **dict(headers)}
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         if data is not None:
             all_headers.setdefault("Content-Type", "application/json")
@@ -450,7 +463,7 @@ class IntegrationTestCase(TestCase):
             headers=all_headers,
             data=data,
             timeout=30 * PATIENCE,
-            reactor=reactor,
+            reactor=http_reactor,
         )
         content = await response.content()
         with contextlib.suppress(ValueError):

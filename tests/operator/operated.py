@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -83,7 +84,7 @@ class OperatedStore(UnusedStore):
             self.kept[account, name] = value
         return succeed(None)
 
-    def settings(self) -> Deferred[list[tuple[str, str, str]]]:
+    def settings(self) -> Deferred[Sequence[tuple[str, str, str]]]:
         return succeed([(account, name, value) for (account, name), value in self.kept.items()])
 
     def given_up(self, account: str, since: float, until: float) -> Deferred[list[bytes]]:
@@ -121,6 +122,11 @@ class OperatedStore(UnusedStore):
         return succeed([])
 
 
+def idle_keepers(settings: Carrier, reports: object) -> "list[IdleKeeper]":
+    """As many as the carrier has binds."""
+    return [IdleKeeper()] * settings.binds
+
+
 class OperatedDaemon:
     """What metrics, health and pages read."""
 
@@ -146,7 +152,7 @@ class OperatedDaemon:
                 settings,
                 self.flow,
                 self.clock,
-                lambda reports, settings=settings: [IdleKeeper()] * settings.binds,
+                partial(idle_keepers, settings),
                 queue_bytes=1_000_000,
             )
             for name, settings in self.config.carriers.items()
