@@ -66,9 +66,13 @@ async def until(what: str, condition: Callable[..., object], seconds: float = 20
         await task.deferLater(reactor, 0.01)
 
 
+async def _await(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
 async def within(seconds: float, awaitable: Awaitable[Any]) -> Any:
     """The awaitable's result, or a TimeoutError after PATIENCE times `seconds`, which are those of a quiet machine."""
-    deferred = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)  # type: ignore
+    deferred = Deferred.fromCoroutine(_await(awaitable))
     deferred.addTimeout(PATIENCE * seconds, reactor)
     return await deferred
 
