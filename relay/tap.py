@@ -175,6 +175,7 @@ def build(
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
+        share_of=accounts.share,
     )
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)

@@ -1043,7 +1043,7 @@ class StoreContract:
     # A restart
 
     def test_everything_survives_a_restart(self) -> None:
-        self.result(self.store.accept([message(1)], Idempotency("plain", "k", b"d", b"a", NOW)))
+        self.result(self.store.accept([message(1, priority=2)], Idempotency("plain", "k", b"d", b"a", NOW)))
         self.sent(2, 3, 4, 5, account="hooked", registered_delivery=0)
         self.result(self.store.receipts([receipt(3), receipt(4), receipt(5), receipt(99)]))
         self.settle(self.claimed(WEBHOOK, limit=1), Verdict.DELIVERED)
@@ -1055,6 +1055,7 @@ class StoreContract:
             return
         self.assertEqual([self.view(n) for n in (1, 2, 3, 4, 5)], views)
         self.assertEqual(self.numbers(self.result(self.store.unsubmitted(None, 10))), [1])
+        self.assertEqual([p.priority for p in self.result(self.store.unsubmitted(None, 10))], [2])
         self.assertEqual(list(self.result(self.store.bodies([(message_id(1), 0)]))), [b"body of 1"])
         self.assertEqual(list(self.result(self.store.queues())), [WEBHOOK])
         claim = self.result(self.store.claim(WEBHOOK, 10, NOW + 30))

@@ -68,7 +68,9 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         only=frozenset({"kind", "simulator"}),
         remark="A carrier inside the relay, for tests. Its messages reach nobody.",
     ),
-    ("routes", "0"): Example({"prefix": '"44"', "carriers": "[tier1, tier2]"}, remark="United Kingdom"),
+    ("routes", "0"): Example(
+        {"prefix": '"44"', "carriers": "[tier1, tier2]", "spill_over_seconds": "10"}, remark="United Kingdom"
+    ),
     ("routes", "1"): Example({"prefix": '"999"', "carriers": "[sim]"}, remark="numbers for tests"),
     ("routes", "2"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
 }

@@ -223,7 +223,9 @@ class Messages:
                 addresses, parts = _ready_made(item)
         except ValueError as problem:
             raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
-        return Submission(addresses, parts, 0, "http", item.validity_seconds, item.reference, url)
+        return Submission(
+            addresses, parts, 0, "http", item.validity_seconds, item.reference, url, priority=item.priority or 0
+        )
 
     def _accepted(
         self,

@@ -162,6 +162,13 @@ class FieldTests(SessionTestCase):
         ((_, status, _),) = self.answers()
         return status
 
+    def test_priority_flag_is_the_message_s_priority_and_is_passed_on(self) -> None:
+        for flag in (0, 2, 3, 9):
+            self.assertEqual(self.status_of(priority_flag=flag), "ESME_ROK")
+        self.assertEqual([message.priority for message in self.store.accepted], [0, 2, 3, 3])
+        passed_on = [decode_message(c.SUBMIT_SM, 0, message.parts[0]) for message in self.store.accepted]
+        self.assertEqual([body.priority_flag for body in passed_on], [0, 2, 3, 9])
+
     def test_addresses_are_printable_ascii(self) -> None:
         for address in (b"12345", b"+447700900001", b"0123", b"A-B c"):
             self.assertEqual(self.status_of(source=address, destination=address), "ESME_ROK")

@@ -100,6 +100,7 @@ class FakeFlow:
                 s.interface,
                 s.reference,
                 s.notification_url,
+                s.priority,
             )
             for s in submissions
         ]

@@ -123,6 +123,11 @@ class SubmitTests(HttpTestCase):
         self.assertEqual(message.expires_at - message.accepted_at, 60.0)
         self.assertEqual(message.interface, "http")
 
+    def test_a_message_may_ask_for_a_priority(self) -> None:
+        for fields in ({"priority": 2}, {"priority": None}, {}):
+            self.http.ask("POST", "/messages", MESSAGE | fields)
+        self.assertEqual([message.priority for message in self.flow.accepted], [2, 0, 0])
+
     def test_a_form_will_do(self) -> None:
         reply = self.http.ask(
             "POST", "/messages", b"to=%2B447700900123&from=RELAY&text=Hi+there&validity_seconds=60", FORM
@@ -146,6 +151,7 @@ class SubmitTests(HttpTestCase):
             (MESSAGE | {"to": "abc"}, "to", "invalid-field"),
             (MESSAGE | {"text": ""}, "text", "invalid-field"),
             (MESSAGE | {"validity_seconds": -1}, "validity_seconds", "invalid-field"),
+            (MESSAGE | {"priority": 4}, "priority", "invalid-field"),
             (MESSAGE | {"notification_url": "ftp://x"}, "notification_url", "invalid-field"),
             (MESSAGE | {"notification_url": "http://127.0.0.1/"}, "notification_url", "invalid-field"),
             (7, "", "invalid-field"),

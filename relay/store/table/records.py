@@ -148,6 +148,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar attempts: the last attempts, oldest first.
     :ivar again_at: when the webhook was last asked for once more.
     :ivar refused_by: the carrier that refused a long message as a whole.
+    :ivar priority: as in `relay.values.messages.Message`.
     """
 
     id: bytes
@@ -176,6 +177,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     again_at: float = 0.0
     refused_by: str = ""
     stat: bytes = b""
+    priority: int = 0
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):

@@ -69,6 +69,7 @@ def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequen
             row.acceptance.accepted_at,
             row.acceptance.expires_at,
             table.in_doubt.carrier(row.id, part),
+            row.origin.priority,
         )
         for row, part in table.unsubmitted_messages.after(after, limit)
     ]
