@@ -1,10 +1,13 @@
 """The store's contract as tests: run against every store (see tests/store/test_journal_store.py).
 
-A test case that mixes this in gives `make_store` and, where the store outlives its process, `reopen`.
+A test case that inherits this gives `make_store` and, where the store outlives its process, `reopen`. It imports this
+module, not the class: trial runs every test case that it finds among a test module's names.
 """
 
 from collections.abc import Sequence
 from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
 from relay.store.api import Idempotency, Store, StoreFull
@@ -40,7 +43,7 @@ SMPP = QueueKey("plain", Channel.SMPP)
 WEBHOOK = QueueKey("hooked", Channel.WEBHOOK)
 
 
-class StoreContract:
+class StoreContract(SynchronousTestCase):
     """What every store does. Times are in seconds since 1970, near NOW."""
 
     store: Store
