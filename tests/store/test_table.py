@@ -18,7 +18,7 @@ from relay.store.table.entry_values import FINAL, FORGOTTEN, Acceptance, Carrier
 from relay.store.table.learning import Learning
 from relay.store.table.message_views import message_view
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
-from relay.store.table.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
+from relay.store.table.orphans import KEPT_A_KEY, RAW_BYTES_KEPT, Orphans, Unreadable
 from relay.store.table.parts import ending_part, latest_handoff, overdue_parts
 from relay.store.table.settings_and_keys import BYTES_KEPT, IdempotencyKeys
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot, snapshot
@@ -273,6 +273,20 @@ class BoundsTests(SynchronousTestCase):
         orphans.take("tier1", b"same")
         orphans.expire(NOW + 99, 1000)
         self.assertEqual((orphans.count, len(orphans._queue), orphans._by_key), (0, 0, {"tier1": {}}))
+
+    def test_a_word_that_stands_in_every_receipt_s_id_keeps_few_of_them_and_hides_none(self) -> None:
+        orphans = Orphans(100_000, 60)
+        for n in range(3 * KEPT_A_KEY):
+            orphans.add(receipt(b"", keys=(b"%d" % n, b"same")))
+            orphans.add(receipt(b"", keys=(b"same",), received_at=NOW + n))
+        self.assertLessEqual(max(len(waiting) for waiting in orphans._by_key["tier1"].values()), KEPT_A_KEY)
+        # Those that had no other key were dropped from then on, and are counted.
+        self.assertEqual(orphans.count + orphans.dropped, 6 * KEPT_A_KEY)
+        for n in range(3 * KEPT_A_KEY):
+            self.assertEqual([r.keys[0] for r in orphans.take("tier1", b"%d" % n)], [b"%d" % n])
+        # The first ones stayed.
+        self.assertEqual(orphans.take("tier1", b"same")[0].received_at, NOW)
+        self.assertEqual((orphans.count, orphans._by_key), (0, {"tier1": {}}))
 
     def test_unreadable_receipts_make_room_for_younger_ones(self) -> None:
         kept = Unreadable(2)
