@@ -130,6 +130,16 @@ class StopTests(PeersTestCase):
         self.assertNotIn("relay_stop", said)
         self.assertIsNone(relay.process.poll())
 
+    async def test_a_second_relay_is_refused_although_the_lock_file_has_been_deleted(self) -> None:
+        relay = await self.relay()
+        Path(relay.configuration["data_dir"], "lock").unlink()
+        second = self.prepare_relay("second", data_dir=relay.configuration["data_dir"])
+        status, said = await self.ends(second)
+        self.assertEqual(status, 1, said)
+        self.assertIn("is in use by the relay with process id", said)
+        assert relay.process is not None
+        self.assertIsNone(relay.process.poll())
+
     async def test_a_journal_of_a_newer_format_is_refused_by_name_and_left_as_it_is(self) -> None:
         relay = await self.relay(accounts={"acme": smpp_account()})
         # Anything that is journalled: a directory without a segment has no version yet.
