@@ -96,6 +96,17 @@ class StopTests(PeersTestCase):
             self.assertEqual(process.returncode, -signal.SIGTERM, said)
             self.assertNotIn(b"Traceback", said)
 
+    async def test_a_reload_that_is_asked_for_while_it_starts_ends_nothing(self) -> None:
+        relay = self.prepare_relay(accounts={"acme": smpp_account()})
+        relay.launcher = ["-m", "tests.integration.launch_hung_up"]
+        await relay.start()
+        self.assertEqual((await self.http("GET", relay, "/account"))[0], 200)
+        assert relay.process is not None
+        # From now on it is served.
+        relay.process.send_signal(signal.SIGHUP)
+        await until("it has reloaded", lambda: "config_" in relay.log())
+        self.assertEqual(await relay.stop(), 0)
+
     async def test_a_stop_while_the_journal_is_read_breaks_that_off_and_changes_nothing(self) -> None:
         relay = self.prepare_relay(accounts={"acme": smpp_account()})
         data = Path(relay.configuration["data_dir"])
