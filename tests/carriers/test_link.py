@@ -34,7 +34,7 @@ class LinkStore(RecordingStore):
         self.taken: list[Submitted] = []
         self.received: list[Receipt] = []
         self.order: list[str] = []
-        self.full_disk = self.unreadable = False
+        self.full_disk = self.journal_unreadable = False
         self.sent: list[tuple[bytes, int, str]] = []
         #: Set to have marks wait.
         self.slow_disk: list[Deferred[None]] | None = None
@@ -63,7 +63,7 @@ class LinkStore(RecordingStore):
         return succeed(StoreResult(frozenset(), [Outcome.FINAL] * len(batch)))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Deferred[Sequence[bytes | None]]:
-        if self.unreadable:
+        if self.journal_unreadable:
             return fail(StoreUnavailable("the journal can't be read"))
         by_id = {message.id: message for message in self.accepted}
         return succeed([by_id[message_id].parts[part] if message_id in by_id else None for message_id, part in parts])
@@ -396,11 +396,11 @@ class CarrierLinkTests(CarrierLinkTestCase):
 
     def test_texts_that_the_journal_does_not_give_are_asked_for_until_it_does(self) -> None:
         self.link(queue_bytes=1)
-        self.store.unreadable = True
+        self.store.journal_unreadable = True
         self.submit(2)
         self.turn(10.0)
         self.assertEqual(len(self.store.taken), 1)
-        self.store.unreadable = False
+        self.store.journal_unreadable = False
         self.turn(1.0)
         self.assertEqual(len(self.store.taken), 2)
 

@@ -13,6 +13,7 @@ from relay.accounts.accounts import Accounts
 from relay.config import model
 from relay.customers.smpp_sessions import PROBE_SECONDS, CustomerSessions
 from relay.routing.flow import MessageFlow
+from relay.routing.flow_api import Outgoing
 from relay.routing.routes import Routes
 from relay.smpp.connection import SLOW_SECONDS
 from relay.smpp.message_codec import decode_message, encode_address, message_body
@@ -62,7 +63,7 @@ class SessionTestCase(SynchronousTestCase):
         smpp = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
         accounts = Accounts({"acme": model.Account(smpp=smpp, rate=1.0, burst=2)})
         flow = MessageFlow(
-            store=self.store,  # type: ignore[arg-type]
+            store=self.store,
             rates=accounts,
             routes=Routes([model.Route(carriers=["tier1"])]),
             clock=self.clock,
@@ -107,7 +108,12 @@ class SubmitTests(SessionTestCase):
         self.assertEqual((self.transport.value(), self.link.offered), (b"", []))
         written_first: list[bytes] = []
         offer = self.link.offer
-        self.link.offer = lambda parts: (written_first.append(self.transport.value()), offer(parts))[1]  # type: ignore
+
+        def note_and_offer(parts: Sequence[Outgoing]) -> None:
+            written_first.append(self.transport.value())
+            offer(parts)
+
+        self.link.offer = note_and_offer  # type: ignore[method-assign]
         self.store.durable.callback(None)
         command_id, status, number, body = self.answer()
         self.assertEqual((command_id, status, number), (c.SUBMIT_SM_RESP, c.ESME_ROK, 7))

@@ -16,6 +16,7 @@ from relay.history.record_line import record_line
 from relay.store.api import FeedEntry
 from relay.values.messages import MessageView
 from tests.history.test_record_line import view
+from tests.unused_store import UnusedStore
 
 
 class Disk:
@@ -43,7 +44,7 @@ class Disk:
             function()
 
 
-class FeedStore:
+class FeedStore(UnusedStore):
     """Remembers what has ended."""
 
     def __init__(self, views: Sequence[MessageView]) -> None:
@@ -76,7 +77,7 @@ class MessageRecordsTests(SynchronousTestCase):
         return [int(json.loads(line)["id"].replace("-", ""), 16) for line in self.path.read_text().splitlines()]
 
     def start(self, *views: MessageView) -> int:
-        return self.successResultOf(Deferred.fromCoroutine(self.records.start(FeedStore(views), ["acme"])))  # type: ignore
+        return self.successResultOf(Deferred.fromCoroutine(self.records.start(FeedStore(views), ["acme"])))
 
     def stop(self) -> None:
         self.successResultOf(Deferred.fromCoroutine(self.records.stop()))

@@ -1,7 +1,8 @@
 """The HTTP API as a customer meets it."""
 
 import base64
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
@@ -13,7 +14,7 @@ from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from relay.runtime.fair_share import PAUSES
 from relay.store.api import FeedEntry, ReplayResult, StoreBusy, StoreFull
 from relay.values.ids import id_of_key, id_text
-from relay.values.messages import AttemptView, MessageView, PartView, Refused, destination_of, source_of
+from relay.values.messages import AttemptView, MessageView, PartView, Refused, Submission, destination_of, source_of
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED
 from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE
@@ -107,7 +108,7 @@ class SubmitTests(HttpTestCase):
         connection.send("POST", "/messages", MESSAGE)
         self.assertFalse(connection.answered)
         seen: list[bool] = []
-        self.flow.dispatch = lambda messages: seen.append(connection.answered)  # type: ignore[method-assign,assignment]
+        self.flow.dispatch = lambda messages: seen.append(connection.answered)  # type: ignore[method-assign]
         self.flow.durable.callback(None)
         reply = connection.reply()
         self.assertEqual((reply.status, reply.json), (202, {"id": id_text(self.flow.accepted[0].id)}))
@@ -274,7 +275,8 @@ class ItemKeyTests(HttpTestCase):
     def known(self, key: str = "order-7/1", **fields: Any) -> str:
         """Has the store know the message of a key; gives its id."""
         message_id = id_of_key("acme", key)
-        self.view(**{"id": message_id, "state": ENROUTE, "final": False} | fields)
+        shown: dict[str, Any] = {"id": message_id, "state": ENROUTE, "final": False}
+        self.view(**shown | fields)
         return id_text(message_id)
 
     def test_a_key_stands_for_one_id_whatever_array_it_comes_in(self) -> None:
@@ -704,7 +706,10 @@ class HttpTests(HttpTestCase):
         self.assertIsNotNone(self.http.connect().channel)
 
     def test_an_error_of_ours_is_a_problem_too_and_is_logged(self) -> None:
-        self.flow.prepare = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
+        def broken(account: str, submissions: Sequence[Submission]) -> NoReturn:
+            raise ZeroDivisionError
+
+        self.flow.prepare = broken  # type: ignore[method-assign]
         self.assertProblem(self.http.ask("POST", "/messages", MESSAGE), 500)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

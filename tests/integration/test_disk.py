@@ -19,7 +19,8 @@ from relay.values import smpp_constants as c
 from relay.values.pdus import MessagePdu
 from tests import PATIENCE
 from tests.fakes import ScriptedCarrier, ScriptedSession, receipt_body, submit_body
-from tests.integration.harness import IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until, within
+from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
+from tests.ports import free_port
 
 reactor: Any = installed_reactor
 MESSAGE = {"to": "+447700900001", "from": "447700900000", "text": "hello"}

@@ -36,7 +36,7 @@ class CommandsTestCase(IntegrationTestCase):
                 env=os.environ | environ,
             )  # fmt: skip
 
-        return await deferToThread(run)  # type: ignore[no-any-return]
+        return await deferToThread(run)
 
     async def status(self, relay: Relay) -> Any:
         done = await self.command("status", "--json", "--admin", f"http://127.0.0.1:{relay.admin_port}")

@@ -17,12 +17,12 @@ from tests.integration.harness import (
     IntegrationTestCase,
     RawPeer,
     Relay,
-    free_port,
     smpp_account,
     smpp_carrier,
     until,
     within,
 )
+from tests.ports import free_port
 
 MEGABYTE = 1_000_000
 #: No message of a bystander's waits for more of the other customer's, who hands in up to 20,000 at once.
@@ -145,7 +145,7 @@ class Overload(IntegrationTestCase):
     def _end_peer(self, peer: RawPeer) -> object:
         if peer.closed:
             return None
-        peer.transport.abortConnection()  # type: ignore[union-attr]
+        peer.abort()
         return peer.gone
 
     async def test_a_carrier_with_a_window_of_one_holds_nobody_else_up(self) -> None:

@@ -1,6 +1,7 @@
 """The operator's pages: one look, a message's life, and actions that are recorded before they are done."""
 
 import json
+from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -193,7 +194,9 @@ class ActionTests(PagesTestCase):
     def test_a_body_that_is_no_json_is_refused(self) -> None:
         self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"what": 1})[0])
         request = AdminRequest("POST", ["carriers", "tier1", "hold"], {}, b'{"reason": "\xff"}', "127.0.0.1")
-        reply = self.successResultOf(ensureDeferred(self.pages["POST", "carriers"](request)))  # type: ignore[arg-type]
+        answer = self.pages["POST", "carriers"](request)
+        assert isinstance(answer, Coroutine)
+        reply = self.successResultOf(ensureDeferred(answer))
         self.assertEqual(422, reply.status)
 
     def test_a_url_is_switched_off_and_on(self) -> None:

@@ -26,12 +26,13 @@ from relay.values.messages import (
     Submission,
 )
 from relay.values.states import REJECTED, UNKNOWN
+from tests.unused_store import UnusedStore
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
 LANE = QueueKey("acme", Channel.SMPP.value)
 
 
-class RecordingStore:
+class RecordingStore(UnusedStore):
     """Keeps what it is told; every call is durable at once."""
 
     def __init__(self) -> None:
@@ -119,7 +120,7 @@ class Rates:
 
 class MessageFlowTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.store: Any = RecordingStore()
+        self.store = RecordingStore()
         self.rates = Rates()
         self.clock = Clock()
         self.clock.advance(1000.0)

@@ -651,7 +651,10 @@ class Customer:
             esme = self._esmes.get(name)
             if (esme is None or esme.lost) and name not in self._busy:
                 self._busy.add(name)
-                Deferred.fromCoroutine(self._bind(name)).addBoth(lambda _, name=name: self._busy.discard(name))
+                Deferred.fromCoroutine(self._bind(name)).addBoth(self._bound, name)
+
+    def _bound(self, _: object, name: str) -> None:
+        self._busy.discard(name)
 
     async def _bind(self, name: str) -> None:
         world = self._world

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.store.api import Idempotency, StoreUnavailable
@@ -245,13 +246,18 @@ class FailingDiskTests(SynchronousTestCase):
         self.sent(1)
         self.disk.sync_error = BROKEN
         fired: list[int] = []
-        calls = [
+
+        def note(failure: Failure, index: int) -> Failure:
+            fired.append(index)
+            return failure
+
+        calls: list[Deferred[Any]] = [
             self.store.accept([message(2)]),
             self.store.receipts([receipt(1)]),
             self.store.put_setting("plain", "notify", "all"),
         ]
         for index, call in enumerate(calls):
-            call.addErrback(lambda failure, index=index: fired.append(index) or failure)
+            call.addErrback(note, index)
         for call in calls:
             self.refused(call)
         self.assertEqual(fired, [0, 1, 2])
@@ -459,6 +465,10 @@ class CrashTests(SynchronousTestCase):
         disk = SimulatedDisk()
         answered: set[int] = set()
         ended: set[int] = set()
+
+        def note(_: object, into: set[int], number: int) -> None:
+            into.add(number)
+
         number = 0
         for _ in range(4):
             held: list[tuple[Any, Deferred[Any]]] = []
@@ -477,13 +487,13 @@ class CrashTests(SynchronousTestCase):
                 number += 1
                 mine = number
                 accepted = store.accept([message(mine, registered_delivery=0)])
-                accepted.addCallback(lambda _, n=mine: answered.add(n))
+                accepted.addCallback(note, answered, mine)
                 accepted.addErrback(lambda _: None)
                 if randomness.random() < 0.7:
                     store.submitted([submitted(mine)]).addErrback(lambda _: None)
                     if randomness.random() < 0.7:
                         done = store.receipts([receipt(mine)])
-                        done.addCallback(lambda _, n=mine: ended.add(n))
+                        done.addCallback(note, ended, mine)
                         done.addErrback(lambda _: None)
                 clock.advance(0)
                 if held and randomness.random() < 0.6:

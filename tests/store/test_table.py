@@ -136,7 +136,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_retries_that_are_due_go_behind_what_is_ready(self) -> None:
         _, rows = rows_of(3)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
         queue.take(1, NOW, 0)
         queue.delay(rows[0], Tries(1, NOW + 5))
@@ -146,7 +146,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_what_is_not_durable_stands_aside_and_holds_nothing_up(self) -> None:
         _, rows = rows_of(4)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         for cursor, row in enumerate(rows, 1):
             row.cursor = cursor
             queue.owe(row)
@@ -158,7 +158,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_a_newer_state_is_told_at_once_and_its_delayed_elder_is_forgotten(self) -> None:
         _, rows = rows_of(1)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
         queue.take(1, NOW, 0)
         queue.delay(rows[0], Tries(4, NOW + 5))
@@ -180,7 +180,7 @@ class QueueTests(SynchronousTestCase):
     def test_what_waits_comes_at_its_time_or_when_it_is_brought_forward(self, steps: list[Any]) -> None:
         """Beside a plain model: lists of numbers."""
         _, rows = rows_of(8)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         now = NOW
         ready: list[int] = []
         brought_forward: list[int] = []
@@ -230,7 +230,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_what_is_brought_forward_and_taken_leaves_nothing_behind(self) -> None:
         _, rows = rows_of(1_000)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         for row in rows:
             queue.owe(row)
         for time in range(5):
@@ -245,7 +245,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_queues_of_messages_own_urls_do_not_pile_up(self) -> None:
         _, rows = rows_of(50)
-        queues = NotificationQueues()
+        queues: NotificationQueues[Row] = NotificationQueues()
         for n, row in enumerate(rows):
             queue = queues.queue(QueueKey("plain", Channel.WEBHOOK, f"http://{n}/"))
             queue.owe(row)
@@ -299,7 +299,7 @@ class BoundsTests(SynchronousTestCase):
     @given(st.permutations(range(40)))
     def test_forgotten_rows_are_dropped_in_any_order(self, order: list[int]) -> None:
         _, rows = rows_of(40)
-        held = RowList()
+        held: RowList[Row] = RowList()
         held.rows.extend(rows)
         for done, index in enumerate(order, 1):
             rows[index].flags |= FORGOTTEN
