@@ -20,10 +20,8 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, HangUp())
     if "--pidfile=" in sys.argv:
         from twisted.scripts.twistd import run
-    else:
-        from twisted.application.twist._twist import Twist
 
-        def run() -> None:
-            Twist.main(sys.argv)
+        sys.exit(run())
+    from twisted.application.twist._twist import Twist
 
-    sys.exit(run())
+    sys.exit(Twist.main(sys.argv))
