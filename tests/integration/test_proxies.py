@@ -17,7 +17,8 @@ from relay.values import smpp_constants as c
 from tests import PATIENCE
 from tests.certificates import Authority
 from tests.fakes import bind_body, parse_header, pdu
-from tests.integration.harness import ROOT, IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until
+from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_account, smpp_carrier, until
+from tests.ports import free_port
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 #: Wrong keys that a client may say in a minute.

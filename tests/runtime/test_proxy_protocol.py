@@ -30,8 +30,8 @@ def line(address: Any, port: int) -> bytes:
 
 def binary(address: Any, port: int, further: bytes = b"", command: int = 0x21) -> bytes:
     """A header of version 2 for a client."""
-    zero = b"\0" * len(address.packed)
-    fields = address.packed + zero + struct.pack(">HH", port, 443) + further
+    source: bytes = address.packed
+    fields = source + bytes(len(source)) + struct.pack(">HH", port, 443) + further
     family = 0x11 if address.version == 4 else 0x21
     return SIGNATURE + struct.pack(">BBH", command, family, len(fields)) + fields
 

@@ -100,8 +100,8 @@ class JournalStore(JournalQueries):
     ) -> None:
         super().__init__(Table(limits, policy), clock)
         self._directory = directory
-        self._disk = JournalDisk(files, join(directory, "journal"), in_thread)
         self._lock = DirectoryLock(files, directory)
+        self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)
         self._settings_of_journal = journal
         self._limits = limits
         self._settings = Settings()
