@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import NoReturn
 
-from relay.store.api import NOBODY, FeedEntry, Idempotency, Store, StoreFigures
+from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
 from relay.values.messages import (
     AtCarrier,
     Attempt,
@@ -79,11 +79,17 @@ class UnusedStore(Store):
     def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
         _unexpected("bring_forward")
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[QueueKey]]:
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[ReplayResult]:
         _unexpected("notify_again")
 
-    def given_up(self, account: str, since: float, until: float) -> Awaitable[Sequence[bytes]]:
+    def given_up(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
         _unexpected("given_up")
+
+    def given_up_count(self, account: str) -> int:
+        _unexpected("given_up_count")
+
+    def learnt_between(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
+        _unexpected("learnt_between")
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         _unexpected("look_up")

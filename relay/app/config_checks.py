@@ -65,6 +65,9 @@ def _basics(config: Config) -> Iterator[Finding]:
         yield ("validity_seconds",), "must be above 0, or every message ends before it is sent"
     for index, network in enumerate(config.trusted_proxies):
         yield from _network(("trusted_proxies", index), network)
+    for path, description in _listening(config):
+        if description.startswith("haproxy:") and not config.trusted_proxies:
+            yield path, f"{description!r}: name in trusted_proxies the addresses from which the proxy connects"
     for table, names in (("accounts", config.accounts), ("carriers", config.carriers)):
         for name in names:
             if not _is_name(name):

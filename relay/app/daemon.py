@@ -28,6 +28,7 @@ from relay.carriers.rereading import Rereading
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_records import MessageRecords
+from relay.http.forwarded import TrustedProxies
 from relay.operator.actions import held_carriers
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
@@ -134,6 +135,7 @@ class Daemon(Service):
         #: Why the daemon isn't ready; empty when it is.
         self.not_ready = "starting"
         self._reactor = reactor
+        self._proxies = TrustedProxies(config.trusted_proxies)
         self._sites = sites
         self._randomness = collaborators.randomness
         self._ready = ready
@@ -302,7 +304,7 @@ class Daemon(Service):
 
     async def _listen_on(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
         try:
-            endpoint = server_endpoint(self._reactor, description)
+            endpoint = server_endpoint(self._reactor, description, self._proxies.trusts)
         except (ValueError, TypeError, OSError) as problem:
             raise StartFailure(f"{key}: {description!r} can't be used: {problem}") from None
         if isinstance(endpoint, TlsServerEndpoint):

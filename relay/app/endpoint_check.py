@@ -41,16 +41,6 @@ def _try(
 ) -> Iterator[tuple[Path, str]]:
     if not description:
         return
-    if kind == "server" and split_description(description)[0] == "haproxy":
-        # Twisted's own believes the header of anybody, and limits and allow_from would look at the proxy's address.
-        yield (
-            path,
-            (
-                f"{description!r}: the PROXY protocol is not supported: allow_from and all limits would count the "
-                "proxy's address as the client's. For HTTP use a proxy that sends X-Forwarded-For, and trusted_proxies"
-            ),
-        )
-        return
     try:
         parse(reactor, description)
         _check_port(description, kind)
@@ -66,6 +56,8 @@ def _check_port(description: str, kind: str) -> None:
     :raises ValueError: no connection can have it.
     """
     scheme, *arguments = split_description(description)
+    if scheme == "haproxy":
+        scheme, *arguments = arguments
     if scheme not in ("tcp", "tcp6", "ssl", "tls"):
         return
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("port=")]

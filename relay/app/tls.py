@@ -10,7 +10,7 @@ A carrier's certificate is always verified, against the system's authorities or 
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from relay.config.model import Carrier, CarrierTls
+from relay.runtime.proxy_protocol import ProxiedFactory
 
 _CERTIFICATE_BEGINS = b"-----BEGIN CERTIFICATE-----"
 _CERTIFICATE_ENDS = b"-----END CERTIFICATE-----"
@@ -147,15 +148,43 @@ class CarrierTlsEndpoint:
         )
 
 
-def server_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
-    """The endpoint that a description means, with ours for `ssl:`.
+@implementer(IStreamServerEndpoint)
+class ProxiedEndpoint:
+    """Listens on another endpoint for connections from proxies, which say in front whose each of them is.
 
+    :param trusts: whether an address is that of a trusted proxy.
+    """
+
+    def __init__(self, reactor: Any, below: Any, trusts: Callable[[str], bool]) -> None:
+        self._reactor = reactor
+        self._below = below
+        self._trusts = trusts
+
+    def listen(self, protocolFactory: IProtocolFactory) -> "Deferred[IListeningPort]":
+        listening: Deferred[IListeningPort] = self._below.listen(
+            ProxiedFactory(protocolFactory, self._trusts, self._reactor)
+        )
+        return listening
+
+
+def server_endpoint(
+    reactor: Any, description: str, trusts: Callable[[str], bool] = lambda host: False
+) -> IStreamServerEndpoint:
+    """The endpoint that a description means, with ours for `ssl:` and `haproxy:`.
+
+    :param trusts: whether an address is that of a trusted proxy: who may connect where `haproxy:` stands in front.
     :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file that it names, is no good.
     """
     parts = split_description(description)
+    proxied = parts[0] == "haproxy"
+    if proxied:
+        description = description.partition(":")[2]
+        parts = parts[1:]
+        if parts[:1] not in (["tcp"], ["tcp6"], ["ssl"], ["systemd"]):
+            raise TlsProblem("behind haproxy: stands tcp:, tcp6:, ssl: or systemd:")
     if parts[0] != "ssl":
         endpoint: IStreamServerEndpoint = twisted_server_from_string(reactor, description)
-        return endpoint
+        return ProxiedEndpoint(reactor, endpoint, trusts) if proxied else endpoint
     given = _arguments(parts[1:], _SERVER_ARGUMENTS, description)
     for unsupported in ("sslmethod", "dhParameters"):
         if unsupported in given:
@@ -163,7 +192,10 @@ def server_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     interface = given.get("interface", "")
     backlog = int(given.get("backlog", "50"))
     port = int(given.get("port", ""))
-    below = (TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint)(reactor, port, backlog, interface)
+    below: Any = (TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint)(reactor, port, backlog, interface)
+    if proxied:
+        # The header stands in front of the handshake.
+        below = ProxiedEndpoint(reactor, below, trusts)
     key_file = given.get("privateKey", "server.pem")
     certificate = ServerCertificate(key_file, given.get("certKey", key_file), given.get("extraCertChain", ""))
     return TlsServerEndpoint(reactor, below, certificate)

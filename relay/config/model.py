@@ -337,8 +337,8 @@ class Config(ConfigStruct, frozen=True):
     trusted_proxies: Annotated[
         list[str],
         _text(
-            "Networks of HTTP proxies whose word is taken for a client's address: X-Forwarded-For, or Forwarded where "
-            "that is missing. Taken up at a start."
+            "Networks of proxies whose word is taken for a client's address: X-Forwarded-For, or Forwarded where that "
+            "is missing; on a listener that begins with `haproxy:`, the PROXY protocol. Taken up at a start."
         ),
     ] = field(default_factory=list)
     shutdown_seconds: Annotated[Seconds, _text("How long a stop waits for answers in flight.")] = 10.0

@@ -103,7 +103,7 @@ class ItemKeys:
             await self._flow.accept([])
         queues: frozenset[QueueKey] = frozenset()
         if ended:
-            queues = await store.notify_again(account, ended, self._clock.seconds())
+            queues = (await store.notify_again(account, ended, self._clock.seconds())).queues
         return Repeats(answers, doubles, queues)
 
     def _has_url(self, account: str, view: MessageView) -> bool:

@@ -292,7 +292,7 @@ class Messages:
         if not (view.notification_url or self._accounts.notification_url(account)):
             detail = "Set one with PUT /account/notification-url, or poll GET /notifications."
             raise Problem(409, detail, kind="no-notification-url")
-        return await self._flow.store.notify_again(account, [view.id], self._clock.seconds())
+        return (await self._flow.store.notify_again(account, [view.id], self._clock.seconds())).queues
 
     async def find(self, segment: bytes, account: str) -> MessageView:
         """The account's message that a path names.

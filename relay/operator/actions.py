@@ -27,7 +27,9 @@ _AUDIT: Final = "audit."
 #: Audit records kept; the oldest is overwritten.
 AUDITED: Final = 1000
 #: Messages replayed in one call of the store.
-_REPLAYED_AT_ONCE: Final = 1000
+#: Notifications that one replay may bring back, and how many of them in one turn of the reactor.
+MOST_REPLAYED: Final = 100_000
+_REPLAYED_AT_ONCE: Final = 250
 
 
 class Refusal(Exception):
@@ -159,14 +161,16 @@ class OperatorActions:
             said = f"{len(ids)} messages"
         else:
             since, until = wanted.since or 0.0, now if wanted.until is None else wanted.until
-            ids = await store.given_up(account, since, until)
+            ids = await store.given_up(account, since, until, MOST_REPLAYED)
             said = f"{len(ids)} messages whose notification was given up"
         if ids:
             await self._record(f"replay {said} of {account}", wanted.reason, peer)
+        count = 0
         for start in range(0, len(ids), _REPLAYED_AT_ONCE):
-            queues = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
-            self._daemon.flow.wake(queues)
-        return Replayed(len(ids), len(wanted.ids) - len(ids) if wanted.ids else 0)
+            again = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
+            self._daemon.flow.wake(again.queues)
+            count += again.messages
+        return Replayed(count, len(wanted.ids) - count if wanted.ids else 0)
 
     async def _has_ended(self, account: str, message_id: bytes) -> bool:
         view = await self._daemon.flow.store.look_up(message_id)

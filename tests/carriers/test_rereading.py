@@ -136,7 +136,7 @@ class RereadingTests(QuestionsTestCase):
         receipt = reader.read(decode_message(c.DELIVER_SM, 0, pdu), 1.0)
         now = self.clock.seconds()
         kept = [
-            msgspec.structs.replace(receipt, carrier=carrier, keys=(b"R-7",), received_at=now + n / 1000)
+            msgspec.structs.replace(receipt, carrier=carrier, keys=(b"R-%d" % n,), received_at=now + n / 1000)
             for n in range(1000)
             for carrier in ("sim", "other")
         ]

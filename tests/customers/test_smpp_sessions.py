@@ -83,7 +83,7 @@ class SessionTestCase(SynchronousTestCase):
     def connect(self) -> tuple[Any, Any]:
         """A new connection, and its transport."""
         transport = StringTransport()
-        protocol = self.factory.buildProtocol(None)
+        protocol = self.factory.buildProtocol(StringTransport().getPeer())
         protocol.makeConnection(transport)
         return protocol, transport
 
@@ -313,7 +313,7 @@ class StopTests(SessionTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.protocol.connectionLost()
-        self.protocol = self.factory.buildProtocol(None)
+        self.protocol = self.factory.buildProtocol(StringTransport().getPeer())
         self.transport = StringTransport()
         self.protocol.makeConnection(self.transport)
         self.protocol.dataReceived(pdu(c.BIND_TRANSCEIVER, bind_body("acme", "secret08")))

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.account_settings import URL_OFF
 from relay.config.model import Account, Limits
 from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from relay.runtime.fair_share import PAUSES
-from relay.store.api import FeedEntry, StoreFull
+from relay.store.api import FeedEntry, ReplayResult, StoreBusy, StoreFull
 from relay.values.ids import id_of_key, id_text
 from relay.values.messages import AttemptView, MessageView, PartView, Refused, Submission, destination_of, source_of
 from relay.values.secret import Secret
@@ -553,6 +553,32 @@ class ReplayTests(HttpTestCase):
         self.store.lost = [b"x" * 16]
         self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).json, {"messages": 1})
         self.assertEqual(self.store.again, [b"x" * 16])
+
+    def test_one_of_an_account_runs_at_a_time(self) -> None:
+        durable: Deferred[ReplayResult] = Deferred()
+        at_once = self.store.notify_again
+        self.store.notify_again = lambda account, ids, now: durable  # type: ignore[method-assign]
+        self.store.lost = [b"x" * 16]
+        first = self.http.connect()
+        first.send("POST", "/notifications/replay", {"given_up": True})
+        reply = self.http.ask("POST", "/notifications/replay", {"given_up": True})
+        self.assertProblem(reply, 429)
+        self.assertEqual(reply.headers["Retry-After"], "1")
+        durable.callback(ReplayResult(1, frozenset()))
+        self.assertEqual(first.reply().json, {"messages": 1})
+        self.store.notify_again = at_once  # type: ignore[method-assign]
+        self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).status, 202)
+
+    def test_an_account_that_asks_too_much_at_once_is_told_to_wait(self) -> None:
+        self.store.learnt_between = lambda *question: fail(StoreBusy("20 questions wait already", 1.0))  # type: ignore[method-assign]
+        reply = self.http.ask("POST", "/notifications/replay", {"since": "2023-11-14T22:13:23Z"})
+        self.assertProblem(reply, 429)
+
+    def test_the_answer_counts_what_is_told_again(self) -> None:
+        # Of another account, or forgotten: nothing is told again.
+        self.store.notify_again = lambda account, ids, now: succeed(ReplayResult(0, frozenset()))  # type: ignore[method-assign]
+        reply = self.http.ask("POST", "/notifications/replay", {"ids": [id_text(b"x" * 16)]})
+        self.assertEqual(reply.json, {"messages": 0})
 
     def test_nothing_at_all_is_no_request(self) -> None:
         self.assertProblem(self.http.ask("POST", "/notifications/replay", {}), 422)

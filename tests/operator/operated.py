@@ -18,7 +18,7 @@ from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
-from relay.store.api import StoreFigures, StoreUnavailable
+from relay.store.api import ReplayResult, StoreFigures, StoreUnavailable
 from relay.values.messages import Message, MessageView, QueueKey, Receipt, StoreResult, Submission
 from relay.values.secret import Secret
 from relay.webhooks.answer import UrlState
@@ -87,12 +87,12 @@ class OperatedStore(UnusedStore):
     def settings(self) -> Deferred[Sequence[tuple[str, str, str]]]:
         return succeed([(account, name, value) for (account, name), value in self.kept.items()])
 
-    def given_up(self, account: str, since: float, until: float) -> Deferred[list[bytes]]:
-        return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until])
+    def given_up(self, account: str, since: float, until: float, limit: int) -> Deferred[list[bytes]]:
+        return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until][:limit])
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[QueueKey]]:
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[ReplayResult]:
         self.told_again.append(list(ids))
-        return succeed(frozenset({QueueKey(account, "webhook")}))
+        return succeed(ReplayResult(len(ids), frozenset({QueueKey(account, "webhook")})))
 
     def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
         return succeed(self.views.get(message_id))

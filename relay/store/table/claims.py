@@ -207,12 +207,12 @@ class Claims:
         if queue is not None:
             queue.bring_forward(recovery)
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> TableChanges:
-        """Makes finished messages of this account owed again on the webhook."""
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> tuple[TableChanges, int]:
+        """Makes finished messages of this account owed again on the webhook; also gives how many they are."""
         table = self._table
         changes = TableChanges()
         again: list[bytes] = []
-        for message_id in ids:
+        for message_id in dict.fromkeys(ids):
             row = table.get(message_id)
             if row is None or not row.flags & FINAL or row.origin.account.name != account:
                 continue
@@ -227,7 +227,7 @@ class Claims:
             again.append(row.id)
         if again:
             changes.records.append(OwedAgain(now, b"".join(again)))
-        return changes
+        return changes, len(again)
 
     def owe_again(self, row: Row, now: float) -> None:
         """Takes back that the webhook was given up."""
