@@ -25,7 +25,7 @@ from relay.account_pages.account_site import AccountPages
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
-from relay.app.daemon import Daemon, DurableStore
+from relay.app.daemon import Collaborators, Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.load_config import ConfigError, load
 from relay.app.logging import LoggedService
@@ -225,20 +225,23 @@ def build(
         await api.router.stop()
         site.abort()
 
-    daemon = Daemon(
-        config,
+    collaborators = Collaborators(
         reactor=reactor,
+        randomness=randomness,
         store=store,
         accounts=accounts,
         flow=flow,
         webhooks=webhooks,
-        sites=sites,
-        randomness=randomness,
-        ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
-        failed=lambda reason: _exit_with_failure(reactor, reason),
         records=_message_records(config, reactor, in_thread),
         notifier=from_environment(reactor),
         carrier_http=any_http,
+    )
+    daemon = Daemon(
+        config,
+        collaborators,
+        sites=sites,
+        ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
+        failed=lambda reason: _exit_with_failure(reactor, reason),
     )
     daemon.at_stop(close_site)
     carrier_notifications = CarrierNotifications(daemon.http_receipts, reactor)

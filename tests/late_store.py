@@ -46,7 +46,7 @@ class _Answer:
 
 
 class LateStore:
-    """See the module's text.
+    """A store whose answers come late and in bursts.
 
     :param inner: the store that does the work.
     :param seed: makes the delays repeatable.

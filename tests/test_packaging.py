@@ -48,7 +48,7 @@ class MetadataTests(SynchronousTestCase):
         required = {re.split(r"[\s\[<>=]", line)[0].lower() for line in
                     setup_cfg()["options"]["install_requires"].split("\n") if line}  # fmt: skip
         distributions = {
-            "msgspec": "msgspec", "prometheus_client": "prometheus-client",
+            "attr": "attrs", "attrs": "attrs", "msgspec": "msgspec", "prometheus_client": "prometheus-client",
             "smpp": "smpp.pdu3", "standardwebhooks": "standardwebhooks", "treq": "treq", "twisted": "twisted",
             "yaml": "pyyaml",
         }  # fmt: skip

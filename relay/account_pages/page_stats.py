@@ -48,7 +48,7 @@ class _Kept:
 
 
 class PageStats:
-    """See the module's text."""
+    """Gives the statistics that the account page shows, brought up to date at each look."""
 
     def __init__(self, store: StoreQueries, clock: IReactorTime) -> None:
         self._store = store

@@ -99,7 +99,7 @@ class _Entry:
 
 
 class Accounts:
-    """Everything that is asked about customers. See the module's text.
+    """Knows the customers: their keys, policies, limits and URLs.
 
     :param accounts: the configuration's.
     :raises SettingProblem: from here and from `replace`: a secret in them is none; nothing has changed.

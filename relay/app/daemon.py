@@ -68,16 +68,32 @@ class StartFailure(Exception):
     """The daemon can't run; the text says why and what to do."""
 
 
-class Daemon(Service):
-    """See the module's text.
+class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daemon works with and does not make itself: `relay.tap.build` makes it, and so does a simulation.
 
-    :param sites: gives what listens beside SMPP: (configuration key, endpoint descriptions, factory) each. Asked for
-        once everything they stand on has started.
+    :ivar records: gets what has ended, where the configuration wants message records.
+    :ivar notifier: tells the service manager when the relay is ready and when it stops.
+    :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP.
+    """
+
+    reactor: Any
+    randomness: random.Random
+    store: DurableStore
+    accounts: Accounts
+    flow: MessageFlow
+    webhooks: WebhookService
+    records: MessageRecords | None = None
+    notifier: SystemdNotifier | None = None
+    carrier_http: Any = None
+
+
+class Daemon(Service):
+    """The relay as a service: starts all parts in order, and stops them in the reverse order.
+
+    :param sites: gives what listens beside SMPP: (configuration key, endpoint descriptions, factory) each. Called
+        after everything that the sites use has started.
     :param ready: called once, when messages are being taken.
     :param failed: called once, with the reason, when the start did not succeed.
-    :param notifier: is told when the relay is ready and when it stops.
-    :param carrier_http: a treq client, for carriers that are spoken to over HTTP.
-    :param records: gets what has ended, where the configuration wants message records.
     """
 
     log = Logger()
@@ -85,25 +101,19 @@ class Daemon(Service):
     def __init__(
         self,
         config: Config,
+        collaborators: Collaborators,
         *,
-        reactor: Any,
-        store: DurableStore,
-        accounts: Accounts,
-        flow: MessageFlow,
-        webhooks: WebhookService,
         sites: Callable[["Daemon"], Sequence[tuple[str, Sequence[str], IProtocolFactory]]],
-        randomness: random.Random,
         ready: Callable[["Daemon"], None],
         failed: Callable[[str], None],
-        records: MessageRecords | None = None,
-        notifier: SystemdNotifier | None = None,
-        carrier_http: Any = None,
     ) -> None:
+        reactor, flow = collaborators.reactor, collaborators.flow
         self.config = config
-        self.store = store
-        self.accounts = accounts
+        self.store = collaborators.store
+        self.accounts = collaborators.accounts
         self.flow = flow
-        self.webhooks = webhooks
+        self.webhooks = collaborators.webhooks
+        self.notifier = collaborators.notifier
         self.links: dict[str, CarrierLink] = {}
         #: The carriers that a reload removed and that are still bound.
         self.draining_carriers = DrainingCarriers(
@@ -119,7 +129,7 @@ class Daemon(Service):
             known_carriers=lambda: {*self.config.carriers, *self.draining_carriers.all},
             known_accounts=lambda: {*self.config.accounts},
         )
-        self.sessions = CustomerSessions(flow, accounts, config.smpp, config.limits, reactor)
+        self.sessions = CustomerSessions(flow, self.accounts, config.smpp, config.limits, reactor)
         self.housekeeping = Housekeeping(flow, reactor)
         self.rereading = Rereading(flow, reactor, self._link)
         #: Why the daemon isn't ready; empty when it is.
@@ -127,12 +137,11 @@ class Daemon(Service):
         self._reactor = reactor
         self._proxies = TrustedProxies(config.trusted_proxies)
         self._sites = sites
-        self._randomness = randomness
+        self._randomness = collaborators.randomness
         self._ready = ready
         self._failed = failed
-        self._records = records
-        self.notifier = notifier
-        self._carrier_http = carrier_http
+        self._records = collaborators.records
+        self._carrier_http = collaborators.carrier_http
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
         self._simulators: dict[str, tuple[SimulatedCarrier, IListeningPort]] = {}
         #: What the TLS listeners show, by configuration key.

@@ -62,7 +62,7 @@ class Reloadable(Protocol):
 
 
 class Reloader:
-    """See the module's text.
+    """Takes up a new configuration while the relay runs. One reload at a time.
 
     :param read: reads and checks the file; raises `ConfigRefused`.
     :param taken: called with each configuration that has been taken up, for what else looks at it: the log.

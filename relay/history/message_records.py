@@ -45,7 +45,7 @@ InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
 
 class MessageRecords:
-    """See the module's text. Only the reactor thread may call.
+    """Writes the message records. Only the reactor thread may call.
 
     :param sync: the journal's `sync`.
     :param in_thread: runs a function in a thread.

@@ -82,8 +82,11 @@ class Operated(Protocol):
 
 
 class OperatorActions:
-    """See the module's text. Every action raises `Refusal` where it can't be done, and `StoreUnavailable` where it
-    can't be recorded; then nothing has happened."""
+    """Does what the operator orders, and records it.
+
+    :raises Refusal, StoreUnavailable: from every action: it can't be done, or it can't be recorded. Then nothing has
+        happened.
+    """
 
     log = Logger()
 

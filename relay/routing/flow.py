@@ -40,8 +40,10 @@ from relay.values.states import DELETED, REJECTED, UNKNOWN
 
 
 class MessageFlow:
-    """Leads messages to carriers and news of them to customers. Owns the routes, the links and what was cancelled in
-    queues; the store keeps the messages.
+    """Leads messages to carriers, and news of them to customers.
+
+    It owns the routes, the links, and the list of messages that were cancelled while queued. The store keeps the
+    messages.
 
     :ivar share_of: what an account may have of a carrier for which several wait.
     """

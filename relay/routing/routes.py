@@ -14,8 +14,10 @@ _KEPT = 50_000
 
 
 class RouteCarriers(tuple[str, ...]):
-    """The carriers of a route with `spill_over_seconds`. Other routes have plain tuples, which cost nothing to tell
-    apart."""
+    """The carriers of a route with `spill_over_seconds`.
+
+    Other routes have plain tuples, which cost nothing to tell apart.
+    """
 
     spill_over_seconds: float
 

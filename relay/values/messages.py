@@ -332,8 +332,10 @@ class Verdict(enum.IntEnum):
 
 
 class Recovery(enum.IntEnum):
-    """What lets a notification that waits for its retry be tried ahead of its time. A higher one needs less: what a
-    reached customer brings forward, the end of an outage brings forward as well."""
+    """What lets a notification that waits for its retry be tried ahead of its time.
+
+    A higher value needs less: the end of an outage also brings forward what a reached customer brings forward.
+    """
 
     #: Nothing: its time stands.
     NOTHING = 0
@@ -390,8 +392,10 @@ class AttemptView(msgspec.Struct, frozen=True, gc=False):
 
 
 class PartView(msgspec.Struct, frozen=True, gc=False):
-    """One part, as shown to customer and operator. `carrier_stat`: its carrier's word for the state, where that is
-    another than Appendix B's."""
+    """One part, as shown to customer and operator.
+
+    :ivar carrier_stat: the carrier's word for the state, where it is not one of Appendix B's.
+    """
 
     carrier: str
     carrier_message_id: str

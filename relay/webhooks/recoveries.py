@@ -15,7 +15,7 @@ from relay.webhooks.schedule import Retry
 
 
 class Recoveries:
-    """See the module's text. A URL is named by its `CircuitBreaker`."""
+    """Remembers which queues to try again when their URL is back. A URL is named by its `CircuitBreaker`."""
 
     def __init__(self) -> None:
         self._waiting: dict[CircuitBreaker, dict[Recovery, _Keys]] = {}

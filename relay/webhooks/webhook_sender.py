@@ -82,7 +82,9 @@ class _Work:
 
 
 class Webhooks:
-    """See the module's text. Counts what it did since the start in `posts`, `delivered`, `retried` and `given_up`.
+    """Sends owed notifications to the customers' URLs, in time and with retries.
+
+    What it did since the start is counted in `posts`, `delivered`, `retried` and `given_up`.
 
     :param fraction: random numbers from 0 to 1, for the jitter.
     """

@@ -33,7 +33,7 @@ _NOTHING = Claim((), None)
 
 
 class Claims:
-    """See the module's text."""
+    """Hands out owed notifications, and takes in how their attempts ended."""
 
     def __init__(self, table: Table) -> None:
         self._table = table

@@ -101,8 +101,9 @@ class Sending(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
-    """A kept receipt has found its message after all, because it was read again; what it said is in the records that
-    follow. It is kept no more.
+    """A kept receipt was read again, has found its message, and is kept no more.
+
+    The records that follow hold what it said.
 
     :ivar crc: `relay.store.table.orphans.kept_crc`, to tell it from others of the same read.
     :ivar key: the first of the keys that it was kept under; empty for an unreadable one.
