@@ -256,6 +256,11 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         (({"stage": stage}, getattr(figures, stage)) for stage in ("unsubmitted", "awaiting_receipt", "finished")),
     )
     yield _gauge("relay_store_orphans", "Receipts that wait for their id to become known.", [({}, figures.orphans)])
+    yield _counter(
+        "relay_store_orphans_dropped",
+        "Orphans that were given up: they were over limits.orphans, or waited for limits.orphan_seconds.",
+        [({}, figures.orphans_dropped)],
+    )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])
     yield _counter("relay_store_ambiguous", "Carrier message ids used twice at once.", [({}, figures.ambiguous)])

@@ -139,11 +139,6 @@ class SimulatedCarrier:
         for session in list(self._sessions):
             session.abort()
 
-    def drop_connections(self) -> None:
-        """Drops all connections without a word, as a carrier that crashed would. It goes on listening."""
-        for session in list(self._sessions):
-            session.abort()
-
     def end_all(self) -> None:
         """Ends every message now that would end later: its receipt leaves at once. For whoever drives the carrier by
         events and not by the clock."""

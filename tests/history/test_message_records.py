@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.history.message_records import MessageRecords
@@ -113,6 +114,16 @@ class MessageRecordsTests(SynchronousTestCase):
         self.disk.full = False
         self.clock.advance(1.0)
         self.assertEqual(([1, 2], 0), (self.ids(), self.records.waiting))
+
+    def test_the_log_says_how_many_lines_a_full_disk_has_cost(self) -> None:
+        self.records = MessageRecords(str(self.path), "always", self.clock, self.disk, most_waiting=2)
+        self.disk.full = True
+        self.records.add([view(number) for number in range(1, 6)])
+        self.disk.full = False
+        logged = self.enterContext(capturedLogs())
+        self.clock.advance(1.0)
+        self.assertEqual([4, 5], self.ids())
+        self.assertEqual([3], [event["dropped"] for event in logged])
 
     def test_a_stop_writes_what_waits(self) -> None:
         self.records = self.make("interval")
