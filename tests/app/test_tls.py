@@ -109,7 +109,7 @@ class ListenerTests(TlsTestCase):
     async def test_a_connection_that_is_refused_behind_tls_is_closed_and_leaves_nothing_behind(self) -> None:
         factory = Factory()
         factory.noisy = False
-        factory.buildProtocol = lambda address: None  # type: ignore[method-assign,assignment,return-value]
+        factory.buildProtocol = lambda address: None  # type: ignore[method-assign,assignment]
         port = await self.server().listen(factory)
         self.addCleanup(port.stopListening)
         with self.assertRaises((ConnectionLost, ConnectionDone)):
