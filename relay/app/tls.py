@@ -1,9 +1,9 @@
 """TLS on listeners and towards carriers: endpoints whose certificates can be changed while they are in use.
 
-Endpoint descriptions stay Twisted's: `ssl:443:privateKey=key.pem:certKey=fullchain.pem` for a listener,
-`tls:smpp.carrier.example:3550` for a carrier. What differs from Twisted's own is that TLS 1.2 is the floor, a
-certificate file may hold its whole chain, key files that others may read are refused, and the files are read anew when
-`refresh` is called (listeners) or a connection is made (carriers). Connections that are open keep what they have.
+Endpoint descriptions are Twisted's: `ssl:443:privateKey=key.pem:certKey=fullchain.pem` for a listener,
+`tls:smpp.carrier.example:3550` for a carrier. These endpoints differ from Twisted's own: TLS 1.2 is the lowest version,
+a certificate file may hold its whole chain, and key files that others may read are refused. The files are read again
+when `refresh` is called (listeners) or a connection is made (carriers). Open connections keep the old certificate.
 
 A carrier's certificate is always verified, against the system's authorities or `ca_file`, and for the host's name.
 """
@@ -42,7 +42,7 @@ from relay.runtime.proxy_protocol import ProxiedFactory
 
 _CERTIFICATE_BEGINS = b"-----BEGIN CERTIFICATE-----"
 _CERTIFICATE_ENDS = b"-----END CERTIFICATE-----"
-#: The values that stand by position after `ssl:`, in Twisted's order.
+#: The values without a name after `ssl:`, in Twisted's order.
 _SERVER_ARGUMENTS = ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain")
 _CLIENT_ARGUMENTS = ("host", "port", "timeout", "bindAddress")
 
@@ -103,7 +103,7 @@ class _TlsFactory(TLSMemoryBIOFactory):
 class TlsServerEndpoint:
     """Listens with TLS on top of another endpoint.
 
-    :ivar certificate: what it shows; to be refreshed when the files have changed.
+    :ivar certificate: its certificate; to be refreshed when the files have changed.
     """
 
     def __init__(self, reactor: Any, below: Any, certificate: ServerCertificate) -> None:
@@ -120,7 +120,7 @@ class TlsServerEndpoint:
 
 @implementer(IStreamClientEndpoint)
 class CarrierTlsEndpoint:
-    """Connects to a carrier with TLS. The files are read at every connect, so that new ones are taken up by then."""
+    """Connects to a carrier with TLS. Reads the files at every connect, so that it uses new ones."""
 
     def __init__(self, reactor: Any, host: str, port: int, settings: CarrierTls, **below: Any) -> None:
         self._reactor = reactor
@@ -265,7 +265,7 @@ def _arguments(parts: list[str], names: tuple[str, ...], description: str) -> di
 def check_key_permissions(key_file: str) -> None:
     """Refuses a key that more than its owner and its group may read.
 
-    :raises TlsProblem: others may; the text says how to mend it.
+    :raises TlsProblem: others may; the text says what to do.
     :raises OSError: it can't be looked at.
     """
     mode = stat.S_IMODE(os.stat(key_file).st_mode)
@@ -282,7 +282,7 @@ def _read_key(key_file: str) -> crypto.PKey:
 
 
 def _no_passphrase(*_: object) -> bytes:
-    # Without this, OpenSSL would ask on the terminal.
+    # Without this, OpenSSL would ask for a passphrase on the terminal.
     return b""
 
 

@@ -215,7 +215,7 @@ class BasicsTests(ChecksTestCase):
 
 
 class AdviceTests(SynchronousTestCase):
-    def test_what_is_allowed_and_probably_not_meant_is_said(self) -> None:
+    def test_values_that_are_allowed_but_probably_a_mistake_are_reported(self) -> None:
         notes = "\n".join(advice(read("")))
         self.assertIn("accounts: there are none", notes)
         self.assertIn("routes: there are none", notes)
@@ -227,7 +227,7 @@ class AdviceTests(SynchronousTestCase):
             )
         )
         self.assertIn("accounts.a: has neither", notes)
-        self.assertIn("none is for all numbers", notes)
+        self.assertIn("every route has a prefix", notes)
         self.assertIn("journal.sync: never", notes)
         self.assertIn("carriers.t: no route", "\n".join(advice(read(WORKING))))
 

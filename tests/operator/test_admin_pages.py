@@ -226,7 +226,7 @@ class ActionTests(PagesTestCase):
         _, answer = self.ask("POST", "/accounts/quiet/replay", {"ids": ["00000000-0000-0000-0000-000000000001"]})
         self.assertEqual((0, 1), (answer["count"], answer["passed_over"]))
         _, answer = self.ask("POST", "/accounts/acme/replay", unknown)
-        self.assertEqual(("0 notifications of acme are owed again", 1), (answer["done"], answer["passed_over"]))
+        self.assertEqual(("0 notifications of acme will be sent again", 1), (answer["done"], answer["passed_over"]))
         self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"ids": ["nonsense"]})[0])
 
     def test_only_the_latest_records_are_kept(self) -> None:
