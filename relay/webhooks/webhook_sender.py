@@ -120,6 +120,8 @@ class Webhooks:
         self._turn: IDelayedCall | None = None
         self._unsettled = 0
         self._stopping = False
+        #: POSTs that are out at once; fewer where few files may be open.
+        self.most_in_flight = MOST_IN_FLIGHT
         #: Hears how long each POST took: the metrics.
         self.on_post: Callable[[float], None] | None = None
         #: Hears of every attempt once it is settled: the metrics.
@@ -274,7 +276,7 @@ class Webhooks:
         for work in to_serve.values():
             self._serve(work)
         waiting = self._waiting
-        while waiting and len(self._out) < MOST_IN_FLIGHT:
+        while waiting and len(self._out) < self.most_in_flight:
             work = waiting.popleft()
             work.queued = False
             self._serve(work)
@@ -308,7 +310,7 @@ class Webhooks:
                     # Other queues have the URL's places; the end of a request of theirs brings us back.
                     self._queue(work, breaker.waiting)
                 return
-            if len(self._out) >= MOST_IN_FLIGHT or self._unsettled + len(self._ended) >= MOST_UNSETTLED:
+            if len(self._out) >= self.most_in_flight or self._unsettled + len(self._ended) >= MOST_UNSETTLED:
                 self._queue(work, self._waiting)
                 return
             if not ready or (len(ready) < batch and now < work.batch_due_at):
