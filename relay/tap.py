@@ -177,7 +177,7 @@ def build(
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)
     webhooks = Webhooks(store, accounts, WebhookDelivery(store, accounts, client, reactor), reactor, randomness.random)
-    webhooks.on_settled = flow.counters.attempted
+    webhooks.outcomes.on_settled = flow.counters.attempted
     webhooks.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
     api = HttpApi(

@@ -55,7 +55,7 @@ def set_tries(row: OwedRow, owed_bit: int, tries: Tries | None) -> None:
 
 
 class Retries(Generic[RowT]):
-    """See the module's text.
+    """The rows of one queue that wait for a retry.
 
     :param owed_bit: of the queue's channel.
     """
