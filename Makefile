@@ -9,7 +9,16 @@ CONFIG ?= etc/demo.yaml
 TESTS ?= tests
 JOBS ?= 2
 
-.PHONY: help run test test-late lint types docs wheel wheel-check browser screenshots clean
+# The tests that take most of the time: real sockets and processes, simulated days, a browser.
+SLOW_TESTS := tests.integration tests.simulation tests.browser tests.fuzz
+# All others, package by package.
+FAST_TESTS := $(filter-out $(SLOW_TESTS) tests.walk,$(subst /,.,$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py)) \
+	$(basename $(wildcard tests/test_*.py))))
+
+# Everything is installed in the versions of constraints.txt, so that two people test the same thing.
+INSTALL := -m pip install --quiet --constraint constraints.txt --editable
+
+.PHONY: help run test test-late lint format types docs wheel wheel-check browser screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +34,10 @@ test-late: $(VENV)/.installed-for-tests ## the integration tests on a store that
 
 lint: $(VENV)/.installed-for-tests ## ruff
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-for-tests ## write all Python files as ruff formats them
+	$(BIN)/ruff format .
 
 types: $(VENV)/.installed-for-tests ## mypy, strict
 	$(BIN)/mypy
@@ -47,20 +60,37 @@ screenshots: $(VENV)/.installed-for-tests ## draw the README's pictures (SHOTS=D
 	$(BIN)/python -m tests.browser.screenshots $(if $(SHOTS),--all $(SHOTS))
 
 clean: ## remove the environment and everything generated (not var/, where the journal is)
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis twisted/plugins/dropin.cache
+	rm -rf $(VENV) .venv-3.* build dist *.egg-info twisted/plugins/dropin.cache _trial_temp* .coverage .coverage.*
+	rm -rf .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp a set of requirements. The one for tests includes the other.
-$(VENV)/.installed: setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/.installed: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(BIN)/python $(INSTALL) .
 	@touch $@
 
-$(VENV)/.installed-for-tests: setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[test,browser,lint]'
+$(VENV)/.installed-for-tests: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(BIN)/python $(INSTALL) '.[test,browser,lint]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/bin/python:
 	.ci/make-venv $(VENV)
+
+.PHONY: coverage test-slow test-pythons constraints
+
+coverage: $(VENV)/.installed-for-tests ## run all but the slow tests, measure branch coverage, fail below what is held
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m twisted.trial -j$(JOBS) $(FAST_TESTS); status=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report || status=$$?; exit $$status
+
+test-slow: $(VENV)/.installed-for-tests ## run what `make coverage` leaves out: sockets, simulated days, browser, fuzzing
+	$(BIN)/python -m twisted.trial -j$(JOBS) $(SLOW_TESTS)
+
+test-pythons: ## run the suite on each of Python 3.11 to 3.13 that is installed, and say which is missing
+	.ci/test-pythons $(filter-out tests,$(TESTS))
+
+constraints: ## write constraints.txt anew, with the newest versions that setup.cfg allows
+	.ci/make-constraints
 
 .PHONY: bench bench-peers bench-guard overload profile
 

@@ -109,7 +109,8 @@ def main() -> None:
         check_contents(wheel, source)
         home = directory / "venv"
         venv.create(home, with_pip=True)
-        run(home / "bin" / "pip", "install", "--quiet", wheel, cwd=directory)
+        pip_install = [home / "bin" / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
+        run(*pip_install, wheel, cwd=directory)
         elsewhere = directory / "elsewhere"
         elsewhere.mkdir()
         shown = run(home / "bin" / "twistd", "relay", "--help", cwd=elsewhere)

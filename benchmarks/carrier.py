@@ -16,8 +16,8 @@ import time
 from collections import Counter, deque
 
 from benchmarks import wire
+from benchmarks.fast_path import FastPath
 from benchmarks.figures import instants, report, save_instants
-from benchmarks.lanes import FastLane
 from benchmarks.links import Link, Loop
 
 #: login, number of the message (ten digits of it are its id), its source and destination
@@ -50,7 +50,7 @@ class Carrier:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._loop = Loop()
-        self._lane = FastLane()
+        self._lane = FastPath()
         self._loop.listen(options.port, self._accepted)
         self._binds: list[Bind] = []
         self._receipts = wire.Receipts(state=options.state.encode(), date=time.strftime("%y%m%d%H%M").encode())

@@ -16,8 +16,8 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks import wire
+from benchmarks.fast_path import FastPath
 from benchmarks.figures import instants, milliseconds, report, save_instants
-from benchmarks.lanes import FastLane
 from benchmarks.links import Link, Loop
 
 RECEIPT = re.compile(rb"id:([^ ]+) .*?stat:([^ ]+)", re.DOTALL)
@@ -51,7 +51,7 @@ class Esme:
         self.first: int = options.first_number
         self.next_number = self.first
         self.end_number = self.first + self.total
-        self._lane = FastLane()
+        self._lane = FastPath()
         self.sequence_of: dict[bytes, bytes] = {}
         self.arrived_at: dict[bytes, float] = {}
         self.sent_at = instants(self.end_number)

@@ -1,3 +1,3 @@
 """An SMS relay whose delivery receipts come home."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

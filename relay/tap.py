@@ -36,10 +36,12 @@ from relay.app.steady_clock import SteadyClock
 from relay.config.model import Config
 from relay.history.message_records import InThread, MessageRecords
 from relay.http.carrier_notifications import CarrierNotifications
+from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.operator.admin_pages import make_admin_site
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
+from relay.runtime.fair_turns import FairTurns
 from relay.simulator.demo_receiver import demo_receiver_site
 from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
@@ -180,6 +182,8 @@ def build(
     webhooks.outcomes.on_settled = flow.counters.attempted
     webhooks.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
+    turns = FairTurns(reactor)
+    proxies = TrustedProxies(config.trusted_proxies)
     api = HttpApi(
         flow=flow,
         accounts=accounts,
@@ -192,6 +196,8 @@ def build(
         kannel=config.http.kannel,
         jasmin=config.http.jasmin,
         failed_logins_a_minute=config.http.failed_logins_a_minute,
+        turns=turns,
+        proxies=proxies,
     )
     AccountPages(
         api,
@@ -206,7 +212,10 @@ def build(
     site = api.site
 
     def sites(daemon: Daemon) -> Sequence[Served]:
-        served: list[Served] = [("http.listen", config.http.listen, site), make_admin_site(daemon, reactor)]
+        served: list[Served] = [
+            ("http.listen", config.http.listen, site),
+            make_admin_site(daemon, reactor, turns, proxies),
+        ]
         if config.demo.receiver:
             served.append(("demo.receiver", [config.demo.receiver], demo_receiver_site(sys.__stdout__)))
         return served
@@ -231,7 +240,7 @@ def build(
         carrier_http=any_http,
     )
     daemon.at_stop(close_site)
-    carrier_notifications = CarrierNotifications(daemon.http_carrier, reactor)
+    carrier_notifications = CarrierNotifications(daemon.http_receipts, reactor)
     api.router.add("POST", "/carriers/{name}/notifications", carrier_notifications.take, anybody=True)
     return daemon
 

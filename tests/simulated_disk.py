@@ -152,6 +152,15 @@ class SimulatedDisk:
         self._locks[path] = handle, owner
         return handle
 
+    def lock_directory(self, path: str) -> int:
+        if path in self._locks:
+            raise Locked("")
+        handle = self._next_handle
+        self._next_handle += 1
+        self._handles[handle] = path, _File()
+        self._locks[path] = handle, ""
+        return handle
+
     def _file(self, path: str) -> _File:
         if path not in self.files:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)

@@ -146,7 +146,7 @@ def state_of(store: JournalStore) -> dict[str, Any]:
         "orphan keys": sorted((r.carrier, r.keys) for r in table.orphans.latest(10**6)),
         "unreadable": sorted(r.received_at for r in table.unreadable.latest(10**6)),
         "settings": sorted(store._settings.all()),
-        "lanes": {queue.queue_key: queue.owed for queue in table.queues.owing()},
+        "queues": {queue.queue_key: queue.owed for queue in table.queues.owing()},
         "counts": (table.rows, table.unsubmitted, table.awaiting, table.owed),
         "feeds": {name: _numbers(account.feed_after(0, 10**6)) for name, account in table.accounts.items()},
         "given up": {name: dict(account.given_up) for name, account in table.accounts.items()},
@@ -189,7 +189,7 @@ def check_counts(table: Table) -> None:
         raise AssertionError(f"rows, unsubmitted, awaiting, owed: counted {found}, found {expected}")
     owed = sum(queue.owed for queue in table.queues.owing())
     if owed != table.owed:
-        raise AssertionError(f"lanes owe {owed}, the table {table.owed}")
+        raise AssertionError(f"the queues owe {owed}, the table {table.owed}")
     births: dict[int, int] = {}
     for row in rows:
         births[row.acceptance.segment.sequence] = births.get(row.acceptance.segment.sequence, 0) + 1

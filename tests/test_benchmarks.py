@@ -1,7 +1,6 @@
 """The benchmarks measure what they say: their parts agree with each other, and a fault in the chain shows."""
 
 import http.client
-import os
 import shutil
 import tempfile
 from array import array
@@ -9,7 +8,7 @@ from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from smpp.pdu.operations import DeliverSM, SubmitSM
 from smpp.pdu.pdu_encoding import PDUEncoder
@@ -17,13 +16,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import chain, gateways, overload, rows, wire
 from benchmarks.bench import Bench
+from benchmarks.fast_path import FastPath
 from benchmarks.figures import joined_durations, milliseconds, percentile
 from benchmarks.flame import flame_graph
 from benchmarks.guard import Verdict, judge
 from benchmarks.http_load import cut_answer
-from benchmarks.lanes import FastLane
 from benchmarks.processes import MeasurementFailed, free_ports, start_module, stopping, wait_until
 from benchmarks.table import table
+from tests import HUNG_SECONDS
 
 
 def submit_response(sequence: int, message_id: bytes) -> bytes:
@@ -67,14 +67,14 @@ class Encoding(SynchronousTestCase):
 
 
 class WholeReads(SynchronousTestCase):
-    """The fast lane finds what the plain way finds, or leaves the read to it."""
+    """The fast path finds what the plain way finds, or leaves the read to it."""
 
     def setUp(self) -> None:
-        self.lane = FastLane()
-        self.lane.learn_response(submit_response(1, b"0123456789"), [(16, 26)])
+        self.path = FastPath()
+        self.path.learn_response(submit_response(1, b"0123456789"), [(16, 26)])
         (receipt,) = receipts(range(1, 2))
         at = receipt.index(b"id:") + 3
-        self.lane.learn_request(receipt, [(at, at + 10)], [(receipt.index(b"DELIVRD"), receipt.index(b"DELIVRD") + 7)])
+        self.path.learn_request(receipt, [(at, at + 10)], [(receipt.index(b"DELIVRD"), receipt.index(b"DELIVRD") + 7)])
 
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9999)), max_size=30), st.integers(0, 400))
     def test_finds_every_pdu_of_a_read_however_it_is_cut(self, kinds: list[tuple[bool, int]], cut: int) -> None:
@@ -87,7 +87,7 @@ class WholeReads(SynchronousTestCase):
                 break
             whole.append(kind)
             length += len(pdu)
-        found = self.lane.find(data)
+        found = self.path.find(data)
         assert found is not None
         responses, requests, consumed = found
         self.assertEqual(consumed, length)
@@ -106,10 +106,10 @@ class WholeReads(SynchronousTestCase):
             "junk": b"\0\0\0\x11" + bytes(13),
         }
         pdus.insert(place, odd[kind])
-        self.assertIsNone(self.lane.find(b"".join(pdus)))
+        self.assertIsNone(self.path.find(b"".join(pdus)))
 
     def test_leaves_everything_until_it_has_seen_both_shapes(self) -> None:
-        self.assertIsNone(FastLane().find(submit_response(1, b"0123456789")))
+        self.assertIsNone(FastPath().find(submit_response(1, b"0123456789")))
 
 
 class Figures(SynchronousTestCase):
@@ -190,10 +190,12 @@ class Chain(SynchronousTestCase):
 
     def direct(self, total: int = 600, flags: tuple[str, ...] = (), **carrier_options: object) -> dict[str, object]:
         """The load straight to the carrier; gives what the load said."""
-        options = {"instants": total, "max_seconds": 60, **carrier_options}
+        options = {"instants": total, "max_seconds": HUNG_SECONDS, **carrier_options}
         with chain.carrier(self.directory, **options) as upstream:
             gateway = gateways.Gateway("carrier itself", upstream.child, upstream.port, 0, 0)
-            said = chain.run_esme(self.directory, gateway, *flags, total=total, idle_seconds=1, max_seconds=30)
+            said = chain.run_esme(
+                self.directory, gateway, *flags, total=total, idle_seconds=5, max_seconds=HUNG_SECONDS
+            )
             self.carrier_said = upstream.result()
         return said
 
@@ -221,8 +223,9 @@ class Chain(SynchronousTestCase):
         with chain.carrier(self.directory, instants=300) as upstream:
             gateway = gateways.Gateway("carrier itself", upstream.child, upstream.port, 0, 0)
             said = chain.run_esme(self.directory, gateway, total=300, rate=600)
-        self.assertGreater(said["submitted_per_second"], 400)
         self.assertLess(said["submitted_per_second"], 700)
+        # A busy machine may make it late, and it says by how much.
+        self.assertLess(300 / said["submitted_per_second"], 300 / 400 + said["behind_seconds"])
 
     def test_withheld_receipts_wait_until_they_are_released_and_none_is_missing_then(self) -> None:
         ids = self.directory / "ids"
@@ -236,7 +239,7 @@ class Chain(SynchronousTestCase):
             with stopping(load):
                 upstream.wait_for_binds(gateway)
                 upstream.release()
-                second = load.result(40.0)
+                second = load.result(HUNG_SECONDS)
         self.assertEqual((first["accepted"], first["receipts"]), (300, 0))
         self.assertEqual((second["receipts"], second["lost"], second["unmatched"]), (300, 0, 0))
 
@@ -252,7 +255,7 @@ class Chain(SynchronousTestCase):
         (port,) = free_ports(1)
         load = start_module("esme", self.directory, {"port": port})
         with stopping(load):
-            failure = self.assertRaises(MeasurementFailed, load.result, 20.0)
+            failure = self.assertRaises(MeasurementFailed, load.result, HUNG_SECONDS)
         self.assertIn("esme ended with status 1", str(failure))
         self.assertIn("ConnectionRefusedError", str(failure))
 
@@ -260,7 +263,7 @@ class Chain(SynchronousTestCase):
         (port,) = free_ports(1)
         sink = start_module("sink", self.directory, {"port": port, "ids_file": self.directory / "ids"})
         with stopping(sink):
-            wait_until(lambda: chain._sink_count(port) == 0, "sink", sink, 20.0)
+            wait_until(lambda: chain._sink_count(port) == 0, "sink", sink, HUNG_SECONDS)
             connection = http.client.HTTPConnection("127.0.0.1", port)
             bodies = [
                 '{"id": "a-1", "send_status": "delivered"}',
@@ -274,17 +277,12 @@ class Chain(SynchronousTestCase):
                 self.assertEqual(answer.status, 204)
             connection.close()
             sink.signal(15)
-            said = sink.result(20.0)
+            said = sink.result(HUNG_SECONDS)
         self.assertEqual((said["requests"], said["distinct"], said["duplicates"]), (3, 3, 1))
         self.assertEqual(said["send_statuses"], {"delivered": 3, "failed": 1})
         self.assertEqual(
             [line.split()[0] for line in (self.directory / "ids").read_text().splitlines()], ["a-1", "a-2", "a-3"]
         )
-
-
-settings.register_profile("benchmarks", deadline=None)
-if os.environ.get("CI"):
-    settings.load_profile("benchmarks")
 
 
 class Overload(SynchronousTestCase):

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,9 @@ from pathlib import Path
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import HUNG_SECONDS
 from tests.documented import ROOT, commands, commands_of
-from tests.test_readme import free_port
+from tests.ports import free_port
 
 #: Commands that other tests run, with the test or the reason; `*` stands for what may follow.
 RUN_ELSEWHERE = {
@@ -29,6 +31,10 @@ RUN_ELSEWHERE = {
         ".venv/bin/pip install smpplib": "tests.test_readme runs the example with what the suite has",
         "pip install .": "operations.md's installation, and .ci/wheel_check.py",
         "twistd relay": "is the name of a command: `twistd -n relay --config` is run",
+    },
+    "docs/deprecation.md": {
+        "python -m relay check": "named in a sentence; run with a file at the installation",
+        "python -m relay --help": "run below",
     },
     "docs/http-api.md": {
         "curl *": "tests.test_http_api_docs",
@@ -70,6 +76,8 @@ MAKE_TARGETS = {
     "bench-guard": ".ci/run",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
+    "constraints": "needs a package index; RELEASING.md says when it is run",
+    "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",
     "docs": "tests.cli.test_config_reference holds what it writes to be current",
     "fuzz": "tests.fuzz",
@@ -81,6 +89,8 @@ MAKE_TARGETS = {
     "simulate": "tests.simulation plays its worlds",
     "soak": "tests.integration.test_soak",
     "test": "is what runs this",
+    "test-pythons": "the suite once more a Python; RELEASING.md says when it is run",
+    "test-slow": ".ci/run",
     "wheel": "run here, in a copy of the checkout",
     "wheel-check": ".ci/run",
 }
@@ -91,7 +101,7 @@ _WRAPPERS = {
     "apt-get": 'echo "apt-get $*" >>{root}/called',
     "adduser": 'echo "adduser $*" >>{root}/called',
     "journalctl": "cat {root}/journal.log",
-    "systemctl": 'exec "{python}" {tests}/small_systemctl.py {root} "$@"',
+    "systemctl": 'exec "{python}" -P {tests}/small_systemctl.py {root} "$@"',
     "install": """
         for word; do shift
           if [ "$skip" ]; then skip=; elif [ "$word" = -o ] || [ "$word" = -g ]; then skip=1
@@ -137,7 +147,9 @@ class DocumentedCommandsTestCase(SynchronousTestCase):
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def run_there(self, text: str, directory: Path, seconds: float = 60.0) -> "subprocess.CompletedProcess[str]":
+    def run_there(
+        self, text: str, directory: Path, seconds: float = HUNG_SECONDS
+    ) -> "subprocess.CompletedProcess[str]":
         """Runs a command as it would be typed, with what it prints on both outputs."""
         return subprocess.run(
             ["bash", "-c", text], cwd=directory, env=self.environment, timeout=seconds, check=False, text=True,
@@ -286,8 +298,8 @@ class RelayCommandsTests(DocumentedCommandsTestCase):
         self.start("twistd -n relay --config etc/relay.yaml")
         self.succeed(f"python -m relay journal {self.root / 'data'}", self.root)
 
-    def start(self, command: str) -> None:
-        """Starts a relay, and stops it once it is ready."""
+    def start(self, command: str, ready: str = "relay_ready", end: signal.Signals = signal.SIGTERM) -> str:
+        """Starts what goes on until it is stopped, and stops it once it says that it is ready; gives all it printed."""
         seen = ""
         with subprocess.Popen(
             ["bash", "-c", f"exec {command}"], cwd=self.root, env=self.environment, text=True,
@@ -296,9 +308,10 @@ class RelayCommandsTests(DocumentedCommandsTestCase):
             assert relay.stdout is not None
             for line in relay.stdout:
                 seen += line
-                if "relay_ready" in line:
-                    relay.terminate()
-        self.assertIn("relay_ready", seen)
+                if ready in line:
+                    relay.send_signal(end)
+        self.assertIn(ready, seen)
+        return seen
 
     def test_what_prints_prints(self) -> None:
         self.assertIn("journal", self.succeed("python -m relay --help", ROOT))
@@ -307,6 +320,5 @@ class RelayCommandsTests(DocumentedCommandsTestCase):
 
     def test_the_simulator_listens_as_its_page_says(self) -> None:
         (command,) = [c.text for c in commands() if c.page == "docs/simulator.md" and "--listen" in c.text]
-        done = self.run_there(f"timeout --signal=INT 3 {command.replace('2776', '0')}", self.root)
-        self.assertIn("listening on 127.0.0.1:", done.stdout)
-        self.assertIn("submits=0 ", done.stdout)
+        seen = self.start(command.replace("2776", "0"), "listening on 127.0.0.1:", signal.SIGINT)
+        self.assertIn("submits=0 ", seen)

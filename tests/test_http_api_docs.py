@@ -5,7 +5,7 @@ import re
 import subprocess
 from typing import Any
 
-from tests import test_readme
+from tests import HUNG_SECONDS, test_readme
 
 BLOCK = re.compile(r"```(sh|json|text)\n(.*?)```", re.DOTALL)
 
@@ -29,7 +29,7 @@ class HttpApiDocsTests(test_readme.ReadmeTests):
             cwd=self.directory,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=HUNG_SECONDS,
             check=False,
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import HUNG_SECONDS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "relay"
 
@@ -60,6 +62,7 @@ PURE = (
     "relay.account_pages.delivery_stats",
     "relay.app.config_checks",
     "relay.app.load_config",
+    "relay.carriers.link_state",
     "relay.carriers.read_again",
     "relay.carriers.relay_api",
     "relay.carriers.submit_results",
@@ -224,7 +227,12 @@ class PureTests(SynchronousTestCase):
             "    if brought: sys.exit(f'{name} brings in {brought[0]}')\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", script, *modules], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", script, *modules],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=HUNG_SECONDS,
+            check=False,
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertGreater(len(modules), 10)

@@ -12,6 +12,7 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 import relay
+from tests import HUNG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,7 +67,9 @@ class MakefileTests(SynchronousTestCase):
     def test_help_lists_every_target_that_is_for_people(self) -> None:
         text = (ROOT / "Makefile").read_text(encoding="utf-8")
         phony = {name for line in re.findall(r"^\.PHONY: (.*)", text, re.MULTILINE) for name in line.split()}
-        shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+        shown = subprocess.run(
+            ["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=HUNG_SECONDS, check=True
+        )
         self.assertEqual({line.split()[0] for line in shown.stdout.splitlines() if line.strip()}, phony)
 
 
@@ -102,6 +105,15 @@ class SummaryTests(SynchronousTestCase):
         first = "Ran 12 tests in 1.2s\n\nPASSED (successes=12)\n"
         second = "Ran 3 tests in 1.2s\n\nFAILED (failures=1, successes=2)\n"
         self.assertEqual(self.count(first + second), (14, 1))
+
+    def test_what_was_skipped_is_listed_by_reason_once(self) -> None:
+        rule = "=" * 79
+        first = f"{rule}\n[SKIPPED]\nneeds root, and\na mount\n\ntests.a.A.test_b\ntests.a.A.test_a\n"
+        second = f"{rule}\n[SKIPPED]\nno browser\n\ntests.b.B.test_c\n{rule}\n[FAIL]\nFailTest: x\n\ntests.b.B.test_d\n"
+        self.assertEqual(
+            self.summary.skipped(first + second + "-" * 79 + "\n" + first),
+            {"needs root, and a mount": ["tests.a.A.test_b", "tests.a.A.test_a"], "no browser": ["tests.b.B.test_c"]},
+        )
 
     def test_a_verdict_that_a_test_printed_itself_does_not_count(self) -> None:
         text = "PASSED (successes=99)\nRan 2 tests in 1s\n\nFAILED (failures=1, successes=1)\n"

@@ -11,17 +11,12 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import HUNG_SECONDS, PATIENCE
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 20.0
-NOTIFICATION_SECONDS = 10.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+START_SECONDS = 20.0 * PATIENCE
+NOTIFICATION_SECONDS = 10.0 * PATIENCE
 
 
 def listens(port: int) -> bool:
@@ -75,7 +70,7 @@ class ReadmeTests(SynchronousTestCase):
     def run_example(self, *command: str) -> str:
         """What a command prints."""
         done = subprocess.run(
-            command, cwd=self.directory, capture_output=True, text=True, timeout=60, check=False,
+            command, cwd=self.directory, capture_output=True, text=True, timeout=HUNG_SECONDS, check=False,
             env={"PATH": "/usr/bin:/bin"},
         )  # fmt: skip
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
@@ -100,4 +95,4 @@ class ReadmeTests(SynchronousTestCase):
         self.assertIn('"status":"DELIVRD"', self.notified(over_smpp[1]))
 
         self.relay.send_signal(signal.SIGTERM)
-        self.assertIn(self.relay.wait(20), (0, -signal.SIGTERM))
+        self.assertIn(self.relay.wait(HUNG_SECONDS), (0, -signal.SIGTERM))

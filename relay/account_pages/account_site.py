@@ -20,10 +20,10 @@ from relay.account_pages.page_values import Flash, Session, Sessions, StatsSourc
 from relay.account_pages.send_form import send_card
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
 from relay.accounts.account_settings import SettingProblem
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.http_api import HttpApi
 from relay.http.problems import Problem, of_store
-from relay.http.site import ApiRequest, Reply
 from relay.http.types import MessageRequest, problem_of
 from relay.store.api import StoreUnavailable
 from relay.values.ids import RandomBytes, id_text, parse_id

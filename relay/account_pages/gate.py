@@ -11,10 +11,10 @@ from twisted.web.template import Tag
 from relay.account_pages.html import flatten
 from relay.account_pages.login import login_page, problem_page
 from relay.account_pages.page_values import Flash, Session, Sessions, TooManyAttempts
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.message_calls import FORM
 from relay.http.paths import Handler
 from relay.http.problems import Problem, of_store, retry_after
-from relay.http.site import ApiRequest, Reply
 from relay.store.api import StoreUnavailable
 
 SESSION_COOKIE: Final = "relay_session"
@@ -100,7 +100,10 @@ class Gate:
     def session(self, request: ApiRequest) -> Session | None:
         """Whose request this is; None: nobody's."""
         token = cookie_of(request, SESSION_COOKIE)
-        return self._sessions.find(token, use=not _is_refresh(request)) if token else None
+        session = self._sessions.find(token, use=not _is_refresh(request)) if token else None
+        if session is not None:
+            request.logged_in(session.account)
+        return session
 
     def flash(self, request: ApiRequest, session: Session) -> Flash | None:
         """What the page is to say, once; not to the script that looks for news behind a page."""
@@ -132,9 +135,8 @@ class Gate:
         if not sent or not hmac.compare_digest(sent.encode(), kept.encode()):
             problem = "The form was too old, or cookies are refused. Try again."
             return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)
-        address: str = getattr(request.getClientAddress(), "host", "")
         try:
-            token = self._sessions.log_in(address, account, fields.get("key", ""))
+            token = self._sessions.log_in(request.address, account, fields.get("key", ""))
         except TooManyAttempts as attempts:
             wait = max(1, round(attempts.wait_seconds + 0.5))
             problem = f"Too many failed attempts. Try again in {wait} seconds."
@@ -145,6 +147,7 @@ class Gate:
         if token is None:
             problem = "There is no such account, or this is not its key."
             return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)
+        request.logged_in(account)
         return see(
             wanted if _OWN_PATH.fullmatch(wanted) else "/",
             _set_cookie(request, SESSION_COOKIE, token, self._sessions.session_seconds),

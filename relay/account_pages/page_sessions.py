@@ -2,8 +2,8 @@
 
 Theory of operation: a session is known by a random token that only the browser has; here stands its hash, so that what
 is read from memory opens nothing. It ends when its time is over, when it has not been used for a while, when its owner
-logs out, and when the account's API key is another one. Failed attempts are paid for from two buckets, the address's
-and the account's. Everything is bounded, and the oldest makes room.
+logs out, and when the account's API key is another one. Everything is bounded, and the oldest makes room. How often
+someone may try is in `relay.http.login_limits`.
 """
 
 import base64
@@ -13,8 +13,8 @@ from typing import Final
 
 from relay.account_pages.page_values import Flash, TooManyAttempts
 from relay.http.collaborators import Customers
+from relay.http.login_limits import LoginLimits
 from relay.values.ids import RandomBytes
-from relay.values.rate import TokenBucket
 from relay.values.secret import Secret
 
 #: A session's longest life, and its longest rest.
@@ -25,12 +25,8 @@ IDLE_SECONDS: Final = 2 * 3600.0
 MOST_SESSIONS: Final = 10_000
 MOST_OF_ACCOUNT: Final = 20
 
-#: Failed attempts in a row, and seconds until there is one more.
+#: Failed attempts a minute of one address, and for one account.
 ATTEMPTS: Final = 10
-ATTEMPT_SECONDS: Final = 10.0
-
-#: Addresses and accounts whose attempts are remembered.
-BUCKETS_KEPT: Final = 10_000
 
 
 class PageSession:
@@ -65,7 +61,7 @@ class PageSessions:
         self._random_bytes = random_bytes
         self._now = clock
         self._sessions: dict[bytes, PageSession] = {}
-        self._attempts: dict[tuple[str, str], TokenBucket] = {}
+        self._limits = LoginLimits(ATTEMPTS, clock)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -73,25 +69,25 @@ class PageSessions:
     def log_in(self, address: str, account: str, key: str) -> str | None:
         """A new session's token, or None where the account doesn't exist or the key is not its key.
 
-        :raises TooManyAttempts: this address, or whoever asks for this account, must wait. Nothing has been looked at.
+        :raises TooManyAttempts: this address, or whoever asks for this account, must wait, whatever the key.
         """
         now = self._now()
-        buckets = [self._bucket(("address", network_of(address)), now), self._bucket(("account", account[:100]), now)]
-        wait_seconds = max(bucket.seconds_until_one(now) for bucket in buckets)
-        if wait_seconds > 0.0:
-            raise TooManyAttempts(wait_seconds)
+        asked = account[:100]
         name = self._accounts.by_login(account, key)
+        key_now = None if name is None else self._accounts.get(name).api_key
+        wait_seconds = self._limits.wait_seconds(address, asked)
+        if wait_seconds > 0.0 and (name is None or not self._limits.knows(address, name, key_now)):
+            raise TooManyAttempts(wait_seconds)
         if name is None:
-            for bucket in buckets:
-                bucket.take(1, now)
+            self._limits.failed(address, asked)
             return None
+        self._limits.succeeded(address, name, key_now)
         token = self.new_token()
         own = [kept for kept, session in self._sessions.items() if session.account == name]
         for old in own[: len(own) - MOST_OF_ACCOUNT + 1] if len(own) >= MOST_OF_ACCOUNT else ():
             del self._sessions[old]
         while len(self._sessions) >= MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
-        key_now = self._accounts.get(name).api_key
         self._sessions[_hash(token)] = PageSession(name, self.new_token(), key_now, now)
         return token
 
@@ -123,25 +119,6 @@ class PageSessions:
     def log_out(self, token: str) -> None:
         """Ends a session; nothing happens where there is none."""
         self._sessions.pop(_hash(token), None)
-
-    def _bucket(self, name: tuple[str, str], now: float) -> TokenBucket:
-        bucket = self._attempts.pop(name, None) or TokenBucket(1.0 / ATTEMPT_SECONDS, ATTEMPTS, now)
-        self._attempts[name] = bucket
-        if len(self._attempts) > BUCKETS_KEPT:
-            del self._attempts[next(iter(self._attempts))]
-        return bucket
-
-
-def network_of(address: str) -> str:
-    """What of an address is one household: all of IPv4, the first half of IPv6."""
-    if ":" not in address:
-        return address
-    head, _, tail = address.partition("::")
-    groups = head.split(":") if head else []
-    if "::" in address:
-        after = tail.split(":") if tail else []
-        groups += ["0"] * (8 - len(groups) - len(after)) + after
-    return ":".join(groups[:4])
 
 
 def _hash(token: str) -> bytes:

@@ -264,6 +264,15 @@ class Accounts:
         bucket = self._bucket(name, now)
         return 0.0 if bucket is None else bucket.take(count, now)
 
+    def allow_up_to(self, name: str, count: int, now: float) -> tuple[int, float]:
+        """Charges as many of `count` messages as the account's rate allows now: how many, and the seconds after which
+        there is room for another."""
+        bucket = self._bucket(name, now)
+        if bucket is None:
+            return count, 0.0
+        taken = bucket.take_up_to(count, now)
+        return taken, 0.0 if taken == count else bucket.seconds_until_one(now)
+
     def allowance(self, name: str, now: float) -> tuple[float, int, int] | None:
         """The account's rate a second, its burst and what is left of it now; None without a limit."""
         bucket = self._bucket(name, now)

@@ -63,6 +63,8 @@ def _basics(config: Config) -> Iterator[Finding]:
         yield ("data_dir",), "must not be empty: it is the directory of the journal"
     if config.validity_seconds == 0:
         yield ("validity_seconds",), "must be above 0, or every message ends before it is sent"
+    for index, network in enumerate(config.trusted_proxies):
+        yield from _network(("trusted_proxies", index), network)
     for table, names in (("accounts", config.accounts), ("carriers", config.carriers)):
         for name in names:
             if not _is_name(name):
@@ -176,13 +178,14 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
         yield from _ascii((*path, "smpp", "system_id"), smpp.system_id)
         yield from _ascii((*path, "smpp", "password"), smpp.password.reveal())
         for index, network in enumerate(smpp.allow_from):
-            try:
-                ipaddress.ip_network(network, strict=False)
-            except ValueError:
-                yield (
-                    (*path, "smpp", "allow_from", index),
-                    f"{network!r} is no network; write one such as 192.0.2.0/24, or an address",
-                )
+            yield from _network((*path, "smpp", "allow_from", index), network)
+
+
+def _network(path: Path, network: str) -> Iterator[Finding]:
+    try:
+        ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        yield path, f"{network!r} is no network; write one such as 192.0.2.0/24, or an address"
 
 
 _PRIVATE_HINT = " Set allow_private_urls: true if that is meant."

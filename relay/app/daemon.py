@@ -19,9 +19,11 @@ from twisted.python.failure import Failure
 from relay.accounts.accounts import Accounts
 from relay.app.sd_notify import SystemdNotifier
 from relay.app.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
+from relay.carriers.binds import smpp_binds
 from relay.carriers.draining import DrainingCarriers
-from relay.carriers.http_link import HttpCarrierLink
+from relay.carriers.http_binds import http_binds
 from relay.carriers.link import CarrierLink
+from relay.carriers.relay_api import HttpReceipts, notification_reader
 from relay.carriers.rereading import Rereading
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
@@ -186,7 +188,7 @@ class Daemon(Service):
         for name, carrier in config.carriers.items():
             self.links[name] = await self.make_link(name, carrier)
         for name in held_carriers(settings) & self.links.keys():
-            self.links[name].held = True
+            self.links[name].hold(True)
         self.flow.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
         for link in self.links.values():
             link.start()
@@ -225,37 +227,33 @@ class Daemon(Service):
     def _link(self, name: str) -> CarrierLink | None:
         return self.links.get(name)
 
-    def http_carrier(self, name: str) -> HttpCarrierLink | None:
-        """The carrier of that name, where it is one that is spoken to over HTTP; also while it drains."""
-        link = self.links.get(name) or self.draining_carriers.link(name)
-        return link if isinstance(link, HttpCarrierLink) else None
+    def http_receipts(self, carrier: str) -> HttpReceipts | None:
+        """What reads and keeps the notifications of a carrier that is another relay, also while it drains; None where
+        the name is no such carrier's."""
+        link = self.links.get(carrier) or self.draining_carriers.link(carrier)
+        return None if link is None else link.http_receipts
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
         """A link to a carrier, not started yet. A simulated carrier of that name is started, unless it runs already.
 
         :raises StartFailure: there is no way to it.
         """
+        fraction = self._randomness.random
         if settings.kind == "http":
-            return HttpCarrierLink(
-                name,
-                settings,
-                self.flow,
-                self._carrier_http,
-                self._reactor,
-                queue_bytes=self.config.limits.queue_bytes,
-                pdu_bytes=self.config.limits.pdu_bytes,
-                fraction=self._randomness.random,
-            )
+            keepers = http_binds(settings, self._carrier_http, self._reactor, fraction=fraction)
+        else:
+            endpoint = await self._carrier_endpoint(name, settings)
+            pdu_bytes = self.config.limits.pdu_bytes
+            keepers = smpp_binds(settings, endpoint, self._reactor, pdu_bytes=pdu_bytes, fraction=fraction)
         return CarrierLink(
             name,
             settings,
             self.flow,
-            await self._carrier_endpoint(name, settings),
             self._reactor,
+            keepers,
             queue_bytes=self.config.limits.queue_bytes,
-            pdu_bytes=self.config.limits.pdu_bytes,
-            fraction=self._randomness.random,
             mobile_originated=self.sessions.mobile_originated,
+            notification_reader=notification_reader(name, settings),
         )
 
     async def _carrier_endpoint(self, name: str, settings: Carrier) -> IStreamClientEndpoint:

@@ -41,6 +41,16 @@ def _try(
 ) -> Iterator[tuple[Path, str]]:
     if not description:
         return
+    if kind == "server" and split_description(description)[0] == "haproxy":
+        # Twisted's own believes the header of anybody, and limits and allow_from would look at the proxy's address.
+        yield (
+            path,
+            (
+                f"{description!r}: the PROXY protocol is not supported: allow_from and all limits would count the "
+                "proxy's address as the client's. For HTTP use a proxy that sends X-Forwarded-For, and trusted_proxies"
+            ),
+        )
+        return
     try:
         parse(reactor, description)
         _check_port(description, kind)

@@ -186,7 +186,8 @@ class Reloader:
         flow = self._daemon.flow
         old = old or self._daemon.draining_carriers.take_over(name)
         if old is not None:
-            new.held = old.held
+            if old.held:
+                new.hold(True)
             old.retire(flow.send)
             await old.stop(self._daemon.config.shutdown_seconds)
         if not self._stopping:

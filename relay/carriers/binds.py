@@ -1,11 +1,11 @@
-"""Keeping binds to a carrier alive: connect, bind, and again after a pause that grows.
+"""Keeping SMPP sessions with a carrier alive: connect, bind, and again after a pause that grows.
 
 ClientService connects anew whenever a connection ends, but its count of failed attempts starts over with every TCP
 connect, and a carrier that accepts the connection and refuses the bind would be hammered. So failed binds are counted
 here, and the retry policy reads that count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,12 +13,13 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from relay.carriers.session_api import MakeKeepers, SessionReports
 from relay.config.model import Carrier
-from relay.smpp.client import BindRequest, CarrierBind, SmppClientFactory
+from relay.smpp.client import BindRequest, SmppClientFactory, SmppClientProtocol
 from relay.smpp.session import SessionLimits
 from relay.values import smpp_constants as c
 
-#: The peer's requests that may be unanswered at once on one session: receipts, mostly.
+#: The carrier's requests that may be unanswered at once on one session: receipts, mostly.
 _PENDING_REQUESTS = 10_000
 
 _BIND_COMMANDS = {
@@ -37,34 +38,35 @@ def pause_seconds(failures: int, min_seconds: float, max_seconds: float, fractio
     return pause * (0.5 + 0.5 * fraction)
 
 
-class Bind:
-    """One connection to a carrier that is meant to be there.
+class SmppKeeper:
+    """Keeps one SMPP session with a carrier alive. A `SessionKeeper`, and the `CarrierBind` of its connections.
 
-    :param fraction: gives random numbers from 0 to 1.
+    :param pause_seconds: gives the pause after so many failures in a row.
     """
 
     def __init__(
         self,
         endpoint: IStreamClientEndpoint,
-        owner: CarrierBind,
+        reports: SessionReports,
         request: BindRequest,
         limits: SessionLimits,
         clock: IReactorTime,
-        *,
-        min_seconds: float,
-        max_seconds: float,
-        fraction: Callable[[], float],
+        pause_seconds: Callable[[int], float],
     ) -> None:
-        self.request = request
-        #: Attempts in a row that did not end in a bind; set to 0 by the link when a bind succeeds.
-        self.failures = 0
-
-        def policy(attempts: int) -> float:
-            self.failures = max(self.failures, attempts)
-            return pause_seconds(self.failures, min_seconds, max_seconds, fraction())
-
-        factory = SmppClientFactory(owner, request, limits, clock)
-        self._service = ClientService(_Reporting(endpoint, owner, request), factory, policy, clock)
+        self._reports = reports
+        self._pause_seconds = pause_seconds
+        #: Attempts in a row that did not end in a bind.
+        self._failures = 0
+        self._session: SmppClientProtocol | None = None
+        self._refused = False
+        factory = SmppClientFactory(self, request, limits, clock)
+        self._service = ClientService(_Reporting(endpoint, reports), factory, self._pause, clock)
+        # What a bound session says is the link's business alone, and goes there without another call.
+        self.answered = reports.answered
+        self.late_answers = reports.late_answers
+        self.unanswered = reports.unanswered
+        self.abandoned = reports.abandoned
+        self.messages = reports.messages
 
     def start(self) -> None:
         """Begins to connect; returns at once."""
@@ -74,19 +76,52 @@ class Bind:
         """Stops connecting and closes what is open; fires when it is closed."""
         return self._service.stopService()
 
+    def sending(self) -> Sequence[object]:
+        """The tokens of the requests that have no response yet."""
+        return () if self._session is None else self._session.sending()
+
+    def _pause(self, attempts: int) -> float:
+        self._failures = max(self._failures, attempts)
+        return self._pause_seconds(self._failures)
+
+    # What the connection says of its bind
+
+    def bound(self, protocol: SmppClientProtocol) -> None:
+        """The carrier accepted the bind."""
+        self._failures = 0
+        self._session = protocol
+        self._reports.bound(protocol)
+
+    def bind_refused(self, protocol: SmppClientProtocol, command_status: int) -> None:
+        """The carrier refused the bind; the connection is being closed."""
+        self._failures += 1
+        self._refused = True
+        self._reports.bind_refused(command_status)
+
+    def lost(self, protocol: SmppClientProtocol, tokens: Sequence[object], reason: str) -> None:
+        """The connection is gone. Before the bind that is one more way not to reach the carrier."""
+        if self._session is protocol:
+            self._session = None
+            self._reports.lost(protocol, tokens, reason)
+        elif self._refused:
+            # The refusal has been reported, and says more.
+            self._refused = False
+        else:
+            self._reports.unreachable(reason)
+
 
 def smpp_binds(
     settings: Carrier,
     endpoint: IStreamClientEndpoint,
-    owner: CarrierBind,
     clock: IReactorTime,
     *,
     pdu_bytes: int,
     fraction: Callable[[], float],
-) -> list[Bind]:
-    """The binds that a carrier's settings ask for; none is begun yet.
+) -> MakeKeepers:
+    """What keeps the SMPP sessions alive that a carrier's settings ask for.
 
-    :param fraction: gives random numbers from 0 to 1.
+    :param endpoint: where the carrier is.
+    :param fraction: gives random numbers from 0 to 1, for the jitter of reconnects.
     """
     limits = SessionLimits(
         window=settings.window,
@@ -97,30 +132,34 @@ def smpp_binds(
         bind_timeout_seconds=settings.bind_timeout_seconds,
     )
     password = settings.password.reveal()
-    return [
-        Bind(
-            endpoint,
-            owner,
-            BindRequest(command, settings.system_id, password, settings.system_type, settings.interface_version),
-            limits,
-            clock,
-            min_seconds=settings.reconnect_min_seconds,
-            max_seconds=settings.reconnect_max_seconds,
-            fraction=fraction,
-        )
-        for _ in range(settings.binds)
-        for command in _BIND_COMMANDS[settings.bind]
-    ]
+
+    def pause(failures: int) -> float:
+        return pause_seconds(failures, settings.reconnect_min_seconds, settings.reconnect_max_seconds, fraction())
+
+    def make(reports: SessionReports) -> Sequence[SmppKeeper]:
+        return [
+            SmppKeeper(
+                endpoint,
+                reports,
+                BindRequest(command, settings.system_id, password, settings.system_type, settings.interface_version),
+                limits,
+                clock,
+                pause,
+            )
+            for _ in range(settings.binds)
+            for command in _BIND_COMMANDS[settings.bind]
+        ]
+
+    return make
 
 
 @implementer(IStreamClientEndpoint)
 class _Reporting:
-    """An endpoint whose failures the link hears of; ClientService keeps them to itself."""
+    """An endpoint that reports its failures; ClientService keeps them to itself."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint, owner: CarrierBind, request: BindRequest) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, reports: SessionReports) -> None:
         self._endpoint = endpoint
-        self._owner = owner
-        self._request = request
+        self._reports = reports
 
     def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
         connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
@@ -128,5 +167,5 @@ class _Reporting:
 
     def _failed(self, failure: Failure) -> Failure:
         if not failure.check(CancelledError):
-            self._owner.connect_failed(self._request, failure.getErrorMessage())
+            self._reports.unreachable(failure.getErrorMessage())
         return failure

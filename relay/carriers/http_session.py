@@ -1,4 +1,4 @@
-"""A carrier that is another relay's HTTP API, to the carrier's link the same as a session with an SMPP carrier.
+"""A carrier that is another relay's HTTP API: a `CarrierSession` that sends POSTs, and the keeper of itself.
 
 Theory of operation: what the link sends is gathered while every allowed POST is under way, so that arrays grow with
 the load by themselves. A POST ends in one of three ways. It has an answer for every item. Or it certainly wasn't taken
@@ -21,10 +21,11 @@ from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from relay.carriers.relay_api import read_answers, status_of
+from relay.carriers.session_api import Request, SessionReports
 from relay.runtime.bounded_body import read_body
-from relay.smpp.client import BindRequest
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, CodecError
 from relay.webhooks.connections import ReadyHeaders
@@ -44,7 +45,6 @@ LONGEST_PAUSE_SECONDS: Final = 3_600.0
 #: Turns a submit_sm's body and its token into an item of the array; None: it isn't worth sending any more. Raises
 #: CodecError.
 ItemOf = Callable[[bytes, object], bytes | None]
-Send = tuple[bytes, object]
 
 
 class HttpAnswer(NamedTuple):
@@ -55,28 +55,11 @@ class HttpAnswer(NamedTuple):
     retry_after_seconds: float
 
 
-class Window:
-    """What a link asks an SMPP session, for parts instead of PDUs."""
-
-    __slots__ = ("outstanding", "size")
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.outstanding = 0
-
-    @property
-    def room(self) -> int:
-        """How many more parts it takes."""
-        return max(0, self.size - self.outstanding)
-
-
 class HttpCarrierSession:
-    """See the module's text. Has what a link asks of a bind (`start`, `stop`, `failures`, `request`) and of a bound
-    session (`session`, `send`, `unbind`).
+    """Sends messages to another relay over HTTP. A `CarrierSession` and its `SessionKeeper` in one.
 
-    :param owner: the link; see `relay.smpp.client.CarrierBind`. Also asked to `pause` for some seconds, and given
-        back as `unsent` what certainly didn't reach the carrier.
-    :param http: a treq client.
+    :param reports: the link.
+    :param http: a treq client that may reach the carrier.
     :param base_url: of the other relay, without a slash at the end.
     :param authorization: the header's value.
     :param timeout_seconds: how long one request may take, from connecting to the answer's last octet.
@@ -87,7 +70,7 @@ class HttpCarrierSession:
 
     def __init__(
         self,
-        owner: Any,
+        reports: SessionReports,
         http: Any,
         base_url: str,
         authorization: bytes,
@@ -98,11 +81,11 @@ class HttpCarrierSession:
         timeout_seconds: float,
         pause_seconds: Callable[[int], float],
     ) -> None:
-        self.request = BindRequest(c.BIND_TRANSMITTER, "", "")
-        self.session = Window(window)
-        #: Attempts in a row to reach the account; set to 0 by the link when one succeeds.
-        self.failures = 0
-        self._owner = owner
+        self.outstanding = 0
+        self._window = window
+        #: Attempts in a row to reach the account that failed.
+        self._failures = 0
+        self._reports = reports
         self._http = http
         self._base_url = base_url
         self._authorization = authorization
@@ -111,11 +94,11 @@ class HttpCarrierSession:
         self._timeout_seconds = timeout_seconds
         self._pause_seconds = pause_seconds
         #: What the link has sent and no POST has taken up.
-        self._waiting: deque[Send] = deque()
+        self._waiting: deque[Request] = deque()
         #: What was posted, and nobody knows whether it was taken.
-        self._in_doubt: deque[Send] = deque()
+        self._in_doubt: deque[Request] = deque()
         #: What each POST under way holds.
-        self._posting: dict[Deferred[None], list[Send]] = {}
+        self._posting: dict[Deferred[None], list[Request]] = {}
         #: POSTs in a row that came to nothing.
         self._failed_posts = 0
         self._asking: Deferred[None] | None = None
@@ -146,12 +129,14 @@ class HttpCarrierSession:
             doubtful += batch
             batch.clear()
             posting.cancel()
-        self.session.outstanding = 0
-        if doubtful or self._bound:
+        self.outstanding = 0
+        if self._bound:
             self._bound = False
-            self._owner.lost(self, _tokens(doubtful), "closed by us")
+            self._reports.lost(self, _tokens(doubtful), "closed by us")
+        elif doubtful:
+            self._reports.unanswered(self, _tokens(doubtful))
         if unsent:
-            self._owner.unsent(self, _tokens(unsent))
+            self._reports.unsent(self, _tokens(unsent))
         done: Deferred[None] = Deferred()
         done.callback(None)
         return done
@@ -167,13 +152,14 @@ class HttpCarrierSession:
             await deferLater(self._clock, self._pause_seconds(self._failed_posts - 1))
         while not self._stopped:
             if await self._is_there():
+                self._failures = 0
                 self._asking = None
                 self._bound = True
-                self._owner.bound(self)
+                self._reports.bound(self)
                 self._fill_soon()
                 return
-            self.failures += 1
-            await deferLater(self._clock, self._pause_seconds(self.failures))
+            self._failures += 1
+            await deferLater(self._clock, self._pause_seconds(self._failures))
 
     async def _is_there(self) -> bool:
         try:
@@ -181,32 +167,44 @@ class HttpCarrierSession:
         except CancelledError:
             raise
         except Exception as problem:
-            self._owner.connect_failed(self.request, reason_of(problem))
+            self._reports.unreachable(reason_of(problem))
             return False
         if answer.status == 200:
             return True
         if answer.status in (401, 403):
-            self._owner.bind_refused(self, c.ESME_RINVPASWD)
-            self._owner.lost(self, (), f"HTTP {answer.status}")
-            # The link counts a refused bind itself.
-            self.failures -= 1
+            self._reports.bind_refused(c.ESME_RINVPASWD)
             return False
-        self._owner.connect_failed(self.request, f"GET /account was answered {answer.status}")
+        self._reports.unreachable(f"GET /account was answered {answer.status}")
         return False
 
     def _down(self, reason: str) -> None:
         """Nothing more is taken from the link, nor posted, until the account has answered again."""
         if self._bound:
             self._bound = False
-            self._owner.lost(self, (), reason)
+            self._reports.lost(self, (), reason)
         self._give_back(self._take_waiting())
         self.start()
 
     # Sending
 
-    def send(self, command_id: int, batch: Sequence[Send]) -> None:
+    @property
+    def takes_messages(self) -> bool:
+        """Always: parts may be sent over it."""
+        return True
+
+    @property
+    def brings_receipts(self) -> bool:
+        """Never: receipts come to the HTTP listener."""
+        return False
+
+    @property
+    def room(self) -> int:
+        """How many more parts it takes."""
+        return max(0, self._window - self.outstanding)
+
+    def send(self, command_id: int, batch: Sequence[Request]) -> None:
         """Takes parts; each will be answered, given back as unsent, or reported as unanswered or lost."""
-        self.session.outstanding += len(batch)
+        self.outstanding += len(batch)
         self._waiting.extend(batch)
         self._fill_soon()
 
@@ -235,9 +233,9 @@ class HttpCarrierSession:
             posting.addErrback(self._broken)
             posting.addCallback(self._posted, posting)
 
-    def _next_batch(self, queue: deque[Send]) -> tuple[list[Send], list[bytes]]:
+    def _next_batch(self, queue: deque[Request]) -> tuple[list[Request], list[bytes]]:
         """Takes what fits into one POST off a queue, and gives its items as well."""
-        batch: list[Send] = []
+        batch: list[Request] = []
         items: list[bytes] = []
         # Smaller after each failure: what is too much for the other side, or for something in between, gets through
         # in the end, and one item that is fatal is alone with itself.
@@ -269,11 +267,11 @@ class HttpCarrierSession:
             self._doubt("a mistake in the relay itself; see carrier_http_broken in the log", left)
         self._fill_soon()
 
-    def _broken(self, failure: Any) -> None:
+    def _broken(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             self.log.failure("carrier_http_broken: a mistake in the relay itself", failure=failure)
 
-    async def _post(self, batch: list[Send], items: list[bytes]) -> None:
+    async def _post(self, batch: list[Request], items: list[bytes]) -> None:
         """Posts once. What is settled is taken out of `batch`; what is left in it at the end is in doubt."""
         try:
             answer = await self._exchange("POST", "/messages", b"[%b]" % b",".join(items))
@@ -305,7 +303,7 @@ class HttpCarrierSession:
             self._in_doubt.extendleft(reversed(_taken_out(batch)))
         elif status in (429, 503):
             self._answer_all(_taken_out(batch), status_of(status))
-            self._owner.pause(answer.retry_after_seconds)
+            self._reports.pause(answer.retry_after_seconds)
             # They would only be put off one by one.
             self._give_back(self._take_waiting())
         elif status >= 500:
@@ -323,13 +321,13 @@ class HttpCarrierSession:
         else:
             self._fail(f"POST /messages was answered {status}", unsent=_taken_out(batch))
 
-    def _fail(self, reason: str, unsent: list[Send]) -> None:
+    def _fail(self, reason: str, unsent: list[Request]) -> None:
         """A POST that certainly was not taken."""
         self._count_failure()
         self._down(reason)
         self._give_back(unsent)
 
-    def _doubt(self, reason: str, batch: list[Send]) -> None:
+    def _doubt(self, reason: str, batch: list[Request]) -> None:
         """A POST of which nobody knows whether it was taken."""
         self._count_failure()
         self._in_doubt.extend(batch)
@@ -344,25 +342,25 @@ class HttpCarrierSession:
 
     # What the link gets back
 
-    def _answer_all(self, batch: list[Send], command_status: int) -> None:
+    def _answer_all(self, batch: list[Request], command_status: int) -> None:
         self._answer([Answered(token, c.SUBMIT_SM_RESP, command_status, b"") for _, token in batch])
 
     def _answer(self, answers: list[Answered]) -> None:
         if not self._stopped:
-            self.session.outstanding -= len(answers)
-            self._owner.answered(self, answers)
+            self.outstanding -= len(answers)
+            self._reports.answered(self, answers)
 
-    def _unanswered(self, batch: list[Send]) -> None:
+    def _unanswered(self, batch: list[Request]) -> None:
         if not self._stopped:
-            self.session.outstanding -= len(batch)
-            self._owner.unanswered(self, _tokens(batch))
+            self.outstanding -= len(batch)
+            self._reports.unanswered(self, _tokens(batch))
 
-    def _give_back(self, batch: list[Send]) -> None:
+    def _give_back(self, batch: list[Request]) -> None:
         if batch and not self._stopped:
-            self.session.outstanding -= len(batch)
-            self._owner.unsent(self, _tokens(batch))
+            self.outstanding -= len(batch)
+            self._reports.unsent(self, _tokens(batch))
 
-    def _take_waiting(self) -> list[Send]:
+    def _take_waiting(self) -> list[Request]:
         waiting = list(self._waiting)
         self._waiting.clear()
         return waiting
@@ -387,11 +385,11 @@ class HttpCarrierSession:
         return HttpAnswer(response.code, content, min(pause_seconds, LONGEST_PAUSE_SECONDS))
 
 
-def _tokens(batch: Iterable[Send]) -> list[object]:
+def _tokens(batch: Iterable[Request]) -> list[object]:
     return [token for _, token in batch]
 
 
-def _taken_out(batch: list[Send]) -> list[Send]:
+def _taken_out(batch: list[Request]) -> list[Request]:
     """What is in the list, which is empty afterwards."""
     taken = list(batch)
     batch.clear()

@@ -16,15 +16,12 @@ from typing import Final
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from relay.carriers.context import CarrierContext
 from relay.carriers.receipt_intake import ReceiptIntake
 from relay.carriers.submit_results import AnswerClass, class_of
-from relay.config import model
 from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates
-from relay.routing.flow import MessageFlow
-from relay.runtime.tasks import Tasks
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
 from relay.values import smpp_constants as c
 from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
@@ -62,13 +59,13 @@ class CarrierQueries:
 
     log = Logger()
 
-    def __init__(
-        self, name: str, settings: model.Carrier, flow: MessageFlow, intake: ReceiptIntake, clock: IReactorTime
-    ) -> None:
-        self._name = name
-        self._flow = flow
+    def __init__(self, carrier: CarrierContext, intake: ReceiptIntake) -> None:
+        settings = carrier.settings
+        self._name = carrier.name
+        self._flow = carrier.flow
         self._intake = intake
-        self._clock = clock
+        self._clock = carrier.clock
+        self._tasks = carrier.tasks
         self._ids = CarrierIds(settings.dialect)
         self._states = CarrierStates(settings.dialect)
         self._most_queries = max(1, int(_SHARE * settings.window * settings.binds))
@@ -78,7 +75,6 @@ class CarrierQueries:
         self._queries_under_way = 0
         self._cancels_under_way = 0
         self._unknown_command = False
-        self._tasks = Tasks(self.log)
         self.counts = {
             (command, result): 0
             for command in ("query_sm", "cancel_sm")
@@ -213,7 +209,7 @@ class CarrierQueries:
             if not receipt.final
         ]
         if under_way:
-            await self._flow.query_outcomes(under_way)
+            self._flow.follow_up_later(self._flow.store.query_outcomes(under_way))
 
     def unanswered(self, tokens: Iterable[object]) -> None:
         """Their time is up: overdue parts end, cancels are refused."""
@@ -249,14 +245,11 @@ class CarrierQueries:
             self._count("cancel_sm", "unanswered")
             cancel.done.callback(False)
 
-    async def wait(self) -> None:
-        """Returns when every answer has been acted on."""
-        await self._tasks.wait()
-
     def _give_up(self, parts: Sequence[AtCarrier]) -> None:
         if parts:
             now = self._clock.seconds()
-            self._tasks.start(self._flow.query_outcomes([QueryOutcome(part.id, part.part, now) for part in parts]))
+            outcomes = [QueryOutcome(part.id, part.part, now) for part in parts]
+            self._flow.follow_up_later(self._flow.store.query_outcomes(outcomes))
 
     def _count(self, command: str, result: str) -> None:
         self.counts[command, result] += 1

@@ -8,17 +8,14 @@ whose receivers get it; it is answered then as the customer answers.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from relay.carriers.context import CarrierContext
 from relay.carriers.read_again import read_again
-from relay.config import model
+from relay.carriers.session_api import Responder
 from relay.receipts.reader import ReceiptReader
-from relay.routing.flow import MessageFlow
-from relay.runtime.tasks import Tasks
 from relay.smpp.message_codec import decode_message
 from relay.store.api import StoreUnavailable
 from relay.values.histogram import SLOW_SECONDS, Histogram
@@ -42,33 +39,18 @@ MobileOriginated = Callable[[str, MessagePdu], "Deferred[int] | None"]
 _EMPTY_MESSAGE_ID = b"\0"
 
 
-class Answering(Protocol):
-    """A session, as far as an answer needs it."""
-
-    def respond(self, command_id: int, responses: list[tuple[int, int, bytes]]) -> None:
-        """See `SessionProtocol.respond`."""
-
-
 class ReceiptIntake:
-    """See the module's text. One for each carrier, for all its binds: receipts come over any of them."""
+    """Takes what one carrier sends, over all its binds: receipts come over any of them."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        name: str,
-        settings: model.Carrier,
-        flow: MessageFlow,
-        clock: IReactorTime,
-        mobile_originated: MobileOriginated,
-    ) -> None:
-        self._name = name
-        self._settings = settings
-        self._flow = flow
-        self._clock = clock
+    def __init__(self, carrier: CarrierContext, mobile_originated: MobileOriginated) -> None:
+        self._settings = carrier.settings
+        self._flow = carrier.flow
+        self._clock = carrier.clock
+        self._tasks = carrier.tasks
         self._mobile_originated = mobile_originated
-        self._reader = ReceiptReader(name, settings.dialect)
-        self._tasks = Tasks(self.log)
+        self._reader = ReceiptReader(carrier.name, carrier.settings.dialect)
         #: How often each `Outcome` was met, by its number.
         self.outcomes = [0] * len(Outcome)
         #: Messages that receipts ended, by the state that the last of these told.
@@ -80,7 +62,7 @@ class ReceiptIntake:
         #: Kept receipts that found their message when they were read again.
         self.reread = 0
 
-    def take(self, protocol: Answering, pdus: list[MessagePdu]) -> None:
+    def take(self, protocol: Responder, pdus: list[MessagePdu]) -> None:
         """Handles one read's deliver_sm and data_sm; they are answered when they are durable."""
         now = self._clock.seconds()
         reader = self._reader
@@ -116,17 +98,13 @@ class ReceiptIntake:
                 self.ended[UNKNOWN if state is None else state] += 1
         return found
 
-    async def wait(self) -> None:
-        """Returns when every receipt that was taken has been answered."""
-        await self._tasks.wait()
-
     async def keep(self, receipts: list[Receipt], *, asked_for: bool = False) -> bool:
         """True when the receipts are durable, False when they can't be made so and the carrier must come again.
 
         :param asked_for: they are answers to query_sm: that they are late says nothing of the carrier's receipts.
         """
         try:
-            result = await self._flow.receipts(receipts)
+            result = await self._flow.follow_up(self._flow.store.receipts(receipts))
         except StoreUnavailable:
             self.not_durable += len(receipts)
             return False
@@ -156,14 +134,14 @@ class ReceiptIntake:
             self.ended[UNKNOWN if state is None else state] += states.count(state)
         return ended
 
-    async def _take_receipts(self, protocol: Answering, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:
+    async def _take_receipts(self, protocol: Responder, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:
         command_status = ESME_ROK if await self.keep(receipts) else ESME_RX_T_APPN
         body = _EMPTY_MESSAGE_ID if command_status == ESME_ROK else b""
         # If we stop here, then the carrier sends these again, and they are found to be repeated.
         for command_id, sequence_numbers in answers.items():
             protocol.respond(command_id | RESPONSE_BIT, [(n, command_status, body) for n in sequence_numbers])
 
-    def _take_mobile_originated(self, protocol: Answering, pdu: MessagePdu) -> None:
+    def _take_mobile_originated(self, protocol: Responder, pdu: MessagePdu) -> None:
         self.mobile_originated += 1
         if pdu.esm_class & ESM_CLASS_TYPE_MASK:
             # What is marked as the network's own is handed up although it is damaged (`decode_damaged_receipt`). The
@@ -185,5 +163,5 @@ class ReceiptIntake:
             # Nothing of it is kept here: the carrier has it until the customer has.
             handed.addCallback(self._answer, protocol, pdu)
 
-    def _answer(self, status: int, protocol: Answering, pdu: MessagePdu) -> None:
+    def _answer(self, status: int, protocol: Responder, pdu: MessagePdu) -> None:
         protocol.respond(pdu.command_id | RESPONSE_BIT, [(pdu.sequence_number, status, _EMPTY_MESSAGE_ID)])

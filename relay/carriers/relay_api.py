@@ -8,12 +8,13 @@ signed by Standard Webhooks, and become receipts as if they had come over SMPP.
 
 import base64
 import hmac
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from relay.accounts.signing import signature
-from relay.config.model import Dialect
+from relay.accounts.signing import secret_key, signature
+from relay.config.model import Carrier, Dialect
 from relay.receipts.dialects import CarrierIds, CarrierStates
 from relay.store.table.orphans import is_unreadable
 from relay.text.passthrough import read_part
@@ -218,6 +219,26 @@ class NotificationReader:
         state, final = self._states.of_word(stat)
         words = carrier_error or (error.encode() if isinstance(error, str) else b"")
         return Receipt(self._carrier, (key,) if key else (), state, final, now, words[:64], stat[:64], raw=raw)
+
+
+def notification_reader(name: str, settings: Carrier) -> NotificationReader | None:
+    """What reads a carrier's notifications; None where it is spoken to over SMPP."""
+    if settings.kind != "http":
+        return None
+    secret = settings.signing_secret
+    # The configuration's checks see to it that there is one.
+    return NotificationReader(name, settings.dialect, b"" if secret is None else secret_key(secret.reveal()))
+
+
+class HttpReceipts(NamedTuple):
+    """What a carrier that is another relay does with the notifications that come from it.
+
+    :ivar reader: checks and reads them.
+    :ivar keep: true when the receipts are durable, false when they can't be made so now.
+    """
+
+    reader: NotificationReader
+    keep: Callable[[list[Receipt]], Awaitable[bool]]
 
 
 def basic_authorization(system_id: str, password: str) -> bytes:

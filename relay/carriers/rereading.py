@@ -31,7 +31,7 @@ _READ_A_TURN: Final = 200
 
 
 class Rereading:
-    """See the module's text. Only the reactor thread may call.
+    """Reads kept receipts again after their carrier's dialect has changed. Only the reactor thread may call.
 
     :param link: gives the carrier of a name as it is now; None: there is none.
     """
@@ -111,7 +111,7 @@ class Rereading:
                 )  # fmt: skip
 
     async def _reread(self, carrier: str, batch: Sequence[ReadAgain]) -> int:
-        result = await self._flow.reread(batch)
+        result = await self._flow.follow_up(self._flow.store.reread(batch))
         link = self._link(carrier)
         if link is None:
             return len(batch) - result.outcomes.count(Outcome.ORPHAN)

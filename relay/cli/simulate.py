@@ -87,14 +87,18 @@ async def _run(reactor: Any, settings: Simulator) -> None:
         port = await serverFromString(reactor, settings.listen).listen(carrier.factory)
     except Exception as error:
         raise SystemExit(f"--listen {settings.listen}: {error}") from None
-    address = port.getHost()
-    print(f"listening on {address.host}:{address.port}", flush=True)
 
     def stopping() -> None:
         print(carrier.counters, flush=True)
         carrier.stop()
 
     reactor.addSystemEventTrigger("before", "shutdown", stopping)
+    # Before the reactor runs it takes no signals. Whoever reads the line may send one at once.
+    running: Deferred[None] = Deferred()
+    reactor.callWhenRunning(running.callback, None)
+    await running
+    address = port.getHost()
+    print(f"listening on {address.host}:{address.port}", flush=True)
     await Deferred()
 
 

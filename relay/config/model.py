@@ -60,7 +60,22 @@ class Limits(ConfigStruct, frozen=True):
     ] = 67_108_864
     request_bytes: Annotated[int, Meta(ge=1024, description="Largest HTTP request body.")] = 1_048_576
     connections: Annotated[int, Meta(ge=1, description="Connections a listener serves at once.")] = 2_000
-    connections_per_address: Annotated[int, Meta(ge=1, description="Connections one address may hold.")] = 200
+    connections_per_address: Annotated[
+        int, Meta(ge=1, description="Connections one address (of IPv6: one /64) may hold.")
+    ] = 200
+    connections_before_login: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="HTTP connections of one address without a login; the longest idle one makes room.",
+        ),
+    ] = 100
+    requests_before_login: Annotated[
+        float, Meta(ge=0, description="HTTP requests a second of one address without a login; 0 = no limit.")
+    ] = 100.0
+    bytes_before_login: Annotated[
+        int, Meta(ge=65536, description="Octets of HTTP bodies that one address may be sending without a login.")
+    ] = 4_194_304
     pdu_bytes: Annotated[int, Meta(ge=1024, le=16_777_216, description="Largest SMPP PDU (command_length).")] = 65_536
     idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = (
         200_000
@@ -77,7 +92,7 @@ class HttpListener(ConfigStruct, frozen=True):
         int,
         Meta(
             ge=0,
-            description="Wrong API keys one address may say a minute; 0 = no limit, for a proxy that limits by itself.",
+            description="Wrong API keys a minute of one address, and for one account; 0 = no limit.",
         ),
     ] = 60
 
@@ -167,6 +182,13 @@ class Dialect(ConfigStruct, frozen=True):
     unmarked_receipts: Annotated[
         bool | None, _text("Read receipts that carry no esm_class mark. A handset can forge those.")
     ] = None
+    receipt_marks: Annotated[
+        list[int] | None,
+        _text(
+            "Further message types in esm_class (under mask 0x3C, such as 8) that this carrier marks receipts with. "
+            "Other senders that reach us through the carrier can forge those."
+        ),
+    ] = None
     fields_after_text: Annotated[
         bool | None, _text("Read fields behind `text:` that did not stand before it. Message texts can forge those.")
     ] = None
@@ -250,6 +272,13 @@ class Carrier(ConfigStruct, frozen=True):
     cancel_sm: Annotated[
         bool, _text("Pass a customer's cancel_sm on for messages that the carrier has taken; otherwise it is refused.")
     ] = False
+    scheduled_delivery: Annotated[
+        Literal["refuse", "pass"],
+        _text(
+            "pass: the carrier keeps messages until their schedule_delivery_time. Customers may schedule messages "
+            "where all carriers of the route do; elsewhere they get ESME_RINVSCHED."
+        ),
+    ] = "refuse"
     mobile_originated: Annotated[str, _text("refuse, or the account whose receivers get such deliver_sm.")] = "refuse"
     dialect: Annotated[Dialect, _text("How it writes receipts.")] = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)
@@ -282,6 +311,13 @@ class Config(ConfigStruct, frozen=True):
 
     data_dir: Annotated[str, _text("Journal and lock; created where missing.")] = "var/relay"
     validity_seconds: Annotated[Seconds, _text("Validity of messages that name none.")] = 172_800.0
+    trusted_proxies: Annotated[
+        list[str],
+        _text(
+            "Networks of HTTP proxies whose word is taken for a client's address: X-Forwarded-For, or Forwarded where "
+            "that is missing. Taken up at a start."
+        ),
+    ] = field(default_factory=list)
     shutdown_seconds: Annotated[Seconds, _text("How long a stop waits for answers in flight.")] = 10.0
     drain_hours: Annotated[
         float,

@@ -1,10 +1,15 @@
-"""How many connections an address may hold, and how often it may fail to bind."""
+"""How many connections a network may hold, and how often it may fail to bind.
+
+A network is an IPv4 address, or the /64 of an IPv6 address: who has one of its addresses can have all of them.
+"""
+
+from relay.values.networks import network_of
 
 
 class BindGuard:
-    """Counts connections and failed binds by address. Bounded: an address is forgotten a minute after its last fault.
+    """Counts connections and failed binds by network. Bounded: a network is forgotten a minute after its last fault.
 
-    :param failed_a_minute: failed binds after which an address is refused until the minute is over.
+    :param failed_a_minute: failed binds after which a network is refused until the minute is over.
     """
 
     def __init__(self, failed_a_minute: int, connections: int, connections_per_address: int) -> None:
@@ -17,12 +22,14 @@ class BindGuard:
 
     def opened(self, address: str) -> bool:
         """Counts a connection; false: one too many, to be closed (and counted down by `closed` all the same)."""
+        address = network_of(address)
         self._open_total += 1
         count = self._open[address] = self._open.get(address, 0) + 1
         return self._open_total <= self._connections_limit and count <= self._per_address_limit
 
     def closed(self, address: str) -> None:
         """Counts a connection down."""
+        address = network_of(address)
         self._open_total -= 1
         count = self._open.get(address, 0) - 1
         if count > 0:
@@ -32,6 +39,7 @@ class BindGuard:
 
     def failed(self, address: str, now: float) -> None:
         """Counts a bind that was refused."""
+        address = network_of(address)
         begun_at, count = self._failed.get(address, (now, 0))
         if now - begun_at >= 60.0:
             begun_at, count = now, 0
@@ -46,5 +54,5 @@ class BindGuard:
 
     def may_try(self, address: str, now: float) -> bool:
         """Whether the address may have a bind checked now."""
-        begun_at, count = self._failed.get(address, (now, 0))
+        begun_at, count = self._failed.get(network_of(address), (now, 0))
         return count < self._failed_a_minute or now - begun_at >= 60.0

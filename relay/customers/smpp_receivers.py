@@ -19,10 +19,20 @@ from relay.store.api import NotificationStore, StoreUnavailable
 from relay.values.counters import Counters
 from relay.values.messages import Attempt, Notification, QueueKey, Verdict
 from relay.values.pdus import Answered
-from relay.values.smpp_constants import DELIVER_SM, ESME_ROK, ESME_RX_T_APPN, status_name
+from relay.values.smpp_constants import (
+    DELIVER_SM,
+    ESME_ROK,
+    ESME_RX_P_APPN,
+    ESME_RX_R_APPN,
+    ESME_RX_T_APPN,
+    status_name,
+)
 
 # Pauses after a receipt that the customer's side refused, in seconds; the last one repeats until the queue's age limit.
 _RETRY_PAUSES_SECONDS = (5.0, 30.0, 300.0, 1800.0)
+
+#: The customer wants this receipt neither now nor later (SMPP 3.4 section 5.1.3).
+_REFUSED_FOR_GOOD = frozenset({ESME_RX_P_APPN, ESME_RX_R_APPN})
 
 #: More than this is not claimed at once: what is claimed is in memory.
 _CLAIM_LIMIT = 1000
@@ -106,7 +116,7 @@ class AccountReceivers:
                 first = first or notification
                 last = notification
             else:
-                attempt = self._refused(notification, now, status_name(answer.command_status))
+                attempt = self._refused(notification, now, answer.command_status)
                 attempts.append(attempt)
                 refused += 1
         if attempts:
@@ -140,9 +150,11 @@ class AccountReceivers:
                 return offered.done
         return None
 
-    def _refused(self, notification: Notification, now: float, answer: str) -> Attempt:
+    def _refused(self, notification: Notification, now: float, command_status: int) -> Attempt:
+        answer = status_name(command_status)
         pause_seconds = _RETRY_PAUSES_SECONDS[min(notification.attempt, len(_RETRY_PAUSES_SECONDS)) - 1]
-        if now + pause_seconds > notification.owed_since + self._keep_seconds():
+        too_late = now + pause_seconds > notification.owed_since + self._keep_seconds()
+        if too_late or command_status in _REFUSED_FOR_GOOD:
             self._attempts[Verdict.GIVEN_UP] += 1
             return Attempt(notification, Verdict.GIVEN_UP, now, answer=answer)
         self._attempts[Verdict.RETRY] += 1

@@ -1,13 +1,17 @@
-"""Customers on SMPP: who may bind, what a submit_sm becomes, and who gets the receipts.
+"""Customers on SMPP: who may bind, which messages are taken, and who gets the receipts.
 
-Theory of operation: a connection belongs to nobody until its bind is accepted; then it counts against the account's
+Theory of operation. A connection belongs to nobody until its bind is accepted; then it counts against the account's
 `max_binds`. One read's submit_sm go to the flow as one batch: checked and given ids, made durable, answered in one
-write, and only then dispatched. Receipts are the business of the account's `AccountReceivers`.
+write, and only then dispatched. The account's rate judges each of them alone and in order. Receipts are the business
+of the account's `AccountReceivers`; what a submit_sm asks for is read in `submissions`, questions are answered in
+`questions`.
 """
 
 import ipaddress
 from collections.abc import Sequence
+from typing import Final
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -15,29 +19,49 @@ from twisted.logger import Logger
 from relay.accounts.accounts import Accounts
 from relay.config import model
 from relay.customers.bind_guard import BindGuard
+from relay.customers.questions import CustomerQuestions
 from relay.customers.smpp_receivers import AccountReceivers
+from relay.customers.submissions import submission
 from relay.receipts.writer import ReceiptWriter
 from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Drain, Tasks
-from relay.smpp.message_codec import deliver_body_from_data_sm, submit_body_from_data_sm, with_registered_delivery
-from relay.smpp.other_codec import query_sm_resp_body
+from relay.smpp.message_codec import deliver_body_from_data_sm
+from relay.smpp.other_codec import MAX_INTERFACE_VERSION, submit_multi_resp_body
 from relay.smpp.server import SmppServerProtocol
-from relay.smpp.times import smpp_time_text, validity_seconds
 from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
-from relay.values.ids import id_octets, parse_id
-from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission, same_addresses
-from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu
-from relay.values.states import ENROUTE, SCHEDULED
+from relay.values.ids import id_octets
+from relay.values.messages import Channel, Message, QueueKey, Submission
+from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
+from relay.values.secret import Secret
 
 _RESP = c.RESPONSE_BIT
-#: What a wrong name or password is answered with: only these count as failures of the address. Who is told to wait, or
-#: has too many sessions, would otherwise be kept out for trying again.
-_GUESSED = frozenset({c.ESME_RINVSYSID, c.ESME_RINVPASWD})
+#: How long a silent session may take to answer enquire_link when another bind needs its place.
+PROBE_SECONDS: Final = 5.0
+#: Compared with the password of a bind whose system_id is unknown, so that both take the same work.
+_NOBODY = Secret("no account has this password")
+
+
+class BindVerdict(msgspec.Struct, frozen=True, gc=False):
+    """Whether a bind is accepted.
+
+    :ivar status: ESME_ROK where it is.
+    :ivar reason: for the log: why not. The customer learns only the status.
+    :ivar guessed: the system_id or the password was wrong. Only this counts as a failure of the address: who is told
+        to wait, or has too many sessions, would otherwise be kept out for trying again.
+    """
+
+    status: int
+    account: str = ""
+    reason: str = ""
+    guessed: bool = False
 
 
 class CustomerSessions:
-    """See the module's text. Implements what the server's protocols ask (`CustomerSide`) and serves SMPP queues."""
+    """All sessions of customers: accepts binds, takes messages, answers questions, and hands out receipts.
+
+    Implements what the server's protocols ask (`CustomerSide`) and serves the queues of SMPP receipts.
+    """
 
     log = Logger()
 
@@ -54,6 +78,7 @@ class CustomerSessions:
         self._settings = settings
         self._clock = clock
         self._guard = BindGuard(settings.failed_binds_a_minute, limits.connections, limits.connections_per_address)
+        self._questions = CustomerQuestions(flow)
         self._tasks = Tasks(self.log)
         self._writer = ReceiptWriter()
         self._sessions: dict[str, list[SmppServerProtocol]] = {}
@@ -101,7 +126,7 @@ class CustomerSessions:
         """Connections that are open now."""
         return len(self._connections)
 
-    # LaneServer
+    # NotificationSender
 
     def wake(self, queue_key: QueueKey) -> None:
         receivers = self._receivers.get(queue_key.account)
@@ -116,19 +141,26 @@ class CustomerSessions:
 
     def bind(self, protocol: SmppServerProtocol, pdu: BindPdu) -> None:
         now = self._clock.seconds()
-        status, account = self._check_bind(protocol.address, pdu, now)
+        verdict = self._check_bind(protocol.address, pdu, now)
+        status = verdict.status
         if status != c.ESME_ROK:
-            if status in _GUESSED:
+            if verdict.guessed:
                 self._guard.failed(protocol.address, now)
             self.binds_refused[status] = self.binds_refused.get(status, 0) + 1
             if self._guard.may_try(protocol.address, now):
                 # Who goes on guessing after that is counted and not logged: the log would be the next thing to fill.
-                self.log.warn("customer_bind_refused: {system_id} from {address}: {status}", system_id=pdu.system_id,
-                              address=protocol.address, status=c.status_name(status))  # fmt: skip
+                self.log.warn(
+                    "customer_bind_refused: {system_id} from {address}: {status}, {reason}",
+                    system_id=pdu.system_id,
+                    address=protocol.address,
+                    status=c.status_name(status),
+                    reason=verdict.reason,
+                )
             protocol.session.refuse_bind(pdu, status)
             protocol.flush()
             protocol.close()
             return
+        account = verdict.account
         protocol.account = account
         protocol.interface_version = pdu.interface_version or 0x33
         self._sessions.setdefault(account, []).append(protocol)
@@ -143,7 +175,10 @@ class CustomerSessions:
         self._tasks.start(self._submit(protocol, pdus))
 
     def question(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> None:
-        self._tasks.start(self._query(protocol, pdu) if pdu.command_id == c.QUERY_SM else self._cancel(protocol, pdu))
+        self._tasks.start(self._questions.answer(protocol, pdu))
+
+    def submit_multi(self, protocol: SmppServerProtocol, pdu: SubmitMultiPdu) -> None:
+        self._tasks.start(self._submit_multi(protocol, pdu))
 
     def answered(self, protocol: SmppServerProtocol, answers: list[Answered]) -> None:
         receivers = self._receivers.get(protocol.account)
@@ -190,25 +225,41 @@ class CustomerSessions:
 
     # Binding
 
-    def _check_bind(self, address: str, pdu: BindPdu, now: float) -> tuple[int, str]:
+    def _check_bind(self, address: str, pdu: BindPdu, now: float) -> BindVerdict:
         if not self._guard.may_try(address, now):
-            return c.ESME_RBINDFAIL, ""
+            return BindVerdict(c.ESME_RBINDFAIL, reason="too many wrong passwords from its network")
         if not self._flow.open:
-            return c.ESME_RBINDFAIL, ""
-        if pdu.interface_version and not 0x33 <= pdu.interface_version <= 0x50:
-            return c.ESME_RBINDFAIL, ""
+            return BindVerdict(c.ESME_RBINDFAIL, reason="the relay is stopping")
+        if pdu.interface_version > MAX_INTERFACE_VERSION:
+            reason = f"interface_version 0x{pdu.interface_version:02X} is over 0x{MAX_INTERFACE_VERSION:02X}"
+            return BindVerdict(c.ESME_RBINDFAIL, reason=reason)
         found = self._accounts.by_system_id(pdu.system_id)
-        if found is None or found[1].smpp is None:
-            return c.ESME_RINVSYSID, ""
-        account, login = found[0], found[1].smpp
+        login = None if found is None else found[1].smpp
+        # An unknown name costs the same work and gets the same answer as a wrong password: nobody learns which names
+        # exist.
+        right = (_NOBODY if login is None else login.password).matches(pdu.password)
+        if found is None or login is None:
+            return BindVerdict(c.ESME_RBINDFAIL, reason="no account has this system_id", guessed=True)
         if login.allow_from and not _within(address, login.allow_from):
-            # Before the password: nobody from elsewhere learns whether it was the right one.
-            return c.ESME_RBINDFAIL, ""
-        if not login.password.matches(pdu.password):
-            return c.ESME_RINVPASWD, ""
+            return BindVerdict(c.ESME_RBINDFAIL, reason="its network is not in allow_from")
+        if not right:
+            return BindVerdict(c.ESME_RBINDFAIL, reason="the password is wrong", guessed=True)
+        account = found[0]
         if len(self._sessions.get(account, ())) >= login.max_binds:
-            return c.ESME_RALYBND, ""
-        return c.ESME_ROK, account
+            self._probe_silent(account, now)
+            return BindVerdict(c.ESME_RALYBND, reason=f"the account has its {login.max_binds} sessions already")
+        return BindVerdict(c.ESME_ROK, account)
+
+    def _probe_silent(self, account: str, now: float) -> None:
+        """Asks the session of the account that has been silent for longest whether it is still there.
+
+        A frozen peer leaves its place within `PROBE_SECONDS` instead of three times `enquire_link_seconds`.
+        """
+        sessions = self._sessions.get(account)
+        if sessions:
+            protocol = min(sessions, key=lambda protocol: protocol.session.heard_at)
+            protocol.session.probe(now, PROBE_SECONDS)
+            protocol.flush()
 
     def _receivers_of(self, account: str) -> AccountReceivers:
         receivers = self._receivers.get(account)
@@ -230,110 +281,84 @@ class CustomerSessions:
     # Submitting
 
     async def _submit(self, protocol: SmppServerProtocol, pdus: list[MessagePdu]) -> None:
-        now = self._clock.seconds()
-        flow = self._flow
-        submissions: list[Submission] = []
-        refused: list[tuple[int, int, int]] = []
-        taken_pdus: list[MessagePdu] = []
-        for pdu in pdus:
-            submission = _submission(pdu, now)
-            if type(submission) is int:
-                refused.append((pdu.command_id, pdu.sequence_number, submission))
-                flow.counters.account(protocol.account).refuse(submission)
-            else:
-                submissions.append(submission)  # type: ignore[arg-type]
-                taken_pdus.append(pdu)
-        results = flow.prepare(protocol.account, submissions) if submissions else []
-        messages: list[Message] = []
+        outcomes = self._prepare(protocol.account, pdus)
+        messages = [outcome for outcome in outcomes if type(outcome) is Message]
+        failure = await self._accept(messages) if messages else c.ESME_ROK
         answers: dict[int, list[tuple[int, int, bytes]]] = {}
         command = -1
         batch: list[tuple[int, int, bytes]] = []
-        for pdu, result in zip(taken_pdus, results, strict=True):
-            if type(result) is Message:
-                messages.append(result)
-                if pdu.command_id != command:
-                    command = pdu.command_id
-                    batch = answers.setdefault(command, [])
-                batch.append((pdu.sequence_number, 0, id_octets(result.id) + b"\0"))
-            elif isinstance(result, Refused):
-                refused.append((pdu.command_id, pdu.sequence_number, result.command_status))
-        if messages:
-            try:
-                await flow.accept(messages)
-            except StoreUnavailable as reason:
-                status = c.ESME_RMSGQFUL if isinstance(reason, StoreFull) else c.ESME_RSYSERR
-                answers = {
-                    command: [(sequence_number, status, b"") for sequence_number, _, _ in batch]
-                    for command, batch in answers.items()
-                }
-                self.refused += len(messages)
-                messages = []
-        self.submitted += len(messages)
-        self.refused += len(refused)
-        for command, sequence_number, status in refused:
-            answers.setdefault(command, []).append((sequence_number, status, b""))
-            if status == c.ESME_RTHROTTLED:
-                protocol.slow_down()
+        throttled = False
+        for pdu, outcome in zip(pdus, outcomes, strict=True):
+            if pdu.command_id != command:
+                command = pdu.command_id
+                batch = answers.setdefault(command, [])
+            if type(outcome) is int:
+                batch.append((pdu.sequence_number, outcome, b""))
+                throttled = throttled or outcome == c.ESME_RTHROTTLED
+            elif failure:
+                batch.append((pdu.sequence_number, failure, b""))
+            else:
+                batch.append((pdu.sequence_number, 0, id_octets(outcome.id) + b"\0"))  # type: ignore[union-attr]
+        if throttled:
+            protocol.slow_down()
         for command, batch in answers.items():
             protocol.respond(command | _RESP, batch)
-        if messages:
+        if messages and not failure:
             # If we stop here, then the messages are dispatched after the start: they are durable.
-            flow.dispatch(messages)
+            self._flow.dispatch(messages)
 
-    # Questions
+    async def _submit_multi(self, protocol: SmppServerProtocol, pdu: SubmitMultiPdu) -> None:
+        outcomes = self._prepare(protocol.account, pdu.messages)
+        messages = [outcome for outcome in outcomes if type(outcome) is Message]
+        failure = await self._accept(messages) if messages else c.ESME_ROK
+        failed = list(pdu.failed)
+        for one, outcome in zip(pdu.messages, outcomes, strict=True):
+            if type(outcome) is int:
+                failed.append((one.destination_address, outcome))
+                if outcome == c.ESME_RTHROTTLED:
+                    protocol.slow_down()
+        if failure or not messages:
+            # Nothing was taken. One status says so, which a client may act on as on a submit_sm's.
+            answer = (pdu.sequence_number, failure or failed[0][1], b"")
+        else:
+            body = submit_multi_resp_body(id_octets(messages[0].id), failed)
+            answer = (pdu.sequence_number, c.ESME_ROK, body)
+        protocol.respond(c.SUBMIT_MULTI_RESP, [answer])
+        if messages and not failure:
+            # If we stop here, then the messages are dispatched after the start: they are durable.
+            self._flow.dispatch(messages)
 
-    async def _find(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> MessageView | None:
-        message_id = parse_id(pdu.message_id.decode("latin-1"))
-        if message_id is None:
-            return None
-        view = await self._flow.store.look_up(message_id)
-        if view is None or view.account != protocol.account or not same_addresses(pdu, view.addresses):
-            return None
-        return view
+    def _prepare(self, account: str, pdus: Sequence[MessagePdu]) -> list[Message | int]:
+        """What each message becomes, in order: a message, or the status that refuses it."""
+        now = self._clock.seconds()
+        flow = self._flow
+        wanted = [submission(pdu, now) for pdu in pdus]
+        submissions = [one for one in wanted if type(one) is Submission]
+        prepared = iter(flow.prepare(account, submissions, each_alone=True) if submissions else ())
+        outcomes: list[Message | int] = []
+        for one in wanted:
+            if type(one) is int:
+                flow.counters.account(account).refuse(one)
+                outcomes.append(one)
+                self.refused += 1
+            else:
+                result = next(prepared)
+                if type(result) is Message:
+                    outcomes.append(result)
+                else:
+                    outcomes.append(result.command_status)  # type: ignore[union-attr]
+                    self.refused += 1
+        return outcomes
 
-    async def _query(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> None:
-        view = await self._find(protocol, pdu)
-        if view is None:
-            protocol.respond(c.QUERY_SM_RESP, [(pdu.sequence_number, c.ESME_RQUERYFAIL, b"")])
-            return
-        final_date = smpp_time_text(view.done_at) if view.final and view.done_at is not None else b""
-        state = ENROUTE if view.state == SCHEDULED else view.state
-        error = int(view.carrier_error) if view.carrier_error.isdecimal() and int(view.carrier_error) < 256 else 0
-        body = query_sm_resp_body(id_octets(view.id), final_date, state, error)
-        protocol.respond(c.QUERY_SM_RESP, [(pdu.sequence_number, c.ESME_ROK, body)])
-
-    async def _cancel(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> None:
-        view = await self._find(protocol, pdu)
-        status = c.ESME_RCANCELFAIL
-        if view is not None:
-            try:
-                if await self._flow.cancel(view.id):
-                    status = c.ESME_ROK
-            except StoreUnavailable:
-                status = c.ESME_RSYSERR
-        protocol.respond(c.CANCEL_SM_RESP, [(pdu.sequence_number, status, b"")])
-
-
-def _submission(pdu: MessagePdu, now: float) -> Submission | int:
-    """What a submit_sm (or data_sm) asks for, or the status that says why it can't be had."""
-    if not pdu.destination:
-        return c.ESME_RINVDSTADR
-    if pdu.schedule_delivery_time:
-        # Messages for later would have to be kept with their text for as long: not supported.
-        return c.ESME_RINVSCHED
-    if pdu.esm_class & c.ESM_CLASS_TYPE_MASK:
-        return c.ESME_RINVESMCLASS
-    validity: float | None = None
-    if pdu.validity_period:
+    async def _accept(self, messages: list[Message]) -> int:
+        """ESME_ROK once the messages are durable, or the status that refuses all of them."""
         try:
-            validity = validity_seconds(pdu.validity_period, now)
-        except ValueError:
-            return c.ESME_RINVEXPIRY
-    if pdu.command_id == c.SUBMIT_SM:
-        body = with_registered_delivery(pdu, c.REGISTERED_DELIVERY_FINAL)
-    else:
-        body = submit_body_from_data_sm(pdu, c.REGISTERED_DELIVERY_FINAL)
-    return Submission(pdu.addresses, (body,), pdu.registered_delivery, "smpp", validity)
+            await self._flow.accept(messages)
+        except StoreUnavailable as reason:
+            self.refused += len(messages)
+            return c.ESME_RMSGQFUL if isinstance(reason, StoreFull) else c.ESME_RSYSERR
+        self.submitted += len(messages)
+        return c.ESME_ROK
 
 
 def _within(address: str, networks: Sequence[str]) -> bool:

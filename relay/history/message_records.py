@@ -8,6 +8,10 @@ lines wait, up to a bound, and are tried again every second; the messages themse
 A process that is killed between the journal's write and this one leaves lines unwritten. So a start compares the end of
 the file with what the store says ended since, and writes what is missing: each message gets its line at least once, and
 a second time only where a crash fell between the write and the comparison's reach.
+
+A file that has no line yet has a beginning all the same: the first start with message records makes it, empty, before
+anything can end. So a start that finds it knows that whatever ended since then belongs into it, and one that finds no
+file knows that message records were just switched on: they begin now, not with all that the store still remembers.
 """
 
 from collections import deque
@@ -65,10 +69,14 @@ class MessageRecords:
 
     async def start(self, store: StoreQueries, accounts: Iterable[str]) -> int:
         """Writes the lines that the last run could not, and says how many; to be awaited before anything ends."""
-        tail = await self._in_thread(lambda: self._file.tail(_TAIL_BYTES))
+        tail, changed_at = await self._in_thread(lambda: (self._file.tail(_TAIL_BYTES), self._file.changed_at()))
         ids, latest = known_ids(tail)
+        # Without a line to go by, the file's own time says when it was begun, or when its one torn line was written.
+        latest = latest or changed_at or 0.0
+        if changed_at is None:
+            # If we stop here, there is no file, and nothing that belongs into it has ended.
+            await self._begin()
         if not latest:
-            # A new file: it begins now, not with all that the store still remembers.
             return 0
         missing = 0
         for account in accounts:
@@ -82,6 +90,14 @@ class MessageRecords:
                             self.add([view])
                             missing += 1
         return missing
+
+    async def _begin(self) -> None:
+        """Makes the file; where that can't be done, it is made with its first line."""
+        begin = partial(self._file.begin, self._clock.seconds(), sync=self._sync != "never")
+        try:
+            await self._in_thread(begin)
+        except OSError as problem:
+            self._failed(problem)
 
     def add(self, ended: Sequence[MessageView]) -> None:
         """Takes messages that have ended; returns at once. Each is to be handed over once."""

@@ -26,7 +26,7 @@ class RecordFile:
         :raises OSError: as the operating system has it.
         """
         handle = self._open(now)
-        size = os.fstat(handle).st_size
+        before = os.fstat(handle)
         try:
             written = 0
             while written < len(lines):
@@ -34,9 +34,34 @@ class RecordFile:
             if sync:
                 os.fdatasync(handle)
         except OSError:
-            os.ftruncate(handle, size)
+            os.ftruncate(handle, before.st_size)
+            # The next start asks an empty file since when there have been message records: it goes by this time.
+            os.utime(handle, ns=(before.st_atime_ns, before.st_mtime_ns))
             self.close()
             raise
+
+    def begin(self, now: float, *, sync: bool) -> None:
+        """Makes the file where there is none, empty, with `now` as the time of its last change. One that is there
+        stays as it is.
+
+        :param sync: whether to return only when it is on the disk.
+        :raises OSError: as the operating system has it.
+        """
+        path = Path(self.path)
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = self._open(now)
+        os.utime(handle, (now, now))
+        if sync:
+            os.fsync(handle)
+
+    def changed_at(self) -> float | None:
+        """When the file was last written to, in seconds since 1970; None where there is none."""
+        try:
+            return os.stat(self.path).st_mtime
+        except FileNotFoundError:
+            return None
 
     def close(self) -> None:
         """Closes the file. Harmless when it isn't open; the next append opens it."""
@@ -65,7 +90,8 @@ class RecordFile:
         if self._handle is None:
             path = Path(self.path)
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and (written_on := _day(path.stat().st_mtime)) < day:
+            # An empty one says only since when there have been records; it needs no name of its own.
+            if path.exists() and path.stat().st_size and (written_on := _day(path.stat().st_mtime)) < day:
                 path.rename(_free_name(path, written_on))
             # Phone numbers stand in it: nobody but us, and whom the directory lets in, may read it.
             self._handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from relay.accounts.account_settings import URL_OFF, SettingProblem
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.message_calls import FORM, not_json
 from relay.http.problems import Problem, invalid_field
-from relay.http.site import ApiRequest, Reply
 from relay.http.types import (
     AccountReport,
     Feed,

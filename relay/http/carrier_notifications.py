@@ -4,28 +4,17 @@ Answered 204 only when it is durable, and 503 when it can't be made so: the othe
 """
 
 from collections.abc import Callable
-from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from relay.carriers.relay_api import BadNotification, NotificationReader
+from relay.carriers.relay_api import BadNotification, HttpReceipts
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.problems import Problem, retry_after
-from relay.http.site import ApiRequest, Reply
-from relay.values.messages import Receipt
 
 #: Anybody may post nonsense here; of one carrier's it is logged no more often than this.
 _LOG_SECONDS = 60.0
-
-
-class HttpCarrier(Protocol):
-    """A carrier that is spoken to over HTTP."""
-
-    reader: NotificationReader
-
-    async def keep(self, receipts: list[Receipt]) -> bool:
-        """True when the receipts are durable, False when they can't be made so."""
 
 
 class CarrierNotifications:
@@ -36,7 +25,7 @@ class CarrierNotifications:
 
     log = Logger()
 
-    def __init__(self, carrier_of: Callable[[str], HttpCarrier | None], clock: IReactorTime) -> None:
+    def __init__(self, carrier_of: Callable[[str], HttpReceipts | None], clock: IReactorTime) -> None:
         self._carrier_of = carrier_of
         self._clock = clock
         #: When a refusal was logged last, by carrier.
@@ -57,6 +46,7 @@ class CarrierNotifications:
 
         try:
             reader.check(header(b"Webhook-Id"), header(b"Webhook-Timestamp"), header(b"Webhook-Signature"), body, now)
+            request.logged_in(f"carrier {name}")
             receipts = reader.read(body, header(b"X-Relay-Carrier-Error"), now)
         except BadNotification as problem:
             self._refused(name, str(problem), now)

@@ -5,14 +5,17 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.config.model import Limits
 from relay.http.account_calls import AccountApi
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow, WebhookTester
 from relay.http.docs_page import docs_page
-from relay.http.failed_logins import FailedLogins
+from relay.http.forwarded import TrustedProxies
+from relay.http.logins import Logins
 from relay.http.message_calls import Messages
 from relay.http.migration.other_gateways import Jasmin, Kannel
 from relay.http.openapi import openapi_document
 from relay.http.paths import Router
-from relay.http.site import ApiRequest, ApiSite, Reply
+from relay.http.site import NO_PROXIES, ApiSite
+from relay.runtime.fair_turns import FairTurns
 from relay.values.ids import RandomBytes
 
 
@@ -23,7 +26,9 @@ class HttpApi:
     :param version: the relay's, for the OpenAPI document.
     :param kannel: serve `/cgi-bin/sendsms` as well.
     :param jasmin: serve `/send` as well.
-    :param failed_logins_a_minute: after so many an address is refused for a while; 0 = no limit.
+    :param failed_logins_a_minute: after so many, logins from an address are refused for a while; 0 = no limit.
+    :param turns: how the HTTP listeners share the time.
+    :param proxies: whose word is taken for a client's address.
     :ivar site: what listens.
     :ivar router: where pages and other dialects of HTTP may be added.
     """
@@ -42,9 +47,13 @@ class HttpApi:
         kannel: bool = False,
         jasmin: bool = False,
         failed_logins_a_minute: int = 0,
+        turns: FairTurns | None = None,
+        proxies: TrustedProxies = NO_PROXIES,
     ) -> None:
-        self.router = router = Router(accounts, FailedLogins(failed_logins_a_minute, clock.seconds))
-        self.site = ApiSite(router.handle, limits, clock)
+        logins = Logins(accounts, failed_logins_a_minute, clock.seconds)
+        self.router = router = Router(logins)
+        self.site = ApiSite(router.handle, limits, clock, turns, proxies)
+        self.site.log_in_early = logins.early
         self.messages = messages = Messages(flow, accounts, compose, clock)
         self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes)
         router.add("POST", "/messages", messages.submit)
@@ -57,11 +66,11 @@ class HttpApi:
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
         if kannel:
-            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, accounts).send, anybody=True, own_login=True)
+            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, logins).send, anybody=True)
         if jasmin:
-            send = Jasmin(messages, accounts).send
-            router.add("GET", "/send", send, anybody=True, own_login=True)
-            router.add("POST", "/send", send, anybody=True, own_login=True)
+            send = Jasmin(messages, logins).send
+            router.add("GET", "/send", send, anybody=True)
+            router.add("POST", "/send", send, anybody=True)
         document = openapi_document(version)
         self._openapi = msgspec.json.encode(document)
         self._docs = docs_page(document).encode()

@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from relay.config.urls import UrlProblem
+from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow
 from relay.http.item_keys import ItemKeys, Repeats
 from relay.http.problems import Problem, ProblemDocument, invalid_field, of_refusal
-from relay.http.site import ApiRequest, Reply
 from relay.http.types import (
     MOST_MESSAGES,
     Accepted,

@@ -10,10 +10,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from relay.http.collaborators import Customers
-from relay.http.failed_logins import FailedLogins
-from relay.http.problems import Problem, of_store, retry_after
-from relay.http.site import ApiRequest, Reply, problem_reply
+from relay.http.api_request import ApiRequest, Reply, problem_reply
+from relay.http.logins import Logins
+from relay.http.problems import Problem, of_store
 from relay.store.api import StoreUnavailable
 
 #: For a handler that anybody may call, the account is "".
@@ -48,23 +47,18 @@ class Router:
 
     log = Logger()
 
-    def __init__(self, customers: Customers, failed_logins: FailedLogins) -> None:
-        self._customers = customers
-        self._failed_logins = failed_logins
-        self._own_login: set[Handler] = set()
+    def __init__(self, logins: Logins) -> None:
+        self._logins = logins
         self._exact: dict[bytes, dict[bytes, tuple[Handler, bool]]] = {}
         self._patterns: list[tuple[tuple[bytes, ...], dict[bytes, tuple[Handler, bool]]]] = []
         self._running: set[Deferred[None]] = set()
 
-    def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False, own_login: bool = False) -> None:
+    def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False) -> None:
         """Registers a handler.
 
         :param path: as in "/messages/{id}/notify"; what stands in braces matches one segment.
-        :param anybody: don't ask for a login.
-        :param own_login: the handler, open to anybody, asks in its own way and answers 403 to a wrong key.
+        :param anybody: don't ask for a login, or the handler asks for one in its own way.
         """
-        if own_login:
-            self._own_login.add(handler)
         if "{" not in path:
             methods = self._exact.setdefault(path.encode(), {})
         else:
@@ -95,15 +89,7 @@ class Router:
     async def _answer(self, request: ApiRequest) -> None:
         try:
             handler, anybody = self._find(request)
-            if not anybody:
-                reply = await handler(request, self._log_in(request))
-            elif handler in self._own_login:
-                self._check_failures(request)
-                reply = await handler(request, "")
-                if reply.status == 403:
-                    self._failed_logins.failed(request.channel.relay_host)
-            else:
-                reply = await handler(request, "")
+            reply = await handler(request, "" if anybody else self._log_in(request))
         except Problem as problem:
             reply = problem_reply(problem)
         except StoreUnavailable as problem:
@@ -119,27 +105,13 @@ class Router:
             if reply.then is not None:
                 reply.then()
 
-    def _check_failures(self, request: ApiRequest) -> None:
-        if not self._failed_logins:
-            return
-        wait_seconds = self._failed_logins.wait_seconds(request.channel.relay_host)
-        if wait_seconds > 0.0:
-            # Whether this key is the right one must not show.
-            detail = "Too many failed logins from your address."
-            raise Problem(429, detail, headers=(retry_after(wait_seconds),))
-
     def _log_in(self, request: ApiRequest) -> str:
-        self._check_failures(request)
-        authorization = request.header(b"Authorization")
-        account = self._customers.by_authorization(authorization)
-        if account:
-            if request.method not in _READING and _from_another_site(request):
-                raise Problem(403, _OTHER_SITE)
-            return account
-        if authorization:
-            # Many clients ask once without a login, to be told how; that is no attempt.
-            self._failed_logins.failed(request.channel.relay_host)
-        raise Problem(401, _UNAUTHORIZED, headers=_CHALLENGES)
+        account = self._logins.by_authorization(request)
+        if not account:
+            raise Problem(401, _UNAUTHORIZED, headers=_CHALLENGES)
+        if request.method not in _READING and _from_another_site(request):
+            raise Problem(403, _OTHER_SITE)
+        return account
 
     def _find(self, request: ApiRequest) -> tuple[Handler, bool]:
         path = request.path

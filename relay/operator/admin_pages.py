@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import msgspec
 from twisted.internet.interfaces import IProtocolFactory
 
-from relay.http.failed_logins import FailedLogins
+from relay.http.forwarded import TrustedProxies
+from relay.http.login_limits import LoginLimits
+from relay.http.site import NO_PROXIES
 from relay.operator import page_files
 from relay.operator.actions import Operated, OperatorActions, Refusal, ReplayRequest
 from relay.operator.admin_site import (
@@ -28,6 +30,7 @@ from relay.operator.metrics import CONTENT_TYPE, Metrics
 from relay.operator.overview import Looked, Observer
 from relay.operator.receipt_review import review
 from relay.operator.time_line import time_line
+from relay.runtime.fair_turns import FairTurns
 from relay.store.api import StoreUnavailable
 from relay.values.ids import parse_id
 
@@ -181,7 +184,9 @@ def _file(content_type: str, body: bytes) -> Reply:
     return Reply(200, content_type, body)
 
 
-def make_admin_site(daemon: Administered, reactor: Any) -> tuple[str, Sequence[str], IProtocolFactory]:
+def make_admin_site(
+    daemon: Administered, reactor: Any, turns: FairTurns | None = None, proxies: TrustedProxies = NO_PROXIES
+) -> tuple[str, Sequence[str], IProtocolFactory]:
     """What the daemon listens with for its operator: configuration key, endpoint descriptions, factory."""
     observer = Observer(daemon, reactor)
     observer.history.start()
@@ -192,6 +197,6 @@ def make_admin_site(daemon: Administered, reactor: Any) -> tuple[str, Sequence[s
     daemon.at_stop(stop)
     actions = OperatorActions(daemon, reactor)
     pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions)
-    failed_logins = FailedLogins(MOST_FAILED_LOGINS, reactor.seconds)
-    root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password, failed_logins)
-    return "admin.listen", daemon.config.admin.listen, admin_factory(root, reactor)
+    limits = LoginLimits(MOST_FAILED_LOGINS, reactor.seconds)
+    root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password, limits)
+    return "admin.listen", daemon.config.admin.listen, admin_factory(root, reactor, turns, proxies)

@@ -8,21 +8,22 @@ import base64
 import binascii
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from io import BytesIO
 from ipaddress import ip_address
-from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import connectionDone
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
-from zope.interface import implementer
 
-from relay.http.failed_logins import FailedLogins
+from relay.config.model import Limits
+from relay.http.api_request import ApiRequest
+from relay.http.api_request import Reply as HttpReply
+from relay.http.forwarded import TrustedProxies
+from relay.http.login_limits import LoginLimits
+from relay.http.problems import Problem
+from relay.http.site import NO_PROXIES, ApiSite
+from relay.runtime.fair_turns import FairTurns
 from relay.values.secret import Secret
 
 #: Whom the password is asked of.
@@ -58,6 +59,7 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     content_type: str
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
@@ -65,122 +67,114 @@ def json_reply(value: object, status: int = 200) -> Reply:
     return Reply(status, "application/json", msgspec.json.encode(value) + b"\n")
 
 
-def text_reply(text: str, status: int = 200) -> Reply:
+def text_reply(text: str, status: int = 200, *headers: tuple[str, str]) -> Reply:
     """A reply in plain text."""
-    return Reply(status, "text/plain; charset=utf-8", text.encode() + b"\n")
+    return Reply(status, "text/plain; charset=utf-8", text.encode() + b"\n", headers)
 
 
 Page = Callable[[AdminRequest], Reply | Awaitable[Reply]]
 
 
-@implementer(IResource)
-class AdminRoot(Resource):
-    """Gives each request to the page of its first path element.
+class AdminRoot:
+    """Gives each request to the page of its first path element. `handle` is for `ApiSite`.
 
     :param pages: (method, first element) -> page; the first element of "/" is "".
     :param password: gives what is asked for, or None: nothing is. Looked at with each request.
-    :param failed_logins: counts who says a wrong one, and says when to listen to them again.
+    :param limits: counts who says a wrong one, and says when to listen to them again.
     """
 
-    isLeaf = True
     log = Logger()
 
     def __init__(self, pages: Mapping[tuple[str, str], Page], password: Callable[[], Secret | None],
-                 failed_logins: FailedLogins) -> None:  # fmt: skip
-        super().__init__()
+                 limits: LoginLimits) -> None:  # fmt: skip
         self._pages = dict(pages)
         self._password = password
-        self._failed_logins = failed_logins
+        self._limits = limits
 
-    def render(self, request: Request) -> int:
-        reply: Reply | Awaitable[Reply] | None = self._refusal(request)
-        if reply is None:
-            wanted = AdminRequest(
-                request.method.decode("latin-1"),
-                [element.decode("utf-8", "replace") for element in request.postpath or []],
-                {
-                    name.decode("utf-8", "replace"): values[0].decode("utf-8", "replace")
-                    for name, values in (request.args or {}).items()
-                },
-                request.content.read(MAX_BODY_BYTES + 1) if request.content is not None else b"",
-                getattr(request.getClientAddress(), "host", ""),
-            )
-            reply = self._page(wanted)
+    def handle(self, request: ApiRequest) -> None:
+        """Answers a request, now or later. Never raises."""
+        reply = self._refusal(request) or self._page(request)
         if isinstance(reply, Reply):
             _write(request, reply)
-        else:
-            self._write_when_done(request, reply)
-        return NOT_DONE_YET
+            return
+        working = Deferred.fromCoroutine(self._write_when_done(request, reply))
+        if not working.called:
+            request.notifyFinish().addErrback(lambda _: working.cancel())
 
-    def _write_when_done(self, request: Request, reply: Awaitable[Reply]) -> None:
-        working = Deferred.fromCoroutine(_awaited(reply))
-        gone = request.notifyFinish()
-        gone.addErrback(lambda _: working.cancel())
-        working.addErrback(self._failed)
-        working.addCallback(lambda done: _write(request, done) if done is not None and not gone.called else None)
-
-    def _page(self, wanted: AdminRequest) -> Reply | Awaitable[Reply]:
-        first = wanted.path[0] if wanted.path else ""
-        method = "GET" if wanted.method == "HEAD" else wanted.method
-        page = self._pages.get((method, first))
-        if page is None:
-            if any(known == first for _, known in self._pages):
-                return text_reply(f"{wanted.method} isn't for this page.", 405)
-            return text_reply("No such page. There are: / /metrics /health/live /health/ready", 404)
-        if len(wanted.body) > MAX_BODY_BYTES:
-            return text_reply(f"The body is longer than {MAX_BODY_BYTES} bytes.", 413)
+    async def _write_when_done(self, request: ApiRequest, reply: Awaitable[Reply]) -> None:
         try:
-            return page(wanted)
+            done = await reply
+        except CancelledError:
+            # Who asked has gone.
+            return
         except Exception:
-            return self._failed(Failure()) or text_reply("", 500)
+            done = self._failed()
+        _write(request, done)
 
-    def _failed(self, failure: Failure) -> Reply | None:
-        if failure.check(CancelledError):
-            return None
-        self.log.failure("admin_failed: a page of the admin listener failed", failure=failure)
+    def _page(self, request: ApiRequest) -> Reply | Awaitable[Reply]:
+        path = [unquote_to_bytes(element).decode("utf-8", "replace") for element in request.path.split(b"/")[1:]]
+        method = request.method.decode("latin-1")
+        page = self._pages.get(("GET" if method == "HEAD" else method, path[0] if path else ""))
+        if page is None:
+            if path and any(known == path[0] for _, known in self._pages):
+                return text_reply(f"{method} isn't for this page.", 405)
+            return text_reply("No such page. There are: / /metrics /health/live /health/ready", 404)
+        try:
+            return page(AdminRequest(method, path, request.parameters(), request.body(), request.address))
+        except Problem as problem:
+            return text_reply(problem.document.detail, problem.status)
+        except Exception:
+            return self._failed()
+
+    def _failed(self) -> Reply:
+        self.log.failure("admin_failed: a page of the admin listener failed")
         return text_reply("This failed; the log says why.", 500)
 
-    def _refusal(self, request: Request) -> Reply | None:
+    def _refusal(self, request: ApiRequest) -> Reply | None:
         password = self._password()
         if password is not None:
-            address = getattr(request.getClientAddress(), "host", "")
-            wait_seconds = self._failed_logins.wait_seconds(address)
-            if wait_seconds > 0.0:
-                # Whether this password is the right one must not show.
-                request.setHeader("Retry-After", f"{math.ceil(wait_seconds)}")
-                return text_reply("Too many failed logins from your address; wait a minute.", 429)
-            authorization = request.getHeader("Authorization") or ""
-            if not _knows(authorization, password):
-                if authorization:
-                    # A browser asks once without, to be told how.
-                    self._failed_logins.failed(address)
-                request.setHeader("WWW-Authenticate", 'Basic realm="relay", charset="UTF-8"')
-                return text_reply(f"Log in as {USER!r} with the password of admin.password.", 401)
-        elif not _is_local_name(request.getHeader("Host") or ""):
+            refusal = self._check(request, password)
+            if refusal is not None:
+                return refusal
+        elif not _is_local_name((request.header(b"Host") or b"").decode("latin-1")):
             # Without a password the listener is on loopback, and what could reach it is a web page whose own name
             # has been made to point here.
             return text_reply("Ask by address or as localhost, or set admin.password.", 403)
-        if request.method not in (b"GET", b"HEAD") and request.getHeader(ACTION_HEADER) is None:
+        request.logged_in(USER)
+        if request.method not in (b"GET", b"HEAD") and request.header(ACTION_HEADER.encode()) is None:
             return text_reply(f"Requests that change something need the header {ACTION_HEADER}.", 403)
         return None
 
+    def _check(self, request: ApiRequest, password: Secret) -> Reply | None:
+        address = request.address
+        authorization = (request.header(b"Authorization") or b"").decode("latin-1")
+        right = _knows(authorization, password)
+        wait_seconds = self._limits.wait_seconds(address, USER)
+        if wait_seconds > 0.0 and not (right and self._limits.knows(address, USER, password)):
+            # Whether this password is the right one must not show.
+            retry = ("Retry-After", f"{math.ceil(wait_seconds)}")
+            return text_reply("Too many failed logins; wait a minute.", 429, retry)
+        if right:
+            self._limits.succeeded(address, USER, password)
+            return None
+        if authorization:
+            # A browser asks once without, to be told how.
+            self._limits.failed(address, USER)
+        challenge = ("WWW-Authenticate", 'Basic realm="relay", charset="UTF-8"')
+        return text_reply(f"Log in as {USER!r} with the password of admin.password.", 401, challenge)
 
-async def _awaited(reply: Awaitable[Reply]) -> Reply:
-    return await reply
+
+#: Beside what every reply has.
+_HEADERS = (
+    (b"X-Frame-Options", b"DENY"),
+    (b"Referrer-Policy", b"no-referrer"),
+    (b"Content-Security-Policy", b"default-src 'self'; style-src 'self'; frame-ancestors 'none'"),
+)
 
 
-def _write(request: Request, reply: Reply) -> None:
-    request.setResponseCode(reply.status)
-    request.setHeader("Content-Type", reply.content_type)
-    request.setHeader("Content-Length", str(len(reply.body)))
-    request.setHeader("Cache-Control", "no-store")
-    request.setHeader("X-Content-Type-Options", "nosniff")
-    request.setHeader("X-Frame-Options", "DENY")
-    request.setHeader("Referrer-Policy", "no-referrer")
-    request.setHeader("Content-Security-Policy", "default-src 'self'; style-src 'self'; frame-ancestors 'none'")
-    if request.method != b"HEAD":
-        request.write(reply.body)
-    request.finish()
+def _write(request: ApiRequest, reply: Reply) -> None:
+    headers = [*_HEADERS, *((name.encode(), value.encode()) for name, value in reply.headers)]
+    request.reply(HttpReply(reply.status, reply.body, reply.content_type.encode(), headers))
 
 
 def _knows(authorization: str, password: Secret) -> bool:
@@ -207,45 +201,14 @@ def _is_local_name(host: str) -> bool:
     return True
 
 
-class _BoundedRequest(Request):
-    """Keeps no more of a body than shows that it is too long. twisted.web itself writes long ones to the disk, before
-    anybody is asked for a password."""
-
-    content: BytesIO
-
-    def gotLength(self, length: int | None) -> None:
-        self.content = BytesIO()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        room = MAX_BODY_BYTES + 1 - self.content.tell()
-        if room > 0:
-            self.content.write(data[:room])
-
-
-class _BoundedSite(Site):
-    """Serves `MOST_CONNECTIONS` at once; more are closed without a word."""
-
-    noisy = False
-    _open = 0
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        if self._open >= MOST_CONNECTIONS:
-            return None
-        protocol: Any = super().buildProtocol(addr)
-        ended = protocol.connectionLost
-
-        def connection_lost(reason: Failure = connectionDone) -> None:
-            self._open -= 1
-            ended(reason)
-
-        protocol.connectionLost = connection_lost
-        self._open += 1
-        return protocol
-
-
-def admin_factory(root: AdminRoot, reactor: Any) -> Site:
+def admin_factory(
+    root: AdminRoot, clock: IReactorTime, turns: FairTurns | None = None, proxies: TrustedProxies = NO_PROXIES
+) -> ApiSite:
     """The factory for the admin listener's endpoints."""
-    site = _BoundedSite(root, requestFactory=_BoundedRequest, timeout=60, reactor=reactor)
-    # No access log: whatever is changed here leaves an audit record.
-    site.log = lambda request: None  # type: ignore[method-assign]
-    return site
+    limits = Limits(
+        request_bytes=MAX_BODY_BYTES,
+        connections=MOST_CONNECTIONS,
+        connections_per_address=MOST_CONNECTIONS,
+        connections_before_login=MOST_CONNECTIONS,
+    )
+    return ApiSite(root.handle, limits, clock, turns, proxies)

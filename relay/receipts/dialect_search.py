@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from relay.config.model import Dialect, IdForm
 from relay.receipts.dialects import UNHEARD_OF, Canonical, CarrierStates, canonical
 from relay.receipts.presets import PRESETS
-from relay.receipts.reader import ReceiptFields, read_fields
+from relay.receipts.reader import ReceiptFields, ReceiptReader, read_fields
 from relay.smpp.message_codec import decode_message
 from relay.values import smpp_constants as c
 from relay.values.messages import Receipt
@@ -45,12 +45,17 @@ _FORMS: Final = (
     (_LOW_DECIMAL, _HEX),
 )
 
+_FOLDED: Final = canonical(IdForm())
+#: Tells receipts by what only the network writes.
+_STRICT_READER: Final = ReceiptReader("", Dialect())
+
 
 class Sample(msgspec.Struct, frozen=True):
     """A receipt, and the response's id if it is known.
 
     :ivar response_id: b"" where it isn't known.
-    :ivar unmarked: the receipt came without a mark in esm_class.
+    :ivar unmarked: the receipt came with neither a mark in esm_class nor the optional parameters of a receipt.
+    :ivar mark: its message type in esm_class where that is none of a receipt's, else 0.
     :ivar behind_text: it could be read only with the fields behind `text:`.
     :ivar line: where it stood in the input, from 1.
     """
@@ -58,6 +63,7 @@ class Sample(msgspec.Struct, frozen=True):
     response_id: bytes
     fields: ReceiptFields
     unmarked: bool = False
+    mark: int = 0
     behind_text: bool = False
     line: int = 0
 
@@ -87,8 +93,12 @@ def sample(response_id: bytes, pdu: MessagePdu, line: int = 0) -> Sample:
         lenient = read_fields(pdu, Dialect(fields_after_text=True))
         behind_text = lenient != fields
         fields = lenient
-    unmarked = not pdu.esm_class & c.ESM_CLASS_TYPE_MASK
-    return Sample(response_id, fields, unmarked, behind_text, line)
+    if fields.spaced_id and _FOLDED(fields.spaced_id) == _FOLDED(response_id):
+        fields = replace(fields, text_id=fields.spaced_id)
+    forgeable = not _STRICT_READER.is_receipt(pdu)
+    mark = pdu.esm_class & c.ESM_CLASS_TYPE_MASK if forgeable else 0
+    unmarked = forgeable and not mark
+    return Sample(response_id, fields, unmarked, mark, behind_text, line)
 
 
 def suggest(samples: Sequence[Sample]) -> list[Suggestion]:
@@ -170,6 +180,9 @@ def _suggestion(
     )
     if any(s.unmarked for s in samples):
         dialect = replace(dialect, unmarked_receipts=True)
+    marks = sorted({s.mark for s in samples if s.mark})
+    if marks:
+        dialect = replace(dialect, receipt_marks=marks)
     if any(s.behind_text for s in samples):
         dialect = replace(dialect, fields_after_text=True)
     return Suggestion(dialect, len(samples) - len(missed), count, missed, presets)

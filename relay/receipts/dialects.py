@@ -18,6 +18,7 @@ from msgspec.structs import asdict
 
 from relay.config.model import Dialect, IdForm
 from relay.receipts.presets import PRESETS
+from relay.values import smpp_constants as c
 from relay.values import states as s
 
 #: Makes the canonical form of an id as it stands in a PDU; empty where there is no id.
@@ -141,6 +142,12 @@ def resolve(dialect: Dialect) -> Dialect:
     for column in resolved.columns or ():
         if column not in COLUMN_NAMES:
             raise ValueError(f"columns: there is no {column!r}; there are {', '.join(sorted(COLUMN_NAMES - {''}))}")
+    for mark in resolved.receipt_marks or ():
+        if not mark or mark & ~c.ESM_CLASS_TYPE_MASK:
+            raise ValueError(
+                f"receipt_marks: {mark} is no message type in esm_class; give multiples of 4 from 4 to 60, such as 8, "
+                "and unmarked_receipts for 0"
+            )
     return resolved
 
 

@@ -17,6 +17,7 @@ import re
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from relay.config.model import Dialect
 from relay.receipts.dialects import (
@@ -34,10 +35,9 @@ from relay.values import smpp_constants as c
 from relay.values.messages import Receipt
 from relay.values.pdus import MessagePdu
 
-# Types of message in esm_class, SMPP 3.4 section 5.2.12.
-_RECEIPT_TYPES: Final = frozenset({0x04, 0x20, 0x24})
-#: SME manual/user acknowledgement, conversation abort.
-_HANDSET_TYPES: Final = frozenset({0x10, 0x18})
+#: Types of message in esm_class that only the network writes: delivery receipt, intermediate notification, and both
+#: bits at once (SMPP 3.4 section 5.2.12).
+_RECEIPT_TYPES: Final = frozenset({c.ESM_CLASS_DELIVERY_RECEIPT, c.ESM_CLASS_INTERMEDIATE, 0x24})
 
 #: Fields stand at the start. What comes later in a payload of up to 64 KiB is somebody's text.
 _SCANNED_OCTETS: Final = 4096
@@ -72,6 +72,11 @@ _BETWEEN: Final = BLANKS + b",;"
 _GLUED: Final = b"|&/"
 #: What may stand between the words of a key.
 _IN_KEYS: Final = b" \t\r\n\x0b\x0c_"
+#: An id of several words: up to the next separator, and up to a vendor's own key.
+_spaced_words = re.compile(
+    rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+"
+    rb"([^ \t\r\n\x0b\x0c\xa0\0,;]++(?:[ \t\xa0]++[A-Za-z0-9][^ \t\r\n\x0b\x0c\xa0\0,;:]*+(?![ \t]*+:))++)"
+).match
 # These match any octets at all.
 _first_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;]*+)").match
 _first_status_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;:(]*+)").match
@@ -92,11 +97,12 @@ class ReceiptFields(msgspec.Struct, frozen=True, gc=False):
     """Everything that a receipt says, as it stands there. A field that is absent or empty is b"" or None.
 
     :ivar tlv_id: receipted_message_id, without NUL.
-    :ivar text_id: the text's `id`.
+    :ivar text_id: the text's `id`, its first word.
     :ivar sub: how many were submitted; like `dlvrd` worthless with most carriers.
     :ivar submit_date: with `done_date` as written; see `relay.receipts.dates`.
     :ivar message_state: the optional parameter's number.
     :ivar tlv_stat: the optional parameter where a carrier writes a word into it.
+    :ivar spaced_id: the text's `id` with the words that follow it up to the next field, where there are any.
     """
 
     tlv_id: bytes = b""
@@ -110,6 +116,7 @@ class ReceiptFields(msgspec.Struct, frozen=True, gc=False):
     message_state: int | None = None
     tlv_stat: bytes = b""
     network_error_code: bytes = b""
+    spaced_id: bytes = b""
 
     @property
     def id(self) -> bytes:
@@ -123,7 +130,17 @@ class ReceiptReader:
     :raises ValueError: the dialect makes no sense, see `relay.receipts.dialects.resolve`.
     """
 
-    __slots__ = ("_carrier", "_columns", "_dialect", "_ids", "_numbers", "_quick", "_states", "_text_key", "_unmarked")
+    __slots__ = (
+        "_carrier",
+        "_columns",
+        "_dialect",
+        "_ids",
+        "_numbers",
+        "_quick",
+        "_readable_types",
+        "_states",
+        "_text_key",
+    )
 
     def __init__(self, carrier_name: str, dialect: Dialect) -> None:
         self._carrier = carrier_name
@@ -133,22 +150,29 @@ class ReceiptReader:
         self._quick = self._states.quick
         self._numbers = self._states.numbers
         self._text_key = self._ids.text_key
-        self._unmarked = bool(self._dialect.unmarked_receipts)
+        #: Types of message that are receipts where they read as one.
+        self._readable_types = frozenset(
+            (*(self._dialect.receipt_marks or ()), *((0,) if self._dialect.unmarked_receipts else ()))
+        )
         self._columns = bool(self._dialect.columns)
 
     def is_receipt(self, pdu: MessagePdu) -> bool:
-        """Whether a deliver_sm or data_sm is the carrier's receipt, and not a handset's message.
+        """Whether a deliver_sm or data_sm is the carrier's receipt, and not somebody's message.
 
-        The type in esm_class decides, with the UDHI bit or without. What is marked as the other handset's
-        acknowledgement is a receipt where it reads as one. Unmarked ones are receipts only where the dialect says so,
-        because any handset could send one.
+        It is one if its type in esm_class is one of those that only the network writes, with the UDHI bit or without;
+        or if it has both optional parameters that only the network writes, receipted_message_id and message_state.
+        Everything else could be forged: an unmarked text by any handset, a delivery acknowledgement (0x08) by any ESME
+        that reaches us through the carrier. Such a PDU is a receipt only where the dialect names its type
+        (`unmarked_receipts`, `receipt_marks`) and its content reads as a receipt.
         """
         message_type = pdu.esm_class & c.ESM_CLASS_TYPE_MASK
         if message_type in _RECEIPT_TYPES:
             return True
-        if message_type in _HANDSET_TYPES or (message_type == 0 and not self._unmarked):
-            return False
-        return self.looks_like_receipt(pdu)
+        if pdu.tlvs_at < len(pdu.body):
+            tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
+            if tlvs.get(c.TAG_MESSAGE_STATE) and _tlv_id(tlvs):
+                return True
+        return message_type in self._readable_types and self.looks_like_receipt(pdu)
 
     def looks_like_receipt(self, pdu: MessagePdu) -> bool:
         """Whether the content alone reads as a receipt: it names a message and a state that is known."""
@@ -192,7 +216,14 @@ class ReceiptReader:
         """What `read` does, without the short way for common receipts."""
         tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
         values = _text_values(pdu, tlvs, self._dialect)
-        return self._receipt(tlvs, _id_of(values), _stat_of(values), _error_of(values), now, pdu.body)
+        text_id = _id_of(values)
+        receipt = self._receipt(tlvs, text_id, _stat_of(values), _error_of(values), now, pdu.body)
+        spaced_id = _spaced_id_of(values)
+        if spaced_id:
+            # What stands behind the first word belongs to the id, or is something of the carrier's own.
+            keys = (*self._ids.candidates(_tlv_id(tlvs), spaced_id), *receipt.keys)
+            receipt = replace(receipt, keys=tuple(dict.fromkeys(keys)))
+        return receipt
 
     def fields(self, pdu: MessagePdu) -> ReceiptFields:
         """All fields, for the operator's page."""
@@ -248,6 +279,7 @@ def read_fields(pdu: MessagePdu, dialect: Dialect = _NO_DIALECT) -> ReceiptField
         message_state,
         tlv_stat,
         tlvs.get(c.TAG_NETWORK_ERROR_CODE, b""),
+        _spaced_id_of(values),
     )
 
 
@@ -325,6 +357,13 @@ def _id_of(values: dict[bytes, bytes]) -> bytes:
     value = values.get(b"id")
     word = _first_word(value)[1].strip(b"\"'") if value else b""  # type: ignore[index]
     return word if len(word) <= MAX_ID_OCTETS else b""
+
+
+def _spaced_id_of(values: dict[bytes, bytes]) -> bytes:
+    """An id with blanks inside, or nothing where the id is one word."""
+    found = _spaced_words(values.get(b"id", b""))
+    spaced_id = b"" if found is None else found[1].strip(b"\"'")
+    return spaced_id if len(spaced_id) <= MAX_ID_OCTETS else b""
 
 
 def _stat_of(values: dict[bytes, bytes]) -> bytes:

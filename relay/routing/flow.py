@@ -1,15 +1,16 @@
-"""The flow, where the two flows meet. It reads straight down.
+"""The flow, where messages and receipts meet. It reads straight down.
 
 Message: an edge asks `prepare` (which of these may come in, and as what?), awaits `accept` (durable), writes its
 answer with the ids, and then calls `dispatch`, which gives every part to the carrier link that should take it. The
 answer leaves before the dispatch, so nothing that follows from a message can overtake its id.
 
-Receipt: a carrier link hands over what its carrier said (`submitted`, `receipts`, `end`); the store correlates and
-makes it durable; the flow wakes the queues in which notifications have become owed. Whoever serves a queue claims them
-from the store, as many as it has room for, so that no queue of notifications is kept anywhere else.
+Receipt: a carrier link tells the store what its carrier said, and has the flow `follow_up`: once that is durable, the
+flow wakes the queues in which notifications have become owed. Whoever serves a queue claims them from the store, as
+many as it has room for, so that no queue of notifications is kept anywhere else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -28,21 +29,18 @@ from relay.values.messages import (
     Ending,
     Message,
     MessageView,
-    QueryOutcome,
     QueueKey,
-    ReadAgain,
-    Receipt,
     Refused,
     StoreResult,
     Submission,
-    Submitted,
 )
-from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
+from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RINVSCHED, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
 from relay.values.states import DELETED, REJECTED, UNKNOWN
 
 
 class MessageFlow:
-    """See the module's text. Owns routes, links and what was cancelled in queues; the store keeps the messages."""
+    """Leads messages to carriers and news of them to customers. Owns the routes, the links and what was cancelled in
+    queues; the store keeps the messages."""
 
     log = Logger()
 
@@ -106,16 +104,29 @@ class MessageFlow:
 
     # The message's way
 
-    def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
-        """Says of each submission what it becomes, in order. Nothing is kept yet; the rate limit is charged."""
+    def prepare(
+        self, account: str, submissions: Sequence[Submission], *, each_alone: bool = False
+    ) -> list[Message | Refused]:
+        """Says of each submission what it becomes, in order. Nothing is kept yet; the rate limit is charged.
+
+        :param each_alone: the rate judges each submission alone and in order. Otherwise it takes all or none of them.
+        """
         now = self._clock.seconds()
         if not self.open:
             return [Refused(ESME_RSYSERR, "", "The relay is stopping; try again in a moment.", 5.0)] * len(submissions)
-        wait_seconds = self._rates.allow(account, len(submissions), now)
-        if wait_seconds > 0.0:
-            self.counters.account(account).refuse(ESME_RTHROTTLED, len(submissions))
+        over_rate = 0
+        if each_alone:
+            allowed, wait_seconds = self._rates.allow_up_to(account, len(submissions), now)
+            over_rate = len(submissions) - allowed
+        else:
+            wait_seconds = self._rates.allow(account, len(submissions), now)
+            over_rate = len(submissions) if wait_seconds > 0.0 else 0
+        throttled: list[Message | Refused] = []
+        if over_rate:
+            self.counters.account(account).refuse(ESME_RTHROTTLED, over_rate)
             reason = f"More messages than the account's rate allows; try again in {wait_seconds:.1f} s."
-            return [Refused(ESME_RTHROTTLED, "", reason, wait_seconds)] * len(submissions)
+            throttled = [Refused(ESME_RTHROTTLED, "", reason, wait_seconds)] * over_rate
+            submissions = submissions[: len(submissions) - over_rate]
         result: list[Message | Refused] = []
         ids = new_ids(len(submissions), self._random_bytes)
         default_expiry = now + self._validity_seconds
@@ -133,8 +144,13 @@ class MessageFlow:
             elif not room:
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))
+            elif s.scheduled_seconds and not all(self._links[name].can_schedule for name in carriers):
+                self.counters.account(account).refuse(ESME_RINVSCHED)
+                reason = "The carriers of this route take no messages for later."
+                result.append(Refused(ESME_RINVSCHED, "", reason))
             else:
                 expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
+                expires_at += s.scheduled_seconds
                 result.append(
                     Message(
                         message_id,
@@ -149,7 +165,7 @@ class MessageFlow:
                         s.notification_url,
                     )
                 )
-        return result
+        return result + throttled if throttled else result
 
     async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
         """Returns when the messages are durable. A batch is one account's, and came over one interface.
@@ -261,7 +277,7 @@ class MessageFlow:
             now = self._clock.seconds()
             self.cancelled.add(message_id, waiting, view.expires_at, now)
             # If we stop here, then it is sent after the start: the customer has no answer yet.
-            await self.end([Ending(message_id, DELETED, now)])
+            await self.follow_up(self.store.end([Ending(message_id, DELETED, now)]))
             return True
         parts = await self.store.at_carriers(message_id)
         links = [self._links.get(part.carrier) for part in parts]
@@ -271,7 +287,7 @@ class MessageFlow:
         if not all([await answer for answer in asked]):
             return False
         # If we stop here, then the carrier's receipt says DELETED, or the message ends when that is overdue.
-        await self.end([Ending(message_id, DELETED, self._clock.seconds())])
+        await self.follow_up(self.store.end([Ending(message_id, DELETED, self._clock.seconds())]))
         # A receipt may have come first.
         view = await self.store.look_up(message_id)
         return view is not None and view.state == DELETED
@@ -282,58 +298,37 @@ class MessageFlow:
 
     # The receipt's way
 
-    async def submitted(self, batch: Sequence[Submitted]) -> None:
-        """Carriers took these parts. The store is told before this coroutine first waits."""
-        try:
-            self._done(await self.store.submitted(batch))
-        except StoreUnavailable:
-            # It has happened, whether it can be written down now or not: the store keeps it and writes it later.
-            return
+    async def follow_up(self, change: Awaitable[StoreResult]) -> StoreResult:
+        """Returns when a change of the store is durable, with everybody told who is concerned: the queues in which
+        something is owed now are woken, and the messages that have ended go to the message records.
 
-    async def receipts(self, batch: Sequence[Receipt]) -> StoreResult:
-        """Returns when the receipts are durable, with the queues woken.
-
-        :raises StoreUnavailable: they are not; the carrier must be told to come again.
+        :param change: what the store's call gave: `follow_up(store.receipts(batch))`.
+        :raises StoreUnavailable: it is not durable; see `relay.store.api` for what that leaves.
         """
-        result = await self.store.receipts(batch)
-        self._done(result)
+        result = await change
+        if result.queues:
+            self.wake(result.queues)
+        if result.ended and self.on_ended is not None:
+            self.on_ended(result.ended)
         return result
 
-    async def reread(self, batch: Sequence[ReadAgain]) -> StoreResult:
-        """Returns when what kept receipts say now is durable, with the queues woken.
+    def follow_up_later(self, change: Awaitable[StoreResult]) -> None:
+        """As `follow_up`, for whoever has nobody to tell and waits for nothing. The store keeps what has happened, and
+        writes it later where it can't write it now."""
+        self._tasks.start(self._follow_up_later(change))
 
-        :raises StoreUnavailable: it is not, and is to be tried again.
-        """
-        result = await self.store.reread(batch)
-        self._done(result)
-        return result
-
-    async def end(self, batch: Sequence[Ending]) -> None:
-        """Ends messages by the relay's own verdict."""
-        self._done(await self.store.end(batch))
+    async def _follow_up_later(self, change: Awaitable[StoreResult]) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await self.follow_up(change)
 
     def end_later(self, batch: Sequence[Ending]) -> None:
-        """As `end`, for whoever has nobody to tell: what can't be written now is kept by the store until it can."""
-        self._tasks.start(self._end_later(batch))
-
-    async def _end_later(self, batch: Sequence[Ending]) -> None:
-        try:
-            await self.end(batch)
-        except StoreUnavailable:
-            return
-
-    async def query_outcomes(self, batch: Sequence[QueryOutcome]) -> None:
-        """Carriers could say nothing of these overdue parts, or that they are under way."""
-        try:
-            self._done(await self.store.query_outcomes(batch))
-        except StoreUnavailable:
-            return
+        """Ends messages by the relay's own verdict."""
+        self.follow_up_later(self.store.end(batch))
 
     async def housekeeping(self, now: float) -> None:
         """One slice of the store's own work, what became owed by it, and what carriers are to be asked about."""
         askable = {name: count for name, link in self._links.items() if (count := link.queries) is not None}
-        result = await self.store.expire(now, askable)
-        self._done(result)
+        result = await self.follow_up(self.store.expire(now, askable))
         by_carrier: dict[str, list[AtCarrier]] = {}
         for part in result.overdue:
             by_carrier.setdefault(part.carrier, []).append(part)
@@ -350,12 +345,6 @@ class MessageFlow:
             server = servers.get(queue_key.channel)
             if server is not None:
                 server.wake(queue_key)
-
-    def _done(self, result: StoreResult) -> None:
-        if result.queues:
-            self.wake(result.queues)
-        if result.ended and self.on_ended is not None:
-            self.on_ended(result.ended)
 
     def _choose(self, carriers: tuple[str, ...]) -> str | None:
         links = self._links

@@ -61,6 +61,10 @@ class Link(Protocol):
     def can_cancel(self) -> bool:
         """Whether the carrier can be asked to cancel what it has taken, now."""
 
+    @property
+    def can_schedule(self) -> bool:
+        """Whether the carrier keeps messages until their schedule_delivery_time."""
+
     def cancel(self, part: AtCarrier) -> Awaitable[bool]:
         """Asks the carrier to cancel a part; true: it has."""
 
@@ -77,3 +81,6 @@ class RateLimits(Protocol):
 
     def allow(self, account: str, count: int, now: float) -> float:
         """0.0 and the count is taken, or the seconds after which to ask again."""
+
+    def allow_up_to(self, account: str, count: int, now: float) -> tuple[int, float]:
+        """Takes as many of `count` as there is room for now: how many, and after how many seconds to ask again."""

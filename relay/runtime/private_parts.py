@@ -68,9 +68,11 @@ PRIVATE_PARTS: Final = (
     PrivatePart("twisted", _CHANNEL, "_abortingCall", "NoneType"),
     PrivatePart("twisted", _CHANNEL, "_buffer", "bytes"),
     PrivatePart("twisted", _CHANNEL, "_busyReceiving", "bool"),
+    PrivatePart("twisted", _CHANNEL, "_dataBuffer", "list"),
     PrivatePart("twisted", _CHANNEL, "_handlingRequest", "bool"),
     PrivatePart("twisted", _CHANNEL, "_networkProducer", "StringTransport"),
     PrivatePart("twisted", _CHANNEL, "_respondToBadRequestAndDisconnect", "(self)"),
+    PrivatePart("twisted", _CHANNEL, "_waitingForTransport", "bool"),
     PrivatePart("twisted", _CLIENT, "HTTP11ClientProtocol", "(quiescentCallback)"),
     PrivatePart("twisted", _CLIENT, "Request", "(method, uri, headers, bodyProducer, persistent)"),
     PrivatePart("twisted", f"{_CLIENT}.Request", "writeTo", "(self, transport)"),
@@ -218,6 +220,17 @@ class ServerConnection(HTTPChannel):
     @handling.setter
     def handling(self, value: bool) -> None:
         self._handlingRequest = value
+
+    @property
+    def waits_for_transport(self) -> bool:
+        """Whether the client has to read before more is written to it."""
+        return bool(self._waitingForTransport)
+
+    def take_back(self) -> bytes:
+        """Gives what has been read beyond the end of a request, which twisted.web then has no more."""
+        rest: bytes = b"".join(self._dataBuffer) + self._buffer
+        self._dataBuffer, self._buffer = [], b""
+        return rest
 
     @property
     def network_producer(self) -> Any:

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from relay.config.model import Simulator
 from relay.simulator.decisions import Fate, Randomness, Simulation, Taken
 from relay.simulator.simulator_connection import SimulatorFactory, SimulatorProtocol
+from relay.smpp.other_codec import MAX_INTERFACE_VERSION
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu
 
@@ -144,6 +145,17 @@ class SimulatedCarrier:
         for session in list(self._sessions):
             session.abort()
 
+    def end_all(self) -> None:
+        """Ends every message now that would end later: its receipt leaves at once. For whoever drives the carrier by
+        events and not by the clock."""
+        mailboxes: dict[int, _Mailbox] = {}
+        while self._due:
+            taken, mailbox = self._due.popleft()
+            self._receipt_to(mailbox, taken)
+            mailboxes[id(mailbox)] = mailbox
+        for mailbox in mailboxes.values():
+            mailbox.pump()
+
     # What the protocols call
 
     def connected(self, protocol: SimulatorProtocol) -> None:
@@ -154,6 +166,11 @@ class SimulatedCarrier:
 
     def bound(self, protocol: SimulatorProtocol, pdu: BindPdu) -> None:
         """A login. Receipts that waited for it flow at once."""
+        if pdu.interface_version > MAX_INTERFACE_VERSION:
+            protocol.session.refuse_bind(pdu, c.ESME_RBINDFAIL)
+            protocol.flush()
+            protocol.close()
+            return
         protocol.session.accept_bind(pdu, "simulator", self._clock.seconds())
         mailbox = self._mailboxes.get(pdu.system_id)
         if mailbox is None:

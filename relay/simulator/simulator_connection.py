@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory
 from relay.smpp.connection import SessionProtocol
 from relay.smpp.session import Role, SessionLimits
 from relay.values import smpp_constants as c
-from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu, OtherPdu
+from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu, OtherPdu, SubmitMultiPdu
 
 
 class SimulatorSide(Protocol):
@@ -66,7 +66,7 @@ class SimulatorProtocol(SessionProtocol):
             self._carrier.bound(self, event)
         elif isinstance(event, MessageIdPdu):
             self._carrier.question(self, event)
-        elif isinstance(event, OtherPdu):
+        elif isinstance(event, OtherPdu | SubmitMultiPdu):
             self.respond(event.command_id | c.RESPONSE_BIT, [(event.sequence_number, c.ESME_RINVCMDID, b"")])
 
     def requests_unanswered(self, tokens: list[object]) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory
 
 from relay.smpp.connection import SessionProtocol
 from relay.smpp.session import Role, SessionLimits
+from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, BindRefused, Bound, Ended, Event, LateAnswer, MessagePdu
 
 
@@ -21,11 +22,8 @@ class CarrierBind(Protocol):
     def bound(self, protocol: "SmppClientProtocol") -> None:
         """The carrier accepted the bind."""
 
-    def connect_failed(self, request: "BindRequest", reason: str) -> None:
-        """The connection could not be made."""
-
     def bind_refused(self, protocol: "SmppClientProtocol", command_status: int) -> None:
-        """It didn't; the connection is being closed."""
+        """The carrier refused the bind; the connection is being closed."""
 
     def answered(self, protocol: "SmppClientProtocol", answers: list[Answered]) -> None:
         """Responses to our requests."""
@@ -107,6 +105,26 @@ class SmppClientProtocol(SessionProtocol):
         self.end_reason = ended.reason
         if ended.unanswered:
             self._owner.abandoned(self, list(ended.unanswered))
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether submit_sm may be sent over it."""
+        return self.request.command_id != c.BIND_RECEIVER
+
+    @property
+    def brings_receipts(self) -> bool:
+        """Whether deliver_sm come over it."""
+        return self.request.command_id != c.BIND_TRANSMITTER
+
+    @property
+    def room(self) -> int:
+        """How many more requests the window takes."""
+        return self.session.room
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that have no answer yet."""
+        return self.session.outstanding
 
     def sending(self) -> Sequence[object]:
         """The tokens of the requests that have no answer yet."""

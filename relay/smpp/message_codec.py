@@ -340,6 +340,17 @@ def with_registered_delivery(pdu: MessagePdu, value: int) -> bytes:
     return body[:at] + _OCTETS[value] + body[at + 1 :]
 
 
+def with_schedule(pdu: MessagePdu, schedule_delivery_time: bytes, registered_delivery: int) -> bytes:
+    """A submit_sm's body with another schedule_delivery_time and registered_delivery, every other octet as it came.
+
+    :raises IndexError: `registered_delivery` is no octet.
+    """
+    body = with_registered_delivery(pdu, registered_delivery)
+    # service_type and its NUL, the addresses, then esm_class, protocol_id and priority_flag.
+    at = len(pdu.service_type) + 1 + len(pdu.addresses) + 3
+    return body[:at] + schedule_delivery_time + body[at + len(pdu.schedule_delivery_time) :]
+
+
 def encode_address(ton: int, npi: int, address: bytes) -> bytes:
     """An address as it stands in a body: type of number, numbering plan, the characters, NUL.
 

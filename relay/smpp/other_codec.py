@@ -7,7 +7,7 @@ prints to standard output. Optional parameters are read with the hot queue's len
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from smpp.pdu import constants as names
@@ -16,14 +16,19 @@ from smpp.pdu.error import PDUCorruptError, PDUParseError
 from smpp.pdu.pdu_encoding import COctetStringEncoder, IEncoder, Int1Encoder, PDUEncoder
 from smpp.pdu.pdu_types import CommandStatus
 
-from relay.smpp.message_codec import find_tlv, tlv
+from relay.smpp.message_codec import decode_message, find_tlv, tlv
 from relay.values import smpp_constants as c
-from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, OtherPdu
+from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, MessagePdu, OtherPdu, SubmitMultiPdu
 
 #: What sc_interface_version says of us.
 INTERFACE_VERSION: Final = 0x34
-#: Highest interface_version that may bind: 5.0 is 3.4 with additions that a peer may do without.
+#: Highest interface_version that may bind: 5.0 is 3.4 with additions that a peer may do without. Everything from 0x00
+#: to 0x33 says "3.3 or earlier" (section 5.2.4). The servers refuse a higher one.
 MAX_INTERFACE_VERSION: Final = 0x50
+#: Most destinations of a submit_multi (section 5.2.24), and what their dest_flag may be (section 5.2.25).
+MAX_DESTINATIONS: Final = 254
+_SME_ADDRESS: Final = 1
+_DISTRIBUTION_LIST: Final = 2
 
 
 def _string(max_octets: int, status: CommandStatus = CommandStatus.ESME_RUNKNOWNERR) -> COctetStringEncoder:
@@ -103,13 +108,17 @@ def _text(value: object) -> str:
     return _octets(value).decode("utf-8", "surrogateescape")
 
 
-def decode_request(command_id: int, sequence_number: int, body: bytes) -> BindPdu | MessageIdPdu | OtherPdu:
+def decode_request(
+    command_id: int, sequence_number: int, body: bytes
+) -> BindPdu | MessageIdPdu | SubmitMultiPdu | OtherPdu:
     """Reads the body of a request that is no message.
 
-    :raises CodecError: the body is no such body, or a bind speaks a version that we don't (ESME_RBINDFAIL).
+    :raises CodecError: the body is no such body.
     """
     if command_id in _BINDS:
         return _decode_bind(command_id, sequence_number, body)
+    if command_id == c.SUBMIT_MULTI:
+        return decode_submit_multi(sequence_number, body)
     if command_id == c.QUERY_SM:
         values = _read(operations.QuerySM, body)
     elif command_id == c.CANCEL_SM:
@@ -132,9 +141,6 @@ def decode_request(command_id: int, sequence_number: int, body: bytes) -> BindPd
 def _decode_bind(command_id: int, sequence_number: int, body: bytes) -> BindPdu:
     values = _read(_BINDS[command_id], body)
     version = _number(values["interface_version"])
-    # Section 5.2.4: 0x00 to 0x33 all say "3.3 or earlier".
-    if version > MAX_INTERFACE_VERSION:
-        raise CodecError(f"interface_version 0x{version:02X} is none that we speak", c.ESME_RBINDFAIL)
     return BindPdu(
         command_id,
         sequence_number,
@@ -144,6 +150,64 @@ def _decode_bind(command_id: int, sequence_number: int, body: bytes) -> BindPdu:
         version,
         _text(values["address_range"]),
     )
+
+
+def decode_submit_multi(sequence_number: int, body: bytes) -> SubmitMultiPdu:
+    """Reads the body of a submit_multi (section 4.5.1): for each destination the submit_sm that says the same.
+
+    A distribution list fails: we keep none.
+
+    :raises CodecError: the body is no such body (ESME_RINVCMDLEN), has no destination or more than 254
+        (ESME_RINVNUMDESTS), or a dest_flag that is neither 1 nor 2 (ESME_RINVDESTFLAG).
+    """
+    source_end = _after_string(body, _after_string(body, 0) + 2)
+    head = body[:source_end]
+    count = body[source_end] if source_end < len(body) else 0
+    if not 0 < count <= MAX_DESTINATIONS:
+        raise CodecError(f"submit_multi names {count} destinations", c.ESME_RINVNUMDESTS)
+    addresses: list[bytes] = []
+    failed: list[tuple[bytes, int]] = []
+    at = source_end + 1
+    for _ in range(count):
+        flag = body[at] if at < len(body) else 0
+        if flag == _SME_ADDRESS:
+            end = _after_string(body, at + 3)
+            addresses.append(body[at + 1 : end])
+        elif flag == _DISTRIBUTION_LIST:
+            end = _after_string(body, at + 1)
+            failed.append((b"\0\0" + body[at + 1 : end], c.ESME_RINVDLNAME))
+        else:
+            raise CodecError(f"submit_multi has the dest_flag {flag}", c.ESME_RINVDESTFLAG)
+        at = end
+    messages: list[MessagePdu] = []
+    for address in addresses:
+        try:
+            messages.append(decode_message(c.SUBMIT_SM, sequence_number, head + address + body[at:]))
+        except CodecError as e:
+            if e.command_status != c.ESME_RINVDSTADR:
+                raise
+            failed.append((address, e.command_status))
+    return SubmitMultiPdu(c.SUBMIT_MULTI, sequence_number, tuple(messages), tuple(failed))
+
+
+def _after_string(body: bytes, at: int) -> int:
+    """Where the C-octet string at `at` is over.
+
+    :raises CodecError: the body ends before it.
+    """
+    end = body.find(0, at)
+    if end < 0:
+        raise CodecError(f"submit_multi ends after {len(body)} octets, within a string", c.ESME_RINVCMDLEN)
+    return end + 1
+
+
+def submit_multi_resp_body(message_id: bytes, failed: Sequence[tuple[bytes, int]]) -> bytes:
+    """The body of a submit_multi_resp with ESME_ROK.
+
+    :param failed: each destination that was not taken: its ton, npi and address with the NUL, and its command_status.
+    """
+    unsuccess = b"".join(address + status.to_bytes(4, "big") for address, status in failed)
+    return b"%b\0%b%b" % (message_id, bytes((len(failed),)), unsuccess)
 
 
 def bind_body(

@@ -56,6 +56,7 @@ EXPECTED: Final[Mapping[Role, Mapping[int, frozenset[SessionState]]]] = {
         c.BIND_TRANSCEIVER: _OPEN,
         c.SUBMIT_SM: _TX,
         c.DATA_SM: _TX,
+        c.SUBMIT_MULTI: _TX,
         c.QUERY_SM: _TX,
         c.CANCEL_SM: _TX,
         c.UNBIND: BOUND_STATES,

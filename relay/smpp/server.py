@@ -10,7 +10,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from relay.runtime.fair_share import HEAVY_BYTES, FairShare
 from relay.smpp.connection import SLOW_SECONDS, SessionProtocol
 from relay.smpp.session import Role, SessionLimits
-from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu
+from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu, SubmitMultiPdu
 
 
 class CustomerSide(Protocol):
@@ -27,6 +27,9 @@ class CustomerSide(Protocol):
 
     def question(self, protocol: "SmppServerProtocol", pdu: MessageIdPdu) -> None:
         """query_sm or cancel_sm."""
+
+    def submit_multi(self, protocol: "SmppServerProtocol", pdu: SubmitMultiPdu) -> None:
+        """submit_multi, to be answered when durable."""
 
     def answered(self, protocol: "SmppServerProtocol", answers: list[Answered]) -> None:
         """Responses to our deliver_sm."""
@@ -88,6 +91,8 @@ class SmppServerProtocol(SessionProtocol):
             self._side.bind(self, event)
         elif isinstance(event, MessageIdPdu):
             self._side.question(self, event)
+        elif isinstance(event, SubmitMultiPdu):
+            self._side.submit_multi(self, event)
 
     def requests_unanswered(self, tokens: list[object]) -> None:
         # A late answer changes nothing: the notification was offered again when its time was up, and the customer

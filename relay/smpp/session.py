@@ -21,7 +21,7 @@ from relay.smpp.message_codec import RESPONSE_ROWS, decode_damaged_receipt, deco
 from relay.smpp.outgoing import OutgoingSession
 from relay.smpp.rules import HEADER_OCTETS, Role, SessionState, header, refusal, refusal_status
 from relay.values import smpp_constants as c
-from relay.values.pdus import Answered, BindPdu, BindRefused, Bound, CodecError, Event
+from relay.values.pdus import Answered, BindPdu, BindRefused, Bound, CodecError, Event, SubmitMultiPdu
 
 __all__ = ["Role", "Session", "SessionLimits", "SessionState"]
 
@@ -197,12 +197,17 @@ class Session(OutgoingSession):
         self._pending += 1
 
     def _hand_up(self, command_id: int, sequence_number: int, body: bytes, events: list[Event]) -> None:
+        if command_id == c.SUBMIT_MULTI and self._pending >= self._limits.pending_requests:
+            self._throttle(command_id, sequence_number)
+            return
         try:
             request = other_codec.decode_request(command_id, sequence_number, body)
         except CodecError as e:
             self._refuse(command_id, e.command_status, sequence_number)
             return
-        if isinstance(request, BindPdu):
+        if isinstance(request, SubmitMultiPdu):
+            self._pending += 1
+        elif isinstance(request, BindPdu):
             self._life.bind_offered = sequence_number
         events.append(request)
 

@@ -5,10 +5,10 @@ import datetime
 from smpp.pdu import smpp_time
 
 
-def validity_seconds(text: bytes, now: float) -> float:
-    """How long from `now` (seconds since 1970) a validity_period lasts.
+def seconds_until(text: bytes, now: float) -> float:
+    """How far from `now` (seconds since 1970) the instant lies; below 0 where it is past.
 
-    :raises ValueError: it is no SMPP time, or lies in the past. Answer with ESME_RINVEXPIRY.
+    :raises ValueError: it is no SMPP time.
     """
     if len(text) != 16:
         raise ValueError(f"an SMPP time has 16 characters, not {len(text)}")
@@ -17,15 +17,11 @@ def validity_seconds(text: bytes, now: float) -> float:
         parsed = smpp_time.parse_relative_time(text.decode("ascii"))
         # The specification leaves a month's length open; 30 days is what a person would expect.
         days = parsed.years * 365 + parsed.months * 30 + parsed.days
-        seconds = float(((days * 24 + parsed.hours) * 60 + parsed.minutes) * 60 + parsed.seconds)
-    else:
-        parsed = smpp_time.parse_absolute_time(text.decode("ascii"))
-        if parsed.tzinfo is None:
-            parsed = parsed.replace(tzinfo=datetime.UTC)
-        seconds = parsed.timestamp() - now
-    if seconds <= 0.0:
-        raise ValueError("the validity period has ended")
-    return seconds
+        return float(((days * 24 + parsed.hours) * 60 + parsed.minutes) * 60 + parsed.seconds)
+    parsed = smpp_time.parse_absolute_time(text.decode("ascii"))
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=datetime.UTC)
+    return float(parsed.timestamp() - now)
 
 
 def smpp_time_text(at: float) -> bytes:

@@ -86,13 +86,15 @@ def same_addresses(pdu: MessageIdPdu, addresses: bytes) -> bool:
 
 
 def _same_address(ton: int, npi: int, address: bytes, own: bytes) -> bool:
-    return address in (b"", own[2:-1]) and ton in (0, own[0]) and npi in (0, own[1])
+    # ton and npi say nothing without an address: clients fill them in whatever else they leave out.
+    return not address or (address == own[2:-1] and ton in (0, own[0]) and npi in (0, own[1]))
 
 
 class Submission(msgspec.Struct, frozen=True, gc=False):
     """What an edge made of a customer's request: a message that has no id yet. Fields as in `Message`.
 
     :ivar validity_seconds: None: the configuration's default.
+    :ivar scheduled_seconds: how long the carrier is to wait; the validity counts from then.
     """
 
     addresses: bytes
@@ -102,6 +104,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     validity_seconds: float | None = None
     reference: str | None = None
     notification_url: str | None = None
+    scheduled_seconds: float = 0.0
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -274,6 +277,10 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar done_at: when the relay learnt the state.
     :ivar scheduled_at: 0.0; or, where the notification was brought forward (`Store.bring_forward`) and attempt number
         `attempt` is made once more, when the next attempt is due by the schedule.
+    :ivar taken: whether a carrier took the message. This and the next two are known only for messages with a
+        notification URL of their own.
+    :ivar carrier: the carrier that took it or refused it; "": none has seen it.
+    :ivar carrier_message_id: its canonical id there, of a message of one part.
     """
 
     id: bytes
@@ -292,6 +299,9 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     owed_since: float = 0.0
     parts: int = 1
     scheduled_at: float = 0.0
+    taken: bool = True
+    carrier: str = ""
+    carrier_message_id: bytes = b""
 
     @property
     def queue_key(self) -> QueueKey:

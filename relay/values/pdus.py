@@ -52,6 +52,24 @@ class MessagePdu(msgspec.Struct, frozen=True, gc=False):
     replace_if_present_flag: int = 0
     service_type: bytes = b""
 
+    @property
+    def destination_address(self) -> bytes:
+        """dest_addr_ton, dest_addr_npi and destination_addr with its NUL."""
+        return self.addresses[-len(self.destination) - 3 :]
+
+
+class SubmitMultiPdu(msgspec.Struct, frozen=True, gc=False):
+    """A submit_multi.
+
+    :ivar messages: for each destination the submit_sm that says the same, all with this PDU's sequence_number.
+    :ivar failed: destinations that can't be served, and why: (ton, npi and address with its NUL, command_status).
+    """
+
+    command_id: int
+    sequence_number: int
+    messages: tuple[MessagePdu, ...]
+    failed: tuple[tuple[bytes, int], ...] = ()
+
 
 class BindPdu(msgspec.Struct, frozen=True, gc=False):
     """bind_transmitter, bind_receiver or bind_transceiver."""
@@ -157,6 +175,7 @@ Event = (
     MessagePdu
     | BindPdu
     | MessageIdPdu
+    | SubmitMultiPdu
     | OtherPdu
     | Bound
     | BindRefused

@@ -27,7 +27,7 @@ class TokenBucket:
             return count
         self._refill(now)
         # The tolerance keeps a token that is there but for rounding from costing another wait.
-        taken = min(count, int(self._tokens + 1e-9))
+        taken = max(0, min(count, int(self._tokens + 1e-9)))
         self._tokens -= taken
         return taken
 

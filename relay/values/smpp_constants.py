@@ -57,6 +57,9 @@ ESME_RREPLACEFAIL: Final = 0x00000013
 ESME_RMSGQFUL: Final = 0x00000014
 ESME_RINVSERTYP: Final = 0x00000015
 ESME_RINVESMCLASS: Final = 0x00000043
+ESME_RINVNUMDESTS: Final = 0x00000033
+ESME_RINVDLNAME: Final = 0x00000034
+ESME_RINVDESTFLAG: Final = 0x00000040
 ESME_RSUBMITFAIL: Final = 0x00000045
 ESME_RINVSRCTON: Final = 0x00000048
 ESME_RINVSRCNPI: Final = 0x00000049
@@ -86,6 +89,11 @@ _STATUS_NAMES: Final = {
 def status_name(command_status: int) -> str:
     """`ESME_RTHROTTLED` for 0x58; `0x00000421` for a number that the specification doesn't name."""
     return _STATUS_NAMES.get(command_status) or f"0x{command_status:08X}"
+
+
+def status_numbers() -> dict[str, int]:
+    """The numbers of the command statuses that the specification names, by name."""
+    return {name: number for number, name in _STATUS_NAMES.items()}
 
 
 # Optional parameter tags, section 5.3.2

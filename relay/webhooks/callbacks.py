@@ -5,6 +5,7 @@ says what is wanted: `kannel:19:http://...%d...` or `jasmin:2:GET:http://...`. T
 off, and makes the request.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -12,16 +13,21 @@ from urllib.parse import quote_plus, urlencode
 
 from relay.values.ids import id_text
 from relay.values.messages import Notification, destination_of, source_of
-from relay.values.states import ACCEPTED, DELIVERED, ENROUTE, REJECTED, SCHEDULED, customer_words
+from relay.values.smpp_constants import status_numbers
+from relay.values.states import DELIVERED, EXPIRED, customer_words
 from relay.webhooks.request import WebhookRequest
 
 #: Kannel's bits of `dlr-mask`, and what `%d` says.
 KANNEL_DELIVERED: Final = 1
 KANNEL_FAILED: Final = 2
-KANNEL_SMSC_TOOK_IT: Final = 8
+KANNEL_ON_ITS_WAY: Final = 4
 KANNEL_SMSC_REFUSED: Final = 16
 
-LONGEST_MASK: Final = 63
+#: The largest mask that Kannel 1.4.5 accepts.
+LONGEST_MASK: Final = 66
+
+#: What stands for a carrier's name where no carrier has seen the message: receivers refuse an empty one.
+_NO_CARRIER: Final = "relay"
 
 
 class Callback(NamedTuple):
@@ -62,7 +68,7 @@ def parse_callback(url: str) -> Callback:
 def callback_request(notification: Notification, callback: Callback) -> WebhookRequest | None:
     """The request that a callback of another gateway's manner wants; None where it doesn't want to hear of this."""
     if callback.manner == "kannel":
-        value = kannel_value(notification.state, callback.detail)
+        value = kannel_value(notification, callback.detail)
         return None if value is None else WebhookRequest("GET", _filled(callback.url, notification, value), {}, None)
     fields = _jasmin_fields(notification, callback.detail)
     if fields is None:
@@ -71,75 +77,140 @@ def callback_request(notification: Notification, callback: Callback) -> WebhookR
     if callback.method == "POST":
         headers = {b"Content-Type": [b"application/x-www-form-urlencoded"]}
         return WebhookRequest("POST", callback.url, headers, encoded.encode("ascii"))
-    return WebhookRequest("GET", f"{callback.url}{'&' if '?' in callback.url else '?'}{encoded}", {}, None)
+    # The fields stand before a fragment: behind it they would never leave for the receiver.
+    url = callback.url.partition("#")[0]
+    return WebhookRequest("GET", f"{url}{'&' if '?' in url else '?'}{encoded}", {}, None)
 
 
-def kannel_value(state: int, mask: int) -> int | None:
+def kannel_value(n: Notification, mask: int) -> int | None:
     """What Kannel calls a state (`%d`), where the mask asks for it; None where it doesn't.
 
-    A carrier's refusal is 16 for those who ask for 16, and a failure (2) for those who ask for failures only.
+    As Kannel 1.4.5 does: a message that no carrier took is 16, told to those who ask for 16 or for 2. What a carrier's
+    receipt says is never 16.
     """
-    if state == DELIVERED:
-        value = KANNEL_DELIVERED
-    elif state in (SCHEDULED, ENROUTE, ACCEPTED):
-        value = KANNEL_SMSC_TOOK_IT
-    elif state == REJECTED and mask & KANNEL_SMSC_REFUSED:
-        value = KANNEL_SMSC_REFUSED
-    else:
-        value = KANNEL_FAILED
-    return value if value & mask else None
+    if not n.final:
+        return KANNEL_ON_ITS_WAY if mask & KANNEL_ON_ITS_WAY else None
+    if n.state == DELIVERED:
+        return KANNEL_DELIVERED if mask & KANNEL_DELIVERED else None
+    if not n.taken:
+        return KANNEL_SMSC_REFUSED if mask & (KANNEL_SMSC_REFUSED | KANNEL_FAILED) else None
+    return KANNEL_FAILED if mask & KANNEL_FAILED else None
+
+
+def _kannel_text(n: Notification, value: int) -> str:
+    """What `%A` says: a receipt as carriers write them, or why no carrier took the message."""
+    words = customer_words(n.state, n.carrier_error)
+    error = n.carrier_error.decode("latin-1")
+    if value == KANNEL_SMSC_REFUSED:
+        if n.state == EXPIRED:
+            return "NACK/validity expired"
+        number = status_numbers().get(error)
+        if number is not None:
+            return f"NACK/0x{number:08x}/{error}"
+        return f"NACK/{error or words.status}"
+    receipt_id = n.carrier_message_id.decode("latin-1") or id_text(n.id)
+    return (
+        f"id:{receipt_id} sub:001 dlvrd:{'001' if value == KANNEL_DELIVERED else '000'}"
+        f" submit date:{_date(n.accepted_at)} done date:{_date(n.done_at)} stat:{words.status}"
+        f" err:{error or words.error} text:"
+    )
+
+
+class _Words:
+    """The words of a text as `%k`, `%s`, `%S` and `%r` take them: the first, the next each time, the rest."""
+
+    def __init__(self, text: str) -> None:
+        self._words = text.split()
+        self._next = 0
+
+    def first(self) -> str:
+        """The first word."""
+        return self._words[0] if self._words else ""
+
+    def following(self) -> str:
+        """The next word that was not given yet; "" at the end."""
+        self._next += 1
+        return self._words[self._next - 1] if self._next <= len(self._words) else ""
+
+    def rest(self) -> str:
+        """All words that were not given yet."""
+        return " ".join(self._words[self._next :])
 
 
 def _filled(pattern: str, n: Notification, value: int) -> str:
     """Kannel's escapes in a URL, filled in. A percent sign that begins none (as in %20) stands for itself.
 
-    As in Kannel, an escape wins over what could be a percent-encoded octet (%A3).
+    In a report the handset is the sender: `%p` is the message's destination and `%P` its source. As in Kannel, an
+    escape wins over what could be a percent-encoded octet (%A3).
     """
-    words = customer_words(n.state, n.carrier_error)
     source = source_of(n.addresses).decode("latin-1")
     destination = destination_of(n.addresses).decode("latin-1")
     id_ = id_text(n.id)
-    error = n.carrier_error.decode("latin-1") or words.error
-    receipt = (
-        f"id:{id_} sub:001 dlvrd:{'001' if value == KANNEL_DELIVERED else '000'}"
-        f" submit date:{_date(n.accepted_at)} done date:{_date(n.done_at)} stat:{words.status} err:{error} text:"
-    )
+    text = _kannel_text(n, value)
+    words = _Words(text)
     escapes: Mapping[str, str] = {
         "d": str(value),
-        "p": source,
-        "P": destination,
-        "q": _with_plus(source),
-        "Q": _with_plus(destination),
-        "A": receipt,
-        "a": receipt,
-        "b": receipt,
+        "p": destination,
+        "P": source,
+        "q": _with_plus(destination),
+        "Q": _with_plus(source),
+        "A": text,
+        "a": " ".join(text.split()),
+        "b": text,
+        "e": text.encode("latin-1", "replace").hex().upper(),
+        "k": words.first(),
         "t": datetime.fromtimestamp(n.done_at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
         "T": str(int(n.done_at)),
-        "i": "",
+        "i": n.carrier or _NO_CARRIER,
         "I": id_,
-        "F": id_,
+        "F": n.carrier_message_id.decode("latin-1") or id_,
         "n": n.account,
         "o": n.account,
         "c": "0",
-        "C": "",
-        "%": "%",
+        "C": "UTF-8",
+        "m": "-1",
+        "M": "-1",
+        "O": "00",
+        "R": pattern,
+        **dict.fromkeys("BDfuvV", ""),
     }
-    pieces = pattern.split("%")
-    filled = [pieces[0]]
-    index = 1
-    while index < len(pieces):
-        piece = pieces[index]
-        if not piece and index + 1 < len(pieces):
-            # "%%": one percent sign, and the next piece is plain text.
-            filled.append("%25" + pieces[index + 1])
-            index += 2
-            continue
-        if piece[:1] in escapes:
-            filled.append(quote_plus(escapes[piece[:1]]) + piece[1:])
+    filled: list[str] = []
+    at = 0
+    while True:
+        sign = pattern.find("%", at)
+        if sign < 0:
+            filled.append(pattern[at:])
+            break
+        filled.append(pattern[at:sign])
+        letter = pattern[sign + 1 : sign + 2]
+        at = sign + 2
+        if letter == "%":
+            # One percent sign. Kannel writes it as it is, so that %%20 is a blank; alone it would make no valid URL.
+            filled.append("%" if _two_hex_digits(pattern, at) else "%25")
+        elif letter == "s" or letter == "S":
+            filled.append(quote_plus(words.following()))
+        elif letter == "r":
+            filled.append(quote_plus(words.rest()))
+        elif letter == "#" and (group := _group(pattern, at)) is not None:
+            # A value of the meta-data, of which there are none.
+            at = group
+        elif letter in escapes:
+            filled.append(quote_plus(escapes[letter]))
         else:
-            filled.append("%" + piece)
-        index += 1
-    return "".join(filled)
+            filled.append("%")
+            at = sign + 1
+    # Kannel sends a number sign on as a part of the address, with all that follows it.
+    return "".join(filled).replace("#", "%23")
+
+
+_two_hex_digits = re.compile("[0-9A-Fa-f]{2}").match
+_group_and_name = re.compile("[^#%]*#[^#%]*#").match
+
+
+def _group(pattern: str, at: int) -> int | None:
+    """Where `group#name#` ends that begins at `at`; None where there is none."""
+    found = _group_and_name(pattern, at)
+    return None if found is None else found.end()
 
 
 def _with_plus(number: str) -> str:
@@ -153,26 +224,25 @@ def _date(at: float) -> str:
 def _jasmin_fields(n: Notification, level: int) -> dict[str, str] | None:
     words = customer_words(n.state, n.carrier_error)
     id_ = id_text(n.id)
+    connector = n.carrier or _NO_CARRIER
+    error = n.carrier_error.decode("latin-1")
     if level == 1:
         # Whether a carrier took it. Told when the message has ended, because that is when notifications are made.
         if not n.final:
             return None
-        return {
-            "id": id_,
-            "message_status": "ESME_RSUBMITFAIL" if n.state == REJECTED else "ESME_ROK",
-            "level": "1",
-            "connector": "relay",
-        }
+        status = "ESME_ROK" if n.taken else error if error.startswith("ESME_") else "ESME_RSUBMITFAIL"
+        return {"id": id_, "message_status": status, "level": "1", "connector": connector}
     return {
         "id": id_,
-        "id_smsc": id_,
+        "id_smsc": n.carrier_message_id.decode("latin-1").upper().lstrip("0") or id_,
         "message_status": words.status,
         "level": "2",
-        "connector": "relay",
+        "connector": connector,
         "subdate": _date(n.accepted_at),
         "donedate": _date(n.done_at),
         "sub": f"{n.parts:03}",
         "dlvrd": f"{n.parts if n.state == DELIVERED else 0:03}",
-        "err": n.carrier_error.decode("latin-1") or words.error,
+        # Receivers read it as a number.
+        "err": error if error.isdecimal() else words.error,
         "text": "",
     }

@@ -55,8 +55,6 @@ class Greeter(Peer):
 
 
 class TlsTestCase(TestCase):
-    timeout = 20
-
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import PATIENCE
+
 #: Nothing that phones home, nothing that needs a screen or a user.
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
     "--hide-scrollbars", "--force-color-profile=srgb", "--lang=en-US",
 )  # fmt: skip
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 15.0 * PATIENCE
 
 
 def what_is_missing() -> str:

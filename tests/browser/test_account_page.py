@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
+from tests import HUNG_SECONDS
 from tests.browser.driving import Browser, browser, show, what_is_missing
 from tests.integration.harness import ROOT, IntegrationTestCase, Relay, WebhookReceiver, smpp_account
 
@@ -46,12 +47,19 @@ class AccountPageTests(IntegrationTestCase):
     if MISSING:
         skip = MISSING
 
-    async def site(self, *, delay_seconds: float = 1.5, **account: Any) -> tuple[str, Relay, WebhookReceiver]:
+    async def site(
+        self, *, delay_seconds: float = 1.5, shutdown_seconds: float = 5.0, **account: Any
+    ) -> tuple[str, Relay, WebhookReceiver]:
         """A relay with a simulated carrier inside, and who may be notified by it."""
         receiver = await self.webhooks()
         customer = smpp_account(**account) | {"api_key": KEY}
         carrier = {"kind": "simulator", "simulator": {"receipt_delay_seconds": delay_seconds}}
-        relay = await self.relay(accounts={"acme": customer}, carriers={"sim": carrier}, routes=[{"carriers": ["sim"]}])
+        relay = await self.relay(
+            accounts={"acme": customer},
+            carriers={"sim": carrier},
+            routes=[{"carriers": ["sim"]}],
+            shutdown_seconds=shutdown_seconds,
+        )
         return f"http://127.0.0.1:{relay.http_port}", relay, receiver
 
     def drive(self, site: str, script: Any, *, javascript: bool = True) -> Deferred[None]:
@@ -235,7 +243,8 @@ class AccountPageTests(IntegrationTestCase):
         await self.drive(site, script)
 
     async def test_an_open_stream_does_not_hold_up_the_relays_end(self) -> None:
-        site, relay, _ = await self.site()
+        # What held it up would do so for as long as a stop may take, and this test would hang.
+        site, relay, _ = await self.site(shutdown_seconds=HUNG_SECONDS)
 
         def script(page: Browser) -> None:
             page.log_in("acme", KEY)
@@ -245,7 +254,5 @@ class AccountPageTests(IntegrationTestCase):
         page = await deferToThread(context.__enter__)
         self.addCleanup(deferToThread, context.__exit__, None, None, None)
         await deferToThread(script, page)
-        began_at = reactor.seconds()  # type: ignore[attr-defined]
         await relay.stop()
-        self.assertLess(reactor.seconds() - began_at, 3.0)  # type: ignore[attr-defined]
         self.assertIsNone(re.search("Traceback|Unhandled", relay.log(100_000)))

@@ -8,8 +8,9 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.carriers.http_link import HttpCarrierLink
+from relay.carriers.http_binds import http_binds
 from relay.carriers.link import CarrierLink
+from relay.carriers.relay_api import notification_reader
 from relay.config.model import Carrier, Route
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
@@ -41,7 +42,7 @@ class HttpCarrierTests(SynchronousTestCase):
         )
         self.links: dict[str, CarrierLink] = {}
 
-    def link(self, name: str = "up", **settings: Any) -> HttpCarrierLink:
+    def link(self, name: str = "up", **settings: Any) -> CarrierLink:
         values: dict[str, Any] = {
             "kind": "http",
             "connect": f"https://{name}.example.net/",
@@ -51,15 +52,15 @@ class HttpCarrierTests(SynchronousTestCase):
             "throttle_seconds": 1.0,
             "reconnect_min_seconds": 1.0,
         }
-        link = HttpCarrierLink(
+        carrier = Carrier(**values | settings)
+        link = CarrierLink(
             name,
-            Carrier(**values | settings),
+            carrier,
             self.flow,
-            self.http,
             self.clock,
+            http_binds(carrier, self.http, self.clock, fraction=lambda: 1.0),
             queue_bytes=1_000_000,
-            pdu_bytes=65536,
-            fraction=lambda: 1.0,
+            notification_reader=notification_reader(name, carrier),
         )
         self.links[name] = link
         self.flow.connect(self.links, {})

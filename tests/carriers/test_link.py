@@ -8,12 +8,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from relay.carriers.binds import smpp_binds
 from relay.carriers.link import CarrierLink
 from relay.config.model import Carrier, Route, Simulator
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.routing.routes import Routes
 from relay.simulator.simulated_carrier import SimulatedCarrier
+from relay.smpp.client import SmppClientProtocol
 from relay.smpp.message_codec import message_body
 from relay.store.api import StoreUnavailable
 from relay.values import smpp_constants as c
@@ -95,22 +97,21 @@ class CarrierLinkTestCase(SynchronousTestCase):
         self.carriers: dict[str, SimulatedCarrier] = {}
 
     def link(
-        self, name: str = "sim", queue_bytes: int = 1_000_000, simulator: Any = None, **settings: Any
+        self, name: str = "sim", queue_bytes: int = 1_000_000, simulator: Any = None, **fields: Any
     ) -> CarrierLink:
         carrier = SimulatedCarrier(
             Simulator(**(simulator or {"receipt_delay_seconds": 0.0})), self.clock, random.Random(1)
         )
         self.carriers[name] = carrier
         self.network.listen(name, carrier.factory)
+        settings = Carrier(**{"throttle_seconds": 1.0, "reconnect_min_seconds": 1.0, **fields})
         link = self.links[name] = CarrierLink(
             name,
-            Carrier(**{"throttle_seconds": 1.0, "reconnect_min_seconds": 1.0, **settings}),
+            settings,
             self.flow,
-            self.network.endpoint(name),
             self.clock,
+            smpp_binds(settings, self.network.endpoint(name), self.clock, pdu_bytes=65536, fraction=lambda: 1.0),
             queue_bytes=queue_bytes,
-            pdu_bytes=65536,
-            fraction=lambda: 1.0,
         )
         self.flow.connect(self.links, {})
         link.start()
@@ -170,7 +171,7 @@ class CarrierLinkTests(CarrierLinkTestCase):
     def test_the_response_time_counts_what_was_sent_first_and_what_was_sent_last(self) -> None:
         link = self.link(window=10)
         link.answered(
-            link._senders[0],
+            link._sessions.senders[0],
             [Answered(self.sent_ago(seconds), c.SUBMIT_SM_RESP, 0, b"%d" % seconds) for seconds in (40, 30, 2, 1)],
         )
         histogram = link.counters.response_seconds
@@ -263,7 +264,8 @@ class CarrierLinkTests(CarrierLinkTestCase):
         link = self.link(binds=2, reconnect_min_seconds=60.0)
         self.network.latency_seconds = 1.0
         self.submit()
-        [busy] = [protocol for protocol in link._senders if protocol.session.outstanding]
+        [busy] = [session for session in link._sessions.senders if session.outstanding]
+        assert isinstance(busy, SmppClientProtocol)
         busy.abort()
         self.turn(1.0)
         self.assertEqual((link.bound_count, link.queued, link.in_flight), (1, 0, 1))
@@ -358,12 +360,12 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.network.cut("sim")
         self.turn()
         self.submit(100)
-        self.assertLess(link._queue.octets, 300)
+        self.assertLess(link.queue.octets, 300)
         self.network.listen("sim", self.carriers["sim"].factory)
         for _ in range(10):
             self.turn(10.0)
         self.assertEqual(len({s.id for s in self.store.taken}), 100)
-        self.assertEqual((link.queued, link._queue.octets), (0, 0))
+        self.assertEqual((link.queued, link.queue.octets), (0, 0))
 
     def test_transmitter_and_receiver_share_one_id_space(self) -> None:
         link = self.link(bind="transmitter+receiver")

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from relay.carriers.binds import smpp_binds
 from relay.carriers.link import CarrierLink
 from relay.config.model import Carrier, Route, Simulator
 from relay.routing.flow import MessageFlow
@@ -81,16 +82,9 @@ class QuestionsTestCase(SynchronousTestCase):
         )
         self.network.listen("sim", self.carrier.factory)
         fields = {"query_sm": True, "cancel_sm": True, "receipt_hours": 1.0, "enquire_link_seconds": 0.0}
-        link = CarrierLink(
-            "sim",
-            msgspec.convert({**fields, **settings}, Carrier),
-            self.flow,
-            self.network.endpoint("sim"),
-            self.clock,
-            queue_bytes=1_000_000,
-            pdu_bytes=65536,
-            fraction=lambda: 1.0,
-        )
+        carrier = msgspec.convert({**fields, **settings}, Carrier)
+        keepers = smpp_binds(carrier, self.network.endpoint("sim"), self.clock, pdu_bytes=65536, fraction=lambda: 1.0)
+        link = CarrierLink("sim", carrier, self.flow, self.clock, keepers, queue_bytes=1_000_000)
         self.flow.connect({"sim": link}, {})
         link.start()
         self.turn()

@@ -38,9 +38,8 @@ class RereadingTests(QuestionsTestCase):
         """What a reload puts in the place of the link; it isn't bound."""
         settings = msgspec.convert({"dialect": dialect}, Carrier)
         link = self.links["sim"] = CarrierLink(
-            "sim", settings, self.flow, self.network.endpoint("sim"), self.clock,
-            queue_bytes=1_000_000, pdu_bytes=65536, fraction=lambda: 1.0,
-        )  # fmt: skip
+            "sim", settings, self.flow, self.clock, lambda reports: (), queue_bytes=1_000_000
+        )
         return link
 
     def deliver(self, *texts: bytes) -> None:

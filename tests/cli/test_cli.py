@@ -16,8 +16,9 @@ from relay.cli.main import COMMANDS, main
 from relay.smpp.message_codec import encode_address, message_body
 from relay.store.journal.journal_format import encode_frame, encode_header, segment_name, synced_frame
 from relay.values.messages import Message
+from tests import HUNG_SECONDS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class CommandLineTestCase(SynchronousTestCase):
@@ -34,7 +35,7 @@ class CommandLineTestCase(SynchronousTestCase):
             env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HUNG_SECONDS,
             check=False,
         )
 
@@ -187,7 +188,7 @@ class JournalTests(CommandLineTestCase):
     def test_a_reader_that_has_had_enough_is_no_fault(self) -> None:
         done = subprocess.run(
             ["bash", "-c", f"set -o pipefail; {sys.executable} -m relay --help | head -1"],
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=HUNG_SECONDS, check=False,
         )  # fmt: skip
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 

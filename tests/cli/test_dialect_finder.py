@@ -116,12 +116,21 @@ class Search(SynchronousTestCase):
         self.assertEqual((best.matched, best.missed), (2, (3,)))
 
     def test_unmarked_receipts_and_fields_behind_the_text_are_noticed(self) -> None:
-        texts = (b"id:1 stat:DELIVRD", 0), (b"text: id:1 stat:DELIVRD", 4)
-        for (text, esm_class), expected in zip(
-            texts, (Dialect(unmarked_receipts=True), Dialect(fields_after_text=True)), strict=True
+        for text, esm_class, expected in (
+            (b"id:1 stat:DELIVRD", 0, Dialect(unmarked_receipts=True)),
+            (b"id:1 stat:DELIVRD", 0x08, Dialect(receipt_marks=[0x08])),
+            (b"text: id:1 stat:DELIVRD", 4, Dialect(fields_after_text=True)),
         ):
             body = message_body(addresses=ADDRESSES, short_message=text, esm_class=esm_class)
             self.assertEqual(self.dialects(sample(b"1", decode_message(c.DELIVER_SM, 1, body))), [expected])
+
+    def test_ids_with_a_blank_inside_need_no_setting(self) -> None:
+        receipts = []
+        for number in (1, 2):
+            text = b"id:AB %d sub:001 stat:DELIVRD" % number
+            body = message_body(addresses=ADDRESSES, short_message=text, esm_class=4)
+            receipts.append(sample(b"AB %d" % number, decode_message(c.DELIVER_SM, 1, body)))
+        self.assertEqual(self.dialects(*receipts), [Dialect()])
 
     def test_every_way_in_which_the_simulated_carrier_writes_is_found(self) -> None:
         """And what is found from 8 messages serves for 1,000 others, so that none is left an orphan."""

@@ -14,7 +14,7 @@ from relay.cli.progress import Progress
 from relay.store.journal.journal_format import encode_frame, encode_header, segment_name
 from tests.stores import message, submitted
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Screen(io.StringIO):

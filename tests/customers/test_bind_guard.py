@@ -42,3 +42,13 @@ class BindGuardTests(SynchronousTestCase):
         for n in range(1000):
             guard.failed(f"2001:db8::{n:x}", float(n))
         self.assertLessEqual(len(guard._failed), 101)
+
+    def test_the_addresses_of_one_ipv6_network_count_as_one(self) -> None:
+        guard = BindGuard(failed_a_minute=2, connections=10, connections_per_address=2)
+        guard.failed("2001:db8::1", 0.0)
+        guard.failed("2001:db8::ffff:2", 0.0)
+        self.assertEqual((guard.may_try("2001:db8::3", 0.0), guard.may_try("2001:db8:0:1::1", 0.0)), (False, True))
+        self.assertEqual([guard.opened(f"2001:db8::{n}") for n in range(3)], [True, True, False])
+        guard.closed("2001:db8::0")
+        guard.closed("2001:db8::1")
+        self.assertTrue(guard.opened("2001:db8::9"))

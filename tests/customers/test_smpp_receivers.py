@@ -13,7 +13,14 @@ from relay.runtime.tasks import Tasks
 from relay.values.counters import Counters
 from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Verdict
 from relay.values.pdus import Answered
-from relay.values.smpp_constants import DELIVER_SM, DELIVER_SM_RESP, ESME_ROK, ESME_RX_T_APPN
+from relay.values.smpp_constants import (
+    DELIVER_SM,
+    DELIVER_SM_RESP,
+    ESME_ROK,
+    ESME_RX_P_APPN,
+    ESME_RX_R_APPN,
+    ESME_RX_T_APPN,
+)
 from relay.values.states import DELIVERED
 
 LANE = QueueKey("acme", Channel.SMPP.value)
@@ -167,6 +174,13 @@ class AccountReceiversTests(SynchronousTestCase):
         [attempt] = store.settled
         self.assertEqual((attempt.verdict, attempt.answer), (Verdict.RETRY, "ESME_RX_T_APPN"))
         self.assertGreater(attempt.due_at, self.clock.seconds())
+
+    def test_a_receipt_that_is_refused_for_good_is_not_tried_again(self) -> None:
+        for status, name in ((ESME_RX_P_APPN, "ESME_RX_P_APPN"), (ESME_RX_R_APPN, "ESME_RX_R_APPN")):
+            store = QueueStore(1)
+            receivers = self.receivers(store)
+            receivers.answered(self.bound(receivers, 10).answer(1, status))
+            self.assertEqual([(a.verdict, a.answer) for a in store.settled], [(Verdict.GIVEN_UP, name)])
 
     def test_a_refused_receipt_is_asked_for_again_when_it_is_due_although_nothing_else_comes(self) -> None:
         store = QueueStore(1)

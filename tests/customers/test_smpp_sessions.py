@@ -11,21 +11,27 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.accounts import Accounts
 from relay.config import model
-from relay.customers.smpp_sessions import CustomerSessions
+from relay.customers.smpp_sessions import PROBE_SECONDS, CustomerSessions
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.smpp.connection import SLOW_SECONDS
+from relay.smpp.message_codec import decode_message, encode_address, message_body
 from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
 from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
-from relay.values.ids import parse_id
+from relay.values.ids import id_octets, parse_id
 from relay.values.messages import Attempt, Claim, Message, QueueKey
 from relay.values.secret import Secret
 from tests.fakes import bind_body, parse_header, pdu, submit_body
 from tests.routing.test_flow import FakeLink, RecordingStore
+from tests.smpp.strategies import frames_in
 
 SUBMIT = pdu(c.SUBMIT_SM, submit_body("447700900001"), sequence_number=7)
+
+
+#: 2026-11-28 00:00 UTC.
+NOW = 1_795_824_000.0
 
 
 class SlowStore(RecordingStore):
@@ -51,8 +57,9 @@ class SessionTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        self.clock.advance(NOW)
         self.store = SlowStore()
-        smpp = model.AccountSmpp(system_id="acme", password=Secret("secret08"))
+        smpp = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
         accounts = Accounts({"acme": model.Account(smpp=smpp, rate=1.0, burst=2)})
         flow = MessageFlow(
             store=self.store,  # type: ignore[arg-type]
@@ -68,11 +75,23 @@ class SessionTestCase(SynchronousTestCase):
         self.factory = SmppServerFactory(
             self.side, SessionLimits(enquire_link_seconds=0.0), self.clock, flow.fair_share
         )
-        self.transport: Any = StringTransport()
-        self.protocol = self.factory.buildProtocol(None)
-        self.protocol.makeConnection(self.transport)
+        self.protocol, self.transport = self.connect()
         self.protocol.dataReceived(pdu(c.BIND_TRANSMITTER, bind_body("acme", "secret08")))
         self.transport.clear()
+
+    def connect(self) -> tuple[Any, Any]:
+        """A new connection, and its transport."""
+        transport = StringTransport()
+        protocol = self.factory.buildProtocol(None)
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    def answers(self, transport: Any = None) -> list[tuple[int, str, int]]:
+        """command_id, name of the status and sequence_number of all that was written since the last call."""
+        transport = transport or self.transport
+        written = frames_in(transport.value())
+        transport.clear()
+        return [(command_id, c.status_name(status), number) for command_id, status, number, _ in written]
 
 
 class SubmitTests(SessionTestCase):
@@ -114,6 +133,165 @@ class SubmitTests(SessionTestCase):
         self.assertEqual(self.transport.producerState, "paused")
         self.clock.advance(SLOW_SECONDS)
         self.assertEqual(self.transport.producerState, "producing")
+
+    def test_the_rate_judges_each_submit_sm_of_a_read_alone_and_in_order(self) -> None:
+        submits = [pdu(c.SUBMIT_SM, submit_body("447700900001"), sequence_number=n) for n in range(1, 8)]
+        self.store.durable.callback(None)
+        self.protocol.dataReceived(b"".join(submits))
+        expected = ["ESME_ROK"] * 2 + ["ESME_RTHROTTLED"] * 5
+        self.assertEqual(self.answers(), [(c.SUBMIT_SM_RESP, status, n) for n, status in enumerate(expected, 1)])
+        # The burst is used up, and no more: a second later there is room for one message again.
+        self.clock.advance(1.0)
+        self.protocol.dataReceived(b"".join(submits[:3]))
+        self.assertEqual(
+            [status for _, status, _ in self.answers()], ["ESME_ROK", "ESME_RTHROTTLED", "ESME_RTHROTTLED"]
+        )
+
+
+class FieldTests(SessionTestCase):
+    """What each field of a submit_sm may hold."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.store.durable.callback(None)
+
+    def status_of(self, source: bytes = b"ACME", destination: bytes = b"447700900001", **fields: Any) -> str:
+        addresses = encode_address(5, 0, source) + encode_address(1, 1, destination)
+        self.clock.advance(1.0)
+        self.protocol.dataReceived(pdu(c.SUBMIT_SM, message_body(addresses=addresses, **fields)))
+        ((_, status, _),) = self.answers()
+        return status
+
+    def test_addresses_are_printable_ascii(self) -> None:
+        for address in (b"12345", b"+447700900001", b"0123", b"A-B c"):
+            self.assertEqual(self.status_of(source=address, destination=address), "ESME_ROK")
+        self.assertEqual(self.status_of(source=b""), "ESME_ROK")
+        for octet in (b"\r\n", b"\x1b", b"\xff", b"\x7f"):
+            self.assertEqual(self.status_of(destination=b"4477" + octet), "ESME_RINVDSTADR")
+            self.assertEqual(self.status_of(source=b"4477" + octet), "ESME_RINVSRCADR")
+        self.assertEqual(self.status_of(destination=b""), "ESME_RINVDSTADR")
+
+    def test_the_acknowledgements_that_an_esme_may_send_are_taken_and_other_types_are_not(self) -> None:
+        for esm_class in (0x00, 0x03, 0x08, 0x10, 0x40, 0x48, 0xD3):
+            self.assertEqual(self.status_of(esm_class=esm_class), "ESME_ROK", hex(esm_class))
+        for esm_class in (0x04, 0x0C, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x28):
+            self.assertEqual(self.status_of(esm_class=esm_class), "ESME_RINVESMCLASS", hex(esm_class))
+
+    def test_a_time_past_is_now(self) -> None:
+        self.assertEqual(self.status_of(schedule_delivery_time=b"261127235959000+"), "ESME_ROK")
+        self.assertNotIn(b"261127235959000+", self.store.accepted[-1].parts[0])
+        self.assertEqual(decode_message(c.SUBMIT_SM, 1, self.store.accepted[-1].parts[0]).schedule_delivery_time, b"")
+
+    def test_messages_for_later_are_refused_where_a_carrier_takes_none(self) -> None:
+        self.assertEqual(self.status_of(schedule_delivery_time=b"261128120000000+"), "ESME_RINVSCHED")
+        self.assertEqual(self.status_of(schedule_delivery_time=b"tomorrow"), "ESME_RINVSCHED")
+
+    def test_messages_for_later_are_passed_on_and_their_validity_counts_from_then(self) -> None:
+        self.link.can_schedule = True
+        noon, at = b"261128120000000+", NOW + 12 * 3600.0
+        for validity, valid_until in (
+            (b"", at + 3600.0),
+            (b"000000001000000R", at + 600.0),
+            (b"261128130000000+", at + 3600.0),
+        ):
+            status = self.status_of(schedule_delivery_time=noon, validity_period=validity, short_message=b"hello")
+            message = self.store.accepted[-1]
+            sent = decode_message(c.SUBMIT_SM, 1, message.parts[0])
+            self.assertEqual((status, sent.schedule_delivery_time, sent.validity_period), ("ESME_ROK", noon, validity))
+            self.assertEqual((sent.short_message, sent.registered_delivery), (b"hello", 1))
+            self.assertAlmostEqual(message.expires_at, valid_until, places=3)
+
+    def test_a_relative_time_is_passed_on_as_an_absolute_one(self) -> None:
+        self.link.can_schedule = True
+        self.assertEqual(self.status_of(schedule_delivery_time=b"000000120000000R"), "ESME_ROK")
+        sent = decode_message(c.SUBMIT_SM, 1, self.store.accepted[-1].parts[0])
+        # `status_of` has let one second pass.
+        self.assertEqual(sent.schedule_delivery_time, b"261128120001000+")
+
+    def test_a_message_is_not_kept_for_more_than_30_days_nor_past_its_validity(self) -> None:
+        self.link.can_schedule = True
+        self.assertEqual(self.status_of(schedule_delivery_time=b"261227000000000+"), "ESME_ROK")
+        self.assertEqual(self.status_of(schedule_delivery_time=b"261229000000000+"), "ESME_RINVSCHED")
+        status = self.status_of(schedule_delivery_time=b"261128120000000+", validity_period=b"261128110000000+")
+        self.assertEqual(status, "ESME_RINVEXPIRY")
+
+
+class SubmitMultiTests(SessionTestCase):
+    def submit(self, *destinations: bytes) -> tuple[int, bytes]:
+        """Sends one submit_multi; the response's status and body."""
+        head = b"\0\5\0ACME\0" + bytes((len(destinations),))
+        self.protocol.dataReceived(pdu(c.SUBMIT_MULTI, head + b"".join(destinations) + b"\0\0\0\0\0\1\0\0\0\2hi"))
+        ((command_id, status, number, body),) = frames_in(self.transport.value())
+        self.assertEqual((command_id, number), (c.SUBMIT_MULTI_RESP, 1))
+        self.transport.clear()
+        return status, body
+
+    def test_each_destination_is_a_message_and_those_that_fail_are_named(self) -> None:
+        self.store.durable.callback(None)
+        numbers = [b"\1\1\x0144770090000%d\0" % n for n in range(3)]
+        status, body = self.submit(b"\2friends\0", *numbers)
+        first, second = self.store.accepted
+        self.assertEqual(status, c.ESME_ROK)
+        failed = b"\0\0friends\0\0\0\0\x34" + numbers[2][1:] + b"\0\0\0\x58"
+        self.assertEqual(body, id_octets(first.id) + b"\0\2" + failed)
+        self.assertEqual([part.id for part in self.link.offered], [first.id, second.id])
+        self.assertEqual(
+            [decode_message(c.SUBMIT_SM, 1, m.parts[0]).short_message for m in (first, second)], [b"hi"] * 2
+        )
+
+    def test_where_nothing_is_taken_the_status_says_why(self) -> None:
+        self.assertEqual(self.submit(b"\2friends\0"), (c.ESME_RINVDLNAME, b""))
+        self.store.durable.errback(StoreFull("x"))
+        self.assertEqual(self.submit(b"\1\1\x01447700900001\0"), (c.ESME_RMSGQFUL, b""))
+        self.assertEqual(self.link.offered, [])
+
+
+class BindTests(SessionTestCase):
+    def bind(self, *args: str, version: int = 0x34) -> tuple[Any, Any, str]:
+        protocol, transport = self.connect()
+        protocol.dataReceived(pdu(c.BIND_TRANSCEIVER, bind_body(*args).replace(b"\x34", bytes((version,)))))
+        ((_, status, _),) = self.answers(transport)
+        return protocol, transport, status
+
+    def test_an_unknown_name_and_a_wrong_password_get_the_same_answer(self) -> None:
+        for name, password in (("acme", "wrong"), ("nobody", "secret08"), ("", "")):
+            _, transport, status = self.bind(name, password)
+            self.assertEqual((status, transport.disconnecting), ("ESME_RBINDFAIL", True))
+
+    def test_versions_up_to_5_0_bind_and_later_ones_are_refused_and_closed(self) -> None:
+        for version in (0x00, 0x01, 0x32, 0x33, 0x34, 0x50):
+            protocol, _, status = self.bind("acme", "secret08", version=version)
+            self.assertEqual(status, "ESME_ROK", hex(version))
+            protocol.connectionLost()
+        for version in (0x51, 0xFF):
+            _, transport, status = self.bind("acme", "secret08", version=version)
+            self.assertEqual((status, transport.disconnecting), ("ESME_RBINDFAIL", True))
+
+    def test_a_submit_sm_in_one_write_with_its_bind_is_answered_after_the_bind(self) -> None:
+        self.store.durable.callback(None)
+        protocol, transport = self.connect()
+        protocol.dataReceived(pdu(c.BIND_TRANSCEIVER, bind_body("acme", "secret08")) + SUBMIT)
+        expected = [(c.BIND_TRANSCEIVER_RESP, "ESME_ROK", 1), (c.SUBMIT_SM_RESP, "ESME_ROK", 7)]
+        self.assertEqual(self.answers(transport), expected)
+
+    def test_a_bind_over_max_binds_frees_the_place_of_a_session_that_is_frozen(self) -> None:
+        self.clock.advance(10.0)
+        _, lively, _ = self.bind("acme", "secret08")
+        self.assertEqual(self.bind("acme", "secret08")[2], "ESME_RALYBND")
+        self.assertEqual(self.answers(), [(c.ENQUIRE_LINK, "ESME_ROK", 1)])
+        self.assertEqual(self.answers(lively), [])
+        self.clock.advance(PROBE_SECONDS)
+        self.assertTrue(self.transport.disconnected)
+        self.protocol.connectionLost()
+        self.assertEqual(self.bind("acme", "secret08")[2], "ESME_ROK")
+
+    def test_a_session_that_answers_keeps_its_place(self) -> None:
+        self.bind("acme", "secret08")
+        self.assertEqual(self.bind("acme", "secret08")[2], "ESME_RALYBND")
+        ((_, _, number),) = self.answers()
+        self.protocol.dataReceived(pdu(c.ENQUIRE_LINK_RESP, sequence_number=number))
+        self.clock.advance(PROBE_SECONDS)
+        self.assertEqual((self.transport.disconnected, self.bind("acme", "secret08")[2]), (False, "ESME_RALYBND"))
 
 
 class StopTests(SessionTestCase):

@@ -1,6 +1,7 @@
 """Message records: each ended message gets its line, through full disks and crashes."""
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.history.message_records import MessageRecords
+from relay.history.record_line import record_line
 from relay.store.api import FeedEntry
 from relay.values.messages import MessageView
 from tests.history.test_record_line import view
@@ -133,3 +135,33 @@ class MessageRecordsTests(SynchronousTestCase):
     def test_a_new_file_begins_empty(self) -> None:
         self.assertEqual(0, self.start(view(1)))
         self.assertEqual([], self.ids())
+
+    def test_the_first_start_with_records_makes_the_file(self) -> None:
+        self.start()
+        self.assertTrue(self.path.exists())
+
+    def test_a_relay_that_was_killed_before_its_first_line_writes_it_after_the_next_start(self) -> None:
+        self.start(view(1, done_at=1_780_000_000.0))
+        self.records = self.make()
+        missing = self.start(view(1, done_at=1_780_000_000.0), view(2), view(3, done_at=1_790_086_400.0))
+        self.assertEqual((2, [2, 3]), (missing, self.ids()))
+
+    def test_a_file_whose_only_line_was_torn_is_made_good(self) -> None:
+        self.start()
+        self.path.write_bytes(b'{"id":"0000')
+        os.utime(self.path, (1_790_000_011.0, 1_790_000_011.0))
+        self.records = self.make()
+        self.assertEqual(1, self.start(view(1)))
+        self.assertEqual(b'{"id":"0000\n' + record_line(view(1)), self.path.read_bytes())
+
+    def test_a_start_goes_on_where_the_file_can_not_be_made(self) -> None:
+        unmounted = self.path.parent / "unmounted"
+        unmounted.symlink_to(self.path.parent / "disk")
+        self.path = unmounted / "records.jsonl"
+        self.records = self.make()
+        self.assertEqual(0, self.start(view(1)))
+        self.records.add([view(2)])
+        self.assertEqual(1, self.records.waiting)
+        (self.path.parent.parent / "disk").mkdir()
+        self.clock.advance(1.0)
+        self.assertEqual([2], self.ids())

@@ -73,7 +73,25 @@ class RecordFileTests(SynchronousTestCase):
         limited = _Limited(str(self.path))
         self.addCleanup(limited.close)
         self.assertRaises(OSError, limited.append, b"x" * 100 + b"\n", NOON, sync=True)
-        self.assertEqual(b"one\n", self.path.read_bytes())
+        self.assertEqual((b"one\n", NOON), (self.path.read_bytes(), self.file.changed_at()))
+
+    def test_a_file_that_is_begun_is_empty_and_says_when(self) -> None:
+        self.file.begin(NOON, sync=True)
+        self.assertEqual((b"", NOON), (self.path.read_bytes(), self.file.changed_at()))
+        self.assertEqual(0o600, self.path.stat().st_mode & 0o777)
+
+    def test_a_file_that_is_there_is_not_begun_again(self) -> None:
+        self.append(b"one\n")
+        self.file.begin(NOON + 100.0, sync=True)
+        self.assertEqual((b"one\n", NOON), (self.path.read_bytes(), self.file.changed_at()))
+
+    def test_a_day_without_a_line_leaves_no_file(self) -> None:
+        self.file.begin(NOON, sync=True)
+        self.append(b"one\n", NOON + DAY)
+        self.assertEqual((["records.jsonl"], b"one\n"), (self.names(), self.path.read_bytes()))
+
+    def test_a_file_that_is_not_there_has_no_time(self) -> None:
+        self.assertIsNone(self.file.changed_at())
 
     def test_the_tail_is_of_whole_lines(self) -> None:
         self.append(b"one\ntwo\nthree\n")

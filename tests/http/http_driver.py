@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 
 from relay.accounts.accounts import Accounts
 from relay.config.model import Account, Limits
+from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
 from relay.store.api import FeedEntry, Idempotency, StoreUnavailable
@@ -150,6 +151,8 @@ class HttpDriver:
         *,
         kannel: bool = False,
         jasmin: bool = False,
+        failed_logins_a_minute: int = 0,
+        proxies: Sequence[str] = (),
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000.0)
@@ -170,11 +173,25 @@ class HttpDriver:
             version="1.2.3",
             kannel=kannel,
             jasmin=jasmin,
+            failed_logins_a_minute=failed_logins_a_minute,
+            proxies=TrustedProxies(proxies),
         )
 
-    def connect(self) -> "Connection":
+    def serve(self) -> None:
+        """Has the requests answered that wait for a turn."""
+        while self.api.site.turns.waiting:
+            self.clock.advance(0.0)
+
+    def turn(self) -> None:
+        """One turn of the reactor; `Clock.advance` would go on as long as there is something to do."""
+        due = [call for call in self.clock.getDelayedCalls() if call.getTime() <= self.clock.seconds()]
+        for call in due:
+            self.clock.calls.remove(call)  # type: ignore[arg-type]
+            call.func()  # type: ignore[attr-defined]
+
+    def connect(self, address: str = "192.0.2.1") -> "Connection":
         """A new connection."""
-        return Connection(self)
+        return Connection(self, address)
 
     def ask(
         self,
@@ -183,9 +200,10 @@ class HttpDriver:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         login: str | None = f"acme:{KEY}",
+        address: str = "192.0.2.1",
     ) -> Reply:
         """One request on a connection of its own; fails where no reply has come when it returns."""
-        connection = self.connect()
+        connection = self.connect(address)
         connection.send(method, path, body, headers, login)
         return connection.reply()
 
@@ -193,10 +211,11 @@ class HttpDriver:
 class Connection:
     """One connection, on a transport in memory."""
 
-    def __init__(self, driver: HttpDriver) -> None:
+    def __init__(self, driver: HttpDriver, address: str = "192.0.2.1") -> None:
         self.driver = driver
-        self.transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 4000))
-        self.channel: Any = driver.api.site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 4000))
+        peer = IPv4Address("TCP", address, 4000)
+        self.transport = StringTransport(peerAddress=peer)
+        self.channel: Any = driver.api.site.buildProtocol(peer)
         if self.channel is not None:
             self.channel.makeConnection(self.transport)
 
@@ -229,6 +248,7 @@ class Connection:
 
     def reply(self) -> Reply:
         """Takes what has come as one reply."""
+        self.driver.serve()
         head, _, body = self.transport.value().partition(b"\r\n\r\n")
         self.transport.clear()
         status, *lines = head.decode().split("\r\n")

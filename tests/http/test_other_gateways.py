@@ -61,6 +61,10 @@ class KannelTests(CompatTestCase):
         self.send(**{"dlr-mask": "31", "dlr-url": "http://a.example/dlr?t=%d"})
         self.assertEqual(self.flow.accepted[0].notification_url, "kannel:31:http://a.example/dlr?t=%d")
 
+    def test_the_largest_mask_of_kannel_is_taken(self) -> None:
+        self.send(**{"dlr-mask": "66", "dlr-url": "http://a.example/dlr"})
+        self.assertEqual(self.flow.accepted[0].notification_url, "kannel:66:http://a.example/dlr")
+
     def test_without_a_mask_nothing_is_called(self) -> None:
         self.send(**{"dlr-url": "http://a.example/dlr?t=%d"})
         self.assertIsNone(self.flow.accepted[0].notification_url)
@@ -87,7 +91,7 @@ class KannelTests(CompatTestCase):
             ({"coding": "7"}, 400, "Coding field misformed, rejected"),
             ({"text": b"\xff"}, 400, "Charset or body misformed, rejected"),
             ({"charset": "klingon"}, 400, "Charset or body misformed, rejected"),
-            ({"dlr-mask": "64"}, 400, "DLR-Mask field misformed, rejected"),
+            ({"dlr-mask": "67"}, 400, "DLR-Mask field misformed, rejected"),
             ({"dlr-mask": "1", "dlr-url": "ftp://x"}, 400, "DLR-URL field misformed, rejected"),
             ({"dlr-mask": "1", "dlr-url": "http://10.0.0.1/"}, 400, "DLR-URL field misformed, rejected"),
             ({"udh": "050003"}, 400, "UDH field misformed, rejected"),

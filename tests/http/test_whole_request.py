@@ -10,7 +10,8 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Limits
-from relay.http.site import ApiRequest, ApiSite, Reply
+from relay.http.api_request import ApiRequest, Reply
+from relay.http.site import ApiSite
 from relay.http.whole_request import parse_whole
 
 PLAIN = (
@@ -93,6 +94,8 @@ class Listener:
         """Octets come, unless the connection is being closed."""
         if not self.transport.disconnecting:
             self.channel.dataReceived(octets)
+        while self.channel.site.turns.waiting:
+            self.clock.advance(0.0)
 
     def outcome(self) -> tuple[Any, ...]:
         return self.seen, self.transport.value(), self.transport.disconnecting

@@ -10,7 +10,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,51 +34,38 @@ from twisted.web.server import Site
 
 from relay.config.model import Simulator
 from relay.simulator.simulated_carrier import SimulatedCarrier
+from relay.store.journal.journal_format import dump
 from relay.values import smpp_constants as c
+from tests import PATIENCE
 from tests.fakes import FastEsme, connect_esme
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Which store the relays under test have. `late` is read here and in `launch_late`, never by the relay itself.
 STORE = os.environ.get("RELAY_TEST_STORE", "")
-START_SECONDS = 20.0
+START_SECONDS = 20.0 * PATIENCE
 
 
 # Waiting
 
 
 async def until(what: str, condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Waits until `condition()` is true, and fails when it isn't within `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Waits until `condition()` is true.
+
+    :param seconds: how long that may take on a quiet machine; it fails after PATIENCE times as many.
+    """
+    deadline = time.monotonic() + PATIENCE * seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"after {seconds:g} seconds still waiting until {what}")
+            raise AssertionError(f"after {PATIENCE * seconds:g} seconds still waiting until {what}")
         await task.deferLater(reactor, 0.01)
 
 
 async def within(seconds: float, awaitable: Awaitable[Any]) -> Any:
-    """The awaitable's result, or a TimeoutError after `seconds`."""
+    """The awaitable's result, or a TimeoutError after PATIENCE times `seconds`, which are those of a quiet machine."""
     deferred = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)  # type: ignore
-    deferred.addTimeout(seconds, reactor)
+    deferred.addTimeout(PATIENCE * seconds, reactor)
     return await deferred
-
-
-_given_out: set[int] = set()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, outside the range from which the kernel takes the ports of connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        if port in _given_out:
-            continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given_out.add(port)
-        return port
 
 
 # Relays
@@ -183,7 +169,7 @@ class Relay:
         """Ends the process with SIGKILL, at whatever instant it is."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait()
             self.process = None
 
     async def stop(self) -> int:
@@ -203,6 +189,11 @@ class Relay:
         """The end of what the process printed."""
         return self.log_file.read_text(errors="replace")[-characters:] if self.log_file.exists() else ""
 
+    def journal(self, kind: str) -> list[dict[str, Any]]:
+        """The records of a kind (docs/journal.md) that are in the journal's files now: what a kill can't undo. What the
+        relay itself shows may not have been written yet."""
+        return [record for record in dump(self.configuration["data_dir"], texts=True) if record["record"] == kind]
+
     def resident_bytes(self) -> int:
         """The process's memory that is in RAM now (Linux)."""
         assert self.process is not None
@@ -210,10 +201,10 @@ class Relay:
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
 
     def cpu_seconds(self) -> float:
-        """Processor time that the process has used (Linux)."""
+        """Processor time that the process's threads have used, to the nanosecond (Linux)."""
         assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 # Peers
@@ -339,8 +330,6 @@ def _failures_in(result: Any) -> int:
 class IntegrationTestCase(TestCase):
     """A test with processes and sockets; whatever it makes through these methods is ended after it."""
 
-    timeout = 120
-
     def run(self, result: Any) -> Any:
         already = _failures_in(result)
         self._failed = lambda: _failures_in(result) > already
@@ -399,7 +388,9 @@ class IntegrationTestCase(TestCase):
     async def metric(self, relay: Relay, name: str, **labels: str) -> float:
         """What the relay's /metrics says now: the sum over all lines of that name with these labels."""
         client = treq.client.HTTPClient(Agent(reactor, pool=self.pool))
-        response = await client.get(f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10, reactor=reactor)
+        response = await client.get(
+            f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10 * PATIENCE, reactor=reactor
+        )
         text = await response.text()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         found = [
@@ -454,7 +445,7 @@ class IntegrationTestCase(TestCase):
             f"http://127.0.0.1:{relay.http_port}{path}",
             headers=all_headers,
             data=data,
-            timeout=30,
+            timeout=30 * PATIENCE,
             reactor=reactor,
         )
         content = await response.content()

@@ -7,6 +7,8 @@ import time
 from smpplib import consts
 from smpplib.client import Client
 
+from tests import PATIENCE
+
 logging.getLogger("smpp").addHandler(logging.NullHandler())
 logging.getLogger("smpp").propagate = False
 
@@ -21,7 +23,9 @@ class SmpplibCustomer:
     def __init__(self, port: int, system_id: str = "acme", password: str = "secret08") -> None:
         self.ids: list[str] = []
         self.receipts: list[tuple[str, str]] = []
-        self.client = Client("127.0.0.1", port, timeout=10, allow_unknown_opt_params=True, logger_name="smpp")
+        self.client = Client(
+            "127.0.0.1", port, timeout=10 * PATIENCE, allow_unknown_opt_params=True, logger_name="smpp"
+        )
         self.client.set_message_sent_handler(self._sent)
         self.client.set_message_received_handler(self._received)
         self.client.connect()
@@ -47,8 +51,8 @@ class SmpplibCustomer:
             self.client.read_once(auto_send_enquire_link=False)
 
     def read_receipts(self, count: int, seconds: float = 30.0) -> None:
-        """Reads until there are `count` receipts; returns with fewer when the time is up."""
-        deadline = time.monotonic() + seconds
+        """Reads until there are `count` receipts; returns with fewer after PATIENCE times `seconds`."""
+        deadline = time.monotonic() + PATIENCE * seconds
         while len(self.receipts) < count and time.monotonic() < deadline:
             try:
                 self.client.read_once(auto_send_enquire_link=False)

@@ -36,7 +36,7 @@ class OverSmpp(BadInput):
         for system_id, password in [("acme", "wrong"), ("nobody", "secret08"), ("", "")]:
             with self.assertRaises(BindFailed) as caught:
                 await self.esme(self.daemon.smpp_port, system_id, password)
-            self.assertIn(caught.exception.command_status, {c.ESME_RINVPASWD, c.ESME_RBINDFAIL, c.ESME_RINVSYSID})
+            self.assertEqual(caught.exception.command_status, c.ESME_RBINDFAIL)
         await self.undisturbed()
 
     async def test_a_bind_over_max_binds_is_refused_and_the_others_stay(self) -> None:

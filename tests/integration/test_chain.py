@@ -14,8 +14,6 @@ from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, 
 class Chain(IntegrationTestCase):
     """customer -> A -> B -> C -> simulated carrier, each relay a process."""
 
-    timeout = 180
-
     async def chain(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.2)
         self.c = self.link("c", self.carrier.port)

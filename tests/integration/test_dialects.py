@@ -280,6 +280,38 @@ class Scripted(IntegrationTestCase):
         await self.acknowledged(4)
         self.assertEqual([home for home, _ in await self.home()], [message_id])
 
+    async def test_a_delivery_acknowledgement_that_another_sender_forged_ends_no_message(self) -> None:
+        await self.world()
+        self.carrier.on_submit = self.taking
+        message_id = await self.submit_one()
+        await until("the carrier has it", lambda: self.carrier.submits)
+        session = self.carrier.bound[0]
+        session.deliver(receipt_body("1", "REJECTD", esm_class=0x08))
+        await until("the relay has answered", lambda: self.carrier.answers)
+        self.assertEqual(self.carrier.answers[0][1], c.ESME_RX_P_APPN)
+        session.deliver(receipt_body("1", "DELIVRD"))
+        self.assertEqual(await self.home(), [(message_id, "DELIVRD")])
+
+    async def test_an_unmarked_receipt_with_both_parameters_of_the_network_ends_its_message(self) -> None:
+        await self.world()
+        self.carrier.on_submit = self.taking
+        first, second = await self.submit_one(), await self.submit_one()
+        await until("the carrier has both", lambda: len(self.carrier.submits) == 2)
+        session = self.carrier.bound[0]
+        for number, esm_class in ((b"1", 0), (b"2", 2)):
+            tlvs = b"\x04\x27\0\x01\x05" + b"\0\x1e\0\x02" + number + b"\0"
+            session.deliver(receipt_body(number.decode(), "UNDELIV", esm_class=esm_class, tlvs=tlvs))
+        await self.acknowledged(2)
+        self.assertEqual(sorted(await self.home(2)), sorted([(first, "UNDELIV"), (second, "UNDELIV")]))
+
+    async def test_an_id_with_a_blank_inside_finds_its_message(self) -> None:
+        await self.world()
+        self.carrier.on_submit = lambda session, pdu: session.queue_answer(pdu, b"AB 12")
+        message_id = await self.submit_one()
+        await until("the carrier has it", lambda: self.carrier.submits)
+        self.carrier.bound[0].deliver(receipt_body("AB 12", "EXPIRED"))
+        self.assertEqual(await self.home(), [(message_id, "EXPIRED")])
+
     async def test_what_is_no_receipt_is_refused(self) -> None:
         await self.world()
         session = self.carrier.bound[0]

@@ -15,6 +15,7 @@ from twisted.web.client import Agent
 
 from relay.values import smpp_constants as c
 from relay.values.pdus import MessagePdu
+from tests import PATIENCE
 from tests.fakes import ScriptedCarrier, ScriptedSession, receipt_body, submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until, within
 
@@ -58,14 +59,14 @@ class DiskTestCase(IntegrationTestCase):
     async def ready(self) -> tuple[int, str]:
         client = treq.client.HTTPClient(Agent(reactor, pool=self.pool))
         url = f"http://127.0.0.1:{self.disk.admin_port}/health/ready"
-        response = await client.get(url, timeout=10, reactor=reactor)
+        response = await client.get(url, timeout=10 * PATIENCE, reactor=reactor)
         return response.code, await response.text()
 
     async def post(self) -> tuple[int, str, Any]:
         """Posts a message: the status, Retry-After and the answer."""
         client = treq.client.HTTPClient(Agent(reactor, pool=self.pool))
         url = f"http://127.0.0.1:{self.disk.http_port}/messages"
-        response = await client.post(url, json=MESSAGE, auth=("acme", "key"), timeout=10, reactor=reactor)
+        response = await client.post(url, json=MESSAGE, auth=("acme", "key"), timeout=10 * PATIENCE, reactor=reactor)
         again = response.headers.getRawHeaders("Retry-After", [""])[0]
         return response.code, again, await response.json()
 

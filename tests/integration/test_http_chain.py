@@ -264,8 +264,6 @@ class Notifications(IntegrationTestCase):
 class HttpChain(IntegrationTestCase):
     """customer -> A -> B -> C -> simulated carrier; between relays HTTP, to the carrier SMPP."""
 
-    timeout = 180
-
     def last(self, name: str, **account: object) -> Relay:
         return self.prepare_relay(
             name,
@@ -505,9 +503,8 @@ class HttpChain(IntegrationTestCase):
         async def orphans() -> float:
             return await self.metric(a, "relay_store_orphans")
 
-        deadline = reactor.seconds() + 20  # type: ignore[attr-defined]
-        while await orphans() < 30:
-            self.assertLess(reactor.seconds(), deadline)  # type: ignore[attr-defined]
+        await until("they wait there in the journal", lambda: len(a.journal("Receipt")) >= 30)
+        self.assertEqual(await orphans(), 30)
         self.assertEqual(esme.receipts, [])
         a.kill()
         await a.start()

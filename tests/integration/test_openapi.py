@@ -30,8 +30,6 @@ class _Run(ProcessProtocol):
 
 
 class OpenApiTests(IntegrationTestCase):
-    timeout = 240
-
     async def test_schemathesis_finds_nothing_that_is_not_as_documented(self) -> None:
         relay = await self.relay(
             accounts={"acme": {"api_key": "key", "allow_private_urls": True}},

@@ -11,6 +11,7 @@ import yaml
 from twisted.internet.threads import deferToThread
 
 from relay.values import smpp_constants as c
+from tests import HUNG_SECONDS
 from tests.fakes import submit_body
 from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 
@@ -31,7 +32,7 @@ class CommandsTestCase(IntegrationTestCase):
         def run() -> "subprocess.CompletedProcess[str]":
             return subprocess.run(
                 [sys.executable, "-m", "relay", *arguments],
-                input=stdin, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+                input=stdin, capture_output=True, text=True, timeout=HUNG_SECONDS, check=False, cwd=ROOT,
                 env=os.environ | environ,
             )  # fmt: skip
 
@@ -161,7 +162,7 @@ class SendTests(CommandsTestCase):
         self.assertIn("No route", done.stderr)
         smpp = ["--smpp", f"127.0.0.1:{relay.smpp_port}"]
         done = await self.command(*self.arguments(relay, *smpp), RELAY_SEND_KEY="wrong")
-        self.assertIn("ESME_RINVPASWD", done.stderr)
+        self.assertIn("ESME_RBINDFAIL", done.stderr)
         done = await self.command(*self.arguments(relay, *http), RELAY_SEND_KEY="wrong")
         self.assertIn("there is no such account, or this is not its key", done.stderr)
 

@@ -1,11 +1,12 @@
 """Too much of everything: memory stays within bounds, others go on, and nothing accepted is dropped.
 
-Others' latency is a median beside the same median without the load, in one run. What is asserted is far above what is
-measured (the machine is shared, with the tests' own peers, too); the figures are printed.
+What a message of another customer's costs is the relay's processor time from its submit_sm until its receipt is home,
+whatever the relay does meanwhile: a median beside the same median without the load, in one run. It is no latency: on a
+busy machine that says more of the machine than of the relay. What is asserted is far above what is measured; the
+figures are printed.
 """
 
 import statistics
-import time
 
 from twisted.internet import reactor, task
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
@@ -25,15 +26,15 @@ from tests.integration.harness import (
 )
 
 MEGABYTE = 1_000_000
-#: A bystander's median under load may be this many times its median without, plus a moment for the machine.
+#: A bystander's median under load may be this many times its median without, plus a moment.
 TIMES = 4.0
+#: No message of a bystander's waits for more of the other customer's, who hands in up to 20,000 at once.
+MOST_MEANWHILE = 5_000
 MOMENT_SECONDS = 0.05
 
 
 class Overload(IntegrationTestCase):
     """`acme` overdoes it on its own carrier; `other` is the bystander, on another one."""
-
-    timeout = 180
 
     async def world(self, account: dict[str, object] | None = None, **carrier: object) -> Relay:
         self.loaded = await self.simulator(**{k: v for k, v in carrier.items() if k == "receipt_delay_seconds"})
@@ -56,33 +57,34 @@ class Overload(IntegrationTestCase):
         await relay.carrier_bound(self.loaded)
         await relay.carrier_bound(self.spare)
         self.bystander = await self.esme(relay.smpp_port, "other")
-        await self.latency()
-        self.quiet_seconds = await self.latency()
+        await self.cost(relay)
+        self.quiet_seconds = await self.cost(relay)
         self.resident_before = relay.resident_bytes()
         return relay
 
-    async def latency(self, rounds: int = 25) -> float:
-        """The median of how long a message of the bystander's takes until its receipt is home."""
+    async def cost(self, relay: Relay, rounds: int = 25) -> float:
+        """The median of how many seconds the relay works until a message of the bystander's has its receipt home."""
         taken = []
+        self.most_meanwhile = 0
         for _ in range(rounds):
-            before = len(self.bystander.receipts)
-            begun_at = time.monotonic()
+            before, done = len(self.bystander.receipts), self.loaded.counters.submits
+            begun_at = relay.cpu_seconds()
             ((status, _),) = await within(20, self.bystander.submit([submit_body("491700000001")]))
             self.assertEqual(status, c.ESME_ROK)
-            while len(self.bystander.receipts) == before:
-                self.assertLess(time.monotonic() - begun_at, 20)
-                await task.deferLater(reactor, 0.001)
-            taken.append(time.monotonic() - begun_at)
+            await until("its receipt is home", lambda before=before: len(self.bystander.receipts) > before)
+            taken.append(relay.cpu_seconds() - begun_at)
+            self.most_meanwhile = max(self.most_meanwhile, self.loaded.counters.submits - done)
         return statistics.median(taken)
 
     async def others_go_on(self, relay: Relay, megabytes: float) -> None:
-        loaded_seconds = await self.latency()
+        loaded_seconds = await self.cost(relay)
         more = (relay.resident_bytes() - self.resident_before) / MEGABYTE
         print(
             f"\n    {self._testMethodName}: median {self.quiet_seconds * 1000:.1f} ms -> {loaded_seconds * 1000:.1f} ms"
-            f", {more:+.1f} MB"
+            f" of work, {more:+.1f} MB, at most {self.most_meanwhile} of the other's messages meanwhile"
         )
         self.assertLess(loaded_seconds, TIMES * self.quiet_seconds + MOMENT_SECONDS)
+        self.assertLess(self.most_meanwhile, MOST_MEANWHILE)
         self.assertLess(more, megabytes)
 
     async def account_for_all(self, esme: FastEsme, ids: list[str], seconds: float = 60) -> None:

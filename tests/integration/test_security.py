@@ -47,7 +47,7 @@ class Guessing(Security):
         for _ in range(5):
             with self.assertRaises(BindFailed) as caught:
                 await self.esme(relay.smpp_port, "acme", "wrong")
-            self.assertEqual(caught.exception.command_status, c.ESME_RINVPASWD)
+            self.assertEqual(caught.exception.command_status, c.ESME_RBINDFAIL)
         for password in ("wrong", "secret08"):
             with self.assertRaises(BindFailed) as caught:
                 await self.esme(relay.smpp_port, "acme", password)

@@ -18,7 +18,7 @@ class Simulator(IntegrationTestCase):
         self.assertEqual(len(set(customer.ids)), 300)
         self.assertEqual(sorted(message_id for message_id, _ in customer.receipts), sorted(customer.ids))
         self.assertEqual({stat for _, stat in customer.receipts}, {"DELIVRD", "UNDELIV"})
-        self.assertTrue(simulator.all_home())
+        await until("all receipts are acknowledged", simulator.all_home)
 
     async def test_inside_the_relay_it_is_a_carrier_like_any_other(self) -> None:
         simulator = {"receipt_delay_seconds": 0.01, "states": {"EXPIRED": 1.0}}

@@ -14,6 +14,7 @@ from pathlib import Path
 from twisted.internet import reactor, task
 
 from relay.values import smpp_constants as c
+from tests import HUNG_SECONDS
 from tests.fakes import FastEsme, submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 
@@ -26,7 +27,7 @@ ORPHAN_SECONDS = 30.0
 
 
 class Soak(IntegrationTestCase):
-    timeout = int(SECONDS) + 120
+    timeout = HUNG_SECONDS + SECONDS
 
     async def test_memory_files_and_the_journal_stay_where_they_were(self) -> None:
         carrier = await self.simulator(receipt_delay_seconds=0.0)

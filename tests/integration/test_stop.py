@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThread
 
 from relay.store.journal.journal_format import FORMAT_VERSION, dump, encode_frame, encode_header, segment_name
 from relay.store.table.records import Setting
+from tests import HUNG_SECONDS
 from tests.integration.crash_load import Customers
 from tests.integration.harness import Relay, smpp_account, smpp_carrier, until
 from tests.integration.test_crash import ENDED, RESENT, PeersTestCase
@@ -24,10 +25,11 @@ reactor: Any = installed_reactor
 class StopTests(PeersTestCase):
     async def test_a_stop_under_load_ends_with_status_0_and_leaves_nothing_in_doubt(self) -> None:
         again, once = await self.peer("carrier", "again"), await self.peer("carrier", "once")
-        relay = await self.loaded_relay(again, once)
+        relay = await self.loaded_relay(again, once, shutdown_seconds=HUNG_SECONDS)
         customers = Customers(relay.smpp_port, relay.http_port, random.Random(1), [RESENT, ENDED])
         for _ in range(3):
-            await task.deferLater(reactor, 1.0)
+            goal = len(customers.smpp_accepted) + 400
+            await until("the load is there again", lambda goal=goal: len(customers.smpp_accepted) >= goal)
             self.assertEqual(await relay.stop(), 0)
             self.assertNotIn("Traceback", relay.log())
             seen = {to for _, to in again.notes() + once.notes()}
@@ -51,6 +53,7 @@ class StopTests(PeersTestCase):
             accounts={"acme": smpp_account()},
             carriers={"sim": smpp_carrier(carrier.port)},
             routes=[{"carriers": ["sim"]}],
+            shutdown_seconds=HUNG_SECONDS,
         )
         await relay.carrier_bound(carrier)
         batch = [{"to": f"+4477009000{n:02}", "from": "A", "text": "x"} for n in range(20)]
@@ -165,7 +168,7 @@ def stopped_when_it_says(process: "subprocess.Popen[bytes]", event: bytes) -> by
             if event in line and event not in said:
                 process.send_signal(signal.SIGTERM)
             said += line
-    process.wait(20)
+    process.wait()
     return said
 
 

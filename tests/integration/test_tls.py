@@ -11,6 +11,7 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 
 from relay.values import smpp_constants as c
+from tests import HUNG_SECONDS, PATIENCE
 from tests.certificates import Authority
 from tests.fakes import submit_body
 from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until, within
@@ -28,7 +29,7 @@ class TlsTests(IntegrationTestCase):
         """The certificate that the listener shows now, in PEM."""
         context = ssl.create_default_context(cafile=str(self.authority.file))
         with (
-            socket.create_connection(("127.0.0.1", self.tls_port), timeout=5) as plain,
+            socket.create_connection(("127.0.0.1", self.tls_port), timeout=5 * PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as secured,
         ):
             return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True) or b"")
@@ -124,7 +125,7 @@ class TlsTests(IntegrationTestCase):
         context = ssl.create_default_context(cafile=str(self.authority.file))
 
         def get(url: str) -> bytes:
-            with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+            with urllib.request.urlopen(url, context=context, timeout=10 * PATIENCE) as answer:
                 return answer.read()  # type: ignore[no-any-return]
 
         self.assertIn(b"openapi", await deferToThread(get, f"https://localhost:{self.tls_port}/openapi.json"))
@@ -136,7 +137,7 @@ class TlsTests(IntegrationTestCase):
         file.write_text(f'{{"http": {{"listen": ["{self.listener}"]}}, "data_dir": "{self.directory}/data"}}')
         twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="]
         done = subprocess.run(
-            [*twistd, "relay", "--config", str(file)], capture_output=True, text=True, timeout=30, check=False
+            [*twistd, "relay", "--config", str(file)], capture_output=True, text=True, timeout=HUNG_SECONDS, check=False
         )
         self.assertEqual(1, done.returncode, done.stdout + done.stderr)
         self.assertIn("upstream.key may be read by others (mode 0644): chmod o-rwx", done.stdout + done.stderr)

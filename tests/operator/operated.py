@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
+from relay.carriers.session_api import CarrierSession
 from relay.config.model import Account, AccountSmpp, Carrier, Config, Route
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.routing.flow import MessageFlow
@@ -141,11 +142,9 @@ class OperatedDaemon:
                 name,
                 settings,
                 self.flow,
-                _NoEndpoint(),
                 self.clock,
+                lambda reports, settings=settings: [IdleKeeper()] * settings.binds,
                 queue_bytes=1_000_000,
-                pdu_bytes=65536,
-                fraction=lambda: 0.5,
             )
             for name, settings in self.config.carriers.items()
         }
@@ -167,6 +166,15 @@ class OperatedDaemon:
 
     async def gone(self, name: str) -> None:
         """A carrier that drained is unbound."""
+
+    def bind(self, carrier: str) -> list[CarrierSession]:
+        """Has all the sessions of a carrier be bound."""
+        link = self.links[carrier]
+        link.start()
+        sessions: list[CarrierSession] = [BoundSession() for _ in range(link.wanted_count)]
+        for session in sessions:
+            link.bound(session)
+        return sessions
 
     def take(self, count: int = 1, account: str = "acme", interface: str = "smpp") -> None:
         """Accepts messages."""
@@ -191,6 +199,31 @@ class OperatedWebhooks:
         self.changed.append(account)
 
 
-class _NoEndpoint:
-    def connect(self, factory: object) -> Deferred[Any]:
-        return Deferred()
+class IdleKeeper:
+    """Keeps no session alive: a test binds one itself."""
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+    def sending(self) -> Sequence[object]:
+        return ()
+
+
+class BoundSession:
+    """A session that is bound, and over which nothing goes."""
+
+    takes_messages = brings_receipts = True
+    outstanding = 0
+    room = 0
+
+    def send(self, command_id: int, requests: Sequence[tuple[bytes, object]]) -> None:
+        raise AssertionError("sent without room")
+
+    def sending(self) -> Sequence[object]:
+        return ()
+
+    def unbind(self) -> None:
+        pass

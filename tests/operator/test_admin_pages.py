@@ -59,7 +59,7 @@ class LookTests(PagesTestCase):
 
     def test_what_is_wrong_is_said_in_sentences(self) -> None:
         self.daemon.links["tier1"].counters.last_error = "bind refused: ESME_RINVPASWD"
-        self.daemon.links["tier2"].held = True
+        self.daemon.links["tier2"].hold(True)
         self.daemon.webhooks.states["acme"] = UrlState("", 7, True, 1100.0, 0)
         self.daemon.store.shown = StoreFigures(orphans=3, writable=False, reason="no space left")
         self.assertEqual(
@@ -76,8 +76,7 @@ class LookTests(PagesTestCase):
 
     def test_when_all_is_well_nothing_is_wrong(self) -> None:
         for link in self.daemon.links.values():
-            link._senders.extend([_Bound()] * link.wanted_count)  # type: ignore[list-item]
-            link._sessions.receivers.extend([_Bound()] * link.wanted_count)  # type: ignore[list-item]
+            self.daemon.bind(link.name)
         self.assertEqual([], [t for t in self.look()["troubles"] if "binds" not in t])
 
     def test_charts_show_what_came_in_each_step(self) -> None:
@@ -104,11 +103,6 @@ class LookTests(PagesTestCase):
         for path, start in (("/", b"<!DOCTYPE html>"), ("/page.css", b":root"), ("/page.js", b'"use strict"')):
             status, body = self.ask("GET", path)
             self.assertEqual((200, start), (status, body[: len(start)]))
-
-
-class _Bound:
-    class session:
-        outstanding = 0
 
 
 class FindTests(PagesTestCase):

@@ -2,7 +2,6 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.carriers.link import CarrierLink
 from relay.operator.health import Stage, readiness
 from relay.store.api import StoreFigures
 from tests.operator.operated import OperatedDaemon
@@ -11,12 +10,7 @@ from tests.operator.operated import OperatedDaemon
 class ReadinessTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.daemon = OperatedDaemon()
-        self.bind("tier1")
-
-    def bind(self, name: str) -> None:
-        link: CarrierLink = self.daemon.links[name]
-        for _ in range(link.wanted_count):
-            link._senders.append(object())  # type: ignore[arg-type]
+        self.bound = self.daemon.bind("tier1")
 
     def stage(self, name: str) -> Stage:
         [stage] = [stage for stage in readiness(self.daemon).stages if stage.name == name]
@@ -34,11 +28,12 @@ class ReadinessTests(SynchronousTestCase):
         )
 
     def test_with_every_carrier_away_it_is_not_ready(self) -> None:
-        self.daemon.links["tier1"]._senders.clear()
+        for session in self.bound:
+            self.daemon.links["tier1"].lost(session, (), "closed")
         self.assertFalse(readiness(self.daemon).ready)
 
     def test_a_carrier_that_the_operator_holds_says_so(self) -> None:
-        self.daemon.links["tier1"].held = True
+        self.daemon.links["tier1"].hold(True)
         self.assertEqual(Stage("carrier tier1", False, "held by the operator"), self.stage("carrier tier1"))
 
     def test_without_a_writable_journal_it_is_not_ready(self) -> None:

@@ -87,7 +87,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(0, self.value("relay_receipts_total", carrier="tier2", outcome="final"))
 
     def test_a_pause_after_throttling_ends_by_itself(self) -> None:
-        self.daemon.links["tier1"].paused_until = self.daemon.clock.seconds() + 5
+        self.daemon.links["tier1"].pause(5.0)
         self.assertEqual(1, self.value("relay_carrier_paused", carrier="tier1"))
         self.daemon.clock.advance(5)
         self.assertEqual(0, self.value("relay_carrier_paused", carrier="tier1"))

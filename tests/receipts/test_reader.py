@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Dialect, IdForm
+from relay.receipts.dialects import CarrierIds
 from relay.receipts.reader import ReceiptReader, read_fields
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.smpp.session import Role
@@ -171,23 +172,72 @@ class Recognition(SynchronousTestCase):
         for esm_class in (0x04, 0x20, 0x24, 0x44, 0x60, 0x64, 0x07):
             self.assertTrue(self.recognised(esm_class, b"gibberish"), hex(esm_class))
 
-    def test_the_handsets_marks_decide_whatever_the_content_is(self) -> None:
-        for esm_class in (0x10, 0x18, 0x50, 0x58):
-            self.assertFalse(self.recognised(esm_class, COMMON % b"1"), hex(esm_class))
+    def test_no_other_mark_makes_a_receipt_whatever_the_text_says(self) -> None:
+        """0x08 is a delivery acknowledgement, which another ESME may send through the carrier (SMPP 3.4, 5.2.12)."""
+        for mark in range(0, 0x40, 4):
+            for esm_class in (mark, mark | 0x40, mark | 0x03):
+                expected = mark in (0x04, 0x20, 0x24)
+                self.assertIs(self.recognised(esm_class, COMMON % b"1"), expected, hex(esm_class))
 
-    def test_a_delivery_acknowledgement_is_one_if_it_reads_as_one(self) -> None:
-        self.assertTrue(self.recognised(0x08, COMMON % b"1"))
-        self.assertFalse(self.recognised(0x08, b"OK"))
+    def test_both_parameters_that_the_network_writes_make_a_receipt_whatever_the_mark_is(self) -> None:
+        both = tlv(c.TAG_MESSAGE_STATE, b"\2") + tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"41\0")
+        for esm_class in (0, 2, 0x08, 0x40):
+            for text in (COMMON % b"41", b"", b"Hello"):
+                pdu = deliver_sm(text, both, esm_class=esm_class)
+                self.assertTrue(ReceiptReader("a", PLAIN).is_receipt(pdu), (esm_class, text))
+        self.assertEqual(id_and_state(read(b"", both, esm_class=0)), (b"41", 2))
 
-    def test_a_handset_can_not_forge_one(self) -> None:
-        self.assertFalse(self.recognised(0x00, COMMON % b"1"))
-        self.assertFalse(self.recognised(0x40, COMMON % b"1"))
+    def test_one_of_the_two_parameters_alone_makes_no_receipt(self) -> None:
+        for tlvs in (
+            tlv(c.TAG_MESSAGE_STATE, b"\2"),
+            tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"41\0"),
+            tlv(c.TAG_MESSAGE_STATE, b"") + tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"41\0"),
+            tlv(c.TAG_MESSAGE_STATE, b"\2") + tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"\0"),
+        ):
+            for esm_class in (0, 0x08):
+                pdu = deliver_sm(COMMON % b"41", tlvs, esm_class=esm_class)
+                self.assertFalse(ReceiptReader("a", PLAIN).is_receipt(pdu), (esm_class, tlvs))
 
     def test_unmarked_ones_are_read_where_the_dialect_says_so(self) -> None:
         dialect = Dialect(unmarked_receipts=True)
         self.assertTrue(self.recognised(0x00, COMMON % b"1", dialect))
+        self.assertFalse(self.recognised(0x08, COMMON % b"1", dialect))
         for text in (b"hello", b"my id:1 is lost", b"stat:DELIVRD", b"id:1 stat:whatever", b"text:id:1 stat:DELIVRD"):
             self.assertFalse(self.recognised(0x00, text, dialect), text)
+
+    def test_other_marks_are_read_where_the_dialect_names_them(self) -> None:
+        dialect = Dialect(receipt_marks=[0x08, 0x1C])
+        for esm_class, expected in ((0x08, True), (0x1C, True), (0x48, True), (0x0C, False), (0x00, False)):
+            self.assertIs(self.recognised(esm_class, COMMON % b"1", dialect), expected, hex(esm_class))
+        self.assertFalse(self.recognised(0x08, b"OK", dialect))
+
+    def test_a_mark_that_esm_class_does_not_have_is_refused(self) -> None:
+        for mark in (0, 1, 0x40, -4, 0x104):
+            with self.assertRaisesRegex(ValueError, f"receipt_marks: {mark} is no message type"):
+                ReceiptReader("a", Dialect(receipt_marks=[mark]))
+
+
+class SpacedIds(SynchronousTestCase):
+    def test_an_id_with_a_blank_inside_is_looked_up_whole_and_then_by_its_first_word(self) -> None:
+        for text in (b"id:AB 12 sub:001 stat:DELIVRD", b"stat:DELIVRD id: AB 12", b'id:"AB 12" stat:DELIVRD err:000'):
+            self.assertEqual(read(text).keys, (b"ab 12", b"ab"), text)
+        self.assertEqual(read(b"id:1 2  3 stat:DELIVRD").keys, (b"1 2  3", b"1"))
+
+    def test_the_response_s_id_with_a_blank_inside_is_the_receipt_s(self) -> None:
+        key = CarrierIds(PLAIN).response_key(b"AB 12")
+        self.assertIn(key, read(b"id:AB 12 sub:001 dlvrd:001 stat:DELIVRD err:000 text:").keys)
+
+    def test_a_vendor_s_field_behind_the_id_is_none_of_it(self) -> None:
+        for text in (b"id:42 IMSI:219101 stat:DELIVRD", b"id:42 ROC : HR stat:DELIVRD", b"id:42, 7 stat:DELIVRD"):
+            self.assertEqual(read(text).keys, (b"42",), text)
+
+    def test_receipted_message_id_stays_the_first_to_be_looked_up(self) -> None:
+        receipt = read(b"id:AB 12 stat:DELIVRD", tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"9\0"))
+        self.assertEqual(receipt.keys, (b"9", b"ab 12", b"ab"))
+
+    def test_a_spaced_id_that_is_too_long_is_none(self) -> None:
+        pdu = data_sm(b"id:7 " + b"a" * 254 + b" stat:DELIVRD")
+        self.assertEqual(ReceiptReader("a", PLAIN).read(pdu, NOW).keys, (b"7",))
 
 
 class States(SynchronousTestCase):

@@ -77,6 +77,7 @@ class FakeLink:
     #: As for a carrier that is asked nothing.
     queries = None
     can_cancel = False
+    can_schedule = False
     busy = False
 
     def is_sending(self, message_id: bytes) -> bool:
@@ -108,6 +109,9 @@ class Rates:
 
     def allow(self, account: str, count: int, now: float) -> float:
         return self.wait_seconds
+
+    def allow_up_to(self, account: str, count: int, now: float) -> tuple[int, float]:
+        return (0, self.wait_seconds) if self.wait_seconds else (count, 0.0)
 
 
 class MessageFlowTests(SynchronousTestCase):
@@ -198,7 +202,7 @@ class MessageFlowTests(SynchronousTestCase):
 
     def test_receipts_wake_the_queues_where_something_became_owed(self) -> None:
         receipt = Receipt("first", (b"1",), 2, True, 1000.0)
-        self.successResultOf(Deferred.fromCoroutine(self.flow.receipts([receipt])))
+        self.successResultOf(Deferred.fromCoroutine(self.flow.follow_up(self.store.receipts([receipt]))))
         self.assertEqual(self.sessions.queues, [LANE])
 
     def test_a_start_ends_what_may_be_with_a_carrier_that_ends_what_is_in_doubt(self) -> None:

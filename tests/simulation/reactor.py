@@ -232,7 +232,7 @@ class ProcessReactor:
         """A process is simulated from where its reactor runs."""
         callable(*args, **kw)
 
-    def listenTCP(self, port: int, factory: Any, unsubmitted_messages: int = 50, interface: str = "") -> Port:
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
         number = port or self.network.free_port()
         if number in self.network.ports:
             raise CannotListenError(interface, number, OSError("in use"))

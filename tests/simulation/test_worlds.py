@@ -81,8 +81,9 @@ class LosingWorld(World):
     def _became_ready(self) -> None:
         super()._became_ready()
         for link in self.daemon.links.values():
-            put_back = link._enqueue_first
-            link._enqueue_first = lambda parts, put_back=put_back: put_back(parts[1:])  # type: ignore[method-assign,misc]
+            sender = link._sender
+            put_back = sender.put_back
+            sender.put_back = lambda parts, put_back=put_back: put_back(parts[1:])  # type: ignore[method-assign,misc]
 
 
 class WorldTests(SynchronousTestCase):

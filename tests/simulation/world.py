@@ -548,7 +548,7 @@ class World:
             return
         # Those, too, that a reload has replaced and that wait for their last answers.
         links = self.links_made
-        queued = {(part.id, part.part) for link in links for part in link._queue}
+        queued = {(part.id, part.part) for link in links for part in link.queue}
         waiting: list[Any] = []
         asking: Any = self.daemon.store.unsubmitted(None, 100_000)
         asking.addCallback(waiting.extend)

@@ -87,6 +87,16 @@ class Receipts(Carrier):
         self.flush(1.0)
         self.assertEqual(self.successResultOf(done), [(c.ESME_ROK, esme.receipts[0].message_id)])
 
+    def test_all_can_be_ended_before_their_time_and_only_once(self) -> None:
+        self.carrier(receipt_delay_seconds=3600.0)
+        esme = self.esme()
+        ids = self.submit(esme, 50)
+        self.simulated.end_all()
+        self.flush()
+        self.assertEqual(self.ids(esme), ids)
+        self.flush(3600.0)
+        self.assertEqual((len(esme.receipts), self.simulated.counters.acked), (50, 50))
+
     def test_receipts_go_to_receivers_and_not_to_transmitters(self) -> None:
         self.carrier(receipt_delay_seconds=0.1)
         transmitter = self.esme(command_id=c.BIND_TRANSMITTER)

@@ -2,15 +2,11 @@
 
 from itertools import pairwise
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from relay.smpp.message_codec import encode_address, tlv
 from relay.smpp.rules import header
 from relay.values import smpp_constants as c
-
-#: No time limit on an example: test machines are busy.
-unhurried = settings(deadline=None)
 
 octet = st.integers(0, 255)
 no_nul = st.binary(max_size=20).map(lambda raw: raw.replace(b"\0", b"x"))

@@ -22,7 +22,7 @@ from tests.smpp.pairs import bound_session
 from tests.smpp.strategies import frame, frames_in, message_fields, sequence_numbers
 
 encoder = PDUEncoder()
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 strings = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20).map(str.encode)
 relative_times = st.none() | st.builds(SMPPRelativeTime, *[st.integers(0, 99)] * 6)
@@ -175,7 +175,7 @@ class MessageTests(SynchronousTestCase):
         )
         self.assertEqual(ours, body)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]), message_fields, st.data())
     def test_whatever_smpp_pdu_accepts_we_accept_with_the_same_values(
         self, command_id: int, fields: dict, data: st.DataObject

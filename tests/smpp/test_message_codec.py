@@ -8,14 +8,13 @@ from relay.smpp import message_codec as codec
 from relay.values import smpp_constants as c
 from relay.values.pdus import CodecError, MessagePdu
 from tests.smpp.bodies import data_body
-from tests.smpp.strategies import MESSAGE_COMMANDS, addresses, message_fields, octet, unhurried, vendor_tlvs
+from tests.smpp.strategies import MESSAGE_COMMANDS, addresses, message_fields, octet, vendor_tlvs
 
 ADDRESSES = codec.encode_address(1, 1, b"12345") + codec.encode_address(1, 1, b"447700900456")
 LONG_ADDRESS = codec.encode_address(1, 1, b"4" * 300)
 
 
 class DecodingTests(SynchronousTestCase):
-    @unhurried
     @given(message_fields, st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]))
     def test_what_message_body_writes_is_read_back_field_by_field(self, fields: dict, command_id: int) -> None:
         body = codec.message_body(**fields)
@@ -27,13 +26,11 @@ class DecodingTests(SynchronousTestCase):
         self.assertEqual(body[pdu.tlvs_at :], fields["tlvs"])
         self.assertTrue(pdu.addresses.endswith(pdu.destination + b"\0"))
 
-    @unhurried
     @given(message_fields, st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]))
     def test_the_fast_way_and_the_plain_walk_agree(self, fields: dict, command_id: int) -> None:
         body = codec.message_body(**fields)
         self.assertEqual(codec.decode_message(command_id, 1, body), codec._walk(command_id, 1, body))
 
-    @unhurried
     @given(st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]), message_fields, st.data())
     def test_the_fast_way_and_the_plain_walk_agree_on_damaged_bodies(
         self, command_id: int, fields: dict, data: st.DataObject
@@ -47,7 +44,6 @@ class DecodingTests(SynchronousTestCase):
             outcome(codec._walk, command_id, damaged),
         )
 
-    @unhurried
     @given(addresses, octet, octet, octet, vendor_tlvs)
     def test_a_data_sm_is_read_back_field_by_field(
         self, addresses: bytes, esm_class: int, registered_delivery: int, data_coding: int, tlvs: bytes
@@ -68,7 +64,6 @@ class DecodingTests(SynchronousTestCase):
         self.assertEqual((pdu.short_message, body[pdu.tlvs_at :]), (b"", tlvs))
         self.assertEqual(body[pdu.registered_delivery_at], registered_delivery)
 
-    @unhurried
     @given(st.sampled_from([c.DELIVER_SM, c.DATA_SM]), st.binary(max_size=80).map(lambda tail: b"\0" + tail))
     def test_of_any_octets_a_damaged_receipt_is_made_or_nothing(self, command_id: int, body: bytes) -> None:
         pdu = codec.decode_damaged_receipt(command_id, 1, body)
@@ -151,7 +146,6 @@ class RefusalTests(SynchronousTestCase):
 
 
 class PatchingTests(SynchronousTestCase):
-    @unhurried
     @given(message_fields, octet)
     def test_another_registered_delivery_changes_one_octet_only(self, fields: dict, value: int) -> None:
         pdu = codec.decode_message(c.SUBMIT_SM, 1, codec.message_body(**fields))
@@ -160,7 +154,6 @@ class PatchingTests(SynchronousTestCase):
             codec.message_body(**{**fields, "registered_delivery": value}),
         )
 
-    @unhurried
     @given(addresses, octet, vendor_tlvs)
     def test_a_data_sm_becomes_a_submit_sm_with_every_optional_parameter(
         self, addresses: bytes, registered_delivery: int, tlvs: bytes
@@ -191,7 +184,6 @@ class PatchingTests(SynchronousTestCase):
 
 
 class OptionalParameterTests(SynchronousTestCase):
-    @unhurried
     @given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.binary(max_size=20)), max_size=6), st.binary(max_size=5))
     def test_every_parameter_is_found_with_its_value(self, pairs: list, before: bytes) -> None:
         body = before + b"".join(codec.tlv(tag, value) for tag, value in pairs)
@@ -200,7 +192,6 @@ class OptionalParameterTests(SynchronousTestCase):
         for tag, value in firsts.items():
             self.assertEqual(codec.find_tlv(body, len(before), tag), value)
 
-    @unhurried
     @given(st.binary(max_size=60), st.integers(0, 0xFFFF))
     def test_both_readers_agree_on_any_octets(self, body: bytes, tag: int) -> None:
         firsts = codec.tlv_values(body, 0)
@@ -234,7 +225,6 @@ class OptionalParameterTests(SynchronousTestCase):
 
 
 class ResponseBodyTests(SynchronousTestCase):
-    @unhurried
     @given(st.binary(max_size=64).map(lambda raw: raw.replace(b"\0", b"")))
     def test_a_message_id_is_read_back(self, message_id: bytes) -> None:
         self.assertEqual(codec.decode_message_id(message_id + b"\0"), message_id)

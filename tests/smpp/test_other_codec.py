@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.smpp import other_codec
+from relay.smpp.message_codec import decode_message, tlv
 from relay.values import smpp_constants as c
 from relay.values.pdus import CodecError, MessageIdPdu, OtherPdu
-from tests.smpp.strategies import unhurried
 
 
 class ReadingTests(SynchronousTestCase):
-    @unhurried
     @given(
         st.sampled_from([c.BIND_TRANSMITTER, c.BIND_RECEIVER, c.BIND_TRANSCEIVER, c.QUERY_SM, c.CANCEL_SM]),
         st.binary(max_size=120),
@@ -27,7 +26,6 @@ class ReadingTests(SynchronousTestCase):
         else:
             self.assertEqual(request.command_id, command_id)
 
-    @unhurried
     @given(st.binary(max_size=60))
     def test_a_bind_response_is_always_readable(self, body: bytes) -> None:
         system_id, version = other_codec.decode_bind_resp(body)
@@ -80,3 +78,42 @@ class AnswerTests(SynchronousTestCase):
         self.assertRaises(ValueError, other_codec.query_sm_resp_body, b"x" * 65, b"", 2, 0)
         self.assertRaises(ValueError, other_codec.query_sm_resp_body, b"x", b"", 2, 256)
         self.assertRaises(ValueError, other_codec.bind_resp_body, "x" * 16, 0x34)
+
+
+class SubmitMultiTests(SynchronousTestCase):
+    head = b"WAP\0\5\0ACME\0"
+    tail = b"\0\0\1\0\0\1\0\0\0\5hello" + tlv(0x0204, b"\0\7")
+
+    def test_each_destination_is_the_submit_sm_that_says_the_same(self) -> None:
+        body = self.head + b"\2" + b"\1\1\x01447700900001\0" + b"\1\0\x0012345\0" + self.tail
+        multi = other_codec.decode_submit_multi(9, body)
+        destinations = [b"\1\x01447700900001\0", b"\0\x0012345\0"]
+        alone = tuple(decode_message(c.SUBMIT_SM, 9, self.head + to + self.tail) for to in destinations)
+        self.assertEqual((multi.messages, multi.sequence_number, multi.failed), (alone, 9, ()))
+        self.assertEqual([message.destination_address for message in multi.messages], destinations)
+
+    def test_a_distribution_list_and_an_address_that_is_too_long_fail_alone(self) -> None:
+        long = b"\1\1" + b"1" * 21 + b"\0"
+        body = self.head + b"\3" + b"\2friends\0" + b"\1" + long + b"\1\1\x01447700900001\0" + self.tail
+        multi = other_codec.decode_submit_multi(9, body)
+        self.assertEqual([m.destination for m in multi.messages], [b"447700900001"])
+        self.assertEqual(multi.failed, ((b"\0\0friends\0", c.ESME_RINVDLNAME), (long, c.ESME_RINVDSTADR)))
+
+    def test_what_is_no_submit_multi_is_refused_with_its_status(self) -> None:
+        one = b"\1\1\x01447700900001\0"
+        for body, status in (
+            (self.head + b"\0" + self.tail, c.ESME_RINVNUMDESTS),
+            (self.head + b"\xff" + one * 255 + self.tail, c.ESME_RINVNUMDESTS),
+            (self.head + b"\1" + b"\3" + one[1:] + self.tail, c.ESME_RINVDESTFLAG),
+            (self.head + b"\2" + one, c.ESME_RINVDESTFLAG),
+            (self.head + b"\1" + one[:-1], c.ESME_RINVCMDLEN),
+            (self.head + b"\1" + one + self.tail[:8], c.ESME_RINVCMDLEN),
+            (b"", c.ESME_RINVCMDLEN),
+        ):
+            with self.assertRaises(CodecError) as caught:
+                other_codec.decode_submit_multi(9, body)
+            self.assertEqual(caught.exception.command_status, status)
+
+    def test_the_response_names_each_destination_that_failed(self) -> None:
+        body = other_codec.submit_multi_resp_body(b"the-id", [(b"\1\x0112\0", c.ESME_RTHROTTLED)])
+        self.assertEqual(body, b"the-id\0\1\1\x0112\0\0\0\0\x58")

@@ -8,7 +8,7 @@ from relay.smpp.session import Role, Session, SessionLimits, SessionState
 from relay.values import smpp_constants as c
 from relay.values.pdus import BindRefused, Ended, PeerUnbound, Unanswered
 from tests.smpp.pairs import bound_session
-from tests.smpp.strategies import frame, frames_in, unhurried
+from tests.smpp.strategies import frame, frames_in
 from tests.smpp.test_session import BIND_BODY, BODY, replies, sent_number
 
 
@@ -193,7 +193,6 @@ class UnbindTimeTests(SynchronousTestCase):
 
 
 class DeadlineTests(SynchronousTestCase):
-    @unhurried
     @given(
         st.sampled_from(Role),
         st.lists(

@@ -93,7 +93,7 @@ class CompactionTests(SynchronousTestCase):
         self.assertEqual([part.given_id for part in parts], [b"0xAB", b"0xAC", b"0xAD"])
         self.assertEqual(state_of(again), state_of(self.store))
         # Nothing can be put off a second time.
-        wait_for(self.clock, again.asked([QueryOutcome(message_id(n), n - 1, NOW + 6, until) for n in (1, 2)]))
+        wait_for(self.clock, again.query_outcomes([QueryOutcome(message_id(n), n - 1, NOW + 6, until) for n in (1, 2)]))
         views = [wait_for(self.clock, again.look_up(message_id(n))) for n in (1, 2)]
         self.assertEqual((views[0].final, views[1].parts[1].state, views[1].final), (True, UNKNOWN, False))
 
@@ -223,8 +223,9 @@ class CompactionTests(SynchronousTestCase):
             held.append((work, done))
             return done
 
-        for owner in (self.store._journal, self.store._compaction, self.store._compaction._body_reader):
-            owner._in_thread = in_thread
+        self.store._journal._in_thread = in_thread
+        for owner in (self.store._compaction, self.store._compaction._body_reader):
+            owner._disk = owner._disk._replace(in_thread=in_thread)
         running = Deferred.fromCoroutine(self.store._compaction._run(victims))
         for n in range(30):
             self.store.submitted([submitted(n)])

@@ -12,8 +12,6 @@ from relay.store.journal.disk_thread import DiskThread
 class DiskThreadTests(TestCase):
     """On a real reactor, for what is tested is the crossing of threads."""
 
-    timeout = 10
-
     def setUp(self) -> None:
         self.thread = DiskThread(reactor)  # type: ignore[arg-type]
         self.addCleanup(self.thread.stop)

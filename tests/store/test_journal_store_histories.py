@@ -37,8 +37,8 @@ from tests.stores import (
 )
 
 ACCOUNTS = ("plain", "hooked", "hooked-all", "silent")
-LANES = [QueueKey(account, channel) for account in ACCOUNTS for channel in Channel]
-LANES += [QueueKey("hooked", Channel.WEBHOOK, "http://own/")]
+QUEUES = [QueueKey(account, channel) for account in ACCOUNTS for channel in Channel]
+QUEUES += [QueueKey("hooked", Channel.WEBHOOK, "http://own/")]
 numbers = st.integers(0, 14)
 states = st.sampled_from([1, 2, 3, 5, 6, 7, 8])
 parts = st.integers(0, 2)
@@ -67,7 +67,7 @@ operations = st.one_of(
     st.tuples(st.just("receipts"), st.lists(st.tuples(keys, st.none() | states, st.booleans()), max_size=4)),
     st.tuples(st.just("reread"), st.lists(st.tuples(st.integers(0, 9), keys, states, st.booleans()), max_size=4)),
     st.tuples(st.just("end"), st.lists(st.tuples(numbers, states), max_size=2)),
-    st.tuples(st.just("claim"), st.sampled_from(LANES), st.integers(1, 4)),
+    st.tuples(st.just("claim"), st.sampled_from(QUEUES), st.integers(1, 4)),
     st.tuples(
         st.just("settle"),
         st.sampled_from(list(Verdict)),
@@ -76,7 +76,7 @@ operations = st.one_of(
         st.sampled_from(list(Recovery)),
     ),
     st.tuples(st.just("release"), st.integers(0, 2)),
-    st.tuples(st.just("hasten"), st.sampled_from(LANES), st.sampled_from(list(Recovery))),
+    st.tuples(st.just("bring_forward"), st.sampled_from(QUEUES), st.sampled_from(list(Recovery))),
     st.tuples(st.just("again"), st.sampled_from(ACCOUNTS), st.lists(numbers, max_size=3)),
     st.tuples(st.just("setting"), st.sampled_from(ACCOUNTS), st.none() | st.just("x")),
     st.tuples(st.just("pass"), st.sampled_from([1.0, 700.0, 4000.0, 30_000.0, 100_000.0])),
@@ -215,7 +215,7 @@ KEEPING = model.Limits(finished=10**6, finished_hours=1e6, orphan_seconds=1e9)
 class HistoryTests(SynchronousTestCase):
     """Whatever happened, the journal says it."""
 
-    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, suppress_health_check=list(HealthCheck))
     @given(histories)
     def test_replay_gives_the_table_that_wrote_the_journal(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
@@ -237,7 +237,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(list(wait_for(clock, store.bodies(places))), bodies)
         self.assertEqual(list(wait_for(clock, again.bodies(places))), bodies)
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, suppress_health_check=list(HealthCheck))
     @given(histories)
     def test_under_tight_bounds_replay_gives_at_least_all_that_has_not_ended(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
@@ -259,7 +259,7 @@ class HistoryTests(SynchronousTestCase):
         for known in live:
             self.assertEqual(replayed[known], states[known])
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, suppress_health_check=list(HealthCheck))
     @given(histories)
     def test_the_receipts_path_in_place_does_what_the_plain_one_does(self, history: list[Any]) -> None:
         states = []

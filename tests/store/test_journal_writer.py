@@ -6,6 +6,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from relay.config import model
+from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.files import Locked, OsFiles, write_all
 from relay.store.journal.journal_format import decode_header, decode_records, encode_frame, frame_at, read_frames
 from relay.store.journal.journal_writer import Journal
@@ -34,8 +36,8 @@ class JournalTests(SynchronousTestCase):
             self.held.append((work, done))
             return done
 
-        values: dict[str, Any] = {"sync": "always", "segment_bytes": 1 << 20, "segment_seconds": 3600.0, **options}
-        return Journal(self.disk, "j", [], clock=self.clock, in_thread=in_thread if hold else at_once, **values)
+        settings = model.Journal(**{"segment_bytes": 1 << 20, "segment_seconds": 3600.0, **options})
+        return Journal(JournalDisk(self.disk, "j", in_thread if hold else at_once), [], settings, self.clock)
 
     def append(self, journal: Journal, name: str) -> None:
         journal.append(frame(name), name).addBoth(lambda result: self.fired.append(str(result)))
@@ -194,10 +196,10 @@ class JournalTests(SynchronousTestCase):
         self.clock.advance(0)
         self.clock.advance(0.004)
         self.finish_commit()
-        self.assertEqual((journal.commits, journal.committed_batches), (1, 2))
-        self.assertAlmostEqual(journal.commit_seconds, 0.004, places=5)
-        self.assertEqual(journal.commit_buckets[3], 1)
-        self.assertEqual(journal.committed_bytes, self.disk.used())
+        self.assertEqual((journal.figures.commits, journal.figures.batches), (1, 2))
+        self.assertAlmostEqual(journal.figures.seconds, 0.004, places=5)
+        self.assertEqual(journal.figures.buckets[3], 1)
+        self.assertEqual(journal.figures.octets, self.disk.used())
 
     def test_after_a_failure_of_a_commit_that_began_a_segment_its_number_is_used_again(self) -> None:
         journal = self.journal(segment_bytes=100)

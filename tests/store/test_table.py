@@ -15,12 +15,14 @@ from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import Row, smpp_owed_by_state
 from relay.store.table.entry_values import FINAL, FORGOTTEN, Acceptance, CarrierHandoff, Part, Segment, Tries
+from relay.store.table.learning import Learning
 from relay.store.table.message_views import message_view
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
 from relay.store.table.parts import ending_part, latest_handoff, overdue_parts
 from relay.store.table.settings_and_keys import BYTES_KEPT, IdempotencyKeys
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot, snapshot
+from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.values.messages import Channel, PartsReceipted, QueueKey, Recovery
@@ -111,7 +113,7 @@ class PartsTests(SynchronousTestCase):
             table = Table(model.Limits(), lambda account: NotifyPolicy())
             accept(table, [message(1, parts=(b"a", b"b", b"c"))], Segment(1, NOW), 0)
             for carrier, part in order:
-                Correlation(table).submitted([submitted(1, b"k%d" % part, part, carrier)])
+                Submissions(table, Learning(table)).submitted([submitted(1, b"k%d" % part, part, carrier)])
             row = table.shards[message_id(1)[0]][message_id(1)]
             restored = row_of_snapshot(snapshot(row, table.ids), table, row.acceptance, SharedHandoffs(table))
             shown |= {message_view(row).carrier, message_view(restored).carrier}
@@ -256,7 +258,9 @@ class BoundsTests(SynchronousTestCase):
 
     def test_long_bodies_of_receipts_that_are_kept_are_cut(self) -> None:
         table, _ = rows_of(1)
-        Correlation(table).receipts([receipt(5, raw=b"x" * 60_000), receipt(b"", keys=(), raw=b"y" * 60_000)], 1)
+        Correlation(table, Learning(table)).receipts(
+            [receipt(5, raw=b"x" * 60_000), receipt(b"", keys=(), raw=b"y" * 60_000)], 1
+        )
         self.assertEqual(len(table.orphans.latest(1)[0].raw), RAW_BYTES_KEPT)
         self.assertEqual(len(table.unreadable.latest(1)[0].raw), RAW_BYTES_KEPT)
 
@@ -299,9 +303,9 @@ class BoundsTests(SynchronousTestCase):
 
     def test_messages_of_one_batch_share_what_they_have_in_common(self) -> None:
         table = Table(model.Limits(), lambda account: NotifyPolicy())
-        correlation = Correlation(table)
+        submissions = Submissions(table, Learning(table))
         accept(table, [message(n, accepted_at=NOW) for n in range(5)], Segment(1, NOW), 7)
-        correlation.submitted([submitted(n, at=float(NOW), receipt_due_at=NOW + 5) for n in range(5)])
+        submissions.submitted([submitted(n, at=float(NOW), receipt_due_at=NOW + 5) for n in range(5)])
         rows = [table.shards[message_id(n)[0]][message_id(n)] for n in range(5)]
         self.assertEqual(len({id(row.acceptance) for row in rows}), 1)
         self.assertEqual(len({id(row.handoff) for row in rows}), 1)
@@ -359,9 +363,9 @@ class UnfetchedTests(SynchronousTestCase):
 
     def test_what_is_given_up_is_kept_by_nothing(self) -> None:
         table, rows = rows_of(1_000)
-        correlation, claims = Correlation(table), Claims(table)
-        correlation.submitted([submitted(n) for n in range(1_000)])
-        correlation.receipts([receipt(n) for n in range(1_000)], 1)
+        learning, claims = Learning(table), Claims(table)
+        Submissions(table, learning).submitted([submitted(n) for n in range(1_000)])
+        Correlation(table, learning).receipts([receipt(n) for n in range(1_000)], 1)
         queue = rows[0].origin.smpp_queue
         self.assertEqual((queue.owed, len(queue.ready)), (1_000, 1_000))
         # Not in their order: the sweep goes round by id.

@@ -37,3 +37,6 @@ class SameAddressesTests(SynchronousTestCase):
         addresses = b"\0\0\0" + ADDRESSES[8:]
         self.assertTrue(same_addresses(MessageIdPdu(c.QUERY_SM, 1, b"id"), addresses))
         self.assertFalse(same_addresses(MessageIdPdu(c.QUERY_SM, 1, b"id", b"1"), addresses))
+
+    def test_ton_and_npi_say_nothing_without_an_address(self) -> None:
+        self.assertTrue(self.same(b"", b"", 5, 9))

@@ -46,7 +46,7 @@ def called(url: str, state: int = DELIVERED, **fields: Any) -> WebhookRequest:
 
 
 class PrefixTests(SynchronousTestCase):
-    @given(st.sampled_from(["http://a.example/?x=%d&y=a:b", "https://b/"]), st.integers(1, 63))
+    @given(st.sampled_from(["http://a.example/?x=%d&y=a:b", "https://b/"]), st.integers(1, 66))
     def test_what_is_put_in_front_comes_off_again(self, url: str, mask: int) -> None:
         self.assertEqual(parse_callback(kannel_callback(url, mask)), Callback("kannel", mask, "GET", url))
         self.assertEqual(parse_callback(jasmin_callback(url, 2, "POST")), Callback("jasmin", 2, "POST", url))
@@ -54,37 +54,88 @@ class PrefixTests(SynchronousTestCase):
 
 
 class KannelTests(SynchronousTestCase):
+    def query(self, pattern: str, state: int = DELIVERED, mask: int = 31, **fields: Any) -> dict[str, str]:
+        request = called(kannel_callback("http://a.example/dlr?" + pattern, mask), state, **fields)
+        return dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+
     def test_escapes_are_filled_in_and_encoded(self) -> None:
-        pattern = "http://a.example/dlr?type=%d&from=%p&to=%P&id=%I&at=%T&when=%t&who=%n&reply=%A&x=%2F&pc=100%%"
+        pattern = "http://a.example/dlr?type=%d&id=%I&at=%T&when=%t&who=%n&reply=%A&x=%2F&pc=100%%"
         request = called(kannel_callback(pattern, 31))
         self.assertEqual((request.method, request.body), ("GET", None))
         fields = dict(parse_qsl(urlsplit(request.url).query))
-        self.assertEqual((fields["type"], fields["from"], fields["to"]), ("1", "Re lay", "447700900123"))
+        self.assertEqual(fields["type"], "1")
         self.assertEqual((fields["id"], fields["at"], fields["who"]), (ID, "1700000060", "acme"))
         self.assertEqual((fields["when"], fields["x"], fields["pc"]), ("2023-11-14 22:14:20", "/", "100%"))
         self.assertIn("stat:DELIVRD err:000", fields["reply"])
 
+    def test_the_handset_is_the_sender_of_a_report(self) -> None:
+        fields = self.query("p=%p&P=%P&q=%q&Q=%Q")
+        self.assertEqual(fields, {"p": "447700900123", "q": "447700900123", "P": "Re lay", "Q": "Re lay"})
+
+    def test_q_writes_the_international_prefix_as_a_plus(self) -> None:
+        self.assertEqual(self.query("q=%q", addresses=b"\0\0X\0\0\x0000447700900123\0")["q"], "+447700900123")
+
+    def test_the_carrier_and_its_id_are_named(self) -> None:
+        fields = self.query("i=%i&F=%F", carrier="north", carrier_message_id=b"7f")
+        self.assertEqual(fields, {"i": "north", "F": "7f"})
+
+    def test_the_carriers_name_is_never_empty(self) -> None:
+        self.assertEqual(self.query("i=%i", REJECTED, taken=False), {"i": "relay"})
+
+    def test_a_refusal_is_worded_as_kannel_words_it(self) -> None:
+        refused = {"taken": False, "carrier_error": b"ESME_RINVDSTADR"}
+        self.assertEqual(self.query("A=%A", REJECTED, **refused)["A"], "NACK/0x0000000b/ESME_RINVDSTADR")
+        self.assertEqual(self.query("A=%A", EXPIRED, taken=False, carrier_error=b"")["A"], "NACK/validity expired")
+
+    def test_words_of_the_report_can_be_taken_one_by_one(self) -> None:
+        fields = self.query("k=%k&s1=%s&s2=%S&r=%r", carrier_message_id=b"7f")
+        self.assertEqual((fields["k"], fields["s1"], fields["s2"]), ("id:7f", "id:7f", "sub:001"))
+        self.assertTrue(fields["r"].startswith("dlvrd:001 submit date:"), fields["r"])
+
+    def test_what_a_report_does_not_have_is_empty_or_minus_one(self) -> None:
+        fields = self.query("m=%m&M=%M&O=%O&c=%c&C=%C&B=%B&f=%f&u=%u&v=%v&V=%V&D=%D&x=%#smpp#name#")
+        empty = dict.fromkeys("BfuvVDx", "")
+        self.assertEqual(fields, {"m": "-1", "M": "-1", "O": "00", "c": "0", "C": "UTF-8"} | empty)
+
+    def test_the_dlr_url_itself_and_the_text_in_hexadecimal_can_be_had(self) -> None:
+        pattern = "e=%e&R=%R"
+        fields = self.query(pattern, REJECTED, taken=False, carrier_error=b"x")
+        self.assertEqual(fields, {"e": b"NACK/x".hex().upper(), "R": "http://a.example/dlr?" + pattern})
+
+    def test_two_percent_signs_before_hex_digits_are_one_encoded_octet(self) -> None:
+        self.assertEqual(self.query("x=a%%20b&y=%%")["x"], "a b")
+        self.assertEqual(self.query("x=a%%20b&y=%%")["y"], "%")
+
+    def test_a_number_sign_is_sent_on_with_all_that_follows(self) -> None:
+        request = called(kannel_callback("http://a.example/?ref=#5&st=%d", 31))
+        self.assertEqual(request.url, "http://a.example/?ref=%235&st=1")
+
     def test_the_mask_says_what_is_told_and_how(self) -> None:
-        for state, mask, value in (
-            (DELIVERED, 31, 1),
-            (DELIVERED, 2, None),
-            (UNDELIVERABLE, 31, 2),
-            (EXPIRED, 3, 2),
-            (UNDELIVERABLE, 17, None),
-            (REJECTED, 31, 16),
-            (REJECTED, 3, 2),
-            (REJECTED, 1, None),
-            (ENROUTE, 8, 8),
-            (ENROUTE, 19, None),
-            (DELIVERED, 0, None),
+        for state, taken, mask, value in (
+            (DELIVERED, True, 31, 1),
+            (DELIVERED, True, 2, None),
+            (DELIVERED, True, 0, None),
+            (UNDELIVERABLE, True, 31, 2),
+            (EXPIRED, True, 3, 2),
+            (UNDELIVERABLE, True, 17, None),
+            (REJECTED, True, 31, 2),
+            (REJECTED, True, 16, None),
+            (REJECTED, False, 31, 16),
+            (REJECTED, False, 3, 16),
+            (REJECTED, False, 16, 16),
+            (REJECTED, False, 13, None),
+            (EXPIRED, False, 2, 16),
+            (ENROUTE, True, 4, 4),
+            (ENROUTE, True, 19, None),
+            (ENROUTE, True, 8, None),
         ):
-            self.assertEqual(kannel_value(state, mask), value, (state, mask))
+            self.assertEqual(kannel_value(notification(state, taken=taken), mask), value, (state, taken, mask))
 
     def test_what_the_mask_leaves_out_makes_no_request(self) -> None:
         callback = parse_callback(kannel_callback("http://a.example/%d", 2))
         self.assertIsNone(callback_request(notification(DELIVERED), callback))
 
-    @given(st.text(st.sampled_from("%dpPAatTIzx2F&=/"), max_size=30), st.binary(max_size=5))
+    @given(st.text(st.sampled_from("%dpPAatTIzx2F&=/#ksrSeR"), max_size=30), st.binary(max_size=5))
     def test_whatever_the_pattern_a_url_comes_of_it(self, tail: str, error: bytes) -> None:
         request = called(kannel_callback("http://a.example/?" + tail, 31), carrier_error=error)
         self.assertEqual(parse_url(request.url).host, "a.example")
@@ -92,17 +143,18 @@ class KannelTests(SynchronousTestCase):
 
 class JasminTests(SynchronousTestCase):
     def test_level_2_tells_the_final_state_with_all_fields(self) -> None:
-        request = called(jasmin_callback("http://a.example/dlr?k=1", 2, "GET"), UNDELIVERABLE, carrier_error=b"027")
+        of_carrier = {"carrier_error": b"027", "carrier": "north", "carrier_message_id": b"007f"}
+        request = called(jasmin_callback("http://a.example/dlr?k=1", 2, "GET"), UNDELIVERABLE, **of_carrier)
         fields = dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
         self.assertEqual(
             fields,
             {
                 "k": "1",
                 "id": ID,
-                "id_smsc": ID,
+                "id_smsc": "7F",
                 "message_status": "UNDELIV",
                 "level": "2",
-                "connector": "relay",
+                "connector": "north",
                 "subdate": "2311142213",
                 "donedate": "2311142214",
                 "sub": "001",
@@ -118,9 +170,24 @@ class JasminTests(SynchronousTestCase):
         self.assertEqual(request.headers[b"Content-Type"], [b"application/x-www-form-urlencoded"])
         self.assertEqual(parse_qs(request.body or b"")[b"dlvrd"], [b"001"])
 
+    def test_the_fields_of_a_get_stand_before_a_fragment(self) -> None:
+        request = called(jasmin_callback("http://a.example/dlr?k=1#top", 1, "GET"))
+        self.assertEqual(request.url.partition("&")[0], "http://a.example/dlr?k=1")
+        self.assertIn("message_status=ESME_ROK", request.url)
+
+    def test_an_error_that_is_no_number_is_told_as_one(self) -> None:
+        request = called(jasmin_callback("http://a.example/", 2, "GET"), UNDELIVERABLE, carrier_error=b"ABC")
+        self.assertEqual(dict(parse_qsl(urlsplit(request.url).query))["err"], "005")
+
     def test_level_1_tells_whether_a_carrier_took_it(self) -> None:
-        for state, status in ((DELIVERED, "ESME_ROK"), (UNDELIVERABLE, "ESME_ROK"), (REJECTED, "ESME_RSUBMITFAIL")):
-            request = called(jasmin_callback("http://a.example/", 1, "GET"), state)
+        for state, taken, error, status in (
+            (DELIVERED, True, b"000", "ESME_ROK"),
+            (UNDELIVERABLE, True, b"001", "ESME_ROK"),
+            (REJECTED, True, b"", "ESME_ROK"),
+            (REJECTED, False, b"ESME_RINVDSTADR", "ESME_RINVDSTADR"),
+            (EXPIRED, False, b"", "ESME_RSUBMITFAIL"),
+        ):
+            request = called(jasmin_callback("http://a.example/", 1, "GET"), state, taken=taken, carrier_error=error)
             fields = dict(parse_qsl(urlsplit(request.url).query))
             self.assertEqual(fields, {"id": ID, "message_status": status, "level": "1", "connector": "relay"})
         callback = parse_callback(jasmin_callback("http://a.example/", 1, "GET"))

@@ -141,7 +141,7 @@ class DeliveryTests(WebhooksTestCase):
         self.assertEqual(self.client.sent[0].fields["url"], "https://elsewhere.example/cb?m=1")
 
     def test_a_callback_of_another_gateways_manner_is_made_as_it_is_there(self) -> None:
-        self.owe(1, url="kannel:3:http://elsewhere.example/dlr?t=%d&to=%P")
+        self.owe(1, url="kannel:3:http://elsewhere.example/dlr?t=%d&to=%p")
         self.assertEqual(self.client.sent[0].method, "GET")
         self.assertEqual(self.client.sent[0].url, "http://elsewhere.example/dlr?t=1&to=447700900123")
         self.assertEqual(self.verdicts(), [Verdict.DELIVERED])

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from relay.http.collaborators import Customers
+from relay.http.api_request import JSON, MOST_FIELDS, ApiRequest, Reply
+from relay.http.logins import Logins
 from relay.http.message_calls import FORM, Messages
 from relay.http.problems import Problem
-from relay.http.site import JSON, MOST_FIELDS, ApiRequest, Reply
 from relay.http.types import LONGEST_VALIDITY_SECONDS, MessageRequest
 from relay.store.api import StoreUnavailable
 from relay.text import compose as sms_text
@@ -57,22 +57,22 @@ class _Refusal(Exception):
 class Kannel:
     """`GET /cgi-bin/sendsms`."""
 
-    def __init__(self, messages: Messages, accounts: Customers) -> None:
+    def __init__(self, messages: Messages, logins: Logins) -> None:
         self._messages = messages
-        self._accounts = accounts
+        self._logins = logins
 
     async def send(self, request: ApiRequest, _: str) -> Reply:
         """Answers as smsbox does."""
         try:
-            return await self._send(_octet_fields(request.query))
+            return await self._send(request, _octet_fields(request.query))
         except _Refusal as refusal:
             return Reply(refusal.status, refusal.text.encode(), _KANNEL_TYPE)
         except StoreUnavailable:
             return Reply(503, b"Temporal failure, try again later.", _KANNEL_TYPE)
 
-    async def _send(self, fields: dict[str, bytes]) -> Reply:
+    async def _send(self, request: ApiRequest, fields: dict[str, bytes]) -> Reply:
         user = _text(fields, "username") or _text(fields, "user")
-        account = self._accounts.by_login(user, _text(fields, "password") or _text(fields, "pass"))
+        account = self._logins.by_login(request, user, _text(fields, "password") or _text(fields, "pass"))
         if account is None:
             raise _Refusal(403, "Authorization failed for sendsms")
         recipients = _recipients(_text(fields, "to"))
@@ -155,20 +155,20 @@ def _kannel_refusal(problem: Problem) -> _Refusal:
 class Jasmin:
     """`GET` and `POST /send`."""
 
-    def __init__(self, messages: Messages, accounts: Customers) -> None:
+    def __init__(self, messages: Messages, logins: Logins) -> None:
         self._messages = messages
-        self._accounts = accounts
+        self._logins = logins
 
     async def send(self, request: ApiRequest, _: str) -> Reply:
         """Answers as Jasmin's HTTP API does."""
         try:
-            return await self._send(_jasmin_fields(request))
+            return await self._send(request, _jasmin_fields(request))
         except _Refusal as refusal:
             return Reply(refusal.status, f'Error "{refusal.text}"'.encode(), _JASMIN_TYPE)
         except StoreUnavailable:
             return Reply(500, b'Error "Cannot send submit_sm, try again later"', _JASMIN_TYPE)
 
-    async def _send(self, fields: dict[str, bytes]) -> Reply:
+    async def _send(self, request: ApiRequest, fields: dict[str, bytes]) -> Reply:
         for name in ("to", "username", "password"):
             if not fields.get(name):
                 raise _Refusal(400, f"Mandatory argument [{name}] is not found.")
@@ -176,7 +176,7 @@ class Jasmin:
         if unknown is not None:
             raise _Refusal(400, f"Argument [{unknown[:50]}] is unknown.")
         user = _text(fields, "username")
-        account = self._accounts.by_login(user, _text(fields, "password"))
+        account = self._logins.by_login(request, user, _text(fields, "password"))
         if account is None:
             raise _Refusal(403, f"Authentication failure for username:{user[:50]}")
         for name in ("sdt", "custom_tlvs"):

@@ -1,15 +1,15 @@
 """The bodies of messages that wait for a carrier, read back from the journal."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from relay.store.api import StoreUnavailable
-from relay.store.journal.files import Files
+from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.journal_format import decode_records
-from relay.store.journal.journal_writer import InThread
+from relay.store.journal.journal_writer import Journal
 from relay.store.journal.segment_reader import read_payloads
-from relay.store.table.entries import Row
+from relay.store.table.entries import Row, is_unsubmitted, parts_of
 from relay.store.table.records import Snapshot
+from relay.store.table.table import Table
 from relay.values.messages import Message
 
 #: By message id: the body of each of its parts.
@@ -19,10 +19,8 @@ BodiesOf = dict[bytes, Sequence[bytes]]
 class BodyReader:
     """Reads bodies in a thread; messages that came in one frame cost one read."""
 
-    def __init__(self, files: Files, directory: str, in_thread: InThread[Any]) -> None:
-        self._files = files
-        self._directory = directory
-        self._in_thread = in_thread
+    def __init__(self, disk: JournalDisk) -> None:
+        self._disk = disk
 
     async def read(self, rows: Sequence[Row]) -> BodiesOf:
         """The bodies of these messages; one is left out whose segment compaction has deleted meanwhile.
@@ -34,16 +32,60 @@ class BodyReader:
 
         def read() -> BodiesOf:
             found: BodiesOf = {}
-            for payload in read_payloads(self._files, self._directory, places):
+            for payload in read_payloads(self._disk.files, self._disk.directory, places):
                 if payload is not None:
                     found.update(_bodies_in(payload, wanted))
             return found
 
         try:
-            bodies: BodiesOf = await self._in_thread(read)
+            bodies: BodiesOf = await self._disk.in_thread(read)
         except OSError as problem:
             raise StoreUnavailable(f"the journal can't be read: {problem}") from problem
         return bodies
+
+
+class PartBodies:
+    """Reads the bodies of parts that wait for a carrier, wherever compaction has moved them meanwhile."""
+
+    def __init__(self, table: Table, journal: Journal, reader: BodyReader) -> None:
+        self._table = table
+        self._journal = journal
+        self._reader = reader
+
+    async def read(self, parts: Sequence[tuple[bytes, int]]) -> Sequence[bytes | None]:
+        """The bodies of these parts; None where a part needs none any more.
+
+        :raises StoreUnavailable: they can't be read now.
+        """
+        bodies: BodiesOf = {}
+        # Compaction may move a message while its old place is being read; then the new one is read.
+        for _ in range(2):
+            rows = [row for message_id, part in parts if (row := self._waiting(message_id, part)) is not None]
+            rows = [row for row in rows if row.id not in bodies]
+            if not rows:
+                break
+            if any(row.acceptance.offset >= row.acceptance.segment.committed_bytes for row in rows):
+                try:
+                    await self._journal.append(b"", None)
+                except StoreUnavailable:
+                    continue
+            bodies.update(await self._reader.read(rows))
+        if any(message_id not in bodies and self._waiting(message_id, part) is not None for message_id, part in parts):
+            # None says that there is nothing to be sent any more.
+            raise StoreUnavailable("texts have been moved while they were being read")
+        return [
+            bodies[message_id][part] if message_id in bodies and self._waiting(message_id, part) is not None else None
+            for message_id, part in parts
+        ]
+
+    def _waiting(self, message_id: bytes, part: int) -> Row | None:
+        row = self._table.get(message_id)
+        if row is None or not is_unsubmitted(row):
+            return None
+        many = parts_of(row)
+        if many is None:
+            return row if part == 0 else None
+        return row if 0 <= part < len(many) and many[part].handoff is None else None
 
 
 def _bodies_in(payload: bytes, wanted: set[bytes]) -> BodiesOf:

@@ -11,6 +11,7 @@ nor holds up the reactor. Until a slice is durable its messages belong to their 
 is deleted, and it is tried again later.
 """
 
+from os.path import join
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,11 +19,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from relay.config import model
 from relay.store.api import StoreUnavailable
 from relay.store.journal.bodies import BodiesOf, BodyReader
-from relay.store.journal.files import Files
+from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.journal_format import encode_frame, segment_name
-from relay.store.journal.journal_writer import InThread, Journal
+from relay.store.journal.journal_writer import Journal
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FORGOTTEN, Acceptance, Segment
 from relay.store.table.records import Counters
@@ -45,7 +47,7 @@ RATIO = 3.0
 
 
 class Compaction:
-    """See the module's text. `consider` is all that is called from outside."""
+    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second."""
 
     log = Logger()
 
@@ -55,25 +57,20 @@ class Compaction:
         settings: Settings,
         keys: IdempotencyKeys,
         journal: Journal,
-        files: Files,
-        directory: str,
-        *,
-        segment_bytes: int,
-        text_seconds: float,
+        body_reader: BodyReader,
+        disk: JournalDisk,
+        journal_settings: model.Journal,
         clock: IReactorTime,
-        in_thread: InThread[Any],
     ) -> None:
         self._table = table
         self._settings = settings
         self._keys = keys
         self._journal = journal
-        self._files = files
-        self._directory = directory
-        self._segment_bytes = segment_bytes
-        self._text_seconds = text_seconds
+        self._body_reader = body_reader
+        self._disk = disk
+        self._segment_bytes = journal_settings.segment_bytes
+        self._text_seconds = journal_settings.text_hours * 3600.0
         self._clock = clock
-        self._in_thread = in_thread
-        self._body_reader = BodyReader(files, directory, in_thread)
         self._running: Deferred[None] | None = None
         self._not_before = 0.0
         self._stopping = False
@@ -129,7 +126,7 @@ class Compaction:
         if left:
             raise RuntimeError(f"{left} messages are still in segments up to {last}")
         names = [segment_name(segment.sequence) for segment in victims]
-        await self._in_thread(lambda: self._delete(names))
+        await self._disk.in_thread(lambda: self._delete(names))
         del self._journal.segments[: len(victims)]
         self.deleted_segments += len(victims)
         self.log.info(
@@ -143,8 +140,8 @@ class Compaction:
     def _delete(self, names: list[str]) -> None:
         """In the thread. The oldest first, each for good before the next: there must never be a gap."""
         for name in names:
-            self._files.remove(f"{self._directory}/{name}")
-            self._files.sync_directory(self._directory)
+            self._disk.files.remove(join(self._disk.directory, name))
+            self._disk.files.sync_directory(self._disk.directory)
 
     async def _copy_notes(self, last: int) -> None:
         """Writes again what isn't messages."""

@@ -68,6 +68,12 @@ class Files(Protocol):
         :raises Locked: somebody else has it.
         """
 
+    def lock_directory(self, path: str) -> int:
+        """As `lock`, of a directory; nothing is written down.
+
+        :raises Locked: somebody else has it. Its `owner` is empty.
+        """
+
 
 class OsFiles:
     """The real disk."""
@@ -138,6 +144,17 @@ class OsFiles:
             raise
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{owner}\n".encode(), 0)
+        return handle
+
+    def lock_directory(self, path: str) -> int:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            os.close(handle)
+            if problem.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise Locked("") from None
+            raise
         return handle
 
 

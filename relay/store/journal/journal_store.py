@@ -13,8 +13,6 @@ customer was told; queues in which a call that failed made something owed are an
 journal is written again.
 """
 
-import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os.path import join
@@ -23,41 +21,41 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.config import model
 from relay.runtime.alarms import Alarms
-from relay.store.api import NOBODY, FeedEntry, Idempotency, PolicyOf, StoreFigures, StoreFull, StoreUnavailable
-from relay.store.journal.bodies import BodiesOf, BodyReader
+from relay.store.api import NOBODY, Idempotency, PolicyOf, StoreFull, StoreUnavailable
+from relay.store.journal.bodies import BodyReader, PartBodies
 from relay.store.journal.compaction import Compaction
+from relay.store.journal.directory_lock import DirectoryLock
+from relay.store.journal.disk_thread import InThread, JournalDisk
 from relay.store.journal.files import Files, Locked
 from relay.store.journal.journal_format import JournalError, encode_frame
-from relay.store.journal.journal_writer import InThread, Journal
+from relay.store.journal.journal_queries import JournalQueries
+from relay.store.journal.journal_writer import Journal
 from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
 from relay.store.table.accept import accept, take_back
-from relay.store.table.carrier_ids import is_awaited
 from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
-from relay.store.table.entries import Row, is_unsubmitted, parts_of
+from relay.store.table.entries import parts_of
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
-from relay.store.table.message_views import message_view
-from relay.store.table.overdue import Overdue, at_carriers
+from relay.store.table.learning import Learning
+from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
+from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.values.messages import (
-    AtCarrier,
     Attempt,
     Claim,
     Ending,
     KeptReceipts,
     Message,
-    MessageView,
     Notification,
     Pending,
     QueryOutcome,
@@ -73,12 +71,9 @@ from relay.values.states import EXPIRED, UNKNOWN
 #: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
 FORGOTTEN_A_CALL = 4_000
 
-#: Carrier message ids looked at in one turn of the reactor when receipts are counted; about a millisecond.
-_COUNTED_A_TURN = 4_000
 
-
-class JournalStore:
-    """See the module's text, and `relay.store.api.Store` for what the calls do.
+class JournalStore(JournalQueries):
+    """Keeps all messages in memory and makes every change durable; see `relay.store.api.Store` for what the calls do.
 
     :param files: the disk.
     :param directory: the data directory; the journal is in `journal` below it. Made where missing.
@@ -104,27 +99,25 @@ class JournalStore:
         views_of_ended: bool = False,
         submit_grace_seconds: float = 60.0,
     ) -> None:
-        self._files = files
+        super().__init__(Table(limits, policy), clock)
         self._directory = directory
-        self._journal_directory = join(directory, "journal")
+        self._disk = JournalDisk(files, join(directory, "journal"), in_thread)
+        self._lock = DirectoryLock(files, directory)
         self._settings_of_journal = journal
         self._limits = limits
-        self._clock = clock
-        self._in_thread = in_thread
-        self.table = Table(limits, policy)
         self._settings = Settings()
         self._keys = IdempotencyKeys(limits.idempotency_keys)
-        self._correlation = Correlation(self.table, views_of_ended=views_of_ended)
+        self._learning = Learning(self.table, views_of_ended=views_of_ended)
+        self._submissions = Submissions(self.table, self._learning)
+        self._correlation = Correlation(self.table, self._learning)
         self._claims = Claims(self.table)
         self._alarms: Alarms[QueueKey] = Alarms(clock, self._announce)
         self._subscriber: Callable[[Sequence[QueueKey]], None] | None = None
         self.table.queues.due_at = self._alarms.at
         self._expiry = Expiry(self.table, submit_grace_seconds)
         self._overdue = Overdue(self.table)
-        self._journal: Journal
         self._compaction: Compaction
-        self._lock: int | None = None
-        self._body_reader = BodyReader(files, self._journal_directory, in_thread)
+        self._part_bodies: PartBodies
         self._announced = (0, True)
 
     # A store's life
@@ -135,11 +128,12 @@ class JournalStore:
         :param progress: called now and then with the octets read so far and altogether.
         :raises JournalError: the directory is in use, damaged, of a newer version, or can't be read.
         """
+        disk = self._disk
         try:
-            self._files.make_directory(self._journal_directory)
-            self._lock = self._files.lock(join(self._directory, "lock"), str(os.getpid()))
+            disk.files.make_directory(disk.directory)
+            self._lock.take()
             replay = Replay(self.table, self._settings, self._keys)
-            segments = await read_journal(self._files, self._journal_directory, replay, self._clock, progress)
+            segments = await read_journal(disk.files, disk.directory, replay, self._clock, progress)
             self.table.forget_finished(self.table.rows, self._clock.seconds())
         except Locked as problem:
             raise JournalError(
@@ -147,50 +141,28 @@ class JournalStore:
                 "give this one a data_dir of its own."
             ) from None
         except OSError as problem:
-            self._unlock()
+            self._lock.release()
             raise JournalError(f"data_dir {self._directory}: can't be used: {problem}") from problem
         except (JournalError, CancelledError):
-            self._unlock()
+            self._lock.release()
             raise
         settings = self._settings_of_journal
-        self._journal = Journal(
-            self._files,
-            self._journal_directory,
-            segments,
-            sync=settings.sync,
-            segment_bytes=settings.segment_bytes,
-            segment_seconds=settings.segment_seconds,
-            clock=self._clock,
-            in_thread=self._in_thread,
-            mark=lambda: self.table.cursor,
-        )
+        self._journal = Journal(disk, segments, settings, self._clock, mark=lambda: self.table.cursor)
+        reader = BodyReader(disk)
+        self._part_bodies = PartBodies(self.table, self._journal, reader)
         self._compaction = Compaction(
-            self.table,
-            self._settings,
-            self._keys,
-            self._journal,
-            self._files,
-            self._journal_directory,
-            segment_bytes=settings.segment_bytes,
-            text_seconds=settings.text_hours * 3600.0,
-            clock=self._clock,
-            in_thread=self._in_thread,
+            self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock
         )
 
     async def stop(self) -> None:
         """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
-        if self._lock is None:
+        if not self._lock.held:
             return
         self._alarms.stop()
         self.table.queues.due_at = lambda queue_key, due_at: None
         await self._compaction.stop()
         await self._journal.stop()
-        self._unlock()
-
-    def _unlock(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            self._files.close(lock)
+        self._lock.release()
 
     # Messages and what becomes of them
 
@@ -214,13 +186,13 @@ class JournalStore:
             self._keys.take_back(idempotency)
 
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
-        changes = self._correlation.submitted(batch)
+        changes = self._submissions.submitted(batch)
         return self._append(changes.records, changes.result())
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
         if carrier and not self._journal.open:
             return fail(StoreUnavailable(self._journal.why_not))
-        marked = self._correlation.sending(batch, carrier)
+        marked = self._submissions.sending(batch, carrier)
         undo = partial(self.table.in_doubt.unmark_all, marked) if carrier else None
         return self._journal.append(encode_frame([sending(marked, carrier)]) if marked else b"", None, undo)
 
@@ -241,7 +213,7 @@ class JournalStore:
         return self._append(changes.records, changes.result())
 
     def end(self, batch: Sequence[Ending]) -> "Deferred[StoreResult]":
-        changes = self._correlation.end(batch)
+        changes = self._learning.end(batch)
         return self._append(changes.records, changes.result())
 
     def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[StoreResult]":
@@ -249,7 +221,7 @@ class JournalStore:
         table.forget_finished(FORGOTTEN_A_CALL, now)
         table.orphans.expire(now, FORGOTTEN_A_CALL)
         self._keys.expire(now, FORGOTTEN_A_CALL)
-        changes = self._correlation.changes()
+        changes = self._learning.changes()
         if (journal.failures, journal.open) != self._announced:
             # What was learnt by calls that failed is told once it is durable after all.
             self._announced = (journal.failures, journal.open)
@@ -257,10 +229,10 @@ class JournalStore:
         if not journal.open:
             return succeed(changes.result())
         due = self._expiry.step(now)
-        self._correlation.time_out(due.expired, [], EXPIRED, now, changes)
+        self._learning.time_out(due.expired, [], EXPIRED, now, changes)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
         overdue = self._overdue.sort(due.unanswered, long, askable, now)
-        self._correlation.time_out(overdue.rows, overdue.parts, UNKNOWN, now, changes)
+        self._learning.time_out(overdue.rows, overdue.parts, UNKNOWN, now, changes)
         changes.records.extend(self._claims.give_up_receipts(due.unfetched, now))
         journal.roll(now)
         self._compaction.consider(now)
@@ -270,13 +242,9 @@ class JournalStore:
         return self._append(changes.records, answer)
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> "Deferred[StoreResult]":
-        changes = self._correlation.query_outcomes(batch)
+        changes = self._learning.query_outcomes(batch)
         self._overdue.answered([(a.id, a.part) for a in batch])
         return self._append(changes.records, changes.result())
-
-    def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
-        row = self.table.get(message_id)
-        return succeed([] if row is None else at_carriers(row))
 
     # Notifications
 
@@ -319,89 +287,9 @@ class JournalStore:
         return succeed(views.pending(self.table, after, limit))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
-        return Deferred.fromCoroutine(self._bodies(parts))
+        return Deferred.fromCoroutine(self._part_bodies.read(parts))
 
-    async def _bodies(self, parts: Sequence[tuple[bytes, int]]) -> Sequence[bytes | None]:
-        bodies: BodiesOf = {}
-        # Compaction may move a message while its old place is being read; then the new one is read.
-        for _ in range(2):
-            rows = [row for message_id, part in parts if (row := self._waiting(message_id, part)) is not None]
-            rows = [row for row in rows if row.id not in bodies]
-            if not rows:
-                break
-            if any(row.acceptance.offset >= row.acceptance.segment.committed_bytes for row in rows):
-                try:
-                    await self._journal.append(b"", None)
-                except StoreUnavailable:
-                    continue
-            bodies.update(await self._body_reader.read(rows))
-        if any(message_id not in bodies and self._waiting(message_id, part) is not None for message_id, part in parts):
-            # None says that there is nothing to be sent any more.
-            raise StoreUnavailable("texts have been moved while they were being read")
-        return [
-            bodies[message_id][part] if message_id in bodies and self._waiting(message_id, part) is not None else None
-            for message_id, part in parts
-        ]
-
-    def _waiting(self, message_id: bytes, part: int) -> Row | None:
-        row = self.table.get(message_id)
-        if row is None or not is_unsubmitted(row):
-            return None
-        many = parts_of(row)
-        if many is None:
-            return row if part == 0 else None
-        return row if 0 <= part < len(many) and many[part].handoff is None else None
-
-    # Questions
-
-    def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
-        row = self.table.get(message_id)
-        return succeed(None if row is None else message_view(row))
-
-    def find_carrier_id(self, carrier_message_id: bytes) -> "Deferred[Sequence[MessageView]]":
-        return succeed([message_view(row) for row in self.table.ids.find(carrier_message_id)])
-
-    def receipts_out(self, carrier: str) -> "Deferred[int]":
-        return Deferred.fromCoroutine(self._receipts_out(carrier))
-
-    async def _receipts_out(self, carrier: str) -> int:
-        count = seen = 0
-        for shard in self.table.ids.existing(carrier) or ():
-            count += sum(is_awaited(entry) for entry in shard.values())
-            seen += len(shard)
-            if seen >= _COUNTED_A_TURN:
-                seen = 0
-                await deferLater(self._clock, 0.0)
-        return count
-
-    def carriers(self) -> "Deferred[Sequence[str]]":
-        return succeed(self.table.ids.carriers())
-
-    def owed_by_account(self) -> "Deferred[Mapping[str, int]]":
-        return Deferred.fromCoroutine(self._owed_by_account())
-
-    async def _owed_by_account(self) -> Mapping[str, int]:
-        # Messages with URLs of their own have queues of their own, so there may be very many.
-        counts: Counter[str] = Counter()
-        for number, queue in enumerate(self.table.queues.owing(), 1):
-            counts[queue.queue_key.account] += queue.owed
-            if number % _COUNTED_A_TURN == 0:
-                await deferLater(self._clock, 0.0)
-        return {name: count for name, count in counts.items() if count}
-
-    def recent(
-        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
-    ) -> "Deferred[Sequence[MessageView]]":
-        return succeed(views.recent(self.table, account, before, state, search, limit))
-
-    def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
-        return succeed(views.feed(self.table, account, after, limit))
-
-    def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
-        return succeed(self.table.orphans.latest(limit))
-
-    def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
-        return succeed(self.table.unreadable.latest(limit))
+    # Settings, and requests that are repeated
 
     def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
         entry = self._keys.get(account, key)
@@ -422,31 +310,6 @@ class JournalStore:
 
     def settings(self) -> "Deferred[Sequence[tuple[str, str, str]]]":
         return succeed(self._settings.all())
-
-    def figures(self) -> StoreFigures:
-        table, journal = self.table, self._journal
-        return StoreFigures(
-            messages=table.rows,
-            unsubmitted=table.unsubmitted,
-            awaiting_receipt=table.awaiting,
-            finished=table.rows - table.unsubmitted - table.awaiting,
-            orphans=table.orphans.count,
-            unreadable=len(table.unreadable),
-            owed=table.owed,
-            journal_bytes=journal.total_bytes,
-            journal_segments=len(journal.segments),
-            writable=journal.open,
-            reason=journal.why_not,
-            commits=journal.commits,
-            committed_batches=journal.committed_batches,
-            committed_bytes=journal.committed_bytes,
-            commit_seconds=journal.commit_seconds,
-            commit_buckets=tuple(journal.commit_buckets),
-            ambiguous=table.ids.ambiguous,
-            contradicting=table.contradicting_count,
-            repeated=table.repeated_count,
-            orphans_dropped=table.orphans.dropped,
-        )
 
     def _append(self, records: Sequence[Any], result: Any) -> "Deferred[Any]":
         """One frame of what has happened."""

@@ -11,6 +11,7 @@ from itertools import pairwise
 from os.path import basename, join, normpath
 from typing import Final
 
+from relay.store.journal.directory_lock import DirectoryLock
 from relay.store.journal.files import Files, Locked, OsFiles, write_all
 from relay.store.journal.journal_format import (
     FRAME_HEADER_BYTES,
@@ -54,11 +55,12 @@ def repair(directory: str, files: Files | None = None, progress: Progress = lamb
             files.list_directory(directory)
             raise no_journal(directory) from None
         directory = inner
-    lock = files.lock(normpath(join(directory, "..", "lock")), "repair")
+    lock = DirectoryLock(files, normpath(join(directory, "..")))
+    lock.take("repair")
     try:
         return _repair(files, directory, progress)
     finally:
-        files.close(lock)
+        lock.release()
 
 
 def _has_segments(files: Files, directory: str) -> bool:

@@ -73,6 +73,11 @@ class Claims:
                     attempt, scheduled_at = tries.attempts, tries.due_at
                 parts = 1 if rare_fields.parts is None else len(rare_fields.parts)
                 reference = rare_fields.reference
+            taken, carrier = True, ""
+            if url:
+                handoff = row.handoff
+                taken = handoff is not None and handoff.at is not None
+                carrier = "" if handoff is None else handoff.carrier
             claimed.append(
                 Notification(
                     row.id,
@@ -91,6 +96,9 @@ class Claims:
                     owed_since,
                     parts,
                     scheduled_at,
+                    taken,
+                    carrier,
+                    row.carrier_message_id if url else b"",
                 )
             )
         next_due_at = queue.next_due_at(now)

@@ -31,7 +31,7 @@ HELD_PARTS: Final = 10_000
 
 
 class Sorted(NamedTuple):
-    """What becomes of overdue parts: messages and parts that end (as `Correlation.time_out` wants them), and the
+    """What becomes of overdue parts: messages and parts that end (as `Learning.time_out` wants them), and the
     parts to ask about."""
 
     rows: list[Row]

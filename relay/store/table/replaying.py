@@ -13,7 +13,6 @@ from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
 from relay.store.table.carrier_ids import Found
 from relay.store.table.claims import keep_attempt
-from relay.store.table.correlation import Correlation, refusal
 from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
 from relay.store.table.entry_values import (
     FINAL,
@@ -28,6 +27,7 @@ from relay.store.table.entry_values import (
     Tries,
 )
 from relay.store.table.in_doubt import parts_in_doubt
+from relay.store.table.learning import Learning, refusal
 from relay.store.table.orphans import Mark, is_unreadable
 from relay.store.table.overdue import keep_given_id, wait_once_more
 from relay.store.table.records import (
@@ -47,6 +47,7 @@ from relay.store.table.records import (
 from relay.store.table.retries import rare_fields_of, set_tries
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
+from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE
@@ -59,7 +60,7 @@ class Replay:
         self._table = table
         self._settings = settings
         self._keys = keys
-        self._correlation = Correlation(table)
+        self._submissions = Submissions(table, Learning(table))
         self._order: list[Row] = []
         self._segment: Segment
         self._offset = 0
@@ -204,7 +205,7 @@ class Replay:
                 row.state = ENROUTE
             table.ids.put(handoff.carrier, s.carrier_message_id, row)
         else:
-            entry = self._correlation.take_part(row, s, handoff)
+            entry = self._submissions.take_part(row, s, handoff)
             if entry is None:
                 return
             table.ids.put(handoff.carrier, s.carrier_message_id, entry)
@@ -310,7 +311,7 @@ class Replay:
             table.ids.put(carrier, key, self._entry(row, index))
 
     def _sending(self, record: Sending) -> None:
-        self._correlation.sending(parts_in_doubt(record), record.carrier)
+        self._submissions.sending(parts_in_doubt(record), record.carrier)
 
     def _placed(self, record: Placed) -> None:
         mark = (record.carrier, record.received_at, record.crc)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from relay.store.table.carrier_ids import CarrierIdIndex
-from relay.store.table.correlation import refusal
 from relay.store.table.entries import Row, is_unsubmitted
 from relay.store.table.entry_values import (
     DURABLE_FLAGS,
@@ -16,6 +15,7 @@ from relay.store.table.entry_values import (
     RareFields,
     Tries,
 )
+from relay.store.table.learning import refusal
 from relay.store.table.parts import latest_handoff
 from relay.store.table.records import PartSnapshot, Snapshot
 from relay.store.table.table import Table

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 Fields = tuple[bytes, ...]
 
 
-class FastLane:
+class FastPath:
     """Two learnt shapes, and what they find."""
 
     def __init__(self) -> None:

@@ -1,0 +1,53 @@
+"""The sessions with a carrier that is another relay, as its settings ask for them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from relay.carriers.binds import pause_seconds
+from relay.carriers.http_session import HttpCarrierSession
+from relay.carriers.relay_api import basic_authorization, item_json
+from relay.carriers.session_api import MakeKeepers, SessionReports
+from relay.config.model import Carrier
+from relay.routing.flow_api import Outgoing
+from relay.values.ids import id_text
+
+
+def http_binds(settings: Carrier, http: Any, clock: IReactorTime, *, fraction: Callable[[], float]) -> MakeKeepers:
+    """What posts to another relay, as a carrier's settings ask for it.
+
+    Each part goes up under a key that follows from message and part, so that the other relay knows it again when it is
+    sent anew after the death of this process.
+
+    :param http: a treq client that may reach the carrier.
+    :param fraction: gives random numbers from 0 to 1, for the jitter of pauses.
+    """
+
+    def item_of(body: bytes, token: object) -> bytes | None:
+        assert isinstance(token, Outgoing)
+        validity_seconds = token.expires_at - clock.seconds()
+        if validity_seconds <= 0:
+            return None
+        return item_json(body, f"{id_text(token.id)}/{token.part}", validity_seconds)
+
+    def pause(failures: int) -> float:
+        return pause_seconds(failures, settings.reconnect_min_seconds, settings.reconnect_max_seconds, fraction())
+
+    def make(reports: SessionReports) -> Sequence[HttpCarrierSession]:
+        return [
+            HttpCarrierSession(
+                reports,
+                http,
+                settings.connect.rstrip("/"),
+                basic_authorization(settings.system_id, settings.password.reveal()),
+                item_of,
+                clock,
+                window=settings.window,
+                timeout_seconds=settings.response_timeout_seconds,
+                pause_seconds=pause,
+            )
+            for _ in range(settings.binds)
+        ]
+
+    return make

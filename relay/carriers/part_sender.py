@@ -1,0 +1,269 @@
+"""Sends parts to one carrier: its queue, and how much of it may go when.
+
+Theory of operation: parts wait in one queue for all sessions of the carrier. `pump` fills the sessions' windows from it
+as far as windows, rate and pauses allow, and is called whenever one of these may have changed. Questions to the carrier
+go before messages, which they are few beside.
+
+Where what is in doubt is to end (`in_doubt: end`), the journal is told before the carrier is (`_mark_and_write`), so
+that the same holds after the death of this process.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from relay.carriers.context import CarrierContext
+from relay.carriers.link_state import LinkStateMachine
+from relay.carriers.part_queue import PartQueue
+from relay.carriers.queries import CarrierQueries
+from relay.carriers.session_api import CarrierSession, Request
+from relay.routing.flow_api import Outgoing
+from relay.store.api import StoreUnavailable
+from relay.values import smpp_constants as c
+from relay.values.messages import Ending
+from relay.values.rate import TokenBucket
+from relay.values.states import EXPIRED
+
+#: How much of a rate may be saved up: enough that a timer that fires late costs nothing.
+_RATE_BURST_SECONDS = 0.25
+#: While the journal can't be written, marks are tried again after this; and bodies, while it can't be read.
+_JOURNAL_AGAIN_SECONDS = 1.0
+#: Each refusal after a pause doubles the next pause, up to so many times the first.
+_LONGEST_PAUSE_FACTOR = 32
+
+#: What is to be written to a session.
+Write = tuple[CarrierSession, list[Request]]
+
+
+class PartSender:
+    """Sends the parts that wait for one carrier. Belongs to one `CarrierLink`, which alone calls.
+
+    :param sessions: the sessions that take messages; the same list for ever.
+    :param queries: the questions that are to be sent before messages.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        carrier: CarrierContext,
+        state: LinkStateMachine,
+        sessions: list[CarrierSession],
+        queries: CarrierQueries,
+        *,
+        queue_bytes: int,
+    ) -> None:
+        settings = carrier.settings
+        self._carrier = carrier
+        self._clock = carrier.clock
+        self._state = state
+        self._sessions = sessions
+        self._queries = queries
+        self.queue = PartQueue(queue_bytes, carrier.flow.store, self, carrier.tasks, carrier.flow.cancelled)
+        self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), self._clock.seconds())
+        #: Until when nothing is sent, because the carrier asked for it.
+        self.paused_until = 0.0
+        self._throttled_in_a_row = 0
+        self._wake_up: IDelayedCall | None = None
+        self._next_session = 0
+        #: The marks, where parts are marked in the journal before they are written.
+        self._marks_first = settings.in_doubt == "end"
+        self._marking = False
+        self._being_marked: list[Outgoing] = []
+        self._unreadable_journal = ""
+        #: Where parts go once the link has retired.
+        self._returned: Callable[[Sequence[Outgoing]], None] | None = None
+
+    # Parts in and out
+
+    @property
+    def busy(self) -> bool:
+        """Whether any part waits here."""
+        return bool(self.queue) or bool(self._being_marked)
+
+    def put(self, parts: Sequence[Outgoing]) -> None:
+        """Queues parts; `pump` sends them."""
+        self.queue.put(parts)
+
+    def put_back(self, parts: Sequence[Outgoing]) -> None:
+        """Puts parts back at the queue's head, in their order. They may pass its limit by a window."""
+        if self._returned is not None:
+            self._returned(parts)
+        else:
+            self.queue.put_first(parts)
+
+    def is_marking(self, message_id: bytes) -> bool:
+        """Whether a part of the message is about to be written."""
+        return any(part.id == message_id for part in self._being_marked)
+
+    def retire(self, returned: Callable[[Sequence[Outgoing]], None]) -> None:
+        """Gives what is queued to `returned`, at once, and later what comes back."""
+        self._returned = returned
+        queued = self.queue.clear()
+        if queued:
+            returned(queued)
+
+    # Pauses
+
+    def pause(self, seconds: float) -> None:
+        """Sends nothing for so long."""
+        self.paused_until = max(self.paused_until, self._clock.seconds() + seconds)
+
+    def throttled(self, now: float) -> None:
+        """The carrier can't take more now: sends nothing for a while."""
+        # Responses of one window come together and mean one thing; the pause grows only with fresh refusals after it.
+        if now >= self.paused_until:
+            carrier = self._carrier
+            factor = min(2**self._throttled_in_a_row, _LONGEST_PAUSE_FACTOR)
+            self._throttled_in_a_row = min(self._throttled_in_a_row + 1, _LONGEST_PAUSE_FACTOR)
+            carrier.counters.pauses += 1
+            pause_seconds = carrier.settings.throttle_seconds * factor
+            self.paused_until = now + pause_seconds
+            self.log.info("carrier_throttled: {carrier} said {status}; pausing for {pause_seconds} s",
+                          carrier=carrier.name, status=carrier.counters.last_error,
+                          pause_seconds=pause_seconds)  # fmt: skip
+
+    def throttled_no_more(self) -> None:
+        """The carrier takes messages: the next pause is a short one again."""
+        self._throttled_in_a_row = 0
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a question could be sent now, were there room for it."""
+        return self._state.up and self._clock.seconds() >= self.paused_until
+
+    def stop(self) -> None:
+        """Sets no more timers."""
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+            self._wake_up = None
+
+    # Sending
+
+    def pump(self) -> None:
+        """Sends what windows, rate and pauses allow. Harmless when repeated."""
+        if self._queries.waiting:
+            self._send_questions()
+        queue = self.queue
+        if not queue or not self._state.up or self._marking:
+            return
+        now = self._clock.seconds()
+        if now < self.paused_until:
+            self._wake_up_in(self.paused_until - now)
+            return
+        sessions = self._sessions
+        count = len(sessions)
+        # Each pump begins with the next session, so that a short queue is spread over all of them.
+        first = self._next_session = (self._next_session + 1) % count
+        to_mark: list[Write] = []
+        for index in range(count):
+            session = sessions[(first + index) % count]
+            room = min(session.room, len(queue))
+            if room <= 0:
+                continue
+            allowed = self._rate.take_up_to(room, now)
+            if allowed <= 0:
+                self._wake_up_in(self._rate.seconds_until_one(now))
+                break
+            batch = self._next_batch(allowed, now)
+            self._rate.give_back(allowed - len(batch))
+            if batch and self._marks_first:
+                to_mark.append((session, batch))
+            elif batch:
+                self._carrier.counters.submitted += len(batch)
+                session.send(c.SUBMIT_SM, batch)
+            if not queue:
+                break
+        if to_mark:
+            self._carrier.tasks.start(self._mark_and_write(to_mark))
+
+    def _next_batch(self, count: int, now: float) -> list[Request]:
+        """Takes up to `count` parts off the queue's head that can be sent now; ends those that have expired."""
+        batch, expired = self.queue.take(count, now)
+        if expired:
+            carrier = self._carrier
+            carrier.counters.expired += len(expired)
+            carrier.flow.end_later([Ending(part.id, EXPIRED, now, b"", carrier.name) for part in expired])
+        return batch
+
+    def _send_questions(self) -> None:
+        now = self._clock.seconds()
+        if not self._state.up:
+            return
+        if now < self.paused_until:
+            self._wake_up_in(self.paused_until - now)
+            return
+        for session in self._sessions:
+            room = min(session.room, self._queries.waiting)
+            allowed = self._rate.take_up_to(room, now) if room > 0 else 0
+            if room > 0 and allowed <= 0:
+                self._wake_up_in(self._rate.seconds_until_one(now))
+                return
+            for command_id, batch in self._queries.next(allowed):
+                session.send(command_id, batch)
+
+    # Marks in the journal
+
+    async def _mark_and_write(self, writes: list[Write]) -> None:
+        """Has the journal know, before the carrier does, what is being written to it. One batch at a time."""
+        carrier = self._carrier
+        parts = [part for _, batch in writes for _, part in batch if type(part) is Outgoing]
+        self._marking = True
+        self._being_marked = parts
+        try:
+            await carrier.flow.store.sending([(part.id, part.part) for part in parts], carrier.name)
+        except StoreUnavailable:
+            self.put_back(parts)
+            self._wake_up_in(_JOURNAL_AGAIN_SECONDS)
+            return
+        finally:
+            self._marking = False
+            self._being_marked = []
+        unwritten: list[Outgoing] = []
+        for session, batch in writes:
+            if session in self._sessions and not self._state.over:
+                carrier.counters.submitted += len(batch)
+                session.send(c.SUBMIT_SM, batch)
+            else:
+                unwritten += [part for _, part in batch if type(part) is Outgoing]
+        if unwritten:
+            self.unmark(unwritten)
+            self.put_back(unwritten)
+        self.pump()
+
+    def unmark(self, parts: list[Outgoing]) -> None:
+        """The carrier has not got these, for certain: should the process die now, they may be sent again."""
+        if self._marks_first:
+            self._carrier.tasks.start(self._take_marks_away([(part.id, part.part) for part in parts]))
+
+    async def _take_marks_away(self, parts: list[tuple[bytes, int]]) -> None:
+        # With a broken disk the store keeps it and writes it later.
+        with contextlib.suppress(StoreUnavailable):
+            await self._carrier.flow.store.sending(parts, "")
+
+    # What the queue reports
+
+    def bodies_fetched(self) -> None:
+        """Texts have come from the journal."""
+        self._unreadable_journal = ""
+        self.pump()
+
+    def bodies_unreadable(self, reason: str) -> None:
+        """Texts can't be read from the journal now."""
+        if reason != self._unreadable_journal:
+            self._unreadable_journal = reason
+            self.log.error("texts_unreadable: texts that wait for {carrier}: {reason}; tried again every second",
+                           carrier=self._carrier.name, reason=reason)  # fmt: skip
+        self._wake_up_in(_JOURNAL_AGAIN_SECONDS)
+
+    # Time
+
+    def _wake_up_in(self, seconds: float) -> None:
+        if self._wake_up is None:
+            self._wake_up = self._clock.callLater(max(0.001, seconds), self._woken)
+
+    def _woken(self) -> None:
+        self._wake_up = None
+        self.pump()

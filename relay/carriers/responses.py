@@ -1,0 +1,145 @@
+"""What becomes of a part after the carrier's response to its submit_sm, or without one.
+
+Theory of operation: each response is classed once (`relay.carriers.submit_results`):
+
+* taken: the store is told the carrier message id.
+* later: the part goes back to the queue's head, and the sender pauses.
+* elsewhere: the part goes to the next carrier of its route, or its message ends where there is none.
+* refused: the message ends.
+
+A part that was written and got no response is in doubt: it is sent again, or its message ends as UNKNOWN, as `in_doubt`
+of the configuration says.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from relay.carriers.context import CarrierContext
+from relay.carriers.part_sender import PartSender
+from relay.carriers.queries import CarrierQueries
+from relay.carriers.submit_results import AnswerClass, class_of
+from relay.receipts.dialects import CarrierIds
+from relay.routing.flow_api import Outgoing
+from relay.values import smpp_constants as c
+from relay.values.messages import Ending, PartsReceipted, Submitted
+from relay.values.pdus import Answered, LateAnswer
+from relay.values.states import REJECTED, UNKNOWN
+
+
+class SubmitResponses:
+    """Acts on what became of submitted parts. Belongs to one `CarrierLink`, which alone calls."""
+
+    def __init__(self, carrier: CarrierContext, sender: PartSender, queries: CarrierQueries) -> None:
+        settings = carrier.settings
+        self._carrier = carrier
+        self._sender = sender
+        self._queries = queries
+        self._response_key = CarrierIds(settings.dialect).response_key
+        self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
+        self._receipt_seconds = settings.receipt_hours * 3600.0
+        #: Where the carrier may have to be told its ids, they are kept as it wrote them.
+        self._keeps_given_ids = settings.query_sm or settings.cancel_sm
+
+    def take(self, answers: Sequence[Answered]) -> None:
+        """Acts on a batch of responses, to messages and to questions."""
+        carrier = self._carrier
+        now = carrier.clock.seconds()
+        due_at_after_expiry = self._receipt_seconds
+        response_key = self._response_key
+        parts_receipted = self._parts_receipted
+        name = carrier.name
+        taken: list[Submitted] = []
+        later: list[Outgoing] = []
+        others: list[Answered] = []
+        for answer in answers:
+            part = answer.token
+            if type(part) is not Outgoing:
+                others.append(answer)
+                continue
+            if answer.command_status == 0:
+                part.done = True
+                taken.append(
+                    Submitted(
+                        part.id,
+                        part.part,
+                        name,
+                        response_key(answer.message_id),
+                        now,
+                        part.expires_at + due_at_after_expiry,
+                        parts_receipted,
+                    )
+                )
+            elif class_of(answer.command_status) is AnswerClass.LATER:
+                carrier.counters.last_error = c.status_name(answer.command_status)
+                later.append(part)
+            else:
+                self._refused(part, answer.command_status, now)
+        self._observe(answers, now)
+        if taken:
+            carrier.counters.taken += len(taken)
+            self._sender.throttled_no_more()
+            if self._keeps_given_ids:
+                taken = self._with_given_ids(taken, answers)
+            # Nobody waits for this to be durable: if we stop here, then the part is in doubt after the start.
+            carrier.flow.follow_up_later(carrier.flow.store.submitted(taken))
+        if later:
+            carrier.counters.throttled += len(later)
+            self._sender.throttled(now)
+            self.not_taken(later)
+        if others and self._queries.answered(others):
+            self._sender.throttled(now)
+
+    def take_late(self, answers: Sequence[LateAnswer]) -> None:
+        """Acts on responses that came after their time was up.
+
+        Only a late "taken" says something that is still worth knowing. The part itself is being sent again, unless it
+        is still queued, where `done` keeps that from happening.
+        """
+        self.take(
+            [
+                Answered(a.token, c.SUBMIT_SM_RESP, 0, a.message_id)
+                for a in answers
+                if a.command_status == 0 and isinstance(a.token, Outgoing) and not a.token.done
+            ]
+        )
+
+    def not_taken(self, parts: list[Outgoing]) -> None:
+        """The carrier has not got these parts, for certain: they go back to the queue's head."""
+        self._sender.unmark(parts)
+        self._sender.put_back(parts)
+
+    def in_doubt(self, tokens: Iterable[object]) -> None:
+        """The carrier may have got these requests: no response came."""
+        parts = [token for token in tokens if type(token) is Outgoing and not token.done]
+        if not parts:
+            return
+        carrier = self._carrier
+        carrier.counters.in_doubt += len(parts)
+        if carrier.settings.in_doubt == "resend":
+            self._sender.put_back(parts)
+        else:
+            now = carrier.clock.seconds()
+            carrier.flow.end_later([Ending(part.id, UNKNOWN, now, b"", carrier.name) for part in parts])
+
+    def _refused(self, part: Outgoing, command_status: int, now: float) -> None:
+        carrier = self._carrier
+        carrier.counters.refused += 1
+        reason = carrier.counters.last_error = c.status_name(command_status)
+        elsewhere = tuple(name for name in part.carriers if name != carrier.name)
+        if elsewhere and class_of(command_status) is AnswerClass.ELSEWHERE:
+            part.carriers = elsewhere
+            self._sender.unmark([part])
+            carrier.flow.send([part])
+        else:
+            carrier.flow.end_later([Ending(part.id, REJECTED, now, reason.encode(), carrier.name)])
+
+    def _observe(self, answers: Sequence[Answered], now: float) -> None:
+        """Counts how long the responses took, by the first and the last of them."""
+        first, last = (answers[0].token, answers[-1].token) if answers else (None, None)
+        if type(first) is Outgoing and type(last) is Outgoing:
+            seconds = self._carrier.counters.response_seconds
+            seconds.observe_ends(now - first.sent_at, now - last.sent_at, len(answers))
+
+    def _with_given_ids(self, taken: list[Submitted], answers: Sequence[Answered]) -> list[Submitted]:
+        """The same, with the ids as the carrier wrote them."""
+        given = [a.message_id for a in answers if a.command_status == 0 and type(a.token) is Outgoing]
+        return self._queries.named(taken, given)

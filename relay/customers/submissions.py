@@ -1,0 +1,71 @@
+"""What a customer's submit_sm, data_sm or submit_multi asks for, or the status that says why it can't be had."""
+
+import re
+from typing import Final
+
+from relay.smpp.message_codec import submit_body_from_data_sm, with_registered_delivery, with_schedule
+from relay.smpp.times import seconds_until, smpp_time_text
+from relay.values import smpp_constants as c
+from relay.values.messages import Submission
+from relay.values.pdus import MessagePdu
+
+#: How far ahead a delivery may be scheduled.
+MAX_SCHEDULE_SECONDS: Final = 30 * 86_400.0
+
+#: Message types that an ESME may send: none, and the two acknowledgements (SMPP 3.4 section 5.2.12).
+_LAWFUL_TYPES: Final = frozenset({0x00, 0x08, 0x10})
+#: Control characters in an address confuse whoever prints or parses it; other octets have no agreed meaning.
+_unprintable = re.compile(rb"[^ -~]").search
+
+
+def submission(pdu: MessagePdu, now: float) -> Submission | int:
+    """What a submit_sm (or data_sm) asks for, or the command_status to refuse it with.
+
+    :param now: seconds since 1970.
+    """
+    status = _address_status(pdu)
+    if status:
+        return status
+    if pdu.esm_class & c.ESM_CLASS_TYPE_MASK not in _LAWFUL_TYPES:
+        return c.ESME_RINVESMCLASS
+    scheduled_seconds = 0.0
+    if pdu.schedule_delivery_time:
+        try:
+            scheduled_seconds = max(0.0, seconds_until(pdu.schedule_delivery_time, now))
+        except ValueError:
+            return c.ESME_RINVSCHED
+        if scheduled_seconds > MAX_SCHEDULE_SECONDS:
+            return c.ESME_RINVSCHED
+    validity: float | None = None
+    if pdu.validity_period:
+        try:
+            validity = seconds_until(pdu.validity_period, now)
+        except ValueError:
+            return c.ESME_RINVEXPIRY
+        if not pdu.validity_period.endswith(b"R"):
+            validity -= scheduled_seconds
+        if validity <= 0.0:
+            return c.ESME_RINVEXPIRY
+    if pdu.command_id == c.DATA_SM:
+        body = submit_body_from_data_sm(pdu, c.REGISTERED_DELIVERY_FINAL)
+    elif pdu.schedule_delivery_time:
+        # A time past is now. A relative time is made absolute: the message may wait here before it goes out.
+        scheduled_at = smpp_time_text(now + scheduled_seconds) if scheduled_seconds else b""
+        body = with_schedule(pdu, scheduled_at, c.REGISTERED_DELIVERY_FINAL)
+    else:
+        body = with_registered_delivery(pdu, c.REGISTERED_DELIVERY_FINAL)
+    return Submission(
+        pdu.addresses, (body,), pdu.registered_delivery, "smpp", validity, scheduled_seconds=scheduled_seconds
+    )
+
+
+def _address_status(pdu: MessagePdu) -> int:
+    """ESME_ROK where both addresses are printable ASCII and the destination isn't empty."""
+    destination = pdu.destination
+    # Most addresses are digits or letters, and isalnum says so faster than a search.
+    if not destination.isalnum() and (not destination or _unprintable(destination)):
+        return c.ESME_RINVDSTADR
+    source = pdu.addresses[2 : -len(destination) - 4]
+    if source and not source.isalnum() and _unprintable(source):
+        return c.ESME_RINVSRCADR
+    return c.ESME_ROK

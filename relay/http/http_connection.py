@@ -1,0 +1,300 @@
+"""One HTTP connection: twisted.web's, worked off a request at a time.
+
+Theory of operation: what comes from the socket is kept in `_unread`. `step`, called by `relay.runtime.fair_turns`,
+gives twisted.web a piece of it: at most one request. When twisted.web has a request's end it is answered at once or
+later, and what it had read beyond that end is taken back. While more than `UNREAD_BYTES` wait, the socket is not read.
+"""
+
+from typing import Any, Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from relay.http.api_request import SMALL_BODY_BYTES, ApiRequest, problem_reply, reply_octets
+from relay.http.before_login import BeforeLogin
+from relay.http.problems import Problem, retry_after
+from relay.http.whole_request import Whole, parse_whole
+from relay.runtime.fair_turns import FairTurns
+from relay.runtime.private_parts import ServerConnection
+from relay.values.networks import network_of
+
+#: A connection may be idle for this long, and a request may take this long to arrive.
+REQUEST_SECONDS: Final = 60
+
+#: While more than this waits for its turn, the connection is not read.
+UNREAD_BYTES: Final = 16_384
+
+#: Of a head, and of a body in chunks, this much is read in one step: 1,000 of the shortest headers or chunks, which
+#: take 2 to 4 ms. Of a body whose length is known, all that is there.
+HEAD_STEP_BYTES: Final = 4_096
+BODY_STEP_BYTES: Final = 1 << 20
+
+
+class Site(Protocol):
+    """What the connections of a listener have in common: `relay.http.site.ApiSite`."""
+
+    clock: IReactorTime
+    turns: FairTurns
+    before_login: BeforeLogin
+    request_bytes: int
+
+    def handle(self, request: ApiRequest) -> None:
+        """Has a request answered."""
+
+    def log_in_early(self, request: ApiRequest) -> None:
+        """Looks for a login in a request's head, before its body is there."""
+
+    def client_address(self, host: str, request: ApiRequest) -> str:
+        """The address of the client that sent a request over a connection from `host`."""
+
+    def closed(self, connection: "ApiConnection") -> None:
+        """A connection has ended."""
+
+
+class ApiConnection(ServerConnection):
+    """One connection, of one client or of a proxy.
+
+    :ivar host: the address at its other end.
+    :ivar party: who pays for its time, see `FairTurns`.
+    :ivar is_proxy: it is a trusted proxy's: of many clients, and known by no login.
+    :ivar stranger: nobody has logged in on it.
+    :ivar closing: it is on its way out.
+    """
+
+    requestFactory: Any = ApiRequest
+    #: The site's sweep watches the time: a delayed call for each request costs 12 µs.
+    timeOut = None
+    log = Logger()
+
+    def __init__(self, site: Site, host: str, *, is_proxy: bool) -> None:
+        super().__init__()
+        self.site = site
+        self.host = host
+        self.is_proxy = is_proxy
+        self.network = network_of(host)
+        # A proxy's connection brings requests of many: each of its connections is a party.
+        self.party = f"proxy {id(self)}" if is_proxy else self.network
+        self.stranger = True
+        self.in_line = False
+        self.callLater = site.clock.callLater  # type: ignore[method-assign,assignment]
+        self._unread = b""
+        self._stepping = False
+        self._step_bytes = HEAD_STEP_BYTES
+        #: Octets of the body that is being received, as far as they are counted as a stranger's.
+        self._body_bytes = 0
+        self._between_requests = True
+        self._reading = True
+        self._lost = False
+        self.closing = False
+        self._since = site.clock.seconds()
+
+    # What comes in
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.closing:
+            return
+        self._unread = self._unread + data if self._unread else data
+        if self._can_step():
+            self.site.turns.ready(self)
+        if len(self._unread) > UNREAD_BYTES and self._reading:
+            self._reading = False
+            self.network_producer.pauseProducing()
+
+    def _can_step(self) -> bool:
+        return bool(self._unread) and not (self.handling or self.paused or self.closing or self._lost)
+
+    def step(self) -> bool:
+        """Reads one request, or a piece of one; has it answered where it is whole. For `FairTurns`."""
+        if not self._can_step():
+            return False
+        self._stepping = True
+        try:
+            self._read_piece()
+        except Exception:
+            self.log.failure("http_connection_failed: a connection can't be read any more")
+            transport: Any = self.transport
+            transport.abortConnection()
+            self._lost = True
+        finally:
+            self._stepping = False
+        self._read_on()
+        return self._can_step()
+
+    def _read_piece(self) -> None:
+        if self._between_requests:
+            # The time limit counts from a request's first octet: who sends one octet at a time does not prolong it.
+            self._between_requests = False
+            self._since = self.site.clock.seconds()
+            if self.persistent and self.nothing_read:
+                whole = parse_whole(self._unread, self.site.request_bytes)
+                if whole is not None:
+                    self._unread = b""
+                    self._received_whole(whole)
+                    return
+        count = self._step_bytes
+        piece, self._unread = self._unread[:count], self._unread[count:]
+        # Past HTTPChannel.dataReceived, which is there for the time limit that is watched elsewhere.
+        LineReceiver.dataReceived(self, piece)
+
+    def _received_whole(self, whole: Whole) -> None:
+        """Does what `allContentReceived` does for a request that came line by line."""
+        request = ApiRequest(self)
+        self.requests.append(request)
+        self.handling = True
+        self.setRawMode()
+        request.received_whole(whole)
+
+    def _read_on(self) -> None:
+        """Has the socket read again once little waits."""
+        if self._reading or self.closing or self._lost or self.waits_for_transport:
+            return
+        if len(self._unread) <= UNREAD_BYTES:
+            self._reading = True
+            self.network_producer.resumeProducing()
+
+    def overdue(self, now: float) -> bool:
+        """Whether nothing, or no whole request, has come for too long."""
+        return not self.handling and now - self._since > REQUEST_SECONDS
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request is being answered, or waits for its turn."""
+        return self.handling or self.in_line
+
+    # What requests ask
+
+    @property
+    def request_bytes(self) -> int:
+        """The largest body."""
+        return self.site.request_bytes
+
+    def second(self) -> int:
+        """The time in whole seconds since 1970, for the Date header."""
+        return int(self.site.clock.seconds())
+
+    def address_of(self, request: ApiRequest) -> str:
+        """The client's address."""
+        return self.site.client_address(self.host, request) if self.is_proxy else self.host
+
+    def handle(self, request: ApiRequest) -> None:
+        """Has a request answered, unless its sender has had too many already."""
+        self._let_go_of_body()
+        if self.is_proxy:
+            # Each of its requests may be another client's.
+            self.stranger = True
+        if self.stranger:
+            network = network_of(request.address) if self.is_proxy else self.network
+            wait_seconds = self.site.before_login.request(network, self.site.clock.seconds())
+            if wait_seconds > 0.0:
+                detail = "Too many requests from your address without a login."
+                self.persistent = 0
+                request.reply(problem_reply(Problem(429, detail, headers=(retry_after(wait_seconds),))))
+                return
+        self.site.handle(request)
+
+    def headers_received(self, request: ApiRequest, length: int | None) -> None:
+        """The head of a request is there: looks whose it is where its body is long, and how to read that."""
+        self._step_bytes = HEAD_STEP_BYTES if length is None else BODY_STEP_BYTES
+        if length is None and not self.persistent and request.header(b"Connection") is None:
+            # RFC 9112 section 6.1: what stands between us may have read another length.
+            request.refused()
+            self.refuse(Problem(400, "A body in chunks needs HTTP/1.1."))
+        elif self.stranger and (length is None or length > SMALL_BODY_BYTES):
+            request.address = self.address_of(request)
+            self.site.log_in_early(request)
+
+    def body_received(self, count: int) -> bool:
+        """Counts octets of a stranger's body; false: there are too many."""
+        if not self.stranger or self.is_proxy:
+            return True
+        if self.site.before_login.received(self.network, count):
+            self._body_bytes += count
+            return True
+        detail = "Too much is being sent from your address without a login. Log in with the request's head."
+        self.refuse(Problem(429, detail, headers=(retry_after(1.0),)))
+        return False
+
+    def _let_go_of_body(self) -> None:
+        if self._body_bytes:
+            self.site.before_login.let_go(self.network, self._body_bytes)
+            self._body_bytes = 0
+
+    def logged_in(self, party: str, address: str) -> bool:
+        """Somebody at this address has shown who they are; gives whether that is news."""
+        if not self.stranger and self.party == party:
+            return False
+        if self.stranger:
+            self.stranger = False
+            self._let_go_of_body()
+            self.site.before_login.gone(self.network, self)
+            self.site.before_login.was_login(network_of(address))
+        if not self.is_proxy:
+            self.party = party
+        return True
+
+    # What goes out
+
+    # twisted.web goes on reading while a request is answered, and answers at once what it has read: a client that sends
+    # requests and reads no answers would have us keep all of them.
+
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        self.paused = True
+        self.network_producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        self.paused = False
+        self._go_on()
+
+    def requestDone(self, request: Any) -> None:
+        self._between_requests = True
+        self._since = self.site.clock.seconds()
+        self._step_bytes = HEAD_STEP_BYTES
+        # What twisted.web has read beyond the request: the next one gets a step of its own.
+        self._unread = self.take_back() + self._unread
+        super().requestDone(request)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._stepping:
+            return
+        if len(self._unread) > UNREAD_BYTES:
+            self._reading = False
+            self.network_producer.pauseProducing()
+        else:
+            self._read_on()
+        if self._can_step():
+            self.site.turns.ready(self)
+
+    def refuse(self, problem: Problem) -> None:
+        """Answers what never became a request, and closes."""
+        self.persistent = 0
+        self.write(reply_octets(problem_reply(problem), self.second(), close=True, with_body=True))
+        self.loseConnection()
+
+    def refuse_bad_request(self) -> None:
+        # twisted.web's own answer has no body.
+        self.refuse(Problem(400, "This is not a valid HTTP/1.1 request."))
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.refuse_bad_request()
+
+    # The end
+
+    def loseConnection(self) -> None:
+        # twisted.web sees to a client that doesn't read only where its time for a request is over.
+        self.closing = True
+        self._unread = b""
+        if not self.aborts_later and not self._lost:
+            self.abort_later()
+        super().loseConnection()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._lost = True
+        self._unread = b""
+        self._let_go_of_body()
+        super().connectionLost(reason)
+        self.site.closed(self)

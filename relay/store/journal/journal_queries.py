@@ -1,0 +1,108 @@
+"""What the embedded store answers: messages, lists and figures, from the table. Nothing here changes anything."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from relay.store.api import FeedEntry, StoreFigures
+from relay.store.journal.journal_writer import Journal
+from relay.store.table import views
+from relay.store.table.carrier_ids import is_awaited
+from relay.store.table.message_views import message_view
+from relay.store.table.overdue import at_carriers
+from relay.store.table.table import Table
+from relay.values.messages import AtCarrier, MessageView, Receipt
+
+#: Carrier message ids looked at in one turn of the reactor when receipts are counted; about a millisecond.
+_COUNTED_A_TURN = 4_000
+
+
+class JournalQueries:
+    """The facet `relay.store.api.StoreQueries` of the embedded store."""
+
+    def __init__(self, table: Table, clock: IReactorTime) -> None:
+        self.table = table
+        self._clock = clock
+        self._journal: Journal
+
+    def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
+        row = self.table.get(message_id)
+        return succeed(None if row is None else message_view(row))
+
+    def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
+        row = self.table.get(message_id)
+        return succeed([] if row is None else at_carriers(row))
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> "Deferred[Sequence[MessageView]]":
+        return succeed([message_view(row) for row in self.table.ids.find(carrier_message_id)])
+
+    def receipts_out(self, carrier: str) -> "Deferred[int]":
+        return Deferred.fromCoroutine(self._receipts_out(carrier))
+
+    async def _receipts_out(self, carrier: str) -> int:
+        count = seen = 0
+        for shard in self.table.ids.existing(carrier) or ():
+            count += sum(is_awaited(entry) for entry in shard.values())
+            seen += len(shard)
+            if seen >= _COUNTED_A_TURN:
+                seen = 0
+                await deferLater(self._clock, 0.0)
+        return count
+
+    def carriers(self) -> "Deferred[Sequence[str]]":
+        return succeed(self.table.ids.carriers())
+
+    def owed_by_account(self) -> "Deferred[Mapping[str, int]]":
+        return Deferred.fromCoroutine(self._owed_by_account())
+
+    async def _owed_by_account(self) -> Mapping[str, int]:
+        # Messages with URLs of their own have queues of their own, so there may be very many.
+        counts: Counter[str] = Counter()
+        for number, queue in enumerate(self.table.queues.owing(), 1):
+            counts[queue.queue_key.account] += queue.owed
+            if number % _COUNTED_A_TURN == 0:
+                await deferLater(self._clock, 0.0)
+        return {name: count for name, count in counts.items() if count}
+
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> "Deferred[Sequence[MessageView]]":
+        return succeed(views.recent(self.table, account, before, state, search, limit))
+
+    def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
+        return succeed(views.feed(self.table, account, after, limit))
+
+    def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return succeed(self.table.orphans.latest(limit))
+
+    def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return succeed(self.table.unreadable.latest(limit))
+
+    def figures(self) -> StoreFigures:
+        table, journal = self.table, self._journal
+        commits = journal.figures
+        return StoreFigures(
+            messages=table.rows,
+            unsubmitted=table.unsubmitted,
+            awaiting_receipt=table.awaiting,
+            finished=table.rows - table.unsubmitted - table.awaiting,
+            orphans=table.orphans.count,
+            unreadable=len(table.unreadable),
+            owed=table.owed,
+            journal_bytes=journal.total_bytes,
+            journal_segments=len(journal.segments),
+            writable=journal.open,
+            reason=journal.why_not,
+            commits=commits.commits,
+            committed_batches=commits.batches,
+            committed_bytes=commits.octets,
+            commit_seconds=commits.seconds,
+            commit_buckets=tuple(commits.buckets),
+            ambiguous=table.ids.ambiguous,
+            contradicting=table.contradicting_count,
+            repeated=table.repeated_count,
+            orphans_dropped=table.orphans.dropped,
+        )

@@ -1,0 +1,134 @@
+"""The journal's segments while it is open: each frame gets its place, and the frames of the next commit are gathered.
+
+Theory of operation: a frame's place is the end of the active segment. A segment that is long or old enough gets a
+successor, whose file is made by the commit that brings its first frame. The lengths of a segment are kept in three
+steps: appended (`end_bytes`), committed, and synced (see `Segment`).
+"""
+
+from twisted.internet.interfaces import IReactorTime
+
+from relay.config import model
+from relay.store.journal.journal_format import HEADER_BYTES, SYNCED_FRAME_BYTES, encode_header, synced_frame
+from relay.store.journal.segments import Write
+from relay.store.table.entry_values import Segment
+
+
+class FrameGroup:
+    """The frames of one commit that go to one segment. The first two places are for the header and the mark."""
+
+    __slots__ = ("frames", "segment", "start")
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.start = segment.end_bytes
+        self.frames: list[bytes] = [b"", b""]
+        segment.end_bytes += SYNCED_FRAME_BYTES if self.start else HEADER_BYTES + SYNCED_FRAME_BYTES
+
+    def seal(self) -> Write:
+        """What is to be written, and where. Nothing may be added any more."""
+        segment = self.segment
+        if not self.start:
+            self.frames[0] = encode_header(segment.sequence, segment.created_at)
+        self.frames[1] = synced_frame(segment.synced_bytes)
+        return segment, self.start, b"".join(self.frames)
+
+    @property
+    def octets(self) -> int:
+        """The length of all frames."""
+        return sum(map(len, self.frames))
+
+
+class OpenSegments:
+    """Keeps the list of segments, and the frames that wait for the next commit.
+
+    :ivar all: every segment, oldest first. The last one is the active one.
+    :ivar place: segment and offset of the frame that was added last.
+    """
+
+    def __init__(self, found: list[Segment], settings: model.Journal, clock: IReactorTime) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._groups: list[FrameGroup] = []
+        self.all = found
+        if not found:
+            found.append(Segment(1, clock.seconds()))
+        self.place: tuple[Segment, int] = self.active, self.active.end_bytes
+
+    @property
+    def active(self) -> Segment:
+        """The segment that is being written."""
+        return self.all[-1]
+
+    @property
+    def total_bytes(self) -> int:
+        """The length of all segments."""
+        return sum(segment.end_bytes for segment in self.all)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to commit."""
+        return bool(self._groups)
+
+    def add(self, frame: bytes) -> None:
+        """Gives a frame its place, and keeps it for the next commit."""
+        groups = self._groups
+        segment = self.active
+        if segment.end_bytes >= self._settings.segment_bytes:
+            self.begin_next()
+        elif not groups:
+            groups.append(FrameGroup(segment))
+        group = groups[-1]
+        segment = group.segment
+        self.place = segment, segment.end_bytes
+        segment.end_bytes += len(frame)
+        group.frames.append(frame)
+
+    def is_old(self, now: float) -> bool:
+        """Whether the active segment holds something and is old enough for a successor."""
+        active = self.active
+        return active.end_bytes > HEADER_BYTES and now - active.created_at >= self._settings.segment_seconds
+
+    def begin_next(self) -> None:
+        """Makes a new active segment; the next commit makes its file."""
+        segment = Segment(self.active.sequence + 1, self._clock.seconds())
+        self.all.append(segment)
+        self._groups.append(FrameGroup(segment))
+
+    def take(self) -> list[FrameGroup]:
+        """Hands over what the next commit must write."""
+        groups, self._groups = self._groups, []
+        return groups
+
+    def committed(self, groups: list[FrameGroup], *, synced: bool) -> None:
+        """A commit has written these groups.
+
+        :param synced: whether the active segment is on the disk as well.
+        """
+        for group in groups:
+            segment = group.segment
+            if not group.start:
+                for earlier in self.all:
+                    if earlier.sequence < segment.sequence:
+                        earlier.synced_bytes = earlier.committed_bytes
+            segment.committed_bytes = group.start + group.octets
+        if synced:
+            self.active.synced_bytes = self.active.committed_bytes
+
+    # After a failed commit
+
+    def torn(self) -> list[Segment]:
+        """The segments with more in them than has been committed."""
+        return [segment for segment in self.all if segment.end_bytes > segment.committed_bytes]
+
+    def successor(self) -> Segment:
+        """A segment to go on with behind the last one of which something has been committed; not in the list yet."""
+        last = max((s.sequence for s in self.all if s.committed_bytes), default=self.all[0].sequence - 1)
+        return Segment(last + 1, self._clock.seconds())
+
+    def go_on_with(self, fresh: Segment, size: int, cut: list[Segment]) -> None:
+        """`fresh` has been written, `size` octets of it, and the `cut` ones have lost what was not committed."""
+        for segment in cut:
+            segment.end_bytes = segment.synced_bytes = segment.committed_bytes
+        self.all[:] = [segment for segment in self.all if segment.committed_bytes]
+        fresh.end_bytes = fresh.committed_bytes = fresh.synced_bytes = size
+        self.all.append(fresh)

@@ -1,0 +1,238 @@
+"""What is learnt of a message: from a receipt that has found it, or by the relay's own verdict; and how it ends by it.
+
+Theory of operation: whoever finds a message (`correlation` for receipts, `submitted` for receipts that came early)
+hands it to `Learning.learn`. The first final state ends the message, and what the account wants to be told is asked
+for at that moment and written down with it. Later receipts are counted. A long message ends when its parts have
+(see `parts`).
+"""
+
+from collections.abc import Sequence
+
+from relay.store.api import NotifyPolicy
+from relay.store.table.carrier_ids import Found
+from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
+from relay.store.table.entry_values import FINAL, REPORTED, CarrierError, CarrierHandoff, Part
+from relay.store.table.overdue import has_waited, is_at_carrier, wait_once_more
+from relay.store.table.parts import ending_part, never_answered
+from relay.store.table.records import WHOLE_MESSAGE, Learnt
+from relay.store.table.table import Table, state_number
+from relay.store.table.table_changes import TableChanges
+from relay.values.messages import Ending, Outcome, QueryOutcome, Receipt
+from relay.values.states import UNKNOWN
+
+
+class Learning:
+    """Changes the states of messages, and ends them.
+
+    :param views_of_ended: whether answers show the messages that a batch ended (`StoreResult.ended`).
+    """
+
+    def __init__(self, table: Table, *, views_of_ended: bool = False) -> None:
+        self._table = table
+        self._views_of_ended = views_of_ended
+        self._policy_account: TableAccount | None = None
+        self._policy = NotifyPolicy()
+
+    def changes(self) -> TableChanges:
+        """Room for what a batch does. To be asked for at the start of each batch: what accounts want to be told is
+        looked up anew from here on."""
+        self._policy_account = None
+        return TableChanges(self._views_of_ended)
+
+    # A receipt has found its message
+
+    def learn(self, found: Found, r: Receipt, changes: TableChanges) -> Outcome:
+        """A receipt has found its part."""
+        if type(found) is PartOfRow:
+            row = found.row
+            if row.rare_fields is not None and row.rare_fields.parts is not None:
+                return self._learn_part(row, found.part, row.rare_fields.parts[found.part], r, changes)
+        else:
+            row = found  # type: ignore[assignment]
+        state = state_number(r.state)
+        if row.flags & FINAL:
+            return self._table.late(state, row.state, r)
+        table = self._table
+        error, network_error_code, at = r.error, r.network_error_code, r.received_at
+        carrier_error = table.carrier_error(error, network_error_code, r.own_word)
+        if not r.final:
+            return self._learn_intermediate(row, 0, state, carrier_error, at, changes)
+        owed = table.owed_final(row, state, self._policy_of(row))
+        cursor = table.finish(row, state, carrier_error, at, owed, changes)
+        changes.records.append(_learnt(row.id, 0, state, True, at, owed, cursor, carrier_error))
+        return Outcome.FINAL
+
+    def _learn_intermediate(
+        self, row: Row, part: int, state: int, carrier_error: CarrierError, at: float, changes: TableChanges
+    ) -> Outcome:
+        """A message that goes on; told only when it says something new."""
+        if row.flags & REPORTED and row.state == state:
+            self._table.repeated_count += 1
+            return Outcome.REPEATED
+        owed = self._table.owed_intermediate(row, self._policy_of(row))
+        row.state = state
+        row.carrier_error = carrier_error
+        row.done_at = at
+        row.flags |= REPORTED
+        if owed:
+            self._table.owe(row, owed, changes)
+        changes.records.append(_learnt(row.id, part, state, False, at, owed, 0, carrier_error))
+        return Outcome.INTERMEDIATE
+
+    def _learn_part(self, row: Row, index: int, part: Part, r: Receipt, changes: TableChanges) -> Outcome:
+        """A receipt for one of several parts."""
+        state = state_number(r.state)
+        if part.final:
+            return self._table.late(state, part.state, r)
+        carrier_error = self._table.carrier_error(r.error, r.network_error_code, r.own_word)
+        at = r.received_at
+        part.state = state
+        part.carrier_error = carrier_error
+        part.done_at = at
+        part.final = r.final
+        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error))
+        if row.flags & FINAL:
+            return Outcome.PART
+        if not r.final:
+            return self._learn_intermediate(row, WHOLE_MESSAGE, state, carrier_error, at, changes)
+        return Outcome.FINAL if self.end_if_all_ended(row, at, changes) else Outcome.PART
+
+    def end_if_all_ended(self, row: Row, at: float, changes: TableChanges, *, timed_out: bool = False) -> bool:
+        """Ends a long message of which nothing is awaited any more.
+
+        :param timed_out: whether the last that was awaited has just timed out.
+        """
+        rare_fields = row.rare_fields
+        if rare_fields is None or rare_fields.parts is None:
+            return False
+        part = ending_part(rare_fields.parts)
+        if part is None:
+            return False
+        unanswered = timed_out and never_answered(row)
+        self._end(row, part.state, part.carrier_error, at, "", self._policy_of(row), changes, unanswered=unanswered)
+        return True
+
+    # The relay's own verdict
+
+    def end(self, batch: Sequence[Ending]) -> TableChanges:
+        """Ends messages that have not ended."""
+        table = self._table
+        changes = self.changes()
+        for e in batch:
+            row = table.get(e.id)
+            if row is None or row.flags & FINAL:
+                continue
+            carrier_error = table.carrier_error(e.error, b"")
+            self._end(row, state_number(e.state), carrier_error, e.at, e.carrier, self._policy_of(row), changes)
+        table.unsubmitted_messages.tidy(table.unsubmitted)
+        return changes
+
+    def query_outcomes(self, batch: Sequence[QueryOutcome]) -> TableChanges:
+        """What came of asking carriers about overdue parts: these end as unanswered, or are waited for once more."""
+        changes = self.changes()
+        for a in batch:
+            row = self._table.get(a.id)
+            if row is None or not is_at_carrier(row, a.part):
+                continue
+            if a.wait_until > a.at and not has_waited(row, a.part):
+                wait_once_more(row, a.part, a.wait_until)
+                parts = parts_of(row)
+                now = row if parts is None else parts[a.part]
+                code = now.carrier_error.network_error_code
+                changes.records.append(
+                    Learnt(
+                        a.id,
+                        a.part,
+                        now.state,
+                        False,
+                        now.done_at,
+                        0,
+                        0,
+                        now.carrier_error.error,
+                        code,
+                        "",
+                        a.wait_until,
+                    )
+                )
+            elif parts_of(row) is None:
+                self.time_out([row], [], UNKNOWN, a.at, changes)
+            else:
+                self.time_out([], [(row, [a.part])], UNKNOWN, a.at, changes)
+        return changes
+
+    def time_out(
+        self, rows: Sequence[Row], parts: Sequence[tuple[Row, list[int]]], state: int, now: float, changes: TableChanges
+    ) -> None:
+        """Ends messages, and parts of them, for which nothing more is expected.
+
+        :param rows: messages that end in `state` as a whole.
+        :param parts: long messages, and those of their parts whose receipts didn't come: these end as `state`.
+        """
+        table = self._table
+        carrier_error = table.carrier_error(b"", b"")
+        for row in rows:
+            if not row.flags & FINAL:
+                self._end(row, state, carrier_error, now, "", self._policy_of(row), changes, unanswered=True)
+        for row, indexes in parts:
+            if row.flags & FINAL or row.rare_fields is None or row.rare_fields.parts is None:
+                continue
+            for index in indexes:
+                part = row.rare_fields.parts[index]
+                if part.final:
+                    continue
+                part.state, part.final, part.carrier_error, part.done_at = state, True, carrier_error, now
+                changes.records.append(Learnt(row.id, index, state, True, now))
+            self.end_if_all_ended(row, now, changes, timed_out=True)
+
+    def _end(
+        self,
+        row: Row,
+        state: int,
+        carrier_error: CarrierError,
+        at: float,
+        carrier: str,
+        policy: NotifyPolicy,
+        changes: TableChanges,
+        *,
+        unanswered: bool = False,
+    ) -> None:
+        """Ends a message as a whole."""
+        table = self._table
+        table.in_doubt.forget(row.id)
+        owed = 0
+        if policy.unanswered or not unanswered or row.handoff is None:
+            owed = table.owed_final(row, state, policy)
+        cursor = table.finish(row, state, carrier_error, at, owed, changes)
+        if row.handoff is None and carrier:
+            row.handoff = refusal(table.ids.name(carrier))
+        changes.records.append(_learnt(row.id, WHOLE_MESSAGE, state, True, at, owed, cursor, carrier_error, carrier))
+
+    def _policy_of(self, row: Row) -> NotifyPolicy:
+        """What the row's account wants; asked for once for a run of messages of the same account."""
+        account = row.origin.account
+        if account is not self._policy_account:
+            self._policy = self._table.policy_of(account.name)
+            self._policy_account = account
+        return self._policy
+
+
+def _learnt(
+    message_id: bytes,
+    part: int,
+    state: int,
+    final: bool,
+    at: float,
+    owed: int,
+    cursor: int,
+    carrier_error: CarrierError,
+    carrier: str = "",
+) -> Learnt:
+    code = carrier_error.network_error_code
+    return Learnt(
+        message_id, part, state, final, at, owed, cursor, carrier_error.error, code, carrier, 0.0, carrier_error.stat
+    )
+
+
+def refusal(carrier: str) -> CarrierHandoff:
+    """The handoff of a message that a carrier refused: only the name means something."""
+    return CarrierHandoff(carrier, None, 0.0)
