@@ -182,18 +182,6 @@ class AccountReceiversTests(SynchronousTestCase):
             receivers.answered(self.bound(receivers, 10).answer(1, status))
             self.assertEqual([(a.verdict, a.answer) for a in store.settled], [(Verdict.GIVEN_UP, name)])
 
-    def test_a_refused_receipt_is_asked_for_again_when_it_is_due_although_nothing_else_comes(self) -> None:
-        store = QueueStore(1)
-        receivers = self.receivers(store)
-        protocol = self.bound(receivers, 10)
-        receivers.answered(protocol.answer(1, ESME_RX_T_APPN))
-        [attempt] = store.settled
-        asked = len(store.claim_calls)
-        store.owed = [notification(0, attempt=2)]
-        self.clock.advance(attempt.due_at - self.clock.seconds())
-        self.assertEqual(len(store.claim_calls), asked + 1)
-        self.assertEqual(len(protocol.sent), 1)
-
     def test_a_receipt_refused_past_its_age_is_given_up_and_recorded_so(self) -> None:
         store = QueueStore(1)
         receivers = self.receivers(store, keep_seconds=2.0)
