@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks import gateways
 from benchmarks.chain import CarrierProcess, carrier
@@ -47,7 +48,7 @@ class Bench:
 
     @contextlib.contextmanager
     def relay(
-        self, name: str, total: int, carrier_options: dict[str, object] | None = None, **setup: object
+        self, name: str, total: int, carrier_options: dict[str, Any] | None = None, **setup: object
     ) -> Iterator[tuple[Path, Gateway, CarrierProcess]]:
         """Carrier and relay, ready to be loaded with messages numbered below `total`."""
         with self.place(name) as path, carrier(path, instants=total, **(carrier_options or {})) as upstream:

@@ -76,7 +76,7 @@ def numbers(i: int) -> bytes:
 def fill(directory: str, count: int, batch: int) -> dict[str, float]:
     """Takes `count` messages as far as their carrier."""
     clock = Clock()
-    clock.rightNow = time.time()  # type: ignore[misc]
+    clock.rightNow = time.time()
     store = make_store(directory, clock)
     drive(clock, store.start())
     gc.collect()
@@ -112,7 +112,7 @@ def fill(directory: str, count: int, batch: int) -> dict[str, float]:
 def replay(directory: str) -> dict[str, float]:
     """Reads them back."""
     clock = Clock()
-    clock.rightNow = time.time()  # type: ignore[misc]
+    clock.rightNow = time.time()
     before = resident_bytes()
     store = make_store(directory, clock)
     began_at = time.perf_counter()

@@ -1,7 +1,8 @@
 """`python -m benchmarks.overload [CASE ...]`: what somebody's overdoing costs everybody else.
 
 One customer overdoes it in one of the ways below, on a carrier (or a URL) of its own; another one, the bystander, sends
-a message at a time to another carrier and notes how long its receipt takes, before and meanwhile. Each
+a message at a time to another carrier (in the case `bulk`, to the same one) and notes how long its receipt takes,
+before and meanwhile. Each
 peer is a process of its own. Where the machine has more than one processor, the relay has the first to itself and the
 peers the others, so that what is measured is what the relay does, and not who else got its processor.
 """
@@ -71,10 +72,10 @@ class Place:
         """One of this package's programs, on the peers' processors."""
         return start_module(module, self.path, arguments, under=processors.PEERS)
 
-    def bystander(self) -> dict[str, Any]:
-        """What the bystander sees now."""
+    def bystander(self, prefix: str) -> dict[str, Any]:
+        """What the bystander sees now, sending to numbers with this prefix."""
         login = {"port": self.gateway.smpp_port, "login": BYSTANDER, "password": PASSWORD}
-        child = self.start("bystander", **login, prefix=SPARE, rounds=self._rounds)
+        child = self.start("bystander", **login, prefix=prefix, rounds=self._rounds)
         with stopping(child):
             return child.result(240.0)
 
@@ -179,6 +180,17 @@ def window(place: Place) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
+def bulk(place: Place) -> Iterator[list[str]]:
+    """A bulk sending of 50,000 messages at a carrier that takes 200 a second; the bystander's one-time passwords go to
+    the same carrier."""
+    with place.loading("esme", prefixes=LOADED, connections=1, window=1_000, total=50_000, **place.smpp_login):
+        wait_until(lambda: place.accepted() >= 50_000, "the messages", place.gateway.child, 120.0)
+        waiting = [f"{place.metrics()[_QUEUE]:,.0f} waiting at the beginning"]
+        yield waiting
+        waiting.append(f"{place.metrics()[_QUEUE]:,.0f} at the end")
+
+
+@contextlib.contextmanager
 def silent(place: Place) -> Iterator[list[str]]:
     """A webhook receiver that takes requests and never answers, and 20,000 notifications for it."""
     with stopping(place.start("rude", kind="never-answers", port=place.setup.url_port)):
@@ -202,11 +214,13 @@ class Case:
 
     :ivar loader: of the loader's account; `URL` stands for the case's own one.
     :ivar loaded: of its carrier.
+    :ivar prefix: the bystander's numbers begin with it: `SPARE`, or `LOADED` where it uses the loader's carrier.
     """
 
     load: Callable[[Place], AbstractContextManager[list[str]]]
     loader: dict[str, object] = dataclasses.field(default_factory=dict)
     loaded: dict[str, object] = dataclasses.field(default_factory=dict)
+    prefix: str = SPARE
 
 
 URL: dict[str, object] = {"notification_url": "URL"}
@@ -218,6 +232,7 @@ CASES = {
     "unread": Case(unread),
     "idle": Case(idle),
     "window": Case(window, loaded={"window": 1}),
+    "bulk": Case(bulk, loaded={"rate": 200}, prefix=LOADED),
     "silent": Case(silent, loader=URL),
     "dead": Case(dead, loader=URL),
 }
@@ -231,6 +246,7 @@ class Measured:
     answers: tuple[float, float]
     receipts: tuple[float, float]
     p99: tuple[float, float]
+    longest: tuple[float, float]
     turns: tuple[float, float]
     grown_mb: float
     commit_ms: float
@@ -262,11 +278,11 @@ def measure(name: str, directory: Path, rounds: int) -> Measured:
                 wait_until(lambda one=one: one.binds() >= 1, "a bind", gateway.child, 30.0)  # type: ignore[misc]
             place = Place(path, gateway, setup, rounds)
             # The first one warms up what is measured.
-            place.bystander()
-            before, rss = place.bystander(), gateway.measured.rss_bytes()
+            place.bystander(case.prefix)
+            before, rss = place.bystander(case.prefix), gateway.measured.rss_bytes()
             with case.load(place) as remarks:
                 begun = place.metrics()
-                meanwhile, probed = place.bystander(), place.probe()
+                meanwhile, probed = place.bystander(case.prefix), place.probe()
                 ended = place.metrics()
                 grown = gateway.measured.rss_bytes() - rss
     return Measured(
@@ -274,6 +290,7 @@ def measure(name: str, directory: Path, rounds: int) -> Measured:
         (before["answer_ms"]["p50"], meanwhile["answer_ms"]["p50"]),
         (before["receipt_ms"]["p50"], meanwhile["receipt_ms"]["p50"]),
         (before["receipt_ms"]["p99"], meanwhile["receipt_ms"]["p99"]),
+        (before["receipt_ms"]["max"], meanwhile["receipt_ms"]["max"]),
         (probed["answer_ms"]["p50"], probed["answer_ms"]["p99"]),
         grown / 1e6,
         _mean_ms("relay_journal_commit_seconds", begun, ended),
@@ -301,6 +318,7 @@ TITLES = (
     "receipt p50 ms before / meanwhile",
     "times",
     "receipt p99 ms before / meanwhile",
+    "longest ms before / meanwhile",
     "answer p50 ms before / meanwhile",
     "enquire_link p50/p99 ms",
     "commit ms",
@@ -316,6 +334,7 @@ def line(measured: Measured) -> str:
         " / ".join(f"{value:.1f}" for value in measured.receipts),
         f"{measured.times:.1f}",
         " / ".join(f"{value:.1f}" for value in measured.p99),
+        " / ".join(f"{value:.1f}" for value in measured.longest),
         " / ".join(f"{value:.1f}" for value in measured.answers),
         "/".join(f"{value:.1f}" for value in measured.turns),
         f"{measured.commit_ms:.2f}",

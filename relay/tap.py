@@ -1,7 +1,7 @@
-"""`twistd relay`: the options, and how the parts are put together on a real machine.
+"""`twistd relay`: its options, and the composition of the whole relay on a real machine.
 
-This is the only module that imports the reactor. `build` reads as wiring, and takes the reactor as an argument so that
-tests can build the same relay.
+This is the only module that imports the reactor. `build` takes the reactor as an argument, so that tests can build the
+same relay.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from relay.account_pages.account_site import AccountPages
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
-from relay.app.daemon import Daemon, DurableStore
+from relay.app.daemon import Collaborators, Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.load_config import ConfigError, load
 from relay.app.logging import LoggedService
@@ -54,7 +54,7 @@ from relay.webhooks.webhook_sender import Webhooks
 
 #: A configuration key, the endpoints that it names, and what is served there.
 Served = tuple[str, Sequence[str], IProtocolFactory]
-#: Put around the journalled store where given: how the suite runs the whole relay on a store that answers late.
+#: Wraps the store. The tests use it to run the whole relay on a store that answers late.
 StoreWrapper = Callable[[JournalStore], DurableStore]
 
 
@@ -62,7 +62,7 @@ class Options(usage.Options):
     """Command line of `twistd relay`."""
 
     synopsis = "[options]"
-    longdesc = """Relays SMS to carriers and brings their delivery receipts home.
+    longdesc = """Sends SMS to carriers, and matches their delivery receipts to the messages.
     To check a configuration without starting anything: python -m relay check FILE"""
     optParameters = [["config", "c", "etc/relay.yaml", "The configuration file."]]
 
@@ -70,7 +70,7 @@ class Options(usage.Options):
     config: Config
 
     def postOptions(self) -> None:
-        """Reads the configuration here, where a problem is a message and exit status 1, not a traceback."""
+        """Reads the configuration here, because a problem then gives a message and exit status 1, and no traceback."""
         from twisted.internet import reactor
 
         self.config = load_config(Path(self["config"]), reactor)
@@ -101,11 +101,11 @@ def makeService(options: Options) -> IService:
     """The relay on this machine's reactor, disk and network."""
     from twisted.internet import reactor
 
-    # What has been imported lives as long as the process: the collector need not look at it again. The values that
-    # come with traffic are not tracked by it (see relay.values.messages).
+    # Imported modules live as long as the process, so the garbage collector need not look at them again. It doesn't
+    # track the values that come with traffic (see relay.values.messages).
     gc.collect()
     gc.freeze()
-    # Before anything is timed: see the module.
+    # Before anything takes the time. `relay.app.steady_clock` says why.
     reactor.seconds = SteadyClock().seconds  # type: ignore[method-assign]
     daemon = build(options.config, reactor)
     path = Path(options["config"]).absolute()
@@ -113,7 +113,7 @@ def makeService(options: Options) -> IService:
     if parent.get("syslog"):
         _reload_on_hangup(daemon, path, reactor, lambda config: None)
         return daemon
-    # What twistd itself would have chosen.
+    # The same file that twistd itself would choose.
     log_file = parent.get("logfile") or ("-" if parent.get("nodaemon", True) else "twistd.log")
     observer = line_observer(options.config.logs, log_file)
     _reload_on_hangup(daemon, path, reactor, lambda config: observer.reconfigure(config.logs))
@@ -123,7 +123,7 @@ def makeService(options: Options) -> IService:
 
 
 def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[[Config], None]) -> None:
-    """Has SIGHUP read the configuration file again."""
+    """Makes SIGHUP reload the configuration file."""
     notifier = daemon.notifier
 
     def read() -> Config:
@@ -147,13 +147,13 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
 def build(
     config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = None, files: Files | None = None
 ) -> Daemon:
-    """Puts the parts together; nothing is opened before the service starts.
+    """Makes the whole relay. Nothing is opened before the service starts.
 
     :param files: the disk for the journal; None is the real one.
     """
     randomness = random.SystemRandom()
     accounts = Accounts(config.accounts)
-    # A thread for the disk alone: in the reactor's own pool a commit would wait behind slow name look-ups.
+    # The disk has a thread of its own: in the reactor's pool a commit would wait behind slow name look-ups.
     in_thread = DiskThread(reactor)
     reactor.addSystemEventTrigger("after", "shutdown", in_thread.stop)
     store: Any = JournalStore(
@@ -175,6 +175,7 @@ def build(
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
+        share_of=accounts.share,
     )
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)
@@ -224,20 +225,23 @@ def build(
         await api.router.stop()
         site.abort()
 
-    daemon = Daemon(
-        config,
+    collaborators = Collaborators(
         reactor=reactor,
+        randomness=randomness,
         store=store,
         accounts=accounts,
         flow=flow,
         webhooks=webhooks,
-        sites=sites,
-        randomness=randomness,
-        ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
-        failed=lambda reason: _exit_with_failure(reactor, reason),
         records=_message_records(config, reactor, in_thread),
         notifier=from_environment(reactor),
         carrier_http=any_http,
+    )
+    daemon = Daemon(
+        config,
+        collaborators,
+        sites=sites,
+        ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
+        failed=lambda reason: _exit_with_failure(reactor, reason),
     )
     daemon.at_stop(close_site)
     carrier_notifications = CarrierNotifications(daemon.http_receipts, reactor)
@@ -251,7 +255,7 @@ def _message_records(config: Config, reactor: Any, in_thread: InThread) -> Messa
 
 
 def _say_how_to_try(daemon: Daemon) -> None:
-    """For the demonstration: where it listens, and a line to paste."""
+    """Prints where the demonstration listens, and a line to paste."""
     for name, account in daemon.config.accounts.items():
         if account.api_key is None or not daemon.config.http.listen:
             continue
@@ -261,7 +265,7 @@ def _say_how_to_try(daemon: Daemon) -> None:
             f"  curl -u {name}:{account.api_key.reveal()} http://127.0.0.1:{port}/messages"
             """ -d '{"to": "447700900123", "from": "RELAY", "text": "Hello"}' -H 'Content-Type: application/json'\n"""
             "\nThe delivery notification is printed here a moment later. Ctrl-C stops the relay.\n",
-            # twistd turns what is printed to sys.stdout into log lines; a line to paste must be one as it stands.
+            # twistd turns lines on sys.stdout into log lines. A line to paste must not be changed.
             file=sys.__stdout__,
             flush=True,
         )
@@ -269,8 +273,8 @@ def _say_how_to_try(daemon: Daemon) -> None:
 
 
 def _exit_with_failure(reactor: Any, reason: str) -> None:
-    """Ends the process with status 1. twistd itself knows no way to end a running reactor with a status."""
-    # Not sys.stderr, which twistd has made a part of the log, where the reason stands already.
+    """Ends the process with status 1. twistd itself can't end a running reactor with a status."""
+    # Not sys.stderr: twistd writes that to the log, which has the reason already.
     print(f"relay: {reason}", file=sys.__stderr__)
 
     def leave() -> None:
@@ -278,6 +282,6 @@ def _exit_with_failure(reactor: Any, reason: str) -> None:
         sys.stderr.flush()
         os._exit(1)
 
-    # Runs after twistd has removed its pid file and everything else has been cleaned up.
+    # Runs after twistd has removed its pid file and has cleaned up everything else.
     atexit.register(leave)
     reactor.callWhenRunning(reactor.stop)

@@ -24,8 +24,15 @@ _NOT_INHERITED = {
 _PYTHON = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONPYCACHEPREFIX"}
 
 
+#: Set once it is done: a process that a test starts keeps what the test has given it.
+_SETTLED = "RELAY_TESTS_SETTLED"
+
+
 def _settle_environment() -> None:
     """Leaves in `os.environ`, which every process that a test starts inherits, nothing that tests could notice."""
+    if _SETTLED in os.environ:
+        return
+    os.environ[_SETTLED] = "1"
     for name in list(os.environ):
         if name in _NOT_INHERITED or (name.startswith("PYTHON") and name not in _PYTHON) or name.startswith("LC_"):
             del os.environ[name]

@@ -4,6 +4,7 @@ import re
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -200,10 +201,11 @@ class FastEsme(SessionProtocol):
             done.callback([answer or (-1, "") for answer in self._answers])
 
 
-def connect_esme(reactor: object, port: int, window: int = 500) -> Deferred[FastEsme]:
+def connect_esme(reactor: Any, port: int, window: int = 500) -> Deferred[FastEsme]:
     """A `FastEsme` connected to a port on loopback, not bound yet."""
     endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-    return connectProtocol(endpoint, FastEsme(reactor, window))
+    connecting: Deferred[FastEsme] = connectProtocol(endpoint, FastEsme(reactor, window))
+    return connecting
 
 
 def pdu(command_id: int, body: bytes = b"", *, sequence_number: int = 1, command_status: int = 0) -> bytes:

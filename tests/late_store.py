@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from relay.store.api import NOBODY, FeedEntry, Idempotency, StoreFigures
+from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, StoreFigures
 from relay.values.messages import (
     AtCarrier,
     Attempt,
@@ -46,7 +46,7 @@ class _Answer:
 
 
 class LateStore:
-    """See the module's text.
+    """A store whose answers come late and in bursts.
 
     :param inner: the store that does the work.
     :param seed: makes the delays repeatable.
@@ -193,11 +193,17 @@ class LateStore:
     def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
         return self._late(self.inner.feed(account, after, limit))
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[QueueKey]]":
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[ReplayResult]":
         return self._late(self.inner.notify_again(account, ids, now))
 
-    def given_up(self, account: str, since: float, until: float) -> "Deferred[Sequence[bytes]]":
-        return self._late(self.inner.given_up(account, since, until))
+    def given_up(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
+        return self._late(self.inner.given_up(account, since, until, limit))
+
+    def given_up_count(self, account: str) -> int:
+        return self.inner.given_up_count(account)  # type: ignore[no-any-return]
+
+    def learnt_between(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
+        return self._late(self.inner.learnt_between(account, since, until, limit))
 
     def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
         return self._late(self.inner.repeated(account, key))

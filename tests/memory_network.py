@@ -5,7 +5,8 @@ in chunks as large as they were written; a connection can be cut at any instant,
 Everything happens in turns of the clock, so a run is repeatable.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
@@ -46,8 +47,8 @@ class MemoryTransport:
         if self.connected and not self.disconnecting and data:
             self._network.later(lambda: self.peer.arrive(data))
 
-    def writeSequence(self, chunks: list[bytes]) -> None:
-        self.write(b"".join(chunks))
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
 
     def loseConnection(self) -> None:
         if self.connected and not self.disconnecting:
@@ -111,8 +112,7 @@ class Connection:
         reason = ConnectionDone() if clean else ConnectionLost()
         for transport in (self.client, self.server):
             transport.connected = False
-            lost: Callable[..., None] = transport.protocol.connectionLost
-            self._network.later(lambda lost=lost: lost(Failure(reason)))
+            self._network.later(partial(transport.protocol.connectionLost, Failure(reason)))
 
 
 class MemoryNetwork:

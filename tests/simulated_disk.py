@@ -36,8 +36,18 @@ class SimulatedDisk:
         self._handles: dict[int, tuple[str, _File]] = {}
         self._next_handle = 3
         self._locks: dict[str, tuple[int, str]] = {}
+        self._moved: dict[str, dict[str, _File]] = {}
 
     # Faults
+
+    def move_away(self, directory: str) -> None:
+        """Somebody gives a directory another name; who has its files open can still write to them."""
+        names = [path for path in self.files if path.startswith(f"{directory}/")]
+        self._moved[directory] = {path: self.files.pop(path) for path in names}
+
+    def move_back(self, directory: str) -> None:
+        """Undoes `move_away`."""
+        self.files.update(self._moved.pop(directory))
 
     def crash(self, randomness: random.Random | None = None) -> "SimulatedDisk":
         """The disk after the power went: what was synced, and of the rest a random beginning, if any.
@@ -143,6 +153,11 @@ class SimulatedDisk:
     def remove(self, path: str) -> None:
         self._file(path)
         del self.files[path]
+
+    def has_name(self, handle: int, path: str) -> bool:
+        if path in self._locks and self._locks[path][0] == handle:
+            return path not in self._moved
+        return self.files.get(path) is self._handles[handle][1]
 
     def lock(self, path: str, owner: str) -> int:
         if path in self._locks:

@@ -17,7 +17,7 @@ _READY_SECONDS = 30.0
 
 
 class SmallSystem:
-    """See the module's text."""
+    """Starts, stops and shows one unit, as systemd would."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

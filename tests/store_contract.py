@@ -1,10 +1,13 @@
 """The store's contract as tests: run against every store (see tests/store/test_journal_store.py).
 
-A test case that mixes this in gives `make_store` and, where the store outlives its process, `reopen`.
+A test case that inherits this gives `make_store` and, where the store outlives its process, `reopen`. It imports this
+module, not the class: trial runs every test case that it finds among a test module's names.
 """
 
 from collections.abc import Sequence
 from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
 from relay.store.api import Idempotency, Store, StoreFull
@@ -40,7 +43,7 @@ SMPP = QueueKey("plain", Channel.SMPP)
 WEBHOOK = QueueKey("hooked", Channel.WEBHOOK)
 
 
-class StoreContract:
+class StoreContract(SynchronousTestCase):
     """What every store does. Times are in seconds since 1970, near NOW."""
 
     store: Store
@@ -1009,21 +1012,38 @@ class StoreContract:
         self.result(self.store.receipts([receipt(1), receipt(2)]))
         self.settle(self.claimed(WEBHOOK), Verdict.GIVEN_UP)
         self.assertEqual(self.claimed(WEBHOOK, now=NOW + DAY), [])
-        given_up = self.result(self.store.given_up("hooked", NOW + 20, NOW + 21))
+        self.assertEqual(self.store.given_up_count("hooked"), 2)
+        given_up = self.result(self.store.given_up("hooked", NOW + 20, NOW + 21, 10))
         self.assertEqual(sorted(given_up), sorted([message_id(1), message_id(2)]))
-        self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + 20))), [])
-        queues = self.result(self.store.notify_again("hooked", [message_id(1)], NOW + 50))
-        self.assertEqual(queues, {WEBHOOK})
+        self.assertEqual(len(self.result(self.store.given_up("hooked", NOW, NOW + 21, 1))), 1)
+        self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + 20, 10))), [])
+        again = self.result(self.store.notify_again("hooked", [message_id(1)] * 2, NOW + 50))
+        self.assertEqual((again.messages, again.queues), (1, {WEBHOOK}))
         (again,) = self.claimed(WEBHOOK, now=NOW + 50)
         self.assertEqual((again.id, again.attempt, again.owed_since), (message_id(1), 1, NOW + 50))
-        self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + DAY))), [message_id(2)])
+        self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + DAY, 10))), [message_id(2)])
+        self.assertEqual((self.store.given_up_count("hooked"), self.store.given_up_count("nobody")), (1, 0))
+
+    def test_what_was_learnt_in_a_span_of_time_is_found_for_the_account_itself(self) -> None:
+        self.sent(1, 2, 3, account="hooked")
+        self.sent(4, account="silent")
+        at = {1: NOW + 20, 2: NOW + 22, 3: NOW + 21, 4: NOW + 21}
+        self.result(self.store.receipts([receipt(n, received_at=when) for n, when in at.items()]))
+
+        def learnt(account: str, since: float, until: float, limit: int = 10) -> list[bytes]:
+            return list(self.result(self.store.learnt_between(account, since, until, limit)))
+
+        self.assertEqual(learnt("hooked", NOW + 20, NOW + 22), [message_id(1), message_id(3)])
+        self.assertEqual(learnt("hooked", NOW, NOW + 60, 2), [message_id(1), message_id(2)])
+        self.assertEqual((learnt("hooked", NOW + 23, NOW + 60), learnt("nobody", NOW, NOW + 60)), ([], []))
 
     def test_only_finished_messages_of_the_account_itself_are_sent_again(self) -> None:
         self.sent(1, account="hooked")
         self.sent(2, account="silent")
         self.result(self.store.receipts([receipt(2)]))
         ids = [message_id(1), message_id(2), message_id(3)]
-        self.assertEqual(self.result(self.store.notify_again("hooked", ids, NOW)), frozenset())
+        again = self.result(self.store.notify_again("hooked", ids, NOW))
+        self.assertEqual((again.messages, again.queues), (0, frozenset()))
 
     def test_settling_an_unknown_message_is_no_error(self) -> None:
         self.sent(1)
@@ -1081,7 +1101,7 @@ class StoreContract:
     # A restart
 
     def test_everything_survives_a_restart(self) -> None:
-        self.result(self.store.accept([message(1)], Idempotency("plain", "k", b"d", b"a", NOW)))
+        self.result(self.store.accept([message(1, priority=2)], Idempotency("plain", "k", b"d", b"a", NOW)))
         self.sent(2, 3, 4, 5, account="hooked", registered_delivery=0)
         self.result(self.store.receipts([receipt(3), receipt(4), receipt(5), receipt(99)]))
         self.settle(self.claimed(WEBHOOK, limit=1), Verdict.DELIVERED)
@@ -1093,6 +1113,7 @@ class StoreContract:
             return
         self.assertEqual([self.view(n) for n in (1, 2, 3, 4, 5)], views)
         self.assertEqual(self.numbers(self.result(self.store.unsubmitted(None, 10))), [1])
+        self.assertEqual([p.priority for p in self.result(self.store.unsubmitted(None, 10))], [2])
         self.assertEqual(list(self.result(self.store.bodies([(message_id(1), 0)]))), [b"body of 1"])
         self.assertEqual(list(self.result(self.store.queues())), [WEBHOOK])
         claim = self.result(self.store.claim(WEBHOOK, 10, NOW + 30))

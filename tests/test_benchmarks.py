@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,7 +191,7 @@ class Chain(SynchronousTestCase):
 
     def direct(self, total: int = 600, flags: tuple[str, ...] = (), **carrier_options: object) -> dict[str, object]:
         """The load straight to the carrier; gives what the load said."""
-        options = {"instants": total, "max_seconds": HUNG_SECONDS, **carrier_options}
+        options: dict[str, Any] = {"instants": total, "max_seconds": HUNG_SECONDS, **carrier_options}
         with chain.carrier(self.directory, **options) as upstream:
             gateway = gateways.Gateway("carrier itself", upstream.child, upstream.port, 0, 0)
             said = chain.run_esme(

@@ -243,7 +243,7 @@ class OperationsTests(DocumentedCommandsTestCase):
         self.assertIn("DELIVRD, error 000", said["send"])
         self.assertIn("nothing is wrong", said["status"])
         self.assertIn('"record":"Message"', said["journal"])
-        self.assertIn("0 notifications of acme are owed again", said["replay"])
+        self.assertIn("0 notifications of acme will be sent again", said["replay"])
         self.assertIn("config_reloaded", said["journalctl -u relay -n 50"])
         self.assertIn("relay_stopped", (self.root / "journal.log").read_text())
 

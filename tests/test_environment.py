@@ -37,6 +37,10 @@ class EnvironmentTests(SynchronousTestCase):
         wanted = {"PIP_INDEX_URL": "file:///x", "HTTPS_PROXY": "http://proxy:1", "SSL_CERT_FILE": "/x.pem"}
         self.assertLessEqual(wanted.items(), self.inherited(**wanted).items())
 
+    def test_what_a_test_gives_to_its_process_stays_although_that_imports_tests_as_well(self) -> None:
+        given = {"NOTIFY_SOCKET": "/from/the/test", "RELAY_TESTS_SETTLED": "1"}
+        self.assertLessEqual(given.items(), self.inherited(**given).items())
+
     def test_a_proxy_is_not_asked_for_loopback(self) -> None:
         self.assertEqual("intranet,127.0.0.1,localhost", self.inherited(no_proxy="intranet")["no_proxy"])
 

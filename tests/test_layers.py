@@ -71,6 +71,7 @@ PURE = (
     "relay.routing.cancelled",
     "relay.routing.routes",
     "relay.runtime.fair_share",
+    "relay.runtime.proxy_header",
     "relay.simulator.decisions",
     "relay.webhooks.answer",
     "relay.webhooks.body",

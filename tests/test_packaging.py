@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from types import ModuleType
 
-from twisted.application.service import IServiceMaker
+from twisted.application.service import IServiceMaker, ServiceMaker
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -59,8 +59,9 @@ class MetadataTests(SynchronousTestCase):
                     self.assertIn(distributions[name], required, path)
 
     def test_twistd_finds_the_plugin(self) -> None:
-        makers = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "relay"]
-        self.assertEqual([maker.module for maker in makers], ["relay.tap"])
+        [maker] = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "relay"]
+        assert isinstance(maker, ServiceMaker)
+        self.assertEqual(maker.module, "relay.tap")
 
 
 class MakefileTests(SynchronousTestCase):

@@ -148,13 +148,13 @@ class AccountPages:
             empty="No message like this." if search or show != "all" else "No message yet.",
             caption="Messages, newest first",
         )
-        given_up = await self._flow.store.given_up(account, 0.0, inf)
+        given_up = self._flow.store.given_up_count(account)
         return html_reply(
             page(
                 session,
                 "Messages",
                 "/my/messages",
-                _given_up_notice(session, len(given_up)) if given_up else None,
+                _given_up_notice(session, given_up) if given_up else None,
                 message_pages.finder(show, search),
                 el("section", el("div", listed, id="messages", data_live=before is None), class_="card"),
                 el("p", message_pages.older_link(show, search, shown, skip), class_="more") if more else None,
@@ -290,7 +290,7 @@ class AccountPages:
         return see(f"/my/messages/{id_text(view.id)}")._replace(then=partial(self._flow.wake, queues))
 
     async def _replay(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
-        ids = list(await self._flow.store.given_up(session.account, 0.0, inf))[:MOST_AGAIN]
+        ids = await self._flow.store.given_up(session.account, 0.0, inf, MOST_AGAIN)
         count, queues = await self._api.account.notify_again(session.account, ids)
         session.flash = Flash(True, f"{count} notifications are on their way again.")
         return see("/my/messages")._replace(then=partial(self._flow.wake, queues))
@@ -329,7 +329,7 @@ def _instant(text: str) -> float | None:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 4 else 0
 
 
 def _given_up_notice(session: Session, count: int) -> Tag:

@@ -52,7 +52,7 @@ class PageSession:
 
 
 class PageSessions:
-    """See the module's text."""
+    """Logs account holders in and out, and tells who is logged in."""
 
     session_seconds = SESSION_SECONDS
 

@@ -7,6 +7,7 @@ into it.
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -14,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from relay.account_pages.delivery_stats import DeliveryStats, DeliveryStatsView, Span
-from relay.store.api import StoreQueries
+from relay.store.api import StoreBusy, StoreQueries
 from relay.values.states import ACCEPTED, ENROUTE, SCHEDULED, customer_words
 
 #: Entries of the feed read in one turn of the reactor; two or three milliseconds.
@@ -25,6 +26,9 @@ MOST_WAITING: Final = 1000
 
 #: A new question for waiting messages comes after so many times the time that the last one took.
 PATIENCE: Final = 100.0
+
+#: It comes after this at the latest. The answer is made in slices, so most of its time may be others' work.
+LONGEST_WAIT_SECONDS: Final = 10.0
 
 #: Accounts whose statistics are kept; the one that was looked at longest ago goes first.
 TALLIES_KEPT: Final = 500
@@ -44,7 +48,7 @@ class _Kept:
 
 
 class PageStats:
-    """See the module's text."""
+    """Gives the statistics that the account page shows, brought up to date at each look."""
 
     def __init__(self, store: StoreQueries, clock: IReactorTime) -> None:
         self._store = store
@@ -59,16 +63,26 @@ class PageStats:
         while len(self._kept) > TALLIES_KEPT:
             del self._kept[next(iter(self._kept))]
         await self._catch_up(account, kept)
+        if self._clock.seconds() >= kept.waiting_due_at:
+            # Until this look has its answer, others are shown what the last one saw.
+            kept.waiting_due_at = inf
+            await self._look_for_waiting(account, kept)
+        return kept.stats.view(span, kept.waiting, self._clock.seconds())
+
+    async def _look_for_waiting(self, account: str, kept: _Kept) -> None:
         began_at = self._clock.seconds()
-        if began_at >= kept.waiting_due_at:
-            waiting: list[float] = []
+        waiting: list[float] = []
+        try:
             for state in _WAITING_STATES:
                 views = await self._store.recent(account, state=state, limit=MOST_WAITING)
                 waiting += [view.accepted_at for view in views if not view.final]
             kept.waiting = waiting
+        except StoreBusy:
+            # The account asks so much that the old count must do.
+            pass
+        finally:
             now = self._clock.seconds()
-            kept.waiting_due_at = now + (now - began_at) * PATIENCE
-        return kept.stats.view(span, kept.waiting, self._clock.seconds())
+            kept.waiting_due_at = now + min((now - began_at) * PATIENCE, LONGEST_WAIT_SECONDS)
 
     async def _catch_up(self, account: str, kept: _Kept) -> None:
         if kept.reading is not None:

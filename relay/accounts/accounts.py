@@ -21,6 +21,7 @@ from relay.accounts.signing import secret_key
 from relay.config.model import Account
 from relay.config.urls import UrlProblem, WebUrl, check_url
 from relay.store.api import NotifyPolicy
+from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.rate import TokenBucket
 
 
@@ -48,7 +49,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 class _Entry:
     """One account and what is derived from it."""
 
-    __slots__ = ("account", "bucket", "configured", "policy", "settings", "target")
+    __slots__ = ("account", "bucket", "configured", "policy", "settings", "share", "target")
 
     def __init__(self, configured: Account, settings: dict[str, str]) -> None:
         self.configured = configured
@@ -57,6 +58,7 @@ class _Entry:
         self.account: Account
         self.policy: NotifyPolicy
         self.target: Target
+        self.share = AccountShare(configured.weight, configured.priority, configured.highest_priority)
         self.derive()
 
     def derive(self) -> None:
@@ -97,7 +99,7 @@ class _Entry:
 
 
 class Accounts:
-    """Everything that is asked about customers. See the module's text.
+    """Knows the customers: their keys, policies, limits and URLs.
 
     :param accounts: the configuration's.
     :raises SettingProblem: from here and from `replace`: a secret in them is none; nothing has changed.
@@ -263,6 +265,11 @@ class Accounts:
         """Charges `count` messages to the account's rate: 0.0, or the seconds after which there is room for them."""
         bucket = self._bucket(name, now)
         return 0.0 if bucket is None else bucket.take(count, now)
+
+    def share(self, name: str) -> AccountShare:
+        """What the account may have of a carrier for which several wait."""
+        entry = self._entries.get(name)
+        return NO_SHARE if entry is None else entry.share
 
     def allow_up_to(self, name: str, count: int, now: float) -> tuple[int, float]:
         """Charges as many of `count` messages as the account's rate allows now: how many, and the seconds after which

@@ -2,6 +2,6 @@
 
 In:   a configuration file and a reactor.
 Out:  a running relay.
-Read: `daemon.py` first. `load_config` reads and checks a file; `reload` takes a new one up; `logging`, `tls` and
-    `sd_notify` are what a daemon needs beside.
+Read: `daemon.py` first. `load_config` reads and checks a file, and `reload` applies a changed file to the running
+    relay. `logging`, `tls` and `sd_notify` serve the daemon.
 """

@@ -1,11 +1,10 @@
-"""What must hold between the values of a configuration, beyond the type of each.
+"""Checks of a configuration that go beyond the type of each value.
 
 Theory of operation: each check looks at the whole `Config` and yields (key, what is wrong and what to do). No check
-raises, and none shows a secret. Values that could not be read have been replaced by stand-ins before; problems that
-are noted at their keys are dropped by the caller, so a check only has to pass over stand-ins where it compares keys
-with each other.
+raises, and none shows a secret. The reader has replaced values that it could not read by stand-ins. The caller drops
+problems at the keys of stand-ins, so a check skips stand-ins only where it compares keys with each other.
 
-`advice` is for what is allowed and yet probably not meant.
+`advice` is about values that are allowed but probably a mistake.
 """
 
 import ipaddress
@@ -38,10 +37,10 @@ def check(config: Config) -> Iterator[Finding]:
 
 
 def advice(config: Config) -> list[str]:
-    """What is allowed and probably not meant, a sentence each."""
+    """Values that are allowed but probably a mistake, one sentence each."""
     notes = []
     if not config.accounts:
-        notes.append("accounts: there are none, so nobody can hand in messages")
+        notes.append("accounts: there are none, so nobody can submit messages")
     if not config.routes:
         notes.append("routes: there are none, so every message ends as REJECTD")
     notes += [
@@ -52,9 +51,9 @@ def advice(config: Config) -> list[str]:
     used = {carrier for route in config.routes for carrier in route.carriers}
     notes += [f"carriers.{name}: no route leads there" for name in config.carriers if name not in used]
     if config.routes and not any(route.prefix == "" for route in config.routes):
-        notes.append("routes: none is for all numbers (without prefix); numbers that match none end as REJECTD")
+        notes.append("routes: every route has a prefix; messages to other numbers end as REJECTD")
     if config.journal.sync != "always":
-        notes.append(f"journal.sync: {config.journal.sync}: a crash may lose messages that were answered with yes")
+        notes.append(f"journal.sync: {config.journal.sync}: a crash may lose messages that were accepted")
     return notes
 
 
@@ -65,10 +64,13 @@ def _basics(config: Config) -> Iterator[Finding]:
         yield ("validity_seconds",), "must be above 0, or every message ends before it is sent"
     for index, network in enumerate(config.trusted_proxies):
         yield from _network(("trusted_proxies", index), network)
+    for path, description in _listening(config):
+        if description.startswith("haproxy:") and not config.trusted_proxies:
+            yield path, f"{description!r}: name in trusted_proxies the addresses from which the proxy connects"
     for table, names in (("accounts", config.accounts), ("carriers", config.carriers)):
         for name in names:
             if not _is_name(name):
-                # Names stand in logins (NAME:KEY), paths (/carriers/NAME/...) and metrics.
+                # Names are used in logins (NAME:KEY), paths (/carriers/NAME/...) and metrics.
                 yield (
                     (table, name),
                     "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit",
@@ -111,7 +113,7 @@ def _listeners(config: Config) -> Iterator[Finding]:
 
 
 def _exposure(config: Config) -> Iterator[Finding]:
-    """What must not be reachable from other machines: open doors, and keys that stand in the documentation."""
+    """Listeners without a password, and keys from the documentation, must not be reachable from other machines."""
     exposed = [path for path, description in _listening(config) if description and not is_loopback(description)]
     if not exposed:
         return
@@ -127,7 +129,7 @@ def _exposure(config: Config) -> Iterator[Finding]:
 
 
 def _logins(config: Config) -> Iterator[tuple[Path, Secret]]:
-    """The secrets with which someone gets in."""
+    """The secrets with which somebody can log in."""
     if config.admin.password is not None:
         yield ("admin", "password"), config.admin.password
     for name, account in config.accounts.items():
@@ -205,14 +207,17 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
     if carrier.kind == "smpp" and not connect:
         yield (*path, "connect"), 'missing; write a client endpoint such as "tcp:smpp.example.net:2775"'
     if carrier.kind == "simulator" and connect:
-        yield (*path, "connect"), "has no meaning with kind: simulator, which runs inside the relay; leave it out"
+        yield (*path, "connect"), "has no effect with kind: simulator, which runs inside the relay; leave it out"
     if carrier.kind == "http":
         try:
             check_url(connect, allow_private=True)
         except UrlProblem as problem:
             yield (*path, "connect"), f"with kind: http this is the other relay's URL. {problem}"
         if carrier.signing_secret is None:
-            yield (*path, "signing_secret"), "missing; with kind: http it shows that notifications are the carrier's"
+            yield (
+                (*path, "signing_secret"),
+                "missing; with kind: http the relay uses it to check that notifications are from the carrier",
+            )
     if carrier.signing_secret is not None:
         try:
             secret_key(carrier.signing_secret.reveal())
@@ -220,7 +225,7 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
             yield (*path, "signing_secret"), str(problem)
     for key in ("query_sm", "cancel_sm"):
         if carrier.kind == "http" and getattr(carrier, key):
-            yield (*path, key), "can't be had with kind: http, which has no such request; leave it out"
+            yield (*path, key), "doesn't work with kind: http, which has no such request; leave it out"
     if carrier.tls is not None and not connect.startswith("tls:"):
         yield (*path, "tls"), 'has no effect without TLS: begin connect with "tls:", or leave tls out'
     if carrier.tls is not None and bool(carrier.tls.certificate_file) != bool(carrier.tls.key_file):

@@ -1,8 +1,7 @@
-"""The daemon: builds every part from a configuration, starts them in order and stops them in the reverse of it.
+"""The daemon: starts all services in order, and stops them in the reverse order.
 
-Everything that touches the world outside (reactor, randomness, the store, HTTP both ways) comes in as an argument, so
-that `relay.tap` can give it the real ones and a simulation its own. It reads as wiring: what a part does is said where
-the part is.
+Everything that reaches outside (reactor, randomness, the store, HTTP both ways) comes as an argument: `relay.tap`
+passes the real ones, and a simulation passes its own.
 """
 
 import random
@@ -28,6 +27,7 @@ from relay.carriers.rereading import Rereading
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_records import MessageRecords
+from relay.http.forwarded import TrustedProxies
 from relay.operator.actions import held_carriers
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
@@ -54,29 +54,45 @@ class WebhookService(Protocol):
     """Who delivers notifications by HTTP."""
 
     async def start(self) -> None:
-        """Begins with what is owed."""
+        """Begins to send what is owed."""
 
     async def stop(self) -> None:
-        """Lets what is under way end."""
+        """Waits until the requests under way have ended."""
 
     def url_changed(self, account: str) -> None:
-        """The account's notification settings have changed."""
+        """To be called when the account's notification settings have changed."""
 
 
 class StartFailure(Exception):
-    """The daemon can't run; the text says why and what to do."""
+    """The daemon can't start; the text says why and what to do."""
+
+
+class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daemon works with and does not make itself: `relay.tap.build` makes it, and so does a simulation.
+
+    :ivar records: gets what has ended, where the configuration wants message records.
+    :ivar notifier: tells the service manager when the relay is ready and when it stops.
+    :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP.
+    """
+
+    reactor: Any
+    randomness: random.Random
+    store: DurableStore
+    accounts: Accounts
+    flow: MessageFlow
+    webhooks: WebhookService
+    records: MessageRecords | None = None
+    notifier: SystemdNotifier | None = None
+    carrier_http: Any = None
 
 
 class Daemon(Service):
-    """See the module's text.
+    """The relay as a service: starts all parts in order, and stops them in the reverse order.
 
-    :param sites: gives what listens beside SMPP: (configuration key, endpoint descriptions, factory) each. Asked for
-        once everything they stand on has started.
+    :param sites: gives what listens beside SMPP: (configuration key, endpoint descriptions, factory) each. Called
+        after everything that the sites use has started.
     :param ready: called once, when messages are being taken.
     :param failed: called once, with the reason, when the start did not succeed.
-    :param notifier: is told when the relay is ready and when it stops.
-    :param carrier_http: a treq client, for carriers that are spoken to over HTTP.
-    :param records: gets what has ended, where the configuration wants message records.
     """
 
     log = Logger()
@@ -84,25 +100,19 @@ class Daemon(Service):
     def __init__(
         self,
         config: Config,
+        collaborators: Collaborators,
         *,
-        reactor: Any,
-        store: DurableStore,
-        accounts: Accounts,
-        flow: MessageFlow,
-        webhooks: WebhookService,
         sites: Callable[["Daemon"], Sequence[tuple[str, Sequence[str], IProtocolFactory]]],
-        randomness: random.Random,
         ready: Callable[["Daemon"], None],
         failed: Callable[[str], None],
-        records: MessageRecords | None = None,
-        notifier: SystemdNotifier | None = None,
-        carrier_http: Any = None,
     ) -> None:
+        reactor, flow = collaborators.reactor, collaborators.flow
         self.config = config
-        self.store = store
-        self.accounts = accounts
+        self.store = collaborators.store
+        self.accounts = collaborators.accounts
         self.flow = flow
-        self.webhooks = webhooks
+        self.webhooks = collaborators.webhooks
+        self.notifier = collaborators.notifier
         self.links: dict[str, CarrierLink] = {}
         #: The carriers that a reload removed and that are still bound.
         self.draining_carriers = DrainingCarriers(
@@ -118,27 +128,27 @@ class Daemon(Service):
             known_carriers=lambda: {*self.config.carriers, *self.draining_carriers.all},
             known_accounts=lambda: {*self.config.accounts},
         )
-        self.sessions = CustomerSessions(flow, accounts, config.smpp, config.limits, reactor)
+        self.sessions = CustomerSessions(flow, self.accounts, config.smpp, config.limits, reactor)
         self.housekeeping = Housekeeping(flow, reactor)
         self.rereading = Rereading(flow, reactor, self._link)
         #: Why the daemon isn't ready; empty when it is.
         self.not_ready = "starting"
         self._reactor = reactor
+        self._proxies = TrustedProxies(config.trusted_proxies)
         self._sites = sites
-        self._randomness = randomness
+        self._randomness = collaborators.randomness
         self._ready = ready
         self._failed = failed
-        self._records = records
-        self.notifier = notifier
-        self._carrier_http = carrier_http
+        self._records = collaborators.records
+        self._carrier_http = collaborators.carrier_http
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
         self._simulators: dict[str, tuple[SimulatedCarrier, IListeningPort]] = {}
-        #: What the TLS listeners show, by configuration key.
+        #: The certificates of the TLS listeners, by configuration key.
         self.certificates: list[tuple[str, ServerCertificate]] = []
         self._listeners: list[tuple[str, IListeningPort]] = []
         self._starting: Deferred[None] | None = None
         self._reading_journal = False
-        #: The start did not succeed: what the stop has to say has been said.
+        #: The start did not succeed, and the log says so: the stop logs nothing more.
         self._start_refused = False
 
     @property
@@ -152,15 +162,15 @@ class Daemon(Service):
         return getattr(host, "port", 0)
 
     def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Has `close` awaited in a stop, once no new work is taken and before the journal is closed."""
+        """Registers a function that a stop awaits, after the intake has ended and before the journal is closed."""
         self._at_stop.append(close)
 
     # Service
 
     def startService(self) -> None:
         super().startService()
-        # twistd starts services before the reactor runs, and a reactor takes no signals before that. From the first
-        # thing that the start does, a SIGTERM must lead to a stop in good order.
+        # twistd starts services before the reactor runs, and the reactor handles no signals before it runs. But a
+        # SIGTERM must stop the relay in good order as soon as the start has done anything.
         self._reactor.callWhenRunning(self._begin)
 
     def _begin(self) -> None:
@@ -183,7 +193,7 @@ class Daemon(Service):
         if self._records is not None:
             missing = await self._records.start(self.store, config.accounts)
             self.flow.on_ended = self._records.add
-            self.log.info("records_open: message records; {missing} that the last run could not write follow",
+            self.log.info("records_open: message records are written, and {missing} that the last run left out",
                           missing=missing)  # fmt: skip
         for name, carrier in config.carriers.items():
             self.links[name] = await self.make_link(name, carrier)
@@ -211,13 +221,15 @@ class Daemon(Service):
         self.rereading.begin(self.links, at_start=True)
         self.stale_names.look()
         self.not_ready = ""
-        self.log.info("relay_ready: taking messages; {resumed} parts resumed from the journal", resumed=resumed)
+        self.log.info(
+            "relay_ready: taking messages; {resumed} parts from the journal wait for a carrier", resumed=resumed
+        )
         if self.notifier is not None:
             self.notifier.ready(self.status)
         self._ready(self)
 
     def status(self) -> str:
-        """How it is, in one line: for the service manager."""
+        """The relay's state in one line, for the service manager."""
         up = sum(link.up for link in self.links.values())
         figures = self.store.figures()
         waiting = figures.unsubmitted + figures.awaiting_receipt
@@ -228,15 +240,18 @@ class Daemon(Service):
         return self.links.get(name)
 
     def http_receipts(self, carrier: str) -> HttpReceipts | None:
-        """What reads and keeps the notifications of a carrier that is another relay, also while it drains; None where
-        the name is no such carrier's."""
+        """Takes the notifications of a carrier that is another relay, also while it drains.
+
+        None if no such carrier has this name.
+        """
         link = self.links.get(carrier) or self.draining_carriers.link(carrier)
         return None if link is None else link.http_receipts
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
-        """A link to a carrier, not started yet. A simulated carrier of that name is started, unless it runs already.
+        """Makes a link to a carrier, and does not start it. Starts the simulated carrier, if it is one and doesn't run
+        yet.
 
-        :raises StartFailure: there is no way to it.
+        :raises StartFailure: its endpoint can't be used.
         """
         fraction = self._randomness.random
         if settings.kind == "http":
@@ -279,7 +294,7 @@ class Daemon(Service):
         self.stale_names.look()
 
     async def close_simulator(self, name: str) -> None:
-        """Ends the simulated carrier of that name. Harmless where there is none."""
+        """Ends the simulated carrier of that name, if there is one."""
         running = self._simulators.pop(name, None)
         if running is not None:
             running[0].stop()
@@ -293,7 +308,7 @@ class Daemon(Service):
 
     async def _listen_on(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
         try:
-            endpoint = server_endpoint(self._reactor, description)
+            endpoint = server_endpoint(self._reactor, description, self._proxies.trusts)
         except (ValueError, TypeError, OSError) as problem:
             raise StartFailure(f"{key}: {description!r} can't be used: {problem}") from None
         if isinstance(endpoint, TlsServerEndpoint):
@@ -306,7 +321,7 @@ class Daemon(Service):
 
     def _start_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
-            # By a stop (`_end_start`), which goes on by itself.
+            # A stop has cancelled the start (`_end_start`), and goes on by itself.
             return
         self.not_ready = failure.getErrorMessage()
         if failure.check(StartFailure, JournalError) is None:
@@ -319,8 +334,10 @@ class Daemon(Service):
     # Stop
 
     async def _end_start(self) -> None:
-        """A stop in the middle of the start: reading the journal, which may take long, is broken off and changes
-        nothing; the rest is soon done, and can be stopped then."""
+        """Ends a start that is under way. Reading the journal may take long, and changes nothing, so it is cancelled.
+
+        The rest of a start takes a moment, and is awaited.
+        """
         starting = self._starting
         if starting is not None and not starting.called:
             if self._reading_journal:
@@ -328,12 +345,12 @@ class Daemon(Service):
             await starting
 
     async def _stop(self) -> None:
-        """No new work; then the drained windows, the customers, the webhooks; last the journal."""
+        """Ends the intake first, then the carriers, the customers and the webhooks, and the journal last."""
         self.not_ready = "stopping"
         if self.notifier is not None:
             self.notifier.stopping()
         if not self._start_refused:
-            self.log.info("relay_stopping: no new work is taken")
+            self.log.info("relay_stopping: nothing new is taken")
         await self._end_start()
         await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
         await self.flow.stop()

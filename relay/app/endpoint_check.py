@@ -1,4 +1,4 @@
-"""Whether the endpoint descriptions of a configuration are ones that Twisted takes, before anything listens."""
+"""Checks the endpoint descriptions of a configuration, before anything listens."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +15,7 @@ def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]
 
     Reads the certificate and key files that descriptions name. Listens nowhere and connects to nothing.
 
-    :param reactor: what the endpoints would be made for; only held by them, never used.
+    :param reactor: the endpoints hold it, and never use it.
     """
     for table in ("http", "smpp", "admin"):
         for index, description in enumerate(getattr(config, table).listen):
@@ -41,31 +41,23 @@ def _try(
 ) -> Iterator[tuple[Path, str]]:
     if not description:
         return
-    if kind == "server" and split_description(description)[0] == "haproxy":
-        # Twisted's own believes the header of anybody, and limits and allow_from would look at the proxy's address.
-        yield (
-            path,
-            (
-                f"{description!r}: the PROXY protocol is not supported: allow_from and all limits would count the "
-                "proxy's address as the client's. For HTTP use a proxy that sends X-Forwarded-For, and trusted_proxies"
-            ),
-        )
-        return
     try:
         parse(reactor, description)
         _check_port(description, kind)
     except Exception as problem:
-        # ValueError, TypeError and FileNotFoundError are Twisted's own; OpenSSL, and the plugins through which
-        # Twisted knows endpoints, raise what they like.
+        # Twisted itself raises ValueError, TypeError and FileNotFoundError. OpenSSL, and plugins for endpoints, may
+        # raise anything.
         yield path, f"{description!r} is no {kind} endpoint: {_reason(problem)}"
 
 
 def _check_port(description: str, kind: str) -> None:
-    """Twisted finds out about a port's bounds only when it listens or connects.
+    """Checks a port's bounds, which Twisted does only when it listens or connects.
 
     :raises ValueError: no connection can have it.
     """
     scheme, *arguments = split_description(description)
+    if scheme == "haproxy":
+        scheme, *arguments = arguments
     if scheme not in ("tcp", "tcp6", "ssl", "tls"):
         return
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("port=")]
@@ -79,7 +71,7 @@ def _check_port(description: str, kind: str) -> None:
 
 
 def _reason(problem: Exception) -> str:
-    """Twisted's and OpenSSL's reasons are about their insides; these are about the description."""
+    """Says in words of the description what Twisted and OpenSSL say in words of their own."""
     text = str(problem)
     if isinstance(problem, TlsProblem):
         return text

@@ -1,9 +1,9 @@
-"""From the text of a configuration file to a `Config`, or to the list of everything that is wrong with it.
+"""Turns the text of a configuration file into a `Config`, or into a list of everything that is wrong with it.
 
-Theory of operation: YAML is composed into nodes, which know their lines (`yaml.compose` makes no objects and runs no
-constructors); `relay.config.yaml_reader` reads the nodes as the types of `relay.config.model` ask; what those types
-can't say (a route names a carrier that exists, a demo key stays on loopback) is checked by `relay.app.config_checks`.
-All three note problems and go on, so that a file with five mistakes needs one look and not five.
+Theory of operation: `yaml.compose` makes nodes, which know their lines; it makes no objects and runs no constructors.
+`relay.config.yaml_reader` reads the nodes as the types of `relay.config.model` say. `relay.app.config_checks` checks
+what those types can't express (a route names an existing carrier, a demo key stays on loopback). All three note
+problems and go on, so that a file with five mistakes is refused once, and not five times.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from relay.config.model import Config
 from relay.config.schema import struct_type
 from relay.config.yaml_reader import ConfigReader, Path, Problem, dotted
 
-#: Further checks on a configuration whose types are right: where, and what is wrong.
+#: Further checks on a configuration whose types are right. Each problem is a key and what is wrong there.
 Check = Callable[[Config], Iterable[tuple[Path, str]]]
 
 
@@ -43,7 +43,7 @@ def load(
     """The configuration that a file holds. Reads nothing but its arguments, so it may be called at any time.
 
     :param text: the file's text.
-    :param name: how errors call the file.
+    :param name: the file's name in errors.
     :param environ: what `${NAME}` stands for. `$${` is a plain `${`.
     :param read_file: the text of the file that `{file: PATH}` names; newlines at its end are cut off. May raise OSError
         or ValueError.
@@ -63,7 +63,7 @@ def load(
         raise ConfigError([f"{name}:1: a table is merged (<<) into itself"]) from None
     for some_check in (check, *further_checks):
         for path, problem in some_check(config):
-            # What stands in for a refused value is not the operator's mistake.
+            # A stand-in for a refused value is not the operator's mistake.
             if not reader.is_bad(path):
                 reader.note(path, problem)
     if reader.problems:

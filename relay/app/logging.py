@@ -1,13 +1,13 @@
 """Log events as lines: one line an event, text or JSON, with numbers masked.
 
-Every event of the relay is logged with a format that begins with its name, `carrier_bound: {carrier} is bound`. The
-name is stable and is what an operator searches for and alerts on; docs/logging.md lists them all. The fields of the
-JSON lines are those that stand in the format and were given with the event. Events of libraries have the name
-`library`, and are logged from warnings upwards: what Twisted says of each connection that it makes is no news.
+Every event of the relay is logged with a format that begins with its name: `carrier_bound: {carrier} is bound`. The
+name is stable, because operators search for it and alert on it; docs/logging.md lists all names. A JSON line has the
+fields that its format names. Events of libraries have the name `library`, and are logged only from warnings upwards,
+because Twisted reports every connection.
 
-What customers and carriers send (a system_id, an error text) may stand in a field, so control characters never reach
-the log as they are: a line can't be forged. Phone numbers stand only in the fields of `NUMBER_FIELDS`, and their last
-two digits are masked there unless the configuration says `log_numbers: true`.
+A field may hold what customers and carriers send (a system_id, an error text). So control characters are escaped, and
+nobody can forge a line. Phone numbers may be only in the fields of `NUMBER_FIELDS`, and their last two digits are
+masked there unless the configuration says `log_numbers: true`.
 """
 
 import re
@@ -27,16 +27,16 @@ from zope.interface import implementer
 
 from relay.config.model import Logs
 
-#: The fields in which phone numbers may stand. No other field may ever hold one.
+#: The fields that may hold phone numbers. No other field may ever hold one.
 NUMBER_FIELDS: Final = frozenset({"to", "sender", "number"})
-#: Fields that no event may have, because a message's text would stand in them.
+#: Fields that no event may have, because they would hold a message's text or a secret.
 FORBIDDEN_FIELDS: Final = frozenset({"text", "short_message", "body", "message", "pdu", "raw", "password", "api_key"})
 
 _NAME = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)+): ")
 _LAST_TWO_DIGITS = re.compile(r"\d\D*\d(?=\D*$)|\d(?=\D*$)")
-# With the surrogates, as which octets that are no UTF-8 come from peers: they would be written as those octets.
+# Also the surrogates, which stand for a peer's octets that are no UTF-8: they would be written as those octets.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-#: Characters of a field: a peer decides how long what it sends is, and not how long our lines are.
+#: Characters of a field. A peer decides how much it sends, but not how long our lines are.
 _LONGEST_VALUE: Final = 500
 _ROTATE_BYTES: Final = 100_000_000
 _ROTATED_FILES: Final = 10
@@ -60,7 +60,7 @@ class LineObserver:
         self._log_numbers = logs.log_numbers
 
     def reconfigure(self, logs: Logs) -> None:
-        """Takes up a new configuration, from the next event on."""
+        """Uses a new configuration, from the next event on."""
         self._json = logs.format == "json"
         self._log_numbers = logs.log_numbers
 
@@ -70,13 +70,13 @@ class LineObserver:
         try:
             line = self._line(event)
         except Exception as problem:
-            # A log line must never be the reason for a fault; that one could not be written is itself written.
+            # Logging must never cause a fault. If a line can't be written, the log says that.
             line = f"log_line_failed: {event.get('log_namespace', '')}: {type(problem).__name__}\n"
         self._write(line)
 
     def _line(self, event: LogEvent) -> str:
         if not self._json and event.get("log_namespace") == "stdout":
-            # What the demonstration prints is meant to be read, and pasted, as it stands.
+            # The demonstration prints lines to be read and pasted: they stay as they are.
             return f"{event.get('log_io', '')}\n"
         template = event.get("log_format") or ""
         found = _NAME.match(template)
@@ -113,7 +113,7 @@ class LineObserver:
 
 
 class _Lenient(dict[str, Any]):
-    """Fields for a format; one that wasn't given shows as its name."""
+    """Fields for a format. A field that wasn't given shows its name."""
 
     def __missing__(self, key: str) -> str:
         return "{" + key + "}"
@@ -140,10 +140,10 @@ def _clean(text: str) -> str:
 
 
 class LoggedService(MultiService):
-    """Has twistd log through `observer`; the services below it are what really runs.
+    """Makes twistd log through `observer`. The services below it do the work.
 
-    twistd asks its application for an observer before it makes one of its own, so it is told at the moment when this
-    service becomes the application's. Under anything else (`twist`, a test) nothing happens.
+    twistd asks its application for an observer before it makes one of its own. So this service sets the observer when
+    it is added to the application. Under anything else (`twist`, a test) it does nothing.
     """
 
     def __init__(self, observer: LineObserver) -> None:
@@ -160,7 +160,7 @@ def observer(logs: Logs, file_name: str | None = None, stream: TextIO | None = N
     """The observer for a configuration.
 
     :param file_name: where lines go, rotated at 100 MB with ten old files kept; None or "-": `stream`.
-    :param stream: standard output where it is None. The service manager's journal, or a container's log, reads it.
+    :param stream: None is standard output, which the service manager's journal or a container's log reads.
     """
     if file_name and file_name != "-":
         file = LogFile.fromFullPath(file_name, rotateLength=_ROTATE_BYTES, maxRotatedFiles=_ROTATED_FILES)
@@ -170,7 +170,7 @@ def observer(logs: Logs, file_name: str | None = None, stream: TextIO | None = N
             file.flush()
 
         return LineObserver(write_to_file, logs)
-    # Bound now: once logging has begun, Twisted replaces sys.stdout by something that logs.
+    # Taken now: once logging has begun, Twisted replaces sys.stdout by something that logs.
     out = stream or sys.stdout
 
     def write(line: str) -> None:

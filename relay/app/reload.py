@@ -1,18 +1,19 @@
 """A new configuration without a stop.
 
 Theory of operation: the file is read and checked whole, and everything that can fail (certificates, endpoints) is done
-first; until then nothing has changed, and a bad file changes nothing. Then accounts, routes and links are exchanged in
-one turn of the reactor, so that no message meets half of each. What did not change keeps its connections.
+first. So a bad file changes nothing. Then accounts, routes and links are exchanged in one turn of the reactor, so that
+no message meets half of the old and half of the new. What did not change keeps its connections.
 
-* A carrier that is new gets its link.
-* A carrier that changed gets a new link in place of the old one: what was queued moves at once, the old one's window is
-  answered and unbound first, then the new one binds, so that the carrier never sees more binds than were agreed.
-* Where its dialect changed, the receipts that are kept of it are read again (`relay.carriers.rereading`).
-* A carrier that was removed drains (`relay.carriers.draining`): its link sends what it has queued, and stays bound for
-  the receipts that are still out.
-* Sessions of an account that was removed, or whose login changed, are unbound.
+* A new carrier gets a link.
+* A changed carrier gets a new link instead of the old one. What was queued moves to the new link at once. The old link
+  waits for its answers and unbinds, and only then the new link binds, so that the carrier never sees more binds than
+  were agreed.
+* If a carrier's dialect changed, its kept receipts are read again (`relay.carriers.rereading`).
+* A removed carrier drains (`relay.carriers.draining`): its link sends what it has queued, and stays bound for the
+  receipts that are still out.
+* The sessions of a removed account, or of one whose login changed, are unbound.
 
-One reload at a time; a wish for another one that comes meanwhile is granted after it, once.
+There is one reload at a time. However often a reload is asked for meanwhile, it is followed by one more.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ from relay.runtime.tasks import Tasks
 
 
 class ConfigRefused(Exception):
-    """The file can't be taken. `problems`: why, one a line."""
+    """The file was refused. `problems` says why, one line each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -58,14 +59,14 @@ class Reloadable(Protocol):
     webhooks: Any
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
-        """A link that isn't started; raises where there is no way to the carrier."""
+        """Makes a link and does not start it; raises if the carrier's endpoint can't be used."""
 
 
 class Reloader:
-    """See the module's text.
+    """Applies a new configuration while the relay runs. One reload at a time.
 
     :param read: reads and checks the file; raises `ConfigRefused`.
-    :param taken: called with each configuration that has been taken up, for what else looks at it: the log.
+    :param taken: called with each configuration that has been applied: the log needs it.
     :param begun, ended: called around the work, for the service manager.
     """
 
@@ -93,7 +94,7 @@ class Reloader:
         self._stopping = False
 
     def request(self) -> None:
-        """What SIGHUP does: reloads soon, and says in the log how it went."""
+        """Reloads soon, and logs the result. SIGHUP calls it."""
         if self._daemon.not_ready:
             self.log.warn("config_kept: the relay is {state}; the file was not read", state=self._daemon.not_ready)
         elif self._running:
@@ -114,7 +115,7 @@ class Reloader:
             self._ended()
 
     async def reload(self) -> bool:
-        """Takes the file up; False where it was refused. Not to be called while another reload is under way."""
+        """Applies the file; False if it was refused. Not to be called while another reload is under way."""
         daemon = self._daemon
         old = daemon.config
         links: dict[str, CarrierLink] = {}
@@ -135,7 +136,7 @@ class Reloader:
         self._say(found)
         for name, link in removed.items():
             daemon.draining_carriers.begin(name, link)
-        # The time that a drain may take can have changed.
+        # `drain_hours` may have changed.
         daemon.draining_carriers.look()
         for name in (*carriers.added, *carriers.changed):
             await self._replace(name, replaced.get(name), links[name])
@@ -179,10 +180,10 @@ class Reloader:
             else:
                 self.log.warn("config_needs_restart: {key}: {change}", key=change.key, change=change.what)
         count = sum(change.live for change in found)
-        self.log.info("config_reloaded: {count} changes taken up", count=count)
+        self.log.info("config_reloaded: {count} changes applied", count=count)
 
     async def _replace(self, name: str, old: CarrierLink | None, new: CarrierLink) -> None:
-        """Ends the link that had the name, if one had, and begins with the new one."""
+        """Ends the old link of that name, if there was one, and starts the new one."""
         flow = self._daemon.flow
         old = old or self._daemon.draining_carriers.take_over(name)
         if old is not None:
@@ -194,6 +195,6 @@ class Reloader:
             new.start()
 
     async def stop(self) -> None:
-        """Ends what is under way; no reload is begun any more."""
+        """Waits for a reload under way. No further one begins."""
         self._stopping = True
         await self._tasks.wait()

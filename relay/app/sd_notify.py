@@ -1,7 +1,7 @@
-"""Telling systemd how we are: READY=1, STATUS=, RELOADING=1, STOPPING=1 and the watchdog (sd_notify(3)).
+"""Tells systemd the relay's state: READY=1, STATUS=, RELOADING=1, STOPPING=1 and the watchdog (sd_notify(3)).
 
-The protocol is one datagram to the socket named in $NOTIFY_SOCKET, so no library is needed. Without that variable all
-of this does nothing.
+The protocol is one datagram to the socket named in $NOTIFY_SOCKET, so no library is needed. Without that variable
+nothing is sent.
 """
 
 import os
@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: How often the status line is looked at where there is no watchdog to feed.
+#: How often the status line is updated if there is no watchdog to feed.
 _STATUS_SECONDS = 10.0
 
 
 class SystemdNotifier:
     """Speaks to the service manager that started us, if one did.
 
-    :param environ: where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are looked for.
-    :param pid: ours: a watchdog that is meant for another process is not ours to feed.
+    :param environ: has NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, if systemd wants to be told.
+    :param pid: our own process id: we must not feed the watchdog of another process.
     :param monotonic_usec: CLOCK_MONOTONIC in microseconds, which systemd wants with RELOADING=1.
     """
 
@@ -30,7 +30,7 @@ class SystemdNotifier:
         self._last_status = ""
         usec = environ.get("WATCHDOG_USEC", "")
         meant_for = environ.get("WATCHDOG_PID", "")
-        #: How often the watchdog is fed: half of what systemd waits; 0.0: there is none.
+        #: How often the watchdog is fed: half of the time that systemd waits. 0.0: there is no watchdog.
         self.watchdog_seconds = 0.0
         if self._address and usec.isdecimal() and meant_for in ("", str(pid)):
             self.watchdog_seconds = int(usec) / 2_000_000
@@ -51,7 +51,7 @@ class SystemdNotifier:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_usec}")
 
     def stopping(self) -> None:
-        """A stop begins. The watchdog is fed on: draining may take longer than it allows."""
+        """A stop begins. The watchdog is still fed, because draining may take longer than it allows."""
         self._send("STOPPING=1")
 
     def stop(self) -> None:
@@ -61,7 +61,7 @@ class SystemdNotifier:
             self._timer = None
 
     def _turn(self) -> None:
-        # From a timer of the reactor and from nowhere else: a reactor that has stopped turning must starve it.
+        # Only a timer of the reactor feeds the watchdog: when the reactor hangs, the watchdog must notice.
         self._timer = self._clock.callLater(self.watchdog_seconds or _STATUS_SECONDS, self._turn)
         if self.watchdog_seconds:
             self._send("WATCHDOG=1")
@@ -79,7 +79,7 @@ class SystemdNotifier:
             try:
                 sender.sendto(text.encode(), address)
             except OSError:
-                # Nobody there, or its queue is full: the relay's work doesn't depend on being watched.
+                # Nobody listens, or the queue is full. The relay works without being watched.
                 return
 
 

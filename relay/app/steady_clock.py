@@ -1,10 +1,10 @@
-"""A wall clock that never goes back: what the reactor, and with it the whole relay, takes the time from.
+"""A wall clock that never goes back. The reactor, and with it the whole relay, takes the time from it.
 
-Theory of operation: everything that waits here waits for an instant of the wall clock, Twisted's delayed calls, too.
-Were that clock set back by an hour, nothing would fall due for an hour: no commit, no time-out. So while the system's
-clock is behind what has been told already, this one goes on at half its pace until the other has caught up. Time-outs
-take up to twice as long meanwhile, and instants in the journal are ahead of the clock on the wall. A clock that is set
-forward is followed at once.
+Theory of operation: everything in the relay waits for an instant of the wall clock, also Twisted's delayed calls. If
+that clock were set back by an hour, nothing would become due for an hour: no commit, no time-out. So while the system's
+clock is behind, this clock goes on at half its pace until the system's clock has caught up. Meanwhile time-outs take up
+to twice as long, and instants in the journal are ahead of the system's clock. This clock follows at once when the
+system's clock is set forward.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from time import monotonic, time
 
 from twisted.logger import Logger
 
-#: Less than this is how clocks are, and not worth a word.
+#: Clocks differ by less than this all the time, and it is not logged.
 _WORTH_LOGGING_SECONDS = 1.0
 
 
 class SteadyClock:
-    """Give `seconds` to whoever wants the time. Any thread may call, but only one.
+    """Its `seconds` is the relay's time. Any thread may call it, but only one at a time.
 
     :param wall: the system's clock, in seconds since 1970.
     :param steady: seconds that only ever grow.
@@ -29,11 +29,11 @@ class SteadyClock:
         self._wall = wall
         self._steady = steady
         self._told = wall()
-        #: While the system's clock is behind: where both stood when that was noticed.
+        #: While the system's clock is behind: the times of both clocks when that was noticed.
         self._since: tuple[float, float] | None = None
 
     def seconds(self) -> float:
-        """The time, in seconds since 1970; never less than what was told before."""
+        """The time, in seconds since 1970; never less than at an earlier call."""
         now = self._wall()
         if self._since is None:
             if now >= self._told:

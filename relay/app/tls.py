@@ -1,16 +1,16 @@
 """TLS on listeners and towards carriers: endpoints whose certificates can be changed while they are in use.
 
-Endpoint descriptions stay Twisted's: `ssl:443:privateKey=key.pem:certKey=fullchain.pem` for a listener,
-`tls:smpp.carrier.example:3550` for a carrier. What differs from Twisted's own is that TLS 1.2 is the floor, a
-certificate file may hold its whole chain, key files that others may read are refused, and the files are read anew when
-`refresh` is called (listeners) or a connection is made (carriers). Connections that are open keep what they have.
+Endpoint descriptions are Twisted's: `ssl:443:privateKey=key.pem:certKey=fullchain.pem` for a listener,
+`tls:smpp.carrier.example:3550` for a carrier. These endpoints differ from Twisted's own: TLS 1.2 is the lowest version,
+a certificate file may hold its whole chain, and key files that others may read are refused. The files are read again
+when `refresh` is called (listeners) or a connection is made (carriers). Open connections keep the old certificate.
 
 A carrier's certificate is always verified, against the system's authorities or `ca_file`, and for the host's name.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,11 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from relay.config.model import Carrier, CarrierTls
+from relay.runtime.proxy_protocol import ProxiedFactory
 
 _CERTIFICATE_BEGINS = b"-----BEGIN CERTIFICATE-----"
 _CERTIFICATE_ENDS = b"-----END CERTIFICATE-----"
-#: The values that stand by position after `ssl:`, in Twisted's order.
+#: The values without a name after `ssl:`, in Twisted's order.
 _SERVER_ARGUMENTS = ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain")
 _CLIENT_ARGUMENTS = ("host", "port", "timeout", "bindAddress")
 
@@ -93,7 +94,7 @@ class ServerCertificate:
 class TlsServerEndpoint:
     """Listens with TLS on top of another endpoint.
 
-    :ivar certificate: what it shows; to be refreshed when the files have changed.
+    :ivar certificate: its certificate; to be refreshed when the files have changed.
     """
 
     def __init__(self, reactor: Any, below: Any, certificate: ServerCertificate) -> None:
@@ -110,7 +111,7 @@ class TlsServerEndpoint:
 
 @implementer(IStreamClientEndpoint)
 class CarrierTlsEndpoint:
-    """Connects to a carrier with TLS. The files are read at every connect, so that new ones are taken up by then."""
+    """Connects to a carrier with TLS. Reads the files at every connect, so that it uses new ones."""
 
     def __init__(self, reactor: Any, host: str, port: int, settings: CarrierTls, **below: Any) -> None:
         self._reactor = reactor
@@ -147,15 +148,43 @@ class CarrierTlsEndpoint:
         )
 
 
-def server_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
-    """The endpoint that a description means, with ours for `ssl:`.
+@implementer(IStreamServerEndpoint)
+class ProxiedEndpoint:
+    """Listens on another endpoint for connections from proxies, which say in front whose each of them is.
 
+    :param trusts: whether an address is that of a trusted proxy.
+    """
+
+    def __init__(self, reactor: Any, below: Any, trusts: Callable[[str], bool]) -> None:
+        self._reactor = reactor
+        self._below = below
+        self._trusts = trusts
+
+    def listen(self, protocolFactory: IProtocolFactory) -> "Deferred[IListeningPort]":
+        listening: Deferred[IListeningPort] = self._below.listen(
+            ProxiedFactory(protocolFactory, self._trusts, self._reactor)
+        )
+        return listening
+
+
+def server_endpoint(
+    reactor: Any, description: str, trusts: Callable[[str], bool] = lambda host: False
+) -> IStreamServerEndpoint:
+    """The endpoint that a description means, with ours for `ssl:` and `haproxy:`.
+
+    :param trusts: whether an address is that of a trusted proxy: who may connect where `haproxy:` stands in front.
     :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file that it names, is no good.
     """
     parts = split_description(description)
+    proxied = parts[0] == "haproxy"
+    if proxied:
+        description = description.partition(":")[2]
+        parts = parts[1:]
+        if parts[:1] not in (["tcp"], ["tcp6"], ["ssl"], ["systemd"]):
+            raise TlsProblem("behind haproxy: stands tcp:, tcp6:, ssl: or systemd:")
     if parts[0] != "ssl":
         endpoint: IStreamServerEndpoint = twisted_server_from_string(reactor, description)
-        return endpoint
+        return ProxiedEndpoint(reactor, endpoint, trusts) if proxied else endpoint
     given = _arguments(parts[1:], _SERVER_ARGUMENTS, description)
     for unsupported in ("sslmethod", "dhParameters"):
         if unsupported in given:
@@ -163,7 +192,10 @@ def server_endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     interface = given.get("interface", "")
     backlog = int(given.get("backlog", "50"))
     port = int(given.get("port", ""))
-    below = (TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint)(reactor, port, backlog, interface)
+    below: Any = (TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint)(reactor, port, backlog, interface)
+    if proxied:
+        # The header stands in front of the handshake.
+        below = ProxiedEndpoint(reactor, below, trusts)
     key_file = given.get("privateKey", "server.pem")
     certificate = ServerCertificate(key_file, given.get("certKey", key_file), given.get("extraCertChain", ""))
     return TlsServerEndpoint(reactor, below, certificate)
@@ -224,7 +256,7 @@ def _arguments(parts: list[str], names: tuple[str, ...], description: str) -> di
 def check_key_permissions(key_file: str) -> None:
     """Refuses a key that more than its owner and its group may read.
 
-    :raises TlsProblem: others may; the text says how to mend it.
+    :raises TlsProblem: others may; the text says what to do.
     :raises OSError: it can't be looked at.
     """
     mode = stat.S_IMODE(os.stat(key_file).st_mode)
@@ -241,7 +273,7 @@ def _read_key(key_file: str) -> crypto.PKey:
 
 
 def _no_passphrase(*_: object) -> bytes:
-    # Without this, OpenSSL would ask on the terminal.
+    # Without this, OpenSSL would ask for a passphrase on the terminal.
     return b""
 
 

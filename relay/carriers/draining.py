@@ -57,7 +57,7 @@ class Drain:
 
 
 class DrainingCarriers:
-    """See the module's text. Only the reactor thread may call.
+    """Keeps removed carriers bound until their receipts are in. Only the reactor thread may call.
 
     :param limit_seconds: how long after its removal a carrier may stay bound; asked at every look.
     :param shutdown_seconds: how long an unbind waits for answers in flight.

@@ -84,6 +84,10 @@ class CarrierLink:
         """How many more parts the queue takes."""
         return self.settings.queue - len(self._sender.queue)
 
+    def room_within(self, seconds: float, account: str) -> int:
+        """How many more parts of an account would be sent within so many seconds, as far as one can tell."""
+        return self._sender.room_within(seconds, account)
+
     def offer(self, parts: Sequence[Outgoing]) -> None:
         """Queues parts and sends what the windows take."""
         self._sender.put(parts)

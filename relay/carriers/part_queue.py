@@ -1,19 +1,25 @@
-"""The parts that wait for one carrier, in their order.
+"""The parts that wait for one carrier, in the order in which they are to be sent.
 
-Theory of operation: texts are held in memory up to a bound of octets. What comes past it waits without its body, which
-is fetched from the journal when its turn is near: some hundred parts in one go, one go at a time, while nothing behind
-them is taken. A part that was settled while it waited (`Outgoing.done`), or whose message was cancelled, stays
-where it is and is dropped when its turn comes, because looking for it would cost a search.
+Theory of operation: while all parts are one account's and of one priority they stand in one deque, in the order in
+which they came. When another account or priority comes, `AccountTurns` says whose turn it is, until only one is left.
+
+Texts are held in memory up to a bound of octets. Beyond it, parts are queued without their bodies. The bodies are read
+from the journal, some hundred at a time, when a part without one comes to the head; the queue gives nothing until they
+are there. A part that was settled while it waited (`Outgoing.done`), or whose message was cancelled, stays where it is
+and is dropped at the head, because looking for it would cost a search.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import islice
 from typing import Protocol
 
+from relay.carriers.account_turns import AccountTurns
 from relay.routing.cancelled import CancelledMessages
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
+from relay.values.account_share import AccountShare
 
 #: Bodies are fetched in batches of this many parts.
 _FETCH_PARTS = 500
@@ -33,30 +39,44 @@ class QueueOwner(Protocol):
         """Bodies have come, so that `PartQueue.take` is worth calling again."""
 
     def bodies_unreadable(self, reason: str) -> None:
-        """They can't be read now. `PartQueue.take` tries again; it is to be called some time later."""
+        """Bodies can't be read now. Call `PartQueue.take` some time later; it tries again."""
 
 
 class PartQueue:
-    """See the module's text. Belongs to one `CarrierLink`, which alone calls.
+    """Keeps what waits for one carrier, within a bound of octets. Belongs to one `CarrierLink`, which alone calls.
 
     :param limit_bytes: texts that are held.
     :param store: where bodies are fetched.
     :param owner: called when bodies have been fetched, or can't be.
     :param tasks: where fetching runs.
     :param cancelled: the messages of which no part is to be sent any more.
+    :param share_of: what an account may have of the carrier.
 
     :ivar octets: texts that are held now.
     """
 
     def __init__(
-        self, limit_bytes: int, store: Journalled, owner: QueueOwner, tasks: Tasks, cancelled: CancelledMessages
+        self,
+        limit_bytes: int,
+        store: Journalled,
+        owner: QueueOwner,
+        tasks: Tasks,
+        cancelled: CancelledMessages,
+        share_of: Callable[[str], AccountShare],
     ) -> None:
         self._limit_bytes = limit_bytes
         self._store = store
         self._owner = owner
         self._tasks = tasks
         self._cancelled = cancelled
+        self._share_of = share_of
+        self._count = 0
+        #: Everything that waits, while it is all of one account and priority.
         self._parts: deque[Outgoing] = deque()
+        self._account = ""
+        self._priority = 0
+        #: Everything that waits, while it is not; `_parts` is empty then.
+        self._turns: AccountTurns | None = None
         #: How many of them another carrier may take as well.
         self._shared = 0
         self.octets = 0
@@ -64,17 +84,20 @@ class PartQueue:
         self._cleared = False
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return self._count
 
     def __iter__(self) -> Iterator[Outgoing]:
-        return iter(self._parts)
+        return iter(self._parts if self._turns is None else self._turns)
 
-    def put(self, parts: Iterable[Outgoing]) -> None:
-        """Adds parts at the end; past the bound their bodies are let go."""
+    def put(self, parts: Sequence[Outgoing]) -> None:
+        """Adds parts behind those of their accounts; past the bound of octets their bodies are let go."""
+        if not parts:
+            return
         limit_bytes = self._limit_bytes
         octets = self.octets
         shared = 0
-        append = self._parts.append
+        account, priority = self._kind(parts)
+        append = self._parts.append if self._turns is None else self._turns.append
         for part in parts:
             if part.body is not None:
                 if octets < limit_bytes:
@@ -82,25 +105,63 @@ class PartQueue:
                 else:
                     part.body = None
             shared += len(part.carriers) > 1
+            if part.account != account or part.priority != priority:
+                append = self._take_turns().append
             append(part)
+        self._count += len(parts)
         self.octets = octets
         self._shared += shared
 
     def put_first(self, parts: Sequence[Outgoing]) -> None:
-        """Puts parts back at the head, in their order; they keep their bodies, although the bound may be passed by a
-        window."""
-        self._parts.extendleft(reversed(parts))
-        self._count(parts, 1)
+        """Puts parts back before the others of their accounts, in their order. They keep their bodies, although the
+        bound may be passed by a window."""
+        if not parts:
+            return
+        account, priority = self._kind(parts)
+        if any(part.account != account or part.priority != priority for part in parts):
+            self._take_turns()
+        if self._turns is None:
+            self._parts.extendleft(reversed(parts))
+        else:
+            for part in reversed(parts):
+                self._turns.appendleft(part)
+        self._add(parts, 1)
 
     def take(self, count: int, now: float) -> tuple[list[tuple[bytes, object]], list[Outgoing]]:
         """Takes up to `count` parts off the head that can be sent now, as body and part each, and with them the parts
         whose validity has ended. Fewer than there are where a body has to be fetched first: the owner is called then.
         """
-        parts = self._parts
-        cancelled = self._cancelled or None
         batch: list[tuple[bytes, object]] = []
         expired: list[Outgoing] = []
+        turns = self._turns
+        bodies_are_there = True
+        parts = self._parts
+        if turns is None:
+            bodies_are_there = self._take_from(parts, count, now, batch, expired)
+        else:
+            while bodies_are_there and self._count and len(batch) < count:
+                parts, most = turns.next()
+                before = len(batch)
+                bodies_are_there = self._take_from(parts, min(count, before + most), now, batch, expired)
+                turns.took(len(batch) - before)
+            self._take_no_turns_if_alone(turns)
+        if not bodies_are_there:
+            self._fetch(parts)
+        return batch, expired
+
+    def _take_from(
+        self,
+        parts: deque[Outgoing],
+        count: int,
+        now: float,
+        batch: list[tuple[bytes, object]],
+        expired: list[Outgoing],
+    ) -> bool:
+        """Fills `batch` up to `count` from the left of `parts`; false where a body has to be fetched first."""
+        cancelled = self._cancelled or None
         octets = shared = 0
+        waiting = len(parts)
+        bodies_are_there = True
         while parts and len(batch) < count:
             part = parts.popleft()
             if cancelled is not None and not part.done and cancelled.take(part.id):
@@ -108,7 +169,7 @@ class PartQueue:
             body = part.body
             if body is None and not part.done and part.expires_at > now:
                 parts.appendleft(part)
-                self._fetch()
+                bodies_are_there = False
                 break
             octets += len(body or b"")
             shared += len(part.carriers) > 1
@@ -119,45 +180,96 @@ class PartQueue:
             elif body is not None:
                 part.sent_at = now
                 batch.append((body, part))
+        self._count -= waiting - len(parts)
         self.octets -= octets
         self._shared -= shared
-        return batch, expired
+        return bodies_are_there
 
     def take_shared(self) -> list[Outgoing]:
         """Takes out the parts that another carrier may take as well. Where there are none, it doesn't look for them."""
         if self._shared <= 0:
             return []
-        given = [part for part in self._parts if len(part.carriers) > 1]
+        given = [part for part in self if len(part.carriers) > 1]
         if given:
-            self._parts = deque(part for part in self._parts if len(part.carriers) <= 1)
-        self._count(given, -1)
+            kept = [part for part in self if len(part.carriers) <= 1]
+            self._add(given, -1)
+            self._parts.clear()
+            if self._turns is not None:
+                self._turns = AccountTurns(self._share_of)
+                for part in kept:
+                    self._turns.append(part)
+            else:
+                self._parts.extend(kept)
         self._shared = 0
         return given
 
     def clear(self) -> list[Outgoing]:
-        """Ends the queue; gives what waits to be sent. What is being fetched then is nobody's business any more."""
-        waiting = [part for part in self._parts if not part.done]
+        """Ends the queue; gives what waits to be sent. What is being fetched then is dropped when it comes."""
+        waiting = [part for part in self if not part.done]
         self._parts.clear()
-        self.octets = self._shared = 0
+        self._turns = None
+        self.octets = self._shared = self._count = 0
         self._cleared = True
         return waiting
 
-    def _count(self, parts: Sequence[Outgoing], sign: int) -> None:
+    def ahead_of(self, account: str) -> float:
+        """How many parts would be sent before one more of an account's, in round numbers and among equal priorities."""
+        if self._turns is not None:
+            own, factor = self._turns.of_account(account)
+            return min(self._count, (own + 1) * factor - 1)
+        return self._count if account == self._account else min(self._count, 1)
+
+    # Who waits
+
+    def _kind(self, parts: Sequence[Outgoing]) -> tuple[str, int]:
+        """The account and priority that everything has which waits, unless accounts take turns. Where nothing waits,
+        those of the first of `parts`, which are about to be put."""
+        if not self._count and self._turns is None:
+            self._account, self._priority = parts[0].account, parts[0].priority
+        return self._account, self._priority
+
+    def _take_turns(self) -> AccountTurns:
+        """Has accounts take turns from now on."""
+        turns = self._turns
+        if turns is None:
+            turns = self._turns = AccountTurns(self._share_of)
+            # A million may wait, and the turns begin and end with each message of a small account: none is copied.
+            turns.adopt(self._parts)
+            self._parts = deque()
+        return turns
+
+    def _take_no_turns_if_alone(self, turns: AccountTurns) -> None:
+        """Ends the turns where no more than one account waits, with one priority."""
+        queues = turns.queues()
+        if len(queues) <= 1:
+            self._turns = None
+            self._parts = queues[0] if queues else deque()
+            if self._parts:
+                self._account, self._priority = self._parts[0].account, self._parts[0].priority
+
+    def _add(self, parts: Sequence[Outgoing], sign: int) -> None:
+        self._count += sign * len(parts)
         self.octets += sign * sum(len(part.body) for part in parts if part.body is not None)
         self._shared += sign * sum(len(part.carriers) > 1 for part in parts)
 
-    def _fetch(self) -> None:
+    # Bodies
+
+    def _fetch(self, parts: deque[Outgoing]) -> None:
+        """Begins to fetch the bodies that `parts` and all others need next, unless some are being fetched."""
         if not self._fetching:
             self._fetching = True
-            self._tasks.start(self._fetch_bodies())
+            self._tasks.start(self._fetch_bodies(parts))
 
-    async def _fetch_bodies(self) -> None:
+    async def _fetch_bodies(self, first: deque[Outgoing]) -> None:
+        queues = [first]
+        if self._turns is not None:
+            # The others will need theirs in a moment.
+            queues += [queue for queue in self._turns.queues() if queue is not first and queue[0].body is None]
+            del queues[_FETCH_PARTS:]
         parts: list[Outgoing] = []
-        for part in self._parts:
-            if part.body is None and not part.done:
-                parts.append(part)
-                if len(parts) == _FETCH_PARTS:
-                    break
+        for queue in queues:
+            near = islice(queue, _FETCH_PARTS // len(queues))
+            parts += [part for part in near if part.body is None and not part.done]
         try:
             bodies = await self._store.bodies([(part.id, part.part) for part in parts])
         except StoreUnavailable as problem:

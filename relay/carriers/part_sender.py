@@ -18,6 +18,7 @@ from relay.carriers.context import CarrierContext
 from relay.carriers.link_state import LinkStateMachine
 from relay.carriers.part_queue import PartQueue
 from relay.carriers.queries import CarrierQueries
+from relay.carriers.sending_speed import SendingSpeed
 from relay.carriers.session_api import CarrierSession, Request
 from relay.routing.flow_api import Outgoing
 from relay.store.api import StoreUnavailable
@@ -61,7 +62,9 @@ class PartSender:
         self._state = state
         self._sessions = sessions
         self._queries = queries
-        self.queue = PartQueue(queue_bytes, carrier.flow.store, self, carrier.tasks, carrier.flow.cancelled)
+        flow = carrier.flow
+        self.queue = PartQueue(queue_bytes, flow.store, self, carrier.tasks, flow.cancelled, flow.share_of)
+        self._speed = SendingSpeed(settings.rate)
         self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), self._clock.seconds())
         #: Until when nothing is sent, because the carrier asked for it.
         self.paused_until = 0.0
@@ -86,6 +89,17 @@ class PartSender:
     def put(self, parts: Sequence[Outgoing]) -> None:
         """Queues parts; `pump` sends them."""
         self.queue.put(parts)
+
+    def room_within(self, seconds: float, account: str) -> int:
+        """See `Link.room_within`."""
+        now = self._clock.seconds()
+        taken = self._carrier.counters.taken
+        speed = self._speed.at(now, taken, busy=bool(self.queue))
+        if speed is None:
+            # Nothing is known against it.
+            return len(self.queue) + self._carrier.settings.queue
+        left_seconds = seconds - max(0.0, self.paused_until - now)
+        return max(0, int(left_seconds * speed - self.queue.ahead_of(account)))
 
     def put_back(self, parts: Sequence[Outgoing]) -> None:
         """Puts parts back at the queue's head, in their order. They may pass its limit by a window."""

@@ -51,7 +51,7 @@ class _Cancel(msgspec.Struct, frozen=True, eq=False):
 
 
 class CarrierQueries:
-    """See the module's text. Belongs to one `CarrierLink`, which alone calls.
+    """Sends query_sm and cancel_sm to one carrier, and reads what it answers. Only its `CarrierLink` calls.
 
     :ivar counts: what came of questions since the start, by command (`query_sm`, `cancel_sm`) and result: `answered`,
         `refused`, `unanswered`; for query_sm also `later`: asked again.

@@ -1,4 +1,4 @@
-"""How commands ask a running relay's admin listener."""
+"""Requests of commands to the admin listener of a running relay."""
 
 import argparse
 import base64
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-#: Exit status: nobody answered, or not as an admin listener does.
+#: Exit status: nobody answered, or the answer was not an admin listener's.
 NO_ANSWER: Final = 3
 PASSWORD_VARIABLE: Final = "RELAY_ADMIN_PASSWORD"
 _DEFAULT_URL: Final = "http://127.0.0.1:9090"
@@ -22,7 +22,7 @@ class NoAnswer(Exception):
 
 
 class Refused(Exception):
-    """The admin listener said no; the text is its reason."""
+    """The admin listener refused the request; the text is its reason."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--password-file", metavar="FILE", type=_secret, dest="password",
-        help=f"holds admin.password; without it, ${PASSWORD_VARIABLE} does",
+        help=f"file that holds admin.password (default: it is in ${PASSWORD_VARIABLE})",
     )  # fmt: skip
 
 
 def http_url(text: str) -> str:
-    """For an option that is the beginning of a URL; without the slash at its end."""
+    """Reads an option that is the beginning of a URL. A slash at its end is cut off."""
     try:
         parts = urlsplit(text)
         right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -50,7 +50,7 @@ def http_url(text: str) -> str:
 
 
 def lines_of(file: str) -> str:
-    """What a file holds that an option names.
+    """Reads the file that an option names.
 
     :raises argparse.ArgumentTypeError: it can't be read.
     """
@@ -67,10 +67,10 @@ def _secret(file: str) -> str:
 
 
 def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
-    """What the admin listener says to a GET, or to a POST where there is a body.
+    """The admin listener's answer to a GET, or to a POST if there is a body.
 
     :raises NoAnswer: it can't be reached, or wants a password.
-    :raises Refused: it can, and says no.
+    :raises Refused: it refuses the request.
     """
     request = urllib.request.Request(options.admin + path)
     password = options.password or os.environ.get(PASSWORD_VARIABLE, "")
@@ -81,7 +81,7 @@ def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
         request.data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
         request.add_header("X-Relay-Action", "command")
-    # The listener is this machine's, or named on purpose: never by way of a proxy.
+    # Never through a proxy: the listener is on this machine, or the operator has named it.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
@@ -100,7 +100,7 @@ def _refusal(options: argparse.Namespace, problem: urllib.error.HTTPError) -> Ex
     if problem.code == 401:
         return NoAnswer(f"{options.admin} wants the password: --password-file FILE, or ${PASSWORD_VARIABLE}")
     if "problem+json" in problem.headers.get("Content-Type", ""):
-        # What the customers' listener says.
+        # This is how the customers' listener answers.
         return NoAnswer(f"{options.admin}: no answer: HTTP status {problem.code}; is this the relay's admin.listen?")
     try:
         text = json.loads(text)["error"]

@@ -1,4 +1,4 @@
-"""`python -m relay check FILE`: whether the relay would start with a configuration file."""
+"""`python -m relay check FILE`: says whether the relay would start with a configuration file."""
 
 import argparse
 import json
@@ -20,12 +20,12 @@ examples:
   python -m relay check --json etc/relay.yaml | jq -r '.problems[]'
   python -m relay check etc/relay.yaml && kill -HUP "$(cat twistd.pid)"
 
-Reads the environment variables (${NAME}) and secret files ({file: PATH}) that the file names, so run it as the user
-and with the environment that the relay has. Nothing is started, and nothing is listened on.
+Reads the environment variables (${NAME}) and secret files ({file: PATH}) that the file names, so run it as the
+relay's user and with the relay's environment. It starts nothing, and listens nowhere.
 
 exit status:
-  0  the file is fine; notes about it, where there are any, are on standard error
-  1  it isn't: every problem is a line on standard error
+  0  the file is right; notes about it, if there are any, are on standard error
+  1  the file is wrong: every problem is a line on standard error
   2  wrong use of the command line
 """
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     """Checks the file that the arguments name; the exit status says how it went."""
     parser = argparse.ArgumentParser(
         prog="python -m relay check",
-        description="Says whether a configuration file is right, and lists everything that isn't.",
+        description="Says whether a configuration file is right, and lists everything that is wrong.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,6 @@
-"""What etc/relay.yaml shows where a default would show nothing: names, addresses, secrets.
+"""Example values of etc/relay.yaml for keys whose defaults would show nothing: names, addresses, secrets.
 
-By place in the file. A table that isn't named here is shown whole, with its defaults.
+They stand under their place in the file. Tables without an example are shown whole, with their defaults.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ class Example(msgspec.Struct, frozen=True):
     """One table of the sample.
 
     :ivar values: as they are written in YAML; other keys have their defaults.
-    :ivar only: the keys that are shown; empty: all.
+    :ivar only: the keys that are shown; if empty, all of them.
     :ivar remark: a comment above the table.
     """
 
@@ -47,7 +47,7 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
     ("carriers", "tier2"): Example(
         {"connect": '"tcp:smpp.tier2.example.net:2775"', "password": "{file: /etc/relay/tier2.password}"},
         only=frozenset({"connect", "password", "dialect"}),
-        remark="One that writes ids in hexadecimal in responses and in decimal in receipts. See docs/carriers.md.",
+        remark="This one writes ids in hexadecimal in responses and in decimal in receipts. See docs/carriers.md.",
     ),
     ("carriers", "tier2", "dialect"): Example({"states": "{FAILED: UNDELIV}"}),
     ("carriers", "tier2", "dialect", "response_id"): Example({"base": "hex"}),
@@ -68,7 +68,9 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         only=frozenset({"kind", "simulator"}),
         remark="A carrier inside the relay, for tests. Its messages reach nobody.",
     ),
-    ("routes", "0"): Example({"prefix": '"44"', "carriers": "[tier1, tier2]"}, remark="United Kingdom"),
+    ("routes", "0"): Example(
+        {"prefix": '"44"', "carriers": "[tier1, tier2]", "spill_over_seconds": "10"}, remark="United Kingdom"
+    ),
     ("routes", "1"): Example({"prefix": '"999"', "carriers": "[sim]"}, remark="numbers for tests"),
     ("routes", "2"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
 }

@@ -1,7 +1,7 @@
-"""Writes docs/configuration.md and etc/relay.yaml from the configuration's types, so that both say what is so.
+"""Writes docs/configuration.md and etc/relay.yaml from the configuration's types, so that both are right.
 
 `python -m relay.cli.config_reference` prints the reference; `--sample` the sample; `--write` writes both files (in a
-checkout). A test fails while either file says something else than the types.
+checkout). A test fails if either file differs from the types.
 """
 
 import argparse
@@ -34,37 +34,36 @@ line, with the line and the key:
 
     etc/relay.yaml:31: carriers.tier1.window: expected an integer from 1 to 10000, got 'ten'
 
-The relay doesn't start with a file that has a problem. Unknown keys and keys given twice are problems.
+The relay doesn't start with a file that has a problem. Unknown keys, and keys that are given twice, are problems.
 
 ## How values are written
 
-* A key that is left out has its default. So has a table or list with nothing in it.
-* `${NAME}` anywhere in a value stands for the environment variable NAME, which must be set; `$${` is a plain `${`.
-* `{file: PATH}` instead of a value stands for what the file holds, without the newline at its end. PATH is relative
+* A key that is left out has its default. So has an empty table or list.
+* `${NAME}` anywhere in a value stands for the environment variable NAME, which must be set. `$${` is a plain `${`.
+* `{file: PATH}` instead of a value stands for the text of that file, without the newline at its end. PATH is relative
   to the directory in which the relay was started.
-* Text needs quotes only where YAML would read something else: when it begins with a character such as
-  `* & ! % @ # { [`, or holds `: ` or ` #`, and a `${NAME}` within `{ }`. What looks like a number or like `on` and is
-  asked for as text, is text.
-* Numbers may be written as `1000000`, `1_000_000`, `1e6` or, integers, `0x34`; yes and no as `true` or `false`
-  (`on`, `yes`, `off` and `no` will do).
-* `<<: *name` takes over the keys of a table that was marked with `&name` earlier.
-* Durations are in the unit that ends the key's name; sizes are in bytes.
-* NAME in this page is a name that you choose, of an account or a carrier: letters, digits and `. _ + @ -`.
+* Text needs quotes in three cases: it begins with a character such as `* & ! % @ # { [`, it contains `: ` or ` #`, or
+  it is a `${NAME}` within `{ }`. A key that wants text takes `12` or `on` as text, too.
+* Write numbers as `1000000`, `1_000_000` or `1e6`, integers also as `0x34`. Write `true` or `false` (or `on`, `yes`,
+  `off`, `no`).
+* `<<: *name` copies the keys of a table that was marked with `&name` earlier.
+* The end of a duration's key is its unit. Sizes are in bytes.
+* NAME on this page is a name that you choose for an account or a carrier: letters, digits and `. _ + @ -`.
 
-## What is refused besides
+## What else is refused
 
 * A listener that other machines can reach, together with a key or password that begins with `demo`, with
   `demo.receiver`, or, on the admin listener, without a password.
 * Two accounts with one API key or one SMPP system_id; an empty key or password.
-* A route to a carrier that there isn't, two routes for one prefix.
+* A route to a carrier that doesn't exist, and two routes for one prefix.
 """
 
 _SAMPLE_HEAD = """\
 # A sample with every key of the configuration, its meaning and its default.
 # Written by `make docs` from the types in relay/config/model.py.
 #
-# A key that is left out has its default, so a real file is short: see etc/demo.yaml. Copy what you change.
-# ${NAME} stands for an environment variable, {file: PATH} for what a file holds.
+# A key that is left out has its default, so a real file is short: see etc/demo.yaml. Copy only what you change.
+# ${NAME} stands for an environment variable, {file: PATH} for the text of a file.
 # Check a file: python -m relay check FILE          Start: twistd -n relay --config FILE
 """
 
@@ -73,7 +72,7 @@ _SAMPLE_HEAD = """\
 
 
 def written(value: Any) -> str:
-    """A default as one would write it in the file."""
+    """A default, written as in the file."""
     match value:
         case None:
             return ""
@@ -131,7 +130,7 @@ def _described(key: Key) -> str:
 
 
 def _rows(table: inspect.StructType) -> Iterator[str]:
-    """The keys of one table; those that open tables of their own have their own sections."""
+    """The keys of one table. Keys that open tables have sections of their own."""
     fields = [field for field in table.fields if not _opens_table(field.type)]
     if not fields:
         return
@@ -168,7 +167,7 @@ def sample() -> str:
 
 
 class _Sample:
-    """Writes the sample, and remembers which keys it has explained already."""
+    """Writes the sample, and explains each key once."""
 
     def __init__(self) -> None:
         self._explained: set[tuple[type, str]] = set()

@@ -20,7 +20,7 @@ exit status:
 def main(arguments: Sequence[str]) -> int:
     """Reads pairs on standard input, or asks a running relay, and prints the settings that fit."""
     if "--orphans" not in arguments:
-        # What isn't UTF-8 is a receipt's text in another alphabet, which no dialect is about.
+        # Octets that are no UTF-8 are a text in another alphabet, which no dialect looks at.
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
         return dialect_finder.main(arguments, sys.stdin, sys.stdout)
     parser = argparse.ArgumentParser(
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def report(review: Any) -> str:
-    """What the admin listener says of orphans, as YAML with comments."""
+    """The admin listener's advice about orphans, as YAML with comments."""
     orphans = review["orphans"]
     if not orphans:
         return "# No receipt waits for its message: nothing to find.\n"
@@ -52,7 +52,7 @@ def report(review: Any) -> str:
         lines.append(f"# {advice['matched']} of {advice['tried']} of {advice['carrier']}'s match with this:")
         lines.append(advice["yaml"].rstrip("\n"))
         if advice["presets"]:
-            lines.append(f"# Of ids these presets say the same: {', '.join(advice['presets'])}")
+            lines.append(f"# These presets have the same settings of ids: {', '.join(advice['presets'])}")
     if not review["advice"]:
-        lines.append("# No setting matches them with what waits: were these messages sent by this relay?")
+        lines.append("# No setting matches them with the ids that wait: did this relay send these messages?")
     return "\n".join(lines) + "\n"

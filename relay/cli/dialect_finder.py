@@ -1,6 +1,6 @@
-"""`python -m relay dialect`: pairs of an id and a receipt in, the dialect of the carrier out.
+"""`python -m relay dialect`: finds a carrier's dialect from pairs of an id and a receipt.
 
-The search itself is `relay.receipts.dialect_search`; here are the command's input and output.
+`relay.receipts.dialect_search` does the search. This module reads the input and writes the output.
 """
 
 import argparse
@@ -19,22 +19,22 @@ _FEW_PAIRS: Final = 3
 
 
 class BadInput(ValueError):
-    """A line of the input is no pair; the text says which line, and what is wrong with it."""
+    """A line of the input is no pair; the text says which line, and why."""
 
 
 _EPILOG: Final = """\
 exit status:
-  0  every pair matches with the settings that are printed
-  1  some pairs match with nothing
-  2  wrong use of the command line, or the input is no pairs
+  0  every pair matches with the printed settings
+  1  some pairs match with no settings
+  2  wrong use of the command line, or the input has no pairs
 
 """
 
 
 def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
-    """`python -m relay dialect`: reads pairs, writes the dialect as YAML to be pasted under a carrier.
+    """Reads pairs, and writes the dialect as YAML that can be pasted under a carrier.
 
-    :returns: the exit status: 0 where all pairs match, 1 where some match with nothing, 2 where the input is no input.
+    :returns: the exit status: 0 all pairs match, 1 some match with no settings, 2 the input has no pairs.
     """
     parser = argparse.ArgumentParser(
         prog="python -m relay dialect",
@@ -98,14 +98,14 @@ def _pdu(receipt: str, line: int) -> MessagePdu:
 def _report(samples: Sequence[Sample], suggestions: Sequence[Suggestion]) -> str:
     lines: list[str] = []
     if not suggestions:
-        lines.append(f"# None of {len(samples)} pairs matches with any setting: are these receipts those responses'?")
+        lines.append(f"# None of {len(samples)} pairs matches with any setting: do these receipts belong to these ids?")
     for number, suggestion in enumerate(suggestions):
         if number:
             lines.append("# or as well:")
         lines.append(f"# {suggestion.matched} of {len(samples)} pairs match with this:")
         lines.append(yaml(suggestion.dialect))
         if suggestion.presets:
-            lines.append(f"# Of ids these presets say the same: {', '.join(suggestion.presets)}")
+            lines.append(f"# These presets have the same settings of ids: {', '.join(suggestion.presets)}")
     if suggestions and suggestions[0].missed:
         lines.append(f"# Not matched: line {', '.join(map(str, suggestions[0].missed))}")
     unread = [str(s.line) for s in samples if not s.fields.id]
@@ -113,7 +113,7 @@ def _report(samples: Sequence[Sample], suggestions: Sequence[Suggestion]) -> str
         lines.append(f"# No id could be read: line {', '.join(unread)}")
     words = unknown_words(samples)
     if words:
-        lines.append("# Words without a meaning yet; say what they mean under `states`, `WORD: UNDELIV`:")
+        lines.append("# The meaning of these words is not known. Write it under `states`, such as `WORD: UNDELIV`:")
         lines.extend(f"#   {word} ({count} of {len(samples)})" for word, count in words.most_common())
     if len(samples) < _FEW_PAIRS:
         lines.append(f"# {len(samples)} of them may match by chance: try more pairs.")
@@ -121,7 +121,7 @@ def _report(samples: Sequence[Sample], suggestions: Sequence[Suggestion]) -> str
 
 
 def preset_table() -> str:
-    """The known dialects as the Markdown table that stands in docs/carriers.md."""
+    """The known dialects, as the Markdown table of docs/carriers.md."""
     rows = ["| `preset` | whose | what is special | sets | read in |", "| --- | --- | --- | --- | --- |"]
     for name, preset in PRESETS.items():
         settings = "<br>".join(f"`{line.strip()}`" for line in yaml(preset.dialect).splitlines()[1:]) or "nothing"

@@ -1,4 +1,4 @@
-"""`python -m relay journal DIR`: what a journal holds, and the repair of a damaged one."""
+"""`python -m relay journal DIR`: prints a journal, or repairs a damaged one."""
 
 import argparse
 import sys
@@ -16,11 +16,11 @@ examples:
   python -m relay journal var/relay | wc -l
   python -m relay journal var/relay --repair
 
-Printing only reads, and may be done while the relay runs. docs/journal.md explains every record. Message texts are
-left out and the last digits of numbers are masked, unless --texts is given.
+You may print a journal while the relay runs. docs/journal.md explains every record. Without --texts, message texts
+are left out, and the last digits of numbers are masked.
 
-Repair is for a journal that the relay refuses to start with. It keeps a copy of every file that it changes, and says
-what it dropped. Stop the relay first.
+Use --repair if the relay refuses to start with the journal. Stop the relay first. The command keeps a copy of every
+file that it changes, and says what it dropped.
 
 exit status:
   0  printed, or repaired, or nothing to repair
@@ -62,7 +62,7 @@ def _print(directory: Path, texts: bool) -> int:
             damaged += 1
             print(
                 f"{record['segment']}: damaged at byte {record['offset']}: {record['bytes']} bytes can't be read "
-                "(of the newest segment: what a crash tore, or what the running relay is writing right now)",
+                "(of the newest segment: a crash has torn it, or the running relay is just writing it)",
                 file=sys.stderr,
             )
     sys.stdout.buffer.flush()

@@ -1,6 +1,6 @@
 """`python -m relay`: finds the command's module and runs it.
 
-Each command's module is imported only when it is asked for: `check` is quick because it doesn't load what `simulate`
+The module of a command is imported only when it is needed: `check` is quick, because it doesn't load what `simulate`
 needs. A command is a module with `main(arguments) -> int | None`, its exit status.
 """
 
@@ -22,13 +22,13 @@ _INTERRUPTED: Final = 130
 
 #: Command: its module, and what it does.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "check": ("relay.cli.check", "say whether a configuration file is right, and what isn't"),
+    "check": ("relay.cli.check", "say whether a configuration file is right, and what is wrong"),
     "journal": ("relay.cli.journal_files", "print a journal as JSON lines, or repair a damaged one"),
     "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
     "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
-    "status": ("relay.cli.status", "show how a running relay is"),
+    "status": ("relay.cli.status", "show the state of a running relay"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
-    "dialect": ("relay.cli.dialect_command", "find the settings that fit how a carrier writes ids and receipts"),
+    "dialect": ("relay.cli.dialect_command", "find the settings for a carrier's ids and receipts"),
 }
 
 _EPILOG = """\
@@ -40,9 +40,9 @@ examples:
 
 exit status:
   0  all is well
-  1  what was asked about is not: the reason is on standard error
+  1  something is wrong: the reason is on standard error
   2  wrong use of the command line
-  3  a running relay was asked and doesn't answer
+  3  the relay doesn't answer
 
 The relay itself is started by `twistd -n relay --config etc/relay.yaml`.
 """
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return status or FINE
     except BrokenPipeError:
-        # Whoever read us (`| head`) has had enough. Without this the interpreter would complain while it exits.
+        # The reader of our output (`| head`) has stopped. Without this the interpreter would complain while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
     except KeyboardInterrupt:
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _without_command(arguments: Sequence[str]) -> int:
-    """Help, the version, or what is wrong with the command."""
+    """Prints help, the version, or what is wrong with the command."""
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items())
     parser = argparse.ArgumentParser(

@@ -1,6 +1,6 @@
-"""How far a long piece of work is, on standard error: a bar on a terminal, a plain line now and then anywhere else.
+"""Shows the progress of long work on standard error: a bar on a terminal, or a line now and then elsewhere.
 
-Both say nothing for the first moments, so that short work stays silent.
+Nothing is shown in the first moments, so that short work stays silent.
 """
 
 import sys
@@ -9,17 +9,17 @@ from collections.abc import Callable
 from typing import Final, TextIO
 
 _WIDTH: Final = 30
-#: A terminal is written to this often at the most, and not at all by work that is shorter.
+#: The time between two updates of a terminal. Work that takes less shows nothing.
 _BAR_SECONDS: Final = 0.2
-#: Anything else (a log, a pipe) gets a line this often.
+#: The time between two lines in anything else (a log, a pipe).
 _LINE_SECONDS: Final = 10.0
 
 
 class Progress:
-    """Shows how far something is. Nothing is written but by `at` and `end`.
+    """Shows how far some work is. Only `at` and `end` write anything.
 
     :param what: a word for the work: "repairing".
-    :param total: what will have been done in the end.
+    :param total: the amount at the end.
     :param unit: what is counted, for the lines; octets are shown as MB.
     :param out: where it is written; a terminal gets the bar.
     :param clock: gives seconds that only grow.
@@ -45,14 +45,14 @@ class Progress:
         self._width = 0
 
     def at(self, done: int) -> None:
-        """So much is done. Cheap; may be called as often as one likes."""
+        """Says how much is done. A call is cheap, so call it often."""
         now = self._clock()
         if now >= self._next_at:
             self._next_at = now + self._pause_seconds
             self._show(done, now)
 
     def end(self) -> None:
-        """All is done: fills a bar that was begun, and makes room for what is printed next."""
+        """Says that all is done: completes the bar, if there is one, and ends its line."""
         if self._width:
             self._show(self._total, self._clock())
             self._out.write("\n")
@@ -70,7 +70,7 @@ class Progress:
         else:
             filled = _WIDTH * done // self._total
             line = f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {text}"
-            # Blanks over what a longer line left behind.
+            # Blanks remove the rest of a longer line.
             self._out.write("\r" + line.ljust(self._width))
             self._width = len(line)
         self._out.flush()

@@ -17,11 +17,12 @@ examples:
   python -m relay replay acme --ids ids.txt
   grep '"account":"acme"' records.jsonl | jq -r .id | python -m relay replay acme --ids -
 
-Without --ids, the notifications are sent again that were given up in the time named (all that are still kept). Only
-messages that have ended can be told of again. The customer gets the same id and status once more, and dedupes on them.
+Without --ids, all kept notifications that were given up in that time are sent again. You can resend notifications
+only for finished messages. The customer gets the same id and status once more, and can tell by them that it is a
+repetition.
 
 exit status:
-  0  done, even where there was nothing to send
+  0  done, also if there was nothing to send
   1  the relay refused: the reason is on standard error
   2  wrong use of the command line
   3  the relay doesn't answer
@@ -29,27 +30,30 @@ exit status:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Asks for the replay and says how many messages it concerns."""
+    """Asks the relay for the replay, and prints how many notifications will be sent."""
     parser = argparse.ArgumentParser(
         prog="python -m relay replay",
-        description="Makes notifications of an account owed again.",
+        description="Has a running relay send notifications of an account again.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("account", metavar="ACCOUNT")
     parser.add_argument(
-        "--since", type=_instant, metavar="TIME", help="given up from then on (ISO 8601; UTC if not said)"
+        "--since",
+        type=_instant,
+        metavar="TIME",
+        help="only those given up since then (ISO 8601; UTC unless the time names a zone)",
     )
-    parser.add_argument("--until", type=_instant, metavar="TIME", help="given up before then (default: now)")
+    parser.add_argument("--until", type=_instant, metavar="TIME", help="only those given up before then (default: now)")
     parser.add_argument("--ids", metavar="FILE", type=_ids, help="message ids, one a line; - is standard input")
     parser.add_argument("--reason", default="", help="for the audit record")
     parser.add_argument("--json", action="store_true", help="print one JSON object: account, replayed, passed_over")
     add_arguments(parser)
     options = parser.parse_args(arguments)
     if options.ids is not None and (options.since or options.until):
-        parser.error("--ids names the messages already: leave --since and --until out")
+        parser.error("--ids names the messages: leave --since and --until out")
     if options.since and options.until and options.since >= options.until:
-        parser.error("--until is not after --since: no time is between them")
+        parser.error("--until is not after --since: give a later --until")
     try:
         count, passed_over = (_by_time(options), 0) if options.ids is None else _by_ids(options)
     except NoAnswer as problem:
@@ -61,9 +65,12 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"account": options.account, "replayed": count, "passed_over": passed_over}))
     else:
-        print(f"{count} notifications of {options.account} are owed again")
+        print(f"{count} notifications of {options.account} will be sent again")
     if passed_over:
-        print(f"{passed_over} of the ids are no ended messages of {options.account} that are kept", file=sys.stderr)
+        print(
+            f"{passed_over} ids were skipped: the relay keeps no finished message of {options.account} with them",
+            file=sys.stderr,
+        )
     return 0
 
 

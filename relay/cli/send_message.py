@@ -32,13 +32,13 @@ examples:
   python -m relay send --smpp 127.0.0.1:2775 --account demo --key-file key --to 447700900123 --from RELAY --text Hello
 
 The key is the account's API key (HTTP) or SMPP password (--smpp; --account is then the system_id). It comes from
---key-file or ${_KEY_VARIABLE}: a command line can be read by everybody on the machine.
+--key-file or ${_KEY_VARIABLE}, because everybody on the machine can read a command line.
 
 exit status:
   0  delivered
-  1  it ended otherwise, or was refused: the reason is on standard error
+  1  not delivered, or refused: the reason is on standard error
   2  wrong use of the command line
-  3  nobody answered, or no end within --wait; the message may still be under way
+  3  nobody answered, or the message has not ended within --wait; it may still be under way
 """
 
 
@@ -60,7 +60,7 @@ class Seen:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Sends, shows how it goes on one line, and says how it ended."""
+    """Sends a message, shows its progress in one line, and prints how it ended."""
     parser = argparse.ArgumentParser(
         prog="python -m relay send",
         description="Submits one message to a relay and waits for its notification.",
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--from", required=True, metavar="SENDER", dest="sender")
     parser.add_argument("--text", required=True)
     parser.add_argument("--account", required=True, help="account name (HTTP) or system_id (SMPP)")
-    parser.add_argument("--key-file", metavar="FILE", help=f"holds the key; without it, ${_KEY_VARIABLE} does")
+    parser.add_argument("--key-file", metavar="FILE", help=f"file with the key (default: ${_KEY_VARIABLE} is the key)")
     parser.add_argument(
         "--http", metavar="URL", type=http_url, default="http://127.0.0.1:8080",
         help="the relay's API (default %(default)s)",
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
             if last.status in _FINAL:
                 break
             if time.monotonic() - begun_at > options.wait:
-                raise Failed(f"no end within {options.wait:g} s; the message is still under way", _NO_ANSWER)
+                raise Failed(f"the message has not ended within {options.wait:g} s; it is still under way", _NO_ANSWER)
     except Failed as problem:
         line.end()
         print(problem, file=sys.stderr)
@@ -213,7 +213,7 @@ class _Esme:
                     raise Failed(f"the session ended: {event.reason}", _NO_ANSWER)
             if ids and len(ended) == len(bodies):
                 self._leave()
-                # Over SMPP each part is a message of its own: the worst of them is what became of the whole.
+                # Over SMPP each part is a message of its own. The worst result of a part is the result of the whole.
                 yield next((seen for seen in ended.values() if seen.status != "DELIVRD"), ended[ids[0]])
                 return
 
@@ -225,7 +225,7 @@ class _Esme:
         if left <= 0 and not self._bound:
             raise Failed("no answer to the bind, nothing was sent; is this the relay's smpp.listen?", _NO_ANSWER)
         if left <= 0:
-            raise Failed("no end in time; the message is still under way", _NO_ANSWER)
+            raise Failed("the message has not ended in time; it is still under way", _NO_ANSWER)
         self._connection.settimeout(left)
         try:
             data = self._connection.recv(65_536)
@@ -243,7 +243,7 @@ class _Esme:
 
 
 class _Line:
-    """One line of a terminal that is written anew; nothing where standard error is no terminal."""
+    """Writes one line of a terminal again and again. Writes nothing if standard error is no terminal."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()

@@ -20,7 +20,7 @@ from relay.simulator.simulated_carrier import SimulatedCarrier
 def parse_arguments(arguments: Sequence[str]) -> Simulator:
     """The settings that the command line asks for.
 
-    Exits with status 2 and a line on standard error where it asks for something that there isn't, as argparse does.
+    If a value is wrong, exits with status 2 and a line on standard error, as argparse does.
     """
     parser = argparse.ArgumentParser(
         prog="python -m relay simulate",
@@ -46,10 +46,10 @@ def parse_arguments(arguments: Sequence[str]) -> Simulator:
     values = vars(parser.parse_args(arguments))
     try:
         settings = msgspec.convert(values, Simulator, strict=False)
-        # Made once for its checks of the states: a bad one should end here and not after listening.
+        # Made only for its checks of the states: the command must end here if one is wrong, and not after it listens.
         SimulatedCarrier(settings, task.Clock(), random.Random(settings.seed))
     except msgspec.ValidationError as error:
-        # "Expected `float` <= 1.0 - at `$.throttle_share`": said in the words of the command line.
+        # Turns "Expected `float` <= 1.0 - at `$.throttle_share`" into words of the command line.
         what, _, where = str(error).partition(" - at `$.")
         parser.error(f"--{where.rstrip('`').replace('_', '-')}: {what.replace('`', '')}")
     except ValueError as error:
@@ -72,10 +72,10 @@ exit status:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Listens and simulates until SIGINT or SIGTERM, then prints what was done.
+    """Listens and simulates until SIGINT or SIGTERM.
 
-    Prints `listening on HOST:PORT` once it does, and a line of counts at the end. Ends by raising SystemExit: 1 where
-    it could not listen.
+    Prints `listening on HOST:PORT` when it listens, and a line of counts at the end. Raises SystemExit at the end, with
+    1 if it could not listen.
     """
     settings = parse_arguments(arguments)
     task.react(_simulate, (settings,))
@@ -93,7 +93,7 @@ async def _run(reactor: Any, settings: Simulator) -> None:
         carrier.stop()
 
     reactor.addSystemEventTrigger("before", "shutdown", stopping)
-    # Before the reactor runs it takes no signals. Whoever reads the line may send one at once.
+    # Printed only when the reactor runs, and so handles signals: the reader of the line may send one at once.
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     await running

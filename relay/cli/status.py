@@ -1,4 +1,4 @@
-"""`python -m relay status`: how a running relay is, as a table in the terminal."""
+"""`python -m relay status`: shows the state of a running relay, as a table in the terminal."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ examples:
 
 exit status:
   0  the relay is ready
-  1  it answers and isn't ready; the table says why
+  1  it answers but isn't ready; the table says why
   2  wrong use of the command line
   3  it doesn't answer
 """
@@ -29,14 +29,14 @@ def main(arguments: Sequence[str]) -> int:
     """Shows the relay's state once, or again and again."""
     parser = argparse.ArgumentParser(
         prog="python -m relay status",
-        description="Asks a running relay's admin listener how it is.",
+        description="Shows the state of a running relay, from its admin listener.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print what the admin listener says, as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print the admin listener's answer, as one JSON object")
     parser.add_argument(
-        "--watch", type=_seconds, metavar="SECONDS", help="show it anew every so many seconds, until Ctrl-C"
+        "--watch", type=_seconds, metavar="SECONDS", help="show it again every so many seconds, until Ctrl-C"
     )
     options = parser.parse_args(arguments)
     while True:

@@ -12,10 +12,9 @@ _INTERFACE_POSITION = {"tcp": 1, "tcp6": 1, "ssl": 4}
 
 
 def is_loopback(description: str) -> bool:
-    """Whether a server endpoint can be reached from its own machine only. In doubt, it can't be said to be."""
+    """Whether a server endpoint can be reached from its own machine only. In doubt, it can't be said to be. Behind a
+    proxy (`haproxy:`) it is in doubt."""
     parts = _parts(description)
-    while parts[:1] == ["haproxy"]:
-        parts = parts[1:]
     kind = parts[0] if parts else ""
     if kind == "unix":
         return True

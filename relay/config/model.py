@@ -154,6 +154,22 @@ class Account(ConfigStruct, frozen=True):
     allow_private_urls: Annotated[bool, _text("Webhooks to loopback and private addresses.")] = False
     rate: Annotated[float, Meta(ge=0, description="Messages a second; 0 = no limit.")] = 0.0
     burst: Annotated[int, Meta(ge=0, description="Messages at once above the rate; 0 = one second's worth.")] = 0
+    weight: Annotated[
+        int,
+        Meta(ge=1, le=100, description="Messages in one of its turns, where accounts wait for the same carrier."),
+    ] = 1
+    priority: Annotated[
+        int, Meta(ge=0, le=3, description="Of messages that name none. Higher ones leave a carrier's queue first.")
+    ] = 0
+    highest_priority: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3,
+            description="Up to here (or up to `priority`, if that is more) its messages go before other accounts' of a "
+            "lower priority. Above it they only go before its own.",
+        ),
+    ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
 
 
@@ -290,6 +306,13 @@ class Route(ConfigStruct, frozen=True):
 
     carriers: Annotated[list[str], Meta(min_length=1, description="In order of preference.")]
     prefix: Annotated[str, Meta(pattern="^[0-9]*$", description="Longest match wins; empty = all.")] = ""
+    spill_over_seconds: Annotated[
+        Seconds,
+        _text(
+            "A message goes to the next carrier if it would wait longer than this for the ones before; 0 = only when "
+            "they are down or their queues are full."
+        ),
+    ] = 0.0
 
 
 class Logs(ConfigStruct, frozen=True):
@@ -314,8 +337,8 @@ class Config(ConfigStruct, frozen=True):
     trusted_proxies: Annotated[
         list[str],
         _text(
-            "Networks of HTTP proxies whose word is taken for a client's address: X-Forwarded-For, or Forwarded where "
-            "that is missing. Taken up at a start."
+            "Networks of proxies whose word is taken for a client's address: X-Forwarded-For, or Forwarded where that "
+            "is missing; on a listener that begins with `haproxy:`, the PROXY protocol. Taken up at a start."
         ),
     ] = field(default_factory=list)
     shutdown_seconds: Annotated[Seconds, _text("How long a stop waits for answers in flight.")] = 10.0

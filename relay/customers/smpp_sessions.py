@@ -85,8 +85,6 @@ class CustomerSessions:
         self._receivers: dict[str, AccountReceivers] = {}
         self._connections: set[SmppServerProtocol] = set()
         self._drain = Drain(lambda: sum(protocol.session.outstanding for protocol in self._connections), clock)
-        self.submitted = 0
-        self.refused = 0
         #: Binds that were refused, by command_status.
         self.binds_refused: dict[int, int] = {}
 
@@ -202,7 +200,15 @@ class CustomerSessions:
         sessions = self._sessions.get(account, [])
         if protocol in sessions:
             sessions.remove(protocol)
-            self.log.info("customer_left: a session of {account} ended: {reason}", account=account, reason=reason)
+            session = protocol.session
+            self.log.info(
+                "customer_left: a session of {account} ended: {reason}; {refused} of its requests were refused unread, "
+                "{unknown} of its responses answered nothing",
+                account=account,
+                reason=reason,
+                refused=session.refused_requests,
+                unknown=session.unknown_responses,
+            )
         if not sessions:
             self._sessions.pop(account, None)
         receivers = self._receivers.get(account)
@@ -340,14 +346,12 @@ class CustomerSessions:
             if type(one) is int:
                 flow.counters.account(account).refuse(one)
                 outcomes.append(one)
-                self.refused += 1
             else:
                 result = next(prepared)
                 if type(result) is Message:
                     outcomes.append(result)
                 else:
                     outcomes.append(result.command_status)  # type: ignore[union-attr]
-                    self.refused += 1
         return outcomes
 
     async def _accept(self, messages: list[Message]) -> int:
@@ -355,9 +359,7 @@ class CustomerSessions:
         try:
             await self._flow.accept(messages)
         except StoreUnavailable as reason:
-            self.refused += len(messages)
             return c.ESME_RMSGQFUL if isinstance(reason, StoreFull) else c.ESME_RSYSERR
-        self.submitted += len(messages)
         return c.ESME_ROK
 
 

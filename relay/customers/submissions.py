@@ -6,7 +6,7 @@ from typing import Final
 from relay.smpp.message_codec import submit_body_from_data_sm, with_registered_delivery, with_schedule
 from relay.smpp.times import seconds_until, smpp_time_text
 from relay.values import smpp_constants as c
-from relay.values.messages import Submission
+from relay.values.messages import MAX_PRIORITY, Submission
 from relay.values.pdus import MessagePdu
 
 #: How far ahead a delivery may be scheduled.
@@ -55,7 +55,15 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
     else:
         body = with_registered_delivery(pdu, c.REGISTERED_DELIVERY_FINAL)
     return Submission(
-        pdu.addresses, (body,), pdu.registered_delivery, "smpp", validity, scheduled_seconds=scheduled_seconds
+        pdu.addresses,
+        (body,),
+        pdu.registered_delivery,
+        "smpp",
+        validity,
+        None,
+        None,
+        scheduled_seconds,
+        pdu.priority_flag if pdu.priority_flag <= MAX_PRIORITY else MAX_PRIORITY,
     )
 
 

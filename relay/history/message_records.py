@@ -45,27 +45,30 @@ InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
 
 class MessageRecords:
-    """See the module's text. Only the reactor thread may call.
+    """Writes the message records. Only the reactor thread may call.
 
     :param sync: the journal's `sync`.
     :param in_thread: runs a function in a thread.
+    :param most_waiting: lines that may wait while the file can't be written; beyond it the oldest are lost.
     """
 
     log = Logger()
 
-    def __init__(self, path: str, sync: str, clock: IReactorTime, in_thread: InThread) -> None:
+    def __init__(
+        self, path: str, sync: str, clock: IReactorTime, in_thread: InThread, *, most_waiting: int = _MOST_WAITING
+    ) -> None:
         self._file = RecordFile(path)
         self._sync = sync
         self._clock = clock
         self._in_thread = in_thread
         self._waiting: deque[bytes] = deque()
+        self._most_waiting = most_waiting
         self._writing = False
         self._timer: IDelayedCall | None = None
         self._tasks = Tasks(self.log)
         self._unwritable = False
         self._stopping = False
-        self.written = 0
-        self.dropped = 0
+        self._dropped = 0
 
     async def start(self, store: StoreQueries, accounts: Iterable[str]) -> int:
         """Writes the lines that the last run could not, and says how many; to be awaited before anything ends."""
@@ -102,9 +105,9 @@ class MessageRecords:
     def add(self, ended: Sequence[MessageView]) -> None:
         """Takes messages that have ended; returns at once. Each is to be handed over once."""
         self._waiting.extend([record_line(view) for view in ended])
-        while len(self._waiting) > _MOST_WAITING:
+        while len(self._waiting) > self._most_waiting:
             self._waiting.popleft()
-            self.dropped += 1
+            self._dropped += 1
         self._write_soon()
 
     @property
@@ -151,10 +154,11 @@ class MessageRecords:
                     self._waiting.extendleft(reversed(batch))
                     self._failed(problem)
                     return
-                self.written += len(batch)
                 if self._unwritable:
                     self._unwritable = False
-                    self.log.info("records_writable: message records can be written again")
+                    self.log.info("records_writable: message records can be written again; {dropped} lines are lost",
+                                  dropped=self._dropped)  # fmt: skip
+                    self._dropped = 0
         finally:
             self._writing = False
             if self._waiting:

@@ -44,6 +44,9 @@ MOST_POLLS: Final = 20
 #: Notifications that one replay request may bring back.
 MOST_REPLAYED: Final = 100_000
 
+#: Of these, so many in one turn of the reactor; about a millisecond.
+REPLAYED_A_TURN: Final = 250
+
 
 _T = TypeVar("_T")
 
@@ -66,6 +69,8 @@ class AccountApi:
         self._clock = clock
         self._random_bytes = random_bytes
         self._polls: dict[str, int] = {}
+        #: The accounts of which a replay is under way.
+        self._replaying: set[str] = set()
 
     async def account(self, request: ApiRequest, account: str) -> Reply:
         """`GET /account`."""
@@ -171,34 +176,32 @@ class AccountApi:
         elif asked.given_up or asked.since is not None:
             since = _seconds(asked.since) if asked.since else 0.0
             until = _seconds(asked.until) if asked.until else self._clock.seconds() + 1.0
-            if asked.given_up:
-                ids = list(await self._store.given_up(account, since, until))[:MOST_REPLAYED]
-            else:
-                ids = await self._learnt_between(account, since, until)
-            count, queues = await self.notify_again(account, ids)
+            question = self._store.given_up if asked.given_up else self._store.learnt_between
+            count, queues = await self.notify_again(account, await question(account, since, until, MOST_REPLAYED))
         else:
             raise Problem(422, "Say which: 'ids', 'since' or 'given_up'.", kind="missing-field")
         return Reply(202, msgspec.json.encode(ReplayReport(count)), then=partial(self._flow.wake, queues))
 
     async def notify_again(self, account: str, ids: Sequence[bytes]) -> tuple[int, Iterable[QueueKey]]:
-        """Has finished messages' notifications owed once more; gives how many, and the queues to wake."""
-        queues: set[QueueKey] = set()
-        for start in range(0, len(ids), 1000):
-            queues |= await self._store.notify_again(account, ids[start : start + 1000], self._clock.seconds())
-        return len(ids), queues
+        """Has finished messages' notifications owed once more; gives how many, and the queues to wake.
 
-    async def _learnt_between(self, account: str, since: float, until: float) -> list[bytes]:
-        ids: list[bytes] = []
-        after = 0
-        while len(ids) < MOST_REPLAYED:
-            entries = await self._store.feed(account, after, 1000)
-            if not entries:
-                break
-            after = entries[-1].cursor
-            ids += [entry.id for entry in entries if since <= entry.at < until]
-            if entries[-1].at >= until:
-                break
-        return ids[:MOST_REPLAYED]
+        :raises Problem: it is doing so for the account already.
+        """
+        if account in self._replaying:
+            detail = "The account has a replay under way already."
+            raise Problem(429, detail, kind="rate-limit", headers=((b"Retry-After", b"1"),))
+        self._replaying.add(account)
+        queues: set[QueueKey] = set()
+        count = 0
+        try:
+            for start in range(0, len(ids), REPLAYED_A_TURN):
+                batch = ids[start : start + REPLAYED_A_TURN]
+                again = await self._store.notify_again(account, batch, self._clock.seconds())
+                queues |= again.queues
+                count += again.messages
+        finally:
+            self._replaying.discard(account)
+        return count, queues
 
     def report(self, account: str) -> AccountReport:
         """The account's settings, and how its URL is doing."""

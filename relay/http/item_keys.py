@@ -1,5 +1,6 @@
-"""Messages with a key of their own (`idempotency_key` in an item of `POST /messages`): each is taken once, however
-often and in whichever array it comes.
+"""Messages with a key of their own (`idempotency_key` in an item of `POST /messages`).
+
+Each is taken once, however often and in whichever array it comes.
 
 Theory of operation: account and key make the message's id, always the same one. So the message is itself the memory of
 its key: as durable as it, needing no room beside it, and there for as long as the message is, which is at least until
@@ -36,7 +37,7 @@ class Repeats(NamedTuple):
 
 
 class ItemKeys:
-    """See the module's text."""
+    """Gives each keyed item its message id, and finds those that are known already."""
 
     def __init__(self, flow: SubmissionFlow, accounts: Customers, clock: IReactorTime) -> None:
         self._flow = flow
@@ -102,7 +103,7 @@ class ItemKeys:
             await self._flow.accept([])
         queues: frozenset[QueueKey] = frozenset()
         if ended:
-            queues = await store.notify_again(account, ended, self._clock.seconds())
+            queues = (await store.notify_again(account, ended, self._clock.seconds())).queues
         return Repeats(answers, doubles, queues)
 
     def _has_url(self, account: str, view: MessageView) -> bool:

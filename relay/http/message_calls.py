@@ -223,7 +223,9 @@ class Messages:
                 addresses, parts = _ready_made(item)
         except ValueError as problem:
             raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
-        return Submission(addresses, parts, 0, "http", item.validity_seconds, item.reference, url)
+        return Submission(
+            addresses, parts, 0, "http", item.validity_seconds, item.reference, url, priority=item.priority or 0
+        )
 
     def _accepted(
         self,
@@ -290,7 +292,7 @@ class Messages:
         if not (view.notification_url or self._accounts.notification_url(account)):
             detail = "Set one with PUT /account/notification-url, or poll GET /notifications."
             raise Problem(409, detail, kind="no-notification-url")
-        return await self._flow.store.notify_again(account, [view.id], self._clock.seconds())
+        return (await self._flow.store.notify_again(account, [view.id], self._clock.seconds())).queues
 
     async def find(self, segment: bytes, account: str) -> MessageView:
         """The account's message that a path names.

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from relay.store.api import StoreUnavailable
+from relay.store.api import StoreBusy, StoreUnavailable
 from relay.values.messages import Refused
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RTHROTTLED
 
@@ -123,6 +123,9 @@ def of_refusal(refused: Refused) -> Problem:
 
 
 def of_store(problem: StoreUnavailable) -> Problem:
-    """Nothing can be made durable now."""
+    """Nothing can be made durable now, or the account has asked too much at once."""
+    headers = (retry_after(problem.retry_after_seconds),)
+    if isinstance(problem, StoreBusy):
+        return Problem(429, f"{problem.reason}.", kind="rate-limit", headers=headers)
     detail = "The relay can't take this safely now; nothing was accepted. Try again later."
-    return Problem(503, detail, kind="queue-full", headers=(retry_after(problem.retry_after_seconds),))
+    return Problem(503, detail, kind="queue-full", headers=headers)

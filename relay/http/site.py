@@ -1,5 +1,7 @@
-"""The HTTP listeners: who may connect, and what their connections have in common. What a request means is decided by
-the handler that a site is given. The customers' listener and the admin listener are one of these each.
+"""The HTTP listeners: who may connect, and what their connections have in common.
+
+The handler that a site is given decides what a request means. The customers' listener is one site, the admin listener
+another.
 """
 
 from collections import Counter

@@ -86,6 +86,13 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=["order-7/1"],
         ),
     ] = None
+    priority: Annotated[
+        Annotated[int, Meta(ge=0, le=3)] | None,
+        Meta(
+            description="1 to 3: goes before what waits with a lower one, as far as the account may. 0 or null: the "
+            "account's default."
+        ),
+    ] = None
 
 
 class Accepted(msgspec.Struct, frozen=True):

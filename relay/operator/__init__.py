@@ -2,5 +2,6 @@
 
 In:   requests on the admin listener.
 Out:  metrics, JSON and one page; actions on the running relay, each recorded.
-Read: `admin_pages.py` first. `overview` is the daemon as one value; the page and `python -m relay status` show it.
+Read: `admin_pages.py` first. `overview` makes one value of the daemon's state, for the page and `python -m relay
+status`.
 """

@@ -1,8 +1,8 @@
-"""What the operator may do to a running relay, and the record of it.
+"""The operator's actions on a running relay, and their records.
 
-Each action is written to the journal before it takes effect, as a setting of the account "" (which no customer can
-have): who did what, when and why. The last `AUDITED` of them are kept. A held carrier stays held over a restart, in the
-same way.
+Each action is written to the journal before it takes effect: who did what, when and why. It is a setting of the
+account "", which no customer can have. The last `AUDITED` records are kept. The journal also keeps which carriers are
+held, so a held carrier stays held after a restart.
 """
 
 import itertools
@@ -20,14 +20,16 @@ from relay.customers.smpp_sessions import CustomerSessions
 from relay.routing.flow import MessageFlow
 from relay.values.ids import parse_id
 
-#: The account under which the operator's own settings stand.
+#: The account that has the operator's own settings.
 OPERATOR: Final = ""
 HELD: Final = "held."
 _AUDIT: Final = "audit."
 #: Audit records kept; the oldest is overwritten.
 AUDITED: Final = 1000
 #: Messages replayed in one call of the store.
-_REPLAYED_AT_ONCE: Final = 1000
+#: The most notifications that one replay sends again, and how many of them in one turn of the reactor.
+MOST_REPLAYED: Final = 100_000
+_REPLAYED_AT_ONCE: Final = 250
 
 
 class Refusal(Exception):
@@ -49,7 +51,7 @@ class AuditRecord(msgspec.Struct, frozen=True):
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to send again: messages by id, or those of a time whose notification was given up."""
+    """What to send again: messages by id, or the notifications that were given up in a time."""
 
     ids: list[str] = []
     since: float | None = None
@@ -58,10 +60,10 @@ class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """What a replay came to.
+    """The result of a replay.
 
-    :ivar count: messages of which is told again.
-    :ivar passed_over: ids that were named and are no ended messages of the account, or are kept no more.
+    :ivar count: messages whose notification is sent again.
+    :ivar passed_over: ids for which the relay keeps no finished message of the account.
     """
 
     count: int
@@ -69,7 +71,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 class Operated(Protocol):
-    """The daemon, as far as the operator's hand goes."""
+    """The parts of the daemon that an operator's actions need."""
 
     flow: MessageFlow
     links: dict[str, CarrierLink]
@@ -80,8 +82,11 @@ class Operated(Protocol):
 
 
 class OperatorActions:
-    """See the module's text. Every action raises `Refusal` where it can't be done, and `StoreUnavailable` where it
-    can't be recorded; then nothing has happened."""
+    """Does what the operator orders, and records it.
+
+    :raises Refusal, StoreUnavailable: from every action: it can't be done, or it can't be recorded. Then nothing has
+        happened.
+    """
 
     log = Logger()
 
@@ -91,7 +96,7 @@ class OperatorActions:
         self._numbers: itertools.count[int] | None = None
 
     async def hold(self, carrier: str, reason: str, peer: str) -> str:
-        """Sends nothing more to a carrier, until `resume`. Receipts are handled as ever."""
+        """Sends nothing more to a carrier until `resume`. Its receipts are handled as before."""
         link = self._link(carrier)
         await self._record(f"hold {carrier}", reason, peer)
         await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, reason or "held")
@@ -104,10 +109,10 @@ class OperatorActions:
         await self._record(f"resume {carrier}", reason, peer)
         await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, None)
         link.hold(False)
-        return f"{carrier} is sent to again"
+        return f"{carrier} gets messages again"
 
     async def unbind_carrier(self, carrier: str, reason: str, peer: str) -> str:
-        """Unbinds a carrier that was removed and drains, without waiting for more of its receipts."""
+        """Unbinds a removed carrier that drains, without waiting for its last receipts."""
         if self._daemon.draining_carriers.link(carrier) is None:
             raise Refusal(f"{carrier!r} does not drain: take it out of the configuration and reload", 409)
         await self._record(f"unbind the removed carrier {carrier}", reason, peer)
@@ -121,7 +126,7 @@ class OperatorActions:
         return f"{self._daemon.sessions.drop(account)} sessions of {account} are being unbound"
 
     async def url_off(self, account: str, reason: str, peer: str) -> str:
-        """Stops posting to an account's notification URL; what is owed waits until its retry window ends."""
+        """Stops posting to an account's notification URL. Its notifications wait until their retry window ends."""
         self._account(account)
         url = self._daemon.accounts.notification_url(account)
         if url is None:
@@ -138,9 +143,9 @@ class OperatorActions:
         return f"the notification URL of {account} is on"
 
     async def replay(self, account: str, wanted: ReplayRequest, peer: str) -> Replayed:
-        """Makes notifications owed again, and says how many messages that concerns.
+        """Sends notifications again, and says how many.
 
-        Only messages that have ended and are still kept can be told of again.
+        This is possible only for finished messages that are still kept.
         """
         self._account(account)
         store = self._daemon.flow.store
@@ -156,21 +161,23 @@ class OperatorActions:
             said = f"{len(ids)} messages"
         else:
             since, until = wanted.since or 0.0, now if wanted.until is None else wanted.until
-            ids = await store.given_up(account, since, until)
+            ids = await store.given_up(account, since, until, MOST_REPLAYED)
             said = f"{len(ids)} messages whose notification was given up"
         if ids:
             await self._record(f"replay {said} of {account}", wanted.reason, peer)
+        count = 0
         for start in range(0, len(ids), _REPLAYED_AT_ONCE):
-            queues = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
-            self._daemon.flow.wake(queues)
-        return Replayed(len(ids), len(wanted.ids) - len(ids) if wanted.ids else 0)
+            again = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
+            self._daemon.flow.wake(again.queues)
+            count += again.messages
+        return Replayed(count, len(wanted.ids) - count if wanted.ids else 0)
 
     async def _has_ended(self, account: str, message_id: bytes) -> bool:
         view = await self._daemon.flow.store.look_up(message_id)
         return view is not None and view.final and view.account == account
 
     async def audit(self) -> list[AuditRecord]:
-        """What was done, newest first."""
+        """The records of actions, newest first."""
         records = [
             msgspec.json.decode(value, type=AuditRecord)
             for account, name, value in await self._daemon.flow.store.settings()
@@ -181,7 +188,7 @@ class OperatorActions:
     async def _record(self, what: str, reason: str, peer: str) -> None:
         if self._numbers is None:
             done = await self.audit()
-            # Asked again: another action may have begun meanwhile.
+            # Checked again: another action may have begun meanwhile.
             if self._numbers is None:
                 self._numbers = itertools.count(done[0].number + 1 if done else 1)
         record = AuditRecord(next(self._numbers), self._clock.seconds(), what, reason, peer)
@@ -206,5 +213,5 @@ class OperatorActions:
 
 
 def held_carriers(settings: Sequence[tuple[str, str, str]]) -> set[str]:
-    """The carriers that are held, by the settings that the store kept; for a start."""
+    """The carriers that are held, from the settings that the store has kept; for a start."""
     return {name[len(HELD) :] for account, name, _ in settings if account == OPERATOR and name.startswith(HELD)}

@@ -1,7 +1,7 @@
-"""Which pages the admin listener has, and what each of them says.
+"""The pages of the admin listener.
 
-Everything that is read is a GET and costs the relay no more than a look; everything that changes something is a POST,
-goes through `OperatorActions`, and is recorded before it is done.
+A GET only reads, and costs the relay little. A POST changes something: it goes through `OperatorActions`, and is
+recorded before it is done.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,14 +38,14 @@ _REASON_CHARACTERS = 200
 
 
 class Administered(Looked, Operated, Protocol):
-    """The daemon, as the admin listener sees it."""
+    """The parts of the daemon that the admin listener needs."""
 
     def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Has `close` awaited in a stop."""
+        """Registers a function that a stop awaits."""
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What an action says when it is done: a sentence, how many things it concerned, and how many it passed over."""
+    """The answer to an action: a sentence, how many things it concerned, and how many it skipped."""
 
     done: str
     count: int = 1
@@ -100,11 +100,11 @@ class AdminPages:
                 return text_reply("There are /health/live and /health/ready.", 404)
 
     def status(self, request: AdminRequest) -> Reply:
-        """Everything at one look; see `Overview`."""
+        """The state of everything; see `Overview`."""
         return json_reply(self._observer.look())
 
     async def messages(self, request: AdminRequest) -> Reply:
-        """/messages?id=ID: the messages with this id, ours or a carrier's, each with its whole life."""
+        """/messages?id=ID: the messages with this id (ours or a carrier's), and all that is known of each."""
         wanted = request.query.get("id", "").strip()
         if not wanted:
             return json_reply({"error": "give an id: /messages?id=..."}, 422)
@@ -118,11 +118,11 @@ class AdminPages:
         return json_reply([time_line(view) for view in found])
 
     async def receipts(self, request: AdminRequest) -> Reply:
-        """Receipts that found no message or no meaning, and what would help."""
+        """Receipts without a message, unreadable receipts, and the settings that would match them."""
         return json_reply(await review(self._daemon.flow.store, list(self._daemon.config.accounts)))
 
     async def audit(self, request: AdminRequest) -> Reply:
-        """What was done here, newest first."""
+        """The records of operators' actions, newest first."""
         return json_reply(await self._actions.audit())
 
     # What changes something
@@ -159,7 +159,7 @@ class AdminPages:
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
                 replayed = await actions.replay(name, wanted, request.peer)
-                said = f"{replayed.count} notifications of {name} are owed again"
+                said = f"{replayed.count} notifications of {name} will be sent again"
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
                 raise Refusal("there are /accounts/NAME/unbind, url-off, url-on and replay")

@@ -1,7 +1,7 @@
-"""The admin listener: metrics, health, and the door to everything else that is the operator's.
+"""The admin listener: checks who may ask, and gives each request to a page.
 
 `AdminSite` asks for the password, keeps browsers of other sites out, and gives the request to one of its pages. A page
-is a function from `AdminRequest` to `Reply`, or to an awaitable of one; what the pages say is written elsewhere.
+is a function from `AdminRequest` to `Reply`, or to an awaitable of one. `admin_pages` has the pages.
 """
 
 import base64
@@ -26,11 +26,11 @@ from relay.http.site import NO_PROXIES, ApiSite
 from relay.runtime.fair_turns import FairTurns
 from relay.values.secret import Secret
 
-#: Whom the password is asked of.
+#: The user name that belongs to the password.
 USER = "operator"
-#: Requests' bodies are small here: a reason, a list of ids.
+#: Bodies of requests are small here: a reason, a list of ids.
 MAX_BODY_BYTES = 262_144
-#: Wrong passwords that one address may say a minute.
+#: Wrong passwords that one address may send in a minute.
 MOST_FAILED_LOGINS = 20
 #: Connections that are served at once: a scraper, a few browsers with their live numbers, a few commands.
 MOST_CONNECTIONS = 200
@@ -39,11 +39,11 @@ ACTION_HEADER = "X-Relay-Action"
 
 
 class AdminRequest(msgspec.Struct, frozen=True):
-    """What a page gets to know.
+    """A request, as a page gets it.
 
     :ivar path: without leading slash, split: ["carriers", "tier1", "hold"].
     :ivar query: the first value of each parameter.
-    :ivar peer: where it came from, for the audit record.
+    :ivar peer: the client's address, for the audit record.
     """
 
     method: str
@@ -54,7 +54,7 @@ class AdminRequest(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a page says."""
+    """The answer of a page."""
 
     status: int
     content_type: str
@@ -79,8 +79,8 @@ class AdminRoot:
     """Gives each request to the page of its first path element. `handle` is for `ApiSite`.
 
     :param pages: (method, first element) -> page; the first element of "/" is "".
-    :param password: gives what is asked for, or None: nothing is. Looked at with each request.
-    :param limits: counts who says a wrong one, and says when to listen to them again.
+    :param password: gives the password; None means that none is asked for. Called for each request.
+    :param limits: counts the wrong passwords of each address, and says when it may try again.
     """
 
     log = Logger()
@@ -105,7 +105,7 @@ class AdminRoot:
         try:
             done = await reply
         except CancelledError:
-            # Who asked has gone.
+            # The client has gone.
             return
         except Exception:
             done = self._failed()
@@ -137,8 +137,8 @@ class AdminRoot:
             if refusal is not None:
                 return refusal
         elif not _is_local_name((request.header(b"Host") or b"").decode("latin-1")):
-            # Without a password the listener is on loopback, and what could reach it is a web page whose own name
-            # has been made to point here.
+            # Without a password the listener is on loopback. A web page could still reach it, if its own host name
+            # resolves to loopback.
             return text_reply("Ask by address or as localhost, or set admin.password.", 403)
         request.logged_in(USER)
         if request.method not in (b"GET", b"HEAD") and request.header(ACTION_HEADER.encode()) is None:
@@ -151,20 +151,20 @@ class AdminRoot:
         right = _knows(authorization, password)
         wait_seconds = self._limits.wait_seconds(address, USER)
         if wait_seconds > 0.0 and not (right and self._limits.knows(address, USER, password)):
-            # Whether this password is the right one must not show.
+            # The answer must not show whether this password is right.
             retry = ("Retry-After", f"{math.ceil(wait_seconds)}")
             return text_reply("Too many failed logins; wait a minute.", 429, retry)
         if right:
             self._limits.succeeded(address, USER, password)
             return None
         if authorization:
-            # A browser asks once without, to be told how.
+            # A browser first asks without a password, and learns from the answer that it needs one.
             self._limits.failed(address, USER)
         challenge = ("WWW-Authenticate", 'Basic realm="relay", charset="UTF-8"')
         return text_reply(f"Log in as {USER!r} with the password of admin.password.", 401, challenge)
 
 
-#: Beside what every reply has.
+#: Headers besides those that every reply has.
 _HEADERS = (
     (b"X-Frame-Options", b"DENY"),
     (b"Referrer-Policy", b"no-referrer"),
@@ -185,7 +185,7 @@ def _knows(authorization: str, password: Secret) -> bool:
         user, _, given = base64.b64decode(credentials, validate=True).decode("utf-8", "surrogateescape").partition(":")
     except (binascii.Error, ValueError):
         return False
-    # Both are looked at whatever the first one says.
+    # Both are always compared, so that the time tells nothing.
     right = password.matches(given)
     return right and user == USER
 

@@ -1,10 +1,9 @@
-"""Whether the relay lives and whether it can do its work, stage by stage, with the reason where it can't.
+"""Says whether the relay is alive, and whether it is ready to work, with the reason if it is not.
 
-*Live* means that the process's one thread gets round to answering; whoever reads the answer knows it. *Ready* means
-that a message handed in now would be made durable and passed on: the start is over, the journal can be written, the
-listeners listen, and at least one carrier can be sent to. One carrier of several being away is shown and doesn't make
-the relay unready: its messages wait, or take another way, and a load balancer that took the relay out for it would
-stop the traffic of all the others.
+*Live* means that the process answers at all. *Ready* means that the relay would make a new message durable and send it:
+the start is over, the journal can be written, the listeners listen, and at least one carrier is up. If one of several
+carriers is down, health shows it, but the relay stays ready: the carrier's messages wait or take another carrier. A
+load balancer that removed the relay for that would stop the traffic of all other carriers.
 """
 
 from typing import Protocol
@@ -20,7 +19,7 @@ class Stage(msgspec.Struct, frozen=True, gc=False):
     """One thing that must be in order.
 
     :ivar name: "start", "journal", "listeners", or "carrier NAME".
-    :ivar reason: a few words on how it is; says what is wrong where `ok` is false.
+    :ivar reason: its state in a few words; if `ok` is false, what is wrong.
     """
 
     name: str
@@ -29,14 +28,14 @@ class Stage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Readiness(msgspec.Struct, frozen=True, gc=False):
-    """What /health/ready says, as JSON."""
+    """The answer of /health/ready, as JSON."""
 
     ready: bool
     stages: list[Stage]
 
 
 class Watched(Protocol):
-    """The daemon, as far as its health goes."""
+    """The parts of the daemon that its health depends on."""
 
     flow: MessageFlow
     links: dict[str, CarrierLink]
@@ -49,7 +48,7 @@ class Watched(Protocol):
 
 
 def readiness(daemon: Watched) -> Readiness:
-    """How ready the daemon is now. Cheap."""
+    """The daemon's readiness now. A call is cheap."""
     figures = daemon.flow.store.figures()
     carriers = [_carrier_stage(name, link) for name, link in daemon.links.items()]
     needed = [

@@ -1,7 +1,7 @@
-"""The last hour in small steps, for the operator's charts: how many of each thing happened in each ten seconds.
+"""The last hour in steps of ten seconds, for the operator's charts.
 
-Theory of operation: nothing is counted here. Every `STEP_SECONDS` the services' counters are read, and what they grew
-by since the last time is kept, for an hour.
+Theory of operation: nothing is counted here. Every `STEP_SECONDS` the services' counters are read. Their growth since
+the last step is kept for an hour.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ _STEPS: Final = 360
 class History:
     """Samples counters and keeps their growth.
 
-    :param read: gives every counter by name; a name that is new begins at 0 growth, one that is gone stays as it was.
+    :param read: gives every counter by name. A new name begins with a growth of 0; one that is gone keeps its steps.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, float]], clock: IReactorTime) -> None:
@@ -28,19 +28,19 @@ class History:
         self._timer: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begins; returns at once. A second call does nothing."""
+        """Begins to sample, and returns at once. A second call does nothing."""
         if self._timer is None:
             self._last = dict(self._read())
             self._timer = self._clock.callLater(STEP_SECONDS, self._turn)
 
     def stop(self) -> None:
-        """Ends. Harmless when repeated."""
+        """Ends the sampling. A second call does nothing."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def of(self, name: str) -> list[float]:
-        """Growth in each step, oldest first; as many steps as there were, 360 at the most."""
+        """The growth in each step, oldest first; 360 steps at most."""
         return list(self._steps.get(name, ()))
 
     def names(self) -> list[str]:
@@ -48,7 +48,7 @@ class History:
         return list(self._steps)
 
     def rate(self, name: str) -> float:
-        """Growth a second in the last step; 0.0 before the first."""
+        """The growth a second in the last step; 0.0 before the first step."""
         steps = self._steps.get(name)
         return steps[-1] / STEP_SECONDS if steps else 0.0
 
@@ -61,8 +61,8 @@ class History:
         for name, value in now.items():
             steps = self._steps.get(name)
             if steps is None:
-                # Aligned with the others: they end in the same step, and it wasn't there before.
+                # A new counter ends in the same step as the others, and has zeros before.
                 steps = self._steps[name] = deque([0.0] * length, maxlen=_STEPS)
-            # A carrier that was taken out and came back counts from 0 again.
+            # A carrier that was removed and added again counts from 0.
             steps.append(max(0.0, value - self._last.get(name, value)))
         self._last = now

@@ -1,13 +1,13 @@
-"""What the relay tells Prometheus, read from the services' own counters at the moment when somebody asks.
+"""The metrics for Prometheus, read from the services' own counters at each scrape.
 
-Theory of operation: nothing on the way of a message knows of Prometheus. The services keep plain integers
-(`relay.values.counters` and a few of their own); `RelayCollector` turns them into metric families at each scrape,
-so that a scrape pays for the metrics and not the messages. The labels are `account`, `carrier` and small fixed sets:
-what stands in them comes from the configuration, never from what a customer or a carrier sent, so the number of series
-is bounded by the configuration. A carrier that a reload took away is reported until it is unbound.
+Theory of operation: the services keep plain integers (`relay.values.counters` and a few of their own) and know nothing
+of Prometheus. `RelayCollector` makes metric families of them at each scrape, so the metrics cost nothing on the way of
+a message. The values of labels come from the configuration (`account`, `carrier`) or from small fixed sets, never from
+a customer or a carrier. So the configuration bounds the number of series. A carrier that a reload removed is reported
+until it is unbound.
 
-`docs/operations.md` says what to do about them, `etc/alerts.yaml` and
-`etc/grafana-dashboard.json` may only name what is exported here (a test holds them to it).
+`docs/operations.md` says what to do about them. A test checks that `etc/alerts.yaml` and `etc/grafana-dashboard.json`
+name only metrics that are exported here.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,11 +31,11 @@ from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import status_name
 from relay.values.states import CUSTOMER_WORDS, FINAL_STATES
 
-#: What the answer to a scrape says of itself.
+#: The Content-Type of the answer to a scrape.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-#: The word for each state in which a message can end, with its states.
+#: The customer's word for each final state, and the states that it stands for.
 _FINAL_WORDS = {
     word: [state for state in FINAL_STATES if CUSTOMER_WORDS[state].status == word]
     for word in sorted({CUSTOMER_WORDS[state].status for state in FINAL_STATES})
@@ -43,7 +43,7 @@ _FINAL_WORDS = {
 
 
 class Measured(Protocol):
-    """The daemon, as far as its metrics go. Everything is read anew at each scrape."""
+    """The parts of the daemon that have metrics. Everything is read again at each scrape."""
 
     flow: MessageFlow
     links: dict[str, CarrierLink]
@@ -87,7 +87,7 @@ class RelayCollector(Collector):
         yield from _store(daemon.flow.store.figures())
         yield _histogram(
             "relay_reactor_lag_seconds",
-            "How late the once-a-second turn came.",
+            "How late the work of each second began.",
             [({}, daemon.housekeeping.lag_seconds)],
         )
 
@@ -97,7 +97,7 @@ class RelayCollector(Collector):
         accounts = {name: counters.account(name) for name in daemon.config.accounts}
         yield _counter(
             "relay_messages",
-            "Messages that became durable: accepted, and answered so.",
+            "Messages that were accepted, which means that they are durable.",
             (
                 ({"account": name, "interface": interface}, count)
                 for name, account in accounts.items()
@@ -106,7 +106,7 @@ class RelayCollector(Collector):
         )
         yield _counter(
             "relay_messages_refused",
-            "Messages that were not taken, by the SMPP status that says why.",
+            "Messages that were refused, by the SMPP status that says why.",
             (
                 ({"account": name, "status": status_name(status)}, count)
                 for name, account in accounts.items()
@@ -116,12 +116,12 @@ class RelayCollector(Collector):
         )
         yield _histogram(
             "relay_accept_seconds",
-            "From a message's being read and checked to its being durable, when its answer leaves.",
+            "Time from a message being read to its being durable, which is when its answer leaves.",
             [({}, counters.accept_seconds)],
         )
         yield _counter(
             "relay_notification_attempts",
-            "Attempts to hand a notification over: delivered and given_up end it, retry doesn't.",
+            "Attempts to notify: delivered and given_up end the notification, retry doesn't.",
             (
                 ({"account": name, "channel": channel, "result": verdict.name.lower()}, of_channel.attempts[verdict])
                 for name, account in accounts.items()
@@ -131,12 +131,12 @@ class RelayCollector(Collector):
         )
         yield _histogram(
             "relay_notification_seconds",
-            "From a state's being learnt to the customer's having acknowledged it. Over SMPP half of one read's "
-            "answers are counted as the first, half as the last.",
+            "Time from the relay learning a state to the customer acknowledging it. Of the SMPP answers in one read, "
+            "half count with the time of the first, half with that of the last.",
             (({"channel": channel}, histogram) for channel, histogram in counters.notification_seconds.items()),
         )
         yield _histogram(
-            "relay_webhook_seconds", "How long one POST took, answered or not.", [({}, counters.webhook_seconds)]
+            "relay_webhook_seconds", "Time that one POST took, answered or not.", [({}, counters.webhook_seconds)]
         )
         sessions = daemon.sessions
         yield _gauge(
@@ -164,7 +164,7 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
 
     yield of_links("relay_carrier_up", "1 while submit_sm can be sent.", lambda link: link.up)
     yield of_links("relay_carrier_binds", "Sessions that are bound now.", lambda link: link.bound_count)
-    yield of_links("relay_carrier_binds_wanted", "Sessions that should be.", lambda link: link.wanted_count)
+    yield of_links("relay_carrier_binds_wanted", "Sessions that should be bound.", lambda link: link.wanted_count)
     yield of_links("relay_carrier_held", "1 while an operator holds the carrier.", lambda link: link.held)
     yield of_links("relay_carrier_paused", "1 in a pause after throttling.", lambda link: link.paused_until > now)
     yield of_links("relay_carrier_in_flight", "submit_sm without a response yet.", lambda link: link.in_flight)
@@ -184,12 +184,13 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
     )
     yield _histogram(
         "relay_carrier_response_seconds",
-        "From submit_sm to its response. Half of one read's are counted as the first, half as the last.",
+        "Time from submit_sm to its response. Of the responses in one read, half count with the time of the first, "
+        "half with that of the last.",
         (({"carrier": carrier}, link.counters.response_seconds) for carrier, link in links.items()),
     )
     yield _counter(
         "relay_carrier_questions",
-        "What came of query_sm about overdue messages and of customers' cancel_sm: answered, refused, unanswered, or "
+        "Results of query_sm about overdue messages and of customers' cancel_sm: answered, refused, unanswered, or "
         "later (asked again).",
         (
             ({"carrier": carrier, "command": command, "result": result}, count)
@@ -207,7 +208,7 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     intakes = {carrier: link.intake for carrier, link in links.items()}
     yield _counter(
         "relay_receipts",
-        "Receipts that are durable, by what became of them.",
+        "Receipts that are durable, by their outcome.",
         (
             ({"carrier": carrier, "outcome": outcome.name.lower()}, intake.outcomes[outcome])
             for carrier, intake in intakes.items()
@@ -226,7 +227,7 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     yield _counter(
         "relay_receipts_reread",
         "Orphans and unreadable receipts that found their message when they were read again with a corrected dialect. "
-        "In relay_receipts_total they stay what they were when they came.",
+        "In relay_receipts_total they keep their first outcome.",
         (({"carrier": carrier}, intake.reread) for carrier, intake in intakes.items()),
     )
     yield _counter(
@@ -241,14 +242,14 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     )
     yield _histogram(
         "relay_receipt_seconds",
-        "From a message's being accepted to the receipt that ended it. Half of one read's are counted as the first "
-        "that ended a message, half as the last.",
+        "Time from accepting a message to the receipt that ended it. Of the receipts in one read, half count with the "
+        "time of the first that ended a message, half with that of the last.",
         (({"carrier": carrier}, intake.receipt_seconds) for carrier, intake in intakes.items()),
     )
 
 
 def _store(figures: StoreFigures) -> Iterator[Metric]:
-    yield _gauge("relay_store_writable", "1 while what arrives can be made durable.", [({}, figures.writable)])
+    yield _gauge("relay_store_writable", "1 while the journal can be written.", [({}, figures.writable)])
     yield _gauge("relay_store_messages", "Messages in the table.", [({}, figures.messages)])
     yield _gauge(
         "relay_store_messages_by_stage",
@@ -256,9 +257,16 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         (({"stage": stage}, getattr(figures, stage)) for stage in ("unsubmitted", "awaiting_receipt", "finished")),
     )
     yield _gauge("relay_store_orphans", "Receipts that wait for their id to become known.", [({}, figures.orphans)])
+    yield _counter(
+        "relay_store_orphans_dropped",
+        "Orphans that were given up: they were over limits.orphans, or waited for limits.orphan_seconds.",
+        [({}, figures.orphans_dropped)],
+    )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])
-    yield _counter("relay_store_ambiguous", "Carrier message ids used twice at once.", [({}, figures.ambiguous)])
+    yield _counter(
+        "relay_store_ambiguous", "Carrier message ids that two live messages had at once.", [({}, figures.ambiguous)]
+    )
     yield _gauge("relay_journal_bytes", "Size of the journal on disk.", [({}, figures.journal_bytes)])
     yield _gauge("relay_journal_segments", "Files of the journal.", [({}, figures.journal_segments)])
     yield _counter("relay_journal_batches", "Batches that commits made durable.", [({}, figures.committed_batches)])
@@ -310,7 +318,7 @@ class Metrics:
     """
 
     def __init__(self, daemon: Measured, clock_seconds: Callable[[], float]) -> None:
-        # Not the library's global registry: two relays in one process (tests) would collide there.
+        # Not the library's global registry, in which two relays in one process (tests) would collide.
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(RelayCollector(daemon, clock_seconds))
         ProcessCollector(registry=self.registry)

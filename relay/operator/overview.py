@@ -1,4 +1,4 @@
-"""What the operator sees at one look: the daemon as one value, for the page and for `python -m relay status`."""
+"""The state of the daemon as one value, for the page and for `python -m relay status`."""
 
 from typing import Any, Protocol
 
@@ -18,11 +18,11 @@ from relay.webhooks.answer import UrlState
 
 
 class CarrierLook(msgspec.Struct, frozen=True):
-    """One carrier now. Counts are since the start; rates a second over the last ten seconds.
+    """One carrier now. Counts are since the start; rates are per second, over the last ten seconds.
 
-    :ivar draining: a reload removed it; it is bound for the receipts that are still out.
-    :ivar receipts_out: how many those are; 0 for a carrier that doesn't drain, -1 until they are counted.
-    :ivar drain_seconds: until it is unbound at the latest.
+    :ivar draining: a reload removed it; it stays bound for the receipts that are still out.
+    :ivar receipts_out: their number; 0 for a carrier that doesn't drain, -1 until they are counted.
+    :ivar drain_seconds: the time until it is unbound at the latest.
     """
 
     name: str
@@ -71,9 +71,9 @@ class AccountLook(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """Everything at one look.
+    """The state of everything.
 
-    :ivar troubles: what is wrong, worst first, in sentences; empty when all is well.
+    :ivar troubles: sentences that say what is wrong, worst first; empty when all is well.
     :ivar charts: counts in steps of `step_seconds`, oldest first.
     """
 
@@ -91,14 +91,14 @@ class Overview(msgspec.Struct, frozen=True):
 
 
 class Webhooks(Protocol):
-    """Who knows how URLs are doing."""
+    """Knows the state of the accounts' URLs."""
 
     def url_state(self, account: str) -> UrlState:
-        """How the account's own URL is doing."""
+        """The state of the account's own URL."""
 
 
 class Looked(Watched, Measured, Protocol):
-    """The daemon, as far as a look goes."""
+    """The parts of the daemon that an overview shows."""
 
     accounts: Accounts
     webhooks: Any
@@ -106,7 +106,7 @@ class Looked(Watched, Measured, Protocol):
 
 
 class Observer:
-    """Looks at a daemon, now and over the last hour.
+    """Makes overviews of a daemon, with its last hour.
 
     :param clock: the reactor's time.
     """
@@ -118,7 +118,7 @@ class Observer:
         self.history = History(self._counters, clock)
 
     def look(self) -> Overview:
-        """Everything, now. Costs some milliseconds for a hundred accounts."""
+        """The state now. A call takes some milliseconds for a hundred accounts."""
         daemon = self._daemon
         now = self._clock.seconds()
         carriers = [self._carrier(name, link, now) for name, link in daemon.links.items()]
@@ -228,7 +228,7 @@ def troubles(
     store: dict[str, Any],
     stale_names: StaleNames,
 ) -> list[str]:
-    """What is wrong, in sentences, worst first."""
+    """Sentences that say what is wrong, worst first."""
     found = [f"{stage.name}: {stage.reason}" for stage in state.stages[:3] if not stage.ok]
     for carrier in carriers:
         if carrier.draining:
@@ -252,12 +252,12 @@ def troubles(
     for name, count in stale_names.carriers.items():
         found.append(
             f"{count} parts wait for receipts of {name}, which the configuration doesn't have: put it back until they "
-            "are home, or they end without one"
+            "have come, or these messages end without one"
         )
     for name, count in stale_names.accounts.items():
         found.append(
             f"{count} notifications are owed to {name}, which the configuration doesn't have: put it back until they "
-            "are delivered, or nobody is told"
+            "are delivered, or nobody is notified"
         )
     for account in accounts:
         if account.url_off:

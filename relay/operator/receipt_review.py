@@ -1,4 +1,4 @@
-"""Receipts that found no message, or no meaning: shown raw, with the dialect setting under which they would match."""
+"""Orphans and unreadable receipts, shown raw, with the dialect setting that would match them."""
 
 import re
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from relay.values.messages import MessageView, Receipt
 
 #: Receipts shown of each kind.
 SHOWN: Final = 50
-#: Messages of each account whose carrier ids are tried, and orphans that they are tried on.
+#: How many messages of each account, and how many orphans, are compared.
 _MESSAGES_TRIED: Final = 200
 _ORPHANS_TRIED: Final = 30
 _TEXT = re.compile(rb"(?i)(text:).*", re.S)
 
 
 class ShownReceipt(msgspec.Struct, frozen=True):
-    """One receipt for the operator. `raw`: its PDU's body, readable, without the piece of the message's text."""
+    """One receipt for the operator. `raw` is its PDU's body in readable form, without the message's text."""
 
     carrier: str
     received_at: float
@@ -32,7 +32,7 @@ class ShownReceipt(msgspec.Struct, frozen=True):
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """A dialect with which a carrier's orphans would find messages: what to write into the configuration."""
+    """A dialect with which a carrier's orphans would find messages, to be written into the configuration."""
 
     carrier: str
     matched: int
@@ -42,7 +42,7 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """What could not be placed, newest first, and what would help."""
+    """Orphans and unreadable receipts, newest first, and the settings that would match them."""
 
     orphans: list[ShownReceipt]
     unreadable: list[ShownReceipt]
@@ -50,7 +50,7 @@ class Review(msgspec.Struct, frozen=True):
 
 
 async def review(store: StoreQueries, accounts: Sequence[str]) -> Review:
-    """Looks at what the store keeps. Takes some tens of milliseconds where there are orphans to be tried."""
+    """Reviews the receipts that the store keeps. With orphans this takes some tens of milliseconds."""
     orphans = await store.orphans(SHOWN)
     unreadable = await store.unreadable(SHOWN)
     advice: list[Advice] = []

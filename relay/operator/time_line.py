@@ -1,4 +1,4 @@
-"""A message's life as the operator reads it: one line an event, in order of time."""
+"""The life of a message for the operator: one line an event, in order of time."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     :ivar at: seconds since 1970.
     :ivar what: a sentence.
-    :ivar good: False where it is the kind of thing that one is looking for; None where it is neither good nor bad.
+    :ivar good: False if it may be the trouble that the operator looks for; None if it is neither good nor bad.
     """
 
     at: float
@@ -21,7 +21,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class TimeLine(msgspec.Struct, frozen=True, gc=False):
-    """A message, for the operator: who, where to, how it is, and what happened to it."""
+    """A message for the operator: its account, its numbers, its state, and its events."""
 
     id: str
     account: str
@@ -40,7 +40,7 @@ class TimeLine(msgspec.Struct, frozen=True, gc=False):
 
 
 def time_line(view: MessageView) -> TimeLine:
-    """What is known of a message, in order of time. What lies ahead (its expiry) is last."""
+    """The events of a message, in order of time. Its expiry, which lies ahead, is last."""
     events = [Event(view.accepted_at, f"accepted from {view.account} over {view.interface.upper()}", True)]
     many = len(view.parts) > 1
     for number, part in enumerate(view.parts, 1):
@@ -56,7 +56,7 @@ def time_line(view: MessageView) -> TimeLine:
             events.append(Event(part.done_at, said, words.send_status == "delivered"))
     for attempt in view.attempts:
         took = f" in {attempt.seconds:.2f} s" if attempt.seconds else ""
-        what = f"attempt {attempt.attempt} to tell the customer {attempt.status} by {attempt.channel}: {attempt.answer}"
+        what = f"attempt {attempt.attempt} to notify of {attempt.status} by {attempt.channel}: {attempt.answer}"
         events.append(Event(attempt.at, what + took, attempt.answer[:1] == "2" or attempt.answer == "ESME_ROK"))
     if view.final and view.done_at is not None:
         words = customer_words(view.state, view.carrier_error.encode())

@@ -8,7 +8,7 @@ sends it anyway.
 
 
 class CancelledMessages:
-    """See the module's text. False while there is nothing in it."""
+    """Remembers cancelled messages until no queue can hold a part of them. False while it is empty."""
 
     def __init__(self) -> None:
         #: By message id: how many parts may still be found, and when the message expires.

@@ -17,10 +17,11 @@ from twisted.logger import Logger
 
 from relay.routing.cancelled import CancelledMessages
 from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
-from relay.routing.routes import Routes
+from relay.routing.routes import RouteCarriers, Routes
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
 from relay.values.ids import RandomBytes, new_ids
 from relay.values.messages import (
@@ -39,8 +40,13 @@ from relay.values.states import DELETED, REJECTED, UNKNOWN
 
 
 class MessageFlow:
-    """Leads messages to carriers and news of them to customers. Owns the routes, the links and what was cancelled in
-    queues; the store keeps the messages."""
+    """Leads messages to carriers, and news of them to customers.
+
+    It owns the routes, the links, and the list of messages that were cancelled while queued. The store keeps the
+    messages.
+
+    :ivar share_of: what an account may have of a carrier for which several wait.
+    """
 
     log = Logger()
 
@@ -53,7 +59,9 @@ class MessageFlow:
         clock: IReactorTime,
         random_bytes: RandomBytes,
         validity_seconds: float,
+        share_of: Callable[[str], AccountShare] = lambda account: NO_SHARE,
     ) -> None:
+        self.share_of = share_of
         self.store = store
         self._rates = rates
         self._clock = clock
@@ -163,6 +171,7 @@ class MessageFlow:
                         s.interface,
                         s.reference,
                         s.notification_url,
+                        s.priority,
                     )
                 )
         return result + throttled if throttled else result
@@ -194,9 +203,12 @@ class MessageFlow:
             carriers = carriers_of(m.addresses)
             parts = m.parts
             if len(parts) == 1:
-                outgoing.append(Outgoing(m.id, 0, parts[0], m.expires_at, carriers))
+                outgoing.append(Outgoing(m.id, 0, parts[0], m.expires_at, carriers, m.account, m.priority))
             else:
-                outgoing.extend(Outgoing(m.id, n, body, m.expires_at, carriers) for n, body in enumerate(parts))
+                outgoing.extend(
+                    Outgoing(m.id, n, body, m.expires_at, carriers, m.account, m.priority)
+                    for n, body in enumerate(parts)
+                )
         self.send(outgoing)
 
     async def resume(self) -> int:
@@ -216,7 +228,12 @@ class MessageFlow:
             count += len(pending)
             carriers_of = self._routes.carriers_of
             unsent = [p for p in pending if not p.in_doubt]
-            self.send([Outgoing(p.id, p.part, None, p.expires_at, carriers_of(p.addresses)) for p in unsent])
+            self.send(
+                [
+                    Outgoing(p.id, p.part, None, p.expires_at, carriers_of(p.addresses), p.account, p.priority)
+                    for p in unsent
+                ]
+            )
             now = self._clock.seconds()
             in_doubt += [Ending(p.id, UNKNOWN, now, b"", p.in_doubt) for p in pending if p.in_doubt]
         if in_doubt:
@@ -230,23 +247,57 @@ class MessageFlow:
         return count
 
     def send(self, parts: Iterable[Outgoing]) -> None:
-        """Gives each part to the first of its carriers that is up and has room, or to the first to wait for it."""
+        """Gives each part to the first of its carriers that is up and has room, or to the first to wait for it.
+
+        Where the route has `spill_over_seconds`, a carrier has room only for what it would send within that time. If
+        none has, that setting doesn't count.
+        """
         by_link: dict[str, list[Outgoing]] = {}
         refused: list[Outgoing] = []
+        spilling: list[Outgoing] = []
         # As in `prepare`: chosen once for a run of parts that may go the same ways.
         asked: tuple[str, ...] | None = None
         chosen = refused
         for part in parts:
             if part.carriers is not asked:
                 asked = part.carriers
-                name = self._choose(asked)
-                chosen = refused if name is None else by_link.setdefault(name, [])
+                if type(asked) is RouteCarriers:
+                    chosen = spilling
+                else:
+                    name = self._choose(asked)
+                    chosen = refused if name is None else by_link.setdefault(name, [])
             chosen.append(part)
+        if spilling:
+            self._spill(spilling, by_link, refused)
         for name, batch in by_link.items():
             self._links[name].offer(batch)
         if refused:
             now = self._clock.seconds()
             self.end_later([Ending(part.id, REJECTED, now) for part in refused])
+
+    def _spill(self, parts: Sequence[Outgoing], by_link: dict[str, list[Outgoing]], refused: list[Outgoing]) -> None:
+        """Chooses a carrier for each of these parts, whose routes have `spill_over_seconds`."""
+        #: By carrier, account and time: how many more parts it would send.
+        room: dict[tuple[str, str, float], int] = {}
+        for part in parts:
+            carriers = part.carriers
+            assert isinstance(carriers, RouteCarriers)
+            seconds = carriers.spill_over_seconds
+            name = None
+            for each in carriers:
+                link = self._links.get(each)
+                if link is None or not link.up or link.room <= 0:
+                    continue
+                key = (each, part.account, seconds)
+                if key not in room:
+                    room[key] = link.room_within(seconds, part.account)
+                if room[key] > 0:
+                    room[key] -= 1
+                    name = each
+                    break
+            if name is None:
+                name = self._choose(carriers)
+            (refused if name is None else by_link.setdefault(name, [])).append(part)
 
     def link_changed(self) -> None:
         """A carrier came or went: what waits for a carrier that is down moves to one that is up."""

@@ -13,6 +13,8 @@ class Outgoing(msgspec.Struct, gc=False):
 
     :ivar body: None while it waits in the journal only.
     :ivar carriers: who may take it, in order of preference; a carrier that refused it is taken out.
+    :ivar account: whose it is: accounts take turns in a carrier's queue.
+    :ivar priority: as in `relay.values.messages.Message`.
     :ivar done: an answer that came after its time settled it; whoever finds it in a queue drops it.
     :ivar sent_at: when it was written to a carrier last.
     """
@@ -22,6 +24,8 @@ class Outgoing(msgspec.Struct, gc=False):
     body: bytes | None
     expires_at: float
     carriers: tuple[str, ...]
+    account: str = ""
+    priority: int = 0
     done: bool = False
     sent_at: float = 0.0
 
@@ -36,6 +40,9 @@ class Link(Protocol):
     @property
     def room(self) -> int:
         """How many more parts its queue takes."""
+
+    def room_within(self, seconds: float, account: str) -> int:
+        """How many more parts of an account would be sent within so many seconds, as far as one can tell."""
 
     def offer(self, parts: Sequence[Outgoing]) -> None:
         """Queues parts and sends what the window takes."""

@@ -13,6 +13,24 @@ from relay.config.model import Route
 _KEPT = 50_000
 
 
+class RouteCarriers(tuple[str, ...]):
+    """The carriers of a route with `spill_over_seconds`.
+
+    Other routes have plain tuples, which cost nothing to tell apart.
+    """
+
+    spill_over_seconds: float
+
+    @classmethod
+    def of(cls, route: Route) -> tuple[str, ...]:
+        """The carriers of any route."""
+        if not route.spill_over_seconds:
+            return tuple(route.carriers)
+        carriers = cls(route.carriers)
+        carriers.spill_over_seconds = route.spill_over_seconds
+        return carriers
+
+
 class Routes:
     """The routing table of one configuration. It never changes; a reload makes a new one."""
 
@@ -20,7 +38,7 @@ class Routes:
         self._carriers: dict[bytes, tuple[str, ...]] = {}
         for route in routes:
             # The first of two routes with one prefix wins, as a reader of the file would expect.
-            self._carriers.setdefault(route.prefix.encode(), tuple(route.carriers))
+            self._carriers.setdefault(route.prefix.encode(), RouteCarriers.of(route))
         self._lengths = sorted({len(prefix) for prefix in self._carriers}, reverse=True)
         #: Digits that decide, and one more for a +.
         self._longest = max(self._lengths, default=0) + 1

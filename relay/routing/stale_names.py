@@ -23,7 +23,7 @@ LOOK_SECONDS: Final = 60.0
 
 
 class StaleNames:
-    """See the module's text. Only the reactor thread may call.
+    """Finds names that the configuration lacks and for which something waits. Only the reactor thread may call.
 
     :ivar carriers: parts that wait for a receipt, by carrier, at the last look.
     :ivar accounts: notifications owed, by account, likewise.

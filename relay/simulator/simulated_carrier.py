@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from itertools import islice
 
-import attrs
+import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from relay.config.model import Simulator
@@ -33,12 +33,11 @@ REMEMBERED = 100_000
 _TICK_SECONDS = 0.002
 
 
-@attrs.define
-class Counters:
+class Counters(msgspec.Struct):
     """What the simulated carrier has seen and done since it was made.
 
     :ivar submits: submit_sm and data_sm that arrived, whatever became of them.
-    :ivar taken: those that were taken.
+    :ivar taken: those that were taken; `throttled`, `rejected` and `dropped` count the others.
     :ivar receipts_owed: receipts that will be sent or were: the goal that `acked` reaches when all is well.
     :ivar receipts_sent: deliver_sm written, repetitions included.
     :ivar acked: receipts that were answered ESME_ROK.
@@ -60,7 +59,7 @@ class Counters:
     cancelled: int = 0
 
     def __str__(self) -> str:
-        return " ".join(f"{name}={value}" for name, value in attrs.asdict(self).items())
+        return " ".join(f"{name}={value}" for name, value in msgspec.structs.asdict(self).items())
 
 
 class _Mailbox:
@@ -137,11 +136,6 @@ class SimulatedCarrier:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for session in list(self._sessions):
-            session.abort()
-
-    def drop_connections(self) -> None:
-        """Drops all connections without a word, as a carrier that crashed would. It goes on listening."""
         for session in list(self._sessions):
             session.abort()
 

@@ -42,25 +42,27 @@ class CustomerSide(Protocol):
 
 
 class SmppServerProtocol(SessionProtocol):
-    """One customer's connection."""
+    """One customer's connection.
+
+    :param address: the customer's: of what has connected, or what a proxy says.
+    """
 
     #: The account, from a successful bind on.
     account = ""
-    address = ""
     #: What the customer said it speaks.
     interface_version = 0x34
 
     def __init__(
-        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, fair_share: FairShare | None = None
+        self, side: CustomerSide, limits: SessionLimits, clock: IReactorTime, fair_share: FairShare, address: str
     ) -> None:
         super().__init__(Role.SERVER, limits, clock)
+        self.address = address
         self._side = side
-        self._fair_share = fair_share or FairShare()
+        self._fair_share = fair_share
         self._read_bytes = 0
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.address = getattr(self.stream.getPeer(), "host", "")
         if not self._side.connected(self, self.address):
             self.abort()
 
@@ -123,7 +125,8 @@ class SmppServerFactory(Factory):
         self._fair_share = fair_share or FairShare()
 
     def buildProtocol(self, addr: IAddress | None) -> SmppServerProtocol:
-        return SmppServerProtocol(self._side, self._limits, self._clock, self._fair_share)
+        address = getattr(addr, "host", "")
+        return SmppServerProtocol(self._side, self._limits, self._clock, self._fair_share, address)
 
 
 def _limit_reads(transport: Any, octets: int) -> None:

@@ -23,6 +23,8 @@ The contract
   So may `reread`. Final states that a failed call brought are not handed out before they are durable, or a crash could
   lead to another one; their queues are in the answer to an `expire` after that.
 * `StoreFull`: a configured bound is reached.
+* `StoreBusy`: of `recent`, `learnt_between` and `given_up`, whose cost grows with what is stored. They are answered in
+  slices, one question of an account at a time, and few may wait.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -61,6 +63,21 @@ class StoreUnavailable(Exception):
 
 class StoreFull(StoreUnavailable):
     """A bound of the configuration is reached: no more messages until some have ended."""
+
+
+class StoreBusy(StoreUnavailable):
+    """Too many long questions of one account wait for their answers."""
+
+
+class ReplayResult(msgspec.Struct, frozen=True, gc=False):
+    """What became owed once more.
+
+    :ivar messages: how many messages are told of again.
+    :ivar queues: the queues to wake.
+    """
+
+    messages: int
+    queues: frozenset[QueueKey]
 
 
 class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
@@ -248,12 +265,19 @@ class NotificationStore(Protocol):
         schedule goes on as if it hadn't been brought forward. Where nothing waits, and a second time, it does nothing.
         Not durable: after a start of the process the schedule holds, and what waited then isn't brought forward."""
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[frozenset[QueueKey]]:
-        """Makes finished messages of this account owed again on the webhook, as a first attempt; gives the queues to
-        wake. One that is being attempted right now is left alone."""
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[ReplayResult]:
+        """Makes finished messages of this account owed again on the webhook, as a first attempt. One that is being
+        attempted right now is left alone, and isn't counted. Some hundred ids at a time: they are worked off in one
+        turn."""
 
-    def given_up(self, account: str, since: float, until: float) -> Awaitable[Sequence[bytes]]:
-        """Messages whose webhook was given up from `since` to just before `until`, for a replay."""
+    def given_up(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
+        """Up to `limit` messages whose webhook was given up from `since` to just before `until`, for a replay."""
+
+    def given_up_count(self, account: str) -> int:
+        """How many messages of the account `given_up` would find."""
+
+    def learnt_between(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
+        """Up to `limit` messages whose final state was learnt from `since` to just before `until`, for a replay."""
 
 
 class StoreQueries(Protocol):

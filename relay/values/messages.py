@@ -10,7 +10,7 @@ be added at the end, with a default).
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,10 @@ class QueueKey(NamedTuple):
     url: str = ""
 
 
+#: The highest priority that a message may have (SMPP 3.4 section 5.2.14). Those above it are reserved.
+MAX_PRIORITY: Final = 3
+
+
 class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A message as a customer handed it in, and the journal's record that it was accepted.
 
@@ -47,6 +51,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar parts: the body of one submit_sm a part, ready to be sent (registered_delivery already 1).
     :ivar registered_delivery: what the customer asked for over SMPP; 0 for messages from HTTP.
     :ivar interface: "smpp" or "http".
+    :ivar priority: 1 to 3 where the customer asked for one (`MAX_PRIORITY`); 0: the account's default.
     """
 
     id: bytes
@@ -59,6 +64,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     interface: str = "smpp"
     reference: str | None = None
     notification_url: str | None = None
+    priority: int = 0
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -105,6 +111,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     reference: str | None = None
     notification_url: str | None = None
     scheduled_seconds: float = 0.0
+    priority: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -325,8 +332,10 @@ class Verdict(enum.IntEnum):
 
 
 class Recovery(enum.IntEnum):
-    """What lets a notification that waits for its retry be tried ahead of its time. A higher one needs less: what a
-    reached customer brings forward, the end of an outage brings forward as well."""
+    """What lets a notification that waits for its retry be tried ahead of its time.
+
+    A higher value needs less: the end of an outage also brings forward what a reached customer brings forward.
+    """
 
     #: Nothing: its time stands.
     NOTHING = 0
@@ -360,6 +369,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     """A part that no carrier has taken yet, as the store hands it out at a start.
 
     :ivar in_doubt: the carrier to which it may have been written (see `Store.sending`); empty: to none.
+    :ivar priority: as in `Message`.
     """
 
     id: bytes
@@ -369,6 +379,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     accepted_at: float
     expires_at: float
     in_doubt: str = ""
+    priority: int = 0
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):
@@ -383,8 +394,10 @@ class AttemptView(msgspec.Struct, frozen=True, gc=False):
 
 
 class PartView(msgspec.Struct, frozen=True, gc=False):
-    """One part, as shown to customer and operator. `carrier_stat`: its carrier's word for the state, where that is
-    another than Appendix B's."""
+    """One part, as shown to customer and operator.
+
+    :ivar carrier_stat: the carrier's word for the state, where it is not one of Appendix B's.
+    """
 
     carrier: str
     carrier_message_id: str

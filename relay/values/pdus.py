@@ -72,7 +72,7 @@ class SubmitMultiPdu(msgspec.Struct, frozen=True, gc=False):
 
 
 class BindPdu(msgspec.Struct, frozen=True, gc=False):
-    """bind_transmitter, bind_receiver or bind_transceiver."""
+    """A bind_transmitter, bind_receiver or bind_transceiver."""
 
     command_id: int
     sequence_number: int
@@ -84,7 +84,7 @@ class BindPdu(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageIdPdu(msgspec.Struct, frozen=True, gc=False):
-    """query_sm or cancel_sm: a question about a message id.
+    """A query_sm or cancel_sm: a question about a message id.
 
     :ivar source: with `source_ton` and `source_npi` the message's own, empty where the asker doesn't know it; likewise
         `destination`, which only cancel_sm has.

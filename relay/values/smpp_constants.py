@@ -34,7 +34,6 @@ RESPONSE_BIT: Final = 0x80000000
 
 BIND_COMMANDS: Final = frozenset({BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER})
 #: Questions about one message.
-QUESTION_COMMANDS: Final = frozenset({QUERY_SM, CANCEL_SM})
 
 # Command status, section 5.1.3
 ESME_ROK: Final = 0x00000000

@@ -294,7 +294,7 @@ def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[H
 
 
 class PlainTreq(TreqClient):
-    """treq without its optional layers, for an agent that gives what it is asked for.
+    """The treq client without its optional layers, for an agent that gives what it is asked for.
 
     No cookies are kept or sent, no redirects followed, nothing is unpacked (a small answer could be made to fill the
     memory) and the URL must be in the form of a request already. Half of what treq costs goes into those (see

@@ -48,7 +48,7 @@ class Client(Protocol):
 
 
 class WebhookDelivery:
-    """See the module's text. Keeps nothing but how each account's first URL is doing where it has a second one."""
+    """Makes one attempt to deliver a batch. Of accounts with two URLs it remembers how the first one is doing."""
 
     log = Logger()
 

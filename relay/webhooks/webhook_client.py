@@ -1,5 +1,6 @@
-"""HTTP requests to URLs that customers chose: through treq, on persistent connections, with nothing that the URL's
-owner could turn against the operator's network.
+"""HTTP requests to URLs that customers chose, safe for the operator's network.
+
+They go through treq, on persistent connections.
 
 * The address is checked after the name has been resolved, and the connection is made to the checked address.
   Connections of accounts that may use private addresses are kept apart from all others'.

@@ -1,15 +1,16 @@
 """The account page's counts, read from the feed."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
-from relay.account_pages.page_stats import SLICE, TALLIES_KEPT, PageStats
-from relay.store.api import FeedEntry
+from relay.account_pages.page_stats import LONGEST_WAIT_SECONDS, SLICE, TALLIES_KEPT, PageStats
+from relay.store.api import FeedEntry, StoreBusy
 from relay.values.states import DELIVERED, ENROUTE, REJECTED
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import NOW, POLICIES, SettableClock, message, receipt, started, submitted, wait_for
@@ -53,6 +54,15 @@ class PageStatsTests(SynchronousTestCase):
 
     def look(self, account: str = "acme") -> "Deferred[DeliveryStatsView]":
         return Deferred.fromCoroutine(self.page_stats.view(account, DAY))
+
+    def test_an_account_that_asks_too_much_sees_the_waiting_of_before(self) -> None:
+        waiting = SimpleNamespace(accepted_at=NOW, final=False)
+        self.store.recent = lambda account, **_: succeed([waiting])  # type: ignore[method-assign]
+        before = self.successResultOf(self.look()).totals["waiting"]
+        self.store.recent = lambda account, **_: fail(StoreBusy("20 questions wait"))  # type: ignore[method-assign]
+        self.clock.advance(LONGEST_WAIT_SECONDS)
+        self.assertEqual((before, self.successResultOf(self.look()).totals["waiting"]), (before, before))
+        self.assertGreater(before, 0)
 
     def test_a_second_look_reads_only_what_is_new(self) -> None:
         self.store.ended(3)

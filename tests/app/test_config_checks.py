@@ -55,7 +55,6 @@ class ExposureTests(ChecksTestCase):
             r"tcp6:80:interface=\:\:1",
             r"tcp:80:interface=\:\:ffff\:127.0.0.1",
             "ssl:443:privateKey=k.pem:interface=127.0.0.1",
-            "haproxy:tcp:80:interface=127.0.0.1",
             "unix:/run/relay.sock",
         ):
             self.assertTrue(is_loopback(description), description)
@@ -69,6 +68,7 @@ class ExposureTests(ChecksTestCase):
             "ssl:443",
             "systemd:domain=INET:index=0",
             "fd:3",
+            "haproxy:tcp:80:interface=127.0.0.1",
             "unknown:80:interface=127.0.0.1",
             "",
         ):
@@ -76,6 +76,11 @@ class ExposureTests(ChecksTestCase):
 
 
 class ListenerTests(ChecksTestCase):
+    def test_a_listener_for_proxies_needs_to_know_them(self) -> None:
+        listener = 'smpp: {listen: ["haproxy:tcp:2775"]}'
+        self.assert_problem(listener, r"smpp.listen\[0\]", "trusted_proxies")
+        self.assert_fine(f"{listener}\ntrusted_proxies: [10.0.0.0/8]")
+
     def test_two_listeners_on_one_endpoint_are_refused(self) -> None:
         text = 'http: {listen: ["tcp:9090:interface=127.0.0.1"]}'
         self.assert_problem(text, r"admin.listen\[0\]", r"http.listen[0]")
@@ -210,7 +215,7 @@ class BasicsTests(ChecksTestCase):
 
 
 class AdviceTests(SynchronousTestCase):
-    def test_what_is_allowed_and_probably_not_meant_is_said(self) -> None:
+    def test_values_that_are_allowed_but_probably_a_mistake_are_reported(self) -> None:
         notes = "\n".join(advice(read("")))
         self.assertIn("accounts: there are none", notes)
         self.assertIn("routes: there are none", notes)
@@ -222,7 +227,7 @@ class AdviceTests(SynchronousTestCase):
             )
         )
         self.assertIn("accounts.a: has neither", notes)
-        self.assertIn("none is for all numbers", notes)
+        self.assertIn("every route has a prefix", notes)
         self.assertIn("journal.sync: never", notes)
         self.assertIn("carriers.t: no route", "\n".join(advice(read(WORKING))))
 

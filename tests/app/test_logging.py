@@ -17,15 +17,18 @@ from relay.config.model import Logs
 
 
 class LoggedServiceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.lines: list[str] = []
+
     def test_the_application_logs_through_the_relay_s_observer(self) -> None:
-        line_observer = LineObserver([].append, Logs())
+        line_observer = LineObserver(self.lines.append, Logs())
         application = Application("relay")
-        LoggedService(line_observer).setServiceParent(application)  # type: ignore[arg-type]
+        LoggedService(line_observer).setServiceParent(application)
         self.assertIs(line_observer, application.getComponent(ILogObserver))
 
     def test_under_another_service_nothing_is_changed(self) -> None:
         parent = MultiService()
-        service = LoggedService(LineObserver([].append, Logs()))
+        service = LoggedService(LineObserver(self.lines.append, Logs()))
         service.setServiceParent(parent)
         self.assertEqual([service], list(parent))
 
@@ -35,7 +38,7 @@ class LineObserverTests(SynchronousTestCase):
         self.lines: list[str] = []
 
     def logger(self, **settings: Any) -> Logger:
-        return Logger("relay.tests", observer=LineObserver(self.lines.append, Logs(**settings)))  # type: ignore
+        return Logger("relay.tests", observer=LineObserver(self.lines.append, Logs(**settings)))
 
     def json(self) -> dict[str, Any]:
         [line] = self.lines
@@ -124,9 +127,12 @@ class LineObserverTests(SynchronousTestCase):
         self.assertEqual([], self.lines)
 
     def test_what_is_printed_stands_as_it_is_in_text_and_as_an_event_in_json(self) -> None:
-        for format, expected in (("text", "curl -u demo\n"), ("json", '"text":"curl -u demo"')):
+        for logs, expected in (
+            (Logs(format="text"), "curl -u demo\n"),
+            (Logs(format="json"), '"text":"curl -u demo"'),
+        ):
             self.lines.clear()
-            line_observer = LineObserver(self.lines.append, Logs(format=format))  # type: ignore[arg-type]
+            line_observer = LineObserver(self.lines.append, logs)
             line_observer({"log_namespace": "stdout", "log_io": "curl -u demo", "log_format": "{log_io}"})
             self.assertIn(expected, self.lines[0])
 
@@ -141,12 +147,12 @@ class LineObserverTests(SynchronousTestCase):
     def test_a_reload_changes_the_format(self) -> None:
         line_observer = LineObserver(self.lines.append, Logs())
         line_observer.reconfigure(Logs(format="json"))
-        Logger("x", observer=line_observer).info("relay_ready: taking messages")  # type: ignore[arg-type]
+        Logger("x", observer=line_observer).info("relay_ready: taking messages")
         self.assertEqual("relay_ready", self.json()["event"])
 
     def test_lines_go_to_a_file_at_once(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "relay.log"
-            log = Logger("x", observer=observer(Logs(), str(path)))  # type: ignore[arg-type]
+            log = Logger("x", observer=observer(Logs(), str(path)))
             log.info("relay_ready: taking messages")
             self.assertIn("relay_ready: taking messages\n", path.read_text())

@@ -50,7 +50,7 @@ class SteadyClockTests(SynchronousTestCase):
             def installWaker(self) -> None: ...
 
         reactor = Reactor()
-        reactor.seconds = self.clock.seconds  # type: ignore[method-assign]
+        reactor.seconds = self.clock.seconds
         called: list[str] = []
         reactor.callLater(1.0, called.append, "due")
         self.wall -= 3600.0

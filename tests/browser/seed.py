@@ -55,7 +55,7 @@ def _message(store: JournalStore, clock: Clock, choose: random.Random, account: 
         message_id, account, at, at + 86_400.0, b"\x05\x00%b\0\x01\x01%b\0" % (sender, to), (b"",), 0, "http"
     )
     wait_for(clock, store.accept([message]))
-    state = choose.choices(list(_ENDS), _ENDS.values())[0]
+    state = choose.choices(list(_ENDS), list(_ENDS.values()))[0]
     carrier_id = b"%d" % (8_000_000 + number)
     taken = Submitted(message_id, 0, "tier1", carrier_id, at + 0.03, at + 300_000.0)
     took = choose.lognormvariate(1.3, 1.1)

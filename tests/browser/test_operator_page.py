@@ -65,16 +65,16 @@ class OperatorPageTests(IntegrationTestCase):
         def script(page: Browser) -> None:
             page.press("Hold")
             page.until("it asks", lambda: page.text("#confirm-title") == "Hold tier1?")
-            page.press("Leave it")
+            page.press("Cancel")
             page.until("it asks no longer", lambda: not page.has("#confirm[open]"))
             self.assertIn("tier1 up", page.text("#carriers tbody tr"))
             page.press("Hold")
             page.fill("confirm-reason", "they asked us to")
-            page.press("Do it")
+            page.press("Hold carrier")
             page.until("it is held", lambda: "tier1 held" in page.text("#carriers tbody tr"))
             self.assertIn("tier1 is held by the operator", page.text("#troubles"))
             page.press("Resume")
-            page.press("Do it")
+            page.press("Resume carrier")
             page.until("it is up", lambda: "tier1 up" in page.text("#carriers tbody tr"))
             page.until("both are recorded", lambda: "resume tier1" in page.text("#audit tbody"))
             self.assertIn("they asked us to", page.text("#audit tbody"))
@@ -93,12 +93,12 @@ class OperatorPageTests(IntegrationTestCase):
             life = page.text("#found .life")
             for step in ("accepted from acme over SMPP", "taken by tier1 as", "ended DELIVRD", "by webhook: 200"):
                 self.assertIn(step, life)
-            page.press("Tell again")
-            page.press("Do it")
-            page.until("it says so", lambda: "owed again" in page.text("#told"))
+            page.press("Resend notification")
+            page.press("Send it again")
+            page.until("it says so", lambda: "will be sent again" in page.text("#told"))
             page.fill("find-id", "nobody's")
             page.press("Find")
-            page.until("nothing is found", lambda: "Nobody knows" in page.text("#found"))
+            page.until("nothing is found", lambda: "No message has the id" in page.text("#found"))
 
         await self.drive(relay, script)
         await until("it has been told again", lambda: len(self.receiver.posts) == 2)
@@ -111,10 +111,10 @@ class OperatorPageTests(IntegrationTestCase):
         def script(page: Browser) -> None:
             page.until("it is seen", lambda: "acme's notification URL failed" in page.text("#troubles"))
             page.press("Switch off")
-            page.press("Do it")
+            page.press("Switch URL off")
             page.until("it is off", lambda: "off: " in page.text("#accounts tbody"))
             page.press("Switch on")
-            page.press("Do it")
+            page.press("Switch URL on")
             page.until("it is on", lambda: "off: " not in page.text("#accounts tbody"))
 
         await self.drive(relay, script)
@@ -128,7 +128,7 @@ class OperatorPageTests(IntegrationTestCase):
             page.press("Unbind")
             page.until("it asks", lambda: page.text("#confirm-title") == "Unbind acme?")
             page.fill("confirm-reason", "floods us")
-            page.press("Do it")
+            page.press("Unbind account")
             page.until("it is unbound", lambda: "acme 0" in page.text("#accounts tbody"))
             page.until("it is recorded", lambda: "unbind acme floods us" in page.text("#audit tbody"))
 
@@ -139,10 +139,10 @@ class OperatorPageTests(IntegrationTestCase):
         relay = await self.start()
 
         def script(page: Browser) -> None:
-            page.press("Replay")
-            page.until("it asks", lambda: "acme again?" in page.text("#confirm-title"))
-            page.press("Do it")
-            page.until("it says", lambda: "0 notifications of acme are owed again" in page.text("#told"))
+            page.press("Resend")
+            page.until("it asks", lambda: "Resend the notifications of acme" in page.text("#confirm-title"))
+            page.press("Resend notifications")
+            page.until("it says", lambda: "0 notifications of acme will be sent again" in page.text("#told"))
 
         await self.drive(relay, script)
 
@@ -175,7 +175,7 @@ class OperatorPageTests(IntegrationTestCase):
             page.until("they are counted", lambda: "7 receipts are still out" in page.text("#carriers tbody"))
             page.press("Unbind now")
             page.until("it asks", lambda: page.text("#confirm-title") == "Unbind tier1 now?")
-            page.press("Do it")
+            page.press("Unbind carrier")
             page.until("it is gone", lambda: "tier1" not in page.text("#carriers tbody"))
             page.until("it is recorded", lambda: "unbind the removed carrier tier1" in page.text("#audit tbody"))
 
@@ -193,7 +193,7 @@ class OperatorPageTests(IntegrationTestCase):
             wide = "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth)"
             self.assertEqual(0, page.run(f"return {wide}.length"))
             page.press("Switch off")
-            page.press("Do it")
+            page.press("Switch URL off")
             page.until("it is off", lambda: "off: " in page.text("#accounts tbody"))
 
         await self.drive(relay, script)
@@ -204,7 +204,7 @@ class OperatorPageTests(IntegrationTestCase):
         def script(page: Browser) -> None:
             page.fill("find-id", "<img src=x onerror=document.title='owned'>")
             page.press("Find")
-            page.until("nothing is found", lambda: "Nobody knows <img" in page.text("#found"))
+            page.until("nothing is found", lambda: "No message has the id <img" in page.text("#found"))
             self.assertFalse(page.has("#found img"))
             self.assertEqual("SMS relay", page.run("return document.title"))
 

@@ -1,8 +1,9 @@
 """Receipts whose PDUs are damaged: acknowledged, read as far as that goes, kept for the operator, and no obstacle."""
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 
 from relay.smpp.message_codec import encode_address, message_body
+from relay.values.pdus import MessagePdu
 from relay.values.states import DELIVERED, ENROUTE
 from tests.carriers.test_queries import QuestionsTestCase
 from tests.stores import wait_for
@@ -46,7 +47,12 @@ class DamagedReceiptTests(QuestionsTestCase):
     def test_a_handset_s_acknowledgement_that_is_damaged_is_not_handed_on(self) -> None:
         link = self.link(mobile_originated="plain")
         handed: list[bytes] = []
-        link.intake._mobile_originated = lambda account, pdu: handed.append(pdu.body) or succeed(0)  # type: ignore
+
+        def hand_over(account: str, pdu: MessagePdu) -> Deferred[int]:
+            handed.append(pdu.body)
+            return succeed(0)
+
+        link.intake._mobile_originated = hand_over
         for esm_class in (0x08, 0x10, 0x18):
             whole = message_body(addresses=ADDRESSES, short_message=b"thank you", esm_class=esm_class)
             self.deliver(whole, whole[:-3])

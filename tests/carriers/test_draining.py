@@ -18,8 +18,10 @@ class CountingStore(LinkStore):
         return succeed(len(mine - {key for receipt in self.received for key in receipt.keys}))
 
     def look_up(self, message_id: bytes) -> Deferred[Any]:
-        [view] = [m for m in self.accepted if m.id == message_id] or [None]
-        return succeed(view and View(view.addresses))
+        for message in self.accepted:
+            if message.id == message_id:
+                return succeed(View(message.addresses))
+        return succeed(None)
 
 
 class View:

@@ -31,7 +31,7 @@ class HttpCarrierTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
         self.http = Upstream()
-        self.store: Any = LinkStore()
+        self.store = LinkStore()
         self.flow = MessageFlow(
             store=self.store,
             rates=Rates(),

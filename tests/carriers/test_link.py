@@ -19,7 +19,7 @@ from relay.smpp.client import SmppClientProtocol
 from relay.smpp.message_codec import message_body
 from relay.store.api import StoreUnavailable
 from relay.values import smpp_constants as c
-from relay.values.messages import Message, Outcome, Receipt, StoreResult, Submission, Submitted
+from relay.values.messages import Message, Outcome, Pending, Receipt, StoreResult, Submission, Submitted
 from relay.values.pdus import Answered
 from relay.values.states import EXPIRED, REJECTED, UNKNOWN
 from tests.memory_network import MemoryNetwork
@@ -34,7 +34,7 @@ class LinkStore(RecordingStore):
         self.taken: list[Submitted] = []
         self.received: list[Receipt] = []
         self.order: list[str] = []
-        self.full_disk = self.unreadable = False
+        self.full_disk = self.journal_unreadable = False
         self.sent: list[tuple[bytes, int, str]] = []
         #: Set to have marks wait.
         self.slow_disk: list[Deferred[None]] | None = None
@@ -63,7 +63,7 @@ class LinkStore(RecordingStore):
         return succeed(StoreResult(frozenset(), [Outcome.FINAL] * len(batch)))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Deferred[Sequence[bytes | None]]:
-        if self.unreadable:
+        if self.journal_unreadable:
             return fail(StoreUnavailable("the journal can't be read"))
         by_id = {message.id: message for message in self.accepted}
         return succeed([by_id[message_id].parts[part] if message_id in by_id else None for message_id, part in parts])
@@ -198,6 +198,56 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.assertLessEqual(sent_at_first, 3)
         self.assertLessEqual(link.counters.submitted, sent_at_first + 21)
         self.assertGreaterEqual(link.counters.submitted, 18)
+
+    def dispatch(self, account: str, count: int, **fields: Any) -> list[Message]:
+        """Hands messages of an account to the links, which send what they may."""
+        body = message_body(addresses=ADDRESSES, short_message=b"hello")
+        prepared = self.flow.prepare(account, [Submission(ADDRESSES, (body,), **fields)] * count)
+        messages = [m for m in prepared if isinstance(m, Message)]
+        self.flow.dispatch(messages)
+        return messages
+
+    def test_a_bulk_sending_keeps_another_account_s_message_waiting_for_one_of_its_messages(self) -> None:
+        self.link(rate=20.0)
+        self.dispatch("bulk", 400)
+        already_sent = self.links["sim"].counters.submitted
+        [otp] = self.dispatch("otp", 1)
+        for _ in range(20):
+            self.turn(0.05)
+        sent = [submitted.id for submitted in self.store.taken]
+        self.assertEqual(sent.index(otp.id), already_sent + 1)
+
+    def test_after_a_restart_accounts_take_turns_and_priorities_hold_as_before(self) -> None:
+        link = self.link(rate=20.0, queue_bytes=0)
+        bulk, [otp, urgent] = (
+            [(b"%016d" % n, account, priority) for n, account, priority in each]
+            for each in ([(n, "bulk", 0) for n in range(100)], [(200, "otp", 0), (201, "bulk", 1)])
+        )
+        body = message_body(addresses=ADDRESSES, short_message=b"hello")
+        now = self.clock.seconds()
+        for message_id, account, _ in [*bulk, otp, urgent]:
+            self.store.accepted.append(Message(message_id, account, now, now + 3600.0, ADDRESSES, (body,)))
+        self.store.pending = [
+            Pending(message_id, 0, account, ADDRESSES, now, now + 3600.0, priority=priority)
+            for message_id, account, priority in [*bulk, otp, urgent]
+        ]
+        link.hold(True)
+        Deferred.fromCoroutine(self.flow.resume())
+        link.hold(False)
+        for _ in range(10):
+            self.turn(0.1)
+        sent = [submitted.id for submitted in self.store.taken]
+        self.assertEqual(sent[:4], [urgent[0], otp[0], bulk[0][0], bulk[1][0]])
+
+    def test_what_a_slow_carrier_would_keep_waiting_goes_over_to_the_next(self) -> None:
+        slow, other = self.link(rate=20.0), self.link("other")
+        route = Route(carriers=["sim", "other"], spill_over_seconds=5.0)
+        self.flow.reroute(Routes([route]), self.links, 3600.0)
+        self.dispatch("bulk", 400)
+        self.assertEqual((slow.queued + slow.in_flight, other.queued + other.in_flight), (100, 300))
+        # For another account the first carrier has a place at once.
+        self.dispatch("otp", 1)
+        self.assertEqual(slow.queued + slow.in_flight, 101)
 
     def test_a_throttled_message_waits_with_the_link_paused_and_is_sent_again(self) -> None:
         link = self.link(simulator={"receipt_delay_seconds": 0.0, "throttle_share": 0.5, "seed": 3})
@@ -346,11 +396,11 @@ class CarrierLinkTests(CarrierLinkTestCase):
 
     def test_texts_that_the_journal_does_not_give_are_asked_for_until_it_does(self) -> None:
         self.link(queue_bytes=1)
-        self.store.unreadable = True
+        self.store.journal_unreadable = True
         self.submit(2)
         self.turn(10.0)
         self.assertEqual(len(self.store.taken), 1)
-        self.store.unreadable = False
+        self.store.journal_unreadable = False
         self.turn(1.0)
         self.assertEqual(len(self.store.taken), 2)
 

@@ -13,14 +13,21 @@ from relay.routing.cancelled import CancelledMessages
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
+from relay.values.account_share import NO_SHARE, AccountShare
 
 NOW = 1000.0
 
 
 def part(
-    number: int, *, octets: int = 10, expires_at: float = NOW + 60.0, carriers: Sequence[str] = ("a",)
+    number: int,
+    *,
+    octets: int = 10,
+    expires_at: float = NOW + 60.0,
+    carriers: Sequence[str] = ("a",),
+    account: str = "acme",
+    priority: int = 0,
 ) -> Outgoing:
-    return Outgoing(b"%016d" % number, 0, b"x" * octets, expires_at, tuple(carriers))
+    return Outgoing(b"%016d" % number, 0, b"x" * octets, expires_at, tuple(carriers), account, priority)
 
 
 class Journal:
@@ -53,11 +60,17 @@ class PartQueueTests(SynchronousTestCase):
         self.journal = Journal()
         self.fetched = 0
         self.unreadable: list[str] = []
+        self.shares: dict[str, AccountShare] = {}
+        self.looked_up = 0
         self.queue = self.make(1_000_000)
 
     def make(self, limit_bytes: int) -> PartQueue:
         self.cancelled = CancelledMessages()
-        return PartQueue(limit_bytes, self.journal, self, Tasks(Logger()), self.cancelled)
+        return PartQueue(limit_bytes, self.journal, self, Tasks(Logger()), self.cancelled, self.share_of)
+
+    def share_of(self, account: str) -> AccountShare:
+        self.looked_up += 1
+        return self.shares.get(account, NO_SHARE)
 
     def bodies_fetched(self) -> None:
         self.fetched += 1
@@ -173,6 +186,141 @@ class PartQueueTests(SynchronousTestCase):
         self.assertEqual(self.queue.take_shared(), [])
         self.assertEqual(self.taken(9), [p.id for p in parts if len(p.carriers) == 1])
 
+    # Several accounts
+
+    def bulk(self, count: int, account: str = "bulk", priority: int = 0) -> list[Outgoing]:
+        """Puts so many parts of an account into the queue."""
+        self.numbered += count
+        parts = [part(self.numbered - n, account=account, priority=priority) for n in range(count)]
+        self.queue.put(parts)
+        return parts
+
+    numbered = 0
+
+    def accounts_taken(self, count: int) -> list[str]:
+        """The accounts of the next parts, in the order in which these are sent."""
+        batch, _ = self.queue.take(count, NOW)
+        return [token.account for _, token in batch if isinstance(token, Outgoing)]
+
+    def sent_before(self, wanted: Outgoing) -> int:
+        """How many parts are sent before this one."""
+        before = 0
+        while self.taken(1) != [wanted.id]:
+            before += 1
+            self.assertTrue(self.queue, "it isn't sent at all")
+        return before
+
+    def test_behind_the_bulk_of_another_account_a_message_waits_for_one_of_its_parts_only(self) -> None:
+        self.bulk(400)
+        [otp] = self.bulk(1, "otp")
+        self.assertEqual(self.sent_before(otp), 1)
+
+    def test_an_account_that_sends_one_at_a_time_waits_for_one_part_of_the_others_each_time(self) -> None:
+        self.bulk(400)
+        for _ in range(20):
+            [otp] = self.bulk(1, "otp")
+            self.assertLessEqual(self.sent_before(otp), 1)
+
+    def test_with_ten_accounts_that_have_much_to_send_a_message_waits_for_one_part_of_each(self) -> None:
+        for n in range(10):
+            self.bulk(50, f"bulk{n}")
+        [otp] = self.bulk(1, "otp")
+        self.assertEqual(self.sent_before(otp), 10)
+
+    def test_accounts_share_the_carrier_by_their_weights(self) -> None:
+        self.shares = {"big": AccountShare(weight=3)}
+        self.bulk(100, "big")
+        self.bulk(100, "small")
+        sent = [account for _ in range(10) for account in self.accounts_taken(4)]
+        self.assertEqual((sent.count("big"), sent.count("small")), (30, 10))
+
+    def test_a_turn_goes_on_where_the_window_had_no_room_for_all_of_it(self) -> None:
+        self.shares = {"big": AccountShare(weight=3)}
+        self.bulk(6, "big")
+        self.bulk(2, "small")
+        sent = [account for _ in range(8) for account in self.accounts_taken(1)]
+        self.assertEqual(sent, ["big"] * 3 + ["small"] + ["big"] * 3 + ["small"])
+
+    def test_the_parts_of_each_account_stay_in_their_order(self) -> None:
+        bulk, otp = self.bulk(30), self.bulk(10, "otp")
+        sent = [message_id for _ in range(14) for message_id in self.taken(3)]
+        for parts in (bulk, otp):
+            self.assertEqual([i for i in sent if i in {p.id for p in parts}], [p.id for p in parts])
+
+    def test_parts_that_are_put_back_come_first_among_their_account_s_and_no_other_account_waits_longer(self) -> None:
+        self.bulk(50)
+        batch, _ = self.queue.take(10, NOW)
+        [otp] = self.bulk(1, "otp")
+        returned = [token for _, token in batch if isinstance(token, Outgoing)]
+        self.queue.put_first(returned)
+        self.assertEqual(self.taken(3), [returned[0].id, otp.id, returned[1].id])
+
+    def test_a_message_of_a_higher_priority_goes_before_the_others_of_its_own_account(self) -> None:
+        self.bulk(400)
+        [urgent] = self.bulk(1, priority=2)
+        self.assertEqual(self.sent_before(urgent), 0)
+
+    def test_an_account_s_own_idea_of_its_priority_puts_it_before_no_other_account(self) -> None:
+        self.bulk(400, "pushy", priority=3)
+        self.bulk(400, "modest")
+        sent = self.accounts_taken(100)
+        self.assertEqual((sent.count("pushy"), sent.count("modest")), (50, 50))
+
+    def test_an_account_that_may_goes_before_accounts_of_a_lower_priority(self) -> None:
+        self.shares = {"otp": AccountShare(highest_priority=1)}
+        for n in range(10):
+            self.bulk(50, f"bulk{n}")
+        [otp] = self.bulk(1, "otp", priority=3)
+        self.assertEqual(self.sent_before(otp), 0)
+
+    def test_messages_without_a_priority_have_their_account_s(self) -> None:
+        self.shares = {"otp": AccountShare(priority=2)}
+        self.bulk(50)
+        self.bulk(50, "other")
+        [otp] = self.bulk(1, "otp")
+        self.assertEqual(self.sent_before(otp), 0)
+
+    def test_higher_priorities_leave_one_of_eight_places_to_each_lower_one(self) -> None:
+        self.shares = {"first": AccountShare(priority=3), "second": AccountShare(priority=1)}
+        for account in ("first", "second", "third"):
+            self.bulk(2000, account)
+        sent = self.accounts_taken(640)
+        self.assertEqual([sent.count(name) for name in ("first", "second", "third")], [560, 70, 10])
+
+    def test_a_message_of_a_small_account_costs_no_look_at_each_that_waits(self) -> None:
+        self.bulk(10_000)
+        self.bulk(1, "otp")
+        self.taken(5)
+        self.assertLess(self.looked_up, 10)
+
+    def test_when_one_account_is_left_the_parts_stand_in_one_line_again(self) -> None:
+        self.bulk(5)
+        self.bulk(1, "otp")
+        self.assertEqual(len(self.taken(3)), 3)
+        self.assertIsNone(self.queue._turns)
+        self.assertEqual(len(self.taken(9)), 3)
+
+    def test_texts_past_the_bound_are_fetched_for_all_accounts_at_once_and_come_in_turns(self) -> None:
+        self.queue = self.make(0)
+        self.bulk(600)
+        self.bulk(2, "otp")
+        self.assertEqual(self.accounts_taken(4), [])
+        self.assertEqual(self.journal.asked, [252])
+        self.assertEqual(self.accounts_taken(5), ["bulk", "otp", "bulk", "otp", "bulk"])
+
+    def test_parts_for_several_carriers_are_taken_out_of_all_accounts(self) -> None:
+        parts = [part(n, account="ab"[n % 2], carriers=("a", "b") if n % 3 else ("a",)) for n in range(12)]
+        self.queue.put(parts)
+        self.assertEqual({p.id for p in self.queue.take_shared()}, {p.id for p in parts if len(p.carriers) > 1})
+        self.assertEqual(set(self.taken(12)), {p.id for p in parts if len(p.carriers) == 1})
+
+    def test_what_is_ahead_of_an_account_is_its_own_parts_and_as_many_of_each_other_account(self) -> None:
+        self.bulk(400)
+        self.assertEqual((self.queue.ahead_of("bulk"), self.queue.ahead_of("otp")), (400, 1))
+        self.bulk(10, "otp")
+        self.assertEqual((self.queue.ahead_of("bulk"), self.queue.ahead_of("otp")), (410, 21))
+        self.assertEqual(self.queue.ahead_of("third"), 2)
+
     @given(
         st.lists(
             st.one_of(
@@ -195,8 +343,11 @@ class PartQueueTests(SynchronousTestCase):
                 for _ in range(count):
                     number += 1
                     expires_at = NOW - 1 if number % 5 == 0 else NOW + 1
+                    carriers = ("a", "b") if number % 3 == 0 else ("a",)
+                    # Runs of one account, so that the queue changes between one line and turns.
+                    account, priority = "acme" if number // 8 % 2 else "other", number // 16 % 3
                     fresh.append(
-                        part(number, expires_at=expires_at, carriers=("a", "b") if number % 3 == 0 else ("a",))
+                        part(number, expires_at=expires_at, carriers=carriers, account=account, priority=priority)
                     )
             match step:
                 case "put":
@@ -210,5 +361,6 @@ class PartQueueTests(SynchronousTestCase):
                 case _:
                     for waiting in list(queue)[count : count + 1]:
                         waiting.done = True
+            self.assertEqual(len(queue), len(list(queue)))
             self.assertEqual(queue.octets, sum(len(p.body) for p in queue if p.body is not None))
             self.assertEqual(queue._shared, sum(len(p.carriers) > 1 for p in queue))

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.binds import smpp_binds
@@ -50,7 +50,7 @@ class AskedCarrier(SimulatedCarrier):
             protocol.respond(pdu.command_id | c.RESPONSE_BIT, [(pdu.sequence_number, *answer)])
 
 
-def says(state: int, error: int = 0, message_id: bytes | None = None) -> Callable[[MessageIdPdu], Answer]:
+def says(state: int, error: int = 0, message_id: bytes | None = None) -> Callable[[MessageIdPdu], tuple[int, bytes]]:
     """A carrier that gives this state of every message."""
     return lambda pdu: (
         c.ESME_ROK,
@@ -192,7 +192,7 @@ class QueryTests(QuestionsTestCase):
         for status in (c.ESME_RQUERYFAIL, c.ESME_RINVMSGID, c.ESME_RINVCMDID, 0x500):
             self.setUp()
             link = self.link()
-            self.carrier.answer = lambda pdu, status=status: (status, b"")  # type: ignore[misc]
+            self.carrier.answer = lambda pdu, status=status: (status, b"")
             [message] = self.submit()
             self.overdue()
             self.assertEqual(self.view(message).state, UNKNOWN)
@@ -214,7 +214,7 @@ class QueryTests(QuestionsTestCase):
         for body in bodies:
             self.setUp()
             self.link()
-            self.carrier.answer = lambda pdu, body=body: (c.ESME_ROK, body)  # type: ignore[misc]
+            self.carrier.answer = lambda pdu, body=body: (c.ESME_ROK, body)
             [message] = self.submit()
             self.overdue()
             self.assertEqual(self.view(message).state, UNKNOWN, body)
@@ -358,7 +358,7 @@ class QueryTests(QuestionsTestCase):
         receipts = self.store.receipts
         self.store.receipts = lambda batch: fail(StoreUnavailable("the disk is full"))
         [session] = self.carrier._sessions
-        session.respond(c.QUERY_SM_RESP, [(asked.sequence_number, *says(DELIVERED)(asked))])  # type: ignore[list-item]
+        session.respond(c.QUERY_SM_RESP, [(asked.sequence_number, *says(DELIVERED)(asked))])
         self.turn()
         self.assertFalse(self.view(message).final)
         self.store.receipts = receipts
@@ -377,15 +377,13 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual((stopped, link.queries), ([], 0))
         [session] = self.carrier._sessions
         [asked] = self.carrier.asked
-        session.respond(c.QUERY_SM_RESP, [(asked.sequence_number, *says(DELIVERED)(asked))])  # type: ignore[list-item]
+        session.respond(c.QUERY_SM_RESP, [(asked.sequence_number, *says(DELIVERED)(asked))])
         self.turn(1.0)
         self.assertEqual((stopped, self.view(message).state), ([None], DELIVERED))
 
     def test_it_is_said_once_that_a_carrier_knows_no_questions(self) -> None:
         self.link({"refuse_questions": True})
-        said: list[Any] = []
-        globalLogPublisher.addObserver(said.append)
-        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+        said = self.enterContext(capturedLogs())
         self.submit(3)
         self.overdue()
         self.assertEqual(len(self.carrier.asked), 3)

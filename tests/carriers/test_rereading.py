@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs
 
 from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
@@ -24,15 +24,15 @@ class RereadingTests(QuestionsTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.links: dict[str, CarrierLink] = {}
-        self.said: list[tuple[int, int]] = []
         self.slices: list[int] = []
         self.rereading = Rereading(self.flow, self.clock, self.links.get)
-        globalLogPublisher.addObserver(self.note)
-        self.addCleanup(globalLogPublisher.removeObserver, self.note)
+        self.logged = self.enterContext(capturedLogs())
 
-    def note(self, event: Any) -> None:
-        if str(event.get("log_format", "")).startswith("orphans_reread"):
-            self.said.append((event["found"], event["read"]))
+    @property
+    def said(self) -> list[tuple[int, int]]:
+        """What the log says of each reading: how many found their message, of how many."""
+        events = [event for event in self.logged if str(event.get("log_format", "")).startswith("orphans_reread")]
+        return [(event["found"], event["read"]) for event in events]
 
     def correct(self, dialect: dict[str, Any] = RIGHT) -> CarrierLink:
         """What a reload puts in the place of the link; it isn't bound."""
@@ -100,10 +100,11 @@ class RereadingTests(QuestionsTestCase):
         self.deliver(b"id:R-%b stat:DELIVRD err:000" % self.ids()[0])
         self.store = self.flow.store = started(self.disk.crash(), self.clock)
         self.correct({})
-        self.flow.store.reread = self.fail
+        store: Any = self.flow.store
+        store.reread = self.fail
         # What reads as it did is no question to the store.
         self.reread(at_start=True)
-        del self.flow.store.reread
+        del store.reread
         self.assertEqual((self.view(message).state, self.said), (ENROUTE, []))
         self.correct()
         self.reread(at_start=True)
@@ -135,7 +136,7 @@ class RereadingTests(QuestionsTestCase):
         receipt = reader.read(decode_message(c.DELIVER_SM, 0, pdu), 1.0)
         now = self.clock.seconds()
         kept = [
-            msgspec.structs.replace(receipt, carrier=carrier, keys=(b"R-7",), received_at=now + n / 1000)
+            msgspec.structs.replace(receipt, carrier=carrier, keys=(b"R-%d" % n,), received_at=now + n / 1000)
             for n in range(1000)
             for carrier in ("sim", "other")
         ]

@@ -40,7 +40,9 @@ class SampleTests(SynchronousTestCase):
         self.assertGreater(len(config.carriers), 3)
 
     def test_every_key_appears(self) -> None:
-        written = paths(yaml.compose(self.text, Loader=yaml.SafeLoader))
+        node = yaml.compose(self.text, Loader=yaml.SafeLoader)
+        assert node is not None
+        written = paths(node)
         for key in keys():
             pattern = ".".join("*" if step == "NAME" else "[[]]" if step == "[]" else step for step in key.path)
             self.assertTrue(fnmatch.filter(written, pattern), f"{key.dotted} is not in {SAMPLE_FILE}")

@@ -13,6 +13,7 @@ from relay.accounts.accounts import Accounts
 from relay.config import model
 from relay.customers.smpp_sessions import PROBE_SECONDS, CustomerSessions
 from relay.routing.flow import MessageFlow
+from relay.routing.flow_api import Outgoing
 from relay.routing.routes import Routes
 from relay.smpp.connection import SLOW_SECONDS
 from relay.smpp.message_codec import decode_message, encode_address, message_body
@@ -46,7 +47,7 @@ class SlowStore(RecordingStore):
         return self.durable
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> Deferred[Claim]:
-        return succeed(Claim((), None))
+        return succeed(Claim(()))
 
     def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
         return succeed(None)
@@ -62,7 +63,7 @@ class SessionTestCase(SynchronousTestCase):
         smpp = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
         accounts = Accounts({"acme": model.Account(smpp=smpp, rate=1.0, burst=2)})
         flow = MessageFlow(
-            store=self.store,  # type: ignore[arg-type]
+            store=self.store,
             rates=accounts,
             routes=Routes([model.Route(carriers=["tier1"])]),
             clock=self.clock,
@@ -82,7 +83,7 @@ class SessionTestCase(SynchronousTestCase):
     def connect(self) -> tuple[Any, Any]:
         """A new connection, and its transport."""
         transport = StringTransport()
-        protocol = self.factory.buildProtocol(None)
+        protocol = self.factory.buildProtocol(StringTransport().getPeer())
         protocol.makeConnection(transport)
         return protocol, transport
 
@@ -107,7 +108,12 @@ class SubmitTests(SessionTestCase):
         self.assertEqual((self.transport.value(), self.link.offered), (b"", []))
         written_first: list[bytes] = []
         offer = self.link.offer
-        self.link.offer = lambda parts: (written_first.append(self.transport.value()), offer(parts))[1]  # type: ignore
+
+        def note_and_offer(parts: Sequence[Outgoing]) -> None:
+            written_first.append(self.transport.value())
+            offer(parts)
+
+        self.link.offer = note_and_offer  # type: ignore[method-assign]
         self.store.durable.callback(None)
         command_id, status, number, body = self.answer()
         self.assertEqual((command_id, status, number), (c.SUBMIT_SM_RESP, c.ESME_ROK, 7))
@@ -161,6 +167,13 @@ class FieldTests(SessionTestCase):
         self.protocol.dataReceived(pdu(c.SUBMIT_SM, message_body(addresses=addresses, **fields)))
         ((_, status, _),) = self.answers()
         return status
+
+    def test_priority_flag_is_the_message_s_priority_and_is_passed_on(self) -> None:
+        for flag in (0, 2, 3, 9):
+            self.assertEqual(self.status_of(priority_flag=flag), "ESME_ROK")
+        self.assertEqual([message.priority for message in self.store.accepted], [0, 2, 3, 3])
+        passed_on = [decode_message(c.SUBMIT_SM, 0, message.parts[0]) for message in self.store.accepted]
+        self.assertEqual([body.priority_flag for body in passed_on], [0, 2, 3, 9])
 
     def test_addresses_are_printable_ascii(self) -> None:
         for address in (b"12345", b"+447700900001", b"0123", b"A-B c"):
@@ -300,7 +313,7 @@ class StopTests(SessionTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.protocol.connectionLost()
-        self.protocol = self.factory.buildProtocol(None)
+        self.protocol = self.factory.buildProtocol(StringTransport().getPeer())
         self.transport = StringTransport()
         self.protocol.makeConnection(self.transport)
         self.protocol.dataReceived(pdu(c.BIND_TRANSCEIVER, bind_body("acme", "secret08")))

@@ -82,7 +82,7 @@ class Listeners(IntegrationTestCase):
         for piece in pieces(octets, choice):
             if peer.closed:
                 break
-            peer.transport.write(piece)
+            peer.write(piece)
             await task.deferLater(reactor, 0)
         # A pause long enough for the answers of a daemon that is not busy; nothing depends on its length.
         for _ in range(choice.choice((1, 3, 10))):
@@ -90,7 +90,7 @@ class Listeners(IntegrationTestCase):
                 break
             await task.deferLater(reactor, 0.01)
         if not peer.closed:
-            peer.transport.abortConnection()
+            peer.abort()
         await within(10, peer.gone)
         self.assertNotIn(b"HTTP/1.1 500", peer.received)
 

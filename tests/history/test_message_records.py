@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.history.message_records import MessageRecords
@@ -16,6 +17,7 @@ from relay.history.record_line import record_line
 from relay.store.api import FeedEntry
 from relay.values.messages import MessageView
 from tests.history.test_record_line import view
+from tests.unused_store import UnusedStore
 
 
 class Disk:
@@ -43,7 +45,7 @@ class Disk:
             function()
 
 
-class FeedStore:
+class FeedStore(UnusedStore):
     """Remembers what has ended."""
 
     def __init__(self, views: Sequence[MessageView]) -> None:
@@ -76,7 +78,7 @@ class MessageRecordsTests(SynchronousTestCase):
         return [int(json.loads(line)["id"].replace("-", ""), 16) for line in self.path.read_text().splitlines()]
 
     def start(self, *views: MessageView) -> int:
-        return self.successResultOf(Deferred.fromCoroutine(self.records.start(FeedStore(views), ["acme"])))  # type: ignore
+        return self.successResultOf(Deferred.fromCoroutine(self.records.start(FeedStore(views), ["acme"])))
 
     def stop(self) -> None:
         self.successResultOf(Deferred.fromCoroutine(self.records.stop()))
@@ -112,6 +114,16 @@ class MessageRecordsTests(SynchronousTestCase):
         self.disk.full = False
         self.clock.advance(1.0)
         self.assertEqual(([1, 2], 0), (self.ids(), self.records.waiting))
+
+    def test_the_log_says_how_many_lines_a_full_disk_has_cost(self) -> None:
+        self.records = MessageRecords(str(self.path), "always", self.clock, self.disk, most_waiting=2)
+        self.disk.full = True
+        self.records.add([view(number) for number in range(1, 6)])
+        self.disk.full = False
+        logged = self.enterContext(capturedLogs())
+        self.clock.advance(1.0)
+        self.assertEqual([4, 5], self.ids())
+        self.assertEqual([3], [event["dropped"] for event in logged])
 
     def test_a_stop_writes_what_waits(self) -> None:
         self.records = self.make("interval")

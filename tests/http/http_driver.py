@@ -16,7 +16,7 @@ from relay.config.model import Account, Limits
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
-from relay.store.api import FeedEntry, Idempotency, StoreUnavailable
+from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreUnavailable
 from relay.text.compose import compose
 from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission
 from relay.values.secret import Secret
@@ -62,12 +62,18 @@ class FakeStore:
         self.kept[account, name] = value
         return succeed(None)
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[QueueKey]]:
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[ReplayResult]:
         self.again.extend(ids)
-        return succeed(frozenset({QueueKey(account, Channel.WEBHOOK)}))
+        return succeed(ReplayResult(len(ids), frozenset({QueueKey(account, Channel.WEBHOOK)})))
 
-    def given_up(self, account: str, since: float, until: float) -> Deferred[Sequence[bytes]]:
-        return succeed(self.lost)
+    def given_up(self, account: str, since: float, until: float, limit: int) -> Deferred[Sequence[bytes]]:
+        return succeed(self.lost[:limit])
+
+    def given_up_count(self, account: str) -> int:
+        return len(self.lost)
+
+    def learnt_between(self, account: str, since: float, until: float, limit: int) -> Deferred[Sequence[bytes]]:
+        return succeed([entry.id for entry in self.entries if since <= entry.at < until][:limit])
 
 
 class FakeFlow:
@@ -100,6 +106,7 @@ class FakeFlow:
                 s.interface,
                 s.reference,
                 s.notification_url,
+                s.priority,
             )
             for s in submissions
         ]

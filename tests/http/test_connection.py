@@ -7,6 +7,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Limits
+from relay.http.api_request import ApiRequest
 from relay.http.http_connection import UNREAD_BYTES
 from tests.http.http_driver import KEY, Connection, HttpDriver
 
@@ -17,7 +18,8 @@ CUSTOMERS_REQUEST = b"GET /account HTTP/1.1\r\n%b\r\n\r\n" % LOGIN
 
 def replies(connection: Connection) -> int:
     """How many replies have come."""
-    return connection.transport.value().count(b"HTTP/1.1 ")
+    written: bytes = connection.transport.value()
+    return written.count(b"HTTP/1.1 ")
 
 
 class FloodTests(SynchronousTestCase):
@@ -180,7 +182,12 @@ class ProxyTests(SynchronousTestCase):
         http = HttpDriver(proxies=["10.0.0.0/8", "2001:db8:ffff::/48"])
         seen: set[str] = set()
         handle = http.api.site.handle
-        http.api.site.handle = lambda request: (seen.add(request.address), handle(request))[1]
+
+        def noting(request: ApiRequest) -> None:
+            seen.add(request.address)
+            handle(request)
+
+        http.api.site.handle = noting
         connection = http.connect(peer)
         connection.write("\r\n".join(["GET /docs HTTP/1.1", *headers, "\r\n"]).encode())
         http.serve()

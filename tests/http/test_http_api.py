@@ -1,19 +1,20 @@
 """The HTTP API as a customer meets it."""
 
 import base64
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.account_settings import URL_OFF
 from relay.config.model import Account, Limits
 from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from relay.runtime.fair_share import PAUSES
-from relay.store.api import FeedEntry, StoreFull
+from relay.store.api import FeedEntry, ReplayResult, StoreBusy, StoreFull
 from relay.values.ids import id_of_key, id_text
-from relay.values.messages import AttemptView, MessageView, PartView, Refused, destination_of, source_of
+from relay.values.messages import AttemptView, MessageView, PartView, Refused, Submission, destination_of, source_of
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED
 from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE
@@ -107,7 +108,7 @@ class SubmitTests(HttpTestCase):
         connection.send("POST", "/messages", MESSAGE)
         self.assertFalse(connection.answered)
         seen: list[bool] = []
-        self.flow.dispatch = lambda messages: seen.append(connection.answered)  # type: ignore[method-assign,assignment]
+        self.flow.dispatch = lambda messages: seen.append(connection.answered)  # type: ignore[method-assign]
         self.flow.durable.callback(None)
         reply = connection.reply()
         self.assertEqual((reply.status, reply.json), (202, {"id": id_text(self.flow.accepted[0].id)}))
@@ -122,6 +123,11 @@ class SubmitTests(HttpTestCase):
         self.assertEqual((message.reference, message.notification_url), ("order 7", "https://a.example/x"))
         self.assertEqual(message.expires_at - message.accepted_at, 60.0)
         self.assertEqual(message.interface, "http")
+
+    def test_a_message_may_ask_for_a_priority(self) -> None:
+        for fields in ({"priority": 2}, {"priority": None}, {}):
+            self.http.ask("POST", "/messages", MESSAGE | fields)
+        self.assertEqual([message.priority for message in self.flow.accepted], [2, 0, 0])
 
     def test_a_form_will_do(self) -> None:
         reply = self.http.ask(
@@ -146,6 +152,7 @@ class SubmitTests(HttpTestCase):
             (MESSAGE | {"to": "abc"}, "to", "invalid-field"),
             (MESSAGE | {"text": ""}, "text", "invalid-field"),
             (MESSAGE | {"validity_seconds": -1}, "validity_seconds", "invalid-field"),
+            (MESSAGE | {"priority": 4}, "priority", "invalid-field"),
             (MESSAGE | {"notification_url": "ftp://x"}, "notification_url", "invalid-field"),
             (MESSAGE | {"notification_url": "http://127.0.0.1/"}, "notification_url", "invalid-field"),
             (7, "", "invalid-field"),
@@ -268,7 +275,8 @@ class ItemKeyTests(HttpTestCase):
     def known(self, key: str = "order-7/1", **fields: Any) -> str:
         """Has the store know the message of a key; gives its id."""
         message_id = id_of_key("acme", key)
-        self.view(**{"id": message_id, "state": ENROUTE, "final": False} | fields)
+        shown: dict[str, Any] = {"id": message_id, "state": ENROUTE, "final": False}
+        self.view(**shown | fields)
         return id_text(message_id)
 
     def test_a_key_stands_for_one_id_whatever_array_it_comes_in(self) -> None:
@@ -546,6 +554,32 @@ class ReplayTests(HttpTestCase):
         self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).json, {"messages": 1})
         self.assertEqual(self.store.again, [b"x" * 16])
 
+    def test_one_of_an_account_runs_at_a_time(self) -> None:
+        durable: Deferred[ReplayResult] = Deferred()
+        at_once = self.store.notify_again
+        self.store.notify_again = lambda account, ids, now: durable  # type: ignore[method-assign]
+        self.store.lost = [b"x" * 16]
+        first = self.http.connect()
+        first.send("POST", "/notifications/replay", {"given_up": True})
+        reply = self.http.ask("POST", "/notifications/replay", {"given_up": True})
+        self.assertProblem(reply, 429)
+        self.assertEqual(reply.headers["Retry-After"], "1")
+        durable.callback(ReplayResult(1, frozenset()))
+        self.assertEqual(first.reply().json, {"messages": 1})
+        self.store.notify_again = at_once  # type: ignore[method-assign]
+        self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).status, 202)
+
+    def test_an_account_that_asks_too_much_at_once_is_told_to_wait(self) -> None:
+        self.store.learnt_between = lambda *question: fail(StoreBusy("20 questions wait already", 1.0))  # type: ignore[method-assign]
+        reply = self.http.ask("POST", "/notifications/replay", {"since": "2023-11-14T22:13:23Z"})
+        self.assertProblem(reply, 429)
+
+    def test_the_answer_counts_what_is_told_again(self) -> None:
+        # Of another account, or forgotten: nothing is told again.
+        self.store.notify_again = lambda account, ids, now: succeed(ReplayResult(0, frozenset()))  # type: ignore[method-assign]
+        reply = self.http.ask("POST", "/notifications/replay", {"ids": [id_text(b"x" * 16)]})
+        self.assertEqual(reply.json, {"messages": 0})
+
     def test_nothing_at_all_is_no_request(self) -> None:
         self.assertProblem(self.http.ask("POST", "/notifications/replay", {}), 422)
         for since in ("9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"):
@@ -672,7 +706,10 @@ class HttpTests(HttpTestCase):
         self.assertIsNotNone(self.http.connect().channel)
 
     def test_an_error_of_ours_is_a_problem_too_and_is_logged(self) -> None:
-        self.flow.prepare = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
+        def broken(account: str, submissions: Sequence[Submission]) -> NoReturn:
+            raise ZeroDivisionError
+
+        self.flow.prepare = broken  # type: ignore[method-assign]
         self.assertProblem(self.http.ask("POST", "/messages", MESSAGE), 500)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

@@ -82,7 +82,9 @@ class Listener:
         self.clock = Clock()
         site = ApiSite(self.answer, Limits(request_bytes=1024), self.clock)
         self.transport = StringTransport()
-        self.channel: Any = site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 4000))
+        channel = site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 4000))
+        assert channel is not None
+        self.channel: Any = channel
         self.channel.makeConnection(self.transport)
 
     def answer(self, request: ApiRequest) -> None:

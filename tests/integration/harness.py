@@ -18,13 +18,14 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
+from unittest import TestResult
 
 import treq
 import yaml
 from twisted.internet import reactor, task
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, ITCPTransport
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -43,15 +44,19 @@ from tests.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 #: Which store the relays under test have. `late` is read here and in `launch_late`, never by the relay itself.
 STORE = os.environ.get("RELAY_TEST_STORE", "")
+#: The reactor as treq wants it: its declared type lacks the interface for resolving names.
+http_reactor: Any = reactor
 START_SECONDS = 20.0 * PATIENCE
 
 
 # Waiting
 
 
-async def until(what: str, condition: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(what: str, condition: Callable[..., object], seconds: float = 20.0) -> None:
     """Waits until `condition()` is true.
 
+    :param condition: is called without arguments. It may have some with defaults (a loop's variables), which is why its
+        type does not say so.
     :param seconds: how long that may take on a quiet machine; it fails after PATIENCE times as many.
     """
     deadline = time.monotonic() + PATIENCE * seconds
@@ -61,9 +66,13 @@ async def until(what: str, condition: Callable[[], object], seconds: float = 20.
         await task.deferLater(reactor, 0.01)
 
 
+async def _await(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
 async def within(seconds: float, awaitable: Awaitable[Any]) -> Any:
     """The awaitable's result, or a TimeoutError after PATIENCE times `seconds`, which are those of a quiet machine."""
-    deferred = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)  # type: ignore
+    deferred = Deferred.fromCoroutine(_await(awaitable))
     deferred.addTimeout(PATIENCE * seconds, reactor)
     return await deferred
 
@@ -235,13 +244,13 @@ class SimulatorPort:
         """Ends it."""
         self.carrier.stop()
         if self._listening is not None:
-            await self._listening.stopListening()
+            await maybeDeferred(self._listening.stopListening)
             self._listening = None
         await until("the simulated carrier's connections are closed", lambda: not self.carrier.sessions)
 
     def all_home(self) -> bool:
         """Whether every receipt that it owes has been acknowledged."""
-        return self.counters.acked >= self.counters.receipts_owed
+        return bool(self.counters.acked >= self.counters.receipts_owed)
 
 
 class Post:
@@ -290,7 +299,7 @@ class WebhookReceiver(Resource):
     async def close(self) -> None:
         """Ends it."""
         if self._listening is not None:
-            await self._listening.stopListening()
+            await maybeDeferred(self._listening.stopListening)
             self._listening = None
 
     def render_POST(self, request: Request) -> bytes:
@@ -299,6 +308,7 @@ class WebhookReceiver(Resource):
             for name, values in request.requestHeaders.getAllRawHeaders()
         }
         if self.status < 300:
+            assert request.content is not None
             self.posts.append(Post(request.path.decode(), headers, request.content.read()))
         request.setResponseCode(self.status)
         return b""
@@ -319,21 +329,31 @@ class RawPeer(Protocol):
         self.closed = True
         self.gone.callback(None)
 
+    def write(self, octets: bytes) -> None:
+        """Sends octets as they are."""
+        assert self.transport is not None
+        self.transport.write(octets)
+
+    def abort(self) -> None:
+        """Ends the connection at once, without a farewell."""
+        ITCPTransport(self.transport).abortConnection()
+
 
 # The test case
 
 
-def _failures_in(result: Any) -> int:
+def _failures_in(result: TestResult | None) -> int:
     return len(getattr(result, "failures", ())) + len(getattr(result, "errors", ()))
 
 
 class IntegrationTestCase(TestCase):
     """A test with processes and sockets; whatever it makes through these methods is ended after it."""
 
-    def run(self, result: Any) -> Any:
+    def run(self, result: TestResult | None = None) -> TestResult | None:
         already = _failures_in(result)
         self._failed = lambda: _failures_in(result) > already
-        return super().run(result)
+        ran: TestResult | None = super().run(result)
+        return ran
 
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory(prefix="relay-test-", ignore_cleanup_errors=True)
@@ -389,7 +409,7 @@ class IntegrationTestCase(TestCase):
         """What the relay's /metrics says now: the sum over all lines of that name with these labels."""
         client = treq.client.HTTPClient(Agent(reactor, pool=self.pool))
         response = await client.get(
-            f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10 * PATIENCE, reactor=reactor
+            f"http://127.0.0.1:{relay.admin_port}/metrics", timeout=10 * PATIENCE, reactor=http_reactor
         )
         text = await response.text()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
@@ -402,6 +422,12 @@ class IntegrationTestCase(TestCase):
             raise AssertionError(f"{relay.name} has no metric {name} {labels}")
         return sum(found)
 
+    def _drop_peer(self, peer: RawPeer) -> Deferred[None] | None:
+        if peer.closed:
+            return None
+        peer.abort()
+        return peer.gone
+
     def _drop(self, esme: FastEsme) -> Deferred[str] | None:
         if esme.lost:
             return None
@@ -410,16 +436,10 @@ class IntegrationTestCase(TestCase):
 
     async def raw(self, port: int, octets: bytes = b"") -> RawPeer:
         """A connection on which octets may be written as they are."""
-        peer = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), RawPeer())
+        peer: RawPeer = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), RawPeer())
 
-        def drop() -> Deferred[None] | None:
-            if peer.closed:
-                return None
-            peer.transport.abortConnection()
-            return peer.gone
-
-        self.addCleanup(drop)
-        peer.transport.write(octets)
+        self.addCleanup(self._drop_peer, peer)
+        peer.write(octets)
         return peer
 
     async def http(
@@ -435,7 +455,8 @@ class IntegrationTestCase(TestCase):
         headers: Iterable[tuple[str, str]] = (),
     ) -> tuple[int, Any]:
         """One call to a relay's HTTP API: the status, and the JSON of the answer (or its octets)."""
-        all_headers = {"Authorization": "Basic " + b64encode(f"{account}:{key}".encode()).decode()} | dict(headers)
+        login = b64encode(f"{account}:{key}".encode()).decode()
+        all_headers: dict[bytes | str, bytes | str] = {"Authorization": f"Basic {login}", **dict(headers)}
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         if data is not None:
             all_headers.setdefault("Content-Type", "application/json")
@@ -446,7 +467,7 @@ class IntegrationTestCase(TestCase):
             headers=all_headers,
             data=data,
             timeout=30 * PATIENCE,
-            reactor=reactor,
+            reactor=http_reactor,
         )
         content = await response.content()
         with contextlib.suppress(ValueError):

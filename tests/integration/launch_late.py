@@ -10,12 +10,14 @@ from typing import Any
 from twisted.scripts.twistd import run
 
 import relay.tap
+from relay.app.daemon import Daemon
+from relay.config.model import Config
 from tests.late_store import LateStore
 
 _build = relay.tap.build
 
 
-def build(config: Any, reactor: Any) -> Any:
+def build(config: Config, reactor: Any, **more: Any) -> Daemon:
     """The parts put together as always, on a late store."""
     return _build(config, reactor, store_wrapper=lambda store: LateStore(store, reactor))
 

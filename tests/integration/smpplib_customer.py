@@ -70,7 +70,7 @@ class SmpplibCustomer:
         found = re.match(rb"id:(\S+) .* stat:(\w+) ", pdu.short_message)  # type: ignore[attr-defined]
         assert found is not None
         self.receipts.append((found[1].decode(), found[2].decode()))
-        return consts.SMPP_ESME_ROK
+        return int(consts.SMPP_ESME_ROK)
 
 
 def submit_and_read(port: int, count: int) -> SmpplibCustomer:

@@ -1,5 +1,7 @@
 """Bad input on real sockets: each is answered as its protocol says, and nobody else notices."""
 
+from typing import Any
+
 from relay.values import smpp_constants as c
 from tests.fakes import BindFailed, bind_body, parse_header, pdu, submit_body
 from tests.integration.harness import IntegrationTestCase, RawPeer, smpp_account, smpp_carrier, until, within
@@ -90,7 +92,7 @@ class OverSmpp(BadInput):
         receiver = await self.raw(self.daemon.smpp_port, pdu(c.BIND_RECEIVER, bind_body("acme", "secret08")))
         self.assertEqual((await self.answer(receiver))[1:3], (c.BIND_RECEIVER_RESP, c.ESME_ROK))
         receiver.received.clear()
-        receiver.transport.write(pdu(c.SUBMIT_SM, submit_body("447700900001"), sequence_number=2))
+        receiver.write(pdu(c.SUBMIT_SM, submit_body("447700900001"), sequence_number=2))
         self.assertEqual((await self.answer(receiver))[1:3], (c.SUBMIT_SM_RESP, c.ESME_RINVBNDSTS))
         await self.undisturbed()
 
@@ -99,10 +101,10 @@ class OverSmpp(BadInput):
         peer = await self.raw(self.daemon.smpp_port, pdu(c.BIND_TRANSCEIVER, bind_body("acme", "secret08")))
         await self.answer(peer)
         peer.received.clear()
-        peer.transport.write(pdu(0x00000777, b"abc", sequence_number=2))
+        peer.write(pdu(0x00000777, b"abc", sequence_number=2))
         self.assertEqual((await self.answer(peer))[1:], (c.GENERIC_NACK, c.ESME_RINVCMDID, 2))
         peer.received.clear()
-        peer.transport.write(pdu(c.ENQUIRE_LINK, sequence_number=3))
+        peer.write(pdu(c.ENQUIRE_LINK, sequence_number=3))
         self.assertEqual((await self.answer(peer))[1:], (c.ENQUIRE_LINK_RESP, c.ESME_ROK, 3))
         await self.undisturbed()
 
@@ -111,14 +113,15 @@ class OverHttp(BadInput):
     async def test_requests_that_make_no_sense_get_a_problem_that_names_the_field(self) -> None:
         await self.world()
         good = {"to": "+447700900001", "from": "447700900000", "text": "hello"}
-        for name, request, expected, field in [
+        cases: list[tuple[str, dict[str, Any], int, str | None]] = [
             ("JSON that isn't", {"raw": b'{"to": '}, 400, None),
             ("a missing field", {"body": {"to": "+447700900001", "from": "447700900000"}}, 422, "text"),
             ("a number that is none", {"body": good | {"to": "hello"}}, 422, "to"),
             ("an unknown prefix", {"body": good | {"to": "+33123456789"}}, 422, "to"),
             ("a field of the wrong type", {"body": good | {"text": 5}}, 422, "text"),
             ("an unknown field", {"body": good | {"txet": "hello"}}, 422, "txet"),
-        ]:
+        ]
+        for name, request, expected, field in cases:
             status, answer = await self.http("POST", self.daemon, "/messages", **request)
             self.assertEqual((status, answer.get("field")), (expected, field), name)
             self.assertEqual(answer["status"], expected, name)

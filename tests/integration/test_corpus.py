@@ -11,7 +11,8 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from relay.values import smpp_constants as c
 from relay.values.pdus import MessagePdu
 from tests.fakes import ScriptedCarrier, ScriptedSession, submit_body
-from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until, within
+from tests.integration.harness import IntegrationTestCase, smpp_account, smpp_carrier, until, within
+from tests.ports import free_port
 
 CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus.jsonl"
 TAGS = {
@@ -85,7 +86,7 @@ class Corpus(IntegrationTestCase):
             [(_, message_id)] = await within(10, customer.submit([submit_body("447700900001")]))
             await until("the carrier has the message", lambda submits=submits: len(carrier.submits) > submits)
             command_id = c.DATA_SM if line["pdu"] == "data_sm" else c.DELIVER_SM
-            session.session.request(command_id, [(body_of(line), b"")], reactor.seconds())  # type: ignore[attr-defined]
+            session.session.request(command_id, [(body_of(line), b"")], reactor.seconds())
             session.flush()
             await until(f"line {line['n']} is acknowledged", lambda answers=answers: len(carrier.answers) > answers, 10)
             if carrier.answers[-1][1] != c.ESME_ROK:

@@ -19,7 +19,8 @@ from twisted.internet import reactor, task
 
 from tests import HUNG_SECONDS
 from tests.integration.crash_load import Customers
-from tests.integration.harness import ROOT, IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until
+from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_account, smpp_carrier, until
+from tests.ports import free_port
 
 KILLS = int(os.environ.get("CRASH_KILLS", "4"))
 SEED = int(os.environ.get("CRASH_SEED", "1"))

@@ -5,12 +5,14 @@ from typing import Any
 from standardwebhooks import Webhook
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.web.http import Request
 
 from relay.accounts.signing import new_secret
 from relay.values import smpp_constants as c
 from tests.fakes import submit_body
 from tests.integration.harness import IntegrationTestCase, Post, Relay, WebhookReceiver, smpp_account, until, within
+from tests.ports import free_port
 
 MESSAGE = {"to": "+447700900001", "from": "RELAY", "text": "Hello"}
 SIMULATED: dict[str, Any] = {
@@ -29,8 +31,9 @@ class Recorder(WebhookReceiver):
 
     def render(self, request: Request) -> bytes:
         headers = {k.decode().lower(): v[0].decode() for k, v in request.requestHeaders.getAllRawHeaders()}
+        assert request.content is not None
         post = Post(request.uri.decode(), headers, request.content.read())
-        self.requests.append((reactor.seconds(), post))  # type: ignore[attr-defined]
+        self.requests.append((reactor.seconds(), post))
         for name, value in self.extra.items():
             request.setHeader(name, value)
         request.setResponseCode(self.status)
@@ -149,14 +152,15 @@ class CustomersHttpTests(IntegrationTestCase):
             def connectionMade(self) -> None:
                 silent.append(self)
 
-        port: Any = reactor.listenTCP(0, Factory.forProtocol(Silent), interface="127.0.0.1")  # type: ignore[attr-defined]
+        endpoint = TCP4ServerEndpoint(reactor, free_port(), interface="127.0.0.1")
+        port: Any = await endpoint.listen(Factory.forProtocol(Silent))
 
         async def close() -> None:
             await port.stopListening()
             for each in silent:
                 transport: Any = each.transport
                 transport.abortConnection()
-            await task.deferLater(reactor, 0.05)  # type: ignore[arg-type]
+            await task.deferLater(reactor, 0.05)
 
         self.addCleanup(lambda: Deferred.fromCoroutine(close()))
         number: int = port.getHost().port
@@ -183,7 +187,7 @@ class CustomersHttpTests(IntegrationTestCase):
 
         reading = Deferred.fromCoroutine(read_all())
         await within(60, gatherResults([Deferred.fromCoroutine(submit_all()), reading]))
-        self.assertEqual(sorted(reading.result), sorted(accepted))
+        self.assertEqual(sorted(await reading), sorted(accepted))
 
     async def test_what_was_given_up_or_learnt_in_a_time_can_be_had_again(self) -> None:
         recorder = await self.recorder()
@@ -232,10 +236,10 @@ class CustomersHttpTests(IntegrationTestCase):
 async def until_ended(case: IntegrationTestCase, relay: Relay, message_id: str) -> None:
     """Waits until a message has its final state."""
     while (await case.http("GET", relay, f"/messages/{message_id}"))[1]["done_at"] is None:
-        await task.deferLater(reactor, 0.05)  # type: ignore[arg-type]
+        await task.deferLater(reactor, 0.05)
 
 
 async def until_recorded(case: IntegrationTestCase, relay: Relay, message_id: str, attempts: int) -> None:
     """Waits until so many attempts of a message's notification are known to the relay."""
     while len((await case.http("GET", relay, f"/messages/{message_id}"))[1]["attempts"]) < attempts:
-        await task.deferLater(reactor, 0.05)  # type: ignore[arg-type]
+        await task.deferLater(reactor, 0.05)

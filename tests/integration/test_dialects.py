@@ -13,12 +13,12 @@ from tests.integration.harness import (
     IntegrationTestCase,
     Relay,
     SimulatorPort,
-    free_port,
     smpp_account,
     smpp_carrier,
     until,
     within,
 )
+from tests.ports import free_port
 
 
 async def all_come_home(esme: FastEsme, count: int) -> None:
@@ -156,7 +156,8 @@ class Scripted(IntegrationTestCase):
         self.customer = await self.esme(self.daemon.smpp_port)
 
     async def submit_one(self) -> str:
-        [(status, message_id)] = await within(10, self.customer.submit([submit_body("447700900001")]))
+        answers: list[tuple[int, str]] = await within(10, self.customer.submit([submit_body("447700900001")]))
+        [(status, message_id)] = answers
         self.assertEqual(status, c.ESME_ROK)
         return message_id
 

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import treq
 from twisted.internet import reactor as installed_reactor
+from twisted.internet import task
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 from twisted.trial.unittest import SkipTest
@@ -17,7 +19,8 @@ from relay.values import smpp_constants as c
 from relay.values.pdus import MessagePdu
 from tests import PATIENCE
 from tests.fakes import ScriptedCarrier, ScriptedSession, receipt_body, submit_body
-from tests.integration.harness import IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until, within
+from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
+from tests.ports import free_port
 
 reactor: Any = installed_reactor
 MESSAGE = {"to": "+447700900001", "from": "447700900000", "text": "hello"}
@@ -155,6 +158,43 @@ class InjectedFaults(DiskTestCase):
 
     async def test_a_disk_that_has_become_read_only(self) -> None:
         await self.faults("write EROFS", "open EROFS", "sync EROFS", "truncate EROFS")
+
+
+class MisplacedTests(DiskTestCase):
+    """Somebody deletes or moves the journal of a relay that runs."""
+
+    async def is_refused(self, reason: str) -> None:
+        """A message gets 503, a receipt "not now", and readiness says the reason."""
+        self.assertEqual((await self.post())[0], 503)
+        self.assertEqual(await self.receipt("c1"), c.ESME_RX_T_APPN)
+        status, text = await self.ready()
+        self.assertEqual(status, 503)
+        self.assertIn(reason, text)
+
+    async def test_nothing_is_accepted_once_the_data_directory_has_been_deleted(self) -> None:
+        await self.start()
+        await self.accepted()
+        data = Path(self.disk.configuration["data_dir"])
+        await self.fail_until_refused(lambda: shutil.rmtree(data))
+        await self.is_refused("while the relay was running")
+        # An empty one in its place is another directory.
+        data.mkdir()
+        while "data was deleted, moved or replaced" not in (await self.ready())[1]:
+            await task.deferLater(reactor, 0.1)
+        self.assertEqual((await self.post())[0], 503)
+
+    async def test_nothing_is_accepted_once_the_segment_has_been_deleted(self) -> None:
+        await self.start()
+        await self.accepted()
+        [segment] = Path(self.disk.configuration["data_dir"], "journal").glob("*.seg")
+        await self.fail_until_refused(segment.unlink)
+        await self.is_refused(f"{segment} was deleted")
+
+    async def test_a_data_directory_that_was_moved_and_moved_back_is_gone_on_with(self) -> None:
+        data = self.directory / "relay" / "data"
+        elsewhere = data.with_name("elsewhere")
+        await self.start()
+        await self.course(lambda: data.rename(elsewhere), lambda: elsewhere.rename(data), "while the relay was running")
 
 
 class RealFaults(DiskTestCase):

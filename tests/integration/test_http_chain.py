@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import ITCPTransport
 from twisted.protocols import portforward
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -22,7 +23,8 @@ from relay.values import smpp_constants as c
 from relay.values.messages import destination_of
 from relay.values.pdus import MessagePdu
 from tests.fakes import FastEsme, submit_body
-from tests.integration.harness import IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until, within
+from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
+from tests.ports import free_port
 
 SECRET = "whsec_" + base64.b64encode(b"the two relays' shared secret..!").decode()
 
@@ -46,11 +48,13 @@ class _AnswersBack(portforward.ProxyClient):
     """What comes back from the server."""
 
     def dataReceived(self, data: bytes) -> None:
-        way = self.factory.way
+        assert self.peer is not None
+        way = self.peer.factory
+        assert isinstance(way, LossyWay)
         if way.random.random() < way.lost_share:
             way.lost += 1
-            self.transport.abortConnection()
-            self.peer.transport.abortConnection()
+            ITCPTransport(self.transport).abortConnection()
+            ITCPTransport(self.peer.transport).abortConnection()
         else:
             super().dataReceived(data)
 
@@ -58,21 +62,10 @@ class _AnswersBack(portforward.ProxyClient):
 class _AnswersBackFactory(portforward.ProxyClientFactory):
     protocol = _AnswersBack
     noisy = False
-    way: "LossyWay"
 
 
 class _RequestsOn(portforward.ProxyServer):
     clientProtocolFactory = _AnswersBackFactory
-
-    def connectionMade(self) -> None:
-        # Read from the factory by the client's side, which is made next.
-        self.clientProtocolFactory = self._client_factory
-        super().connectionMade()
-
-    def _client_factory(self) -> _AnswersBackFactory:
-        factory = _AnswersBackFactory()
-        factory.way = self.factory
-        return factory
 
 
 class LossyWay(portforward.ProxyFactory):
@@ -264,7 +257,7 @@ class Notifications(IntegrationTestCase):
 class HttpChain(IntegrationTestCase):
     """customer -> A -> B -> C -> simulated carrier; between relays HTTP, to the carrier SMPP."""
 
-    def last(self, name: str, **account: object) -> Relay:
+    def last(self, name: str, **account: Any) -> Relay:
         return self.prepare_relay(
             name,
             accounts={"down": smpp_account(max_binds=10, **account)},
@@ -272,9 +265,7 @@ class HttpChain(IntegrationTestCase):
             routes=[{"carriers": ["up"]}],
         )
 
-    def over_http(
-        self, name: str, upstream: Relay, carrier: dict[str, object] | None = None, **account: object
-    ) -> Relay:
+    def over_http(self, name: str, upstream: Relay, carrier: dict[str, object] | None = None, **account: Any) -> Relay:
         """A relay whose carrier is `upstream`'s API; its notifications come to this relay.
 
         :param carrier: more of the carrier's settings.

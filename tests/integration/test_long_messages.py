@@ -10,7 +10,8 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from relay.values import smpp_constants as c
 from relay.values.pdus import MessagePdu
 from tests.fakes import FastEsme, ScriptedCarrier, ScriptedSession, receipt_body, submit_body
-from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until, within
+from tests.integration.harness import IntegrationTestCase, smpp_account, smpp_carrier, until, within
+from tests.ports import free_port
 
 #: Three parts in the GSM alphabet.
 TEXT = "One message, however many parts it takes on its way. " * 7

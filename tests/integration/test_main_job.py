@@ -1,5 +1,7 @@
 """The main job on real sockets: a message out, its notification home."""
 
+from typing import Any
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
@@ -11,13 +13,13 @@ from tests.integration.harness import (
     IntegrationTestCase,
     Relay,
     SimulatorPort,
-    free_port,
     smpp_account,
     smpp_carrier,
     until,
     within,
 )
 from tests.integration.smpplib_customer import submit_and_read
+from tests.ports import free_port
 
 #: A message as it is posted.
 MESSAGE = {"to": "+447700900001", "from": "447700900000", "text": "hello"}
@@ -35,7 +37,7 @@ class MainJob(IntegrationTestCase):
         await relay.carrier_bound(self.carrier)
         return relay
 
-    async def submit(self, esme: FastEsme, count: int, **more: object) -> list[str]:
+    async def submit(self, esme: FastEsme, count: int, **more: Any) -> list[str]:
         """Submits messages that are all accepted, and gives their ids."""
         answers = await within(60, esme.submit([submit_body(f"4477{n:08}", **more) for n in range(count)]))
         self.assertEqual({status for status, _ in answers}, {c.ESME_ROK})

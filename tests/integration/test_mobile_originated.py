@@ -8,7 +8,8 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from relay.smpp.message_codec import encode_address, message_body, message_octets, tlv
 from relay.values import smpp_constants as c
 from tests.fakes import ScriptedCarrier
-from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until
+from tests.integration.harness import IntegrationTestCase, smpp_account, smpp_carrier, until
+from tests.ports import free_port
 from tests.smpp.bodies import data_body
 
 ADDRESSES = encode_address(1, 1, b"447700900001") + encode_address(3, 0, b"60300")

@@ -41,9 +41,7 @@ class OpenApiTests(IntegrationTestCase):
         command += [f"http://127.0.0.1:{relay.http_port}/openapi.json", "-a", "acme:key", "-n", "15"]
         command += ["--generation-deterministic", "--no-color"]
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(relay.directory), "PYTHONUTF8": "1"}
-        reactor.spawnProcess(  # type: ignore[attr-defined]
-            run, command[0], command, environment, path=str(relay.directory)
-        )
+        reactor.spawnProcess(run, command[0], command, environment, path=str(relay.directory))
         status = await run.ended
         text = run.output.decode("utf-8", "replace")
         self.assertEqual(status, 0, text)

@@ -36,7 +36,7 @@ class CommandsTestCase(IntegrationTestCase):
                 env=os.environ | environ,
             )  # fmt: skip
 
-        return await deferToThread(run)  # type: ignore[no-any-return]
+        return await deferToThread(run)
 
     async def status(self, relay: Relay) -> Any:
         done = await self.command("status", "--json", "--admin", f"http://127.0.0.1:{relay.admin_port}")
@@ -200,8 +200,10 @@ class ReplayTests(CommandsTestCase):
         unknown = "00000000-0000-4000-8000-000000000000"
         stdin = "\n".join([*ids, unknown])
         done = await self.command("replay", "acme", "--ids", "-", "--reason", "test", *admin, stdin=stdin)
-        self.assertEqual((0, "10 notifications of acme are owed again\n"), (done.returncode, done.stdout), done.stderr)
-        self.assertEqual("1 of the ids are no ended messages of acme that are kept\n", done.stderr)
+        self.assertEqual(
+            (0, "10 notifications of acme will be sent again\n"), (done.returncode, done.stdout), done.stderr
+        )
+        self.assertEqual("1 ids were skipped: the relay keeps no finished message of acme with them\n", done.stderr)
         await until("each has been told again", lambda: len(self.receiver.posts) == 20)
         self.assertEqual({2}, {[post.json["id"] for post in self.receiver.posts].count(one) for one in ids})
 

@@ -1,9 +1,8 @@
 """Too much of everything: memory stays within bounds, others go on, and nothing accepted is dropped.
 
-What a message of another customer's costs is the relay's processor time from its submit_sm until its receipt is home,
-whatever the relay does meanwhile: a median beside the same median without the load, in one run. It is no latency: on a
-busy machine that says more of the machine than of the relay. What is asserted is far above what is measured; the
-figures are printed.
+What another customer's message waits for is counted in the messages of the customer that overdoes it: those that go
+out between its submit_sm and its receipt. The relay's processor time in between is printed beside the same without the
+load. It isn't asserted, because on a busy machine it says more of the machine than of the relay.
 """
 
 import statistics
@@ -18,19 +17,16 @@ from tests.integration.harness import (
     IntegrationTestCase,
     RawPeer,
     Relay,
-    free_port,
     smpp_account,
     smpp_carrier,
     until,
     within,
 )
+from tests.ports import free_port
 
 MEGABYTE = 1_000_000
-#: A bystander's median under load may be this many times its median without, plus a moment.
-TIMES = 4.0
 #: No message of a bystander's waits for more of the other customer's, who hands in up to 20,000 at once.
 MOST_MEANWHILE = 5_000
-MOMENT_SECONDS = 0.05
 
 
 class Overload(IntegrationTestCase):
@@ -83,7 +79,6 @@ class Overload(IntegrationTestCase):
             f"\n    {self._testMethodName}: median {self.quiet_seconds * 1000:.1f} ms -> {loaded_seconds * 1000:.1f} ms"
             f" of work, {more:+.1f} MB, at most {self.most_meanwhile} of the other's messages meanwhile"
         )
-        self.assertLess(loaded_seconds, TIMES * self.quiet_seconds + MOMENT_SECONDS)
         self.assertLess(self.most_meanwhile, MOST_MEANWHILE)
         self.assertLess(more, megabytes)
 
@@ -150,7 +145,7 @@ class Overload(IntegrationTestCase):
     def _end_peer(self, peer: RawPeer) -> object:
         if peer.closed:
             return None
-        peer.transport.abortConnection()  # type: ignore[union-attr]
+        peer.abort()
         return peer.gone
 
     async def test_a_carrier_with_a_window_of_one_holds_nobody_else_up(self) -> None:

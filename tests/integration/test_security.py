@@ -10,7 +10,8 @@ from twisted.internet.error import ConnectError
 
 from relay.values import smpp_constants as c
 from tests.fakes import BindFailed, bind_body, pdu, submit_body
-from tests.integration.harness import IntegrationTestCase, Relay, free_port, smpp_account, smpp_carrier, until, within
+from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
+from tests.ports import free_port
 
 MESSAGE = {"to": "+447700900001", "from": "447700900000", "text": "hello"}
 

@@ -7,8 +7,9 @@ import sys
 
 from twisted.internet.threads import deferToThread
 
-from tests.integration.harness import ROOT, IntegrationTestCase, free_port, smpp_account, until, within
+from tests.integration.harness import ROOT, IntegrationTestCase, smpp_account, until, within
 from tests.integration.smpplib_customer import submit_and_read
+from tests.ports import free_port
 
 
 class Simulator(IntegrationTestCase):

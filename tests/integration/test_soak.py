@@ -51,7 +51,7 @@ class Soak(IntegrationTestCase):
         assert relay.process is not None
         files = Path(f"/proc/{relay.process.pid}/fd")
         data = Path(relay.configuration["data_dir"])
-        rows = []
+        rows: list[tuple[float, ...]] = []
         numbers = itertools.count()
         begun_at = time.monotonic()
         print("\n    seconds  messages  RSS MB  files  journal MB  messages held  orphans  round ms: median  most")

@@ -96,6 +96,17 @@ class StopTests(PeersTestCase):
             self.assertEqual(process.returncode, -signal.SIGTERM, said)
             self.assertNotIn(b"Traceback", said)
 
+    async def test_a_reload_that_is_asked_for_while_it_starts_ends_nothing(self) -> None:
+        relay = self.prepare_relay(accounts={"acme": smpp_account()})
+        relay.launcher = ["-m", "tests.integration.launch_hung_up"]
+        await relay.start()
+        self.assertEqual((await self.http("GET", relay, "/account"))[0], 200)
+        assert relay.process is not None
+        # From now on it is served.
+        relay.process.send_signal(signal.SIGHUP)
+        await until("it has reloaded", lambda: "config_" in relay.log())
+        self.assertEqual(await relay.stop(), 0)
+
     async def test_a_stop_while_the_journal_is_read_breaks_that_off_and_changes_nothing(self) -> None:
         relay = self.prepare_relay(accounts={"acme": smpp_account()})
         data = Path(relay.configuration["data_dir"])
@@ -128,6 +139,16 @@ class StopTests(PeersTestCase):
         # It says why it doesn't start, and not that it has stopped with everything in the journal.
         self.assertIn("relay_start_refused", said)
         self.assertNotIn("relay_stop", said)
+        self.assertIsNone(relay.process.poll())
+
+    async def test_a_second_relay_is_refused_although_the_lock_file_has_been_deleted(self) -> None:
+        relay = await self.relay()
+        Path(relay.configuration["data_dir"], "lock").unlink()
+        second = self.prepare_relay("second", data_dir=relay.configuration["data_dir"])
+        status, said = await self.ends(second)
+        self.assertEqual(status, 1, said)
+        self.assertIn("is in use by the relay with process id", said)
+        assert relay.process is not None
         self.assertIsNone(relay.process.poll())
 
     async def test_a_journal_of_a_newer_format_is_refused_by_name_and_left_as_it_is(self) -> None:

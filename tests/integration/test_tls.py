@@ -14,7 +14,8 @@ from relay.values import smpp_constants as c
 from tests import HUNG_SECONDS, PATIENCE
 from tests.certificates import Authority
 from tests.fakes import submit_body
-from tests.integration.harness import IntegrationTestCase, free_port, smpp_account, smpp_carrier, until, within
+from tests.integration.harness import IntegrationTestCase, smpp_account, smpp_carrier, until, within
+from tests.ports import free_port
 
 
 class TlsTests(IntegrationTestCase):

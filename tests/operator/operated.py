@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -17,10 +18,11 @@ from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
-from relay.store.api import StoreFigures, StoreUnavailable
+from relay.store.api import ReplayResult, StoreFigures, StoreUnavailable
 from relay.values.messages import Message, MessageView, QueueKey, Receipt, StoreResult, Submission
 from relay.values.secret import Secret
 from relay.webhooks.answer import UrlState
+from tests.unused_store import UnusedStore
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
 
@@ -40,7 +42,7 @@ def configuration(**more: Any) -> Config:
     )
 
 
-class OperatedStore:
+class OperatedStore(UnusedStore):
     """Every call is durable at once, unless `unavailable`."""
 
     def __init__(self) -> None:
@@ -85,15 +87,15 @@ class OperatedStore:
             self.kept[account, name] = value
         return succeed(None)
 
-    def settings(self) -> Deferred[list[tuple[str, str, str]]]:
+    def settings(self) -> Deferred[Sequence[tuple[str, str, str]]]:
         return succeed([(account, name, value) for (account, name), value in self.kept.items()])
 
-    def given_up(self, account: str, since: float, until: float) -> Deferred[list[bytes]]:
-        return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until])
+    def given_up(self, account: str, since: float, until: float, limit: int) -> Deferred[list[bytes]]:
+        return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until][:limit])
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[frozenset[QueueKey]]:
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[ReplayResult]:
         self.told_again.append(list(ids))
-        return succeed(frozenset({QueueKey(account, "webhook")}))
+        return succeed(ReplayResult(len(ids), frozenset({QueueKey(account, "webhook")})))
 
     def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
         return succeed(self.views.get(message_id))
@@ -111,7 +113,9 @@ class OperatedStore:
     def receipts_out(self, carrier: str) -> Deferred[int]:
         return succeed(self.out.get(carrier, 0))
 
-    def recent(self, account: str, *, limit: int = 50) -> Deferred[list[MessageView]]:
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Deferred[list[MessageView]]:
         return succeed([view for view in self.views.values() if view.account == account][:limit])
 
     def orphans(self, limit: int) -> Deferred[list[Receipt]]:
@@ -121,6 +125,11 @@ class OperatedStore:
         return succeed([])
 
 
+def idle_keepers(settings: Carrier, reports: object) -> "list[IdleKeeper]":
+    """As many as the carrier has binds."""
+    return [IdleKeeper()] * settings.binds
+
+
 class OperatedDaemon:
     """What metrics, health and pages read."""
 
@@ -128,7 +137,7 @@ class OperatedDaemon:
         self.config = config or configuration()
         self.clock = Clock()
         self.clock.advance(1000.0)
-        self.store: Any = OperatedStore()
+        self.store = OperatedStore()
         self.accounts = Accounts(self.config.accounts)
         self.flow = MessageFlow(
             store=self.store,
@@ -146,7 +155,7 @@ class OperatedDaemon:
                 settings,
                 self.flow,
                 self.clock,
-                lambda reports, settings=settings: [IdleKeeper()] * settings.binds,
+                partial(idle_keepers, settings),
                 queue_bytes=1_000_000,
             )
             for name, settings in self.config.carriers.items()

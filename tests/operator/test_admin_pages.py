@@ -1,6 +1,7 @@
 """The operator's pages: one look, a message's life, and actions that are recorded before they are done."""
 
 import json
+from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -193,7 +194,9 @@ class ActionTests(PagesTestCase):
     def test_a_body_that_is_no_json_is_refused(self) -> None:
         self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"what": 1})[0])
         request = AdminRequest("POST", ["carriers", "tier1", "hold"], {}, b'{"reason": "\xff"}', "127.0.0.1")
-        reply = self.successResultOf(ensureDeferred(self.pages["POST", "carriers"](request)))  # type: ignore[arg-type]
+        answer = self.pages["POST", "carriers"](request)
+        assert isinstance(answer, Coroutine)
+        reply = self.successResultOf(ensureDeferred(answer))
         self.assertEqual(422, reply.status)
 
     def test_a_url_is_switched_off_and_on(self) -> None:
@@ -223,7 +226,7 @@ class ActionTests(PagesTestCase):
         _, answer = self.ask("POST", "/accounts/quiet/replay", {"ids": ["00000000-0000-0000-0000-000000000001"]})
         self.assertEqual((0, 1), (answer["count"], answer["passed_over"]))
         _, answer = self.ask("POST", "/accounts/acme/replay", unknown)
-        self.assertEqual(("0 notifications of acme are owed again", 1), (answer["done"], answer["passed_over"]))
+        self.assertEqual(("0 notifications of acme will be sent again", 1), (answer["done"], answer["passed_over"]))
         self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"ids": ["nonsense"]})[0])
 
     def test_only_the_latest_records_are_kept(self) -> None:

@@ -15,6 +15,7 @@ from relay.operator.admin_site import (
     MOST_CONNECTIONS,
     AdminRequest,
     AdminRoot,
+    Page,
     Reply,
     admin_factory,
     json_reply,
@@ -47,7 +48,7 @@ class AdminSiteTests(SynchronousTestCase):
         async def slow(request: AdminRequest) -> Reply:
             return await self.waiting
 
-        pages = {
+        pages: dict[tuple[str, str], Page] = {
             ("GET", ""): echo,
             ("GET", "metrics"): echo,
             ("POST", "carriers"): echo,
@@ -166,8 +167,9 @@ class ConnectionsTests(SynchronousTestCase):
         factory = admin_factory(root, Clock())
         channels = [factory.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]
         self.assertNotIn(None, channels)
-        for channel in channels[:1]:
-            channel.makeConnection(StringTransport())
+        first = channels[0]
+        assert first is not None
+        first.makeConnection(StringTransport())
         self.assertIsNone(factory.buildProtocol(None))
-        channels[0].connectionLost(Failure(ConnectionDone()))
+        first.connectionLost(Failure(ConnectionDone()))
         self.assertIsNotNone(factory.buildProtocol(None))

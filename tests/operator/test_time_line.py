@@ -49,8 +49,8 @@ class TimeLineTests(SynchronousTestCase):
                 (101.0, "taken by tier1 as a1", True),
                 (105.0, "DELIVRD", True),
                 (105.0, "ended DELIVRD (error 000)", True),
-                (106.0, "attempt 1 to tell the customer DELIVRD by webhook: 503 in 0.25 s", False),
-                (111.0, "attempt 2 to tell the customer DELIVRD by webhook: 204 in 0.10 s", True),
+                (106.0, "attempt 1 to notify of DELIVRD by webhook: 503 in 0.25 s", False),
+                (111.0, "attempt 2 to notify of DELIVRD by webhook: 204 in 0.10 s", True),
             ],
             [(event.at, event.what, event.good) for event in line.events],
         )

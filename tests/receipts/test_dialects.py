@@ -58,7 +58,7 @@ class CanonicalIds(SynchronousTestCase):
     def test_what_is_no_number_stays_text(self) -> None:
         uuid = b"4A38DC46-5125-4969-90BE-72104C340D5C"
         for base in ("decimal", "hex"):
-            self.assertEqual(canonical(IdForm(base=base))(uuid), uuid.lower())  # type: ignore[arg-type]
+            self.assertEqual(canonical(IdForm(base=base))(uuid), uuid.lower())
         for odd in (b"1_0", b"+10", b"-10", b"1 0", b"0x", b"\xb2"):
             self.assertEqual(canonical(IdForm(base="hex"))(odd), odd, odd)
             self.assertEqual(canonical(IdForm(base="decimal"))(odd), odd, odd)

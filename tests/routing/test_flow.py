@@ -26,12 +26,13 @@ from relay.values.messages import (
     Submission,
 )
 from relay.values.states import REJECTED, UNKNOWN
+from tests.unused_store import UnusedStore
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
 LANE = QueueKey("acme", Channel.SMPP.value)
 
 
-class RecordingStore:
+class RecordingStore(UnusedStore):
     """Keeps what it is told; every call is durable at once."""
 
     def __init__(self) -> None:
@@ -73,6 +74,12 @@ class FakeLink:
 
     def offer(self, parts: Sequence[Outgoing]) -> None:
         self.offered.extend(parts)
+
+    #: Parts that it would send soon.
+    soon = 1000
+
+    def room_within(self, seconds: float, account: str) -> int:
+        return max(0, self.soon - len(self.offered))
 
     #: As for a carrier that is asked nothing.
     queries = None
@@ -116,7 +123,7 @@ class Rates:
 
 class MessageFlowTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.store: Any = RecordingStore()
+        self.store = RecordingStore()
         self.rates = Rates()
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -193,6 +200,44 @@ class MessageFlowTests(SynchronousTestCase):
         self.flow.dispatch([self.message(), self.message()])
         self.flow.link_changed()
         self.assertEqual((len(self.first.offered), self.first.taken_back), (2, 0))
+
+    def spill_over(self, seconds: float = 5.0) -> None:
+        """Has messages go to the second carrier where the first one would keep them waiting for longer than this."""
+        route = Route(carriers=["first", "second"], spill_over_seconds=seconds)
+        self.flow.reroute(Routes([route]), {"first": self.first, "second": self.second}, 3600.0)
+
+    def test_what_the_first_carrier_would_send_too_late_goes_to_the_next_one(self) -> None:
+        self.spill_over()
+        self.first.soon = 3
+        self.flow.dispatch([self.message() for _ in range(5)])
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (3, 2))
+        self.flow.dispatch([self.message()])
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (3, 3))
+
+    def test_without_that_setting_messages_wait_for_the_first_carrier(self) -> None:
+        self.first.soon = 3
+        self.flow.dispatch([self.message() for _ in range(5)])
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (5, 0))
+
+    def test_where_every_carrier_would_send_too_late_messages_wait_for_the_first_one(self) -> None:
+        self.spill_over()
+        self.first.soon = self.second.soon = 1
+        self.flow.dispatch([self.message() for _ in range(5)])
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (4, 1))
+
+    def test_a_carrier_that_is_down_gets_nothing_however_soon_it_would_send(self) -> None:
+        self.spill_over()
+        self.first.up = False
+        self.flow.dispatch([self.message() for _ in range(5)])
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (0, 5))
+
+    def test_parts_go_to_carriers_with_their_account_and_priority_after_a_start_too(self) -> None:
+        [message] = self.flow.prepare("acme", [Submission(ADDRESSES, (b"body",), priority=2)])
+        assert isinstance(message, Message)
+        self.flow.dispatch([message])
+        self.store.pending = [Pending(b"1" * 16, 0, "other", ADDRESSES, 900.0, 5000.0, priority=3)]
+        self.successResultOf(Deferred.fromCoroutine(self.flow.resume()))
+        self.assertEqual([(p.account, p.priority) for p in self.first.offered], [("acme", 2), ("other", 3)])
 
     def test_a_part_that_no_carrier_may_take_ends_rejected(self) -> None:
         message = self.message()

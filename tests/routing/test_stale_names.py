@@ -1,8 +1,6 @@
 """What waits for carriers and accounts that the file no longer has is said once, and shown while it is so."""
 
-from typing import Any
-
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.operator.overview import Observer
@@ -16,16 +14,19 @@ class StaleNamesTests(SynchronousTestCase):
         self.daemon = OperatedDaemon()
         self.store = self.daemon.store
         self.observer = Observer(self.daemon, self.daemon.clock)
-        self.said: list[tuple[str, str, int]] = []
-        globalLogPublisher.addObserver(self.note)
-        self.addCleanup(globalLogPublisher.removeObserver, self.note)
+        self.logged = self.enterContext(capturedLogs())
 
-    def note(self, event: Any) -> None:
-        name = str(event.get("log_format", "")).partition(":")[0]
-        if name == "carrier_not_configured":
-            self.said.append((name, event["carrier"], event["receipts_out"]))
-        elif name == "account_not_configured":
-            self.said.append((name, event["account"], event["owed"]))
+    @property
+    def said(self) -> list[tuple[str, str, int]]:
+        """The log lines about names that are not configured: event, name, how many wait for it."""
+        said = []
+        for event in self.logged:
+            name = str(event.get("log_format", "")).partition(":")[0]
+            if name == "carrier_not_configured":
+                said.append((name, event["carrier"], event["receipts_out"]))
+            elif name == "account_not_configured":
+                said.append((name, event["account"], event["owed"]))
+        return said
 
     def troubles(self) -> list[str]:
         return [trouble for trouble in self.observer.look().troubles if "configuration doesn't have" in trouble]

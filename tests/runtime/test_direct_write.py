@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
@@ -36,14 +36,13 @@ class _Writer(Protocol):
 class SocketTests(TestCase):
     async def connected(self) -> tuple[_Writer, _Reader]:
         writer = _Writer()
-        port: Any = reactor.listenTCP(  # type: ignore[attr-defined]
-            0, Factory.forProtocol(lambda: writer), interface="127.0.0.1"
-        )
+        listener = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        port: Any = await listener.listen(Factory.forProtocol(lambda: writer))
         self.addCleanup(port.stopListening)
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
         reader: _Reader = await connectProtocol(endpoint, _Reader())
         while writer.transport is None:
-            await deferLater(reactor, 0.001)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.001)
         return writer, reader
 
     async def test_everything_arrives_in_order_also_through_a_full_socket(self) -> None:
@@ -59,7 +58,7 @@ class SocketTests(TestCase):
             (transport.write if number % 3 == 0 else lambda data: write_at_once(transport, data))(piece)
         self.assertTrue(transport.dataBuffer or transport._tempDataBuffer)
         pausing.resumeProducing()
-        await deferLater(reactor, 0.001)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.001)
         write_at_once(transport, b"the end")
         transport.loseConnection()
         await reader.gone

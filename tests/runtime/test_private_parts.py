@@ -11,6 +11,7 @@ from socket import socket
 from textwrap import dedent
 
 from treq.client import HTTPClient
+from twisted.internet import reactor
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
@@ -36,7 +37,7 @@ def instances() -> dict[str, object]:
     channel.makeConnection(StringTransport())
     channel.setTimeout(None)
     with socket() as unconnected:
-        connection = Connection(unconnected, Protocol(), Clock())
+        connection = Connection(unconnected, Protocol(), reactor)
     return {
         "treq.client.HTTPClient": HTTPClient(agent),
         "twisted.internet.tcp.Connection": connection,

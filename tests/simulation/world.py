@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from relay.accounts.accounts import Accounts
-from relay.app.daemon import Daemon
+from relay.app.daemon import Collaborators, Daemon
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
 from relay.config.model import Account, AccountSmpp, Carrier, Config, Journal, Limits, Route, Simulator, SmppListener
@@ -251,15 +251,18 @@ class World:
         )
         delivery = WebhookDelivery(store, accounts, SimulatedWeb(self, process), reactor)
         webhooks = Webhooks(store, accounts, delivery, reactor, self.random.random)
-        self.daemon = Daemon(
-            config,
+        collaborators = Collaborators(
             reactor=reactor,
+            randomness=self.random,
             store=store,
             accounts=accounts,
             flow=flow,
             webhooks=webhooks,
+        )
+        self.daemon = Daemon(
+            config,
+            collaborators,
             sites=lambda daemon: [],
-            randomness=self.random,
             ready=lambda daemon: self._became_ready(),
             failed=lambda reason: self._start_failed(process, reason),
         )
@@ -651,7 +654,10 @@ class Customer:
             esme = self._esmes.get(name)
             if (esme is None or esme.lost) and name not in self._busy:
                 self._busy.add(name)
-                Deferred.fromCoroutine(self._bind(name)).addBoth(lambda _, name=name: self._busy.discard(name))
+                Deferred.fromCoroutine(self._bind(name)).addBoth(self._bound, name)
+
+    def _bound(self, _: object, name: str) -> None:
+        self._busy.discard(name)
 
     async def _bind(self, name: str) -> None:
         world = self._world

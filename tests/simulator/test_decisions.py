@@ -2,6 +2,7 @@
 
 import random
 import re
+from typing import Any
 
 import msgspec
 from hypothesis import given
@@ -61,7 +62,7 @@ def text_of(body: bytes) -> bytes:
 class Fates(SynchronousTestCase):
     @given(st.integers(), st.integers(1, 100))
     def test_one_seed_gives_one_course_of_events(self, seed: int, count: int) -> None:
-        settings = {
+        settings: dict[str, Any] = {
             "throttle_share": 0.2,
             "reject_share": 0.1,
             "drop_share": 0.05,
@@ -110,12 +111,12 @@ class Fates(SynchronousTestCase):
         self.assertIn(taken(simulation(parts_receipted="last"), pdu).receipts, (0, 1))
 
     def test_throttles_rejects_and_drops_by_their_shares(self) -> None:
-        for settings, fate in [
-            ({"throttle_share": 1.0}, c.ESME_RTHROTTLED),
-            ({"reject_share": 1.0}, c.ESME_RINVDSTADR),
-            ({"drop_share": 1.0}, Fate.DROP),
+        for simulated, fate in [
+            (simulation(throttle_share=1.0), c.ESME_RTHROTTLED),
+            (simulation(reject_share=1.0), c.ESME_RINVDSTADR),
+            (simulation(drop_share=1.0), Fate.DROP),
         ]:
-            self.assertEqual(simulation(**settings).decide(submit(), NOW), fate)
+            self.assertEqual(simulated.decide(submit(), NOW), fate)
         some = simulation(throttle_share=0.25)
         fates = [some.decide(submit(), NOW) for _ in range(4000)]
         self.assertApproximates(fates.count(c.ESME_RTHROTTLED) / 4000, 0.25, 0.03)

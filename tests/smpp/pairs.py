@@ -1,9 +1,23 @@
 """Sessions for tests: alone and bound, or two of them talking to each other."""
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 from relay.smpp.session import Role, Session, SessionLimits
 from relay.values import smpp_constants as c
 from relay.values.pdus import BindPdu, Event
 from tests.smpp.strategies import frame, frames_in
+
+Kind = TypeVar("Kind")
+
+
+def of_kind(kind: type[Kind], events: Iterable[object]) -> list[Kind]:
+    """The events, each of which has to be of this kind."""
+    checked = []
+    for event in events:
+        assert isinstance(event, kind), event
+        checked.append(event)
+    return checked
 
 
 def bound_session(

@@ -1,6 +1,7 @@
 """What the wire tests draw from: message PDUs as keyword arguments of `message_body`, streams and their cuts."""
 
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -20,7 +21,9 @@ times = st.sampled_from([b"", b"000001000000000R", b"250101120000000+", b"x"])
 vendor_tlvs = st.lists(
     st.tuples(st.integers(1, 0xFFFF), st.binary(max_size=30)).map(lambda pair: tlv(*pair)), max_size=4
 ).map(b"".join)
-message_fields = st.fixed_dictionaries(
+#: Keyword arguments of `message_body`.
+MessageFields = dict[str, Any]
+message_fields: st.SearchStrategy[MessageFields] = st.fixed_dictionaries(
     {
         "addresses": addresses,
         "short_message": st.binary(max_size=254),

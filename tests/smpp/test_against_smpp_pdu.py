@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.smpp import message_codec, other_codec
 from relay.smpp.session import Role
 from relay.values import smpp_constants as c
-from relay.values.pdus import Answered, MessagePdu
+from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu
 from tests.smpp.bodies import data_body
 from tests.smpp.pairs import bound_session
-from tests.smpp.strategies import frame, frames_in, message_fields, sequence_numbers
+from tests.smpp.strategies import MessageFields, frame, frames_in, message_fields, sequence_numbers
 
 encoder = PDUEncoder()
 quick = settings(max_examples=60)
@@ -178,7 +178,7 @@ class MessageTests(SynchronousTestCase):
     @settings(max_examples=200)
     @given(st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]), message_fields, st.data())
     def test_whatever_smpp_pdu_accepts_we_accept_with_the_same_values(
-        self, command_id: int, fields: dict, data: st.DataObject
+        self, command_id: int, fields: MessageFields, data: st.DataObject
     ) -> None:
         fields["tlvs"] = b""
         for name in ("priority_flag", "replace_if_present_flag", "esm_class", "registered_delivery"):
@@ -264,6 +264,7 @@ class ColdTests(SynchronousTestCase):
         )
         self.assertEqual(ours, body)
         read = other_codec.decode_request(command_id, 1, body)
+        assert isinstance(read, BindPdu)
         self.assertEqual(
             (read.system_id.encode(), read.password.encode(), read.system_type.encode(), read.interface_version),
             (system_id, password, system_type, version),
@@ -301,6 +302,7 @@ class ColdTests(SynchronousTestCase):
         addresses = message_codec.encode_address(1, 1, source) + message_codec.encode_address(1, 1, b"447700900456")
         self.assertEqual(other_codec.cancel_sm_body(message_id, addresses), cancel)
         read = other_codec.decode_request(c.CANCEL_SM, 1, cancel)
+        assert isinstance(read, MessageIdPdu)
         self.assertEqual((read.message_id, read.source, read.destination), (message_id, source, b"447700900456"))
 
 
@@ -316,4 +318,5 @@ def optional_parameters(pdu: operations.PDU) -> list[tuple[int, bytes]]:
 
 
 def ours_command(pdu: operations.PDU) -> int:
-    return names.command_id_name_map[pdu.commandId.name]
+    command_id: int = names.command_id_name_map[pdu.commandId.name]
+    return command_id

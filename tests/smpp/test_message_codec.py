@@ -1,5 +1,7 @@
 """The hot queue on its own: what it reads, what it refuses and with which status, what it leaves untouched."""
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -8,7 +10,7 @@ from relay.smpp import message_codec as codec
 from relay.values import smpp_constants as c
 from relay.values.pdus import CodecError, MessagePdu
 from tests.smpp.bodies import data_body
-from tests.smpp.strategies import MESSAGE_COMMANDS, addresses, message_fields, octet, vendor_tlvs
+from tests.smpp.strategies import MESSAGE_COMMANDS, MessageFields, addresses, message_fields, octet, vendor_tlvs
 
 ADDRESSES = codec.encode_address(1, 1, b"12345") + codec.encode_address(1, 1, b"447700900456")
 LONG_ADDRESS = codec.encode_address(1, 1, b"4" * 300)
@@ -16,7 +18,7 @@ LONG_ADDRESS = codec.encode_address(1, 1, b"4" * 300)
 
 class DecodingTests(SynchronousTestCase):
     @given(message_fields, st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]))
-    def test_what_message_body_writes_is_read_back_field_by_field(self, fields: dict, command_id: int) -> None:
+    def test_what_message_body_writes_is_read_back_field_by_field(self, fields: MessageFields, command_id: int) -> None:
         body = codec.message_body(**fields)
         pdu = codec.decode_message(command_id, 7, body)
         self.assertEqual((pdu.command_id, pdu.sequence_number, pdu.body), (command_id, 7, body))
@@ -27,13 +29,13 @@ class DecodingTests(SynchronousTestCase):
         self.assertTrue(pdu.addresses.endswith(pdu.destination + b"\0"))
 
     @given(message_fields, st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]))
-    def test_the_fast_way_and_the_plain_walk_agree(self, fields: dict, command_id: int) -> None:
+    def test_the_fast_way_and_the_plain_walk_agree(self, fields: MessageFields, command_id: int) -> None:
         body = codec.message_body(**fields)
         self.assertEqual(codec.decode_message(command_id, 1, body), codec._walk(command_id, 1, body))
 
     @given(st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]), message_fields, st.data())
     def test_the_fast_way_and_the_plain_walk_agree_on_damaged_bodies(
-        self, command_id: int, fields: dict, data: st.DataObject
+        self, command_id: int, fields: MessageFields, data: st.DataObject
     ) -> None:
         body = bytearray(codec.message_body(**fields))
         for _ in range(data.draw(st.integers(1, 3))):
@@ -147,7 +149,7 @@ class RefusalTests(SynchronousTestCase):
 
 class PatchingTests(SynchronousTestCase):
     @given(message_fields, octet)
-    def test_another_registered_delivery_changes_one_octet_only(self, fields: dict, value: int) -> None:
+    def test_another_registered_delivery_changes_one_octet_only(self, fields: MessageFields, value: int) -> None:
         pdu = codec.decode_message(c.SUBMIT_SM, 1, codec.message_body(**fields))
         self.assertEqual(
             codec.with_registered_delivery(pdu, value),
@@ -185,7 +187,7 @@ class PatchingTests(SynchronousTestCase):
 
 class OptionalParameterTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.integers(1, 0xFFFF), st.binary(max_size=20)), max_size=6), st.binary(max_size=5))
-    def test_every_parameter_is_found_with_its_value(self, pairs: list, before: bytes) -> None:
+    def test_every_parameter_is_found_with_its_value(self, pairs: list[tuple[int, bytes]], before: bytes) -> None:
         body = before + b"".join(codec.tlv(tag, value) for tag, value in pairs)
         firsts = dict(reversed(pairs))
         self.assertEqual(codec.tlv_values(body, len(before)), firsts)
@@ -234,7 +236,7 @@ class ResponseBodyTests(SynchronousTestCase):
         self.assertEqual(codec.decode_message_id(b"abc"), b"abc")
 
 
-def outcome(decode, command_id: int, body: bytes) -> MessagePdu | int:
+def outcome(decode: Callable[[int, int, bytes], MessagePdu], command_id: int, body: bytes) -> MessagePdu | int:
     """The PDU, or the status with which it was refused."""
     try:
         return decode(command_id, 1, body)

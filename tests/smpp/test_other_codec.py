@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.smpp import other_codec
 from relay.smpp.message_codec import decode_message, tlv
 from relay.values import smpp_constants as c
-from relay.values.pdus import CodecError, MessageIdPdu, OtherPdu
+from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, OtherPdu
 
 
 class ReadingTests(SynchronousTestCase):
@@ -34,6 +34,7 @@ class ReadingTests(SynchronousTestCase):
 
     def test_unknown_numbering_plans_and_optional_parameters_are_no_obstacle(self) -> None:
         request = other_codec.decode_request(c.BIND_TRANSMITTER, 1, b"acme\0secret\0\0\x34\x63\x63\0\x14\x03\0\1x")
+        assert isinstance(request, BindPdu)
         self.assertEqual((request.system_id, request.password), ("acme", "secret"))
         question = other_codec.decode_request(c.QUERY_SM, 1, b"id\0\x63\x63" + b"123\0")
         self.assertEqual(question, MessageIdPdu(c.QUERY_SM, 1, b"id", b"123", b"", 99, 99))

@@ -20,7 +20,7 @@ from relay.values.pdus import (
     PeerUnbound,
 )
 from tests.smpp.bodies import data_body
-from tests.smpp.pairs import Pair, bound_session
+from tests.smpp.pairs import Pair, bound_session, of_kind
 from tests.smpp.strategies import frame, frames_in, pieces
 
 ADDRESSES = codec.encode_address(1, 1, b"12345") + codec.encode_address(1, 1, b"447700900456")
@@ -117,10 +117,10 @@ class BindingTests(SynchronousTestCase):
         self.assertEqual(session.receive(frame(c.SUBMIT_SM, 4, BODY)[:20], 0.0), [])
         session.accept_bind(request, "relay", 0.0)
         self.assertEqual((session.held, replies(session)), (True, [(c.BIND_TRANSCEIVER_RESP, "ESME_ROK", 1)]))
-        (message,) = session.receive(b"", 0.0)
+        (message,) = of_kind(MessagePdu, session.receive(b"", 0.0))
         self.assertEqual(message.sequence_number, 2)
         self.assertEqual((session.held, replies(session)), (False, [(c.BIND_RECEIVER_RESP, "ESME_RALYBND", 3)]))
-        (message,) = session.receive(frame(c.SUBMIT_SM, 4, BODY)[20:], 0.0)
+        (message,) = of_kind(MessagePdu, session.receive(frame(c.SUBMIT_SM, 4, BODY)[20:], 0.0))
         self.assertEqual(message.sequence_number, 4)
 
     def test_what_follows_a_refused_bind_is_dropped(self) -> None:
@@ -151,14 +151,15 @@ class BindingTests(SynchronousTestCase):
     def test_what_real_clients_bind_with_is_read(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 0.0)
         body = b"acme\0a-long-password\0a-system-type-that-is-long\0\x34\x63\x63\0"
-        (request,) = session.receive(frame(c.BIND_TRANSCEIVER, 1, body), 0.0)
+        (request,) = of_kind(BindPdu, session.receive(frame(c.BIND_TRANSCEIVER, 1, body), 0.0))
         self.assertEqual((request.password, request.system_type), ("a-long-password", "a-system-type-that-is-long"))
 
     def test_a_password_that_is_no_utf_8_is_kept_apart_from_others(self) -> None:
         passwords = set()
         for password in (b"\xff", b"\xfe", "\xff".encode()):
             session = Session(Role.SERVER, SessionLimits(), 0.0)
-            (request,) = session.receive(frame(c.BIND_TRANSMITTER, 1, b"acme\0" + password + b"\0\0\x34\0\0\0"), 0.0)
+            body = b"acme\0" + password + b"\0\0\x34\0\0\0"
+            (request,) = of_kind(BindPdu, session.receive(frame(c.BIND_TRANSMITTER, 1, body), 0.0))
             passwords.add(request.password)
         self.assertEqual(len(passwords), 3)
 
@@ -264,8 +265,9 @@ class MessageTests(SynchronousTestCase):
         bodies = [codec.message_body(addresses=ADDRESSES, short_message=b"%d" % n) for n in range(5)]
         pair.client.request(c.SUBMIT_SM, [(body, n) for n, body in enumerate(bodies)], 0.0)
         pair.carry()
-        self.assertEqual([event.body for event in pair.server_events], bodies)
-        answers = [(event.sequence_number, 0, b"id-" + event.short_message + b"\0") for event in pair.server_events]
+        messages = of_kind(MessagePdu, pair.server_events)
+        self.assertEqual([message.body for message in messages], bodies)
+        answers = [(message.sequence_number, 0, b"id-" + message.short_message + b"\0") for message in messages]
         pair.server.respond(c.SUBMIT_SM_RESP, answers[::-1])
         pair.carry()
         self.assertEqual(
@@ -284,11 +286,11 @@ class MessageTests(SynchronousTestCase):
             (pair.client, pair.client_events, c.DELIVER_SM_RESP),
         ):
             self.assertEqual([type(event) for event in events], [MessagePdu] * 3)
-            session.respond(response, [(event.sequence_number, 0, b"\0") for event in events])
+            session.respond(response, [(event.sequence_number, 0, b"\0") for event in of_kind(MessagePdu, events)])
             events.clear()
         pair.carry()
-        self.assertEqual([event.token for event in pair.client_events], ["out"] * 3)
-        self.assertEqual([event.token for event in pair.server_events], ["in"] * 3)
+        self.assertEqual([event.token for event in of_kind(Answered, pair.client_events)], ["out"] * 3)
+        self.assertEqual([event.token for event in of_kind(Answered, pair.server_events)], ["in"] * 3)
 
     def test_vendor_parameters_and_padding_reach_the_other_end_octet_for_octet(self) -> None:
         pair = Pair()
@@ -296,7 +298,7 @@ class MessageTests(SynchronousTestCase):
         body = BODY + codec.tlv(0x1403, b"\0\1\2") + codec.tlv(0xFFFF, b"") + b"\0\0\x14"
         pair.client.request(c.SUBMIT_SM, [(body, None)], 0.0)
         pair.carry()
-        (event,) = pair.server_events
+        (event,) = of_kind(MessagePdu, pair.server_events)
         self.assertEqual(event.body, body)
         self.assertEqual(codec.with_registered_delivery(event, event.registered_delivery), body)
 
@@ -312,7 +314,7 @@ class MessageTests(SynchronousTestCase):
             + frame(c.SUBMIT_SM, 6, BODY),
             0.0,
         )
-        self.assertEqual([event.sequence_number for event in events], [6])
+        self.assertEqual([event.sequence_number for event in of_kind(MessagePdu, events)], [6])
         self.assertEqual(
             replies(session),
             [
@@ -349,12 +351,13 @@ class MessageTests(SynchronousTestCase):
         }
         for body, expected in damaged.items():
             session = bound_session(Role.CLIENT)
-            (pdu,) = session.receive(frame(c.DELIVER_SM, 1, body), 0.0)
+            (pdu,) = of_kind(MessagePdu, session.receive(frame(c.DELIVER_SM, 1, body), 0.0))
             self.assertEqual((pdu.short_message, pdu.body, pdu.tlvs_at), (expected, body, len(body)))
             self.assertEqual(replies(session), [])
             session.respond(c.DELIVER_SM_RESP, [(1, c.ESME_ROK, b"\0")])
             self.assertEqual(replies(session), [(c.DELIVER_SM_RESP, "ESME_ROK", 1)])
-        (pdu,) = bound_session(Role.CLIENT).receive(frame(c.DATA_SM, 1, b"\0" + ADDRESSES + b"\x04"), 0.0)
+        events = bound_session(Role.CLIENT).receive(frame(c.DATA_SM, 1, b"\0" + ADDRESSES + b"\x04"), 0.0)
+        (pdu,) = of_kind(MessagePdu, events)
         self.assertEqual((pdu.command_id, pdu.esm_class, pdu.short_message), (c.DATA_SM, 0x04, b""))
 
     def test_what_is_damaged_and_not_marked_as_a_receipt_is_refused_with_its_status(self) -> None:
@@ -372,7 +375,7 @@ class MessageTests(SynchronousTestCase):
     def test_data_sm_is_handed_up_at_both_ends(self) -> None:
         body = data_body(addresses=ADDRESSES, tlvs=codec.tlv(c.TAG_MESSAGE_PAYLOAD, b"hello"))
         for role in Role:
-            (event,) = bound_session(role).receive(frame(c.DATA_SM, 4, body), 0.0)
+            (event,) = of_kind(MessagePdu, bound_session(role).receive(frame(c.DATA_SM, 4, body), 0.0))
             self.assertEqual((event.command_id, event.body), (c.DATA_SM, body))
 
     def test_questions_about_a_message_are_handed_up(self) -> None:
@@ -404,7 +407,7 @@ class PendingTests(SynchronousTestCase):
             + frame(c.DATA_SM, 4, data_sm_body),
             0.0,
         )
-        self.assertEqual([event.sequence_number for event in events], [1, 2])
+        self.assertEqual([event.sequence_number for event in of_kind(MessagePdu, events)], [1, 2])
         self.assertEqual(
             replies(session), [(c.SUBMIT_SM_RESP, "ESME_RTHROTTLED", 3), (c.DATA_SM_RESP, "ESME_RTHROTTLED", 4)]
         )
@@ -479,7 +482,7 @@ class WindowTests(SynchronousTestCase):
         session.request(c.SUBMIT_SM, [(BODY, n) for n in range(5, 7)], 0.0)
         self.assertEqual([number for _, _, number, _ in frames_in(session.take_output())], [3, 4])
         events = session.receive(b"".join(frame(c.SUBMIT_SM_RESP, n, b"\0") for n in (4, last - 2, 1)), 0.0)
-        self.assertEqual([event.token for event in events], [6, 0, 3])
+        self.assertEqual([event.token for event in of_kind(Answered, events)], [6, 0, 3])
 
 
 class AnswerTests(SynchronousTestCase):
@@ -586,7 +589,7 @@ class AnswerTests(SynchronousTestCase):
             numbers.append(sent_number(session))
             session.check_time(n * 100.0 + 60.0)
         events = session.receive(b"".join(frame(c.SUBMIT_SM_RESP, number, b"\0") for number in numbers), 1000.0)
-        self.assertEqual([event.token for event in events], [2, 3, 4, 5])
+        self.assertEqual([event.token for event in of_kind(LateAnswer, events)], [2, 3, 4, 5])
         self.assertEqual(session.unknown_responses, 2)
 
 
@@ -643,10 +646,11 @@ class UnbindTests(SynchronousTestCase):
     def test_a_peer_that_unbinds_right_after_submitting_gets_its_answers_first(self) -> None:
         session = bound_session(Role.SERVER)
         events = session.receive(frame(c.SUBMIT_SM, 1, BODY) + frame(c.UNBIND, 2) + frame(c.SUBMIT_SM, 3, BODY), 0.0)
-        self.assertEqual([event.sequence_number for event in events], [1])
+        self.assertEqual([event.sequence_number for event in of_kind(MessagePdu, events)], [1])
         self.assertEqual(replies(session), [(c.SUBMIT_SM_RESP, "ESME_RINVBNDSTS", 3)])
         self.assertFalse(session.can_send)
         session.respond(c.SUBMIT_SM_RESP, [(1, 0, b"id\0")])
+        assert session.deadline is not None
         self.assertLessEqual(session.deadline, 1.0)
         self.assertEqual(session.check_time(1.0), [PeerUnbound()])
         self.assertEqual(replies(session), [(c.SUBMIT_SM_RESP, "ESME_ROK", 1), (c.UNBIND_RESP, "ESME_ROK", 2)])

@@ -97,6 +97,16 @@ class CompactionTests(SynchronousTestCase):
         views = [wait_for(self.clock, again.look_up(message_id(n))) for n in (1, 2)]
         self.assertEqual((views[0].final, views[1].parts[1].state, views[1].final), (True, UNKNOWN, False))
 
+    def test_the_priority_of_what_waits_for_a_carrier_is_carried_on(self) -> None:
+        self.accept(1, priority=3)
+        for n in range(3, 43):
+            self.accept(n, registered_delivery=0)
+            self.finish(n)
+        wait_for(self.clock, self.store._compaction._run(self.store._journal.segments[:-1]))
+        self.assertNotIn("000000000001.seg", self.names())
+        again = self.start_after_crash()
+        self.assertEqual([p.priority for p in wait_for(self.clock, again.unsubmitted(None, 9))], [3])
+
     def start_after_crash(self) -> Any:
         return started(self.disk.crash(), self.clock, segment_bytes=2000)
 

@@ -1,6 +1,7 @@
 """The disk's thread."""
 
 import threading
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor
@@ -26,7 +27,7 @@ class DiskThreadTests(TestCase):
 
     async def test_work_is_done_in_order(self) -> None:
         seen: list[int] = []
-        await [self.thread(lambda n=n: seen.append(n)) for n in range(20)][-1]
+        await [self.thread(partial(seen.append, n)) for n in range(20)][-1]
         self.assertEqual(seen, list(range(20)))
 
     async def test_what_is_raised_comes_back_and_the_next_is_done(self) -> None:

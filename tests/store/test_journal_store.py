@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from relay.config import model
 from relay.store.api import Idempotency
+from tests import store_contract
 from tests.late_store import LateStore
 from tests.simulated_disk import SimulatedDisk
-from tests.store_contract import StoreContract
 from tests.stores import DAY, NOW, make_store, message, started, wait_for
 
 
-class JournalStoreContractTests(StoreContract, SynchronousTestCase):
+class JournalStoreContractTests(store_contract.StoreContract):
     """The contract, on the embedded store."""
 
     def make_store(self, limits: model.Limits) -> Any:
@@ -35,7 +33,7 @@ class JournalStoreContractTests(StoreContract, SynchronousTestCase):
         self.assertEqual(len(keys), 0)
 
 
-class LateStoreContractTests(StoreContract, SynchronousTestCase):
+class LateStoreContractTests(store_contract.StoreContract):
     """The contract, where answers come late and in bursts."""
 
     def make_store(self, limits: model.Limits) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.store.api import Idempotency, StoreUnavailable
@@ -245,13 +246,18 @@ class FailingDiskTests(SynchronousTestCase):
         self.sent(1)
         self.disk.sync_error = BROKEN
         fired: list[int] = []
-        calls = [
+
+        def note(failure: Failure, index: int) -> Failure:
+            fired.append(index)
+            return failure
+
+        calls: list[Deferred[Any]] = [
             self.store.accept([message(2)]),
             self.store.receipts([receipt(1)]),
             self.store.put_setting("plain", "notify", "all"),
         ]
         for index, call in enumerate(calls):
-            call.addErrback(lambda failure, index=index: fired.append(index) or failure)
+            call.addErrback(note, index)
         for call in calls:
             self.refused(call)
         self.assertEqual(fired, [0, 1, 2])
@@ -373,6 +379,47 @@ class FailingDiskTests(SynchronousTestCase):
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
 
+    def test_nothing_is_accepted_into_a_segment_that_somebody_deleted(self) -> None:
+        self.sent(1)
+        self.clock.advance(1)
+        del self.disk.files[SEGMENT]
+        self.refused(self.store.accept([message(2)]))
+        for _ in range(3):
+            self.clock.advance(1.1)
+            figures = self.store.figures()
+            self.assertFalse(figures.writable)
+            self.assertIn("000000000001.seg was deleted or moved while the relay was running", figures.reason)
+            self.assertIn("stop the relay, restore data_dir", figures.reason)
+        self.refused(self.store.receipts([receipt(1)]))
+
+    def test_nothing_is_accepted_while_the_data_directory_is_moved_away_and_all_is_well_when_it_is_back(self) -> None:
+        self.sent(1)
+        self.clock.advance(1)
+        self.disk.move_away("data")
+        self.refused(self.store.receipts([receipt(1)]))
+        self.clock.advance(1.1)
+        self.assertIn("data was deleted, moved or replaced", self.store.figures().reason)
+        self.refused(self.store.accept([message(2)]))
+        self.disk.move_back("data")
+        self.clock.advance(1.1)
+        self.assertTrue(self.store.figures().writable)
+        wait_for(self.clock, self.store.accept([message(2)]))
+        again = started(self.disk.crash(), self.clock)
+        self.assertEqual(state_of(again), state_of(self.store))
+
+    def test_a_segment_that_was_replaced_by_an_older_copy_is_not_gone_on_with(self) -> None:
+        self.sent(1)
+        copy = bytes(self.disk.files[SEGMENT].octets)
+        self.sent(2)
+        self.clock.advance(1)
+        self.disk.remove(SEGMENT)
+        handle = self.disk.open(SEGMENT, create=True)
+        self.disk.write(handle, 0, copy)
+        self.disk.close(handle)
+        self.refused(self.store.accept([message(3)]))
+        self.clock.advance(1.1)
+        self.assertIn(f"replaced by a file of {len(copy)} octets", self.store.figures().reason)
+
     def test_short_writes_are_gone_on_with(self) -> None:
         self.disk.largest_write = 7
         self.sent(1, 2, 3)
@@ -418,6 +465,10 @@ class CrashTests(SynchronousTestCase):
         disk = SimulatedDisk()
         answered: set[int] = set()
         ended: set[int] = set()
+
+        def note(_: object, into: set[int], number: int) -> None:
+            into.add(number)
+
         number = 0
         for _ in range(4):
             held: list[tuple[Any, Deferred[Any]]] = []
@@ -436,13 +487,13 @@ class CrashTests(SynchronousTestCase):
                 number += 1
                 mine = number
                 accepted = store.accept([message(mine, registered_delivery=0)])
-                accepted.addCallback(lambda _, n=mine: answered.add(n))
+                accepted.addCallback(note, answered, mine)
                 accepted.addErrback(lambda _: None)
                 if randomness.random() < 0.7:
                     store.submitted([submitted(mine)]).addErrback(lambda _: None)
                     if randomness.random() < 0.7:
                         done = store.receipts([receipt(mine)])
-                        done.addCallback(lambda _, n=mine: ended.add(n))
+                        done.addCallback(note, ended, mine)
                         done.addErrback(lambda _: None)
                 clock.advance(0)
                 if held and randomness.random() < 0.6:

@@ -136,7 +136,7 @@ class History:
 
     def do_submitted(self, taken: list[Any], given_id: bytes | None) -> Any:
         now = self.clock.seconds()
-        fields = {"at": now, "receipt_due_at": now + DAY, "given_id": given_id}
+        fields: dict[str, Any] = {"at": now, "receipt_due_at": now + DAY, "given_id": given_id}
         return self.store.submitted([submitted(n, key, p, parts_receipted=mode, **fields) for n, p, key, mode in taken])
 
     def do_asked(self, answers: list[Any]) -> Any:

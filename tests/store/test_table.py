@@ -1,5 +1,6 @@
 """The table's parts, each alone: order, bounds, what is shared. What they do together is in the store's contract."""
 
+from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import Any
 
@@ -18,13 +19,14 @@ from relay.store.table.entry_values import FINAL, FORGOTTEN, Acceptance, Carrier
 from relay.store.table.learning import Learning
 from relay.store.table.message_views import message_view
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
-from relay.store.table.orphans import RAW_BYTES_KEPT, Orphans, Unreadable
+from relay.store.table.orphans import KEPT_A_KEY, RAW_BYTES_KEPT, Orphans, Unreadable
 from relay.store.table.parts import ending_part, latest_handoff, overdue_parts
 from relay.store.table.settings_and_keys import BYTES_KEPT, IdempotencyKeys
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot, snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import UnsubmittedMessages
+from relay.store.table.views import LOOKED_AT_A_TURN, given_up, learnt_between, recent
 from relay.values.messages import Channel, PartsReceipted, QueueKey, Recovery
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, WORST_FIRST
 from tests.stores import DAY, NOW, message, message_id, receipt, submitted
@@ -134,7 +136,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_retries_that_are_due_go_behind_what_is_ready(self) -> None:
         _, rows = rows_of(3)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
         queue.take(1, NOW, 0)
         queue.delay(rows[0], Tries(1, NOW + 5))
@@ -144,7 +146,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_what_is_not_durable_stands_aside_and_holds_nothing_up(self) -> None:
         _, rows = rows_of(4)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         for cursor, row in enumerate(rows, 1):
             row.cursor = cursor
             queue.owe(row)
@@ -156,7 +158,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_a_newer_state_is_told_at_once_and_its_delayed_elder_is_forgotten(self) -> None:
         _, rows = rows_of(1)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
         queue.take(1, NOW, 0)
         queue.delay(rows[0], Tries(4, NOW + 5))
@@ -178,7 +180,7 @@ class QueueTests(SynchronousTestCase):
     def test_what_waits_comes_at_its_time_or_when_it_is_brought_forward(self, steps: list[Any]) -> None:
         """Beside a plain model: lists of numbers."""
         _, rows = rows_of(8)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         now = NOW
         ready: list[int] = []
         brought_forward: list[int] = []
@@ -228,7 +230,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_what_is_brought_forward_and_taken_leaves_nothing_behind(self) -> None:
         _, rows = rows_of(1_000)
-        queue = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
+        queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         for row in rows:
             queue.owe(row)
         for time in range(5):
@@ -243,7 +245,7 @@ class QueueTests(SynchronousTestCase):
 
     def test_queues_of_messages_own_urls_do_not_pile_up(self) -> None:
         _, rows = rows_of(50)
-        queues = NotificationQueues()
+        queues: NotificationQueues[Row] = NotificationQueues()
         for n, row in enumerate(rows):
             queue = queues.queue(QueueKey("plain", Channel.WEBHOOK, f"http://{n}/"))
             queue.owe(row)
@@ -274,6 +276,20 @@ class BoundsTests(SynchronousTestCase):
         orphans.expire(NOW + 99, 1000)
         self.assertEqual((orphans.count, len(orphans._queue), orphans._by_key), (0, 0, {"tier1": {}}))
 
+    def test_a_word_that_stands_in_every_receipt_s_id_keeps_few_of_them_and_hides_none(self) -> None:
+        orphans = Orphans(100_000, 60)
+        for n in range(3 * KEPT_A_KEY):
+            orphans.add(receipt(b"", keys=(b"%d" % n, b"same")))
+            orphans.add(receipt(b"", keys=(b"same",), received_at=NOW + n))
+        self.assertLessEqual(max(len(waiting) for waiting in orphans._by_key["tier1"].values()), KEPT_A_KEY)
+        # Those that had no other key were dropped from then on, and are counted.
+        self.assertEqual(orphans.count + orphans.dropped, 6 * KEPT_A_KEY)
+        for n in range(3 * KEPT_A_KEY):
+            self.assertEqual([r.keys[0] for r in orphans.take("tier1", b"%d" % n)], [b"%d" % n])
+        # The first ones stayed.
+        self.assertEqual(orphans.take("tier1", b"same")[0].received_at, NOW)
+        self.assertEqual((orphans.count, orphans._by_key), (0, {"tier1": {}}))
+
     def test_unreadable_receipts_make_room_for_younger_ones(self) -> None:
         kept = Unreadable(2)
         for n in range(3):
@@ -283,7 +299,7 @@ class BoundsTests(SynchronousTestCase):
     @given(st.permutations(range(40)))
     def test_forgotten_rows_are_dropped_in_any_order(self, order: list[int]) -> None:
         _, rows = rows_of(40)
-        held = RowList()
+        held: RowList[Row] = RowList()
         held.rows.extend(rows)
         for done, index in enumerate(order, 1):
             rows[index].flags |= FORGOTTEN
@@ -292,6 +308,39 @@ class BoundsTests(SynchronousTestCase):
             alive = [row for row in held.rows[held.first :] if not row.flags & FORGOTTEN]
             self.assertEqual(alive, [row for row in rows if not row.flags & FORGOTTEN])
             self.assertLessEqual(len(held.rows) - held.first, max(2 * (40 - done), 1))
+
+    def test_long_answers_are_made_in_slices_whatever_is_looked_for(self) -> None:
+        table, rows = rows_of(5 * LOOKED_AT_A_TURN)
+        account = rows[0].origin.account
+        for row in rows:
+            row.flags |= FINAL
+            account.feed.rows.append(row)
+            account.given_up[row.id] = NOW
+        questions: dict[str, Callable[[], Iterator[object]]] = {
+            "a number that nobody has": lambda: recent(table, account.name, None, None, "99999999", 50),
+            "a state that nothing has": lambda: recent(table, account.name, None, REJECTED, "", 50),
+            "all": lambda: recent(table, account.name, None, None, "", len(rows)),
+            "a span without ends": lambda: learnt_between(table, account.name, NOW + DAY, NOW + 2 * DAY, 9),
+            "a span without failures": lambda: given_up(table, account.name, NOW + DAY, NOW + 2 * DAY, 9),
+        }  # fmt: skip
+        for what, ask in questions.items():
+            asked = len(rows) * (21 if what == "all" else 1)
+            slices = sum(step is None for step in ask())
+            self.assertGreaterEqual(slices, asked // (LOOKED_AT_A_TURN + 21) - 1, what)
+            self.assertGreater(slices, 0, what)
+
+    def test_what_is_forgotten_while_an_answer_is_made_is_left_out_and_nothing_is_shown_twice(self) -> None:
+        table, rows = rows_of(3 * LOOKED_AT_A_TURN)
+        shown: list[bytes] = []
+        for step in recent(table, rows[0].origin.account.name, None, None, "", len(rows)):
+            if step is not None:
+                shown.append(step.id)
+            elif len(shown) < LOOKED_AT_A_TURN:
+                for row in rows[:LOOKED_AT_A_TURN]:
+                    row.flags |= FORGOTTEN
+                    row.origin.account.forgot(row)
+                rows[0].origin.account.tidy()
+        self.assertEqual(shown, [row.id for row in reversed(rows[LOOKED_AT_A_TURN:])])
 
     def test_an_accounts_list_of_recent_messages_is_bounded(self) -> None:
         table, _ = rows_of(0)

@@ -33,7 +33,7 @@ def missing() -> str:
 
 
 class Machine:
-    """See the module's text.
+    """Makes the machine, runs commands in it, and takes it down.
 
     :param directory: where its root is made.
     :param wheels: holds the wheels that pip may install.

@@ -83,7 +83,7 @@ class KannelTests(SynchronousTestCase):
         self.assertEqual(self.query("i=%i", REJECTED, taken=False), {"i": "relay"})
 
     def test_a_refusal_is_worded_as_kannel_words_it(self) -> None:
-        refused = {"taken": False, "carrier_error": b"ESME_RINVDSTADR"}
+        refused: dict[str, Any] = {"taken": False, "carrier_error": b"ESME_RINVDSTADR"}
         self.assertEqual(self.query("A=%A", REJECTED, **refused)["A"], "NACK/0x0000000b/ESME_RINVDSTADR")
         self.assertEqual(self.query("A=%A", EXPIRED, taken=False, carrier_error=b"")["A"], "NACK/validity expired")
 

@@ -9,6 +9,7 @@ from treq.testing import StubTreq
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
@@ -54,7 +55,7 @@ class StubbedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.receiver = Receiver()
         self.clock = Clock()
-        stub = StubTreq(self.receiver)
+        stub: Any = StubTreq(self.receiver)
         self.stub = stub
         self.client = WebhookClient(stub, stub, self.clock)
 
@@ -131,24 +132,27 @@ class Names:
         return self
 
 
+class CountingSite(Site):
+    """Counts the connections that are made to it."""
+
+    connections = 0
+
+    def buildProtocol(self, addr: Any) -> Any:
+        self.connections += 1
+        return super().buildProtocol(addr)
+
+
 class SocketTests(TestCase):
     """Against a real server on loopback."""
 
     def setUp(self) -> None:
         self.receiver = Receiver()
-        self.site = Site(self.receiver)
-        self.connections = 0
-        build = self.site.buildProtocol
-
-        def counting(address: Any) -> Any:
-            self.connections += 1
-            return build(address)
-
-        self.site.buildProtocol = counting
-        self.port: Any = reactor.listenTCP(0, self.site, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.site = CountingSite(self.receiver)
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        self.port: Any = self.successResultOf(endpoint.listen(self.site))
         self.addCleanup(self.port.stopListening)
         self.clients = treq_clients(reactor)
-        self.client = WebhookClient(*self.clients, reactor)  # type: ignore[arg-type]
+        self.client = WebhookClient(*self.clients, reactor)
         self.addCleanup(self.close)
 
     async def close(self) -> None:
@@ -156,7 +160,7 @@ class SocketTests(TestCase):
         for http in self.clients:
             agent: Any = http._agent
             await agent._pool.closeCachedConnections()
-        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.01)
 
     def resolve_to(self, *addresses: str) -> None:
         """Makes every name lead to these addresses."""
@@ -175,7 +179,7 @@ class SocketTests(TestCase):
         self.receiver.code, self.receiver.body = 200, b"thanks"
         for _ in range(5):
             self.assertEqual((await self.send(self.url())).body, b"thanks")
-        self.assertEqual(self.connections, 1)
+        self.assertEqual(self.site.connections, 1)
 
     async def test_cookies_are_not_kept(self) -> None:
         self.receiver.headers = {b"Set-Cookie": b"a=b"}
@@ -194,7 +198,7 @@ class SocketTests(TestCase):
             answer = await self.send(self.url(host), allow_private=False)
             self.assertEqual(answer.code, 0)
             self.assertIn(answer.reason[:26], ("refused: the name leads to", "no such host"), host)
-        self.assertEqual(self.connections, 0)
+        self.assertEqual(self.site.connections, 0)
 
     async def test_a_connection_of_an_account_that_may_is_not_lent_to_one_that_may_not(self) -> None:
         self.assertEqual((await self.send(self.url())).code, 204)
@@ -253,7 +257,7 @@ class SocketTests(TestCase):
                 opened.append(kind())
                 return opened[-1]
 
-        port: Any = reactor.listenTCP(0, Counting(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Counting())
         try:
             answer = await self.send(f"http://127.0.0.1:{port.getHost().port}/")
         finally:

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.accounts.accounts import URL_OFF, Accounts
+from relay.accounts.account_settings import URL_OFF
+from relay.accounts.accounts import Accounts
 from relay.accounts.signing import new_secret
 from relay.config.model import Account
 from relay.values.messages import Channel, Notification, QueueKey, Recovery, Verdict

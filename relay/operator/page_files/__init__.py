@@ -1,6 +1,6 @@
-"""The operator's page: one HTML file, its style and its script, as they stand in this directory.
+"""The operator's page: one HTML file, its style and its script.
 
-The page asks the admin listener for JSON and shows it; nothing of the relay is known here.
+The page gets JSON from the admin listener and shows it.
 """
 
 from importlib.resources import files

@@ -1,5 +1,5 @@
 "use strict";
-// Shows what the admin listener says. Every text from outside is set as text, never as markup.
+// Shows the answers of the admin listener. Every text from outside is set as text, never as markup.
 
 const LIVE_MS = 2000;
 const SLOW_MS = 15000;
@@ -32,7 +32,7 @@ function age(value) {
   return `${Math.floor(value)} s`;
 }
 
-// In UTC, as the log has it: what is here can be looked for there.
+// In UTC, as in the log.
 function when(at) {
   const made = element("time", `${new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`);
   made.dateTime = new Date(at * 1000).toISOString();
@@ -40,7 +40,7 @@ function when(at) {
   return made;
 }
 
-// A time that is left, rounded up: nobody is promised less than they get.
+// The time that is left, rounded up.
 function atMost(value) {
   return value > 3600 ? `${Math.ceil(value / 3600)} h` : `${Math.ceil(value / 60)} min`;
 }
@@ -62,8 +62,9 @@ function tell(text) {
 
 // Actions
 
-function confirmed(title, text) {
+function confirmed(yes, title, text) {
   const dialog = byId("confirm");
+  byId("confirm-yes").textContent = yes;
   byId("confirm-title").textContent = title;
   byId("confirm-text").textContent = text;
   byId("confirm-reason").value = "";
@@ -77,11 +78,12 @@ function confirmed(title, text) {
   });
 }
 
-function action(label, title, text, path, more) {
+// `yes` is the button of the dialog.
+function action(label, yes, title, text, path, more) {
   const made = element("button", label);
   made.type = "button";
   made.addEventListener("click", async () => {
-    const reason = await confirmed(title, text);
+    const reason = await confirmed(yes, title, text);
     if (reason === null) return;
     try {
       const answer = await ask(path, {
@@ -91,7 +93,7 @@ function action(label, title, text, path, more) {
       });
       tell(answer.done);
     } catch (problem) {
-      tell(`It was not done: ${problem.message}`);
+      tell(`Refused: ${problem.message}`);
     }
     await Promise.all([live(), slow()]);
   });
@@ -152,18 +154,17 @@ function carrierRow(carrier) {
   const [state, className] = carrierState(carrier);
   const path = `/carriers/${encodeURIComponent(carrier.name)}`;
   const hold = carrier.held
-    ? action("Resume", `Resume ${carrier.name}?`, "What waits for it is sent.", `${path}/resume`)
-    : action("Hold", `Hold ${carrier.name}?`,
-             "Nothing more is sent to it. Messages that have another carrier take that; the others wait. Receipts are " +
-             "handled as ever.", `${path}/hold`);
+    ? action("Resume", "Resume carrier", `Resume ${carrier.name}?`, "The messages that wait for it are sent.", `${path}/resume`)
+    : action("Hold", "Hold carrier", `Hold ${carrier.name}?`,
+             "No more messages are sent to it. They go to the next carrier of their route, or wait. Receipts still come.", `${path}/hold`);
   const out = carrier.receipts_out < 0 ? "receipts" : `${number(carrier.receipts_out)} receipts`;
-  const end = action("Unbind now", `Unbind ${carrier.name} now?`,
-                     `${out} are still out. Those that come later are lost, and their messages end UNKNOWN.`,
+  const end = action("Unbind now", "Unbind carrier", `Unbind ${carrier.name} now?`,
+                     `${out} are still out. They will be lost, and their messages end UNKNOWN.`,
                      `${path}/unbind`);
   const remarks = element("td", carrier.last_error, "wide");
   if (carrier.draining) {
     remarks.append(element(
-      "div", `Removed from the file. ${out} are still out; it is unbound in ${atMost(carrier.drain_seconds)} at the latest.`));
+      "div", `Removed from the file. ${out} are still out; it is unbound after ${atMost(carrier.drain_seconds)} at the latest.`));
   }
   const refused = carrier.error_share > 0.2 ? "bad" : "";
   const limit = carrier.rate_limit ? ` of ${number(carrier.rate_limit)}` : "";
@@ -184,19 +185,19 @@ function accountRow(account) {
   const made = [];
   if (account.url_off) {
     url.append(element("div", `off: ${account.url_off}`, "bad"));
-    made.push(action("Switch on", `Post to ${account.name}'s URL again?`, account.url, `${path}/url-on`));
+    made.push(action("Switch on", "Switch URL on", `Post to ${account.name}'s URL again?`, account.url, `${path}/url-on`));
   } else if (account.url) {
     const times = account.url_failures === 1 ? "once" : `${account.url_failures} times in a row`;
     if (account.url_failures) url.append(element("div", `failed ${times}`, "bad"));
-    made.push(action("Switch off", `Stop posting to ${account.name}'s URL?`,
-                     `${account.url}: what is owed waits until its retry window ends.`, `${path}/url-off`));
+    made.push(action("Switch off", "Switch URL off", `Stop posting to ${account.name}'s URL?`,
+                     `${account.url}: its notifications wait until their retry window ends.`, `${path}/url-off`));
   }
   if (account.binds) {
-    made.push(action("Unbind", `Unbind ${account.name}?`,
-                     `${account.binds} SMPP sessions end. It may bind again at once.`, `${path}/unbind`));
+    made.push(action("Unbind", "Unbind account", `Unbind ${account.name}?`,
+                     `Its ${account.binds} SMPP sessions end. It can bind again at once.`, `${path}/unbind`));
   }
-  made.push(action("Replay", `Send what was given up for ${account.name} again?`,
-                   "Every notification that was given up and is still kept becomes owed again.", `${path}/replay`));
+  made.push(action("Resend", "Resend notifications", `Resend the notifications of ${account.name} that were given up?`,
+                   "All of them that are still kept are sent again.", `${path}/replay`));
   const refused = Object.entries(account.refused).map(([status, count]) => `${number(count)} ${status}`).join(", ");
   return row([
     account.name, account.binds, `${number(account.rate)} /s`, number(account.accepted),
@@ -205,9 +206,9 @@ function accountRow(account) {
   ]);
 }
 
-// Tables are drawn anew only when what they say has changed: a button keeps its focus while one aims at it.
+// Tables are drawn again only when their content has changed, so that a button keeps its focus.
 const drawn = new Map();
-// What a narrow window leaves out.
+// Values that a narrow window leaves out.
 const NOUGHT = /^(0|0 \/s|0 \(0\.0 %\)|0 ms|none|)$/;
 function fill(id, values, draw) {
   const now = JSON.stringify(values);
@@ -216,7 +217,7 @@ function fill(id, values, draw) {
   const body = byId(id).tBodies[0];
   const heads = [...byId(id).tHead.rows[0].cells].map((cell) => cell.textContent);
   const rows = values.map(draw);
-  // Where there is no room for columns, each cell says what it is.
+  // In a narrow window each cell shows the name of its column.
   rows.forEach((made) => [...made.cells].forEach((cell, index) => {
     cell.dataset.head = heads[index];
     cell.classList.toggle("nought", NOUGHT.test(cell.textContent));
@@ -241,7 +242,7 @@ async function live() {
   const store = look.store;
   byId("facts").textContent =
     `version ${look.version}, up ${age(look.uptime_seconds)}; ${number(store.unsubmitted)} messages to send, ` +
-    `${number(store.awaiting_receipt)} await their receipt, ${number(store.owed)} notifications owed; journal ` +
+    `${number(store.awaiting_receipt)} wait for their receipt, ${number(store.owed)} notifications to send; journal ` +
     `${number(store.journal_bytes / 1e6)} MB`;
   document.title = look.troubles.length ? `(${look.troubles.length}) SMS relay` : "SMS relay";
   const list = byId("troubles");
@@ -258,11 +259,11 @@ async function live() {
 async function slow() {
   try {
     const [review, audit] = await Promise.all([ask("/receipts"), ask("/audit")]);
-    const kinds = [["orphan: no message has its id", review.orphans], ["unreadable", review.unreadable]];
+    const kinds = [["orphan: no message has this id", review.orphans], ["unreadable", review.unreadable]];
     const receipts = kinds.flatMap(([why, list]) => list.map((receipt) => ({ why, ...receipt })));
     byId("receipts").hidden = !receipts.length;
     byId("receipts-summary").textContent = receipts.length
-      ? `${review.orphans.length} orphans and ${review.unreadable.length} unreadable ones, the latest first.` : "None.";
+      ? `${review.orphans.length} orphans and ${review.unreadable.length} unreadable receipts, the latest first.` : "None.";
     byId("advice").replaceChildren(...review.advice.flatMap((advice) => [
       element("p", `With this under carriers.${advice.carrier}, ${advice.matched} of ${advice.tried} orphans would ` +
                    `find a message${advice.presets.length ? ` (as preset ${advice.presets.join(", ")})` : ""}:`),
@@ -286,7 +287,7 @@ async function slow() {
 function life(message) {
   const card = element("article");
   card.append(element("h3", `${message.id}: ${message.status}`));
-  const owed = message.owed.length ? `; owed by ${message.owed.join(" and ")}` : "";
+  const owed = message.owed.length ? `; notification still to be sent by ${message.owed.join(" and ")}` : "";
   card.append(element("p", `${message.account}: ${message.sender} to ${message.to}${owed}`));
   const list = element("ol", undefined, "life");
   for (const event of message.events) {
@@ -296,7 +297,7 @@ function life(message) {
   }
   card.append(list);
   if (message.final) {
-    card.append(action("Tell again", `Send the notification for ${message.id} again?`, message.account,
+    card.append(action("Resend notification", "Send it again", `Send the notification for ${message.id} again?`, message.account,
                        `/accounts/${encodeURIComponent(message.account)}/replay`, { ids: [message.id] }));
   }
   return card;
@@ -307,7 +308,7 @@ byId("find").addEventListener("submit", async (event) => {
   const id = byId("find-id").value.trim();
   try {
     const found = await ask(`/messages?id=${encodeURIComponent(id)}`);
-    byId("found").replaceChildren(...(found.length ? found.map(life) : [element("p", `Nobody knows ${id}.`, "bad")]));
+    byId("found").replaceChildren(...(found.length ? found.map(life) : [element("p", `No message has the id ${id}.`, "bad")]));
   } catch (problem) {
     byId("found").replaceChildren(element("p", problem.message, "bad"));
   }

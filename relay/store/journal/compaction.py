@@ -74,8 +74,6 @@ class Compaction:
         self._running: Deferred[None] | None = None
         self._not_before = 0.0
         self._stopping = False
-        #: Segments deleted since the start.
-        self.deleted_segments = 0
 
     # When
 
@@ -128,7 +126,6 @@ class Compaction:
         names = [segment_name(segment.sequence) for segment in victims]
         await self._disk.in_thread(lambda: self._delete(names))
         del self._journal.segments[: len(victims)]
-        self.deleted_segments += len(victims)
         self.log.info(
             "journal_compacted: {count} segments up to {last} deleted, {bytes} octets in {segments} segments left",
             count=len(victims),

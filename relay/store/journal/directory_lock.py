@@ -45,6 +45,11 @@ class DirectoryLock:
             self.release()
             raise
 
+    def in_place(self) -> bool:
+        """Whether the directory that this process holds is still the one at its path. May be called from a thread."""
+        handles = self._handles
+        return bool(handles) and self._files.has_name(handles[0], self._directory)
+
     def release(self) -> None:
         """Lets others in. Harmless where nothing is held."""
         handles, self._handles = self._handles, []

@@ -26,11 +26,13 @@ class JournalDisk(NamedTuple):
 
     :ivar directory: holds the segments.
     :ivar in_thread: makes one call on `files` at a time, away from the reactor.
+    :ivar in_place: whether the data directory is still where this process locked it; called in the thread.
     """
 
     files: Files
     directory: str
     in_thread: InThread[Any]
+    in_place: Callable[[], bool] = lambda: True
 
 
 class DiskThread:

@@ -62,6 +62,9 @@ class Files(Protocol):
     def remove(self, path: str) -> None:
         """Deletes a file."""
 
+    def has_name(self, handle: int, path: str) -> bool:
+        """Whether `path` still leads to the open file or directory: it was not deleted, moved or replaced."""
+
     def lock(self, path: str, owner: str) -> int:
         """Takes a lock for as long as the handle is open or the process lives, and writes down whose it is.
 
@@ -131,6 +134,12 @@ class OsFiles:
 
     def remove(self, path: str) -> None:
         os.remove(path)
+
+    def has_name(self, handle: int, path: str) -> bool:
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(handle))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def lock(self, path: str, owner: str) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)

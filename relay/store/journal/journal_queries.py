@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 
 from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
+from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
 from relay.store.table.carrier_ids import is_awaited
 from relay.store.table.message_views import message_view
@@ -26,6 +27,7 @@ class JournalQueries:
     def __init__(self, table: Table, clock: IReactorTime) -> None:
         self.table = table
         self._clock = clock
+        self._long_questions = LongQuestions(clock)
         self._journal: Journal
 
     def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
@@ -70,7 +72,20 @@ class JournalQueries:
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
     ) -> "Deferred[Sequence[MessageView]]":
-        return succeed(views.recent(self.table, account, before, state, search, limit))
+        found = views.recent(self.table, account, before, state, search, limit)
+        return Deferred.fromCoroutine(self._long_questions.answer(account, found))
+
+    def given_up(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
+        found = views.given_up(self.table, account, since, until, limit)
+        return Deferred.fromCoroutine(self._long_questions.answer(account, found))
+
+    def given_up_count(self, account: str) -> int:
+        entry = self.table.accounts.get(account)
+        return 0 if entry is None else len(entry.given_up)
+
+    def learnt_between(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
+        found = views.learnt_between(self.table, account, since, until, limit)
+        return Deferred.fromCoroutine(self._long_questions.answer(account, found))
 
     def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
         return succeed(views.feed(self.table, account, after, limit))

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 
 from relay.config import model
 from relay.runtime.alarms import Alarms
-from relay.store.api import NOBODY, Idempotency, PolicyOf, StoreFull, StoreUnavailable
+from relay.store.api import NOBODY, Idempotency, PolicyOf, ReplayResult, StoreFull, StoreUnavailable
 from relay.store.journal.bodies import BodyReader, PartBodies
 from relay.store.journal.compaction import Compaction
 from relay.store.journal.directory_lock import DirectoryLock
@@ -101,8 +101,8 @@ class JournalStore(JournalQueries):
     ) -> None:
         super().__init__(Table(limits, policy), clock)
         self._directory = directory
-        self._disk = JournalDisk(files, join(directory, "journal"), in_thread)
         self._lock = DirectoryLock(files, directory)
+        self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)
         self._settings_of_journal = journal
         self._limits = limits
         self._settings = Settings()
@@ -274,12 +274,9 @@ class JournalStore(JournalQueries):
             self._subscriber(queues)
         self._claims.go_on_bringing_forward()
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[frozenset[QueueKey]]":
-        changes = self._claims.notify_again(account, ids, now)
-        return self._append(changes.records, changes.queues())
-
-    def given_up(self, account: str, since: float, until: float) -> "Deferred[Sequence[bytes]]":
-        return succeed(views.given_up(self.table, account, since, until))
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[ReplayResult]":
+        changes, messages = self._claims.notify_again(account, ids, now)
+        return self._append(changes.records, ReplayResult(messages, changes.queues()))
 
     # After a start, and when a queue has been emptied
 

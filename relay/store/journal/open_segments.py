@@ -120,6 +120,10 @@ class OpenSegments:
         """The segments with more in them than has been committed."""
         return [segment for segment in self.all if segment.end_bytes > segment.committed_bytes]
 
+    def lengths(self) -> list[tuple[int, int]]:
+        """Sequence and committed octets of each segment of which something has been committed."""
+        return [(segment.sequence, segment.committed_bytes) for segment in self.all if segment.committed_bytes]
+
     def successor(self) -> Segment:
         """A segment to go on with behind the last one of which something has been committed; not in the list yet."""
         last = max((s.sequence for s in self.all if s.committed_bytes), default=self.all[0].sequence - 1)

@@ -2,17 +2,37 @@
 
 Only the last segment may ever have a torn end, so a segment is synced before the next one is begun, in any mode, and
 after a failure the old one is cut back first.
+
+A file that somebody deletes can still be written, and so can one in a directory that was moved away; but no start will
+find it. So commits look whether the segment still has its name.
 """
 
+import errno
 from collections.abc import Sequence
-from os.path import join
+from os.path import dirname, join
 
-from relay.store.journal.files import Files, write_all
+from relay.store.journal.disk_thread import JournalDisk
+from relay.store.journal.files import write_all
 from relay.store.journal.journal_format import segment_name, segment_sequence
 from relay.store.table.entry_values import Segment
 
 #: A segment, where in it to write, and what. At offset 0 the file is made.
 Write = tuple[Segment, int, bytes]
+
+
+class Misplaced(OSError):
+    """The journal is not where it was any more. The text says what to do."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(
+            errno.ESTALE,
+            f"{path} {what} while the relay was running, so what was accepted may be lost. If it was moved, move it "
+            "back: the relay goes on by itself. Otherwise stop the relay, restore data_dir from a backup, run "
+            "`python -m relay journal --repair DATA_DIR` and start the relay again",
+        )
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class SegmentWriter:
@@ -21,17 +41,20 @@ class SegmentWriter:
     :param each_write_synced: whether every write is to be on the disk when `write` returns.
     """
 
-    def __init__(self, files: Files, directory: str, *, each_write_synced: bool) -> None:
-        self._files = files
-        self._directory = directory
+    def __init__(self, disk: JournalDisk, *, each_write_synced: bool) -> None:
+        self._files = disk.files
+        self._directory = disk.directory
+        self._in_place = disk.in_place
         self._each_write_synced = each_write_synced
         self._handle: int | None = None
         self._sequence = 0
 
-    def write(self, writes: Sequence[Write], sync: Segment | None) -> None:
+    def write(self, writes: Sequence[Write], sync: Segment | None, *, look: bool = False) -> None:
         """Makes one commit.
 
         :param sync: the active segment, where it must be on the disk afterwards.
+        :param look: whether to look if the segment still has its name.
+        :raises Misplaced: it has not.
         :raises OSError: how much of it has been written is not known.
         """
         files = self._files
@@ -47,13 +70,23 @@ class SegmentWriter:
                 synced = True
         if sync is not None and not synced:
             files.sync(self._open(sync))
+        if look and self._handle is not None:
+            path = join(self._directory, segment_name(self._sequence))
+            if not files.has_name(self._handle, path):
+                raise Misplaced(path, "was deleted, moved or replaced")
 
-    def begin_again(self, cut: Sequence[Segment], fresh: Segment, octets: bytes) -> None:
+    def begin_again(
+        self, needed: Sequence[tuple[int, int]], cut: Sequence[Segment], fresh: Segment, octets: bytes
+    ) -> None:
         """After a failure: cuts segments back to what had been committed, and makes a new one that begins so.
 
+        :param needed: sequence and length of the segments that must be there.
+        :raises Misplaced: they are not.
         :raises OSError: the disk still fails. It may be tried again.
         """
         files, directory = self._files, self._directory
+        # While something is missing, the old file stays open: its octets can be copied from /proc/PID/fd.
+        self._check(needed)
         handle, self._handle = self._handle, None
         if handle is not None:
             files.close(handle)
@@ -69,6 +102,22 @@ class SegmentWriter:
         write_all(files, handle, 0, octets)
         files.sync(handle)
         files.sync_directory(directory)
+
+    def _check(self, needed: Sequence[tuple[int, int]]) -> None:
+        """Looks whether the journal is all there, in the directory that this process has locked.
+
+        :raises Misplaced: it is not.
+        """
+        if not self._in_place():
+            raise Misplaced(dirname(self._directory), "was deleted, moved or replaced")
+        for sequence, size in needed:
+            path = join(self._directory, segment_name(sequence))
+            try:
+                found = self._files.size(path)
+            except (FileNotFoundError, NotADirectoryError):
+                raise Misplaced(path, "was deleted or moved") from None
+            if found < size:
+                raise Misplaced(path, f"was replaced by a file of {found} octets, {size} were written")
 
     def finish(self, segment: Segment, offset: int, mark: bytes) -> None:
         """At a stop: syncs, and then writes the mark that says so, for the next start to know."""

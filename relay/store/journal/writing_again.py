@@ -3,7 +3,8 @@
 Theory of operation: a sync that failed is not tried again, because the kernel may have dropped what it could not write
 and report success the next time. Instead the segment is cut back to what had been committed, and once a second a new
 segment is begun with every frame that tells of something that did happen. When that has been written and synced, the
-journal is writable again. The cut comes first, because a segment that isn't the last one must have no torn end.
+journal is writable again. The cut comes first, because a segment that isn't the last one must have no torn end. Before
+all that the segments must be where they were: a journal of which a part is missing is not gone on with.
 """
 
 from collections.abc import Callable
@@ -74,11 +75,12 @@ class WritingAgain:
     def _try(self) -> None:
         self._timer = None
         cut = self._segments.torn()
+        needed = self._segments.lengths()
         fresh = self._segments.successor()
         frames = len(self.unwritten)
         octets = encode_header(fresh.sequence, fresh.created_at) + synced_frame(0) + b"".join(self.unwritten)
         mark = self._mark()
-        done = self._in_thread(lambda: self._writer.begin_again(cut, fresh, octets))
+        done = self._in_thread(lambda: self._writer.begin_again(needed, cut, fresh, octets))
         done.addCallbacks(self._written, self._refused, callbackArgs=(cut, fresh, len(octets), frames, mark))
         done.addErrback(self._broken)
         self._trying = done

@@ -20,7 +20,7 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
         if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
             acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
         message_id = m.id
-        row = Row(message_id, account.origin(m.interface, m.registered_delivery), m.addresses, acceptance)
+        row = Row(message_id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
         if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
             row.rare_fields = _rare_fields(m)
         shards[message_id[0]][message_id] = row
@@ -54,7 +54,7 @@ def _rare_fields(m: Message) -> RareFields:
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
     """A fresh row; for replay, which keeps its own counts."""
-    row = Row(m.id, account.origin(m.interface, m.registered_delivery), m.addresses, acceptance)
+    row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
     if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
         row.rare_fields = _rare_fields(m)
     return row

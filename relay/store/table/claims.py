@@ -34,7 +34,7 @@ _NOTHING = Claim(())
 
 
 class Claims:
-    """Claims and settles the notifications of one table."""
+    """Hands out owed notifications, and takes in how their attempts ended."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -228,12 +228,12 @@ class Claims:
         for queue in self._recoveries.bring_forward():
             self._table.queues.due_at(queue.queue_key, 0.0)
 
-    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> TableChanges:
-        """Makes finished messages of this account owed again on the webhook."""
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> tuple[TableChanges, int]:
+        """Makes finished messages of this account owed again on the webhook; also gives how many they are."""
         table = self._table
         changes = TableChanges()
         again: list[bytes] = []
-        for message_id in ids:
+        for message_id in dict.fromkeys(ids):
             row = table.get(message_id)
             if row is None or not row.flags & FINAL or row.origin.account.name != account:
                 continue
@@ -248,7 +248,7 @@ class Claims:
             again.append(row.id)
         if again:
             changes.records.append(OwedAgain(now, b"".join(again)))
-        return changes
+        return changes, len(again)
 
     def owe_again(self, row: Row, now: float) -> None:
         """Takes back that the webhook was given up."""

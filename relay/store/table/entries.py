@@ -29,8 +29,9 @@ from relay.values.states import DELIVERED, SCHEDULED
 
 #: States are 0 to 9.
 STATES = 10
-#: Kinds of requests remembered an account: 256 values of registered_delivery, over two interfaces.
+#: Kinds of requests remembered an account: 256 values of registered_delivery, two interfaces, four priorities.
 _OVER_SMPP: Final = 256
+_A_PRIORITY: Final = 512
 
 
 def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
@@ -47,6 +48,7 @@ def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
 class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     """Who submitted, over what, asking for what; with what follows from it worked out.
 
+    :ivar priority: as in `Message`.
     :ivar smpp_owed: by final state, OWED_SMPP or 0.
     :ivar smpp_intermediate: OWED_SMPP where intermediate states were asked for (registered_delivery 0x10).
     """
@@ -54,6 +56,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     account: "TableAccount"
     interface: str
     registered_delivery: int
+    priority: int
     smpp_owed: tuple[int, ...]
     smpp_intermediate: int
     smpp_queue: "NotificationQueue[Row]"
@@ -100,9 +103,11 @@ class TableAccount(AccountLists["Row"]):
         self._queues = queues
         self._origins: dict[int, Origin] = {}
 
-    def origin(self, interface: str, registered_delivery: int) -> Origin:
+    def origin(self, interface: str, registered_delivery: int, priority: int) -> Origin:
         """The shared origin of messages that came like this."""
         key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
+        if priority:
+            key += priority * _A_PRIORITY
         origin = self._origins.get(key)
         if origin is None:
             intermediate = bool(registered_delivery & REGISTERED_DELIVERY_INTERMEDIATE)
@@ -110,6 +115,7 @@ class TableAccount(AccountLists["Row"]):
                 self,
                 interface,
                 registered_delivery,
+                priority,
                 smpp_owed_by_state(registered_delivery),
                 OWED_SMPP if intermediate else 0,
                 self._queues.queue(QueueKey(self.name, Channel.SMPP)),

@@ -13,7 +13,7 @@ import msgspec
 from relay.store.table.records import Settled
 from relay.values.states import SCHEDULED
 
-# Row.flags. The channels' bits stand so that OWED << 2 is CLAIMED, << 4 is DELAYED and << 8 is GIVEN_UP of the same
+# Row.flags. The channels' bits stand so that OWED << 2 is CLAIMED, << 4 is RETRY and << 8 is GIVEN_UP of the same
 # channel. All that a row usually has together stays under 257, where CPython shares the integers.
 FINAL: Final = 1
 OWED_WEBHOOK: Final = 2
@@ -34,7 +34,6 @@ REPORTED: Final = 2048
 WAITED: Final = 4096
 
 OWED: Final = OWED_WEBHOOK | OWED_SMPP
-CLAIMED: Final = CLAIMED_WEBHOOK | CLAIMED_SMPP
 #: What the journal keeps of the flags.
 DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED | WAITED
 

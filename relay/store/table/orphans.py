@@ -2,8 +2,8 @@
 
 Theory of operation: a receipt may overtake the response that brings its id, on another bind or in the same read. Such a
 receipt is kept under each of its candidate keys and found the instant `submitted` brings one of them. Both stores
-are bounded by count, orphans also by age; what falls out is counted. Long raw bodies are cut, because a carrier may
-send 64 KiB of them.
+are bounded by count, orphans also by age and in each key; what falls out is counted. Long raw bodies are cut, because a
+carrier may send 64 KiB of them.
 
 When a carrier's dialect was wrong, its receipts lie here although their messages are known. With another dialect they
 are read again from what is kept of them (`after` gives them by and by, `remove` takes out those that are placed now);
@@ -26,6 +26,10 @@ from relay.values.states import INTERMEDIATE_STATES
 #: Octets of a receipt's body that are kept for the operator. Receipts of real carriers are under 300.
 RAW_BYTES_KEPT = 1024
 
+
+#: Orphans that are kept under one key. Where a carrier writes the same word into every receipt's id (`id:0` beside a
+#: receipted_message_id), all of its orphans share a key, and each step over them would cost as many looks.
+KEPT_A_KEY = 100
 
 #: Tells one kept receipt from all others: carrier, received_at, `kept_crc`.
 Mark = tuple[str, float, int]
@@ -89,13 +93,22 @@ class Orphans:
         self.dropped = 0
 
     def add(self, receipt: Receipt, segment: int = 0) -> None:
-        """Keeps a receipt. `segment`: the sequence of the journal segment that holds it."""
+        """Keeps a receipt, or drops it where many wait for its first key.
+
+        :param segment: the sequence of the journal segment that holds it.
+        """
+        keys = self._by_key.setdefault(receipt.carrier, {})
+        # `remove` looks under the first key. Earlier receipts stay: the first final state is the one that counts.
+        if len(keys.get(receipt.keys[0], ())) >= KEPT_A_KEY:
+            self.dropped += 1
+            return
         self._last_number += 1
         orphan = _Orphan(receipt, segment, self._last_number)
         self._queue.append(orphan)
-        keys = self._by_key.setdefault(receipt.carrier, {})
         for key in receipt.keys:
-            keys.setdefault(key, []).append(orphan)
+            waiting = keys.setdefault(key, [])
+            if len(waiting) < KEPT_A_KEY:
+                waiting.append(orphan)
         self.count += 1
         while self.count > self._limit:
             self._drop_oldest()
@@ -201,8 +214,8 @@ class Orphans:
         self.count -= 1
         keys = self._by_key[orphan.receipt.carrier]
         for key in set(orphan.receipt.keys):
-            waiting = keys.get(key)
-            if waiting is not None:
+            waiting = keys.get(key, [])
+            if orphan in waiting:
                 waiting.remove(orphan)
                 if not waiting:
                     del keys[key]

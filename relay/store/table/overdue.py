@@ -31,8 +31,11 @@ HELD_PARTS: Final = 10_000
 
 
 class Sorted(NamedTuple):
-    """What becomes of overdue parts: messages and parts that end (as `Learning.time_out` wants them), and the
-    parts to ask about."""
+    """Overdue parts, sorted by what becomes of them.
+
+    :ivar rows, parts: messages and parts that end, as `Learning.time_out` wants them.
+    :ivar queries: parts to ask the carrier about.
+    """
 
     rows: list[Row]
     parts: list[tuple[Row, list[int]]]

@@ -101,8 +101,9 @@ class Sending(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
-    """A kept receipt has found its message after all, because it was read again; what it said is in the records that
-    follow. It is kept no more.
+    """A kept receipt was read again, has found its message, and is kept no more.
+
+    The records that follow hold what it said.
 
     :ivar crc: `relay.store.table.orphans.kept_crc`, to tell it from others of the same read.
     :ivar key: the first of the keys that it was kept under; empty for an unreadable one.
@@ -148,6 +149,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar attempts: the last attempts, oldest first.
     :ivar again_at: when the webhook was last asked for once more.
     :ivar refused_by: the carrier that refused a long message as a whole.
+    :ivar priority: as in `relay.values.messages.Message`.
     """
 
     id: bytes
@@ -176,6 +178,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     again_at: float = 0.0
     refused_by: str = ""
     stat: bytes = b""
+    priority: int = 0
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):

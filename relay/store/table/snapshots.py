@@ -84,6 +84,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         if rare_fields.parts is not None and row.handoff is not None and row.handoff.at is None
         else "",
         row.carrier_error.stat,
+        origin.priority,
     )
 
 
@@ -131,7 +132,7 @@ class SharedHandoffs:
 
 def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs: SharedHandoffs) -> Row:
     """The row that a snapshot was made of, in no container of the table yet."""
-    origin = table.account(s.account).origin(s.interface, s.registered_delivery)
+    origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority)
     row = Row(s.id, origin, s.addresses, acceptance, s.state, s.flags)
     row.carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
     row.done_at = s.done_at

@@ -1,13 +1,13 @@
 """The table of messages: rows by id, carrier message ids, who is owed what, and how full it all is.
 
 Theory of operation: this module keeps the containers and the few operations that change what a row counts as: ended
-(`finish`), kept for queries (`keep`), forgotten (`forget`). What leads to them is in modules of its own, which all work
-on one table: `intake` (accepted), `correlation` (submitted, receipted, ended), `claims` (claimed, settled), `sweep`
-(time), `replay` and `snapshots` (the journal), `views` (queries).
+(`finish`), kept for queries (`keep`), forgotten (`forget`). The modules that lead to them all work on one table:
+`accept` (accepted), `correlation` (submitted, receipted, ended), `claims` (claimed, settled), `expiry` (time),
+`replaying` and `snapshots` (the journal), `views` (queries).
 
 A row is in one of three states: *unsubmitted* (some part waits for a carrier: `handoff` is None), *awaiting* its
 receipt, or *finished* (FINAL). A finished row that is owed no notification stands in `finished`, from which the oldest
-are forgotten. Rows are in 256 dicts by the first octet of their id, so that no dict's resizing is a pause and the sweep
+are forgotten. Rows are in 256 dicts by the first octet of their id, so that no dict's resizing is a pause and `expiry`
 can go dict by dict.
 
 A first final state stays for ever; what comes later is counted.
@@ -56,7 +56,7 @@ def state_number(state: int | None) -> int:
 
 
 class Table:
-    """See the module's text. Reads of the public counters are cheap; nobody writes them from outside the core.
+    """All messages that the store knows, and the indexes over them. Its counters are read from outside, never written.
 
     :param policy_of: asked at the moment a state is learnt.
     """

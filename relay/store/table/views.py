@@ -1,6 +1,10 @@
-"""What customers and operators may ask of the table: one message, an account's recent ones, its feed."""
+"""What customers and operators may ask of the table: one message, an account's recent ones, its feed.
 
-from collections.abc import Sequence
+What may take long is a generator: it gives None wherever it has looked at so much that others should have a turn.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from relay.store.api import FeedEntry
 from relay.store.table.entry_values import FORGOTTEN
@@ -9,34 +13,45 @@ from relay.store.table.table import Table
 from relay.values.ids import id_text, parse_id
 from relay.values.messages import KeptReceipts, MessageView, Pending
 
+#: Messages looked at in one turn of the reactor, which takes some 0.1 ms, or 1 ms in a search for a part of an id.
+LOOKED_AT_A_TURN: Final = 1_000
+#: A message that is found and shown costs as much as so many that are looked at.
+_SHOWN_COUNTS: Final = 20
+
 
 def recent(
     table: Table, account: str, before: float | None, state: int | None, search: str, limit: int
-) -> Sequence[MessageView]:
+) -> Iterator[MessageView | None]:
     """See `Store.recent`."""
     entry = table.accounts.get(account)
     if entry is None or limit <= 0:
-        return []
+        return
     search = search.strip()
     message_id = parse_id(search)
     if message_id is not None:
         row = table.get(message_id)
-        mine = row is not None and row.origin.account is entry and (state is None or row.state == state)
-        return [message_view(row)] if row is not None and mine else []
+        if row is not None and row.origin.account is entry and (state is None or row.state == state):
+            yield message_view(row)
+        return
     digits = search.lstrip("+").encode("utf-8", "replace")
     id_part = search.lower() if len(search) >= 4 else ""
-    found: list[MessageView] = []
-    rows = entry.recent.rows
-    for index in range(entry.recent_before(before) - 1, -1, -1):
-        row = rows[index]
+    # A copy, because the list is changed between two slices.
+    rows = entry.recent.rows[entry.recent.first : entry.recent_before(before)]
+    looked_at = 0
+    for row in reversed(rows):
+        looked_at += 1
+        if looked_at > LOOKED_AT_A_TURN:
+            looked_at = 0
+            yield None
         if row.flags & FORGOTTEN or (state is not None and row.state != state):
             continue
         if digits and digits not in row.addresses and not (id_part and id_part in id_text(row.id)):
             continue
-        found.append(message_view(row))
-        if len(found) >= limit:
-            break
-    return found
+        yield message_view(row)
+        looked_at += _SHOWN_COUNTS
+        limit -= 1
+        if not limit:
+            return
 
 
 def feed(table: Table, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
@@ -50,12 +65,31 @@ def feed(table: Table, account: str, after: int, limit: int) -> Sequence[FeedEnt
     ]
 
 
-def given_up(table: Table, account: str, since: float, until: float) -> Sequence[bytes]:
+def given_up(table: Table, account: str, since: float, until: float, limit: int) -> Iterator[bytes | None]:
     """See `Store.given_up`."""
     entry = table.accounts.get(account)
-    if entry is None:
-        return []
-    return [message_id for message_id, at in entry.given_up.items() if since <= at < until]
+    for looked_at, (message_id, at) in enumerate(() if entry is None else list(entry.given_up.items()), 1):
+        if since <= at < until:
+            yield message_id
+            limit -= 1
+            if limit <= 0:
+                return
+        if looked_at % LOOKED_AT_A_TURN == 0:
+            yield None
+
+
+def learnt_between(table: Table, account: str, since: float, until: float, limit: int) -> Iterator[bytes | None]:
+    """See `Store.learnt_between`."""
+    entry = table.accounts.get(account)
+    # All of them, for the clock may have been set while they were learnt: their times needn't be in order.
+    for looked_at, row in enumerate(() if entry is None else entry.feed.rows[entry.feed.first :], 1):
+        if since <= row.done_at < until and not row.flags & FORGOTTEN:
+            yield row.id
+            limit -= 1
+            if limit <= 0:
+                return
+        if looked_at % LOOKED_AT_A_TURN == 0:
+            yield None
 
 
 def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequence[Pending]:
@@ -69,6 +103,7 @@ def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequen
             row.acceptance.accepted_at,
             row.acceptance.expires_at,
             table.in_doubt.carrier(row.id, part),
+            row.origin.priority,
         )
         for row, part in table.unsubmitted_messages.after(after, limit)
     ]

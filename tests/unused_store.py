@@ -1,0 +1,139 @@
+"""A store for tests that use a few of its calls: every other call fails the test."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NoReturn
+
+from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
+from relay.values.messages import (
+    AtCarrier,
+    Attempt,
+    Claim,
+    Ending,
+    KeptReceipts,
+    Message,
+    MessageView,
+    Notification,
+    Pending,
+    QueryOutcome,
+    QueueKey,
+    ReadAgain,
+    Receipt,
+    Recovery,
+    StoreResult,
+    Submitted,
+)
+
+
+def _unexpected(call: str) -> NoReturn:
+    raise AssertionError(f"Store.{call} was called, and this test's store does not have it")
+
+
+class UnusedStore(Store):
+    """Inherit from it and override the calls that the test expects."""
+
+    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
+        _unexpected("accept")
+
+    def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
+        _unexpected("unsubmitted")
+
+    def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
+        _unexpected("bodies")
+
+    def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
+        _unexpected("sending")
+
+    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
+        _unexpected("submitted")
+
+    def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
+        _unexpected("receipts")
+
+    def query_outcomes(self, batch: Sequence[QueryOutcome]) -> Awaitable[StoreResult]:
+        _unexpected("query_outcomes")
+
+    def end(self, batch: Sequence[Ending]) -> Awaitable[StoreResult]:
+        _unexpected("end")
+
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> Awaitable[StoreResult]:
+        _unexpected("expire")
+
+    def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> Awaitable[KeptReceipts]:
+        _unexpected("kept_receipts")
+
+    def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
+        _unexpected("reread")
+
+    def queues(self) -> Awaitable[Sequence[QueueKey]]:
+        _unexpected("queues")
+
+    def claim(self, queue_key: QueueKey, limit: int, now: float) -> Awaitable[Claim]:
+        _unexpected("claim")
+
+    def settle(self, batch: Sequence[Attempt]) -> Awaitable[None]:
+        _unexpected("settle")
+
+    def release(self, batch: Sequence[Notification]) -> None:
+        _unexpected("release")
+
+    def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
+        _unexpected("subscribe")
+
+    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
+        _unexpected("bring_forward")
+
+    def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[ReplayResult]:
+        _unexpected("notify_again")
+
+    def given_up(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
+        _unexpected("given_up")
+
+    def given_up_count(self, account: str) -> int:
+        _unexpected("given_up_count")
+
+    def learnt_between(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
+        _unexpected("learnt_between")
+
+    def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
+        _unexpected("look_up")
+
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Awaitable[Sequence[MessageView]]:
+        _unexpected("recent")
+
+    def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
+        _unexpected("feed")
+
+    def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
+        _unexpected("find_carrier_id")
+
+    def at_carriers(self, message_id: bytes) -> Awaitable[Sequence[AtCarrier]]:
+        _unexpected("at_carriers")
+
+    def receipts_out(self, carrier: str) -> Awaitable[int]:
+        _unexpected("receipts_out")
+
+    def carriers(self) -> Awaitable[Sequence[str]]:
+        _unexpected("carriers")
+
+    def owed_by_account(self) -> Awaitable[Mapping[str, int]]:
+        _unexpected("owed_by_account")
+
+    def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        _unexpected("orphans")
+
+    def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        _unexpected("unreadable")
+
+    def figures(self) -> StoreFigures:
+        _unexpected("figures")
+
+    def settings(self) -> Awaitable[Sequence[tuple[str, str, str]]]:
+        _unexpected("settings")
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Awaitable[None]:
+        _unexpected("put_setting")
+
+    def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
+        _unexpected("repeated")
