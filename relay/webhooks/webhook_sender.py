@@ -303,6 +303,8 @@ class Webhooks:
                 or origin.room(now) <= 0
                 or not places.may_begin(origin.account)
                 or (path is not None and path.room(now) <= 0)
+                # A 410 to the last one may have switched the URL off.
+                or self._usable(queue_key) is None
             ):
                 break
             if batch == 1:

@@ -47,6 +47,7 @@ class OwingStore:
         self.claims = 0
         self.settings: list[tuple[str, str, str | None]] = []
         self.broken = False
+        self.alarms: Alarms[QueueKey]
         #: Hears when something will be due in a queue.
         self.due_later: Callable[[QueueKey, float], None] = lambda queue_key, due_at: None
 
@@ -81,7 +82,8 @@ class OwingStore:
 
     def announce(self, clock: Clock, due: Callable[[Sequence[QueueKey]], None]) -> None:
         """Stands for `subscribe`."""
-        self.due_later = Alarms(clock, due).at
+        self.alarms = Alarms(clock, due)
+        self.due_later = self.alarms.at
 
     def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
         self.settles += 1
