@@ -42,6 +42,7 @@ from relay.operator.admin_pages import make_admin_site
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.runtime.fair_turns import FairTurns
+from relay.runtime.open_files import OpenFiles, allow_files, files_wanted
 from relay.simulator.demo_receiver import demo_receiver_site
 from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
@@ -107,7 +108,9 @@ def makeService(options: Options) -> IService:
     gc.freeze()
     # Before anything takes the time. `relay.app.steady_clock` says why.
     reactor.seconds = SteadyClock().seconds  # type: ignore[method-assign]
-    daemon = build(options.config, reactor)
+    limits, sessions = options.config.limits, _carrier_sessions(options.config)
+    may_be_open = allow_files(files_wanted(limits.connections, sessions))
+    daemon = build(options.config, reactor, open_files=OpenFiles(may_be_open, limits.connections, sessions, reactor))
     path = Path(options["config"]).absolute()
     parent: Any = options.parent or {}
     if parent.get("syslog"):
@@ -145,11 +148,17 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
 
 
 def build(
-    config: Config, reactor: Any, *, store_wrapper: StoreWrapper | None = None, files: Files | None = None
+    config: Config,
+    reactor: Any,
+    *,
+    store_wrapper: StoreWrapper | None = None,
+    files: Files | None = None,
+    open_files: OpenFiles | None = None,
 ) -> Daemon:
     """Makes the whole relay. Nothing is opened before the service starts.
 
     :param files: the disk for the journal; None is the real one.
+    :param open_files: keeps some of the files that the process may open; None: there are always enough.
     """
     randomness = random.SystemRandom()
     accounts = Accounts(config.accounts)
@@ -180,6 +189,8 @@ def build(
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)
     webhooks = Webhooks(store, accounts, WebhookDelivery(store, accounts, client, reactor), reactor, randomness.random)
+    if open_files is not None:
+        webhooks.places.most = open_files.webhooks
     webhooks.outcomes.on_settled = flow.counters.attempted
     webhooks.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
@@ -213,10 +224,11 @@ def build(
     site = api.site
 
     def sites(daemon: Daemon) -> Sequence[Served]:
-        served: list[Served] = [
-            ("http.listen", config.http.listen, site),
-            make_admin_site(daemon, reactor, turns, proxies),
-        ]
+        admin = make_admin_site(daemon, reactor, turns, proxies)
+        if open_files is not None:
+            site.has_room = open_files.room
+            admin[2].most_connections = open_files.admin
+        served: list[Served] = [("http.listen", config.http.listen, site), admin]
         if config.demo.receiver:
             served.append(("demo.receiver", [config.demo.receiver], demo_receiver_site(sys.__stdout__)))
         return served
@@ -226,6 +238,7 @@ def build(
         site.abort()
 
     collaborators = Collaborators(
+        open_files=open_files,
         reactor=reactor,
         randomness=randomness,
         store=store,
@@ -247,6 +260,14 @@ def build(
     carrier_notifications = CarrierNotifications(daemon.http_receipts, reactor)
     api.router.add("POST", "/carriers/{name}/notifications", carrier_notifications.take, anybody=True)
     return daemon
+
+
+def _carrier_sessions(config: Config) -> int:
+    """How many connections the carriers need. One that speaks HTTP keeps a few."""
+    return sum(
+        carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
+        for carrier in config.carriers.values()
+    )
 
 
 def _message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:

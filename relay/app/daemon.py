@@ -32,6 +32,7 @@ from relay.operator.actions import held_carriers
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.stale_names import StaleNames
+from relay.runtime.open_files import OpenFiles
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
@@ -71,6 +72,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     """What the daemon works with and does not make itself: `relay.tap.build` makes it, and so does a simulation.
 
     :ivar records: gets what has ended, where the configuration wants message records.
+    :ivar open_files: keeps some of the files that the process may open from those who connect.
     :ivar notifier: tells the service manager when the relay is ready and when it stops.
     :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP.
     """
@@ -82,6 +84,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     flow: MessageFlow
     webhooks: WebhookService
     records: MessageRecords | None = None
+    open_files: OpenFiles | None = None
     notifier: SystemdNotifier | None = None
     carrier_http: Any = None
 
@@ -140,6 +143,7 @@ class Daemon(Service):
         self._ready = ready
         self._failed = failed
         self._records = collaborators.records
+        self._open_files = collaborators.open_files
         self._carrier_http = collaborators.carrier_http
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
         self._simulators: dict[str, tuple[SimulatedCarrier, IListeningPort]] = {}
@@ -214,6 +218,9 @@ class Daemon(Service):
             inactivity_seconds=config.smpp.inactivity_seconds,
         )
         smpp_factory = SmppServerFactory(self.sessions, smpp_limits, self._reactor, self.flow.fair_share)
+        if self._open_files is not None:
+            self._open_files.say_whether_enough()
+            smpp_factory.has_room = self._open_files.room
         await self._listen("smpp.listen", config.smpp.listen, smpp_factory)
         for key, descriptions, factory in self._sites(self):
             await self._listen(key, descriptions, factory)

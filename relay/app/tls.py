@@ -26,6 +26,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.endpoints import serverFromString as twisted_server_from_string
 from twisted.internet.interfaces import (
+    IAddress,
     IListeningPort,
     IOpenSSLServerConnectionCreator,
     IProtocol,
@@ -90,6 +91,14 @@ class ServerCertificate:
         return context
 
 
+class _TlsFactory(TLSMemoryBIOFactory):
+    """Refuses a connection where what is behind TLS does, instead of failing over it."""
+
+    def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
+        behind = self.wrappedFactory.buildProtocol(addr)
+        return None if behind is None else self.protocol(self, behind)
+
+
 @implementer(IStreamServerEndpoint)
 class TlsServerEndpoint:
     """Listens with TLS on top of another endpoint.
@@ -104,7 +113,7 @@ class TlsServerEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> "Deferred[IListeningPort]":
         listening: Deferred[IListeningPort] = self._below.listen(
-            TLSMemoryBIOFactory(self.certificate, False, protocolFactory, self._reactor)
+            _TlsFactory(self.certificate, False, protocolFactory, self._reactor)
         )
         return listening
 

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from relay.accounts.account_settings import URL_OFF, SettingProblem
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
+from relay.http.cursors import Cursors, NoCursor
 from relay.http.message_calls import FORM, not_json
 from relay.http.problems import Problem, invalid_field
 from relay.http.types import (
@@ -68,6 +69,7 @@ class AccountApi:
         self._webhooks = webhooks
         self._clock = clock
         self._random_bytes = random_bytes
+        self._cursors = Cursors(self._store, random_bytes)
         self._polls: dict[str, int] = {}
         #: The accounts of which a replay is under way.
         self._replaying: set[str] = set()
@@ -127,14 +129,21 @@ class AccountApi:
         unknown = next((name for name in parameters if name not in ("after", "limit", "wait")), None)
         if unknown is not None:
             raise Problem(422, f"There is no parameter '{unknown[:100]}'.", unknown[:100], kind="unknown-field")
-        after = _number(parameters, "after", 0, 2**63 - 1, 0)
+        await self._cursors.ready()
+        text = parameters.get("after", "0")
+        try:
+            after = self._cursors.place(account, text)
+        except NoCursor:
+            raise invalid_field("after", "'after' must be the 'next' of an earlier answer, or 0.") from None
         limit = _number(parameters, "limit", 1, MOST_NOTIFICATIONS, 100)
         wait = _number(parameters, "wait", 0, int(LONGEST_WAIT_SECONDS), 0)
         entries = await self._store.feed(account, after, limit)
         if not entries and wait:
             entries = await self._poll(request, account, after, limit, wait)
         error_codes = self._accounts.get(account).error_codes
-        feed = Feed([_entry(entry, error_codes) for entry in entries], entries[-1].cursor if entries else after)
+        cursors = self._cursors.texts(account, [entry.cursor for entry in entries])
+        reports = [_entry(entry, cursor, error_codes) for entry, cursor in zip(entries, cursors, strict=True)]
+        feed = Feed(reports, cursors[-1] if cursors else text)
         return Reply(200, msgspec.json.encode(feed))
 
     async def _poll(
@@ -256,10 +265,10 @@ def _number(parameters: dict[str, str], name: str, least: int, most: int, defaul
     return int(text)
 
 
-def _entry(entry: FeedEntry, error_codes: str) -> NotificationReport:
+def _entry(entry: FeedEntry, cursor: str, error_codes: str) -> NotificationReport:
     words = customer_words(entry.state, entry.carrier_error)
     return NotificationReport(
-        cursor=entry.cursor,
+        cursor=cursor,
         id=id_text(entry.id),
         send_status=words.send_status,
         status=words.status,

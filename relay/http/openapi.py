@@ -96,7 +96,10 @@ OPERATIONS: Final = (
         None,
         (
             _parameter(
-                "after", "query", "The `next` of the last answer.", {"type": "integer", "minimum": 0, "default": 0}
+                "after",
+                "query",
+                "The `next` of the last answer; 0: from the beginning.",
+                {"type": "string", "pattern": "^([0-9]{1,19}|[A-Za-z0-9_-]{22})$", "default": "0"},
             ),
             _parameter(
                 "limit",

@@ -52,6 +52,9 @@ class ApiSite(Factory):
         self.turns = turns or FairTurns(clock)
         self.before_login = BeforeLogin(limits)
         self._proxies = proxies
+        self.most_connections = limits.connections
+        #: Whether the process may keep a connection that has just been accepted.
+        self.has_room: Callable[[], bool] = lambda: True
         self.log_in_early: Callable[[ApiRequest], None] = lambda request: None
         self._by_network: Counter[str] = Counter()
         self._open: set[ApiConnection] = set()
@@ -68,7 +71,7 @@ class ApiSite(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         host = getattr(addr, "host", "")
-        if len(self._open) >= self._limits.connections:
+        if len(self._open) >= self.most_connections or not self.has_room():
             return None
         connection = ApiConnection(self, host, is_proxy=self._proxies.trusts(host))
         if not connection.is_proxy:

@@ -133,7 +133,7 @@ class MessageReport(msgspec.Struct, frozen=True):
 class NotificationReport(msgspec.Struct, frozen=True):
     """One notification of the feed."""
 
-    cursor: int
+    cursor: Annotated[str, Meta(description="Its place in the feed; `after` takes it.")]
     id: str
     send_status: str
     status: str
@@ -146,7 +146,7 @@ class Feed(msgspec.Struct, frozen=True):
     """A piece of the feed. Ask again with `after` set to `next`."""
 
     notifications: list[NotificationReport]
-    next: Annotated[int, Meta(description="The cursor to go on from; unchanged where there was nothing new.")]
+    next: Annotated[str, Meta(description="The cursor to go on from; unchanged where there was nothing new.")]
 
 
 class UrlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from twisted.internet.interfaces import IProtocolFactory
 
 from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
-from relay.http.site import NO_PROXIES
+from relay.http.site import NO_PROXIES, ApiSite
 from relay.operator import page_files
 from relay.operator.actions import Operated, OperatorActions, Refusal, ReplayRequest
 from relay.operator.admin_site import (
@@ -186,7 +185,7 @@ def _file(content_type: str, body: bytes) -> Reply:
 
 def make_admin_site(
     daemon: Administered, reactor: Any, turns: FairTurns | None = None, proxies: TrustedProxies = NO_PROXIES
-) -> tuple[str, Sequence[str], IProtocolFactory]:
+) -> tuple[str, Sequence[str], ApiSite]:
     """What the daemon listens with for its operator: configuration key, endpoint descriptions, factory."""
     observer = Observer(daemon, reactor)
     observer.history.start()

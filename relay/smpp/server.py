@@ -1,6 +1,6 @@
 """A customer's connection to us. What a bind, a message or a question means is for `CustomerSessions` to say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -123,8 +123,12 @@ class SmppServerFactory(Factory):
         self._limits = limits
         self._clock = clock
         self._fair_share = fair_share or FairShare()
+        #: Whether the process may keep a connection that has just been accepted.
+        self.has_room: Callable[[], bool] = lambda: True
 
-    def buildProtocol(self, addr: IAddress | None) -> SmppServerProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> SmppServerProtocol | None:
+        if not self.has_room():
+            return None
         address = getattr(addr, "host", "")
         return SmppServerProtocol(self._side, self._limits, self._clock, self._fair_share, address)
 

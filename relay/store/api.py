@@ -139,6 +139,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     :ivar contradicting: receipts that said something else of a message after it had ended.
     :ivar repeated: receipts that said the same again.
     :ivar orphans_dropped: orphans over the bound or past their time.
+    :ivar feed_place: the latest place in the feed (`FeedEntry.cursor`) of all accounts.
     """
 
     messages: int = 0
@@ -163,6 +164,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     contradicting: int = 0
     repeated: int = 0
     orphans_dropped: int = 0
+    feed_place: int = 0
 
 
 class MessageStore(Protocol):

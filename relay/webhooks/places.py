@@ -111,11 +111,14 @@ class AccountPlaces:
 
 
 class Places:
-    """Shares `most` places out between accounts. Keeps no clock: whoever calls says what time it is."""
+    """Shares places out between accounts. Keeps no clock: whoever calls says what time it is.
+
+    :ivar most: how many places there are; fewer where the process may open few files.
+    """
 
     def __init__(self, most: int = MOST_IN_FLIGHT) -> None:
         self.in_flight = 0
-        self._most = most
+        self.most = most
         self._accounts: dict[str, AccountPlaces] = {}
         self._line: deque[AccountPlaces] = deque()
         #: How often a line was looked at, for tests that count work.
@@ -180,10 +183,10 @@ class Places:
     def next_origin(self) -> Origin | None:
         """The origin whose turn it is; it has a queue that waits, and leaves the line. None: nobody may send now."""
         line = self._line
-        while line and self.in_flight < self._most:
+        while line and self.in_flight < self.most:
             self.looks += 1
             account = line[0]
-            if not account.line or account.in_flight >= max(1, self._most - self.in_flight):
+            if not account.line or account.in_flight >= max(1, self.most - self.in_flight):
                 # One that has its share comes back into the line when one of its requests ends.
                 line.popleft()
                 account.in_line = False
@@ -197,13 +200,13 @@ class Places:
 
     def may_begin(self, account: AccountPlaces) -> bool:
         """Whether the account may have one more request under way."""
-        free = self._most - self.in_flight
+        free = self.most - self.in_flight
         return free > 0 and account.in_flight < max(1, free)
 
     @property
     def anybody_waits(self) -> bool:
         """Whether `next_origin` might find one."""
-        return bool(self._line) and self.in_flight < self._most
+        return bool(self._line) and self.in_flight < self.most
 
     # Requests
 

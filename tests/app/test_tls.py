@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -104,6 +105,17 @@ class ListenerTests(TlsTestCase):
     async def test_a_client_that_trusts_the_authority_gets_through(self) -> None:
         peer = await self.connect(self.client(await self.listen(self.server())))
         self.assertEqual(b"hello", await peer.heard)
+
+    async def test_a_connection_that_is_refused_behind_tls_is_closed_and_leaves_nothing_behind(self) -> None:
+        factory = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda address: None  # type: ignore[method-assign,assignment]
+        port = await self.server().listen(factory)
+        self.addCleanup(port.stopListening)
+        with self.assertRaises((ConnectionLost, ConnectionDone)):
+            # It connects, is closed, and hears nothing. What the server logs as a failure would fail this test.
+            peer = await self.connect(self.client(port.getHost().port))  # type: ignore[attr-defined]
+            await peer.heard
 
     async def test_below_tls_1_2_nothing_is_spoken(self) -> None:
         port = await self.listen(self.server())

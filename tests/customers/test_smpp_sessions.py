@@ -83,7 +83,7 @@ class SessionTestCase(SynchronousTestCase):
     def connect(self) -> tuple[Any, Any]:
         """A new connection, and its transport."""
         transport = StringTransport()
-        protocol = self.factory.buildProtocol(StringTransport().getPeer())
+        protocol: Any = self.factory.buildProtocol(StringTransport().getPeer())
         protocol.makeConnection(transport)
         return protocol, transport
 

@@ -16,7 +16,7 @@ from relay.config.model import Account, Limits
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
-from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreUnavailable
+from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
 from relay.text.compose import compose
 from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission
 from relay.values.secret import Secret
@@ -48,6 +48,7 @@ class FakeStore:
         self.kept: dict[tuple[str, str], str | None] = {}
         self.again: list[bytes] = []
         self.lost: list[bytes] = []
+        self.feed_place = 0
 
     def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
         return succeed(self.views.get(message_id))
@@ -61,6 +62,12 @@ class FakeStore:
     def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
         self.kept[account, name] = value
         return succeed(None)
+
+    def settings(self) -> Deferred[Sequence[tuple[str, str, str]]]:
+        return succeed([(account, name, value or "") for (account, name), value in self.kept.items()])
+
+    def figures(self) -> StoreFigures:
+        return StoreFigures(feed_place=self.feed_place)
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[ReplayResult]:
         self.again.extend(ids)

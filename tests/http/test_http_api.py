@@ -13,7 +13,7 @@ from relay.config.model import Account, Limits
 from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from relay.runtime.fair_share import PAUSES
 from relay.store.api import FeedEntry, ReplayResult, StoreBusy, StoreFull
-from relay.values.ids import id_of_key, id_text
+from relay.values.ids import id_of_key, id_text, parse_id
 from relay.values.messages import AttemptView, MessageView, PartView, Refused, Submission, destination_of, source_of
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED
@@ -484,12 +484,49 @@ class FeedTests(HttpTestCase):
 
     def test_the_feed_goes_on_from_its_cursor(self) -> None:
         self.store.entries = [self.entry(number) for number in range(1, 6)]
+
+        def numbers(feed: Any) -> list[int]:
+            return [(parse_id(entry["id"]) or b"?")[-1] for entry in feed["notifications"]]
+
         first = self.http.ask("GET", "/notifications?limit=3").json
-        self.assertEqual([entry["cursor"] for entry in first["notifications"]], [1, 2, 3])
+        self.assertEqual(numbers(first), [1, 2, 3])
         second = self.http.ask("GET", f"/notifications?limit=3&after={first['next']}").json
-        self.assertEqual([entry["cursor"] for entry in second["notifications"]], [4, 5])
+        self.assertEqual(numbers(second), [4, 5])
         third = self.http.ask("GET", f"/notifications?after={second['next']}").json
-        self.assertEqual(third, {"notifications": [], "next": 5})
+        self.assertEqual(third, {"notifications": [], "next": second["next"]})
+        # Each entry's own cursor does as well.
+        again = self.http.ask("GET", f"/notifications?after={first['notifications'][1]['cursor']}").json
+        self.assertEqual(numbers(again), [3, 4, 5])
+
+    def test_a_cursor_is_of_one_account_and_tells_nothing(self) -> None:
+        self.http = HttpDriver({name: Account(api_key=Secret(KEY)) for name in ("acme", "other")})
+        self.http.store.entries = [self.entry(number) for number in range(1, 6)]
+        cursors = [
+            self.http.ask("GET", "/notifications", login=f"{name}:{KEY}").json["next"] for name in ("acme", "other")
+        ]
+        self.assertNotEqual(*cursors)
+        for cursor in cursors:
+            self.assertEqual(len(cursor), 22)
+        wrong = self.http.ask("GET", f"/notifications?after={cursors[0]}", login=f"other:{KEY}")
+        self.assertProblem(wrong, 422, "after")
+
+    def test_numbers_that_were_cursors_before_are_taken_and_later_ones_are_not(self) -> None:
+        self.store.feed_place = 3
+        self.store.entries = [self.entry(number) for number in range(1, 6)]
+        for after, count in ((0, 5), (2, 3), (3, 2)):
+            reply = self.http.ask("GET", f"/notifications?after={after}")
+            self.assertEqual(len(reply.json["notifications"]), count)
+        # They were never given out, and would tell how many messages others have.
+        self.store.feed_place = 5
+        for never in ("4", "5", "9" * 19):
+            self.assertProblem(self.http.ask("GET", f"/notifications?after={never}"), 422, "after")
+
+    def test_cursors_hold_after_a_restart(self) -> None:
+        self.store.entries = [self.entry(number) for number in range(1, 6)]
+        cursor = self.http.ask("GET", "/notifications?limit=3").json["next"]
+        before, self.http = self.store, HttpDriver()
+        self.http.store.kept, self.http.store.entries = before.kept, before.entries
+        self.assertEqual(len(self.http.ask("GET", f"/notifications?after={cursor}").json["notifications"]), 2)
 
     def test_an_entry_says_what_a_notification_says(self) -> None:
         self.store.entries = [self.entry(1)]
@@ -504,13 +541,13 @@ class FeedTests(HttpTestCase):
         self.assertFalse(connection.answered)
         self.store.entries = [self.entry(1)]
         self.http.clock.pump([0.25])
-        self.assertEqual(connection.reply().json["next"], 1)
+        self.assertEqual(len(connection.reply().json["notifications"]), 1)
 
     def test_a_long_poll_ends_empty_when_its_time_is_over(self) -> None:
         connection = self.http.connect()
-        connection.send("GET", "/notifications?wait=2&after=7")
+        connection.send("GET", "/notifications?wait=2&after=0")
         self.http.clock.pump([0.25] * 9)
-        self.assertEqual(connection.reply().json, {"notifications": [], "next": 7})
+        self.assertEqual(connection.reply().json, {"notifications": [], "next": "0"})
 
     def test_a_long_poll_ends_when_the_client_has_gone(self) -> None:
         connection = self.http.connect()
@@ -526,8 +563,15 @@ class FeedTests(HttpTestCase):
         self.assertProblem(connection.reply(), 503)
 
     def test_wrong_parameters_are_named(self) -> None:
-        for query, field in (("limit=0", "limit"), ("after=-1", "after"), ("wait=x", "wait"), ("afer=1", "afer")):
-            self.assertProblem(self.http.ask("GET", f"/notifications?{query}"), 422, field)
+        wrong = {
+            "limit": ("0", "x"),
+            "after": ("-1", "x", "x" * 22, "", "%C3%BC" * 22),
+            "wait": ("x", "61"),
+            "afer": ("1",),
+        }
+        for field, values in wrong.items():
+            for value in values:
+                self.assertProblem(self.http.ask("GET", f"/notifications?{field}={value}"), 422, field)
 
     def test_an_account_can_not_pile_up_long_polls(self) -> None:
         for _ in range(20):

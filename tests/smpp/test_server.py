@@ -54,7 +54,7 @@ class TurnsOfConnections(SynchronousTestCase):
         self.factory = SmppServerFactory(self.side, limits, self.clock, FairShare())  # type: ignore[arg-type]
 
     def bound(self, system_id: str) -> tuple[Any, Any]:
-        protocol = self.factory.buildProtocol(None)
+        protocol: Any = self.factory.buildProtocol(None)
         transport: Any = StringTransport()
         transport.bufferSize = ALONE_BYTES
         protocol.makeConnection(transport)

@@ -120,4 +120,5 @@ class JournalQueries:
             contradicting=table.contradicting_count,
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,
+            feed_place=table.cursor,
         )
