@@ -1,8 +1,8 @@
-"""What differs between two configurations, and what of it a running relay can take up.
+"""The differences between two configurations, and which of them a reload applies.
 
-Accounts, carriers, routes, log settings, the admin password, the default validity, and how long a stop and a drain may
-take are taken up by a reload. Everything else (listeners, limits, the journal's place) holds until the next start; a
-difference there is reported and otherwise left alone.
+A reload applies accounts, carriers, routes, log settings, the admin password, the default validity, and how long a stop
+and a drain may take. Everything else (listeners, limits, the journal's place) needs a restart: a reload only reports
+such a difference.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,9 +13,9 @@ import msgspec
 from relay.config.model import AdminListener, Config, Logs
 from relay.values.secret import Secret
 
-#: The keys that a reload takes up whole.
+#: The keys that a reload applies as a whole.
 _LIVE = frozenset({"accounts", "carriers", "routes", "validity_seconds", "shutdown_seconds", "drain_hours"})
-#: Parts of tables that it takes up, too.
+#: Keys within tables that it applies, too.
 _LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password"})
 
 
@@ -24,7 +24,7 @@ class Change(msgspec.Struct, frozen=True):
 
     :ivar key: dotted, as in the file: `carriers.tier1.window`.
     :ivar what: "100 -> 200", "added", "removed", or "changed" where the values are secret or long.
-    :ivar live: whether a reload takes it up.
+    :ivar live: whether a reload applies it.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Names(msgspec.Struct, frozen=True):
-    """Which entries of a table were added, removed and changed, each in the order of its file."""
+    """The entries of a table that were added, removed and changed, in the order of the file."""
 
     added: list[str]
     removed: list[str]
@@ -61,14 +61,14 @@ def changed_names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Names:
 
 
 def login_changed(old: Any, new: Any) -> bool:
-    """Whether an account's SMPP sessions must bind anew: who they are, or where from, is no longer what was let in."""
+    """Whether an account's SMPP sessions must bind again: its login, or the networks that may bind, have changed."""
     if old is None or new is None:
         return old is not new
     return (old.system_id, old.password, old.allow_from) != (new.system_id, new.password, new.allow_from)
 
 
 def taken_up(old: Config, new: Config) -> Config:
-    """The configuration that holds after a reload: `new`, with what needs a restart as it is in `old`."""
+    """The configuration after a reload: `new`, but with the values of `old` where a change needs a restart."""
     live = {name: getattr(new, name) for name in _LIVE}
     logs = Logs(format=new.logs.format, log_numbers=new.logs.log_numbers, message_records=old.logs.message_records)
     admin = AdminListener(listen=old.admin.listen, password=new.admin.password)
@@ -98,7 +98,7 @@ def _what(old: Any, new: Any) -> str:
         if isinstance(value, (Secret, msgspec.Struct)):
             return "changed" if old is not None and new is not None else "added" if old is None else "removed"
         if isinstance(value, str) and "://" in value and "@" in value:
-            # A user name and password stand in some URLs.
+            # Some URLs hold a user name and a password.
             return "changed"
         if isinstance(value, list) and any(isinstance(item, msgspec.Struct) for item in value):
             return "changed"

@@ -1,13 +1,13 @@
-"""What can be told of a Twisted endpoint's description without Twisted: whether other machines can get there.
+"""Reads Twisted endpoint descriptions without Twisted: can other machines reach the endpoint?
 
 The grammar is Twisted's (`twisted.internet.endpoints.serverFromString`): parts between colons, `name=value` or by
-position, a backslash before a colon that belongs to a value. Whether a description is one that Twisted takes is for
-the root to find out.
+position, a backslash before a colon that belongs to a value. `relay.app.endpoint_check` finds out whether Twisted
+takes a description.
 """
 
 import ipaddress
 
-#: Where `interface` stands among a kind's arguments when it is given by position, counted after the kind.
+#: The position of `interface` among the arguments of each kind, counted after the kind.
 _INTERFACE_POSITION = {"tcp": 1, "tcp6": 1, "ssl": 4}
 
 

@@ -1,7 +1,7 @@
 """The configuration as types: every key of the YAML file, its meaning, its default and its bounds.
 
-These types are the one source: the loader (`relay.app.load_config`) converts YAML to them and names what doesn't
-fit, the configuration reference in docs/ is printed from them, and nothing else in the relay knows a default.
+Everything else comes from these types: the loader (`relay.app.load_config`) converts YAML to them and reports what
+doesn't fit, and the configuration reference in docs/ is printed from them. No other module knows a default.
 """
 
 from typing import Annotated, Literal
@@ -35,43 +35,43 @@ class Journal(ConfigStruct, frozen=True):
             "decides."
         ),
     ] = "always"
-    segment_bytes: Annotated[int, Meta(ge=65536, description="Size at which a new segment file is begun.")] = 67_108_864
-    segment_seconds: Annotated[float, Meta(ge=1, description="Age at which a new segment file is begun.")] = 3600.0
+    segment_bytes: Annotated[int, Meta(ge=65536, description="A new segment file begins at this size.")] = 67_108_864
+    segment_seconds: Annotated[float, Meta(ge=1, description="A new segment file begins at this age.")] = 3600.0
     text_hours: Annotated[
-        float, Meta(gt=0, description="Hours after which segments are compacted so that texts leave the disk.")
+        float, Meta(gt=0, description="Segments are compacted after so many hours, so that texts leave the disk.")
     ] = 24.0
 
 
 class Limits(ConfigStruct, frozen=True):
-    """Bounds on memory. At a bound the relay says so to the sender and keeps running."""
+    """Bounds on memory. At a bound the relay says so to the sender, and keeps running."""
 
     messages: Annotated[
-        int, Meta(ge=1, description="Messages not yet ended; over it, intake answers 'queue full'.")
+        int, Meta(ge=1, description="Messages that have not ended; at the bound new ones get 'queue full'.")
     ] = 5_000_000
     finished: Annotated[int, Meta(ge=0, description="Ended messages kept for queries and late receipts.")] = 200_000
     finished_hours: Annotated[float, Meta(gt=0, description="Hours for which ended messages are kept.")] = 168.0
-    orphans: Annotated[int, Meta(ge=0, description="Receipts kept for a carrier message id that is not known yet.")] = (
-        100_000
-    )
-    orphan_seconds: Annotated[float, Meta(gt=0, description="How long such a receipt is kept.")] = 600.0
-    unreadable: Annotated[int, Meta(ge=0, description="Unreadable receipts kept for the operator to look at.")] = 1_000
+    orphans: Annotated[
+        int, Meta(ge=0, description="Receipts kept whose carrier message id is not known yet (orphans).")
+    ] = 100_000
+    orphan_seconds: Annotated[float, Meta(gt=0, description="How long an orphan is kept.")] = 600.0
+    unreadable: Annotated[int, Meta(ge=0, description="Unreadable receipts kept for the operator.")] = 1_000
     queue_bytes: Annotated[
-        int, Meta(ge=65536, description="Texts kept in memory for one carrier's queue; the rest waits in the journal.")
+        int, Meta(ge=65536, description="Texts of one carrier's queue kept in memory; others stay in the journal.")
     ] = 67_108_864
     request_bytes: Annotated[int, Meta(ge=1024, description="Largest HTTP request body.")] = 1_048_576
-    connections: Annotated[int, Meta(ge=1, description="Connections a listener serves at once.")] = 2_000
+    connections: Annotated[int, Meta(ge=1, description="Connections that a listener serves at once.")] = 2_000
     connections_per_address: Annotated[
-        int, Meta(ge=1, description="Connections one address (of IPv6: one /64) may hold.")
+        int, Meta(ge=1, description="Connections that one address (IPv6: one /64) may hold.")
     ] = 200
     connections_before_login: Annotated[
         int,
         Meta(
             ge=1,
-            description="HTTP connections of one address without a login; the longest idle one makes room.",
+            description="HTTP connections of one address without a login; at the bound the longest idle one is closed.",
         ),
     ] = 100
     requests_before_login: Annotated[
-        float, Meta(ge=0, description="HTTP requests a second of one address without a login; 0 = no limit.")
+        float, Meta(ge=0, description="HTTP requests a second that one address may make without a login; 0 = no limit.")
     ] = 100.0
     bytes_before_login: Annotated[
         int, Meta(ge=65536, description="Octets of HTTP bodies that one address may be sending without a login.")
@@ -92,7 +92,7 @@ class HttpListener(ConfigStruct, frozen=True):
         int,
         Meta(
             ge=0,
-            description="Wrong API keys a minute of one address, and for one account; 0 = no limit.",
+            description="Wrong API keys in a minute, from one address and for one account; 0 = no limit.",
         ),
     ] = 60
 
@@ -101,31 +101,31 @@ class SmppListener(ConfigStruct, frozen=True):
     """The customers' SMPP server."""
 
     listen: Annotated[list[str], _LISTEN] = field(default_factory=lambda: ["tcp:2775:interface=127.0.0.1"])
-    system_id: Annotated[str, Meta(max_length=15, description="What bind responses say.")] = "relay"
-    window: Annotated[int, Meta(ge=1, le=10_000, description="Unanswered deliver_sm a session.")] = 100
+    system_id: Annotated[str, Meta(max_length=15, description="The system_id in bind responses.")] = "relay"
+    window: Annotated[int, Meta(ge=1, le=10_000, description="Unanswered deliver_sm of a session.")] = 100
     pending_requests: Annotated[
-        int, Meta(ge=1, description="Requests a session may have unanswered before it is told ESME_RTHROTTLED.")
+        int, Meta(ge=1, description="Unanswered requests of a session; further ones get ESME_RTHROTTLED.")
     ] = 1_000
     bind_timeout_seconds: Annotated[Seconds, _text("How long a connection may stay unbound.")] = 10.0
-    enquire_link_seconds: Annotated[Seconds, _text("Silence after which we ask enquire_link.")] = 30.0
+    enquire_link_seconds: Annotated[Seconds, _text("Silence after which the relay sends enquire_link.")] = 30.0
     response_timeout_seconds: Annotated[Seconds, _text("How long a deliver_sm waits for its response.")] = 60.0
     inactivity_seconds: Annotated[Seconds, _text("Silence after which a session is ended; 0 = never.")] = 0.0
-    failed_binds_a_minute: Annotated[int, Meta(ge=1, description="Failed binds one address may make a minute.")] = 20
+    failed_binds_a_minute: Annotated[int, Meta(ge=1, description="Failed binds allowed to one address.")] = 20
 
 
 class AdminListener(ConfigStruct, frozen=True):
     """Metrics, health and the operator's page. Not for customers."""
 
     listen: Annotated[list[str], _LISTEN] = field(default_factory=lambda: ["tcp:9090:interface=127.0.0.1"])
-    password: Annotated[Secret | None, _text("Asked for (user 'operator') where set; required off loopback.")] = None
+    password: Annotated[Secret | None, _text("The password of user 'operator'; required off loopback.")] = None
 
 
 class AccountSmpp(ConfigStruct, frozen=True):
     """An account's SMPP login."""
 
     system_id: Annotated[str, Meta(min_length=1, max_length=15, description="The login name.")]
-    password: Annotated[Secret, _text("At most eight characters on 3.4 links; longer ones are accepted.")]
-    max_binds: Annotated[int, Meta(ge=1, description="Sessions bound at once.")] = 4
+    password: Annotated[Secret, _text("SMPP 3.4 allows eight characters; longer passwords are accepted.")]
+    max_binds: Annotated[int, Meta(ge=1, description="Sessions that may be bound at once.")] = 4
     allow_from: Annotated[list[str], _text("Networks that may bind; empty = any.")] = field(default_factory=list)
 
 
@@ -133,9 +133,9 @@ class Account(ConfigStruct, frozen=True):
     """A customer."""
 
     api_key: Annotated[Secret | None, _text("HTTP: Basic account:key, or Bearer key.")] = None
-    smpp: Annotated[AccountSmpp | None, _text("Absent: no SMPP for this account.")] = None
-    notification_url: Annotated[str | None, _text("Where webhooks go; a URL set on the account page wins.")] = None
-    notification_fallback_url: Annotated[str | None, _text("Tried where the first URL fails.")] = None
+    smpp: Annotated[AccountSmpp | None, _text("Without it the account can't use SMPP.")] = None
+    notification_url: Annotated[str | None, _text("Where webhooks go. The customer can set another URL.")] = None
+    notification_fallback_url: Annotated[str | None, _text("Tried if the first URL fails.")] = None
     notification_format: Annotated[Literal["json", "form"], _text("How the five fields are written.")] = "json"
     notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = (
         None
@@ -144,19 +144,17 @@ class Account(ConfigStruct, frozen=True):
         int, Meta(ge=1, le=1000, description="Notifications in one POST (an array above 1).")
     ] = 1
     notification_concurrency: Annotated[int, Meta(ge=1, le=1000, description="POSTs under way at once to one URL.")] = 8
-    notify: Annotated[Literal["final", "all"], _text("all: also ENROUTE and ACCEPTD.")] = "final"
-    error_codes: Annotated[Literal["standard", "carrier"], _text("carrier: the carrier's err verbatim in `error`.")] = (
-        "standard"
-    )
-    unanswered: Annotated[Literal["notify", "silent"], _text("What a message without any receipt ends with.")] = (
-        "notify"
-    )
-    allow_private_urls: Annotated[bool, _text("Webhooks to loopback and private addresses.")] = False
+    notify: Annotated[Literal["final", "all"], _text("all: also for ENROUTE and ACCEPTD.")] = "final"
+    error_codes: Annotated[
+        Literal["standard", "carrier"], _text("carrier: `error` is the carrier's err, verbatim.")
+    ] = "standard"
+    unanswered: Annotated[Literal["notify", "silent"], _text("How a message without any receipt ends.")] = "notify"
+    allow_private_urls: Annotated[bool, _text("Allows webhooks to loopback and private addresses.")] = False
     rate: Annotated[float, Meta(ge=0, description="Messages a second; 0 = no limit.")] = 0.0
-    burst: Annotated[int, Meta(ge=0, description="Messages at once above the rate; 0 = one second's worth.")] = 0
+    burst: Annotated[int, Meta(ge=0, description="Messages above the rate at once; 0 = those of one second.")] = 0
     weight: Annotated[
         int,
-        Meta(ge=1, le=100, description="Messages in one of its turns, where accounts wait for the same carrier."),
+        Meta(ge=1, le=100, description="Messages in one turn, when several accounts wait for a carrier."),
     ] = 1
     priority: Annotated[
         int, Meta(ge=0, le=3, description="Of messages that name none. Higher ones leave a carrier's queue first.")
@@ -174,13 +172,13 @@ class Account(ConfigStruct, frozen=True):
 
 
 class IdForm(ConfigStruct, frozen=True):
-    """How a carrier writes its message ids on one side: in submit_sm_resp, or in receipts."""
+    """How a carrier writes its message ids, in submit_sm_resp or in receipts."""
 
     base: Annotated[Literal["as-is", "decimal", "hex"], _text("Numeric ids are compared as numbers.")] = "as-is"
     fold_case: Annotated[bool, _text("Ignore case.")] = True
     strip_zeros: Annotated[bool, _text("Ignore leading zeros.")] = False
-    strip_prefix: Annotated[str, _text("Cut this from the start.")] = ""
-    strip_suffix: Annotated[str, _text("Cut this from the end.")] = ""
+    strip_prefix: Annotated[str, _text("Cut this from the start of the id.")] = ""
+    strip_suffix: Annotated[str, _text("Cut this from the end of the id.")] = ""
     truncate: Annotated[int, Meta(ge=0, description="Compare the first N characters; 0 = all.")] = 0
     low_32_bits: Annotated[bool, _text("Compare the number's low 32 bits (with base decimal or hex).")] = False
 
@@ -188,25 +186,25 @@ class IdForm(ConfigStruct, frozen=True):
 class Dialect(ConfigStruct, frozen=True):
     """How a carrier writes receipts."""
 
-    preset: Annotated[str, _text("Start from a known carrier or gateway; see docs/carriers.md.")] = ""
+    preset: Annotated[str, _text("Begin with the settings of a known carrier or gateway; see docs/carriers.md.")] = ""
     response_id: Annotated[IdForm | None, _text("Ids in submit_sm_resp.")] = None
-    receipt_id: Annotated[IdForm | None, _text("Ids in receipts' text.")] = None
-    tlv_id: Annotated[IdForm | None, _text("Ids in receipted_message_id; as receipt_id where absent.")] = None
-    prefer_text_id: Annotated[bool | None, _text("Look the text's id up before the TLV's.")] = None
-    states: Annotated[dict[str, str] | None, _text("The carrier's words and codes: `FAILED: UNDELIV`.")] = None
+    receipt_id: Annotated[IdForm | None, _text("How ids are written in the text of receipts.")] = None
+    tlv_id: Annotated[IdForm | None, _text("Ids in receipted_message_id; if absent, as receipt_id.")] = None
+    prefer_text_id: Annotated[bool | None, _text("Look up the id in the text before the id in the TLV.")] = None
+    states: Annotated[dict[str, str] | None, _text("What the carrier's words mean: `FAILED: UNDELIV`.")] = None
     accepted_is_final: Annotated[bool | None, _text("ACCEPTD ends a message as delivered.")] = None
     unmarked_receipts: Annotated[
-        bool | None, _text("Read receipts that carry no esm_class mark. A handset can forge those.")
+        bool | None, _text("Also read receipts without a mark in esm_class. A handset can forge these.")
     ] = None
     receipt_marks: Annotated[
         list[int] | None,
         _text(
             "Further message types in esm_class (under mask 0x3C, such as 8) that this carrier marks receipts with. "
-            "Other senders that reach us through the carrier can forge those."
+            "Other senders on the carrier can forge these."
         ),
     ] = None
     fields_after_text: Annotated[
-        bool | None, _text("Read fields behind `text:` that did not stand before it. Message texts can forge those.")
+        bool | None, _text("Also read fields after `text:`. A message's text can forge these.")
     ] = None
     columns: Annotated[
         list[str] | None,
@@ -217,32 +215,32 @@ class Dialect(ConfigStruct, frozen=True):
     ] = None
 
 
-#: How the simulated carrier writes a message's number. All of one message's ids write the same number.
+#: How the simulated carrier writes the number of a message. All ids of a message write the same number.
 IdWriting = Literal["decimal", "hex", "upper_hex", "padded", "low_32", "prefixed", "suffixed", "uuid"]
 
 
 class Simulator(ConfigStruct, frozen=True):
-    """What the simulated carrier does."""
+    """The behaviour of the simulated carrier."""
 
-    listen: Annotated[str, _text("Where it listens; port 0 = any free one.")] = "tcp:0:interface=127.0.0.1"
-    seed: Annotated[int, _text("Makes its choices repeatable.")] = 1
-    receipt_delay_seconds: Annotated[Seconds, _text("From the response to the receipt.")] = 0.5
+    listen: Annotated[str, _text("Where it listens; port 0 = any free port.")] = "tcp:0:interface=127.0.0.1"
+    seed: Annotated[int, _text("Seed of its random choices, which makes them repeatable.")] = 1
+    receipt_delay_seconds: Annotated[Seconds, _text("Time from the response to the receipt.")] = 0.5
     states: Annotated[dict[str, float], _text("Share of each final state, `DELIVRD: 0.9`.")] = field(
         default_factory=lambda: {"DELIVRD": 1.0}
     )
     response_id: Annotated[IdWriting, _text("Ids in responses.")] = "decimal"
     receipt_id: Annotated[IdWriting | Literal["same"], _text("Ids in receipts.")] = "same"
     throttle_share: Annotated[float, Meta(ge=0, le=1, description="Share of submit_sm answered ESME_RTHROTTLED.")] = 0.0
-    reject_share: Annotated[float, Meta(ge=0, le=1, description="Share answered with a permanent refusal.")] = 0.0
+    reject_share: Annotated[float, Meta(ge=0, le=1, description="Share of submit_sm that are refused for good.")] = 0.0
     tlv_only: Annotated[bool, _text("Receipts without text.")] = False
-    receipt_first: Annotated[bool, _text("Receipts before their responses.")] = False
-    duplicate_share: Annotated[float, Meta(ge=0, le=1, description="Share of receipts sent twice.")] = 0.0
+    receipt_first: Annotated[bool, _text("Sends receipts before their responses.")] = False
+    duplicate_share: Annotated[float, Meta(ge=0, le=1, description="Share of receipts that are sent twice.")] = 0.0
     drop_share: Annotated[float, Meta(ge=0, le=1, description="Chance that a submit_sm drops the connection.")] = 0.0
-    silent_share: Annotated[float, Meta(ge=0, le=1, description="Share that never gets a receipt.")] = 0.0
+    silent_share: Annotated[float, Meta(ge=0, le=1, description="Share of messages that never get a receipt.")] = 0.0
     parts_receipted: Annotated[
         Literal["all", "first", "last", "any"], _text("Which parts of a long message get receipts; any: one of them.")
     ] = "all"
-    intermediate: Annotated[bool, _text("An ENROUTE notification before each receipt.")] = False
+    intermediate: Annotated[bool, _text("Sends an ENROUTE notification before each receipt.")] = False
     refuse_questions: Annotated[bool, _text("Answers query_sm and cancel_sm with ESME_RINVCMDID.")] = False
 
 
@@ -257,36 +255,41 @@ class CarrierTls(ConfigStruct, frozen=True):
 class Carrier(ConfigStruct, frozen=True):
     """An upstream."""
 
-    kind: Annotated[Literal["smpp", "simulator", "http"], _text("How it is spoken to.")] = "smpp"
+    kind: Annotated[Literal["smpp", "simulator", "http"], _text("How the relay talks to the carrier.")] = "smpp"
     connect: Annotated[str, _text("Twisted client endpoint (smpp), or base URL (http).")] = ""
     tls: Annotated[CarrierTls | None, _text("Only with a tls: endpoint.")] = None
-    system_id: Annotated[str, Meta(max_length=15, description="Our login name there.")] = "relay"
-    password: Annotated[Secret, _text("Our password there; the API key for kind http.")] = field(
+    system_id: Annotated[str, Meta(max_length=15, description="The relay's login name at the carrier.")] = "relay"
+    password: Annotated[Secret, _text("The relay's password at the carrier; for kind http the API key.")] = field(
         default_factory=lambda: Secret("")
     )
-    system_type: Annotated[str, Meta(max_length=12, description="Some carriers ask for one.")] = ""
-    interface_version: Annotated[int, Meta(ge=0x33, le=0x50, description="What the bind says.")] = 0x34
-    bind: Annotated[Literal["transceiver", "transmitter+receiver"], _text("Which binds are made.")] = "transceiver"
-    binds: Annotated[int, Meta(ge=1, le=100, description="How many of them.")] = 1
-    window: Annotated[int, Meta(ge=1, le=10_000, description="Unacknowledged submit_sm a bind.")] = 100
+    system_type: Annotated[str, Meta(max_length=12, description="Some carriers want one in the bind.")] = ""
+    interface_version: Annotated[int, Meta(ge=0x33, le=0x50, description="interface_version of the bind.")] = 0x34
+    bind: Annotated[Literal["transceiver", "transmitter+receiver"], _text("The kind of binds.")] = "transceiver"
+    binds: Annotated[int, Meta(ge=1, le=100, description="How many binds are made.")] = 1
+    window: Annotated[int, Meta(ge=1, le=10_000, description="Unanswered submit_sm of a bind.")] = 100
     rate: Annotated[float, Meta(ge=0, description="submit_sm a second over all binds; 0 = no limit.")] = 0.0
     queue: Annotated[int, Meta(ge=1, description="Messages that may wait for this carrier.")] = 1_000_000
-    enquire_link_seconds: Annotated[Seconds, _text("Silence after which we ask enquire_link.")] = 30.0
+    enquire_link_seconds: Annotated[Seconds, _text("Silence after which the relay sends enquire_link.")] = 30.0
     response_timeout_seconds: Annotated[Seconds, _text("How long a submit_sm waits for its response.")] = 60.0
     bind_timeout_seconds: Annotated[Seconds, _text("How long a bind may take.")] = 30.0
     reconnect_min_seconds: Annotated[Seconds, _text("First pause before binding again.")] = 1.0
     reconnect_max_seconds: Annotated[Seconds, _text("Longest pause before binding again.")] = 60.0
     throttle_seconds: Annotated[Seconds, _text("Pause after ESME_RTHROTTLED, ESME_RMSGQFUL, ESME_RSYSERR.")] = 1.0
     in_doubt: Annotated[
-        Literal["resend", "end"], _text("A submit_sm written and not answered when the link died: again, or UNKNOWN.")
+        Literal["resend", "end"],
+        _text("If the link ends before a submit_sm is answered: send it again, or end UNKNOWN."),
     ] = "resend"
-    receipt_hours: Annotated[float, Meta(gt=0, description="Wait for a receipt: validity and this.")] = 73.0
-    parts_receipted: Annotated[Literal["all", "first", "last", "any"], _text("Which parts get receipts.")] = "all"
+    receipt_hours: Annotated[float, Meta(gt=0, description="Added to the validity: how long a receipt is awaited.")] = (
+        73.0
+    )
+    parts_receipted: Annotated[
+        Literal["all", "first", "last", "any"], _text("Which parts of a message get receipts.")
+    ] = "all"
     query_sm: Annotated[
-        bool, _text("Ask the carrier (query_sm) about a message whose receipt is overdue before it is given up.")
+        bool, _text("Before a message with an overdue receipt is given up, ask the carrier about it (query_sm).")
     ] = False
     cancel_sm: Annotated[
-        bool, _text("Pass a customer's cancel_sm on for messages that the carrier has taken; otherwise it is refused.")
+        bool, _text("Pass a customer's cancel_sm on, if the carrier has the message; otherwise refuse it.")
     ] = False
     scheduled_delivery: Annotated[
         Literal["refuse", "pass"],
@@ -295,17 +298,17 @@ class Carrier(ConfigStruct, frozen=True):
             "where all carriers of the route do; elsewhere they get ESME_RINVSCHED."
         ),
     ] = "refuse"
-    mobile_originated: Annotated[str, _text("refuse, or the account whose receivers get such deliver_sm.")] = "refuse"
-    dialect: Annotated[Dialect, _text("How it writes receipts.")] = field(default_factory=Dialect)
+    mobile_originated: Annotated[str, _text("refuse, or the account that gets handsets' messages.")] = "refuse"
+    dialect: Annotated[Dialect, _text("How the carrier writes receipts.")] = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)
-    signing_secret: Annotated[Secret | None, _text("For kind http: signs the notifications that it sends us.")] = None
+    signing_secret: Annotated[Secret | None, _text("For kind http: the secret that signs its notifications.")] = None
 
 
 class Route(ConfigStruct, frozen=True):
     """Which carriers take which numbers."""
 
-    carriers: Annotated[list[str], Meta(min_length=1, description="In order of preference.")]
-    prefix: Annotated[str, Meta(pattern="^[0-9]*$", description="Longest match wins; empty = all.")] = ""
+    carriers: Annotated[list[str], Meta(min_length=1, description="The carriers, in order of preference.")]
+    prefix: Annotated[str, Meta(pattern="^[0-9]*$", description="The longest match wins; empty = all.")] = ""
     spill_over_seconds: Annotated[
         Seconds,
         _text(
@@ -318,13 +321,13 @@ class Route(ConfigStruct, frozen=True):
 class Logs(ConfigStruct, frozen=True):
     """What is logged and how."""
 
-    format: Annotated[Literal["text", "json"], _text("One line an event either way.")] = "text"
-    log_numbers: Annotated[bool, _text("Phone numbers in full; otherwise the last two digits are masked.")] = False
-    message_records: Annotated[str, _text("File for one JSON line a finished message; empty = none.")] = ""
+    format: Annotated[Literal["text", "json"], _text("Format of the log; one line an event in both.")] = "text"
+    log_numbers: Annotated[bool, _text("Log whole phone numbers, without masking two digits.")] = False
+    message_records: Annotated[str, _text("File that gets one JSON line for each finished message; empty = none.")] = ""
 
 
 class Demo(ConfigStruct, frozen=True):
-    """Helpers that the demo switches on. Refused with any listener off loopback."""
+    """Helpers for the demonstration. Refused if any listener is not on loopback."""
 
     receiver: Annotated[str, _text("Endpoint of a small receiver that prints the notifications it gets.")] = ""
 
@@ -341,10 +344,10 @@ class Config(ConfigStruct, frozen=True):
             "is missing; on a listener that begins with `haproxy:`, the PROXY protocol. Taken up at a start."
         ),
     ] = field(default_factory=list)
-    shutdown_seconds: Annotated[Seconds, _text("How long a stop waits for answers in flight.")] = 10.0
+    shutdown_seconds: Annotated[Seconds, _text("How long a stop waits for outstanding answers.")] = 10.0
     drain_hours: Annotated[
         float,
-        Meta(ge=0, description="How long a carrier that was taken out of the file stays bound for receipts still out."),
+        Meta(ge=0, description="How long a removed carrier stays bound for outstanding receipts."),
     ] = 72.0
     journal: Journal = field(default_factory=Journal)
     limits: Limits = field(default_factory=Limits)

@@ -1,7 +1,7 @@
-"""The configuration's types, laid out as a list of keys: for its reference, its sample, and hints in error messages.
+"""The configuration's types as a list of keys, for the reference, the sample, and hints in error messages.
 
-Theory of operation: `relay.config.model` says everything there is to say about a key (type, meaning, default, bounds);
-here that is only read off and put into words, so that no second list of keys has to be kept in step.
+Theory of operation: `relay.config.model` has everything about a key (type, meaning, default, bounds). This module reads
+it and puts it into words, so that there is no second list of keys.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from msgspec import inspect
 from relay.config.model import Config
 from relay.values.secret import Secret
 
-#: What stands for the names that the operator chooses: of accounts, of carriers, and of a carrier's words.
+#: Stands for names that the operator chooses: of accounts, of carriers, and of a carrier's words.
 NAME = "NAME"
 
 
@@ -22,7 +22,7 @@ class Key(msgspec.Struct, frozen=True):
     """One key of the file.
 
     :ivar path: from the top of the file; `NAME` stands for a name that the operator chooses, `[]` for a list's items.
-    :ivar table: the type of its table, where it opens one.
+    :ivar table: the type of its table, if it opens one.
     """
 
     path: tuple[str, ...]
@@ -37,18 +37,18 @@ class Key(msgspec.Struct, frozen=True):
 
     @property
     def description(self) -> str:
-        """What the key means, in a sentence; for a table, what the table is."""
+        """The meaning of the key, or of the table, in a sentence."""
         said = describe(self.field.type)
         return said or (first_sentence(self.table) if self.table is not None else "")
 
     @property
     def expected(self) -> str:
-        """What may be written there, in words."""
+        """The values that it takes, in words."""
         return expectation(self.field.type)
 
     @property
     def default(self) -> Any:
-        """The default as a value; `msgspec.NODEFAULT` where there is none."""
+        """The default as a value; `msgspec.NODEFAULT` if there is none."""
         if self.field.default_factory is not msgspec.NODEFAULT:
             return self.field.default_factory()
         return self.field.default
@@ -75,21 +75,21 @@ def plain(kind: inspect.Type) -> inspect.Type:
         if len(present) == 1:
             return present[0]
         literals = [member for member in present if isinstance(member, inspect.LiteralType)]
-        # The types hold no other unions; one that did would have to be taught here first.
+        # The types have no other unions. A new one would have to be handled here.
         assert len(literals) == len(present), f"can't read {kind}"
         return inspect.LiteralType(tuple(value for member in literals for value in member.values))
     return kind
 
 
 def optional(kind: inspect.Type) -> bool:
-    """Whether a key may be present and hold nothing."""
+    """Whether a key may be written without a value."""
     while isinstance(kind, inspect.Metadata):
         kind = kind.type
     return isinstance(kind, inspect.UnionType) and any(isinstance(member, inspect.NoneType) for member in kind.types)
 
 
 def describe(kind: inspect.Type) -> str:
-    """The sentence that the type was annotated with."""
+    """The sentence in the type's annotation."""
     said = ""
     while isinstance(kind, inspect.Metadata):
         said = (kind.extra_json_schema or {}).get("description", "") or said
@@ -98,7 +98,7 @@ def describe(kind: inspect.Type) -> str:
 
 
 def expectation(kind: inspect.Type) -> str:
-    """What a value of the type looks like, to follow "expected"."""
+    """Describes a value of the type, in words that can follow "expected"."""
     kind = plain(kind)
     match kind:
         case inspect.BoolType():
@@ -165,5 +165,5 @@ def keys(owner: type[msgspec.Struct] = Config, path: tuple[str, ...] = ()) -> It
 
 @cache
 def tables_with(name: str) -> tuple[str, ...]:
-    """Where a key of this name belongs, dotted, for someone who wrote it in a wrong place."""
+    """The tables in which a key of this name belongs, for an operator who wrote it in a wrong place."""
     return tuple(sorted({".".join(key.path[:-1]).replace(".[]", "[]") for key in keys() if key.path[-1] == name}))

@@ -1,8 +1,8 @@
-"""Notification URLs: what one may look like, and which addresses it may lead to.
+"""Notification URLs: their form, and the addresses that they may lead to.
 
-A customer chooses where the relay sends requests, from inside the operator's network. So a URL is checked twice: its
-form when it is set (here: `parse_url`), and the addresses that its host resolves to each time that a connection is
-made (`address_problem`, called by the edge, which then connects to the very address that was checked).
+Customers choose where the relay sends requests, and the relay is inside the operator's network. So a URL is checked
+twice: its form when it is set (`parse_url`), and the addresses of its host at each connection (`address_problem`). The
+caller then connects to the same address that was checked.
 """
 
 import base64
@@ -18,7 +18,7 @@ LONGEST_URL: Final = 2048
 
 
 class UrlProblem(ValueError):
-    """The text is no URL that notifications can go to; says why, for the customer."""
+    """The text can't be a notification URL. The exception's text tells the customer why."""
 
 
 class WebUrl(msgspec.Struct, frozen=True, gc=False):
@@ -43,7 +43,7 @@ class WebUrl(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def without_query(self) -> str:
-        """Where this leads, for messages whose URLs differ in the query only: they fail together."""
+        """The URL without its query. URLs that differ only in the query lead to one place, and fail together."""
         return self.origin + self.target.partition(b"?")[0].decode()
 
 
@@ -56,7 +56,7 @@ _ORDINARY: Final = re.compile(
 def parse_url(text: str) -> WebUrl:
     """Takes a notification URL apart.
 
-    :raises UrlProblem: it isn't one: the text is a sentence that says what is wrong.
+    :raises UrlProblem: the URL is wrong; the text is a sentence that says why.
     """
     ordinary = _ORDINARY.fullmatch(text) if len(text) <= LONGEST_URL else None
     if ordinary is None:
@@ -126,7 +126,7 @@ def parse_any_url(text: str) -> WebUrl:
 
 
 def check_url(text: str, *, allow_private: bool) -> WebUrl:
-    """`parse_url`, and where the host is written as an address, whether notifications may go to that address.
+    """Does what `parse_url` does, and also checks the host if it is an address.
 
     :raises UrlProblem: see there.
     """
@@ -178,17 +178,17 @@ def _is_label(label: str) -> bool:
 # so that is refused as the local prefix that it is.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
-# Only this part of IPv6 is given out to anybody; what is special within it is listed below it.
+# Only this part of IPv6 is assigned for general use. Its special networks are listed below.
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _SPECIAL_V6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
-# What `is_global` says is global in some versions of Python.
+# `is_global` is true for these in some versions of Python.
 _SPECIAL_V4: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24")))
 # Reachable from inside a cloud only, although the address looks public: Azure's platform service.
 _PLATFORM: Final = frozenset({ipaddress.IPv4Address("168.63.129.16")})
 
 
 def address_problem(text: str) -> str | None:
-    """What is wrong with sending a customer's webhook to an IP address; None: nothing is.
+    """Says why a customer's webhook may not go to an IP address; None: it may.
 
     Refused: loopback, private, link-local (cloud metadata services live there), carrier-grade NAT, multicast,
     reserved and unspecified ones, and all of these as written inside an IPv6 address (mapped, compatible, 6to4,

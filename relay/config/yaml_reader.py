@@ -1,9 +1,9 @@
-"""From YAML nodes to the configuration's types, noting every problem with the line it stands in.
+"""Turns YAML nodes into the configuration's types, and notes every problem with its line.
 
-Theory of operation: the types direct the reading. A scalar is taken as the text that the operator wrote and made into
-what its key asks for; what YAML 1.1 would make of it (`on` a boolean, `1e6` a text, `0123` an octal number, a date) is
-never asked. A value that doesn't fit is noted and replaced by its default, so that reading goes on and all problems
-come out at once; `ConfigReader.bad` says which values those are.
+Theory of operation: the types direct the reading. A scalar is the text that the operator wrote, and becomes what its
+key asks for. YAML 1.1's own types (`on` a boolean, `1e6` a text, `0123` an octal number, a date) are ignored. A value
+that doesn't fit is noted and replaced by its default, so that all problems are reported at once. `ConfigReader.bad`
+says which values were replaced.
 
 Secrets: no problem shows a value that belongs to a secret key or that came from the environment or from a file.
 """
@@ -34,14 +34,14 @@ _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _TRUE: Final = frozenset({"true", "yes", "on"})
 _FALSE: Final = frozenset({"false", "no", "off"})
 _LONGEST_SHOWN: Final = 40
-#: Tables that << may bring in altogether. Ten lines of tables merged from tables can stand for thousands of millions.
+#: The most tables that << may copy in all. Ten lines of nested merges can mean thousands of millions of tables.
 _MOST_MERGED: Final = 100_000
 #: Above this a float no longer holds every integer.
 _EXACT: Final = 2.0**53
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something that is wrong with the file: in which line, with which key, and what."""
+    """A problem of the file: its line, its key, and what is wrong."""
 
     line: int
     path: Path
@@ -51,7 +51,7 @@ class Problem(msgspec.Struct, frozen=True):
 class Scalar(msgspec.Struct, frozen=True):
     """A single value, as text.
 
-    :ivar source: where it is from, in words that may be shown; empty where it stands in the file itself.
+    :ivar source: its origin in words that may be shown; empty if the file itself has the value.
     """
 
     text: str
@@ -92,12 +92,12 @@ class ConfigReader:
         self.problems: list[Problem] = []
         #: The line of every key that the file has, counted from 1.
         self.lines: dict[Path, int] = {(): 1}
-        #: Keys whose values are stand-ins because what the file says was refused.
+        #: Keys whose values were refused and replaced by stand-ins.
         self.bad: set[Path] = set()
         self._merged_tables = 0
 
     def line_of(self, path: Path) -> int:
-        """The line of a key, or of the innermost table around it that the file has."""
+        """The line of a key; if the file lacks the key, the line of the innermost table around it."""
         while path not in self.lines:
             path = path[:-1]
         return self.lines[path]
@@ -107,7 +107,7 @@ class ConfigReader:
         return any(path[:length] in self.bad for length in range(len(path) + 1))
 
     def read(self, node: yaml.Node | None, kind: inspect.Type, path: Path) -> Any:
-        """The value of a node, as `kind` asks for it; a stand-in, and a noted problem, where that fails."""
+        """The value of a node, as `kind` asks for it. If that fails, notes a problem and gives a stand-in."""
         target = plain(kind)
         if node is None or _is_nothing(node):
             if optional(kind):
@@ -189,7 +189,7 @@ class ConfigReader:
         return value
 
     def _entries(self, node: yaml.MappingNode, path: Path) -> dict[str, yaml.Node]:
-        """A mapping's keys as they are written; of a key given twice, which is a problem, the first."""
+        """The keys of a mapping. A key that is given twice is a problem; the first one counts."""
         entries: dict[str, yaml.Node] = {}
         for key, value in node.value:
             if key.tag == _MERGE_TAG:
@@ -211,7 +211,7 @@ class ConfigReader:
         return entries
 
     def _merged(self, value: yaml.Node, path: Path, line: int) -> dict[str, yaml.Node]:
-        """What `<<: *name` or `<<: [*name, *other]` brings in; the earlier wins."""
+        """The keys that `<<: *name` or `<<: [*name, *other]` copies; the earlier table wins."""
         entries: dict[str, yaml.Node] = {}
         for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
             if not isinstance(source, yaml.MappingNode):
@@ -220,7 +220,7 @@ class ConfigReader:
             self._merged_tables += 1
             if self._merged_tables > _MOST_MERGED:
                 if self._merged_tables == _MOST_MERGED + 1:
-                    self.note((), f"<< brings in more than {_MOST_MERGED} tables; write out what they say", line)
+                    self.note((), f"<< copies more than {_MOST_MERGED} tables; write their keys out", line)
                 break
             for name, inherited in self._entries(source, path).items():
                 entries.setdefault(name, inherited)
@@ -229,7 +229,7 @@ class ConfigReader:
     # Single values
 
     def _scalar(self, node: yaml.Node, target: inspect.Type) -> Scalar:
-        """A node's text, with what it refers to put in."""
+        """A node's text, with environment variables and files put in."""
         if isinstance(node, yaml.MappingNode):
             file = _file_of(node)
             if file is not None:
@@ -291,7 +291,7 @@ def _file_of(node: yaml.MappingNode) -> yaml.ScalarNode | None:
 
 
 def _kind_of(node: yaml.Node) -> str:
-    """What a node is, without showing what is in it: it may be a secret in a wrong place."""
+    """Names the kind of a node. Its content is not shown, because it may be a secret in a wrong place."""
     if isinstance(node, yaml.SequenceNode):
         return "a list"
     return "a table" if isinstance(node, yaml.MappingNode) else "a single value"
@@ -305,7 +305,7 @@ def _shown(scalar: Scalar) -> str:
 
 
 def _stand_in(target: inspect.Type) -> Any:
-    """A value of the right type for one that is missing or refused."""
+    """A value of the right type that replaces one that is missing or refused."""
     match target:
         case inspect.StructType():
             return target.cls(**{field.name: _stand_in(plain(field.type)) for field in target.fields if field.required})
@@ -364,7 +364,7 @@ def _as_integer(text: str, target: inspect.IntType) -> int:
         return int(text, 0)
     except ValueError:
         number = _as_number(text, target)
-        # 1e6 and 5.0 are integers to whoever writes them; 010 is not: one reads it as ten, another as eight.
+        # 1e6 and 5.0 are taken as integers. 010 is not, because some read it as ten and others as eight.
         if not number.is_integer() or abs(number) > _EXACT or text.lstrip("+-0123456789_") == "":
             raise _Unreadable(f"expected {expectation(target)}") from None
         return int(number)

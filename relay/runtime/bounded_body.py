@@ -1,4 +1,4 @@
-"""Reading the body of an answer from a server that may be wrong or ill-willed: up to a size, and cancellable."""
+"""Reads the body of an answer up to a size, because the server may be faulty or malicious."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from twisted.web.http import PotentialDataLoss
 
 
 class BodyTooLarge(Exception):
-    """The body is larger than what was allowed; the connection is closed."""
+    """The body is larger than allowed; the connection is closed."""
 
 
 def read_body(response: Any, limit_bytes: int) -> "Deferred[bytes]":
@@ -39,11 +39,11 @@ class _Reader(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         if self.read.called:
             return
-        # PotentialDataLoss: an answer without a length, which ends where the connection does.
+        # PotentialDataLoss: an answer without a length ends with the connection.
         if reason is None or reason.check(ResponseDone, PotentialDataLoss):
             self.read.callback(b"".join(self._pieces))
         else:
-            # Half an answer could be a whole one to a shorter question.
+            # Half an answer may look like a whole one.
             self.read.errback(reason)
 
     def _end(self, problem: Exception) -> None:

@@ -1,7 +1,7 @@
-"""Writing to a socket at once, instead of in the reactor's next turn.
+"""Writes to a socket at once, instead of in the reactor's next turn.
 
-Twisted's `transport.write` keeps the data, has the reactor watch the socket for room, and sends in the next turn: two
-system calls and a turn's dispatch more (25 µs). Where nothing waits before it, the data can be sent right away; what
+Twisted's `transport.write` keeps the data, makes the reactor watch the socket for room, and sends in the next turn.
+That costs two system calls and a dispatch more (25 µs). If nothing waits before it, the data can be sent at once. What
 the socket doesn't take goes the usual way, and so does everything on TLS.
 """
 
@@ -13,7 +13,7 @@ from relay.runtime.private_parts import waits_to_be_sent
 
 
 def write_at_once(transport: Any, data: bytes) -> None:
-    """As `transport.write(data)`, in the same order as everything written before and after."""
+    """Does what `transport.write(data)` does, and keeps the order of all writes."""
     if (
         isinstance(transport, Connection)
         and not transport.TLS
@@ -22,7 +22,7 @@ def write_at_once(transport: Any, data: bytes) -> None:
         and not waits_to_be_sent(transport)
     ):
         sent = transport.writeSomeData(data)
-        # An error is met again, and dealt with, by the write below.
+        # The write below meets the error again and handles it.
         if isinstance(sent, int):
             if sent == len(data):
                 return

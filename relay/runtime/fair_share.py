@@ -1,32 +1,32 @@
-"""How much of the relay one customer may have while others are about.
+"""Limits the share of the relay's time that one customer may have while others are active.
 
-Theory of operation: there is one thread, and whatever one read brings is worked off in one turn of the reactor, for
-the end of which everybody else waits. A customer who is alone gets large reads, which cost the least a message. As soon
-as another one has been heard of lately, all are read in small pieces, and what brings many messages at once, a full
-piece or a long array over HTTP, is followed by a pause of several times what it took, during which nothing of the kind
-is begun. So those who send without end share a part of the time, whatever their number, and who sends little finds the
-relay free. What waits meanwhile waits in its own socket. Nothing is asked a message: two comparisons a read.
+Theory of operation: there is one thread. All messages of one read are handled in one turn of the reactor, and everybody
+else waits until its end. A customer who is alone gets large reads, which cost least for each message. As soon as
+another customer is active, all reads are small. A read of full size, or a long array over HTTP, is then followed by a
+pause of several times the time that it took. No other such read begins in the pause. So customers who send without end
+share a part of the time, however many they are, and a customer who sends little finds the relay free. What waits
+meanwhile waits in the sender's own socket. All this costs two comparisons a read, and nothing a message.
 """
 
 from typing import Final
 
-#: What one read may bring: some 450 submit_sm; and some 60, which take half a millisecond.
+#: The sizes of reads: some 450 submit_sm, or some 60, which take half a millisecond.
 ALONE_BYTES: Final = 65_536
 TOGETHER_BYTES: Final = 8_192
-#: What brings less than this, a dozen submit_sm, is never waited for.
+#: A smaller read (a dozen submit_sm) never leads to a pause.
 HEAVY_BYTES: Final = 2_048
-#: For so long after two customers have been heard of one after the other, nobody is alone.
+#: For so long after two different customers were active, nobody counts as alone.
 TOGETHER_SECONDS: Final = 10.0
-#: The pause, as a multiple of what was worked on. What that leads to later (carrier, receipt, notification) takes twice
-#: as long again, so that a third of the time is left to the rest.
+#: The pause, as a multiple of the time of the work. The later work on the same messages (carrier, receipt,
+#: notification) takes twice as long again, so that a third of the time is left for others.
 PAUSES: Final = 10.0
 LONGEST_PAUSE_SECONDS: Final = 0.5
 
 
 class FairShare:
-    """One for all listeners. All instants are of one clock, in seconds.
+    """Knows who was active lately, and says how much may be read. All listeners share one. Instants are in seconds.
 
-    :ivar octets: how much the next read of any customer's session may bring.
+    :ivar octets: the size of the next read of any customer's session.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class FairShare:
         self._free_at = 0.0
 
     def heard(self, account: str, now: float) -> None:
-        """Notes that something came from an account; "" for one who isn't known yet."""
+        """Notes that an account was active; "" is one that hasn't logged in yet."""
         if account != self._heard and account:
             if self._heard:
                 self._together_until = now + TOGETHER_SECONDS
@@ -44,11 +44,11 @@ class FairShare:
         self.octets = TOGETHER_BYTES if now < self._together_until else ALONE_BYTES
 
     def wait_seconds(self, now: float) -> float:
-        """How long nothing heavy is to be begun; 0.0 where it may be."""
+        """How long no large work may begin; 0.0: it may begin now."""
         return max(0.0, min(self._free_at - now, LONGEST_PAUSE_SECONDS)) if now < self._together_until else 0.0
 
     def worked(self, began_at: float, now: float) -> float:
-        """Something heavy has been worked on; gives how long its sender, who comes last, is to wait; 0.0 when alone."""
+        """Notes that large work was done, and gives how long its sender has to wait; 0.0 if it is alone."""
         if now >= self._together_until:
             return 0.0
         pause_seconds = self.wait_seconds(now) + PAUSES * max(0.0, now - began_at)

@@ -1,14 +1,14 @@
-"""How the connections of the HTTP listeners share the reactor's turns.
+"""Shares the reactor's turns between the connections of the HTTP listeners.
 
-Theory of operation: one connection may have sent a thousand requests in one write. They are not worked off in one turn
-of the reactor, or everybody else would wait for the last of them. A connection works in steps of one request each. As
-long as nobody waits and little time was spent lately, a step is done at once. Otherwise the connection waits in line,
-and a later turn goes on. There are two lines: of those who have logged in, and of strangers. In each turn the first
+Theory of operation: one connection may send a thousand requests in one write. If they were handled in one turn of the
+reactor, everybody else would wait for the last of them. So a connection works in steps of one request each. If nobody
+waits and little time was used lately, a step is done at once. Otherwise the connection waits in a line, and goes on in
+a later turn. There are two lines: one for parties that have logged in, one for strangers. In each turn the first line
 gets `TURN_SECONDS` and the second a tenth of that; then the reactor serves all other sockets.
 
-A line is by party: all connections of an account are one party, and so are all connections of a network on which
-nobody has logged in. The party that has used least comes next (start-time fair queueing), and a newcomer comes before
-those who have had something: it waits for one step of the others, however many they are and whatever they sent.
+A line has parties: all connections of an account are one party, and so are all connections of a network on which nobody
+has logged in. The party that has used least comes next (start-time fair queueing). A new party comes before all that
+have used something. So it waits for one step of the others, however many they are and whatever they sent.
 """
 
 import heapq
@@ -18,31 +18,31 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: What those who have logged in may use of one turn of the reactor. A neighbour's message takes about six turns on its
-#: way, so that a flood of requests adds some 12 ms to it. A turn itself costs 0.1 ms: little is lost.
+#: The time of one turn of the reactor for parties that have logged in. Another customer's message takes about six turns
+#: on its way, so a flood of requests delays it by some 12 ms. A turn itself costs only 0.1 ms.
 TURN_SECONDS: Final = 0.002
 
-#: What strangers may use of it.
+#: The time of one turn for strangers.
 STRANGERS_SECONDS: Final = TURN_SECONDS / 10
 
-#: A step counts as at least this, which is what the smallest request takes: 20 steps a turn, and 2 of strangers.
+#: A step counts as at least this, the time of the smallest request: 20 steps a turn, and 2 steps of strangers.
 LEAST_SECONDS: Final = 0.0001
 
-#: What may be used outside of the lines: this part of the time, with one turn's worth saved up. A stranger's step
+#: The part of the time that may be used outside of the lines; the time of one turn can be saved up. A stranger's step
 #: counts ten times there.
 AT_ONCE_SHARE: Final = 0.5
 STRANGER_FACTOR: Final = TURN_SECONDS / STRANGERS_SECONDS
 
-#: Parties whose use is remembered while others wait. Beyond it, those that have used no more than others are forgotten.
+#: The most parties whose use is remembered while others wait. Beyond it, those that have used least are forgotten.
 PARTIES_KEPT: Final = 10_000
 
 
 class Worker(Protocol):
     """Something with work to do, in steps: a connection.
 
-    :ivar party: who pays for it.
-    :ivar stranger: nobody has logged in.
-    :ivar in_line: for `FairTurns` alone.
+    :ivar party: the party whose time it uses.
+    :ivar stranger: nobody has logged in on it.
+    :ivar in_line: only `FairTurns` uses it.
     """
 
     party: str
@@ -50,11 +50,11 @@ class Worker(Protocol):
     in_line: bool
 
     def step(self) -> bool:
-        """Does one step. Gives whether there is another one to do."""
+        """Does one step, and says whether there is another one."""
 
 
 class _Party:
-    """Who waits in line: the workers of one payer, and up to where they have used their time."""
+    """The workers of one party that wait in line, and how much time the party has used."""
 
     __slots__ = ("used", "workers")
 
@@ -64,16 +64,16 @@ class _Party:
 
 
 class _Line:
-    """Parties that wait, by what they have used."""
+    """The parties that wait, ordered by the time that they have used."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, _Party] = {}
-        #: Who waits, least used first. The number keeps equals in the order of their coming.
+        #: The parties that wait, least used first. The number keeps equal parties in the order in which they came.
         self._order: list[tuple[float, int, str]] = []
         self._number = 0
-        #: Up to where those have used their time who don't wait now. Empty when nobody waits.
+        #: The used time of parties that don't wait now. Empty when nobody waits.
         self._used: dict[str, float] = {}
-        #: Up to where the party had used its time that was served last.
+        #: The used time of the party that was served last.
         self._now_used = 0.0
 
     def join(self, worker: Worker) -> None:
@@ -82,7 +82,7 @@ class _Line:
         name = worker.party
         party = self.waiting.get(name)
         if party is None:
-            # Before those who have had something already.
+            # Before the parties that have been served already.
             newcomer = self._now_used - LEAST_SECONDS
             party = self.waiting[name] = _Party(max(newcomer, self._used.pop(name, newcomer)))
             self._push(name, party)
@@ -95,10 +95,10 @@ class _Line:
     def serve(
         self, seconds: float, step: Callable[[Worker], tuple[bool, float]], rejoin: Callable[[Worker], None]
     ) -> None:
-        """Has steps done until they have taken so long, or nobody waits.
+        """Does steps until the time is used or nobody waits.
 
-        :param step: does one step; gives whether there are more, and how long it took.
-        :param rejoin: gets workers that have more to do and are another party's now.
+        :param step: does one step; says whether there are more, and how long it took.
+        :param rejoin: gets workers that have more to do and now belong to another party.
         """
         while self._order and seconds > 0.0:
             self._now_used, _, name = heapq.heappop(self._order)
@@ -109,7 +109,7 @@ class _Line:
             more, spent = step(worker)
             seconds -= spent
             if (worker.party, worker.stranger) != (name, stranger):
-                # A login: what it took isn't the strangers', and the rest isn't either.
+                # A login. Its time, and what follows, is not the strangers'.
                 if more:
                     rejoin(worker)
             else:
@@ -133,7 +133,7 @@ class _Line:
 
 
 class FairTurns:
-    """One for all HTTP listeners."""
+    """Gives turns to connections. All HTTP listeners share one."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -145,14 +145,14 @@ class FairTurns:
 
     @property
     def waiting(self) -> int:
-        """How many workers wait in line."""
+        """The number of workers that wait in line."""
         return sum(len(party.workers) for line in self._lines() for party in line.waiting.values())
 
     def _lines(self) -> tuple[_Line, _Line]:
         return self._customers, self._strangers
 
     def ready(self, worker: Worker) -> None:
-        """Has a worker's steps done, now or in later turns. Harmless for one who waits in line already."""
+        """Does a worker's steps, now or in later turns. Does nothing for a worker that waits in line already."""
         if worker.in_line:
             return
         line = self._strangers if worker.stranger else self._customers
@@ -163,12 +163,12 @@ class FairTurns:
             self._at_once_at = now
             while left > 0.0:
                 more, spent = self._step(worker)
-                # Asked afterwards: the step may have been the login.
+                # Only known afterwards: the step may have been the login.
                 left -= spent * STRANGER_FACTOR if worker.stranger else spent
                 if not more:
                     self._at_once = left
                     return
-            # No further down: who comes later is not to pay for what was long.
+            # Never below this: those who come later must not wait for one long step.
             self._at_once = max(left, -TURN_SECONDS)
         self._join(worker)
 

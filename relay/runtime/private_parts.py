@@ -2,8 +2,8 @@
 
 Twisted and treq may change a name that begins with an underscore in any release. The relay needs some of them, because
 the public ways cost more time than a message may cost (docs/performance.md has the figures). `PRIVATE_PARTS` lists each
-one with the shape that the relay relies on, and a test holds the list to the installed release. setup.cfg gives
-both libraries an upper bound; raise it when that test passes with the new release.
+one with the shape that the relay relies on, and a test checks the list against the installed release. setup.cfg has an
+upper bound for both libraries; raise it when that test passes with the new release.
 """
 
 import inspect
@@ -30,7 +30,7 @@ ClientRequest = Request
 class PrivatePart(NamedTuple):
     """One private name of a library.
 
-    :ivar distribution: whose release may change it.
+    :ivar distribution: the library that has it.
     :ivar owner: the module, or the module and the class, that has it.
     :ivar attribute: its name.
     :ivar shape: the parameters of a function or a class; the type of an attribute's first value.
@@ -42,7 +42,7 @@ class PrivatePart(NamedTuple):
     shape: str
 
     def problem(self, instances: Mapping[str, object]) -> str | None:
-        """What is wrong with this part in the installed release; None: it is as the relay expects it.
+        """Says what has changed in the installed release; None: the part is as the relay expects it.
 
         :param instances: an instance by owner, for the attributes that only an instance has.
         """
@@ -142,7 +142,7 @@ class ClientFactory(_HTTP11ClientFactory):
 
 
 class ClientPool(HTTPConnectionPool):
-    """A pool whose way of keeping idle connections is its subclass's: `keep` is called when one becomes idle.
+    """A pool whose subclass keeps idle connections: `keep` is called when a connection becomes idle.
 
     :cvar factory: makes the connections.
     """
@@ -161,12 +161,12 @@ class ClientPool(HTTPConnectionPool):
 
     @property
     def clock(self) -> IReactorTime:
-        """What the pool takes the time from."""
+        """The clock of the pool."""
         clock: IReactorTime = self._reactor
         return clock
 
     def connect(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[HTTP11ClientProtocol]":
-        """Makes a connection, whatever is kept."""
+        """Makes a new connection, also if idle ones are kept."""
         connecting: Deferred[HTTP11ClientProtocol] = self._newConnection(key, endpoint)
         return connecting
 
@@ -183,7 +183,7 @@ class PoolAgent(Agent):
 
     @property
     def pool(self) -> ClientPool:
-        """Where it has its connections from."""
+        """The pool of its connections."""
         pool: Any = self._pool
         return pool  # type: ignore[no-any-return]
 
@@ -193,11 +193,11 @@ class TreqClient(HTTPClient):
 
     @property
     def agent(self) -> Any:
-        """What sends the requests."""
+        """The agent that sends the requests."""
         return self._agent
 
     def treq_response(self, response: Any) -> Any:
-        """The agent's response as treq gives it."""
+        """The agent's response, wrapped as treq wraps it."""
         return _Response(response, self._cookiejar)
 
 
@@ -205,11 +205,11 @@ class TreqClient(HTTPClient):
 
 
 class ServerConnection(HTTPChannel):
-    """A client's connection, which shows its subclass what twisted.web is doing with it."""
+    """A client's connection that shows its subclass the state of twisted.web."""
 
     @property
     def nothing_read(self) -> bool:
-        """Whether the next octet to come is a request's first one, and may be read past twisted.web."""
+        """Whether the next octet begins a request, so that it may be read without twisted.web."""
         return bool(self.line_mode and not self._buffer and not self._busyReceiving)
 
     @property
@@ -223,18 +223,18 @@ class ServerConnection(HTTPChannel):
 
     @property
     def waits_for_transport(self) -> bool:
-        """Whether the client has to read before more is written to it."""
+        """Whether the client must read before more can be written to it."""
         return bool(self._waitingForTransport)
 
     def take_back(self) -> bytes:
-        """Gives what has been read beyond the end of a request, which twisted.web then has no more."""
+        """Takes the octets after the end of a request away from twisted.web, and gives them."""
         rest: bytes = b"".join(self._dataBuffer) + self._buffer
         self._dataBuffer, self._buffer = [], b""
         return rest
 
     @property
     def network_producer(self) -> Any:
-        """What reads from the socket."""
+        """The object that reads from the socket."""
         return self._networkProducer
 
     @property

@@ -1,7 +1,7 @@
 """Coroutines that nobody awaits, kept until they end.
 
-A coroutine whose Deferred is dropped reports its failure only when it is collected, if ever. Everything that a
-service starts on the side is started through its `Tasks`: failures are logged where they happen, and a stop can wait.
+If nobody keeps the Deferred of a coroutine, its failure is reported late or never. So a service starts all such
+coroutines through its `Tasks`: failures are logged at once, and a stop can wait for them.
 """
 
 from collections.abc import Callable, Coroutine
@@ -24,7 +24,7 @@ class Tasks:
         """Runs a coroutine to its end. A failure is logged and ends this coroutine only."""
         running = Deferred.fromCoroutine(coroutine)
         if running.called:
-            # The common case where what it awaited had fired already: nothing to keep.
+            # The common case: everything that it awaited had fired already, so there is nothing to keep.
             running.addErrback(self._failed)
             return
         self._running.add(running)
@@ -52,9 +52,9 @@ class Tasks:
 
 
 class Drain:
-    """A stop's wait for answers that are still out: ended by the last of them, or by the time.
+    """Lets a stop wait for outstanding answers, until the last has come or the time is over.
 
-    :param outstanding: how many are out.
+    :param outstanding: gives the number of outstanding answers.
     """
 
     def __init__(self, outstanding: Callable[[], int], clock: IReactorTime) -> None:
@@ -63,14 +63,14 @@ class Drain:
         self._drained: Deferred[None] | None = None
 
     async def wait(self, limit_seconds: float) -> None:
-        """Returns when nothing is out, after `limit_seconds` at the latest. To be called once."""
+        """Returns when no answer is outstanding, after `limit_seconds` at the latest. To be called once."""
         if self._outstanding():
             self._drained = Deferred()
             self._drained.addTimeout(limit_seconds, self._clock, lambda result, seconds: None)
             await self._drained
 
     def check(self) -> None:
-        """Something may have been answered, or given up. Cheap while nobody waits."""
+        """To be called when an answer has come or was given up. Cheap while nobody waits."""
         if self._drained is not None and not self._drained.called and not self._outstanding():
             self._drained.callback(None)
 

@@ -1,4 +1,4 @@
-"""A carrier that is not there: a real SMPP server that takes messages and sends receipts.
+"""A simulated carrier: an SMPP server that takes messages and sends receipts.
 
 In:   SMPP connections; the settings of a simulated carrier.
 Out:  responses and receipts in the words of a chosen dialect.

@@ -1,12 +1,12 @@
 """What the simulated carrier decides: ids, refusals, final states, and the words of its receipts.
 
-Theory of operation: each submit_sm is put to `Simulation.decide`, which draws the message's whole fate at once (refuse,
-drop the connection, which final state, silent, twice) from the randomness that it was given. A choice whose share is 0
-or 1 draws nothing, and the draws depend on the order of the messages only, so one seed gives one course of events
-however the messages fall into reads. All ids of one message write the same number; numbers go up by one a message.
+Theory of operation: `Simulation.decide` draws everything about a message at once (refuse it, drop the connection, which
+final state, no receipt, two receipts). A choice whose share is 0 or 1 draws nothing, and the draws depend only on the
+order of the messages. So one seed always gives the same events, however the messages fall into reads. All ids of one
+message write the same number; each message gets the next number.
 
-Receipts are written here and not with the relay's own writer: a carrier that shared its code with the relay would
-prove nothing about the relay's reading.
+This module writes receipts itself, without the relay's writer. If the carrier shared that code, it would prove nothing
+about how the relay reads receipts.
 """
 
 import enum
@@ -34,15 +34,15 @@ class Randomness(Protocol):
 
 
 class Word(msgspec.Struct, frozen=True):
-    """How a state is written in a receipt."""
+    """The words with which a receipt names a state."""
 
     state: int
     stat: bytes
     error: bytes
 
 
-#: What `Simulator.states` may name. The errors are the simulator's own, like every carrier's: none of them is one of
-#: the customer's error numbers, so that a relay that passes them through is found out.
+#: The states that `Simulator.states` may name. Their errors are the simulator's own: none of them is one of the
+#: customer's error numbers, so that a test notices a relay that passes them through.
 WORDS = {
     "DELIVRD": Word(states.DELIVERED, b"DELIVRD", b"000"),
     "EXPIRED": Word(states.EXPIRED, b"EXPIRED", b"027"),
@@ -57,7 +57,7 @@ _BY_STATE = {word.state: word for word in (*WORDS.values(), _ENROUTE)}
 
 
 class Fate(enum.Enum):
-    """What may become of a submit_sm that the carrier neither takes nor answers."""
+    """What the carrier does with a submit_sm that it neither takes nor refuses."""
 
     DROP = "drop"
 
@@ -65,13 +65,13 @@ class Fate(enum.Enum):
 class Taken(msgspec.Struct, gc=False):
     """A message that the simulated carrier has taken.
 
-    :ivar response_id: what the response says.
-    :ivar receipt_id: what receipts say.
-    :ivar addresses: receipts' own: the submit_sm's, swapped.
+    :ivar response_id: the id in the response.
+    :ivar receipt_id: the id in receipts.
+    :ivar addresses: the addresses of receipts: those of the submit_sm, swapped.
     :ivar due_at: when the receipt is due, on the clock that `decide` was given.
     :ivar receipts: how many final receipts it gets: 0, 1, or 2 for a duplicate.
-    :ivar text: the first octets of the text, where they are characters.
-    :ivar ended: whether its receipt is out, or would be if it got one.
+    :ivar text: the first octets of the text, if they are characters.
+    :ivar ended: whether its receipt is out, or would be out if it got one.
     """
 
     response_id: bytes
@@ -106,7 +106,7 @@ class Simulation:
 
     :param first_number: the number in the first message's ids, below 2**48. Give a later one at each start (a clock
         reading, say): a carrier that uses its ids again confuses receipts.
-    :raises ValueError: the settings' `states` names a state that there isn't, or gives no state a share above 0.
+    :raises ValueError: the settings' `states` names an unknown state, or gives no state a share above 0.
     """
 
     def __init__(self, settings: Simulator, randomness: Randomness, first_number: int = 1 << 40) -> None:
@@ -121,7 +121,7 @@ class Simulation:
         self._dates: dict[int, bytes] = {}
 
     def decide(self, pdu: MessagePdu, now: float) -> Taken | int | Fate:
-        """What becomes of one submit_sm or data_sm: taken, refused with a command_status, or the connection drops.
+        """Decides about one submit_sm or data_sm: it is taken, refused with a command_status, or the connection drops.
 
         :param now: seconds since 1970, or any clock in a test.
         """
@@ -232,7 +232,7 @@ class Simulation:
 
 
 def _names(pdu: MessageIdPdu, taken: Taken) -> bool:
-    """Whether the source of a question, and the destination where it has one, are the message's; NULL is any."""
+    """Whether the addresses of a query_sm or cancel_sm are the message's. An empty address matches any."""
     middle = taken.addresses.index(b"\0", 2) + 1
     destination, source = taken.addresses[:middle], taken.addresses[middle:]
     return pdu.source in (b"", source[2:-1]) and pdu.destination in (b"", destination[2:-1])
@@ -265,13 +265,13 @@ def _asked_for(registered_delivery: int, state: int) -> bool:
 
 
 def _is_receipted(pdu: MessagePdu, parts_receipted: str) -> bool:
-    """Whether a part of a long message is one that gets receipts; other messages always are."""
+    """Whether a part of a long message gets receipts. Other messages always do."""
     place = _place(pdu)
     if place is None:
         return True
     reference, count, number = place
     if parts_receipted == "any":
-        # Always the same one of a message, also when it is submitted again.
+        # The same part of a message each time, also when it is submitted again.
         return number == reference % count + 1
     return number == (1 if parts_receipted == "first" else count)
 

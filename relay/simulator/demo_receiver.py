@@ -1,4 +1,4 @@
-"""A small receiver of notifications that prints each one: what the demonstration's notification URL leads to."""
+"""A small receiver that prints notifications, for the demonstration's notification URL."""
 
 import sys
 from typing import Any, TextIO
@@ -11,7 +11,7 @@ from twisted.web.server import Request, Site
 class DemoReceiver(Resource):
     """Answers every POST with 204 and prints the notifications in it, one a line.
 
-    :param out: where to; the daemon's own output in the demonstration.
+    :param out: gets the lines; in the demonstration the daemon's own output.
     """
 
     isLeaf = True
@@ -29,7 +29,7 @@ class DemoReceiver(Resource):
         return b""
 
     def render_GET(self, request: Request) -> bytes:
-        """For whoever opens the URL in a browser."""
+        """Tells a person who opens the URL in a browser what it is for."""
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
         return b"Notifications are POSTed here; they are printed where the relay was started.\n"
 

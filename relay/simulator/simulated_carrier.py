@@ -1,12 +1,11 @@
-"""A carrier that isn't there: a real SMPP server that takes messages and sends receipts for them.
+"""A simulated carrier: an SMPP server that takes messages and sends receipts for them.
 
-Theory of operation: `relay.simulator.decisions` decides what becomes of each message; this module gives the decisions a
-socket. One read's submit_sm are decided in one go and answered in one write. What owes a receipt waits in a queue
-ordered by the time when it is due (the delay is the same for all, so a deque is in order by itself), and one timer
-moves what is due to its mailbox. A mailbox holds all that is to be delivered to one system_id, whichever of its binds
-submitted: it deals receipts out to its bound receivers and transceivers in turn, as far as their windows go. What a
-session didn't acknowledge when it ended goes back to the head of its mailbox; what was refused for now is due again
-after a pause.
+Theory of operation: `relay.simulator.decisions` decides about each message, and this module has the sockets. All
+submit_sm of one read are decided together and answered in one write. Messages that will get a receipt wait in a queue,
+in the order of their times (all delays are the same, so a deque stays in order). One timer moves those that are due to
+a mailbox. Each system_id has a mailbox, whichever of its binds submitted. The mailbox sends receipts to its bound
+receivers and transceivers in turn, as far as their windows allow. When a session ends, its unanswered receipts go back
+to the head of the mailbox. A receipt that was refused for now is sent again after a pause.
 """
 
 from collections import OrderedDict, deque
@@ -34,7 +33,7 @@ _TICK_SECONDS = 0.002
 
 
 class Counters(msgspec.Struct):
-    """What the simulated carrier has seen and done since it was made.
+    """Counts of the simulated carrier since it was made.
 
     :ivar submits: submit_sm and data_sm that arrived, whatever became of them.
     :ivar taken: those that were taken; `throttled`, `rejected` and `dropped` count the others.
@@ -42,7 +41,7 @@ class Counters(msgspec.Struct):
     :ivar receipts_sent: deliver_sm written, repetitions included.
     :ivar acked: receipts that were answered ESME_ROK.
     :ivar nacked: answers to receipts that were anything else.
-    :ivar queried: query_sm that were answered, with whatever.
+    :ivar queried: query_sm that were answered, with any status.
     :ivar cancelled: messages that a cancel_sm ended.
     """
 
@@ -63,7 +62,7 @@ class Counters(msgspec.Struct):
 
 
 class _Mailbox:
-    """What is to be delivered to one system_id, and the sessions that may take it."""
+    """The receipts for one system_id, and the sessions that can take them."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -71,7 +70,7 @@ class _Mailbox:
         self.waiting: deque[bytes] = deque()
 
     def pump(self) -> None:
-        """Sends what the receivers' windows take, dealt out evenly."""
+        """Sends as many as the receivers' windows take, to each in turn."""
         waiting = self.waiting
         receivers = self.receivers
         for remaining in range(len(receivers), 0, -1):
@@ -121,17 +120,16 @@ class SimulatedCarrier:
 
     @property
     def sessions(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._sessions)
 
     @property
     def bound_sessions(self) -> int:
-        """How many of them are bound."""
+        """The number of bound sessions."""
         return sum(1 for session in self._sessions if session.system_id is not None)
 
     def stop(self) -> None:
-        """Drops all connections and forgets what is owed. The port is the caller's to close; a second call does
-        nothing."""
+        """Drops all connections and forgets all receipts. The caller closes the port. A second call does nothing."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -140,8 +138,7 @@ class SimulatedCarrier:
             session.abort()
 
     def end_all(self) -> None:
-        """Ends every message now that would end later: its receipt leaves at once. For whoever drives the carrier by
-        events and not by the clock."""
+        """Sends all receipts now that would be sent later. For tests that wait for events and not for the clock."""
         mailboxes: dict[int, _Mailbox] = {}
         while self._due:
             taken, mailbox = self._due.popleft()
@@ -150,7 +147,7 @@ class SimulatedCarrier:
         for mailbox in mailboxes.values():
             mailbox.pump()
 
-    # What the protocols call
+    # Called by the protocols
 
     def connected(self, protocol: SimulatorProtocol) -> None:
         """A connection was made."""
@@ -159,7 +156,7 @@ class SimulatedCarrier:
             protocol.abort()
 
     def bound(self, protocol: SimulatorProtocol, pdu: BindPdu) -> None:
-        """A login. Receipts that waited for it flow at once."""
+        """A login. Receipts that waited for it are sent at once."""
         if pdu.interface_version > MAX_INTERFACE_VERSION:
             protocol.session.refuse_bind(pdu, c.ESME_RBINDFAIL)
             protocol.flush()
@@ -206,7 +203,7 @@ class SimulatedCarrier:
         self._take(taken)
         counters.receipts_owed += sum(one.receipts for one in taken)
         if dropped:
-            # As when a carrier dies: what it took it took, whether or not the answers got out.
+            # As when a carrier dies: it has taken the messages, whether or not the answers got out.
             self._due.extend((one, mailbox) for one in taken)
             protocol.abort()
         elif settings.receipt_first:
@@ -254,14 +251,14 @@ class SimulatedCarrier:
         self._arm()
 
     def unacknowledged(self, protocol: SimulatorProtocol, bodies: Sequence[object]) -> None:
-        """Receipts whose session ended, or whose time was up, before they were answered."""
+        """Receipts that were not answered before their session ended, or in time."""
         mailbox = self._mailbox_of(protocol)
         if mailbox is not None and bodies:
             mailbox.give_back(bodies)
             mailbox.pump()
 
     def ended(self, protocol: SimulatorProtocol) -> None:
-        """No more receipts down this session: it is lost, or unbound."""
+        """Sends no more receipts on this session: it is lost, or unbound."""
         if protocol.lost:
             self._sessions.discard(protocol)
         mailbox = self._mailbox_of(protocol)

@@ -1,4 +1,4 @@
-"""A connection to the simulated carrier. What a message or a question means is for `SimulatedCarrier` to say."""
+"""Connections to the simulated carrier. `SimulatedCarrier` decides about messages and queries."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -15,7 +15,7 @@ from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, Mes
 
 
 class SimulatorSide(Protocol):
-    """Who decides. Lists are one read's worth."""
+    """The simulated carrier, as its connections see it. A list is what came in one read."""
 
     def connected(self, protocol: "SimulatorProtocol") -> None:
         """A connection was made."""
@@ -33,10 +33,10 @@ class SimulatorSide(Protocol):
         """Answers to receipts."""
 
     def unacknowledged(self, protocol: "SimulatorProtocol", bodies: Sequence[object]) -> None:
-        """Receipts whose session ended, or whose time was up, before they were answered."""
+        """Receipts that were not answered before their session ended, or in time."""
 
     def ended(self, protocol: "SimulatorProtocol") -> None:
-        """No more receipts down this session: it is lost, or unbound."""
+        """Sends no more receipts on this session: it is lost, or unbound."""
 
 
 class SimulatorProtocol(SessionProtocol):

@@ -1,14 +1,14 @@
-"""What an account may have of a carrier."""
+"""The share of a carrier that an account may have."""
 
 from typing import Final, NamedTuple
 
 
 class AccountShare(NamedTuple):
-    """What an account may have of a carrier for which several wait.
+    """The share of a carrier that an account may have while several accounts wait for it.
 
-    :ivar weight: how many parts it may send in one of its turns.
-    :ivar priority: of messages that name none.
-    :ivar highest_priority: up to here its messages go before other accounts' of a lower priority.
+    :ivar weight: how many parts it may send in one turn.
+    :ivar priority: the priority of messages that name none.
+    :ivar highest_priority: up to this priority its messages go before other accounts' messages of a lower priority.
     """
 
     weight: int = 1
@@ -16,5 +16,5 @@ class AccountShare(NamedTuple):
     highest_priority: int = 0
 
 
-#: Of an account that the configuration doesn't have any more.
+#: The share of an account that the configuration doesn't have any more.
 NO_SHARE: Final = AccountShare()

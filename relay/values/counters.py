@@ -1,7 +1,6 @@
-"""What the services count, as plain integers, for the metrics and the operator's page.
+"""The services' counters, as plain integers, for the metrics and the operator's page.
 
-Whoever does the work adds once a batch; whoever wants to see reads. Nothing here is ever reset: a counter begins at 0
-with the process, and its reader takes differences.
+A service adds once a batch. Counters begin at 0 with the process and are never reset: readers take differences.
 """
 
 from collections.abc import Iterable
@@ -11,9 +10,9 @@ from relay.values.messages import Attempt, Channel, Verdict
 
 
 class ChannelCounters:
-    """Attempts to hand notifications of one account over, on one channel.
+    """Attempts to notify one account, on one channel.
 
-    :ivar attempts: by `Verdict`. DELIVERED and GIVEN_UP also end the notification; RETRY doesn't.
+    :ivar attempts: by `Verdict`. DELIVERED and GIVEN_UP end the notification; RETRY doesn't.
     """
 
     __slots__ = ("attempts",)
@@ -23,10 +22,10 @@ class ChannelCounters:
 
 
 class AccountCounters:
-    """One account since the start.
+    """Counts of one account since the start.
 
     :ivar accepted: messages that became durable, by interface.
-    :ivar refused: messages that did not, by SMPP command_status (for HTTP: the one that SMPP would have got).
+    :ivar refused: messages that were refused, by SMPP command_status (for HTTP: the status that SMPP would give).
     """
 
     __slots__ = ("accepted", "channels", "refused")
@@ -37,18 +36,17 @@ class AccountCounters:
         self.channels = {channel.value: ChannelCounters() for channel in Channel}
 
     def refuse(self, command_status: int, count: int = 1) -> None:
-        """Counts messages that were not taken."""
+        """Counts messages that were refused."""
         self.refused[command_status] = self.refused.get(command_status, 0) + count
 
 
 class Counters:
-    """Everything that is counted by account. Owned by the flow; accounts come from the configuration, never from input.
+    """All counts by account. The flow owns it; accounts come from the configuration, never from input.
 
-    :ivar accept_seconds: from a batch of messages' being read and checked to its being durable, which is what the
-        customer's answer waits for.
-    :ivar notification_seconds: by channel, from a state's being learnt to the customer's having been told it.
-    :ivar webhook_seconds: how long one POST took, successful or not; with the one to the fallback URL, where that was
-        tried.
+    :ivar accept_seconds: time from a batch of messages being read to its being durable, when its answers leave.
+    :ivar notification_seconds: by channel, time from the relay learning a state to the customer being notified.
+    :ivar webhook_seconds: how long one POST took, successful or not, with the POST to the fallback URL if there was
+        one.
     """
 
     __slots__ = ("accept_seconds", "accounts", "notification_seconds", "webhook_seconds")
@@ -60,14 +58,14 @@ class Counters:
         self.webhook_seconds = Histogram(QUICK_SECONDS)
 
     def account(self, name: str) -> AccountCounters:
-        """The account's counters, made where there are none."""
+        """The account's counters. They are made if there are none."""
         counters = self.accounts.get(name)
         if counters is None:
             counters = self.accounts[name] = AccountCounters()
         return counters
 
     def attempted(self, attempts: Iterable[Attempt]) -> None:
-        """Counts attempts of any accounts and channels; for webhooks."""
+        """Counts attempts, of any accounts and channels."""
         for attempt in attempts:
             n = attempt.notification
             self.account(n.account).channels[n.channel].attempts[attempt.verdict] += 1
@@ -76,9 +74,9 @@ class Counters:
 
 
 class CarrierCounters:
-    """What one carrier did since the start.
+    """Counts of one carrier since the start.
 
-    :ivar last_error: what went wrong last, in words.
+    :ivar last_error: the last error, in words.
     """
 
     __slots__ = (

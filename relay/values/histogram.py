@@ -1,19 +1,19 @@
-"""Counts by size: what a histogram of the metrics is made of.
+"""Counts by size, for the histograms of the metrics.
 
-Theory of operation: one array of counts, one bound an upper end, the last count for all that is above. It is filled
-once a batch, not once a message: a call costs a fifth of a microsecond. Where all of a batch waited from the same
-instant to the same instant, `observe` with the batch's size is exact. Where they didn't, because one read brings the
-answers to what was sent over a while, `observe_ends` counts half of the batch with the time of its first and half with
-that of its last: right on average where times in a batch rise or fall evenly, and never outside of what was measured.
+Theory of operation: there is one count for each upper bound, and a last one for everything above. A histogram is filled
+once a batch, not once a message; a call costs a fifth of a microsecond. If all messages of a batch waited equally long,
+`observe` with the size of the batch is exact. If one read brings answers to messages that were sent at different times,
+`observe_ends` counts half of the batch with the time of the first and half with that of the last. That is right on
+average if the times in a batch rise or fall evenly, and never outside of what was measured.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
-#: For what should take milliseconds: answers, commits, hand-overs. Seconds.
+#: In seconds, for things that should take milliseconds: answers, commits, handoffs.
 QUICK_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-#: For receipts, which may take days. Seconds.
+#: In seconds, for receipts, which may take days.
 SLOW_SECONDS: Final = (
     *(0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0),
     *(3600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 259_200.0),
@@ -23,8 +23,8 @@ SLOW_SECONDS: Final = (
 class Histogram:
     """Counts of observations by `bounds` (ascending, inclusive upper ends).
 
-    :ivar counts: one an element of `bounds`, and one for what is above the last.
-    :ivar total: the sum of all that was observed.
+    :ivar counts: one count for each of `bounds`, and one for everything above the last.
+    :ivar total: the sum of all observed values.
     """
 
     __slots__ = ("bounds", "counts", "total")
@@ -40,7 +40,7 @@ class Histogram:
         self.total += value * count
 
     def observe_ends(self, first: float, last: float, count: int) -> None:
-        """Counts `count` observations of which the first and the last are known, in any order of size."""
+        """Counts `count` observations, of which the first and the last are known."""
         half = count // 2
         if half and first != last:
             self.observe(first, half)
@@ -54,9 +54,10 @@ class Histogram:
         return sum(self.counts)
 
     def quantile(self, share: float) -> float:
-        """About the value below which `share` (0 to 1) of the observations are: a bound, or infinity above the last.
+        """The bound below which about `share` (0 to 1) of the observations are; infinity if that is above the last
+        bound.
 
-        0.0 where nothing was observed.
+        0.0 if nothing was observed.
         """
         wanted = share * self.count
         seen = 0

@@ -1,6 +1,6 @@
 """Message ids: UUIDs, sixteen bytes inside the relay and thirty-six characters outside.
 
-The table keeps the sixteen bytes because a million of them fit where the text would not. Randomness is an argument.
+The table keeps the sixteen bytes to save memory. Randomness is an argument.
 """
 
 from binascii import hexlify
@@ -10,7 +10,7 @@ from struct import Struct
 
 RandomBytes = Callable[[int], bytes]
 
-#: What becomes of the octets that hold version and variant (RFC 9562 section 5.4): any to 0x4_ and to 0b10______.
+#: Translates the octets that hold version and variant (RFC 9562 section 5.4): any octet to 0x4_ and to 0b10______.
 _VERSION = bytes(octet & 0x0F | 0x40 for octet in range(256))
 _VARIANT = bytes(octet & 0x3F | 0x80 for octet in range(256))
 
@@ -23,7 +23,7 @@ def new_ids(count: int, random_bytes: RandomBytes) -> list[bytes]:
     :param random_bytes: `os.urandom` in production, a seeded source in tests.
     """
     pool = bytearray(random_bytes(16 * count))
-    # All ids' octets in one slice each: 0.15 µs an id, where setting them one by one costs 0.8.
+    # One slice for all ids costs 0.15 µs an id; setting them one by one costs 0.8 µs.
     pool[6::16] = pool[6::16].translate(_VERSION)
     pool[8::16] = pool[8::16].translate(_VARIANT)
     octets = bytes(pool)
@@ -31,12 +31,12 @@ def new_ids(count: int, random_bytes: RandomBytes) -> list[bytes]:
 
 
 def id_of_key(account: str, key: str) -> bytes:
-    """The message id that a key of an account stands for: always the same one, and another account's is another.
+    """The message id for a key of an account. It is always the same, and differs from that of any other account.
 
-    Version 8 of RFC 9562 (section 5.8), whose octets may mean anything, so that it is never one of `new_ids`. Whoever
-    may choose keys can't choose ids: 122 bits of a digest.
+    It is of version 8 (RFC 9562 section 5.8), so it is never one of `new_ids`. A customer who chooses the key can't
+    choose the id, because it is 122 bits of a digest.
     """
-    # The account's length first: no other pair of account and key is written like this one.
+    # The account's length comes first, so that no two pairs of account and key give the same octets.
     digest = bytearray(sha256(f"{len(account)} {account} {key}".encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
@@ -54,9 +54,9 @@ def id_text(message_id: bytes) -> str:
 
 
 def parse_id(text: str) -> bytes | None:
-    """The sixteen bytes that a customer's text names, or None where it is no id of ours.
+    """The sixteen bytes of an id that a customer sent, or None if it is no id of ours.
 
-    Upper case is accepted: customers' databases change it.
+    Upper case is accepted, because customers' databases change it.
     """
     if len(text) != 36 or text[8] != "-" or text[13] != "-" or text[18] != "-" or text[23] != "-":
         return None

@@ -1,11 +1,11 @@
-"""The values that cross the seams: what is accepted, submitted, receipted, owed and handed over.
+"""The values that packages pass to each other: messages, submissions, receipts, notifications, attempts.
 
-They are immutable and hold nothing of a transport or a store. Batches (plain sequences) of them are what the layers
-pass to each other. All are msgspec structs that the garbage collector doesn't track: they hold no cycles, and a
-million tracked objects would cost a pause of half a second in each full collection.
+They are immutable and hold nothing of a transport or a store. Packages pass batches (plain sequences) of them. All are
+msgspec structs that the garbage collector doesn't track: they hold no cycles, and a million tracked objects would cost
+a pause of half a second in each full collection.
 
-`Message`, `Submitted` and `Receipt` are written into the journal as they stand (`array_like`, so a field may only ever
-be added at the end, with a default).
+`Message`, `Submitted` and `Receipt` are written to the journal in this form (`array_like`). So a new field may only be
+added at the end, with a default.
 """
 
 import enum
@@ -18,17 +18,17 @@ from relay.values.pdus import MessageIdPdu
 
 
 class Channel(enum.StrEnum):
-    """The ways in which a customer hears of a message."""
+    """The ways in which a customer is notified."""
 
     WEBHOOK = "webhook"
     SMPP = "smpp"
 
 
 class QueueKey(NamedTuple):
-    """One queue of owed notifications: those that go the same way and so fail together.
+    """Names one queue of owed notifications. They go the same way, and so fail together.
 
-    `url` is empty for the account's own notification URL (whatever it is when the attempt is made) and for SMPP; it
-    is set for messages that were submitted with a notification URL of their own.
+    `url` is the notification URL that messages were submitted with. It is empty for the account's own URL (whichever it
+    is at the time of the attempt) and for SMPP.
     """
 
     account: str
@@ -36,12 +36,12 @@ class QueueKey(NamedTuple):
     url: str = ""
 
 
-#: The highest priority that a message may have (SMPP 3.4 section 5.2.14). Those above it are reserved.
+#: The highest priority of a message (SMPP 3.4 section 5.2.14). Higher numbers are reserved.
 MAX_PRIORITY: Final = 3
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
-    """A message as a customer handed it in, and the journal's record that it was accepted.
+    """A message as a customer submitted it, and the journal's record of its acceptance.
 
     :ivar id: sixteen bytes, see `relay.values.ids`.
     :ivar account: the customer's name in the configuration.
@@ -51,7 +51,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar parts: the body of one submit_sm a part, ready to be sent (registered_delivery already 1).
     :ivar registered_delivery: what the customer asked for over SMPP; 0 for messages from HTTP.
     :ivar interface: "smpp" or "http".
-    :ivar priority: 1 to 3 where the customer asked for one (`MAX_PRIORITY`); 0: the account's default.
+    :ivar priority: 1 to `MAX_PRIORITY` if the customer asked for one; 0: the account's default.
     """
 
     id: bytes
@@ -78,7 +78,7 @@ def source_of(addresses: bytes) -> bytes:
 
 
 def same_addresses(pdu: MessageIdPdu, addresses: bytes) -> bool:
-    """Whether a question about a message names its addresses.
+    """Whether a query_sm or cancel_sm names the addresses of its message.
 
     "For verification purposes", SMPP 3.4 sections 4.8.1 and 4.9.1 say: source and destination must be those of the
     submission, or NULL where the asker doesn't know them (4.9.1: or has named the message by its id).
@@ -92,15 +92,15 @@ def same_addresses(pdu: MessageIdPdu, addresses: bytes) -> bool:
 
 
 def _same_address(ton: int, npi: int, address: bytes, own: bytes) -> bool:
-    # ton and npi say nothing without an address: clients fill them in whatever else they leave out.
+    # ton and npi mean nothing without an address: clients fill them in even if they leave out the address.
     return not address or (address == own[2:-1] and ton in (0, own[0]) and npi in (0, own[1]))
 
 
 class Submission(msgspec.Struct, frozen=True, gc=False):
-    """What an edge made of a customer's request: a message that has no id yet. Fields as in `Message`.
+    """A customer's request as a message that has no id yet. Fields as in `Message`.
 
-    :ivar validity_seconds: None: the configuration's default.
-    :ivar scheduled_seconds: how long the carrier is to wait; the validity counts from then.
+    :ivar validity_seconds: None is the configuration's default.
+    :ivar scheduled_seconds: how long the carrier is to wait. The validity counts from then.
     """
 
     addresses: bytes
@@ -115,10 +115,10 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """Why a submission was not taken.
+    """Says why a submission was refused.
 
-    :ivar command_status: for SMPP.
-    :ivar field: for HTTP: the field of the request that is to blame, "" where none is.
+    :ivar command_status: the status for SMPP.
+    :ivar field: for HTTP, the field of the request that is wrong; "" if none is.
     :ivar reason: a sentence for the customer.
     :ivar retry_after_seconds: above 0 where the same request may succeed later (429 or 503 over HTTP).
     """
@@ -130,7 +130,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
 
 class PartsReceipted(enum.IntEnum):
-    """Which parts of a long message a carrier sends receipts for (per carrier: `parts_receipted`)."""
+    """The parts of a long message for which a carrier sends receipts (key `parts_receipted` of the carrier)."""
 
     ALL = 0
     FIRST = 1
@@ -141,11 +141,11 @@ class PartsReceipted(enum.IntEnum):
 class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     """A carrier took a part: its submit_sm_resp said ESME_ROK.
 
-    :ivar carrier_message_id: canonical (see `relay.receipts.dialects`); empty when the carrier gave none, so that no
-        receipt can be found for the part.
+    :ivar carrier_message_id: canonical (see `relay.receipts.dialects`). Empty if the carrier gave none; then no receipt
+        can be matched to the part.
     :ivar receipt_due_at: when the relay stops waiting for the part's receipt (validity + 73 h, per carrier).
-    :ivar given_id: the id as the carrier wrote it, empty where that is the canonical one; None for carriers to which
-        nobody names messages. In a batch all of one carrier's have it, or none.
+    :ivar given_id: the carrier's own spelling of the id; empty if it is the canonical one. None if queries are off for
+        the carrier. In a batch, all or none of a carrier's parts have it.
     """
 
     id: bytes
@@ -159,10 +159,10 @@ class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
 
 
 class AtCarrier(msgspec.Struct, frozen=True, gc=False):
-    """A part that a carrier has taken and that has not ended: what the carrier can be asked about.
+    """A part that a carrier has taken and that has not ended, so that the carrier can be asked about it.
 
-    :ivar carrier_message_id: canonical: the key of the receipt that an answer becomes.
-    :ivar given_id: the id as the carrier is to be told it: as it wrote it, where that was kept.
+    :ivar carrier_message_id: canonical; the key of the receipt that is made of the answer.
+    :ivar given_id: the id to send to the carrier: in the carrier's own spelling, if it was kept.
     :ivar addresses: as in `Message`; the same in each part's submit_sm.
     """
 
@@ -175,10 +175,10 @@ class AtCarrier(msgspec.Struct, frozen=True, gc=False):
 
 
 class QueryOutcome(msgspec.Struct, frozen=True, gc=False):
-    """What came of asking a carrier about an overdue part, where it said of no end.
+    """The result of a query about an overdue part, if the carrier named no final state.
 
-    :ivar wait_until: until when the receipt is awaited after all, because the carrier says that the part is under way;
-        0.0: the part ends as unanswered, now.
+    :ivar wait_until: the receipt is awaited until then, because the carrier says that the part is under way. 0.0: the
+        part ends as unanswered now.
     """
 
     id: bytes
@@ -188,16 +188,16 @@ class QueryOutcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
-    """What one carrier said of one part, read by `relay.receipts.reader`.
+    """A receipt: a carrier's report about one part, as `relay.receipts.reader` reads it.
 
-    :ivar keys: canonical carrier message ids under which to look, most trusted first. Empty: unreadable.
-    :ivar state: message_state, or None where none could be read.
+    :ivar keys: canonical carrier message ids to look for, most trusted first. Empty: the receipt is unreadable.
+    :ivar state: message_state, or None if none could be read.
     :ivar final: whether the state ends the part (a carrier's `accepted_is_final` is already applied).
     :ivar error: the carrier's `err`, verbatim.
     :ivar stat: the carrier's `stat`, verbatim.
     :ivar network_error_code: the TLV's octets.
-    :ivar raw: the body of the PDU, kept where the receipt can't be matched or read.
-    :ivar own_word: `stat` again where it is another word than Appendix B's own for `state`; kept beside the state.
+    :ivar raw: the body of the PDU, kept if the receipt can't be matched or read.
+    :ivar own_word: `stat`, if it is not Appendix B's word for `state`; kept with the state.
     """
 
     carrier: str
@@ -213,9 +213,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
 
 
 class KeptReceipts(msgspec.Struct, frozen=True, gc=False):
-    """Some of the receipts that the store keeps because nobody could place them.
+    """Some of the receipts that the store keeps because they match no message or can't be read.
 
-    :ivar after: what the next call goes on from; None: there are no more.
+    :ivar after: the argument `after` of the next call; None: there are no more.
     """
 
     receipts: Sequence[Receipt]
@@ -223,14 +223,14 @@ class KeptReceipts(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReadAgain(msgspec.Struct, frozen=True, gc=False):
-    """A receipt as it is kept, and as the carrier's dialect of today reads it."""
+    """A kept receipt, and the same receipt as the carrier's present dialect reads it."""
 
     kept: Receipt
     receipt: Receipt
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
-    """The relay's own verdict on a message: refused by every carrier, expired, cancelled, or never heard of again."""
+    """The relay ends a message itself: every carrier refused it, it expired, it was cancelled, or no receipt came."""
 
     id: bytes
     state: int
@@ -240,7 +240,7 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outcome(enum.IntEnum):
-    """What became of a receipt."""
+    """The outcome of a receipt."""
 
     FINAL = 0
     INTERMEDIATE = 1
@@ -253,17 +253,16 @@ class Outcome(enum.IntEnum):
 
 
 class StoreResult(msgspec.Struct, frozen=True, gc=False):
-    """What a batch of receipts, responses or endings led to, once it is durable.
+    """The result of a batch of receipts, responses or endings, once it is durable.
 
-    :ivar queues: where notifications have become owed: wake whoever serves them.
-    :ivar outcomes: for a batch of receipts, one a receipt in the batch's order; otherwise one for each orphan that
-        found its message.
-    :ivar accepted_at: when the last of the messages that this batch ended had been accepted; 0.0 where it ended none.
+    :ivar queues: queues in which notifications have become owed. Whoever serves them must be woken.
+    :ivar outcomes: for a batch of receipts, one outcome a receipt, in the same order; otherwise one for each orphan
+        that found its message.
+    :ivar accepted_at: when the last of the messages that this batch ended was accepted; 0.0 if it ended none.
     :ivar first_accepted_at: the same of the first of them, for a batch of receipts.
-    :ivar ended: the messages that this batch ended, as they are now. Always empty unless the store was made with
-        `views_of_ended=True`, because a view costs more than all the rest of a receipt's way; only message records
-        want them.
-    :ivar overdue: of `Store.expire`: the parts for which carriers are to be asked before they end.
+    :ivar ended: the messages that this batch ended, in their present state. Always empty unless the store was made with
+        `views_of_ended=True`. Only message records need them, and a view costs more than the rest of a receipt's way.
+    :ivar overdue: of `Store.expire`: the parts about which carriers are to be asked before they end.
     """
 
     queues: frozenset[QueueKey]
@@ -275,19 +274,19 @@ class StoreResult(msgspec.Struct, frozen=True, gc=False):
 
 
 class Notification(msgspec.Struct, frozen=True, gc=False):
-    """One thing that a customer is to be told, claimed for an attempt.
+    """A notification that was claimed for an attempt.
 
     :ivar channel: see `Channel`.
     :ivar attempt: the number of this attempt, from 1.
     :ivar addresses: as in `Message`: the customer's own source first.
     :ivar url: the message's own notification URL, or "".
     :ivar done_at: when the relay learnt the state.
-    :ivar scheduled_at: 0.0; or, where the notification was brought forward (`Store.bring_forward`) and attempt number
-        `attempt` is made once more, when the next attempt is due by the schedule.
+    :ivar scheduled_at: if the notification was brought forward (`Store.bring_forward`), attempt number `attempt` is
+        made once more, and this is when the next attempt is due by the schedule. Otherwise 0.0.
     :ivar taken: whether a carrier took the message. This and the next two are known only for messages with a
         notification URL of their own.
-    :ivar carrier: the carrier that took it or refused it; "": none has seen it.
-    :ivar carrier_message_id: its canonical id there, of a message of one part.
+    :ivar carrier: the carrier that took or refused it; "": it was sent to none.
+    :ivar carrier_message_id: its canonical id at the carrier, for a message of one part.
     """
 
     id: bytes
@@ -317,7 +316,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """Notifications handed out for an attempt; `more` says whether others are due in the queue now."""
+    """Claimed notifications; `more` says whether others are due in the queue now."""
 
     notifications: Sequence[Notification]
     more: bool = False
@@ -337,19 +336,19 @@ class Recovery(enum.IntEnum):
     A higher value needs less: the end of an outage also brings forward what a reached customer brings forward.
     """
 
-    #: Nothing: its time stands.
+    #: Nothing: it waits until its time.
     NOTHING = 0
-    #: The customer was given up for a while, and takes notifications again.
+    #: The customer's URL was skipped for a while, and takes notifications again.
     OUTAGE_ENDED = 1
-    #: The customer wasn't there, and has taken some notification since.
+    #: The customer could not be reached, and has taken a notification since.
     REACHED = 2
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
-    """The end of an attempt to hand a notification over.
+    """The end of an attempt to notify a customer.
 
     :ivar due_at: for RETRY, when the next attempt is due.
-    :ivar answer: what the customer's side said, in a word or two: "204", "ESME_RX_T_APPN", "timeout".
+    :ivar answer: the customer's answer in a word or two: "204", "ESME_RX_T_APPN", "timeout".
     :ivar seconds: how long the attempt took.
     :ivar brought_forward_by: for RETRY, what lets the next attempt be made before `due_at` (`Store.bring_forward`).
     :ivar place: for RETRY, where it failed: the part of the URL that has to come back. "": the queue's own place.
@@ -366,9 +365,9 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
-    """A part that no carrier has taken yet, as the store hands it out at a start.
+    """A part that no carrier has taken yet, as the store gives it out at a start.
 
-    :ivar in_doubt: the carrier to which it may have been written (see `Store.sending`); empty: to none.
+    :ivar in_doubt: the carrier to which it may have been written (see `Store.sending`); empty: it was written to none.
     :ivar priority: as in `Message`.
     """
 
@@ -383,7 +382,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):
-    """One attempt, as shown to customer and operator. `status`: the word that was told, "DELIVRD"."""
+    """One attempt, as shown to customer and operator. `status` is the word in the notification, such as "DELIVRD"."""
 
     channel: str
     attempt: int

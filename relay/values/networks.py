@@ -1,19 +1,19 @@
-"""Which addresses are one party's: whatever is counted or limited by address is counted by network."""
+"""Networks: everything that is counted or limited by address counts the network of the address."""
 
 import ipaddress
 from functools import lru_cache
 from typing import Final
 
-#: An IPv6 customer is given at least so many leading bits of its own (RFC 6177), and may use any address under them.
+#: An IPv6 customer has at least so many leading bits of its own (RFC 6177), and may use any address under them.
 _IPV6_PREFIX: Final = 64
 
 
 @lru_cache(maxsize=16_384)
 def network_of(address: str) -> str:
-    """The network that an address is counted as: an IPv4 address itself, the /64 of an IPv6 address.
+    """The network of an address: an IPv4 address itself, or the /64 of an IPv6 address.
 
-    An IPv4 address in IPv6 form (::ffff:192.0.2.1, as a listener on :: sees it) counts as the IPv4 address. What is no
-    address, a path of a UNIX socket for instance, counts as itself.
+    An IPv4 address in IPv6 form (::ffff:192.0.2.1, as a listener on :: sees it) counts as the IPv4 address. A text
+    that is no address, such as the path of a UNIX socket, counts as itself.
     """
     if ":" not in address:
         return address

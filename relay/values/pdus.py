@@ -1,8 +1,8 @@
-"""PDUs as values: what the session hands up and takes down.
+"""PDUs and events of a session, as values.
 
-One value type serves submit_sm, deliver_sm and data_sm, because the relay asks the same questions of all three.
-Fields that every message needs are read when the PDU is decoded; the rest stays in `body` until someone asks.
-Nothing here is tracked by the garbage collector.
+One type serves submit_sm, deliver_sm and data_sm, because the relay needs the same fields of all three. Decoding reads
+the fields that every message needs; the rest stays in `body` until it is needed. The garbage collector tracks nothing
+here.
 """
 
 import msgspec

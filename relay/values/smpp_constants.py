@@ -33,7 +33,6 @@ SUBMIT_MULTI_RESP: Final = 0x80000021
 RESPONSE_BIT: Final = 0x80000000
 
 BIND_COMMANDS: Final = frozenset({BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER})
-#: Questions about one message.
 
 # Command status, section 5.1.3
 ESME_ROK: Final = 0x00000000

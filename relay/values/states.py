@@ -1,8 +1,8 @@
-"""Message states and what the customer is told about them.
+"""Message states, and the customer's words for them.
 
 A state is SMPP's message_state number (SMPP 3.4 section 5.2.28) everywhere inside the relay. Plain integers and not
 an Enum: a state is compared and looked up several times a message on the hot path, and an Enum member costs four
-times as much there. What the customer reads is derived from it in one place, `CUSTOMER_WORDS`.
+times as much there. `CUSTOMER_WORDS` is the only place that turns states into the customer's words.
 """
 
 from typing import Final, NamedTuple
@@ -20,15 +20,15 @@ SKIPPED: Final = 9
 
 FINAL_STATES: Final = frozenset({DELIVERED, EXPIRED, DELETED, UNDELIVERABLE, UNKNOWN, REJECTED, SKIPPED})
 
-#: What may be said of a message that is still under way.
+#: The states of a message that is still under way.
 INTERMEDIATE_STATES: Final = frozenset({SCHEDULED, ENROUTE, ACCEPTED})
 
-#: From worst to best: a long message whose parts end differently ends as the first of these that any part ended in.
+#: From worst to best. If the parts of a long message end differently, the message ends as the worst of them.
 WORST_FIRST: Final = (REJECTED, UNDELIVERABLE, EXPIRED, DELETED, UNKNOWN, SKIPPED, DELIVERED)
 
 
 class CustomerWords(NamedTuple):
-    """What a notification says of a state: the three fields of its body, and the SMPP Appendix B word."""
+    """The words of a notification for a state: the three fields of its body, and the SMPP Appendix B word."""
 
     status: str
     send_status: str
@@ -50,10 +50,10 @@ CUSTOMER_WORDS: Final[dict[int, CustomerWords]] = {
 
 
 def customer_words(state: int, carrier_error: bytes) -> CustomerWords:
-    """What the customer reads for `state`.
+    """The customer's words for `state`.
 
     :param carrier_error: the carrier's own `err`, verbatim. It is never mixed into `error`, with the one exception
-        that the contract names: a delivered message for which the carrier itself reported 002 says 002.
+        of the contract: 002 for a delivered message, if the carrier itself reported 002.
     """
     words = CUSTOMER_WORDS.get(state, CUSTOMER_WORDS[UNKNOWN])
     if state == DELIVERED and carrier_error == b"002":

@@ -231,7 +231,7 @@ class ProblemsTests(SynchronousTestCase):
             text += f"l{level}: &l{level} {{<<: [{', '.join([f'*l{level - 1}'] * 10)}]}}\n"
         found = problems(text + "accounts: {<<: *l11}\n")
         self.assertEqual([problem for problem in found if "unknown key" not in problem],
-                         ["x.yaml:2: << brings in more than 100000 tables; write out what they say"])  # fmt: skip
+                         ["x.yaml:2: << copies more than 100000 tables; write their keys out"])  # fmt: skip
 
     def test_what_only_the_caller_can_check_is_noted_at_its_line(self) -> None:
         def check(config: Config) -> Iterable[tuple[tuple[str | int, ...], str]]:
