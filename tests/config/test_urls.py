@@ -148,7 +148,8 @@ class AddressTests(SynchronousTestCase):
 
 pieces = st.sampled_from(
     ["http://", "https://", "a.example", "user:pw@", "%41", "%", "/", "//", "?", "#", ":8080", ":0", ":x", "[::1]", "é",
-     " ", "..", ";a=1", "{x}", "|", "ß.example", "+", "@", "&b=%2F", "\\", "10.0.0.1", "A.EXAMPLE", "~", "`", "^", '"', "<"]
+     " ", "..", ";a=1", "{x}", "|", "ß.example", "+", "@", "&b=%2F", "\\", "10.0.0.1", "A.EXAMPLE", "~", "^",
+     "`", '"', "<"]
 )  # fmt: skip
 
 
