@@ -17,15 +17,15 @@ class SteadyClockTests(SynchronousTestCase):
         self.steady += seconds
         return self.clock.seconds()
 
-    def test_it_is_the_systems_clock(self) -> None:
+    def test_the_clock_shows_the_systems_time(self) -> None:
         self.assertEqual(self.pass_by(0.25), 1_000_000.25)
         self.assertEqual(self.pass_by(3600.0), 1_003_600.25)
 
-    def test_a_clock_that_is_set_forward_is_followed_at_once(self) -> None:
+    def test_the_clock_follows_at_once_when_the_systems_clock_is_set_forward(self) -> None:
         self.wall += 86_400.0
         self.assertEqual(self.clock.seconds(), 1_086_400.0)
 
-    def test_a_clock_that_is_set_back_is_waited_for_at_half_its_pace(self) -> None:
+    def test_the_clock_goes_at_half_its_pace_while_the_systems_clock_is_behind(self) -> None:
         self.wall -= 3600.0
         self.assertEqual(self.clock.seconds(), 1_000_000.0)
         self.assertEqual(self.pass_by(10.0), 1_000_005.0)
@@ -34,7 +34,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.assertEqual(self.pass_by(4.0), 1_003_602.0)
         self.assertEqual(self.pass_by(1.0), 1_003_603.0)
 
-    def test_it_never_goes_back_however_often_the_other_does(self) -> None:
+    def test_the_clock_never_goes_back_however_often_the_systems_clock_does(self) -> None:
         told = self.clock.seconds()
         for step in (-5.0, 1.0, -300.0, 2.0, 0.0, -1.0, 1000.0, -10.0, 3.0):
             self.wall += step
