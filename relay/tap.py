@@ -199,8 +199,8 @@ def build(
         store, accounts, WebhookDelivery(store, accounts, client, reactor, wall), reactor, randomness.random
     )
     if open_files is not None:
-        webhooks.most_in_flight = open_files.webhooks
-    webhooks.on_settled = flow.counters.attempted
+        webhooks.places.most = open_files.webhooks
+    webhooks.outcomes.on_settled = flow.counters.attempted
     webhooks.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
     turns = FairTurns(reactor)

@@ -6,7 +6,7 @@ both doesn't count on a store in the same process.
 
 import random
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -152,8 +152,14 @@ class LateStore:
     def release(self, batch: Sequence[Notification]) -> None:
         self.inner.release(batch)
 
-    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
-        self.inner.bring_forward(queue_key, recovery)
+    def bring_forward(self, place: QueueKey, recovery: Recovery) -> None:
+        self.inner.bring_forward(place, recovery)
+
+    def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
+        def late(queues: Sequence[QueueKey]) -> None:
+            self._clock.callLater(self._random.uniform(0.0, self._longest_seconds), due, queues)
+
+        self.inner.subscribe(late)
 
     def queues(self) -> "Deferred[Sequence[QueueKey]]":
         return self._late(self.inner.queues())

@@ -858,14 +858,52 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.numbers(self.claimed()), [3])
         self.assertEqual(self.claimed(), [])
 
-    def test_a_claim_says_when_the_next_is_due(self) -> None:
+    def test_a_claim_says_whether_more_is_due_and_the_store_announces_the_next_when_it_is_due(self) -> None:
+        announced = self.announced()
         self.sent(1, 2)
         self.result(self.store.receipts([receipt(1), receipt(2)]))
-        claim = self.result(self.store.claim(SMPP, 1, NOW + 10))
-        self.assertEqual(claim.next_due_at, NOW + 10)
-        self.settle(claim.notifications, Verdict.RETRY, NOW + 300)
-        self.claimed()
-        self.assertEqual(self.result(self.store.claim(SMPP, 1, NOW + 10)).next_due_at, NOW + 300)
+        now = self.clock.seconds()
+        claim = self.result(self.store.claim(SMPP, 1, now))
+        self.assertTrue(claim.more)
+        self.settle(claim.notifications, Verdict.RETRY, now + 300)
+        self.claimed(now=now)
+        self.assertFalse(self.result(self.store.claim(SMPP, 1, now)).more)
+        self.clock.advance(now + 299.0 - self.clock.seconds())
+        self.assertEqual(announced, [])
+        self.pass_seconds(2.0)
+        self.assertEqual(announced, [SMPP])
+        self.pass_seconds(600.0)
+        self.assertEqual(announced, [SMPP])
+        self.assertEqual(len(self.claimed(now=self.clock.seconds())), 1)
+
+    def test_retries_of_very_many_queues_are_announced_in_batches_by_one_delayed_call(self) -> None:
+        batches: list[int] = []
+        self.store.subscribe(lambda queues: batches.append(len(queues)))
+        count = 1_200
+        numbers = range(1, count + 1)
+        for n in numbers:
+            self.sent(n, account="hooked", registered_delivery=0, notification_url=f"http://a/{n}")
+        self.result(self.store.receipts([receipt(n) for n in numbers]))
+        calls = len(self.clock.getDelayedCalls())
+        told = [n for key in self.result(self.store.queues()) for n in self.claimed(key)]
+        now = self.clock.seconds()
+        self.settle(told, Verdict.RETRY, now + 300)
+        self.assertLessEqual(len(self.clock.getDelayedCalls()), calls + 2)
+        self.clock.advance(now + 300.0 - self.clock.seconds())
+        self.pass_seconds(1.0)
+        self.assertEqual(sum(batches), count)
+        self.assertLess(len(batches), 10)
+
+    def announced(self) -> list[QueueKey]:
+        """The queues that the store announces from now on."""
+        announced: list[QueueKey] = []
+        self.store.subscribe(announced.extend)
+        return announced
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Some time passes, in steps, so that what comes late comes."""
+        for _ in range(20):
+            self.clock.advance(seconds / 20)
 
     def test_released_notifications_come_first_in_their_order(self) -> None:
         self.sent(1, 2, 3)
@@ -913,11 +951,11 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.claimed(WEBHOOK), [])
         self.store.bring_forward(WEBHOOK, Recovery.REACHED)
         claim = self.result(self.store.claim(WEBHOOK, 1, NOW + 30))
-        self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([3], NOW + 30))
+        self.assertEqual((self.numbers(claim.notifications), claim.more), ([3], True))
         self.assertEqual(self.numbers(self.claimed(WEBHOOK)), [4])
         self.store.bring_forward(WEBHOOK, Recovery.OUTAGE_ENDED)
         claim = self.result(self.store.claim(WEBHOOK, 10, NOW + 30))
-        self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([2], NOW + 301))
+        self.assertEqual((self.numbers(claim.notifications), claim.more), ([2], False))
         self.store.bring_forward(QueueKey("nobody", Channel.WEBHOOK), Recovery.REACHED)
 
     def test_a_brought_forward_attempt_is_the_last_one_once_more_and_takes_nothing_from_the_schedule(self) -> None:
@@ -1096,7 +1134,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(self.result(self.store.bodies([(message_id(1), 0)]))), [b"body of 1"])
         self.assertEqual(list(self.result(self.store.queues())), [WEBHOOK])
         claim = self.result(self.store.claim(WEBHOOK, 10, NOW + 30))
-        self.assertEqual((self.numbers(claim.notifications), claim.next_due_at), ([5], NOW + 300))
+        self.assertEqual((self.numbers(claim.notifications), claim.more), ([5], False))
         self.assertEqual(list(self.result(self.store.settings())), [("plain", "notify", "all")])
         self.assertIsNotNone(self.result(self.store.repeated("plain", "k")))
         self.assertEqual(self.result(self.store.orphans(5))[0].keys, (b"99",))

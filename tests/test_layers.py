@@ -77,7 +77,6 @@ PURE = (
     "relay.webhooks.body",
     "relay.webhooks.callbacks",
     "relay.webhooks.circuit_breaker",
-    "relay.webhooks.recoveries",
     "relay.webhooks.request",
     "relay.webhooks.schedule",
 )

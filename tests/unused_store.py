@@ -1,6 +1,6 @@
 """A store for tests that use a few of its calls: every other call fails the test."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NoReturn
 
 from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
@@ -75,6 +75,9 @@ class UnusedStore(Store):
 
     def release(self, batch: Sequence[Notification]) -> None:
         _unexpected("release")
+
+    def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
+        _unexpected("subscribe")
 
     def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
         _unexpected("bring_forward")

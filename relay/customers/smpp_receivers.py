@@ -2,15 +2,15 @@
 
 Theory of operation: nothing is queued here. When the queue is woken, or a session's window opens, as many
 notifications are claimed from the store as the windows take, and sent as deliver_sm, each to exactly one session. An
-ESME_ROK settles them; any other answer or none puts them back for later; a session that ends releases what it had not
-answered. With no receiver bound nothing is claimed: the store keeps what is owed until one is.
+ESME_ROK settles them. Any other answer puts them back for later: the store wakes the queue again when they are due. A
+session that ends releases what it had not answered. While no receiver is bound, nothing is claimed.
 """
 
 from collections.abc import Callable, Sequence
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from relay.receipts.writer import ReceiptWriter
 from relay.runtime.tasks import Tasks
@@ -74,7 +74,6 @@ class AccountReceivers:
         self._next_session = 0
         self._owed = False
         self._claiming = False
-        self._wake_up: IDelayedCall | None = None
         counters = counters or Counters()
         self._attempts = counters.account(queue_key.account).channels[queue_key.channel].attempts
         self._told_seconds = counters.notification_seconds[queue_key.channel]
@@ -88,9 +87,6 @@ class AccountReceivers:
         """The session is gone. Harmless for one that was never added."""
         if protocol in self._sessions:
             self._sessions.remove(protocol)
-        if not self._sessions and self._wake_up is not None:
-            self._wake_up.cancel()
-            self._wake_up = None
 
     @property
     def empty(self) -> bool:
@@ -123,9 +119,6 @@ class AccountReceivers:
                 attempt = self._refused(notification, now, answer.command_status)
                 attempts.append(attempt)
                 refused += 1
-                if attempt.verdict is Verdict.RETRY:
-                    # Nothing else may come to wake the queue by then.
-                    self._wake_at(attempt.due_at)
         if attempts:
             if first is not None and last is not None:
                 count = len(attempts) - refused
@@ -191,10 +184,8 @@ class AccountReceivers:
                     return
                 self._owed = False
                 claim = await self._store.claim(self._queue_key, limit, self._clock.seconds())
-                if len(claim.notifications) == limit:
+                if claim.more:
                     self._owed = True
-                elif claim.next_due_at is not None:
-                    self._wake_at(claim.next_due_at)
                 self._send(claim.notifications)
         finally:
             self._claiming = False
@@ -221,14 +212,3 @@ class AccountReceivers:
             # A session ended or filled up while the claim was under way.
             self._store.release(notifications[start:])
             self._owed = True
-
-    def _wake_at(self, at: float) -> None:
-        if self._wake_up is not None:
-            if self._wake_up.getTime() <= at:
-                return
-            self._wake_up.cancel()
-        self._wake_up = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._woken)
-
-    def _woken(self) -> None:
-        self._wake_up = None
-        self.wake()

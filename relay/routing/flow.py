@@ -90,6 +90,7 @@ class MessageFlow:
         """Names the carriers and those who serve queues; once, before anything flows."""
         self._links = dict(links)
         self._servers = {channel.value: server for channel, server in servers.items()}
+        self.store.subscribe(self.wake)
 
     def reroute(self, routes: Routes, links: Mapping[str, Link], validity_seconds: float) -> None:
         """Takes up a new configuration's routes and carriers, for what is dispatched from now on."""

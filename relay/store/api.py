@@ -233,10 +233,19 @@ class MessageStore(Protocol):
 
 
 class NotificationStore(Protocol):
-    """What customers are owed: claimed for an attempt, settled, owed again. For whoever notifies customers."""
+    """What customers are owed: claimed for an attempt, settled, owed again. For whoever notifies customers.
+
+    The store alone knows when a notification is due. It announces queues (`subscribe`); nobody else keeps times.
+    """
 
     def queues(self) -> Awaitable[Sequence[QueueKey]]:
-        """Every queue in which something is owed: what to wake after a start."""
+        """Every queue in which something can be claimed now: what to wake after a start."""
+
+    def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
+        """From now on, `due` is called with queues in which something has come due by the passing of time or by
+        `bring_forward`: in batches, each queue once, and again only when something else comes due there. What becomes
+        owed by a call is in that call's answer instead. Whoever serves a queue need not remember any time: a queue from
+        which everything due was claimed is announced when its next notification is due. To be called once."""
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> Awaitable[Claim]:
         """Hands out up to `limit` notifications that are due in a queue. What is claimed is not handed out again
@@ -249,13 +258,14 @@ class NotificationStore(Protocol):
     def release(self, batch: Sequence[Notification]) -> None:
         """Gives claimed notifications back unattempted, to the head of their queues."""
 
-    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
-        """Makes due at once what waits for a retry in a queue and may come sooner by this
-        (`Attempt.brought_forward_by`); to be claimed as anything that is due, behind what is. Each such notification
-        has its last attempt once more, under the same number, with `Notification.scheduled_at` set; settled for a retry
-        at that instant, the schedule goes on as if it hadn't been brought forward. Takes no longer for many; where
-        nothing waits, and a second time, it does nothing. Not durable: after a start of the process the schedule holds,
-        and what waited then isn't brought forward."""
+    def bring_forward(self, place: QueueKey, recovery: Recovery) -> None:
+        """Makes due what failed at a place, waits for a retry and may come sooner by this
+        (`Attempt.brought_forward_by`); to be claimed as anything that is due, behind what is. The place is the queue
+        itself, or has as its URL what `Attempt.place` said; then the queues are announced to the subscriber, those of
+        the first some hundred at once and the others in later turns. Each such notification has its last attempt once
+        more, under the same number, with `Notification.scheduled_at` set; settled for a retry at that instant, the
+        schedule goes on as if it hadn't been brought forward. Where nothing waits, and a second time, it does nothing.
+        Not durable: after a start of the process the schedule holds, and what waited then isn't brought forward."""
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[ReplayResult]:
         """Makes finished messages of this account owed again on the webhook, as a first attempt. One that is being

@@ -316,10 +316,10 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """Claimed notifications, and when the queue's next one is due (None: nothing more is owed)."""
+    """Claimed notifications; `more` says whether others are due in the queue now."""
 
     notifications: Sequence[Notification]
-    next_due_at: float | None
+    more: bool = False
 
 
 class Verdict(enum.IntEnum):
@@ -351,6 +351,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     :ivar answer: the customer's answer in a word or two: "204", "ESME_RX_T_APPN", "timeout".
     :ivar seconds: how long the attempt took.
     :ivar brought_forward_by: for RETRY, what lets the next attempt be made before `due_at` (`Store.bring_forward`).
+    :ivar place: for RETRY, where it failed: the part of the URL that has to come back. "": the queue's own place.
     """
 
     notification: Notification
@@ -360,6 +361,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     answer: str = ""
     seconds: float = 0.0
     brought_forward_by: Recovery = Recovery.NOTHING
+    place: str = ""
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):

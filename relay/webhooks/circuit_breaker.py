@@ -1,4 +1,4 @@
-"""How hard one webhook URL is pressed: concurrency, pauses, and a circuit that opens when nothing comes through.
+"""How many requests go to one destination of webhooks: concurrency, pauses, and a circuit that opens on failures.
 
 A URL that answers 429 gets half as many requests at once, and more again as they succeed; one that names a time
 (Retry-After) is left alone until then. After `FAILURES_TO_OPEN` failures in a row the circuit opens: nothing is sent
@@ -6,8 +6,7 @@ for a while, then one request as a probe. A probe that succeeds closes the circu
 A success says as well whether it is the first after something that others may have failed by (`Recovery`).
 """
 
-from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from relay.values.messages import Recovery
 
@@ -17,11 +16,10 @@ LONGEST_OPEN_SECONDS: Final = 600.0
 
 
 class CircuitBreaker:
-    """One URL's state. All instants are of one clock.
+    """One destination's state. All instants are of one clock.
 
     :ivar in_flight: requests under way.
     :ivar failures: in a row.
-    :ivar waiting: who else wants to send there when there is room; the caller's to fill and to empty.
     """
 
     __slots__ = (
@@ -33,14 +31,12 @@ class CircuitBreaker:
         "failures",
         "in_flight",
         "most",
-        "waiting",
     )
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.in_flight = 0
         self.failures = 0
-        self.waiting: deque[Any] = deque()
         self._limit = float(most)
         self._open_seconds = 0.0
         self._open_until = 0.0
@@ -52,6 +48,16 @@ class CircuitBreaker:
     def open(self) -> bool:
         """Whether the circuit is open: nothing but probes go."""
         return self._open_seconds > 0.0
+
+    def pristine(self, now: float) -> bool:
+        """Whether a new one would do the same from now on: nothing is under way and no failure remembered."""
+        return (
+            not self.in_flight
+            and not self.failures
+            and not self._recovery
+            and self._limit >= self.most
+            and self._paused_until <= now
+        )
 
     def room(self, now: float) -> int:
         """How many more requests may begin."""

@@ -41,7 +41,7 @@ from twisted.web.client import (
     ResponseNeverReceived,
 )
 
-from relay.config.urls import UrlProblem, WebUrl, parse_url
+from relay.config.urls import UrlProblem, parse_url
 from relay.webhooks.answer import Answer
 from relay.webhooks.connections import AddressRefused, ReadyHeaders
 
@@ -51,8 +51,6 @@ TOTAL_SECONDS: Final = 15.0
 #: What is kept of an answer's body, and what is read before the connection is dropped instead.
 BODY_KEPT_BYTES: Final = 4096
 BODY_READ_BYTES: Final = 65_536
-
-_URLS_REMEMBERED: Final = 10_000
 
 
 class WebhookClient:
@@ -66,7 +64,6 @@ class WebhookClient:
         self._http = http
         self._private_http = private_http
         self._clock = clock
-        self._urls: dict[str, WebUrl] = {}
         self._deadlines: deque[_Deadline] = deque()
         self._deadline_call: IDelayedCall | None = None
 
@@ -84,7 +81,7 @@ class WebhookClient:
         :param headers: by canonical name; Host and the URL's Authorization are added.
         """
         try:
-            parsed = self._urls.get(url) or self._parse(url)
+            parsed = parse_url(url)
         except UrlProblem as problem:
             return Answer(0, str(problem))
         headers = {**headers, b"Host": [parsed.authority]}
@@ -111,13 +108,6 @@ class WebhookClient:
         if self._deadline_call is not None:
             self._deadline_call.cancel()
             self._deadline_call = None
-
-    def _parse(self, url: str) -> WebUrl:
-        parsed = parse_url(url)
-        if len(self._urls) >= _URLS_REMEMBERED:
-            self._urls.clear()
-        self._urls[url] = parsed
-        return parsed
 
     # One delayed call for all deadlines: they are all equally long, so they pass in the order in which they began.
 

@@ -1,10 +1,10 @@
 """Notifications to customers' URLs.
 
-Theory of operation: the store keeps what is owed, in queues; a queue is an account's own URL, or a URL that came with
-messages. When a queue is woken, as many notifications are claimed as may be sent, and posted, at most so many at once
-to one URL and in all. What ended within one turn of the reactor is settled in one call: handed over, or owed again
-later by the schedule, or given up. A queue with nothing to do has no object here; `DueQueues` remembers when something
-falls due in it.
+Theory of operation: the store keeps what is owed, in queues, and says when something is due; a queue is an account's
+own URL, or a URL that came with messages. A queue that is woken waits at its origin until it may send
+(`relay.webhooks.places` shares the places out). Then as many notifications are claimed as may be sent, and posted. What
+ended within one turn of the reactor is settled in one call: handed over, or owed again later by the schedule, or given
+up. A queue with nothing to send passes its turn on. A queue with nothing to do has no object here.
 
 So a URL that is slow or dead takes its own places only, and its circuit opens (`relay.webhooks.circuit_breaker`). While
 a circuit is open, or the URL is switched off or missing, nothing is claimed but to give up what has become too old.
@@ -23,23 +23,23 @@ from twisted.logger import Logger
 
 from relay.accounts.accounts import Accounts, Target
 from relay.config.urls import UrlProblem, parse_url
+from relay.runtime.alarms import Alarms
 from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore, StoreUnavailable
-from relay.values.messages import Attempt, Channel, Notification, QueueKey, Verdict
+from relay.values.messages import Attempt, Channel, Notification, QueueKey, Recovery, Verdict
 from relay.webhooks.answer import Answer, Tested, UrlState
 from relay.webhooks.callbacks import parse_callback
-from relay.webhooks.circuit_breaker import CircuitBreaker
 from relay.webhooks.delivery import LONGEST_PAUSE_SECONDS, WebhookDelivery
-from relay.webhooks.due_queues import DueQueues
-from relay.webhooks.recoveries import Recoveries
-from relay.webhooks.schedule import WINDOW_SECONDS, Retry, retry_after_seconds, retry_of
-
-#: Requests under way at once, to all URLs together.
-MOST_IN_FLIGHT: Final = 1000
+from relay.webhooks.outcomes import Outcomes
+from relay.webhooks.places import Destination, Origin, Path, Places
+from relay.webhooks.schedule import WINDOW_SECONDS, retry_after_seconds, retry_of
 
 #: Claimed at once in a queue, for so many times its places: fewer calls to the store, and little to give back.
 CLAIM_AHEAD: Final = 4
 MOST_CLAIMED: Final = 1000
+
+#: Queues served in one turn of the reactor; a claim and a request cost some 0.2 ms.
+SERVED_A_TURN: Final = 100
 
 #: How long a batch waits for company after its first notification.
 BATCH_SECONDS: Final = 0.2
@@ -50,41 +50,31 @@ PARKED_SECONDS: Final = 3600.0
 #: After a failure of the store.
 STORE_PAUSE_SECONDS: Final = 1.0
 
-#: Queues brought forward in one turn of the reactor.
-BROUGHT_FORWARD_A_TURN: Final = 500
-
-#: Attempts that the store could not take yet, above which nothing new is sent.
-MOST_UNSETTLED: Final = 10_000
-
-_BREAKERS_KEPT: Final = 10_000
-
 
 class _Work:
     """A queue in which something is being done.
 
+    :ivar path: the name of its URL's path; "" for the account's own URL.
     :ivar ready: claimed, not sent yet.
     :ivar owed: the store may have more that is due.
     :ivar batch_due_at: when a batch goes that isn't full.
-    :ivar queued: waits for a place among all requests.
     """
 
-    __slots__ = ("batch_due_at", "breaker", "claiming", "in_flight", "owed", "queue_key", "queued", "ready")
+    __slots__ = ("batch_due_at", "claiming", "in_flight", "origin", "owed", "path", "queue_key", "ready")
 
-    def __init__(self, queue_key: QueueKey, breaker: CircuitBreaker) -> None:
+    def __init__(self, queue_key: QueueKey, origin: Origin, path: str) -> None:
         self.queue_key = queue_key
-        self.breaker = breaker
+        self.origin = origin
+        self.path = path
         self.ready: deque[Notification] = deque()
-        self.owed = False
+        self.owed = True
         self.claiming = False
         self.in_flight = 0
-        self.queued = False
         self.batch_due_at = 0.0
 
 
 class Webhooks:
     """Sends owed notifications to the customers' URLs, in time and with retries.
-
-    What it did since the start is counted in `posts`, `delivered`, `retried` and `given_up`.
 
     :param fraction: random numbers from 0 to 1, for the jitter.
     """
@@ -99,7 +89,6 @@ class Webhooks:
         clock: IReactorTime,
         fraction: Callable[[], float],
     ) -> None:
-        self.posts = self.delivered = self.retried = self.given_up = 0
         self._store = store
         self._accounts = accounts
         self._delivery = delivery
@@ -107,30 +96,22 @@ class Webhooks:
         self._fraction = fraction
         self._posting = Tasks(self.log)
         self._tasks = Tasks(self.log)
+        self.outcomes = Outcomes(store, self._tasks, self._store_took_some)
+        self.places = Places()
         self._works: dict[QueueKey, _Work] = {}
-        self._breakers: dict[tuple[str, str], CircuitBreaker] = {}
-        self._waiting: deque[_Work] = deque()
+        self._alarms: Alarms[QueueKey | Destination] = Alarms(clock, self._alarms_due)
         self._out: dict[int, Sequence[Notification]] = {}
         self._next_out = 0
-        self._recoveries = Recoveries()
-        self._due = DueQueues(clock, self._fell_due)
-        # What the next turn of the reactor does: settle, and serve queues.
-        self._ended: list[Attempt] = []
-        self._to_serve: dict[QueueKey, _Work] = {}
         self._turn: IDelayedCall | None = None
-        self._unsettled = 0
+        self._store_broken_until = 0.0
         self._stopping = False
-        #: POSTs that are out at once; fewer where few files may be open.
-        self.most_in_flight = MOST_IN_FLIGHT
         #: Hears how long each POST took: the metrics.
         self.on_post: Callable[[float], None] | None = None
-        #: Hears of every attempt once it is settled: the metrics.
-        self.on_settled: Callable[[Sequence[Attempt]], None] | None = None
 
     # For the flow, the daemon and the API
 
     async def start(self) -> None:
-        """Wakes every queue in which something is owed."""
+        """Wakes every queue in which something is due."""
         for queue_key in await self._store.queues():
             if queue_key.channel == Channel.WEBHOOK:
                 self.wake(queue_key)
@@ -141,22 +122,24 @@ class Webhooks:
             return
         work = self._works.get(queue_key)
         if work is None:
-            work = self._works[queue_key] = _Work(queue_key, self._breaker(queue_key))
-        work.owed = True
-        self._to_serve[queue_key] = work
+            origin = self._origin(queue_key)
+        else:
+            work.owed = True
+            origin = work.origin
+        self.places.wait(origin, queue_key)
         self._next_turn()
 
     def url_changed(self, account: str) -> None:
         """The account's notification settings have changed: what waited for that is tried at once."""
-        for key, breaker in self._breakers.items():
-            if key[0] == account:
-                breaker.reset()
+        for destination in self.places.destinations(account):
+            destination.breaker.reset()
+            self._opened(destination)
         self._delivery.url_changed(account)
         self.wake(QueueKey(account, Channel.WEBHOOK))
 
     def url_state(self, account: str) -> UrlState:
         """How the account's own URL is doing now."""
-        breaker = self._breaker(QueueKey(account, Channel.WEBHOOK))
+        breaker = self._origin(QueueKey(account, Channel.WEBHOOK)).breaker
         target = self._accounts.target(account)
         return UrlState(
             target.off if target else "",
@@ -170,15 +153,10 @@ class Webhooks:
         """Sends a made-up notification, see `WebhookDelivery.test`."""
         return await self._delivery.test(account, test_id)
 
-    @property
-    def in_flight(self) -> int:
-        """Requests under way."""
-        return len(self._out)
-
     async def stop(self, limit_seconds: float = 10.0) -> None:
         """Sends nothing more, lets requests under way end within the limit, and gives the rest back to the store."""
         self._stopping = True
-        self._due.stop()
+        self._alarms.stop()
         for work in self._works.values():
             self._give_back(work)
         limit = self._clock.callLater(limit_seconds, self._abandon)
@@ -188,14 +166,8 @@ class Webhooks:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        self.outcomes.settle()
         await self._tasks.wait()
-        if self._ended:
-            # Once more; what the store still does not take is sent again after the next start.
-            ended, self._ended = self._ended, []
-            await self._settle(ended)
-            if self._turn is not None:
-                self._turn.cancel()
-                self._turn = None
 
     def _abandon(self) -> None:
         for batch in self._out.values():
@@ -203,31 +175,149 @@ class Webhooks:
         self._out.clear()
         self._tasks.start(self._posting.cancel())
 
-    # Queues
+    # Turns
 
-    def _breaker(self, queue_key: QueueKey) -> CircuitBreaker:
-        where = ""
-        if queue_key.url:
-            try:
-                where = parse_url(parse_callback(queue_key.url).url).without_query
-            except UrlProblem:
-                where = queue_key.url
-        key = (queue_key.account, where)
-        breaker = self._breakers.get(key)
-        if breaker is None:
-            if len(self._breakers) >= _BREAKERS_KEPT:
-                self._forget_breakers()
-            target = self._accounts.target(queue_key.account)
-            breaker = self._breakers[key] = CircuitBreaker(target.concurrency if target else 1)
-        return breaker
+    def _next_turn(self) -> None:
+        if self._turn is None:
+            self._turn = self._clock.callLater(0.0, self._take_turn)
 
-    def _forget_breakers(self) -> None:
-        in_use = {id(work.breaker) for work in self._works.values()}
+    def _store_took_some(self) -> None:
+        if self.places.anybody_waits and not self._stopping:
+            self._next_turn()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self.outcomes.settle()
+        if self._stopping:
+            return
         now = self._clock.seconds()
-        for key, breaker in list(self._breakers.items()):
-            if id(breaker) not in in_use and breaker.blocked_until(now) is None:
-                del self._breakers[key]
-                self._recoveries.forget(breaker)
+        if now < self._store_broken_until:
+            return
+        places = self.places
+        for _ in range(SERVED_A_TURN):
+            if self.outcomes.full:
+                # A turn follows when the store has taken some of it.
+                return
+            origin = places.next_origin()
+            if origin is None:
+                return
+            self._serve(origin, now)
+        if places.anybody_waits:
+            self._next_turn()
+
+    def _serve(self, origin: Origin, now: float) -> None:
+        """Lets one queue of an origin send, where the origin has room."""
+        queue_key = next(iter(origin.waiting))
+        target = self._usable(queue_key)
+        if target is None:
+            self._park(origin, queue_key, now)
+            return
+        origin.breaker.most = target.concurrency
+        if origin.room(now) <= 0:
+            # The end of a request, or the alarm, brings the origin back into the line.
+            self._alarm_of(origin, now)
+            return
+        del origin.waiting[queue_key]
+        work = self._works.get(queue_key)
+        if work is None:
+            work = self._works[queue_key] = _Work(queue_key, origin, self._names(queue_key)[1])
+        path = origin.account.paths.all.get(work.path)
+        if path is not None and path.room(now) <= 0:
+            path.waiting[queue_key] = None
+            self._give_back(work)
+            self._alarm_of(path, now)
+            self._drop_if_idle(work)
+        else:
+            batch = 1 if queue_key.url else target.batch
+            if work.owed and not work.claiming and len(work.ready) < batch:
+                self._tasks.start(self._claim(work, path, batch, target.concurrency))
+            else:
+                self._send(work, target, now)
+        self.places.line_up(origin)
+
+    async def _claim(self, work: _Work, path: Path | None, batch: int, concurrency: int) -> None:
+        queue_key, origin = work.queue_key, work.origin
+        now = self._clock.seconds()
+        probing = origin.breaker.open or (path is not None and path.breaker.open)
+        limit = MOST_CLAIMED if probing else max(batch, min(MOST_CLAIMED, CLAIM_AHEAD * concurrency))
+        work.claiming = True
+        work.owed = False
+        origin.claiming += 1
+        try:
+            claim = await self._store.claim(queue_key, limit, now)
+        except StoreUnavailable:
+            work.owed = True
+            self._store_broken_until = now + STORE_PAUSE_SECONDS
+            self._alarms.at(queue_key, self._store_broken_until)
+            return
+        finally:
+            work.claiming = False
+            origin.claiming -= 1
+        notifications = claim.notifications
+        if self._stopping:
+            self._store.release(notifications)
+            return
+        work.owed = work.owed or claim.more
+        if probing:
+            notifications = self._one_to_probe_with(work, notifications, batch, now)
+        if batch > 1 and notifications and not work.ready:
+            work.batch_due_at = now + BATCH_SECONDS
+        work.ready.extend(notifications)
+        target = self._usable(queue_key)
+        if target is None:
+            self._park(origin, queue_key, now)
+        else:
+            self._send(work, target, now)
+        self.places.line_up(origin)
+        self._next_turn()
+
+    def _one_to_probe_with(
+        self, work: _Work, claimed: Sequence[Notification], batch: int, now: float
+    ) -> Sequence[Notification]:
+        """Of what was claimed for an open circuit: gives up what waited longer than the schedule is long, and gives
+        what the probe sends. The rest goes back to the store."""
+        fresh = self._without_old(claimed, now)
+        if len(fresh) > batch:
+            self._store.release(fresh[batch:])
+            work.owed = True
+        return fresh[:batch]
+
+    def _without_old(self, claimed: Sequence[Notification], now: float) -> Sequence[Notification]:
+        old = [n for n in claimed if _is_old(n, now)]
+        if not old:
+            return claimed
+        self.outcomes.add([Attempt(n, Verdict.GIVEN_UP, now, 0.0, "url unusable") for n in old])
+        self._next_turn()
+        return [n for n in claimed if not _is_old(n, now)]
+
+    def _send(self, work: _Work, target: Target, now: float) -> None:
+        """Posts what the queue has ready, as far as there is room; the queue waits again for the rest."""
+        queue_key, origin, ready, places = work.queue_key, work.origin, work.ready, self.places
+        batch = 1 if queue_key.url else target.batch
+        path = origin.account.paths.all.get(work.path) if work.path else None
+        while ready and (len(ready) >= batch or now >= work.batch_due_at):
+            if (
+                self._stopping
+                or origin.room(now) <= 0
+                or not places.may_begin(origin.account)
+                or (path is not None and path.room(now) <= 0)
+                # A 410 to the last one may have switched the URL off.
+                or self._usable(queue_key) is None
+            ):
+                break
+            if batch == 1:
+                self._post(work, path, target, (ready.popleft(),), now)
+            else:
+                self._post(work, path, target, [ready.popleft() for _ in range(min(batch, len(ready)))], now)
+                work.batch_due_at = now + BATCH_SECONDS
+        if len(ready) >= batch or (ready and now >= work.batch_due_at) or (work.owed and not work.claiming):
+            places.wait(origin, queue_key)
+        elif ready:
+            self._alarms.at(queue_key, work.batch_due_at)
+        else:
+            self._drop_if_idle(work)
+
+    # Queues that can't send
 
     def _usable(self, queue_key: QueueKey) -> Target | None:
         """Where the queue's notifications go now; None while there is nowhere."""
@@ -238,150 +328,104 @@ class Webhooks:
             return None
         return target
 
-    def _fell_due(self, queue_key: QueueKey) -> None:
-        if self._usable(queue_key) is None or self._breaker(queue_key).open:
-            self._tasks.start(self._give_up_old(queue_key))
+    def _names(self, queue_key: QueueKey) -> tuple[str, str]:
+        """The names of the queue's origin and path."""
+        if not queue_key.url:
+            return "", ""
+        try:
+            url = parse_url(parse_callback(queue_key.url).url)
+        except UrlProblem:
+            return queue_key.url, queue_key.url
+        return url.origin, url.without_query
+
+    def _origin(self, queue_key: QueueKey) -> Origin:
+        target = self._accounts.target(queue_key.account)
+        return self.places.origin(queue_key.account, self._names(queue_key)[0], target.concurrency if target else 1)
+
+    def _alarm_of(self, destination: Destination, now: float) -> None:
+        """Sets an alarm for a destination that is blocked by time. Where only requests take up its room, the end of
+        one of them brings it back."""
+        until = destination.breaker.blocked_until(now)
+        if until is not None:
+            self._alarms.at(destination, until)
+
+    def _park(self, origin: Origin, queue_key: QueueKey, now: float) -> None:
+        """Leaves a queue alone that has no usable URL, and looks now and then for what has become too old there."""
+        origin.waiting.pop(queue_key, None)
+        work = self._works.get(queue_key)
+        if work is not None:
+            self._give_back(work)
+            self._drop_if_idle(work)
+        self._alarms.at(queue_key, now + PARKED_SECONDS)
+        self.places.line_up(origin)
+
+    def _alarms_due(self, keys: Sequence[QueueKey | Destination]) -> None:
+        for key in keys:
+            if isinstance(key, Destination):
+                self._opened(key)
+            elif self._usable(key) is None:
+                self._tasks.start(self._give_up_old(key))
+            else:
+                self.wake(key)
+
+    def _opened(self, destination: Destination) -> None:
+        """A destination may have room again: the queues that wait there stand in line again."""
+        if isinstance(destination, Origin):
+            self.places.line_up(destination)
         else:
-            self.wake(queue_key)
+            room = destination.room(self._clock.seconds())
+            while destination.waiting and room > 0:
+                queue_key = next(iter(destination.waiting))
+                del destination.waiting[queue_key]
+                self.wake(queue_key)
+                room -= 1
+        self._next_turn()
 
     async def _give_up_old(self, queue_key: QueueKey) -> None:
-        """Gives up what waited longer than the schedule is long, for a URL that can't be used; then goes on."""
+        """Gives up what waited longer than the schedule is long, for a URL that can't be used."""
         now = self._clock.seconds()
         try:
             claim = await self._store.claim(queue_key, MOST_CLAIMED, now)
         except StoreUnavailable:
-            self._due.at(queue_key, now + STORE_PAUSE_SECONDS)
+            self._alarms.at(queue_key, now + STORE_PAUSE_SECONDS)
             return
-        old = [n for n in claim.notifications if _is_old(n, now)]
-        if len(old) < len(claim.notifications):
-            self._store.release([n for n in claim.notifications if not _is_old(n, now)])
-        if old:
-            self.given_up += len(old)
-            self._ended += [Attempt(n, Verdict.GIVEN_UP, now, 0.0, "url unusable") for n in old]
-        if claim.notifications or claim.next_due_at is not None:
-            self.wake(queue_key)
-
-    def _next_turn(self, delay_seconds: float = 0.0) -> None:
-        if self._turn is None:
-            self._turn = self._clock.callLater(delay_seconds, self._take_turn)
-
-    def _take_turn(self) -> None:
-        self._turn = None
-        if self._ended:
-            ended, self._ended = self._ended, []
-            self._tasks.start(self._settle(ended))
-        # After `_settle`: what failed in the same turn is known to the store now.
-        self._bring_forward()
-        to_serve, self._to_serve = self._to_serve, {}
-        for work in to_serve.values():
-            self._serve(work)
-        waiting = self._waiting
-        while waiting and len(self._out) < self.most_in_flight:
-            work = waiting.popleft()
-            work.queued = False
-            self._serve(work)
-
-    def _bring_forward(self) -> None:
-        for queue_key, recovery in self._recoveries.take(BROUGHT_FORWARD_A_TURN):
-            self._store.bring_forward(queue_key, recovery)
-            # Asks for a next turn, which takes the next ones.
-            self.wake(queue_key)
-
-    def _serve(self, work: _Work) -> None:
-        """Sends what the queue may send, claims more where there is room, and drops the queue when it is done."""
-        if self._stopping:
-            self._give_back(work)
-            return
-        queue_key, breaker = work.queue_key, work.breaker
-        now = self._clock.seconds()
-        ready = work.ready
-        while True:
-            target = self._usable(queue_key)
-            if target is None:
-                self._park(work, now + PARKED_SECONDS)
-                return
-            breaker.most = target.concurrency
-            batch = 1 if queue_key.url else target.batch
-            if breaker.room(now) <= 0:
-                blocked_until = breaker.blocked_until(now)
-                if blocked_until is not None:
-                    self._park(work, blocked_until)
-                elif not work.in_flight:
-                    # Other queues have the URL's places; the end of a request of theirs brings us back.
-                    self._queue(work, breaker.waiting)
-                return
-            if len(self._out) >= self.most_in_flight or self._unsettled + len(self._ended) >= MOST_UNSETTLED:
-                self._queue(work, self._waiting)
-                return
-            if not ready or (len(ready) < batch and now < work.batch_due_at):
-                break
-            if batch == 1:
-                self._post(work, target, (ready.popleft(),), now)
-            else:
-                self._post(work, target, [ready.popleft() for _ in range(min(batch, len(ready)))], now)
-                work.batch_due_at = now + BATCH_SECONDS
-        if work.owed and not work.claiming and len(ready) < batch:
-            limit = 1 if breaker.open else min(MOST_CLAIMED, CLAIM_AHEAD * target.concurrency)
-            self._tasks.start(self._claim(work, max(limit, batch), batch))
-        elif ready:
-            self._due.at(queue_key, work.batch_due_at)
-        else:
-            self._drop_if_idle(work)
-
-    async def _claim(self, work: _Work, limit: int, batch: int) -> None:
-        queue_key = work.queue_key
-        now = self._clock.seconds()
-        work.claiming = True
-        work.owed = False
-        try:
-            claim = await self._store.claim(queue_key, limit, now)
-        except StoreUnavailable:
-            self._due.at(queue_key, now + STORE_PAUSE_SECONDS)
-            return
-        finally:
-            work.claiming = False
-        if batch > 1 and claim.notifications and not work.ready:
-            work.batch_due_at = now + BATCH_SECONDS
-        work.ready.extend(claim.notifications)
-        if claim.next_due_at is not None:
-            if claim.next_due_at <= now and claim.notifications:
-                work.owed = True
-            else:
-                self._due.at(queue_key, max(claim.next_due_at, now + 0.01))
-        self._serve(work)
-
-    def _queue(self, work: _Work, queue: deque[_Work]) -> None:
-        if not work.queued:
-            work.queued = True
-            queue.append(work)
-
-    def _park(self, work: _Work, until: float) -> None:
-        self._give_back(work)
-        self._due.at(work.queue_key, until)
-        self._drop_if_idle(work)
+        fresh = self._without_old(claim.notifications, now)
+        if fresh:
+            self._store.release(fresh)
+        if claim.more and not fresh:
+            self._alarms.at(queue_key, now)
+        elif fresh:
+            self._alarms.at(queue_key, now + PARKED_SECONDS)
 
     def _give_back(self, work: _Work) -> None:
         if work.ready:
             self._store.release(list(work.ready))
             work.ready.clear()
+            work.owed = True
 
     def _drop_if_idle(self, work: _Work) -> None:
-        if not (work.in_flight or work.claiming or work.ready or work.queued):
+        if not (work.in_flight or work.claiming or work.ready):
             self._works.pop(work.queue_key, None)
+            self.places.leave(work.origin, self._clock.seconds())
 
     # Requests
 
-    def _post(self, work: _Work, target: Target, batch: Sequence[Notification], now: float) -> None:
+    def _post(self, work: _Work, path: Path | None, target: Target, batch: Sequence[Notification], now: float) -> None:
         work.in_flight += 1
-        work.breaker.began()
-        self.posts += 1
+        self.places.began(work.origin, path)
         number = self._next_out
         self._next_out += 1
         self._out[number] = batch
-        self._posting.start(self._attempt(work, target, batch, number, now))
+        self._posting.start(self._attempt(work, path, target, batch, number, now))
 
     async def _attempt(
-        self, work: _Work, target: Target, batch: Sequence[Notification], number: int, began_at: float
+        self,
+        work: _Work,
+        path: Path | None,
+        target: Target,
+        batch: Sequence[Notification],
+        number: int,
+        began_at: float,
     ) -> None:
         queue_key = work.queue_key
         try:
@@ -392,69 +436,87 @@ class Webhooks:
             self.log.failure("webhook_broken: a webhook of {account} could not be sent", account=queue_key.account)
             answer, text = Answer(0, "internal error"), "internal error"
         work.in_flight -= 1
+        now = self._clock.seconds()
         if self._out.pop(number, None) is None:
             # Given back already, by a stop that could wait no longer.
-            work.breaker.abandoned()
+            work.origin.breaker.abandoned()
+            if path is not None:
+                path.breaker.abandoned()
+            self.places.ended(work.origin)
             return
-        now = self._clock.seconds()
         seconds = now - began_at
         if self.on_post is not None:
             self.on_post(seconds)
         if answer.ok:
-            self._recoveries.came_back(work.breaker, work.breaker.succeeded())
-            self.delivered += len(batch)
-            for notification in batch:
-                self._ended.append(Attempt(notification, Verdict.DELIVERED, now, 0.0, text, seconds))
+            self._answered_well(work, path)
+            self.outcomes.add([Attempt(n, Verdict.DELIVERED, now, 0.0, text, seconds) for n in batch])
         else:
-            asked = retry_after_seconds(answer.retry_after, now)
-            pause = min(asked, LONGEST_PAUSE_SECONDS) if answer.code in (429, 503) else 0.0
-            work.breaker.failed(
-                now, throttled=answer.code == 429, retry_after_seconds=pause, unreached=answer.unreached
-            )
-            # One draw for the whole batch: it comes back together.
-            fraction = self._fraction()
-            for notification in batch:
-                retry = retry_of(notification, answer, now, fraction, asked_seconds=asked, paused_seconds=pause)
-                self._failed(work, notification, retry, text, now, seconds)
-        breaker = work.breaker
+            self._failed(work, path, batch, answer, text, now, seconds)
+        self.places.ended(work.origin)
         if work.owed or work.ready:
-            self._to_serve[queue_key] = work
+            self.places.wait(work.origin, queue_key)
         else:
             self._drop_if_idle(work)
-        while breaker.waiting:
-            other: _Work = breaker.waiting.popleft()
-            other.queued = False
-            self._to_serve[other.queue_key] = other
-            if breaker.in_flight and not breaker.open:
-                break
+        if path is not None:
+            self._opened(path)
+            self.places.leave(path, now)
         self._next_turn()
 
-    def _failed(
-        self, work: _Work, notification: Notification, retry: Retry | None, text: str, now: float, seconds: float
-    ) -> None:
-        if retry is None:
-            self.given_up += 1
-            self._ended.append(Attempt(notification, Verdict.GIVEN_UP, now, 0.0, text, seconds))
-            return
-        self.retried += 1
-        self._ended.append(
-            Attempt(notification, Verdict.RETRY, now, retry.due_at, text, seconds, retry.brought_forward_by)
-        )
-        self._recoveries.delayed(work.breaker, work.queue_key, retry, now)
-        self._due.at(work.queue_key, retry.due_at)
+    def _answered_well(self, work: _Work, path: Path | None) -> None:
+        self._came_back(work, work.origin, work.origin.breaker.succeeded())
+        if path is not None:
+            self._came_back(work, path, path.breaker.succeeded())
 
-    async def _settle(self, ended: Sequence[Attempt]) -> None:
-        self._unsettled += len(ended)
-        try:
-            await self._store.settle(ended)
-        except StoreUnavailable:
-            # The store knows it all the same and writes it when it can. Settled again, a retry that has been made
-            # meanwhile would be made once more.
-            pass
-        finally:
-            self._unsettled -= len(ended)
-        if self.on_settled is not None:
-            self.on_settled(ended)
+    def _came_back(self, work: _Work, destination: Destination, recovery: Recovery) -> None:
+        if recovery:
+            self.outcomes.came_back(QueueKey(work.queue_key.account, Channel.WEBHOOK, destination.name), recovery)
+
+    def _failed(
+        self,
+        work: _Work,
+        path: Path | None,
+        batch: Sequence[Notification],
+        answer: Answer,
+        text: str,
+        now: float,
+        seconds: float,
+    ) -> None:
+        asked = retry_after_seconds(answer.retry_after, now)
+        pause = min(asked, LONGEST_PAUSE_SECONDS) if answer.code in (429, 503) else 0.0
+        place = self._count_failure(work, path, answer, pause, now)
+        # One draw for the whole batch: it comes back together.
+        fraction = self._fraction()
+        for n in batch:
+            retry = retry_of(n, answer, now, fraction, asked_seconds=asked, paused_seconds=pause)
+            if retry is None:
+                attempt = Attempt(n, Verdict.GIVEN_UP, now, 0.0, text, seconds)
+            else:
+                attempt = Attempt(
+                    n, Verdict.RETRY, now, retry.due_at, text, seconds, retry.brought_forward_by, place.name
+                )
+            self.outcomes.add([attempt])
+
+    def _count_failure(
+        self, work: _Work, path: Path | None, answer: Answer, pause_seconds: float, now: float
+    ) -> Destination:
+        """Counts a failure where it belongs, and gives that place: no answer is the origin's failure, a status the
+        path's. An account's own URL has one place for both."""
+        origin = work.origin
+        place: Destination = origin
+        if work.path:
+            if answer.code:
+                self._came_back(work, origin, origin.breaker.succeeded())
+                if path is None:
+                    path = self.places.failing_path(origin.account, work.path)
+                    path.breaker.began()
+                place = path
+            elif path is not None:
+                path.breaker.abandoned()
+        place.breaker.failed(
+            now, throttled=answer.code == 429, retry_after_seconds=pause_seconds, unreached=answer.unreached
+        )
+        self.places.leave(place, now)
+        return place
 
 
 def _is_old(notification: Notification, now: float) -> bool:

@@ -1,12 +1,13 @@
 """Notification URLs: which are taken, and which addresses they may lead to."""
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.urls import UrlProblem, address_problem, check_url, parse_url
+from relay.config.urls import UrlProblem, WebUrl, address_problem, check_url, parse_any_url, parse_url
 
 
 class ParseTests(SynchronousTestCase):
@@ -143,3 +144,25 @@ class AddressTests(SynchronousTestCase):
     def test_a_dot_at_the_end_hides_nothing(self) -> None:
         for host in ("localhost.", "x.LOCALHOST.", "127.0.0.1."):
             self.assertRaises(UrlProblem, check_url, f"http://{host}/", allow_private=False)
+
+
+pieces = st.sampled_from(
+    ["http://", "https://", "a.example", "user:pw@", "%41", "%", "/", "//", "?", "#", ":8080", ":0", ":x", "[::1]", "é",
+     " ", "..", ";a=1", "{x}", "|", "ß.example", "+", "@", "&b=%2F", "\\", "10.0.0.1", "A.EXAMPLE", "~", "^",
+     "`", '"', "<"]
+)  # fmt: skip
+
+
+class BothWays(SynchronousTestCase):
+    @given(
+        st.lists(pieces, max_size=8).map("".join), st.sampled_from(["", "http://host", "https://u:p@Host.example:81"])
+    )
+    def test_the_short_way_for_ordinary_urls_reads_what_the_long_way_reads(self, end: str, beginning: str) -> None:
+        def outcome(text: str, parse: Callable[[str], WebUrl]) -> WebUrl | str:
+            try:
+                return parse(text)
+            except UrlProblem as problem:
+                return str(problem)
+
+        text = beginning + end
+        self.assertEqual(outcome(text, parse_url), outcome(text, parse_any_url))

@@ -41,12 +41,11 @@ class QueueStore:
         self.settled: list[Attempt] = []
         self.claim_calls: list[int] = []
         self.hold: Deferred[None] | None = None
-        self.next_due_at: float | None = None
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> Deferred[Claim]:
         self.claim_calls.append(limit)
         handed, self.owed = self.owed[:limit], self.owed[limit:]
-        result = Claim(handed, self.next_due_at)
+        result = Claim(handed, bool(self.owed))
         if self.hold is None:
             return succeed(result)
         return self.hold.addCallback(lambda _: result)
@@ -183,18 +182,6 @@ class AccountReceiversTests(SynchronousTestCase):
             receivers.answered(self.bound(receivers, 10).answer(1, status))
             self.assertEqual([(a.verdict, a.answer) for a in store.settled], [(Verdict.GIVEN_UP, name)])
 
-    def test_a_refused_receipt_is_asked_for_again_when_it_is_due_although_nothing_else_comes(self) -> None:
-        store = QueueStore(1)
-        receivers = self.receivers(store)
-        protocol = self.bound(receivers, 10)
-        receivers.answered(protocol.answer(1, ESME_RX_T_APPN))
-        [attempt] = store.settled
-        asked = len(store.claim_calls)
-        store.owed = [notification(0, attempt=2)]
-        self.clock.advance(attempt.due_at - self.clock.seconds())
-        self.assertEqual(len(store.claim_calls), asked + 1)
-        self.assertEqual(len(protocol.sent), 1)
-
     def test_a_receipt_refused_past_its_age_is_given_up_and_recorded_so(self) -> None:
         store = QueueStore(1)
         receivers = self.receivers(store, keep_seconds=2.0)
@@ -222,13 +209,12 @@ class AccountReceiversTests(SynchronousTestCase):
         store.hold.callback(None)
         self.assertEqual((len(gone.sent), len(store.owed)), (0, 4))
 
-    def test_the_next_due_retry_is_claimed_by_the_clock(self) -> None:
+    def test_a_retry_is_claimed_when_the_store_says_that_it_is_due_and_no_clock_runs_for_it_here(self) -> None:
         store = QueueStore(0)
         receivers = self.receivers(store)
-        store.next_due_at = 31.0
         protocol = self.bound(receivers, 10)
-        store.owed, store.next_due_at = [notification(1, attempt=2)], None
-        self.clock.advance(29.0)
+        store.owed = [notification(1, attempt=2)]
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(protocol.sent, [])
-        self.clock.advance(1.0)
+        receivers.wake()
         self.assertEqual(len(protocol.sent), 1)

@@ -47,7 +47,7 @@ class SlowStore(RecordingStore):
         return self.durable
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> Deferred[Claim]:
-        return succeed(Claim((), None))
+        return succeed(Claim(()))
 
     def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
         return succeed(None)

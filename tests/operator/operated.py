@@ -1,7 +1,7 @@
 """A daemon for tests of the operator's side: real flow, links and sessions, nothing connected, a quick store."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -59,6 +59,9 @@ class OperatedStore(UnusedStore):
 
     def figures(self) -> StoreFigures:
         return self.shown
+
+    def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
+        """Nothing ever comes due here."""
 
     def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
         if self.unavailable:

@@ -1,7 +1,7 @@
 """The flow: what may come in, where it goes, and who is woken."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -53,6 +53,9 @@ class RecordingStore(UnusedStore):
 
     def queues(self) -> Deferred[Sequence[QueueKey]]:
         return succeed([LANE])
+
+    def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
+        self.announce = due
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Deferred[Sequence[Pending]]:
         keys = [(p.id, p.part) for p in self.pending]

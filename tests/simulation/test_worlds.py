@@ -62,16 +62,16 @@ class DroppingWorld(World):
 
 
 class RepeatingWorld(World):
-    """One whose relay never writes down that a notification was handed over."""
+    """One whose relay takes a notification that was handed over for one that is due again in an hour."""
 
     def make_store(self, **options: Any) -> JournalStore:
         store = super().make_store(**options)
+        settle = store.settle
 
-        def settle(batch: Sequence[Attempt]) -> Any:
-            store.release([attempt.notification for attempt in batch])
-            return succeed(None)
+        def settle_for_later(batch: Sequence[Attempt]) -> Any:
+            return settle([msgspec.structs.replace(a, verdict=Verdict.RETRY, due_at=a.at + 3600.0) for a in batch])
 
-        store.settle = settle  # type: ignore[method-assign]
+        store.settle = settle_for_later  # type: ignore[method-assign]
         return store
 
 

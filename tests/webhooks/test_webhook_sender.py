@@ -1,5 +1,6 @@
 """Webhooks: who is told what and when, and what a bad URL may cost the others."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from standardwebhooks import Webhook
@@ -16,18 +17,18 @@ from relay.values.secret import Secret
 from relay.values.states import UNDELIVERABLE
 from relay.webhooks.answer import Answer
 from relay.webhooks.delivery import WebhookDelivery
+from relay.webhooks.places import MOST_IN_FLIGHT, REMEMBERED
 from relay.webhooks.schedule import PAUSES_SECONDS, WINDOW_SECONDS, Retry
 from relay.webhooks.webhook_sender import (
-    _BREAKERS_KEPT,
     BATCH_SECONDS,
-    BROUGHT_FORWARD_A_TURN,
-    MOST_IN_FLIGHT,
+    SERVED_A_TURN,
     Webhooks,
 )
 from tests.webhooks.webhook_fakes import OK, FakeClient, OwingStore, Sent, notification
 
 URL = "http://yoursite.com/sms/notifications"
 LANE = QueueKey("acme", Channel.WEBHOOK)
+REFUSED = Answer(0, "connection refused")
 
 
 class WebhooksTestCase(SynchronousTestCase):
@@ -54,6 +55,11 @@ class WebhooksTestCase(SynchronousTestCase):
             self.clock,
             lambda: 0.0,
         )
+        self.store.announce(self.clock, self.announced)
+
+    def announced(self, queues: Sequence[QueueKey]) -> None:
+        for queue_key in queues:
+            self.webhooks.wake(queue_key)
 
     def owe(self, count: int, first: int = 0, **more: Any) -> None:
         """Owes `count` notifications and wakes their queue."""
@@ -280,27 +286,144 @@ class BadUrlTests(WebhooksTestCase):
         self.owe(20, account="other")
         self.assertEqual(sum(sent.url != URL for sent in self.client.sent), 20)
 
-    def test_no_more_than_so_many_requests_are_under_way_in_all(self) -> None:
-        self.client.answer = lambda sent: Deferred()
-        for number in range(MOST_IN_FLIGHT + 100):
-            each = notification(number, url=f"http://host{number}.example/")
+    def build_accounts(self, count: int) -> list[str]:
+        """So many accounts without URLs of their own."""
+        names = [f"account{number}" for number in range(count)]
+        self.accounts = Accounts({name: Account() for name in names})
+        self.webhooks = Webhooks(
+            self.store,
+            self.accounts,
+            WebhookDelivery(self.store, self.accounts, self.client, self.clock),
+            self.clock,
+            lambda: 0.0,
+        )
+        return names
+
+    def owe_own_urls(self, account: str, count: int, first: int = 0, host: str = "") -> None:
+        """Messages with URLs of their own, each on a host of its own unless `host` names one for all."""
+        for number in range(first, first + count):
+            name = host or f"host{number}"
+            each = notification(number, account=account, url=f"http://{name}.example/cb/{number}")
             self.store.owe(each)
             self.webhooks.wake(each.queue_key)
-        self.turn()
-        self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT)
+        self.turn(count // 50 + 20)
+
+    def hold_answers(self) -> list[Deferred[Answer]]:
+        """Requests wait for the test to answer them."""
+        held: list[Deferred[Answer]] = []
+
+        def answer(sent: Sent) -> Deferred[Answer]:
+            held.append(Deferred())
+            return held[-1]
+
+        self.client.answer = answer
+        return held
+
+    def test_no_more_than_so_many_requests_are_under_way_in_all(self) -> None:
+        self.hold_answers()
+        for number, name in enumerate(self.build_accounts(MOST_IN_FLIGHT // 8)):
+            self.owe_own_urls(name, 11, first=100 * number)
+        self.assertLessEqual(self.client.in_flight, MOST_IN_FLIGHT)
+        self.assertGreater(self.client.in_flight, MOST_IN_FLIGHT * 0.9)
+
+    def test_an_account_takes_no_more_places_than_are_free_so_that_a_newcomer_finds_some_at_once(self) -> None:
+        self.hold_answers()
+        first, second, third = self.build_accounts(3)
+        self.owe_own_urls(first, 2 * MOST_IN_FLIGHT)
+        self.assertEqual(self.client.in_flight, MOST_IN_FLIGHT // 2)
+        self.owe_own_urls(second, 2 * MOST_IN_FLIGHT, first=10_000)
+        self.assertEqual(self.client.in_flight, MOST_IN_FLIGHT * 3 // 4)
+        self.owe_own_urls(third, 20, first=20_000)
+        self.assertEqual(self.client.in_flight, MOST_IN_FLIGHT * 3 // 4 + 20)
 
     def test_a_place_that_becomes_free_goes_to_who_waits_for_it(self) -> None:
-        held: list[Deferred[Answer]] = []
-        self.client.answer = lambda sent: held[-1] if held.append(Deferred()) is None else OK  # type: ignore[func-returns-value]
-        for number in range(MOST_IN_FLIGHT + 10):
-            each = notification(number, url=f"http://host{number}.example/")
-            self.store.owe(each)
-            self.webhooks.wake(each.queue_key)
-        self.turn()
+        held = self.hold_answers()
+        self.owe_own_urls("acme", MOST_IN_FLIGHT // 2 + 10)
+        self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT // 2)
         for waiting in held[:10]:
             waiting.callback(OK)
         self.turn()
-        self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT + 10)
+        self.assertEqual(len(self.client.sent), MOST_IN_FLIGHT // 2 + 10)
+
+    def test_a_dead_host_with_very_many_urls_takes_the_places_of_one_url(self) -> None:
+        self.build(notification_concurrency=8)
+        self.client.answer = lambda sent: Deferred() if "dead" in sent.url else OK
+        self.owe_own_urls("acme", 3_000, host="dead")
+        self.assertEqual(self.client.in_flight, 8)
+        self.owe(1, account="other", first=9_000)
+        self.assertEqual(self.client.sent[-1].url, "http://other.example/")
+
+    def test_a_request_that_ends_wakes_as_many_queues_as_there_is_room_for(self) -> None:
+        held = self.hold_answers()
+        self.owe_own_urls("acme", 5_000, host="one")
+        looks, claims = self.webhooks.places.looks, self.store.claims
+        for waiting in held[:8]:
+            waiting.callback(OK)
+        self.turn()
+        self.assertEqual(len(held), 16)
+        self.assertLess(self.webhooks.places.looks - looks, 40)
+        self.assertLess(self.store.claims - claims, 20)
+
+    def test_a_queue_with_nothing_to_send_passes_its_turn_on(self) -> None:
+        held = self.hold_answers()
+        self.owe_own_urls("acme", 8, host="one")
+        for number in range(200):
+            self.webhooks.wake(notification(number, url=f"http://one.example/empty/{number}").queue_key)
+        self.owe_own_urls("acme", 1, first=500, host="one")
+        held[0].callback(OK)
+        self.turn()
+        self.assertTrue(self.client.sent[-1].url.endswith("/cb/500"))
+
+    def test_very_many_queues_are_served_some_a_turn(self) -> None:
+        claims: list[int] = []
+        for number in range(1_000):
+            each = notification(number, url=f"http://host{number}.example/cb")
+            self.store.owe(each)
+            self.webhooks.wake(each.queue_key)
+        while self.store.still_owed:
+            before = self.store.claims
+            # `Clock.advance` would go on as long as there is something to do.
+            for call in self.clock.getDelayedCalls():
+                if call.getTime() <= self.clock.seconds():
+                    self.clock.calls.remove(call)  # type: ignore[arg-type]
+                    call.func()  # type: ignore[attr-defined]
+            claims.append(self.store.claims - before)
+        self.assertLessEqual(max(claims), SERVED_A_TURN)
+
+    def test_urls_without_number_leave_nothing_behind(self) -> None:
+        for number in range(20):
+            self.owe_own_urls("acme", 250, first=1_000 * number)
+        self.assertEqual(self.store.still_owed, 0)
+        self.assertEqual((len(self.webhooks.places), self.webhooks._works), (0, {}))
+
+    def test_of_urls_without_number_that_fail_the_latest_are_remembered(self) -> None:
+        for answer in (REFUSED, Answer(500)):
+            self.build()
+            self.client.answer = lambda sent, answer=answer: answer  # type: ignore[misc]
+            for number in range(6):
+                self.owe_own_urls("acme", 250, first=1_000 * number)
+            self.assertLessEqual(len(self.webhooks.places), REMEMBERED)
+
+    def test_a_path_that_says_no_stops_itself_and_not_its_neighbours(self) -> None:
+        self.client.answer = lambda sent: Answer(500) if "/bad" in sent.url else OK
+        for number in range(200):
+            each = notification(number, url=f"http://one.example/{'bad' if number % 2 else 'good'}?id={number}")
+            self.store.owe(each)
+            self.webhooks.wake(each.queue_key)
+        self.turn(50)
+        self.assertEqual(sum("/good" in sent.url for sent in self.client.sent), 100)
+        self.assertLess(sum("/bad" in sent.url for sent in self.client.sent), 30)
+        self.client.answer = lambda sent: OK
+        self.pass_time(700.0)
+        self.assertEqual(self.store.still_owed, 0)
+
+    def test_a_host_that_refuses_connections_stops_all_its_paths(self) -> None:
+        self.client.answer = lambda sent: REFUSED
+        self.owe_own_urls("acme", 500, host="one")
+        self.assertLess(len(self.client.sent), 30)
+        self.client.answer = lambda sent: OK
+        self.pass_time(700.0)
+        self.assertEqual(self.store.still_owed, 0)
 
     def test_messages_urls_that_differ_in_the_query_share_their_places(self) -> None:
         self.build(notification_concurrency=4)
@@ -385,9 +508,6 @@ class BadUrlTests(WebhooksTestCase):
         self.assertLess(sum(sent.url == URL for sent in self.client.sent), 30)
 
 
-REFUSED = Answer(0, "connection refused")
-
-
 class RecoveryTests(WebhooksTestCase):
     """What failed while a URL was away, once it is back."""
 
@@ -421,9 +541,8 @@ class RecoveryTests(WebhooksTestCase):
         retry = Retry(self.clock.seconds() + 3600.0, Recovery.REACHED)
         for each in waiting:
             self.store.owe(each, due_at=retry.due_at)
-            self.store.brought_forward_by[each.id] = retry.brought_forward_by
-            breaker = self.webhooks._breaker(each.queue_key)
-            self.webhooks._recoveries.delayed(breaker, each.queue_key, retry, self.clock.seconds())
+            place = "/".join(each.url.split("/")[:3])
+            self.store.brought_forward_by[each.id] = (retry.brought_forward_by, place)
 
     def test_what_comes_back_takes_no_more_places_than_the_url_has(self) -> None:
         self.build(notification_concurrency=3)
@@ -455,23 +574,17 @@ class RecoveryTests(WebhooksTestCase):
         self.turn()
         self.assertEqual((self.store.still_owed, self.attempts_of(0)), (0, [1, 2, 2]))
 
-    def test_messages_own_urls_that_differ_in_the_query_come_back_together_some_a_turn(self) -> None:
-        count = 3 * BROUGHT_FORWARD_A_TURN
+    def test_messages_own_urls_of_one_host_come_back_together(self) -> None:
+        count = 300
         self.delayed(*[notification(number, url=f"http://one.example/cb?id={number}") for number in range(count)])
         self.delayed(notification(count, url="http://else.example/cb"))
         self.client.answer = lambda sent: REFUSED
         self.owe(1, first=count + 1, url="http://one.example/cb?id=1")
         self.client.answer = lambda sent: OK
         self.owe(1, first=count + 2, url="http://one.example/cb?id=2")
-        self.turn(1_000)
+        self.turn(200)
         # The other URL's, and the one that was refused just now and has five seconds to wait.
         self.assertEqual(self.store.still_owed, 2)
-        self.assertEqual(len(self.webhooks._recoveries), 1)
-
-    def test_of_urls_without_number_not_all_are_remembered(self) -> None:
-        count = _BREAKERS_KEPT + 100
-        self.delayed(*[notification(number, url=f"http://host{number}.example/") for number in range(count)])
-        self.assertLessEqual(len(self.webhooks._recoveries), _BREAKERS_KEPT)
 
     def test_one_that_reaches_the_customer_brings_the_few_that_did_not(self) -> None:
         for answer in (REFUSED, Answer(0, "timeout"), Answer(502), Answer(503), Answer(504)):
@@ -586,6 +699,8 @@ class RecoveryTests(WebhooksTestCase):
         self.away(2, first=3)
         self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
         self.assertEqual((self.store.still_owed, self.store.claimed), (2, set()))
+        # The store's own alarm is the only one.
+        self.store.alarms.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 

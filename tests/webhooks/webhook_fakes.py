@@ -7,6 +7,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
+from relay.runtime.alarms import Alarms
 from relay.store.api import StoreUnavailable
 from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
 from relay.values.states import DELIVERED
@@ -39,13 +40,16 @@ class OwingStore:
 
     def __init__(self) -> None:
         self.owed: dict[QueueKey, list[tuple[float, Notification]]] = {}
-        self.brought_forward_by: dict[bytes, Recovery] = {}
+        self.brought_forward_by: dict[bytes, tuple[Recovery, str]] = {}
         self.claimed: set[tuple[QueueKey, bytes]] = set()
         self.attempts: list[Attempt] = []
         self.settles = 0
         self.claims = 0
         self.settings: list[tuple[str, str, str | None]] = []
         self.broken = False
+        self.alarms: Alarms[QueueKey]
+        #: Hears when something will be due in a queue.
+        self.due_later: Callable[[QueueKey, float], None] = lambda queue_key, due_at: None
 
     def owe(self, *notifications: Notification, due_at: float = 0.0) -> None:
         for each in notifications:
@@ -56,7 +60,10 @@ class OwingStore:
         return sum(map(len, self.owed.values())) + len(self.claimed)
 
     def queues(self) -> Deferred[Sequence[QueueKey]]:
-        return succeed([queue_key for queue_key, owed in self.owed.items() if owed])
+        for queue_key, owed in self.owed.items():
+            for due_at, _ in owed:
+                self.due_later(queue_key, due_at)
+        return succeed([queue_key for queue_key, owed in self.owed.items() if any(due_at == 0.0 for due_at, _ in owed)])
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> Deferred[Claim]:
         self.claims += 1
@@ -68,7 +75,15 @@ class OwingStore:
         rest = [entry for entry in owed if id(entry[1]) not in ids]
         self.owed[queue_key] = rest
         self.claimed.update((queue_key, each.id) for each in given)
-        return succeed(Claim(given, max(now, rest[0][0]) if rest else None))
+        more = bool(rest) and rest[0][0] <= now
+        if rest and not more:
+            self.due_later(queue_key, rest[0][0])
+        return succeed(Claim(given, more))
+
+    def announce(self, clock: Clock, due: Callable[[Sequence[QueueKey]], None]) -> None:
+        """Stands for `subscribe`."""
+        self.alarms = Alarms(clock, due)
+        self.due_later = self.alarms.at
 
     def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
         self.settles += 1
@@ -79,7 +94,8 @@ class OwingStore:
             if attempt.verdict is Verdict.RETRY:
                 again = msgspec.structs.replace(each, attempt=each.attempt + 1, scheduled_at=0.0)
                 self.owe(again, due_at=attempt.due_at)
-                self.brought_forward_by[each.id] = attempt.brought_forward_by
+                self.brought_forward_by[each.id] = (attempt.brought_forward_by, attempt.place)
+                self.due_later(each.queue_key, attempt.due_at)
         # As the contract has it: what has happened is known to the store, whether it is durable or not.
         return fail(StoreUnavailable("broken")) if self.broken else succeed(None)
 
@@ -88,13 +104,17 @@ class OwingStore:
             self.claimed.remove((each.queue_key, each.id))
             self.owed.setdefault(each.queue_key, []).insert(0, (0.0, each))
 
-    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
-        owed = self.owed.get(queue_key, [])
-        for place, (due_at, each) in enumerate(owed):
-            if self.brought_forward_by.get(each.id, Recovery.NOTHING) >= recovery:
-                del self.brought_forward_by[each.id]
-                again = msgspec.structs.replace(each, attempt=each.attempt - 1, scheduled_at=due_at)
-                owed[place] = (0.0, again)
+    def bring_forward(self, place: QueueKey, recovery: Recovery) -> None:
+        for queue_key, owed in self.owed.items():
+            if queue_key.account != place.account:
+                continue
+            for index, (due_at, each) in enumerate(owed):
+                by, failed_at = self.brought_forward_by.get(each.id, (Recovery.NOTHING, ""))
+                if by >= recovery and failed_at == place.url:
+                    del self.brought_forward_by[each.id]
+                    again = msgspec.structs.replace(each, attempt=each.attempt - 1, scheduled_at=due_at)
+                    owed[index] = (0.0, again)
+                    self.due_later(queue_key, 0.0)
 
     def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
         self.settings.append((account, name, value))

@@ -13,7 +13,7 @@ customer was told; queues in which a call that failed made something owed are an
 journal is written again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os.path import join
 from typing import Any
@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.config import model
+from relay.runtime.alarms import Alarms
 from relay.store.api import NOBODY, Idempotency, PolicyOf, ReplayResult, StoreFull, StoreUnavailable
 from relay.store.journal.bodies import BodyReader, PartBodies
 from relay.store.journal.compaction import Compaction
@@ -110,6 +111,9 @@ class JournalStore(JournalQueries):
         self._submissions = Submissions(self.table, self._learning)
         self._correlation = Correlation(self.table, self._learning)
         self._claims = Claims(self.table)
+        self._alarms: Alarms[QueueKey] = Alarms(clock, self._announce)
+        self._subscriber: Callable[[Sequence[QueueKey]], None] | None = None
+        self.table.queues.due_at = self._alarms.at
         self._expiry = Expiry(self.table, submit_grace_seconds)
         self._overdue = Overdue(self.table)
         self._compaction: Compaction
@@ -154,6 +158,8 @@ class JournalStore(JournalQueries):
         """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
         if not self._lock.held:
             return
+        self._alarms.stop()
+        self.table.queues.due_at = lambda queue_key, due_at: None
         await self._compaction.stop()
         await self._journal.stop()
         self._lock.release()
@@ -253,11 +259,20 @@ class JournalStore(JournalQueries):
     def release(self, batch: Sequence[Notification]) -> None:
         self._claims.release(batch)
 
-    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
-        self._claims.bring_forward(queue_key, recovery)
+    def bring_forward(self, place: QueueKey, recovery: Recovery) -> None:
+        self._claims.bring_forward(place, recovery)
 
     def queues(self) -> "Deferred[Sequence[QueueKey]]":
-        return succeed([queue.queue_key for queue in self.table.queues.owing()])
+        return succeed([queue.queue_key for queue in self.table.queues.due(self._clock.seconds())])
+
+    def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
+        self._subscriber = due
+
+    def _announce(self, queues: Sequence[QueueKey]) -> None:
+        # Before the daemon has subscribed nobody has asked for `queues` yet either, and these are among them then.
+        if self._subscriber is not None:
+            self._subscriber(queues)
+        self._claims.go_on_bringing_forward()
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[ReplayResult]":
         changes, messages = self._claims.notify_again(account, ids, now)

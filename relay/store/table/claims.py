@@ -22,6 +22,7 @@ from relay.store.table.entry_values import (
 )
 from relay.store.table.notification_queues import BIT_OF_CHANNEL, NotificationQueue
 from relay.store.table.records import SETTLED_SUPERSEDED, Handed, OwedAgain, Settled
+from relay.store.table.recoveries import Recoveries
 from relay.store.table.retries import rare_fields_of, tries_of
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
@@ -29,7 +30,7 @@ from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKe
 
 #: Characters of an answer that are kept.
 ANSWER_KEPT = 200
-_NOTHING = Claim((), None)
+_NOTHING = Claim(())
 
 
 class Claims:
@@ -37,6 +38,8 @@ class Claims:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._recoveries: Recoveries[Row] = Recoveries()
+        table.queues.gone = self._recoveries.forget
 
     def claim(self, queue_key: QueueKey, limit: int, now: float, durable_cursor: int) -> Claim:
         """Claims up to `limit` notifications that are due in a queue, of what is durable (see
@@ -98,7 +101,12 @@ class Claims:
                     row.carrier_message_id if url else b"",
                 )
             )
-        return Claim(claimed, queue.next_due_at(now))
+        next_due_at = queue.next_due_at(now)
+        if next_due_at is None:
+            return Claim(claimed)
+        if next_due_at > now:
+            self._table.queues.due_at(queue_key, next_due_at)
+        return Claim(claimed, next_due_at <= now)
 
     def settle(self, batch: Sequence[Attempt]) -> list[Any]:
         """Ends attempts; gives the records to write."""
@@ -142,7 +150,7 @@ class Claims:
             verdict = Verdict(a.verdict)
             self._show(row, _settled(a, owed_bit, int(verdict)), records)
             if verdict is Verdict.RETRY:
-                queue.delay(row, Tries(n.attempt, a.due_at), a.brought_forward_by)
+                self._delay(row, queue, a)
                 continue
             if verdict is Verdict.GIVEN_UP:
                 self.give_up(row, given_up_bit, a.at)
@@ -151,6 +159,14 @@ class Claims:
             # A message settled twice in a batch is superseded the second time, so their order among the rest is free.
             records.append(Handed(OWED_SMPP, at, b"".join(handed_ids)))
         return records
+
+    def _delay(self, row: Row, queue: NotificationQueue[Row], attempt: Attempt) -> None:
+        queue.delay(row, Tries(attempt.notification.attempt, attempt.due_at), attempt.brought_forward_by)
+        queue_key = queue.queue_key
+        self._table.queues.due_at(queue_key, attempt.due_at)
+        if attempt.brought_forward_by:
+            place = QueueKey(queue_key.account, queue_key.channel, attempt.place) if attempt.place else queue_key
+            self._recoveries.failed(place, queue, attempt.brought_forward_by)
 
     def settled(self, row: Row, queue: NotificationQueue[Row]) -> None:
         """Nothing is owed in this queue any more for a claimed or delayed row."""
@@ -201,11 +217,16 @@ class Claims:
             if row.flags & queue.owed_bit and row.flags & queue.claimed_bit:
                 queue.give_back(row)
 
-    def bring_forward(self, queue_key: QueueKey, recovery: Recovery) -> None:
-        """Makes due what waits for a retry in a queue and may come sooner by this."""
-        queue = self._table.queues.existing(queue_key)
-        if queue is not None:
-            queue.bring_forward(recovery)
+    def bring_forward(self, place: QueueKey, recovery: Recovery) -> None:
+        """Makes due what failed at a place and may come sooner by this: in some queues now, in the rest of them at
+        further calls of `go_on_bringing_forward`."""
+        self._recoveries.came_back(place, recovery)
+        self.go_on_bringing_forward()
+
+    def go_on_bringing_forward(self) -> None:
+        """Brings some more queues forward, if any are left."""
+        for queue in self._recoveries.bring_forward():
+            self._table.queues.due_at(queue.queue_key, 0.0)
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> tuple[TableChanges, int]:
         """Makes finished messages of this account owed again on the webhook; also gives how many they are."""

@@ -11,6 +11,7 @@ intermediate state that has been overtaken by the final one is never told.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic
 
 from relay.store.table.entry_values import OWED_SMPP, OWED_WEBHOOK, Tries
@@ -169,10 +170,16 @@ class NotificationQueue(Generic[RowT]):
 
 
 class NotificationQueues(Generic[RowT]):
-    """All queues, by name. Those of messages' own URLs go when nothing is owed in them."""
+    """All queues, by name. Those of messages' own URLs go when nothing is owed in them.
+
+    :ivar due_at: is told when something will be due in a queue; called again for a queue, the earliest time counts.
+    :ivar gone: is told of a queue that goes.
+    """
 
     def __init__(self) -> None:
         self._queues: dict[QueueKey, NotificationQueue[RowT]] = {}
+        self.due_at: Callable[[QueueKey, float], None] = _nobody_is_told
+        self.gone: Callable[[NotificationQueue[RowT]], None] = _nobody_is_told
 
     def queue(self, queue_key: QueueKey) -> NotificationQueue[RowT]:
         """The queue's queue, made where there is none."""
@@ -187,9 +194,17 @@ class NotificationQueues(Generic[RowT]):
 
     def drop_if_empty(self, queue: NotificationQueue[RowT]) -> None:
         """Forgets a message's own URL when nothing is owed there any more."""
-        if queue.queue_key.url and not queue.owed:
-            self._queues.pop(queue.queue_key, None)
+        if queue.queue_key.url and not queue.owed and self._queues.pop(queue.queue_key, None) is not None:
+            self.gone(queue)
 
     def owing(self) -> list[NotificationQueue[RowT]]:
         """The queues in which something is owed."""
         return [queue for queue in self._queues.values() if queue.owed]
+
+    def due(self, now: float) -> list[NotificationQueue[RowT]]:
+        """The queues in which something can be claimed now."""
+        return [queue for queue in self.owing() if (due_at := queue.next_due_at(now)) is not None and due_at <= now]
+
+
+def _nobody_is_told(*_: object) -> None:
+    """Stands where nobody asked to be told."""

@@ -178,6 +178,9 @@ class Replay:
                     self._table.owed += 1
         for queue in queues:
             queue.restored()
+            next_due_at = queue.next_due_at(now)
+            if next_due_at is not None and next_due_at > now:
+                table.queues.due_at(queue.queue_key, next_due_at)
 
     # Records
 
