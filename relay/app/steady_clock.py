@@ -94,8 +94,8 @@ class SteadyClock:
         if self._ahead_since is None:
             self._ahead_since = steady
             self.log.warn(
-                "clock_set_forward: the system's clock was set forward by {forward_seconds} s; the relay's goes at twice "
-                "its pace for {believed_seconds} s, and then follows at once",
+                "clock_set_forward: the system's clock was set forward by {forward_seconds} s; the relay's goes at "
+                "twice its pace for {believed_seconds} s, and then follows at once",
                 forward_seconds=round(ahead, 3),
                 believed_seconds=BELIEVED_SECONDS,
             )

@@ -52,8 +52,7 @@ from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE
 
-#: What is dated so long after the start was written while the system's clock was ahead. Clocks that are set right differ
-#: by less.
+#: What is dated so long after the start was written while the system's clock was ahead.
 AHEAD_SECONDS: Final = 60.0
 
 
