@@ -21,9 +21,34 @@ class SteadyClockTests(SynchronousTestCase):
         self.assertEqual(self.pass_by(0.25), 1_000_000.25)
         self.assertEqual(self.pass_by(3600.0), 1_003_600.25)
 
-    def test_the_clock_follows_at_once_when_the_systems_clock_is_set_forward(self) -> None:
+    def test_the_clock_goes_at_twice_its_pace_while_the_systems_clock_is_ahead(self) -> None:
+        self.wall += 60.0
+        self.assertEqual(self.clock.seconds(), 1_000_000.0)
+        self.assertEqual(self.pass_by(10.0), 1_000_020.0)
+        self.assertEqual(self.pass_by(50.0), 1_000_120.0)
+        # It has caught up: both show the same again, and the same pace.
+        self.assertEqual(self.pass_by(1.0), 1_000_121.0)
+
+    def test_a_step_forward_that_stays_is_believed(self) -> None:
         self.wall += 86_400.0
-        self.assertEqual(self.clock.seconds(), 1_086_400.0)
+        self.clock.seconds()
+        for _ in range(599):
+            self.pass_by(1.0)
+        self.assertEqual(self.clock.seconds(), 1_000_000.0 + 2 * 599)
+        self.pass_by(1.0)
+        self.assertEqual(self.pass_by(1.0), self.wall)
+
+    def test_a_day_forward_and_back_leaves_next_to_nothing_behind(self) -> None:
+        self.wall += 86_400.0
+        self.clock.seconds()
+        self.pass_by(30.0)
+        self.wall -= 86_400.0
+        self.assertEqual(self.clock.seconds() - self.wall, 30.0)
+        self.assertEqual(self.pass_by(60.0), self.wall)
+        self.assertEqual(self.pass_by(5.0), self.wall)
+
+    def test_a_machine_that_has_slept_is_right_at_once(self) -> None:
+        self.assertEqual(self.pass_by(8 * 3600.0), self.wall)
 
     def test_the_clock_goes_at_half_its_pace_while_the_systems_clock_is_behind(self) -> None:
         self.wall -= 3600.0
