@@ -181,6 +181,7 @@ def build(
         clock=reactor,
         in_thread=in_thread,
         views_of_ended=bool(config.logs.message_records),
+        compare_numbers=lambda carrier: daemon.compare_numbers(carrier),
     )
     if store_wrapper is not None:
         store = store_wrapper(store)

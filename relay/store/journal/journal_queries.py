@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -11,11 +12,11 @@ from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
-from relay.store.table.carrier_ids import is_awaited
 from relay.store.table.message_views import message_view
 from relay.store.table.overdue import at_carriers
+from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
-from relay.values.messages import AtCarrier, MessageView, Receipt
+from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, Receipt
 
 #: Carrier message ids looked at in one turn of the reactor when receipts are counted; about a millisecond.
 _COUNTED_A_TURN = 4_000
@@ -47,7 +48,7 @@ class JournalQueries:
     async def _receipts_out(self, carrier: str) -> int:
         count = seen = 0
         for shard in self.table.ids.existing(carrier) or ():
-            count += sum(is_awaited(entry) for entry in shard.values())
+            count += sum(is_awaited(entry) for found in shard.values() for entry in as_several(found))
             seen += len(shard)
             if seen >= _COUNTED_A_TURN:
                 seen = 0
@@ -96,6 +97,9 @@ class JournalQueries:
     def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.unreadable.latest(limit))
 
+    def ambiguous(self, limit: int) -> "Deferred[Sequence[AmbiguousReceipt]]":
+        return succeed(list(islice(reversed(self.table.ambiguous), limit)))
+
     def figures(self) -> StoreFigures:
         table, journal = self.table, self._journal
         commits = journal.figures
@@ -117,6 +121,7 @@ class JournalQueries:
             commit_seconds=commits.seconds,
             commit_buckets=tuple(commits.buckets),
             ambiguous=table.ids.ambiguous,
+            ambiguous_receipts=table.ambiguous_count,
             contradicting=table.contradicting_count,
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,

@@ -50,6 +50,7 @@ from relay.store.table.replaying import Replay
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.ids import id_text
 from relay.values.messages import (
     Attempt,
     Claim,
@@ -82,6 +83,7 @@ class JournalStore(JournalQueries):
     :param views_of_ended: whether `StoreResult.ended` is filled.
     :param submit_grace_seconds: how long after its expiry a message that no carrier has taken is still left alone,
         because a response may be under way. Longer than any carrier's response timeout.
+    :param compare_numbers: the key `compare_numbers` of a carrier.
     """
 
     log = Logger()
@@ -98,8 +100,11 @@ class JournalStore(JournalQueries):
         in_thread: InThread[Any],
         views_of_ended: bool = False,
         submit_grace_seconds: float = 60.0,
+        compare_numbers: Callable[[str], model.NumberComparison] | None = None,
     ) -> None:
         super().__init__(Table(limits, policy), clock)
+        if compare_numbers is not None:
+            self.table.compare_numbers = compare_numbers
         self._directory = directory
         self._lock = DirectoryLock(files, directory)
         self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)
@@ -119,6 +124,7 @@ class JournalStore(JournalQueries):
         self._compaction: Compaction
         self._part_bodies: PartBodies
         self._announced = (0, True)
+        self._ambiguous_said = (0, 0.0)
 
     # A store's life
 
@@ -226,6 +232,7 @@ class JournalStore(JournalQueries):
             # What was learnt by calls that failed is told once it is durable after all.
             self._announced = (journal.failures, journal.open)
             changes.touched.update(table.queues.owing())
+        self._say_ambiguous(now)
         if not journal.open:
             return succeed(changes.result())
         due = self._expiry.step(now)
@@ -240,6 +247,25 @@ class JournalStore(JournalQueries):
         if overdue.queries:
             answer = msgspec.structs.replace(answer, overdue=overdue.queries)
         return self._append(changes.records, answer)
+
+    def _say_ambiguous(self, now: float) -> None:
+        """Logs, once a minute, that receipts came that could belong to several messages."""
+        table = self.table
+        said, next_at = self._ambiguous_said
+        if table.ambiguous_count == said or now < next_at:
+            return
+        self._ambiguous_said = (table.ambiguous_count, now + 60.0)
+        last = table.ambiguous[-1]
+        others = ", ".join([id_text(other) for other in last.others])
+        self.log.warn(
+            "receipts_ambiguous: {count} receipts could belong to several messages, because a carrier gave an id twice "
+            "and numbers did not decide; the last: {carrier}'s id {carrier_message_id}, taken for {message}, other "
+            "messages: {others}. Receipts on the operator's page has them; if the carrier rewrites numbers, set its "
+            "compare_numbers to never",
+            count=table.ambiguous_count - said, carrier=last.carrier,
+            carrier_message_id=last.carrier_message_id.decode("latin-1"),
+            message=id_text(last.message_id) if last.message_id else "none", others=others,
+        )  # fmt: skip
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> "Deferred[StoreResult]":
         changes = self._learning.query_outcomes(batch)

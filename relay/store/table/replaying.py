@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
-from relay.store.table.carrier_ids import Found
 from relay.store.table.claims import keep_attempt
 from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
 from relay.store.table.entry_values import (
@@ -45,6 +44,7 @@ from relay.store.table.records import (
     Synced,
 )
 from relay.store.table.retries import rare_fields_of, set_tries, tries_of
+from relay.store.table.same_id import Entry
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
@@ -207,7 +207,7 @@ class Replay:
 
     def _submitted(self, s: Submitted) -> None:
         table = self._table
-        if s.carrier_message_id and table.orphans.count:
+        if s.carrier_message_id and table.orphans.count and not s.orphans_left:
             # What was found for them is in the records that follow.
             table.orphans.take(s.carrier, s.carrier_message_id)
         if table.in_doubt:
@@ -338,7 +338,7 @@ class Replay:
         # Compaction may have copied it behind this record: that is seen to at the end.
         self._marks.add(mark)
 
-    def _entry(self, row: Row, part: int) -> Found:
+    def _entry(self, row: Row, part: int) -> Entry:
         return row if parts_of(row) is None else PartOfRow(row, part)
 
     def _idempotency(self, entry: Idempotency) -> None:
