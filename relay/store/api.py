@@ -137,7 +137,8 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     :ivar writable: whether a batch could be made durable now; `reason` says why not.
     :ivar ambiguous: how often a carrier gave an id to a message while another live one had it; since the start, as
         the next four.
-    :ivar ambiguous_receipts: receipts that could belong to more than one message.
+    :ivar ambiguous_receipts: receipts that could belong to more than one message; `latest_ambiguous` describes the
+        latest one.
     :ivar contradicting: receipts that said something else of a message after it had ended.
     :ivar repeated: receipts that said the same again.
     :ivar orphans_dropped: orphans over the bound or past their time.
@@ -168,6 +169,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     orphans_dropped: int = 0
     feed_place: int = 0
     ambiguous_receipts: int = 0
+    latest_ambiguous: str = ""
 
 
 class MessageStore(Protocol):

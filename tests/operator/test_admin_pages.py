@@ -14,7 +14,7 @@ from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
 from relay.store.api import StoreFigures
-from relay.values.messages import MessageView, PartView, Receipt, Verdict
+from relay.values.messages import AmbiguousReceipt, MessageView, PartView, Receipt, Verdict
 from relay.values.states import DELIVERED, ENROUTE
 from relay.webhooks.answer import UrlState
 from tests.fakes import receipt_body
@@ -148,6 +148,20 @@ class FindTests(PagesTestCase):
         best = review["advice"][0]
         self.assertEqual(("tier1", 5, 5), (best["carrier"], best["matched"], best["tried"]))
         self.assertIn("response_id: {base: hex}", best["yaml"])
+
+    def test_an_ambiguous_receipt_is_shown_with_the_messages_that_it_may_belong_to(self) -> None:
+        self.daemon.store.shown = StoreFigures(ambiguous_receipts=2)
+        self.daemon.store.ambiguous_ones = [
+            AmbiguousReceipt("tier1", b"41", 5.0, b"\1" * 16, (b"\2" * 16,)),
+            AmbiguousReceipt("tier1", b"42", 4.0, b"", (b"\3" * 16,)),
+        ]
+        _, review = self.ask("GET", "/receipts")
+        first, second = review["ambiguous"]
+        one, two = "01010101-0101-0101-0101-010101010101", "02020202-0202-0202-0202-020202020202"
+        self.assertEqual(("41", one, [two]), (first["carrier_message_id"], first["message_id"], first["others"]))
+        self.assertEqual(("42", ""), (second["carrier_message_id"], second["message_id"]))
+        _, look = self.ask("GET", "/status")
+        self.assertIn("2 receipts could belong to several messages", look["troubles"][-1])
 
 
 class ActionTests(PagesTestCase):

@@ -118,7 +118,7 @@ class MetricsTests(SynchronousTestCase):
 
     def test_the_store_s_figures_are_shown(self) -> None:
         self.daemon.store.shown = StoreFigures(
-            messages=9, awaiting_receipt=4, orphans=1, orphans_dropped=5, owed=2, journal_bytes=4096,
+            messages=9, awaiting_receipt=4, orphans=1, orphans_dropped=5, owed=2, ambiguous_receipts=6, journal_bytes=4096,
             writable=False, reason="disk full", commits=3, committed_batches=7, committed_bytes=700, commit_seconds=0.5,
             commit_buckets=[3] + [0] * len(COMMIT_SECONDS_BOUNDS),
         )  # fmt: skip
@@ -127,6 +127,7 @@ class MetricsTests(SynchronousTestCase):
             "relay_store_orphans": 1,
             "relay_store_orphans_dropped_total": 5,
             "relay_store_owed": 2,
+            "relay_receipts_ambiguous_total": 6,
             "relay_store_writable": 0,
             "relay_journal_bytes": 4096,
             "relay_journal_batches_total": 7,

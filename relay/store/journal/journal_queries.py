@@ -16,6 +16,7 @@ from relay.store.table.message_views import message_view
 from relay.store.table.overdue import at_carriers
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
+from relay.values.ids import id_text
 from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, Receipt
 
 #: Carrier message ids looked at in one turn of the reactor when receipts are counted; about a millisecond.
@@ -122,8 +123,18 @@ class JournalQueries:
             commit_buckets=tuple(commits.buckets),
             ambiguous=table.ids.ambiguous,
             ambiguous_receipts=table.ambiguous_count,
+            latest_ambiguous=ambiguous_text(table.ambiguous[-1]) if table.ambiguous else "",
             contradicting=table.contradicting_count,
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,
             feed_place=table.cursor,
         )
+
+
+def ambiguous_text(receipt: AmbiguousReceipt) -> str:
+    """An ambiguous receipt with its messages, in words."""
+    key = receipt.carrier_message_id.decode("latin-1")
+    others = ", ".join([id_text(other) for other in receipt.others])
+    if not receipt.message_id:
+        return f"id {key} of {receipt.carrier} was not taken for {others}, whose number is another"
+    return f"id {key} of {receipt.carrier} was taken for {id_text(receipt.message_id)} and may belong to {others}"

@@ -32,7 +32,7 @@ from relay.store.journal.directory_lock import DirectoryLock
 from relay.store.journal.disk_thread import InThread, JournalDisk
 from relay.store.journal.files import Files, Locked
 from relay.store.journal.journal_format import JournalError, encode_frame
-from relay.store.journal.journal_queries import JournalQueries
+from relay.store.journal.journal_queries import JournalQueries, ambiguous_text
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
@@ -50,7 +50,6 @@ from relay.store.table.replaying import Replay
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
-from relay.values.ids import id_text
 from relay.values.messages import (
     Attempt,
     Claim,
@@ -255,16 +254,11 @@ class JournalStore(JournalQueries):
         if table.ambiguous_count == said or now < next_at:
             return
         self._ambiguous_said = (table.ambiguous_count, now + 60.0)
-        last = table.ambiguous[-1]
-        others = ", ".join([id_text(other) for other in last.others])
         self.log.warn(
             "receipts_ambiguous: {count} receipts could belong to several messages, because a carrier gave an id twice "
-            "and numbers did not decide; the last: {carrier}'s id {carrier_message_id}, taken for {message}, other "
-            "messages: {others}. Receipts on the operator's page has them; if the carrier rewrites numbers, set its "
-            "compare_numbers to never",
-            count=table.ambiguous_count - said, carrier=last.carrier,
-            carrier_message_id=last.carrier_message_id.decode("latin-1"),
-            message=id_text(last.message_id) if last.message_id else "none", others=others,
+            "and numbers did not decide; the latest: {receipt}. Receipts on the operator's page has them; if the "
+            "carrier rewrites numbers, set its compare_numbers to never",
+            count=table.ambiguous_count - said, receipt=ambiguous_text(table.ambiguous[-1]),
         )  # fmt: skip
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> "Deferred[StoreResult]":
