@@ -1020,7 +1020,7 @@ class StoreContract(SynchronousTestCase):
     def test_after_a_clock_was_ahead_a_receipt_is_awaited_no_longer_than_its_time(self) -> None:
         ahead = NOW + DAY
         self.clock.rightNow = ahead
-        dated = {"accepted_at": ahead, "expires_at": ahead + 60}
+        dated: dict[str, Any] = {"accepted_at": ahead, "expires_at": ahead + 60}
         self.result(self.store.accept([message(1, **dated), message(2, parts=(b"a", b"b"), **dated)]))
         taken = [(1, b"", 0), (2, b"20", 0), (2, b"21", 1)]
         for number, key, part in taken:
