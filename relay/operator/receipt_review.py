@@ -1,5 +1,7 @@
-"""Receipts that found no message for certain: orphans and unreadable ones, shown raw, with the dialect setting that
-would match them, and ambiguous ones."""
+"""Receipts that found no message for certain: orphans, unreadable and ambiguous ones.
+
+Orphans and unreadable ones are shown raw, with the dialect setting that would match them.
+"""
 
 import re
 from collections.abc import Sequence

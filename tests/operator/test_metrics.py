@@ -118,9 +118,9 @@ class MetricsTests(SynchronousTestCase):
 
     def test_the_store_s_figures_are_shown(self) -> None:
         self.daemon.store.shown = StoreFigures(
-            messages=9, awaiting_receipt=4, orphans=1, orphans_dropped=5, owed=2, ambiguous_receipts=6,
-            journal_bytes=4096, writable=False, reason="disk full", commits=3, committed_batches=7, committed_bytes=700, commit_seconds=0.5,
-            commit_buckets=[3] + [0] * len(COMMIT_SECONDS_BOUNDS),
+            messages=9, awaiting_receipt=4, orphans=1, orphans_dropped=5, owed=2, journal_bytes=4096,
+            writable=False, reason="disk full", commits=3, committed_batches=7, committed_bytes=700, commit_seconds=0.5,
+            ambiguous_receipts=6, commit_buckets=[3] + [0] * len(COMMIT_SECONDS_BOUNDS),
         )  # fmt: skip
         for name, value in {
             "relay_store_messages": 9,

@@ -8,12 +8,12 @@ None of this is done where an id has one message.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from relay.config.model import NumberComparison
 from relay.store.table.entries import PartOfRow, Row, parts_of
 from relay.store.table.entry_values import FINAL
-from relay.values.messages import Receipt, destination_of
+from relay.values.messages import Receipt, destination_of, source_of
 
 #: What a carrier message id leads to: a message, or a part of one.
 Entry = Row | PartOfRow
@@ -23,8 +23,11 @@ Several = tuple[Entry, ...]
 #: So many messages of one id are kept. A carrier that gives all messages one id must not cost more with each.
 KEPT_AN_ID: Final = 100
 
-#: Numbers with as many digits in common at the end are the same number, whatever stands before these.
+#: With as many digits in common at the end, the first digits of the shorter number may differ: an exit code or a trunk
+#: prefix, such as Russia's 8 in place of 7, or the 1 that Mexico once had behind its country code. Of numbers with
+#: equally many digits only one may, because two are another country's code.
 _SUBSCRIBER_DIGITS: Final = 7
+_DIFFERING: Final = 2
 #: A number with fewer digits is a short code: it has no national form.
 _SHORTEST_NATIONAL: Final = 5
 _PUNCTUATION: Final = b"+-. ()/"
@@ -77,11 +80,11 @@ def choose(several: Several, receipt: Receipt, comparison: NumberComparison) -> 
     Those count whose destination fits the receipt's number best, and all where there is no number or none fits. A
     message that has not ended goes before one that has, and then the newest goes first.
     """
-    number = receipt_number(receipt, comparison)
+    numbers = receipt_numbers(receipt, comparison)
     best = 0
     fitting: list[Entry] = []
     for entry in several:
-        digits = fit(number, row_of(entry), comparison) if number else 0
+        digits = fit(numbers, row_of(entry), comparison) if numbers.source else 0
         if digits > best:
             best, fitting = digits, []
         if digits == best:
@@ -93,37 +96,61 @@ def choose(several: Several, receipt: Receipt, comparison: NumberComparison) -> 
 
 def is_of(receipt: Receipt, row: Row, comparison: NumberComparison) -> bool:
     """Whether a receipt may be this message's: its number fits, or it has none."""
-    number = receipt_number(receipt, comparison)
-    return not number or fit(number, row, comparison) > 0
+    numbers = receipt_numbers(receipt, comparison)
+    return not numbers.source or fit(numbers, row, comparison) > 0
 
 
 # Numbers
 
 
-def receipt_number(receipt: Receipt, comparison: NumberComparison = "ending") -> bytes:
-    """The handset's number in a receipt; empty where it has none, or none that is to be compared."""
-    if comparison == "never":
-        return b""
-    # service_type, then ton, npi and the source address.
-    start = receipt.raw.find(b"\0") + 3
-    end = receipt.raw.find(b"\0", start)
-    return significant_digits(receipt.raw[start:end]) if 3 <= start <= end else b""
+class ReceiptNumbers(NamedTuple):
+    """The significant digits of a receipt's addresses. Empty where there are none, or none that are to be compared."""
+
+    source: bytes = b""
+    destination: bytes = b""
 
 
-def fit(number: bytes, row: Row, comparison: NumberComparison) -> int:
-    """How many digits, counted from the end, a receipt's number and a message's destination have in common; 0 where
-    they are not the same number."""
+def receipt_numbers(receipt: Receipt, comparison: NumberComparison) -> ReceiptNumbers:
+    """The numbers in a receipt, from the body of its deliver_sm or data_sm."""
+    # service_type, then ton, npi and address, twice.
+    raw = receipt.raw
+    source_at = raw.find(b"\0") + 3
+    source_end = raw.find(b"\0", source_at)
+    destination_end = raw.find(b"\0", source_end + 3)
+    if comparison == "never" or source_at < 3 or source_end < 0 or destination_end < 0:
+        return ReceiptNumbers()
+    source, destination = raw[source_at:source_end], raw[source_end + 3 : destination_end]
+    return ReceiptNumbers(significant_digits(source), significant_digits(destination))
+
+
+def fit(numbers: ReceiptNumbers, row: Row, comparison: NumberComparison) -> int:
+    """How many digits, counted from the end, the handset's number in a receipt and a message's destination have in
+    common; 0 where they are not the same number.
+
+    The handset's number is the receipt's source. Where that is the message's own source, the carrier has not swapped
+    the addresses, and its destination is.
+    """
     destination = significant_digits(destination_of(row.addresses))
-    if number == destination:
-        # More than any other that ends alike.
-        return len(number) + 1
-    shorter = min(len(number), len(destination))
+    digits = _in_common(numbers.source, destination, comparison)
+    if not digits and _in_common(numbers.source, significant_digits(source_of(row.addresses)), comparison):
+        return _in_common(numbers.destination, destination, comparison)
+    return digits
+
+
+def _in_common(number: bytes, other: bytes, comparison: NumberComparison) -> int:
+    if number == other:
+        # More than any two that end alike.
+        return len(number) + 1 if number else 0
+    shorter = min(len(number), len(other))
     if comparison == "exact":
         return 0
     common = 0
-    while common < shorter and number[-1 - common] == destination[-1 - common]:
+    while common < shorter and number[-1 - common] == other[-1 - common]:
         common += 1
-    return common if common >= _SUBSCRIBER_DIGITS or _SHORTEST_NATIONAL <= common == shorter else 0
+    if common == shorter:
+        return common if common >= _SHORTEST_NATIONAL else 0
+    differing = 1 if len(number) == len(other) else _DIFFERING
+    return common if common >= _SUBSCRIBER_DIGITS and shorter - common <= differing else 0
 
 
 def significant_digits(address: bytes) -> bytes:
