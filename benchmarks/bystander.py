@@ -15,7 +15,9 @@ from benchmarks.figures import milliseconds, report
 class Bystander:
     """One bound transceiver, read with plain blocking calls: it has nothing else to do."""
 
-    def __init__(self, port: int, login: str, password: str) -> None:
+    def __init__(self, port: int, login: str, password: str, hook_port: int = 0) -> None:
+        self._hook = socket.create_server(("127.0.0.1", hook_port)) if hook_port else None
+        self._hook_connection: socket.socket | None = None
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
@@ -40,6 +42,9 @@ class Bystander:
         self._sock.sendall(submission)
         answered = told = 0.0
         while not (answered and told):
+            if answered and self._hook is not None:
+                self._be_notified(self._hook)
+                return answered, time.monotonic() - sent_at
             pdu = self._pdu()
             _, command, status, sequence = wire.HEADER.unpack_from(pdu)
             if command == wire.SUBMIT_SM_RESP:
@@ -53,6 +58,21 @@ class Bystander:
                 self._sock.sendall(wire.header_pdu(wire.ENQUIRE_LINK_RESP, sequence))
         return answered, told
 
+    def _be_notified(self, hook: socket.socket) -> None:
+        """Takes one webhook."""
+        data = b""
+        while b"\r\n\r\n" not in data or not data.endswith(b"}"):
+            if self._hook_connection is None:
+                self._hook_connection = hook.accept()[0]
+                self._hook_connection.settimeout(120)
+            more = self._hook_connection.recv(65_536)
+            if not more:
+                self._hook_connection.close()
+                self._hook_connection = None
+            data += more
+        if self._hook_connection is not None:
+            self._hook_connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bystander", description=__doc__)
@@ -62,8 +82,9 @@ def main() -> None:
     parser.add_argument("--prefix", default="4477", help="digits before a message's number")
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--every-ms", type=float, default=5.0, help="from a receipt to the next message")
+    parser.add_argument("--hook-port", type=int, default=0, help="be told by webhooks to this port, not by deliver_sm")
     options = parser.parse_args()
-    bystander = Bystander(options.port, options.login, options.password)
+    bystander = Bystander(options.port, options.login, options.password, options.hook_port)
     submissions = wire.Submissions(options.prefix.encode())
     answers, receipts, late = array("d"), array("d"), array("d")
     for number in range(options.rounds):

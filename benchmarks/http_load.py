@@ -62,7 +62,10 @@ class HttpLoad:
         ).encode()
         path = options.get.replace("%", "%%").replace("{number}", f"%(number)0{INDEX_DIGITS}d")
         self._get = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{options.port}\r\n\r\n".encode()
-        self._item = b'{"to":"%s%%08d","from":"%s","text":"%s"}' % (options.prefix.encode(), SOURCE, TEXT)
+        url = f',"notification_url":"{options.url}/%(number)d"' if options.url else ""
+        self._item = b'{"to":"%s%%(number)08d","from":"%s","text":"%s"%s}' % (
+            options.prefix.encode(), SOURCE, TEXT, url.encode()
+        )  # fmt: skip
         self._next = 0
         self._open = 0
         self.ids: list[tuple[bytes, int, float]] = []
@@ -117,7 +120,7 @@ class HttpLoad:
         if self._options.get:
             client.link.write(self._get % {b"number": client.numbers[0]})
             return
-        body = b",".join([self._item % number for number in client.numbers])
+        body = b",".join([self._item % {b"number": number} for number in client.numbers])
         if self._options.batch > 1:
             body = b"[%s]" % body
         client.link.write(b"%s%d\r\n\r\n%s" % (self._head, len(body), body))
@@ -185,6 +188,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 = as fast as answers come")
     parser.add_argument("--prefix", default="4477", help="digits before a message's number")
+    parser.add_argument("--url", default="", help="each message gets a notification URL of its own under this one")
     parser.add_argument("--get", default="", help="GET this path, {number} being the message's, which is then its id")
     parser.add_argument("--ids-file", default="")
     parser.add_argument("--idle-seconds", type=float, default=10.0)

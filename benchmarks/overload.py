@@ -41,7 +41,9 @@ class Setup(RelaySetup):
     def __init__(self, path: Path, spare_port: int, loaded_port: int, under: list[str]) -> None:
         super().__init__(path, loaded_port, accounts=2, carriers=2, carrier_binds=1, under=under)
         self.spare_port = spare_port
-        (self.url_port,) = free_ports(1)
+        self.url_port, self.hook_port = free_ports(2)
+        #: Whether the bystander is told by webhooks.
+        self.hooked = False
         self.loader: dict[str, object] = {}
         self.loaded: dict[str, object] = {}
 
@@ -50,6 +52,9 @@ class Setup(RelaySetup):
         configuration["carriers"]["carrier1"]["connect"] = f"tcp:127.0.0.1:{self.spare_port}"
         configuration["carriers"]["carrier0"] |= self.loaded
         configuration["accounts"][LOADER] |= self.loader
+        if self.hooked:
+            url = f"http://127.0.0.1:{self.hook_port}/"
+            configuration["accounts"][BYSTANDER] |= {"notification_url": url, "allow_private_urls": True}
         configuration["limits"] |= {"connections": 2_000, "connections_per_address": 200}
         return configuration
 
@@ -75,7 +80,8 @@ class Place:
     def bystander(self, prefix: str) -> dict[str, Any]:
         """What the bystander sees now, sending to numbers with this prefix."""
         login = {"port": self.gateway.smpp_port, "login": BYSTANDER, "password": PASSWORD}
-        child = self.start("bystander", **login, prefix=prefix, rounds=self._rounds)
+        hook = {"hook_port": self.setup.hook_port} if self.setup.hooked else {}
+        child = self.start("bystander", **login, **hook, prefix=prefix, rounds=self._rounds)
         with stopping(child):
             return child.result(240.0)
 
@@ -205,6 +211,46 @@ def dead(place: Place) -> Iterator[list[str]]:
     yield [place.remark_owed()]
 
 
+@contextlib.contextmanager
+def rude(place: Place, kind: str, port: int, count: int, remark: str) -> Iterator[list[str]]:
+    """One of the programs of `benchmarks.rude`, once it is ready."""
+    log = place.path / "rude.log"
+    child = place.start("rude", kind=kind, port=port, count=count, login=LOADER)
+    with stopping(child):
+        wait_until(lambda: "ready" in log.read_text(), kind, child, 60.0)
+        yield [remark]
+
+
+def pipelined(place: Place) -> AbstractContextManager[list[str]]:
+    """150 connections without a login, each with 1,800 requests in one write, again and again."""
+    return rude(place, "pipelines", place.gateway.http_port, 150, "150 connections")
+
+
+@contextlib.contextmanager
+def replay(place: Place) -> Iterator[list[str]]:
+    """A customer with 100,000 ended messages who asks for replays of a span in which nothing lies, 300 in a write."""
+    load = place.start("http_load", total=OWED, batch=100, **place.http_login)
+    with stopping(load):
+        load.result(300.0)
+    wait_until(lambda: place.metrics()[_FINISHED] >= OWED, "messages to end", place.gateway.child, 120.0)
+    with rude(place, "replays", place.gateway.http_port, 4, "4 connections") as remarks:
+        yield remarks
+
+
+@contextlib.contextmanager
+def urls(place: Place) -> Iterator[list[str]]:
+    """6,000 messages with a notification URL each, at a host that takes requests and never answers. The bystander is
+    told by webhooks."""
+    with stopping(place.start("rude", kind="never-answers", port=place.setup.url_port)):
+        url = f"http://127.0.0.1:{place.setup.url_port}/of"
+        load = place.start("http_load", total=6_000, batch=100, url=url, **place.http_login)
+        with stopping(load):
+            load.result(300.0)
+        wait_until(lambda: place.metrics()["relay_store_owed"] >= 6_000, "notifications", place.gateway.child, 60.0)
+        yield [place.remark_owed()]
+
+
+_FINISHED = 'relay_store_messages_by_stage{stage="finished"}'
 _QUEUE = 'relay_carrier_queue{carrier="carrier0"}'
 
 
@@ -214,6 +260,7 @@ class Case:
 
     :ivar loader: of the loader's account; `URL` stands for the case's own one.
     :ivar loaded: of its carrier.
+    :ivar hooked: the bystander is told by webhooks.
     :ivar prefix: the bystander's numbers begin with it: `SPARE`, or `LOADED` where it uses the loader's carrier.
     """
 
@@ -221,12 +268,17 @@ class Case:
     loader: dict[str, object] = dataclasses.field(default_factory=dict)
     loaded: dict[str, object] = dataclasses.field(default_factory=dict)
     prefix: str = SPARE
+    hooked: bool = False
 
 
 URL: dict[str, object] = {"notification_url": "URL"}
 CASES = {
     "flood": Case(flood),
     "limited": Case(flood, loader={"rate": 2_000}),
+    "bursts": Case(flood, loader={"rate": 5}),
+    "pipelined": Case(pipelined),
+    "replay": Case(replay),
+    "urls": Case(urls, loader={"allow_private_urls": True}, hooked=True),
     "fast": Case(fast),
     "arrays": Case(arrays),
     "unread": Case(unread),
@@ -271,7 +323,7 @@ def measure(name: str, directory: Path, rounds: int) -> Measured:
     ):
         path = Path(text)
         setup = Setup(path, spare.port, loaded.port, processors.RELAY)
-        setup.loaded = case.loaded
+        setup.loaded, setup.hooked = case.loaded, case.hooked
         setup.loader = {key: setup.url if value == "URL" else value for key, value in case.loader.items()}
         with gateways.relay(setup) as gateway:
             for one in (loaded, spare):

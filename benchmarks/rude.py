@@ -4,6 +4,7 @@ Prints `ready` on standard error once it does what it should, and goes on until 
 """
 
 import argparse
+import base64
 import contextlib
 import select
 import signal
@@ -83,7 +84,52 @@ def never_answers(options: argparse.Namespace) -> None:
                 socks.pop(fd).close()
 
 
-KINDS = {"never-reads": never_reads, "idle": idle, "never-answers": never_answers}
+def write_on(socks: list[socket.socket], block: bytes) -> None:
+    """Writes a block of requests again and again on each connection, and throws the answers away."""
+    unsent = dict.fromkeys(socks, block)
+    for sock in socks:
+        sock.setblocking(False)
+    _ready()
+    while unsent:
+        readable, writable, _ = select.select(list(unsent), list(unsent), [], 1.0)
+        for sock in readable:
+            with contextlib.suppress(OSError):
+                if sock.recv(1 << 20):
+                    continue
+            del unsent[sock]
+        for sock in writable:
+            if sock in unsent:
+                with contextlib.suppress(OSError):
+                    unsent[sock] = unsent[sock][sock.send(unsent[sock]) :] or block
+
+
+def pipelines(options: argparse.Namespace) -> None:
+    """Writes 62,700 octets of requests without a login at once on each of `--count` connections, again and again."""
+    request = b"HEAD /login HTTP/1.1\r\nHost: x\r\n\r\n"
+    addresses = [(f"127.0.0.{2 + number % 10}", 0) for number in range(options.count)]
+    socks = [socket.create_connection(("127.0.0.1", options.port), source_address=one) for one in addresses]
+    write_on(socks, request * (62_700 // len(request)))
+
+
+def replays(options: argparse.Namespace) -> None:
+    """Asks for replays of a span in which nothing lies, 300 in a write, on `--count` connections."""
+    login = base64.b64encode(f"{options.login}:key-of-{options.login}".encode())
+    body = b'{"since": "2100-01-01T00:00:00Z"}'
+    request = (
+        b"POST /notifications/replay HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %b\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (login, len(body), body)
+    )
+    socks = [socket.create_connection(("127.0.0.1", options.port)) for _ in range(options.count)]
+    write_on(socks, request * 300)
+
+
+KINDS = {
+    "never-reads": never_reads,
+    "idle": idle,
+    "never-answers": never_answers,
+    "pipelines": pipelines,
+    "replays": replays,
+}
 
 
 def main() -> None:

@@ -110,7 +110,12 @@ def makeService(options: Options) -> IService:
     reactor.seconds = SteadyClock().seconds  # type: ignore[method-assign]
     limits, sessions = options.config.limits, _carrier_sessions(options.config)
     may_be_open = allow_files(files_wanted(limits.connections, sessions))
-    daemon = build(options.config, reactor, open_files=OpenFiles(may_be_open, limits.connections, sessions, reactor))
+    daemon = build(
+        options.config,
+        reactor,
+        open_files=OpenFiles(may_be_open, limits.connections, sessions, reactor),
+        wall=time.time,
+    )
     path = Path(options["config"]).absolute()
     parent: Any = options.parent or {}
     if parent.get("syslog"):
@@ -154,10 +159,12 @@ def build(
     store_wrapper: StoreWrapper | None = None,
     files: Files | None = None,
     open_files: OpenFiles | None = None,
+    wall: Callable[[], float] | None = None,
 ) -> Daemon:
     """Makes the whole relay. Nothing is opened before the service starts.
 
     :param files: the disk for the journal; None is the real one.
+    :param wall: the system's time, for signatures that others compare with theirs; None: the reactor's.
     :param open_files: keeps some of the files that the process may open; None: there are always enough.
     """
     randomness = random.SystemRandom()
@@ -188,7 +195,9 @@ def build(
     )
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)
-    webhooks = Webhooks(store, accounts, WebhookDelivery(store, accounts, client, reactor), reactor, randomness.random)
+    webhooks = Webhooks(
+        store, accounts, WebhookDelivery(store, accounts, client, reactor, wall), reactor, randomness.random
+    )
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
     webhooks.outcomes.on_settled = flow.counters.attempted
@@ -257,7 +266,7 @@ def build(
         failed=lambda reason: _exit_with_failure(reactor, reason),
     )
     daemon.at_stop(close_site)
-    carrier_notifications = CarrierNotifications(daemon.http_receipts, reactor)
+    carrier_notifications = CarrierNotifications(daemon.http_receipts, reactor, wall)
     api.router.add("POST", "/carriers/{name}/notifications", carrier_notifications.take, anybody=True)
     return daemon
 

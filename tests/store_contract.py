@@ -1000,6 +1000,23 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
             self.assertEqual([n.attempt for n in self.claimed(WEBHOOK, now=NOW + 301)], [2])
 
+    def test_what_was_written_while_the_clock_was_ahead_is_due_when_its_schedule_says(self) -> None:
+        self.clock.rightNow = NOW + DAY
+        self.sent(1, account="hooked", registered_delivery=0)
+        self.result(self.store.accept([message(2, accepted_at=NOW + DAY, expires_at=NOW + DAY + 3600)]))
+        self.result(self.store.receipts([receipt(1, received_at=NOW + DAY)]))
+        tried = [
+            Attempt(n, Verdict.RETRY, NOW + DAY, NOW + DAY + 300, "said", 0.5)
+            for n in self.claimed(WEBHOOK, now=NOW + DAY)
+        ]
+        self.result(self.store.settle(tried))
+        self.clock.rightNow = NOW
+        if self.after_restart():
+            now = self.clock.seconds()
+            self.assertEqual(self.claimed(WEBHOOK, now=NOW + 299), [])
+            self.assertEqual(self.numbers(self.claimed(WEBHOOK, now=now + 301)), [1])
+            self.assertLessEqual(self.view(2).expires_at, now + 3600)
+
     def test_a_queue_that_fails_does_not_hold_up_another_channel(self) -> None:
         self.sent(1, account="hooked")
         self.result(self.store.receipts([receipt(1)]))

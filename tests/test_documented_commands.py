@@ -313,7 +313,7 @@ class RelayCommandsTests(DocumentedCommandsTestCase):
         self.assertIn(ready, seen)
         return seen
 
-    def test_what_prints_prints(self) -> None:
+    def test_commands_print_what_their_pages_say(self) -> None:
         self.assertIn("journal", self.succeed("python -m relay --help", ROOT))
         self.assertIn("vonage", self.succeed("python -m relay dialect --presets", ROOT))
         self.assertIn("walk", self.succeed("make help", ROOT))

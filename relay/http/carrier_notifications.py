@@ -20,14 +20,21 @@ _LOG_SECONDS = 60.0
 class CarrierNotifications:
     """The handler.
 
+    :param wall: the system's time, with which what others have signed is compared; the clock's where it is None.
     :param carrier_of: the carrier of a name, None where there is none of that name or it has no HTTP.
     """
 
     log = Logger()
 
-    def __init__(self, carrier_of: Callable[[str], HttpReceipts | None], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        carrier_of: Callable[[str], HttpReceipts | None],
+        clock: IReactorTime,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
         self._carrier_of = carrier_of
         self._clock = clock
+        self._wall = wall or clock.seconds
         #: When a refusal was logged last, by carrier.
         self._logged_at: dict[str, float] = {}
 
@@ -44,8 +51,9 @@ class CarrierNotifications:
         def header(name: bytes) -> bytes:
             return request.header(name) or b""
 
+        signed = (header(b"Webhook-Id"), header(b"Webhook-Timestamp"), header(b"Webhook-Signature"))
         try:
-            reader.check(header(b"Webhook-Id"), header(b"Webhook-Timestamp"), header(b"Webhook-Signature"), body, now)
+            reader.check(*signed, body, self._wall())
             request.logged_in(f"carrier {name}")
             receipts = reader.read(body, header(b"X-Relay-Carrier-Error"), now)
         except BadNotification as problem:

@@ -98,7 +98,12 @@ class ApiConnection(ServerConnection):
         self._unread = self._unread + data if self._unread else data
         if self._can_step():
             self.site.turns.ready(self)
-        if len(self._unread) > UNREAD_BYTES and self._reading:
+        self._read_no_more()
+
+    def _read_no_more(self) -> None:
+        """Stops reading while enough waits unread. Also where twisted.web has had the socket read again: it does so
+        after each request, and whenever the transport has written all that was answered."""
+        if len(self._unread) > UNREAD_BYTES and not self._lost:
             self._reading = False
             self.network_producer.pauseProducing()
 
@@ -147,7 +152,8 @@ class ApiConnection(ServerConnection):
         request.received_whole(whole)
 
     def _read_on(self) -> None:
-        """Has the socket read again once little waits."""
+        """Has the socket read again once little waits, and not before."""
+        self._read_no_more()
         if self._reading or self.closing or self._lost or self.waits_for_transport:
             return
         if len(self._unread) <= UNREAD_BYTES:
@@ -247,6 +253,7 @@ class ApiConnection(ServerConnection):
     def resumeProducing(self) -> None:
         super().resumeProducing()
         self.paused = False
+        self._read_no_more()
         self._go_on()
 
     def requestDone(self, request: Any) -> None:
@@ -261,11 +268,7 @@ class ApiConnection(ServerConnection):
     def _go_on(self) -> None:
         if self._stepping:
             return
-        if len(self._unread) > UNREAD_BYTES:
-            self._reading = False
-            self.network_producer.pauseProducing()
-        else:
-            self._read_on()
+        self._read_on()
         if self._can_step():
             self.site.turns.ready(self)
 

@@ -5,7 +5,7 @@ first URL that keeps failing is skipped for a while, so that its timeouts don't 
 says 410 Gone has its URL switched off. Retries, queues and limits are the caller's (`relay.webhooks.webhook_sender`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -48,15 +48,26 @@ class Client(Protocol):
 
 
 class WebhookDelivery:
-    """Makes one attempt to deliver a batch. Of accounts with two URLs it remembers how the first one is doing."""
+    """Makes one attempt to deliver a batch. Of accounts with two URLs it remembers how the first one is doing.
+
+    :param wall: the system's time, which signatures carry; the clock's where it is None.
+    """
 
     log = Logger()
 
-    def __init__(self, store: SettingsStore, accounts: Accounts, client: Client, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        store: SettingsStore,
+        accounts: Accounts,
+        client: Client,
+        clock: IReactorTime,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
         self._store = store
         self._accounts = accounts
         self._client = client
         self._clock = clock
+        self._wall = wall or clock.seconds
         self._first_urls: dict[str, CircuitBreaker] = {}
 
     async def deliver(
@@ -140,7 +151,7 @@ class WebhookDelivery:
             array=own and target.batch > 1,
             error_codes=target.error_codes,
             keys=keys,
-            now=now,
+            now=self._wall(),
         )
 
     async def _send_to(self, request: WebhookRequest, target: Target) -> Answer:

@@ -71,7 +71,7 @@ class ValuesTests(SynchronousTestCase):
         for written, value in (("true", True), ("on", True), ("Yes", True), ("false", False), ("off", False)):
             self.assertIs(read(f"logs: {{log_numbers: {written}}}").logs.log_numbers, value)
 
-    def test_a_table_may_be_taken_over_from_another_and_changed(self) -> None:
+    def test_a_table_may_copy_the_keys_of_another_and_change_some(self) -> None:
         config = read(
             "carriers:\n"
             "  a: &usual {connect: tcp:a:1, window: 5, binds: 2}\n"
@@ -93,7 +93,7 @@ class ReferencesTests(SynchronousTestCase):
         self.assertEqual(config.http.listen, ["tcp:81:interface=127.0.0.1"])
         self.assertEqual(config.smpp.window, 12)
 
-    def test_what_a_variable_holds_is_not_looked_through_again(self) -> None:
+    def test_variables_in_the_value_of_a_variable_are_not_replaced(self) -> None:
         config = read("data_dir: ${A}", {"A": "x${B}", "B": "y"})
         self.assertEqual(config.data_dir, "x${B}")
 
@@ -119,7 +119,7 @@ class ReferencesTests(SynchronousTestCase):
             ["x.yaml:1: accounts.a.api_key: the file '/etc/none' can't be read: No such file or directory"],
         )
 
-    def test_an_empty_file_is_no_key(self) -> None:
+    def test_an_empty_secret_file_is_refused(self) -> None:
         (problem,) = problems("accounts: {a: {api_key: {file: /etc/empty}}}")
         self.assertIn("accounts.a.api_key: must not be empty", problem)
 
@@ -190,7 +190,7 @@ class ProblemsTests(SynchronousTestCase):
         ):
             self.assertIn(f"x.yaml:{expected}", problems(text), text)
 
-    def test_numbers_that_are_none_or_out_of_bounds_are_refused(self) -> None:
+    def test_wrong_numbers_and_numbers_out_of_bounds_are_refused(self) -> None:
         for written in ("1.5", "010", ".inf", ".nan", "1e400", "1e30", "0", "-1", "10001", "12:30", "''", "true"):
             self.assertEqual(len(problems(f"smpp: {{window: {written}}}")), 1, written)
         for written in ("-0.1", ".inf", "inf", "nan", "1m"):
@@ -204,7 +204,7 @@ class ProblemsTests(SynchronousTestCase):
         found = problems("carriers: {t: nothing}\nroutes: [{carriers: [t]}]")
         self.assertEqual(len(found), 1, found)
 
-    def test_what_is_not_yaml_is_a_problem_with_its_line_and_a_hint(self) -> None:
+    def test_a_text_that_is_not_yaml_is_refused_with_its_line_and_a_hint(self) -> None:
         for text, line, hint in (
             ("a: b: c\n", 1, "put the value in quotes"),
             ("data_dir: x\n\tb: c\n", 2, "spaces"),
@@ -225,7 +225,7 @@ class ProblemsTests(SynchronousTestCase):
         self.assertEqual(len(problems("[" * 5000)), 1)
         self.assertEqual(len(problems("carriers: &a {x: &b {<<: *a}, <<: *b}")), 1)
 
-    def test_tables_that_multiply_are_a_problem_and_not_waited_for(self) -> None:
+    def test_tables_that_merge_without_end_are_refused_at_once(self) -> None:
         text = "l0: &l0 {x: {}}\n"
         for level in range(1, 12):
             text += f"l{level}: &l{level} {{<<: [{', '.join([f'*l{level - 1}'] * 10)}]}}\n"
@@ -233,7 +233,7 @@ class ProblemsTests(SynchronousTestCase):
         self.assertEqual([problem for problem in found if "unknown key" not in problem],
                          ["x.yaml:2: << copies more than 100000 tables; write their keys out"])  # fmt: skip
 
-    def test_what_only_the_caller_can_check_is_noted_at_its_line(self) -> None:
+    def test_problems_of_further_checks_come_with_their_line(self) -> None:
         def check(config: Config) -> Iterable[tuple[tuple[str | int, ...], str]]:
             yield ("smpp", "listen", 0), "is no endpoint"
             yield ("admin", "listen", 0), "neither is this"

@@ -72,11 +72,11 @@ class LineObserverTests(SynchronousTestCase):
         self.logger(format="json").info("number_seen: to {to}", to=b"447700900123")
         self.assertEqual(("4477009001xx", "to 4477009001xx"), (self.json()["to"], self.json()["text"]))
 
-    def test_numbers_stand_in_full_where_the_configuration_says_so(self) -> None:
+    def test_phone_numbers_are_logged_in_full_if_log_numbers_is_set(self) -> None:
         self.logger(log_numbers=True).info("number_seen: to {to}", to="447700900123")
         self.assertIn("to 447700900123", self.lines[0])
 
-    def test_masking_leaves_what_is_no_digit(self) -> None:
+    def test_masking_leaves_characters_that_are_no_digits(self) -> None:
         given_and_masked = {"+4477009001": "+44770090xx", "7": "x", "1 2": "x x", "INFO": "INFO", "": "", "12-": "xx-"}
         self.assertEqual(given_and_masked, {number: masked(number) for number in given_and_masked})
 
@@ -115,18 +115,18 @@ class LineObserverTests(SynchronousTestCase):
             self.assertIn("task_failed", line)
             self.assertIn("RuntimeError", line)
 
-    def test_events_of_libraries_are_called_so(self) -> None:
+    def test_events_of_libraries_have_the_name_library(self) -> None:
         self.logger(format="json").warn("Can't resolve {name}", name="example")
         self.assertEqual(
             ("library", "Can't resolve example", "relay.tests"),
             (self.json()["event"], self.json()["text"], self.json()["from"]),
         )
 
-    def test_what_libraries_merely_tell_is_left_out(self) -> None:
+    def test_info_lines_of_libraries_are_left_out(self) -> None:
         self.logger().info("Starting factory {factory}", factory="<Factory>")
         self.assertEqual([], self.lines)
 
-    def test_what_is_printed_stands_as_it_is_in_text_and_as_an_event_in_json(self) -> None:
+    def test_printed_lines_stay_as_they_are_in_text_and_are_events_in_json(self) -> None:
         for logs, expected in (
             (Logs(format="text"), "curl -u demo\n"),
             (Logs(format="json"), '"text":"curl -u demo"'),
@@ -136,7 +136,7 @@ class LineObserverTests(SynchronousTestCase):
             line_observer({"log_namespace": "stdout", "log_io": "curl -u demo", "log_format": "{log_io}"})
             self.assertIn(expected, self.lines[0])
 
-    def test_an_event_that_can_not_be_written_says_so_instead_of_failing(self) -> None:
+    def test_an_event_that_can_not_be_written_is_logged_as_such(self) -> None:
         class Awkward:
             def __str__(self) -> str:
                 raise RuntimeError("no")

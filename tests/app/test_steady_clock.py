@@ -17,15 +17,40 @@ class SteadyClockTests(SynchronousTestCase):
         self.steady += seconds
         return self.clock.seconds()
 
-    def test_it_is_the_systems_clock(self) -> None:
+    def test_the_clock_shows_the_systems_time(self) -> None:
         self.assertEqual(self.pass_by(0.25), 1_000_000.25)
         self.assertEqual(self.pass_by(3600.0), 1_003_600.25)
 
-    def test_a_clock_that_is_set_forward_is_followed_at_once(self) -> None:
-        self.wall += 86_400.0
-        self.assertEqual(self.clock.seconds(), 1_086_400.0)
+    def test_the_clock_goes_at_twice_its_pace_while_the_systems_clock_is_ahead(self) -> None:
+        self.wall += 60.0
+        self.assertEqual(self.clock.seconds(), 1_000_000.0)
+        self.assertEqual(self.pass_by(10.0), 1_000_020.0)
+        self.assertEqual(self.pass_by(50.0), 1_000_120.0)
+        # It has caught up: both show the same again, and the same pace.
+        self.assertEqual(self.pass_by(1.0), 1_000_121.0)
 
-    def test_a_clock_that_is_set_back_is_waited_for_at_half_its_pace(self) -> None:
+    def test_a_step_forward_that_stays_is_believed(self) -> None:
+        self.wall += 86_400.0
+        self.clock.seconds()
+        for _ in range(599):
+            self.pass_by(1.0)
+        self.assertEqual(self.clock.seconds(), 1_000_000.0 + 2 * 599)
+        self.pass_by(1.0)
+        self.assertEqual(self.pass_by(1.0), self.wall)
+
+    def test_a_day_forward_and_back_leaves_next_to_nothing_behind(self) -> None:
+        self.wall += 86_400.0
+        self.clock.seconds()
+        self.pass_by(30.0)
+        self.wall -= 86_400.0
+        self.assertEqual(self.clock.seconds() - self.wall, 30.0)
+        self.assertEqual(self.pass_by(60.0), self.wall)
+        self.assertEqual(self.pass_by(5.0), self.wall)
+
+    def test_a_machine_that_has_slept_is_right_at_once(self) -> None:
+        self.assertEqual(self.pass_by(8 * 3600.0), self.wall)
+
+    def test_the_clock_goes_at_half_its_pace_while_the_systems_clock_is_behind(self) -> None:
         self.wall -= 3600.0
         self.assertEqual(self.clock.seconds(), 1_000_000.0)
         self.assertEqual(self.pass_by(10.0), 1_000_005.0)
@@ -34,7 +59,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.assertEqual(self.pass_by(4.0), 1_003_602.0)
         self.assertEqual(self.pass_by(1.0), 1_003_603.0)
 
-    def test_it_never_goes_back_however_often_the_other_does(self) -> None:
+    def test_the_clock_never_goes_back_however_often_the_systems_clock_does(self) -> None:
         told = self.clock.seconds()
         for step in (-5.0, 1.0, -300.0, 2.0, 0.0, -1.0, 1000.0, -10.0, 3.0):
             self.wall += step

@@ -117,7 +117,7 @@ class ListenerTests(TlsTestCase):
             peer = await self.connect(self.client(port.getHost().port))  # type: ignore[attr-defined]
             await peer.heard
 
-    async def test_below_tls_1_2_nothing_is_spoken(self) -> None:
+    async def test_versions_below_tls_1_2_are_refused(self) -> None:
         port = await self.listen(self.server())
         peer = await self.connect(self.client(port, insecurelyLowerMinimumTo=ssl.TLSVersion.TLSv1_0,
                                               lowerMaximumSecurityTo=ssl.TLSVersion.TLSv1_1))  # fmt: skip
@@ -174,7 +174,7 @@ class ListenerTests(TlsTestCase):
         description = f"ssl:443:privateKey={key}:certKey={certificate}:sslmethod=TLSv1_METHOD"
         self.assertRaises(TlsProblem, server_endpoint, reactor, description)
 
-    def test_other_descriptions_are_twisted_s(self) -> None:
+    def test_other_endpoint_descriptions_are_left_to_twisted(self) -> None:
         self.assertIsInstance(server_endpoint(reactor, "tcp:0:interface=127.0.0.1"), TCP4ServerEndpoint)
         self.assertRaises(ValueError, server_endpoint, reactor, "nonsense")
 

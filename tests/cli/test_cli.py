@@ -53,17 +53,17 @@ class CommandsTests(CommandLineTestCase):
         for word in (*COMMANDS, "examples:", "exit status:", "twistd -n relay --config"):
             self.assertIn(word, done.stdout)
 
-    def test_without_a_command_help_is_shown_and_the_use_was_wrong(self) -> None:
+    def test_without_a_command_help_is_shown_and_the_exit_status_is_2(self) -> None:
         done = self.relay()
         self.assertEqual(done.returncode, 2)
         self.assertIn("commands:", done.stdout)
 
-    def test_a_command_that_there_is_not_comes_with_the_one_that_was_meant(self) -> None:
+    def test_an_unknown_command_is_refused_with_the_nearest_one(self) -> None:
         done = self.relay("chek", "x")
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertIn("there is no command 'chek'; did you mean 'check'?", done.stderr)
 
-    def test_the_version_is_told(self) -> None:
+    def test_the_version_is_printed(self) -> None:
         self.assertEqual(self.relay("--version").stdout.strip(), f"relay {__version__}")
 
     def test_every_command_has_help_with_examples(self) -> None:
@@ -72,7 +72,7 @@ class CommandsTests(CommandLineTestCase):
             self.assertEqual((done.returncode, done.stderr), (0, ""), command)
             self.assertIn(f"python -m relay {command}", done.stdout)
 
-    def test_an_option_that_there_is_not_is_wrong_use(self) -> None:
+    def test_an_unknown_option_is_wrong_use(self) -> None:
         for command in COMMANDS:
             done = self.relay(command, "--no-such-option")
             self.assertEqual((done.returncode, done.stdout), (2, ""), command)
@@ -80,7 +80,7 @@ class CommandsTests(CommandLineTestCase):
 
 
 class CheckTests(CommandLineTestCase):
-    def test_a_file_that_is_fine_is_summed_up(self) -> None:
+    def test_check_sums_up_a_right_file(self) -> None:
         done = self.relay("check", ROOT / "etc" / "demo.yaml")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(done.stdout, f"{ROOT}/etc/demo.yaml: fine: 1 account, 1 carrier, 1 route\n")
@@ -97,12 +97,12 @@ class CheckTests(CommandLineTestCase):
             ],
         )
 
-    def test_what_is_probably_not_meant_is_noted_on_standard_error(self) -> None:
+    def test_check_prints_advice_on_standard_error(self) -> None:
         done = self.relay("check", self.file(""))
         self.assertEqual(done.returncode, 0)
         self.assertIn("note: accounts: there are none", done.stderr)
 
-    def test_json_is_for_scripts(self) -> None:
+    def test_check_prints_json_on_request(self) -> None:
         file = self.file("journal: {sync: x}")
         done = self.relay("check", "--json", file)
         self.assertEqual((done.returncode, done.stderr), (1, ""))
@@ -172,20 +172,20 @@ class JournalTests(CommandLineTestCase):
         self.assertIn(b"the text".hex(), done.stdout)
         self.assertIn("447700900123", done.stdout)
 
-    def test_a_torn_end_is_told_and_the_status_says_so(self) -> None:
+    def test_a_torn_end_is_reported_and_the_exit_status_is_1(self) -> None:
         done = self.relay("journal", self.journal(tail=b"torn"))
         self.assertEqual(done.returncode, 1)
         self.assertEqual(json.loads(done.stdout.splitlines()[-1])["record"], "damaged")
         self.assertIn("4 bytes can't be read", done.stderr)
 
-    def test_repair_of_what_is_whole_changes_nothing_and_says_so(self) -> None:
+    def test_repair_of_an_undamaged_journal_changes_nothing_and_says_so(self) -> None:
         data = self.journal()
         done = self.relay("journal", data, "--repair")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("nothing was changed", done.stdout)
         self.assertEqual([path.name for path in (data / "journal").iterdir()], [segment_name(1)])
 
-    def test_a_reader_that_has_had_enough_is_no_fault(self) -> None:
+    def test_a_reader_that_closes_the_pipe_early_is_no_error(self) -> None:
         done = subprocess.run(
             ["bash", "-c", f"set -o pipefail; {sys.executable} -m relay --help | head -1"],
             cwd=ROOT, capture_output=True, text=True, timeout=HUNG_SECONDS, check=False,
@@ -208,7 +208,7 @@ class WrongUseTests(CommandLineTestCase):
 
     SEND = ("send", "--account", "a", "--from", "b", "--text", "c", "--to", "447700900123")
 
-    def test_wrong_options_are_refused_with_their_name_and_what_is_right(self) -> None:
+    def test_wrong_options_are_refused_with_their_name_and_the_right_values(self) -> None:
         binary = self.directory / "binary"
         binary.write_bytes(b"\xff\xfe")
         key = self.directory / "key"

@@ -32,10 +32,10 @@ class SampleTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.text = (ROOT / SAMPLE_FILE).read_text(encoding="utf-8")
 
-    def test_it_is_what_the_types_give(self) -> None:
+    def test_the_sample_is_up_to_date(self) -> None:
         self.assertEqual(self.text, sample(), "run `make docs`")
 
-    def test_it_is_a_configuration(self) -> None:
+    def test_the_sample_is_a_configuration(self) -> None:
         config = load(self.text, name=SAMPLE_FILE, environ=ENVIRON, read_file=lambda path: SECRET)
         self.assertGreater(len(config.carriers), 3)
 
@@ -57,7 +57,7 @@ class SampleTests(SynchronousTestCase):
 
 
 class ReferenceTests(SynchronousTestCase):
-    def test_it_is_what_the_types_give(self) -> None:
+    def test_the_reference_is_up_to_date(self) -> None:
         written = (ROOT / REFERENCE_FILE).read_text(encoding="utf-8")
         self.assertEqual(written, reference(), "run `make docs`")
 

@@ -87,7 +87,7 @@ class Search(SynchronousTestCase):
     def test_cutting_ids_until_they_are_all_alike_is_no_solution(self) -> None:
         self.assertEqual(suggest([pair(b"1001", b"1"), pair(b"1002", b"1")]), [])
 
-    def test_what_stands_before_and_behind_is_found(self) -> None:
+    def test_prefixes_and_suffixes_of_ids_are_found(self) -> None:
         self.assertEqual(
             self.dialects(pair(b"17", b"sim-17"), pair(b"18", b"sim-18")),
             [Dialect(receipt_id=IdForm(strip_prefix="sim-"))],
@@ -101,16 +101,16 @@ class Search(SynchronousTestCase):
             [Dialect(response_id=IdForm(base="hex"), receipt_id=IdForm(base="decimal", strip_prefix="sim-"))],
         )
 
-    def test_all_that_fit_equally_well_are_given(self) -> None:
+    def test_all_dialects_that_fit_equally_well_are_printed(self) -> None:
         found = self.dialects(pair(b"17", b"0017"), pair(b"19", b"0019"))
         self.assertIn(Dialect(response_id=IdForm(base="decimal"), receipt_id=IdForm(base="decimal")), found)
         self.assertIn(Dialect(response_id=IdForm(strip_zeros=True), receipt_id=IdForm(strip_zeros=True)), found)
 
-    def test_ids_without_relation_fit_nothing(self) -> None:
+    def test_unrelated_ids_match_with_no_setting(self) -> None:
         self.assertEqual(suggest([pair(b"1493271813", b"59018505-8565-49ed-9feb-8b6d8308")]), [])
         self.assertEqual(suggest([]), [])
 
-    def test_one_odd_pair_does_not_hide_what_fits_the_others(self) -> None:
+    def test_one_odd_pair_does_not_hide_the_settings_for_the_others(self) -> None:
         odd = Sample(b"zz", ReceiptFields(text_id=b"yy"), line=3)
         (best,) = suggest([pair(b"ff", b"255"), pair(b"10", b"16"), odd])
         self.assertEqual((best.matched, best.missed), (2, (3,)))
@@ -177,7 +177,7 @@ class Command(SynchronousTestCase):
         status = main([], io.StringIO(text), output)
         return status, output.getvalue()
 
-    def test_it_writes_yaml_that_is_the_dialect(self) -> None:
+    def test_the_printed_yaml_is_the_dialect(self) -> None:
         status, output = self.run_on(
             "# two of ours\n\n10C8F40D\tid:281605133 stat:DELIVRD\nff\tid:sim-255 stat:DELIVRD\n"
         )
@@ -190,7 +190,7 @@ class Command(SynchronousTestCase):
             dialect, Dialect(response_id=IdForm(base="hex"), receipt_id=IdForm(base="decimal", strip_prefix="sim-"))
         )
 
-    def test_it_reads_whole_pdus_in_hexadecimal(self) -> None:
+    def test_whole_pdus_in_hexadecimal_are_read(self) -> None:
         for line in read_corpus():
             if line.number == 6:
                 body = line.pdu.body
@@ -199,22 +199,22 @@ class Command(SynchronousTestCase):
                 self.assertEqual(status, 0, output)
                 self.assertIn("dialect: {}", output)
 
-    def test_it_says_what_it_does_not_know(self) -> None:
+    def test_unknown_words_are_listed(self) -> None:
         _, output = self.run_on("1\tid:1 stat:FOO\n2\tid:2 stat:FOO\n3\thello\n")
         self.assertIn("FOO (2 of 3)", output)
         self.assertIn("No id could be read: line 3", output)
 
-    def test_it_says_which_lines_do_not_match(self) -> None:
+    def test_lines_that_do_not_match_are_listed(self) -> None:
         status, output = self.run_on("1\tid:1 stat:DELIVRD\n2\tid:2 stat:DELIVRD\n3\tid:z stat:DELIVRD\n")
         self.assertEqual(status, 1)
         self.assertIn("Not matched: line 3", output)
 
-    def test_it_says_when_there_is_nothing_to_be_found(self) -> None:
+    def test_pairs_that_match_with_no_setting_are_reported(self) -> None:
         status, output = self.run_on("1493271813\tid:59018505-8565 stat:DELIVRD\n")
         self.assertEqual(status, 1)
         self.assertIn("None of 1 pairs matches", output)
 
-    def test_it_says_which_line_is_no_pair(self) -> None:
+    def test_a_line_that_is_no_pair_is_named(self) -> None:
         for text, reason in (
             ("1\tid:1\n1 id:1\n", "line 2: expected an id, a tab"),
             ("1\t00000010000000040000000000000001\n", "line 1: expected a deliver_sm or data_sm"),

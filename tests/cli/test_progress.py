@@ -42,7 +42,7 @@ class ProgressTests(SynchronousTestCase):
         )  # fmt: skip
         self.assertTrue(screen.getvalue().endswith("\n"))
 
-    def test_a_shorter_line_leaves_nothing_of_the_one_before(self) -> None:
+    def test_a_shorter_line_removes_the_longer_one_before(self) -> None:
         screen = Screen()
         progress = self.progress(screen)
         for done in (1, 999):

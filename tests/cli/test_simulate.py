@@ -46,7 +46,7 @@ class CommandLine(SynchronousTestCase):
         )
         self.assertEqual(settings, expected)
 
-    def test_what_can_not_be_is_refused_with_the_option_that_says_it(self) -> None:
+    def test_wrong_values_are_refused_with_the_name_of_their_option(self) -> None:
         self.assertEqual(self.refusal("--throttle-share", "3"), "--throttle-share: Expected float <= 1.0")
         self.assertIn(
             "--states: DELIVERED: not a final state; there are DELIVRD", self.refusal("--states", "DELIVERED=1")

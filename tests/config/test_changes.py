@@ -41,7 +41,7 @@ class ChangesTests(SynchronousTestCase):
             changes(OLD, new),
         )
 
-    def test_secrets_are_said_to_have_changed_and_not_shown(self) -> None:
+    def test_changed_secrets_are_reported_but_not_shown(self) -> None:
         new = changed(accounts={"acme": account("other123"), "quiet": Account(api_key=Secret("fresh"))})
         found = changes(OLD, new)
         self.assertEqual(
@@ -50,7 +50,7 @@ class ChangesTests(SynchronousTestCase):
         )
         self.assertNotIn("other123", repr(found))
 
-    def test_entries_come_and_go_by_name(self) -> None:
+    def test_entries_are_added_and_removed_by_name(self) -> None:
         new = changed(carriers={"tier2": OLD.carriers["tier2"], "tier3": Carrier(connect="tcp:c:1")})
         self.assertEqual(
             [Change("carriers.tier3", "added", True), Change("carriers.tier1", "removed", True)], changes(OLD, new)
@@ -60,7 +60,7 @@ class ChangesTests(SynchronousTestCase):
     def test_routes_change_as_a_whole(self) -> None:
         self.assertEqual([Change("routes", "changed", True)], changes(OLD, changed(routes=[Route(carriers=["tier2"])])))
 
-    def test_what_needs_a_restart_is_reported_so_and_left_as_it_is(self) -> None:
+    def test_changes_that_need_a_restart_are_reported_and_not_applied(self) -> None:
         new = changed(data_dir="elsewhere", journal=Journal(sync="never"), validity_seconds=60.0)
         self.assertEqual(
             [
@@ -85,7 +85,7 @@ class ChangesTests(SynchronousTestCase):
         self.assertEqual({"logs.message_records", "admin.listen"}, {change.key for change in left})
         self.assertFalse(any(change.live for change in left))
 
-    def test_sessions_bind_anew_when_who_may_bind_has_changed(self) -> None:
+    def test_sessions_must_bind_again_when_login_or_networks_have_changed(self) -> None:
         smpp = account().smpp
         self.assertTrue(login_changed(smpp, account("other123").smpp))
         self.assertTrue(login_changed(smpp, None))

@@ -29,7 +29,7 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(parse_url("https://a.example:443").authority, b"a.example")
         self.assertEqual(parse_url("http://[2001:DB8::1]:81/").authority, b"[2001:db8::1]:81")
 
-    def test_what_is_no_such_url_is_refused_with_a_sentence(self) -> None:
+    def test_a_wrong_url_is_refused_with_a_sentence(self) -> None:
         for text in (
             "",
             "example.com",
@@ -59,7 +59,7 @@ class ParseTests(SynchronousTestCase):
             self.assertTrue(str(problem).endswith("."), problem)
 
     @given(st.text(max_size=60))
-    def test_no_text_does_anything_but_parse_or_be_refused(self, text: str) -> None:
+    def test_any_text_is_parsed_or_refused(self, text: str) -> None:
         for candidate in (text, "http://" + text, "http://a.example/" + text):
             try:
                 url = parse_url(candidate)
@@ -72,7 +72,7 @@ class ParseTests(SynchronousTestCase):
 
 
 class AddressTests(SynchronousTestCase):
-    def test_addresses_inside_are_refused_however_they_are_written(self) -> None:
+    def test_private_addresses_are_refused_however_they_are_written(self) -> None:
         for address in (
             "127.0.0.1",
             "127.255.0.3",
@@ -135,13 +135,13 @@ class AddressTests(SynchronousTestCase):
             self.assertEqual(check_url(url, allow_private=True).target, b"/")
         self.assertEqual(check_url("http://a.example/", allow_private=False).host, "a.example")
 
-    def test_an_address_that_only_a_resolver_would_know_for_one_is_no_host(self) -> None:
+    def test_an_address_in_a_form_that_only_resolvers_know_is_refused(self) -> None:
         for host in ("127.1", "2130706433", "0x7f000001", "0x7f.1", "a.0x7f", "0177.0.0.1", "0", "1.2.3.4.5", "a.123"):
             self.assertRaises(UrlProblem, parse_url, f"http://{host}/")
         self.assertEqual(parse_url("http://192.0.2.1./").host, "192.0.2.1")
         self.assertEqual(parse_url("http://1and1.example/").host, "1and1.example")
 
-    def test_a_dot_at_the_end_hides_nothing(self) -> None:
+    def test_a_dot_at_the_end_of_the_host_changes_nothing(self) -> None:
         for host in ("localhost.", "x.LOCALHOST.", "127.0.0.1."):
             self.assertRaises(UrlProblem, check_url, f"http://{host}/", allow_private=False)
 

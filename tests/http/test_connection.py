@@ -26,6 +26,15 @@ class FloodTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.http = HttpDriver(limits=Limits(requests_before_login=0))
 
+    def test_while_many_requests_wait_the_socket_is_not_read_whatever_is_answered(self) -> None:
+        connection = self.http.connect()
+        connection.write(b"HEAD /login HTTP/1.1\r\nHost: x\r\n\r\n" * 3_000)
+        for _ in range(50):
+            self.http.turn()
+            if len(connection.channel._unread) > UNREAD_BYTES:
+                self.assertEqual(connection.transport.producerState, "paused")
+        self.assertGreater(len(connection.transport.value()), 0)
+
     def test_a_write_full_of_requests_is_answered_over_many_turns(self) -> None:
         flood = self.http.connect()
         flood.write(STRANGERS_REQUEST * 100)

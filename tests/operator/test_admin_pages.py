@@ -52,13 +52,13 @@ class LookTests(PagesTestCase):
     def look(self) -> Any:
         return self.ask("GET", "/status")[1]
 
-    def test_a_look_shows_every_carrier_and_account(self) -> None:
+    def test_the_overview_shows_every_carrier_and_account(self) -> None:
         look = self.look()
         self.assertEqual(["tier1", "tier2"], [carrier["name"] for carrier in look["carriers"]])
         self.assertEqual(["acme", "quiet"], [account["name"] for account in look["accounts"]])
         self.assertEqual((100, 2, 0), tuple(look["carriers"][0][name] for name in ("window", "wanted", "bound")))
 
-    def test_what_is_wrong_is_said_in_sentences(self) -> None:
+    def test_troubles_are_sentences(self) -> None:
         self.daemon.links["tier1"].counters.last_error = "bind refused: ESME_RINVPASWD"
         self.daemon.links["tier2"].hold(True)
         self.daemon.webhooks.states["acme"] = UrlState("", 7, True, 1100.0, 0)
@@ -75,7 +75,7 @@ class LookTests(PagesTestCase):
             self.look()["troubles"],
         )
 
-    def test_when_all_is_well_nothing_is_wrong(self) -> None:
+    def test_when_all_is_well_there_are_no_troubles(self) -> None:
         for link in self.daemon.links.values():
             self.daemon.bind(link.name)
         self.assertEqual([], [t for t in self.look()["troubles"] if "binds" not in t])
@@ -92,7 +92,7 @@ class LookTests(PagesTestCase):
         self.assertEqual(0.2, self.look()["accounts"][0]["rate"])
         self.observer.history.stop()
 
-    def test_a_carrier_that_refuses_much_is_wrong(self) -> None:
+    def test_a_carrier_that_refuses_many_messages_is_a_trouble(self) -> None:
         self.observer.history.start()
         counters = self.daemon.links["tier1"].counters
         counters.taken, counters.refused = 60, 40
@@ -180,7 +180,7 @@ class ActionTests(PagesTestCase):
         self.ask("POST", "/carriers/tier1/resume")
         self.assertEqual(set(), held_carriers(self.successResultOf(self.daemon.store.settings())))
 
-    def test_what_can_not_be_recorded_is_not_done(self) -> None:
+    def test_an_action_that_can_not_be_recorded_is_not_done(self) -> None:
         self.daemon.store.unavailable = True
         status, answer = self.ask("POST", "/carriers/tier1/hold")
         self.assertEqual((503, "it can't be recorded: disk full"), (status, answer["error"]))
@@ -210,7 +210,7 @@ class ActionTests(PagesTestCase):
     def test_an_account_without_a_url_has_none_to_switch_off(self) -> None:
         self.assertEqual(409, self.ask("POST", "/accounts/quiet/url-off")[0])
 
-    def test_what_was_given_up_in_a_time_is_told_again(self) -> None:
+    def test_notifications_given_up_in_a_time_are_sent_again(self) -> None:
         self.daemon.store.given_up_at = {b"a" * 16: 10.0, b"b" * 16: 20.0, b"c" * 16: 30.0}
         _, answer = self.ask("POST", "/accounts/acme/replay", {"since": 15.0, "until": 25.0})
         self.assertEqual(1, answer["count"])
@@ -218,7 +218,7 @@ class ActionTests(PagesTestCase):
         _, answer = self.ask("POST", "/accounts/acme/replay")
         self.assertEqual(3, answer["count"])
 
-    def test_single_messages_are_told_again_by_id(self) -> None:
+    def test_notifications_are_sent_again_by_message_id(self) -> None:
         self.daemon.store.views[view(1).id] = view(1)
         _, answer = self.ask("POST", "/accounts/acme/replay", {"ids": ["00000000-0000-0000-0000-000000000001"]})
         self.assertEqual((1, [[b"\0" * 15 + b"\1"]]), (answer["count"], self.daemon.store.told_again))

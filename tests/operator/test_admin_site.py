@@ -98,7 +98,7 @@ class AdminSiteTests(SynchronousTestCase):
             self.assertIn("WWW-Authenticate: Basic", head)
         self.assertEqual([], self.seen)
 
-    def test_who_guesses_passwords_is_not_listened_to_for_a_minute(self) -> None:
+    def test_an_address_that_guesses_passwords_is_refused_for_a_minute(self) -> None:
         for _ in range(3):
             self.assertEqual(401, self.ask("GET /metrics", password="right")[0], "no attempt")
             self.assertEqual(401, self.ask("GET /metrics", basic("operator", "wrong"), password="right")[0])
@@ -130,7 +130,7 @@ class AdminSiteTests(SynchronousTestCase):
         self.assertNotIn("out of order", body)
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
 
-    def test_a_page_may_take_its_time(self) -> None:
+    def test_a_page_may_answer_later(self) -> None:
         self.assertEqual(0, self.ask("GET /slow")[0])
         self.waiting.callback(text_reply("at last"))
         status, _, body = self.answer()
@@ -145,7 +145,7 @@ class AdminSiteTests(SynchronousTestCase):
     def test_a_long_body_is_refused(self) -> None:
         self.assertEqual(413, self.ask("POST /carriers", "X-Relay-Action: yes", body="x" * 300_000)[0])
 
-    def test_of_an_endless_body_nothing_is_kept(self) -> None:
+    def test_nothing_is_kept_of_an_endless_body(self) -> None:
         self.ask("GET /metrics")
         self.transport.clear()
         self.channel.dataReceived(b"POST /carriers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n")
@@ -162,7 +162,7 @@ class AdminSiteTests(SynchronousTestCase):
 
 
 class ConnectionsTests(SynchronousTestCase):
-    def test_no_more_connections_are_served_than_the_bound_and_who_leaves_makes_room(self) -> None:
+    def test_no_more_connections_are_served_than_the_bound_until_one_ends(self) -> None:
         root = AdminRoot({}, lambda: None, LoginLimits(3, Clock().seconds))
         factory = admin_factory(root, Clock())
         channels = [factory.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]

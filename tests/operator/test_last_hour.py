@@ -18,7 +18,7 @@ class HistoryTests(SynchronousTestCase):
             self.counters[name] = self.counters.get(name, 0.0) + count
         self.clock.advance(STEP_SECONDS)
 
-    def test_what_a_counter_grew_by_is_kept_a_step(self) -> None:
+    def test_the_growth_of_a_counter_is_kept_for_each_step(self) -> None:
         self.step(accepted=3)
         self.step()
         self.step(accepted=20)
@@ -36,7 +36,7 @@ class HistoryTests(SynchronousTestCase):
         self.step(fresh=7)
         self.assertEqual([0.0, 0.0, 7.0], self.history.of("fresh"))
 
-    def test_a_counter_that_begins_anew_is_no_negative_growth(self) -> None:
+    def test_a_counter_that_begins_again_gives_no_negative_growth(self) -> None:
         self.step(accepted=1)
         self.counters["accepted"] = 0.0
         self.step()

@@ -31,7 +31,7 @@ def view(
 
 
 class TimeLineTests(SynchronousTestCase):
-    def test_a_delivered_message_goes_from_accepted_to_told(self) -> None:
+    def test_a_delivered_message_has_its_events_from_accepted_to_notified(self) -> None:
         line = time_line(
             view(
                 [PartView("tier1", "a1", DELIVERED, "", 101.0, 105.0)],
@@ -61,7 +61,7 @@ class TimeLineTests(SynchronousTestCase):
         self.assertEqual("validity ends", line.events[-1].what)
         self.assertFalse(line.final)
 
-    def test_each_part_of_a_long_message_is_told_of(self) -> None:
+    def test_each_part_of_a_long_message_has_its_events(self) -> None:
         parts = [
             PartView("tier1", "a1", DELIVERED, "", 101.0, 105.0),
             PartView("tier2", "", UNDELIVERABLE, "042", 102.0, 104.0),

@@ -86,7 +86,7 @@ class SocketTests(TestCase):
 
 
 class OtherTransportTests(SynchronousTestCase):
-    def test_what_is_no_socket_is_written_to_as_usual(self) -> None:
+    def test_other_transports_than_sockets_are_written_to_as_usual(self) -> None:
         transport = StringTransport()
         write_at_once(transport, b"a")
         transport.write(b"b")

@@ -16,20 +16,20 @@ class FairShareTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.turns = FairShare()
 
-    def test_who_is_alone_gets_large_reads_and_no_pauses(self) -> None:
+    def test_a_customer_who_is_alone_gets_large_reads_and_no_pauses(self) -> None:
         for second in range(100):
             self.turns.heard("acme", float(second))
             self.assertEqual(self.turns.worked(second + 0.0, second + 0.5), 0.0)
             self.assertEqual(self.turns.wait_seconds(second + 0.5), 0.0)
         self.assertEqual(self.turns.octets, ALONE_BYTES)
 
-    def test_who_has_not_bound_yet_is_nobody(self) -> None:
+    def test_a_session_that_is_not_bound_does_not_count_as_a_customer(self) -> None:
         self.turns.heard("acme", 1.0)
         self.turns.heard("", 1.1)
         self.turns.heard("acme", 1.2)
         self.assertEqual(self.turns.octets, ALONE_BYTES)
 
-    def test_once_another_one_is_heard_of_reads_are_small_until_there_has_been_one_alone_for_a_while(self) -> None:
+    def test_reads_are_small_while_two_customers_were_active_lately(self) -> None:
         self.turns.heard("acme", 1.0)
         self.turns.heard("other", 2.0)
         self.assertEqual(self.turns.octets, TOGETHER_BYTES)

@@ -48,12 +48,12 @@ class FairTurnsTests(SynchronousTestCase):
             self.clock.calls.remove(call)  # type: ignore[arg-type]
             call.func()  # type: ignore[attr-defined]
 
-    def test_who_has_little_to_do_is_served_at_once(self) -> None:
+    def test_a_connection_with_little_work_is_served_at_once(self) -> None:
         self.assertEqual(self.flood("acme", 1).done, 1)
         self.assertEqual(self.turns.waiting, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_flood_is_worked_off_over_many_turns(self) -> None:
+    def test_a_flood_of_requests_is_spread_over_many_turns(self) -> None:
         flood = self.flood("acme", 100)
         most = int(TURN_SECONDS / LEAST_SECONDS) + 1
         before = flood.done
@@ -97,7 +97,7 @@ class FairTurnsTests(SynchronousTestCase):
             self.turn()
         self.assertApproximates(sum(flood.done for flood in many) - began[0], one.done - began[1], 25)
 
-    def test_who_comes_back_while_others_wait_has_what_it_used_counted(self) -> None:
+    def test_the_use_of_a_party_that_comes_back_while_others_wait_still_counts(self) -> None:
         self.flood("bulk")
         often = self.flood("often", 1)
         for _ in range(100):
@@ -121,7 +121,7 @@ class FairTurnsTests(SynchronousTestCase):
         self.assertApproximates(other.done - began, 100, 30)
 
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60), st.booleans()), max_size=12))
-    def test_everything_is_done_in_the_end(self, comers: list[tuple[str, int, bool]]) -> None:
+    def test_all_steps_are_done_in_the_end(self, comers: list[tuple[str, int, bool]]) -> None:
         clock = Clock()
         turns = FairTurns(clock)
         floods = [Flood(clock, party, steps, stranger=stranger) for party, steps, stranger in comers]

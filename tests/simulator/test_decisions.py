@@ -61,7 +61,7 @@ def text_of(body: bytes) -> bytes:
 
 class Fates(SynchronousTestCase):
     @given(st.integers(), st.integers(1, 100))
-    def test_one_seed_gives_one_course_of_events(self, seed: int, count: int) -> None:
+    def test_one_seed_always_gives_the_same_events(self, seed: int, count: int) -> None:
         settings: dict[str, Any] = {
             "throttle_share": 0.2,
             "reject_share": 0.1,
@@ -97,7 +97,7 @@ class Fates(SynchronousTestCase):
                 one = self.receipted("any", header)
                 self.assertEqual((len(one), one), (1, self.receipted("any", header)))
 
-    def test_what_is_no_part_gets_its_receipt_in_any_case(self) -> None:
+    def test_a_message_that_is_no_part_always_gets_its_receipt(self) -> None:
         for mode in ("first", "last", "any"):
             simulated = simulation(parts_receipted=mode)
             for header in (b"\5\4\1\2\3", b"\0\3\x04\0", b"\0\x30\x04", b"\0"):
@@ -106,11 +106,11 @@ class Fates(SynchronousTestCase):
             self.assertEqual(taken(simulated, msgspec.structs.replace(submit(text=b""), esm_class=0x40)).receipts, 1)
 
     @given(st.binary(max_size=20))
-    def test_any_header_will_do(self, octets: bytes) -> None:
+    def test_any_user_data_header_is_accepted(self, octets: bytes) -> None:
         pdu = msgspec.structs.replace(submit(text=octets), esm_class=c.ESM_CLASS_UDHI)
         self.assertIn(taken(simulation(parts_receipted="last"), pdu).receipts, (0, 1))
 
-    def test_throttles_rejects_and_drops_by_their_shares(self) -> None:
+    def test_messages_are_throttled_rejected_and_dropped_by_their_shares(self) -> None:
         for simulated, fate in [
             (simulation(throttle_share=1.0), c.ESME_RTHROTTLED),
             (simulation(reject_share=1.0), c.ESME_RINVDSTADR),
@@ -121,7 +121,7 @@ class Fates(SynchronousTestCase):
         fates = [some.decide(submit(), NOW) for _ in range(4000)]
         self.assertApproximates(fates.count(c.ESME_RTHROTTLED) / 4000, 0.25, 0.03)
 
-    def test_silence_means_no_receipt_and_a_duplicate_means_two(self) -> None:
+    def test_a_silent_message_gets_no_receipt_and_a_duplicate_gets_two(self) -> None:
         self.assertEqual(taken(simulation()).receipts, 1)
         self.assertEqual(taken(simulation(silent_share=1.0)).receipts, 0)
         self.assertEqual(taken(simulation(duplicate_share=1.0)).receipts, 2)
@@ -140,7 +140,7 @@ class Fates(SynchronousTestCase):
             simulated = simulation(states={"DELIVRD" if delivered else "UNDELIV": 1.0})
             self.assertEqual(taken(simulated, submit(registered_delivery)).receipts, receipts, registered_delivery)
 
-    def test_a_state_that_there_is_not_is_named(self) -> None:
+    def test_an_unknown_state_is_named(self) -> None:
         with self.assertRaisesRegex(ValueError, "DELIVERED: not a final state; there are DELIVRD"):
             simulation(states={"DELIVERED": 1.0})
         with self.assertRaisesRegex(ValueError, "above 0"):
@@ -149,7 +149,7 @@ class Fates(SynchronousTestCase):
 
 class Ids(SynchronousTestCase):
     @given(st.integers(1 << 32, (1 << 48) - 1), st.sampled_from(["decimal", "hex", "upper_hex", "padded", "low_32"]))
-    def test_both_ids_write_the_same_number(self, number: int, form: str) -> None:
+    def test_both_ids_of_a_message_write_the_same_number(self, number: int, form: str) -> None:
         message = taken(simulation(first_number=number, response_id="decimal", receipt_id=form))
         self.assertEqual(int(message.response_id), number)
         base = 16 if form.endswith("hex") else 10
@@ -228,7 +228,7 @@ class Receipts(SynchronousTestCase):
         right = MessageIdPdu(c.CANCEL_SM, 1, b"x", source, destination)
         self.assertEqual((simulated.answer(right, message)[0], message.state), (c.ESME_ROK, states.DELETED))
 
-    def test_it_may_know_neither_question(self) -> None:
+    def test_query_sm_and_cancel_sm_may_be_refused(self) -> None:
         simulated = simulation(refuse_questions=True)
         message = taken(simulated)
         for command_id in (c.QUERY_SM, c.CANCEL_SM):

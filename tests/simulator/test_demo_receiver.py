@@ -19,7 +19,7 @@ class DemoReceiverTests(SynchronousTestCase):
         channel.dataReceived(head + body)
         return transport.value().split(b"\r\n")[0], out.getvalue().splitlines()
 
-    def test_a_notification_is_a_line(self) -> None:
+    def test_each_notification_is_printed_as_a_line(self) -> None:
         status, lines = self.post(b'{"id": "1",\n "status": "DELIVRD"}')
         self.assertEqual(status, b"HTTP/1.1 204 No Content")
         self.assertEqual(lines, ['notification: {"id":"1","status":"DELIVRD"}'])

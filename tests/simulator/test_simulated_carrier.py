@@ -87,7 +87,7 @@ class Receipts(Carrier):
         self.flush(1.0)
         self.assertEqual(self.successResultOf(done), [(c.ESME_ROK, esme.receipts[0].message_id)])
 
-    def test_all_can_be_ended_before_their_time_and_only_once(self) -> None:
+    def test_end_all_sends_every_receipt_early_and_only_once(self) -> None:
         self.carrier(receipt_delay_seconds=3600.0)
         esme = self.esme()
         ids = self.submit(esme, 50)
@@ -123,7 +123,7 @@ class Receipts(Carrier):
         self.assertEqual(self.simulated.counters.receipts_sent, 0)
         self.assertEqual(self.ids(self.esme(command_id=c.BIND_RECEIVER)), ids)
 
-    def test_duplicates_silence_and_intermediates(self) -> None:
+    def test_messages_may_get_two_receipts_none_or_an_intermediate_one(self) -> None:
         self.carrier(receipt_delay_seconds=0.1, duplicate_share=1.0, intermediate=True)
         esme = self.esme()
         [message_id] = self.submit(esme, 1)
@@ -147,7 +147,7 @@ class Receipts(Carrier):
 
 
 class Repeats(Carrier):
-    def test_a_receipt_refused_for_now_comes_again(self) -> None:
+    def test_a_receipt_refused_for_now_is_sent_again(self) -> None:
         self.carrier(receipt_delay_seconds=0.1)
         esme = self.esme()
         esme.answer = lambda pdu: c.ESME_RX_T_APPN
@@ -159,7 +159,7 @@ class Repeats(Carrier):
         self.assertEqual(self.ids(esme), [message_id])
         self.assertEqual((self.simulated.counters.nacked, self.simulated.counters.acked), (1, 1))
 
-    def test_a_receipt_refused_for_good_does_not(self) -> None:
+    def test_a_receipt_refused_for_good_is_not_sent_again(self) -> None:
         self.carrier(receipt_delay_seconds=0.1)
         esme = self.esme()
         esme.answer = lambda pdu: c.ESME_RX_P_APPN

@@ -35,7 +35,7 @@ class HistogramTests(SynchronousTestCase):
         self.assertLessEqual(histogram.total, max(first, last) * count * (1 + 1e-9))
         self.assertGreaterEqual(histogram.total, min(first, last) * count * (1 - 1e-9))
 
-    def test_one_alone_counts_as_what_it_is(self) -> None:
+    def test_a_single_observation_counts_as_itself(self) -> None:
         histogram = Histogram((1.0, 2.0))
         histogram.observe_ends(1.5, 1.5, 1)
         self.assertEqual(([0, 1, 0], 1.5), (histogram.counts, histogram.total))
@@ -47,7 +47,7 @@ class HistogramTests(SynchronousTestCase):
         histogram.observe(99.0)
         self.assertEqual([1.0, 3.0, float("inf")], [histogram.quantile(share) for share in (0.9, 0.99, 1.0)])
 
-    def test_nothing_observed_has_the_quantile_nought(self) -> None:
+    def test_without_observations_the_quantile_is_zero(self) -> None:
         self.assertEqual(0.0, Histogram(QUICK_SECONDS).quantile(0.99))
 
     def test_bounds_reach_from_milliseconds_to_days_and_ascend(self) -> None:

@@ -25,13 +25,13 @@ class IdTests(SynchronousTestCase):
         self.assertEqual(parse_id(id_text(raw).upper()), raw)
 
     @given(st.text(max_size=40))
-    def test_what_is_no_id_of_ours_is_none_and_no_error(self, text: str) -> None:
+    def test_a_text_that_is_no_message_id_gives_none_and_no_error(self, text: str) -> None:
         parsed = parse_id(text)
         if parsed is not None:
             self.assertEqual(id_text(parsed), text.lower())
 
     @given(st.tuples(st.text(max_size=8), st.text(max_size=8)), st.tuples(st.text(max_size=8), st.text(max_size=8)))
-    def test_a_key_of_an_account_stands_for_one_id_that_no_fresh_one_has(
+    def test_a_key_of_an_account_always_gives_the_same_id_and_never_a_fresh_one(
         self, one: tuple[str, str], other: tuple[str, str]
     ) -> None:
         self.assertEqual(id_of_key(*one) == id_of_key(*other), one == other)

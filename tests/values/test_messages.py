@@ -15,12 +15,12 @@ class SameAddressesTests(SynchronousTestCase):
         """For source, destination, and their ton and npi, two by two."""
         return same_addresses(MessageIdPdu(c.CANCEL_SM, 1, b"id", *fields), ADDRESSES)  # type: ignore[arg-type]
 
-    def test_addresses_that_are_not_given_are_any(self) -> None:
+    def test_missing_addresses_match_any_message(self) -> None:
         self.assertTrue(self.same())
         self.assertTrue(self.same(b"RELAY"))
         self.assertTrue(self.same(b"", b"447700900123"))
 
-    def test_given_ones_must_be_the_messages(self) -> None:
+    def test_given_addresses_must_be_those_of_the_message(self) -> None:
         self.assertTrue(self.same(b"RELAY", b"447700900123", 5, 0, 1, 1))
         for wrong in (
             (b"RELAX",),
@@ -38,5 +38,5 @@ class SameAddressesTests(SynchronousTestCase):
         self.assertTrue(same_addresses(MessageIdPdu(c.QUERY_SM, 1, b"id"), addresses))
         self.assertFalse(same_addresses(MessageIdPdu(c.QUERY_SM, 1, b"id", b"1"), addresses))
 
-    def test_ton_and_npi_say_nothing_without_an_address(self) -> None:
+    def test_ton_and_npi_are_ignored_without_an_address(self) -> None:
         self.assertTrue(self.same(b"", b"", 5, 9))

@@ -13,7 +13,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertEqual(bucket.take_up_to(10_000, 0.0), 10_000)
         self.assertEqual(bucket.take(10_000, 0.0), 0.0)
 
-    def test_what_is_saved_up_may_go_at_once_and_then_the_rate_holds(self) -> None:
+    def test_saved_tokens_may_be_used_at_once_and_then_the_rate_holds(self) -> None:
         bucket = TokenBucket(10.0, 5, 0.0)
         self.assertEqual(bucket.take_up_to(100, 0.0), 5)
         self.assertEqual(bucket.take_up_to(100, 0.0), 0)
@@ -25,7 +25,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertAlmostEqual(bucket.take(2, 0.0), 0.2)
         self.assertEqual(bucket.take(2, 0.2), 0.0)
 
-    def test_what_is_given_back_may_be_taken_again_and_no_more_than_that(self) -> None:
+    def test_returned_tokens_may_be_taken_again_but_no_more(self) -> None:
         bucket = TokenBucket(10.0, 5, 0.0)
         bucket.take_up_to(5, 0.0)
         bucket.give_back(3)
@@ -43,7 +43,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertEqual(bucket.take_up_to(5, 50.0), 5)
 
     @given(st.lists(st.tuples(st.floats(0, 2), st.integers(0, 20)), max_size=60))
-    def test_never_more_than_burst_and_rate_allow(self, steps: list[tuple[float, int]]) -> None:
+    def test_no_more_passes_than_burst_and_rate_allow(self, steps: list[tuple[float, int]]) -> None:
         bucket, now, taken = TokenBucket(7.0, 11, 0.0), 0.0, 0
         for pause, count in steps:
             now += pause

@@ -9,13 +9,13 @@ from relay.values.secret import Secret
 
 
 class SecretTests(SynchronousTestCase):
-    def test_it_is_told_by_nothing_but_reveal(self) -> None:
+    def test_only_reveal_shows_the_secret(self) -> None:
         secret = Secret("open sesame")
         for told in (repr(secret), str(secret), f"{secret}", "%s" % secret, f"{[secret]}"):  # noqa: UP031
             self.assertNotIn("sesame", told)
         self.assertEqual(secret.reveal(), "open sesame")
 
-    def test_it_matches_itself_and_nothing_else(self) -> None:
+    def test_a_secret_matches_only_itself(self) -> None:
         secret = Secret("pässword")
         self.assertTrue(secret.matches("pässword"))
         for other in ("", "pässwor", "pässwordd", "Pässword", "passw\udcffrd"):

@@ -39,6 +39,7 @@ class WebhooksTestCase(SynchronousTestCase):
         self.clock.advance(1_000_000.0)
         self.store: Any = OwingStore()
         self.client = FakeClient(self.clock)
+        self.wall = self.clock.seconds
         self.build()
 
     def build(self, **settings: Any) -> None:
@@ -51,7 +52,7 @@ class WebhooksTestCase(SynchronousTestCase):
         self.webhooks = Webhooks(
             self.store,
             self.accounts,
-            WebhookDelivery(self.store, self.accounts, self.client, self.clock),
+            WebhookDelivery(self.store, self.accounts, self.client, self.clock, self.wall),
             self.clock,
             lambda: 0.0,
         )
@@ -97,6 +98,12 @@ class DeliveryTests(WebhooksTestCase):
             },
         )
         self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
+
+    def test_a_signature_carries_the_system_s_time_whatever_the_relay_s_own_clock_shows(self) -> None:
+        self.wall = lambda: 2_000_000.0
+        self.build()
+        self.owe(1)
+        self.assertEqual(self.client.sent[0].headers[b"Webhook-Timestamp"], [b"2000000"])
 
     def test_the_attempt_is_recorded_with_the_answer_and_how_long_it_took(self) -> None:
         waiting: Deferred[Answer] = Deferred()

@@ -7,7 +7,7 @@ known, because compaction has dropped their beginning, are skipped: a snapshot f
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
@@ -44,13 +44,16 @@ from relay.store.table.records import (
     Snapshot,
     Synced,
 )
-from relay.store.table.retries import rare_fields_of, set_tries
+from relay.store.table.retries import rare_fields_of, set_tries, tries_of
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE
+
+#: What is dated so long after the start was written while the system's clock was ahead.
+AHEAD_SECONDS: Final = 60.0
 
 
 class Replay:
@@ -65,6 +68,8 @@ class Replay:
         self._segment: Segment
         self._offset = 0
         self._acceptance: Acceptance | None = None
+        #: Of those that were dated after the start: what has taken their place.
+        self._moved: dict[Acceptance, Acceptance] = {}
         self._handoffs = SharedHandoffs(table)
         self._marks: set[Mark] = set()
         self._apply: dict[type, Callable[[Any], None]] = {
@@ -112,7 +117,10 @@ class Replay:
                 # A snapshot has taken its place.
                 continue
             flags = row.flags
-            row.acceptance.segment.rows += 1
+            acceptance = row.acceptance
+            if acceptance.accepted_at > now + AHEAD_SECONDS:
+                acceptance = row.acceptance = self._not_from_the_future(acceptance, now)
+            acceptance.segment.rows += 1
             table.rows += 1
             account = row.origin.account
             account.recent.rows.append(row)
@@ -139,6 +147,15 @@ class Replay:
         # Counted again on the way; what is shown counts from the start.
         table.ids.ambiguous = 0
 
+    def _not_from_the_future(self, acceptance: Acceptance, now: float) -> Acceptance:
+        """The same with a validity that begins now. It was written while the system's clock was ahead."""
+        again = self._moved.get(acceptance)
+        if again is None:
+            seconds = acceptance.expires_at - acceptance.accepted_at
+            again = Acceptance(now, now + seconds, acceptance.segment, acceptance.offset)
+            self._moved[acceptance] = again
+        return again
+
     def _restore_finished(self) -> None:
         table = self._table
         finished = sorted(table.finished, key=_done_at)
@@ -153,6 +170,7 @@ class Replay:
         for row in owed:
             for bit in (OWED_WEBHOOK, OWED_SMPP):
                 if row.flags & bit:
+                    _clamp_retry(row, bit, now)
                     queue = table.queue_of(row, bit)
                     queue.restore(row, now)
                     queues.add(queue)
@@ -342,3 +360,14 @@ def _accepted_at(row: Row) -> float:
 
 def _done_at(row: Row) -> float:
     return row.done_at
+
+
+def _clamp_retry(row: Row, channel: int, now: float) -> None:
+    """Has a retry wait no longer than its schedule said, where the attempt before is dated after now: the system's
+    clock was ahead then."""
+    tries = tries_of(row, channel)
+    if tries is None or tries.due_at <= now or row.rare_fields is None:
+        return
+    last = next((attempt for attempt in reversed(row.rare_fields.attempts) if attempt.channel == channel), None)
+    if last is not None and last.at > now + AHEAD_SECONDS:
+        set_tries(row, channel, Tries(tries.attempts, now + max(0.0, last.due_at - last.at)))
