@@ -160,15 +160,15 @@ class ReceiptReader:
         """Whether a deliver_sm or data_sm is the carrier's receipt, and not somebody's message.
 
         It is one if its type in esm_class is one of those that only the network writes, with the UDHI bit or without;
-        or if it has both optional parameters that only the network writes, receipted_message_id and message_state.
-        Everything else could be forged: an unmarked text by any handset, a delivery acknowledgement (0x08) by any ESME
-        that reaches us through the carrier. Such a PDU is a receipt only where the dialect names its type
-        (`unmarked_receipts`, `receipt_marks`) and its content reads as a receipt.
+        or if it has no type (0) and both optional parameters that only the network writes, receipted_message_id and
+        message_state. Everything else could be forged: an unmarked text by any handset, an acknowledgement (0x08, 0x10)
+        by any ESME that reaches us through the carrier, whatever parameters it has. Such a PDU is a receipt only where
+        the dialect names its type (`unmarked_receipts`, `receipt_marks`) and its content reads as a receipt.
         """
         message_type = pdu.esm_class & c.ESM_CLASS_TYPE_MASK
         if message_type in _RECEIPT_TYPES:
             return True
-        if pdu.tlvs_at < len(pdu.body):
+        if not message_type and pdu.tlvs_at < len(pdu.body):
             tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
             if tlvs.get(c.TAG_MESSAGE_STATE) and _tlv_id(tlvs):
                 return True

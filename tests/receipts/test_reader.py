@@ -179,13 +179,23 @@ class Recognition(SynchronousTestCase):
                 expected = mark in (0x04, 0x20, 0x24)
                 self.assertIs(self.recognised(esm_class, COMMON % b"1"), expected, hex(esm_class))
 
-    def test_both_parameters_that_the_network_writes_make_a_receipt_whatever_the_mark_is(self) -> None:
+    def test_both_parameters_that_the_network_writes_make_a_receipt_where_there_is_no_mark(self) -> None:
         both = tlv(c.TAG_MESSAGE_STATE, b"\2") + tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"41\0")
-        for esm_class in (0, 2, 0x08, 0x40):
+        for esm_class in (0, 2, 0x03, 0x40, 0x80):
             for text in (COMMON % b"41", b"", b"Hello"):
                 pdu = deliver_sm(text, both, esm_class=esm_class)
                 self.assertTrue(ReceiptReader("a", PLAIN).is_receipt(pdu), (esm_class, text))
         self.assertEqual(id_and_state(read(b"", both, esm_class=0)), (b"41", 2))
+
+    def test_both_parameters_make_no_receipt_of_an_acknowledgement_which_any_sender_may_write(self) -> None:
+        """SMPP 3.4 section 5.2.12: 0x08 and 0x10 are from an SME, so whoever sends them may add what he likes."""
+        both = tlv(c.TAG_MESSAGE_STATE, b"\2") + tlv(c.TAG_RECEIPTED_MESSAGE_ID, b"41\0")
+        for esm_class in (0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x28, 0x30, 0x3C, 0x48, 0x50):
+            for text in (COMMON % b"41", b""):
+                pdu = deliver_sm(text, both, esm_class=esm_class)
+                self.assertFalse(ReceiptReader("a", PLAIN).is_receipt(pdu), (hex(esm_class), text))
+        pdu = deliver_sm(COMMON % b"41", both, esm_class=0x08)
+        self.assertTrue(ReceiptReader("a", Dialect(receipt_marks=[0x08])).is_receipt(pdu))
 
     def test_one_of_the_two_parameters_alone_makes_no_receipt(self) -> None:
         for tlvs in (
