@@ -1017,6 +1017,21 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(self.numbers(self.claimed(WEBHOOK, now=now + 301)), [1])
             self.assertLessEqual(self.view(2).expires_at, now + 3600)
 
+    def test_after_a_clock_was_ahead_a_receipt_is_awaited_no_longer_than_its_time(self) -> None:
+        ahead = NOW + DAY
+        self.clock.rightNow = ahead
+        dated: dict[str, Any] = {"accepted_at": ahead, "expires_at": ahead + 60}
+        self.result(self.store.accept([message(1, **dated), message(2, parts=(b"a", b"b"), **dated)]))
+        taken = [(1, b"", 0), (2, b"20", 0), (2, b"21", 1)]
+        for number, key, part in taken:
+            self.result(self.store.submitted([submitted(number, key, part, at=ahead, receipt_due_at=ahead + 300)]))
+        self.clock.rightNow = NOW
+        if self.after_restart():
+            self.result(self.store.expire(self.clock.seconds() + 299))
+            self.assertEqual([self.view(number).final for number in (1, 2)], [False, False])
+            self.result(self.store.expire(self.clock.seconds() + 301))
+            self.assertEqual([self.view(number).final for number in (1, 2)], [True, True])
+
     def test_a_queue_that_fails_does_not_hold_up_another_channel(self) -> None:
         self.sent(1, account="hooked")
         self.result(self.store.receipts([receipt(1)]))

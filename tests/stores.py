@@ -11,7 +11,7 @@ from relay.config import model
 from relay.store.api import NotifyPolicy
 from relay.store.journal.journal_store import JournalStore
 from relay.store.table.entries import PartOfRow, Row
-from relay.store.table.entry_values import FINAL, OWED_SMPP, OWED_WEBHOOK
+from relay.store.table.entry_values import FINAL, FORGOTTEN, OWED_SMPP, OWED_WEBHOOK
 from relay.store.table.snapshots import snapshot
 from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted
@@ -148,11 +148,15 @@ def state_of(store: JournalStore) -> dict[str, Any]:
         "settings": sorted(store._settings.all()),
         "queues": {queue.queue_key: queue.owed for queue in table.queues.owing()},
         "counts": (table.rows, table.unsubmitted, table.awaiting, table.owed),
-        "feeds": {name: _numbers(account.feed_after(0, 10**6)) for name, account in table.accounts.items()},
+        "feeds": {name: _numbers(_kept(account.feed_after(0, 10**6))) for name, account in table.accounts.items()},
         "given up": {name: dict(account.given_up) for name, account in table.accounts.items()},
         "cursor": table.cursor,
         "sent": table.in_doubt.all(),
     }
+
+
+def _kept(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if not row.flags & FORGOTTEN]
 
 
 def all_rows(table: Table) -> list[Row]:

@@ -262,9 +262,6 @@ class JournalStore(JournalQueries):
     def bring_forward(self, place: QueueKey, recovery: Recovery) -> None:
         self._claims.bring_forward(place, recovery)
 
-    def queues(self) -> "Deferred[Sequence[QueueKey]]":
-        return succeed([queue.queue_key for queue in self.table.queues.due(self._clock.seconds())])
-
     def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
         self._subscriber = due
 
