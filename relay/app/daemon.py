@@ -57,8 +57,8 @@ class WebhookService(Protocol):
     async def start(self) -> None:
         """Begins to send what is owed."""
 
-    async def stop(self) -> None:
-        """Waits until the requests under way have ended."""
+    async def stop(self, limit_seconds: float) -> None:
+        """Waits until the requests under way have ended, `limit_seconds` at the most."""
 
     def url_changed(self, account: str) -> None:
         """To be called when the account's notification settings have changed."""
@@ -374,7 +374,7 @@ class Daemon(Service):
             [Deferred.fromCoroutine(stop) for stop in (*stops, self.draining_carriers.stop())], consumeErrors=True
         )
         await self.sessions.stop(limit)
-        await self.webhooks.stop()
+        await self.webhooks.stop(limit)
         await self.rereading.stop()
         await self.stale_names.stop()
         await self.housekeeping.stop()
