@@ -185,7 +185,7 @@ class CarrierQueries:
         if answer.command_id != c.QUERY_SM_RESP or answer.command_status != c.ESME_ROK:
             return None
         try:
-            message_id, _, message_state, error_code = decode_query_sm_resp(answer.body)
+            message_id, final_date, message_state, error_code = decode_query_sm_resp(answer.body)
         except CodecError:
             return None
         # Its number says which question it answers; an id that it repeats must not say otherwise.
@@ -197,7 +197,10 @@ class CarrierQueries:
             return None
         error = b"%d" % error_code if error_code else b""
         now = self._clock.seconds()
-        return Receipt(self._name, (part.carrier_message_id,), meaning.state, meaning.final, now, error)
+        done_at = self._dates.at(final_date, now)
+        return Receipt(
+            self._name, (part.carrier_message_id,), meaning.state, meaning.final, now, error, carrier_done_at=done_at
+        )
 
     async def _keep(self, answers: list[tuple[AtCarrier, Receipt]]) -> None:
         if not await self._intake.keep([receipt for _, receipt in answers], asked_for=True):

@@ -397,7 +397,8 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
         carrier_error=view.carrier_error,
         parts=len(view.parts),
         submitted_at=instant(view.accepted_at),
-        done_at=None if view.done_at is None else instant(view.done_at),
+        done_at=None if view.told_done_at is None else instant(view.told_done_at),
+        learnt_at=None if view.done_at is None else instant(view.done_at),
         attempts=[
             AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)
             for a in view.attempts

@@ -52,7 +52,8 @@ def time_line(view: MessageView) -> TimeLine:
             words = customer_words(part.state, b"")
             error = f", carrier's error {part.carrier_error}" if part.carrier_error else ""
             word = f", carrier's word {part.carrier_stat}" if part.carrier_stat else ""
-            said = f"{which}{words.status}{word}{error}"
+            date = f", done {utc_text(part.carrier_done_at)}, it says" if part.carrier_done_at else ""
+            said = f"{which}{words.status}{word}{error}{date}"
             events.append(Event(part.done_at, said, words.send_status == "delivered"))
     for attempt in view.attempts:
         took = f" in {attempt.seconds:.2f} s" if attempt.seconds else ""

@@ -167,7 +167,14 @@ class Table:
     # What a row counts as
 
     def finish(
-        self, row: Row, state: int, carrier_error: CarrierError, at: float, owed: int, changes: TableChanges
+        self,
+        row: Row,
+        state: int,
+        carrier_error: CarrierError,
+        at: float,
+        owed: int,
+        changes: TableChanges,
+        carrier_done_at: float = 0.0,
     ) -> int:
         """Ends a message that hasn't ended; gives its place in the feed.
 
@@ -180,6 +187,7 @@ class Table:
         row.state = state
         row.carrier_error = carrier_error
         row.done_at = at
+        row.carrier_done_at = carrier_done_at
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
         row.flags = (flags & ~(REPORTED | WAITED)) | FINAL
