@@ -21,7 +21,8 @@ from twisted.logger import Logger
 from relay.carriers.context import CarrierContext
 from relay.carriers.receipt_intake import ReceiptIntake
 from relay.carriers.submit_results import AnswerClass, class_of
-from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates
+from relay.receipts.dates import DoneDates
+from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates, resolve
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
 from relay.values import smpp_constants as c
 from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
@@ -67,6 +68,7 @@ class CarrierQueries:
         self._clock = carrier.clock
         self._tasks = carrier.tasks
         self._ids = CarrierIds(settings.dialect)
+        self._dates = DoneDates(resolve(settings.dialect).time_zone or "")
         self._states = CarrierStates(settings.dialect)
         self._most_queries = max(1, int(_SHARE * settings.window * settings.binds))
         self._wait_seconds = min(settings.receipt_hours * 3600.0, _LONGEST_WAIT_SECONDS)

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from relay.smpp.message_codec import submit_body_from_data_sm, with_registered_delivery, with_schedule
+from relay.smpp.message_codec import find_tlv, submit_body_from_data_sm, with_registered_delivery, with_schedule
 from relay.smpp.times import seconds_until, smpp_time_text
 from relay.values import smpp_constants as c
 from relay.values.messages import MAX_PRIORITY, Submission

@@ -135,4 +135,3 @@ class DoneDates:
                 self._read.clear()
             self._read[raw] = at
         return at
-

@@ -202,8 +202,8 @@ class ReceiptReader:
         tlvs_at = pdu.tlvs_at
         if tlvs_at == len(body):
             state, final, word = meaning
-            keys = (self._text_key(text_id),)
-            return Receipt(self._carrier, keys, state, final, now, error, stat, b"", body, word, done_at)
+            key = self._text_key(text_id)
+            return Receipt(self._carrier, (key,), state, final, now, error, stat, b"", body, word, done_at)
         tlvs = _match_tlvs(body, tlvs_at)
         if tlvs is None:
             return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body, done_at)

@@ -305,7 +305,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar addresses: as in `Message`: the customer's own source first.
     :ivar url: the message's own notification URL, or "".
     :ivar done_at: when the relay learnt the state.
-    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: it doesn't say. Customers are told this.
+    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: it doesn't say.
     :ivar user_message_reference: the optional parameter of the submission; None: there was none.
     :ivar scheduled_at: if the notification was brought forward (`Store.bring_forward`), attempt number `attempt` is
         made once more, and this is when the next attempt is due by the schedule. Otherwise 0.0.

@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, urlencode
 
 from relay.values.ids import id_text
 from relay.values.messages import Notification, destination_of, source_of
+from relay.values.network_errors import error_in_receipts
 from relay.values.smpp_constants import status_numbers
 from relay.values.states import DELIVERED, EXPIRED, customer_words
 from relay.webhooks.request import WebhookRequest

@@ -54,9 +54,7 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
 
 def _rare_fields(m: Message) -> RareFields:
     parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
-    return RareFields(
-        parts, m.reference, m.notification_url or None, user_message_reference=m.user_message_reference
-    )
+    return RareFields(parts, m.reference, m.notification_url or None, user_message_reference=m.user_message_reference)
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:

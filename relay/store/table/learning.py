@@ -94,9 +94,7 @@ class Learning:
         part.done_at = at
         part.carrier_done_at = r.carrier_done_at
         part.final = r.final
-        changes.records.append(
-            _learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", r.carrier_done_at)
-        )
+        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", r.carrier_done_at))
         if row.flags & FINAL:
             return Outcome.PART
         if not r.final:

@@ -54,9 +54,7 @@ def message_view(row: Row) -> MessageView:
     carrier_error = row.carrier_error
     if many is None:
         parts = [
-            _part_view(
-                handoff, row.carrier_message_id, row.state, carrier_error, row.done_at, row.carrier_done_at
-            )
+            _part_view(handoff, row.carrier_message_id, row.state, carrier_error, row.done_at, row.carrier_done_at)
         ]
     else:
         parts = [

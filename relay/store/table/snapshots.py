@@ -183,4 +183,14 @@ def _restored_part(p: PartSnapshot, table: Table, handoffs: SharedHandoffs) -> P
     elif p.carrier:
         handoff = refusal(table.ids.name(p.carrier))
     carrier_error: CarrierError = table.carrier_error(p.error, p.network_error_code, p.stat)
-    return Part(handoff, p.carrier_message_id, p.state, p.final, carrier_error, p.done_at, p.given_id, p.waited, p.carrier_done_at)
+    return Part(
+        handoff,
+        p.carrier_message_id,
+        p.state,
+        p.final,
+        carrier_error,
+        p.done_at,
+        p.given_id,
+        p.waited,
+        p.carrier_done_at,
+    )
