@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from relay.http.problems import Problem
 
@@ -131,10 +131,13 @@ class MessageReport(msgspec.Struct, frozen=True):
     submitted_at: Annotated[str, Meta(description="When the relay took it. RFC 3339, UTC.")]
     done_at: Annotated[
         str | None,
-        Meta(description="When its final state was reached, as the carrier says; otherwise as `learnt_at`."),
+        Meta(description="When its final state was reached: as the carrier says, or else when the relay learnt it."),
     ]
-    learnt_at: Annotated[str | None, Meta(description="When the relay learnt its final state.")]
     attempts: list[AttemptReport]
+    learnt_at: Annotated[
+        str | UnsetType,
+        Meta(description="When the relay learnt its final state. Only there if `done_at` is what the carrier says."),
+    ] = UNSET
 
 
 class NotificationReport(msgspec.Struct, frozen=True):

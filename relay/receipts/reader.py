@@ -34,7 +34,6 @@ from relay.receipts.dialects import (
 from relay.receipts.tlvs import receipt_tlvs
 from relay.values import smpp_constants as c
 from relay.values.messages import Receipt
-from relay.values.network_errors import network_error_text
 from relay.values.pdus import MessagePdu
 
 #: Types of message in esm_class that only the network writes: delivery receipt, intermediate notification, and both
@@ -251,16 +250,15 @@ class ReceiptReader:
         meaning = self._meaning(message_state, tlv_stat, stat)
         state = None if meaning is None else meaning.state
         word = (stat or tlv_stat)[:_KEPT_OCTETS]
-        code = tlvs.get(c.TAG_NETWORK_ERROR_CODE, b"")[:_KEPT_OCTETS]
         return Receipt(
             self._carrier,
             self._ids.candidates(_tlv_id(tlvs), text_id),
             state,
             False if meaning is None else meaning.final,
             now,
-            error[:_KEPT_OCTETS] or network_error_text(code),
+            error[:_KEPT_OCTETS],
             word,
-            code,
+            tlvs.get(c.TAG_NETWORK_ERROR_CODE, b"")[:_KEPT_OCTETS],
             body,
             own_word(word, state),
             done_at,

@@ -20,11 +20,11 @@ _NETWORKS: Final[Mapping[int, bytes]] = {
 
 
 def network_error_text(code: bytes) -> bytes:
-    """The error as people read it: `GSM 21`. Empty where there is none, or where it is zero in every octet.
+    """The error as people read it: `GSM 21`. Empty where there is none, or where its number is zero.
 
     What has another length is given as its text, where it is one, or else in hexadecimal.
     """
-    if not code.strip(b"\0"):
+    if not code.strip(b"\0") or (len(code) == 3 and code[1:] == b"\0\0"):
         return b""
     if len(code) == 3 and code[0] in _NETWORKS:
         return b"%b %d" % (_NETWORKS[code[0]], int.from_bytes(code[1:]))
