@@ -77,7 +77,7 @@ class ReceiptWriter:
             notification.parts,
             notification.network_error_code,
             int(notification.accepted_at) // 60,
-            int(notification.carrier_done_at or notification.done_at) // 60,
+            int(notification.told_done_at) // 60,
         )
         template = self._templates.get(key)
         if template is None:

@@ -297,6 +297,11 @@ class StoreResult(msgspec.Struct, frozen=True, gc=False):
     overdue: Sequence[AtCarrier] = ()
 
 
+def _not_before(accepted_at: float, carrier_done_at: float) -> float:
+    """A carrier's date that is less than a minute before acceptance is as good as then: most have no seconds."""
+    return accepted_at if accepted_at - 60.0 < carrier_done_at < accepted_at else carrier_done_at
+
+
 class Notification(msgspec.Struct, frozen=True, gc=False):
     """A notification that was claimed for an attempt.
 
@@ -340,7 +345,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     @property
     def told_done_at(self) -> float:
         """When the state was reached, as customers are told: as the carrier says, or else when the relay learnt it."""
-        return self.carrier_done_at or self.done_at
+        return _not_before(self.accepted_at, self.carrier_done_at) or self.done_at
 
     @property
     def queue_key(self) -> QueueKey:
@@ -471,4 +476,4 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     @property
     def told_done_at(self) -> float | None:
         """When its final state was reached, as customers are told: as the carrier says, or else when it was learnt."""
-        return self.carrier_done_at or self.done_at
+        return _not_before(self.accepted_at, self.carrier_done_at or 0.0) or self.done_at

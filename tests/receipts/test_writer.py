@@ -43,7 +43,12 @@ class Receipts(SynchronousTestCase):
         )
 
     def test_the_done_date_is_the_carrier_s_where_it_gave_one(self) -> None:
-        self.assertIn(b" done date:2609211413 ", written(carrier_done_at=ACCEPTED_AT).short_message)
+        for at, date in ((ACCEPTED_AT + 1, b"2609211413"), (ACCEPTED_AT - 7200, b"2609211213")):
+            self.assertIn(b" done date:%b " % date, written(carrier_done_at=at).short_message)
+
+    def test_a_done_date_without_seconds_is_not_before_the_submission(self) -> None:
+        pdu = written(accepted_at=ACCEPTED_AT + 45, carrier_done_at=ACCEPTED_AT + 39)
+        self.assertIn(b" submit date:2609211414 done date:2609211414 ", pdu.short_message)
 
     def test_a_network_s_error_stands_in_the_text_with_three_digits(self) -> None:
         for code, text, expected in (
