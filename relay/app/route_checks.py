@@ -1,7 +1,7 @@
 """Checks of the routes: names that don't exist, routes that contradict each other, routes that no message can take.
 
 Whether a message can take a route is found out with a message: for each route, messages are made up that just match
-it, with all the senders, tags and times that routes tell apart, and the routing table says which route they take.
+it, with all the senders and times that routes tell apart, and the routing table says which route they take.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,8 +71,8 @@ def _contradictions(routes: Routes) -> Iterator[Finding]:
     first_of: dict[tuple[str, ...], list[CompiledRoute]] = {}
     doubled: set[int] = set()
     for route in routes.compiled:
-        account, sender, tag, _ = route.conditions
-        rivals = first_of.setdefault((account, sender, tag, route.route.prefix), [])
+        account, sender, _ = route.conditions
+        rivals = first_of.setdefault((account, sender, route.route.prefix), [])
         rival = next((rival for rival in rivals if _same_hours(route, rival)), None)
         if rival is not None:
             doubled.add(route.index)
@@ -98,11 +98,10 @@ def _same_hours(one: CompiledRoute, other: CompiledRoute) -> bool:
 def _takers(route: CompiledRoute, routes: Routes, times: Sequence[float]) -> set[int]:
     """The routes that take the messages made up for a route; none if it takes one of them itself."""
     account = route.route.account or _OTHER_ACCOUNT
-    tags = [route.route.tag] if route.route.tag else []
     held = [at for at in times if route.hours is None or route.hours.hold(at)]
     takers: set[int] = set()
     for sender, at in islice(product(_senders(route, routes.compiled), held), _MOST_TRIED):
-        taker = routes.find(b"\0\0%b\0\0\0%b\0" % (sender, route.prefix), account, at, tags)
+        taker = routes.find(b"\0\0%b\0\0\0%b\0" % (sender, route.prefix), account, at)
         if taker is not None and taker.index == route.index:
             return set()
         if taker is not None:

@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -13,7 +12,7 @@ import msgspec
 from relay.app.load_config import ConfigError, load
 from relay.config.model import Config
 from relay.config.yaml_reader import did_you_mean
-from relay.routing.explanation import Explanation, explain
+from relay.routing.explanation import Explanation, explain, instant_of
 from relay.routing.routes import Routes
 from relay.text.compose import InvalidText
 
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--at", metavar="TIME", help="when it is accepted, such as 2026-03-01T22:30Z; default: now")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
-    at = time.time() if options.at is None else _instant(options.at)
+    at = time.time() if options.at is None else instant_of(options.at)
     if at is None:
         parser.error("--at: write a time with its offset from UTC, such as 2026-03-01T22:30Z or 2026-03-01T22:30+01:00")
     try:
@@ -75,14 +74,6 @@ def _print(found: Explanation, *, as_json: bool) -> None:
         print(f"  {step.route} ({step.asks_for}): {step.verdict}")
 
 
-def _instant(text: str) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.timestamp() if moment.tzinfo is not None else None
-
-
 def _load(file: str) -> Config:
     try:
         text = Path(file).read_text(encoding="utf-8")
@@ -90,6 +81,4 @@ def _load(file: str) -> Config:
         raise ConfigError([f"{file}: can't be read: {problem.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{file}: can't be read: it is not UTF-8 text"]) from None
-    return load(
-        text, name=file, environ=os.environ, read_file=lambda path: Path(path).read_text(encoding="utf-8")
-    )
+    return load(text, name=file, environ=os.environ, read_file=lambda path: Path(path).read_text(encoding="utf-8"))

@@ -326,7 +326,6 @@ class Route(ConfigStruct, frozen=True):
             "`alphanumeric` all names; empty = all."
         ),
     ] = ""
-    tag: Annotated[str, _text("A tag that the number has; empty = all.")] = ""
     hours: Annotated[
         str,
         _text(

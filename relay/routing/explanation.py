@@ -11,7 +11,7 @@ from relay.text.compose import destination_address, source_address
 from relay.values.messages import destination_of, source_of
 
 #: What may differ between two routes that match, most important first.
-_DECIDING = ("account", "sender", "tag", "hours")
+_DECIDING = ("account", "sender", "hours")
 
 
 class RouteStep(msgspec.Struct, frozen=True):
@@ -32,7 +32,6 @@ class Explanation(msgspec.Struct, frozen=True):
 
     decision: str
     carriers: Sequence[str]
-    tags: Sequence[str]
     steps: Sequence[RouteStep]
 
 
@@ -46,24 +45,21 @@ def explain(routes: Routes, account: str, source: str, destination: str, at: flo
     """
     addresses = (source_address(source) if source else b"\0\0\0") + destination_address(destination)
     chosen = routes.find(addresses, account, at)
-    tags = sorted(routes.tags_of(destination_of(addresses)))
     steps = [
-        RouteStep(f"routes[{route.index}]", words(route.route), _verdict(route, chosen, account, addresses, at, tags))
+        RouteStep(f"routes[{route.index}]", words(route.route), _verdict(route, chosen, account, addresses, at))
         for route in routes.compiled
     ]
     if chosen is None:
-        return Explanation("No route leads to this number; the message is refused.", (), tags, steps)
+        return Explanation("No route leads to this number; the message is refused.", (), steps)
     carriers = routes.carriers_of(addresses, account, at)
     decision = f"routes[{chosen.index}] takes the message: {', then '.join(carriers)}."
     if chosen.order.fixed is None:
         decision += " The weights and the number decide this order; it is the same for each message to this number."
-    return Explanation(decision, carriers, tags, steps)
+    return Explanation(decision, carriers, steps)
 
 
-def _verdict(
-    route: CompiledRoute, chosen: CompiledRoute | None, account: str, addresses: bytes, at: float, tags: Sequence[str]
-) -> str:
-    missed = _missed(route, account, addresses, at, tags)
+def _verdict(route: CompiledRoute, chosen: CompiledRoute | None, account: str, addresses: bytes, at: float) -> str:
+    missed = _missed(route, account, addresses, at)
     if missed:
         return f"doesn't match: {missed}"
     if chosen is None or route.index == chosen.index:
@@ -76,15 +72,13 @@ def _verdict(
     return f"matches, but routes[{chosen.index}] stands before it"
 
 
-def _missed(route: CompiledRoute, account: str, addresses: bytes, at: float, tags: Sequence[str]) -> str:
+def _missed(route: CompiledRoute, account: str, addresses: bytes, at: float) -> str:
     """The first condition that the message doesn't meet, in words; "" if it meets all."""
     wanted = route.route
     if wanted.account not in ("", account):
         return f"the account is {account}" if account else "no account was named"
     if route.sender is not None and not route.sender.matches(source_of(addresses)):
         return f"the sender is {source_of(addresses).decode('latin-1') or 'empty'}"
-    if wanted.tag and wanted.tag not in tags:
-        return f"the number's tags are {', '.join(tags)}" if tags else "the number has no tag"
     if route.hours is not None and not route.hours.hold(at):
         return f"the time is {datetime.fromtimestamp(at, UTC):%a %H:%M} UTC"
     if not destination_of(addresses).removeprefix(b"+").startswith(route.prefix):
@@ -94,6 +88,15 @@ def _missed(route: CompiledRoute, account: str, addresses: bytes, at: float, tag
 
 def words(route: Route) -> str:
     """The messages that a route is for, in words."""
-    keys = ("account", "sender", "tag", "hours", "prefix")
+    keys = ("account", "sender", "hours", "prefix")
     said = [f"{key} {value!r}" for key in keys if (value := getattr(route, key))]
     return ", ".join(said) or "all numbers"
+
+
+def instant_of(text: str) -> float | None:
+    """Seconds since 1970 of a time such as 2026-03-01T22:30Z; None if it can't be read, or names no offset from UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.tzinfo is not None else None

@@ -2,12 +2,12 @@
 
 Theory of operation: where all routes have only a prefix, one `PrefixTable` answers, and the rest of this module costs
 nothing. Otherwise routes with the same conditions besides the prefix form a group with a `PrefixTable` of its own.
-Groups are tried in the order of what decides: account, sender, tag, hours. Groups that say as much as each other stand
+Groups are tried in the order of what decides: account, sender, hours. Groups that say as much as each other stand
 in one rank; among the routes that match there, the one with the longest prefix wins, then the first of the file. Which
 groups an account and a sender may use at all is kept.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Final
@@ -23,19 +23,11 @@ from relay.values.messages import destination_of, source_of
 
 #: Gives the carriers for a message's addresses, in order of preference; () where no route matches.
 Chooser = Callable[[bytes], tuple[str, ...]]
-#: Gives a number's tags.
-TagsOf = Callable[[bytes], Collection[str]]
-
 #: Senders for which an account's groups are kept. When there are as many, all are dropped.
 _KEPT_SENDERS: Final = 10_000
 
-#: What decides, most important first: account, sender, tag, hours.
-Rank = tuple[bool, tuple[int, int], bool, bool]
-
-
-def no_tags(number: bytes) -> Collection[str]:
-    """Stands for lists where there are none."""
-    return ()
+#: What decides, most important first: account, sender, hours.
+Rank = tuple[bool, tuple[int, int], bool]
 
 
 class CompiledRoute:
@@ -54,18 +46,18 @@ class CompiledRoute:
         self.hours = hours_of(route.hours) if route.hours else None
         self.order = CarrierOrder(route)
         sender_rank = self.sender.rank if self.sender is not None else (0, 0)
-        self.rank: Rank = (bool(route.account), sender_rank, bool(route.tag), self.hours is not None)
+        self.rank: Rank = (bool(route.account), sender_rank, self.hours is not None)
 
     @property
     def plain(self) -> bool:
         """Whether it asks for the prefix only, and its order is one for all numbers."""
-        return not any((self.rank[0], self.sender, self.rank[2], self.rank[3])) and self.order.fixed is not None
+        return not any(self.conditions) and self.order.fixed is not None
 
     @property
-    def conditions(self) -> tuple[str, str, str, str]:
+    def conditions(self) -> tuple[str, str, str]:
         """What it asks for besides the prefix."""
         route = self.route
-        return route.account, route.sender, route.tag, route.hours
+        return route.account, route.sender, route.hours
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -87,8 +79,7 @@ class _Group(msgspec.Struct, frozen=True):
 class _AccountRoutes:
     """The groups that an account's messages may use, best rank first."""
 
-    def __init__(self, routes: Sequence[CompiledRoute], tags_of: TagsOf) -> None:
-        self._tags_of = tags_of
+    def __init__(self, routes: Sequence[CompiledRoute]) -> None:
         # Sorting keeps the order of the file where the keys are equal.
         by_rank = sorted(routes, key=lambda route: (route.rank, route.conditions), reverse=True)
         self._ranks = [
@@ -97,8 +88,8 @@ class _AccountRoutes:
         ]
         self._by_sender: dict[bytes, list[list[_Group]]] = {}
 
-    def find(self, at: float, addresses: bytes, tags: Collection[str] | None = None) -> CompiledRoute | None:
-        """The route of a message. Without `tags`, those of its number count."""
+    def find(self, at: float, addresses: bytes) -> CompiledRoute | None:
+        """The route of a message."""
         sender = source_of(addresses)
         ranks = self._by_sender.get(sender)
         if ranks is None:
@@ -106,13 +97,8 @@ class _AccountRoutes:
         for rank in ranks:
             found: CompiledRoute | None = None
             for group in rank:
-                first = group.first
-                if first.route.tag:
-                    if tags is None:
-                        tags = self._tags_of(destination_of(addresses))
-                    if first.route.tag not in tags:
-                        continue
-                if first.hours is not None and not first.hours.hold(at):
+                hours = group.first.hours
+                if hours is not None and not hours.hold(at):
                     continue
                 route = group.table.find(addresses)
                 if route is not None and (found is None or _before(route, found)):
@@ -149,13 +135,11 @@ def _before(one: CompiledRoute, other: CompiledRoute) -> bool:
 class Routes:
     """The routing table of one configuration. It never changes; a reload makes a new one.
 
-    :param tags_of: gives the tags of a destination; asked only where routes have a `tag`.
     :ivar compiled: the routes in the order of the file.
     """
 
-    def __init__(self, routes: Sequence[Route], tags_of: TagsOf = no_tags) -> None:
+    def __init__(self, routes: Sequence[Route]) -> None:
         self.compiled = [CompiledRoute(index, route) for index, route in enumerate(routes)]
-        self.tags_of = tags_of
         self._plain: PrefixTable[tuple[str, ...]] | None = None
         if all(route.plain for route in self.compiled):
             carriers: dict[bytes, tuple[str, ...]] = {}
@@ -163,8 +147,8 @@ class Routes:
                 carriers.setdefault(route.prefix, route.order.fixed or ())
             self._plain = PrefixTable(carriers, ())
         names = {route.account for route in routes}
-        self._by_account = {name: _AccountRoutes(self._open_to(name), tags_of) for name in names if name}
-        self._others = _AccountRoutes(self._open_to(""), tags_of)
+        self._by_account = {name: _AccountRoutes(self._open_to(name)) for name in names if name}
+        self._others = _AccountRoutes(self._open_to(""))
 
     def _open_to(self, account: str) -> list[CompiledRoute]:
         return [route for route in self.compiled if route.route.account in ("", account)]
@@ -183,11 +167,6 @@ class Routes:
         """
         return self.chooser(account, at)(addresses)
 
-    def find(
-        self, addresses: bytes, account: str, at: float, tags: Collection[str] | None = None
-    ) -> CompiledRoute | None:
-        """The route of a message, for those who explain it; None where none matches.
-
-        :param tags: the number's tags; None: they are looked up.
-        """
-        return self._by_account.get(account, self._others).find(at, addresses, tags)
+    def find(self, addresses: bytes, account: str, at: float) -> CompiledRoute | None:
+        """The route of a message, for those who explain it; None where none matches."""
+        return self._by_account.get(account, self._others).find(at, addresses)
