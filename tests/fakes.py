@@ -306,3 +306,13 @@ def receipt_body(
         text,
         tlvs,
     )
+
+
+def one_turn(clock: Any) -> None:
+    """Lets one turn of the reactor pass: does what is due, and leaves what is scheduled by that for the next turn."""
+    due = [call for call in clock.getDelayedCalls() if call.getTime() <= clock.seconds()]
+    for call in due:
+        clock.calls.remove(call)
+    for call in due:
+        call.called = 1
+        call.func(*call.args, **call.kw)

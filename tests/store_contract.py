@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config import model
 from relay.store.api import Idempotency, Store, StoreFull
 from relay.values.messages import (
+    AmbiguousReceipt,
     Attempt,
     Channel,
     Ending,
@@ -37,10 +38,24 @@ from relay.values.states import (
     UNDELIVERABLE,
     UNKNOWN,
 )
-from tests.stores import ADDRESSES, DAY, NOW, SettableClock, message, message_id, receipt, submitted, wait_for
+from tests.stores import (
+    ADDRESSES,
+    DAY,
+    NOW,
+    SettableClock,
+    message,
+    message_id,
+    numbers_in,
+    receipt,
+    receipt_from,
+    submitted,
+    wait_for,
+)
 
 SMPP = QueueKey("plain", Channel.SMPP)
 WEBHOOK = QueueKey("hooked", Channel.WEBHOOK)
+
+HANDSET, OTHER_HANDSET = b"447700900001", b"447700900002"
 
 
 class StoreContract(SynchronousTestCase):
@@ -299,6 +314,94 @@ class StoreContract(SynchronousTestCase):
         self.result(self.store.receipts([receipt(7)]))
         self.assertEqual((self.view(1).state, self.view(2).state), (ENROUTE, DELIVERED))
         self.assertEqual(self.store.figures().ambiguous, 1)
+
+    def to(self, *destinations: bytes) -> None:
+        """Messages 1, 2 ... to these numbers, accepted."""
+        batch = [message(n, addresses=numbers_in(b"12345", to)) for n, to in enumerate(destinations, 1)]
+        self.result(self.store.accept(batch))
+
+    def states(self, *numbers: int) -> list[int]:
+        return [self.view(n).state for n in numbers]
+
+    def test_of_messages_with_one_id_the_receipt_s_number_tells_which_one_is_meant(self) -> None:
+        for restarts in (False, True):
+            self.store = self.make_store(model.Limits())
+            self.to(HANDSET, OTHER_HANDSET, b"447700900003")
+            for number in (1, 2, 3):
+                self.result(self.store.submitted([submitted(number, b"41", at=NOW + number)]))
+            if restarts:
+                self.after_restart()
+            self.result(self.store.receipts([receipt_from(b"07700900001", b"41", UNDELIVERABLE)]))
+            self.assertEqual(self.states(1, 2, 3), [UNDELIVERABLE, ENROUTE, ENROUTE])
+            if restarts:
+                self.after_restart()
+            answer = self.result(self.store.receipts([receipt_from(OTHER_HANDSET, b"41", EXPIRED)]))
+            self.assertEqual(list(answer.outcomes), [Outcome.FINAL])
+            self.assertEqual(self.states(1, 2, 3), [UNDELIVERABLE, EXPIRED, ENROUTE])
+            # The first message has ended; its number's second receipt is still its own.
+            answer = self.result(self.store.receipts([receipt_from(HANDSET, b"41")]))
+            self.assertEqual(list(answer.outcomes), [Outcome.CONTRADICTING])
+            self.assertEqual(self.states(1, 2, 3), [UNDELIVERABLE, EXPIRED, ENROUTE])
+            self.assertEqual(self.store.figures().ambiguous_receipts, 0)
+
+    def test_parts_of_long_messages_are_told_apart_by_the_number_too(self) -> None:
+        self.result(
+            self.store.accept(
+                [
+                    message(1, parts=(b"a", b"b"), addresses=numbers_in(b"12345", HANDSET)),
+                    message(2, parts=(b"a", b"b"), addresses=numbers_in(b"12345", OTHER_HANDSET)),
+                ]
+            )
+        )
+        for number in (1, 2):
+            batch = [submitted(number, b"4%d" % part, part) for part in (1, 0)]
+            self.result(self.store.submitted(batch))
+        self.result(self.store.receipts([receipt_from(HANDSET, b"40"), receipt_from(HANDSET, b"41")]))
+        self.assertEqual([self.view(n).final for n in (1, 2)], [True, False])
+
+    def test_a_receipt_that_may_be_several_messages_goes_to_the_newest_and_is_shown_with_the_others(self) -> None:
+        self.to(HANDSET, HANDSET)
+        for number in (1, 2):
+            self.result(self.store.submitted([submitted(number, b"41", at=NOW + number)]))
+        self.result(self.store.receipts([receipt_from(HANDSET, b"41", received_at=NOW + 9)]))
+        self.assertEqual(self.states(1, 2), [ENROUTE, DELIVERED])
+        expected = AmbiguousReceipt("tier1", b"41", NOW + 9, message_id(2), (message_id(1),))
+        self.assertEqual(list(self.result(self.store.ambiguous(10))), [expected])
+        self.assertEqual(self.store.figures().ambiguous_receipts, 1)
+        # The second receipt has one message left that it can mean.
+        self.result(self.store.receipts([receipt_from(HANDSET, b"41", EXPIRED)]))
+        self.assertEqual((self.states(1, 2), self.store.figures().ambiguous_receipts), ([EXPIRED, DELIVERED], 1))
+
+    def test_a_number_is_not_compared_where_an_id_has_one_message(self) -> None:
+        self.to(HANDSET)
+        self.result(self.store.submitted([submitted(1, b"41")]))
+        self.result(self.store.receipts([receipt_from(OTHER_HANDSET, b"41")]))
+        self.assertEqual((self.states(1), self.store.figures().ambiguous_receipts), ([DELIVERED], 0))
+
+    def test_a_receipt_before_its_response_waits_for_the_message_to_its_number(self) -> None:
+        for restarts in (False, True):
+            self.store = self.make_store(model.Limits())
+            self.to(HANDSET, OTHER_HANDSET)
+            early = [receipt_from(OTHER_HANDSET, b"41", UNDELIVERABLE), receipt_from(HANDSET, b"41", EXPIRED)]
+            self.result(self.store.receipts(early))
+            self.result(self.store.submitted([submitted(1, b"41")]))
+            if restarts:
+                self.after_restart()
+            self.assertEqual(self.states(1, 2), [EXPIRED, SCHEDULED])
+            self.assertEqual([r.state for r in self.result(self.store.orphans(10))], [UNDELIVERABLE])
+            self.result(self.store.submitted([submitted(2, b"41")]))
+            if restarts:
+                self.after_restart()
+            self.assertEqual((self.states(1, 2), self.store.figures().orphans), ([EXPIRED, UNDELIVERABLE], 0))
+
+    def test_an_id_is_found_after_the_other_message_with_it_was_forgotten(self) -> None:
+        self.to(HANDSET, OTHER_HANDSET)
+        for number in (1, 2):
+            self.result(self.store.submitted([submitted(number, b"41")]))
+        self.result(self.store.receipts([receipt_from(OTHER_HANDSET, b"41")]))
+        self.settle(self.claimed(), Verdict.DELIVERED)
+        self.result(self.store.expire(NOW + 40 * DAY))
+        self.assertEqual(self.numbers(self.result(self.store.find_carrier_id(b"41"))), [1])
 
     def test_a_receipt_before_its_response_waits_and_is_matched_by_it(self) -> None:
         self.result(self.store.accept([message(1)]))
@@ -1016,6 +1119,21 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(self.claimed(WEBHOOK, now=NOW + 299), [])
             self.assertEqual(self.numbers(self.claimed(WEBHOOK, now=now + 301)), [1])
             self.assertLessEqual(self.view(2).expires_at, now + 3600)
+
+    def test_after_a_clock_was_ahead_a_receipt_is_awaited_no_longer_than_its_time(self) -> None:
+        ahead = NOW + DAY
+        self.clock.rightNow = ahead
+        dated: dict[str, Any] = {"accepted_at": ahead, "expires_at": ahead + 60}
+        self.result(self.store.accept([message(1, **dated), message(2, parts=(b"a", b"b"), **dated)]))
+        taken = [(1, b"", 0), (2, b"20", 0), (2, b"21", 1)]
+        for number, key, part in taken:
+            self.result(self.store.submitted([submitted(number, key, part, at=ahead, receipt_due_at=ahead + 300)]))
+        self.clock.rightNow = NOW
+        if self.after_restart():
+            self.result(self.store.expire(self.clock.seconds() + 299))
+            self.assertEqual([self.view(number).final for number in (1, 2)], [False, False])
+            self.result(self.store.expire(self.clock.seconds() + 301))
+            self.assertEqual([self.view(number).final for number in (1, 2)], [True, True])
 
     def test_a_queue_that_fails_does_not_hold_up_another_channel(self) -> None:
         self.sent(1, account="hooked")

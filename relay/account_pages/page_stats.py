@@ -6,11 +6,12 @@ messages that still wait are asked for anew, less often the longer that takes: a
 into it.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from math import inf
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -53,7 +54,8 @@ class PageStats:
     def __init__(self, store: StoreQueries, clock: IReactorTime) -> None:
         self._store = store
         self._clock = clock
-        self._kept: dict[str, _Kept] = {}
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._slices = DeferredLock()
 
     async def view(self, account: str, span: Span) -> DeliveryStatsView:
         """The account's statistics over a span, as of now."""
@@ -61,7 +63,7 @@ class PageStats:
         # Last in the order: looked at most recently.
         self._kept[account] = kept
         while len(self._kept) > TALLIES_KEPT:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
         await self._catch_up(account, kept)
         if self._clock.seconds() >= kept.waiting_due_at:
             # Until this look has its answer, others are shown what the last one saw.
@@ -103,7 +105,11 @@ class PageStats:
                     kept.cursor = entries[-1].cursor
                 if len(entries) < SLICE:
                     return
-                await deferLater(self._clock, 0)
+                # Of all accounts that are read from the beginning, one reads a slice in a turn.
+                await self._slices.run(deferLater, self._clock, 0)
+        except StoreBusy:
+            # The account asks so much that what was read must do.
+            return
         finally:
             waiting, kept.reading = kept.reading, None
             for over in waiting:

@@ -215,6 +215,9 @@ class Dialect(ConfigStruct, frozen=True):
     ] = None
 
 
+#: How a receipt's number is compared with messages' destinations; see `Carrier.compare_numbers`.
+NumberComparison = Literal["ending", "exact", "never"]
+
 #: How the simulated carrier writes the number of a message. All ids of a message write the same number.
 IdWriting = Literal["decimal", "hex", "upper_hex", "padded", "low_32", "prefixed", "suffixed", "uuid"]
 
@@ -285,6 +288,13 @@ class Carrier(ConfigStruct, frozen=True):
     parts_receipted: Annotated[
         Literal["all", "first", "last", "any"], _text("Which parts of a message get receipts.")
     ] = "all"
+    compare_numbers: Annotated[
+        NumberComparison,
+        _text(
+            "If several messages have one carrier message id, the receipt's number decides. ending: the last digits "
+            "are compared; exact: all digits, without plus and leading zeros; never: for carriers that rewrite numbers."
+        ),
+    ] = "ending"
     query_sm: Annotated[
         bool, _text("Before a message with an overdue receipt is given up, ask the carrier about it (query_sm).")
     ] = False

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.accounts.account_settings import URL_OFF
@@ -26,7 +27,6 @@ HELD: Final = "held."
 _AUDIT: Final = "audit."
 #: Audit records kept; the oldest is overwritten.
 AUDITED: Final = 1000
-#: Messages replayed in one call of the store.
 #: The most notifications that one replay sends again, and how many of them in one turn of the reactor.
 MOST_REPLAYED: Final = 100_000
 _REPLAYED_AT_ONCE: Final = 250
@@ -84,6 +84,7 @@ class Operated(Protocol):
 class OperatorActions:
     """Does what the operator orders, and records it.
 
+    :ivar clock: the reactor's time.
     :raises Refusal, StoreUnavailable: from every action: it can't be done, or it can't be recorded. Then nothing has
         happened.
     """
@@ -92,7 +93,7 @@ class OperatorActions:
 
     def __init__(self, daemon: Operated, clock: Any) -> None:
         self._daemon = daemon
-        self._clock = clock
+        self.clock = clock
         self._numbers: itertools.count[int] | None = None
 
     async def hold(self, carrier: str, reason: str, peer: str) -> str:
@@ -132,7 +133,7 @@ class OperatorActions:
         if url is None:
             raise Refusal(f"{account} has no notification URL", 409)
         await self._record(f"switch the URL of {account} off", reason, peer)
-        await self._set_url_off(account, f"{self._clock.seconds():.0f} operator {url}")
+        await self._set_url_off(account, f"{self.clock.seconds():.0f} operator {url}")
         return f"{url} is off"
 
     async def url_on(self, account: str, reason: str, peer: str) -> str:
@@ -149,15 +150,14 @@ class OperatorActions:
         """
         self._account(account)
         store = self._daemon.flow.store
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         ids: Sequence[bytes]
         if wanted.ids:
             parsed = [(text, parse_id(text)) for text in wanted.ids]
             unknown = [text for text, message_id in parsed if message_id is None]
             if unknown:
                 raise Refusal(f"no message id: {unknown[0]!r}", 422)
-            ids = [message_id for _, message_id in parsed if message_id is not None]
-            ids = [message_id for message_id in ids if await self._has_ended(account, message_id)]
+            ids = await self._ended(account, [message_id for _, message_id in parsed if message_id is not None])
             said = f"{len(ids)} messages"
         else:
             since, until = wanted.since or 0.0, now if wanted.until is None else wanted.until
@@ -172,9 +172,16 @@ class OperatorActions:
             count += again.messages
         return Replayed(count, len(wanted.ids) - count if wanted.ids else 0)
 
-    async def _has_ended(self, account: str, message_id: bytes) -> bool:
-        view = await self._daemon.flow.store.look_up(message_id)
-        return view is not None and view.final and view.account == account
+    async def _ended(self, account: str, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of the ids that are finished messages of the account."""
+        found: list[bytes] = []
+        for number, message_id in enumerate(ids, 1):
+            view = await self._daemon.flow.store.look_up(message_id)
+            if view is not None and view.final and view.account == account:
+                found.append(message_id)
+            if number % _REPLAYED_AT_ONCE == 0:
+                await deferLater(self.clock, 0.0)
+        return found
 
     async def audit(self) -> list[AuditRecord]:
         """The records of actions, newest first."""
@@ -191,7 +198,7 @@ class OperatorActions:
             # Checked again: another action may have begun meanwhile.
             if self._numbers is None:
                 self._numbers = itertools.count(done[0].number + 1 if done else 1)
-        record = AuditRecord(next(self._numbers), self._clock.seconds(), what, reason, peer)
+        record = AuditRecord(next(self._numbers), self.clock.seconds(), what, reason, peer)
         value = msgspec.json.encode(record).decode()
         await self._daemon.flow.store.put_setting(OPERATOR, f"{_AUDIT}{record.number % AUDITED:03d}", value)
         self.log.info("operator_did: {what}, from {peer}: {reason}", what=what, peer=peer, reason=reason)

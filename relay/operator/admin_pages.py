@@ -134,7 +134,8 @@ class AdminPages:
 
     async def receipts(self, request: AdminRequest) -> Reply:
         """Receipts without a message, unreadable receipts, and the settings that would match them."""
-        return json_reply(await review(self._daemon.flow.store, list(self._daemon.config.accounts)))
+        daemon = self._daemon
+        return json_reply(await review(daemon.flow.store, list(daemon.config.accounts), self._actions.clock))
 
     async def audit(self, request: AdminRequest) -> Reply:
         """The records of operators' actions, newest first."""

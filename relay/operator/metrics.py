@@ -267,6 +267,11 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
     yield _counter(
         "relay_store_ambiguous", "Carrier message ids that two live messages had at once.", [({}, figures.ambiguous)]
     )
+    yield _counter(
+        "relay_receipts_ambiguous",
+        "Receipts that could belong to several messages, because a carrier gave an id twice.",
+        [({}, figures.ambiguous_receipts)],
+    )
     yield _gauge("relay_journal_bytes", "Size of the journal on disk.", [({}, figures.journal_bytes)])
     yield _gauge("relay_journal_segments", "Files of the journal.", [({}, figures.journal_segments)])
     yield _counter("relay_journal_batches", "Batches that commits made durable.", [({}, figures.committed_batches)])

@@ -277,6 +277,12 @@ def troubles(
         )
     if store["unreadable"]:
         found.append(f"{store['unreadable']} receipts could not be read; Receipts on the page has them as they came")
+    if store["ambiguous_receipts"]:
+        found.append(
+            f"{store['ambiguous_receipts']} receipts could belong to several messages, because a carrier gave an id "
+            f"twice; the latest: {store['latest_ambiguous']}. Receipts on the page has them. If the carrier rewrites "
+            "numbers, set its compare_numbers to never"
+        )
     return found
 
 

@@ -146,6 +146,8 @@ class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     :ivar receipt_due_at: when the relay stops waiting for the part's receipt (validity + 73 h, per carrier).
     :ivar given_id: the carrier's own spelling of the id; empty if it is the canonical one. None if queries are off for
         the carrier. In a batch, all or none of a carrier's parts have it.
+    :ivar orphans_left: set by the store: some orphans with this id are of another number and wait on. `Placed` records
+        name those that were taken.
     """
 
     id: bytes
@@ -156,6 +158,7 @@ class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     receipt_due_at: float
     parts_receipted: int = 0
     given_id: bytes | None = None
+    orphans_left: bool = False
 
 
 class AtCarrier(msgspec.Struct, frozen=True, gc=False):
@@ -210,6 +213,22 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     network_error_code: bytes = b""
     raw: bytes = b""
     own_word: bytes = b""
+
+
+class AmbiguousReceipt(msgspec.Struct, frozen=True, gc=False):
+    """A receipt that could not be told for certain to belong to one message.
+
+    :ivar carrier_message_id: canonical; the id that several messages have.
+    :ivar message_id: the message that it was taken for. Empty: it was taken for none, because its number is another
+        than the message's; then it is kept as an orphan.
+    :ivar others: the other messages that it may belong to.
+    """
+
+    carrier: str
+    carrier_message_id: bytes
+    received_at: float
+    message_id: bytes
+    others: tuple[bytes, ...]
 
 
 class KeptReceipts(msgspec.Struct, frozen=True, gc=False):

@@ -153,7 +153,7 @@ class Webhooks:
         """Sends a made-up notification, see `WebhookDelivery.test`."""
         return await self._delivery.test(account, test_id)
 
-    async def stop(self, limit_seconds: float = 10.0) -> None:
+    async def stop(self, limit_seconds: float) -> None:
         """Sends nothing more, lets requests under way end within the limit, and gives the rest back to the store."""
         self._stopping = True
         self._alarms.stop()

@@ -12,6 +12,7 @@ from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
 from relay.account_pages.page_stats import LONGEST_WAIT_SECONDS, SLICE, TALLIES_KEPT, PageStats
 from relay.store.api import FeedEntry, StoreBusy
 from relay.values.states import DELIVERED, ENROUTE, REJECTED
+from tests.fakes import one_turn
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import NOW, POLICIES, SettableClock, message, receipt, started, submitted, wait_for
 
@@ -79,6 +80,25 @@ class PageStatsTests(SynchronousTestCase):
         for _ in range(3):
             self.clock.advance(0)
         self.assertEqual(self.successResultOf(look).totals["delivered"], 3 * SLICE + 7)
+
+    def test_however_many_accounts_are_looked_at_a_turn_reads_one_slice(self) -> None:
+        self.store.ended(3 * SLICE + 7)
+        looks = [self.look(f"account{number}") for number in range(5)]
+        # The first slice of each is a part of its own request.
+        asked = [len(self.store.asked)]
+        while not all(look.called for look in looks):
+            one_turn(self.clock)
+            asked.append(len(self.store.asked) - sum(asked))
+        self.assertEqual(asked, [5] + [1] * 15)
+
+    def test_an_account_that_asks_too_much_sees_what_was_read_before(self) -> None:
+        self.store.ended(3)
+        self.successResultOf(self.look())
+        self.store.ended(2)
+        self.store.held = fail(StoreBusy("20 questions wait"))
+        self.assertEqual(self.successResultOf(self.look()).totals["delivered"], 3)
+        self.store.held = None
+        self.assertEqual(self.successResultOf(self.look()).totals["delivered"], 5)
 
     def test_two_looks_at_once_count_once(self) -> None:
         self.store.ended(5)

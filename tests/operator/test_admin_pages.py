@@ -4,20 +4,21 @@ import json
 from collections.abc import Coroutine
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.account_settings import URL_OFF
-from relay.operator.actions import AUDITED, OperatorActions, held_carriers
+from relay.operator.actions import AUDITED, OperatorActions, Replayed, ReplayRequest, held_carriers
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
+from relay.operator.receipt_review import ACCOUNTS_A_TURN, IDS_TRIED, review
 from relay.store.api import StoreFigures
-from relay.values.messages import MessageView, PartView, Receipt, Verdict
+from relay.values.messages import AmbiguousReceipt, MessageView, PartView, Receipt, Verdict
 from relay.values.states import DELIVERED, ENROUTE
 from relay.webhooks.answer import UrlState
-from tests.fakes import receipt_body
+from tests.fakes import one_turn, receipt_body
 from tests.history.test_record_line import view
 from tests.operator.operated import ADDRESSES, OperatedDaemon
 
@@ -149,6 +150,38 @@ class FindTests(PagesTestCase):
         self.assertEqual(("tier1", 5, 5), (best["carrier"], best["matched"], best["tried"]))
         self.assertIn("response_id: {base: hex}", best["yaml"])
 
+    def test_an_ambiguous_receipt_is_shown_with_the_messages_that_it_may_belong_to(self) -> None:
+        self.daemon.store.shown = StoreFigures(ambiguous_receipts=2)
+        self.daemon.store.ambiguous_ones = [
+            AmbiguousReceipt("tier1", b"41", 5.0, b"\1" * 16, (b"\2" * 16,)),
+            AmbiguousReceipt("tier1", b"42", 4.0, b"", (b"\3" * 16,)),
+        ]
+        _, review = self.ask("GET", "/receipts")
+        first, second = review["ambiguous"]
+        one, two = "01010101-0101-0101-0101-010101010101", "02020202-0202-0202-0202-020202020202"
+        self.assertEqual(("41", one, [two]), (first["carrier_message_id"], first["message_id"], first["others"]))
+        self.assertEqual(("42", ""), (second["carrier_message_id"], second["message_id"]))
+        _, look = self.ask("GET", "/status")
+        self.assertIn("2 receipts could belong to several messages", look["troubles"][-1])
+
+    def test_receipts_of_many_accounts_are_reviewed_in_slices_and_compared_with_a_bounded_number_of_ids(self) -> None:
+        self.daemon.store.orphaned.append(Receipt("tier1", (b"1",), DELIVERED, True, 5.0, raw=receipt_body("1")))
+        asked: list[int] = []
+
+        def recent(account: str, *, limit: int, **_: Any) -> "Deferred[list[MessageView]]":
+            asked.append(limit)
+            return succeed([])
+
+        self.daemon.store.recent = recent  # type: ignore[assignment, method-assign]
+        accounts = [f"account{number}" for number in range(5 * ACCOUNTS_A_TURN)]
+        reviewed = Deferred.fromCoroutine(review(self.daemon.store, accounts, self.daemon.clock))
+        a_turn = [len(asked)]
+        while not reviewed.called:
+            one_turn(self.daemon.clock)
+            a_turn.append(len(asked) - sum(a_turn))
+        self.assertEqual(([ACCOUNTS_A_TURN] * 5 + [0], len(accounts)), (a_turn, len(asked)))
+        self.assertLessEqual(sum(asked), IDS_TRIED)
+
 
 class ActionTests(PagesTestCase):
     def test_a_held_carrier_is_sent_nothing_until_it_is_resumed(self) -> None:
@@ -228,6 +261,23 @@ class ActionTests(PagesTestCase):
         _, answer = self.ask("POST", "/accounts/acme/replay", unknown)
         self.assertEqual(("0 notifications of acme will be sent again", 1), (answer["done"], answer["passed_over"]))
         self.assertEqual(422, self.ask("POST", "/accounts/acme/replay", {"ids": ["nonsense"]})[0])
+
+    def test_many_message_ids_are_looked_up_in_slices(self) -> None:
+        looked_up: list[bytes] = []
+
+        def look_up(message_id: bytes) -> "Deferred[MessageView | None]":
+            looked_up.append(message_id)
+            return succeed(None)
+
+        self.daemon.store.look_up = look_up  # type: ignore[method-assign]
+        ids = [f"00000000-0000-0000-0000-{number:012}" for number in range(600)]
+        replayed = Deferred.fromCoroutine(self.actions.replay("acme", ReplayRequest(ids), "127.0.0.1"))
+        seen = [len(looked_up)]
+        while not replayed.called:
+            one_turn(self.daemon.clock)
+            seen.append(len(looked_up))
+        self.assertEqual([250, 500, 600], seen)
+        self.assertEqual(Replayed(0, 600), self.successResultOf(replayed))
 
     def test_only_the_latest_records_are_kept(self) -> None:
         for number in range(AUDITED + 5):

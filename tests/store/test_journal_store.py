@@ -2,9 +2,16 @@
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from relay.config import model
 from relay.store.api import Idempotency
+from relay.store.journal.journal_queries import COUNTED_A_TURN
+from relay.store.table.entries import Row
+from relay.store.table.entry_values import FINAL, OWED_WEBHOOK
+from relay.values.messages import Channel, QueueKey
 from tests import store_contract
+from tests.fakes import one_turn
 from tests.late_store import LateStore
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import DAY, NOW, make_store, message, started, wait_for
@@ -31,6 +38,25 @@ class JournalStoreContractTests(store_contract.StoreContract):
         self.assertEqual(len(keys), 2)
         self.result(self.store.expire(NOW + DAY + 10))
         self.assertEqual(len(keys), 0)
+
+    def test_very_many_queues_are_counted_and_listed_in_slices(self) -> None:
+        """Each message with a notification URL of its own has a queue of its own."""
+        queues = self.store.table.queues  # type: ignore[attr-defined]
+        count = 3 * COUNTED_A_TURN
+        for number in range(count):
+            queue = queues.queue(QueueKey("hooked", Channel.WEBHOOK, f"https://example.com/{number}"))
+            queue.owed = 1
+            queue.ready.append(Row(b"", None, b"", None, FINAL, OWED_WEBHOOK))  # type: ignore[arg-type]
+        questions: list[Any] = [self.store.owed_by_account, self.store.queues]
+        for ask in questions:
+            asked: Deferred[Any] = ask()
+            turns = 0
+            while not asked.called:
+                one_turn(self.clock)
+                turns += 1
+            self.assertGreaterEqual(turns, 2)
+            answer = self.successResultOf(asked)
+            self.assertEqual(answer["hooked"] if isinstance(answer, dict) else len(set(answer)), count)
 
 
 class LateStoreContractTests(store_contract.StoreContract):

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.store.api import StoreBusy
 from relay.store.journal.long_questions import MOST_WAITING, LongQuestions
+from tests.fakes import one_turn
 
 
 class LongQuestionsTests(SynchronousTestCase):
@@ -31,9 +32,7 @@ class LongQuestionsTests(SynchronousTestCase):
     def turn(self) -> int:
         """One turn of the reactor; how many slices were worked off in it."""
         before = len(self.done)
-        for call in self.clock.getDelayedCalls():
-            self.clock.calls.remove(call)  # type: ignore[arg-type]
-            call.func()  # type: ignore[attr-defined]
+        one_turn(self.clock)
         return len(self.done) - before
 
     def test_a_short_answer_is_there_at_once(self) -> None:

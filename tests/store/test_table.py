@@ -1,7 +1,7 @@
 """The table's parts, each alone: order, bounds, what is shared. What they do together is in the store's contract."""
 
 from collections.abc import Callable, Iterator
-from itertools import permutations
+from itertools import islice, permutations
 from typing import Any
 
 from hypothesis import given
@@ -15,7 +15,16 @@ from relay.store.table.account_lists import RECENT_KEPT, RowList
 from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import Row, smpp_owed_by_state
-from relay.store.table.entry_values import FINAL, FORGOTTEN, Acceptance, CarrierHandoff, Part, Segment, Tries
+from relay.store.table.entry_values import (
+    FINAL,
+    FORGOTTEN,
+    GIVEN_UP_WEBHOOK,
+    Acceptance,
+    CarrierHandoff,
+    Part,
+    Segment,
+    Tries,
+)
 from relay.store.table.learning import Learning
 from relay.store.table.message_views import message_view
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
@@ -26,10 +35,25 @@ from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot, snapsho
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import UnsubmittedMessages
-from relay.store.table.views import LOOKED_AT_A_TURN, given_up, learnt_between, recent
+from relay.store.table.views import LOOKED_AT_A_TURN, feed, given_up, learnt_between, recent
 from relay.values.messages import Channel, PartsReceipted, QueueKey, Recovery
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, WORST_FIRST
 from tests.stores import DAY, NOW, message, message_id, receipt, submitted
+
+
+class CountedRows(list[Row]):
+    """A list that counts its entries that are looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        self.looked_at += len(found) if isinstance(at, slice) else 1
+        return found
+
+    def __iter__(self) -> Iterator[Row]:
+        self.looked_at += len(self)
+        return super().__iter__()
 
 
 def rows_of(count: int) -> tuple[Table, list[Row]]:
@@ -252,7 +276,7 @@ class QueueTests(SynchronousTestCase):
             queue.take(1, NOW, 0)
             queue.settle(row)
             queues.drop_if_empty(queue)
-        self.assertEqual(len(queues._queues), 0)
+        self.assertEqual(len(queues), 0)
 
 
 class BoundsTests(SynchronousTestCase):
@@ -309,25 +333,61 @@ class BoundsTests(SynchronousTestCase):
             self.assertEqual(alive, [row for row in rows if not row.flags & FORGOTTEN])
             self.assertLessEqual(len(held.rows) - held.first, max(2 * (40 - done), 1))
 
-    def test_long_answers_are_made_in_slices_whatever_is_looked_for(self) -> None:
+    def test_a_search_is_made_in_slices_whatever_is_looked_for(self) -> None:
+        table, rows = rows_of(5 * LOOKED_AT_A_TURN)
+        account = rows[0].origin.account.name
+        for state, search, limit in ((None, "99999999", 50), (REJECTED, "", 50), (None, "", len(rows))):
+            slices = sum(step is None for step in recent(table, account, None, state, search, limit))
+            self.assertGreaterEqual(slices, 4)
+
+    def test_between_two_turns_an_answer_from_the_feed_looks_at_no_more_than_a_slice_of_it(self) -> None:
         table, rows = rows_of(5 * LOOKED_AT_A_TURN)
         account = rows[0].origin.account
-        for row in rows:
-            row.flags |= FINAL
-            account.feed.rows.append(row)
+        account.feed.rows = feed_rows = CountedRows(rows)
+        for cursor, row in enumerate(rows, 1):
+            # Between the first one and the last one all have left the table, as when the first is owed for long.
+            row.flags |= FINAL | GIVEN_UP_WEBHOOK | (FORGOTTEN if 1 < cursor < len(rows) else 0)
+            row.cursor = cursor
+            row.done_at = NOW
             account.given_up[row.id] = NOW
+        table.cursor = len(rows)
+        name = account.name
         questions: dict[str, Callable[[], Iterator[object]]] = {
-            "a number that nobody has": lambda: recent(table, account.name, None, None, "99999999", 50),
-            "a state that nothing has": lambda: recent(table, account.name, None, REJECTED, "", 50),
-            "all": lambda: recent(table, account.name, None, None, "", len(rows)),
-            "a span without ends": lambda: learnt_between(table, account.name, NOW + DAY, NOW + 2 * DAY, 9),
-            "a span without failures": lambda: given_up(table, account.name, NOW + DAY, NOW + 2 * DAY, 9),
-        }  # fmt: skip
+            "the feed": lambda: feed(table, name, 1, 10),
+            "a span in which all lies": lambda: learnt_between(table, name, NOW, NOW + 1, 10**6),
+            "a span in which nothing lies": lambda: learnt_between(table, name, NOW + DAY, NOW + 2 * DAY, 10**6),
+            "all that was given up": lambda: given_up(table, name, NOW, NOW + 1, 10**6),
+            "a span in which nothing was given up": lambda: given_up(table, name, NOW + DAY, NOW + 2 * DAY, 10**6),
+        }
+        found: dict[str, int] = {}
         for what, ask in questions.items():
-            asked = len(rows) * (21 if what == "all" else 1)
-            slices = sum(step is None for step in ask())
-            self.assertGreaterEqual(slices, asked // (LOOKED_AT_A_TURN + 21) - 1, what)
-            self.assertGreater(slices, 0, what)
+            found[what] = feed_rows.looked_at = 0
+            for step in ask():
+                # The search for the place looks at a few.
+                self.assertLessEqual(feed_rows.looked_at, LOOKED_AT_A_TURN + 20, what)
+                if step is None:
+                    feed_rows.looked_at = 0
+                else:
+                    found[what] += 1
+            self.assertLessEqual(feed_rows.looked_at, LOOKED_AT_A_TURN + 20, what)
+        self.assertEqual(list(found.values()), [1, 2, 0, 2, 0])
+
+    def test_a_question_of_the_feed_ends_however_much_comes_meanwhile(self) -> None:
+        table, rows = rows_of(5 * LOOKED_AT_A_TURN)
+        account = rows[0].origin.account
+        left = iter(rows)
+
+        def ends(count: int) -> None:
+            for row in islice(left, count):
+                table.cursor = row.cursor = table.cursor + 1
+                account.feed.rows.append(row)
+
+        ends(LOOKED_AT_A_TURN)
+        steps = 0
+        for _ in learnt_between(table, account.name, NOW + DAY, NOW + 2 * DAY, 9):
+            ends(LOOKED_AT_A_TURN)
+            steps += 1
+        self.assertEqual(steps, 1)
 
     def test_what_is_forgotten_while_an_answer_is_made_is_left_out_and_nothing_is_shown_twice(self) -> None:
         table, rows = rows_of(3 * LOOKED_AT_A_TURN)

@@ -250,7 +250,7 @@ class RetryTests(WebhooksTestCase):
     def test_the_schedule_goes_on_where_it_was_after_a_restart(self) -> None:
         self.client.answer = lambda sent: Answer(500)
         self.owe(1)
-        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop(10.0)))
         self.build()
         self.successResultOf(Deferred.fromCoroutine(self.webhooks.start()))
         self.turn()
@@ -704,7 +704,7 @@ class RecoveryTests(WebhooksTestCase):
         self.client.answer = lambda sent: OK
         self.owe(1, first=2)
         self.away(2, first=3)
-        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop(10.0)))
         self.assertEqual((self.store.still_owed, self.store.claimed), (2, set()))
         # The store's own alarm is the only one.
         self.store.alarms.stop()
@@ -772,7 +772,7 @@ class StopTests(WebhooksTestCase):
         self.assertEqual((len(self.store.owed[LANE]), self.store.claimed), (4, set()))
 
     def test_nothing_is_sent_after_a_stop(self) -> None:
-        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop()))
+        self.successResultOf(Deferred.fromCoroutine(self.webhooks.stop(10.0)))
         self.owe(1)
         self.assertEqual(self.client.sent, [])
 

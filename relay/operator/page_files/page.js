@@ -261,9 +261,13 @@ async function slow() {
     const [review, audit] = await Promise.all([ask("/receipts"), ask("/audit")]);
     const kinds = [["orphan: no message has this id", review.orphans], ["unreadable", review.unreadable]];
     const receipts = kinds.flatMap(([why, list]) => list.map((receipt) => ({ why, ...receipt })));
+    receipts.push(...review.ambiguous.map((receipt) => ({
+      ...receipt, why: "ambiguous: several messages have this id", ids: [receipt.carrier_message_id], stat: "", error: "",
+      raw: `taken for ${receipt.message_id || "none, its number is another"}; may be ${receipt.others.join(", ")}` })));
     byId("receipts").hidden = !receipts.length;
     byId("receipts-summary").textContent = receipts.length
-      ? `${review.orphans.length} orphans and ${review.unreadable.length} unreadable receipts, the latest first.` : "None.";
+      ? `${review.orphans.length} orphans, ${review.unreadable.length} unreadable and ${review.ambiguous.length} ambiguous ` +
+        "receipts, the latest first." : "None.";
     byId("advice").replaceChildren(...review.advice.flatMap((advice) => [
       element("p", `With this under carriers.${advice.carrier}, ${advice.matched} of ${advice.tried} orphans would ` +
                    `find a message${advice.presets.length ? ` (as preset ${advice.presets.join(", ")})` : ""}:`),

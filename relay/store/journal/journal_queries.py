@@ -1,7 +1,9 @@
 """What the embedded store answers: messages, lists and figures, from the table. Nothing here changes anything."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Sized
+from itertools import islice
+from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -11,14 +13,17 @@ from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
-from relay.store.table.carrier_ids import is_awaited
 from relay.store.table.message_views import message_view
 from relay.store.table.overdue import at_carriers
+from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
-from relay.values.messages import AtCarrier, MessageView, Receipt
+from relay.values.ids import id_text
+from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
 
-#: Carrier message ids looked at in one turn of the reactor when receipts are counted; about a millisecond.
-_COUNTED_A_TURN = 4_000
+#: Carrier message ids, or queues, looked at in one turn of the reactor; about a millisecond.
+COUNTED_A_TURN: Final = 4_000
+
+_PartT = TypeVar("_PartT", bound=Sized)
 
 
 class JournalQueries:
@@ -28,6 +33,8 @@ class JournalQueries:
         self.table = table
         self._clock = clock
         self._long_questions = LongQuestions(clock)
+        #: In a line of their own: a feed is short nearly always, and doesn't wait for a search.
+        self._feeds = LongQuestions(clock)
         self._journal: Journal
 
     def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
@@ -45,13 +52,9 @@ class JournalQueries:
         return Deferred.fromCoroutine(self._receipts_out(carrier))
 
     async def _receipts_out(self, carrier: str) -> int:
-        count = seen = 0
-        for shard in self.table.ids.existing(carrier) or ():
-            count += sum(is_awaited(entry) for entry in shard.values())
-            seen += len(shard)
-            if seen >= _COUNTED_A_TURN:
-                seen = 0
-                await deferLater(self._clock, 0.0)
+        count = 0
+        async for shard in self._in_slices(self.table.ids.existing(carrier) or ()):
+            count += sum(is_awaited(entry) for found in shard.values() for entry in as_several(found))
         return count
 
     def carriers(self) -> "Deferred[Sequence[str]]":
@@ -63,11 +66,30 @@ class JournalQueries:
     async def _owed_by_account(self) -> Mapping[str, int]:
         # Messages with URLs of their own have queues of their own, so there may be very many.
         counts: Counter[str] = Counter()
-        for number, queue in enumerate(self.table.queues.owing(), 1):
-            counts[queue.queue_key.account] += queue.owed
-            if number % _COUNTED_A_TURN == 0:
-                await deferLater(self._clock, 0.0)
+        async for queues in self._in_slices(self.table.queues.slices()):
+            for queue in queues:
+                counts[queue.queue_key.account] += queue.owed
         return {name: count for name, count in counts.items() if count}
+
+    def queues(self) -> "Deferred[Sequence[QueueKey]]":
+        return Deferred.fromCoroutine(self._queues())
+
+    async def _queues(self) -> Sequence[QueueKey]:
+        found: list[QueueKey] = []
+        async for queues in self._in_slices(self.table.queues.slices()):
+            now = self._clock.seconds()
+            found += [q.queue_key for q in queues if q.owed and (at := q.next_due_at(now)) is not None and at <= now]
+        return found
+
+    async def _in_slices(self, parts: Iterable[_PartT]) -> AsyncIterator[_PartT]:
+        """Gives the parts of something large. After every `COUNTED_A_TURN` entries others have a turn."""
+        seen = 0
+        for part in parts:
+            seen += len(part)
+            if seen > COUNTED_A_TURN:
+                seen = len(part)
+                await deferLater(self._clock, 0.0)
+            yield part
 
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
@@ -88,13 +110,17 @@ class JournalQueries:
         return Deferred.fromCoroutine(self._long_questions.answer(account, found))
 
     def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
-        return succeed(views.feed(self.table, account, after, limit))
+        found = views.feed(self.table, account, after, limit)
+        return Deferred.fromCoroutine(self._feeds.answer(account, found))
 
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.orphans.latest(limit))
 
     def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.unreadable.latest(limit))
+
+    def ambiguous(self, limit: int) -> "Deferred[Sequence[AmbiguousReceipt]]":
+        return succeed(list(islice(reversed(self.table.ambiguous), limit)))
 
     def figures(self) -> StoreFigures:
         table, journal = self.table, self._journal
@@ -117,8 +143,19 @@ class JournalQueries:
             commit_seconds=commits.seconds,
             commit_buckets=tuple(commits.buckets),
             ambiguous=table.ids.ambiguous,
+            ambiguous_receipts=table.ambiguous_count,
+            latest_ambiguous=ambiguous_text(table.ambiguous[-1]) if table.ambiguous else "",
             contradicting=table.contradicting_count,
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,
             feed_place=table.cursor,
         )
+
+
+def ambiguous_text(receipt: AmbiguousReceipt) -> str:
+    """An ambiguous receipt with its messages, in words."""
+    key = receipt.carrier_message_id.decode("latin-1")
+    others = ", ".join([id_text(other) for other in receipt.others])
+    if not receipt.message_id:
+        return f"id {key} of {receipt.carrier} was not taken for {others}, whose number is another"
+    return f"id {key} of {receipt.carrier} was taken for {id_text(receipt.message_id)} and may belong to {others}"

@@ -109,16 +109,10 @@ class AccountLists(Generic[RowT]):
         self.feed.rows.sort(key=_cursor)
 
     def feed_after(self, cursor: int, limit: int) -> list[RowT]:
-        """Up to `limit` finished rows from the one after `cursor` on."""
+        """Up to `limit` finished rows from the one after `cursor` on; some may have left the table."""
         rows = self.feed.rows
-        found: list[RowT] = []
-        for index in range(bisect_right(rows, cursor, key=_cursor), len(rows)):
-            row = rows[index]
-            if not row.flags & FORGOTTEN:
-                found.append(row)
-                if len(found) >= limit:
-                    break
-        return found
+        start = bisect_right(rows, cursor, key=_cursor)
+        return rows[start : start + limit]
 
     def recent_before(self, before: float | None) -> int:
         """The index in `recent.rows` below which all were accepted before `before`."""

@@ -9,12 +9,12 @@ for at that moment and written down with it. Later receipts are counted. A long 
 from collections.abc import Sequence
 
 from relay.store.api import NotifyPolicy
-from relay.store.table.carrier_ids import Found
 from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
 from relay.store.table.entry_values import FINAL, REPORTED, CarrierError, CarrierHandoff, Part
 from relay.store.table.overdue import has_waited, is_at_carrier, wait_once_more
 from relay.store.table.parts import ending_part, never_answered
 from relay.store.table.records import WHOLE_MESSAGE, Learnt
+from relay.store.table.same_id import Entry
 from relay.store.table.table import Table, state_number
 from relay.store.table.table_changes import TableChanges
 from relay.values.messages import Ending, Outcome, QueryOutcome, Receipt
@@ -41,7 +41,7 @@ class Learning:
 
     # A receipt has found its message
 
-    def learn(self, found: Found, r: Receipt, changes: TableChanges) -> Outcome:
+    def learn(self, found: Entry, r: Receipt, changes: TableChanges) -> Outcome:
         """A receipt has found its part."""
         if type(found) is PartOfRow:
             row = found.row

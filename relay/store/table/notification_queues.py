@@ -1,4 +1,4 @@
-"""What is owed to whom: one queue a queue, first come first served, with retries waiting for their time.
+"""What is owed to whom: queues, first come first served, with retries waiting for their time.
 
 Theory of operation: a row's flags say whether a notification is owed on a channel and where it stands (ready, delayed
 or claimed); the queues hold the rows. An entry in a queue may be stale, because something newer made the row ready
@@ -11,7 +11,7 @@ intermediate state that has been overtaken by the final one is never told.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic
 
 from relay.store.table.entry_values import OWED_SMPP, OWED_WEBHOOK, Tries
@@ -172,38 +172,46 @@ class NotificationQueue(Generic[RowT]):
 class NotificationQueues(Generic[RowT]):
     """All queues, by name. Those of messages' own URLs go when nothing is owed in them.
 
+    Theory of operation: there may be as many as messages. So they are in 256 dicts, as messages are: no dict's resizing
+    is a pause, and whoever wants all of them goes through one dict at a time.
+
     :ivar due_at: is told when something will be due in a queue; called again for a queue, the earliest time counts.
     :ivar gone: is told of a queue that goes.
     """
 
     def __init__(self) -> None:
-        self._queues: dict[QueueKey, NotificationQueue[RowT]] = {}
+        self._shards: list[dict[QueueKey, NotificationQueue[RowT]]] = [{} for _ in range(256)]
         self.due_at: Callable[[QueueKey, float], None] = _nobody_is_told
         self.gone: Callable[[NotificationQueue[RowT]], None] = _nobody_is_told
 
+    def __len__(self) -> int:
+        return sum(map(len, self._shards))
+
     def queue(self, queue_key: QueueKey) -> NotificationQueue[RowT]:
-        """The queue's queue, made where there is none."""
-        queue = self._queues.get(queue_key)
+        """The queue of this name, made where there is none."""
+        shard = self._shards[hash(queue_key) & 255]
+        queue = shard.get(queue_key)
         if queue is None:
-            queue = self._queues[queue_key] = NotificationQueue(queue_key)
+            queue = shard[queue_key] = NotificationQueue(queue_key)
         return queue
 
     def existing(self, queue_key: QueueKey) -> NotificationQueue[RowT] | None:
-        """The queue's queue, if it has one."""
-        return self._queues.get(queue_key)
+        """The queue of this name, if there is one."""
+        return self._shards[hash(queue_key) & 255].get(queue_key)
 
     def drop_if_empty(self, queue: NotificationQueue[RowT]) -> None:
         """Forgets a message's own URL when nothing is owed there any more."""
-        if queue.queue_key.url and not queue.owed and self._queues.pop(queue.queue_key, None) is not None:
+        queue_key = queue.queue_key
+        if queue_key.url and not queue.owed and self._shards[hash(queue_key) & 255].pop(queue_key, None) is not None:
             self.gone(queue)
+
+    def slices(self) -> Iterator[list[NotificationQueue[RowT]]]:
+        """All queues, some at a time. Between two slices queues may come and go."""
+        return (list(shard.values()) for shard in self._shards)
 
     def owing(self) -> list[NotificationQueue[RowT]]:
         """The queues in which something is owed."""
-        return [queue for queue in self._queues.values() if queue.owed]
-
-    def due(self, now: float) -> list[NotificationQueue[RowT]]:
-        """The queues in which something can be claimed now."""
-        return [queue for queue in self.owing() if (due_at := queue.next_due_at(now)) is not None and due_at <= now]
+        return [queue for queues in self.slices() for queue in queues if queue.owed]
 
 
 def _nobody_is_told(*_: object) -> None:

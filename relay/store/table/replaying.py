@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
-from relay.store.table.carrier_ids import Found
 from relay.store.table.claims import keep_attempt
 from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
 from relay.store.table.entry_values import (
@@ -23,6 +22,7 @@ from relay.store.table.entry_values import (
     REPORTED,
     WAITED,
     Acceptance,
+    CarrierHandoff,
     Segment,
     Tries,
 )
@@ -45,6 +45,7 @@ from relay.store.table.records import (
     Synced,
 )
 from relay.store.table.retries import rare_fields_of, set_tries, tries_of
+from relay.store.table.same_id import Entry
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
@@ -70,6 +71,7 @@ class Replay:
         self._acceptance: Acceptance | None = None
         #: Of those that were dated after the start: what has taken their place.
         self._moved: dict[Acceptance, Acceptance] = {}
+        self._moved_handoffs: dict[CarrierHandoff, CarrierHandoff] = {}
         self._handoffs = SharedHandoffs(table)
         self._marks: set[Mark] = set()
         self._apply: dict[type, Callable[[Any], None]] = {
@@ -120,6 +122,7 @@ class Replay:
             acceptance = row.acceptance
             if acceptance.accepted_at > now + AHEAD_SECONDS:
                 acceptance = row.acceptance = self._not_from_the_future(acceptance, now)
+            self._handed_over_by(row, now)
             acceptance.segment.rows += 1
             table.rows += 1
             account = row.origin.account
@@ -155,6 +158,26 @@ class Replay:
             again = Acceptance(now, now + seconds, acceptance.segment, acceptance.offset)
             self._moved[acceptance] = again
         return again
+
+    def _handed_over_by(self, row: Row, now: float) -> None:
+        """Has the wait for a receipt begin now where a carrier took the message while the system's clock was ahead."""
+        latest = now + AHEAD_SECONDS
+        handoff = row.handoff
+        # A long message has the handoff of its latest part.
+        if handoff is None or handoff.at is None or handoff.at <= latest:
+            return
+        row.handoff = self._not_handed_over_later(handoff, now)
+        for part in parts_of(row) or ():
+            if part.handoff is not None and part.handoff.at is not None and part.handoff.at > latest:
+                part.handoff = self._not_handed_over_later(part.handoff, now)
+
+    def _not_handed_over_later(self, handoff: CarrierHandoff, now: float) -> CarrierHandoff:
+        again = self._moved_handoffs.get(handoff)
+        if again is None and handoff.at is not None:
+            seconds = handoff.receipt_due_at - handoff.at
+            again = CarrierHandoff(handoff.carrier, now, now + seconds, handoff.parts_receipted)
+            self._moved_handoffs[handoff] = again
+        return again or handoff
 
     def _restore_finished(self) -> None:
         table = self._table
@@ -207,7 +230,7 @@ class Replay:
 
     def _submitted(self, s: Submitted) -> None:
         table = self._table
-        if s.carrier_message_id and table.orphans.count:
+        if s.carrier_message_id and table.orphans.count and not s.orphans_left:
             # What was found for them is in the records that follow.
             table.orphans.take(s.carrier, s.carrier_message_id)
         if table.in_doubt:
@@ -338,7 +361,7 @@ class Replay:
         # Compaction may have copied it behind this record: that is seen to at the end.
         self._marks.add(mark)
 
-    def _entry(self, row: Row, part: int) -> Found:
+    def _entry(self, row: Row, part: int) -> Entry:
         return row if parts_of(row) is None else PartOfRow(row, part)
 
     def _idempotency(self, entry: Idempotency) -> None:

@@ -3,11 +3,12 @@
 What may take long is a generator: it gives None wherever it has looked at so much that others should have a turn.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from relay.store.api import FeedEntry
-from relay.store.table.entry_values import FORGOTTEN
+from relay.store.table.entries import Row
+from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK
 from relay.store.table.message_views import message_view
 from relay.store.table.table import Table
 from relay.values.ids import id_text, parse_id
@@ -17,6 +18,8 @@ from relay.values.messages import KeptReceipts, MessageView, Pending
 LOOKED_AT_A_TURN: Final = 1_000
 #: A message that is found and shown costs as much as so many that are looked at.
 _SHOWN_COUNTS: Final = 20
+
+_T = TypeVar("_T")
 
 
 def recent(
@@ -54,42 +57,61 @@ def recent(
             return
 
 
-def feed(table: Table, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
-    """See `Store.feed`."""
+def _finished(
+    table: Table, account: str, after: int, wanted: Callable[[Row], _T | None], limit: int
+) -> Iterator[_T | None]:
+    """Goes through an account's finished messages, from behind a place in the feed on, and gives up to `limit` results.
+
+    Every slice begins with a search for its place: the list changes between two slices, and may be too long to copy.
+
+    :param wanted: makes the result of a row; None: it isn't wanted.
+    """
     entry = table.accounts.get(account)
-    if entry is None:
-        return []
-    return [
-        FeedEntry(row.cursor, row.id, row.state, row.carrier_error.error, row.done_at, row.acceptance.accepted_at)
-        for row in entry.feed_after(after, limit)
-    ]
+    if entry is None or limit <= 0:
+        return
+    last = table.cursor
+    while after < last and (rows := entry.feed_after(after, LOOKED_AT_A_TURN)):
+        for row in rows:
+            if not row.flags & FORGOTTEN and (found := wanted(row)) is not None:
+                yield found
+                limit -= 1
+                if not limit:
+                    return
+        if len(rows) < LOOKED_AT_A_TURN:
+            return
+        after = rows[-1].cursor
+        yield None
+
+
+def feed(table: Table, account: str, after: int, limit: int) -> Iterator[FeedEntry | None]:
+    """See `Store.feed`."""
+    return _finished(table, account, after, _feed_entry, limit)
+
+
+def _feed_entry(row: Row) -> FeedEntry:
+    return FeedEntry(row.cursor, row.id, row.state, row.carrier_error.error, row.done_at, row.acceptance.accepted_at)
 
 
 def given_up(table: Table, account: str, since: float, until: float, limit: int) -> Iterator[bytes | None]:
     """See `Store.given_up`."""
     entry = table.accounts.get(account)
-    for looked_at, (message_id, at) in enumerate(() if entry is None else list(entry.given_up.items()), 1):
-        if since <= at < until:
-            yield message_id
-            limit -= 1
-            if limit <= 0:
-                return
-        if looked_at % LOOKED_AT_A_TURN == 0:
-            yield None
+    times = {} if entry is None else entry.given_up
+
+    def wanted(row: Row) -> bytes | None:
+        at = times.get(row.id) if row.flags & GIVEN_UP_WEBHOOK else None
+        return row.id if at is not None and since <= at < until else None
+
+    return _finished(table, account, 0, wanted, limit if times else 0)
 
 
 def learnt_between(table: Table, account: str, since: float, until: float, limit: int) -> Iterator[bytes | None]:
     """See `Store.learnt_between`."""
-    entry = table.accounts.get(account)
-    # All of them, for the clock may have been set while they were learnt: their times needn't be in order.
-    for looked_at, row in enumerate(() if entry is None else entry.feed.rows[entry.feed.first :], 1):
-        if since <= row.done_at < until and not row.flags & FORGOTTEN:
-            yield row.id
-            limit -= 1
-            if limit <= 0:
-                return
-        if looked_at % LOOKED_AT_A_TURN == 0:
-            yield None
+
+    # The clock may have been set while they were learnt: their times needn't be in order, so all of them are looked at.
+    def wanted(row: Row) -> bytes | None:
+        return row.id if since <= row.done_at < until else None
+
+    return _finished(table, account, 0, wanted, limit)
 
 
 def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequence[Pending]:
