@@ -107,7 +107,7 @@ class MessageFlow:
         for part in parts:
             view = await self.store.look_up(part.id)
             if view is not None and not view.final:
-                part.carriers = self.routes.carriers_of(view.addresses, view.account, view.accepted_at)
+                part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds())
                 self.send([part])
             else:
                 self.cancelled.take(part.id)
