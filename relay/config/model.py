@@ -322,10 +322,34 @@ class Carrier(ConfigStruct, frozen=True):
 
 
 class Route(ConfigStruct, frozen=True):
-    """Which carriers take which numbers."""
+    """Which carriers take which messages. Keys that are left out match all messages."""
 
-    carriers: Annotated[list[str], Meta(min_length=1, description="The carriers, in order of preference.")]
-    prefix: Annotated[str, Meta(pattern="^[0-9]*$", description="The longest match wins; empty = all.")] = ""
+    carriers: Annotated[
+        list[str | dict[str, Annotated[float, Meta(gt=0)]]],
+        Meta(
+            min_length=1,
+            description="The carriers, in order of preference. `{a: 70, b: 30}` in one place of the order shares the "
+            "numbers out by weight; the same number always goes the same way.",
+        ),
+    ]
+    prefix: Annotated[
+        str, Meta(pattern="^[0-9]*$", description="How the number begins. The longest match wins; empty = all.")
+    ] = ""
+    account: Annotated[str, _text("The account whose messages take this route; empty = all.")] = ""
+    sender: Annotated[
+        str,
+        _text(
+            "The sender (from): `ACME` is exactly this one, `ACME*` all that begin so, `numeric` all numbers, "
+            "`alphanumeric` all names; empty = all."
+        ),
+    ] = ""
+    hours: Annotated[
+        str,
+        _text(
+            "When the message must be accepted, with a time zone: `08:00-20:00 Europe/London` or `Mon-Fri 22:00-06:00 "
+            "UTC`; empty = at any time."
+        ),
+    ] = ""
     spill_over_seconds: Annotated[
         Seconds,
         _text(
@@ -333,6 +357,11 @@ class Route(ConfigStruct, frozen=True):
             "they are down or their queues are full."
         ),
     ] = 0.0
+
+    @property
+    def carrier_names(self) -> list[str]:
+        """Every carrier of the route, in the order of the file."""
+        return [name for place in self.carriers for name in ([place] if isinstance(place, str) else place)]
 
 
 class Logs(ConfigStruct, frozen=True):

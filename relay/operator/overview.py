@@ -117,6 +117,11 @@ class Observer:
         self._started_at = clock.seconds()
         self.history = History(self._counters, clock)
 
+    def seconds(self) -> float:
+        """The time, in seconds since 1970."""
+        now: float = self._clock.seconds()
+        return now
+
     def look(self) -> Overview:
         """The state now. A call takes some milliseconds for a hundred accounts."""
         daemon = self._daemon

@@ -291,3 +291,24 @@ class ActionTests(PagesTestCase):
         again = OperatorActions(self.daemon, self.daemon.clock)
         self.successResultOf(ensureDeferred(again.resume("tier1", "", "127.0.0.1")))
         self.assertEqual(["resume tier1", "hold tier1"], [what for what, _ in self.audit()])
+
+
+class RouteTests(PagesTestCase):
+    """Which way a message takes."""
+
+    def test_the_page_gets_the_route_its_carriers_and_every_route_s_verdict(self) -> None:
+        status, found = self.ask("GET", "/route", account="acme", to="447700900123", **{"from": "ACME"})
+        self.assertEqual(status, 200)
+        self.assertTrue(found["carriers"])
+        self.assertIn("takes the message", found["decision"])
+        self.assertEqual(len(found["steps"]), len(self.daemon.config.routes))
+
+    def test_what_cannot_be_read_is_named(self) -> None:
+        for query, words in (
+            ({"account": "nobody", "to": "447700900123"}, "no account 'nobody'"),
+            ({"account": "acme", "to": "44"}, "to: Expected a number"),
+            ({"account": "acme", "to": "447700900123", "at": "noon"}, "at: write a time"),
+        ):
+            status, found = self.ask("GET", "/route", **query)
+            self.assertEqual(status, 422)
+            self.assertIn(words, found["error"])

@@ -231,6 +231,23 @@ class MessageFlowTests(SynchronousTestCase):
         self.flow.dispatch([self.message() for _ in range(5)])
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (0, 5))
 
+    def test_a_message_keeps_its_account_s_route_when_the_hours_of_the_route_have_ended(self) -> None:
+        routes = [
+            Route(account="acme", hours="00:00-00:17 UTC", carriers=["first"]),
+            Route(account="other", carriers=["second"]),
+        ]
+        self.flow.reroute(Routes(routes), {"first": self.first, "second": self.second}, 3600.0)
+        message = self.message()
+        self.clock.advance(60.0)
+        self.assertEqual(self.refusal().command_status, c.ESME_RINVDSTADR)
+        self.flow.dispatch([message])
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (1, 0))
+        self.store.pending = [
+            Pending(message.id, 0, "acme", message.addresses, message.accepted_at, message.expires_at)
+        ]
+        self.successResultOf(Deferred.fromCoroutine(self.flow.resume()))
+        self.assertEqual((len(self.first.offered), len(self.second.offered)), (2, 0))
+
     def test_parts_go_to_carriers_with_their_account_and_priority_after_a_start_too(self) -> None:
         [message] = self.flow.prepare("acme", [Submission(ADDRESSES, (b"body",), priority=2)])
         assert isinstance(message, Message)

@@ -318,6 +318,18 @@ byId("find").addEventListener("submit", async (event) => {
   }
 });
 
+byId("route").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    const found = await ask(`/route?${new URLSearchParams(new FormData(event.target))}`);
+    const list = element("ul");
+    list.append(...found.steps.map((step) => element("li", `${step.route} (${step.asks_for}): ${step.verdict}`)));
+    byId("route-found").replaceChildren(element("p", found.decision, found.carriers.length ? "" : "bad"), list);
+  } catch (problem) {
+    byId("route-found").replaceChildren(element("p", problem.message, "bad"));
+  }
+});
+
 live();
 slow();
 setInterval(live, LIVE_MS);
