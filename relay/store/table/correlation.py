@@ -104,6 +104,7 @@ class Correlation:
             found.state = state
             found.carrier_error = carrier_error
             found.done_at = at
+            found.carrier_done_at = r.carrier_done_at
             found.cursor = cursor
             if found.handoff is None:
                 table.unsubmitted -= 1
@@ -131,7 +132,19 @@ class Correlation:
             changes.last_ended = found
             records.append(
                 Learnt(
-                    found.id, 0, state, True, at, owed, cursor, carrier_error.error, carrier_error.network_error_code
+                    found.id,
+                    0,
+                    state,
+                    True,
+                    at,
+                    owed,
+                    cursor,
+                    carrier_error.error,
+                    carrier_error.network_error_code,
+                    "",
+                    0.0,
+                    b"",
+                    r.carrier_done_at,
                 )
             )
             outcomes.append(final_outcome)
