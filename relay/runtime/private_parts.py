@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from treq.client import HTTPClient
 from treq.response import _Response
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.tcp import Connection
 from twisted.web._newclient import HTTP11ClientProtocol, Request
@@ -76,6 +77,7 @@ PRIVATE_PARTS: Final = (
     PrivatePart("twisted", _CLIENT, "HTTP11ClientProtocol", "(quiescentCallback)"),
     PrivatePart("twisted", _CLIENT, "Request", "(method, uri, headers, bodyProducer, persistent)"),
     PrivatePart("twisted", f"{_CLIENT}.Request", "writeTo", "(self, transport)"),
+    PrivatePart("twisted", "twisted.internet.endpoints.HostnameEndpoint", "_hostAsBytesAndText", "(host)"),
     PrivatePart("twisted", "twisted.web.client", "_HTTP11ClientFactory", "(quiescentCallback, metadata)"),
     PrivatePart("twisted", "twisted.web.client.Agent", "_pool", "HTTPConnectionPool"),
     PrivatePart("twisted", _POOL, "_connections", "dict"),
@@ -119,6 +121,18 @@ def _shape(value: object) -> str:
 def waits_to_be_sent(connection: Connection) -> bool:
     """Whether the transport holds data that the socket has not taken yet, or may write no more."""
     return bool(connection.dataBuffer or connection._tempDataBuffer or connection._writeDisconnected)
+
+
+class AsciiHostEndpoint(HostnameEndpoint):
+    """Connects to a host whose name is ASCII (IDNA) already.
+
+    Twisted's own endpoint looks at each name once more, and refuses those of private networks such as `my_host`.
+    """
+
+    @staticmethod
+    def _hostAsBytesAndText(host: bytes | str) -> tuple[bool, bytes, str]:
+        text = host.decode("ascii") if isinstance(host, bytes) else host
+        return False, text.encode("ascii"), text
 
 
 # Headers
