@@ -33,7 +33,7 @@ from relay.app.logging import observer as line_observer
 from relay.app.reload import ConfigRefused, Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
-from relay.config.model import Config
+from relay.config.model import Config, NumberComparison
 from relay.history.message_records import InThread, MessageRecords
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.forwarded import TrustedProxies
@@ -172,6 +172,10 @@ def build(
     # The disk has a thread of its own: in the reactor's pool a commit would wait behind slow name look-ups.
     in_thread = DiskThread(reactor)
     reactor.addSystemEventTrigger("after", "shutdown", in_thread.stop)
+
+    def compare_numbers(carrier: str) -> NumberComparison:
+        return daemon.compare_numbers(carrier)
+
     store: Any = JournalStore(
         files or OsFiles(),
         config.data_dir,
@@ -181,6 +185,7 @@ def build(
         clock=reactor,
         in_thread=in_thread,
         views_of_ended=bool(config.logs.message_records),
+        compare_numbers=compare_numbers,
     )
     if store_wrapper is not None:
         store = store_wrapper(store)
@@ -192,6 +197,7 @@ def build(
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
         share_of=accounts.share,
+        senders_of=accounts.senders,
     )
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)

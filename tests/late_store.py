@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, StoreFigures
 from relay.values.messages import (
+    AmbiguousReceipt,
     AtCarrier,
     Attempt,
     Claim,
@@ -219,6 +220,9 @@ class LateStore:
 
     def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return self._late(self.inner.unreadable(limit))
+
+    def ambiguous(self, limit: int) -> "Deferred[Sequence[AmbiguousReceipt]]":
+        return self._late(self.inner.ambiguous(limit))
 
     def figures(self) -> StoreFigures:
         return self.inner.figures()  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config import model
 from relay.store.api import Idempotency, Store, StoreFull
 from relay.values.messages import (
+    AmbiguousReceipt,
     Attempt,
     Channel,
     Ending,
@@ -37,10 +38,24 @@ from relay.values.states import (
     UNDELIVERABLE,
     UNKNOWN,
 )
-from tests.stores import ADDRESSES, DAY, NOW, SettableClock, message, message_id, receipt, submitted, wait_for
+from tests.stores import (
+    ADDRESSES,
+    DAY,
+    NOW,
+    SettableClock,
+    message,
+    message_id,
+    numbers_in,
+    receipt,
+    receipt_from,
+    submitted,
+    wait_for,
+)
 
 SMPP = QueueKey("plain", Channel.SMPP)
 WEBHOOK = QueueKey("hooked", Channel.WEBHOOK)
+
+HANDSET, OTHER_HANDSET = b"447700900001", b"447700900002"
 
 
 class StoreContract(SynchronousTestCase):
@@ -300,6 +315,135 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((self.view(1).state, self.view(2).state), (ENROUTE, DELIVERED))
         self.assertEqual(self.store.figures().ambiguous, 1)
 
+    def to(self, *destinations: bytes) -> None:
+        """Messages 1, 2 ... to these numbers, accepted."""
+        batch = [message(n, addresses=numbers_in(b"12345", to)) for n, to in enumerate(destinations, 1)]
+        self.result(self.store.accept(batch))
+
+    def states(self, *numbers: int) -> list[int]:
+        return [self.view(n).state for n in numbers]
+
+    def test_of_messages_with_one_id_the_receipt_s_number_tells_which_one_is_meant(self) -> None:
+        for restarts in (False, True):
+            self.store = self.make_store(model.Limits())
+            self.to(HANDSET, OTHER_HANDSET, b"447700900003")
+            for number in (1, 2, 3):
+                self.result(self.store.submitted([submitted(number, b"41", at=NOW + number)]))
+            if restarts:
+                self.after_restart()
+            self.result(self.store.receipts([receipt_from(b"07700900001", b"41", UNDELIVERABLE)]))
+            self.assertEqual(self.states(1, 2, 3), [UNDELIVERABLE, ENROUTE, ENROUTE])
+            if restarts:
+                self.after_restart()
+            answer = self.result(self.store.receipts([receipt_from(OTHER_HANDSET, b"41", EXPIRED)]))
+            self.assertEqual(list(answer.outcomes), [Outcome.FINAL])
+            self.assertEqual(self.states(1, 2, 3), [UNDELIVERABLE, EXPIRED, ENROUTE])
+            # The first message has ended; its number's second receipt is still its own.
+            answer = self.result(self.store.receipts([receipt_from(HANDSET, b"41")]))
+            self.assertEqual(list(answer.outcomes), [Outcome.CONTRADICTING])
+            self.assertEqual(self.states(1, 2, 3), [UNDELIVERABLE, EXPIRED, ENROUTE])
+            self.assertEqual(self.store.figures().ambiguous_receipts, 0)
+
+    def test_parts_of_long_messages_are_told_apart_by_the_number_too(self) -> None:
+        self.result(
+            self.store.accept(
+                [
+                    message(1, parts=(b"a", b"b"), addresses=numbers_in(b"12345", HANDSET)),
+                    message(2, parts=(b"a", b"b"), addresses=numbers_in(b"12345", OTHER_HANDSET)),
+                ]
+            )
+        )
+        for number in (1, 2):
+            batch = [submitted(number, b"4%d" % part, part) for part in (1, 0)]
+            self.result(self.store.submitted(batch))
+        self.result(self.store.receipts([receipt_from(HANDSET, b"40"), receipt_from(HANDSET, b"41")]))
+        self.assertEqual([self.view(n).final for n in (1, 2)], [True, False])
+
+    def test_a_receipt_that_may_be_several_messages_goes_to_the_newest_and_is_shown_with_the_others(self) -> None:
+        self.to(HANDSET, HANDSET)
+        for number in (1, 2):
+            self.result(self.store.submitted([submitted(number, b"41", at=NOW + number)]))
+        self.result(self.store.receipts([receipt_from(HANDSET, b"41", received_at=NOW + 9)]))
+        self.assertEqual(self.states(1, 2), [ENROUTE, DELIVERED])
+        expected = AmbiguousReceipt("tier1", b"41", NOW + 9, message_id(2), (message_id(1),))
+        self.assertEqual(list(self.result(self.store.ambiguous(10))), [expected])
+        self.assertEqual(self.store.figures().ambiguous_receipts, 1)
+        # The second receipt has one message left that it can mean.
+        self.result(self.store.receipts([receipt_from(HANDSET, b"41", EXPIRED)]))
+        self.assertEqual((self.states(1, 2), self.store.figures().ambiguous_receipts), ([EXPIRED, DELIVERED], 1))
+
+    def test_a_number_is_not_compared_where_an_id_has_one_message(self) -> None:
+        self.to(HANDSET)
+        self.result(self.store.submitted([submitted(1, b"41")]))
+        self.result(self.store.receipts([receipt_from(OTHER_HANDSET, b"41")]))
+        self.assertEqual((self.states(1), self.store.figures().ambiguous_receipts), ([DELIVERED], 0))
+
+    def test_a_receipt_before_its_response_waits_for_the_message_to_its_number(self) -> None:
+        for restarts in (False, True):
+            self.store = self.make_store(model.Limits())
+            self.to(HANDSET, OTHER_HANDSET)
+            early = [receipt_from(OTHER_HANDSET, b"41", UNDELIVERABLE), receipt_from(HANDSET, b"41", EXPIRED)]
+            self.result(self.store.receipts(early))
+            self.result(self.store.submitted([submitted(1, b"41")]))
+            if restarts:
+                self.after_restart()
+            self.assertEqual(self.states(1, 2), [EXPIRED, SCHEDULED])
+            self.assertEqual([r.state for r in self.result(self.store.orphans(10))], [UNDELIVERABLE])
+            self.result(self.store.submitted([submitted(2, b"41")]))
+            if restarts:
+                self.after_restart()
+            self.assertEqual((self.states(1, 2), self.store.figures().orphans), ([EXPIRED, UNDELIVERABLE], 0))
+
+    def test_what_the_carrier_says_of_the_end_is_kept_beside_the_arrival(self) -> None:
+        for restarts in (False, True):
+            self.store = self.make_store(model.Limits())
+            batch = [message(1), message(2, parts=(b"a", b"b")), message(3), message(4, user_message_reference=7)]
+            self.result(self.store.accept(batch))
+            taken = [submitted(1), submitted(2, b"2a"), submitted(2, b"2b", part=1), submitted(3), submitted(4)]
+            self.result(self.store.submitted(taken))
+            said = {b"1": NOW - 500, b"2a": NOW + 1.5, b"2b": NOW + 1, b"3": 0.0}
+            self.result(self.store.receipts([receipt(key, carrier_done_at=at) for key, at in said.items()]))
+            # What had come earlier is replaced.
+            self.result(self.store.receipts([receipt(4, ENROUTE, final=False, carrier_done_at=NOW - 3)]))
+            self.result(self.store.receipts([receipt(4)]))
+            if restarts:
+                self.after_restart()
+            views = [self.view(n) for n in (1, 2, 3, 4)]
+            self.assertEqual([v.carrier_done_at for v in views], [NOW - 500, NOW + 1.5, None, None])
+            self.assertEqual([v.told_done_at for v in views], [NOW - 500, NOW + 1.5, NOW + 2, NOW + 2])
+            self.assertEqual([v.done_at for v in views], [NOW + 2] * 4)
+            told = {self.numbers([n])[0]: n for n in self.claimed()}
+            self.assertEqual([told[n].told_done_at for n in (1, 2, 3, 4)], [v.told_done_at for v in views])
+            self.assertEqual([told[n].user_message_reference for n in (1, 2, 3, 4)], [None, None, None, 7])
+
+    def test_a_network_s_error_is_the_carrier_s_where_it_has_no_other(self) -> None:
+        self.sent(1, 2, 3)
+        code = b"\3\0\x15"
+        self.result(
+            self.store.receipts(
+                [
+                    receipt(1, UNDELIVERABLE, error=b"", network_error_code=code),
+                    receipt(2, UNDELIVERABLE, error=b"0B", network_error_code=code),
+                    receipt(3, UNDELIVERABLE, error=b"", network_error_code=code),
+                ]
+            )
+        )
+        for _ in range(2):
+            self.assertEqual([self.view(n).carrier_error for n in (1, 2, 3)], ["GSM 21", "0B", "GSM 21"])
+            if not self.after_restart():
+                break
+        told = {self.numbers([n])[0]: n for n in self.claimed()}
+        self.assertEqual((told[1].carrier_error, told[1].network_error_code), (b"GSM 21", code))
+
+    def test_an_id_is_found_after_the_other_message_with_it_was_forgotten(self) -> None:
+        self.to(HANDSET, OTHER_HANDSET)
+        for number in (1, 2):
+            self.result(self.store.submitted([submitted(number, b"41")]))
+        self.result(self.store.receipts([receipt_from(OTHER_HANDSET, b"41")]))
+        self.settle(self.claimed(), Verdict.DELIVERED)
+        self.result(self.store.expire(NOW + 40 * DAY))
+        self.assertEqual(self.numbers(self.result(self.store.find_carrier_id(b"41"))), [1])
+
     def test_a_receipt_before_its_response_waits_and_is_matched_by_it(self) -> None:
         self.result(self.store.accept([message(1)]))
         early = self.result(self.store.receipts([receipt(1, UNDELIVERABLE)]))
@@ -369,6 +513,21 @@ class StoreContract(SynchronousTestCase):
         answer = self.result(self.store.reread(again))
         self.assertEqual(list(answer.outcomes), [Outcome.ORPHAN] * 3)
         self.assertEqual((self.store.figures().repeated, self.store.figures().contradicting), (0, 0))
+
+    def test_what_is_read_again_finds_no_younger_message_and_none_to_another_number(self) -> None:
+        early, late = NOW - 100, NOW + 100
+        self.to(HANDSET)
+        self.result(self.store.submitted([submitted(1)]))
+        for handset, at, outcome in (
+            (HANDSET, early, Outcome.ORPHAN),
+            (OTHER_HANDSET, late, Outcome.ORPHAN),
+            (HANDSET, late, Outcome.FINAL),
+        ):
+            kept = receipt_from(handset, b"x1", UNDELIVERABLE, received_at=at)
+            self.result(self.store.receipts([kept]))
+            again = ReadAgain(kept, receipt_from(handset, 1, UNDELIVERABLE, received_at=at))
+            self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
+        self.assertEqual((self.states(1), self.store.figures().orphans), ([UNDELIVERABLE], 2))
 
     def test_what_is_read_again_is_final_only_where_nothing_was_before(self) -> None:
         self.sent(1)

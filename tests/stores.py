@@ -10,8 +10,9 @@ from twisted.python.failure import Failure
 from relay.config import model
 from relay.store.api import NotifyPolicy
 from relay.store.journal.journal_store import JournalStore
-from relay.store.table.entries import PartOfRow, Row
+from relay.store.table.entries import Row
 from relay.store.table.entry_values import FINAL, FORGOTTEN, OWED_SMPP, OWED_WEBHOOK
+from relay.store.table.same_id import as_several, row_of
 from relay.store.table.snapshots import snapshot
 from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted
@@ -64,6 +65,16 @@ def receipt(key: int | bytes, state: int | None = 2, carrier: str = "tier1", **f
     keys = (key if isinstance(key, bytes) else b"%d" % key,)
     values: dict[str, Any] = {"final": True, "received_at": NOW + 2, "error": b"000", "stat": b"DELIVRD"}
     return Receipt(carrier, fields.pop("keys", keys), state, **{**values, **fields})
+
+
+def numbers_in(source: bytes, destination: bytes) -> bytes:
+    """Two numbers as they stand in a submit_sm or deliver_sm, and in `Message.addresses`."""
+    return b"\1\1%b\0\1\1%b\0" % (source, destination)
+
+
+def receipt_from(handset: bytes, key: int | bytes, state: int | None = 2, **fields: Any) -> Receipt:
+    """A receipt whose source address is this number."""
+    return receipt(key, state, raw=b"\0" + numbers_in(handset, b"12345") + b"\4\0\0\0\0\0\0\0\0\0", **fields)
 
 
 class SettableClock(Clock):
@@ -168,14 +179,13 @@ def _numbers(rows: Sequence[Row]) -> list[int]:
     return [row.cursor for row in rows]
 
 
-def _ids(table: Table) -> dict[tuple[str, bytes], tuple[bytes, int]]:
-    found = {}
-    for carrier, shards in table.ids._by_carrier.items():
-        for shard in shards:
-            for key, entry in shard.items():
-                row, part = (entry.row, entry.part) if type(entry) is PartOfRow else (entry, 0)
-                found[carrier, key] = (row.id, part)  # type: ignore[union-attr]
-    return found
+def _ids(table: Table) -> dict[tuple[str, bytes], set[tuple[bytes, int]]]:
+    return {
+        (carrier, key): {(row_of(entry).id, getattr(entry, "part", 0)) for entry in as_several(found)}
+        for carrier, shards in table.ids._by_carrier.items()
+        for shard in shards
+        for key, found in shard.items()
+    }
 
 
 def check_counts(table: Table) -> None:

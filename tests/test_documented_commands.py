@@ -42,6 +42,8 @@ RUN_ELSEWHERE = {
         "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
     },
     "docs/carriers.md": {
+        "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
+        "python -m relay route --config *": "tests.cli.test_cli",
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
         "printf *": "tests.test_carriers_page",
     },

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
 from relay.values.messages import (
+    AmbiguousReceipt,
     AtCarrier,
     Attempt,
     Claim,
@@ -125,6 +126,9 @@ class UnusedStore(Store):
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         _unexpected("unreadable")
+
+    def ambiguous(self, limit: int) -> Awaitable[Sequence[AmbiguousReceipt]]:
+        _unexpected("ambiguous")
 
     def figures(self) -> StoreFigures:
         _unexpected("figures")

@@ -8,15 +8,19 @@ problems at the keys of stand-ins, so a check skips stand-ins only where it comp
 """
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from relay.accounts.signing import secret_key
+from relay.app.route_checks import check_routes
 from relay.config.endpoint_text import is_loopback
-from relay.config.model import Account, Carrier, Config, Dialect
+from relay.config.model import Account, Carrier, Config, Dialect, Senders
+from relay.config.sender_patterns import AllowedSenders, SenderPattern
 from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
 from relay.receipts.dialects import resolve
 from relay.simulator.decisions import WORDS as SIMULATED_WORDS
+from relay.text.compose import InvalidText, source_address
+from relay.values.messages import source_of
 from relay.values.secret import Secret
 
 Finding = tuple[Path, str]
@@ -33,7 +37,7 @@ def check(config: Config) -> Iterator[Finding]:
     yield from _accounts(config)
     for name, carrier in config.carriers.items():
         yield from _carrier(("carriers", name), carrier, config)
-    yield from _routes(config)
+    yield from check_routes(config)
 
 
 def advice(config: Config) -> list[str]:
@@ -48,7 +52,7 @@ def advice(config: Config) -> list[str]:
         for name, account in config.accounts.items()
         if account.api_key is None and account.smpp is None
     ]
-    used = {carrier for route in config.routes for carrier in route.carriers}
+    used = {carrier for route in config.routes for carrier in route.carrier_names}
     notes += [f"carriers.{name}: no route leads there" for name in config.carriers if name not in used]
     if config.routes and not any(route.prefix == "" for route in config.routes):
         notes.append("routes: every route has a prefix; messages to other numbers end as REJECTD")
@@ -175,12 +179,32 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
             secret_key(account.notification_secret.reveal())
         except ValueError as problem:
             yield (*path, "notification_secret"), str(problem)
+    yield from _senders((*path, "senders"), account.senders)
     if account.smpp is not None:
         smpp = account.smpp
         yield from _ascii((*path, "smpp", "system_id"), smpp.system_id)
         yield from _ascii((*path, "smpp", "password"), smpp.password.reveal())
         for index, network in enumerate(smpp.allow_from):
             yield from _network((*path, "smpp", "allow_from", index), network)
+
+
+def _senders(path: Path, senders: Senders) -> Iterator[Finding]:
+    readable = True
+    for index, text in enumerate(senders.allow):
+        try:
+            SenderPattern(text)
+        except ValueError as problem:
+            readable = False
+            yield (*path, "allow", index), str(problem)
+    if not senders.default:
+        return
+    try:
+        sender = source_of(source_address(senders.default) + b"\0\0\0")
+    except InvalidText as problem:
+        yield (*path, "default"), problem.reason
+        return
+    if readable and senders.allow and not AllowedSenders(senders.allow).allow(sender):
+        yield (*path, "default"), "is no sender that `allow` allows; add it there"
 
 
 def _network(path: Path, network: str) -> Iterator[Finding]:
@@ -270,28 +294,3 @@ def _simulator(path: Path, shares: dict[str, float]) -> Iterator[Finding]:
             yield (*path, word), "expected a share of 0 or more"
     if not any(share > 0 for share in shares.values()):
         yield path, "the shares must add up to more than 0"
-
-
-# Routes
-
-
-def _routes(config: Config) -> Iterator[Finding]:
-    prefixes: dict[str, int] = {}
-    for index, route in enumerate(config.routes):
-        path: Path = ("routes", index)
-        first = prefixes.setdefault(route.prefix, index)
-        if first != index:
-            what = f"prefix {route.prefix!r}" if route.prefix else "all numbers"
-            yield path, f"routes[{first}] is for {what} too; name all carriers in one of them"
-        yield from _route_carriers((*path, "carriers"), route.carriers, config)
-
-
-def _route_carriers(path: Path, names: Sequence[str], config: Config) -> Iterator[Finding]:
-    if not names:
-        yield path, "expected at least one carrier"
-    for index, name in enumerate(names):
-        # A stand-in, or an empty name, is never a carrier's.
-        if name and name not in config.carriers:
-            yield (*path, index), f"there is no carrier {name!r}{did_you_mean(name, config.carriers)}"
-        elif name in names[:index]:
-            yield (*path, index), f"{name} is named twice; carriers are tried once each, in order"

@@ -24,7 +24,7 @@ from relay.carriers.http_binds import http_binds
 from relay.carriers.link import CarrierLink
 from relay.carriers.relay_api import HttpReceipts, notification_reader
 from relay.carriers.rereading import Rereading
-from relay.config.model import Carrier, Config
+from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_records import MessageRecords
 from relay.http.forwarded import TrustedProxies
@@ -245,6 +245,11 @@ class Daemon(Service):
 
     def _link(self, name: str) -> CarrierLink | None:
         return self.links.get(name)
+
+    def compare_numbers(self, carrier: str) -> NumberComparison:
+        """How numbers in a carrier's receipts are compared, also while it drains."""
+        link = self.links.get(carrier) or self.draining_carriers.link(carrier)
+        return "ending" if link is None else link.settings.compare_numbers
 
     def http_receipts(self, carrier: str) -> HttpReceipts | None:
         """Takes the notifications of a carrier that is another relay, also while it drains.

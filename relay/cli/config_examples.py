@@ -71,6 +71,15 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
     ("routes", "0"): Example(
         {"prefix": '"44"', "carriers": "[tier1, tier2]", "spill_over_seconds": "10"}, remark="United Kingdom"
     ),
-    ("routes", "1"): Example({"prefix": '"999"', "carriers": "[sim]"}, remark="numbers for tests"),
-    ("routes", "2"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
+    ("routes", "1"): Example(
+        {
+            "account": "acme",
+            "sender": '"ACME*"',
+            "hours": '"Mon-Fri 08:00-20:00 Europe/London"',
+            "carriers": "[{tier1: 70, tier2: 30}, other-relay]",
+        },
+        remark="shared out by weight",
+    ),
+    ("routes", "2"): Example({"prefix": '"999"', "carriers": "[sim]"}, remark="numbers for tests"),
+    ("routes", "3"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
 }

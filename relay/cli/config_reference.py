@@ -55,7 +55,8 @@ The relay doesn't start with a file that has a problem. Unknown keys, and keys t
 * A listener that other machines can reach, together with a key or password that begins with `demo`, with
   `demo.receiver`, or, on the admin listener, without a password.
 * Two accounts with one API key or one SMPP system_id; an empty key or password.
-* A route to a carrier that doesn't exist, and two routes for one prefix.
+* A route to a carrier or from an account that doesn't exist, two routes for the same messages, and a route that no
+  message can take, because others take all that it is for.
 """
 
 _SAMPLE_HEAD = """\

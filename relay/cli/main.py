@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
     "status": ("relay.cli.status", "show the state of a running relay"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
+    "route": ("relay.cli.route", "say which carriers a message would go to, and why"),
     "dialect": ("relay.cli.dialect_command", "find the settings for a carrier's ids and receipts"),
 }
 

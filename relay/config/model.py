@@ -141,6 +141,20 @@ class NotificationTls(CarrierTls, frozen=True):
     """Files for webhooks over TLS; verification is on."""
 
 
+class Senders(ConfigStruct, frozen=True):
+    """The senders (from) of an account's messages."""
+
+    allow: Annotated[
+        list[str],
+        _text(
+            'Senders that the account may use, each as in a route\'s `sender`: `[ACME, "4477*", numeric]`; empty = all.'
+        ),
+    ] = field(default_factory=list)
+    default: Annotated[
+        str, _text("The sender of messages that name none, over every interface; empty = the customer must name one.")
+    ] = ""
+
+
 class Account(ConfigStruct, frozen=True):
     """A customer."""
 
@@ -190,6 +204,7 @@ class Account(ConfigStruct, frozen=True):
         ),
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
+    senders: Senders = field(default_factory=Senders)
 
 
 class IdForm(ConfigStruct, frozen=True):
@@ -234,7 +249,17 @@ class Dialect(ConfigStruct, frozen=True):
             "submit date, done date, or an empty string)."
         ),
     ] = None
+    time_zone: Annotated[
+        str | None,
+        _text(
+            "The time zone of the dates in receipts: a name such as Asia/Kolkata, or an offset such as '+05:30'. "
+            "UTC if absent."
+        ),
+    ] = None
 
+
+#: How a receipt's number is compared with messages' destinations; see `Carrier.compare_numbers`.
+NumberComparison = Literal["ending", "exact", "never"]
 
 #: How the simulated carrier writes the number of a message. All ids of a message write the same number.
 IdWriting = Literal["decimal", "hex", "upper_hex", "padded", "low_32", "prefixed", "suffixed", "uuid"]
@@ -298,6 +323,13 @@ class Carrier(ConfigStruct, frozen=True):
     parts_receipted: Annotated[
         Literal["all", "first", "last", "any"], _text("Which parts of a message get receipts.")
     ] = "all"
+    compare_numbers: Annotated[
+        NumberComparison,
+        _text(
+            "If several messages have one carrier message id, the receipt's number decides. ending: the last digits "
+            "are compared; exact: all digits, without plus and leading zeros; never: for carriers that rewrite numbers."
+        ),
+    ] = "ending"
     query_sm: Annotated[
         bool, _text("Before a message with an overdue receipt is given up, ask the carrier about it (query_sm).")
     ] = False
@@ -318,10 +350,34 @@ class Carrier(ConfigStruct, frozen=True):
 
 
 class Route(ConfigStruct, frozen=True):
-    """Which carriers take which numbers."""
+    """Which carriers take which messages. Keys that are left out match all messages."""
 
-    carriers: Annotated[list[str], Meta(min_length=1, description="The carriers, in order of preference.")]
-    prefix: Annotated[str, Meta(pattern="^[0-9]*$", description="The longest match wins; empty = all.")] = ""
+    carriers: Annotated[
+        list[str | dict[str, Annotated[float, Meta(gt=0)]]],
+        Meta(
+            min_length=1,
+            description="The carriers, in order of preference. `{a: 70, b: 30}` in one place of the order shares the "
+            "numbers out by weight; the same number always goes the same way.",
+        ),
+    ]
+    prefix: Annotated[
+        str, Meta(pattern="^[0-9]*$", description="How the number begins. The longest match wins; empty = all.")
+    ] = ""
+    account: Annotated[str, _text("The account whose messages take this route; empty = all.")] = ""
+    sender: Annotated[
+        str,
+        _text(
+            "The sender (from): `ACME` is exactly this one, `ACME*` all that begin so, `numeric` all numbers, "
+            "`alphanumeric` all names; empty = all."
+        ),
+    ] = ""
+    hours: Annotated[
+        str,
+        _text(
+            "When the message must be accepted, with a time zone: `08:00-20:00 Europe/London` or `Mon-Fri 22:00-06:00 "
+            "UTC`; empty = at any time."
+        ),
+    ] = ""
     spill_over_seconds: Annotated[
         Seconds,
         _text(
@@ -329,6 +385,11 @@ class Route(ConfigStruct, frozen=True):
             "they are down or their queues are full."
         ),
     ] = 0.0
+
+    @property
+    def carrier_names(self) -> list[str]:
+        """Every carrier of the route, in the order of the file."""
+        return [name for place in self.carriers for name in ([place] if isinstance(place, str) else place)]
 
 
 class Logs(ConfigStruct, frozen=True):

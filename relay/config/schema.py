@@ -74,6 +74,9 @@ def plain(kind: inspect.Type) -> inspect.Type:
         present = [plain(member) for member in kind.types if not isinstance(member, inspect.NoneType)]
         if len(present) == 1:
             return present[0]
+        if any(isinstance(member, inspect.DictType) for member in present):
+            # A text or a table: one carrier, or several with their weights.
+            return kind
         literals = [member for member in present if isinstance(member, inspect.LiteralType)]
         # The types have no other unions. A new one would have to be handled here.
         assert len(literals) == len(present), f"can't read {kind}"
@@ -119,6 +122,8 @@ def expectation(kind: inspect.Type) -> str:
             return "a table"
         case inspect.CustomType() if kind.cls is Secret:
             return "text"
+        case inspect.UnionType():
+            return " or ".join(expectation(member) for member in kind.types)
     raise TypeError(f"no words for {kind}")
 
 

@@ -109,6 +109,8 @@ class ConfigReader:
     def read(self, node: yaml.Node | None, kind: inspect.Type, path: Path) -> Any:
         """The value of a node, as `kind` asks for it. If that fails, notes a problem and gives a stand-in."""
         target = plain(kind)
+        if isinstance(target, inspect.UnionType):
+            target = _member(target, node)
         if node is None or _is_nothing(node):
             if optional(kind):
                 return None
@@ -288,6 +290,15 @@ def _file_of(node: yaml.MappingNode) -> yaml.ScalarNode | None:
     if isinstance(key, yaml.ScalarNode) and key.value == "file" and isinstance(value, yaml.ScalarNode):
         return value
     return None
+
+
+def _member(kind: inspect.UnionType, node: yaml.Node | None) -> inspect.Type:
+    """The member of a union that a node is written as: a text, or a table. `{file: PATH}` is a text, `{file: 70}` is
+    a table of weights."""
+    table = isinstance(node, yaml.MappingNode)
+    if isinstance(node, yaml.MappingNode) and (file := _file_of(node)) is not None:
+        table = file.value.replace(".", "", 1).isdigit()
+    return next(member for member in kind.types if isinstance(member, inspect.DictType) is table)
 
 
 def _kind_of(node: yaml.Node) -> str:

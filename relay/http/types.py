@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from relay.http.problems import Problem
 
@@ -41,7 +41,8 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             max_length=40,
-            description="The sender: a number, or up to eleven letters, digits, blanks and signs of ASCII.",
+            description="The sender: a number, or up to eleven letters, digits, blanks and signs of ASCII. May be left "
+            "out if the account has a default sender.",
             examples=["RELAY"],
             extra_json_schema={"pattern": _SENDER_PATTERN},
         ),
@@ -55,7 +56,11 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     reference: Annotated[
-        Annotated[str, Meta(max_length=200)] | None, Meta(description="A name of your own; comes back in queries.")
+        Annotated[str, Meta(max_length=200, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]*$")] | None,
+        Meta(
+            description="A name of your own, without control characters; comes back in queries, and with notifications "
+            "as X-Relay-Reference."
+        ),
     ] = None
     validity_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=LONGEST_VALIDITY_SECONDS)] | None,
@@ -95,6 +100,12 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class DefaultSenderRequest(MessageRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A message to send, from an account with a default sender: `from` may be left out or empty."""
+
+    from_: Annotated[str, Meta(max_length=40)] = field(name="from", default="")
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """A message was taken: it is safe, and its notification will come."""
 
@@ -123,11 +134,21 @@ class MessageReport(msgspec.Struct, frozen=True):
     send_status: Annotated[str, Meta(description="delivered, failed, carrier-reject, or pending.")]
     error: str
     carrier: Annotated[str, Meta(description="Which carrier took it; empty as long as none has.")]
-    carrier_error: Annotated[str, Meta(description="The carrier's own code, as it wrote it.")]
+    carrier_error: Annotated[
+        str,
+        Meta(description="The carrier's own code, as it wrote it; or the network's, such as `GSM 21`."),
+    ]
     parts: Annotated[int, Meta(description="How many SMS the text took.")]
     submitted_at: Annotated[str, Meta(description="When the relay took it. RFC 3339, UTC.")]
-    done_at: Annotated[str | None, Meta(description="When its final state was learnt.")]
+    done_at: Annotated[
+        str | None,
+        Meta(description="When its final state was reached: as the carrier says, or else when the relay learnt it."),
+    ]
     attempts: list[AttemptReport]
+    learnt_at: Annotated[
+        str | UnsetType,
+        Meta(description="When the relay learnt its final state. Only there if `done_at` is what the carrier says."),
+    ] = UNSET
 
 
 class NotificationReport(msgspec.Struct, frozen=True):
@@ -215,6 +236,7 @@ _PATTERN = re.compile(r"matching regex '(.*?)'(?= - at |$)")
 #: What the patterns above ask for, in words.
 _OF_PATTERNS: Final = {
     "^([0-9A-Fa-f]{2})*$": "Expected octets in hexadecimal, two digits each.",
+    "^[^\\x00-\\x1f\\x7f-\\x9f]*$": "Expected text without control characters.",
     "^[!-~]+$": "Expected ASCII characters without blanks.",
 }
 _AT = re.compile(r" - at `\$(?:\[\d+\])?\.?([^`]*)`$")

@@ -29,8 +29,10 @@ from relay.operator.metrics import CONTENT_TYPE, Metrics
 from relay.operator.overview import Looked, Observer
 from relay.operator.receipt_review import review
 from relay.operator.time_line import time_line
+from relay.routing.explanation import explain, instant_of
 from relay.runtime.fair_turns import FairTurns
 from relay.store.api import StoreUnavailable
+from relay.text.compose import InvalidText
 from relay.values.ids import parse_id
 
 _REASON_CHARACTERS = 200
@@ -75,6 +77,7 @@ class AdminPages:
             ("GET", "health"): self.health,
             ("GET", "status"): self.status,
             ("GET", "messages"): self.messages,
+            ("GET", "route"): self.route,
             ("GET", "receipts"): self.receipts,
             ("GET", "audit"): self.audit,
             ("POST", "carriers"): self.act_on_carrier,
@@ -115,6 +118,19 @@ class AdminPages:
                 return json_reply([time_line(view)])
         found = await store.find_carrier_id(wanted.encode("utf-8", "replace"))
         return json_reply([time_line(view) for view in found])
+
+    def route(self, request: AdminRequest) -> Reply:
+        """/route?account=NAME&from=SENDER&to=NUMBER[&at=TIME]: which carriers a message would go to, and why."""
+        account, source, to, at = (request.query.get(name, "").strip() for name in ("account", "from", "to", "at"))
+        if account not in self._daemon.config.accounts:
+            return json_reply({"error": f"there is no account {account!r}"}, 422)
+        moment = instant_of(at) if at else self._observer.seconds()
+        if moment is None:
+            return json_reply({"error": "at: write a time with its offset from UTC, such as 2026-03-01T22:30Z"}, 422)
+        try:
+            return json_reply(explain(self._daemon.flow.routes, account, source, to, moment))
+        except InvalidText as problem:
+            return json_reply({"error": f"{problem.field}: {problem.reason}"}, 422)
 
     async def receipts(self, request: AdminRequest) -> Reply:
         """Receipts without a message, unreadable receipts, and the settings that would match them."""

@@ -182,6 +182,11 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
             for result in ("taken", "refused", "throttled", "in_doubt", "expired")
         ),
     )
+    yield counts(
+        "relay_carrier_without_id",
+        "Parts that the carrier took without giving an id: no receipt can be matched to them.",
+        lambda link: link.counters.without_id,
+    )
     yield _histogram(
         "relay_carrier_response_seconds",
         "Time from submit_sm to its response. Of the responses in one read, half count with the time of the first, "
@@ -266,6 +271,11 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])
     yield _counter(
         "relay_store_ambiguous", "Carrier message ids that two live messages had at once.", [({}, figures.ambiguous)]
+    )
+    yield _counter(
+        "relay_receipts_ambiguous",
+        "Receipts that could belong to several messages, because a carrier gave an id twice.",
+        [({}, figures.ambiguous_receipts)],
     )
     yield _gauge("relay_journal_bytes", "Size of the journal on disk.", [({}, figures.journal_bytes)])
     yield _gauge("relay_journal_segments", "Files of the journal.", [({}, figures.journal_segments)])

@@ -1,4 +1,7 @@
-"""Orphans and unreadable receipts, shown raw, with the dialect setting that would match them."""
+"""Receipts that found no message for certain: orphans, unreadable and ambiguous ones.
+
+Orphans and unreadable ones are shown raw, with the dialect setting that would match them.
+"""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +14,8 @@ from twisted.internet.task import deferLater
 from relay.config.model import Dialect
 from relay.receipts.dialect_search import Suggestion, suggest_for_orphans, yaml
 from relay.store.api import StoreQueries
-from relay.values.messages import MessageView, Receipt
+from relay.values.ids import id_text
+from relay.values.messages import AmbiguousReceipt, MessageView, Receipt
 
 #: Receipts shown of each kind.
 SHOWN: Final = 50
@@ -37,6 +41,19 @@ class ShownReceipt(msgspec.Struct, frozen=True):
     raw_hex: str
 
 
+class ShownAmbiguous(msgspec.Struct, frozen=True):
+    """A receipt that could belong to several messages.
+
+    :ivar message_id: the message that it was taken for; empty: none, because its number is another than the message's.
+    """
+
+    carrier: str
+    received_at: float
+    carrier_message_id: str
+    message_id: str
+    others: list[str]
+
+
 class Advice(msgspec.Struct, frozen=True):
     """A dialect with which a carrier's orphans would find messages, to be written into the configuration."""
 
@@ -48,11 +65,12 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """Orphans and unreadable receipts, newest first, and the settings that would match them."""
+    """Orphans, unreadable and ambiguous receipts, newest first, and the settings that would match the orphans."""
 
     orphans: list[ShownReceipt]
     unreadable: list[ShownReceipt]
     advice: list[Advice]
+    ambiguous: list[ShownAmbiguous]
 
 
 async def review(store: StoreQueries, accounts: Sequence[str], clock: IReactorTime) -> Review:
@@ -68,7 +86,9 @@ async def review(store: StoreQueries, accounts: Sequence[str], clock: IReactorTi
             theirs = [orphan for orphan in orphans if orphan.carrier == carrier][:_ORPHANS_TRIED]
             for suggestion in suggest_for_orphans(ids[carrier], theirs)[:3]:
                 advice.append(_advice(carrier, suggestion, len(theirs)))
-    return Review([_shown(receipt) for receipt in orphans], [_shown(receipt) for receipt in unreadable], advice)
+    ambiguous = [_shown_ambiguous(receipt) for receipt in await store.ambiguous(SHOWN)]
+    shown = [_shown(receipt) for receipt in orphans]
+    return Review(shown, [_shown(receipt) for receipt in unreadable], advice, ambiguous)
 
 
 def _advice(carrier: str, suggestion: Suggestion, tried: int) -> Advice:
@@ -90,6 +110,16 @@ async def _ids_by_carrier(store: StoreQueries, accounts: Sequence[str], clock: I
         if number % ACCOUNTS_A_TURN == 0:
             await deferLater(clock, 0.0)
     return found
+
+
+def _shown_ambiguous(receipt: AmbiguousReceipt) -> ShownAmbiguous:
+    return ShownAmbiguous(
+        receipt.carrier,
+        receipt.received_at,
+        receipt.carrier_message_id.decode("latin-1"),
+        id_text(receipt.message_id) if receipt.message_id else "",
+        [id_text(other) for other in receipt.others],
+    )
 
 
 def _shown(receipt: Receipt) -> ShownReceipt:

@@ -15,9 +15,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from relay.config.sender_patterns import AllowedSenders
 from relay.routing.cancelled import CancelledMessages
+from relay.routing.carrier_order import RouteCarriers
 from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
-from relay.routing.routes import RouteCarriers, Routes
+from relay.routing.routes import Routes
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
@@ -34,8 +36,16 @@ from relay.values.messages import (
     Refused,
     StoreResult,
     Submission,
+    source_of,
 )
-from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RINVSCHED, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
+from relay.values.smpp_constants import (
+    ESME_RINVDSTADR,
+    ESME_RINVSCHED,
+    ESME_RINVSRCADR,
+    ESME_RMSGQFUL,
+    ESME_RSYSERR,
+    ESME_RTHROTTLED,
+)
 from relay.values.states import DELETED, REJECTED, UNKNOWN
 
 
@@ -45,6 +55,8 @@ class MessageFlow:
     It owns the routes, the links, and the list of messages that were cancelled while queued. The store keeps the
     messages.
 
+    :ivar routes: the routes that hold now.
+    :param senders_of: the senders that an account may use; None: all.
     :ivar share_of: what an account may have of a carrier for which several wait.
     """
 
@@ -60,14 +72,16 @@ class MessageFlow:
         random_bytes: RandomBytes,
         validity_seconds: float,
         share_of: Callable[[str], AccountShare] = lambda account: NO_SHARE,
+        senders_of: Callable[[str], AllowedSenders | None] = lambda account: None,
     ) -> None:
+        self._senders_of = senders_of
         self.share_of = share_of
         self.store = store
         self._rates = rates
         self._clock = clock
         self._random_bytes = random_bytes
         self._validity_seconds = validity_seconds
-        self._routes = routes
+        self.routes = routes
         self._links: dict[str, Link] = {}
         #: Those that a reload has replaced or taken away, while they have parts under way.
         self._leaving: list[Link] = []
@@ -94,7 +108,7 @@ class MessageFlow:
 
     def reroute(self, routes: Routes, links: Mapping[str, Link], validity_seconds: float) -> None:
         """Takes up a new configuration's routes and carriers, for what is dispatched from now on."""
-        self._routes = routes
+        self.routes = routes
         leaving = [*self._leaving, *(link for name, link in self._links.items() if links.get(name) is not link)]
         self._leaving = [link for link in leaving if link.busy]
         self._links = dict(links)
@@ -105,7 +119,7 @@ class MessageFlow:
         for part in parts:
             view = await self.store.look_up(part.id)
             if view is not None and not view.final:
-                part.carriers = self._routes.carriers_of(view.addresses)
+                part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds())
                 self.send([part])
             else:
                 self.cancelled.take(part.id)
@@ -138,7 +152,8 @@ class MessageFlow:
         result: list[Message | Refused] = []
         ids = new_ids(len(submissions), self._random_bytes)
         default_expiry = now + self._validity_seconds
-        carriers_of = self._routes.carriers_of
+        carriers_of = self.routes.chooser(account, now)
+        senders = self._senders_of(account)
         # Neighbours in a batch mostly go the same way; asking for room once a run of them saves 0.5 µs a message.
         asked: tuple[str, ...] = ()
         room = False
@@ -149,6 +164,9 @@ class MessageFlow:
             if not carriers:
                 self.counters.account(account).refuse(ESME_RINVDSTADR)
                 result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
+            elif senders is not None and not senders.allow(source_of(s.addresses)):
+                self.counters.account(account).refuse(ESME_RINVSRCADR)
+                result.append(Refused(ESME_RINVSRCADR, "from", "The account may not send with this sender."))
             elif not room:
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))
@@ -172,6 +190,7 @@ class MessageFlow:
                         s.reference,
                         s.notification_url,
                         s.priority,
+                        s.user_message_reference,
                     )
                 )
         return result + throttled if throttled else result
@@ -196,8 +215,12 @@ class MessageFlow:
             counters.accept_seconds.observe(self._clock.seconds() - begun_at, len(messages))
 
     def dispatch(self, messages: Sequence[Message]) -> None:
-        """Sends accepted messages on their way. To be called once, after the answer has been written."""
-        carriers_of = self._routes.carriers_of
+        """Sends accepted messages on their way. A batch is one account's, and was prepared at once. To be called once,
+        after the answer has been written."""
+        if not messages:
+            return
+        # By the time of `prepare`: the route that it found holds, also where its hours have ended meanwhile.
+        carriers_of = self.routes.chooser(messages[0].account, messages[0].accepted_at)
         outgoing: list[Outgoing] = []
         for m in messages:
             carriers = carriers_of(m.addresses)
@@ -226,11 +249,19 @@ class MessageFlow:
                 break
             after = (pending[-1].id, pending[-1].part)
             count += len(pending)
-            carriers_of = self._routes.carriers_of
+            carriers_of = self.routes.carriers_of
             unsent = [p for p in pending if not p.in_doubt]
             self.send(
                 [
-                    Outgoing(p.id, p.part, None, p.expires_at, carriers_of(p.addresses), p.account, p.priority)
+                    Outgoing(
+                        p.id,
+                        p.part,
+                        None,
+                        p.expires_at,
+                        carriers_of(p.addresses, p.account, p.accepted_at),
+                        p.account,
+                        p.priority,
+                    )
                     for p in unsent
                 ]
             )

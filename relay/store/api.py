@@ -33,6 +33,7 @@ from typing import Protocol
 import msgspec
 
 from relay.values.messages import (
+    AmbiguousReceipt,
     AtCarrier,
     Attempt,
     Claim,
@@ -135,7 +136,9 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
 
     :ivar writable: whether a batch could be made durable now; `reason` says why not.
     :ivar ambiguous: how often a carrier gave an id to a message while another live one had it; since the start, as
-        the next three.
+        the next four.
+    :ivar ambiguous_receipts: receipts that could belong to more than one message; `latest_ambiguous` describes the
+        latest one.
     :ivar contradicting: receipts that said something else of a message after it had ended.
     :ivar repeated: receipts that said the same again.
     :ivar orphans_dropped: orphans over the bound or past their time.
@@ -165,6 +168,8 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     repeated: int = 0
     orphans_dropped: int = 0
     feed_place: int = 0
+    ambiguous_receipts: int = 0
+    latest_ambiguous: str = ""
 
 
 class MessageStore(Protocol):
@@ -318,6 +323,9 @@ class StoreQueries(Protocol):
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that could not be read, newest first."""
+
+    def ambiguous(self, limit: int) -> Awaitable[Sequence[AmbiguousReceipt]]:
+        """The latest receipts that could belong to more than one message, newest first. Not kept over a restart."""
 
     def figures(self) -> StoreFigures:
         """How full it is, now."""

@@ -242,3 +242,56 @@ class WrongUseTests(CommandLineTestCase):
     def test_every_command_s_help_documents_its_exit_statuses(self) -> None:
         for command in COMMANDS:
             self.assertIn("exit status:\n  0  ", self.said_by(command, "--help")[1], command)
+
+
+ROUTED = """\
+accounts: {acme: {api_key: k}}
+carriers: {t: {connect: "tcp:h:1"}, u: {connect: "tcp:h:2"}}
+routes:
+  - {prefix: "44", hours: "08:00-20:00 Europe/London", carriers: [t, u]}
+  - {prefix: "44", account: acme, sender: ACME, carriers: [u]}
+"""
+
+
+class RouteTests(CommandLineTestCase):
+    def route(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.relay("route", "--config", self.file(ROUTED), *arguments)
+
+    def test_it_says_which_route_takes_a_message_and_why_the_others_do_not(self) -> None:
+        done = self.route("--account", "acme", "--from", "ACME", "--to", "447700900123", "--at", "2026-01-15T12:00Z")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("routes[1] takes the message: u.", done.stdout)
+        self.assertIn("routes[0] (hours '08:00-20:00 Europe/London', prefix '44'): matches, but routes[1]", done.stdout)
+
+    def test_the_time_decides_where_routes_have_hours(self) -> None:
+        for at, status in (("2026-07-15T07:30Z", 0), ("2026-01-15T07:30Z", 1)):
+            done = self.route("--account", "acme", "--from", "OTHER", "--to", "+447700900123", "--at", at, "--json")
+            self.assertEqual(done.returncode, status)
+            self.assertEqual(json.loads(done.stdout)["carriers"], ["t", "u"] if status == 0 else [])
+
+    def test_wrong_arguments_are_named(self) -> None:
+        for arguments, words in (
+            (("--account", "acne", "--to", "447700900123"), "did you mean 'acme'?"),
+            (("--account", "acme", "--to", "44"), "--to: Expected a number"),
+            (("--account", "acme", "--to", "447700900123", "--from", "x" * 12), "--from: Expected"),
+            (("--account", "acme", "--to", "447700900123", "--at", "noon"), "--at: write a time"),
+        ):
+            done = self.route(*arguments)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(words, done.stderr)
+
+    def test_a_wrong_file_is_refused_with_its_problems(self) -> None:
+        file = self.file("routes: [{carriers: [t]}]")
+        done = self.relay("route", "--config", file, "--account", "acme", "--to", "447700900123")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("there is no carrier 't'", done.stderr)
+
+    def test_the_documented_command_explains_the_documented_file(self) -> None:
+        page = (ROOT / "docs/carriers.md").read_text("utf-8")
+        self.file("accounts:" + page.partition("```yaml\naccounts:")[2].partition("```")[0])
+        command = next(line.split() for line in page.splitlines() if line.startswith("    python -m relay route "))
+        self.assertIn("/etc/relay/relay.yaml", command)
+        arguments = ["relay.yaml" if word == "/etc/relay/relay.yaml" else word for word in command[3:]]
+        done = self.relay(*arguments)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("routes[1] takes the message: first, then second.", done.stdout)

@@ -19,7 +19,7 @@ from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
 from relay.store.api import ReplayResult, StoreFigures, StoreUnavailable
-from relay.values.messages import Message, MessageView, QueueKey, Receipt, StoreResult, Submission
+from relay.values.messages import AmbiguousReceipt, Message, MessageView, QueueKey, Receipt, StoreResult, Submission
 from relay.values.secret import Secret
 from relay.webhooks.answer import UrlState
 from tests.unused_store import UnusedStore
@@ -54,6 +54,7 @@ class OperatedStore(UnusedStore):
         self.told_again: list[list[bytes]] = []
         self.views: dict[bytes, MessageView] = {}
         self.orphaned: list[Receipt] = []
+        self.ambiguous_ones: list[AmbiguousReceipt] = []
         self.out: dict[str, int] = {}
         self.owed: dict[str, int] = {}
 
@@ -120,6 +121,9 @@ class OperatedStore(UnusedStore):
 
     def orphans(self, limit: int) -> Deferred[list[Receipt]]:
         return succeed(self.orphaned[:limit])
+
+    def ambiguous(self, limit: int) -> Deferred[list[AmbiguousReceipt]]:
+        return succeed(self.ambiguous_ones[:limit])
 
     def unreadable(self, limit: int) -> Deferred[list[Receipt]]:
         return succeed([])

@@ -15,7 +15,7 @@ from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
 from relay.operator.receipt_review import ACCOUNTS_A_TURN, IDS_TRIED, review
 from relay.store.api import StoreFigures
-from relay.values.messages import MessageView, PartView, Receipt, Verdict
+from relay.values.messages import AmbiguousReceipt, MessageView, PartView, Receipt, Verdict
 from relay.values.states import DELIVERED, ENROUTE
 from relay.webhooks.answer import UrlState
 from tests.fakes import one_turn, receipt_body
@@ -93,6 +93,11 @@ class LookTests(PagesTestCase):
         self.assertEqual(0.2, self.look()["accounts"][0]["rate"])
         self.observer.history.stop()
 
+    def test_a_carrier_that_gives_no_ids_is_a_trouble(self) -> None:
+        self.daemon.links["tier1"].counters.without_id = 3
+        self.assertIn("tier1 took 3 parts and gave them no message_id", " ".join(self.look()["troubles"]))
+        self.assertEqual(3, self.look()["carriers"][0]["without_id"])
+
     def test_a_carrier_that_refuses_many_messages_is_a_trouble(self) -> None:
         self.observer.history.start()
         counters = self.daemon.links["tier1"].counters
@@ -149,6 +154,20 @@ class FindTests(PagesTestCase):
         best = review["advice"][0]
         self.assertEqual(("tier1", 5, 5), (best["carrier"], best["matched"], best["tried"]))
         self.assertIn("response_id: {base: hex}", best["yaml"])
+
+    def test_an_ambiguous_receipt_is_shown_with_the_messages_that_it_may_belong_to(self) -> None:
+        self.daemon.store.shown = StoreFigures(ambiguous_receipts=2)
+        self.daemon.store.ambiguous_ones = [
+            AmbiguousReceipt("tier1", b"41", 5.0, b"\1" * 16, (b"\2" * 16,)),
+            AmbiguousReceipt("tier1", b"42", 4.0, b"", (b"\3" * 16,)),
+        ]
+        _, review = self.ask("GET", "/receipts")
+        first, second = review["ambiguous"]
+        one, two = "01010101-0101-0101-0101-010101010101", "02020202-0202-0202-0202-020202020202"
+        self.assertEqual(("41", one, [two]), (first["carrier_message_id"], first["message_id"], first["others"]))
+        self.assertEqual(("42", ""), (second["carrier_message_id"], second["message_id"]))
+        _, look = self.ask("GET", "/status")
+        self.assertIn("2 receipts could belong to several messages", look["troubles"][-1])
 
     def test_receipts_of_many_accounts_are_reviewed_in_slices_and_compared_with_a_bounded_number_of_ids(self) -> None:
         self.daemon.store.orphaned.append(Receipt("tier1", (b"1",), DELIVERED, True, 5.0, raw=receipt_body("1")))
@@ -277,3 +296,24 @@ class ActionTests(PagesTestCase):
         again = OperatorActions(self.daemon, self.daemon.clock)
         self.successResultOf(ensureDeferred(again.resume("tier1", "", "127.0.0.1")))
         self.assertEqual(["resume tier1", "hold tier1"], [what for what, _ in self.audit()])
+
+
+class RouteTests(PagesTestCase):
+    """Which way a message takes."""
+
+    def test_the_page_gets_the_route_its_carriers_and_every_route_s_verdict(self) -> None:
+        status, found = self.ask("GET", "/route", account="acme", to="447700900123", **{"from": "ACME"})
+        self.assertEqual(status, 200)
+        self.assertTrue(found["carriers"])
+        self.assertIn("takes the message", found["decision"])
+        self.assertEqual(len(found["steps"]), len(self.daemon.config.routes))
+
+    def test_what_cannot_be_read_is_named(self) -> None:
+        for query, words in (
+            ({"account": "nobody", "to": "447700900123"}, "no account 'nobody'"),
+            ({"account": "acme", "to": "44"}, "to: Expected a number"),
+            ({"account": "acme", "to": "447700900123", "at": "noon"}, "at: write a time"),
+        ):
+            status, found = self.ask("GET", "/route", **query)
+            self.assertEqual(status, 422)
+            self.assertIn(words, found["error"])

@@ -120,13 +120,14 @@ class MetricsTests(SynchronousTestCase):
         self.daemon.store.shown = StoreFigures(
             messages=9, awaiting_receipt=4, orphans=1, orphans_dropped=5, owed=2, journal_bytes=4096,
             writable=False, reason="disk full", commits=3, committed_batches=7, committed_bytes=700, commit_seconds=0.5,
-            commit_buckets=[3] + [0] * len(COMMIT_SECONDS_BOUNDS),
+            ambiguous_receipts=6, commit_buckets=[3] + [0] * len(COMMIT_SECONDS_BOUNDS),
         )  # fmt: skip
         for name, value in {
             "relay_store_messages": 9,
             "relay_store_orphans": 1,
             "relay_store_orphans_dropped_total": 5,
             "relay_store_owed": 2,
+            "relay_receipts_ambiguous_total": 6,
             "relay_store_writable": 0,
             "relay_journal_bytes": 4096,
             "relay_journal_batches_total": 7,

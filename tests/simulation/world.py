@@ -220,7 +220,7 @@ class World:
                 ),
             },
             carriers=carriers,
-            routes=[Route(carriers=names)],
+            routes=[Route(carriers=[*names])],
         )
 
     def make_store(self, **options: Any) -> JournalStore:

@@ -261,9 +261,13 @@ async function slow() {
     const [review, audit] = await Promise.all([ask("/receipts"), ask("/audit")]);
     const kinds = [["orphan: no message has this id", review.orphans], ["unreadable", review.unreadable]];
     const receipts = kinds.flatMap(([why, list]) => list.map((receipt) => ({ why, ...receipt })));
+    receipts.push(...review.ambiguous.map((receipt) => ({
+      ...receipt, why: "ambiguous: several messages have this id", ids: [receipt.carrier_message_id], stat: "", error: "",
+      raw: `taken for ${receipt.message_id || "none, its number is another"}; may be ${receipt.others.join(", ")}` })));
     byId("receipts").hidden = !receipts.length;
     byId("receipts-summary").textContent = receipts.length
-      ? `${review.orphans.length} orphans and ${review.unreadable.length} unreadable receipts, the latest first.` : "None.";
+      ? `${review.orphans.length} orphans, ${review.unreadable.length} unreadable and ${review.ambiguous.length} ambiguous ` +
+        "receipts, the latest first." : "None.";
     byId("advice").replaceChildren(...review.advice.flatMap((advice) => [
       element("p", `With this under carriers.${advice.carrier}, ${advice.matched} of ${advice.tried} orphans would ` +
                    `find a message${advice.presets.length ? ` (as preset ${advice.presets.join(", ")})` : ""}:`),
@@ -311,6 +315,18 @@ byId("find").addEventListener("submit", async (event) => {
     byId("found").replaceChildren(...(found.length ? found.map(life) : [element("p", `No message has the id ${id}.`, "bad")]));
   } catch (problem) {
     byId("found").replaceChildren(element("p", problem.message, "bad"));
+  }
+});
+
+byId("route").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    const found = await ask(`/route?${new URLSearchParams(new FormData(event.target))}`);
+    const list = element("ul");
+    list.append(...found.steps.map((step) => element("li", `${step.route} (${step.asks_for}): ${step.verdict}`)));
+    byId("route-found").replaceChildren(element("p", found.decision, found.carriers.length ? "" : "bad"), list);
+  } catch (problem) {
+    byId("route-found").replaceChildren(element("p", problem.message, "bad"));
   }
 });
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Sized
+from itertools import islice
 from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -12,11 +13,12 @@ from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
-from relay.store.table.carrier_ids import is_awaited
 from relay.store.table.message_views import message_view
 from relay.store.table.overdue import at_carriers
+from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
-from relay.values.messages import AtCarrier, MessageView, QueueKey, Receipt
+from relay.values.ids import id_text
+from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
 
 #: Carrier message ids, or queues, looked at in one turn of the reactor; about a millisecond.
 COUNTED_A_TURN: Final = 4_000
@@ -52,7 +54,7 @@ class JournalQueries:
     async def _receipts_out(self, carrier: str) -> int:
         count = 0
         async for shard in self._in_slices(self.table.ids.existing(carrier) or ()):
-            count += sum(is_awaited(entry) for entry in shard.values())
+            count += sum(is_awaited(entry) for found in shard.values() for entry in as_several(found))
         return count
 
     def carriers(self) -> "Deferred[Sequence[str]]":
@@ -117,6 +119,9 @@ class JournalQueries:
     def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.unreadable.latest(limit))
 
+    def ambiguous(self, limit: int) -> "Deferred[Sequence[AmbiguousReceipt]]":
+        return succeed(list(islice(reversed(self.table.ambiguous), limit)))
+
     def figures(self) -> StoreFigures:
         table, journal = self.table, self._journal
         commits = journal.figures
@@ -138,8 +143,19 @@ class JournalQueries:
             commit_seconds=commits.seconds,
             commit_buckets=tuple(commits.buckets),
             ambiguous=table.ids.ambiguous,
+            ambiguous_receipts=table.ambiguous_count,
+            latest_ambiguous=ambiguous_text(table.ambiguous[-1]) if table.ambiguous else "",
             contradicting=table.contradicting_count,
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,
             feed_place=table.cursor,
         )
+
+
+def ambiguous_text(receipt: AmbiguousReceipt) -> str:
+    """An ambiguous receipt with its messages, in words."""
+    key = receipt.carrier_message_id.decode("latin-1")
+    others = ", ".join([id_text(other) for other in receipt.others])
+    if not receipt.message_id:
+        return f"id {key} of {receipt.carrier} was not taken for {others}, whose number is another"
+    return f"id {key} of {receipt.carrier} was taken for {id_text(receipt.message_id)} and may belong to {others}"

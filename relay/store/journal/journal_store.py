@@ -32,7 +32,7 @@ from relay.store.journal.directory_lock import DirectoryLock
 from relay.store.journal.disk_thread import InThread, JournalDisk
 from relay.store.journal.files import Files, Locked
 from relay.store.journal.journal_format import JournalError, encode_frame
-from relay.store.journal.journal_queries import JournalQueries
+from relay.store.journal.journal_queries import JournalQueries, ambiguous_text
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
@@ -82,6 +82,7 @@ class JournalStore(JournalQueries):
     :param views_of_ended: whether `StoreResult.ended` is filled.
     :param submit_grace_seconds: how long after its expiry a message that no carrier has taken is still left alone,
         because a response may be under way. Longer than any carrier's response timeout.
+    :param compare_numbers: the key `compare_numbers` of a carrier.
     """
 
     log = Logger()
@@ -98,8 +99,11 @@ class JournalStore(JournalQueries):
         in_thread: InThread[Any],
         views_of_ended: bool = False,
         submit_grace_seconds: float = 60.0,
+        compare_numbers: Callable[[str], model.NumberComparison] | None = None,
     ) -> None:
         super().__init__(Table(limits, policy), clock)
+        if compare_numbers is not None:
+            self.table.compare_numbers = compare_numbers
         self._directory = directory
         self._lock = DirectoryLock(files, directory)
         self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)
@@ -119,6 +123,7 @@ class JournalStore(JournalQueries):
         self._compaction: Compaction
         self._part_bodies: PartBodies
         self._announced = (0, True)
+        self._ambiguous_said = (0, 0.0)
 
     # A store's life
 
@@ -226,6 +231,7 @@ class JournalStore(JournalQueries):
             # What was learnt by calls that failed is told once it is durable after all.
             self._announced = (journal.failures, journal.open)
             changes.touched.update(table.queues.owing())
+        self._say_ambiguous(now)
         if not journal.open:
             return succeed(changes.result())
         due = self._expiry.step(now)
@@ -240,6 +246,20 @@ class JournalStore(JournalQueries):
         if overdue.queries:
             answer = msgspec.structs.replace(answer, overdue=overdue.queries)
         return self._append(changes.records, answer)
+
+    def _say_ambiguous(self, now: float) -> None:
+        """Logs, once a minute, that receipts came that could belong to several messages."""
+        table = self.table
+        said, next_at = self._ambiguous_said
+        if table.ambiguous_count == said or now < next_at:
+            return
+        self._ambiguous_said = (table.ambiguous_count, now + 60.0)
+        self.log.warn(
+            "receipts_ambiguous: {count} receipts could belong to several messages, because a carrier gave an id twice "
+            "and numbers did not decide; the latest: {receipt}. Receipts on the operator's page has them; if the "
+            "carrier rewrites numbers, set its compare_numbers to never",
+            count=table.ambiguous_count - said, receipt=ambiguous_text(table.ambiguous[-1]),
+        )  # fmt: skip
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> "Deferred[StoreResult]":
         changes = self._learning.query_outcomes(batch)

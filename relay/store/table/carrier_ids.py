@@ -2,20 +2,21 @@
 
 Theory of operation: one index a carrier, since ids are unique within a carrier at best. Each index is 256 dicts, so
 that none ever grows large enough for its resizing to be a pause (a dict of a million entries takes 60 ms to resize).
-An id that comes to mean two live messages at once means the newest of them.
+An id that several messages have leads to all of them: to a tuple (see `same_id`).
 """
 
-from relay.store.table.entries import PartOfRow, Row, parts_of
+from relay.store.table.entries import Row
 from relay.store.table.entry_values import FINAL
+from relay.store.table.same_id import Entry, Several, as_several, newest, row_of, with_entry, without_row
 
-Found = Row | PartOfRow
+Found = Entry | Several
 Shards = list[dict[bytes, Found]]
 
 
 class CarrierIdIndex:
     """The index. The table's hot paths use `shards` directly: `shards(carrier)[hash(key) & 255]`.
 
-    :ivar ambiguous: how often an id came to mean a second live message.
+    :ivar ambiguous: how often a message got an id that another live one had.
     """
 
     def __init__(self) -> None:
@@ -43,62 +44,50 @@ class CarrierIdIndex:
         """The one string object for a carrier's name."""
         return self._names.setdefault(carrier, carrier)
 
-    def put(self, carrier: str, key: bytes, entry: Found) -> None:
-        """From now on the id means this."""
+    def put(self, carrier: str, key: bytes, entry: Entry) -> None:
+        """From now on the id means this message too."""
         if not key:
             return
         shard = self.shards(carrier)[hash(key) & 255]
         older = shard.setdefault(key, entry)
         if older is not entry:
-            self.replace(shard, key, older, entry)
+            self.add(shard, key, older, entry)
 
-    def replace(self, shard: dict[bytes, Found], key: bytes, older: Found, entry: Found) -> None:
-        """The id meant something else until now."""
-        older_row, row = row_of(older), row_of(entry)
-        if older_row is not row and not older_row.flags & FINAL:
+    def add(self, shard: dict[bytes, Found], key: bytes, older: Found, entry: Entry) -> None:
+        """One more message has an id that led to `older` until now."""
+        row = row_of(entry)
+        if any(row_of(other) is not row and not row_of(other).flags & FINAL for other in as_several(older)):
             self.ambiguous += 1
         # The key object must be the one that the entry holds, or both would be kept.
         del shard[key]
-        shard[key] = entry
+        shard[key] = with_entry(older, entry)
 
     def means(self, carrier: str, key: bytes, row: Row) -> bool:
-        """Whether the id means this message."""
-        shards = self._by_carrier.get(carrier)
-        entry = None if shards is None else shards[hash(key) & 255].get(key)
-        return entry is not None and row_of(entry) is row
+        """Whether the id leads to this message, alone or among others."""
+        return any(row_of(entry) is row for entry in self._entries(carrier, key))
+
+    def means_first(self, carrier: str, key: bytes, row: Row) -> bool:
+        """Whether the id leads to this message and to no newer one."""
+        entries = self._entries(carrier, key)
+        return bool(entries) and row_of(newest(entries)) is row
 
     def remove(self, carrier: str, key: bytes, row: Row) -> None:
-        """The id means this message no more, unless it means another one already."""
+        """The id means this message no more."""
         shards = self._by_carrier.get(carrier)
         if shards is None or not key:
             return
         shard = shards[hash(key) & 255]
-        entry = shard.get(key)
-        if entry is not None and row_of(entry) is row:
+        found = shard.get(key)
+        if type(found) is tuple:
+            shard[key] = without_row(found, row)
+        elif found is not None and row_of(found) is row:  # type: ignore[arg-type]
             del shard[key]
 
     def find(self, key: bytes) -> list[Row]:
         """The messages that have this id with any carrier."""
-        found: list[Row] = []
-        for shards in self._by_carrier.values():
-            entry = shards[hash(key) & 255].get(key)
-            if entry is not None:
-                found.append(row_of(entry))
-        return found
+        return [row_of(entry) for carrier in self._by_carrier for entry in self._entries(carrier, key)]
 
-
-def is_awaited(entry: Found) -> bool:
-    """Whether a receipt for this id would still say something new: neither its message nor its part has ended."""
-    row = row_of(entry)
-    if row.flags & FINAL:
-        return False
-    parts = parts_of(row)
-    if type(entry) is not PartOfRow or parts is None:
-        return True
-    part = parts[entry.part]
-    return not part.final
-
-
-def row_of(entry: Found) -> Row:
-    """The message that an index entry means."""
-    return entry.row if type(entry) is PartOfRow else entry  # type: ignore[return-value]
+    def _entries(self, carrier: str, key: bytes) -> Several:
+        shards = self._by_carrier.get(carrier)
+        found = None if shards is None else shards[hash(key) & 255].get(key)
+        return () if found is None else as_several(found)

@@ -1,8 +1,9 @@
 """The main job: which message a receipt belongs to.
 
 Theory of operation: a carrier's receipt carries the id that the carrier gave the message, in one or several
-spellings (`Receipt.keys`); the first one that is known says which message is meant. What the receipt says of it is
-learnt in `learning`. A receipt whose id nobody knows is kept as an orphan, until `submitted` brings the id.
+spellings (`Receipt.keys`); the first one that is known says which message is meant. Where several messages have that
+id, the handset's number decides (`same_id`). What the receipt says of the message is learnt in `learning`. A receipt
+whose id nobody knows is kept as an orphan, until `submitted` brings the id.
 
 This is a path that every receipt takes, so it is written for CPython: names bound outside loops, the common case of one
 part without a call more than needed.
@@ -11,12 +12,13 @@ part without a call more than needed.
 from collections.abc import Sequence
 
 from relay.store.api import NotifyPolicy
-from relay.store.table.carrier_ids import Found, row_of
+from relay.store.table.carrier_ids import Found
 from relay.store.table.entries import STATES, Row, TableAccount
 from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, OWED_SMPP, OWED_WEBHOOK
 from relay.store.table.learning import Learning
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
 from relay.store.table.records import Learnt, Placed
+from relay.store.table.same_id import Entry, Several, as_several, choose, is_of, row_of
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.values.messages import Outcome, ReadAgain, Receipt
@@ -80,7 +82,8 @@ class Correlation:
                 outcomes.append(Outcome.ORPHAN)
                 continue
             if type(found) is not Row or not r.final or found.flags or r.own_word or not in_place:
-                outcomes.append(learn(found, r, changes))
+                entry = self._choose(found, key, r) if type(found) is tuple else found
+                outcomes.append(learn(entry, r, changes))  # type: ignore[arg-type]
                 continue
             # From here on what `Learning.learn` does, for what nearly every receipt is: final, and the first one of a
             # message of one part. In place it saves 1 µs of 2.4.
@@ -101,6 +104,7 @@ class Correlation:
             found.state = state
             found.carrier_error = carrier_error
             found.done_at = at
+            found.carrier_done_at = r.carrier_done_at
             found.cursor = cursor
             if found.handoff is None:
                 table.unsubmitted -= 1
@@ -128,7 +132,19 @@ class Correlation:
             changes.last_ended = found
             records.append(
                 Learnt(
-                    found.id, 0, state, True, at, owed, cursor, carrier_error.error, carrier_error.network_error_code
+                    found.id,
+                    0,
+                    state,
+                    True,
+                    at,
+                    owed,
+                    cursor,
+                    carrier_error.error,
+                    carrier_error.network_error_code,
+                    "",
+                    0.0,
+                    b"",
+                    r.carrier_done_at,
                 )
             )
             outcomes.append(final_outcome)
@@ -142,25 +158,48 @@ class Correlation:
         table = self._table
         changes = self._learning.changes()
         outcomes = [Outcome.ORPHAN] * len(batch)
-        hits: list[tuple[int, Found]] = []
+        hits: list[tuple[int, bytes, Several]] = []
         for index, again in enumerate(batch):
             shards = table.ids.existing(again.receipt.carrier)
             for key in again.receipt.keys if shards is not None else ():
                 found = shards[hash(key) & 255].get(key)  # type: ignore[index]
-                if found is not None:
-                    hits.append((index, found))
+                candidates = () if found is None else self._candidates(found, again.receipt)
+                if candidates:
+                    hits.append((index, key, candidates))
                     break
-        unreadable = [index for index, _ in hits if is_unreadable(batch[index].kept)]
+        unreadable = [index for index, _, _ in hits if is_unreadable(batch[index].kept)]
         removed = dict(zip(unreadable, table.unreadable.remove(batch[i].kept for i in unreadable), strict=True))
-        for index, found in hits:
+        for index, key, candidates in hits:
             kept, receipt = batch[index].kept, batch[index].receipt
             if not (removed[index] if index in removed else table.orphans.remove(kept)):
                 continue
-            key = b"" if index in removed else kept.keys[0]
-            changes.records.append(Placed(kept.carrier, kept.received_at, kept_crc(kept), key))
-            outcomes[index] = self._learning.learn(found, receipt, changes)
+            kept_under = b"" if index in removed else kept.keys[0]
+            changes.records.append(Placed(kept.carrier, kept.received_at, kept_crc(kept), kept_under))
+            entry = self._choose(candidates, key, receipt)
+            outcomes[index] = self._learning.learn(entry, receipt, changes)
         changes.outcomes = outcomes
         return changes
+
+    def _candidates(self, found: Found, receipt: Receipt) -> Several:
+        """The messages with an id that a kept receipt may belong to: accepted before it came, and to its number. With
+        a wrong dialect, or an id that was given again since, an id alone could lead to any message."""
+        comparison = self._table.compare_numbers(receipt.carrier)
+        return tuple(
+            [
+                entry
+                for entry in as_several(found)
+                if row_of(entry).acceptance.accepted_at <= receipt.received_at
+                and is_of(receipt, row_of(entry), comparison)
+            ]
+        )
+
+    def _choose(self, several: Several, key: bytes, receipt: Receipt) -> Entry:
+        """The message that a receipt means, of those that have its id."""
+        table = self._table
+        entry, others = choose(several, receipt, table.compare_numbers(receipt.carrier))
+        if others:
+            table.say_ambiguous(receipt, key, row_of(entry), others)
+        return entry
 
     def _first_ended(self, batch: Sequence[Receipt], outcomes: Sequence[Outcome]) -> Row | None:
         """The message that a batch of receipts ended first, looked up again: cheaper than a note in the loop."""
@@ -169,5 +208,5 @@ class Correlation:
         for key in first.keys:
             found = shards[hash(key) & 255].get(key) if shards else None
             if found is not None:
-                return row_of(found)
+                return row_of(as_several(found)[-1])
         return None

@@ -13,7 +13,7 @@ the others stay as they are, with their time and their place in the bound.
 import zlib
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import islice
 from typing import TypeVar
 
@@ -115,14 +115,26 @@ class Orphans:
 
     def take(self, carrier: str, key: bytes) -> list[Receipt]:
         """Removes and gives the receipts that wait for this id, oldest first."""
-        keys = self._by_key.get(carrier)
-        if not keys or key not in keys:
-            return []
-        orphans = list(keys[key])
-        for orphan in orphans:
-            self._unlink(orphan)
-        self._tidy(len(orphans))
-        return [orphan.receipt for orphan in orphans]
+        return self.take_if(carrier, key, lambda receipt: True)[0]
+
+    def take_if(self, carrier: str, key: bytes, fits: Callable[[Receipt], bool]) -> tuple[list[Receipt], list[Receipt]]:
+        """Of the receipts that wait for this id, oldest first: removes those that fit, and gives them and the others.
+
+        The others wait on.
+        """
+        waiting = self._by_key.get(carrier, {}).get(key)
+        if not waiting:
+            return [], []
+        taken: list[Receipt] = []
+        others: list[Receipt] = []
+        for orphan in list(waiting):
+            if fits(orphan.receipt):
+                self._unlink(orphan)
+                taken.append(orphan.receipt)
+            else:
+                others.append(orphan.receipt)
+        self._tidy(len(taken))
+        return taken, others
 
     def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
         """Up to `limit` receipts from behind this number on (0: the first), oldest first, and the number to go on

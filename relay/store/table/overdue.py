@@ -105,7 +105,7 @@ class Overdue:
             return False
         if handoff is None or handoff.carrier not in room or now >= handoff.receipt_due_at + PATIENCE_SECONDS:
             return True
-        if not self._table.ids.means(handoff.carrier, key, row):
+        if not self._table.ids.means_first(handoff.carrier, key, row):
             # The carrier gave no id, or has given the same to a newer message: an answer would not be about this one.
             return True
         if room[handoff.carrier] > 0 and len(self._held) < HELD_PARTS:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
-from relay.store.table.carrier_ids import Found
 from relay.store.table.claims import keep_attempt
 from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
 from relay.store.table.entry_values import (
@@ -46,6 +45,7 @@ from relay.store.table.records import (
     Synced,
 )
 from relay.store.table.retries import rare_fields_of, set_tries, tries_of
+from relay.store.table.same_id import Entry
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
@@ -230,7 +230,7 @@ class Replay:
 
     def _submitted(self, s: Submitted) -> None:
         table = self._table
-        if s.carrier_message_id and table.orphans.count:
+        if s.carrier_message_id and table.orphans.count and not s.orphans_left:
             # What was found for them is in the records that follow.
             table.orphans.take(s.carrier, s.carrier_message_id)
         if table.in_doubt:
@@ -273,14 +273,11 @@ class Replay:
         parts = parts_of(row)
         if parts is not None and record.part >= 0:
             part = parts[record.part]
-            part.state, part.final, part.carrier_error, part.done_at = (
-                record.state,
-                record.final,
-                carrier_error,
-                record.at,
-            )
+            part.state, part.final, part.carrier_error = record.state, record.final, carrier_error
+            part.done_at, part.carrier_done_at = record.at, record.carrier_done_at
             return
-        row.state, row.carrier_error, row.done_at = record.state, carrier_error, record.at
+        row.state, row.carrier_error = record.state, carrier_error
+        row.done_at, row.carrier_done_at = record.at, record.carrier_done_at
         if record.final:
             table.in_doubt.forget(row.id)
             row.cursor = record.cursor
@@ -361,7 +358,7 @@ class Replay:
         # Compaction may have copied it behind this record: that is seen to at the end.
         self._marks.add(mark)
 
-    def _entry(self, row: Row, part: int) -> Found:
+    def _entry(self, row: Row, part: int) -> Entry:
         return row if parts_of(row) is None else PartOfRow(row, part)
 
     def _idempotency(self, entry: Idempotency) -> None:

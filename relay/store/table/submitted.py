@@ -8,13 +8,17 @@ case of one part without a call more than needed.
 
 from collections.abc import Iterable, Sequence
 
-from relay.store.table.carrier_ids import Found
+from msgspec.structs import replace
+
 from relay.store.table.entries import PartOfRow, Row, is_unsubmitted
 from relay.store.table.entry_values import FINAL, REPORTED, WAITED, CarrierHandoff
 from relay.store.table.learning import Learning
+from relay.store.table.orphans import kept_crc
 from relay.store.table.overdue import keep_given_id
 from relay.store.table.parts import latest_handoff
+from relay.store.table.records import Placed
 from relay.store.table.retries import rare_fields_of
+from relay.store.table.same_id import Entry, is_of
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import unsubmitted_parts
@@ -45,6 +49,7 @@ class Submissions:
         taken_count = 0
         given = False
         skipped: set[int] = set()
+        orphans_left: set[int] = set()
         for s in batch:
             message_id = s.id
             row = shards[message_id[0]].get(message_id)
@@ -65,7 +70,7 @@ class Submissions:
                 # All of a carrier's have it, or none: so one look a batch is enough.
                 given = given or s.given_id is not None
             key = s.carrier_message_id
-            entry: Found
+            entry: Entry
             if row.rare_fields is None and row.handoff is None:
                 # One part, taken for the first time.
                 row.handoff = handoff
@@ -84,13 +89,13 @@ class Submissions:
                 shard = carrier_ids[hash(key) & 255]
                 older = shard.setdefault(key, entry)
                 if older is not entry:
-                    ids.replace(shard, key, older, entry)
+                    ids.add(shard, key, older, entry)
                 if orphans.count:
                     table.unsubmitted -= taken_count
                     table.awaiting += taken_count
                     taken_count = 0
-                    for receipt in orphans.take(s.carrier, key):
-                        changes.outcomes.append(self._learning.learn(entry, receipt, changes))
+                    if not self._take_orphans(s, row, entry, changes):
+                        orphans_left.add(id(s))
             if entry is not row and not row.flags & FINAL:
                 # The last part to be taken may be all that a long message waited for.
                 self._learning.end_if_all_ended(row, s.at, changes)
@@ -106,8 +111,25 @@ class Submissions:
         table.unsubmitted_messages.tidy(table.unsubmitted)
         # What was skipped is not written: replay takes every record for something that happened.
         known = batch if not skipped else [s for s in batch if id(s) not in skipped]
+        if orphans_left:
+            known = [replace(s, orphans_left=True) if id(s) in orphans_left else s for s in known]
         changes.records = [*known, *changes.records] if changes.records else known
         return changes
+
+    def _take_orphans(self, s: Submitted, row: Row, entry: Entry, changes: TableChanges) -> bool:
+        """Matches the receipts that came before a part's id. False: some are another number's, and wait on."""
+        table = self._table
+        comparison = table.compare_numbers(s.carrier)
+        key = s.carrier_message_id
+        taken, others = table.orphans.take_if(s.carrier, key, lambda receipt: is_of(receipt, row, comparison))
+        for receipt in others:
+            table.say_ambiguous(receipt, key, None, [row])
+        for receipt in taken:
+            if others:
+                crc = kept_crc(receipt)
+                changes.records.append(Placed(receipt.carrier, receipt.received_at, crc, receipt.keys[0]))
+            changes.outcomes.append(self._learning.learn(entry, receipt, changes))
+        return not others
 
     def sending(self, parts: Iterable[tuple[bytes, int]], carrier: str) -> list[tuple[bytes, int]]:
         """Marks the parts that wait for a carrier as about to be written to this one, or with no carrier takes marks
@@ -125,7 +147,7 @@ class Submissions:
             table.in_doubt.unmark_all(marked)
         return marked
 
-    def take_part(self, row: Row, s: Submitted, handoff: CarrierHandoff) -> Found | None:
+    def take_part(self, row: Row, s: Submitted, handoff: CarrierHandoff) -> Entry | None:
         """The general case of a part that a carrier took: of several, or once more. Gives what its id means from now
         on; None where the message has no such part."""
         table = self._table

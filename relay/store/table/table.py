@@ -14,8 +14,9 @@ A first final state stays for ever; what comes later is counted.
 """
 
 from collections import deque
+from collections.abc import Callable, Sequence
 
-from relay.config.model import Limits
+from relay.config.model import Limits, NumberComparison
 from relay.store.api import NotifyPolicy, PolicyOf
 from relay.store.table.carrier_ids import CarrierIdIndex, Shards
 from relay.store.table.entries import STATES, Row, TableAccount
@@ -35,17 +36,22 @@ from relay.store.table.entry_values import (
 from relay.store.table.in_doubt import InDoubt
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
+from relay.store.table.same_id import without_row
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import UnsubmittedMessages
-from relay.values.messages import Channel, Outcome, QueueKey, Receipt
+from relay.values.messages import AmbiguousReceipt, Channel, Outcome, QueueKey, Receipt
+from relay.values.network_errors import network_error_text
 from relay.values.states import UNKNOWN
 
 #: Distinct errors that are shared between rows; beyond it each row has its own.
 _CARRIER_ERRORS_SHARED = 4096
 #: Octets of a carrier's error that are kept.
 _ERROR_BYTES_KEPT = 64
-#: Contradicting receipts kept for the operator.
+#: Contradicting and ambiguous receipts kept for the operator, of each kind.
 _CONTRADICTING_KEPT = 100
+_AMBIGUOUS_KEPT = 100
+#: Of an ambiguous receipt, so many of the other messages are shown.
+_OTHERS_SHOWN = 10
 
 SHARDS = 256
 
@@ -64,6 +70,8 @@ class Table:
     def __init__(self, limits: Limits, policy_of: PolicyOf) -> None:
         self.limits = limits
         self.policy_of = policy_of
+        #: How a carrier's numbers are compared; asked for receipts whose id several messages have, and for orphans.
+        self.compare_numbers: Callable[[str], NumberComparison] = lambda carrier: "ending"
         self.shards: list[dict[bytes, Row]] = [{} for _ in range(SHARDS)]
         self.accounts: dict[str, TableAccount] = {}
         self.ids = CarrierIdIndex()
@@ -74,6 +82,7 @@ class Table:
         self.unreadable = Unreadable(limits.unreadable)
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
+        self.ambiguous: deque[AmbiguousReceipt] = deque(maxlen=_AMBIGUOUS_KEPT)
         self._carrier_errors: dict[bytes | tuple[bytes, ...], CarrierError] = {}
         self.rows = 0
         self.unsubmitted = 0
@@ -81,6 +90,7 @@ class Table:
         self.owed = 0
         self.cursor = 0
         self.contradicting_count = 0
+        self.ambiguous_count = 0
         self.repeated_count = 0
 
     # Finding and sharing
@@ -97,7 +107,7 @@ class Table:
         return account
 
     def carrier_error(self, error: bytes, network_error_code: bytes, stat: bytes = b"") -> CarrierError:
-        """The shared value for a carrier's words."""
+        """The shared value for a carrier's words. Where it has no err, the network's error stands for it."""
         key: bytes | tuple[bytes, ...]
         if stat:
             key = (error, network_error_code, stat)
@@ -108,6 +118,7 @@ class Table:
         carrier_error = self._carrier_errors.get(key)
         if carrier_error is None:
             kept = _ERROR_BYTES_KEPT
+            error = error or network_error_text(network_error_code)
             carrier_error = CarrierError(error[:kept], network_error_code[:kept], stat[:kept])
             if len(self._carrier_errors) < _CARRIER_ERRORS_SHARED:
                 self._carrier_errors[key] = carrier_error
@@ -158,7 +169,14 @@ class Table:
     # What a row counts as
 
     def finish(
-        self, row: Row, state: int, carrier_error: CarrierError, at: float, owed: int, changes: TableChanges
+        self,
+        row: Row,
+        state: int,
+        carrier_error: CarrierError,
+        at: float,
+        owed: int,
+        changes: TableChanges,
+        carrier_done_at: float = 0.0,
     ) -> int:
         """Ends a message that hasn't ended; gives its place in the feed.
 
@@ -171,6 +189,7 @@ class Table:
         row.state = state
         row.carrier_error = carrier_error
         row.done_at = at
+        row.carrier_done_at = carrier_done_at
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
         row.flags = (flags & ~(REPORTED | WAITED)) | FINAL
@@ -238,8 +257,11 @@ class Table:
                     ids = None if handoff is None else self.ids.existing(handoff.carrier)
                 if ids is not None:
                     shard = ids[hash(key) & 255]
-                    if shard.get(key) is row:
+                    found = shard.get(key)
+                    if found is row:
                         del shard[key]
+                    elif type(found) is tuple:
+                        shard[key] = without_row(found, row)
             if row.origin.account is not account:
                 if account is not None:
                     account.tidy()
@@ -279,6 +301,14 @@ class Table:
                     self.ids.remove(part.handoff.carrier, part.carrier_message_id, row)
             for carrier, key, _ in rare_fields.former_ids:
                 self.ids.remove(carrier, key, row)
+
+    def say_ambiguous(self, receipt: Receipt, key: bytes, row: Row | None, others: Sequence[Row]) -> None:
+        """A receipt may belong to other messages than the one that it was taken for: counted, and kept for the
+        operator. See `AmbiguousReceipt`."""
+        self.ambiguous_count += 1
+        shown = tuple([other.id for other in others[:_OTHERS_SHOWN]])
+        taken_for = b"" if row is None else row.id
+        self.ambiguous.append(AmbiguousReceipt(receipt.carrier, key, receipt.received_at, taken_for, shown))
 
     def late(self, state: int, was: int, receipt: Receipt) -> Outcome:
         """A receipt for what has ended already: counted, and kept for the operator where it says otherwise."""

@@ -1,0 +1,116 @@
+"""Checks of the routes: names that don't exist, routes that contradict each other, routes that no message can take.
+
+Whether a message can take a route is found out with a message: for each route, messages are made up that just match
+it, with all the senders and times that routes tell apart, and the routing table says which route they take.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice, product
+from typing import Final
+
+from relay.config.model import Config, Route
+from relay.config.sender_patterns import SenderPattern
+from relay.config.yaml_reader import Path, did_you_mean
+from relay.routing.explanation import words
+from relay.routing.hours import hours_of, overlap, times_to_try
+from relay.routing.routes import CompiledRoute, Routes
+
+Finding = tuple[Path, str]
+
+#: Messages made up for one route. A route that none of them takes may be one that only an odd message can.
+_MOST_TRIED: Final = 20_000
+#: No configured account has this name.
+_OTHER_ACCOUNT: Final = " "
+
+
+def check_routes(config: Config) -> Iterator[Finding]:
+    """Everything that is wrong with the routes, in no particular order."""
+    readable = True
+    for index, route in enumerate(config.routes):
+        found = list(_route(("routes", index), route, config))
+        readable = readable and not any(path[2] in ("sender", "hours") for path, _ in found)
+        yield from found
+    if readable:
+        yield from _contradictions(Routes(config.routes))
+
+
+def _route(path: Path, route: Route, config: Config) -> Iterator[Finding]:
+    if route.account and route.account not in config.accounts:
+        hint = did_you_mean(route.account, config.accounts)
+        yield (*path, "account"), f"there is no account {route.account!r}{hint}"
+    for key, reads in (("sender", SenderPattern), ("hours", hours_of)):
+        value: str = getattr(route, key)
+        try:
+            if value:
+                reads(value)
+        except ValueError as problem:
+            yield (*path, key), str(problem)
+    yield from _carriers((*path, "carriers"), route.carriers, config)
+
+
+def _carriers(path: Path, places: Sequence[str | dict[str, float]], config: Config) -> Iterator[Finding]:
+    if not places:
+        yield path, "expected at least one carrier"
+    named: set[str] = set()
+    for index, place in enumerate(places):
+        here = (*path, index)
+        if place == {}:
+            yield here, "expected carriers with their weights, such as {a: 70, b: 30}"
+        for name in [place] if isinstance(place, str) else place:
+            where = here if isinstance(place, str) else (*here, name)
+            # A stand-in, or an empty name, is never a carrier's.
+            if name and name not in config.carriers:
+                yield where, f"there is no carrier {name!r}{did_you_mean(name, config.carriers)}"
+            elif name in named:
+                yield where, f"{name} is named twice; carriers are tried once each, in order"
+            named.add(name)
+
+
+def _contradictions(routes: Routes) -> Iterator[Finding]:
+    """Routes for the same messages, and routes that no message takes."""
+    first_of: dict[tuple[str, ...], list[CompiledRoute]] = {}
+    doubled: set[int] = set()
+    for route in routes.compiled:
+        account, sender, _ = route.conditions
+        rivals = first_of.setdefault((account, sender, route.route.prefix), [])
+        rival = next((rival for rival in rivals if _same_hours(route, rival)), None)
+        if rival is not None:
+            doubled.add(route.index)
+            what = "some of the same hours" if route.route.hours != rival.route.hours else words(route.route)
+            yield ("routes", route.index), f"routes[{rival.index}] is for {what} too; name all carriers in one of them"
+        rivals.append(route)
+    if all(route.plain for route in routes.compiled):
+        # Only a route with the same prefix could take all of its messages.
+        return
+    times = times_to_try(dict.fromkeys(route.route.hours for route in routes.compiled if route.hours))
+    for route in routes.compiled:
+        if route.index not in doubled and (takers := _takers(route, routes, times)):
+            before = " and ".join(f"routes[{index}]" for index in sorted(takers))
+            yield ("routes", route.index), f"no message takes this route: {before} take all that it is for"
+
+
+def _same_hours(one: CompiledRoute, other: CompiledRoute) -> bool:
+    if one.hours is None or other.hours is None:
+        return one.hours is other.hours
+    return overlap(one.hours, other.hours)
+
+
+def _takers(route: CompiledRoute, routes: Routes, times: Sequence[float]) -> set[int]:
+    """The routes that take the messages made up for a route; none if it takes one of them itself."""
+    account = route.route.account or _OTHER_ACCOUNT
+    held = [at for at in times if route.hours is None or route.hours.hold(at)]
+    takers: set[int] = set()
+    for sender, at in islice(product(_senders(route, routes.compiled), held), _MOST_TRIED):
+        taker = routes.find(b"\0\0%b\0\0\0%b\0" % (sender, route.prefix), account, at)
+        if taker is not None and taker.index == route.index:
+            return set()
+        if taker is not None:
+            takers.add(taker.index)
+    return takers
+
+
+def _senders(route: CompiledRoute, routes: Sequence[CompiledRoute]) -> list[bytes]:
+    """Senders that match a route: none, a number, a name, and those that routes tell apart."""
+    named = {each.route.sender.removeprefix("+").removesuffix("*").encode() for each in routes if each.sender}
+    senders = sorted({b"", b"15550100", b"nobody"} | named)
+    return [sender for sender in senders if route.sender is None or route.sender.matches(sender)]

@@ -1,0 +1,72 @@
+"""Which senders a key of the configuration means: `ACME`, `ACME*`, `numeric` or `alphanumeric`."""
+
+from collections.abc import Sequence
+from typing import Final
+
+#: Words that mean a kind of sender. Whoever means the sender of that name writes `numeric*`.
+NUMERIC: Final = "numeric"
+ALPHANUMERIC: Final = "alphanumeric"
+
+
+def is_numeric(sender: bytes) -> bool:
+    """Whether a sender is a number: digits, perhaps with a plus before them."""
+    return sender.removeprefix(b"+").isdigit()
+
+
+class SenderPattern:
+    """Senders, as one word of the configuration means them.
+
+    A plus at the beginning of a sender means nothing, here and in the word. Upper and lower case differ.
+
+    :ivar rank: the higher, the more a route with this pattern says about the sender.
+    :raises ValueError: the text says what is wrong, and what to write.
+    """
+
+    def __init__(self, text: str) -> None:
+        written = text.removeprefix("+")
+        if not written.isascii() or not written.isprintable():
+            raise ValueError("may only hold printable ASCII characters")
+        self._kind = written if written in (NUMERIC, ALPHANUMERIC) else ""
+        self._open = written.endswith("*")
+        if "*" in written[:-1] or written in ("", "*"):
+            raise ValueError(
+                f"{text!r} is no sender; write one such as ACME, with a * at its end for all that begin so, or "
+                f"{NUMERIC} or {ALPHANUMERIC}"
+            )
+        self._sender = written.removesuffix("*").encode()
+        #: Exact, beginning (the longer the more), kind.
+        self.rank = (1, 0) if self._kind else (2, len(self._sender)) if self._open else (3, 0)
+
+    def matches(self, sender: bytes) -> bool:
+        """Whether a sender is meant. No sender at all is meant by no pattern."""
+        if self._kind:
+            return bool(sender) and is_numeric(sender) == (self._kind == NUMERIC)
+        sender = sender.removeprefix(b"+")
+        return sender.startswith(self._sender) if self._open else sender == self._sender
+
+
+class AllowedSenders:
+    """Which senders an account may use.
+
+    :param patterns: as in the configuration; empty: all senders.
+    :raises ValueError: as `SenderPattern`.
+    """
+
+    #: Answers kept. When there are as many, all are dropped.
+    _KEPT: Final = 10_000
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = [SenderPattern(pattern) for pattern in patterns]
+        self._known: dict[bytes, bool] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def allow(self, sender: bytes) -> bool:
+        """Whether the account may send with this sender."""
+        known = self._known.get(sender)
+        if known is None:
+            if len(self._known) >= self._KEPT:
+                self._known.clear()
+            known = self._known[sender] = any(pattern.matches(sender) for pattern in self._patterns)
+        return known

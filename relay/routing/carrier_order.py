@@ -1,0 +1,73 @@
+"""In which order the carriers of a route are tried for a number.
+
+Theory of operation: within one place of the order, each carrier gets a number between 0 and 1 from a hash of the
+destination and its own name, and the weights decide by these numbers who comes first (weighted rendezvous hashing). So
+all parts of a message and its repeats go one way; if a weight changes, or a carrier is added, only those destinations
+move that have to.
+"""
+
+import math
+from hashlib import blake2b
+from typing import Final
+
+from relay.config.model import Route
+
+#: Orders kept. When there are as many, all are dropped.
+_KEPT: Final = 10_000
+_HASH_BYTES: Final = 8
+_HASH_RANGE: Final = 1 << (8 * _HASH_BYTES)
+
+
+class RouteCarriers(tuple[str, ...]):
+    """The carriers of a route with `spill_over_seconds`.
+
+    Other routes have plain tuples, which cost nothing to tell apart.
+    """
+
+    spill_over_seconds: float
+
+
+class CarrierOrder:
+    """The carriers of one route. It never changes.
+
+    :ivar fixed: the order of all numbers; None if the route has weights.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self._spill_over_seconds = route.spill_over_seconds
+        self._places = [{place: 1.0} if isinstance(place, str) else place for place in route.carriers]
+        self._orders: dict[tuple[str, ...], tuple[str, ...]] = {}
+        weighted = any(len(place) > 1 for place in self._places)
+        self.fixed = None if weighted else self._order(tuple(route.carrier_names))
+
+    def of(self, number: bytes) -> tuple[str, ...]:
+        """The carriers for a destination, the first one preferred. Equal orders are one object.
+
+        :param number: the destination's digits; a leading + is ignored.
+        """
+        if self.fixed is not None:
+            return self.fixed
+        number = number.removeprefix(b"+")
+        names: list[str] = []
+        for place in self._places:
+            names += sorted(place, key=lambda name: _score(name, place[name], number)) if len(place) > 1 else place
+        return self._order(tuple(names))
+
+    def _order(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        found = self._orders.get(names)
+        if found is None:
+            found = names
+            if self._spill_over_seconds:
+                found = RouteCarriers(names)
+                found.spill_over_seconds = self._spill_over_seconds
+            if len(self._orders) >= _KEPT:
+                self._orders.clear()
+            self._orders[names] = found
+        return found
+
+
+def _score(name: str, weight: float, number: bytes) -> float:
+    """The lower, the earlier. Each carrier has the lowest score for its weight's share of the numbers."""
+    hashed = int.from_bytes(blake2b(number, digest_size=_HASH_BYTES, key=name.encode()).digest())
+    # Above 0 and below 1, so that the logarithm exists and is below 0.
+    return -math.log((hashed + 0.5) / (_HASH_RANGE + 1.0)) / weight

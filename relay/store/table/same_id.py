@@ -1,0 +1,167 @@
+"""Messages that have the same carrier message id at once: which of them does a receipt mean?
+
+Carriers give an id twice: one that counts to 65,535, or counts from 1 again after a restart. A receipt's source address
+is the handset's number, and so is its message's destination. Carriers write numbers in several ways, so the digits are
+compared from their end, without plus and leading zeros.
+
+None of this is done where an id has one message.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from relay.config.model import NumberComparison
+from relay.store.table.entries import PartOfRow, Row, parts_of
+from relay.store.table.entry_values import FINAL
+from relay.values.messages import Receipt, destination_of, source_of
+
+#: What a carrier message id leads to: a message, or a part of one.
+Entry = Row | PartOfRow
+#: Messages of one id, in the order in which they got it.
+Several = tuple[Entry, ...]
+
+#: So many messages of one id are kept. A carrier that gives all messages one id must not cost more with each.
+KEPT_AN_ID: Final = 100
+
+#: With as many digits in common at the end, the first digits of the shorter number may differ: an exit code or a trunk
+#: prefix, such as Russia's 8 in place of 7, or the 1 that Mexico once had behind its country code. Of numbers with
+#: equally many digits only one may, because two are another country's code.
+_SUBSCRIBER_DIGITS: Final = 7
+_DIFFERING: Final = 2
+#: A number with fewer digits is a short code: it has no national form.
+_SHORTEST_NATIONAL: Final = 5
+_PUNCTUATION: Final = b"+-. ()/"
+
+
+def row_of(entry: Entry) -> Row:
+    """The message of an entry."""
+    return entry.row if type(entry) is PartOfRow else entry  # type: ignore[return-value]
+
+
+def is_awaited(entry: Entry) -> bool:
+    """Whether a receipt for this id would still say something new: neither its message nor its part has ended."""
+    row = row_of(entry)
+    if row.flags & FINAL:
+        return False
+    parts = parts_of(row)
+    if type(entry) is not PartOfRow or parts is None:
+        return True
+    return not parts[entry.part].final
+
+
+def with_entry(older: Entry | Several, entry: Entry) -> Entry | Several:
+    """What an id leads to after one more message got it. Of one message, the latest part counts."""
+    row = row_of(entry)
+    others = [other for other in as_several(older) if row_of(other) is not row]
+    if len(others) >= KEPT_AN_ID:
+        others.remove(next((other for other in others if not is_awaited(other)), others[0]))
+    return (*others, entry) if others else entry
+
+
+def without_row(several: Several, row: Row) -> Entry | Several:
+    """What an id leads to after one of its messages was forgotten."""
+    others = tuple([other for other in several if row_of(other) is not row])
+    return others if len(others) > 1 else others[0]
+
+
+def as_several(found: Entry | Several) -> Several:
+    """All messages that an id leads to."""
+    return found if type(found) is tuple else (found,)  # type: ignore[return-value]
+
+
+def newest(several: Several) -> Entry:
+    """The message that a carrier took last. The same after a replay, which may bring messages in another order."""
+    return max(several, key=_age)
+
+
+def choose(several: Several, receipt: Receipt, comparison: NumberComparison) -> tuple[Entry, Sequence[Row]]:
+    """The message that a receipt means, and the others that it may mean as well.
+
+    Those count whose destination fits the receipt's number best, and all where there is no number or none fits. A
+    message that has not ended goes before one that has, and then the newest goes first.
+    """
+    numbers = receipt_numbers(receipt, comparison)
+    best = 0
+    fitting: list[Entry] = []
+    for entry in several:
+        digits = fit(numbers, row_of(entry), comparison) if numbers.source else 0
+        if digits > best:
+            best, fitting = digits, []
+        if digits == best:
+            fitting.append(entry)
+    awaited = [entry for entry in fitting if is_awaited(entry)]
+    chosen = newest(tuple(awaited or fitting))
+    return chosen, [row_of(entry) for entry in awaited if entry is not chosen]
+
+
+def is_of(receipt: Receipt, row: Row, comparison: NumberComparison) -> bool:
+    """Whether a receipt may be this message's: its number fits, or it has none."""
+    numbers = receipt_numbers(receipt, comparison)
+    return not numbers.source or fit(numbers, row, comparison) > 0
+
+
+# Numbers
+
+
+class ReceiptNumbers(NamedTuple):
+    """The significant digits of a receipt's addresses. Empty where there are none, or none that are to be compared."""
+
+    source: bytes = b""
+    destination: bytes = b""
+
+
+def receipt_numbers(receipt: Receipt, comparison: NumberComparison) -> ReceiptNumbers:
+    """The numbers in a receipt, from the body of its deliver_sm or data_sm."""
+    # service_type, then ton, npi and address, twice.
+    raw = receipt.raw
+    source_at = raw.find(b"\0") + 3
+    source_end = raw.find(b"\0", source_at)
+    destination_end = raw.find(b"\0", source_end + 3)
+    if comparison == "never" or source_at < 3 or source_end < 0 or destination_end < 0:
+        return ReceiptNumbers()
+    source, destination = raw[source_at:source_end], raw[source_end + 3 : destination_end]
+    return ReceiptNumbers(significant_digits(source), significant_digits(destination))
+
+
+def fit(numbers: ReceiptNumbers, row: Row, comparison: NumberComparison) -> int:
+    """How many digits, counted from the end, the handset's number in a receipt and a message's destination have in
+    common; 0 where they are not the same number.
+
+    The handset's number is the receipt's source. Where that is the message's own source, the carrier has not swapped
+    the addresses, and its destination is.
+    """
+    destination = significant_digits(destination_of(row.addresses))
+    digits = _in_common(numbers.source, destination, comparison)
+    if not digits and _in_common(numbers.source, significant_digits(source_of(row.addresses)), comparison):
+        return _in_common(numbers.destination, destination, comparison)
+    return digits
+
+
+def _in_common(number: bytes, other: bytes, comparison: NumberComparison) -> int:
+    if number == other:
+        # More than any two that end alike.
+        return len(number) + 1 if number else 0
+    shorter = min(len(number), len(other))
+    if comparison == "exact":
+        return 0
+    common = 0
+    while common < shorter and number[-1 - common] == other[-1 - common]:
+        common += 1
+    if common == shorter:
+        return common if common >= _SHORTEST_NATIONAL else 0
+    differing = 1 if len(number) == len(other) else _DIFFERING
+    return common if common >= _SUBSCRIBER_DIGITS and shorter - common <= differing else 0
+
+
+def significant_digits(address: bytes) -> bytes:
+    """A number's digits without plus and leading zeros; empty for what is no number, such as a name."""
+    digits = address.translate(None, _PUNCTUATION)
+    return digits.lstrip(b"0") if digits.isdigit() else b""
+
+
+def _age(entry: Entry) -> tuple[float, float, bytes]:
+    row = row_of(entry)
+    parts = parts_of(row)
+    handoff = parts[entry.part].handoff if type(entry) is PartOfRow and parts is not None else row.handoff
+    at = handoff.at if handoff is not None else None
+    return at or 0.0, row.acceptance.accepted_at, row.id

@@ -1,0 +1,59 @@
+"""Why a message takes its route, in words."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.config.model import Route
+from relay.routing.explanation import Explanation, explain, instant_of
+from relay.routing.routes import Routes
+
+ROUTES = Routes(
+    [
+        Route(carriers=["any"]),
+        Route(prefix="44", carriers=[{"a": 70.0, "b": 30.0}, "c"]),
+        Route(account="acme", sender="ACME", carriers=["own"]),
+        Route(hours="Mon 00:00-01:00 UTC", carriers=["night"]),
+        Route(prefix="49", carriers=["german"]),
+    ]
+)
+
+
+class ExplanationTests(SynchronousTestCase):
+    def explain(self, account: str = "acme", source: str = "ACME", to: str = "447700900123") -> Explanation:
+        return explain(ROUTES, account, source, to, 0.0)
+
+    def test_it_names_the_route_and_the_carriers_in_order(self) -> None:
+        found = self.explain()
+        self.assertEqual(found.decision, "routes[2] takes the message: own.")
+        self.assertEqual(found.carriers, ("own",))
+
+    def test_it_says_of_each_other_route_why_it_does_not_take_the_message(self) -> None:
+        verdicts = [step.verdict for step in self.explain().steps]
+        self.assertEqual(
+            verdicts,
+            [
+                "matches, but routes[2] says more about the account",
+                "matches, but routes[2] says more about the account",
+                "takes the message",
+                "doesn't match: the time is Thu 00:00 UTC",
+                "doesn't match: the number begins otherwise",
+            ],
+        )
+        verdicts = [step.verdict for step in self.explain("bravo").steps]
+        self.assertEqual(verdicts[0], "matches, but routes[1] has the longer prefix")
+        self.assertEqual(verdicts[2], "doesn't match: the account is bravo")
+
+    def test_it_says_where_weights_have_decided(self) -> None:
+        found = self.explain("bravo")
+        self.assertIn("The weights and the number decide this order", found.decision)
+        self.assertEqual(set(found.carriers), {"a", "b", "c"})
+
+    def test_a_number_without_a_route_is_refused(self) -> None:
+        found = explain(Routes([Route(prefix="44", carriers=["a"])]), "acme", "", "4915112345678", 0.0)
+        self.assertEqual(found.carriers, ())
+        self.assertIn("No route", found.decision)
+
+    def test_a_time_needs_its_offset_from_utc(self) -> None:
+        self.assertEqual(instant_of("1970-01-01T01:00+01:00"), 0.0)
+        self.assertEqual(instant_of("1970-01-01T00:01Z"), 60.0)
+        for text in ("1970-01-01T00:00", "noon", ""):
+            self.assertIsNone(instant_of(text))
