@@ -8,28 +8,22 @@ when `refresh` is called (listeners) or a connection is made (carriers). Open co
 A carrier's certificate is always verified, against the system's authorities or `ca_file`, and for the host's name.
 """
 
-import os
-import stat
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet import ssl
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
-    HostnameEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
     clientFromString,
-    wrapClientTLS,
 )
 from twisted.internet.endpoints import serverFromString as twisted_server_from_string
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
     IOpenSSLServerConnectionCreator,
-    IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
@@ -173,19 +167,19 @@ def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
 
     :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file, is no good.
     """
-    parts = split_description(carrier.connect)
+    parts = _ascii_hosts(split_description(carrier.connect))
     names = {part.partition("=")[0] for part in parts[1:] if "=" in part}
     if parts[0] != "tls" or (carrier.tls is None and names - set(_CLIENT_ARGUMENTS)):
         # Twisted's own further arguments (trustRoots and the like) remain Twisted's.
-        endpoint: IStreamClientEndpoint = clientFromString(reactor, carrier.connect)
-        return endpoint
+        twisted_endpoint: IStreamClientEndpoint = clientFromString(reactor, _joined(parts))
+        return twisted_endpoint
     given = _arguments(parts[1:], _CLIENT_ARGUMENTS, carrier.connect)
     below: dict[str, Any] = {}
     if "timeout" in given:
         below["timeout"] = float(given["timeout"])
     if "bindAddress" in given:
         below["bindAddress"] = (given["bindAddress"], 0)
-    host, port = ascii_host(given.get("host", "")), int(given.get("port", ""))
+    host, port = given.get("host", ""), int(given.get("port", ""))
     files = carrier.tls or CarrierTls()
     endpoint = ClientTlsEndpoint(
         AsciiHostEndpoint(reactor, host, port, **below), host, files.ca_file, files.certificate_file, files.key_file
@@ -207,6 +201,26 @@ def split_description(description: str) -> list[str]:
         else:
             parts.append("")
     return parts
+
+
+def _joined(parts: list[str]) -> str:
+    """The description that `split_description` takes apart into these."""
+    return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in parts)
+
+
+def _ascii_hosts(parts: list[str]) -> list[str]:
+    """A client's description with its host names in ASCII. Twisted and the system's resolver would use IDNA 2003.
+
+    :raises ValueError: one of them is no host name.
+    """
+    scheme, *arguments = parts
+    if scheme.lower() not in ("tcp", "ssl", "tls"):
+        return parts
+    written: list[str] = [scheme]
+    for argument in arguments:
+        name, separator, value = argument.rpartition("=")
+        written.append(name + separator + ascii_host(value) if name in ("", "host", "hostname") else argument)
+    return written
 
 
 def _arguments(parts: list[str], names: tuple[str, ...], description: str) -> dict[str, str]:

@@ -129,18 +129,6 @@ class AccountSmpp(ConfigStruct, frozen=True):
     allow_from: Annotated[list[str], _text("Networks that may bind; empty = any.")] = field(default_factory=list)
 
 
-class CarrierTls(ConfigStruct, frozen=True):
-    """Files for SMPP over TLS; verification is on."""
-
-    ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
-    certificate_file: Annotated[str, _text("Our client certificate.")] = ""
-    key_file: Annotated[str, _text("Its key; must not be readable by others.")] = ""
-
-
-class NotificationTls(CarrierTls, frozen=True):
-    """Files for webhooks over TLS; verification is on."""
-
-
 class Senders(ConfigStruct, frozen=True):
     """The senders (from) of an account's messages."""
 
@@ -166,15 +154,6 @@ class Account(ConfigStruct, frozen=True):
     notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = (
         None
     )
-    notification_headers: Annotated[
-        dict[str, Secret], _text("Headers that this account's receivers ask for, sent with every webhook and callback.")
-    ] = field(default_factory=dict)
-    notification_token: Annotated[
-        Secret | None, _text("A bearer token that they ask for, sent as `Authorization: Bearer TOKEN`.")
-    ] = None
-    notification_tls: Annotated[
-        NotificationTls | None, _text("For receivers that ask for a client certificate, or have a private authority.")
-    ] = None
     notification_batch: Annotated[
         int, Meta(ge=1, le=1000, description="Notifications in one POST (an array above 1).")
     ] = 1
@@ -288,6 +267,14 @@ class Simulator(ConfigStruct, frozen=True):
     ] = "all"
     intermediate: Annotated[bool, _text("Sends an ENROUTE notification before each receipt.")] = False
     refuse_questions: Annotated[bool, _text("Answers query_sm and cancel_sm with ESME_RINVCMDID.")] = False
+
+
+class CarrierTls(ConfigStruct, frozen=True):
+    """Files for SMPP over TLS; verification is on."""
+
+    ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
+    certificate_file: Annotated[str, _text("Our client certificate.")] = ""
+    key_file: Annotated[str, _text("Its key; must not be readable by others.")] = ""
 
 
 class Carrier(ConfigStruct, frozen=True):

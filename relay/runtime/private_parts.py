@@ -23,8 +23,7 @@ from twisted.web.client import Agent, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
-#: A connection to an HTTP server, and a request that goes over it.
-ClientConnection = HTTP11ClientProtocol
+#: A request that goes over a `ClientConnection`.
 ClientRequest = Request
 
 
@@ -75,6 +74,7 @@ PRIVATE_PARTS: Final = (
     PrivatePart("twisted", _CHANNEL, "_respondToBadRequestAndDisconnect", "(self)"),
     PrivatePart("twisted", _CHANNEL, "_waitingForTransport", "bool"),
     PrivatePart("twisted", _CLIENT, "HTTP11ClientProtocol", "(quiescentCallback)"),
+    PrivatePart("twisted", f"{_CLIENT}.HTTP11ClientProtocol", "_finishResponse", "(self, args, kwargs)"),
     PrivatePart("twisted", _CLIENT, "Request", "(method, uri, headers, bodyProducer, persistent)"),
     PrivatePart("twisted", f"{_CLIENT}.Request", "writeTo", "(self, transport)"),
     PrivatePart("twisted", "twisted.internet.endpoints.HostnameEndpoint", "_hostAsBytesAndText", "(host)"),
@@ -146,12 +146,26 @@ def set_headers(headers: Headers, values: dict[bytes, list[bytes]]) -> None:
 # HTTP clients
 
 
+class ClientConnection(HTTP11ClientProtocol):
+    """A connection to an HTTP server whose subclass hears when an answer has ended."""
+
+    def answer_ended(self, rest: bytes) -> None:
+        """An answer has ended.
+
+        :param rest: what came behind it, and belongs to no answer.
+        """
+
+    def _finishResponse(self, rest: bytes) -> None:
+        self.answer_ended(rest)
+        super()._finishResponse(rest)
+
+
 class ClientFactory(_HTTP11ClientFactory):
     """Makes the connections of a `ClientPool`; `protocol` is their class."""
 
-    protocol: type[HTTP11ClientProtocol] = HTTP11ClientProtocol
+    protocol: type[ClientConnection] = ClientConnection
 
-    def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> ClientConnection:
         return self.protocol(self._quiescentCallback)
 
 

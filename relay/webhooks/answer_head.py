@@ -1,8 +1,8 @@
 """The head of an HTTP answer, read as tolerantly as it is safe.
 
 What a receiver has answered counts, also when the answer breaks a rule of RFC 9112: with a status of 2xx it has the
-notification, and another POST would give it the same one again. But where a head breaks a rule, nobody can be sure where
-the answer ends. Then the status counts, and the connection is closed and never used again.
+notification, and another POST would give it the same one again. But where a head breaks a rule, nobody can be sure
+where the answer ends. Then the status counts, and the connection is closed and never used again.
 
 Theory of operation: `read_head` gives a head that Twisted's strict parser takes. An ordinary one is given as it came.
 """

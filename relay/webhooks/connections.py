@@ -1,61 +1,54 @@
-"""Connections to URLs that customers chose: the agent, the pool and the endpoints under treq.
+"""Requests to URLs that customers chose: the agent under treq, and what it writes.
 
-The name is resolved, each address is checked, and the connection is made to an address that was checked: a name that
-resolves to something else a moment later (DNS rebinding) wins nothing. Clients that may reach private addresses have
-a pool of their own, so that nobody else comes by one of their connections.
+Clients that may reach private addresses have a pool of their own, so that nobody else comes by one of their
+connections. `relay.webhooks.checked_endpoints` makes the connections, `relay.webhooks.connection_pool` keeps them and
+reads the answers.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import (
-    ConnectError,
-    DNSLookupError,
-)
-from twisted.internet.interfaces import (
-    IAddress,
-    IConsumer,
-    IDelayedCall,
-    IHostnameResolver,
-    IHostResolution,
-    IProtocol,
-    IProtocolFactory,
-    IReactorPluggableNameResolver,
-    IResolutionReceiver,
-    IStreamClientEndpoint,
-)
+from twisted.internet.error import ConnectionClosed
+from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.python.failure import Failure
-from twisted.web.client import URI, BrowserLikePolicyForHTTPS
+from twisted.web.client import URI, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from relay.config.urls import address_problem
+from relay.config.urls import WebUrl
 from relay.runtime.direct_write import write_at_once
 from relay.runtime.private_parts import (
-    ClientConnection,
-    ClientFactory,
     ClientPool,
     ClientRequest,
     PoolAgent,
     TreqClient,
     set_headers,
 )
-
-CONNECT_SECONDS: Final = 5.0
-
-#: An answer's header may not be larger than this (body included, as far as it is read).
-ANSWER_BYTES: Final = 262_144
-
-#: Idle connections kept to one host, and for how long. Most servers keep theirs for longer than this.
-IDLE_CONNECTIONS: Final = 32
-IDLE_SECONDS: Final = 45
-SWEEP_SECONDS: Final = 5
+from relay.values.user_agent import USER_AGENT
+from relay.webhooks.checked_endpoints import CheckedEndpoints
+from relay.webhooks.connection_pool import ConnectionPool, PooledConnection
 
 _ORIGINS_REMEMBERED: Final = 1_000
+
+_USER_AGENT: Final = USER_AGENT.encode("ascii")
+
+
+def common_headers(url: WebUrl, authorization: bytes = b"") -> dict[bytes, list[bytes]]:
+    """The headers that every request begins with, in the order in which curl sends them.
+
+    Firewalls refuse requests without a User-Agent, and some take an unusual order or a missing Accept for a robot.
+
+    :param authorization: the header's value; that of the URL's user and password where it is empty.
+    """
+    headers = {b"Host": [url.authority]}
+    authorization = authorization or url.authorization
+    if authorization:
+        headers[b"Authorization"] = [authorization]
+    headers[b"User-Agent"] = [_USER_AGENT]
+    headers[b"Accept"] = [b"*/*"]
+    return headers
 
 
 class RememberingAgent(PoolAgent):
@@ -85,90 +78,37 @@ class RememberingAgent(PoolAgent):
             known = self._known[origin] = ((parsed.scheme, parsed.host, parsed.port), endpoint)
         key, endpoint = known
         request = OneWrite(method, target, headers, bodyProducer, persistent=True)
-        return self.pool.getConnection(key, endpoint).addCallback(_ask, request)
+        connecting: Deferred[Any] = self.pool.getConnection(key, endpoint)
+        return connecting.addCallback(self._ask, key, endpoint, request)
 
+    def _ask(
+        self, connection: PooledConnection, key: Any, endpoint: IStreamClientEndpoint, request: "OneWrite"
+    ) -> "Deferred[IResponse]":
+        asking: Deferred[IResponse] = connection.request(request)
+        if connection.relay_requests > 1:
+            asking.addErrback(self._ask_again, connection, key, endpoint, request)
+        return asking
 
-def _ask(connection: ClientConnection, request: "OneWrite") -> "Deferred[IResponse]":
-    return connection.request(request)
+    def _ask_again(
+        self,
+        failure: Failure,
+        connection: PooledConnection,
+        key: Any,
+        endpoint: IStreamClientEndpoint,
+        request: "OneWrite",
+    ) -> "Failure | Deferred[IResponse]":
+        """Sends a request once more, on a fresh connection, if a kept one was closed without a word.
 
-
-class _BoundedHttpClient(ClientConnection):
-    """Drops the connection when one answer grows out of all proportion."""
-
-    relay_idle_since = 0.0
-    _relay_read = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        self._relay_read += len(data)
-        if self._relay_read > ANSWER_BYTES:
-            transport: Any = self.transport
-            transport.abortConnection()
-            return
-        super().dataReceived(data)
-
-    def request(self, request: Any) -> "Deferred[IResponse]":
-        self._relay_read = 0
-        return super().request(request)
-
-
-class _BoundedHttpClientFactory(ClientFactory):
-    protocol = _BoundedHttpClient
-
-
-class _Pool(ClientPool):
-    """Keeps idle connections, and looks through all of them now and then.
-
-    Twisted's own has a delayed call for each time that a connection is put back (8 µs), and remembers every host for
-    ever.
-    """
-
-    factory = _BoundedHttpClientFactory
-    maxPersistentPerHost = IDLE_CONNECTIONS
-    # A POST would not be repeated anyhow, and wrapping each connection for it costs.
-    retryAutomatically = False
-
-    def __init__(self, reactor: Any) -> None:
-        super().__init__(reactor)
-        self._expiry: IDelayedCall | None = None
-
-    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[ClientConnection]":
-        connections = self.idle.get(key)
-        while connections:
-            connection = connections.pop()
-            if connection.state == "QUIESCENT":
-                return succeed(connection)
-        return self.connect(key, endpoint)
-
-    def keep(self, key: Any, connection: "_BoundedHttpClient") -> None:
-        connections = self.idle.setdefault(key, [])
-        if len(connections) >= IDLE_CONNECTIONS:
-            connections.pop(0).transport.loseConnection()
-        connections.append(connection)
-        connection.relay_idle_since = self.clock.seconds()
-        if self._expiry is None:
-            self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_idle)
-
-    def _end_idle(self) -> None:
-        self._expiry = None
-        longest = self.clock.seconds() - IDLE_SECONDS
-        for key, connections in list(self.idle.items()):
-            kept = [c for c in connections if c.relay_idle_since > longest and c.state == "QUIESCENT"]
-            for connection in connections:
-                if connection not in kept:
-                    connection.transport.loseConnection()
-            if kept:
-                self.idle[key] = kept
-            else:
-                del self.idle[key]
-        if self.idle:
-            self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_idle)
-
-    def closeCachedConnections(self) -> "Deferred[None]":
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        closed: Deferred[None] = super().closeCachedConnections()
-        return closed
+        The server may have closed it at the moment at which it was used again. One that closes a fresh connection has
+        seen the request, and is left alone until the schedule says so.
+        """
+        problem: Any = failure.value
+        if connection.relay_read or not isinstance(problem, ResponseNeverReceived):
+            return failure
+        if not any(reason.check(ConnectionClosed) for reason in problem.reasons):
+            return failure
+        connecting: Deferred[Any] = self.pool.connect(key, endpoint)
+        return connecting.addCallback(self._ask, key, endpoint, request)
 
 
 def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[HTTPClient, HTTPClient]:
@@ -176,7 +116,7 @@ def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[H
 
     def client(allow_private: bool) -> HTTPClient:
         endpoints = CheckedEndpoints(reactor, allow_private=allow_private, policy=policy)
-        agent = RememberingAgent(reactor, endpoints, _Pool(reactor))
+        agent = RememberingAgent(reactor, endpoints, ConnectionPool(reactor))
         return PlainTreq(agent)
 
     return client(False), client(True)

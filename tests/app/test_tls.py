@@ -14,8 +14,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from relay.app.tls import TlsProblem, TlsServerEndpoint, carrier_endpoint, server_endpoint
+from relay.app.tls import TlsServerEndpoint, carrier_endpoint, server_endpoint
 from relay.config.model import Carrier, CarrierTls
+from relay.runtime.client_tls import TlsProblem
 from tests.certificates import Authority
 
 
