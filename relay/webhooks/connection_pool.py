@@ -8,7 +8,7 @@ somebody else was meant to get.
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import SWITCHING as SWITCHING_PROTOCOLS
@@ -40,6 +40,13 @@ class PooledConnection(ClientConnection):
     relay_keeps = True
     #: The beginning of an answer whose head isn't whole yet; None: the head has been read.
     _relay_head: bytes | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        transport: Any = self.transport
+        if ISSLTransport.providedBy(transport):
+            # Otherwise a receiver that doesn't answer the farewell of TLS would keep the connection open for ever.
+            transport.loseConnection = transport.abortConnection  # type: ignore[method-assign]
 
     def request(self, request: Any) -> "Deferred[IResponse]":
         self.relay_requests += 1

@@ -194,9 +194,8 @@ class _Beginning(Protocol):
         self.connectionLost()
 
     def _abort(self) -> None:
-        transport = self.transport
-        if transport is not None and hasattr(transport, "abortConnection"):
-            transport.abortConnection()
+        if self.transport is not None:
+            self.transport.loseConnection()
 
 
 # What went wrong, in a few words
