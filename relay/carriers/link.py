@@ -265,7 +265,7 @@ class CarrierLink:
             self._state.on(LinkEvent.LAST_LOST)
             self._queries.drop()
         self._responses.in_doubt(tokens)
-        self._queries.lost(tokens)
+        self._queries.lost(session, tokens)
         self._flow.link_changed()
         # What it leaves unanswered may go over another of the sessions.
         self._sent_or_settled()
@@ -280,13 +280,13 @@ class CarrierLink:
 
     def unanswered(self, session: CarrierSession, tokens: Sequence[object]) -> None:
         self._responses.in_doubt(tokens)
-        self._queries.unanswered(tokens)
+        self._queries.unanswered(session, tokens)
         self._sent_or_settled()
 
     def abandoned(self, session: CarrierSession, tokens: Sequence[object]) -> None:
         # As `lost`, which comes when the connection is closed.
         self._responses.in_doubt(tokens)
-        self._queries.lost(tokens)
+        self._queries.lost(session, tokens)
         self._sent_or_settled()
 
     def unsent(self, session: CarrierSession, tokens: Sequence[object]) -> None:

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from relay.carriers.context import CarrierContext
 from relay.carriers.receipt_intake import ReceiptIntake
+from relay.carriers.session_api import CarrierSession
 from relay.carriers.submit_results import AnswerClass, class_of
 from relay.receipts.dates import DoneDates
 from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates, resolve
@@ -73,6 +74,7 @@ class CarrierQueries:
         self._dates = DoneDates(resolve(settings.dialect).time_zone or "")
         self._states = CarrierStates(settings.dialect)
         self._most_queries = max(1, int(_SHARE * settings.window * settings.binds))
+        self._response_timeout_seconds = settings.response_timeout_seconds
         self._wait_seconds = min(settings.receipt_hours * 3600.0, _LONGEST_WAIT_SECONDS)
         self._queries: deque[_Query] = deque()
         self._cancels: deque[_Cancel] = deque()
@@ -82,6 +84,8 @@ class CarrierQueries:
         #: Sessions in a row that ended with a question unanswered, and whether anything was asked since the last one.
         self._deaths = 0
         self._asked_since_death = False
+        #: Sessions that a question has silenced: its time ended in silence. With when they had last been heard.
+        self._silent: dict[CarrierSession, float] = {}
         self.counts = {
             (command, result): 0
             for command in ("query_sm", "cancel_sm")
@@ -229,7 +233,7 @@ class CarrierQueries:
         if under_way:
             self._flow.follow_up_later(self._flow.store.query_outcomes(under_way))
 
-    def unanswered(self, tokens: Iterable[object]) -> None:
+    def unanswered(self, session: CarrierSession, tokens: Iterable[object]) -> None:
         """Their time is up: overdue parts end, cancels are refused."""
         ending: list[AtCarrier] = []
         for token in tokens:
@@ -241,15 +245,22 @@ class CarrierQueries:
                 self._cancels_under_way -= 1
                 self._count("cancel_sm", "unanswered")
                 token.done.callback(False)
+            else:
+                continue
+            # Responses to what was sent before the question may still have come.
+            if session.heard_at <= self._clock.seconds() - self._response_timeout_seconds / 2:
+                self._silent[session] = session.heard_at
         self._give_up(ending)
 
-    def lost(self, tokens: Iterable[object]) -> None:
+    def lost(self, session: CarrierSession, tokens: Iterable[object]) -> None:
         """Their session ended: overdue parts are asked about again later, cancels are refused.
 
-        If this happens twice in a row, the questions may be what ends the sessions: no more are asked.
+        If this happens twice in a row, the questions may be what ends the sessions: no more are asked. A session that
+        nothing came over since a question, whose time was up before the session's end, counts as well.
         """
         questions = [token for token in tokens if isinstance(token, _Cancel | _Query)]
-        if questions:
+        silent_since = self._silent.pop(session, None)
+        if questions or (silent_since is not None and silent_since == session.heard_at):
             self._died()
         for token in questions:
             if isinstance(token, _Query):

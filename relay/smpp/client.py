@@ -131,6 +131,11 @@ class SmppClientProtocol(SessionProtocol):
         """Requests that have no answer yet."""
         return self.session.outstanding
 
+    @property
+    def heard_at(self) -> float:
+        """When the carrier's last complete PDU came."""
+        return self.session.heard_at
+
     def sending(self) -> Sequence[object]:
         """The tokens of the requests that have no answer yet."""
         return self.session.tokens()

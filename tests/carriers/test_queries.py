@@ -415,6 +415,41 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual(self.cancel(third), [False])
         self.assertEqual((len(self.carrier.asked), link.can_cancel), (2, False))
 
+    def goes_silent(self, pdu: MessageIdPdu) -> Answer:
+        """The session reads and writes nothing more, and stays open."""
+        for connection in self.network.connections:
+            connection.server.connected = False
+        return None
+
+    def check_that_silence_counts(self, response_timeout_seconds: float) -> None:
+        link = self.link(enquire_link_seconds=30.0, response_timeout_seconds=response_timeout_seconds)
+        self.carrier.answer = self.goes_silent
+        for message in self.submit(2):
+            self.assertTrue(link.can_cancel)
+            cancelled = self.cancel(message)
+            for _ in range(7):
+                self.turn(30.0)
+            self.assertEqual(cancelled, [False])
+        self.assertEqual((len(self.carrier.asked), link.can_cancel, link.up), (2, False, True))
+
+    def test_sessions_that_go_silent_on_questions_and_then_end_count_as_well(self) -> None:
+        self.check_that_silence_counts(60.0)
+
+    def test_sessions_that_end_in_silence_before_the_questions_time_is_up_count_as_well(self) -> None:
+        self.check_that_silence_counts(300.0)
+
+    def test_a_session_that_ends_long_after_an_unanswered_question_does_not_count(self) -> None:
+        link = self.link(enquire_link_seconds=30.0)
+        self.carrier.answer = lambda pdu: None
+        for message in self.submit(3):
+            self.cancel(message)
+            for _ in range(7):
+                self.turn(30.0)
+            self.network.cut("sim")
+            self.turn()
+            self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), link.can_cancel), (3, True))
+
     def test_an_answer_between_two_ends_of_a_session_says_that_questions_are_not_the_cause(self) -> None:
         link = self.link(cancel_sm=True)
         for message in self.submit(3):
