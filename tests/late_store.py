@@ -30,6 +30,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -119,6 +120,9 @@ class LateStore:
 
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         return self._late(self.inner.submitted(batch))
+
+    def replace(self, replacement: Replacement) -> "Deferred[bool]":
+        return self._late(self.inner.replace(replacement))
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
         return self._late(self.inner.sending(batch, carrier))

@@ -24,6 +24,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     Submitted,
     Verdict,
 )
@@ -243,6 +244,38 @@ class StoreContract(SynchronousTestCase):
         parts = [(message_id(n), p) for n, p in ((1, 0), (2, 0), (2, 1), (3, 0), (9, 0), (1, 5))]
         bodies = self.result(self.store.bodies(parts))
         self.assertEqual(list(bodies), [b"body of 1", None, b"two", None, None, None])
+
+    def replaced(self, number: int, body: bytes = b"new") -> bool:
+        replacement = Replacement(message_id(number), body, 0, NOW + 2 * DAY)
+        return bool(self.result(self.store.replace(replacement)))
+
+    def test_a_message_that_waits_may_be_replaced_and_keeps_its_place(self) -> None:
+        self.result(self.store.accept([message(n, reference=f"order {n}", priority=2) for n in (1, 2, 3)]))
+        self.assertTrue(self.replaced(2))
+        self.assertTrue(self.replaced(2, b"newer"))
+        for _ in range(2):
+            waiting = self.result(self.store.unsubmitted(None, 10))
+            self.assertEqual((self.numbers(waiting), [p.priority for p in waiting]), ([1, 2, 3], [2, 2, 2]))
+            self.assertEqual([p.expires_at for p in waiting], [NOW + DAY, NOW + 2 * DAY, NOW + DAY])
+            bodies = self.result(self.store.bodies([(message_id(n), 0) for n in (1, 2)]))
+            self.assertEqual(list(bodies), [b"body of 1", b"newer"])
+            view = self.view(2)
+            self.assertEqual((view.reference, view.accepted_at), ("order 2", NOW + 0.002))
+            self.assertEqual(self.store.figures().unsubmitted, 3)
+            if not self.after_restart():
+                break
+        # No receipt over SMPP is asked for any more.
+        self.result(self.store.submitted([submitted(2), submitted(3)]))
+        self.result(self.store.receipts([receipt(2), receipt(3)]))
+        self.assertEqual(self.numbers(self.claimed()), [3])
+
+    def test_what_a_carrier_may_have_is_not_replaced(self) -> None:
+        self.result(self.store.accept([message(1), message(2, parts=(b"one", b"two")), message(3), message(4)]))
+        self.result(self.store.submitted([submitted(1)]))
+        self.result(self.store.end([Ending(message_id(3), DELETED, NOW + 1)]))
+        self.result(self.store.sending([(message_id(4), 0)], "tier1"))
+        self.assertEqual([self.replaced(n) for n in (1, 2, 3, 4, 9)], [False] * 5)
+        self.assertEqual(self.view(4).expires_at, NOW + DAY)
 
     # Correlation
 

@@ -20,6 +20,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -40,6 +41,9 @@ class UnusedStore(Store):
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         _unexpected("bodies")
+
+    def replace(self, replacement: Replacement) -> Awaitable[bool]:
+        _unexpected("replace")
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
         _unexpected("sending")

@@ -49,7 +49,7 @@ class PartQueue:
     :param store: where bodies are fetched.
     :param owner: called when bodies have been fetched, or can't be.
     :param tasks: where fetching runs.
-    :param cancelled: the messages of which no part is to be sent any more.
+    :param cancelled: the messages whose parts are to be dropped.
     :param share_of: what an account may have of the carrier.
 
     :ivar octets: texts that are held now.
@@ -164,7 +164,7 @@ class PartQueue:
         bodies_are_there = True
         while parts and len(batch) < count:
             part = parts.popleft()
-            if cancelled is not None and not part.done and cancelled.take(part.id):
+            if cancelled is not None and not part.done and cancelled.take(part.id, part):
                 part.done = True
             body = part.body
             if body is None and not part.done and part.expires_at > now:
@@ -285,7 +285,7 @@ class PartQueue:
             if body is None:
                 # It has ended meanwhile (cancelled, or another part was refused): nothing is to be sent.
                 part.done = True
-                self._cancelled.take(part.id)
+                self._cancelled.take(part.id, part)
             else:
                 self.octets += len(body)
         self._owner.bodies_fetched()

@@ -1,16 +1,22 @@
-"""What a customer's submit_sm, data_sm or submit_multi asks for, or the status that says why it can't be had."""
+"""What a customer's submit_sm, data_sm, submit_multi or replace_sm asks for, or the status that refuses it."""
 
 import re
 from typing import Final
 
 import msgspec
 
-from relay.smpp.message_codec import find_tlv, submit_body_from_data_sm, with_registered_delivery, with_schedule
+from relay.smpp.message_codec import (
+    find_tlv,
+    submit_body_from_data_sm,
+    with_other_text,
+    with_registered_delivery,
+    with_schedule,
+)
 from relay.smpp.times import seconds_until, smpp_time_text
 from relay.text.compose import source_address
 from relay.values import smpp_constants as c
-from relay.values.messages import MAX_PRIORITY, Submission, source_of
-from relay.values.pdus import MessagePdu
+from relay.values.messages import MAX_PRIORITY, MessageView, Replacement, Submission, source_of
+from relay.values.pdus import MessagePdu, ReplacePdu
 
 #: How far ahead a delivery may be scheduled.
 MAX_SCHEDULE_SECONDS: Final = 30 * 86_400.0
@@ -36,20 +42,14 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
     scheduled_seconds = 0.0
     if pdu.schedule_delivery_time:
         try:
-            scheduled_seconds = max(0.0, seconds_until(pdu.schedule_delivery_time, now))
+            scheduled_seconds = _scheduled_seconds(pdu.schedule_delivery_time, now)
         except ValueError:
-            return c.ESME_RINVSCHED
-        if scheduled_seconds > MAX_SCHEDULE_SECONDS:
             return c.ESME_RINVSCHED
     validity: float | None = None
     if pdu.validity_period:
         try:
-            validity = seconds_until(pdu.validity_period, now)
+            validity = _validity_seconds(pdu.validity_period, now, scheduled_seconds)
         except ValueError:
-            return c.ESME_RINVEXPIRY
-        if not pdu.validity_period.endswith(b"R"):
-            validity -= scheduled_seconds
-        if validity <= 0.0:
             return c.ESME_RINVEXPIRY
     if pdu.command_id == c.DATA_SM:
         body = submit_body_from_data_sm(pdu, c.REGISTERED_DELIVERY_FINAL)
@@ -73,6 +73,58 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
         # Two octets (SMPP 3.4 section 5.3.2.17); what is longer is none.
         int.from_bytes(reference) if reference and len(reference) <= _REFERENCE_OCTETS else None,
     )
+
+
+def _scheduled_seconds(schedule_delivery_time: bytes, now: float) -> float:
+    """How long a message is to wait; 0.0 where the time is past.
+
+    :raises ValueError: it is no SMPP time, or too far ahead.
+    """
+    seconds = max(0.0, seconds_until(schedule_delivery_time, now))
+    if seconds > MAX_SCHEDULE_SECONDS:
+        raise ValueError("more than 30 days ahead")
+    return seconds
+
+
+def _validity_seconds(validity_period: bytes, now: float, scheduled_seconds: float) -> float:
+    """How long a message is valid, from the time for which it is scheduled on.
+
+    :raises ValueError: it is no SMPP time, or ends before that.
+    """
+    seconds = seconds_until(validity_period, now)
+    if not validity_period.endswith(b"R"):
+        seconds -= scheduled_seconds
+    if seconds <= 0.0:
+        raise ValueError("it ends before it begins")
+    return seconds
+
+
+def replacement(pdu: ReplacePdu, view: MessageView, body: bytes, now: float) -> Replacement | int:
+    """What a replace_sm makes of a message (SMPP 3.4 section 4.10), or the command_status to refuse it with.
+
+    :param body: the message's submit_sm.
+    :param now: seconds since 1970.
+    """
+    if pdu.schedule_delivery_time:
+        try:
+            if _scheduled_seconds(pdu.schedule_delivery_time, now):
+                return c.ESME_RINVSCHED
+        except ValueError:
+            return c.ESME_RINVSCHED
+    expires_at = view.expires_at
+    if pdu.validity_period:
+        try:
+            expires_at = now + _validity_seconds(pdu.validity_period, now, 0.0)
+        except ValueError:
+            return c.ESME_RINVEXPIRY
+    body = with_other_text(
+        body,
+        pdu.short_message,
+        pdu.message_payload,
+        validity_period=pdu.validity_period,
+        sm_default_msg_id=pdu.sm_default_msg_id,
+    )
+    return Replacement(view.id, body, pdu.registered_delivery, expires_at)
 
 
 def with_default_sender(one: Submission, sender: str) -> Submission:

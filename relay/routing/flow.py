@@ -34,6 +34,7 @@ from relay.values.messages import (
     MessageView,
     QueueKey,
     Refused,
+    Replacement,
     StoreResult,
     Submission,
     source_of,
@@ -52,8 +53,8 @@ from relay.values.states import DELETED, REJECTED, UNKNOWN
 class MessageFlow:
     """Leads messages to carriers, and news of them to customers.
 
-    It owns the routes, the links, and the list of messages that were cancelled while queued. The store keeps the
-    messages.
+    It owns the routes, the links, and the list of messages that were cancelled or replaced while queued. The store
+    keeps the messages.
 
     :ivar routes: the routes that hold now.
     :param senders_of: the senders that an account may use; None: all.
@@ -87,8 +88,10 @@ class MessageFlow:
         self._leaving: list[Link] = []
         self._servers: dict[str, NotificationSender] = {}
         self._tasks = Tasks(self.log)
-        #: Cancelled messages, of which parts may stand in the links' queues.
+        #: Cancelled and replaced messages, of which parts may stand in the links' queues.
         self.cancelled = CancelledMessages()
+        #: Messages that are being replaced.
+        self._replacing: set[bytes] = set()
         #: Read by the metrics; whoever serves queues adds its attempts here.
         self.counters = Counters()
         #: Gets the messages that have ended, where the store shows them (`StoreResult.ended`): message records.
@@ -122,7 +125,7 @@ class MessageFlow:
                 part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds())
                 self.send([part])
             else:
-                self.cancelled.take(part.id)
+                self.cancelled.take(part.id, part)
 
     # The message's way
 
@@ -373,6 +376,37 @@ class MessageFlow:
         # A receipt may have come first.
         view = await self.store.look_up(message_id)
         return view is not None and view.state == DELETED
+
+    async def replace(self, replacement: Replacement) -> bool:
+        """A customer's wish that a message be sent in another form. True: it is durable. False: nothing was changed,
+        because a carrier may have the message, it has several parts, or it has ended.
+
+        :raises StoreUnavailable: nothing was changed.
+        """
+        message_id = replacement.id
+        view = await self.store.look_up(message_id)
+        if view is None or message_id in self._replacing or self._is_sending(message_id):
+            return False
+        if view.final or len(view.parts) != 1 or view.parts[0].submitted_at is not None:
+            return False
+        now = self._clock.seconds()
+        # It is queued anew, without its body: the journal has the one that holds then, also where this fails.
+        part = Outgoing(message_id, 0, None, view.expires_at, (), view.account, view.priority)
+        expires_at = max(view.expires_at, replacement.expires_at)
+        self._replacing.add(message_id)
+        try:
+            replacing = self.store.replace(replacement)
+            # From here on no link sends the text of before.
+            self.cancelled.add(message_id, 1, expires_at, now, kept=part)
+            # If we stop here, then one of the two is sent after the start: the customer has no answer yet.
+            replaced = await replacing
+            if replaced:
+                part.expires_at = replacement.expires_at
+            return replaced
+        finally:
+            self._replacing.discard(message_id)
+            part.carriers = self.routes.carriers_of(view.addresses, view.account, self._clock.seconds())
+            self.send([part])
 
     def _is_sending(self, message_id: bytes) -> bool:
         self._leaving = [link for link in self._leaving if link.busy]

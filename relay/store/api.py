@@ -48,6 +48,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -190,6 +191,13 @@ class MessageStore(Protocol):
         """The submit_sm bodies of parts, from the journal; None where a part needs none any more.
 
         :raises StoreUnavailable: through the awaitable: they can't be read now.
+        """
+
+    def replace(self, replacement: Replacement) -> Awaitable[bool]:
+        """Gives a message another text, receipts and validity, if it has one part and no carrier has taken it. Nobody
+        else may be replacing it. False: nothing was changed, because a carrier may have it, or it has ended.
+
+        :raises StoreUnavailable: through the awaitable; nothing was changed then either.
         """
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:

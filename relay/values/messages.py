@@ -117,6 +117,15 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     user_message_reference: int | None = None
 
 
+class Replacement(msgspec.Struct, frozen=True, gc=False):
+    """What takes the place of a message of one part that no carrier has taken. Fields as in `Message`."""
+
+    id: bytes
+    body: bytes
+    registered_delivery: int
+    expires_at: float
+
+
 class Refused(msgspec.Struct, frozen=True, gc=False):
     """Says why a submission was refused.
 
@@ -453,6 +462,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar state: SCHEDULED until a carrier has taken it.
     :ivar done_at: when the relay learnt its final state; None before.
     :ivar carrier_done_at: when that was reached, as the carrier says; None: it doesn't say.
+    :ivar priority: as in `Message`.
     """
 
     id: bytes
@@ -472,6 +482,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     reference: str | None = None
     notification_url: str | None = None
     carrier_done_at: float | None = None
+    priority: int = 0
 
     @property
     def told_done_at(self) -> float | None:

@@ -84,7 +84,7 @@ class BindPdu(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageIdPdu(msgspec.Struct, frozen=True, gc=False):
-    """A query_sm or cancel_sm: a question about a message id.
+    """A query_sm or cancel_sm (or replace_sm, see `ReplacePdu`): a question about a message id.
 
     :ivar source: with `source_ton` and `source_npi` the message's own, empty where the asker doesn't know it; likewise
         `destination`, which only cancel_sm has.
@@ -99,6 +99,20 @@ class MessageIdPdu(msgspec.Struct, frozen=True, gc=False):
     source_npi: int = 0
     destination_ton: int = 0
     destination_npi: int = 0
+
+
+class ReplacePdu(MessageIdPdu, frozen=True, gc=False):
+    """A replace_sm. The times are as they stand in it; empty: they stay as they are.
+
+    :ivar message_payload: the new text where `short_message` is empty and this parameter is there.
+    """
+
+    schedule_delivery_time: bytes = b""
+    validity_period: bytes = b""
+    registered_delivery: int = 0
+    sm_default_msg_id: int = 0
+    short_message: bytes = b""
+    message_payload: bytes | None = None
 
 
 class OtherPdu(msgspec.Struct, frozen=True, gc=False):

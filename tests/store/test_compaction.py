@@ -9,7 +9,7 @@ from relay.config import model
 from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
-from relay.values.messages import QueryOutcome
+from relay.values.messages import QueryOutcome, Replacement
 from relay.values.states import UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
@@ -253,6 +253,26 @@ class CompactionTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(running))
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
+
+    def test_messages_that_are_replaced_while_they_are_copied_keep_the_new_text(self) -> None:
+        # One is replaced at each step of a compaction, before and after it was copied.
+        for step in range(40):
+            self.setUp()
+            self.accept(*range(30))
+            victims = self.store._journal.segments[:-1]
+            running = Deferred.fromCoroutine(self.store._compaction._run(victims))
+            running.addErrback(lambda failure: None)
+            self.clock.pump([0.001] * step)
+            for n in (0, 15):
+                replacement = Replacement(message_id(n), b"new %d" % n, 0, NOW + 2 * DAY)
+                self.assertTrue(wait_for(self.clock, self.store.replace(replacement)))
+            self.clock.pump([0.02] * 200)
+            self.successResultOf(running)
+            self.store = started(self.disk.crash(), self.clock)
+            for n, body in ((0, b"new 0"), (15, b"new 15"), (1, b"body of 1")):
+                bodies = wait_for(self.clock, self.store.bodies([(message_id(n), 0)]))
+                self.assertEqual((step, list(bodies)), (step, [body]))
+            self.assertEqual(sum(segment.rows for segment in self.store._journal.segments), 30)
 
     def test_many_messages_are_copied_in_slices(self) -> None:
         wait_for(self.clock, self.store.accept([message(n) for n in range(2600)]))

@@ -119,7 +119,7 @@ class Compaction:
         last = victims[-1].sequence
         await self._copy_notes(last)
         if any(segment.rows for segment in victims):
-            await self._copy_rows(await self._rows_in(last))
+            await self._copy_rows(await self._rows_in(last), last)
         left = sum(segment.rows for segment in victims)
         if left:
             raise RuntimeError(f"{left} messages are still in segments up to {last}")
@@ -171,24 +171,26 @@ class Compaction:
                 await self._pause()
         return list(groups.values())
 
-    async def _copy_rows(self, groups: list[list[Row]]) -> None:
+    async def _copy_rows(self, groups: list[list[Row]], last: int) -> None:
         chunk: list[Row] = []
         for group in groups:
             chunk += group
             while len(chunk) >= ROWS_A_SLICE:
-                await self._copy(chunk[:ROWS_A_SLICE])
+                await self._copy(chunk[:ROWS_A_SLICE], last)
                 del chunk[:ROWS_A_SLICE]
                 await self._pause()
         if chunk:
-            await self._copy(chunk)
+            await self._copy(chunk, last)
 
-    async def _copy(self, rows: list[Row]) -> None:
+    async def _copy(self, rows: list[Row], last: int) -> None:
         bodies: BodiesOf = {}
-        waiting = [row for row in rows if needs_bodies(row)]
+        waiting = [row for row in rows if needs_bodies(row) and row.acceptance.segment.sequence <= last]
         if waiting:
             bodies = await self._bodies(waiting)
         # From here to the append nothing else runs: the snapshots are of this very moment.
-        rows = [row for row in rows if not row.flags & FORGOTTEN]
+        # A message that was replaced meanwhile isn't in these segments any more.
+        rows = [row for row in rows if not row.flags & FORGOTTEN and row.acceptance.segment.sequence <= last]
+        copied = [row.acceptance for row in rows]
         ids = self._table.ids
         records: list[Any] = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
         if self._table.in_doubt:
@@ -197,10 +199,9 @@ class Compaction:
         segment, offset = self._journal.place
         await appended
         acceptance: Acceptance | None = None
-        for row in rows:
-            if row.flags & FORGOTTEN:
+        for row, old in zip(rows, copied, strict=True):
+            if row.flags & FORGOTTEN or row.acceptance is not old:
                 continue
-            old = row.acceptance
             if (
                 acceptance is None
                 or acceptance.accepted_at != old.accepted_at

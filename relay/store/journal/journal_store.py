@@ -36,7 +36,7 @@ from relay.store.journal.journal_queries import JournalQueries, ambiguous_text
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
-from relay.store.table.accept import accept, take_back
+from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
 from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
@@ -63,6 +63,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -189,6 +190,18 @@ class JournalStore(JournalQueries):
         take_back(self.table, messages)
         if idempotency is not None:
             self._keys.take_back(idempotency)
+
+    def replace(self, replacement: Replacement) -> "Deferred[bool]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        row = self.table.get(replacement.id)
+        if row is None or not may_be_replaced(self.table, row):
+            return succeed(False)
+        message = replaced(row, replacement)
+        done = journal.append(encode_frame([message]), True, partial(accept_as, row, row.acceptance, row.origin))
+        replace(row, message, *journal.place)
+        return done
 
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         changes = self._submissions.submitted(batch)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from relay.store.table.entries import Row, TableAccount
-from relay.store.table.entry_values import FINAL, Acceptance, Part, RareFields, Segment
+from relay.store.table.entries import Origin, Row, TableAccount, is_unsubmitted, parts_of
+from relay.store.table.entry_values import FINAL, FORGOTTEN, Acceptance, Part, RareFields, Segment
 from relay.store.table.table import Table
-from relay.values.messages import Message
+from relay.values.messages import Message, Replacement
 
 
 def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: int) -> None:
@@ -50,6 +50,44 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
                 table.awaiting -= 1
             row.flags |= FINAL
             table.forget(row)
+
+
+def may_be_replaced(table: Table, row: Row) -> bool:
+    """Whether a message has one part, and no carrier can have it."""
+    return parts_of(row) is None and is_unsubmitted(row) and not table.in_doubt.carrier(row.id, 0)
+
+
+def replaced(row: Row, r: Replacement) -> Message:
+    """The message that a replacement makes, as if it had been accepted so."""
+    origin, rare_fields = row.origin, row.rare_fields or RareFields()
+    return Message(
+        row.id,
+        origin.account.name,
+        row.acceptance.accepted_at,
+        r.expires_at,
+        row.addresses,
+        (r.body,),
+        r.registered_delivery,
+        origin.interface,
+        rare_fields.reference,
+        rare_fields.url,
+        origin.priority,
+        rare_fields.user_message_reference,
+    )
+
+
+def replace(row: Row, m: Message, segment: Segment, offset: int) -> None:
+    """Has the row be the one of this message, whose frame is at this place in the journal."""
+    origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority)
+    accept_as(row, Acceptance(m.accepted_at, m.expires_at, segment, offset), origin)
+
+
+def accept_as(row: Row, acceptance: Acceptance, origin: Origin) -> None:
+    """Has the row be accepted like this, and no longer as it was."""
+    if not row.flags & FORGOTTEN:
+        row.acceptance.segment.rows -= 1
+        acceptance.segment.rows += 1
+        row.acceptance, row.origin = acceptance, origin
 
 
 def _rare_fields(m: Message) -> RareFields:
