@@ -172,6 +172,12 @@ class LateStore:
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.unsubmitted(after, limit))
 
+    def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
+        return self._late(self.inner.scheduled_due(now, limit))
+
+    def scheduled_count(self, account: str) -> int:
+        return self.inner.scheduled_count(account)  # type: ignore[no-any-return]
+
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return self._late(self.inner.bodies(parts))
 

@@ -39,6 +39,12 @@ class UnusedStore(Store):
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
         _unexpected("unsubmitted")
 
+    def scheduled_due(self, now: float, limit: int) -> Awaitable[Sequence[Pending]]:
+        _unexpected("scheduled_due")
+
+    def scheduled_count(self, account: str) -> int:
+        _unexpected("scheduled_count")
+
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         _unexpected("bodies")
 

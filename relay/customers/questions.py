@@ -1,5 +1,7 @@
 """What customers ask about their messages: query_sm, cancel_sm and replace_sm."""
 
+from typing import Final
+
 from twisted.internet.interfaces import IReactorTime
 
 from relay.customers.submissions import replacement
@@ -13,6 +15,9 @@ from relay.values.ids import id_octets, parse_id
 from relay.values.messages import MessageView, same_addresses
 from relay.values.pdus import MessageIdPdu, ReplacePdu
 from relay.values.states import ENROUTE, SCHEDULED
+
+#: The state SCHEDULED is of SMPP 5.0 (section 4.7.15); customers that speak 3.4 may not read it.
+_KNOWS_SCHEDULED: Final = 0x50
 
 
 class CustomerQuestions:
@@ -48,7 +53,9 @@ class CustomerQuestions:
             return
         done_at = view.told_done_at
         final_date = smpp_time_text(done_at) if view.final and done_at is not None else b""
-        state = ENROUTE if view.state == SCHEDULED else view.state
+        state = view.state
+        if state == SCHEDULED and not (view.waits_for_its_time and protocol.interface_version >= _KNOWS_SCHEDULED):
+            state = ENROUTE
         error = int(view.carrier_error) if view.carrier_error.isdecimal() and int(view.carrier_error) < 256 else 0
         body = query_sm_resp_body(id_octets(view.id), final_date, state, error)
         protocol.respond(c.QUERY_SM_RESP, [(pdu.sequence_number, c.ESME_ROK, body)])

@@ -51,12 +51,16 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
             validity = _validity_seconds(pdu.validity_period, now, scheduled_seconds)
         except ValueError:
             return c.ESME_RINVEXPIRY
+    scheduled_parts: tuple[bytes, ...] = ()
     if pdu.command_id == c.DATA_SM:
         body = submit_body_from_data_sm(pdu, c.REGISTERED_DELIVERY_FINAL)
     elif pdu.schedule_delivery_time:
-        # A time past is now. A relative time is made absolute: the message may wait here before it goes out.
-        scheduled_at = smpp_time_text(now + scheduled_seconds) if scheduled_seconds else b""
-        body = with_schedule(pdu, scheduled_at, c.REGISTERED_DELIVERY_FINAL)
+        # A time past is now. It waits here, or at a carrier that does this. A relative time is made absolute for that,
+        # because the message may wait in a queue before it goes out.
+        body = with_schedule(pdu, b"", c.REGISTERED_DELIVERY_FINAL)
+        if scheduled_seconds:
+            scheduled_at = smpp_time_text(now + scheduled_seconds)
+            scheduled_parts = (with_schedule(pdu, scheduled_at, c.REGISTERED_DELIVERY_FINAL),)
     else:
         body = with_registered_delivery(pdu, c.REGISTERED_DELIVERY_FINAL)
     reference = find_tlv(pdu.body, pdu.tlvs_at, c.TAG_USER_MESSAGE_REFERENCE) if pdu.tlvs_at < len(pdu.body) else None
@@ -72,6 +76,7 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
         pdu.priority_flag if pdu.priority_flag <= MAX_PRIORITY else MAX_PRIORITY,
         # Two octets (SMPP 3.4 section 5.3.2.17); what is longer is none.
         int.from_bytes(reference) if reference and len(reference) <= _REFERENCE_OCTETS else None,
+        scheduled_parts,
     )
 
 
@@ -105,18 +110,25 @@ def replacement(pdu: ReplacePdu, view: MessageView, body: bytes, now: float) -> 
     :param body: the message's submit_sm.
     :param now: seconds since 1970.
     """
+    # When it was, or is to be, sent: the validity counts from then.
+    before_at = view.scheduled_at or view.accepted_at
+    scheduled_at = view.scheduled_at if view.waits_for_its_time else 0.0
     if pdu.schedule_delivery_time:
         try:
-            if _scheduled_seconds(pdu.schedule_delivery_time, now):
-                return c.ESME_RINVSCHED
+            seconds = _scheduled_seconds(pdu.schedule_delivery_time, now)
         except ValueError:
             return c.ESME_RINVSCHED
-    expires_at = view.expires_at
+        scheduled_at = now + seconds if seconds else 0.0
     if pdu.validity_period:
+        waits_seconds = max(0.0, scheduled_at - now)
         try:
-            expires_at = now + _validity_seconds(pdu.validity_period, now, 0.0)
+            expires_at = now + waits_seconds + _validity_seconds(pdu.validity_period, now, waits_seconds)
         except ValueError:
             return c.ESME_RINVEXPIRY
+    elif pdu.schedule_delivery_time:
+        expires_at = (scheduled_at or now) + view.expires_at - before_at
+    else:
+        expires_at = view.expires_at
     body = with_other_text(
         body,
         pdu.short_message,
@@ -124,7 +136,7 @@ def replacement(pdu: ReplacePdu, view: MessageView, body: bytes, now: float) -> 
         validity_period=pdu.validity_period,
         sm_default_msg_id=pdu.sm_default_msg_id,
     )
-    return Replacement(view.id, body, pdu.registered_delivery, expires_at)
+    return Replacement(view.id, body, pdu.registered_delivery, expires_at, scheduled_at)
 
 
 def with_default_sender(one: Submission, sender: str) -> Submission:
@@ -136,11 +148,18 @@ def with_default_sender(one: Submission, sender: str) -> Submission:
         return one
     # ton, npi and an empty address, before the destination; the body repeats both behind the service_type.
     source = source_address(sender)
-    bodies = []
-    for body in one.parts:
-        begin = body.index(0) + 1
-        bodies.append(body[:begin] + source + body[begin + 3 :])
-    return msgspec.structs.replace(one, addresses=source + one.addresses[3:], parts=tuple(bodies))
+    return msgspec.structs.replace(
+        one,
+        addresses=source + one.addresses[3:],
+        parts=tuple([_from(source, body) for body in one.parts]),
+        scheduled_parts=tuple([_from(source, body) for body in one.scheduled_parts]),
+    )
+
+
+def _from(source: bytes, body: bytes) -> bytes:
+    """A submit_sm's body without a sender, with this one."""
+    begin = body.index(0) + 1
+    return body[:begin] + source + body[begin + 3 :]
 
 
 def _address_status(pdu: MessagePdu) -> int:

@@ -58,6 +58,7 @@ class HttpApi:
         self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes)
         router.add("POST", "/messages", messages.submit)
         router.add("GET", "/messages/{id}", messages.query)
+        router.add("DELETE", "/messages/{id}", messages.cancel)
         router.add("POST", "/messages/{id}/notify", messages.notify)
         router.add("GET", "/notifications", account.feed)
         router.add("POST", "/notifications/replay", account.replay)

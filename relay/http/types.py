@@ -15,6 +15,8 @@ from relay.http.problems import Problem
 MOST_MESSAGES: Final = 1000
 
 LONGEST_VALIDITY_SECONDS: Final = 604_800
+#: How far ahead `send_at` may lie.
+LONGEST_SCHEDULE_SECONDS: Final = 30 * 86_400
 
 
 # What is only said, and checked where the words for a refusal are known.
@@ -64,7 +66,10 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     validity_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=LONGEST_VALIDITY_SECONDS)] | None,
-        Meta(description="After this the message isn't worth sending any more. Default: the relay's."),
+        Meta(
+            description="After this the message isn't worth sending any more. Counts from `send_at`, if that is given. "
+            "Default: the relay's."
+        ),
     ] = None
     notification_url: Annotated[
         Annotated[str, _URL] | None,
@@ -96,6 +101,14 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="1 to 3: goes before what waits with a lower one, as far as the account may. 0 or null: the "
             "account's default."
+        ),
+    ] = None
+    send_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        Meta(
+            description="When the message is to be sent, as RFC 3339 with an offset, at most 30 days ahead. A time "
+            "past is now. Until then it can be cancelled.",
+            examples=["2030-01-31T09:00:00+01:00"],
         ),
     ] = None
 
@@ -130,7 +143,10 @@ class MessageReport(msgspec.Struct, frozen=True):
     to: str
     from_: str = field(name="from")
     reference: str | None
-    status: Annotated[str, Meta(description="As in notifications; ENROUTE while it is on its way.")]
+    status: Annotated[
+        str,
+        Meta(description="As in notifications; SCHEDULED until its time has come, ENROUTE while it is on its way."),
+    ]
     send_status: Annotated[str, Meta(description="delivered, failed, carrier-reject, or pending.")]
     error: str
     carrier: Annotated[str, Meta(description="Which carrier took it; empty as long as none has.")]
@@ -148,6 +164,9 @@ class MessageReport(msgspec.Struct, frozen=True):
     learnt_at: Annotated[
         str | UnsetType,
         Meta(description="When the relay learnt its final state. Only there if `done_at` is what the carrier says."),
+    ] = UNSET
+    send_at: Annotated[
+        str | UnsetType, Meta(description="When it is, or was, to be sent. Only there if the message was scheduled.")
     ] = UNSET
 
 

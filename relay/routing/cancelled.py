@@ -46,6 +46,12 @@ class CancelledMessages:
             expires_at = max(expires_at, earlier.expires_at)
         messages[message_id] = _Entry(parts, expires_at, kept)
 
+    def keep(self, part: Outgoing) -> None:
+        """The part is the one that is to be sent, if its message was replaced."""
+        entry = self._messages.get(part.id)
+        if entry is not None:
+            self._messages[part.id] = entry._replace(kept=part)
+
     def take(self, message_id: bytes, part: Outgoing | None = None) -> bool:
         """Whether a part with this message id is to be dropped, which the caller does then."""
         entry = self._messages.get(message_id)

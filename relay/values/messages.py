@@ -53,6 +53,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar interface: "smpp" or "http".
     :ivar priority: 1 to `MAX_PRIORITY` if the customer asked for one; 0: the account's default.
     :ivar user_message_reference: the optional parameter of the submission, for its receipts; None: there was none.
+    :ivar scheduled_at: no carrier gets it before this instant; 0.0: it is sent at once.
     """
 
     id: bytes
@@ -67,6 +68,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     notification_url: str | None = None
     priority: int = 0
     user_message_reference: int | None = None
+    scheduled_at: float = 0.0
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -102,7 +104,9 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     """A customer's request as a message that has no id yet. Fields as in `Message`.
 
     :ivar validity_seconds: None is the configuration's default.
-    :ivar scheduled_seconds: how long the carrier is to wait. The validity counts from then.
+    :ivar scheduled_seconds: how long it waits here, or at a carrier that does this. The validity counts from then.
+    :ivar scheduled_parts: `parts` with the time in them, for carriers that wait themselves (`scheduled_delivery:
+        pass`). Empty: it waits here in any case.
     """
 
     addresses: bytes
@@ -115,6 +119,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     scheduled_seconds: float = 0.0
     priority: int = 0
     user_message_reference: int | None = None
+    scheduled_parts: tuple[bytes, ...] = ()
 
 
 class Replacement(msgspec.Struct, frozen=True, gc=False):
@@ -124,6 +129,7 @@ class Replacement(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     registered_delivery: int
     expires_at: float
+    scheduled_at: float = 0.0
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -462,7 +468,8 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar state: SCHEDULED until a carrier has taken it.
     :ivar done_at: when the relay learnt its final state; None before.
     :ivar carrier_done_at: when that was reached, as the carrier says; None: it doesn't say.
-    :ivar priority: as in `Message`.
+    :ivar priority: as in `Message`; likewise `scheduled_at`.
+    :ivar waits_for_its_time: no carrier gets it before `scheduled_at`, and it stands in no queue.
     """
 
     id: bytes
@@ -483,6 +490,8 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     notification_url: str | None = None
     carrier_done_at: float | None = None
     priority: int = 0
+    scheduled_at: float = 0.0
+    waits_for_its_time: bool = False
 
     @property
     def told_done_at(self) -> float | None:

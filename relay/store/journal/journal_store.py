@@ -40,6 +40,7 @@ from relay.store.table.accept import accept, accept_as, may_be_replaced, replace
 from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
+from relay.store.table.entry_values import LATER
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
 from relay.store.table.learning import Learning
@@ -47,6 +48,7 @@ from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
+from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
@@ -199,8 +201,10 @@ class JournalStore(JournalQueries):
         if row is None or not may_be_replaced(self.table, row):
             return succeed(False)
         message = replaced(row, replacement)
-        done = journal.append(encode_frame([message]), True, partial(accept_as, row, row.acceptance, row.origin))
-        replace(row, message, *journal.place)
+        scheduled_at = rare_fields_of(row).scheduled_at if row.flags & LATER else 0.0
+        undo = partial(accept_as, self.table, row, row.acceptance, row.origin, scheduled_at)
+        done = journal.append(encode_frame([message]), True, undo)
+        replace(self.table, row, message, *journal.place)
         return done
 
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
@@ -312,6 +316,9 @@ class JournalStore(JournalQueries):
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return succeed(views.pending(self.table, after, limit))
+
+    def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
+        return succeed(views.scheduled_due(self.table, now, limit))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from relay.store.table.entries import Origin, Row, TableAccount, is_unsubmitted, parts_of
-from relay.store.table.entry_values import FINAL, FORGOTTEN, Acceptance, Part, RareFields, Segment
+from relay.store.table.entry_values import FINAL, FORGOTTEN, LATER, LISTED, Acceptance, Part, RareFields, Segment
+from relay.store.table.retries import rare_fields_of
 from relay.store.table.table import Table
 from relay.values.messages import Message, Replacement
 
@@ -14,6 +15,7 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
     account: TableAccount | None = None
     acceptance: Acceptance | None = None
     rows: list[Row] = []
+    later: list[Row] = []
     for m in messages:
         if account is None or m.account != account.name:
             account = table.account(m.account)
@@ -26,17 +28,21 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
             or m.reference is not None
             or m.notification_url is not None
             or m.user_message_reference is not None
+            or m.scheduled_at
         ):
             row.rare_fields = _rare_fields(m)
         shards[message_id[0]][message_id] = row
         account.recent.rows.append(row)
-        rows.append(row)
+        (later if m.scheduled_at else rows).append(row)
     if account is not None:
         account.trim()
     table.unsubmitted_messages.extend(rows)
-    segment.rows += len(rows)
-    table.rows += len(rows)
-    table.unsubmitted += len(rows)
+    for row in later:
+        table.scheduled.add(row, rare_fields_of(row).scheduled_at)
+    count = len(messages)
+    segment.rows += count
+    table.rows += count
+    table.unsubmitted += count
 
 
 def take_back(table: Table, messages: Sequence[Message]) -> None:
@@ -48,6 +54,8 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
                 table.unsubmitted -= 1
             else:
                 table.awaiting -= 1
+            if row.flags & LATER:
+                table.scheduled.drop(row)
             row.flags |= FINAL
             table.forget(row)
 
@@ -73,26 +81,47 @@ def replaced(row: Row, r: Replacement) -> Message:
         rare_fields.url,
         origin.priority,
         rare_fields.user_message_reference,
+        r.scheduled_at,
     )
 
 
-def replace(row: Row, m: Message, segment: Segment, offset: int) -> None:
+def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
     """Has the row be the one of this message, whose frame is at this place in the journal."""
     origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority)
-    accept_as(row, Acceptance(m.accepted_at, m.expires_at, segment, offset), origin)
+    accept_as(table, row, Acceptance(m.accepted_at, m.expires_at, segment, offset), origin, m.scheduled_at)
 
 
-def accept_as(row: Row, acceptance: Acceptance, origin: Origin) -> None:
-    """Has the row be accepted like this, and no longer as it was."""
-    if not row.flags & FORGOTTEN:
-        row.acceptance.segment.rows -= 1
-        acceptance.segment.rows += 1
-        row.acceptance, row.origin = acceptance, origin
+def accept_as(table: Table, row: Row, acceptance: Acceptance, origin: Origin, scheduled_at: float) -> None:
+    """Has the row be accepted like this, and no longer as it was.
+
+    :param scheduled_at: the time that it waits for from now on; 0.0: none.
+    """
+    if row.flags & FORGOTTEN:
+        return
+    row.acceptance.segment.rows -= 1
+    acceptance.segment.rows += 1
+    row.acceptance, row.origin = acceptance, origin
+    if not is_unsubmitted(row):
+        return
+    if row.flags & LATER:
+        table.scheduled.drop(row)
+    else:
+        row.flags |= LISTED
+    if scheduled_at:
+        table.scheduled.add(row, scheduled_at)
+    else:
+        table.wait_for_carriers([row])
 
 
 def _rare_fields(m: Message) -> RareFields:
     parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
-    return RareFields(parts, m.reference, m.notification_url or None, user_message_reference=m.user_message_reference)
+    return RareFields(
+        parts,
+        m.reference,
+        m.notification_url or None,
+        user_message_reference=m.user_message_reference,
+        scheduled_at=m.scheduled_at,
+    )
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
@@ -103,6 +132,7 @@ def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
         or m.reference is not None
         or m.notification_url is not None
         or m.user_message_reference is not None
+        or m.scheduled_at
     ):
         row.rare_fields = _rare_fields(m)
     return row
