@@ -112,13 +112,13 @@ def replacement(pdu: ReplacePdu, view: MessageView, body: bytes, now: float) -> 
     """
     # When it was, or is to be, sent: the validity counts from then.
     before_at = view.scheduled_at or view.accepted_at
-    scheduled_at = view.scheduled_at if view.waits_for_its_time else 0.0
+    scheduled_at = view.scheduled_at if view.waits_for_its_time else 0
     if pdu.schedule_delivery_time:
         try:
             seconds = _scheduled_seconds(pdu.schedule_delivery_time, now)
         except ValueError:
             return c.ESME_RINVSCHED
-        scheduled_at = now + seconds if seconds else 0.0
+        scheduled_at = now + seconds if seconds else 0
     if pdu.validity_period:
         waits_seconds = max(0.0, scheduled_at - now)
         try:

@@ -167,7 +167,8 @@ class MessageFlow:
         room = False
         later = 0
         for message_id, s in zip(ids, submissions, strict=True):
-            scheduled_at, parts = 0.0, s.parts
+            scheduled_at: float = 0
+            parts = s.parts
             carriers = carriers_of(s.addresses)
             if s.scheduled_seconds:
                 if s.scheduled_parts and carriers and all(self._links[name].can_schedule for name in carriers):

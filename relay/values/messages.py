@@ -53,7 +53,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar interface: "smpp" or "http".
     :ivar priority: 1 to `MAX_PRIORITY` if the customer asked for one; 0: the account's default.
     :ivar user_message_reference: the optional parameter of the submission, for its receipts; None: there was none.
-    :ivar scheduled_at: no carrier gets it before this instant; 0.0: it is sent at once.
+    :ivar scheduled_at: no carrier gets it before this instant; 0: it is sent at once.
     """
 
     id: bytes
@@ -68,7 +68,8 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     notification_url: str | None = None
     priority: int = 0
     user_message_reference: int | None = None
-    scheduled_at: float = 0.0
+    # An integer takes one octet in the journal, and 0.0 nine.
+    scheduled_at: float = 0
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -129,7 +130,7 @@ class Replacement(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     registered_delivery: int
     expires_at: float
-    scheduled_at: float = 0.0
+    scheduled_at: float = 0
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

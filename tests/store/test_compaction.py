@@ -10,8 +10,8 @@ from relay.config import model
 from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
-from relay.values.messages import QueryOutcome, Replacement
-from relay.values.states import UNKNOWN
+from relay.values.messages import Ending, QueryOutcome, Replacement
+from relay.values.states import DELETED, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
     DAY,
@@ -114,6 +114,19 @@ class CompactionTests(SynchronousTestCase):
     def start_with_limits(self) -> Any:
         wait_for(self.clock, self.store.stop())
         return self.start(limits=model.Limits(finished=3))
+
+    def test_the_time_of_scheduled_messages_and_their_texts_are_carried_on(self) -> None:
+        self.accept(*range(30), scheduled_at=NOW + 5000)
+        wait_for(self.clock, self.store.end([Ending(message_id(n), DELETED, NOW) for n in range(10, 30)]))
+        wait_for(self.clock, self.store._compaction._run(self.store._journal.segments[:-1]))
+        snapshots = [record for record in self.records() if type(record) is Snapshot and record.parts[0].body]
+        self.assertEqual({record.scheduled_at for record in snapshots}, {NOW + 5000})
+        self.store = started(self.disk.crash(), self.clock)
+        self.assertEqual(wait_for(self.clock, self.store.scheduled_due(NOW + 4999, 100)), [])
+        due = wait_for(self.clock, self.store.scheduled_due(NOW + 5000, 100))
+        self.assertEqual({part.id for part in due}, {message_id(n) for n in range(10)})
+        bodies = wait_for(self.clock, self.store.bodies([(part.id, 0) for part in due]))
+        self.assertEqual(sorted(bodies), sorted(b"body of %d" % n for n in range(10)))
 
     def test_texts_leave_the_disk_when_they_are_old(self) -> None:
         self.accept(1, 2, expires_at=self.clock.seconds() + 5 * DAY)

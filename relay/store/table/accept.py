@@ -110,6 +110,7 @@ def accept_as(table: Table, row: Row, acceptance: Acceptance, origin: Origin, sc
     if scheduled_at:
         table.scheduled.add(row, scheduled_at)
     else:
+        rare_fields_of(row).scheduled_at = 0
         table.wait_for_carriers([row])
 
 

@@ -138,4 +138,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     again_at: float = 0.0
     given_id: bytes = b""
     user_message_reference: int | None = None
-    scheduled_at: float = 0.0
+    scheduled_at: float = 0

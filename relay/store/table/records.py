@@ -185,7 +185,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     priority: int = 0
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
-    scheduled_at: float = 0.0
+    scheduled_at: float = 0
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
