@@ -41,8 +41,8 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             max_length=40,
-            description="The sender: a number, or up to eleven letters, digits, blanks and signs of ASCII. May be left "
-            "out if the account has a default sender.",
+            description="The sender: a number, or up to 11 ASCII letters, digits, spaces and punctuation marks. May be "
+            "left out if the account has a default sender.",
             examples=["RELAY"],
             extra_json_schema={"pattern": _SENDER_PATTERN},
         ),
