@@ -133,7 +133,7 @@ class ReloadTests(ReloadTestCase):
         await until("it is unbound", lambda: late.carrier.bound_sessions == 0)
         self.assertEqual({"DELIVRD"}, {receipt.stat for receipt in esme.receipts})
         self.assertEqual((50, 50), (late.counters.submits, self.simulator_port.counters.submits))
-        self.assertIn("carrier_removed: late is unbound; receipts that were still out: 0", self.started.log())
+        self.assertIn("carrier_removed: late is unbound; outstanding receipts that are lost: 0", self.started.log())
 
     async def test_a_removed_carrier_that_comes_back_takes_its_receipts(self) -> None:
         await self.start()
