@@ -174,8 +174,8 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
     yield counts("relay_carrier_submitted", "submit_sm written.", lambda link: link.counters.submitted)
     yield _counter(
         "relay_carrier_answers",
-        "Results of submit_sm: taken, refused (for good), throttled (tried again), in_doubt (the connection or the time "
-        "ended before the response), expired (the validity ended before it could be sent).",
+        "Results of submit_sm: taken, refused (for good), throttled (tried again), in_doubt (the connection or the "
+        "time ended before the response), expired (the validity ended before it could be sent).",
         (
             ({"carrier": carrier, "result": result}, getattr(link.counters, result))
             for carrier, link in links.items()

@@ -70,8 +70,8 @@ class LookTests(PagesTestCase):
                 "tier1 is down: bind refused: ESME_RINVPASWD; 0 parts wait",
                 "tier2 is held by the operator; 0 parts wait",
                 "acme's notification URL failed 7 times in a row",
-                "3 receipts have ids that no message has. To find the dialect that matches them, see Receipts on the page, "
-                "or run python -m relay dialect --orphans",
+                "3 receipts have ids that no message has. To find the dialect that matches them, see Receipts on the "
+                "page, or run python -m relay dialect --orphans",
             ],
             self.look()["troubles"],
         )
