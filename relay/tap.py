@@ -197,6 +197,7 @@ def build(
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
         share_of=accounts.share,
+        senders_of=accounts.senders,
     )
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)

@@ -514,6 +514,21 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(answer.outcomes), [Outcome.ORPHAN] * 3)
         self.assertEqual((self.store.figures().repeated, self.store.figures().contradicting), (0, 0))
 
+    def test_what_is_read_again_finds_no_younger_message_and_none_to_another_number(self) -> None:
+        early, late = NOW - 100, NOW + 100
+        self.to(HANDSET)
+        self.result(self.store.submitted([submitted(1)]))
+        for handset, at, outcome in (
+            (HANDSET, early, Outcome.ORPHAN),
+            (OTHER_HANDSET, late, Outcome.ORPHAN),
+            (HANDSET, late, Outcome.FINAL),
+        ):
+            kept = receipt_from(handset, b"x1", UNDELIVERABLE, received_at=at)
+            self.result(self.store.receipts([kept]))
+            again = ReadAgain(kept, receipt_from(handset, 1, UNDELIVERABLE, received_at=at))
+            self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
+        self.assertEqual((self.states(1), self.store.figures().orphans), ([UNDELIVERABLE], 2))
+
     def test_what_is_read_again_is_final_only_where_nothing_was_before(self) -> None:
         self.sent(1)
         orphan = receipt(b"x1", UNDELIVERABLE, received_at=NOW + 2)

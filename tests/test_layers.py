@@ -75,7 +75,6 @@ PURE = (
     "relay.routing.hours",
     "relay.routing.prefix_table",
     "relay.routing.routes",
-    "relay.routing.sender_patterns",
     "relay.runtime.fair_share",
     "relay.runtime.proxy_header",
     "relay.simulator.decisions",

@@ -19,6 +19,7 @@ import msgspec
 from relay.accounts.account_settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, with_settings
 from relay.accounts.signing import secret_key
 from relay.config.model import Account
+from relay.config.sender_patterns import AllowedSenders
 from relay.config.urls import UrlProblem, WebUrl, check_url
 from relay.store.api import NotifyPolicy
 from relay.values.account_share import NO_SHARE, AccountShare
@@ -49,12 +50,13 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 class _Entry:
     """One account and what is derived from it."""
 
-    __slots__ = ("account", "bucket", "configured", "policy", "settings", "share", "target")
+    __slots__ = ("account", "bucket", "configured", "policy", "senders", "settings", "share", "target")
 
     def __init__(self, configured: Account, settings: dict[str, str]) -> None:
         self.configured = configured
         self.settings = settings
         self.bucket: TokenBucket | None = None
+        self.senders = AllowedSenders(configured.senders.allow)
         self.account: Account
         self.policy: NotifyPolicy
         self.target: Target
@@ -270,6 +272,11 @@ class Accounts:
         """What the account may have of a carrier for which several wait."""
         entry = self._entries.get(name)
         return NO_SHARE if entry is None else entry.share
+
+    def senders(self, name: str) -> AllowedSenders | None:
+        """The senders that the account may use; None: all."""
+        entry = self._entries.get(name)
+        return entry.senders if entry is not None and entry.senders else None
 
     def allow_up_to(self, name: str, count: int, now: float) -> tuple[int, float]:
         """Charges as many of `count` messages as the account's rate allows now: how many, and the seconds after which

@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from relay.accounts.signing import secret_key
 from relay.app.route_checks import check_routes
 from relay.config.endpoint_text import is_loopback
-from relay.config.model import Account, Carrier, Config, Dialect
+from relay.config.model import Account, Carrier, Config, Dialect, Senders
+from relay.config.sender_patterns import AllowedSenders, SenderPattern
 from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
 from relay.receipts.dialects import resolve
 from relay.simulator.decisions import WORDS as SIMULATED_WORDS
+from relay.text.compose import InvalidText, source_address
+from relay.values.messages import source_of
 from relay.values.secret import Secret
 
 Finding = tuple[Path, str]
@@ -190,12 +193,32 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
             secret_key(account.notification_secret.reveal())
         except ValueError as problem:
             yield (*path, "notification_secret"), str(problem)
+    yield from _senders((*path, "senders"), account.senders)
     if account.smpp is not None:
         smpp = account.smpp
         yield from _ascii((*path, "smpp", "system_id"), smpp.system_id)
         yield from _ascii((*path, "smpp", "password"), smpp.password.reveal())
         for index, network in enumerate(smpp.allow_from):
             yield from _network((*path, "smpp", "allow_from", index), network)
+
+
+def _senders(path: Path, senders: Senders) -> Iterator[Finding]:
+    readable = True
+    for index, text in enumerate(senders.allow):
+        try:
+            SenderPattern(text)
+        except ValueError as problem:
+            readable = False
+            yield (*path, "allow", index), str(problem)
+    if not senders.default:
+        return
+    try:
+        sender = source_of(source_address(senders.default) + b"\0\0\0")
+    except InvalidText as problem:
+        yield (*path, "default"), problem.reason
+        return
+    if readable and senders.allow and not AllowedSenders(senders.allow).allow(sender):
+        yield (*path, "default"), "is no sender that `allow` allows; add it there"
 
 
 def _network(path: Path, network: str) -> Iterator[Finding]:

@@ -9,11 +9,11 @@ from itertools import islice, product
 from typing import Final
 
 from relay.config.model import Config, Route
+from relay.config.sender_patterns import SenderPattern
 from relay.config.yaml_reader import Path, did_you_mean
 from relay.routing.explanation import words
 from relay.routing.hours import hours_of, overlap, times_to_try
 from relay.routing.routes import CompiledRoute, Routes
-from relay.routing.sender_patterns import SenderPattern
 
 Finding = tuple[Path, str]
 

@@ -129,6 +129,20 @@ class AccountSmpp(ConfigStruct, frozen=True):
     allow_from: Annotated[list[str], _text("Networks that may bind; empty = any.")] = field(default_factory=list)
 
 
+class Senders(ConfigStruct, frozen=True):
+    """The senders (from) of an account's messages."""
+
+    allow: Annotated[
+        list[str],
+        _text(
+            'Senders that the account may use, each as in a route\'s `sender`: `[ACME, "4477*", numeric]`; empty = all.'
+        ),
+    ] = field(default_factory=list)
+    default: Annotated[
+        str, _text("The sender of messages that name none, over every interface; empty = the customer must name one.")
+    ] = ""
+
+
 class Account(ConfigStruct, frozen=True):
     """A customer."""
 
@@ -169,6 +183,7 @@ class Account(ConfigStruct, frozen=True):
         ),
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
+    senders: Senders = field(default_factory=Senders)
 
 
 class IdForm(ConfigStruct, frozen=True):

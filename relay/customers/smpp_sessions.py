@@ -21,7 +21,7 @@ from relay.config import model
 from relay.customers.bind_guard import BindGuard
 from relay.customers.questions import CustomerQuestions
 from relay.customers.smpp_receivers import AccountReceivers
-from relay.customers.submissions import submission
+from relay.customers.submissions import submission, with_default_sender
 from relay.receipts.writer import ReceiptWriter
 from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Drain, Tasks
@@ -340,6 +340,9 @@ class CustomerSessions:
         flow = self._flow
         wanted = [submission(pdu, now) for pdu in pdus]
         submissions = [one for one in wanted if type(one) is Submission]
+        configured = self._accounts.find(account)
+        if configured is not None and (sender := configured.senders.default):
+            submissions = [with_default_sender(one, sender) for one in submissions]
         prepared = iter(flow.prepare(account, submissions, each_alone=True) if submissions else ())
         outcomes: list[Message | int] = []
         for one in wanted:

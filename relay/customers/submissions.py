@@ -3,10 +3,13 @@
 import re
 from typing import Final
 
+import msgspec
+
 from relay.smpp.message_codec import find_tlv, submit_body_from_data_sm, with_registered_delivery, with_schedule
 from relay.smpp.times import seconds_until, smpp_time_text
+from relay.text.compose import source_address
 from relay.values import smpp_constants as c
-from relay.values.messages import MAX_PRIORITY, Submission
+from relay.values.messages import MAX_PRIORITY, Submission, source_of
 from relay.values.pdus import MessagePdu
 
 #: How far ahead a delivery may be scheduled.
@@ -70,6 +73,22 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
         # Two octets (SMPP 3.4 section 5.3.2.17); what is longer is none.
         int.from_bytes(reference) if reference and len(reference) <= _REFERENCE_OCTETS else None,
     )
+
+
+def with_default_sender(one: Submission, sender: str) -> Submission:
+    """The submission with this sender, if it has none.
+
+    :param sender: as an HTTP customer writes it.
+    """
+    if source_of(one.addresses):
+        return one
+    # ton, npi and an empty address, before the destination; the body repeats both behind the service_type.
+    source = source_address(sender)
+    bodies = []
+    for body in one.parts:
+        begin = body.index(0) + 1
+        bodies.append(body[:begin] + source + body[begin + 3 :])
+    return msgspec.structs.replace(one, addresses=source + one.addresses[3:], parts=tuple(bodies))
 
 
 def _address_status(pdu: MessagePdu) -> int:

@@ -54,7 +54,7 @@ class ItemKeys:
         ids = {
             index: id_of_key(account, item.idempotency_key)
             for index, item in enumerate(items)
-            if type(item) is MessageRequest and item.idempotency_key is not None
+            if isinstance(item, MessageRequest) and item.idempotency_key is not None
         }
         # A copy of its own: what is given back must be what was taken.
         taking = frozenset(ids.values())
@@ -111,7 +111,7 @@ class ItemKeys:
 
 
 def _digits(item: Item) -> bytes:
-    return item.to.removeprefix("+").encode("utf-8", "replace") if type(item) is MessageRequest else b""
+    return item.to.removeprefix("+").encode("utf-8", "replace") if isinstance(item, MessageRequest) else b""
 
 
 def _conflict() -> Problem:

@@ -20,6 +20,7 @@ from relay.http.types import (
     MOST_MESSAGES,
     Accepted,
     AttemptReport,
+    DefaultSenderRequest,
     MessageReport,
     MessageRequest,
     from_form,
@@ -57,7 +58,7 @@ class Messages:
         key = request.header(b"Idempotency-Key")
         if key is not None:
             return await self._submit_once(request, account, key)
-        items, single = _requests(request)
+        items, single = _requests(request, self._lenient(account))
         return await self._submit(account, items, single)
 
     async def _submit(
@@ -170,7 +171,7 @@ class Messages:
                     detail = "This Idempotency-Key was used for a request with another body in the last 24 hours."
                     raise Problem(409, detail, kind="idempotency-conflict")
                 return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
-            items, single = _requests(request)
+            items, single = _requests(request, self._lenient(account))
             now = self._clock.seconds()
             return await self._submit(
                 account, items, single, lambda body: Idempotency(account, name, digest, body, now)
@@ -208,6 +209,14 @@ class Messages:
                 results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
         return results
 
+    def default_sender(self, account: str) -> str:
+        """The sender of the account's messages that name none; "" if they must name one."""
+        return self._accounts.get(account).senders.default
+
+    def _lenient(self, account: str) -> bool:
+        """Whether messages may come without a sender."""
+        return bool(self.default_sender(account))
+
     def _submission(self, account: str, item: MessageRequest, callback: Callable[[str], str] | None) -> Submission:
         url = item.notification_url
         if url is not None:
@@ -218,10 +227,11 @@ class Messages:
             if callback is not None:
                 url = callback(url)
         try:
+            source = item.from_ or self.default_sender(account)
             if item.data_coding is None and item.payload is None and item.udh is None:
-                addresses, parts = self._compose(item.to, item.from_, item.text or "")
+                addresses, parts = self._compose(item.to, source, item.text or "")
             else:
-                addresses, parts = _ready_made(item)
+                addresses, parts = _ready_made(item, source)
         except ValueError as problem:
             raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
         return Submission(
@@ -307,7 +317,7 @@ class Messages:
         return view
 
 
-def _ready_made(item: MessageRequest) -> tuple[bytes, tuple[bytes, ...]]:
+def _ready_made(item: MessageRequest, source: str) -> tuple[bytes, tuple[bytes, ...]]:
     """The one part that an item holds as octets instead of a text.
 
     :raises Problem, ValueError: it can't be sent.
@@ -317,7 +327,7 @@ def _ready_made(item: MessageRequest) -> tuple[bytes, tuple[bytes, ...]]:
     if item.data_coding is None:
         raise invalid_field("data_coding", "udh and payload need a data_coding.")
     udh, payload = bytes.fromhex(item.udh or ""), bytes.fromhex(item.payload or "")
-    return compose_raw(item.from_, item.to, data_coding=item.data_coding, udh=udh, payload=payload)
+    return compose_raw(source, item.to, data_coding=item.data_coding, udh=udh, payload=payload)
 
 
 def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocument:
@@ -329,25 +339,31 @@ def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocume
 #: Stands for an item until the flow has said what becomes of it.
 _PENDING: Final[Any] = Problem(500, "")
 
-_decode_one_or_many: Final = msgspec.json.Decoder(MessageRequest | list[MessageRequest]).decode
+#: By whether messages may come without a sender.
+_KINDS: Final[dict[bool, type[MessageRequest]]] = {False: MessageRequest, True: DefaultSenderRequest}
+_decode_one_or_many: Final = {
+    lenient: msgspec.json.Decoder(kind | list[kind]).decode  # type: ignore[valid-type]
+    for lenient, kind in _KINDS.items()
+}
 _decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_one: Final = msgspec.json.Decoder(MessageRequest).decode
+_decode_one: Final = {lenient: msgspec.json.Decoder(kind).decode for lenient, kind in _KINDS.items()}
 
 
-def _requests(request: ApiRequest) -> tuple[Sequence[MessageRequest | Problem], bool]:
+def _requests(request: ApiRequest, lenient: bool) -> tuple[Sequence[MessageRequest | Problem], bool]:
     """What the body asks for, and whether it is a single message.
 
+    :param lenient: messages may come without a sender.
     :raises Problem: it is nothing of the kind. A problem of one item of an array stands in its place instead.
     """
     if request.content_type == FORM:
-        return [from_form(request.form(), MessageRequest)], True
+        return [from_form(request.form(), _KINDS[lenient])], True
     raw = request.body()
     try:
-        decoded = _decode_one_or_many(raw)
+        decoded = _decode_one_or_many[lenient](raw)
     except msgspec.ValidationError as error:
         if raw.lstrip()[:1] != b"[":
             raise problem_of(error) from None
-        return _checked(_requests_one_by_one(raw)), False
+        return _checked(_requests_one_by_one(raw, lenient)), False
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise not_json() from None
     if type(decoded) is list:
@@ -361,7 +377,7 @@ def _checked(items: Sequence[MessageRequest | Problem]) -> Sequence[MessageReque
     return items
 
 
-def _requests_one_by_one(raw: bytes) -> list[MessageRequest | Problem]:
+def _requests_one_by_one(raw: bytes, lenient: bool) -> list[MessageRequest | Problem]:
     items: list[MessageRequest | Problem] = []
     try:
         raw_items = _decode_raw(raw)
@@ -369,7 +385,7 @@ def _requests_one_by_one(raw: bytes) -> list[MessageRequest | Problem]:
         raise not_json() from None
     for item in raw_items:
         try:
-            items.append(_decode_one(item))
+            items.append(_decode_one[lenient](item))
         except msgspec.ValidationError as error:
             items.append(problem_of(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -41,7 +41,8 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             max_length=40,
-            description="The sender: a number, or up to eleven letters, digits, blanks and signs of ASCII.",
+            description="The sender: a number, or up to eleven letters, digits, blanks and signs of ASCII. May be left "
+            "out if the account has a default sender.",
             examples=["RELAY"],
             extra_json_schema={"pattern": _SENDER_PATTERN},
         ),
@@ -55,7 +56,11 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     reference: Annotated[
-        Annotated[str, Meta(max_length=200)] | None, Meta(description="A name of your own; comes back in queries.")
+        Annotated[str, Meta(max_length=200, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]*$")] | None,
+        Meta(
+            description="A name of your own, without control characters; comes back in queries, and with notifications "
+            "as X-Relay-Reference."
+        ),
     ] = None
     validity_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=LONGEST_VALIDITY_SECONDS)] | None,
@@ -93,6 +98,12 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "account's default."
         ),
     ] = None
+
+
+class DefaultSenderRequest(MessageRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A message to send, from an account with a default sender: `from` may be left out or empty."""
+
+    from_: Annotated[str, Meta(max_length=40)] = field(name="from", default="")
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -225,6 +236,7 @@ _PATTERN = re.compile(r"matching regex '(.*?)'(?= - at |$)")
 #: What the patterns above ask for, in words.
 _OF_PATTERNS: Final = {
     "^([0-9A-Fa-f]{2})*$": "Expected octets in hexadecimal, two digits each.",
+    "^[^\\x00-\\x1f\\x7f-\\x9f]*$": "Expected text without control characters.",
     "^[!-~]+$": "Expected ASCII characters without blanks.",
 }
 _AT = re.compile(r" - at `\$(?:\[\d+\])?\.?([^`]*)`$")

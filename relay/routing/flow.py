@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from relay.config.sender_patterns import AllowedSenders
 from relay.routing.cancelled import CancelledMessages
 from relay.routing.carrier_order import RouteCarriers
 from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
@@ -35,8 +36,16 @@ from relay.values.messages import (
     Refused,
     StoreResult,
     Submission,
+    source_of,
 )
-from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RINVSCHED, ESME_RMSGQFUL, ESME_RSYSERR, ESME_RTHROTTLED
+from relay.values.smpp_constants import (
+    ESME_RINVDSTADR,
+    ESME_RINVSCHED,
+    ESME_RINVSRCADR,
+    ESME_RMSGQFUL,
+    ESME_RSYSERR,
+    ESME_RTHROTTLED,
+)
 from relay.values.states import DELETED, REJECTED, UNKNOWN
 
 
@@ -47,6 +56,7 @@ class MessageFlow:
     messages.
 
     :ivar routes: the routes that hold now.
+    :param senders_of: the senders that an account may use; None: all.
     :ivar share_of: what an account may have of a carrier for which several wait.
     """
 
@@ -62,7 +72,9 @@ class MessageFlow:
         random_bytes: RandomBytes,
         validity_seconds: float,
         share_of: Callable[[str], AccountShare] = lambda account: NO_SHARE,
+        senders_of: Callable[[str], AllowedSenders | None] = lambda account: None,
     ) -> None:
+        self._senders_of = senders_of
         self.share_of = share_of
         self.store = store
         self._rates = rates
@@ -141,6 +153,7 @@ class MessageFlow:
         ids = new_ids(len(submissions), self._random_bytes)
         default_expiry = now + self._validity_seconds
         carriers_of = self.routes.chooser(account, now)
+        senders = self._senders_of(account)
         # Neighbours in a batch mostly go the same way; asking for room once a run of them saves 0.5 µs a message.
         asked: tuple[str, ...] = ()
         room = False
@@ -151,6 +164,9 @@ class MessageFlow:
             if not carriers:
                 self.counters.account(account).refuse(ESME_RINVDSTADR)
                 result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
+            elif senders is not None and not senders.allow(source_of(s.addresses)):
+                self.counters.account(account).refuse(ESME_RINVSRCADR)
+                result.append(Refused(ESME_RINVSRCADR, "from", "The account may not send with this sender."))
             elif not room:
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))

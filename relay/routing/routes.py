@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 
 from relay.config.model import Route
+from relay.config.sender_patterns import SenderPattern
 from relay.routing.carrier_order import CarrierOrder
 from relay.routing.hours import hours_of
 from relay.routing.prefix_table import PrefixTable
-from relay.routing.sender_patterns import SenderPattern
 from relay.values.messages import destination_of, source_of
 
 #: Gives the carriers for a message's addresses, in order of preference; () where no route matches.

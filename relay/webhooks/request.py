@@ -1,11 +1,13 @@
 """One webhook request: body and headers for the notifications that go together.
 
 Headers follow the Standard Webhooks specification; `X-Relay-Attempt` counts from 1, and `X-Relay-Carrier-Error` says
-what the carrier itself wrote, where it wrote anything.
+what the carrier itself wrote, where it wrote anything. `X-Relay-Reference` is the customer's own name for the message,
+percent-encoded UTF-8.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
 from relay.accounts.signing import signature
 from relay.values.messages import Notification
@@ -69,4 +71,6 @@ def webhook_request(
         headers[b"Webhook-Signature"] = [signature(keys, webhook, timestamp, body)]
     if n.carrier_error and not array:
         headers[b"X-Relay-Carrier-Error"] = [header_safe(n.carrier_error)]
+    if n.reference and not array:
+        headers[b"X-Relay-Reference"] = [quote(n.reference, safe="").encode()]
     return WebhookRequest("POST", url, headers, body)

@@ -192,6 +192,20 @@ class CarrierTests(ChecksTestCase):
         self.assert_problem(carrier % "DELIVRD: 0", key, "more than 0")
 
 
+class SendersTests(ChecksTestCase):
+    def test_senders_that_cannot_be_read_are_refused(self) -> None:
+        self.assert_fine('accounts: {a: {senders: {allow: [ACME, "4477*", numeric], default: ACME}}}')
+        self.assert_problem(
+            'accounts: {a: {senders: {allow: [ACME, "A*B"]}}}', r"accounts.a.senders.allow\[1\]", "is no sender"
+        )
+        self.assert_problem("accounts: {a: {senders: {default: Far too long a name}}}", "accounts.a.senders.default")
+
+    def test_a_default_sender_that_is_not_allowed_is_refused(self) -> None:
+        self.assert_problem(
+            "accounts: {a: {senders: {allow: [ACME], default: OTHER}}}", "accounts.a.senders.default", "add it there"
+        )
+
+
 class RouteTests(ChecksTestCase):
     def test_a_route_to_an_unknown_carrier_is_refused(self) -> None:
         carriers = "carriers: {tier1: {connect: tcp:h:1}}\n"

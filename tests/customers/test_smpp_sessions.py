@@ -22,7 +22,7 @@ from relay.smpp.session import SessionLimits
 from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets, parse_id
-from relay.values.messages import Attempt, Claim, Message, QueueKey
+from relay.values.messages import Attempt, Claim, Message, QueueKey, source_of
 from relay.values.secret import Secret
 from tests.fakes import bind_body, parse_header, pdu, submit_body
 from tests.routing.test_flow import FakeLink, RecordingStore
@@ -61,7 +61,7 @@ class SessionTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.store = SlowStore()
         smpp = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
-        accounts = Accounts({"acme": model.Account(smpp=smpp, rate=1.0, burst=2)})
+        accounts = self.accounts = Accounts({"acme": model.Account(smpp=smpp, rate=1.0, burst=2)})
         flow = MessageFlow(
             store=self.store,
             rates=accounts,
@@ -69,6 +69,7 @@ class SessionTestCase(SynchronousTestCase):
             clock=self.clock,
             random_bytes=random.Random(1).randbytes,
             validity_seconds=3600.0,
+            senders_of=accounts.senders,
         )
         self.link = FakeLink()
         flow.connect({"tier1": self.link}, {})
@@ -344,3 +345,23 @@ class StopTests(SessionTestCase):
         self.assertNoResult(self.stopped)
         self.clock.advance(0.2)
         self.successResultOf(self.stopped)
+
+
+class SendersTests(SessionTestCase):
+    """The senders that an account may use."""
+
+    def test_an_empty_sender_is_replaced_and_one_that_is_not_allowed_is_refused(self) -> None:
+        login = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
+        for senders, status in (
+            (model.Senders(allow=["ACME"], default="ACME"), c.ESME_ROK),
+            (model.Senders(allow=["ACME"]), c.ESME_RINVSRCADR),
+        ):
+            self.accounts.replace({"acme": model.Account(smpp=login, senders=senders)})
+            empty = message_body(
+                addresses=encode_address(0, 0, b"") + encode_address(1, 1, b"44770"), short_message=b"x"
+            )
+            self.protocol.dataReceived(pdu(c.SUBMIT_SM, empty, sequence_number=9))
+            if not status:
+                self.store.durable.callback(None)
+                self.assertEqual(source_of(self.store.accepted[-1].addresses), b"ACME")
+            self.assertEqual(self.answers(), [(c.SUBMIT_SM_RESP, c.status_name(status), 9)])

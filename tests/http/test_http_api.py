@@ -153,6 +153,8 @@ class SubmitTests(HttpTestCase):
             (MESSAGE | {"text": ""}, "text", "invalid-field"),
             (MESSAGE | {"validity_seconds": -1}, "validity_seconds", "invalid-field"),
             (MESSAGE | {"priority": 4}, "priority", "invalid-field"),
+            (MESSAGE | {"reference": "a\r\nx: y"}, "reference", "invalid-field"),
+            (MESSAGE | {"reference": "a\x85"}, "reference", "invalid-field"),
             (MESSAGE | {"notification_url": "ftp://x"}, "notification_url", "invalid-field"),
             (MESSAGE | {"notification_url": "http://127.0.0.1/"}, "notification_url", "invalid-field"),
             (7, "", "invalid-field"),

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Account
+from relay.config.model import Account, Senders
 from relay.store.api import StoreFull
 from relay.values.ids import id_text
 from relay.values.messages import Refused, destination_of, source_of
@@ -164,3 +164,34 @@ class JasminTests(CompatTestCase):
         self.assertError(self.send(), 412, "No route found")
         self.flow.refusal = Refused(ESME_RTHROTTLED, "", "Slower.", 1.0)
         self.assertError(self.send(), 403, "User throughput exceeded")
+
+
+class DefaultSenderTests(SynchronousTestCase):
+    """What an account with a default sender may leave out."""
+
+    def setUp(self) -> None:
+        senders = Senders(default="RELAY")
+        self.http = HttpDriver({"acme": Account(api_key=Secret(KEY), senders=senders)}, kannel=True, jasmin=True)
+
+    def sender(self) -> bytes:
+        return source_of(self.http.flow.accepted[-1].addresses)
+
+    def test_messages_without_a_sender_get_the_default_over_every_http_interface(self) -> None:
+        for path, fields in (("/cgi-bin/sendsms?", KANNEL), ("/send?", JASMIN)):
+            query = urlencode({name: value for name, value in fields.items() if name != "from"})
+            self.assertIn(self.http.ask("GET", path + query, login=None).status, (200, 202))
+            self.assertEqual(self.sender(), b"RELAY")
+        for body in ({}, {"from": ""}):
+            reply = self.http.ask("POST", "/messages", body | {"to": "447700900123", "text": "Hello"})
+            self.assertEqual(reply.status, 202)
+            self.assertEqual(self.sender(), b"RELAY")
+        self.assertEqual(len(self.http.flow.accepted), 4)
+
+    def test_a_sender_that_is_named_counts(self) -> None:
+        message = {"to": "447700900123", "text": "Hello", "from": "ACME"}
+        self.assertEqual(self.http.ask("POST", "/messages", [message]).status, 202)
+        self.assertEqual(self.sender(), b"ACME")
+
+    def test_other_mistakes_are_named_as_ever(self) -> None:
+        reply = self.http.ask("POST", "/messages", {"to": "447700900123"})
+        self.assertEqual((reply.status, reply.json["field"]), (422, "text"))

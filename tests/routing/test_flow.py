@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Route
+from relay.config.sender_patterns import AllowedSenders
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.routing.routes import Routes
@@ -124,6 +125,7 @@ class Rates:
 class MessageFlowTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.store = RecordingStore()
+        self.allowed: list[str] = []
         self.rates = Rates()
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -135,6 +137,7 @@ class MessageFlowTests(SynchronousTestCase):
             clock=self.clock,
             random_bytes=random.Random(1).randbytes,
             validity_seconds=3600.0,
+            senders_of=lambda account: AllowedSenders(self.allowed) if self.allowed else None,
         )
         self.flow.connect({"first": self.first, "second": self.second}, {Channel.SMPP: self.sessions})
 
@@ -164,6 +167,20 @@ class MessageFlowTests(SynchronousTestCase):
     def test_a_number_without_a_route_is_refused_by_name(self) -> None:
         refusal = self.refusal(addresses=b"\0\0a\0\1\x0199123\0")
         self.assertEqual((refusal.command_status, refusal.field), (c.ESME_RINVDSTADR, "to"))
+
+    def test_a_sender_that_the_account_may_not_use_is_refused_by_name(self) -> None:
+        self.allowed = ["ACME", "numeric"]
+        for sender, allowed in (
+            (b"ACME", True),
+            (b"4477009001", True),
+            (b"ACMEX", False),
+            (b"acme", False),
+            (b"", False),
+        ):
+            prepared = self.prepare(b"\5\0" + sender + b"\0\1\x01447700900123\0")
+            self.assertEqual(isinstance(prepared, Message), allowed, sender)
+            if isinstance(prepared, Refused):
+                self.assertEqual((prepared.command_status, prepared.field), (c.ESME_RINVSRCADR, "from"))
 
     def test_over_the_rate_the_customer_is_told_when_to_come_again(self) -> None:
         self.rates.wait_seconds = 2.5

@@ -137,6 +137,16 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(request.headers[b"X-Relay-Attempt"], [b"%d" % notification.attempt])
         self.assertEqual(b"X-Relay-Carrier-Error" in request.headers, bool(notification.carrier_error))
 
+    def test_the_customer_s_reference_comes_back_percent_encoded(self) -> None:
+        for reference, header in (("order 7/é", [b"order%207%2F%C3%A9"]), (None, None), ("", None)):
+            notification = Notification(
+                b"i" * 16, "acme", Channel.WEBHOOK, DELIVERED, True, 1, 0.0, 0.0, b"", reference=reference
+            )
+            request = webhook_request(
+                [notification], URL, form=False, array=False, error_codes="standard", keys=[], now=1.0
+            )
+            self.assertEqual(request.headers.get(b"X-Relay-Reference"), header)
+
 
 class CircuitBreakerTests(SynchronousTestCase):
     def fail(self, breaker: CircuitBreaker, now: float, **more: object) -> None:  # type: ignore[override]

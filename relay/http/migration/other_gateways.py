@@ -77,7 +77,7 @@ class Kannel:
             raise _Refusal(403, "Authorization failed for sendsms")
         recipients = _recipients(_text(fields, "to"))
         sender = _text(fields, "from")
-        if not sender:
+        if not sender and not self._messages.default_sender(account):
             raise _Refusal(400, "Sender missing and no global set, rejected")
         mask = _kannel_number(fields, ("dlr-mask", "dlrmask"), 0, LONGEST_MASK, "DLR-Mask field misformed, rejected")
         url = _text(fields, "dlr-url") or _text(fields, "dlrurl")
@@ -186,7 +186,7 @@ class Jasmin:
         item = MessageRequest(
             to=_text(fields, "to"),
             # Jasmin sends such a message without a source address; a carrier fills its own in.
-            from_=_text(fields, "from") or "0",
+            from_=_text(fields, "from") or self._messages.default_sender(account) or "0",
             text=_jasmin_text(fields),
             validity_seconds=validity,
             notification_url=_text(fields, "dlr-url") or None,

@@ -1,5 +1,6 @@
 """Which senders a key of the configuration means: `ACME`, `ACME*`, `numeric` or `alphanumeric`."""
 
+from collections.abc import Sequence
 from typing import Final
 
 #: Words that mean a kind of sender. Whoever means the sender of that name writes `numeric*`.
@@ -42,3 +43,30 @@ class SenderPattern:
             return bool(sender) and is_numeric(sender) == (self._kind == NUMERIC)
         sender = sender.removeprefix(b"+")
         return sender.startswith(self._sender) if self._open else sender == self._sender
+
+
+class AllowedSenders:
+    """Which senders an account may use.
+
+    :param patterns: as in the configuration; empty: all senders.
+    :raises ValueError: as `SenderPattern`.
+    """
+
+    #: Answers kept. When there are as many, all are dropped.
+    _KEPT: Final = 10_000
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = [SenderPattern(pattern) for pattern in patterns]
+        self._known: dict[bytes, bool] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def allow(self, sender: bytes) -> bool:
+        """Whether the account may send with this sender."""
+        known = self._known.get(sender)
+        if known is None:
+            if len(self._known) >= self._KEPT:
+                self._known.clear()
+            known = self._known[sender] = any(pattern.matches(sender) for pattern in self._patterns)
+        return known
