@@ -8,7 +8,6 @@ problems at the keys of stand-ins, so a check skips stand-ins only where it comp
 """
 
 import ipaddress
-import os
 from collections.abc import Iterator
 
 from relay.accounts.signing import secret_key
@@ -65,7 +64,6 @@ def advice(config: Config) -> list[str]:
 def _basics(config: Config) -> Iterator[Finding]:
     if not config.data_dir:
         yield ("data_dir",), "must not be empty: it is the directory of the journal"
-    yield from _message_records(config.logs.message_records)
     if config.validity_seconds == 0:
         yield ("validity_seconds",), "must be above 0, or every message ends before it is sent"
     for index, network in enumerate(config.trusted_proxies):
@@ -81,18 +79,6 @@ def _basics(config: Config) -> Iterator[Finding]:
                     (table, name),
                     "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit",
                 )
-
-
-def _message_records(path: str) -> Iterator[Finding]:
-    key = ("logs", "message_records")
-    if path and (path.endswith(os.sep) or os.path.isdir(path)):
-        yield key, f"{path!r} is a directory: name a file in it, such as {os.path.join(path, 'records.jsonl')!r}"
-    # The relay makes the file's directories, but not below something that is no directory.
-    above = os.path.dirname(path)
-    while above and not os.path.exists(above) and above != os.path.dirname(above):
-        above = os.path.dirname(above)
-    if above and os.path.exists(above) and not os.path.isdir(above):
-        yield key, f"{above!r} is no directory: name a file in a directory"
 
 
 def _is_name(name: str) -> bool:

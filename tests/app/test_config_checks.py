@@ -1,7 +1,5 @@
 """What must hold between the values of a configuration."""
 
-import tempfile
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.app.config_checks import advice
@@ -228,23 +226,6 @@ class BasicsTests(ChecksTestCase):
 
     def test_an_empty_data_dir_is_refused(self) -> None:
         self.assert_problem('data_dir: ""', "data_dir", "must not be empty")
-
-    def test_message_records_that_name_a_directory_are_refused(self) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            for named in (directory, f"{directory}/", f"{directory}/not-made-yet/"):
-                self.assert_problem(f"logs: {{message_records: {named}}}", "logs.message_records", "is a directory",
-                                    f"{named.rstrip('/')}/records.jsonl")  # fmt: skip
-
-    def test_message_records_below_a_file_are_refused(self) -> None:
-        with tempfile.NamedTemporaryFile() as file:
-            for named in (f"{file.name}/records", f"{file.name}/not-made-yet/records"):
-                self.assert_problem(f"logs: {{message_records: {named}}}", "logs.message_records",
-                                    f"{file.name!r} is no directory")  # fmt: skip
-
-    def test_message_records_in_a_directory_that_is_made_later_are_fine(self) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            self.assert_fine(f"logs: {{message_records: {directory}/not-made-yet/records.jsonl}}")
-        self.assert_fine("logs: {message_records: records.jsonl}")
 
 
 class AdviceTests(SynchronousTestCase):
