@@ -49,7 +49,7 @@ class EndpointCheckTests(SynchronousTestCase):
         ):
             found = self.problems(Config(http=HttpListener(listen=["tcp:80", description])))
             self.assertEqual(list(found), ["http.listen.1"])
-            self.assertIn(f"{description!r} is no server endpoint: ", found["http.listen.1"])
+            self.assertIn(f"{description!r} is not a server endpoint: ", found["http.listen.1"])
             self.assertIn(reason, found["http.listen.1"])
 
     def test_a_carriers_port_has_its_bounds(self) -> None:

@@ -74,7 +74,7 @@ class ReloadTests(ReloadTestCase):
         esme = await self.esme(self.started.smpp_port)
         good = dict(self.started.configuration)
         self.rewrite(self.started, carriers={"tier1": {"connect": "nonsense:1", "widow": 7}}, accounts={})
-        await until("it is refused", lambda: "nothing of the file was taken" in self.started.log())
+        await until("it is refused", lambda: "the file was not applied" in self.started.log())
         self.assertIn("widow", self.started.log())
         self.started.configuration = good
         [(status, _)] = await within(10, esme.submit([submit_body("447700900001")]))
