@@ -11,7 +11,7 @@ def ascii_host(name: str) -> str:
     """Writes a host name in ASCII (RFC 5891). A name in ASCII, or an address, is not changed.
 
     Capitals, wide letters and ideographic full stops are first mapped to their ordinary forms (UTS 46, without its
-    transitional rules). Labels that are ASCII after that are not checked: private networks have names such as `my_host`.
+    transitional rules). Labels that are ASCII after that are not checked: private networks use names like `my_host`.
 
     :raises ValueError: the name has a character that no host name may have, or a label is too long.
     """

@@ -40,7 +40,7 @@ class EndpointCheckTests(SynchronousTestCase):
             ("tcp:", "the port must be a number, not ''"),
             ("tcp", "too few"),
             ("nonsense:80", "Unknown endpoint type"),
-            ("tcp:80:colour=red", "unknown parts"),
+            ("tcp:80:colour=red", "unknown arguments"),
             ("tcp:99999", "the port must be from 0 to 65535, not 99999"),
             ("tcp6:port=-1", "the port must be from 0 to 65535, not -1"),
             ("tcp:80:interface=::1", r"interface=\:\:1"),
