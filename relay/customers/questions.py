@@ -1,4 +1,4 @@
-"""What customers ask about their messages: query_sm, cancel_sm and replace_sm."""
+"""Customers' requests about their messages: query_sm, cancel_sm and replace_sm."""
 
 from typing import Final
 
@@ -28,7 +28,7 @@ class CustomerQuestions:
         self._clock = clock
 
     async def answer(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> None:
-        """Answers one question of a session's customer. A message of another account counts as unknown."""
+        """Answers one query_sm or cancel_sm. A message of another account counts as unknown."""
         if pdu.command_id == c.QUERY_SM:
             await self._query(protocol, pdu)
         elif isinstance(pdu, ReplacePdu):

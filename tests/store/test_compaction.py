@@ -237,6 +237,29 @@ class CompactionTests(SynchronousTestCase):
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
 
+    def test_a_relay_that_dies_in_the_midst_of_it_again_and_again_gets_on_segment_by_segment(self) -> None:
+        self.accept(*range(90))
+        expected = state_of(self.store)
+        for _ in range(3):
+            oldest, second = self.names()[:2]
+            remove = self.disk.remove
+            left: list[SimulatedDisk] = []
+
+            def removed(path: str, remove: Any = remove, left: list[SimulatedDisk] = left) -> None:
+                remove(path)
+                left.append(self.disk)
+                self.disk.write_error = OSError(5, "the relay is killed here")
+
+            self.disk.remove = removed  # type: ignore[method-assign]
+            victims = self.store._journal.segments[:-1]
+            with self.assertRaises(StoreUnavailable):
+                wait_for(self.clock, self.store._compaction._run(victims))
+            self.disk = left[0].kill()
+            self.assertNotIn(oldest, self.names())
+            self.assertIn(second, self.names())
+            self.store = self.start()
+            self.assertEqual(state_of(self.store), expected)
+
     def compacting(self) -> tuple["Deferred[None]", Callable[[], bool]]:
         """A compaction that is under way, and what has the disk do one more thing; this gives whether there was any."""
         victims = self.store._journal.segments[:-1]
