@@ -496,7 +496,7 @@ class QueryTests(HttpTestCase):
         )
 
     def test_a_scheduled_message_is_shown_as_scheduled_and_pending(self) -> None:
-        fields = {"state": SCHEDULED, "final": False, "done_at": None, "scheduled_at": 1_700_003_600.0}
+        fields: dict[str, Any] = {"state": SCHEDULED, "final": False, "done_at": None, "scheduled_at": 1_700_003_600.0}
         for waits, status in ((True, "SCHEDULED"), (False, "ENROUTE")):
             view = self.view(waits_for_its_time=waits, **fields)
             shown = self.http.ask("GET", f"/messages/{id_text(view.id)}").json

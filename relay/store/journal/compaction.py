@@ -129,6 +129,8 @@ class Compaction:
             await self._copy_rows(groups.pop(segment.sequence, []), segment.sequence)
             if segment.rows:
                 raise RuntimeError(f"{segment.rows} messages are still in segment {segment.sequence}")
+            # A message that has just been replaced belongs to this segment again if its replacement can't be written.
+            await self._journal.append(b"", None)
             await self._disk.in_thread(partial(self._delete, segment_name(segment.sequence)))
             del self._journal.segments[0]
         self.log.info(
