@@ -201,8 +201,8 @@ class JournalStore(JournalQueries):
         if row is None or not may_be_replaced(self.table, row):
             return succeed(False)
         message = replaced(row, replacement)
-        scheduled_at = rare_fields_of(row).scheduled_at if row.flags & LATER else 0
-        undo = partial(accept_as, self.table, row, row.acceptance, row.origin, scheduled_at)
+        scheduled_at, later = rare_fields_of(row).scheduled_at, bool(row.flags & LATER)
+        undo = partial(accept_as, self.table, row, row.acceptance, row.origin, scheduled_at, later=later)
         done = journal.append(encode_frame([message]), True, undo)
         replace(self.table, row, message, *journal.place)
         return done

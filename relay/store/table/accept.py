@@ -88,13 +88,16 @@ def replaced(row: Row, r: Replacement) -> Message:
 def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
     """Has the row be the one of this message, whose frame is at this place in the journal."""
     origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority)
-    accept_as(table, row, Acceptance(m.accepted_at, m.expires_at, segment, offset), origin, m.scheduled_at)
+    acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
+    accept_as(table, row, acceptance, origin, m.scheduled_at, later=bool(m.scheduled_at))
 
 
-def accept_as(table: Table, row: Row, acceptance: Acceptance, origin: Origin, scheduled_at: float) -> None:
+def accept_as(
+    table: Table, row: Row, acceptance: Acceptance, origin: Origin, scheduled_at: float, *, later: bool
+) -> None:
     """Has the row be accepted like this, and no longer as it was.
 
-    :param scheduled_at: the time that it waits for from now on; 0.0: none.
+    :param later: whether it waits until `scheduled_at`.
     """
     if row.flags & FORGOTTEN:
         return
@@ -107,10 +110,10 @@ def accept_as(table: Table, row: Row, acceptance: Acceptance, origin: Origin, sc
         table.scheduled.drop(row)
     else:
         row.flags |= LISTED
-    if scheduled_at:
+    if later:
         table.scheduled.add(row, scheduled_at)
     else:
-        rare_fields_of(row).scheduled_at = 0
+        rare_fields_of(row).scheduled_at = scheduled_at
         table.wait_for_carriers([row])
 
 
