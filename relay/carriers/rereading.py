@@ -4,7 +4,9 @@ Theory of operation: with a wrong dialect a carrier's receipts become orphans, o
 are known. Once the dialect is corrected, by a reload or by a start with another file, all that the store keeps of that
 carrier is read again from the PDUs' bodies, in slices between which the reactor does its other work. What reads as it
 did before costs no call. What finds its message now goes the ordinary way, as of the time at which it came: the first
-final state wins, customers are told once. The rest stays as it was.
+final state wins, customers are told once. The rest stays as it was, but for the evidence (see
+`relay.store.table.evidence`): where some of a carrier's receipts found their messages, its dialect is mended, and the
+evidence that is left is dismissed. Where none did, it is kept for the next try.
 
 At a start nobody knows which dialect the receipts were read with, so those of every carrier are read again.
 
@@ -103,12 +105,22 @@ class Rereading:
             if after is None:
                 break
             await self._sleep(0.0)
+        for carrier in +found:
+            await self._dismiss_evidence(carrier)
         for carrier, count in sorted(read.items()):
             if found[carrier] or not at_start:
                 self.log.info(
                     "orphans_reread: {found} of {read} kept receipts of {carrier} found their messages",
                     carrier=carrier, found=found[carrier], read=count,
                 )  # fmt: skip
+
+    async def _dismiss_evidence(self, carrier: str) -> None:
+        while not self._stopping:
+            try:
+                await self._flow.store.dismiss_evidence(carrier)
+                return
+            except StoreUnavailable as problem:
+                await self._sleep(problem.retry_after_seconds)
 
     async def _reread(self, carrier: str, batch: Sequence[ReadAgain]) -> int:
         result = await self._flow.follow_up(self._flow.store.reread(batch))

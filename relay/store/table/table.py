@@ -33,7 +33,9 @@ from relay.store.table.entry_values import (
     CarrierError,
     CarrierHandoff,
 )
+from relay.store.table.evidence import EvidenceList
 from relay.store.table.in_doubt import InDoubt
+from relay.store.table.match_rates import MatchRates
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
 from relay.store.table.same_id import without_row
@@ -79,6 +81,8 @@ class Table:
         self.unsubmitted_messages = UnsubmittedMessages()
         self.in_doubt = InDoubt()
         self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
+        self.match_rates = MatchRates()
+        self.evidence = EvidenceList(limits.orphans)
         self.unreadable = Unreadable(limits.unreadable)
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
