@@ -221,8 +221,10 @@ class JournalStore(JournalQueries):
     def dismiss_evidence(self, carrier: str) -> "Deferred[int]":
         if not self._journal.open:
             return fail(StoreUnavailable(self._journal.why_not))
-        count = self.table.evidence.clear(carrier)
-        return self._append([self.table.match_rates.dismiss(carrier, self._clock.seconds())], count)
+        count, latest_at = self.table.evidence.clear(carrier)
+        # The system's clock may have been set back since.
+        dismissed_to = max(self._clock.seconds(), latest_at)
+        return self._append([self.table.match_rates.dismiss(carrier, dismissed_to)], count)
 
     def end(self, batch: Sequence[Ending]) -> "Deferred[StoreResult]":
         changes = self._learning.end(batch)

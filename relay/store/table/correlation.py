@@ -15,8 +15,8 @@ from relay.store.api import NotifyPolicy
 from relay.store.table.carrier_ids import Found
 from relay.store.table.entries import STATES, Row, TableAccount
 from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, OWED_SMPP, OWED_WEBHOOK
-from relay.store.table.learning import Learning
 from relay.store.table.evidence import judge
+from relay.store.table.learning import Learning
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
 from relay.store.table.records import Learnt, Placed
 from relay.store.table.same_id import Entry, Several, as_several, choose, is_of, row_of

@@ -1,26 +1,25 @@
 """Evidence of a wrong dialect: receipts that found no message in time, of carriers whose receipts match too little.
 
-Theory of operation: an orphan waits for its id for some minutes, and is dropped then. Where a carrier's dialect is wrong,
-nothing would be left in the end to find the right one with, and nothing to rescue. So of a carrier that matches nothing,
-or far less than it used to (`match_rates`), a sample of what falls out is kept here. It has no keys: an id that comes
-later, or is given again, never finds it. Only `reread` does, and only for messages that were there before it.
+Theory of operation: an orphan waits for its id for some minutes, and is dropped then. Where a carrier's dialect is
+wrong, nothing would be left in the end to find the right one with, and nothing to rescue. So of a carrier that matches
+nothing, or far less than it used to (`match_rates`), a sample of what falls out is kept here. It has no keys: an id
+that comes later, or is given again, never finds it. Only `reread` does, and only for messages that were there before
+it.
 
 The sample is bounded for each carrier, and what all have together by `limits.orphans`: beyond that the carrier with the
 most gives its oldest, so that none fills the others' share. It stays until an operator dismisses it, or a corrected
 dialect has found messages for it.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from heapq import nsmallest
 from itertools import islice
-from operator import attrgetter
 from typing import Final
 
-import msgspec
 from msgspec.structs import astuple
 
 from relay.store.table.match_rates import MatchRates
-from relay.store.table.orphans import Kept, Mark, mark_of, slice_behind
+from relay.store.table.orphans import Kept, Mark, mark_of
 from relay.store.table.records import Evidence, MatchRate
 from relay.values.messages import Receipt
 
@@ -39,7 +38,8 @@ class EvidenceList:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._by_carrier: dict[str, deque[Kept]] = {}
+        #: The oldest first.
+        self._by_carrier: dict[str, dict[Mark, Kept]] = {}
         self._last_number = 0
         self.count = 0
 
@@ -50,21 +50,26 @@ class EvidenceList:
             return self._limit > 0
         if len(kept) < KEPT_A_CARRIER and (self.count < self._limit or len(kept) < self._most()):
             return True
-        return receipt.received_at >= kept[-1].receipt.received_at + _RENEWED_SECONDS
+        latest = next(reversed(kept.values()))
+        return receipt.received_at >= latest.receipt.received_at + _RENEWED_SECONDS
 
     def add(self, receipt: Receipt, segment: int = 0) -> None:
-        """Keeps a receipt, in place of another where there is no room.
+        """Keeps a receipt, in place of another where there is no room. One that is kept already is kept once.
 
         :param segment: as in `Orphans.add`.
         """
-        kept = self._by_carrier.setdefault(receipt.carrier, deque())
+        kept = self._by_carrier.setdefault(receipt.carrier, {})
+        known = kept.get(mark_of(receipt))
+        if known is not None:
+            known.segment = segment
+            return
         self._last_number += 1
-        kept.append(Kept(receipt, segment, self._last_number))
+        kept[mark_of(receipt)] = Kept(receipt, segment, self._last_number)
         self.count += 1
         if len(kept) > KEPT_A_CARRIER:
-            self._drop_oldest(kept)
+            self.discard(next(iter(kept)))
         elif self.count > self._limit:
-            self._drop_oldest(max(self._by_carrier.values(), key=len))
+            self.discard(next(iter(max(self._by_carrier.values(), key=len))))
 
     def remove(self, receipt: Receipt) -> bool:
         """Takes out one receipt; False where it is not kept."""
@@ -72,38 +77,34 @@ class EvidenceList:
 
     def discard(self, mark: Mark) -> bool:
         """As `remove`, of one as the journal names it."""
-        kept = self._by_carrier.get(mark[0], ())
-        for index, one in enumerate(kept):
-            if one.receipt.received_at == mark[1] and mark_of(one.receipt) == mark:
-                del self._by_carrier[mark[0]][index]
-                self.count -= 1
-                return True
-        return False
+        kept = self._by_carrier.get(mark[0])
+        if kept is None or kept.pop(mark, None) is None:
+            return False
+        self.count -= 1
+        if not kept:
+            del self._by_carrier[mark[0]]
+        return True
 
-    def clear(self, carrier: str, received_to: float = float("inf")) -> int:
-        """Drops a carrier's receipts that came up to then; gives how many."""
-        kept = self._by_carrier.pop(carrier, ())
-        left = deque(one for one in kept if one.receipt.received_at > received_to)
-        if left:
-            self._by_carrier[carrier] = left
-        self.count -= len(kept) - len(left)
-        return len(kept) - len(left)
+    def clear(self, carrier: str, received_to: float = float("inf")) -> tuple[int, float]:
+        """Drops a carrier's receipts that came up to then; gives how many, and when the latest came (0.0: none did)."""
+        marks = [mark for mark in self._by_carrier.get(carrier, ()) if mark[1] <= received_to]
+        for mark in marks:
+            self.discard(mark)
+        return len(marks), max((mark[1] for mark in marks), default=0.0)
 
     def counts(self) -> Mapping[str, int]:
         """How many are kept of each carrier that has any."""
-        return {carrier: len(kept) for carrier, kept in self._by_carrier.items() if kept}
+        return {carrier: len(kept) for carrier, kept in self._by_carrier.items()}
 
     def latest(self, limit: int) -> Sequence[Receipt]:
         """Up to `limit` of each carrier, the latest first."""
-        return [one.receipt for kept in self._by_carrier.values() for one in islice(reversed(kept), limit)]
+        return [one.receipt for kept in self._by_carrier.values() for one in islice(reversed(kept.values()), limit)]
 
     def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
         """As `Orphans.after`."""
-        slices = [slice_behind(kept, number, limit) for kept in self._by_carrier.values()]
-        found = sorted((one for some, _ in slices for one in some), key=attrgetter("number"))
-        goes_on = len(found) > limit or any(more for _, more in slices)
-        found = found[:limit]
-        return [one.receipt for one in found], found[-1].number if goes_on else None
+        found = nsmallest(limit + 1, (one for one in self._all() if one.number > number), key=_number)
+        goes_on = len(found) > limit
+        return [one.receipt for one in found[:limit]], found[limit - 1].number if goes_on else None
 
     def in_segments(self, last: int) -> list[Evidence]:
         """As `Orphans.in_segments`."""
@@ -117,26 +118,23 @@ class EvidenceList:
 
     def marks(self) -> Set[Mark]:
         """What tells these receipts from all others."""
-        return {mark_of(one.receipt) for one in self._all()}
+        return {mark for kept in self._by_carrier.values() for mark in kept}
 
     def restored(self, placed: Set[Mark], rates: MatchRates) -> None:
-        """As `Orphans.restored`: copies may come twice, and after what was said of them."""
-        unique = {mark_of(one.receipt): one for one in self._all()}
-        self._by_carrier.clear()
-        self.count = 0
-        for mark, one in sorted(unique.items(), key=lambda item: item[1].receipt.received_at):
-            if mark not in placed and one.receipt.received_at > rates.dismissed_to(one.receipt.carrier):
-                self.add(one.receipt, one.segment)
+        """As `Orphans.restored`: copies may come after what was said of them."""
+        for mark in self.marks():
+            if mark in placed or mark[1] <= rates.dismissed_to(mark[0]):
+                self.discard(mark)
 
     def _all(self) -> Iterator[Kept]:
-        return (one for kept in self._by_carrier.values() for one in kept)
+        return (one for kept in self._by_carrier.values() for one in kept.values())
 
     def _most(self) -> int:
         return max(map(len, self._by_carrier.values()), default=0)
 
-    def _drop_oldest(self, kept: deque[Kept]) -> None:
-        kept.popleft()
-        self.count -= 1
+
+def _number(kept: Kept) -> int:
+    return kept.number
 
 
 def judge(

@@ -76,12 +76,13 @@ class MatchRates:
         """By carrier: the orphans that came up to then are decided about."""
         return {carrier: rate.judged_to for carrier, rate in self._by_carrier.items()}
 
-    def dismiss(self, carrier: str, now: float) -> MatchRate:
-        """Receipts up to now are no evidence any more, and the carrier is judged by those to come. Gives the record."""
+    def dismiss(self, carrier: str, received_to: float) -> MatchRate:
+        """Receipts that came up to then are no evidence any more, and the carrier is judged by those to come. Gives the
+        record."""
         rate = self._rate(carrier)
-        rate.dismissed_to = now
+        rate.dismissed_to = received_to
         rate.matched = rate.missed = 0.0
-        return self._written(carrier, rate, now)
+        return self._written(carrier, rate, received_to)
 
     def dismissed_to(self, carrier: str) -> float:
         """Receipts of the carrier that came up to then are no evidence; 0.0: none has been dismissed."""

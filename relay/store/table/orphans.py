@@ -150,7 +150,7 @@ class Orphans:
     def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
         """Up to `limit` receipts from behind this number on (0: the first), oldest first, and the number to go on
         behind; None: these were the last. What is kept meanwhile stands behind them."""
-        found, goes_on = slice_behind(self._queue, number, limit)
+        found, goes_on = _slice(self._queue, number, limit)
         return [orphan.receipt for orphan in found if orphan.waiting], found[-1].number if goes_on else None
 
     def remove(self, receipt: Receipt) -> bool:
@@ -272,7 +272,7 @@ class Unreadable:
 
     def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
         """As `Orphans.after`."""
-        found, goes_on = slice_behind(self._queue, number, limit)
+        found, goes_on = _slice(self._queue, number, limit)
         return [unread.receipt for unread in found], found[-1].number if goes_on else None
 
     def remove(self, receipts: Iterable[Receipt]) -> list[bool]:
@@ -316,7 +316,7 @@ class Unreadable:
         return len(self._queue)
 
 
-def slice_behind(queue: deque[_KeptT], number: int, limit: int) -> tuple[list[_KeptT], bool]:
+def _slice(queue: deque[_KeptT], number: int, limit: int) -> tuple[list[_KeptT], bool]:
     """Up to `limit` from behind a number on, and whether there are more. By index, because a deque's iterator would
     have to go all the way there: 10 ms for the last of 100,000."""
     first = bisect_right(queue, number, key=_number)
