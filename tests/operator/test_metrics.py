@@ -176,6 +176,7 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.sessions.binds_refused = {ESME_RINVPASWD: 1}
         daemon.flow.counters.account("acme").refuse(ESME_RINVSYSID)
         daemon.store.out["tier2"] = 1
+        daemon.store.shown = StoreFigures(evidence={"tier2": 1})
         daemon.draining_carriers.begin("tier2", daemon.links.pop("tier2"))
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()
         self.labels: dict[str, set[str]] = {"up": {"instance", "job"}}

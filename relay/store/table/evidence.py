@@ -69,7 +69,8 @@ class EvidenceList:
         if len(kept) > KEPT_A_CARRIER:
             self.discard(next(iter(kept)))
         elif self.count > self._limit:
-            self.discard(next(iter(max(self._by_carrier.values(), key=len))))
+            largest = max(self._by_carrier, key=lambda carrier: len(self._by_carrier[carrier]))
+            self.discard(next(iter(self._by_carrier[largest])))
 
     def remove(self, receipt: Receipt) -> bool:
         """Takes out one receipt; False where it is not kept."""

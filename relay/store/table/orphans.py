@@ -45,8 +45,11 @@ class _Orphan(msgspec.Struct, eq=False):
 
 
 class Kept(msgspec.Struct, eq=False):
-    """A receipt that waits for nothing but the operator, with the journal segment of its record, and its number as in
-    `Orphans.after`."""
+    """A receipt that waits for nothing but the operator.
+
+    :ivar segment: of the journal, that holds its record.
+    :ivar number: as in `Orphans.after`.
+    """
 
     receipt: Receipt
     segment: int
