@@ -290,6 +290,11 @@ class Carrier(ConfigStruct, frozen=True):
         default_factory=lambda: Secret("")
     )
     system_type: Annotated[str, Meta(max_length=12, description="Some carriers want one in the bind.")] = ""
+    addr_ton: Annotated[int, Meta(ge=0, le=255, description="addr_ton of the bind; most carriers ignore it.")] = 0
+    addr_npi: Annotated[int, Meta(ge=0, le=255, description="addr_npi of the bind; most carriers ignore it.")] = 0
+    address_range: Annotated[
+        str, Meta(max_length=40, description="address_range of the bind: the numbers whose messages we take.")
+    ] = ""
     interface_version: Annotated[int, Meta(ge=0x33, le=0x50, description="interface_version of the bind.")] = 0x34
     bind: Annotated[Literal["transceiver", "transmitter+receiver"], _text("The kind of binds.")] = "transceiver"
     binds: Annotated[int, Meta(ge=1, le=100, description="How many binds are made.")] = 1
