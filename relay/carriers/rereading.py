@@ -4,8 +4,8 @@ Theory of operation: with a wrong dialect, a carrier's receipts become orphans, 
 are known. A reload, or a start with another file, may correct the dialect. Then all receipts that the store keeps of
 that carrier are read again from the PDUs' bodies. This is done in slices, and the reactor does other work between them.
 A receipt that finds its message now is handled like any other, with the time at which it came: the first final state
-stays, and customers are notified once. A receipt that reads as before stays as it was. So does
-the evidence (see `relay.store.table.evidence`), unless some of the carrier's receipts have found their messages: then its
+stays, and customers are notified once. A receipt that reads as before stays as it was. So does the
+evidence (see `relay.store.table.evidence`), unless some of the carrier's receipts have found their messages: then its
 dialect is right now, and the evidence that is left is dismissed.
 
 At a start it is not known with which dialect the receipts were read. So those of all carriers are read again.
