@@ -11,7 +11,8 @@ from relay.http.docs_page import docs_page
 from relay.http.forwarded import TrustedProxies
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
-from relay.http.migration.other_gateways import Jasmin, Kannel
+from relay.http.migration.jasmin import Jasmin
+from relay.http.migration.kannel import Kannel
 from relay.http.openapi import openapi_document
 from relay.http.paths import Router
 from relay.http.site import NO_PROXIES, ApiSite
@@ -66,11 +67,19 @@ class HttpApi:
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
         if kannel:
-            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, logins).send, anybody=True)
+            sendsms = Kannel(messages, logins).send
+            router.add("GET", "/cgi-bin/sendsms", sendsms, anybody=True)
+            router.add("POST", "/cgi-bin/sendsms", sendsms, anybody=True)
         if jasmin:
-            send = Jasmin(messages, logins).send
-            router.add("GET", "/send", send, anybody=True)
-            router.add("POST", "/send", send, anybody=True)
+            jasmin = Jasmin(messages, logins)
+            router.add("GET", "/send", jasmin.send, anybody=True)
+            router.add("POST", "/send", jasmin.send, anybody=True)
+            router.add("GET", "/ping", jasmin.ping, anybody=True)
+            router.add("GET", "/balance", jasmin.balance, anybody=True)
+            router.add("GET", "/rate", jasmin.rate, anybody=True)
+            router.add("GET", "/secure/balance", jasmin.secure_balance)
+            router.add("GET", "/secure/rate", jasmin.secure_rate)
+            router.add("POST", "/secure/send", jasmin.secure_send)
         document = openapi_document(version)
         self._openapi = msgspec.json.encode(document)
         self._docs = docs_page(document).encode()

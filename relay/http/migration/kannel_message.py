@@ -1,0 +1,306 @@
+"""What one of Kannel's requests asks for, in the order in which Kannel 1.4.5 checks it."""
+
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from relay.customers.submissions import MAX_SCHEDULE_SECONDS
+from relay.http.api_request import ApiRequest
+from relay.http.message_calls import FORM
+from relay.http.migration.gateway_fields import (
+    Fields,
+    Refusal,
+    decode_charset,
+    leading_number,
+    multipart,
+    text_of,
+    urlencoded,
+)
+from relay.http.multipart import MULTIPART
+from relay.text import compose, gsm0338
+from relay.text.raw_parts import PART_OCTETS, PLAIN, PduFields, compose_octets, with_fields
+from relay.webhooks.callbacks import LONGEST_MASK
+
+#: Recipients in one of Kannel's requests.
+MOST_RECIPIENTS: Final = 1000
+
+GSM, OCTETS, UCS2 = 0, 1, 2
+
+_NUMBER_CHARACTERS: Final = frozenset("0123456789 +-")
+_MOST_ACCOUNT_OCTETS: Final = 64
+_not_in_account = re.compile("[\\[\\]\r\n]").search
+_service_type = re.compile(rb"[!-~]{1,5}").fullmatch
+
+#: What a POST without a form says in its headers, and the field that it is with GET.
+_HEADERS: Final = {
+    f"X-Kannel-{name}".encode(): name.lower()
+    for name in (
+        *("Username", "Password", "From", "To", "UDH", "Coding", "MClass", "MWI", "PID", "RPI", "Alt-DCS", "Compress"),
+        *("Validity", "Deferred", "DLR-Mask", "DLR-URL", "Priority", "SMSC", "Account", "BInfo", "Meta-Data"),
+    )
+}
+
+
+class KannelMessage(NamedTuple):
+    """A request of Kannel's that has passed its checks.
+
+    :ivar text: None where the octets go out as they are.
+    :ivar validity_minutes: None is the relay's default.
+    """
+
+    recipients: list[str]
+    sender: str
+    reference: str | None
+    url: str | None
+    mask: int
+    text: str | None
+    octets: bytes
+    coding: int
+    udh: bytes
+    mclass: int | None
+    mwi: int | None
+    alt_dcs: int
+    validity_minutes: int | None
+    deferred_minutes: int
+    fields: PduFields
+
+
+def read_fields(request: ApiRequest) -> Fields:
+    """The fields of a request, by Kannel's names for GET.
+
+    Kannel reads a POST by its X-Kannel headers only. Forms are read here as well: their senders had a proxy for that.
+
+    :raises Refusal: the body is of no kind that is read.
+    """
+    fields = urlencoded(request.query)
+    if request.method != b"POST":
+        return fields
+    kind, body = request.content_type, request.body()
+    if kind == FORM:
+        return fields | urlencoded(body)
+    if kind == MULTIPART:
+        return fields | multipart(request.header(b"Content-Type") or b"", body)
+    if kind in (b"text/html", b"text/vnd.wap.wml"):
+        raise Refusal(415, "Unsupported content-type, rejected")
+    if kind not in (b"text/plain", b"application/octet-stream", b""):
+        raise Refusal(400, "Invalid content-type")
+    headers = {
+        field: values[-1].strip()
+        for name, field in _HEADERS.items()
+        if (values := request.requestHeaders.getRawHeaders(name))
+    }
+    if not headers:
+        return fields | {"text": body} if body else fields
+    if headers.get("udh"):
+        headers["udh"] = _header_udh(headers["udh"])
+    if kind != b"text/plain":
+        return {"coding": b"1"} | _without_empty_coding(headers) | {"text": body}
+    charset = _charset_of(request.header(b"Content-Type") or b"", body)
+    return {"coding": b"0"} | _without_empty_coding(headers) | {"text": body, "charset": charset}
+
+
+def _without_empty_coding(headers: Mapping[str, bytes]) -> Fields:
+    return {name: value for name, value in headers.items() if name != "coding" or leading_number(value) is not None}
+
+
+def _header_udh(value: bytes) -> bytes:
+    try:
+        return binascii.unhexlify(value)
+    except binascii.Error:
+        return unquote_to_bytes(value)
+
+
+_charset = re.compile(rb';\s*charset="?([^";\s]+)', re.IGNORECASE).search
+
+
+def _charset_of(content_type: bytes, body: bytes) -> bytes:
+    """Kannel's default is ISO-8859-1, and its callers send UTF-8 all the same."""
+    found = _charset(content_type)
+    if found is not None:
+        return bytes(found[1])
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return b"iso-8859-1"
+    return b"utf-8"
+
+
+def read_message(fields: Fields, default_sender: str) -> KannelMessage:
+    """What the fields ask for.
+
+    :raises Refusal: Kannel's sentence for the first that is wrong.
+    """
+    words = _receivers(fields)
+    udh = fields.get("udh", b"")
+    if udh and udh[0] != len(udh) - 1:
+        raise Refusal(400, "UDH field misformed, rejected")
+    if len(udh) > PART_OCTETS:
+        raise Refusal(400, "UDH field is too long, rejected")
+    recipients = _recipients(words)
+    sender = _sender(fields) or default_sender
+    if not sender:
+        raise Refusal(400, "Sender missing and no global set, rejected")
+    account = text_of(fields, "account")
+    if len(account.encode()) > _MOST_ACCOUNT_OCTETS or _not_in_account(account):
+        raise Refusal(400, "Account field misformed or too long, rejected")
+    url = text_of(fields, "dlr-url" if "dlr-url" in fields else "dlrurl").strip()
+    if url and not url.lower().startswith(("http://", "https://")):
+        raise Refusal(400, "DLR-URL field misformed, rejected")
+    mask = _number(fields, "dlr-mask" if "dlr-mask" in fields else "dlrmask", LONGEST_MASK, "DLR-Mask") or 0
+    mclass = _number(fields, "mclass", 3, "MClass")
+    pid = _number(fields, "pid", 255, "PID") or 0
+    rpi = _number(fields, "rpi", 2, "RPI") or 0
+    alt_dcs = _number(fields, "alt-dcs", 1, "Alt-DCS") or 0
+    mwi = _number(fields, "mwi", 7, "MWI")
+    coding = _number(fields, "coding", 2, "Coding")
+    if coding is None:
+        coding = OCTETS if udh else GSM
+    if _number(fields, "compress", 1, "Compress"):
+        raise Refusal(400, "Compress field asks for compression, which no carrier reads, rejected")
+    validity = _number(fields, "validity", None, "Validity")
+    deferred = _number(fields, "deferred", None, "Deferred") or 0
+    if deferred * 60 > MAX_SCHEDULE_SECONDS:
+        raise Refusal(400, f"Deferred field is over {MAX_SCHEDULE_SECONDS / 60:.0f} minutes, rejected")
+    priority = _number(fields, "priority", 3, "Priority") or 0
+    text, octets = _content(fields, coding)
+    binfo = fields.get("binfo", b"")
+    return KannelMessage(
+        recipients,
+        sender,
+        account or None,
+        url if url and mask else None,
+        mask,
+        text,
+        octets,
+        coding,
+        udh,
+        mclass,
+        mwi,
+        alt_dcs,
+        validity,
+        deferred,
+        PduFields(
+            protocol_id=pid,
+            priority_flag=priority,
+            service_type=binfo if _service_type(binfo) else b"",
+            reply_path=rpi > 0,
+        ),
+    )
+
+
+def _receivers(fields: Fields) -> list[str]:
+    if "to" not in fields:
+        raise Refusal(400, "Missing receiver number, rejected")
+    if not fields["to"]:
+        raise Refusal(400, "Empty receiver number not allowed, rejected")
+    # Once each, whatever stands twice.
+    return list(dict.fromkeys(text_of(fields, "to").split()))
+
+
+def _recipients(words: list[str]) -> list[str]:
+    allowed = [word.replace("-", "") for word in words if _NUMBER_CHARACTERS.issuperset(word)]
+    if not allowed or len(allowed) > MOST_RECIPIENTS:
+        raise Refusal(400, "Number(s) has/have been denied by white- and/or black-lists.")
+    return ["+" + number[2:] if number.startswith("00") else number for number in allowed]
+
+
+def _sender(fields: Fields) -> str:
+    sender = text_of(fields, "from")
+    # A plus that was not percent-encoded arrives as a blank.
+    if sender[:1] == " " and sender[1:].isdecimal():
+        return "+" + sender[1:]
+    return sender
+
+
+def _number(fields: Fields, name: str, most: int | None, words: str) -> int | None:
+    """A number as Kannel reads it: absent, empty, unreadable and -1 are all "not given"."""
+    number = leading_number(fields.get(name))
+    if number is None or number == -1:
+        return None
+    if number < 0 or (most is not None and number > most):
+        raise Refusal(400, f"{words} field misformed, rejected")
+    return number
+
+
+def _content(fields: Fields, coding: int) -> tuple[str | None, bytes]:
+    """The text, or None and the octets."""
+    octets = fields.get("text", b"")
+    charset = text_of(fields, "charset").strip()
+    if coding == OCTETS:
+        return None, octets
+    try:
+        if charset or coding == GSM:
+            return decode_charset(octets, charset or "utf-8"), b""
+    except ValueError:
+        raise Refusal(400, "Charset or body misformed, rejected") from None
+    try:
+        return octets.decode("utf-16-be"), b""
+    except UnicodeDecodeError:
+        # Halves of surrogate pairs, or an odd octet: as they are, as in Kannel.
+        return None, octets
+
+
+def parts_of(message: KannelMessage, addresses: bytes, text_parts: tuple[bytes, ...], reference: int) -> tuple[bytes, ...]:
+    """The submit_sm bodies for one recipient.
+
+    :param text_parts: what `relay.text.compose` made of the text, where `is_text` says that it is needed.
+    :raises InvalidText: the header leaves no room.
+    """
+    if text_parts:
+        parts, alphabet = text_parts, UCS2 if _is_ucs2(message.text or "") else GSM
+    else:
+        octets, alphabet = _octets_of(message)
+        parts = compose_octets(
+            addresses,
+            octets,
+            _plain_coding(alphabet),
+            septets=alphabet == GSM,
+            pairs=alphabet == UCS2,
+            udh=message.udh,
+            reference=reference,
+        )
+    data_coding = _data_coding(message, alphabet)
+    if message.fields == PLAIN and data_coding == _plain_coding(alphabet):
+        return parts
+    return tuple(with_fields(body, message.fields, data_coding) for body in parts)
+
+
+def is_text(message: KannelMessage) -> bool:
+    """Whether the message is a text that `relay.text.compose` can split."""
+    return bool(message.text) and not message.udh
+
+
+def _octets_of(message: KannelMessage) -> tuple[bytes, int]:
+    if message.text is None:
+        return message.octets, message.coding
+    if message.coding == GSM:
+        septets = gsm0338.encode(message.text)
+        if septets is not None:
+            return septets, GSM
+    # Not strict: a text in another character set may name half of a surrogate pair.
+    return message.text.encode("utf-16-be", "surrogatepass"), UCS2
+
+
+def _is_ucs2(text: str) -> bool:
+    return gsm0338.encode(text) is None
+
+
+def _plain_coding(alphabet: int) -> int:
+    return (compose.DATA_CODING_DEFAULT, 0x04, compose.DATA_CODING_UCS2)[alphabet]
+
+
+def _data_coding(message: KannelMessage, alphabet: int) -> int:
+    """What Kannel writes into data_coding (3GPP TS 23.038 section 4). mwi counts for more than mclass."""
+    if message.mwi is not None:
+        if message.mwi >= 4:
+            return 0xC0 + message.mwi - 4
+        if alphabet != GSM:
+            return 0xE0 + 8 + message.mwi
+        return (0xD8 if message.text or message.octets else 0xC8) + message.mwi
+    if message.mclass is not None:
+        return (0xF0, 0xF4, 0x18)[alphabet] + message.mclass
+    if message.alt_dcs and alphabet != UCS2:
+        return (0xF1, 0xF5)[alphabet]
+    return _plain_coding(alphabet)
