@@ -128,7 +128,7 @@ def with_fields(body: bytes, fields: PduFields, data_coding: int | None = None) 
 def vendor_tlv(tag: int, value: bytes) -> bytes:
     """An optional parameter of a vendor's own.
 
-    :raises InvalidText: the tag is not one of those that SMPP 3.4 (section 5.3.2) leaves to vendors, or the value is too long.
+    :raises InvalidText: SMPP 3.4 (section 5.3.2) doesn't leave the tag to vendors, or the value is too long.
     """
     if not 0x1400 <= tag <= 0x3FFF:
         raise compose.InvalidText("custom_tlvs", f"Tag 0x{tag:04X} is not a vendor's: those are 0x1400 to 0x3FFF.")

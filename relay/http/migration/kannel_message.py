@@ -242,7 +242,9 @@ def _content(fields: Fields, coding: int) -> tuple[str | None, bytes]:
         return None, octets
 
 
-def parts_of(message: KannelMessage, addresses: bytes, text_parts: tuple[bytes, ...], reference: int) -> tuple[bytes, ...]:
+def parts_of(
+    message: KannelMessage, addresses: bytes, text_parts: tuple[bytes, ...], reference: int
+) -> tuple[bytes, ...]:
     """The submit_sm bodies for one recipient.
 
     :param text_parts: what `relay.text.compose` made of the text, where `is_text` says that it is needed.

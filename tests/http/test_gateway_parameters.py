@@ -1,0 +1,313 @@
+"""Every parameter of Kannel's and Jasmin's HTTP interfaces, with the odd values that their parsers accept."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.config.model import Account
+from relay.smpp.message_codec import decode_message, find_tlv
+from relay.values.ids import id_text
+from relay.values.messages import Refused, source_of
+from relay.values.pdus import MessagePdu
+from relay.values.secret import Secret
+from relay.values.smpp_constants import ESME_RINVSCHED, SUBMIT_SM
+from tests.http.http_driver import KEY, HttpDriver, Reply
+
+LOGIN = {"username": "acme", "password": KEY}
+KANNEL = LOGIN | {"from": "RELAY", "to": "447700900123", "text": "Hello"}
+JASMIN = LOGIN | {"from": "RELAY", "to": "447700900123", "content": "Hello"}
+PORTS = b"\x06\x05\x04\x15\x82\x00\x00"
+
+
+def multipart_form(fields: dict[str, str]) -> tuple[str, bytes]:
+    """A Content-Type and a body, as curl -F and FormData write them."""
+    body = "".join(
+        f'--b0\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+    )
+    return "multipart/form-data; boundary=b0", body.encode() + b"--b0--\r\n"
+
+
+class GatewayTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.http = HttpDriver({"acme": Account(api_key=Secret(KEY))}, kannel=True, jasmin=True)
+        self.flow = self.http.flow
+
+    def pdus(self) -> list[MessagePdu]:
+        """The parts of the last message."""
+        return [decode_message(SUBMIT_SM, 0, part) for part in self.flow.accepted[-1].parts]
+
+    def pdu(self) -> MessagePdu:
+        return self.pdus()[-1]
+
+    def validity_seconds(self) -> float:
+        return self.flow.accepted[-1].expires_at - self.flow.accepted[-1].accepted_at
+
+
+class KannelParameterTests(GatewayTestCase):
+    def send(self, **fields: Any) -> Reply:
+        query = urlencode({name: value for name, value in (KANNEL | fields).items() if value is not None})
+        return self.http.ask("GET", "/cgi-bin/sendsms?" + query, login=None)
+
+    def assertTaken(self, reply: Reply) -> None:
+        self.assertEqual((reply.status, reply.body), (202, b"0: Accepted for delivery"))
+
+    def test_numbers_that_are_empty_or_no_numbers_count_as_not_given(self) -> None:
+        names = ("dlr-mask", "mclass", "mwi", "pid", "rpi", "alt-dcs", "coding", "compress", "validity", "deferred")
+        for name in (*names, "priority"):
+            for value in ("", "-1", "abc", " "):
+                self.assertTaken(self.send(**{name: value}))
+        self.assertEqual(len({message.parts for message in self.flow.accepted}), 1)
+
+    def test_a_number_ends_where_its_digits_end(self) -> None:
+        self.send(pid="64.9x")
+        self.assertEqual(self.pdu().protocol_id, 64)
+
+    def test_a_validity_out_of_bounds_is_brought_into_them(self) -> None:
+        for minutes, seconds in (("0", 60.0), ("43200", 604_800.0), ("9" * 40, 604_800.0)):
+            self.assertTaken(self.send(validity=minutes))
+            self.assertEqual(self.validity_seconds(), seconds)
+
+    def test_a_deferred_message_names_its_time_to_the_carrier(self) -> None:
+        self.send(deferred="0")
+        self.assertEqual(self.pdu().schedule_delivery_time, b"")
+        self.send(deferred="10")
+        self.assertEqual(self.pdu().schedule_delivery_time, b"231114222320000+")
+
+    def test_a_deferred_message_that_no_carrier_keeps_is_refused_with_the_reason(self) -> None:
+        self.flow.refusal = Refused(ESME_RINVSCHED, "schedule_delivery_time", "No carrier keeps it.")
+        reply = self.send(deferred="10")
+        self.assertEqual((reply.status, reply.body), (400, b"No carrier keeps it, rejected"))
+
+    def test_classes_and_waiting_indications_make_the_data_coding(self) -> None:
+        for fields, data_coding in (
+            ({"mclass": "0"}, 0xF0),
+            ({"mclass": "3", "coding": "1"}, 0xF7),
+            ({"mclass": "0", "text": "Привет"}, 0x18),
+            ({"mclass": "1", "mwi": "0"}, 0xD8),
+            ({"mwi": "1", "text": ""}, 0xC9),
+            ({"mwi": "3", "text": "Привет"}, 0xEB),
+            ({"mwi": "4"}, 0xC0),
+            ({"alt-dcs": "1"}, 0xF1),
+            ({"alt-dcs": "1", "coding": "1"}, 0xF5),
+            ({"coding": "1"}, 0x04),
+        ):
+            self.assertTaken(self.send(**fields))
+            self.assertEqual(self.pdu().data_coding, data_coding, fields)
+
+    def test_what_smpp_has_a_field_for_stands_in_that_field(self) -> None:
+        self.send(pid="64", rpi="1", priority="2", binfo="SVC", account="bill 7")
+        pdu = self.pdu()
+        self.assertEqual((pdu.protocol_id, pdu.esm_class, pdu.priority_flag, pdu.service_type), (64, 0x80, 2, b"SVC"))
+        self.assertEqual(pdu.short_message, b"Hello")
+        self.assertEqual((self.flow.accepted[0].priority, self.flow.accepted[0].reference), (2, "bill 7"))
+
+    def test_an_empty_text_is_an_empty_message(self) -> None:
+        for text in ("", None):
+            self.assertTaken(self.send(text=text))
+            self.assertEqual(self.pdu().short_message, b"")
+
+    def test_a_header_and_octets_go_out_as_they_are(self) -> None:
+        self.send(udh=PORTS, text=b"\x00\xff")
+        pdu = self.pdu()
+        self.assertEqual((pdu.esm_class, pdu.data_coding, pdu.short_message), (0x40, 4, PORTS + b"\x00\xff"))
+        # As Kannel's smsbox sends the parts of a long message to the next gateway.
+        part = b"\x05\x00\x03\x07\x02\x01"
+        self.send(udh=part, coding="0", charset="UTF-8", text="Grüße")
+        self.assertEqual((self.pdu().data_coding, self.pdu().short_message), (0, part + b"Gr\x7e\x1ee"))
+
+    def test_octets_that_are_too_long_go_in_parts_behind_a_header_that_grows(self) -> None:
+        self.send(udh=PORTS, text=b"x" * 200)
+        first, second = self.pdus()
+        self.assertEqual(first.short_message[:12], b"\x0b" + PORTS[1:] + b"\x00\x03\x00\x02\x01")
+        self.assertEqual(second.short_message[11:12], b"\x02")
+        self.assertEqual(first.short_message[12:] + second.short_message[12:], b"x" * 200)
+        self.assertEqual(len(first.short_message), 140)
+
+    def test_many_character_sets_are_read(self) -> None:
+        for charset, codec in (
+            ("windows-1251", "cp1251"),
+            ("KOI8-R", "koi8-r"),
+            ("UTF-16LE", "utf-16-le"),
+            ("utf-16", "utf-16-le"),
+            ("ISO-8859-5//TRANSLIT", "iso8859-5"),
+            ("", "utf-8"),
+        ):
+            self.assertTaken(self.send(text="Привет".encode(codec), charset=charset))
+        self.assertEqual(len({message.parts for message in self.flow.accepted}), 1)
+
+    def test_halves_of_pairs_pass_as_they_are(self) -> None:
+        for octets in (b"\xd8\x3d\x00A", b"\x00A\x00"):
+            self.assertTaken(self.send(text=octets, coding="2"))
+            self.assertEqual((self.pdu().data_coding, self.pdu().short_message), (8, octets))
+
+    def test_the_first_of_repeated_names_counts(self) -> None:
+        self.http.ask("GET", "/cgi-bin/sendsms?" + urlencode(KANNEL) + "&text=Other", login=None)
+        self.assertEqual(self.pdu().short_message, b"Hello")
+
+    def test_a_sender_with_a_plus_that_was_not_encoded_is_a_number(self) -> None:
+        self.send(**{"from": " 447700900000"})
+        self.assertEqual(source_of(self.flow.accepted[0].addresses), b"447700900000")
+
+
+class KannelPostTests(GatewayTestCase):
+    HEADERS = {"Username": "acme", "Password": KEY, "From": "RELAY", "To": "447700900123 447700900124"}
+
+    def post(self, body: bytes, content_type: str | None, **headers: str) -> Reply:
+        names = {f"X-Kannel-{name}": value for name, value in headers.items()}
+        kind = {} if content_type is None else {"Content-Type": content_type}
+        return self.http.ask("POST", "/cgi-bin/sendsms", body, kind | names, login=None)
+
+    def test_headers_say_what_a_query_says(self) -> None:
+        self.assertEqual(self.post("Grüße".encode(), "text/plain", **self.HEADERS).status, 202)
+        self.assertEqual(self.pdu().short_message, b"Gr\x7e\x1ee")
+        self.assertEqual(len(self.flow.accepted), 2)
+        self.post("Grüße".encode("cp1252"), 'text/plain; charset="windows-1252"', Coding="", **self.HEADERS)
+        self.assertEqual(self.pdu().short_message, b"Gr\x7e\x1ee")
+
+    def test_octets_have_a_header_in_hexadecimal_or_percent_encoded(self) -> None:
+        for written in (PORTS.hex(), "%06%05%04%15%82%00%00"):
+            self.post(b"\x01\x02", "application/octet-stream", UDH=written, MClass="1", **self.HEADERS)
+            self.assertEqual((self.pdu().data_coding, self.pdu().short_message), (0xF5, PORTS + b"\x01\x02"))
+        self.post(b"\x01\x02", None, **self.HEADERS)
+        self.assertEqual(self.pdu().data_coding, 4)
+
+    def test_forms_are_read_too(self) -> None:
+        form = urlencode(KANNEL | {"text": "Form"}).encode()
+        self.assertEqual(self.post(form, "application/x-www-form-urlencoded").status, 202)
+        self.assertEqual(self.pdu().short_message, b"Form")
+        kind, body = multipart_form(KANNEL | {"text": "a=b&c\r\n"})
+        self.assertEqual(self.post(body, kind).status, 202)
+        self.assertEqual(self.pdu().short_message, b"a=b&c\r\n")
+
+    def test_other_bodies_are_refused(self) -> None:
+        self.assertEqual(self.post(b"<message/>", "text/xml").body, b"Invalid content-type")
+        reply = self.post(b"<p>", "text/html")
+        self.assertEqual((reply.status, reply.body), (415, b"Unsupported content-type, rejected"))
+        self.assertEqual(self.post(b"x", "multipart/form-data").status, 400)
+
+
+class JasminParameterTests(GatewayTestCase):
+    def send(self, **fields: Any) -> Reply:
+        query = urlencode({name: value for name, value in (JASMIN | fields).items() if value is not None})
+        return self.http.ask("GET", "/send?" + query, login=None)
+
+    def test_a_message_without_a_sender_goes_without_a_source_address(self) -> None:
+        for sender in (None, ""):
+            self.assertEqual(self.send(**{"from": sender}).status, 200)
+            self.assertEqual(source_of(self.flow.accepted[-1].addresses), b"")
+            self.assertEqual(self.pdu().short_message, b"Hello")
+
+    def test_empty_values_count_as_absent(self) -> None:
+        names = ("coding", "priority", "sdt", "validity-period", "tags", "dlr", "dlr-url", "dlr-level", "dlr-method")
+        for name in (*names, "custom_tlvs", "colour"):
+            self.assertEqual(self.send(**{name: ""}).status, 200, name)
+
+    def test_a_validity_out_of_bounds_is_brought_into_them(self) -> None:
+        for minutes, seconds in (("0", 60.0), ("43200", 604_800.0), ("999999999", 604_800.0)):
+            self.assertEqual(self.send(**{"validity-period": minutes}).status, 200)
+            self.assertEqual(self.validity_seconds(), seconds)
+
+    def test_octets_of_every_coding_reach_the_carrier(self) -> None:
+        for coding in (2, 4, 5, 6, 7, 9, 10, 13, 14):
+            self.assertEqual(self.send(content=None, coding=coding, **{"hex-content": "00ff"}).status, 200)
+            self.assertEqual((self.pdu().data_coding, self.pdu().short_message), (coding, b"\x00\xff"))
+        self.send(content=b"x" * 300, coding=4)
+        self.assertEqual([len(pdu.short_message) for pdu in self.pdus()], [140, 140, 38])
+
+    def test_an_empty_content_is_an_empty_message(self) -> None:
+        for fields in ({"content": ""}, {"content": None, "hex-content": ""}):
+            self.assertEqual(self.send(**fields).status, 200)
+            self.assertEqual(self.pdu().short_message, b"")
+
+    def test_a_time_to_send_at_reaches_the_carrier_and_a_time_past_is_now(self) -> None:
+        for time, expected in (
+            ("231114222320000 ", b"231114222320000+"),
+            ("000000001000000R", b"231114222320000+"),
+            ("200101000000000+", b""),
+        ):
+            self.assertEqual(self.send(sdt=time).status, 200)
+            self.assertEqual(self.pdu().schedule_delivery_time, expected)
+
+    def test_vendors_optional_parameters_reach_the_carrier_in_each_form(self) -> None:
+        for written, value in (
+            ('[[5121, null, "COctetString", "abc"]]', b"abc\0"),
+            ('[["0x1401", 2, "Int2", 258]]', b"\x01\x02"),
+            ('{"0x1401:Int1": 7}', b"\x07"),
+            ('{"0x1401": "abc"}', b"abc"),
+            ('[{"tag": "0x1401", "value": "abc"}]', b"abc"),
+        ):
+            self.assertEqual(self.send(custom_tlvs=written).status, 200, written)
+            self.assertEqual(find_tlv(self.pdu().body, self.pdu().tlvs_at, 0x1401), value)
+
+    def test_json_may_hold_nulls_numbers_texts_and_optional_parameters(self) -> None:
+        headers = {"Content-Type": "application/json"}
+        fields = JASMIN | {"from": None, "coding": 8, "content": "Привет", "priority": 1}
+        body = fields | {"custom_tlvs": [[5121, None, "OctetString", "x"]]}
+        self.assertEqual(self.http.ask("POST", "/send", body, headers, login=None).status, 200)
+        self.assertEqual(self.pdu().short_message, "Привет".encode("utf-16-be"))
+        for value in ([1], True, {"a": 1}, "9" * 5000):
+            reply = self.http.ask("POST", "/send", JASMIN | {"coding": value}, headers, login=None)
+            self.assertEqual(reply.status, 400)
+
+    def test_a_multipart_form_replaces_what_the_query_says(self) -> None:
+        kind, body = multipart_form({"content": "Form"})
+        path = "/send?" + urlencode(JASMIN)
+        self.assertEqual(self.http.ask("POST", path, body, {"Content-Type": kind}, login=None).status, 200)
+        self.assertEqual(self.pdu().short_message, b"Form")
+
+
+class JasminCallTests(GatewayTestCase):
+    def ask(self, path: str, **fields: str) -> tuple[int, Any]:
+        reply = self.http.ask("GET", f"{path}?{urlencode(fields)}", login=None)
+        return reply.status, reply.json
+
+    def test_ping_needs_no_login(self) -> None:
+        self.assertEqual(self.http.ask("GET", "/ping", login=None).body, b"Jasmin/PONG")
+
+    def test_a_balance_is_unlimited(self) -> None:
+        self.assertEqual(self.ask("/balance", **LOGIN), (200, {"balance": "ND", "sms_count": "ND"}))
+        wrong = self.ask("/balance", username="acme", password="wrong")
+        self.assertEqual(wrong, (403, "Authentication failure for username:acme"))
+        self.assertEqual(self.ask("/balance", username="acme"), (400, "Mandatory argument [password] is not found."))
+
+    def test_a_rate_counts_the_parts_and_sends_nothing(self) -> None:
+        long = self.ask("/rate", **JASMIN | {"content": "x" * 161})
+        self.assertEqual(long, (200, {"unit_rate": 0.0, "submit_sm_count": 2}))
+        self.assertEqual(self.ask("/rate", to="447700900123", **LOGIN)[1]["submit_sm_count"], 1)
+        self.assertEqual(self.ask("/rate", **JASMIN | {"dlr": "yes"}), (400, "Argument [dlr] is unknown."))
+        self.assertEqual(self.flow.accepted, [])
+
+    def test_the_rest_api_sends(self) -> None:
+        body = {"to": 447700900123, "content": "Hello", "dlr_url": "http://a.example/dlr", "dlr_level": 2}
+        reply = self.http.ask("POST", "/secure/send", body)
+        self.assertEqual((reply.status, reply.json), (200, {"data": f'Success "{id_text(self.flow.accepted[0].id)}'}))
+        self.assertEqual(self.flow.accepted[0].notification_url, "jasmin:2:POST:http://a.example/dlr")
+        self.assertEqual(self.flow.dispatched, self.flow.accepted)
+        reply = self.http.ask("POST", "/secure/send", {"to": "447700900123"})
+        self.assertEqual((reply.status, reply.json), (400, {"message": 'Error "content or hex-content not present.'}))
+        self.assertEqual(self.http.ask("POST", "/secure/send", body, login=None).status, 401)
+
+    def test_the_rest_api_tells_balance_and_rate(self) -> None:
+        self.assertEqual(self.http.ask("GET", "/secure/balance").json["data"]["balance"], "ND")
+        rate = self.http.ask("GET", "/secure/rate?to=447700900123&hex_content=00&coding=4").json
+        self.assertEqual(rate, {"data": {"unit_rate": 0.0, "submit_sm_count": 1}})
+
+
+class MultipartTests(GatewayTestCase):
+    def test_a_message_may_come_as_a_multipart_form(self) -> None:
+        kind, body = multipart_form({"to": "447700900123", "from": "RELAY", "text": "Grüße", "reference": ""})
+        self.assertEqual(self.http.ask("POST", "/messages", body, {"Content-Type": kind}).status, 202)
+        self.assertEqual(self.pdu().short_message, b"Gr\x7e\x1ee")
+
+    def test_a_broken_multipart_form_is_refused_with_the_reason(self) -> None:
+        kind, body = multipart_form({"to": "447700900123"})
+        for content_type, octets, words in (
+            ("multipart/form-data", body, "needs a boundary"),
+            (kind, body[:-8], "does not end with its boundary"),
+            (kind, b"--b0\r\nX: y\r\n\r\nz\r\n--b0--", "no Content-Disposition"),
+            (kind, body.replace(b"447", b"\xff"), "not UTF-8"),
+        ):
+            reply = self.http.ask("POST", "/messages", octets, {"Content-Type": content_type})
+            self.assertEqual(reply.status, 400)
+            self.assertIn(words, reply.json["detail"])
