@@ -394,6 +394,47 @@ class StoreContract(SynchronousTestCase):
                 self.after_restart()
             self.assertEqual((self.states(1, 2), self.store.figures().orphans), ([EXPIRED, UNDELIVERABLE], 0))
 
+    def test_what_the_carrier_says_of_the_end_is_kept_beside_the_arrival(self) -> None:
+        for restarts in (False, True):
+            self.store = self.make_store(model.Limits())
+            batch = [message(1), message(2, parts=(b"a", b"b")), message(3), message(4, user_message_reference=7)]
+            self.result(self.store.accept(batch))
+            taken = [submitted(1), submitted(2, b"2a"), submitted(2, b"2b", part=1), submitted(3), submitted(4)]
+            self.result(self.store.submitted(taken))
+            said = {b"1": NOW - 500, b"2a": NOW + 1.5, b"2b": NOW + 1, b"3": 0.0}
+            self.result(self.store.receipts([receipt(key, carrier_done_at=at) for key, at in said.items()]))
+            # What had come earlier is replaced.
+            self.result(self.store.receipts([receipt(4, ENROUTE, final=False, carrier_done_at=NOW - 3)]))
+            self.result(self.store.receipts([receipt(4)]))
+            if restarts:
+                self.after_restart()
+            views = [self.view(n) for n in (1, 2, 3, 4)]
+            self.assertEqual([v.carrier_done_at for v in views], [NOW - 500, NOW + 1.5, None, None])
+            self.assertEqual([v.told_done_at for v in views], [NOW - 500, NOW + 1.5, NOW + 2, NOW + 2])
+            self.assertEqual([v.done_at for v in views], [NOW + 2] * 4)
+            told = {self.numbers([n])[0]: n for n in self.claimed()}
+            self.assertEqual([told[n].told_done_at for n in (1, 2, 3, 4)], [v.told_done_at for v in views])
+            self.assertEqual([told[n].user_message_reference for n in (1, 2, 3, 4)], [None, None, None, 7])
+
+    def test_a_network_s_error_is_the_carrier_s_where_it_has_no_other(self) -> None:
+        self.sent(1, 2, 3)
+        code = b"\3\0\x15"
+        self.result(
+            self.store.receipts(
+                [
+                    receipt(1, UNDELIVERABLE, error=b"", network_error_code=code),
+                    receipt(2, UNDELIVERABLE, error=b"0B", network_error_code=code),
+                    receipt(3, UNDELIVERABLE, error=b"", network_error_code=code),
+                ]
+            )
+        )
+        for _ in range(2):
+            self.assertEqual([self.view(n).carrier_error for n in (1, 2, 3)], ["GSM 21", "0B", "GSM 21"])
+            if not self.after_restart():
+                break
+        told = {self.numbers([n])[0]: n for n in self.claimed()}
+        self.assertEqual((told[1].carrier_error, told[1].network_error_code), (b"GSM 21", code))
+
     def test_an_id_is_found_after_the_other_message_with_it_was_forgotten(self) -> None:
         self.to(HANDSET, OTHER_HANDSET)
         for number in (1, 2):
@@ -472,6 +513,21 @@ class StoreContract(SynchronousTestCase):
         answer = self.result(self.store.reread(again))
         self.assertEqual(list(answer.outcomes), [Outcome.ORPHAN] * 3)
         self.assertEqual((self.store.figures().repeated, self.store.figures().contradicting), (0, 0))
+
+    def test_what_is_read_again_finds_no_younger_message_and_none_to_another_number(self) -> None:
+        early, late = NOW - 100, NOW + 100
+        self.to(HANDSET)
+        self.result(self.store.submitted([submitted(1)]))
+        for handset, at, outcome in (
+            (HANDSET, early, Outcome.ORPHAN),
+            (OTHER_HANDSET, late, Outcome.ORPHAN),
+            (HANDSET, late, Outcome.FINAL),
+        ):
+            kept = receipt_from(handset, b"x1", UNDELIVERABLE, received_at=at)
+            self.result(self.store.receipts([kept]))
+            again = ReadAgain(kept, receipt_from(handset, 1, UNDELIVERABLE, received_at=at))
+            self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
+        self.assertEqual((self.states(1), self.store.figures().orphans), ([UNDELIVERABLE], 2))
 
     def test_what_is_read_again_is_final_only_where_nothing_was_before(self) -> None:
         self.sent(1)

@@ -21,7 +21,8 @@ from twisted.logger import Logger
 from relay.carriers.context import CarrierContext
 from relay.carriers.receipt_intake import ReceiptIntake
 from relay.carriers.submit_results import AnswerClass, class_of
-from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates
+from relay.receipts.dates import DoneDates
+from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates, resolve
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
 from relay.values import smpp_constants as c
 from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
@@ -67,6 +68,7 @@ class CarrierQueries:
         self._clock = carrier.clock
         self._tasks = carrier.tasks
         self._ids = CarrierIds(settings.dialect)
+        self._dates = DoneDates(resolve(settings.dialect).time_zone or "")
         self._states = CarrierStates(settings.dialect)
         self._most_queries = max(1, int(_SHARE * settings.window * settings.binds))
         self._wait_seconds = min(settings.receipt_hours * 3600.0, _LONGEST_WAIT_SECONDS)
@@ -185,7 +187,7 @@ class CarrierQueries:
         if answer.command_id != c.QUERY_SM_RESP or answer.command_status != c.ESME_ROK:
             return None
         try:
-            message_id, _, message_state, error_code = decode_query_sm_resp(answer.body)
+            message_id, final_date, message_state, error_code = decode_query_sm_resp(answer.body)
         except CodecError:
             return None
         # Its number says which question it answers; an id that it repeats must not say otherwise.
@@ -197,7 +199,10 @@ class CarrierQueries:
             return None
         error = b"%d" % error_code if error_code else b""
         now = self._clock.seconds()
-        return Receipt(self._name, (part.carrier_message_id,), meaning.state, meaning.final, now, error)
+        done_at = self._dates.at(final_date, now)
+        return Receipt(
+            self._name, (part.carrier_message_id,), meaning.state, meaning.final, now, error, carrier_done_at=done_at
+        )
 
     async def _keep(self, answers: list[tuple[AtCarrier, Receipt]]) -> None:
         if not await self._intake.keep([receipt for _, receipt in answers], asked_for=True):

@@ -12,6 +12,9 @@ of the configuration says.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+from twisted.logger import Logger
 
 from relay.carriers.context import CarrierContext
 from relay.carriers.part_sender import PartSender
@@ -24,9 +27,14 @@ from relay.values.messages import Ending, PartsReceipted, Submitted
 from relay.values.pdus import Answered, LateAnswer
 from relay.values.states import REJECTED, UNKNOWN
 
+#: Between two log lines about responses without an id.
+_LOG_SECONDS: Final = 60.0
+
 
 class SubmitResponses:
     """Acts on what became of submitted parts. Belongs to one `CarrierLink`, which alone calls."""
+
+    log = Logger()
 
     def __init__(self, carrier: CarrierContext, sender: PartSender, queries: CarrierQueries) -> None:
         settings = carrier.settings
@@ -37,6 +45,7 @@ class SubmitResponses:
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
         #: Where the carrier may have to be told its ids, they are kept as it wrote them.
+        self._without_id_logged_until = 0.0
         self._keeps_given_ids = settings.query_sm or settings.cancel_sm
 
     def take(self, answers: Sequence[Answered]) -> None:
@@ -50,6 +59,7 @@ class SubmitResponses:
         taken: list[Submitted] = []
         later: list[Outgoing] = []
         others: list[Answered] = []
+        without_id = 0
         for answer in answers:
             part = answer.token
             if type(part) is not Outgoing:
@@ -57,12 +67,15 @@ class SubmitResponses:
                 continue
             if answer.command_status == 0:
                 part.done = True
+                key = response_key(answer.message_id)
+                if not key:
+                    without_id += 1
                 taken.append(
                     Submitted(
                         part.id,
                         part.part,
                         name,
-                        response_key(answer.message_id),
+                        key,
                         now,
                         part.expires_at + due_at_after_expiry,
                         parts_receipted,
@@ -77,6 +90,8 @@ class SubmitResponses:
         if taken:
             carrier.counters.taken += len(taken)
             self._sender.throttled_no_more()
+            if without_id:
+                self._count_without_id(without_id, now)
             if self._keeps_given_ids:
                 taken = self._with_given_ids(taken, answers)
             # Nobody waits for this to be durable: if we stop here, then the part is in doubt after the start.
@@ -131,6 +146,19 @@ class SubmitResponses:
             carrier.flow.send([part])
         else:
             carrier.flow.end_later([Ending(part.id, REJECTED, now, reason.encode(), carrier.name)])
+
+    def _count_without_id(self, count: int, now: float) -> None:
+        """Counts parts that were taken without an id, and logs it once a minute at most."""
+        counters = self._carrier.counters
+        counters.without_id += count
+        if now < self._without_id_logged_until:
+            return
+        self._without_id_logged_until = now + _LOG_SECONDS
+        self.log.warn(
+            "carrier_gave_no_id: {carrier} took messages and gave them no message_id, {count} since the start. No "
+            "receipt can be matched to them: ask the carrier",
+            carrier=self._carrier.name, count=counters.without_id,
+        )  # fmt: skip
 
     def _observe(self, answers: Sequence[Answered], now: float) -> None:
         """Counts how long the responses took, by the first and the last of them."""

@@ -228,6 +228,13 @@ class Dialect(ConfigStruct, frozen=True):
             "submit date, done date, or an empty string)."
         ),
     ] = None
+    time_zone: Annotated[
+        str | None,
+        _text(
+            "The time zone of the dates in receipts: a name such as Asia/Kolkata, or an offset such as '+05:30'. "
+            "UTC if absent."
+        ),
+    ] = None
 
 
 #: How a receipt's number is compared with messages' destinations; see `Carrier.compare_numbers`.

@@ -39,7 +39,8 @@ class CustomerQuestions:
         if view is None:
             protocol.respond(c.QUERY_SM_RESP, [(pdu.sequence_number, c.ESME_RQUERYFAIL, b"")])
             return
-        final_date = smpp_time_text(view.done_at) if view.final and view.done_at is not None else b""
+        done_at = view.told_done_at
+        final_date = smpp_time_text(done_at) if view.final and done_at is not None else b""
         state = ENROUTE if view.state == SCHEDULED else view.state
         error = int(view.carrier_error) if view.carrier_error.isdecimal() and int(view.carrier_error) < 256 else 0
         body = query_sm_resp_body(id_octets(view.id), final_date, state, error)

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from relay.smpp.message_codec import submit_body_from_data_sm, with_registered_delivery, with_schedule
+from relay.smpp.message_codec import find_tlv, submit_body_from_data_sm, with_registered_delivery, with_schedule
 from relay.smpp.times import seconds_until, smpp_time_text
 from relay.text.compose import source_address
 from relay.values import smpp_constants as c
@@ -17,6 +17,8 @@ MAX_SCHEDULE_SECONDS: Final = 30 * 86_400.0
 
 #: Message types that an ESME may send: none, and the two acknowledgements (SMPP 3.4 section 5.2.12).
 _LAWFUL_TYPES: Final = frozenset({0x00, 0x08, 0x10})
+#: Of user_message_reference.
+_REFERENCE_OCTETS: Final = 2
 #: Control characters in an address confuse whoever prints or parses it; other octets have no agreed meaning.
 _unprintable = re.compile(rb"[^ -~]").search
 
@@ -57,6 +59,7 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
         body = with_schedule(pdu, scheduled_at, c.REGISTERED_DELIVERY_FINAL)
     else:
         body = with_registered_delivery(pdu, c.REGISTERED_DELIVERY_FINAL)
+    reference = find_tlv(pdu.body, pdu.tlvs_at, c.TAG_USER_MESSAGE_REFERENCE) if pdu.tlvs_at < len(pdu.body) else None
     return Submission(
         pdu.addresses,
         (body,),
@@ -67,6 +70,8 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
         None,
         scheduled_seconds,
         pdu.priority_flag if pdu.priority_flag <= MAX_PRIORITY else MAX_PRIORITY,
+        # Two octets (SMPP 3.4 section 5.3.2.17); what is longer is none.
+        int.from_bytes(reference) if reference and len(reference) <= _REFERENCE_OCTETS else None,
     )
 
 

@@ -32,6 +32,7 @@ def record_line(view: MessageView) -> bytes:
         "carrier_error": view.carrier_error or None,
         "accepted_at": _time(view.accepted_at),
         "done_at": _time(view.done_at),
+        **_carrier_done_at(view.carrier_done_at),
         "expires_at": _time(view.expires_at),
         "parts": [
             {
@@ -42,11 +43,16 @@ def record_line(view: MessageView) -> bytes:
                 "carrier_stat": part.carrier_stat or None,
                 "submitted_at": _time(part.submitted_at),
                 "done_at": _time(part.done_at),
+                **_carrier_done_at(part.carrier_done_at),
             }
             for part in view.parts
         ],
     }
     return _encode(record) + b"\n"
+
+
+def _carrier_done_at(at: float | None) -> dict[str, str | None]:
+    return {"carrier_done_at": _time(at)} if at else {}
 
 
 def _time(at: float | None) -> str | None:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -432,7 +433,8 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
         carrier_error=view.carrier_error,
         parts=len(view.parts),
         submitted_at=instant(view.accepted_at),
-        done_at=None if view.done_at is None else instant(view.done_at),
+        done_at=None if view.told_done_at is None else instant(view.told_done_at),
+        learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
         attempts=[
             AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)
             for a in view.attempts

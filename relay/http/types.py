@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from relay.http.problems import Problem
 
@@ -134,11 +134,21 @@ class MessageReport(msgspec.Struct, frozen=True):
     send_status: Annotated[str, Meta(description="delivered, failed, carrier-reject, or pending.")]
     error: str
     carrier: Annotated[str, Meta(description="Which carrier took it; empty as long as none has.")]
-    carrier_error: Annotated[str, Meta(description="The carrier's own code, as it wrote it.")]
+    carrier_error: Annotated[
+        str,
+        Meta(description="The carrier's own code, as it wrote it; or the network's, such as `GSM 21`."),
+    ]
     parts: Annotated[int, Meta(description="How many SMS the text took.")]
     submitted_at: Annotated[str, Meta(description="When the relay took it. RFC 3339, UTC.")]
-    done_at: Annotated[str | None, Meta(description="When its final state was learnt.")]
+    done_at: Annotated[
+        str | None,
+        Meta(description="When its final state was reached: as the carrier says, or else when the relay learnt it."),
+    ]
     attempts: list[AttemptReport]
+    learnt_at: Annotated[
+        str | UnsetType,
+        Meta(description="When the relay learnt its final state. Only there if `done_at` is what the carrier says."),
+    ] = UNSET
 
 
 class NotificationReport(msgspec.Struct, frozen=True):

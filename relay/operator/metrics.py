@@ -182,6 +182,11 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
             for result in ("taken", "refused", "throttled", "in_doubt", "expired")
         ),
     )
+    yield counts(
+        "relay_carrier_without_id",
+        "Parts that the carrier took without giving an id: no receipt can be matched to them.",
+        lambda link: link.counters.without_id,
+    )
     yield _histogram(
         "relay_carrier_response_seconds",
         "Time from submit_sm to its response. Of the responses in one read, half count with the time of the first, "

@@ -23,6 +23,7 @@ class CarrierLook(msgspec.Struct, frozen=True):
     :ivar draining: a reload removed it; it stays bound for the receipts that are still out.
     :ivar receipts_out: their number; 0 for a carrier that doesn't drain, -1 until they are counted.
     :ivar drain_seconds: the time until it is unbound at the latest.
+    :ivar without_id: parts that it took without giving an id: no receipt can be matched to them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class CarrierLook(msgspec.Struct, frozen=True):
     draining: bool = False
     receipts_out: int = 0
     drain_seconds: float = 0.0
+    without_id: int = 0
 
 
 class AccountLook(msgspec.Struct, frozen=True):
@@ -193,6 +195,7 @@ class Observer:
             response_seconds=_finite(counters.response_seconds.quantile(0.5)),
             receipts={outcome.name.lower(): link.intake.outcomes[outcome] for outcome in Outcome},
             last_error=link.last_error,
+            without_id=counters.without_id,
         )
 
     def _draining(self, name: str, drain: Drain, now: float) -> CarrierLook:
@@ -254,6 +257,11 @@ def troubles(
             found.append(f"{carrier.name}'s queue is nearly full: {carrier.queued} of {carrier.queue_limit}")
         if carrier.error_share > 0.2:
             found.append(f"{carrier.name} refused {carrier.error_share:.0%} in the last hour: {carrier.last_error}")
+        if carrier.without_id:
+            found.append(
+                f"{carrier.name} took {carrier.without_id} parts and gave them no message_id; no receipt can be "
+                "matched to them: ask the carrier"
+            )
     for name, count in stale_names.carriers.items():
         found.append(
             f"{count} parts wait for receipts of {name}, which the configuration doesn't have: put it back until they "

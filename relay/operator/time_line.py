@@ -1,5 +1,7 @@
 """The life of a message for the operator: one line an event, in order of time."""
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from relay.values.ids import id_text
@@ -52,7 +54,10 @@ def time_line(view: MessageView) -> TimeLine:
             words = customer_words(part.state, b"")
             error = f", carrier's error {part.carrier_error}" if part.carrier_error else ""
             word = f", carrier's word {part.carrier_stat}" if part.carrier_stat else ""
-            said = f"{which}{words.status}{word}{error}"
+            date = ""
+            if part.carrier_done_at:
+                date = f", done {datetime.fromtimestamp(part.carrier_done_at, UTC):%Y-%m-%d %H:%M:%S} UTC as it says"
+            said = f"{which}{words.status}{word}{error}{date}"
             events.append(Event(part.done_at, said, words.send_status == "delivered"))
     for attempt in view.attempts:
         took = f" in {attempt.seconds:.2f} s" if attempt.seconds else ""

@@ -1,14 +1,15 @@
-"""Dates in receipts, which come in seven shapes and never say their time zone.
+"""Dates in receipts, which come in seven shapes and hardly ever say their time zone.
 
 Twelve digits are `YYMMDDhhmmss` with some carriers and `YYYYMMDDhhmm` with others, and `200809011130` is a date either
-way; so a date has readings, of which the one nearest to what the relay knows itself is to be believed. None of this
-is ever published as the time at which something happened: the relay's own clock says that.
+way. So a date has readings, and the one nearest to the receipt's arrival is believed. The time zone is the carrier's:
+`dialect: {time_zone: ...}`.
 """
 
 import datetime
 import re
 from collections.abc import Sequence
 from typing import Final
+from zoneinfo import ZoneInfo
 
 #: By the number of digits, in order of preference: patterns for the first digits; what follows them is ignored.
 _PATTERNS: Final = {
@@ -18,6 +19,10 @@ _PATTERNS: Final = {
     # YYYYMMDDhhmmss and hundredths. SMPP's own sixteen characters end in a sign: see `_smpp_time`.
     16: ("%Y%m%d%H%M%S",),
 }
+#: Dates of a carrier that are kept as read. Most have the precision of a minute, or of a second.
+_DATES_KEPT: Final = 4_000
+#: Kiribati's is 14 hours.
+_LARGEST_OFFSET_HOURS: Final = 14
 _smpp_time = re.compile(rb"(\d{12})\d(\d\d)([+-])").fullmatch
 _iso = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?").fullmatch
 
@@ -64,3 +69,69 @@ def nearest(readings: Sequence[datetime.datetime], at: float) -> datetime.dateti
         return abs(aware.timestamp() - at)
 
     return min(readings, key=distance, default=None)
+
+
+_offset = re.compile(r"(?:UTC|GMT)?([+-])(\d\d?)(?::?([0-5]\d))?", re.IGNORECASE).fullmatch
+
+
+def time_zone(name: str) -> datetime.tzinfo:
+    """The time zone of a name such as Asia/Kolkata, or of an offset such as +05:30.
+
+    :raises ValueError: there is none. The text says what may stand there.
+    """
+    found = _offset(name)
+    if found is not None and int(found[2]) <= _LARGEST_OFFSET_HOURS:
+        offset = datetime.timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
+        return datetime.timezone(-offset if found[1] == "-" else offset)
+    if name.upper() in ("", "UTC", "GMT", "Z"):
+        return datetime.UTC
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(
+            f"there is no time zone {name!r} on this machine; give a name such as Asia/Kolkata, or an offset from UTC "
+            "such as '+05:30'"
+        ) from None
+
+
+class DoneDates:
+    """Reads when a carrier's messages ended, as its receipts say.
+
+    :param zone: the name of the carrier's time zone.
+    :raises ValueError: see `time_zone`.
+    """
+
+    def __init__(self, zone: str) -> None:
+        self._zone = time_zone(zone)
+        #: What was read, because many receipts have the same date, and reading one takes longer than all the rest.
+        self._read: dict[bytes, float] = {}
+
+    def at(self, raw: bytes, now: float) -> float:
+        """The instant, in seconds since 1970; 0.0 where there is no date, or none that can be read.
+
+        :param now: when the receipt came; of several readings the nearest one counts.
+        """
+        at = self._read.get(raw)
+        return self._instant(raw, now) if at is None else at
+
+    def _instant(self, raw: bytes, now: float) -> float:
+        readings: list[datetime.datetime] = []
+        for reading in date_readings(raw):
+            if not 2000 <= reading.year < 2100:
+                continue
+            if reading.tzinfo is not None:
+                readings.append(reading)
+                continue
+            local = reading.replace(tzinfo=self._zone)
+            readings.append(local)
+            # An hour that comes twice, when summer time ends, has two readings.
+            again = local.replace(fold=1)
+            if again.utcoffset() != local.utcoffset():
+                readings.append(again)
+        found = nearest(readings, now)
+        at = 0.0 if found is None else found.timestamp()
+        if len(readings) < 2:
+            if len(self._read) >= _DATES_KEPT:
+                self._read.clear()
+            self._read[raw] = at
+        return at

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import asdict
 
 from relay.config.model import Dialect, IdForm
+from relay.receipts.dates import time_zone
 from relay.receipts.presets import PRESETS
 from relay.values import smpp_constants as c
 from relay.values import states as s
@@ -142,6 +143,10 @@ def resolve(dialect: Dialect) -> Dialect:
     for column in resolved.columns or ():
         if column not in COLUMN_NAMES:
             raise ValueError(f"columns: there is no {column!r}; there are {', '.join(sorted(COLUMN_NAMES - {''}))}")
+    try:
+        time_zone(resolved.time_zone or "")
+    except ValueError as problem:
+        raise ValueError(f"time_zone: {problem}") from None
     for mark in resolved.receipt_marks or ():
         if not mark or mark & ~c.ESM_CLASS_TYPE_MASK:
             raise ValueError(

@@ -20,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from relay.config.model import Dialect
+from relay.receipts.dates import DoneDates
 from relay.receipts.dialects import (
     BLANKS,
     MAX_ID_OCTETS,
@@ -49,7 +50,7 @@ _NO_DIALECT: Final = Dialect()
 _match_common = re.compile(
     rb"id:([A-Za-z0-9_.\-]{1,64}+)"
     rb"(?: sub:\d{1,9}+)?+(?: dlvrd:\d{1,9}+)?+"
-    rb" submit date:\d{8,16}+ done date:\d{8,16}+"
+    rb" submit date:\d{8,16}+ done date:(\d{8,16}+)"
     rb" stat:([A-Za-z]{1,32}+) err:([0-9A-Za-z]{1,32}+)(?=[ \r\n\t]|\Z)"
 ).match
 # The three optional parameters of a receipt, in the orders in which message centres send them; the length octet of the
@@ -133,6 +134,7 @@ class ReceiptReader:
     __slots__ = (
         "_carrier",
         "_columns",
+        "_dates",
         "_dialect",
         "_ids",
         "_numbers",
@@ -145,6 +147,7 @@ class ReceiptReader:
     def __init__(self, carrier_name: str, dialect: Dialect) -> None:
         self._carrier = carrier_name
         self._dialect = resolve(dialect)
+        self._dates = DoneDates(self._dialect.time_zone or "")
         self._ids = CarrierIds(dialect)
         self._states = CarrierStates(dialect)
         self._quick = self._states.quick
@@ -189,35 +192,39 @@ class ReceiptReader:
         found = _match_common(pdu.short_message)
         if found is None or self._columns:
             return self.read_any(pdu, now)
-        text_id, stat, error = found.groups()
+        text_id, done_date, stat, error = found.groups()
         meaning = self._quick.get(stat)
         if meaning is None:
             return self.read_any(pdu, now)
+        done_at = self._dates.at(done_date, now)
         body = pdu.body
         tlvs_at = pdu.tlvs_at
         if tlvs_at == len(body):
             state, final, word = meaning
-            return Receipt(self._carrier, (self._text_key(text_id),), state, final, now, error, stat, b"", body, word)
+            key = self._text_key(text_id)
+            return Receipt(self._carrier, (key,), state, final, now, error, stat, b"", body, word, done_at)
         tlvs = _match_tlvs(body, tlvs_at)
         if tlvs is None:
-            return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body)
+            return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body, done_at)
         early_code, early_state, size, tlv_id, nul, late_state, late_code = tlvs.groups()
         if len(tlv_id) + len(nul) != size[0]:
-            return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body)
+            return self._receipt(receipt_tlvs(body, tlvs_at), text_id, stat, error, now, body, done_at)
         message_state = early_state or late_state
         state, final, word = meaning
         if message_state is not None:
             state, final = self._numbers[message_state[0]]
             word = own_word(stat, state)
         keys = self._ids.candidates(tlv_id, text_id)
-        return Receipt(self._carrier, keys, state, final, now, error, stat, early_code or late_code or b"", body, word)
+        code = early_code or late_code or b""
+        return Receipt(self._carrier, keys, state, final, now, error, stat, code, body, word, done_at)
 
     def read_any(self, pdu: MessagePdu, now: float) -> Receipt:
         """What `read` does, without the short way for common receipts."""
         tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
         values = _text_values(pdu, tlvs, self._dialect)
         text_id = _id_of(values)
-        receipt = self._receipt(tlvs, text_id, _stat_of(values), _error_of(values), now, pdu.body)
+        done_at = self._dates.at(_date_of(values, b"donedate"), now)
+        receipt = self._receipt(tlvs, text_id, _stat_of(values), _error_of(values), now, pdu.body, done_at)
         spaced_id = _spaced_id_of(values)
         if spaced_id:
             # What stands behind the first word belongs to the id, or is something of the carrier's own.
@@ -230,7 +237,14 @@ class ReceiptReader:
         return read_fields(pdu, self._dialect)
 
     def _receipt(
-        self, tlvs: dict[int, bytes], text_id: bytes, stat: bytes, error: bytes, now: float, body: bytes
+        self,
+        tlvs: dict[int, bytes],
+        text_id: bytes,
+        stat: bytes,
+        error: bytes,
+        now: float,
+        body: bytes,
+        done_at: float,
     ) -> Receipt:
         message_state, tlv_stat = _read_state(tlvs.get(c.TAG_MESSAGE_STATE, b""))
         meaning = self._meaning(message_state, tlv_stat, stat)
@@ -247,6 +261,7 @@ class ReceiptReader:
             tlvs.get(c.TAG_NETWORK_ERROR_CODE, b"")[:_KEPT_OCTETS],
             body,
             own_word(word, state),
+            done_at,
         )
 
     def _meaning(self, message_state: int | None, tlv_stat: bytes, stat: bytes) -> Meaning | None:

@@ -190,6 +190,7 @@ class MessageFlow:
                         s.reference,
                         s.notification_url,
                         s.priority,
+                        s.user_message_reference,
                     )
                 )
         return result + throttled if throttled else result

@@ -77,6 +77,7 @@ class CarrierCounters:
     """Counts of one carrier since the start.
 
     :ivar last_error: the last error, in words.
+    :ivar without_id: of those taken, the parts that the carrier gave no id, so that no receipt can be matched to them.
     """
 
     __slots__ = (
@@ -92,11 +93,13 @@ class CarrierCounters:
         "submitted",
         "taken",
         "throttled",
+        "without_id",
     )
 
     def __init__(self) -> None:
         self.submitted = 0
         self.taken = 0
+        self.without_id = 0
         self.refused = 0
         self.throttled = 0
         self.in_doubt = 0

@@ -52,6 +52,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar registered_delivery: what the customer asked for over SMPP; 0 for messages from HTTP.
     :ivar interface: "smpp" or "http".
     :ivar priority: 1 to `MAX_PRIORITY` if the customer asked for one; 0: the account's default.
+    :ivar user_message_reference: the optional parameter of the submission, for its receipts; None: there was none.
     """
 
     id: bytes
@@ -65,6 +66,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     reference: str | None = None
     notification_url: str | None = None
     priority: int = 0
+    user_message_reference: int | None = None
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -112,6 +114,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     notification_url: str | None = None
     scheduled_seconds: float = 0.0
     priority: int = 0
+    user_message_reference: int | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -201,6 +204,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     :ivar network_error_code: the TLV's octets.
     :ivar raw: the body of the PDU, kept if the receipt can't be matched or read.
     :ivar own_word: `stat`, if it is not Appendix B's word for `state`; kept with the state.
+    :ivar carrier_done_at: when the state was reached, as the carrier says (`done date`); 0.0: it doesn't say.
     """
 
     carrier: str
@@ -213,6 +217,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     network_error_code: bytes = b""
     raw: bytes = b""
     own_word: bytes = b""
+    carrier_done_at: float = 0.0
 
 
 class AmbiguousReceipt(msgspec.Struct, frozen=True, gc=False):
@@ -292,6 +297,11 @@ class StoreResult(msgspec.Struct, frozen=True, gc=False):
     overdue: Sequence[AtCarrier] = ()
 
 
+def _not_before(accepted_at: float, carrier_done_at: float) -> float:
+    """A carrier's date that is less than a minute before acceptance is as good as then: most have no seconds."""
+    return accepted_at if accepted_at - 60.0 < carrier_done_at < accepted_at else carrier_done_at
+
+
 class Notification(msgspec.Struct, frozen=True, gc=False):
     """A notification that was claimed for an attempt.
 
@@ -300,6 +310,8 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar addresses: as in `Message`: the customer's own source first.
     :ivar url: the message's own notification URL, or "".
     :ivar done_at: when the relay learnt the state.
+    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: it doesn't say.
+    :ivar user_message_reference: the optional parameter of the submission; None: there was none.
     :ivar scheduled_at: if the notification was brought forward (`Store.bring_forward`), attempt number `attempt` is
         made once more, and this is when the next attempt is due by the schedule. Otherwise 0.0.
     :ivar taken: whether a carrier took the message. This and the next two are known only for messages with a
@@ -327,6 +339,13 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     taken: bool = True
     carrier: str = ""
     carrier_message_id: bytes = b""
+    carrier_done_at: float = 0.0
+    user_message_reference: int | None = None
+
+    @property
+    def told_done_at(self) -> float:
+        """When the state was reached, as customers are told: as the carrier says, or else when the relay learnt it."""
+        return _not_before(self.accepted_at, self.carrier_done_at) or self.done_at
 
     @property
     def queue_key(self) -> QueueKey:
@@ -415,6 +434,7 @@ class PartView(msgspec.Struct, frozen=True, gc=False):
     """One part, as shown to customer and operator.
 
     :ivar carrier_stat: the carrier's word for the state, where it is not one of Appendix B's.
+    :ivar carrier_done_at: when the state was reached, as the carrier says; None: it doesn't say.
     """
 
     carrier: str
@@ -424,10 +444,16 @@ class PartView(msgspec.Struct, frozen=True, gc=False):
     submitted_at: float | None
     done_at: float | None
     carrier_stat: str = ""
+    carrier_done_at: float | None = None
 
 
 class MessageView(msgspec.Struct, frozen=True, gc=False):
-    """Everything that the store knows of a message, for queries. `state` is SCHEDULED until a carrier has taken it."""
+    """Everything that the store knows of a message, for queries.
+
+    :ivar state: SCHEDULED until a carrier has taken it.
+    :ivar done_at: when the relay learnt its final state; None before.
+    :ivar carrier_done_at: when that was reached, as the carrier says; None: it doesn't say.
+    """
 
     id: bytes
     account: str
@@ -445,3 +471,9 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     owed: Sequence[str]
     reference: str | None = None
     notification_url: str | None = None
+    carrier_done_at: float | None = None
+
+    @property
+    def told_done_at(self) -> float | None:
+        """When its final state was reached, as customers are told: as the carrier says, or else when it was learnt."""
+        return _not_before(self.accepted_at, self.carrier_done_at or 0.0) or self.done_at

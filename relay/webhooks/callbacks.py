@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, urlencode
 
 from relay.values.ids import id_text
 from relay.values.messages import Notification, destination_of, source_of
+from relay.values.network_errors import error_in_receipts
 from relay.values.smpp_constants import status_numbers
 from relay.values.states import DELIVERED, EXPIRED, customer_words
 from relay.webhooks.request import WebhookRequest
@@ -100,7 +101,7 @@ def kannel_value(n: Notification, mask: int) -> int | None:
 def _kannel_text(n: Notification, value: int) -> str:
     """What `%A` says: a receipt as carriers write them, or why no carrier took the message."""
     words = customer_words(n.state, n.carrier_error)
-    error = n.carrier_error.decode("latin-1")
+    error = error_in_receipts(n.carrier_error, n.network_error_code).decode("latin-1")
     if value == KANNEL_SMSC_REFUSED:
         if n.state == EXPIRED:
             return "NACK/validity expired"
@@ -111,7 +112,7 @@ def _kannel_text(n: Notification, value: int) -> str:
     receipt_id = n.carrier_message_id.decode("latin-1") or id_text(n.id)
     return (
         f"id:{receipt_id} sub:001 dlvrd:{'001' if value == KANNEL_DELIVERED else '000'}"
-        f" submit date:{_date(n.accepted_at)} done date:{_date(n.done_at)} stat:{words.status}"
+        f" submit date:{_date(n.accepted_at)} done date:{_date(n.told_done_at)} stat:{words.status}"
         f" err:{error or words.error} text:"
     )
 
@@ -225,7 +226,7 @@ def _jasmin_fields(n: Notification, level: int) -> dict[str, str] | None:
     words = customer_words(n.state, n.carrier_error)
     id_ = id_text(n.id)
     connector = n.carrier or _NO_CARRIER
-    error = n.carrier_error.decode("latin-1")
+    error = error_in_receipts(n.carrier_error, n.network_error_code).decode("latin-1")
     if level == 1:
         # Whether a carrier took it. Told when the message has ended, because that is when notifications are made.
         if not n.final:
@@ -239,7 +240,7 @@ def _jasmin_fields(n: Notification, level: int) -> dict[str, str] | None:
         "level": "2",
         "connector": connector,
         "subdate": _date(n.accepted_at),
-        "donedate": _date(n.done_at),
+        "donedate": _date(n.told_done_at),
         "sub": f"{n.parts:03}",
         "dlvrd": f"{n.parts if n.state == DELIVERED else 0:03}",
         # Receivers read it as a number.

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.binds import smpp_binds
@@ -167,6 +168,27 @@ class CarrierLinkTests(CarrierLinkTestCase):
         for _ in range(40):
             self.turn(5.0)
         self.assertEqual(len(self.store.received), 1)
+
+    def test_what_a_carrier_takes_without_an_id_is_counted_and_logged_once_a_minute(self) -> None:
+        link = self.link()
+        logged = self.enterContext(capturedLogs())
+
+        def answered(*message_ids: bytes) -> None:
+            parts = [
+                Outgoing(b"%016d" % n, 0, b"", self.clock.seconds() + 60, ("sim",)) for n in range(len(message_ids))
+            ]
+            answers = [Answered(p, c.SUBMIT_SM_RESP, 0, m) for p, m in zip(parts, message_ids, strict=True)]
+            link.answered(SmppClientProtocol, answers)  # type: ignore[arg-type]
+
+        answered(b"", b"17", b"  ", b"0")
+        answered(b"")
+        self.assertEqual((link.counters.taken, link.counters.without_id), (5, 3))
+        said = [event for event in logged if "carrier_gave_no_id" in event.get("log_format", "")]
+        self.assertEqual([(event["carrier"], event["count"]) for event in said], [("sim", 2)])
+        self.turn(60.0)
+        answered(b"")
+        said = [event for event in logged if "carrier_gave_no_id" in event.get("log_format", "")]
+        self.assertEqual([event["count"] for event in said], [2, 4])
 
     def test_the_response_time_counts_what_was_sent_first_and_what_was_sent_last(self) -> None:
         link = self.link(window=10)

@@ -16,7 +16,7 @@ from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.routing.routes import Routes
 from relay.smpp.connection import SLOW_SECONDS
-from relay.smpp.message_codec import decode_message, encode_address, message_body
+from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
 from relay.store.api import StoreFull, StoreUnavailable
@@ -175,6 +175,14 @@ class FieldTests(SessionTestCase):
         self.assertEqual([message.priority for message in self.store.accepted], [0, 2, 3, 3])
         passed_on = [decode_message(c.SUBMIT_SM, 0, message.parts[0]) for message in self.store.accepted]
         self.assertEqual([body.priority_flag for body in passed_on], [0, 2, 3, 9])
+
+    def test_a_user_message_reference_is_kept_for_the_receipts(self) -> None:
+        for octets in (b"\1\2", b"\0\0", b"\7", b"", b"\1\2\3"):
+            parameters = tlv(0x0019, b"\0") + tlv(c.TAG_USER_MESSAGE_REFERENCE, octets)
+            self.assertEqual(self.status_of(tlvs=parameters), "ESME_ROK")
+        self.assertEqual(self.status_of(), "ESME_ROK")
+        kept = [message.user_message_reference for message in self.store.accepted]
+        self.assertEqual(kept, [258, 0, 7, None, None, None])
 
     def test_addresses_are_printable_ascii(self) -> None:
         for address in (b"12345", b"+447700900001", b"0123", b"A-B c"):

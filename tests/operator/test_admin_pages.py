@@ -93,6 +93,11 @@ class LookTests(PagesTestCase):
         self.assertEqual(0.2, self.look()["accounts"][0]["rate"])
         self.observer.history.stop()
 
+    def test_a_carrier_that_gives_no_ids_is_a_trouble(self) -> None:
+        self.daemon.links["tier1"].counters.without_id = 3
+        self.assertIn("tier1 took 3 parts and gave them no message_id", " ".join(self.look()["troubles"]))
+        self.assertEqual(3, self.look()["carriers"][0]["without_id"])
+
     def test_a_carrier_that_refuses_many_messages_is_a_trouble(self) -> None:
         self.observer.history.start()
         counters = self.daemon.links["tier1"].counters

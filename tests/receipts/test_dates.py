@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.receipts.dates import date_readings, nearest
+from relay.receipts.dates import DoneDates, date_readings, nearest, time_zone
 
 
 class Readings(SynchronousTestCase):
@@ -47,3 +47,51 @@ class Readings(SynchronousTestCase):
     @given(st.one_of(st.binary(max_size=30), st.from_regex(rb"[0-9]{8,20}[+-]?", fullmatch=True)))
     def test_no_octets_are_too_odd(self, raw: bytes) -> None:
         self.assertTrue(all(2000 <= reading.year < 2100 for reading in date_readings(raw) if b"-" not in raw))
+
+
+class DoneDateTests(SynchronousTestCase):
+    """When a carrier says that a message has ended, as an instant."""
+
+    def at(self, raw: bytes, zone: str = "", now: float = 1_790_000_000.0) -> str:
+        dates = DoneDates(zone)
+        instants = {dates.at(raw, now) for _ in range(2)}
+        self.assertEqual(len(instants), 1)
+        instant = instants.pop()
+        return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M:%S") if instant else ""
+
+    def test_a_date_is_in_the_carrier_s_time_zone(self) -> None:
+        for zone, expected in (
+            ("", "2026-09-21 14:13:00"),
+            ("UTC", "2026-09-21 14:13:00"),
+            ("+05:30", "2026-09-21 08:43:00"),
+            ("+0530", "2026-09-21 08:43:00"),
+            ("-3", "2026-09-21 17:13:00"),
+            ("UTC+2", "2026-09-21 12:13:00"),
+            ("Asia/Kolkata", "2026-09-21 08:43:00"),
+            ("Europe/Berlin", "2026-09-21 12:13:00"),
+        ):
+            self.assertEqual(self.at(b"2609211413", zone), expected, zone)
+        self.assertEqual(self.at(b"2601211413", "Europe/Berlin"), "2026-01-21 13:13:00")
+
+    def test_a_date_that_names_its_zone_keeps_it(self) -> None:
+        self.assertEqual(self.at(b"2013-02-17T00:04:29Z", "+05:30"), "2013-02-17 00:04:29")
+        self.assertEqual(self.at(b"180711070003912+", "+05:30"), "2018-07-11 04:00:03")
+
+    def test_of_an_hour_that_comes_twice_the_one_nearest_to_the_receipt_counts(self) -> None:
+        first = datetime(2026, 10, 25, 0, 31, tzinfo=UTC).timestamp()
+        dates = DoneDates("Europe/Berlin")
+        self.assertEqual([dates.at(b"2610250230", first + hours * 3600) - first for hours in (0, 1)], [-60, 3540])
+
+    def test_what_is_no_date_says_nothing(self) -> None:
+        for raw in (b"", b"0000000000", b"2613011413", b"null", b"1999-01-01 00:00:00", b"0001-01-01 00:00:00"):
+            self.assertEqual(self.at(raw, "+14"), "", raw)
+
+    def test_an_unknown_time_zone_is_refused_with_what_may_stand_there(self) -> None:
+        for zone in ("Mars/Olympus", "+99:00", "../etc/passwd", "/etc/passwd"):
+            with self.assertRaisesRegex(ValueError, "Asia/Kolkata"):
+                time_zone(zone)
+
+    @given(st.binary(max_size=30), st.sampled_from(["", "-14", "+14:00", "Asia/Kolkata"]))
+    def test_any_octets_give_an_instant_of_this_century_or_nothing(self, raw: bytes, zone: str) -> None:
+        at = DoneDates(zone).at(raw, 0.0)
+        self.assertTrue(at == 0.0 or 946_000_000 < at < 4_103_000_000)

@@ -1,5 +1,7 @@
 """Reading receipts, kind by kind."""
 
+from datetime import UTC, datetime
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -40,6 +42,27 @@ def data_sm(text: bytes, tlvs: bytes = b"") -> MessagePdu:
 
 def read(text: bytes, tlvs: bytes = b"", dialect: Dialect = PLAIN, **options: int) -> Receipt:
     return ReceiptReader("carrier", dialect).read(deliver_sm(text, tlvs, **options), NOW)
+
+
+class DoneDateTests(SynchronousTestCase):
+    """When the carrier says that a message has ended."""
+
+    def test_the_done_date_is_read_whatever_the_receipt_looks_like(self) -> None:
+        at = datetime(2026, 9, 21, 14, 13, tzinfo=UTC).timestamp()
+        texts = (
+            b"id:1 sub:001 dlvrd:001 submit date:2609211412 done date:2609211413 stat:DELIVRD err:000 text:",
+            b"id:1 submit date:2609211412 done date:20260921141300 stat:DELIVRD err:000",
+            b"id:1 stat:DELIVRD donedate: 2026-09-21 14:13:00 err:1",
+        )
+        for text in texts:
+            for tlvs in (b"", tlv(0x1E, b"1\0") + tlv(0x427, b"\2"), tlv(0x1E, b"1") + tlv(0x1400, b"x")):
+                self.assertEqual(read(text, tlvs).carrier_done_at, at, (text, tlvs))
+                east = read(text, tlvs, Dialect(time_zone="+05:30"))
+                self.assertEqual(east.carrier_done_at, at - 5.5 * 3600, (text, tlvs))
+
+    def test_a_receipt_without_a_done_date_says_nothing_of_it(self) -> None:
+        for text in (b"", b"id:1 stat:DELIVRD", b"id:1 stat:DELIVRD done date:0000000000", b"id:1 done date:soon"):
+            self.assertEqual(read(text, tlv(0x1E, b"1\0") + tlv(0x427, b"\2")).carrier_done_at, 0.0, text)
 
 
 def id_and_state(receipt: Receipt) -> tuple[bytes, int | None]:

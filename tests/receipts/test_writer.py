@@ -42,6 +42,33 @@ class Receipts(SynchronousTestCase):
             b"submit date:2609211413 done date:2609211414 stat:DELIVRD err:000 text:",
         )
 
+    def test_the_done_date_is_the_carrier_s_where_it_gave_one(self) -> None:
+        for at, date in ((ACCEPTED_AT + 1, b"2609211413"), (ACCEPTED_AT - 7200, b"2609211213")):
+            self.assertIn(b" done date:%b " % date, written(carrier_done_at=at).short_message)
+
+    def test_a_done_date_without_seconds_is_not_before_the_submission(self) -> None:
+        pdu = written(accepted_at=ACCEPTED_AT + 45, carrier_done_at=ACCEPTED_AT + 39)
+        self.assertIn(b" submit date:2609211414 done date:2609211414 ", pdu.short_message)
+
+    def test_a_network_s_error_stands_in_the_text_with_three_digits(self) -> None:
+        for code, text, expected in (
+            (b"\3\0\x15", b"GSM 21", b"021"),
+            (b"\3\1\0", b"GSM 256", b"256"),
+            (b"\3\0\x15", b"0B", b"0B"),
+        ):
+            pdu = written("carrier", state=states.UNDELIVERABLE, carrier_error=text, network_error_code=code)
+            self.assertIn(b" err:%b text:" % expected, pdu.short_message)
+
+    def test_the_submission_s_user_message_reference_comes_back(self) -> None:
+        pdu = written(user_message_reference=258)
+        self.assertEqual(tlv_values(pdu.body, pdu.tlvs_at)[c.TAG_USER_MESSAGE_REFERENCE], b"\1\2")
+        pdu = written(user_message_reference=0)
+        self.assertEqual(tlv_values(pdu.body, pdu.tlvs_at)[c.TAG_USER_MESSAGE_REFERENCE], b"\0\0")
+        pdu = written()
+        self.assertNotIn(c.TAG_USER_MESSAGE_REFERENCE, tlv_values(pdu.body, pdu.tlvs_at))
+        pdu = written(with_tlvs=False, user_message_reference=258)
+        self.assertEqual(tlv_values(pdu.body, pdu.tlvs_at), {})
+
     def test_source_and_destination_have_changed_places(self) -> None:
         self.assertEqual(written().addresses, DESTINATION + SOURCE)
 

@@ -142,7 +142,9 @@ class CutAndFlippedTests(SynchronousTestCase):
 
     def test_a_record_with_fields_of_the_future_or_without_late_ones_is_read(self) -> None:
         short = msgspec.msgpack.encode([[1, message_id(1), "plain", NOW, NOW + DAY, message(1).addresses, [b"x"]]])
-        longer = msgspec.msgpack.encode([[4, message_id(1), 0, 2, True, NOW, 0, 1, b"", b"", "", 0.0, b"", "new", 5]])
+        longer = msgspec.msgpack.encode(
+            [[4, message_id(1), 0, 2, True, NOW, 0, 1, b"", b"", "", 0.0, b"", 0.0, "new", 5]]
+        )
         frames = b"".join(len(p).to_bytes(4, "big") + zlib.crc32(p).to_bytes(4, "big") + p for p in (short, longer))
         store = started(self.disk_with(encode_header(1, NOW) + frames), self.clock)
         self.assertEqual(wait_for(self.clock, store.look_up(message_id(1))).state, DELIVERED)

@@ -142,6 +142,17 @@ class KannelTests(SynchronousTestCase):
 
 
 class JasminTests(SynchronousTestCase):
+    def test_donedate_is_the_carrier_s_and_a_network_s_error_a_number(self) -> None:
+        request = called(
+            jasmin_callback("http://a.example/dlr", 2, "GET"),
+            UNDELIVERABLE,
+            carrier_done_at=1_700_003_600.0,
+            carrier_error=b"GSM 27",
+            network_error_code=b"\3\0\x1b",
+        )
+        fields = dict(parse_qsl(urlsplit(request.url).query))
+        self.assertEqual((fields["donedate"], fields["err"]), ("2311142313", "027"))
+
     def test_level_2_tells_the_final_state_with_all_fields(self) -> None:
         of_carrier = {"carrier_error": b"027", "carrier": "north", "carrier_message_id": b"007f"}
         request = called(jasmin_callback("http://a.example/dlr?k=1", 2, "GET"), UNDELIVERABLE, **of_carrier)

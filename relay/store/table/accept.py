@@ -21,7 +21,12 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
             acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
         message_id = m.id
         row = Row(message_id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
-        if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
+        if (
+            len(m.parts) != 1
+            or m.reference is not None
+            or m.notification_url is not None
+            or m.user_message_reference is not None
+        ):
             row.rare_fields = _rare_fields(m)
         shards[message_id[0]][message_id] = row
         account.recent.rows.append(row)
@@ -49,12 +54,17 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
 
 def _rare_fields(m: Message) -> RareFields:
     parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
-    return RareFields(parts, m.reference, m.notification_url or None)
+    return RareFields(parts, m.reference, m.notification_url or None, user_message_reference=m.user_message_reference)
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
     """A fresh row; for replay, which keeps its own counts."""
     row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
-    if len(m.parts) != 1 or m.reference is not None or m.notification_url is not None:
+    if (
+        len(m.parts) != 1
+        or m.reference is not None
+        or m.notification_url is not None
+        or m.user_message_reference is not None
+    ):
         row.rare_fields = _rare_fields(m)
     return row

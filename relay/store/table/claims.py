@@ -61,6 +61,7 @@ class Claims:
             scheduled_at = 0.0
             if rare_fields is None:
                 attempt, parts, reference = 1, 1, None
+                user_message_reference = None
             else:
                 owed_since = max(done_at, rare_fields.again_at)
                 tries = tries_of(row, owed_bit)
@@ -71,6 +72,7 @@ class Claims:
                 else:
                     # Hastened: the last attempt is made once more.
                     attempt, scheduled_at = tries.attempts, tries.due_at
+                user_message_reference = rare_fields.user_message_reference
                 parts = 1 if rare_fields.parts is None else len(rare_fields.parts)
                 reference = rare_fields.reference
             taken, carrier = True, ""
@@ -99,6 +101,8 @@ class Claims:
                     taken,
                     carrier,
                     row.carrier_message_id if url else b"",
+                    row.carrier_done_at,
+                    user_message_reference,
                 )
             )
         next_due_at = queue.next_due_at(now)

@@ -18,7 +18,7 @@ from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, OWED_SMPP, O
 from relay.store.table.learning import Learning
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
 from relay.store.table.records import Learnt, Placed
-from relay.store.table.same_id import Entry, Several, as_several, choose, row_of
+from relay.store.table.same_id import Entry, Several, as_several, choose, is_of, row_of
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.values.messages import Outcome, ReadAgain, Receipt
@@ -104,6 +104,7 @@ class Correlation:
             found.state = state
             found.carrier_error = carrier_error
             found.done_at = at
+            found.carrier_done_at = r.carrier_done_at
             found.cursor = cursor
             if found.handoff is None:
                 table.unsubmitted -= 1
@@ -131,7 +132,19 @@ class Correlation:
             changes.last_ended = found
             records.append(
                 Learnt(
-                    found.id, 0, state, True, at, owed, cursor, carrier_error.error, carrier_error.network_error_code
+                    found.id,
+                    0,
+                    state,
+                    True,
+                    at,
+                    owed,
+                    cursor,
+                    carrier_error.error,
+                    carrier_error.network_error_code,
+                    "",
+                    0.0,
+                    b"",
+                    r.carrier_done_at,
                 )
             )
             outcomes.append(final_outcome)
@@ -145,26 +158,40 @@ class Correlation:
         table = self._table
         changes = self._learning.changes()
         outcomes = [Outcome.ORPHAN] * len(batch)
-        hits: list[tuple[int, bytes, Found]] = []
+        hits: list[tuple[int, bytes, Several]] = []
         for index, again in enumerate(batch):
             shards = table.ids.existing(again.receipt.carrier)
             for key in again.receipt.keys if shards is not None else ():
                 found = shards[hash(key) & 255].get(key)  # type: ignore[index]
-                if found is not None:
-                    hits.append((index, key, found))
+                candidates = () if found is None else self._candidates(found, again.receipt)
+                if candidates:
+                    hits.append((index, key, candidates))
                     break
         unreadable = [index for index, _, _ in hits if is_unreadable(batch[index].kept)]
         removed = dict(zip(unreadable, table.unreadable.remove(batch[i].kept for i in unreadable), strict=True))
-        for index, key, found in hits:
+        for index, key, candidates in hits:
             kept, receipt = batch[index].kept, batch[index].receipt
             if not (removed[index] if index in removed else table.orphans.remove(kept)):
                 continue
             kept_under = b"" if index in removed else kept.keys[0]
             changes.records.append(Placed(kept.carrier, kept.received_at, kept_crc(kept), kept_under))
-            entry = self._choose(found, key, receipt) if type(found) is tuple else found
-            outcomes[index] = self._learning.learn(entry, receipt, changes)  # type: ignore[arg-type]
+            entry = self._choose(candidates, key, receipt)
+            outcomes[index] = self._learning.learn(entry, receipt, changes)
         changes.outcomes = outcomes
         return changes
+
+    def _candidates(self, found: Found, receipt: Receipt) -> Several:
+        """The messages with an id that a kept receipt may belong to: accepted before it came, and to its number. With
+        a wrong dialect, or an id that was given again since, an id alone could lead to any message."""
+        comparison = self._table.compare_numbers(receipt.carrier)
+        return tuple(
+            [
+                entry
+                for entry in as_several(found)
+                if row_of(entry).acceptance.accepted_at <= receipt.received_at
+                and is_of(receipt, row_of(entry), comparison)
+            ]
+        )
 
     def _choose(self, several: Several, key: bytes, receipt: Receipt) -> Entry:
         """The message that a receipt means, of those that have its id."""

@@ -70,6 +70,7 @@ class Row(msgspec.Struct, gc=False, eq=False):
     :ivar carrier_message_id: of the only part.
     :ivar done_at: when the last state was learnt; 0.0 before.
     :ivar cursor: place in the account's feed; 0 until the message has ended.
+    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: it doesn't say.
     """
 
     id: bytes
@@ -84,6 +85,7 @@ class Row(msgspec.Struct, gc=False, eq=False):
     done_at: float = 0.0
     cursor: int = 0
     rare_fields: RareFields | None = None
+    carrier_done_at: float = 0.0
 
 
 class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):

@@ -101,6 +101,7 @@ class Part(msgspec.Struct, gc=False, eq=False):
     done_at: float = 0.0
     given_id: bytes = b""
     waited: bool = False
+    carrier_done_at: float = 0.0
 
 
 class Tries(msgspec.Struct, gc=False, eq=False):
@@ -117,6 +118,7 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     :ivar former_ids: carrier, carrier message id and part of earlier submissions of the same part, when one was
         submitted again: a late receipt for them still counts.
     :ivar again_at: when somebody last asked for the webhook to be sent again.
+    :ivar user_message_reference: as in `Message`.
     :ivar given_id: of the only part: its carrier message id as the carrier wrote it, where it can be asked by it and
         wrote it in another way than the canonical one.
     """
@@ -131,3 +133,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     given_up_at: float = 0.0
     again_at: float = 0.0
     given_id: bytes = b""
+    user_message_reference: int | None = None

@@ -56,16 +56,18 @@ class Learning:
         error, network_error_code, at = r.error, r.network_error_code, r.received_at
         carrier_error = table.carrier_error(error, network_error_code, r.own_word)
         if not r.final:
-            return self._learn_intermediate(row, 0, state, carrier_error, at, changes)
+            return self._learn_intermediate(row, 0, state, carrier_error, r, changes)
         owed = table.owed_final(row, state, self._policy_of(row))
-        cursor = table.finish(row, state, carrier_error, at, owed, changes)
-        changes.records.append(_learnt(row.id, 0, state, True, at, owed, cursor, carrier_error))
+        done_at = r.carrier_done_at
+        cursor = table.finish(row, state, carrier_error, at, owed, changes, done_at)
+        changes.records.append(_learnt(row.id, 0, state, True, at, owed, cursor, carrier_error, "", done_at))
         return Outcome.FINAL
 
     def _learn_intermediate(
-        self, row: Row, part: int, state: int, carrier_error: CarrierError, at: float, changes: TableChanges
+        self, row: Row, part: int, state: int, carrier_error: CarrierError, r: Receipt, changes: TableChanges
     ) -> Outcome:
         """A message that goes on; told only when it says something new."""
+        at, done_at = r.received_at, r.carrier_done_at
         if row.flags & REPORTED and row.state == state:
             self._table.repeated_count += 1
             return Outcome.REPEATED
@@ -73,10 +75,11 @@ class Learning:
         row.state = state
         row.carrier_error = carrier_error
         row.done_at = at
+        row.carrier_done_at = done_at
         row.flags |= REPORTED
         if owed:
             self._table.owe(row, owed, changes)
-        changes.records.append(_learnt(row.id, part, state, False, at, owed, 0, carrier_error))
+        changes.records.append(_learnt(row.id, part, state, False, at, owed, 0, carrier_error, "", done_at))
         return Outcome.INTERMEDIATE
 
     def _learn_part(self, row: Row, index: int, part: Part, r: Receipt, changes: TableChanges) -> Outcome:
@@ -89,12 +92,13 @@ class Learning:
         part.state = state
         part.carrier_error = carrier_error
         part.done_at = at
+        part.carrier_done_at = r.carrier_done_at
         part.final = r.final
-        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error))
+        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", r.carrier_done_at))
         if row.flags & FINAL:
             return Outcome.PART
         if not r.final:
-            return self._learn_intermediate(row, WHOLE_MESSAGE, state, carrier_error, at, changes)
+            return self._learn_intermediate(row, WHOLE_MESSAGE, state, carrier_error, r, changes)
         return Outcome.FINAL if self.end_if_all_ended(row, at, changes) else Outcome.PART
 
     def end_if_all_ended(self, row: Row, at: float, changes: TableChanges, *, timed_out: bool = False) -> bool:
@@ -109,7 +113,19 @@ class Learning:
         if part is None:
             return False
         unanswered = timed_out and never_answered(row)
-        self._end(row, part.state, part.carrier_error, at, "", self._policy_of(row), changes, unanswered=unanswered)
+        # A message has ended when the last of its parts has. The carrier hasn't said when, if that one timed out.
+        done_at = 0.0 if timed_out else max(part.carrier_done_at for part in rare_fields.parts)
+        self._end(
+            row,
+            part.state,
+            part.carrier_error,
+            at,
+            "",
+            self._policy_of(row),
+            changes,
+            unanswered=unanswered,
+            carrier_done_at=done_at,
+        )
         return True
 
     # The relay's own verdict
@@ -181,6 +197,7 @@ class Learning:
                 if part.final:
                     continue
                 part.state, part.final, part.carrier_error, part.done_at = state, True, carrier_error, now
+                part.carrier_done_at = 0.0
                 changes.records.append(Learnt(row.id, index, state, True, now))
             self.end_if_all_ended(row, now, changes, timed_out=True)
 
@@ -195,6 +212,7 @@ class Learning:
         changes: TableChanges,
         *,
         unanswered: bool = False,
+        carrier_done_at: float = 0.0,
     ) -> None:
         """Ends a message as a whole."""
         table = self._table
@@ -202,10 +220,12 @@ class Learning:
         owed = 0
         if policy.unanswered or not unanswered or row.handoff is None:
             owed = table.owed_final(row, state, policy)
-        cursor = table.finish(row, state, carrier_error, at, owed, changes)
+        cursor = table.finish(row, state, carrier_error, at, owed, changes, carrier_done_at)
         if row.handoff is None and carrier:
             row.handoff = refusal(table.ids.name(carrier))
-        changes.records.append(_learnt(row.id, WHOLE_MESSAGE, state, True, at, owed, cursor, carrier_error, carrier))
+        changes.records.append(
+            _learnt(row.id, WHOLE_MESSAGE, state, True, at, owed, cursor, carrier_error, carrier, carrier_done_at)
+        )
 
     def _policy_of(self, row: Row) -> NotifyPolicy:
         """What the row's account wants; asked for once for a run of messages of the same account."""
@@ -226,10 +246,23 @@ def _learnt(
     cursor: int,
     carrier_error: CarrierError,
     carrier: str = "",
+    carrier_done_at: float = 0.0,
 ) -> Learnt:
     code = carrier_error.network_error_code
     return Learnt(
-        message_id, part, state, final, at, owed, cursor, carrier_error.error, code, carrier, 0.0, carrier_error.stat
+        message_id,
+        part,
+        state,
+        final,
+        at,
+        owed,
+        cursor,
+        carrier_error.error,
+        code,
+        carrier,
+        0.0,
+        carrier_error.stat,
+        carrier_done_at,
     )
 
 

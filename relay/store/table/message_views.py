@@ -21,7 +21,12 @@ def _text(octets: bytes) -> str:
 
 
 def _part_view(
-    handoff: CarrierHandoff | None, key: bytes, state: int, carrier_error: CarrierError, done_at: float
+    handoff: CarrierHandoff | None,
+    key: bytes,
+    state: int,
+    carrier_error: CarrierError,
+    done_at: float,
+    carrier_done_at: float,
 ) -> PartView:
     return PartView(
         "" if handoff is None else handoff.carrier,
@@ -31,6 +36,7 @@ def _part_view(
         None if handoff is None else handoff.at,
         done_at or None,
         _text(carrier_error.stat),
+        carrier_done_at or None,
     )
 
 
@@ -47,9 +53,14 @@ def message_view(row: Row) -> MessageView:
     handoff = row.handoff
     carrier_error = row.carrier_error
     if many is None:
-        parts = [_part_view(handoff, row.carrier_message_id, row.state, carrier_error, row.done_at)]
+        parts = [
+            _part_view(handoff, row.carrier_message_id, row.state, carrier_error, row.done_at, row.carrier_done_at)
+        ]
     else:
-        parts = [_part_view(p.handoff, p.carrier_message_id, p.state, p.carrier_error, p.done_at) for p in many]
+        parts = [
+            _part_view(p.handoff, p.carrier_message_id, p.state, p.carrier_error, p.done_at, p.carrier_done_at)
+            for p in many
+        ]
         if handoff is None:
             handoff = next((part.handoff for part in many if part.handoff is not None), None)
         if carrier_error is NO_CARRIER_ERROR:
@@ -74,4 +85,5 @@ def message_view(row: Row) -> MessageView:
         owed=[CHANNEL_OF_BIT[bit].value for bit in (OWED_WEBHOOK, OWED_SMPP) if row.flags & bit],
         reference=None if rare_fields is None else rare_fields.reference,
         notification_url=None if rare_fields is None else rare_fields.url,
+        carrier_done_at=row.carrier_done_at or None if final else None,
     )

@@ -38,6 +38,7 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     :ivar wait_until: above 0.0: the record says nothing but that the part's receipt is waited for once more, until
         then. The other fields are as they were.
     :ivar stat: the carrier's word for the state, where that is another than Appendix B's; likewise in snapshots.
+    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: it doesn't say. Likewise in snapshots.
     """
 
     id: bytes
@@ -52,6 +53,7 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     carrier: str = ""
     wait_until: float = 0.0
     stat: bytes = b""
+    carrier_done_at: float = 0.0
 
 
 class Handed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
@@ -119,7 +121,7 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One part in a `Snapshot`.
 
     :ivar body: the submit_sm's body; empty once a carrier has taken the part or the message has ended.
-    :ivar named: whether the carrier message id means this part, and not one that was given the same id later.
+    :ivar named: whether the carrier message id leads to this message.
     :ivar given_id: the id as the carrier wrote it, where that was kept.
     :ivar waited: for parts of a long message: whether its receipt was waited for once more already.
     """
@@ -139,6 +141,7 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     given_id: bytes = b""
     waited: bool = False
     stat: bytes = b""
+    carrier_done_at: float = 0.0
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
@@ -149,7 +152,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar attempts: the last attempts, oldest first.
     :ivar again_at: when the webhook was last asked for once more.
     :ivar refused_by: the carrier that refused a long message as a whole.
-    :ivar priority: as in `relay.values.messages.Message`.
+    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`.
     """
 
     id: bytes
@@ -179,6 +182,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     refused_by: str = ""
     stat: bytes = b""
     priority: int = 0
+    carrier_done_at: float = 0.0
+    user_message_reference: int | None = None
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):

@@ -273,14 +273,11 @@ class Replay:
         parts = parts_of(row)
         if parts is not None and record.part >= 0:
             part = parts[record.part]
-            part.state, part.final, part.carrier_error, part.done_at = (
-                record.state,
-                record.final,
-                carrier_error,
-                record.at,
-            )
+            part.state, part.final, part.carrier_error = record.state, record.final, carrier_error
+            part.done_at, part.carrier_done_at = record.at, record.carrier_done_at
             return
-        row.state, row.carrier_error, row.done_at = record.state, carrier_error, record.at
+        row.state, row.carrier_error = record.state, carrier_error
+        row.done_at, row.carrier_done_at = record.at, record.carrier_done_at
         if record.final:
             table.in_doubt.forget(row.id)
             row.cursor = record.cursor

@@ -42,7 +42,14 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
     if rare_fields.parts is None:
         final = bool(row.flags & FINAL)
         only = Part(
-            row.handoff, row.carrier_message_id, row.state, final, row.carrier_error, row.done_at, rare_fields.given_id
+            row.handoff,
+            row.carrier_message_id,
+            row.state,
+            final,
+            row.carrier_error,
+            row.done_at,
+            rare_fields.given_id,
+            carrier_done_at=row.carrier_done_at,
         )
         parts: Sequence[Part] = (only,)
     else:
@@ -85,6 +92,8 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         else "",
         row.carrier_error.stat,
         origin.priority,
+        row.carrier_done_at,
+        rare_fields.user_message_reference,
     )
 
 
@@ -106,6 +115,7 @@ def _part(row: Row, part: Part, ids: CarrierIdIndex, body: bytes) -> PartSnapsho
         part.given_id,
         part.waited,
         part.carrier_error.stat,
+        part.carrier_done_at,
     )
 
 
@@ -136,6 +146,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
     row = Row(s.id, origin, s.addresses, acceptance, s.state, s.flags)
     row.carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
     row.done_at = s.done_at
+    row.carrier_done_at = s.carrier_done_at
     row.cursor = s.cursor
     parts = [_restored_part(part, table, handoffs) for part in s.parts]
     rare_fields = RareFields(
@@ -149,6 +160,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
         s.given_up_at,
         s.again_at,
         s.parts[0].given_id if len(parts) == 1 else b"",
+        s.user_message_reference,
     )
     if len(parts) != 1 or any(getattr(rare_fields, name) != default for name, default in _PLAIN):
         row.rare_fields = rare_fields
@@ -171,4 +183,14 @@ def _restored_part(p: PartSnapshot, table: Table, handoffs: SharedHandoffs) -> P
     elif p.carrier:
         handoff = refusal(table.ids.name(p.carrier))
     carrier_error: CarrierError = table.carrier_error(p.error, p.network_error_code, p.stat)
-    return Part(handoff, p.carrier_message_id, p.state, p.final, carrier_error, p.done_at, p.given_id, p.waited)
+    return Part(
+        handoff,
+        p.carrier_message_id,
+        p.state,
+        p.final,
+        carrier_error,
+        p.done_at,
+        p.given_id,
+        p.waited,
+        p.carrier_done_at,
+    )

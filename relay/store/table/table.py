@@ -40,6 +40,7 @@ from relay.store.table.same_id import without_row
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.values.messages import AmbiguousReceipt, Channel, Outcome, QueueKey, Receipt
+from relay.values.network_errors import network_error_text
 from relay.values.states import UNKNOWN
 
 #: Distinct errors that are shared between rows; beyond it each row has its own.
@@ -106,7 +107,7 @@ class Table:
         return account
 
     def carrier_error(self, error: bytes, network_error_code: bytes, stat: bytes = b"") -> CarrierError:
-        """The shared value for a carrier's words."""
+        """The shared value for a carrier's words. Where it has no err, the network's error stands for it."""
         key: bytes | tuple[bytes, ...]
         if stat:
             key = (error, network_error_code, stat)
@@ -117,6 +118,7 @@ class Table:
         carrier_error = self._carrier_errors.get(key)
         if carrier_error is None:
             kept = _ERROR_BYTES_KEPT
+            error = error or network_error_text(network_error_code)
             carrier_error = CarrierError(error[:kept], network_error_code[:kept], stat[:kept])
             if len(self._carrier_errors) < _CARRIER_ERRORS_SHARED:
                 self._carrier_errors[key] = carrier_error
@@ -167,7 +169,14 @@ class Table:
     # What a row counts as
 
     def finish(
-        self, row: Row, state: int, carrier_error: CarrierError, at: float, owed: int, changes: TableChanges
+        self,
+        row: Row,
+        state: int,
+        carrier_error: CarrierError,
+        at: float,
+        owed: int,
+        changes: TableChanges,
+        carrier_done_at: float = 0.0,
     ) -> int:
         """Ends a message that hasn't ended; gives its place in the feed.
 
@@ -180,6 +189,7 @@ class Table:
         row.state = state
         row.carrier_error = carrier_error
         row.done_at = at
+        row.carrier_done_at = carrier_done_at
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
         row.flags = (flags & ~(REPORTED | WAITED)) | FINAL

@@ -1,0 +1,46 @@
+"""The optional parameter network_error_code, in words (SMPP 3.4 section 5.3.2.31, SMPP 5.0 section 4.8.4.42).
+
+It has three octets: the type of network, and that network's error as a number.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+#: 8 is the message centre's own numbers.
+_NETWORKS: Final[Mapping[int, bytes]] = {
+    1: b"ANSI-136",
+    2: b"IS-95",
+    3: b"GSM",
+    4: b"ANSI-136",
+    5: b"IS-95",
+    6: b"ANSI-41",
+    7: b"SMPP",
+    8: b"SMSC",
+}
+
+
+def network_error_text(code: bytes) -> bytes:
+    """The error as people read it: `GSM 21`. Empty where there is none, or where its number is zero.
+
+    What has another length is given as its text, where it is one, or else in hexadecimal.
+    """
+    if not code.strip(b"\0") or (len(code) == 3 and code[1:] == b"\0\0"):
+        return b""
+    if len(code) == 3 and code[0] in _NETWORKS:
+        return b"%b %d" % (_NETWORKS[code[0]], int.from_bytes(code[1:]))
+    text = code.strip(b"\0")
+    if text.isalnum():
+        return text
+    if len(code) == 3:
+        return b"network %d error %d" % (code[0], int.from_bytes(code[1:]))
+    return code.hex().encode()
+
+
+def error_in_receipts(error: bytes, network_error_code: bytes) -> bytes:
+    """A carrier's error as Appendix B's `err` has it: of a network's error only the number, with three digits.
+
+    :param error: the carrier's err, or `network_error_text`.
+    """
+    if error and len(network_error_code) == 3 and error == network_error_text(network_error_code) and b" " in error:
+        return b"%03d" % int.from_bytes(network_error_code[1:])
+    return error
