@@ -67,9 +67,11 @@ class HttpApi:
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
         if kannel:
-            sendsms = Kannel(messages, logins).send
-            router.add("GET", "/cgi-bin/sendsms", sendsms, anybody=True)
-            router.add("POST", "/cgi-bin/sendsms", sendsms, anybody=True)
+            smsbox = Kannel(messages, logins)
+            router.add("GET", "/cgi-bin/sendsms", smsbox.send, anybody=True)
+            router.add("POST", "/cgi-bin/sendsms", smsbox.send, anybody=True)
+            router.add("GET", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
+            router.add("POST", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
         if jasmin:
             calls = Jasmin(messages, logins)
             router.add("GET", "/send", calls.send, anybody=True)
@@ -80,6 +82,7 @@ class HttpApi:
             router.add("GET", "/secure/balance", calls.secure_balance)
             router.add("GET", "/secure/rate", calls.secure_rate)
             router.add("POST", "/secure/send", calls.secure_send)
+            router.add("POST", "/secure/sendbatch", calls.refuse_batch)
         document = openapi_document(version)
         self._openapi = msgspec.json.encode(document)
         self._docs = docs_page(document).encode()

@@ -1,8 +1,12 @@
 """Every parameter of Kannel's and Jasmin's HTTP interfaces, with the odd values that their parsers accept."""
 
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Account
@@ -20,12 +24,78 @@ JASMIN = LOGIN | {"from": "RELAY", "to": "447700900123", "content": "Hello"}
 PORTS = b"\x06\x05\x04\x15\x82\x00\x00"
 
 
-def multipart_form(fields: dict[str, str]) -> tuple[str, bytes]:
+#: What callers write by mistake, or by habit.
+ODD_VALUES = [
+    *(
+        b"",
+        b"0",
+        b"-1",
+        b"-2",
+        b"1",
+        b"2",
+        b"4",
+        b"64",
+        b"66",
+        b"256",
+        b"10.5",
+        b"0x10",
+        b"+1",
+        b" 1",
+        b"9" * 30,
+        b"abc",
+    ),
+    *(
+        b"\xff\xfe",
+        b"\x00",
+        "Привет".encode(),
+        b"\xd8\x00",
+        b"x" * 400,
+        PORTS,
+        PORTS + b"x" * 134,
+        b"\x8b" + b"x" * 139,
+    ),
+    *(
+        b"http://",
+        b"http://a.example/#x",
+        b"yes",
+        b"utf-16",
+        b"000000000100000R",
+        b"[[5121,null,null,1]]",
+        b"{}",
+        b"[]",
+    ),
+]
+KANNEL_NAMES = {
+    *(
+        "to",
+        "from",
+        "text",
+        "charset",
+        "coding",
+        "udh",
+        "mclass",
+        "mwi",
+        "pid",
+        "rpi",
+        "alt-dcs",
+        "compress",
+        "priority",
+    ),
+    *("validity", "deferred", "dlr-mask", "dlr-url", "smsc", "account", "binfo", "meta-data"),
+}
+JASMIN_NAMES = {
+    *("to", "from", "content", "hex-content", "coding", "priority", "sdt", "validity-period", "tags", "custom_tlvs"),
+    *("dlr", "dlr-url", "dlr-level", "dlr-method"),
+}
+
+
+def multipart_form(fields: Mapping[str, str | bytes]) -> tuple[str, bytes]:
     """A Content-Type and a body, as curl -F and FormData write them."""
-    body = "".join(
-        f'--b0\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
-    )
-    return "multipart/form-data; boundary=b0", body.encode() + b"--b0--\r\n"
+    body = b""
+    for name, value in fields.items():
+        octets = value.encode() if isinstance(value, str) else value
+        body += b'--b0\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), octets)
+    return "multipart/form-data; boundary=b0", body + b"--b0--\r\n"
 
 
 class GatewayTestCase(SynchronousTestCase):
@@ -141,6 +211,60 @@ class KannelParameterTests(GatewayTestCase):
             self.assertTaken(self.send(text=octets, coding="2"))
             self.assertEqual((self.pdu().data_coding, self.pdu().short_message), (8, octets))
 
+    def test_a_text_of_no_named_character_set_that_is_not_utf_8_is_windows_1252(self) -> None:
+        self.assertTaken(self.send(text=b"100 \x80"))
+        self.assertEqual(self.pdu().short_message, b"100 \x1be")
+        self.assertTaken(self.send(text=b"a\x81"))
+
+    def test_numbers_that_can_not_be_sent_to_are_left_out_and_logged(self) -> None:
+        with capturedLogs() as logged:
+            self.assertTaken(self.send(to="447700900123 44x 12 447700900124"))
+        self.assertEqual(len(self.flow.accepted), 2)
+        self.assertEqual([event["count"] for event in logged], [2])
+
+    def test_a_field_without_an_effect_is_logged_once(self) -> None:
+        with capturedLogs() as logged:
+            for smsc in ("", "north", "south"):
+                self.assertTaken(self.send(smsc=smsc, **{"meta-data": "?bill?a=1" if smsc else ""}))
+        self.assertEqual([event["field"] for event in logged], ["smsc", "meta-data"])
+
+    def test_optional_parameters_in_meta_data_are_refused_with_the_reason(self) -> None:
+        reply = self.send(**{"meta-data": "?smpp?dlt_entity=7"})
+        self.assertEqual(reply.status, 400)
+        self.assertIn(b"optional parameters of SMPP", reply.body)
+
+    def test_settings_over_the_air_are_refused_with_the_reason(self) -> None:
+        reply = self.http.ask("GET", "/cgi-bin/sendota?" + urlencode(KANNEL), login=None)
+        self.assertEqual(reply.status, 400)
+        self.assertIn(b"udh", reply.body)
+
+    @given(
+        st.dictionaries(st.sampled_from(sorted(KANNEL_NAMES)), st.sampled_from(ODD_VALUES)),
+        st.sampled_from(["GET", "FORM", "MULTIPART", "HEADERS"]),
+    )
+    def test_whatever_the_values_the_answer_is_one_of_kannels(self, fields: dict[str, bytes], how: str) -> None:
+        path = "/cgi-bin/sendsms"
+        values: dict[str, str | bytes] = {**KANNEL, **fields}
+        if how == "GET":
+            reply = self.http.ask("GET", f"{path}?{urlencode(values)}", login=None)
+        elif how == "FORM":
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            reply = self.http.ask("POST", path, urlencode(values).encode(), form, login=None)
+        elif how == "MULTIPART":
+            kind, body = multipart_form(values)
+            reply = self.http.ask("POST", path, body, {"Content-Type": kind}, login=None)
+        else:
+            headers = {f"X-Kannel-{name}": quote(value) for name, value in values.items() if name != "text"}
+            text = values["text"]
+            body = text.encode() if isinstance(text, str) else text
+            reply = self.http.ask("POST", path, body, headers | {"Content-Type": "text/plain"}, login=None)
+        if reply.status == 202:
+            self.assertEqual(reply.body, b"0: Accepted for delivery")
+            self.pdus()
+        else:
+            self.assertIn(reply.status, (400, 403))
+            self.assertTrue(reply.body.endswith((b"rejected", b"lists.", b"sendsms")), reply.body)
+
     def test_the_first_of_repeated_names_counts(self) -> None:
         self.http.ask("GET", "/cgi-bin/sendsms?" + urlencode(KANNEL) + "&text=Other", login=None)
         self.assertEqual(self.pdu().short_message, b"Hello")
@@ -181,6 +305,8 @@ class KannelPostTests(GatewayTestCase):
         self.assertEqual(self.pdu().short_message, b"a=b&c\r\n")
 
     def test_other_bodies_are_refused(self) -> None:
+        form = self.post(b"Hello", "application/x-www-form-urlencoded", **self.HEADERS)
+        self.assertEqual((form.status, form.body), (400, b"Invalid content-type"))
         self.assertEqual(self.post(b"<message/>", "text/xml").body, b"Invalid content-type")
         reply = self.post(b"<p>", "text/html")
         self.assertEqual((reply.status, reply.body), (415, b"Unsupported content-type, rejected"))
@@ -250,6 +376,38 @@ class JasminParameterTests(GatewayTestCase):
             reply = self.http.ask("POST", "/send", JASMIN | {"coding": value}, headers, login=None)
             self.assertEqual(reply.status, 400)
 
+    def test_tags_become_the_reference(self) -> None:
+        self.send(tags="bill-7,north")
+        self.assertEqual(self.flow.accepted[0].reference, "bill-7,north")
+        reply = self.send(tags="a b")
+        self.assertEqual((reply.status, reply.body), (400, b'Error "Argument [tags] has an invalid value: [a b]."'))
+
+    @given(
+        st.dictionaries(st.sampled_from(sorted(JASMIN_NAMES)), st.sampled_from(ODD_VALUES)),
+        st.sampled_from(["GET", "FORM", "MULTIPART", "JSON"]),
+    )
+    def test_whatever_the_values_the_answer_is_one_of_jasmins(self, fields: dict[str, bytes], how: str) -> None:
+        values: dict[str, str | bytes] = {**JASMIN, **fields}
+        if how == "GET":
+            reply = self.http.ask("GET", "/send?" + urlencode(values), login=None)
+        elif how == "FORM":
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            reply = self.http.ask("POST", "/send", urlencode(values).encode(), form, login=None)
+        elif how == "MULTIPART":
+            kind, body = multipart_form(values)
+            reply = self.http.ask("POST", "/send", body, {"Content-Type": kind}, login=None)
+        else:
+            texts = {
+                name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in values.items()
+            }
+            reply = self.http.ask("POST", "/send", texts, {"Content-Type": "application/json"}, login=None)
+        if reply.status == 200:
+            self.assertTrue(reply.body.startswith(b'Success "'))
+            self.pdus()
+        else:
+            self.assertIn(reply.status, (400, 403))
+            self.assertTrue(reply.body.startswith(b'Error "'), reply.body)
+
     def test_a_multipart_form_replaces_what_the_query_says(self) -> None:
         kind, body = multipart_form({"content": "Form"})
         path = "/send?" + urlencode(JASMIN)
@@ -287,6 +445,11 @@ class JasminCallTests(GatewayTestCase):
         reply = self.http.ask("POST", "/secure/send", {"to": "447700900123"})
         self.assertEqual((reply.status, reply.json), (400, {"message": 'Error "content or hex-content not present.'}))
         self.assertEqual(self.http.ask("POST", "/secure/send", body, login=None).status, 401)
+
+    def test_a_batch_is_refused_with_the_reason(self) -> None:
+        reply = self.http.ask("POST", "/secure/sendbatch", {"messages": []})
+        self.assertEqual(reply.status, 400)
+        self.assertIn("POST /messages", reply.json["message"])
 
     def test_the_rest_api_tells_balance_and_rate(self) -> None:
         self.assertEqual(self.http.ask("GET", "/secure/balance").json["data"]["balance"], "ND")

@@ -99,6 +99,11 @@ class Jasmin:
         body = msgspec.json.encode({"data": f'Success "{message_id}'})
         return Reply(200, body, then=partial(self._messages.dispatch, taken))
 
+    async def refuse_batch(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /secure/sendbatch` says what to use instead."""
+        reason = "There are no batches here: send each message with /secure/send, or up to 1000 with POST /messages."
+        return Reply(400, msgspec.json.encode({"message": f'Error "{reason}'}))
+
     async def secure_balance(self, request: ApiRequest, account: str) -> Reply:
         """`/secure/balance` of the REST API."""
         return Reply(200, msgspec.json.encode({"data": _UNLIMITED}))
@@ -151,7 +156,7 @@ class Jasmin:
             0,
             "http",
             None if minutes is None else validity_seconds(minutes, account),
-            None,
+            message.tags or None,
             url,
             message.scheduled_seconds,
             message.priority,

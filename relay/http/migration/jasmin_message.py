@@ -29,6 +29,10 @@ PAIR_CODINGS: Final = frozenset({2, 4, 5, 8, 9, 13, 14})
 
 _CHARSET_OF_CODING: Final = {str(coding).encode(): charset for coding, charset in _TEXT_CODINGS.items()}
 
+#: Tags become the message's reference.
+_LONGEST_TAGS: Final = 200
+_tags = re.compile("[-a-zA-Z0-9,]*").fullmatch
+
 _SCALARS: Final = (str, int)
 
 
@@ -46,6 +50,7 @@ class JasminMessage(NamedTuple):
     validity_minutes: int | None
     scheduled_seconds: float
     priority: int
+    tags: str
     tlvs: bytes
 
 
@@ -129,7 +134,10 @@ def read_message(fields: Fields, now: float, *, content_needed: bool = True) -> 
     to = text_of(fields, "to")
     # A plus that was not percent-encoded arrives as a blank.
     to = "+" + to[1:] if to[:1] == " " else to
-    return JasminMessage(to, text, octets, coding, validity, scheduled_seconds, priority, _tlvs(fields))
+    tags = text_of(fields, "tags")
+    if len(tags) > _LONGEST_TAGS or not _tags(tags):
+        raise invalid("tags", fields)
+    return JasminMessage(to, text, octets, coding, validity, scheduled_seconds, priority, tags, _tlvs(fields))
 
 
 def _number(fields: Fields, name: str, most: int | None) -> int | None:

@@ -1,24 +1,12 @@
 """What one of Kannel's requests asks for, in the order in which Kannel 1.4.5 checks it."""
 
-import binascii
 import re
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from relay.customers.submissions import MAX_SCHEDULE_SECONDS
-from relay.http.api_request import ApiRequest
-from relay.http.message_calls import FORM
-from relay.http.migration.gateway_fields import (
-    Fields,
-    Refusal,
-    decode_charset,
-    leading_number,
-    multipart,
-    text_of,
-    urlencoded,
-)
-from relay.http.multipart import MULTIPART
+from relay.http.migration.gateway_fields import Fields, Refusal, decode_charset, leading_number, text_of
 from relay.text import compose, gsm0338
 from relay.text.raw_parts import PART_OCTETS, PLAIN, PduFields, compose_octets, with_fields
 from relay.webhooks.callbacks import LONGEST_MASK
@@ -30,27 +18,21 @@ GSM, OCTETS, UCS2 = 0, 1, 2
 
 _NUMBER_CHARACTERS: Final = frozenset("0123456789 +-")
 _MOST_ACCOUNT_OCTETS: Final = 64
+_SHORTEST_URL: Final = len("http://a")
 _not_in_account = re.compile("[\\[\\]\r\n]").search
 _service_type = re.compile(rb"[!-~]{1,5}").fullmatch
-
-#: What a POST without a form says in its headers, and the field that it is with GET.
-_HEADERS: Final = {
-    f"X-Kannel-{name}".encode(): name.lower()
-    for name in (
-        *("Username", "Password", "From", "To", "UDH", "Coding", "MClass", "MWI", "PID", "RPI", "Alt-DCS", "Compress"),
-        *("Validity", "Deferred", "DLR-Mask", "DLR-URL", "Priority", "SMSC", "Account", "BInfo", "Meta-Data"),
-    )
-}
 
 
 class KannelMessage(NamedTuple):
     """A request of Kannel's that has passed its checks.
 
+    :ivar left_out: how many of its numbers hold other characters than numbers do; the others get the message.
     :ivar text: None where the octets go out as they are.
     :ivar validity_minutes: None is the relay's default.
     """
 
     recipients: list[str]
+    left_out: int
     sender: str
     reference: str | None
     url: str | None
@@ -65,66 +47,6 @@ class KannelMessage(NamedTuple):
     validity_minutes: int | None
     deferred_minutes: int
     fields: PduFields
-
-
-def read_fields(request: ApiRequest) -> Fields:
-    """The fields of a request, by Kannel's names for GET.
-
-    Kannel reads a POST by its X-Kannel headers only. Forms are read here as well: their senders had a proxy for that.
-
-    :raises Refusal: the body is of no kind that is read.
-    """
-    fields = urlencoded(request.query)
-    if request.method != b"POST":
-        return fields
-    kind, body = request.content_type, request.body()
-    if kind == FORM:
-        return fields | urlencoded(body)
-    if kind == MULTIPART:
-        return fields | multipart(request.header(b"Content-Type") or b"", body)
-    if kind in (b"text/html", b"text/vnd.wap.wml"):
-        raise Refusal(415, "Unsupported content-type, rejected")
-    if kind not in (b"text/plain", b"application/octet-stream", b""):
-        raise Refusal(400, "Invalid content-type")
-    headers = {
-        field: values[-1].strip()
-        for name, field in _HEADERS.items()
-        if (values := request.requestHeaders.getRawHeaders(name))
-    }
-    if not headers:
-        return fields | {"text": body} if body else fields
-    if headers.get("udh"):
-        headers["udh"] = _header_udh(headers["udh"])
-    if kind != b"text/plain":
-        return {"coding": b"1"} | _without_empty_coding(headers) | {"text": body}
-    charset = _charset_of(request.header(b"Content-Type") or b"", body)
-    return {"coding": b"0"} | _without_empty_coding(headers) | {"text": body, "charset": charset}
-
-
-def _without_empty_coding(headers: Mapping[str, bytes]) -> Fields:
-    return {name: value for name, value in headers.items() if name != "coding" or leading_number(value) is not None}
-
-
-def _header_udh(value: bytes) -> bytes:
-    try:
-        return binascii.unhexlify(value)
-    except binascii.Error:
-        return unquote_to_bytes(value)
-
-
-_charset = re.compile(rb';\s*charset="?([^";\s]+)', re.IGNORECASE).search
-
-
-def _charset_of(content_type: bytes, body: bytes) -> bytes:
-    """Kannel's default is ISO-8859-1, and its callers send UTF-8 all the same."""
-    found = _charset(content_type)
-    if found is not None:
-        return bytes(found[1])
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError:
-        return b"iso-8859-1"
-    return b"utf-8"
 
 
 def read_message(fields: Fields, default_sender: str) -> KannelMessage:
@@ -146,7 +68,7 @@ def read_message(fields: Fields, default_sender: str) -> KannelMessage:
     if len(account.encode()) > _MOST_ACCOUNT_OCTETS or _not_in_account(account):
         raise Refusal(400, "Account field misformed or too long, rejected")
     url = text_of(fields, "dlr-url" if "dlr-url" in fields else "dlrurl").strip()
-    if url and not url.lower().startswith(("http://", "https://")):
+    if url and (len(url) < _SHORTEST_URL or not url.lower().startswith(("http://", "https://"))):
         raise Refusal(400, "DLR-URL field misformed, rejected")
     mask = _number(fields, "dlr-mask" if "dlr-mask" in fields else "dlrmask", LONGEST_MASK, "DLR-Mask") or 0
     mclass = _number(fields, "mclass", 3, "MClass")
@@ -165,9 +87,9 @@ def read_message(fields: Fields, default_sender: str) -> KannelMessage:
         raise Refusal(400, f"Deferred field is over {MAX_SCHEDULE_SECONDS / 60:.0f} minutes, rejected")
     priority = _number(fields, "priority", 3, "Priority") or 0
     text, octets = _content(fields, coding)
-    binfo = fields.get("binfo", b"")
     return KannelMessage(
         recipients,
+        len(words) - len(recipients),
         sender,
         account or None,
         url if url and mask else None,
@@ -181,13 +103,18 @@ def read_message(fields: Fields, default_sender: str) -> KannelMessage:
         alt_dcs,
         validity,
         deferred,
-        PduFields(
-            protocol_id=pid,
-            priority_flag=priority,
-            service_type=binfo if _service_type(binfo) else b"",
-            reply_path=rpi > 0,
-        ),
+        PduFields(protocol_id=pid, priority_flag=priority, service_type=_binfo(fields), reply_path=rpi > 0),
     )
+
+
+def _binfo(fields: Fields) -> bytes:
+    """The service_type; and a refusal of the optional parameters that `meta-data` would carry."""
+    if b"?smpp?" in unquote_to_bytes(fields.get("meta-data", b"")):
+        raise Refusal(400, "Meta-Data field has optional parameters of SMPP, which are not taken here, rejected")
+    binfo = fields.get("binfo", b"").strip()
+    if binfo and not _service_type(binfo):
+        raise Refusal(400, "BInfo field is no service_type of at most five characters, rejected")
+    return binfo
 
 
 def _receivers(fields: Fields) -> list[str]:
@@ -231,8 +158,10 @@ def _content(fields: Fields, coding: int) -> tuple[str | None, bytes]:
     if coding == OCTETS:
         return None, octets
     try:
-        if charset or coding == GSM:
-            return decode_charset(octets, charset or "utf-8"), b""
+        if charset:
+            return decode_charset(octets, charset), b""
+        if coding == GSM:
+            return _utf8_or_latin(octets), b""
     except ValueError:
         raise Refusal(400, "Charset or body misformed, rejected") from None
     try:
@@ -240,6 +169,14 @@ def _content(fields: Fields, coding: int) -> tuple[str | None, bytes]:
     except UnicodeDecodeError:
         # Halves of surrogate pairs, or an odd octet: as they are, as in Kannel.
         return None, octets
+
+
+def _utf8_or_latin(octets: bytes) -> str:
+    """A text of no named character set. It is UTF-8; older Kannels and their callers had windows-1252."""
+    for charset in ("utf-8", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return octets.decode(charset)
+    return octets.decode("latin-1")
 
 
 def parts_of(
