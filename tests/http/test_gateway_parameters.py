@@ -307,10 +307,56 @@ class KannelPostTests(GatewayTestCase):
     def test_other_bodies_are_refused(self) -> None:
         form = self.post(b"Hello", "application/x-www-form-urlencoded", **self.HEADERS)
         self.assertEqual((form.status, form.body), (400, b"Invalid content-type"))
-        self.assertEqual(self.post(b"<message/>", "text/xml").body, b"Invalid content-type")
+        self.assertEqual(self.post(b"<message/>", "application/xml").body, b"Invalid content-type")
         reply = self.post(b"<p>", "text/html")
         self.assertEqual((reply.status, reply.body), (415, b"Unsupported content-type, rejected"))
         self.assertEqual(self.post(b"x", "multipart/form-data").status, 400)
+
+
+XML = f"""<?xml version="1.0" encoding="%s"?>
+<message><submit>
+ <da><number>447700900123</number><number>447700900124</number></da>
+ <oa><number>RELAY</number></oa>
+ <ud>Gr%%c3%%bc%%C3%%9fe+%s</ud>
+ <from><username>acme</username><password>{KEY}</password><account>bill 7</account></from>
+ <dcs><mclass>1</mclass><coding></coding></dcs>
+ <statusrequest><dlr-mask>31</dlr-mask><dlr-url>http://a.example/dlr?a=1&amp;t=%%d</dlr-url></statusrequest>
+ <vp><delay>60</delay></vp><timing><delay>10</delay></timing><pid>64</pid><priority>2</priority>
+</submit></message>"""
+
+
+class KannelXmlTests(GatewayTestCase):
+    def post(self, body: bytes) -> Reply:
+        return self.http.ask("POST", "/cgi-bin/sendsms", body, {"Content-Type": "text/xml"}, login=None)
+
+    def test_elements_say_what_a_query_says(self) -> None:
+        self.assertEqual(self.post((XML % ("ISO-8859-1", "dörfer")).encode("iso-8859-1")).status, 202)
+        self.assertEqual(len(self.flow.accepted), 2)
+        message, pdu = self.flow.accepted[0], self.pdu()
+        self.assertEqual((pdu.short_message, pdu.data_coding, pdu.protocol_id), (b"Gr\x7e\x1ee d\x7crfer", 0xF1, 64))
+        self.assertEqual((source_of(message.addresses), message.reference, message.priority), (b"RELAY", "bill 7", 2))
+        self.assertEqual((self.validity_seconds(), pdu.schedule_delivery_time), (3600.0, b"231114222320000+"))
+        self.assertEqual(message.notification_url, "kannel:31:http://a.example/dlr?a=1&t=%d")
+
+    def test_octets_are_in_hexadecimal(self) -> None:
+        body = XML % ("UTF-8", "")
+        body = body.replace("<ud>Gr%c3%bc%C3%9fe+</ud>", f'<ud type="binary">00 ff</ud><udh>{PORTS.hex()}</udh>')
+        self.assertEqual(self.post(body.encode()).status, 202)
+        self.assertEqual((self.pdu().data_coding, self.pdu().short_message), (0xF5, PORTS + b"\x00\xff"))
+
+    def test_what_can_not_be_read_is_refused_with_the_reason(self) -> None:
+        entities = b'<!DOCTYPE m [<!ENTITY a "b">]><message><submit><ud>&a;</ud></submit></message>'
+        binary = b'<message><submit><ud type="binary">zz</ud></submit></message>'
+        for body, words in (
+            (b"", "The XML can't be read, rejected"),
+            (b"<message>", "The XML can't be read, rejected"),
+            (b'<?xml version="1.0" encoding="klingon"?><a/>', "The XML can't be read, rejected"),
+            (entities, "XML with a document type is not read, rejected"),
+            (binary, "The ud of type binary is not in hexadecimal, rejected"),
+        ):
+            reply = self.post(body)
+            self.assertEqual((reply.status, reply.body.decode()), (400, words))
+        self.assertEqual(self.post(b"<message><submit/></message>").body, b"Authorization failed for sendsms")
 
 
 class JasminParameterTests(GatewayTestCase):

@@ -1,14 +1,13 @@
-"""Kannel's requests as fields: from a query, from X-Kannel headers and a body, or from a form."""
+"""Kannel's requests as fields: from a query, from X-Kannel headers and a body, from a form, or from XML."""
 
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from relay.http.api_request import ApiRequest
 from relay.http.message_calls import FORM, FORMS
 from relay.http.migration.gateway_fields import Fields, Refusal, leading_number, multipart, urlencoded
+from relay.http.migration.kannel_xml import hex_or_percent, xml_fields
 from relay.http.multipart import MULTIPART
 
 #: What a POST without a form says in its headers, and the field that it is with GET.
@@ -24,7 +23,8 @@ _HEADERS: Final = {
 def read_fields(request: ApiRequest) -> Fields:
     """The fields of a request, by Kannel's names for GET.
 
-    Kannel reads a POST by its X-Kannel headers only. Forms are read here as well: their senders had a proxy for that.
+    Kannel reads a POST by its X-Kannel headers, or as XML. Forms are read here as well: their senders had a proxy for
+    that.
 
     :raises Refusal: the body is of no kind that is read.
     """
@@ -46,12 +46,14 @@ def read_fields(request: ApiRequest) -> Fields:
         return fields | multipart(request.header(b"Content-Type") or b"", body)
     if kind in (b"text/html", b"text/vnd.wap.wml"):
         raise Refusal(415, "Unsupported content-type, rejected")
+    if kind == b"text/xml":
+        return xml_fields(body)
     if kind not in (b"text/plain", b"application/octet-stream", b""):
         raise Refusal(400, "Invalid content-type")
     if not headers:
         return fields | {"text": body} if body else fields
     if headers.get("udh"):
-        headers["udh"] = _header_udh(headers["udh"])
+        headers["udh"] = hex_or_percent(headers["udh"])
     if kind != b"text/plain":
         return {"coding": b"1"} | _without_empty_coding(headers) | {"text": body}
     charset = _charset_of(request.header(b"Content-Type") or b"", body)
@@ -61,13 +63,6 @@ def read_fields(request: ApiRequest) -> Fields:
 def _without_empty_coding(headers: Mapping[str, bytes]) -> Fields:
     unset = (None, -1)
     return {name: value for name, value in headers.items() if name != "coding" or leading_number(value) not in unset}
-
-
-def _header_udh(value: bytes) -> bytes:
-    try:
-        return binascii.unhexlify(value)
-    except binascii.Error:
-        return unquote_to_bytes(value)
 
 
 _charset = re.compile(rb';\s*charset="?([^";\s]+)', re.IGNORECASE).search
