@@ -197,7 +197,10 @@ class KannelParameterTests(GatewayTestCase):
     def test_many_character_sets_are_read(self) -> None:
         for charset, codec in (
             ("windows-1251", "cp1251"),
+            ("windows1251", "cp1251"),
+            ("ISO88595", "iso8859-5"),
             ("KOI8-R", "koi8-r"),
+            ("koi8r", "koi8-r"),
             ("UTF-16LE", "utf-16-le"),
             ("utf-16", "utf-16-le"),
             ("ISO-8859-5//TRANSLIT", "iso8859-5"),

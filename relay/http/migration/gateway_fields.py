@@ -105,7 +105,13 @@ _CHARSETS: Final = {
     "win-1251": "windows-1251",
     "windows-874": "cp874",
     "x-sjis": "shift_jis",
+    "ucs-4": "utf-32-be",
+    "ucs4": "utf-32-be",
+    "koi8r": "koi8-r",
+    "koi8u": "koi8-u",
 }
+#: Names in which a hyphen is missing.
+_number_of_charset = re.compile("(iso8859|windows)([0-9]+)").fullmatch
 #: Python's own notations, which are no character sets.
 _NO_CHARSETS: Final = frozenset(
     {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
@@ -121,6 +127,9 @@ def decode_charset(octets: bytes, charset: str) -> str:
     # "//TRANSLIT" and the like is iconv's way to say what happens to characters that the target lacks.
     name = charset.strip().lower().partition("//")[0]
     name = _CHARSETS.get(name, name)
+    numbered = _number_of_charset(name)
+    if numbered is not None:
+        name = f"{numbered[1]}-{numbered[2]}"
     if name in ("utf-16", "utf16"):
         name = "utf-16" if octets[:2] in _BYTE_ORDER_MARKS else "utf-16-le"
     if name.replace("_", "-") in _NO_CHARSETS:
