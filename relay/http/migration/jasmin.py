@@ -20,12 +20,12 @@ from relay.http.migration.jasmin_message import (
     PAIR_CODINGS,
     JasminMessage,
     check_names,
-    invalid,
     json_fields,
     read_dlr,
     read_fields,
     read_message,
 )
+from relay.http.migration.jasmin_tlvs import invalid
 from relay.http.problems import Problem, invalid_field
 from relay.smpp.message_codec import encode_address
 from relay.smpp.times import smpp_time_text

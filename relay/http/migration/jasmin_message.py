@@ -11,10 +11,10 @@ from relay.customers.submissions import MAX_SCHEDULE_SECONDS
 from relay.http.api_request import JSON, ApiRequest
 from relay.http.message_calls import FORM
 from relay.http.migration.gateway_fields import Fields, Refusal, multipart, text_of, urlencoded
+from relay.http.migration.jasmin_tlvs import custom_tlvs, invalid
 from relay.http.multipart import MULTIPART
 from relay.smpp.times import seconds_until
 from relay.text import compose as sms_text
-from relay.text.raw_parts import vendor_tlv
 
 FIELD_NAMES: Final = frozenset(
     {"to", "from", "coding", "username", "password", "priority", "sdt", "validity-period", "tags", "content"}
@@ -52,11 +52,6 @@ class JasminMessage(NamedTuple):
     priority: int
     tags: str
     tlvs: bytes
-
-
-def invalid(name: str, fields: Fields) -> Refusal:
-    """Jasmin's sentence for a field with a wrong value."""
-    return Refusal(400, f"Argument [{name}] has an invalid value: [{text_of(fields, name)[:50]}].")
 
 
 def read_fields(request: ApiRequest) -> Fields:
@@ -137,7 +132,7 @@ def read_message(fields: Fields, now: float, *, content_needed: bool = True) -> 
     tags = text_of(fields, "tags")
     if len(tags) > _LONGEST_TAGS or not _tags(tags):
         raise invalid("tags", fields)
-    return JasminMessage(to, text, octets, coding, validity, scheduled_seconds, priority, tags, _tlvs(fields))
+    return JasminMessage(to, text, octets, coding, validity, scheduled_seconds, priority, tags, custom_tlvs(fields))
 
 
 def _number(fields: Fields, name: str, most: int | None) -> int | None:
@@ -202,56 +197,6 @@ def _same(words: str, octets: bytes) -> bool:
         return sms_text.encode(words) == (octets, 0)
     except sms_text.InvalidText:
         return False
-
-
-_INTEGERS: Final = {"Int1": 1, "Int2": 2, "Int4": 4, "Int8": 8}
-_tag_and_type = re.compile(r"(0[xX][0-9A-Fa-f]{1,4}|[0-9]{1,5})(?::(\w+))?").fullmatch
-
-
-def _tlvs(fields: Fields) -> bytes:
-    """`custom_tlvs` in each of the forms that Jasmin reads, as they stand in a submit_sm."""
-    value = fields.get("custom_tlvs")
-    if not value:
-        return b""
-    try:
-        decoded = msgspec.json.decode(value, type=list[Any] | dict[str, Any])
-        items = list(decoded.items()) if isinstance(decoded, dict) else decoded
-        if len(items) > 50:
-            raise ValueError("too many")
-        return b"".join(_tlv(item) for item in items)
-    except sms_text.InvalidText as problem:
-        raise Refusal(400, problem.reason) from None
-    except (ValueError, TypeError, KeyError, OverflowError, msgspec.DecodeError, RecursionError):
-        raise invalid("custom_tlvs", fields) from None
-
-
-def _tlv(item: Any) -> bytes:
-    kind: Any = None
-    if isinstance(item, dict):
-        tag, value = item["tag"], item["value"]
-        kind = item.get("type")
-    elif len(item) == 4:
-        tag, _, kind, value = item
-    else:
-        tag, value = item
-    if isinstance(tag, str):
-        found = _tag_and_type(tag)
-        if found is None:
-            raise ValueError("no tag")
-        tag, kind = int(found[1], 0), found[2] or kind
-    if not isinstance(tag, int) or isinstance(tag, bool):
-        raise TypeError("no tag")
-    return vendor_tlv(tag, _tlv_value(kind, value))
-
-
-def _tlv_value(kind: Any, value: Any) -> bytes:
-    if kind in _INTEGERS or (kind is None and isinstance(value, int)):
-        return int(value).to_bytes(_INTEGERS.get(kind, 4), "big")
-    if not isinstance(value, str):
-        raise TypeError("no value")
-    if kind not in (None, "OctetString", "COctetString"):
-        raise ValueError("no type")
-    return value.encode() + (b"\0" if kind == "COctetString" else b"")
 
 
 def read_dlr(fields: Fields) -> tuple[str | None, int, str]:
