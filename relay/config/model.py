@@ -59,9 +59,14 @@ class Limits(ConfigStruct, frozen=True):
     finished: Annotated[int, Meta(ge=0, description="Ended messages kept for queries and late receipts.")] = 200_000
     finished_hours: Annotated[float, Meta(gt=0, description="Hours for which ended messages are kept.")] = 168.0
     orphans: Annotated[
-        int, Meta(ge=0, description="Orphans kept: receipts whose carrier message id is not known yet.")
+        int,
+        Meta(
+            ge=0,
+            description="Orphans kept: receipts whose carrier message id is not known yet. As many again are kept of "
+            "those that found no message in time, of carriers whose receipts match too few messages.",
+        ),
     ] = 100_000
-    orphan_seconds: Annotated[float, Meta(gt=0, description="How long an orphan is kept.")] = 600.0
+    orphan_seconds: Annotated[float, Meta(gt=0, description="How long an orphan waits for its message.")] = 600.0
     unreadable: Annotated[int, Meta(ge=0, description="Unreadable receipts kept for the operator.")] = 1_000
     queue_bytes: Annotated[
         int, Meta(ge=65536, description="Texts of one carrier's queue kept in memory; others stay in the journal.")
