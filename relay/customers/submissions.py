@@ -136,6 +136,8 @@ def replacement(pdu: ReplacePdu, view: MessageView, body: bytes, now: float) -> 
         pdu.message_payload,
         validity_period=pdu.validity_period,
         sm_default_msg_id=pdu.sm_default_msg_id,
+        # It may have been meant for a carrier that keeps scheduled messages. Another time is kept here.
+        keep_schedule=not pdu.schedule_delivery_time,
     )
     return Replacement(view.id, body, pdu.registered_delivery, expires_at, scheduled_at)
 

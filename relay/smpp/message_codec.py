@@ -358,12 +358,17 @@ def with_other_text(
     *,
     validity_period: bytes,
     sm_default_msg_id: int,
+    keep_schedule: bool = True,
 ) -> bytes:
     """A submit_sm's body with another text, in the same data_coding; every other octet as it came.
 
     :param message_payload: the text where it doesn't stand in `short_message`.
     :param validity_period: empty: as it is.
+    :param keep_schedule: false: without schedule_delivery_time.
     """
+    if not keep_schedule:
+        pdu = decode_message(c.SUBMIT_SM, 0, body)
+        body = with_schedule(pdu, b"", pdu.registered_delivery)
     pdu = decode_message(c.SUBMIT_SM, 0, body)
     flags_at = pdu.registered_delivery_at
     validity_at = flags_at - 1 - len(pdu.validity_period)
