@@ -415,7 +415,8 @@ class MessageFlow:
 
     async def replace(self, replacement: Replacement) -> bool:
         """A customer's wish that a message be sent in another form. True: it is durable. False: nothing was changed,
-        because a carrier may have the message, it has several parts, or it has ended.
+        because a carrier may have the message, it has several parts, or it has ended; or because the account has as
+        many scheduled messages as it may have.
 
         :raises StoreUnavailable: nothing was changed.
         """
@@ -424,6 +425,9 @@ class MessageFlow:
         if view is None or message_id in self._replacing or self._is_sending(message_id):
             return False
         if view.final or len(view.parts) != 1 or view.parts[0].submitted_at is not None:
+            return False
+        full = self.store.scheduled_count(view.account) >= self._most_scheduled
+        if replacement.scheduled_at and full and not view.waits_for_its_time:
             return False
         now = self._clock.seconds()
         # It is queued anew, without its body: the journal has the one that holds then, also where this fails.
