@@ -1,16 +1,16 @@
-"""Reading receipts: what a carrier's deliver_sm or data_sm says of a message.
+"""Reads receipts: the id, the state and the error in a carrier's deliver_sm or data_sm.
 
-Theory of operation. Nearly every receipt on a busy link is the text of SMPP 3.4 Appendix B, to the letter: one regex
-recognises it and takes out the three fields that matter. Whatever that regex doesn't match is read by `read_fields`,
-which knows every way of writing that has been met. The regex is the narrower of the two and means the same: a property
-test holds it to `read_fields` wherever it matches.
+Theory of operation. Nearly all receipts have exactly the text of SMPP 3.4 Appendix B. One regular expression recognizes
+it, and finds the three fields that matter. All other receipts are read by `read_fields`, which knows every form that
+has been seen. A property test checks that both give the same result for every text that the expression matches.
 
-`read_fields` looks for keys in the text (any order, any case), takes what stands up to the next key as the value, and
-stops at `text:`, for what follows was written by whoever wrote the message and could name any id and any state. The
-optional parameters receipted_message_id and message_state win over the text. A text in which no key is found is tried
-as UCS-2, whatever data_coding says, since no text has keys both ways.
+`read_fields` looks for keys in the text, in any order and any case. A value ends before the next key. The search stops
+at `text:`, because the sender of the message wrote the text after it, and could put any id and any state there. The
+optional parameters receipted_message_id and message_state count more than the text. If a text has no key, it is read as
+UCS-2, whatever data_coding says. No text has keys in both readings.
 
-Nothing here raises, whatever the octets are: what can't be read gives a `Receipt` without keys or without a state.
+Nothing in this module raises, whatever the octets are. If a receipt can't be read, the `Receipt` has no keys, or no
+state.
 """
 
 import re
@@ -36,13 +36,13 @@ from relay.values import smpp_constants as c
 from relay.values.messages import Receipt
 from relay.values.pdus import MessagePdu
 
-#: Types of message in esm_class that only the network writes: delivery receipt, intermediate notification, and both
-#: bits at once (SMPP 3.4 section 5.2.12).
+#: The message types in esm_class that only the network writes: delivery receipt, intermediate notification, and both
+#: bits together (SMPP 3.4 section 5.2.12).
 _RECEIPT_TYPES: Final = frozenset({c.ESM_CLASS_DELIVERY_RECEIPT, c.ESM_CLASS_INTERMEDIATE, 0x24})
 
-#: Fields stand at the start. What comes later in a payload of up to 64 KiB is somebody's text.
+#: How many octets are searched. Fields are at the start; a payload of up to 64 KiB may follow, which is a text.
 _SCANNED_OCTETS: Final = 4096
-#: `stat` and `err` are kept verbatim, but not without end.
+#: How many octets of `stat` and `err` are kept, verbatim.
 _KEPT_OCTETS: Final = 255
 
 _NO_DIALECT: Final = Dialect()
@@ -53,8 +53,8 @@ _match_common = re.compile(
     rb" submit date:\d{8,16}+ done date:(\d{8,16}+)"
     rb" stat:([A-Za-z]{1,32}+) err:([0-9A-Za-z]{1,32}+)(?=[ \r\n\t]|\Z)"
 ).match
-# The three optional parameters of a receipt, in the orders in which message centres send them; the length octet of the
-# id is checked by the caller.
+# The three optional parameters of a receipt, in the orders in which message centres send them. The caller checks the
+# length octet of the id.
 _match_tlvs = re.compile(
     rb"(?:\x04\x23\x00\x03(...))?"
     rb"(?:\x04\x27\x00\x01([\0-\x09]))?"
@@ -67,27 +67,27 @@ _match_tlvs = re.compile(
 _keys = re.compile(
     rb"(?<![A-Za-z0-9_])(id|sub|dlvrd|submit[\s_]*date|done[\s_]*date|stat|err|text)[ \t]*+:", re.IGNORECASE
 )
-#: What may stand between one field and the next.
+#: The characters between one field and the next.
 _BETWEEN: Final = BLANKS + b",;"
-#: What separates fields where it stands right before the next key, and may be a part of a value elsewhere.
+#: These characters separate fields if a key follows. Elsewhere they may be a part of a value.
 _GLUED: Final = b"|&/"
-#: What may stand between the words of a key.
+#: The characters between the words of a key.
 _IN_KEYS: Final = b" \t\r\n\x0b\x0c_"
-#: An id of several words: up to the next separator, and up to a vendor's own key.
+#: An id of several words. It ends before the next separator, or before a vendor's own key.
 _spaced_words = re.compile(
     rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+"
     rb"([^ \t\r\n\x0b\x0c\xa0\0,;]++(?:[ \t\xa0]++[A-Za-z0-9][^ \t\r\n\x0b\x0c\xa0\0,;:]*+(?![ \t]*+:))++)"
 ).match
-# These match any octets at all.
+# These expressions match any octets.
 _first_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;]*+)").match
 _first_status_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+([^ \t\r\n\x0b\x0c\xa0\0,;:(]*+)").match
-# A NUL may be a part of err: some carriers write octets there.
+# A NUL may be a part of err, because some carriers write binary octets there.
 _first_error_word = re.compile(rb"[ \t\r\n\x0b\x0c\xa0,;]*+([^ \t\r\n\x0b\x0c\xa0,;]*+)").match
 _first_date = re.compile(
     rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+"
     rb"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?|\d{8,20}[+-]?)"
 ).match
-# ksmppd issue 108: behind the done date the key `stat:` is missing, and the word stands alone.
+# ksmppd issue 108: after the done date, the word comes without the key `stat:`.
 _bare_status = re.compile(
     rb"[ \t\r\n\x0b\x0c\xa0\0,;]*+\d{8,16}+[ \t\r\n\x0b\x0c\xa0\0,;]++"
     rb"(DELIVRD|EXPIRED|DELETED|UNDELIV|ACCEPTD|UNKNOWN|REJECTD|ENROUTE)(?![A-Za-z0-9_:])"
@@ -95,15 +95,15 @@ _bare_status = re.compile(
 
 
 class ReceiptFields(msgspec.Struct, frozen=True, gc=False):
-    """Everything that a receipt says, as it stands there. A field that is absent or empty is b"" or None.
+    """All fields of a receipt, unchanged. A field that is absent or empty is b"" or None.
 
     :ivar tlv_id: receipted_message_id, without NUL.
-    :ivar text_id: the text's `id`, its first word.
-    :ivar sub: how many were submitted; like `dlvrd` worthless with most carriers.
-    :ivar submit_date: with `done_date` as written; see `relay.receipts.dates`.
-    :ivar message_state: the optional parameter's number.
-    :ivar tlv_stat: the optional parameter where a carrier writes a word into it.
-    :ivar spaced_id: the text's `id` with the words that follow it up to the next field, where there are any.
+    :ivar text_id: the first word of the text's `id`.
+    :ivar sub: how many messages were submitted. Like `dlvrd`, it is useless at most carriers.
+    :ivar submit_date: as written, like `done_date`; see `relay.receipts.dates`.
+    :ivar message_state: the number in the optional parameter.
+    :ivar tlv_stat: the optional parameter, if a carrier writes a word into it.
+    :ivar spaced_id: the text's `id` with all words up to the next field, if there are several.
     """
 
     tlv_id: bytes = b""
@@ -121,14 +121,14 @@ class ReceiptFields(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> bytes:
-        """The id that is to be believed first."""
+        """The id that is most trusted."""
         return self.tlv_id or self.text_id
 
 
 class ReceiptReader:
-    """Reads what one carrier sends.
+    """Reads the receipts of one carrier.
 
-    :raises ValueError: the dialect makes no sense, see `relay.receipts.dialects.resolve`.
+    :raises ValueError: the dialect isn't valid, see `relay.receipts.dialects.resolve`.
     """
 
     __slots__ = (
@@ -153,20 +153,21 @@ class ReceiptReader:
         self._quick = self._states.quick
         self._numbers = self._states.numbers
         self._text_key = self._ids.text_key
-        #: Types of message that are receipts where they read as one.
+        #: PDUs of these message types are receipts if their content reads as a receipt.
         self._readable_types = frozenset(
             (*(self._dialect.receipt_marks or ()), *((0,) if self._dialect.unmarked_receipts else ()))
         )
         self._columns = bool(self._dialect.columns)
 
     def is_receipt(self, pdu: MessagePdu) -> bool:
-        """Whether a deliver_sm or data_sm is the carrier's receipt, and not somebody's message.
+        """Whether a deliver_sm or data_sm is a receipt, and not a message from a handset.
 
-        It is one if its type in esm_class is one of those that only the network writes, with the UDHI bit or without;
-        or if it has no type (0) and both optional parameters that only the network writes, receipted_message_id and
-        message_state. Everything else could be forged: an unmarked text by any handset, an acknowledgement (0x08, 0x10)
-        by any ESME that reaches us through the carrier, whatever parameters it has. Such a PDU is a receipt only where
-        the dialect names its type (`unmarked_receipts`, `receipt_marks`) and its content reads as a receipt.
+        It is one if its type in esm_class is one of those that only the network writes, with the UDHI bit or without.
+        It is also one if it has no type (0) and both optional parameters that only the network writes:
+        receipted_message_id and message_state. Others could be forged. Any handset can send an unmarked text. Any ESME
+        that reaches us through the carrier can send an acknowledgement (0x08, 0x10) with any parameters. Such a PDU is
+        a receipt only if the dialect names its type (`unmarked_receipts`, `receipt_marks`) and its content reads as a
+        receipt.
         """
         message_type = pdu.esm_class & c.ESM_CLASS_TYPE_MASK
         if message_type in _RECEIPT_TYPES:
@@ -178,14 +179,15 @@ class ReceiptReader:
         return message_type in self._readable_types and self.looks_like_receipt(pdu)
 
     def looks_like_receipt(self, pdu: MessagePdu) -> bool:
-        """Whether the content alone reads as a receipt: it names a message and a state that is known."""
+        """Whether the content reads as a receipt: it has an id, and a state that is known."""
         fields = self.fields(pdu)
         meaning = self._meaning(fields.message_state, fields.tlv_stat, fields.stat)
         return bool(fields.id) and meaning is not None and meaning is not UNHEARD_OF
 
     def read(self, pdu: MessagePdu, now: float) -> Receipt:
-        """What a receipt says. Takes any deliver_sm or data_sm and never raises; see `Receipt` for what is missing
-        where it can't be read.
+        """Reads a receipt. It takes any deliver_sm or data_sm, and never raises.
+
+        If something can't be read, the `Receipt` lacks it.
 
         :param now: seconds since 1970.
         """
@@ -219,7 +221,7 @@ class ReceiptReader:
         return Receipt(self._carrier, keys, state, final, now, error, stat, code, body, word, done_at)
 
     def read_any(self, pdu: MessagePdu, now: float) -> Receipt:
-        """What `read` does, without the short way for common receipts."""
+        """Does what `read` does, without the fast way for usual receipts."""
         tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
         values = _text_values(pdu, tlvs, self._dialect)
         text_id = _id_of(values)
@@ -227,7 +229,7 @@ class ReceiptReader:
         receipt = self._receipt(tlvs, text_id, _stat_of(values), _error_of(values), now, pdu.body, done_at)
         spaced_id = _spaced_id_of(values)
         if spaced_id:
-            # What stands behind the first word belongs to the id, or is something of the carrier's own.
+            # The words after the first one belong to the id, or are something of the carrier's own.
             keys = (*self._ids.candidates(_tlv_id(tlvs), spaced_id), *receipt.keys)
             receipt = replace(receipt, keys=tuple(dict.fromkeys(keys)))
         return receipt
@@ -265,7 +267,7 @@ class ReceiptReader:
         )
 
     def _meaning(self, message_state: int | None, tlv_stat: bytes, stat: bytes) -> Meaning | None:
-        """The state: message_state wins, unless it is none of SMPP's and the text has a word."""
+        """The state. message_state counts, unless it isn't one of SMPP's and the text has a word."""
         if message_state is not None:
             meaning = self._states.of_number(message_state)
             if meaning is not UNHEARD_OF or not stat:
@@ -275,9 +277,10 @@ class ReceiptReader:
 
 
 def read_fields(pdu: MessagePdu, dialect: Dialect = _NO_DIALECT) -> ReceiptFields:
-    """Everything that a receipt says. Never raises, whatever the octets are.
+    """Reads all fields of a receipt. It never raises, whatever the octets are.
 
-    :param dialect: `columns` and `fields_after_text` are used, after `relay.receipts.dialects.resolve`.
+    :param dialect: only `columns` and `fields_after_text` are used. `relay.receipts.dialects.resolve` must have been
+        applied.
     """
     tlvs = receipt_tlvs(pdu.body, pdu.tlvs_at)
     values = _text_values(pdu, tlvs, dialect)
@@ -302,7 +305,7 @@ def read_fields(pdu: MessagePdu, dialect: Dialect = _NO_DIALECT) -> ReceiptField
 
 
 def _text_values(pdu: MessagePdu, tlvs: dict[int, bytes], dialect: Dialect) -> dict[bytes, bytes]:
-    """What stands behind each key, up to the next: from short_message, or else from message_payload."""
+    """The value of each key in short_message, or else in message_payload. A value ends before the next key."""
     for octets in (pdu.short_message, tlvs.get(c.TAG_MESSAGE_PAYLOAD)):
         if octets:
             text = _without_header(octets, pdu.esm_class)[:_SCANNED_OCTETS].rstrip(b"\0")
@@ -313,7 +316,7 @@ def _text_values(pdu: MessagePdu, tlvs: dict[int, bytes], dialect: Dialect) -> d
 
 
 def _without_header(octets: bytes, esm_class: int) -> bytes:
-    """The text behind a user data header. Some carriers set the UDHI bit and send no header."""
+    """The text after a user data header. Some carriers set the UDHI bit and send no header."""
     if not esm_class & c.ESM_CLASS_UDHI or _keys.match(octets) is not None or octets[0] >= len(octets):
         return octets
     return octets[octets[0] + 1 :]
@@ -332,7 +335,7 @@ def _keyed_values(text: bytes, dialect: Dialect) -> dict[bytes, bytes]:
     values = _scan(text, past_text)
     if not values and b"\0" in text:
         for encoding in ("utf-16-be", "utf-16-le"):
-            # Of little-endian text, the last character's zero octet has been cut off with the padding.
+            # In a little-endian text, the zero octet of the last character was removed together with the padding.
             whole = text + b"\0" if len(text) % 2 else text
             values = _scan(whole.decode(encoding, "replace").encode("latin-1", "replace"), past_text)
             if values:
@@ -341,7 +344,7 @@ def _keyed_values(text: bytes, dialect: Dialect) -> dict[bytes, bytes]:
 
 
 def _scan(text: bytes, past_text: bool) -> dict[bytes, bytes]:
-    """The values by key; keys in small letters and without blanks. The first value that isn't blank counts."""
+    """The values by key. Keys are in small letters, without blanks. Of each key, the first non-empty value counts."""
     values: dict[bytes, bytes] = {}
     key = b""
     value_at = 0
@@ -375,7 +378,7 @@ def _id_of(values: dict[bytes, bytes]) -> bytes:
 
 
 def _spaced_id_of(values: dict[bytes, bytes]) -> bytes:
-    """An id with blanks inside, or nothing where the id is one word."""
+    """An id of several words; b"": the id is one word."""
     found = _spaced_words(values.get(b"id", b""))
     spaced_id = b"" if found is None else found[1].strip(b"\"'")
     return spaced_id if len(spaced_id) <= MAX_ID_OCTETS else b""
@@ -409,15 +412,15 @@ def _tlv_id(tlvs: dict[int, bytes]) -> bytes:
     octets = tlvs.get(c.TAG_RECEIPTED_MESSAGE_ID)
     if not octets:
         return b""
-    # A C-octet string: what stands behind the NUL is none of it.
+    # It is a C-octet string, which ends at the NUL.
     tlv_id = octets.lstrip(BLANKS).partition(b"\0")[0].rstrip(BLANKS)
     return tlv_id if len(tlv_id) <= MAX_ID_OCTETS else b""
 
 
 def _read_state(octets: bytes) -> tuple[int | None, bytes]:
-    """message_state as a number, and as a word where it is one.
+    """Reads message_state. Returns it as a number, and as a word if it is one.
 
-    It is one octet (SMPP 3.4 section 5.3.2.35). Seen as well: two or four octets, an ASCII digit, a word.
+    It should be one octet (SMPP 3.4 section 5.3.2.35). Some carriers send two or four octets, an ASCII digit or a word.
     """
     if not octets:
         return None, b""
