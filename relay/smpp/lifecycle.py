@@ -140,7 +140,7 @@ class Lifecycle:
         self._limit_unbind(now)
 
     def unbind_received(self, sequence_number: int, now: float) -> None:
-        """Notes that the peer's unbind has come. It waits for the answers to the peer's last requests, for some time."""
+        """Notes that the peer's unbind has come. It waits a while for the answers to the peer's last requests."""
         self.peer_unbind = sequence_number
         self.message_request = NO_COMMAND
         self._limit_unbind(now)

@@ -246,7 +246,7 @@ class Recognition(SynchronousTestCase):
 
     def test_a_mark_that_esm_class_does_not_have_is_refused(self) -> None:
         for mark in (0, 1, 0x40, -4, 0x104):
-            with self.assertRaisesRegex(ValueError, f"receipt_marks: {mark} is no message type"):
+            with self.assertRaisesRegex(ValueError, f"receipt_marks: {mark} is not a message type"):
                 ReceiptReader("a", Dialect(receipt_marks=[mark]))
 
 
