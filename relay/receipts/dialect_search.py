@@ -22,7 +22,8 @@ from msgspec.structs import replace
 from relay.config.model import Dialect, IdForm
 from relay.receipts.dialects import UNHEARD_OF, Canonical, CarrierStates, canonical
 from relay.receipts.presets import PRESETS
-from relay.receipts.reader import ReceiptFields, ReceiptReader, read_fields
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import ReceiptFields, read_fields
 from relay.smpp.message_codec import decode_message
 from relay.values import smpp_constants as c
 from relay.values.messages import Receipt

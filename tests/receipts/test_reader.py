@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Dialect, IdForm
 from relay.receipts.dialects import CarrierIds
-from relay.receipts.reader import ReceiptReader, read_fields
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import read_fields
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.smpp.session import Role
 from relay.values import smpp_constants as c
