@@ -15,9 +15,9 @@ def file_problems(config: Config) -> Iterator[tuple[Path, str]]:
     key = ("logs", "message_records")
     if path and (path.endswith(os.sep) or os.path.isdir(path)):
         yield key, f"{path!r} is a directory: name a file in it, such as {os.path.join(path, 'records.jsonl')!r}"
-    # The relay makes the file's directories, but not below something that is no directory.
+    # The relay makes the file's directories, but it can't do so below a file.
     above = os.path.dirname(path)
     while above and not os.path.exists(above) and above != os.path.dirname(above):
         above = os.path.dirname(above)
     if above and os.path.exists(above) and not os.path.isdir(above):
-        yield key, f"{above!r} is no directory: name a file in a directory"
+        yield key, f"{above!r} is not a directory: name a file in a directory"

@@ -190,9 +190,9 @@ def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
 
 
 def _ascii_hosts(parts: list[str]) -> list[str]:
-    """A client's description with its host names in ASCII. Twisted and the system's resolver would use IDNA 2003.
+    """Writes the host names of a client's description in ASCII. Twisted and the system's resolver would use IDNA 2003.
 
-    :raises ValueError: one of them is no host name.
+    :raises ValueError: one of them isn't a host name.
     """
     scheme, *arguments = parts
     if scheme.lower() not in ("tcp", "ssl", "tls"):
