@@ -8,8 +8,9 @@ from relay.config.yaml_reader import Path
 
 
 def file_problems(config: Config) -> Iterator[tuple[Path, str]]:
-    """The paths that can't be what the configuration says, by key; for `relay.app.load_config.load`'s
-    `further_checks`. Looks only; makes and opens nothing.
+    """Finds paths that can't be used, by key. It is one of the `further_checks` of `load_config.load`.
+
+    It only looks at the file system. It doesn't make or open files.
     """
     path = config.logs.message_records
     key = ("logs", "message_records")
