@@ -35,6 +35,13 @@ from relay.app.reload import ConfigRefused, Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.config.model import Config, NumberComparison
+from relay.history.history import History
+from relay.history.history_database import HistoryDatabase
+from relay.history.history_numbers import number_keeper
+from relay.history.history_questions import HistoryQuestions
+from relay.history.history_search import HistorySearch
+from relay.history.history_writer import HistoryWriter
+from relay.history.journal_tail import JournalTail
 from relay.history.message_records import InThread, MessageRecords
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.forwarded import TrustedProxies
@@ -177,7 +184,7 @@ def build(
     def compare_numbers(carrier: str) -> NumberComparison:
         return daemon.compare_numbers(carrier)
 
-    store: Any = JournalStore(
+    journal_store = JournalStore(
         files or OsFiles(),
         config.data_dir,
         journal=config.journal,
@@ -188,8 +195,8 @@ def build(
         views_of_ended=bool(config.logs.message_records),
         compare_numbers=compare_numbers,
     )
-    if store_wrapper is not None:
-        store = store_wrapper(store)
+    history, questions = _history(config, reactor, journal_store, files or OsFiles())
+    store: Any = journal_store if store_wrapper is None else store_wrapper(journal_store)
     flow = MessageFlow(
         store=store,
         rates=accounts,
@@ -262,6 +269,8 @@ def build(
         flow=flow,
         webhooks=webhooks,
         records=_message_records(config, reactor, in_thread),
+        history=history,
+        questions=questions,
         notifier=from_environment(reactor),
         carrier_http=any_http,
     )
@@ -284,6 +293,27 @@ def _carrier_sessions(config: Config) -> int:
         carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
         for carrier in config.carriers.values()
     )
+
+
+def _history(
+    config: Config, reactor: Any, store: JournalStore, files: Files
+) -> tuple[History | None, HistoryQuestions | None]:
+    """Who writes the history, and who is asked about it; None where there is none."""
+    if not config.history.days:
+        return None, None
+    directory = Path(config.data_dir)
+    path = str(directory / "history.sqlite3")
+    keep = number_keeper(config.history.numbers, str(directory / "history.key"))
+    # A thread for each: a search must not wait for a long batch, nor the batch for a long search.
+    writing, searching = DiskThread(reactor, "history"), DiskThread(reactor, "searches")
+    for thread in (writing, searching):
+        reactor.addSystemEventTrigger("after", "shutdown", thread.stop)
+    writer = HistoryWriter(
+        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0
+    )
+    history = History(writer, store.durable_segments, reactor, writing)
+    store.needed_from = history.needed_from
+    return history, HistoryQuestions(HistorySearch(path, keep), searching)
 
 
 def _message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:

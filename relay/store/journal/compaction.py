@@ -11,6 +11,7 @@ nor holds up the reactor. Until a slice is durable its messages belong to their 
 is deleted, and it is tried again later.
 """
 
+from collections.abc import Callable
 from os.path import join
 from typing import Any
 
@@ -47,7 +48,10 @@ RATIO = 3.0
 
 
 class Compaction:
-    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second."""
+    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second.
+
+    :param needed_from: the number of the first segment that somebody else still has to read.
+    """
 
     log = Logger()
 
@@ -61,8 +65,10 @@ class Compaction:
         disk: JournalDisk,
         journal_settings: model.Journal,
         clock: IReactorTime,
+        needed_from: Callable[[], int],
     ) -> None:
         self._table = table
+        self._needed_from = needed_from
         self._settings = settings
         self._keys = keys
         self._journal = journal
@@ -95,7 +101,8 @@ class Compaction:
 
     def victims(self, now: float) -> list[Segment]:
         """The oldest segments that should go; none where nothing is due."""
-        closed = self._journal.segments[:-1]
+        needed_from = self._needed_from()
+        closed = [segment for segment in self._journal.segments[:-1] if segment.sequence < needed_from]
         count = 0
         while count < len(closed) and closed[count].rows == 0:
             count += 1
