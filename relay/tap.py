@@ -42,6 +42,7 @@ from relay.history.history_questions import HistoryQuestions
 from relay.history.history_search import HistorySearch
 from relay.history.history_writer import HistoryWriter
 from relay.history.journal_tail import JournalTail
+from relay.history.message_lists import MessageLists
 from relay.history.message_records import InThread, MessageRecords
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.forwarded import TrustedProxies
@@ -197,6 +198,7 @@ def build(
     )
     history, questions = _history(config, reactor, journal_store, files or OsFiles())
     store: Any = journal_store if store_wrapper is None else store_wrapper(journal_store)
+    lists = MessageLists(store, questions, config.history.numbers)
     flow = MessageFlow(
         store=store,
         rates=accounts,
@@ -233,6 +235,7 @@ def build(
         failed_logins_a_minute=config.http.failed_logins_a_minute,
         turns=turns,
         proxies=proxies,
+        lists=lists,
     )
     AccountPages(
         api,
@@ -270,7 +273,7 @@ def build(
         webhooks=webhooks,
         records=_message_records(config, reactor, in_thread),
         history=history,
-        questions=questions,
+        lists=lists,
         notifier=from_environment(reactor),
         carrier_http=any_http,
     )

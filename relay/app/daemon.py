@@ -27,7 +27,7 @@ from relay.carriers.rereading import Rereading
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.history import History
-from relay.history.history_questions import HistoryQuestions
+from relay.history.message_lists import MessageLists
 from relay.history.message_records import MessageRecords
 from relay.http.forwarded import TrustedProxies
 from relay.operator.actions import held_carriers
@@ -75,7 +75,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar records: gets what has ended, where the configuration wants message records.
     :ivar history: follows the journal, where the configuration wants a history.
-    :ivar questions: answers searches in the history, where there is one.
+    :ivar lists: finds messages: in the history where there is one, or else in memory.
     :ivar open_files: keeps some of the files that the process may open from those who connect.
     :ivar notifier: tells the service manager when the relay is ready and when it stops.
     :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP.
@@ -89,7 +89,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: WebhookService
     records: MessageRecords | None = None
     history: History | None = None
-    questions: HistoryQuestions | None = None
+    lists: MessageLists | None = None
     open_files: OpenFiles | None = None
     notifier: SystemdNotifier | None = None
     carrier_http: Any = None
@@ -150,7 +150,7 @@ class Daemon(Service):
         self._failed = failed
         self._records = collaborators.records
         self.history = collaborators.history
-        self.questions = collaborators.questions
+        self.lists = collaborators.lists or MessageLists(self.store)
         self._open_files = collaborators.open_files
         self._carrier_http = collaborators.carrier_http
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
@@ -394,8 +394,8 @@ class Daemon(Service):
         if self.history is not None:
             # The journal is complete: if we stop here, the next start reads the rest of it.
             await self.history.stop()
-        if self.questions is not None:
-            await self.questions.stop()
+        if self.lists.questions is not None:
+            await self.lists.questions.stop()
         self.sessions.abort()
         for name in tuple(self._simulators):
             await self.close_simulator(name)

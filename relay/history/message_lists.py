@@ -146,12 +146,21 @@ class MessageLists:
 
         :raises StoreBusy, StoreUnavailable: it can't be answered now.
         """
-        page = HistoryPage([], None)
-        for wanted in self.queries_of(text, query) if text else [query]:
-            page = await self.find(wanted)
+        return await self.find(await self.meant_by(text, query))
+
+    async def meant_by(self, text: str, query: HistoryQuery) -> HistoryQuery:
+        """The first of `queries_of` that finds something, on whichever page; `query` itself for no text.
+
+        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        """
+        if not text:
+            return query
+        meanings = self.queries_of(text, query)
+        for wanted in meanings:
+            page = await self.find(replace(wanted, after=None, limit=1))
             if page.messages or not page.complete:
-                return page
-        return page
+                return wanted
+        return meanings[0]
 
 
 def matches(query: HistoryQuery, view: MessageView) -> bool:

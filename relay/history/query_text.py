@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from relay.history.history_entries import NOTIFICATIONS
 from relay.history.history_search import HistoryQuery
@@ -39,7 +39,7 @@ def query_of(parameters: Mapping[str, str], account: str | None) -> HistoryQuery
 
     :raises QueryProblem: see there.
     """
-    fields: dict[str, str] = {}
+    fields: dict[str, Any] = {}
     for name, field in _TEXTS.items():
         text = parameters.get(name, "").strip()
         if len(text) > _LONGEST_TEXT:

@@ -73,7 +73,8 @@ async def stream_export(
     )
     done: Deferred[None] = Deferred()
     producer = _Pages(request, pages, kind, done)
-    request.channel.registerProducer(producer, False)
+    channel: Any = request.channel
+    channel.registerProducer(producer, False)
     await done
     return Reply(200, b"")
 
@@ -131,5 +132,3 @@ class _Pages:
 
 def _chunk(octets: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(octets), octets)
-
-
