@@ -1,11 +1,10 @@
 """`GET /messages`: an account's messages, searched and in pages; and all that a search finds as a file."""
 
-from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from relay.history.export import CONTENT_TYPES, Format, head, lines
@@ -18,7 +17,7 @@ from relay.http.cursors import Cursors, NoCursor
 from relay.http.message_calls import report
 from relay.http.problems import Problem, invalid_field
 from relay.http.types import MessageList
-from relay.values.messages import MessageView
+from relay.store.api import StoreUnavailable
 
 #: An account's parameters: all but `carrier_id`, which is the operator's business.
 LISTED_BY: Final = tuple(name for name in PARAMETERS if name != "carrier_id")
@@ -61,74 +60,65 @@ class ListCalls:
 async def stream_export(
     request: ApiRequest, lists: MessageLists, query: HistoryQuery, kind: Format, filename: str
 ) -> Reply:
-    """Answers with all that a query finds, as a file: a page is read from the history when the last one is on its way.
+    """Answers with all that a query finds, as a file: a page is read from the history when the client has taken the
+    one before.
 
-    What goes wrong after the beginning ends the connection without an end of the file, so that nobody takes a part for
-    the whole.
+    Where something goes wrong after the beginning, the connection ends without an end of the file, so that nobody takes
+    a part for the whole.
     """
     pages = lists.all(query)
-    disposition = b'attachment; filename="%b"' % filename.encode()
-    request.begin_stream(
-        CONTENT_TYPES[kind], ((b"Content-Disposition", disposition), (b"Transfer-Encoding", b"chunked"))
-    )
-    done: Deferred[None] = Deferred()
-    producer = _Pages(request, pages, kind, done)
+    # What can't be asked at all is answered as any request.
+    first = await anext(pages, ())
+    chunked = request.clientproto == b"HTTP/1.1"
+    headers = [(b"Content-Disposition", b'attachment; filename="%b"' % filename.encode())]
+    request.begin_stream(CONTENT_TYPES[kind], [*headers, (b"Transfer-Encoding", b"chunked")] if chunked else headers)
+    pace = _Pace()
     channel: Any = request.channel
-    channel.registerProducer(producer, False)
-    await done
+    channel.registerProducer(pace, True)
+    try:
+        _send(request, head(kind) + lines(kind, first), chunked)
+        async for page in pages:
+            await pace.ready()
+            if request.gone:
+                return Reply(200, b"")
+            _send(request, lines(kind, page), chunked)
+        if chunked:
+            request.send(b"0\r\n\r\n")
+    except StoreUnavailable:
+        channel.loseConnection()
+    finally:
+        if not request.gone:
+            channel.unregisterProducer()
+        request.end_stream()
     return Reply(200, b"")
 
 
-@implementer(IPullProducer)
-class _Pages:
-    """Writes a page each time that the connection has room for one."""
+def _send(request: ApiRequest, octets: bytes, chunked: bool) -> None:
+    if octets:
+        request.send(b"%x\r\n%b\r\n" % (len(octets), octets) if chunked else octets)
 
-    def __init__(
-        self, request: ApiRequest, pages: AsyncIterator[Sequence[MessageView]], kind: Format, done: "Deferred[None]"
-    ) -> None:
-        self._request = request
-        self._pages = pages
-        self._kind = kind
-        self._done = done
-        self._begun = self._reading = self._ended = False
+
+@implementer(IPushProducer)
+class _Pace:
+    """Says when the connection has room for the next page."""
+
+    def __init__(self) -> None:
+        self._waiting: Deferred[None] | None = None
+        self._paused = False
+
+    async def ready(self) -> None:
+        """Returns when there is room, or nobody is there any more."""
+        if self._paused:
+            self._waiting = Deferred()
+            await self._waiting
+
+    def pauseProducing(self) -> None:
+        self._paused = True
 
     def resumeProducing(self) -> None:
-        if not self._reading and not self._ended:
-            self._reading = True
-            Deferred.fromCoroutine(self._next()).addErrback(lambda _: self._end(abort=True))
+        self._paused = False
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
 
-    def stopProducing(self) -> None:
-        if not self._ended:
-            self._end(abort=True)
-
-    async def _next(self) -> None:
-        octets = b"" if self._begun else head(self._kind)
-        self._begun = True
-        try:
-            octets += lines(self._kind, await anext(self._pages))
-        except StopAsyncIteration:
-            self._write(_chunk(octets) + b"0\r\n\r\n" if octets else b"0\r\n\r\n")
-            self._end()
-            return
-        self._reading = False
-        self._write(_chunk(octets))
-
-    def _write(self, octets: bytes) -> None:
-        if not self._ended:
-            self._request.send(octets)
-
-    def _end(self, *, abort: bool = False) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        channel: Any = self._request.channel
-        if channel is not None:
-            channel.unregisterProducer()
-            if abort:
-                channel.loseConnection()
-        self._request.end_stream()
-        self._done.callback(None)
-
-
-def _chunk(octets: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(octets), octets)
+    stopProducing = resumeProducing

@@ -151,7 +151,7 @@ class AdminPages:
             )
         query = query_of(asked, asked.get("account") or None)
         if after := asked.get("after", ""):
-            if not (after.isascii() and after.isdigit() and len(after) < 19):
+            if not (after.isascii() and after.isdigit() and len(after) <= 19 and int(after) < 1 << 63):
                 raise QueryProblem("after", "'after' must be the 'next' of an earlier answer.")
             query = msgspec.structs.replace(query, after=int(after))
         lists = self._daemon.lists

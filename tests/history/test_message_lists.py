@@ -10,6 +10,7 @@ from relay.history.history_search import HistoryPage, HistoryQuery
 from relay.history.message_lists import MessageLists
 from relay.store.api import StoreBusy
 from relay.values.ids import id_text
+from relay.values.messages import destination_of
 from relay.values.states import DELIVERED
 from tests.history.keeping import HistoryCase
 from tests.stores import NOW, at_once, message, message_id, numbers_in, receipt, submitted
@@ -130,7 +131,7 @@ class NumbersTests(ListsCase):
         self.catch_up()
         self.store.table.forget(self.store.table.get(message_id(12)))  # type: ignore[arg-type]
         (view,) = self.find()
-        return view.addresses.decode("latin-1").split("\0")[2][2:]
+        return destination_of(view.addresses).decode("latin-1")
 
     def test_masked_numbers_lack_two_digits_and_are_found_by_the_whole_number(self) -> None:
         self.assertEqual(self.kept("masked"), "4477009000xx")
