@@ -22,6 +22,7 @@ from twisted.python import usage
 
 from relay import __version__
 from relay.account_pages.account_site import AccountPages
+from relay.account_pages.history_stats import HistoryStats
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
@@ -243,7 +244,7 @@ def build(
         accounts=accounts,
         webhooks=webhooks,
         sessions=PageSessions(accounts, os.urandom, reactor.seconds),
-        page_stats=PageStats(store, reactor),
+        page_stats=PageStats(store, reactor) if questions is None else HistoryStats(questions, reactor),
         clock=reactor,
         random_bytes=os.urandom,
     )

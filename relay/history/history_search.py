@@ -82,10 +82,12 @@ class HistorySums(msgspec.Struct, frozen=True):
 
     :ivar counts: the number of the minute or hour since 1970, the group, how many; in order.
     :ivar took: of delivered messages: the same number, the class of `TOOK_SECONDS`, how many.
+    :ivar waiting_before: messages that were accepted before all that, and have not ended.
     """
 
     counts: Sequence[tuple[int, Group, int]]
     took: Sequence[tuple[int, int, int]]
+    waiting_before: int = 0
 
 
 class HistorySearch:
@@ -150,7 +152,12 @@ class HistorySearch:
             (*within, account),
         )
         known = [(bucket, mine[number], count) for bucket, number, count in counts if number in mine]
-        return HistorySums(known, took.fetchall())
+        waiting = ", ".join(str(number) for number, group in mine.items() if not group.final)
+        (before,) = db.execute(
+            f"SELECT coalesce(sum(count), 0) FROM sums WHERE span = 3600 AND bucket < ? AND grp IN ({waiting})",
+            (int(since // 3600),),
+        ).fetchone()
+        return HistorySums(known, took.fetchall(), before)
 
     def close(self) -> None:
         """Closes the connection; the next call opens another one."""
