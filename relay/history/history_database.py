@@ -37,8 +37,11 @@ from relay.history.history_numbers import NumberKeeper
 
 #: Raised when the tables change in a way that an older relay can't read.
 SCHEMA_VERSION: Final = 1
-#: A segment gets its indexes at so many rows: reading so many one by one takes some 20 ms.
-SEGMENT_ROWS: Final = 250_000
+#: A segment gets its indexes at so many rows: reading so many one by one takes some 20 ms. In a large history it gets
+#: them later, because each search has to look into every segment of its span.
+SEGMENT_ROWS: Final = 100_000
+_LARGE_SEGMENTS: Final = 10
+_LARGE_HISTORY_SEGMENTS: Final = 200
 SEGMENT_SECONDS: Final = 86_400.0
 #: Rows in one statement. One row a statement would have the thread wait for the interpreter's lock at each row.
 _ROWS_A_STATEMENT: Final = 100
@@ -48,6 +51,8 @@ _MOST_ORIGINS_IN_MEMORY: Final = 100_000
 #: Columns that never change.
 _LASTING: Final = ("seq", "id", "number", "origin", "reference", "validity")
 _CACHE_KIB: Final = 16_384
+#: Of the file: larger than SQLite's own, because a search reads the newest segment from end to end.
+_PAGE_BYTES: Final = 16_384
 _BUSY_MILLISECONDS: Final = 5_000
 
 _SCHEMA: Final = """
@@ -164,7 +169,8 @@ class HistoryDatabase:
                 "that relay, or move the file away: the history then begins anew"
             )
         if not version:
-            # Only before the first table. It lets erased pages be given back to the file system.
+            # Both only before the first table. The second lets erased pages be given back to the file system.
+            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
@@ -403,7 +409,10 @@ class HistoryDatabase:
         :raises sqlite3.Error: it is as it was.
         """
         rows = self._segment_rows_now
-        if rows < self._segment_rows and not (rows and now - accepted_at_of(self._first_seq) > SEGMENT_SECONDS):
+        large = self.rows > _LARGE_HISTORY_SEGMENTS * self._segment_rows
+        if rows < self._segment_rows * (_LARGE_SEGMENTS if large else 1) and not (
+            rows and now - accepted_at_of(self._first_seq) > SEGMENT_SECONDS
+        ):
             return False
         number = self._segment
         db = self._db

@@ -281,7 +281,8 @@ class _Conditions:
             index = "id"
         if query.carrier_id:
             key = query.carrier_id.encode("latin-1", "replace")
-            terms.append(("(carrier_id = ? OR seq IN (SELECT seq FROM p{n} WHERE carrier_id = ?))", (key, key)))
+            both = "SELECT seq FROM m{n} WHERE carrier_id = ? UNION ALL SELECT seq FROM p{n} WHERE carrier_id = ?"
+            terms.append((f"seq IN ({both})", (key, key)))
             index = index or "carrier_id"
         if query.reference:
             terms.append(("reference = ?", (query.reference,)))
