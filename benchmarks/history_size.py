@@ -75,7 +75,7 @@ def queries(known: Sequence[Entry], chance: random.Random) -> dict[str, list[His
         number = message.addresses.split(b"\0")[2][2:].decode()
         sender = message.addresses[2 : message.addresses.index(b"\0", 2)].decode()
         span: dict[str, Any] = {"since": at - _SPAN_SECONDS / 2, "until": at + _SPAN_SECONDS / 2}
-        for name, fields in {
+        searches: dict[str, dict[str, Any]] = {
             "id": {"id": message.id.hex()},
             "beginning of an id": {"id": message.id.hex()[:8]},
             "number": {"number": number},
@@ -89,7 +89,8 @@ def queries(known: Sequence[Entry], chance: random.Random) -> dict[str, list[His
             "error that is rare": {"error": "007"},
             "notification failed (none is)": {"notification": "failed"},
             "span of time alone": {},
-        }.items():
+        }
+        for name, fields in searches.items():
             found.setdefault(name, []).append(HistoryQuery(**fields, **span))
             if name in ("id", "number", "end of a number", "carrier's id", "reference"):
                 found.setdefault(f"{name}, in all the time", []).append(HistoryQuery(**fields))
@@ -126,8 +127,8 @@ def main() -> int:
         database.close()
     print(f"{options.messages:,} messages; {write_us:.1f} us of CPU and {size:.0f} octets each, made and written")
     print("| search by | median ms | slowest ms | found |\n|---|---|---|---|")
-    for name, middle, slowest, results in rows:
-        print(f"| {name} | {middle:.1f} | {slowest:.1f} | {results:.1f} |")
+    for name, middle, slowest, each in rows:
+        print(f"| {name} | {middle:.1f} | {slowest:.1f} | {each:.1f} |")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps({"messages": options.messages, "us": write_us, "bytes": size, "rows": rows}))
     return int(any(slowest > _MOST_MILLISECONDS for _, _, slowest, _ in rows))

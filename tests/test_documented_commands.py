@@ -44,6 +44,7 @@ RUN_ELSEWHERE = {
     "docs/history.md": {
         "python -m relay find": "named in a sentence; tests.integration.test_history runs it",
         "python -m relay find *": "tests.integration.test_history",
+        "python -m relay history erase *": "tests.history.test_erasure",
     },
     "docs/carriers.md": {
         "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
