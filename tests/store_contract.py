@@ -127,7 +127,7 @@ class StoreContract(SynchronousTestCase):
         waiting = self.result(self.store.unsubmitted(None, 100))
         return {(int.from_bytes(p.id[1:], "big"), p.part): p.in_doubt for p in waiting}
 
-    def test_what_is_being_sent_is_in_doubt_until_it_is_known_what_became_of_it(self) -> None:
+    def test_a_part_that_is_being_sent_is_in_doubt_until_its_outcome_is_known(self) -> None:
         self.result(self.store.accept([message(n) for n in range(1, 6)] + [message(6, parts=(b"one", b"two"))]))
         written = [(message_id(n), 0) for n in range(1, 5)] + [(message_id(6), 1)]
         self.result(self.store.sending(written, "tier1"))
@@ -394,7 +394,7 @@ class StoreContract(SynchronousTestCase):
                 self.after_restart()
             self.assertEqual((self.states(1, 2), self.store.figures().orphans), ([EXPIRED, UNDELIVERABLE], 0))
 
-    def test_what_the_carrier_says_of_the_end_is_kept_beside_the_arrival(self) -> None:
+    def test_the_carriers_done_date_is_kept_beside_the_time_of_arrival(self) -> None:
         for restarts in (False, True):
             self.store = self.make_store(model.Limits())
             batch = [message(1), message(2, parts=(b"a", b"b")), message(3), message(4, user_message_reference=7)]
@@ -514,7 +514,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(answer.outcomes), [Outcome.ORPHAN] * 3)
         self.assertEqual((self.store.figures().repeated, self.store.figures().contradicting), (0, 0))
 
-    def test_what_is_read_again_finds_no_younger_message_and_none_to_another_number(self) -> None:
+    def test_a_receipt_that_is_read_again_matches_no_younger_message_and_none_to_another_number(self) -> None:
         early, late = NOW - 100, NOW + 100
         self.to(HANDSET)
         self.result(self.store.submitted([submitted(1)]))
@@ -529,7 +529,7 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
         self.assertEqual((self.states(1), self.store.figures().orphans), ([UNDELIVERABLE], 2))
 
-    def test_what_is_read_again_is_final_only_where_nothing_was_before(self) -> None:
+    def test_a_receipt_that_is_read_again_ends_a_message_only_if_it_has_not_ended(self) -> None:
         self.sent(1)
         orphan = receipt(b"x1", UNDELIVERABLE, received_at=NOW + 2)
         self.result(self.store.receipts([orphan, receipt(1, received_at=NOW + 3)]))
@@ -569,7 +569,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.view(1).state, ENROUTE)
         self.assertEqual([r.stat for r in self.result(self.store.unreadable(10))], [b"MAYBE"])
 
-    def test_a_first_final_state_stays_for_ever(self) -> None:
+    def test_the_first_final_state_stays_for_ever(self) -> None:
         self.sent(1)
         answer = self.result(
             self.store.receipts(
@@ -596,7 +596,7 @@ class StoreContract(SynchronousTestCase):
         self.result(self.store.receipts([receipt(1, None), receipt(2, 99)]))
         self.assertEqual((self.view(1).state, self.view(2).state), (UNKNOWN, UNKNOWN))
 
-    def test_intermediate_states_show_and_are_told_where_asked_for(self) -> None:
+    def test_intermediate_states_are_shown_and_notified_if_asked_for(self) -> None:
         self.sent(1)
         self.sent(2, registered_delivery=0x11)
         self.sent(3, account="hooked-all", registered_delivery=0)
@@ -709,17 +709,17 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((view.state, view.carrier_error), (UNDELIVERABLE, "33"))
         self.assertEqual([p.state for p in view.parts], [DELIVERED, UNDELIVERABLE, EXPIRED])
 
-    def test_where_only_the_first_part_is_receipted_it_decides(self) -> None:
+    def test_if_only_the_first_part_gets_a_receipt_that_receipt_decides(self) -> None:
         self.long(3, PartsReceipted.FIRST)
         answer = self.result(self.store.receipts([receipt(b"p0")]))
         self.assertEqual((list(answer.outcomes), self.view(1).state), ([Outcome.FINAL], DELIVERED))
 
-    def test_where_only_the_last_part_is_receipted_it_decides(self) -> None:
+    def test_if_only_the_last_part_gets_a_receipt_that_receipt_decides(self) -> None:
         self.long(3, PartsReceipted.LAST)
         answer = self.result(self.store.receipts([receipt(b"p0"), receipt(b"p2")]))
         self.assertEqual(list(answer.outcomes), [Outcome.PART, Outcome.FINAL])
 
-    def test_where_any_part_is_receipted_the_first_receipt_decides(self) -> None:
+    def test_if_any_part_may_get_the_receipt_the_first_receipt_decides(self) -> None:
         self.long(3, PartsReceipted.ANY)
         answer = self.result(self.store.receipts([receipt(b"p1", REJECTED)]))
         self.assertEqual((list(answer.outcomes), self.view(1).state), ([Outcome.FINAL], REJECTED))
@@ -823,7 +823,7 @@ class StoreContract(SynchronousTestCase):
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1300, {"tier1": 10}))
         self.assertEqual([part.id for part in answer.overdue], [message_id(1)])
 
-    def test_what_nobody_could_say_anything_of_ends_as_unknown_in_the_accounts_way(self) -> None:
+    def test_a_message_without_any_receipt_ends_as_unknown_as_the_account_wishes(self) -> None:
         self.sent(1)
         self.sent(2, account="silent")
         self.assertEqual(len(self.overdue()), 2)
@@ -833,7 +833,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((answer.queues, self.view(1).state, self.view(2).state), ({SMPP}, UNKNOWN, UNKNOWN))
         self.assertEqual(self.store.figures().owed, 1)
 
-    def test_what_is_under_way_is_waited_for_once_more_and_no_longer(self) -> None:
+    def test_a_message_under_way_is_waited_for_once_more_and_no_longer(self) -> None:
         self.sent(1)
         self.overdue()
         self.result(self.store.query_outcomes([QueryOutcome(message_id(1), 0, NOW + 4 * DAY + 2, NOW + 5 * DAY)]))
@@ -948,7 +948,7 @@ class StoreContract(SynchronousTestCase):
         self.result(self.store.expire(NOW + 3603))
         self.assertIsNone(self.view(1))
 
-    def test_what_is_owed_is_not_forgotten(self) -> None:
+    def test_a_message_with_an_owed_notification_is_not_forgotten(self) -> None:
         self.store = self.make_store(model.Limits(finished=0, finished_hours=1))
         self.sent(1, account="hooked")
         self.result(self.store.receipts([receipt(1)]))
@@ -1010,7 +1010,7 @@ class StoreContract(SynchronousTestCase):
             ),
         )
 
-    def test_what_is_claimed_is_not_handed_out_again(self) -> None:
+    def test_a_claimed_notification_is_not_claimed_again(self) -> None:
         self.sent(1, 2, 3)
         self.result(self.store.receipts([receipt(n) for n in (1, 2, 3)]))
         self.assertEqual(self.numbers(self.claimed(limit=2)), [1, 2])
@@ -1132,7 +1132,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((planned.attempt, planned.scheduled_at), (2, 0.0))
         self.assertEqual([a.attempt for a in self.view(1).attempts], [1, 1])
 
-    def test_what_was_brought_forward_and_comes_to_its_time_first_is_the_next_attempt(self) -> None:
+    def test_a_brought_forward_retry_that_reaches_its_own_time_first_is_the_next_attempt(self) -> None:
         self.waiting(Recovery.REACHED)
         self.store.bring_forward(WEBHOOK, Recovery.REACHED)
         [told] = self.claimed(WEBHOOK, now=NOW + 301)
@@ -1159,7 +1159,7 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
             self.assertEqual([n.attempt for n in self.claimed(WEBHOOK, now=NOW + 301)], [2])
 
-    def test_what_was_written_while_the_clock_was_ahead_is_due_when_its_schedule_says(self) -> None:
+    def test_retries_written_while_the_clock_was_ahead_are_due_when_the_schedule_says(self) -> None:
         self.clock.rightNow = NOW + DAY
         self.sent(1, account="hooked", registered_delivery=0)
         self.result(self.store.accept([message(2, accepted_at=NOW + DAY, expires_at=NOW + DAY + 3600)]))
@@ -1198,7 +1198,7 @@ class StoreContract(SynchronousTestCase):
         self.settle(self.claimed(QueueKey("hooked", Channel.SMPP)), Verdict.DELIVERED)
         self.assertEqual(self.view(1).owed, ["webhook"])
 
-    def test_what_was_given_up_is_listed_and_can_be_sent_again(self) -> None:
+    def test_given_up_notifications_are_listed_and_can_be_sent_again(self) -> None:
         self.sent(1, 2, account="hooked", registered_delivery=0)
         self.result(self.store.receipts([receipt(1), receipt(2)]))
         self.settle(self.claimed(WEBHOOK), Verdict.GIVEN_UP)
@@ -1215,7 +1215,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + DAY, 10))), [message_id(2)])
         self.assertEqual((self.store.given_up_count("hooked"), self.store.given_up_count("nobody")), (1, 0))
 
-    def test_what_was_learnt_in_a_span_of_time_is_found_for_the_account_itself(self) -> None:
+    def test_an_account_finds_its_own_final_states_of_a_span_of_time(self) -> None:
         self.sent(1, 2, 3, account="hooked")
         self.sent(4, account="silent")
         at = {1: NOW + 20, 2: NOW + 22, 3: NOW + 21, 4: NOW + 21}

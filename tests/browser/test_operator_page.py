@@ -81,7 +81,7 @@ class OperatorPageTests(IntegrationTestCase):
 
         await self.drive(relay, script)
 
-    async def test_a_message_is_found_by_its_id_and_told_again(self) -> None:
+    async def test_a_message_is_found_by_its_id_and_notified_again(self) -> None:
         relay = await self.start()
         [message_id] = await self.send(relay, 1)
         await until("it has been told", lambda: len(self.receiver.posts) == 1)
@@ -198,7 +198,7 @@ class OperatorPageTests(IntegrationTestCase):
 
         await self.drive(relay, script)
 
-    async def test_what_a_carrier_says_is_shown_as_text_and_never_as_markup(self) -> None:
+    async def test_text_from_a_carrier_is_shown_as_text_and_never_as_markup(self) -> None:
         relay = await self.start()
 
         def script(page: Browser) -> None:

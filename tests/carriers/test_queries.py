@@ -242,7 +242,7 @@ class QueryTests(QuestionsTestCase):
         self.overdue()
         self.assertEqual(self.view(message).state, DELIVERED)
 
-    def test_what_is_under_way_is_waited_for_once_more_and_asked_about_a_last_time(self) -> None:
+    def test_a_message_under_way_is_waited_for_once_more_and_queried_a_last_time(self) -> None:
         self.link()
         self.carrier.answer = says(ENROUTE)
         [message] = self.submit()
@@ -392,7 +392,7 @@ class QueryTests(QuestionsTestCase):
 
 
 class CancelTests(QuestionsTestCase):
-    def test_what_a_carrier_has_taken_is_cancelled_there(self) -> None:
+    def test_a_message_that_a_carrier_has_taken_is_cancelled_at_the_carrier(self) -> None:
         link = self.link({"receipt_delay_seconds": 60.0, "silent_share": 0.0})
         [message] = self.submit()
         self.assertEqual(self.cancel(message), [True])
@@ -492,7 +492,7 @@ class CancelTests(QuestionsTestCase):
         self.turn()
         self.assertEqual((waiting, self.view(message).state), ([False], DELIVERED))
 
-    def test_what_has_ended_and_what_nobody_knows_is_refused(self) -> None:
+    def test_cancelling_an_ended_or_unknown_message_is_refused(self) -> None:
         self.link({"silent_share": 0.0})
         [message] = self.submit()
         self.turn(1.0)
@@ -525,7 +525,7 @@ class CancelTests(QuestionsTestCase):
         self.turn(31.0)
         self.assertEqual(self.view(message).state, ENROUTE)
 
-    def test_nor_can_one_that_is_just_being_written_to_a_carrier_that_a_reload_took_away(self) -> None:
+    def test_a_message_just_being_written_to_a_removed_carrier_can_not_be_called_back(self) -> None:
         self.link({"receipt_first": True, "receipt_delay_seconds": 30.0})
         [message] = self.submit()
         self.flow.reroute(Routes([]), {}, VALIDITY)

@@ -52,7 +52,7 @@ class RereadingTests(SynchronousTestCase):
         self.assertEqual(read_again(RIGHT, kept(c.DELIVER_SM, body)), right)
 
     @given(ids, options, st.booleans())
-    def test_so_does_a_data_sm(self, key: bytes, tlvs: bytes, in_payload: bool) -> None:
+    def test_a_data_sm_says_what_it_would_have_said_with_the_right_dialect(self, key: bytes, tlvs: bytes, in_payload: bool) -> None:
         if in_payload:
             tlvs += tlv(c.TAG_MESSAGE_PAYLOAD, TEXT % key)
         else:
@@ -94,7 +94,7 @@ class RereadingTests(SynchronousTestCase):
         self.assertIsNone(read_again(RIGHT, kept(c.DATA_SM, data_sm(tlv(c.TAG_MESSAGE_PAYLOAD, text)))))
 
     @given(st.binary(max_size=200))
-    def test_whatever_the_octets_are_nothing_raises(self, body: bytes) -> None:
+    def test_no_octets_raise_an_error(self, body: bytes) -> None:
         read_again(RIGHT, Receipt("tier1", (), None, False, NOW, raw=body))
 
     def test_an_answer_to_a_question_has_nothing_to_be_read(self) -> None:

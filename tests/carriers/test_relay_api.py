@@ -127,7 +127,7 @@ class Notifications(SynchronousTestCase):
         given_signature = signature([KEY], b"id", timestamp, body if signed is None else signed)
         self.reader.check(b"id", timestamp, given_signature, body, NOW)
 
-    def test_what_the_carrier_signed_just_now_is_taken(self) -> None:
+    def test_a_notification_with_a_fresh_signature_is_accepted(self) -> None:
         self.check(b"{}")
         self.check(b"{}", at=NOW - REPLAY_SECONDS)
         both = signature([b"o" * 32, KEY], b"id", b"%d" % NOW, b"{}")
@@ -200,7 +200,7 @@ class Notifications(SynchronousTestCase):
             [(r.state, r.final, r.error) for r in receipts], [(DELIVERED, True, b"002"), (ENROUTE, False, b"001")]
         )
 
-    def test_what_is_no_notification_is_kept_as_unreadable(self) -> None:
+    def test_a_body_that_is_no_notification_is_kept_as_unreadable(self) -> None:
         (receipt,) = self.read({"hello": "world"})
         self.assertEqual((receipt.keys, receipt.state), ((), None))
 

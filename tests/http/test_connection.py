@@ -85,7 +85,7 @@ class FloodTests(SynchronousTestCase):
         self.assertEqual(len(self.http.flow.accepted), 30)
         self.assertEqual(connection.transport.value().count(b"HTTP/1.1 202"), 30)
 
-    def test_what_is_sent_faster_than_it_is_answered_waits_in_the_senders_socket(self) -> None:
+    def test_requests_that_come_faster_than_answers_wait_in_the_senders_socket(self) -> None:
         connection = self.http.connect()
         connection.write(STRANGERS_REQUEST * 1_000)
         self.assertEqual(connection.transport.producerState, "paused")

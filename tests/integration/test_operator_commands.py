@@ -54,7 +54,7 @@ class DialectTests(CommandsTestCase):
         self.assertIn("30 receipts found no message", done.stdout)
         self.assertIn("base: hex", done.stdout)
 
-    async def test_without_orphans_it_says_so(self) -> None:
+    async def test_without_orphans_the_command_says_so(self) -> None:
         relay = await self.start()
         done = await self.command("dialect", "--orphans", "--admin", f"http://127.0.0.1:{relay.admin_port}")
         self.assertEqual((0, "# No receipt waits for its message: nothing to find.\n"), (done.returncode, done.stdout))
@@ -70,7 +70,7 @@ class StatusTests(CommandsTestCase):
         self.assertRegex(done.stdout, r"tier1 +up +1/1")
         self.assertRegex(done.stdout, r"acme +0 +0\.0")
 
-    async def test_what_waits_for_a_carrier_or_account_that_the_file_has_lost_is_said_until_it_is_back(self) -> None:
+    async def test_carriers_and_accounts_missing_in_the_file_are_shown_while_something_waits_for_them(self) -> None:
         relay = await self.start(receipt_delay_seconds=0.05)
         silent = await self.simulator(silent_share=1.0)
         before = dict(relay.configuration)
@@ -111,7 +111,7 @@ class StatusTests(CommandsTestCase):
         self.assertEqual(1, done.returncode)
         self.assertIn("dead is down: Connection was refused", done.stdout)
 
-    async def test_nobody_there_is_the_exit_status_3(self) -> None:
+    async def test_the_exit_status_is_3_if_no_relay_answers(self) -> None:
         done = await self.command("status", "--admin", "http://127.0.0.1:1")
         self.assertEqual((3, ""), (done.returncode, done.stdout))
         self.assertIn("no answer", done.stderr)

@@ -112,7 +112,7 @@ class SlowAndSilent(Security):
             self.assertGreaterEqual(sum(not peer.closed for peer in peers), 18)
         await self.undisturbed()
 
-    async def test_who_asks_and_never_reads_is_not_read_any_more_and_costs_a_bounded_amount(self) -> None:
+    async def test_a_client_that_never_reads_is_not_read_any_more_and_costs_a_bounded_amount(self) -> None:
         relay = await self.world()
         resident_before = relay.resident_bytes()
         asking = pdu(c.ENQUIRE_LINK, sequence_number=7) * 4000
@@ -318,7 +318,7 @@ class Logs(Security):
         self.assertNotIn("c2VzYW1", log)
         self.assertNotIn("447700900042", log)
 
-    async def test_what_a_peer_sends_can_not_begin_a_line(self) -> None:
+    async def test_text_from_a_peer_can_not_begin_a_log_line(self) -> None:
         relay = await self.world()
         for system_id in ("x\r\nforged_a: b", "x\nforged_a: b", "x\u0085forged_a:", "x\x1b[2Jforged_a:"):
             body = system_id.encode("latin-1") + b"\0wrong\0\0\x34\0\0\0"

@@ -342,7 +342,7 @@ CASES: list[tuple[Any, ...]] = [
 
 
 class InventedReceipts(SynchronousTestCase):
-    def test_every_one_is_read_as_a_carriers_engineer_would(self) -> None:
+    def test_every_receipt_of_the_corpus_is_read_as_a_carriers_engineer_would_read_it(self) -> None:
         for name, pdu, expected, *dialect in CASES:
             reader = ReceiptReader("carrier", dialect[0] if dialect else Dialect())
             for receipt in (reader.read(pdu, 1.0), reader.read_any(pdu, 1.0)):

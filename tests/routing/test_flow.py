@@ -205,7 +205,7 @@ class MessageFlowTests(SynchronousTestCase):
         self.flow.dispatch([self.message()])
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (1, 0))
 
-    def test_what_waits_for_a_carrier_that_is_down_moves_to_one_that_came_up(self) -> None:
+    def test_messages_for_a_carrier_that_is_down_move_to_one_that_came_up(self) -> None:
         self.first.up = self.second.up = False
         self.flow.dispatch([self.message()])
         self.second.up = True
@@ -223,7 +223,7 @@ class MessageFlowTests(SynchronousTestCase):
         route = Route(carriers=["first", "second"], spill_over_seconds=seconds)
         self.flow.reroute(Routes([route]), {"first": self.first, "second": self.second}, 3600.0)
 
-    def test_what_the_first_carrier_would_send_too_late_goes_to_the_next_one(self) -> None:
+    def test_messages_that_the_first_carrier_would_send_too_late_go_to_the_next_one(self) -> None:
         self.spill_over()
         self.first.soon = 3
         self.flow.dispatch([self.message() for _ in range(5)])
@@ -236,7 +236,7 @@ class MessageFlowTests(SynchronousTestCase):
         self.flow.dispatch([self.message() for _ in range(5)])
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (5, 0))
 
-    def test_where_every_carrier_would_send_too_late_messages_wait_for_the_first_one(self) -> None:
+    def test_messages_wait_for_the_first_carrier_if_every_carrier_would_send_them_too_late(self) -> None:
         self.spill_over()
         self.first.soon = self.second.soon = 1
         self.flow.dispatch([self.message() for _ in range(5)])

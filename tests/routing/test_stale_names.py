@@ -39,7 +39,7 @@ class StaleNamesTests(SynchronousTestCase):
         # Nobody looks again, then.
         self.assertEqual(self.daemon.clock.getDelayedCalls(), [])
 
-    def test_what_waits_is_said_once_a_name_and_shown_until_it_is_over(self) -> None:
+    def test_a_stale_name_is_logged_once_and_shown_as_long_as_something_waits_for_it(self) -> None:
         self.store.out = {"tier1": 7, "gone": 5, "past": 0}
         self.store.owed = {"acme": 3, "former": 2}
         self.daemon.stale_names.look()

@@ -168,7 +168,7 @@ class Repeats(Carrier):
         self.flush(60)
         self.assertEqual(esme.all_read, 1)
 
-    def test_what_a_lost_session_did_not_acknowledge_goes_to_another_in_the_old_order(self) -> None:
+    def test_receipts_that_a_lost_session_did_not_acknowledge_go_to_another_in_the_same_order(self) -> None:
         self.carrier(receipt_delay_seconds=0.1)
         esme = self.esme()
         esme.answer = lambda pdu: None

@@ -108,7 +108,7 @@ class BindingTests(SynchronousTestCase):
         self.assertEqual(session.receive(frame(c.BIND_RECEIVER, 2, BIND_BODY), 0.0), [])
         self.assertEqual(replies(session), [(c.BIND_RECEIVER_RESP, "ESME_RALYBND", 2)])
 
-    def test_what_follows_a_bind_is_answered_after_it(self) -> None:
+    def test_requests_behind_a_bind_are_answered_after_the_bind(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 0.0)
         octets = (
             frame(c.BIND_TRANSCEIVER, 1, BIND_BODY) + frame(c.SUBMIT_SM, 2, BODY) + frame(c.BIND_RECEIVER, 3, BIND_BODY)
@@ -123,7 +123,7 @@ class BindingTests(SynchronousTestCase):
         (message,) = of_kind(MessagePdu, session.receive(frame(c.SUBMIT_SM, 4, BODY)[20:], 0.0))
         self.assertEqual(message.sequence_number, 4)
 
-    def test_what_follows_a_refused_bind_is_dropped(self) -> None:
+    def test_requests_behind_a_refused_bind_are_dropped(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 0.0)
         (request,) = session.receive(frame(c.BIND_TRANSCEIVER, 1, BIND_BODY) * 20, 0.0)
         session.refuse_bind(request, c.ESME_RBINDFAIL)
@@ -148,7 +148,7 @@ class BindingTests(SynchronousTestCase):
             self.assertEqual(replies(session), [(c.BIND_TRANSCEIVER_RESP, status, 3)])
             self.assertEqual(len(session.receive(frame(c.BIND_TRANSCEIVER, 4, BIND_BODY), 0.0)), 1)
 
-    def test_what_real_clients_bind_with_is_read(self) -> None:
+    def test_the_binds_of_real_clients_are_read(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 0.0)
         body = b"acme\0a-long-password\0a-system-type-that-is-long\0\x34\x63\x63\0"
         (request,) = of_kind(BindPdu, session.receive(frame(c.BIND_TRANSCEIVER, 1, body), 0.0))
@@ -360,7 +360,7 @@ class MessageTests(SynchronousTestCase):
         (pdu,) = of_kind(MessagePdu, events)
         self.assertEqual((pdu.command_id, pdu.esm_class, pdu.short_message), (c.DATA_SM, 0x04, b""))
 
-    def test_what_is_damaged_and_not_marked_as_a_receipt_is_refused_with_its_status(self) -> None:
+    def test_a_damaged_message_that_is_not_marked_as_a_receipt_is_refused_with_its_status(self) -> None:
         session = bound_session(Role.CLIENT)
         handset = codec.message_body(addresses=ADDRESSES, short_message=b"id:7 stat:DELIVRD")[:-1]
         self.assertEqual(session.receive(frame(c.DELIVER_SM, 1, handset) + frame(c.DATA_SM, 2, b"\0"), 0.0), [])
@@ -503,7 +503,7 @@ class AnswerTests(SynchronousTestCase):
             events = session.receive(frame(c.SUBMIT_SM_RESP, number, body, c.ESME_RSUBMITFAIL), 0.0)
             self.assertEqual(events, [Answered("token", c.SUBMIT_SM_RESP, c.ESME_RSUBMITFAIL, message_id)])
 
-    def test_what_follows_the_message_id_is_kept(self) -> None:
+    def test_octets_after_the_message_id_are_kept(self) -> None:
         session, number = self.ask()
         body = b"id\0" + codec.tlv(c.TAG_NETWORK_ERROR_CODE, b"\3\0\1")
         events = session.receive(frame(c.SUBMIT_SM_RESP, number, body), 0.0)
@@ -703,7 +703,7 @@ class FramingTests(SynchronousTestCase):
         events = session.receive(frame(c.SUBMIT_SM, 2, BODY + payload + b"\0"), 0.0)
         self.assertEqual([type(event) for event in events], [Ended])
 
-    def test_what_came_before_a_framing_error_is_handed_up(self) -> None:
+    def test_pdus_before_a_framing_error_become_events(self) -> None:
         session = bound_session(Role.SERVER)
         events = session.receive(frame(c.SUBMIT_SM, 1, BODY) + b"\0\0\0\1", 0.0)
         self.assertEqual([type(event) for event in events], [MessagePdu, Ended])

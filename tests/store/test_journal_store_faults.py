@@ -265,7 +265,7 @@ class FailingDiskTests(SynchronousTestCase):
         self.assertEqual(fired, [0, 1, 2])
         self.assertEqual(list(wait_for(self.clock, self.store.settings())), [])
 
-    def test_what_could_not_be_marked_as_being_sent_is_not_in_doubt(self) -> None:
+    def test_a_part_that_could_not_be_marked_as_being_sent_is_not_in_doubt(self) -> None:
         wait_for(self.clock, self.store.accept([message(1), message(2)]))
         wait_for(self.clock, self.store.sending([(message_id(2), 0)], "tier1"))
         self.disk.write_error = NO_SPACE
@@ -303,7 +303,7 @@ class FailingDiskTests(SynchronousTestCase):
         self.refused(self.store.receipts([receipt(1)]))
         self.assertFalse(wait_for(self.clock, self.store.look_up(message_id(1))).final)
 
-    def test_what_is_in_memory_goes_on_being_delivered(self) -> None:
+    def test_notifications_in_memory_are_still_delivered(self) -> None:
         self.sent(1, 2)
         wait_for(self.clock, self.store.receipts([receipt(1), receipt(2)]))
         self.disk.sync_error = BROKEN
