@@ -78,7 +78,9 @@ class WholeReads(SynchronousTestCase):
         self.path.learn_request(receipt, [(at, at + 10)], [(receipt.index(b"DELIVRD"), receipt.index(b"DELIVRD") + 7)])
 
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9999)), max_size=30), st.integers(0, 400))
-    def test_the_fast_path_finds_every_pdu_of_a_read_however_it_is_cut(self, kinds: list[tuple[bool, int]], cut: int) -> None:
+    def test_the_fast_path_finds_every_pdu_of_a_read_however_it_is_cut(
+        self, kinds: list[tuple[bool, int]], cut: int
+    ) -> None:
         pdus = [submit_response(n, b"%010d" % n) if answer else receipts(range(n, n + 1))[0] for answer, n in kinds]
         stream = b"".join(pdus)
         data = stream[: max(0, len(stream) - cut)]

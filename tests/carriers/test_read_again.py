@@ -52,7 +52,9 @@ class RereadingTests(SynchronousTestCase):
         self.assertEqual(read_again(RIGHT, kept(c.DELIVER_SM, body)), right)
 
     @given(ids, options, st.booleans())
-    def test_a_data_sm_says_what_it_would_have_said_with_the_right_dialect(self, key: bytes, tlvs: bytes, in_payload: bool) -> None:
+    def test_a_data_sm_says_what_it_would_have_said_with_the_right_dialect(
+        self, key: bytes, tlvs: bytes, in_payload: bool
+    ) -> None:
         if in_payload:
             tlvs += tlv(c.TAG_MESSAGE_PAYLOAD, TEXT % key)
         else:
