@@ -20,7 +20,7 @@ def drawn(counts: list[list[int]], width: int = 640, text: str = "x") -> ET.Elem
 
 class AxisTests(SynchronousTestCase):
     @given(st.integers(0, 10**12))
-    def test_the_top_of_the_axis_is_a_round_number_at_or_just_above_the_largest_value(self, largest: int) -> None:
+    def test_the_top_of_an_axis_is_a_multiple_of_four_and_not_far_above_the_largest_value(self, largest: int) -> None:
         top = axis_top(largest)
         self.assertTrue(largest <= top <= max(4, 2.1 * largest), (largest, top))
         self.assertEqual(top % 4, 0)

@@ -30,7 +30,7 @@ class CanonicalIds(SynchronousTestCase):
     def assert_different(self, form: IdForm, *written: bytes) -> None:
         self.assertEqual(len({canonical(form)(raw) for raw in written}), len(written), written)
 
-    def test_by_default_ids_match_in_any_case_and_with_any_surroundings(self) -> None:
+    def test_by_default_ids_match_in_any_case_and_with_blanks_around_them(self) -> None:
         self.assert_same(IdForm(), b"00B8BE19", b"00b8be19", b"00b8be19\0", b" 00B8BE19\r\n")
         self.assert_different(IdForm(), b"00b8be19", b"b8be19", b"0x00b8be19", b"00b8be1", b"12107289")
 
@@ -251,7 +251,7 @@ class Nonsense(SynchronousTestCase):
         for name in STATE_NAMES:
             self.assertIn(name, message)
 
-    def test_unknown_values_of_the_base_are_refused(self) -> None:
+    def test_low_32_bits_without_a_base_are_refused(self) -> None:
         self.assertIn("tlv_id.low_32_bits", self.message_of(Dialect(tlv_id=IdForm(low_32_bits=True))))
 
     def test_an_unknown_column_is_refused(self) -> None:

@@ -200,7 +200,7 @@ class DeadlineTests(SynchronousTestCase):
             st.tuples(st.sampled_from(["send", "answer", "hear", "ask", "check"]), st.floats(0.1, 40.0)), max_size=30
         ),
     )
-    def test_the_timers_fire_when_checked_exactly_at_the_deadline(
+    def test_a_session_that_is_checked_only_at_its_deadlines_misses_nothing(
         self, role: Role, steps: list[tuple[str, float]]
     ) -> None:
         """A session that is asked the time at its deadlines only says what one says that is asked all the time."""

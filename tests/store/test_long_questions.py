@@ -74,7 +74,7 @@ class LongQuestionsTests(SynchronousTestCase):
         for one in asked:
             self.successResultOf(one)
 
-    def test_an_account_without_requests_leaves_the_queue_and_delays_nobody(self) -> None:
+    def test_a_cancelled_question_leaves_the_queue_and_delays_nobody(self) -> None:
         first, second, third = self.ask("acme", 3), self.ask("acme", 3), self.ask("acme", 1)
         second.cancel()
         self.failureResultOf(second, CancelledError)
