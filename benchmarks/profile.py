@@ -1,8 +1,8 @@
-"""`python -m benchmarks.profile`: where the daemon's time goes on a row.
+"""`python -m benchmarks.profile`: shows where the daemon's time goes on a row.
 
-With py-spy installed it is sampled from outside, which costs it nothing and also gives a flame graph
-(`--flame FILE.svg`); without, or with `--deterministic`, it runs under cProfile, which counts calls exactly but makes
-short functions look dearer than they are. Prints the functions that took most.
+If py-spy is installed, it samples the daemon from outside, which costs the daemon nothing, and also gives a flame
+graph (`--flame FILE.svg`). Otherwise, or with `--deterministic`, the daemon runs under cProfile, which counts calls
+exactly but makes short functions look more expensive than they are. Prints the functions that took most.
 """
 
 import argparse

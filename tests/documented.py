@@ -1,4 +1,4 @@
-"""The shell commands of the documentation: those that stand in blocks, and those within sentences."""
+"""Finds the shell commands of the documentation: in blocks, and within sentences."""
 
 import re
 import shutil

@@ -1,7 +1,7 @@
-"""The store's contract as tests: run against every store (see tests/store/test_journal_store.py).
+"""The store's contract as tests. tests/store/test_journal_store.py runs it on every store.
 
-A test case that inherits this gives `make_store` and, where the store outlives its process, `reopen`. It imports this
-module, not the class: trial runs every test case that it finds among a test module's names.
+A test case that inherits this class has `make_store` and, if the store survives its process, `reopen`. It imports this
+module, not the class, because trial runs every test case among the names of a test module.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""docs/architecture.md names every package, and every file and function that the documentation names exists."""
+"""docs/architecture.md has every package, and every file and function that the documentation names exists."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: their parts agree with each other, and a fault in the chain shows."""
+"""The benchmarks measure what they claim: their parts agree, and they notice each fault in the chain."""
 
 import http.client
 import shutil

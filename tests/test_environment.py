@@ -1,4 +1,4 @@
-"""The suite does the same whatever the environment of whoever starts it says."""
+"""The suite does the same with any environment variables."""
 
 import json
 import os

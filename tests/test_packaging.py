@@ -1,4 +1,4 @@
-"""What setup.cfg, the Makefile and CI say is so. That the wheel works is checked by .ci/wheel_check.py."""
+"""setup.cfg, the Makefile and CI agree with the checkout. .ci/wheel_check.py checks that the wheel works."""
 
 import configparser
 import importlib.util

@@ -1,4 +1,4 @@
-"""The account page as a browser without JavaScript meets it."""
+"""The account page in a browser without JavaScript."""
 
 import html
 import random

@@ -1,4 +1,4 @@
-"""Charts: what is drawn is well-formed, in scale and within its frame."""
+"""Charts: their SVG is well-formed, in scale and within its frame."""
 
 import xml.etree.ElementTree as ET
 

@@ -1,4 +1,4 @@
-"""Accounts: whose key is whose, which settings hold, how fast who may submit."""
+"""Accounts: which key belongs to which account, which settings count, and how fast an account may submit."""
 
 import base64
 

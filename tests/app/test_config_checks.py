@@ -1,4 +1,4 @@
-"""What must hold between the values of a configuration."""
+"""Rules between several values of a configuration."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

@@ -1,4 +1,4 @@
-"""Reading a configuration file: what it may say, and what is said about what it may not."""
+"""Reading a configuration file: what it may contain, and how problems are reported."""
 
 import re
 from collections.abc import Iterable, Mapping

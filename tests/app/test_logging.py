@@ -1,4 +1,4 @@
-"""Log lines: one an event, with a stable name, and nothing in them that a peer could forge."""
+"""Log lines: one line per event, with a stable name, and nothing in it that a peer could forge."""
 
 import json
 import tempfile

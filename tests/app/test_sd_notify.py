@@ -1,4 +1,4 @@
-"""What systemd is told, and when."""
+"""What the relay tells systemd, and when."""
 
 import socket
 import tempfile

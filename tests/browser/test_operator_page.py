@@ -1,4 +1,4 @@
-"""The operator's page in a real browser: what is wrong at one look, and actions with a question and a record."""
+"""The operator's page in a real browser: it shows what is wrong, and asks before each action and records it."""
 
 import signal
 from pathlib import Path

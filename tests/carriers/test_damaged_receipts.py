@@ -1,4 +1,4 @@
-"""Receipts whose PDUs are damaged: acknowledged, read as far as that goes, kept for the operator, and no obstacle."""
+"""Receipts in damaged PDUs: the relay acknowledges them, reads as much as it can, and keeps them for the operator."""
 
 from twisted.internet.defer import Deferred, succeed
 

@@ -1,4 +1,4 @@
-"""Carriers that were removed: bound until their receipts are home, and no longer than they may."""
+"""Removed carriers: they stay bound until their receipts have come, and no longer than `drain_hours`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A carrier over HTTP: the link's queue and doubts, with POSTs where an SMPP carrier has submit_sm."""
+"""A link to a carrier over HTTP: its queue, and parts in doubt, with POSTs instead of submit_sm."""
 
 import random
 from typing import Any

@@ -1,4 +1,4 @@
-"""A session with a carrier over HTTP: what is posted, and what becomes of each part whatever the other side does."""
+"""A session with a carrier over HTTP: what it posts, and the outcome of each part, whatever the other side answers."""
 
 import json
 from collections.abc import Sequence

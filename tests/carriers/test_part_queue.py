@@ -1,4 +1,4 @@
-"""The queue of one carrier: order, bounds, and what is counted of it."""
+"""The queue of one carrier: its order, its limits and its counts."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Carriers asked about overdue messages, and to cancel them: flow, link and store, with a simulated carrier."""
+"""query_sm for overdue messages and cancel_sm to carriers: flow, link and store, with a simulated carrier."""
 
 import random
 from collections.abc import Callable

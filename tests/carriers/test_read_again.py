@@ -1,4 +1,4 @@
-"""Kept receipts are read again as the carrier's PDUs were read, from what is kept of them."""
+"""A kept receipt that is read again gives the same as the carrier's PDU did, as far as the kept octets allow."""
 
 from hypothesis import given
 from hypothesis import strategies as st

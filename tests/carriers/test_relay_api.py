@@ -1,4 +1,4 @@
-"""A relay as a carrier over HTTP: what goes up, what its answers and notifications mean."""
+"""Another relay as a carrier over HTTP: what is posted to it, and what its answers and notifications mean."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Receipts that a wrong dialect could not place find their messages once it is corrected."""
+"""Receipts that matched no message with a wrong dialect find their messages when the dialect is corrected."""
 
 from typing import Any
 

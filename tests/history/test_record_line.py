@@ -1,4 +1,4 @@
-"""Message records: what a line says, and what the end of a file tells."""
+"""Message records: the content of a line, and what the relay learns from the end of a file."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What one connection sends costs the others no more than its share, and is no other request than it seems."""
+"""One connection can't delay others by more than its share, and can't smuggle a request into another one."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Wrong keys are limited; right keys of others are not in the way of it."""
+"""Wrong keys are limited; customers with a right key can still log in."""
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase

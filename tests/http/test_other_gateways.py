@@ -1,4 +1,4 @@
-"""Kannel's and Jasmin's HTTP interfaces, as programs written for them use them."""
+"""Kannel's and Jasmin's HTTP interfaces, used as programs for these gateways use them."""
 
 from typing import Any
 from urllib.parse import urlencode

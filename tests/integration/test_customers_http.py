@@ -1,4 +1,4 @@
-"""What a customer's programs are promised over HTTP, against a relay process that is also stopped and killed."""
+"""The promises of the HTTP API to customers' programs, with a relay process that is also stopped and killed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or broken: nothing new is taken, what was taken goes on, and it recovers by itself."""
+"""A full, read-only or broken disk: the relay accepts nothing new, goes on with the rest, and recovers by itself."""
 
 import errno
 import os

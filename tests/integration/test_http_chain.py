@@ -1,4 +1,4 @@
-"""Relays in a row over HTTP, and over HTTP and SMPP in turn: every notification comes home, whoever dies on the way."""
+"""Relays in a row over HTTP, and over HTTP and SMPP in turn: every notification arrives, whichever relay is killed."""
 
 import base64
 import json

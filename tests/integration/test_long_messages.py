@@ -1,4 +1,4 @@
-"""Long messages on real sockets: parts answered and receipted separately, in any order, with ids that tell nothing."""
+"""Long messages on real sockets: responses and receipts for each part alone, in any order, with unrelated ids."""
 
 import itertools
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The main job on real sockets: a message out, its notification home."""
+"""The main job on real sockets: a message goes out, and its notification comes back."""
 
 from typing import Any
 

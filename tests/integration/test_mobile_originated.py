@@ -1,4 +1,4 @@
-"""Messages from handsets, on their way from a carrier to the receivers of the account that is to get them."""
+"""Messages from handsets: from a carrier to the receivers of the account that the configuration names."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The proxies of docs/operations.md, set up as it says: the relay knows the client behind each of them."""
+"""The proxies of docs/operations.md, set up as the page says: the relay knows the client behind each of them."""
 
 import os
 import re

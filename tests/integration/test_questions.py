@@ -1,4 +1,4 @@
-"""Carriers asked by query_sm before a message is given up, and customers' cancel_sm passed on, over real sockets."""
+"""query_sm to carriers before a message is given up, and customers' cancel_sm passed on, over real sockets."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A new configuration under load: nothing is lost, what didn't change stays up, a bad file changes nothing."""
+"""A new configuration under load: nothing is lost, unchanged connections stay up, and a bad file changes nothing."""
 
 import signal
 from typing import Any

@@ -1,4 +1,4 @@
-"""The relay under attack: guessing, silent peers, ambiguous requests, URLs that lead inside, forged log lines."""
+"""The relay under attack: guessed passwords, silent peers, ambiguous requests, internal URLs, forged log lines."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""The relay under a service manager: what it is told, and when."""
+"""The relay under a service manager: what the relay tells it, and when."""
 
 import os
 import signal

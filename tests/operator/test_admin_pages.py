@@ -1,4 +1,4 @@
-"""The operator's pages: one look, a message's life, and actions that are recorded before they are done."""
+"""The operator's pages: the overview, the events of a message, and actions that are recorded before they are done."""
 
 import json
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""The admin listener's door: who may come in, and which page answers."""
+"""The admin listener: who may use it, and which page answers."""
 
 import base64
 from typing import Any

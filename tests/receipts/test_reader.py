@@ -1,4 +1,4 @@
-"""Reading receipts, kind by kind."""
+"""Reading receipts: one group of tests for each kind of receipt."""
 
 from datetime import UTC, datetime
 

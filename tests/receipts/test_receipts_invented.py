@@ -1,7 +1,7 @@
-"""Receipts of every kind that carriers are known to send, and none that was ever seen: the kinds are read, not lines.
+"""Invented receipts of every known kind, so that the relay reads kinds and not single receipts.
 
-The corpus (`test_receipts_corpus`) holds what real carriers sent. This table holds neighbours of these: what is special
-about each, the PDU, and what must be read: the first key, the state, whether it ends the message, and err.
+The corpus (`test_receipts_corpus`) has receipts of real carriers. This table has similar ones: what is special about
+each, the PDU, and what must be read: the first key, the state, whether it ends the message, and err.
 """
 
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Cancelled messages whose parts may stand in queues."""
+"""Cancelled messages whose parts may still be in queues."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

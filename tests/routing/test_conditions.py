@@ -1,4 +1,4 @@
-"""Routes with conditions and weights: which of them takes a message, and over which carriers."""
+"""Routes with conditions and weights: which route a message takes, and which carriers."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo

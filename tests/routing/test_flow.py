@@ -1,4 +1,4 @@
-"""The flow: what may come in, where it goes, and who is woken."""
+"""The message flow: which messages it accepts, where they go, and which queues it wakes."""
 
 import random
 from collections.abc import Callable, Sequence

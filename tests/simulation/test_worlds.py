@@ -1,6 +1,6 @@
-"""A number of simulated worlds in the suite, and proof that a world notices a promise that isn't kept.
+"""Runs a number of simulated worlds, and proves that a world notices a broken promise.
 
-`RELAY_SIMULATED_WORLDS` says how many; `make simulate` plays thousands.
+`RELAY_SIMULATED_WORLDS` is their number; `make simulate` runs thousands.
 """
 
 import os

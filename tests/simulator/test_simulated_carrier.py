@@ -1,4 +1,4 @@
-"""The simulated carrier on a transport: its sessions, its mailboxes, its timing."""
+"""The simulated carrier on a transport: its sessions, its receipts, its timing."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The hot queue held to smpp.pdu: same octets and same values, wherever smpp.pdu accepts a PDU."""
+"""The message codec compared with smpp.pdu: same octets and same values, for every PDU that smpp.pdu accepts."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""The hot queue on its own: what it reads, what it refuses and with which status, what it leaves untouched."""
+"""The message codec alone: what it reads, what it refuses and with which status, and what it leaves unchanged."""
 
 from collections.abc import Callable
 

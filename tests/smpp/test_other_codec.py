@@ -1,4 +1,4 @@
-"""The PDUs off the hot path: what is read although smpp.pdu alone would refuse it, and what is refused how."""
+"""The codec of all other PDUs: what it reads although smpp.pdu would refuse it, and what it refuses."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""A customer's connection that brings more than the others can bear."""
+"""A customer's connection that sends more than its share."""
 
 from collections.abc import Sequence
 from typing import Any

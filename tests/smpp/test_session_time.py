@@ -1,4 +1,4 @@
-"""The session's rules about time, with plain numbers for a clock."""
+"""The session's rules about time, with plain numbers as times."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Compaction: the journal stays small, and what still counts survives it."""
+"""Compaction: the journal stays small, and everything that still counts is kept."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The embedded store when its files are cut, flipped, or the disk under it fails."""
+"""The embedded store when its files are cut or changed, or when the disk fails."""
 
 import os
 import random

@@ -1,6 +1,6 @@
-"""Journals that earlier relays wrote are read by this one: tests/data/journal-v1 was written by the first format.
+"""This relay reads the journals of earlier relays: tests/data/journal-v1 was written in the first format.
 
-The fixture must never be written anew for a test to pass: that is what it is for. Another format gets another one.
+Never write the fixture again to make a test pass: the fixture exists to prevent that. Another format gets another one.
 """
 
 from pathlib import Path

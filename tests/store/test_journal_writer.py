@@ -1,4 +1,4 @@
-"""The journal's writing side: what shares a commit, what waits for it, and what stands in the file."""
+"""The journal's writer: which frames share a commit, which calls wait for it, and what is in the file."""
 
 import os
 from typing import Any

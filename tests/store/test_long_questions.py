@@ -1,4 +1,4 @@
-"""Questions about much that is stored: in each turn of the reactor a bounded part of them is answered."""
+"""Requests about many messages: each turn of the reactor does a limited part of their work."""
 
 from collections.abc import Iterator
 

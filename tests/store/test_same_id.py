@@ -1,4 +1,4 @@
-"""Whose receipt it is where several messages have one carrier message id: what the numbers say."""
+"""Several messages with one carrier message id: how the numbers decide which of them a receipt belongs to."""
 
 from typing import Any
 

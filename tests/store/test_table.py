@@ -1,4 +1,4 @@
-"""The table's parts, each alone: order, bounds, what is shared. What they do together is in the store's contract."""
+"""Each part of the table alone: order, limits, shared values. The store's contract tests them together."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice, permutations

@@ -1,4 +1,4 @@
-"""From text to submit_sm."""
+"""Makes submit_sm bodies of texts."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Answers as receivers really give them, octet by octet: which count, and which connections are used again."""
+"""Answers of real receivers, octet by octet: which of them count, and which connections are used again."""
 
 from itertools import pairwise
 from typing import Any

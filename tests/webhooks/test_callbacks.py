@@ -1,4 +1,4 @@
-"""Callbacks in the manner of Kannel and Jasmin."""
+"""Callbacks as Kannel and Jasmin send them."""
 
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit

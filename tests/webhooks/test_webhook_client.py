@@ -1,4 +1,4 @@
-"""The webhook client: over treq's own stub, and over real sockets where sockets are the point."""
+"""The webhook client: with treq's own stub, and with real sockets for tests about sockets."""
 
 import gzip
 from typing import Any

@@ -1,4 +1,4 @@
-"""Webhooks: who is told what and when, and what a bad URL may cost the others."""
+"""Webhooks: who gets which notification and when, and how little a bad URL costs the others."""
 
 from collections.abc import Sequence
 from typing import Any
