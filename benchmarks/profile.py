@@ -54,7 +54,7 @@ def sampled(py_spy: str, scale: float, flame: Path | None, top: int, native: boo
     if flame is not None:
         from benchmarks.flame import flame_graph
 
-        flame.write_text(flame_graph(stacks, title=f"SMPP path, {row.cpu_us:.1f} us of CPU a message"))
+        flame.write_text(flame_graph(stacks, title="SMPP path: the width is the share of the samples"))
         print(f"flame graph: {flame}")
 
 

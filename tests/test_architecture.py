@@ -100,6 +100,12 @@ class OtherPagesTests(SynchronousTestCase):
                     missing.append((page, name))
         self.assertEqual(missing, [])
 
+    def test_every_module_in_the_flame_graph_exists(self) -> None:
+        graph = (ROOT / "docs" / "images" / "flame-smpp.svg").read_text(encoding="utf-8")
+        named = set(re.findall(r"\((relay/[\w/]+\.py)\)", graph))
+        self.assertGreater(len(named), 10)
+        self.assertEqual([name for name in sorted(named) if not (ROOT / name).is_file()], [])
+
     def test_every_link_to_a_page_leads_to_a_file_and_a_heading(self) -> None:
         wrong = []
         for page in WRITTEN:
