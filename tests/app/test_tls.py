@@ -161,7 +161,7 @@ class ListenerTests(TlsTestCase):
         problem = self.assertRaises(TlsProblem, self.server, "localhost", mode=0o644)
         self.assertIn("server.key may be read by others (mode 0644): chmod o-rwx", str(problem))
 
-    def test_what_is_no_key_or_certificate_is_refused_by_name(self) -> None:
+    def test_a_file_that_is_no_key_or_certificate_is_refused_by_name(self) -> None:
         key, certificate = self.authority.issue("server", "localhost")
         for file, expected in ((key, "server.key holds no private key"), (certificate, "server.pem holds no certif")):
             kept = file.read_bytes()
