@@ -5,6 +5,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_layers import ORDER
@@ -99,6 +100,14 @@ class OtherPagesTests(SynchronousTestCase):
                 if not any(path == name or path.endswith(f"/{name}") for path in python_files):
                     missing.append((page, name))
         self.assertEqual(missing, [])
+
+    def test_every_yaml_block_of_a_page_can_be_read(self) -> None:
+        blocks = 0
+        for page in WRITTEN:
+            for block in re.findall(r"^```yaml\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S):
+                self.assertIsInstance(yaml.safe_load(block), dict, page)
+                blocks += 1
+        self.assertGreater(blocks, 3)
 
     def test_every_module_in_the_flame_graph_exists(self) -> None:
         graph = (ROOT / "docs" / "images" / "flame-smpp.svg").read_text(encoding="utf-8")
