@@ -290,7 +290,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.result(self.store.receipts_out("tier2")), 1)
         self.assertEqual(self.result(self.store.receipts_out("tier3")), 0)
 
-    def test_the_carriers_and_the_accounts_that_are_owed_something_are_told(self) -> None:
+    def test_carriers_with_outstanding_receipts_and_accounts_with_owed_notifications_are_listed(self) -> None:
         self.assertEqual(list(self.result(self.store.carriers())), [])
         self.assertEqual(self.result(self.store.owed_by_account()), {})
         self.sent(1, 2)
@@ -344,7 +344,7 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(self.states(1, 2, 3), [UNDELIVERABLE, EXPIRED, ENROUTE])
             self.assertEqual(self.store.figures().ambiguous_receipts, 0)
 
-    def test_parts_of_long_messages_are_told_apart_by_the_number_too(self) -> None:
+    def test_parts_of_long_messages_are_distinguished_by_the_number_too(self) -> None:
         self.result(
             self.store.accept(
                 [
@@ -555,6 +555,147 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual([r.keys[0] for r in self.result(self.store.orphans(10))], [b"3"])
         self.assertEqual(self.store.figures().orphans_dropped, 2)
 
+    def evidence(self, limit: int = 1000) -> list[bytes]:
+        """The first keys of what is kept as evidence, oldest first."""
+        kept = self.result(self.store.evidence(limit))
+        return [r.keys[0] for r in sorted(kept, key=lambda r: r.received_at)]
+
+    def late(self, *numbers: int, carrier: str = "tier1") -> list[Receipt]:
+        """Receipts that match no message, one a millisecond, that have come and have waited in vain."""
+        came = [receipt(b"x%d" % n, carrier=carrier, received_at=self.clock.seconds() + n / 1000) for n in numbers]
+        self.result(self.store.receipts(came))
+        self.clock.advance(61.0)
+        self.result(self.store.expire(self.clock.seconds()))
+        return came
+
+    def matched(self, *numbers: int, carrier: str = "tier1") -> None:
+        """Messages with these numbers that have got their receipts."""
+        self.result(self.store.accept([message(n) for n in numbers]))
+        self.result(self.store.submitted([submitted(n, carrier=carrier) for n in numbers]))
+        answer = self.result(self.store.receipts([receipt(n, carrier=carrier) for n in numbers]))
+        self.assertEqual(set(answer.outcomes), {Outcome.FINAL})
+
+    def test_receipts_of_a_carrier_that_matches_nothing_are_kept_until_they_are_matched_or_dismissed(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.sent(*range(100, 103))
+        self.clock.advance(1.0)
+        came = self.late(*range(60))
+        for _ in range(2):
+            self.assertEqual(self.evidence(), [b"x%d" % n for n in range(60)])
+            self.assertEqual([r.keys[0] for r in self.result(self.store.evidence(2))], [b"x59", b"x58"])
+            figures = self.store.figures()
+            self.assertEqual((figures.orphans, dict(figures.evidence)), (0, {"tier1": 60}))
+            for limit in (7, 60, 200):
+                self.assertEqual(self.kept(limit), came)
+            self.result(self.store.expire(self.clock.seconds() + 3600.0))
+            if not self.after_restart():
+                break
+        # An id that comes now is another message's.
+        self.result(self.store.accept([message(1)]))
+        self.assertEqual(list(self.result(self.store.submitted([submitted(1, b"x1")])).outcomes), [])
+        again = ReadAgain(came[7], receipt(100, EXPIRED, received_at=came[7].received_at))
+        for outcome in (Outcome.FINAL, Outcome.ORPHAN):
+            self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
+        for _ in range(2):
+            self.assertEqual(self.states(100, 101, 1), [EXPIRED, ENROUTE, ENROUTE])
+            self.assertEqual(self.evidence(), [b"x%d" % n for n in range(60) if n != 7])
+            self.assertEqual(self.store.figures().orphans, 0)
+            if not self.after_restart():
+                break
+        self.assertEqual(self.result(self.store.dismiss_evidence("tier1")), 59)
+        self.assertEqual(self.result(self.store.dismiss_evidence("tier1")), 0)
+        for _ in range(2):
+            self.result(self.store.expire(self.clock.seconds() + DAY))
+            self.assertEqual((self.evidence(), self.kept(), dict(self.store.figures().evidence)), ([], [], {}))
+            if not self.after_restart():
+                break
+
+    def test_evidence_finds_no_younger_message_and_none_to_another_number(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        early, late = NOW - 100, NOW + 100
+        self.to(HANDSET)
+        self.result(self.store.submitted([submitted(1)]))
+        cases = (
+            (HANDSET, early, Outcome.ORPHAN),
+            (OTHER_HANDSET, late, Outcome.ORPHAN),
+            (HANDSET, late, Outcome.FINAL),
+        )
+        for number, (handset, at, _) in enumerate(cases):
+            kept = receipt_from(handset, b"x%d" % number, UNDELIVERABLE, received_at=at)
+            self.result(self.store.receipts([kept]))
+        self.result(self.store.expire(NOW + 1000))
+        self.assertEqual(len(self.evidence()), 3)
+        for kept in self.result(self.store.evidence(10)):
+            handset, at, outcome = cases[int(kept.keys[0][1:])]
+            again = ReadAgain(kept, receipt_from(handset, 1, UNDELIVERABLE, received_at=at))
+            self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
+        self.assertEqual((self.states(1), len(self.evidence())), ([UNDELIVERABLE], 2))
+
+    def test_of_a_carrier_whose_receipts_find_their_messages_a_few_strays_are_kept_no_longer_than_others(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.matched(*range(100))
+        self.late(*range(4))
+        for _ in range(2):
+            self.result(self.store.expire(self.clock.seconds() + 1))
+            self.assertEqual((self.evidence(), self.store.figures().orphans), ([], 0))
+            if not self.after_restart():
+                break
+
+    def test_of_a_carrier_that_matches_far_less_than_it_used_to_receipts_are_kept(self) -> None:
+        for restarts in (False, True):
+            self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+            self.matched(*range(1000))
+            self.matched(*range(1000, 1100), carrier="tier2")
+            self.result(self.store.expire(self.clock.seconds()))
+            if restarts:
+                self.after_restart()
+            self.late(0, carrier="tier2")
+            self.assertEqual(self.evidence(), [])
+            self.late(*range(60))
+            self.assertEqual(dict(self.store.figures().evidence), {"tier1": 60})
+
+    def test_receipts_before_their_responses_are_no_sign_of_a_wrong_dialect(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.result(self.store.accept([message(n) for n in range(50)]))
+        self.result(self.store.receipts([receipt(n) for n in range(50)]))
+        self.result(self.store.submitted([submitted(n) for n in range(50)]))
+        self.late(1, 2)
+        self.assertEqual(self.evidence(), [])
+
+    def test_no_carrier_fills_the_others_share_of_the_evidence(self) -> None:
+        self.store = self.make_store(model.Limits(orphans=10, orphan_seconds=60.0))
+        self.late(*range(3), carrier="quiet")
+        self.late(*range(100), carrier="busy")
+        for _ in range(2):
+            self.assertEqual(dict(self.store.figures().evidence), {"quiet": 3, "busy": 7})
+            if not self.after_restart():
+                break
+        self.late(*range(3), carrier="other")
+        self.late(*range(100), carrier="busy")
+        self.assertEqual(dict(self.store.figures().evidence), {"quiet": 3, "busy": 4, "other": 3})
+        self.result(self.store.dismiss_evidence("busy"))
+        self.assertEqual(dict(self.store.figures().evidence), {"quiet": 3, "other": 3})
+
+    def test_where_orphans_are_over_their_bound_the_oldest_are_kept_as_evidence(self) -> None:
+        self.store = self.make_store(model.Limits(orphans=10))
+        self.result(self.store.receipts([receipt(b"x%d" % n, received_at=NOW + n) for n in range(15)]))
+        for _ in range(2):
+            self.assertEqual(self.evidence(), [b"x%d" % n for n in range(5)])
+            self.assertEqual((self.store.figures().orphans, len(self.kept())), (10, 15))
+            if not self.after_restart():
+                break
+
+    def test_what_came_before_a_dismissal_is_no_evidence_and_what_comes_after_it_is(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.late(1)
+        self.result(self.store.receipts([receipt(b"x2", received_at=self.clock.seconds())]))
+        self.result(self.store.dismiss_evidence("tier1"))
+        self.assertEqual(self.store.figures().orphans, 1)
+        self.late()
+        self.assertEqual(self.evidence(), [])
+        self.late(3)
+        self.assertEqual(self.evidence(), [b"x3"])
+
     def test_unreadable_receipts_are_kept_for_the_operator(self) -> None:
         answer = self.result(
             self.store.receipts([receipt(b"", keys=(), raw=b"?"), receipt(5, None, final=False, raw=b"!")])
@@ -608,6 +749,13 @@ class StoreContract(SynchronousTestCase):
         (told,) = self.claimed()
         self.assertEqual((told.state, told.final, self.numbers([told])), (ACCEPTED, False, [2]))
 
+    def test_the_mask_of_a_callback_says_whether_intermediate_states_are_told_there(self) -> None:
+        asks, asks_not = "kannel:4:http://own/", "kannel:3:http://own/"
+        self.sent(1, account="hooked", registered_delivery=0, notification_url=asks)
+        self.sent(2, account="hooked-all", registered_delivery=0, notification_url=asks_not)
+        answer = self.result(self.store.receipts([receipt(n, ACCEPTED, final=False) for n in (1, 2)]))
+        self.assertEqual(answer.queues, {QueueKey("hooked", Channel.WEBHOOK, asks)})
+
     def test_a_carriers_own_word_is_kept_beside_the_state(self) -> None:
         self.sent(1, 2, 3)
         self.result(self.store.accept([message(4, parts=(b"a", b"b"))]))
@@ -629,25 +777,25 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual([self.view(n).state for n in (1, 2, 3, 4)], [UNDELIVERABLE] * 2 + [ENROUTE, DELIVERED])
             self.after_restart()
 
-    def test_an_intermediate_state_is_told_once(self) -> None:
+    def test_an_intermediate_state_is_notified_once(self) -> None:
         self.sent(1, registered_delivery=0x11)
         enroute = receipt(1, ENROUTE, final=False)
         answer = self.result(self.store.receipts([enroute, enroute]))
         self.assertEqual(list(answer.outcomes), [Outcome.INTERMEDIATE, Outcome.REPEATED])
         self.assertEqual(len(self.claimed()), 1)
 
-    def test_a_final_state_overtakes_an_intermediate_one_that_was_not_told(self) -> None:
+    def test_a_final_state_replaces_an_intermediate_one_that_was_not_notified(self) -> None:
         self.sent(1, registered_delivery=0x11)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False), receipt(1)]))
         self.assertEqual([(n.state, n.final) for n in self.claimed()], [(DELIVERED, True)])
 
-    def test_an_unwanted_final_state_ends_what_is_owed_of_the_intermediate_one(self) -> None:
+    def test_an_unwanted_final_state_ends_the_owed_notification_of_the_intermediate_one(self) -> None:
         self.sent(1, registered_delivery=0x10)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False), receipt(1)]))
         self.assertEqual(self.claimed(), [])
         self.assertEqual(self.store.figures().owed, 0)
 
-    def test_a_final_state_during_an_intermediate_attempt_is_told_as_well(self) -> None:
+    def test_a_final_state_during_the_attempt_for_an_intermediate_one_is_notified_as_well(self) -> None:
         self.sent(1, registered_delivery=0x11)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
         first = self.claimed()
@@ -675,7 +823,7 @@ class StoreContract(SynchronousTestCase):
 
     # The relay's own verdict
 
-    def test_a_message_ended_by_the_relay_is_told(self) -> None:
+    def test_a_message_ended_by_the_relay_is_notified(self) -> None:
         self.result(self.store.accept([message(1)]))
         answer = self.result(self.store.end([Ending(message_id(1), REJECTED, NOW + 1, b"0x45", "tier1")]))
         self.assertEqual(answer.queues, {SMPP})
@@ -749,7 +897,7 @@ class StoreContract(SynchronousTestCase):
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
         self.assertEqual((answer.queues, self.view(1).state), ({SMPP}, UNKNOWN))
 
-    def test_an_account_may_not_want_to_hear_of_unanswered_messages(self) -> None:
+    def test_an_account_may_choose_no_notification_of_unanswered_messages(self) -> None:
         self.sent(1, account="silent")
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
         self.assertEqual((answer.queues, self.view(1).state), (frozenset(), UNKNOWN))
@@ -770,7 +918,7 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual((answer.queues, self.view(1).state, self.view(1).final), (frozenset(), UNKNOWN, True))
             self.assertEqual(self.store.figures().owed, 0)
 
-    def test_one_receipt_for_any_part_is_enough_to_be_told_of_a_long_message(self) -> None:
+    def test_one_receipt_for_any_part_is_enough_for_the_notification_of_a_long_message(self) -> None:
         for said in (receipt(b"p0"), receipt(b"p0", ENROUTE, final=False), receipt(b"p0", UNKNOWN)):
             self.setUp()
             self.long(3, account="silent")
@@ -782,7 +930,7 @@ class StoreContract(SynchronousTestCase):
         """What is to be asked for, long after everything is due."""
         return self.result(self.store.expire(NOW + 4 * DAY + 1, room or {"tier1": 10})).overdue
 
-    def test_a_carrier_that_can_be_asked_is_asked_before_its_message_ends(self) -> None:
+    def test_a_carrier_that_answers_queries_is_queried_before_its_message_ends(self) -> None:
         self.sent(1)
         self.assertEqual(self.result(self.store.expire(NOW + 4 * DAY - 1, {"tier1": 10})).overdue, ())
         [part] = self.overdue()
@@ -796,7 +944,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.view(1).state, UNDELIVERABLE)
         self.assertEqual(list(self.overdue()), [])
 
-    def test_other_carriers_are_not_asked_and_their_messages_end(self) -> None:
+    def test_other_carriers_are_not_queried_and_their_messages_end(self) -> None:
         self.sent(1)
         self.assertEqual(list(self.overdue(tier2=10)), [])
         self.assertEqual(self.view(1).state, UNKNOWN)
@@ -815,7 +963,7 @@ class StoreContract(SynchronousTestCase):
         answer = self.result(self.store.expire(NOW + 4 * DAY + 3601, {"tier1": 10}))
         self.assertEqual((list(answer.overdue), self.view(1).state), ([], UNKNOWN))
 
-    def test_a_question_of_which_nothing_more_is_heard_is_asked_again(self) -> None:
+    def test_a_query_without_any_result_is_repeated(self) -> None:
         self.sent(1)
         self.assertEqual(len(self.overdue()), 1)
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1000, {"tier1": 10}))
@@ -861,7 +1009,7 @@ class StoreContract(SynchronousTestCase):
         self.result(self.store.receipts([receipt(b"p0")]))
         self.assertEqual((self.view(1).final, self.view(1).state), (True, UNKNOWN))
 
-    def test_a_restart_forgets_the_questions_and_they_are_asked_again(self) -> None:
+    def test_queries_interrupted_by_a_restart_are_repeated(self) -> None:
         self.sent(1)
         self.assertEqual(len(self.overdue()), 1)
         if self.after_restart():
@@ -880,7 +1028,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(self.overdue()), [])
         self.assertEqual(self.view(1).state, UNKNOWN)
 
-    def test_ids_are_kept_as_their_carrier_wrote_them_where_that_is_told(self) -> None:
+    def test_ids_are_kept_as_their_carrier_wrote_them_if_they_are_given(self) -> None:
         self.result(self.store.accept([message(1), message(2, parts=(b"a", b"b")), message(3, reference="r")]))
         self.result(
             self.store.submitted(
@@ -957,7 +1105,7 @@ class StoreContract(SynchronousTestCase):
 
     # Notifications
 
-    def test_registered_delivery_says_which_final_states_are_told(self) -> None:
+    def test_registered_delivery_says_which_final_states_are_notified(self) -> None:
         told: dict[int, list[int]] = {}
         for asked in (0, 1, 2, 3):
             for state in (DELIVERED, UNDELIVERABLE):
@@ -967,7 +1115,7 @@ class StoreContract(SynchronousTestCase):
                 told.setdefault(asked, []).extend(n.state for n in self.claimed())
         self.assertEqual(told, {0: [], 1: [DELIVERED, UNDELIVERABLE], 2: [UNDELIVERABLE], 3: [DELIVERED]})
 
-    def test_every_message_of_an_account_with_a_url_is_told_there_and_over_smpp_where_asked(self) -> None:
+    def test_every_message_of_an_account_with_a_url_is_notified_there_and_over_smpp_if_asked_for(self) -> None:
         self.sent(1, account="hooked")
         self.sent(2, account="hooked", registered_delivery=0, interface="http")
         answer = self.result(self.store.receipts([receipt(1), receipt(2)]))
@@ -1138,7 +1286,7 @@ class StoreContract(SynchronousTestCase):
         [told] = self.claimed(WEBHOOK, now=NOW + 301)
         self.assertEqual((told.attempt, told.scheduled_at), (2, 0.0))
 
-    def test_a_newer_state_is_told_as_a_first_attempt_whatever_was_brought_forward(self) -> None:
+    def test_a_newer_state_is_notified_as_a_first_attempt_whatever_was_brought_forward(self) -> None:
         self.sent(1, account="hooked-all", registered_delivery=0)
         queue_key = QueueKey("hooked-all", Channel.WEBHOOK)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))

@@ -147,7 +147,7 @@ class LoginTests(SiteTestCase):
         self.site.cookies.clear()
         self.assertIn("Secure", self.site.log_in().headers["Set-Cookie"])
 
-    def test_a_wrong_key_and_an_unknown_account_are_told_the_same(self) -> None:
+    def test_a_wrong_key_and_an_unknown_account_get_the_same_answer(self) -> None:
         wrong, unknown = self.site.log_in(key="wrong"), self.site.log_in(account="nobody")
         said = [re.findall(r'role="alert">([^<]+)<', reply.body.decode()) for reply in (wrong, unknown)]
         self.assertEqual((wrong.status, unknown.status), (403, 403))

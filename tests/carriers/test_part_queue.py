@@ -169,7 +169,7 @@ class PartQueueTests(SynchronousTestCase):
         self.assertEqual(self.taken(1) + self.taken(1), [])
         self.assertEqual(self.journal.asked, [1])
 
-    def test_bodies_that_come_after_the_end_are_nobody_s(self) -> None:
+    def test_bodies_that_come_after_the_end_are_dropped(self) -> None:
         self.queue = self.make(0)
         self.journal.slow = True
         waiting = part(0)

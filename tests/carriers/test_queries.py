@@ -143,7 +143,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual(sum(link.intake.receipt_seconds.counts), 0)
         self.assertEqual(link.in_flight, 0)
 
-    def test_the_carrier_is_told_its_own_id_and_the_messages_source(self) -> None:
+    def test_a_query_has_the_carriers_own_id_and_the_messages_source(self) -> None:
         self.link()
         self.submit()
         self.overdue()
@@ -152,7 +152,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual((asked.message_id, asked.source), (given, b"RELAY"))
         self.assertEqual((asked.source_ton, asked.source_npi), (5, 0))
 
-    def test_the_id_is_told_as_the_carrier_wrote_it_whatever_the_dialect_makes_of_it(self) -> None:
+    def test_a_query_has_the_id_as_the_carrier_wrote_it_whatever_the_dialect_makes_of_it(self) -> None:
         dialects: list[tuple[str, dict[str, Any]]] = [
             ("upper_hex", {"response_id": {"base": "hex"}, "receipt_id": {"base": "decimal"}}),
             ("upper_hex", {}),
@@ -269,7 +269,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual([part.state for part in self.view(message).parts], [DELIVERED] * 3)
         self.assertEqual(self.view(message).state, DELIVERED)
 
-    def test_of_a_window_only_a_share_is_ever_taken_by_questions(self) -> None:
+    def test_queries_take_only_a_share_of_the_window(self) -> None:
         link = self.link(window=30)
         self.carrier.answer = lambda pdu: None
         self.submit(20)
@@ -278,7 +278,7 @@ class QueryTests(QuestionsTestCase):
         self.look(1)
         self.assertEqual(len(self.carrier.asked), 3)
 
-    def test_all_are_asked_about_in_the_end(self) -> None:
+    def test_all_overdue_messages_are_queried_in_the_end(self) -> None:
         self.link(window=30)
         messages = self.submit(20)
         self.turn(VALIDITY + HOUR + 1)
@@ -287,7 +287,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual({self.view(message).state for message in messages}, {DELIVERED})
         self.assertEqual(len(self.carrier.asked), 20)
 
-    def test_questions_keep_to_the_rate(self) -> None:
+    def test_queries_keep_to_the_rate(self) -> None:
         self.link(rate=1.0)
         for _ in range(2):
             self.submit(2)
@@ -299,7 +299,7 @@ class QueryTests(QuestionsTestCase):
             asked.append(len(self.carrier.asked))
         self.assertEqual(asked, [2, 3, 4])
 
-    def test_a_carrier_that_says_it_is_asked_too_much_is_left_alone_for_a_while(self) -> None:
+    def test_a_carrier_that_throttles_queries_is_not_queried_for_a_while(self) -> None:
         link = self.link(throttle_seconds=5.0)
         self.carrier.answer = lambda pdu: (c.ESME_RTHROTTLED, b"")
         [message] = self.submit()
@@ -312,7 +312,7 @@ class QueryTests(QuestionsTestCase):
         self.look(1300.0)
         self.assertEqual(self.view(message).state, DELIVERED)
 
-    def test_a_question_whose_connection_ended_is_asked_again(self) -> None:
+    def test_a_query_whose_connection_ended_is_repeated(self) -> None:
         self.link()
         self.carrier.answer = lambda pdu: None
         [message] = self.submit()
@@ -325,7 +325,7 @@ class QueryTests(QuestionsTestCase):
         self.look(1300.0)
         self.assertEqual(self.view(message).state, DELIVERED)
 
-    def test_a_question_whose_session_ended_with_an_error_is_asked_again(self) -> None:
+    def test_a_query_whose_session_ended_with_an_error_is_repeated(self) -> None:
         self.link()
         self.carrier.answer = lambda pdu: None
         [message] = self.submit()
@@ -381,7 +381,86 @@ class QueryTests(QuestionsTestCase):
         self.turn(1.0)
         self.assertEqual((stopped, self.view(message).state), ([None], DELIVERED))
 
-    def test_it_is_said_once_that_a_carrier_knows_no_questions(self) -> None:
+    def dies(self, pdu: MessageIdPdu) -> Answer:
+        """As Jasmin's server: the session ends without an answer."""
+        self.network.cut("sim")
+        return None
+
+    def test_a_carrier_whose_sessions_end_on_questions_is_asked_no_more(self) -> None:
+        link = self.link(cancel_sm=True)
+        said = self.enterContext(capturedLogs())
+        self.carrier.answer = self.dies
+        [message] = self.submit()
+        self.overdue()
+        self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), link.queries is None), (1, False))
+        self.look(1300.0)
+        self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), link.queries, link.can_cancel, link.up), (2, None, False, True))
+        self.look(1300.0)
+        self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), self.view(message).state), (2, UNKNOWN))
+        lines = [line for line in said if (line.get("log_format") or "").startswith("carrier_dies_of_questions")]
+        self.assertEqual([line["carrier"] for line in lines], ["sim"])
+
+    def test_sessions_that_end_on_cancels_count_as_well(self) -> None:
+        link = self.link(cancel_sm=True)
+        self.carrier.answer = self.dies
+        first, second, third = self.submit(3)
+        for message in (first, second):
+            self.assertTrue(link.can_cancel)
+            cancelled = self.cancel(message)
+            self.turn(5.0)
+            self.assertEqual(cancelled, [False])
+        self.assertEqual(self.cancel(third), [False])
+        self.assertEqual((len(self.carrier.asked), link.can_cancel), (2, False))
+
+    def goes_silent(self, pdu: MessageIdPdu) -> Answer:
+        """The session reads and writes nothing more, and stays open."""
+        for connection in self.network.connections:
+            connection.server.connected = False
+        return None
+
+    def check_that_silence_counts(self, response_timeout_seconds: float) -> None:
+        link = self.link(enquire_link_seconds=30.0, response_timeout_seconds=response_timeout_seconds)
+        self.carrier.answer = self.goes_silent
+        for message in self.submit(2):
+            self.assertTrue(link.can_cancel)
+            cancelled = self.cancel(message)
+            for _ in range(7):
+                self.turn(30.0)
+            self.assertEqual(cancelled, [False])
+        self.assertEqual((len(self.carrier.asked), link.can_cancel, link.up), (2, False, True))
+
+    def test_sessions_that_go_silent_on_questions_and_then_end_count_as_well(self) -> None:
+        self.check_that_silence_counts(60.0)
+
+    def test_sessions_that_end_in_silence_before_the_questions_time_is_up_count_as_well(self) -> None:
+        self.check_that_silence_counts(300.0)
+
+    def test_a_session_that_ends_long_after_an_unanswered_question_does_not_count(self) -> None:
+        link = self.link(enquire_link_seconds=30.0)
+        self.carrier.answer = lambda pdu: None
+        for message in self.submit(3):
+            self.cancel(message)
+            for _ in range(7):
+                self.turn(30.0)
+            self.network.cut("sim")
+            self.turn()
+            self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), link.can_cancel), (3, True))
+
+    def test_an_answer_between_two_ends_of_a_session_says_that_questions_are_not_the_cause(self) -> None:
+        link = self.link(cancel_sm=True)
+        for message in self.submit(3):
+            self.carrier.answer = self.dies
+            self.cancel(message)
+            self.turn(5.0)
+            self.carrier.answer = lambda pdu: (c.ESME_ROK, b"")
+            self.assertEqual(self.cancel(message), [True])
+        self.assertTrue(link.can_cancel)
+
+    def test_a_carrier_that_knows_no_queries_is_logged_once(self) -> None:
         self.link({"refuse_questions": True})
         said = self.enterContext(capturedLogs())
         self.submit(3)

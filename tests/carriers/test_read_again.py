@@ -65,14 +65,14 @@ class RereadingTests(SynchronousTestCase):
         self.assertEqual(again, None if is_unreadable(right) else right)
 
     @given(ids, st.integers(0, 400))
-    def test_of_a_damaged_one_no_half_id_is_taken(self, key: bytes, end: int) -> None:
+    def test_a_half_id_of_a_damaged_receipt_is_not_used(self, key: bytes, end: int) -> None:
         body = deliver_sm(TEXT % key)[:end]
         again = read_again(RIGHT, Receipt("tier1", (), None, False, NOW, raw=body))
         if again is not None:
             self.assertEqual(again.keys, RIGHT.read(decode_message(c.DELIVER_SM, 0, deliver_sm(TEXT % key)), NOW).keys)
 
     @given(ids, options, st.data())
-    def test_of_a_data_sm_cut_anywhere_no_half_id_is_taken(self, key: bytes, tlvs: bytes, data: st.DataObject) -> None:
+    def test_a_half_id_of_a_cut_data_sm_is_not_used(self, key: bytes, tlvs: bytes, data: st.DataObject) -> None:
         whole = data_sm(tlv(c.TAG_MESSAGE_PAYLOAD, TEXT % key) + tlvs)
         body = whole[: data.draw(st.integers(0, len(whole)))]
         again = read_again(RIGHT, Receipt("tier1", (), None, False, NOW, raw=body))

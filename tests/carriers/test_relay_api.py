@@ -144,7 +144,7 @@ class Notifications(SynchronousTestCase):
         ):
             self.assertTrue(self.assertRaises(BadNotification, refused).forged)
 
-    def test_a_right_signature_of_another_time_is_told_how_far_the_clocks_are_apart(self) -> None:
+    def test_a_right_signature_of_another_time_is_refused_with_the_difference_of_the_clocks(self) -> None:
         for at, words in ((NOW - 4000, "4000 s behind"), (NOW + 400, "400 s ahead of")):
             problem = self.assertRaises(BadNotification, self.check, b"{}", at=at)
             self.assertIn(words, str(problem))

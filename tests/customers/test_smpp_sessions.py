@@ -332,15 +332,15 @@ class StopTests(SessionTestCase):
         self.stopped = Deferred.fromCoroutine(self.side.stop(10.0))
         self.assertNoResult(self.stopped)
 
-    def test_it_waits_for_the_response(self) -> None:
+    def test_a_stop_waits_for_the_response(self) -> None:
         self.protocol.dataReceived(pdu(c.DELIVER_SM_RESP, b"\0", sequence_number=self.number))
         self.successResultOf(self.stopped)
 
-    def test_it_does_not_wait_for_who_has_left(self) -> None:
+    def test_a_stop_does_not_wait_for_a_session_that_has_ended(self) -> None:
         self.protocol.connectionLost()
         self.successResultOf(self.stopped)
 
-    def test_it_waits_no_longer_than_it_may(self) -> None:
+    def test_a_stop_waits_no_longer_than_it_may(self) -> None:
         self.clock.advance(9.9)
         self.assertNoResult(self.stopped)
         self.clock.advance(0.2)

@@ -93,7 +93,7 @@ class FloodTests(SynchronousTestCase):
         self.assertEqual(connection.transport.producerState, "producing")
         self.assertEqual(replies(connection), 1_000)
 
-    def test_a_long_poll_does_not_have_the_requests_behind_it_read(self) -> None:
+    def test_requests_behind_a_long_poll_are_not_read(self) -> None:
         connection = self.http.connect()
         connection.send("GET", "/notifications?wait=30")
         connection.write(STRANGERS_REQUEST * (UNREAD_BYTES // len(STRANGERS_REQUEST) + 1))

@@ -227,7 +227,7 @@ class SubmitTests(HttpTestCase):
         self.flow.durable.callback(None)
         self.assertEqual(len(self.flow.dispatched), 1)
 
-    def test_an_account_with_a_rate_is_told_how_much_is_left(self) -> None:
+    def test_an_answer_to_an_account_with_a_rate_says_how_much_is_left(self) -> None:
         http = HttpDriver({"acme": Account(api_key=Secret(KEY), rate=10.0, burst=50)})
         http.accounts.allow("acme", 20, http.clock.seconds())
         reply = http.ask("POST", "/messages", MESSAGE)
@@ -248,7 +248,7 @@ class IdempotencyTests(HttpTestCase):
         reply = self.http.ask("POST", "/messages", MESSAGE | {"text": "Other"}, {"Idempotency-Key": "order-7"})
         self.assertProblem(reply, 409, kind="idempotency-conflict")
 
-    def test_a_repeat_while_the_first_is_under_way_is_told_so(self) -> None:
+    def test_a_repeat_while_the_first_is_under_way_is_a_conflict(self) -> None:
         self.flow.durable = Deferred()
         first = self.http.connect()
         first.send("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
@@ -348,7 +348,7 @@ class ItemKeyTests(HttpTestCase):
         self.http.ask("POST", "/messages", self.KEYED, login=f"other:{'o' * 24}")
         self.assertEqual(len(self.flow.accepted), accepted + 1)
 
-    def test_a_repeat_while_the_first_is_being_accepted_is_told_so(self) -> None:
+    def test_a_repeat_while_the_first_is_being_accepted_is_a_conflict(self) -> None:
         self.flow.durable = Deferred()
         first = self.http.connect()
         first.send("POST", "/messages", [self.OTHER, self.KEYED])
@@ -375,7 +375,7 @@ class ItemKeyTests(HttpTestCase):
 
 
 class FormTests(HttpTestCase):
-    def test_json_that_says_it_is_a_form_is_told_what_to_say(self) -> None:
+    def test_json_that_says_it_is_a_form_is_refused_with_the_right_content_type(self) -> None:
         for body in (msgspec.json.encode(MESSAGE), msgspec.json.encode([MESSAGE])):
             reply = self.http.ask("POST", "/messages", body, FORM)
             self.assertProblem(reply, 400)
@@ -398,7 +398,7 @@ class LoginTests(HttpTestCase):
             self.assertEqual(self.http.ask("GET", url).json["account"], "acme")
         self.assertProblem(self.http.ask("GET", "ftp://relay.example/account"), 404)
 
-    def test_anything_else_is_told_how_to_log_in(self) -> None:
+    def test_any_other_login_is_refused_with_the_ways_to_log_in(self) -> None:
         encoded = base64.b64encode(b"acme").decode()
         for login, headers in (
             (None, {}),
@@ -615,7 +615,7 @@ class ReplayTests(HttpTestCase):
         self.store.notify_again = at_once  # type: ignore[method-assign]
         self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).status, 202)
 
-    def test_an_account_that_asks_too_much_at_once_is_told_to_wait(self) -> None:
+    def test_an_account_with_too_many_requests_at_once_gets_429(self) -> None:
         self.store.learnt_between = lambda *question: fail(StoreBusy("20 questions wait already", 1.0))  # type: ignore[method-assign]
         reply = self.http.ask("POST", "/notifications/replay", {"since": "2023-11-14T22:13:23Z"})
         self.assertProblem(reply, 429)
@@ -744,7 +744,7 @@ class HttpTests(HttpTestCase):
         self.http.clock.pump([0.5] * 118)
         self.assertFalse(connection.transport.disconnecting)
 
-    def test_one_address_holds_so_many_connections_and_no_more(self) -> None:
+    def test_one_address_can_not_hold_more_connections_than_its_limit(self) -> None:
         self.http = HttpDriver(limits=Limits(connections_per_address=2))
         first, _second = self.http.connect(), self.http.connect()
         self.assertIsNone(self.http.connect().channel)

@@ -270,7 +270,7 @@ class Scripted(IntegrationTestCase):
         await self.acknowledged(4)
         self.assertEqual(sorted(await self.home(2)), sorted([(first, "DELIVRD"), (second, "DELETED")]))
 
-    async def test_receipts_that_nobody_can_read_or_place_are_acknowledged_and_disturb_nobody(self) -> None:
+    async def test_unreadable_receipts_and_orphans_are_acknowledged_and_delay_nobody(self) -> None:
         await self.world()
         self.carrier.on_submit = self.taking
         message_id = await self.submit_one()

@@ -82,7 +82,7 @@ class Queries(QuestionsTestCase):
         found = await self.ended(relay, message, "DELIVRD")
         self.assertEqual((found["parts"], self.carrier.counters.queried), (3, 3))
 
-    async def test_after_the_death_of_the_relay_it_is_asked_all_the_same(self) -> None:
+    async def test_a_query_is_made_also_after_the_relay_was_killed(self) -> None:
         relay, esme = await self.world(
             {"query_sm": True, "receipt_hours": 3.0 / 3600},
             silent_share=1.0,

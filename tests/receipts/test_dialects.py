@@ -63,7 +63,7 @@ class CanonicalIds(SynchronousTestCase):
             self.assertEqual(canonical(IdForm(base="hex"))(odd), odd, odd)
             self.assertEqual(canonical(IdForm(base="decimal"))(odd), odd, odd)
 
-    def test_ids_are_cut_to_the_length_that_is_said(self) -> None:
+    def test_ids_are_cut_to_the_length_in_the_dialect(self) -> None:
         uuid = b"59018505-8565-49ed-9feb-8b6d83081a2b"
         self.assert_same(IdForm(truncate=32), uuid, uuid[:32])
         self.assert_different(IdForm(truncate=32), uuid, uuid[:31])

@@ -96,7 +96,7 @@ class Receipts(SynchronousTestCase):
         self.assertEqual(pdu.tlvs_at, len(pdu.body))
         self.assertEqual(pdu.short_message, written().short_message)
 
-    def test_each_state_is_said_in_the_words_of_the_contract(self) -> None:
+    def test_each_state_has_its_words_of_the_contract(self) -> None:
         for state, words in states.CUSTOMER_WORDS.items():
             fields = read_fields(written(state=state))
             self.assertEqual((fields.stat, fields.err), (words.status.encode(), words.error.encode()), state)

@@ -182,12 +182,12 @@ class MessageFlowTests(SynchronousTestCase):
             if isinstance(prepared, Refused):
                 self.assertEqual((prepared.command_status, prepared.field), (c.ESME_RINVSRCADR, "from"))
 
-    def test_over_the_rate_the_customer_is_told_when_to_come_again(self) -> None:
+    def test_above_the_rate_the_refusal_says_when_to_try_again(self) -> None:
         self.rates.wait_seconds = 2.5
         refusal = self.refusal()
         self.assertEqual((refusal.command_status, refusal.retry_after_seconds), (c.ESME_RTHROTTLED, 2.5))
 
-    def test_with_every_queue_full_the_customer_is_told_so(self) -> None:
+    def test_with_every_queue_full_the_refusal_says_so(self) -> None:
         self.first.room = self.second.room = 0
         self.assertEqual(self.refusal().command_status, c.ESME_RMSGQFUL)
 

@@ -123,7 +123,7 @@ class Receipts(Carrier):
         self.assertEqual(self.simulated.counters.receipts_sent, 0)
         self.assertEqual(self.ids(self.esme(command_id=c.BIND_RECEIVER)), ids)
 
-    def test_messages_may_get_two_receipts_none_or_an_intermediate_one(self) -> None:
+    def test_messages_may_get_two_receipts_no_receipt_or_an_intermediate_one(self) -> None:
         self.carrier(receipt_delay_seconds=0.1, duplicate_share=1.0, intermediate=True)
         esme = self.esme()
         [message_id] = self.submit(esme, 1)

@@ -183,7 +183,7 @@ class CutAndFlippedTests(SynchronousTestCase):
         with self.assertRaises(Locked):
             repair("data/journal", disk)
 
-    def test_a_second_relay_is_told_whose_directory_it_is(self) -> None:
+    def test_a_second_relay_is_refused_with_the_owner_of_the_directory(self) -> None:
         disk = SimulatedDisk()
         started(disk, self.clock)
         with self.assertRaises(JournalError) as caught:
@@ -323,7 +323,7 @@ class FailingDiskTests(SynchronousTestCase):
         queues: frozenset[QueueKey] = wait_for(self.clock, self.store.expire(self.clock.seconds())).queues
         return queues
 
-    def test_a_final_state_is_told_once_it_is_durable_and_not_before(self) -> None:
+    def test_a_final_state_is_notified_once_it_is_durable_and_not_before(self) -> None:
         self.sent(1, 2, 3)
         wait_for(self.clock, self.store.receipts([receipt(1)]))
         self.disk.sync_error = BROKEN
@@ -338,7 +338,7 @@ class FailingDiskTests(SynchronousTestCase):
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(wait_for(self.clock, again.look_up(message_id(3))).state, REJECTED)
 
-    def test_a_final_state_whose_commit_is_under_way_is_not_told_yet(self) -> None:
+    def test_a_final_state_whose_commit_is_under_way_is_not_notified_yet(self) -> None:
         self.sent(1)
         durable = self.store.receipts([receipt(1)])
         self.assertEqual(self.successResultOf(self.store.claim(SMPP, 10, NOW + 5)).notifications, [])

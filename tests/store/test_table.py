@@ -180,7 +180,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(queue.take(9, NOW, 2), [rows[1]])
         self.assertEqual(queue.take(9, NOW, 3), [rows[2]])
 
-    def test_a_newer_state_is_told_at_once_and_its_delayed_elder_is_forgotten(self) -> None:
+    def test_a_newer_state_is_notified_at_once_and_the_older_delayed_one_is_forgotten(self) -> None:
         _, rows = rows_of(1)
         queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         queue.owe(rows[0])

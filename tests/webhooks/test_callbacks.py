@@ -110,7 +110,7 @@ class KannelTests(SynchronousTestCase):
         request = called(kannel_callback("http://a.example/?ref=#5&st=%d", 31))
         self.assertEqual(request.url, "http://a.example/?ref=%235&st=1")
 
-    def test_the_mask_says_what_is_told_and_how(self) -> None:
+    def test_the_mask_says_which_events_are_notified(self) -> None:
         for state, taken, mask, value in (
             (DELIVERED, True, 31, 1),
             (DELIVERED, True, 2, None),
@@ -186,7 +186,7 @@ class JasminTests(SynchronousTestCase):
         self.assertEqual(request.url.partition("&")[0], "http://a.example/dlr?k=1")
         self.assertIn("message_status=ESME_ROK", request.url)
 
-    def test_an_error_that_is_no_number_is_told_as_one(self) -> None:
+    def test_an_error_that_is_no_number_is_sent_as_a_number(self) -> None:
         request = called(jasmin_callback("http://a.example/", 2, "GET"), UNDELIVERABLE, carrier_error=b"ABC")
         self.assertEqual(dict(parse_qsl(urlsplit(request.url).query))["err"], "005")
 

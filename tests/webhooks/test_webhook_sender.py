@@ -593,7 +593,7 @@ class RecoveryTests(WebhooksTestCase):
         # The other URL's, and the one that was refused just now and has five seconds to wait.
         self.assertEqual(self.store.still_owed, 2)
 
-    def test_one_that_reaches_the_customer_brings_the_few_that_did_not(self) -> None:
+    def test_a_notification_that_reaches_the_customer_brings_forward_the_few_that_did_not(self) -> None:
         for answer in (REFUSED, Answer(0, "timeout"), Answer(502), Answer(503), Answer(504)):
             self.build()
             self.store.attempts.clear()
