@@ -94,7 +94,7 @@ test-pythons: ## run the suite on each installed Python from 3.11 to 3.13, and s
 constraints: ## write constraints.txt again, with the newest versions that setup.cfg allows
 	.ci/make-constraints
 
-.PHONY: bench bench-peers bench-guard overload profile
+.PHONY: bench bench-peers bench-guard bench-history overload profile
 
 bench: $(VENV)/.installed ## measure every row (ROWS="smpp latency" for some, SCALE=0.1 for a quick look)
 	$(BIN)/python -m benchmarks $(ROWS) --scale $(or $(SCALE),1)
@@ -104,6 +104,9 @@ bench-peers: $(VENV)/.installed ## measure Kannel and Jasmin beside the relay, i
 
 bench-guard: $(VENV)/.installed ## fail if the SMPP path costs twice the recorded figure (a multiple of the floor of docs/performance.md)
 	$(BIN)/python -m benchmarks.guard
+
+bench-history: $(VENV)/.installed ## measure searches in a history of ten million messages (MESSAGES=1000000 for a quick look)
+	$(BIN)/python -m benchmarks.history_size --messages $(or $(MESSAGES),10000000)
 
 overload: $(VENV)/.installed ## measure what one customer's overload costs the others (CASES="flood dead" for some)
 	$(BIN)/python -m benchmarks.overload $(CASES)
