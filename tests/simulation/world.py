@@ -1,7 +1,7 @@
-"""A whole world around one relay: its disk, carriers, customers, and whatever goes wrong.
+"""A world around one relay: its disk, carriers and customers, and the faults that happen to them.
 
-Everything that happens is decided by a seed: the world's habits (how late carriers are, how often they repeat
-themselves) and the faults, which are a plain list, so that a run can be repeated with fewer of them.
+A seed decides everything: the world's habits (how late carriers are, how often they repeat themselves), and the faults,
+which are a plain list, so that a run can be repeated with fewer of them.
 """
 
 import errno
