@@ -1,7 +1,7 @@
-"""A whole world around one relay: its disk, carriers, customers, and whatever goes wrong.
+"""A world around one relay: its disk, carriers and customers, and the faults that happen to them.
 
-Everything that happens is decided by a seed: the world's habits (how late carriers are, how often they repeat
-themselves) and the faults, which are a plain list, so that a run can be repeated with fewer of them.
+A seed decides everything: the world's habits (how late carriers are, how often they repeat themselves), and the faults,
+which are a plain list, so that a run can be repeated with fewer of them.
 """
 
 import errno
@@ -128,8 +128,6 @@ class World:
         self.accepted: dict[str, tuple[str, ...]] = {}
         self.heard: dict[tuple[str, str], list[tuple[str, int]]] = {}
         self.webhooks_mode = "answer"
-        self.customers_home = True
-        self.carriers_home = True
         self.failures: list[str] = []
         # What a reload changes.
         self.with_slow = True
