@@ -48,7 +48,7 @@ from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
 from relay.store.journal.journal_store import JournalStore
 from relay.text.compose import compose
-from relay.webhooks.connections import treq_clients
+from relay.webhooks.connections import HttpClients
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.webhook_client import WebhookClient
 from relay.webhooks.webhook_sender import Webhooks
@@ -199,8 +199,8 @@ def build(
         share_of=accounts.share,
         senders_of=accounts.senders,
     )
-    public_http, any_http = treq_clients(reactor)
-    client = WebhookClient(public_http, any_http, reactor)
+    http_clients = HttpClients(reactor)
+    client = WebhookClient(http_clients, reactor)
     webhooks = Webhooks(
         store, accounts, WebhookDelivery(store, accounts, client, reactor, wall), reactor, randomness.random
     )
@@ -262,7 +262,7 @@ def build(
         webhooks=webhooks,
         records=_message_records(config, reactor, in_thread),
         notifier=from_environment(reactor),
-        carrier_http=any_http,
+        carrier_http=http_clients.any,
     )
     daemon = Daemon(
         config,
