@@ -207,7 +207,7 @@ def build(
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
     webhooks.outcomes.on_settled = flow.counters.attempted
-    webhooks.on_post = flow.counters.webhook_seconds.observe
+    webhooks.attempts.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
     turns = FairTurns(reactor)
     proxies = TrustedProxies(config.trusted_proxies)

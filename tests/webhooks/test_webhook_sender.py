@@ -18,12 +18,9 @@ from relay.values.states import UNDELIVERABLE
 from relay.webhooks.answer import Answer
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.places import MOST_IN_FLIGHT, REMEMBERED
+from relay.webhooks.queue_claims import BATCH_SECONDS
 from relay.webhooks.schedule import PAUSES_SECONDS, WINDOW_SECONDS, Retry
-from relay.webhooks.webhook_sender import (
-    BATCH_SECONDS,
-    SERVED_A_TURN,
-    Webhooks,
-)
+from relay.webhooks.webhook_sender import SERVED_A_TURN, Webhooks
 from tests.webhooks.webhook_fakes import OK, FakeClient, OwingStore, Sent, notification
 
 URL = "http://yoursite.com/sms/notifications"
@@ -118,7 +115,7 @@ class DeliveryTests(WebhooksTestCase):
     def test_a_post_of_many_notifications_is_one_post_for_the_metrics(self) -> None:
         self.build(notification_batch=10)
         posts: list[float] = []
-        self.webhooks.on_post = posts.append
+        self.webhooks.attempts.on_post = posts.append
         self.owe(10)
         self.turn()
         self.assertEqual((len(self.client.sent), len(posts)), (1, 1))
