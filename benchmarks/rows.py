@@ -6,6 +6,7 @@ from collections.abc import Callable
 from benchmarks import gateways
 from benchmarks.bench import Bench
 from benchmarks.chain import Row, carrier, http_row, smpp_row
+from benchmarks.own_urls import own_urls
 from benchmarks.processes import free_ports
 from benchmarks.waiting import waiting
 
@@ -101,6 +102,7 @@ ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "smpp": smpp,
     "http-batch": http_batch,
     "http-single": http_single,
+    "own-urls": own_urls,
     "latency": latency,
     "binds": growth_binds,
     "carriers": growth_carriers,

@@ -34,6 +34,7 @@ class Destination:
     """An origin or a path of one account: its state, and the queues that wait for room there.
 
     :ivar claiming: claims from the store under way, each of which may lead to a request.
+    :ivar waiting: the queues, each with the name of its path.
     """
 
     __slots__ = ("account", "breaker", "claiming", "in_line", "name", "waiting")
@@ -44,7 +45,7 @@ class Destination:
         self.breaker = CircuitBreaker(most)
         self.claiming = 0
         self.in_line = False
-        self.waiting: dict[QueueKey, None] = {}
+        self.waiting: dict[QueueKey, str] = {}
 
     def room(self, now: float) -> int:
         """How many more requests may begin."""
@@ -162,9 +163,12 @@ class Places:
 
     # Lines
 
-    def wait(self, origin: Origin, queue_key: QueueKey) -> None:
-        """The queue wants to send there. A second call changes nothing."""
-        origin.waiting[queue_key] = None
+    def wait(self, origin: Origin, queue_key: QueueKey, path: str) -> None:
+        """The queue wants to send there. A second call changes nothing.
+
+        :param path: the name of its path.
+        """
+        origin.waiting[queue_key] = path
         origin.account.origins.use(origin)
         self.line_up(origin)
 

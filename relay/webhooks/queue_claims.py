@@ -43,7 +43,7 @@ class QueueClaims:
         """Nothing more is sent: what claims under way bring goes back."""
         self._stopping = True
 
-    async def claim(self, work: QueueWork, path: Path | None, batch: int, concurrency: int) -> bool:
+    async def claim(self, work: QueueWork, path: Path | None, batch: int, concurrency: int, now: float) -> bool:
         """Claims what is due in a queue; it is in `work.ready` then.
 
         Where a circuit is open, no more is kept than the probe sends, and what waited for too long is given up.
@@ -53,7 +53,6 @@ class QueueClaims:
         :returns: False where nothing came of it: the store has failed, or `stop` was called.
         """
         origin = work.origin
-        now = self._clock.seconds()
         probing = origin.breaker.open or (path is not None and path.breaker.open)
         limit = MOST_CLAIMED if probing else max(batch, min(MOST_CLAIMED, CLAIM_AHEAD * concurrency))
         work.claiming = True

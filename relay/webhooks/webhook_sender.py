@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from relay.accounts.accounts import Accounts, Target
-from relay.config.urls import UrlProblem, parse_url
+from relay.config.urls import UrlProblem, origin_and_path
 from relay.runtime.alarms import Alarms
 from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore
@@ -83,11 +83,11 @@ class Webhooks:
             return
         work = self._works.get(queue_key)
         if work is None:
-            origin = self._origin(queue_key)
+            origin, path = self._place_of(queue_key)
         else:
             work.owed = True
-            origin = work.origin
-        self.places.wait(origin, queue_key)
+            origin, path = work.origin, work.path
+        self.places.wait(origin, queue_key, path)
         self._next_turn()
 
     def url_changed(self, account: str) -> None:
@@ -100,7 +100,7 @@ class Webhooks:
 
     def url_state(self, account: str) -> UrlState:
         """How the account's own URL is doing now."""
-        breaker = self._origin(QueueKey(account, Channel.WEBHOOK)).breaker
+        breaker = self._place_of(QueueKey(account, Channel.WEBHOOK))[0].breaker
         target = self._accounts.target(account)
         return UrlState(
             target.off if target else "",
@@ -163,7 +163,7 @@ class Webhooks:
 
     def _serve(self, origin: Origin, now: float) -> None:
         """Lets one queue of an origin send, where the origin has room."""
-        queue_key = next(iter(origin.waiting))
+        queue_key, path_name = next(iter(origin.waiting.items()))
         target = self._usable(queue_key)
         if target is None:
             self._park(origin, queue_key, now)
@@ -176,24 +176,24 @@ class Webhooks:
         del origin.waiting[queue_key]
         work = self._works.get(queue_key)
         if work is None:
-            work = self._works[queue_key] = QueueWork(queue_key, origin, self._names(queue_key)[1])
-        path = origin.account.paths.all.get(work.path)
+            work = self._works[queue_key] = QueueWork(queue_key, origin, path_name)
+        path = origin.account.paths.all.get(path_name) if path_name else None
         if path is not None and path.room(now) <= 0:
-            path.waiting[queue_key] = None
+            path.waiting[queue_key] = path_name
             self._claims.give_back(work)
             self._alarm_of(path, now)
-            self._drop_if_idle(work)
+            self._drop_if_idle(work, now)
         else:
             batch = 1 if queue_key.url else target.batch
             if work.owed and not work.claiming and len(work.ready) < batch:
-                self._tasks.start(self._claim(work, path, batch, target.concurrency))
+                self._tasks.start(self._claim(work, path, batch, target.concurrency, now))
             else:
                 self._send(work, target, now)
         self.places.line_up(origin)
 
-    async def _claim(self, work: QueueWork, path: Path | None, batch: int, concurrency: int) -> None:
+    async def _claim(self, work: QueueWork, path: Path | None, batch: int, concurrency: int, now: float) -> None:
         queue_key = work.queue_key
-        if not await self._claims.claim(work, path, batch, concurrency):
+        if not await self._claims.claim(work, path, batch, concurrency, now):
             if not self._stopping:
                 self._alarms.at(queue_key, self._claims.store_broken_until)
             return
@@ -227,11 +227,11 @@ class Webhooks:
                 self.attempts.begin(work, path, target, [ready.popleft() for _ in range(min(batch, len(ready)))], now)
                 work.batch_due_at = now + BATCH_SECONDS
         if len(ready) >= batch or (ready and now >= work.batch_due_at) or (work.owed and not work.claiming):
-            places.wait(origin, queue_key)
+            places.wait(origin, queue_key, work.path)
         elif ready:
             self._alarms.at(queue_key, work.batch_due_at)
         else:
-            self._drop_if_idle(work)
+            self._drop_if_idle(work, now)
 
     # Queues that can't send
 
@@ -244,19 +244,17 @@ class Webhooks:
             return None
         return target
 
-    def _names(self, queue_key: QueueKey) -> tuple[str, str]:
-        """The names of the queue's origin and path."""
-        if not queue_key.url:
-            return "", ""
-        try:
-            url = parse_url(parse_callback(queue_key.url).url)
-        except UrlProblem:
-            return queue_key.url, queue_key.url
-        return url.origin, url.without_query
-
-    def _origin(self, queue_key: QueueKey) -> Origin:
-        target = self._accounts.target(queue_key.account)
-        return self.places.origin(queue_key.account, self._names(queue_key)[0], target.concurrency if target else 1)
+    def _place_of(self, queue_key: QueueKey) -> tuple[Origin, str]:
+        """The queue's origin, and the name of its path."""
+        account, _, url = queue_key
+        origin = path = ""
+        if url:
+            try:
+                origin, path = origin_and_path(url if url.startswith("http") else parse_callback(url).url)
+            except UrlProblem:
+                origin = path = url
+        target = self._accounts.target(account)
+        return self.places.origin(account, origin, target.concurrency if target else 1), path
 
     def _alarm_of(self, destination: Destination, now: float) -> None:
         """Sets an alarm for a destination that is blocked by time. Where only requests take up its room, the end of
@@ -271,7 +269,7 @@ class Webhooks:
         work = self._works.get(queue_key)
         if work is not None:
             self._claims.give_back(work)
-            self._drop_if_idle(work)
+            self._drop_if_idle(work, now)
         self._alarms.at(queue_key, now + PARKED_SECONDS)
         self.places.line_up(origin)
 
@@ -303,19 +301,19 @@ class Webhooks:
             self._alarms.at(queue_key, self._clock.seconds() + seconds)
         self._next_turn()
 
-    def _drop_if_idle(self, work: QueueWork) -> None:
+    def _drop_if_idle(self, work: QueueWork, now: float) -> None:
         if work.idle:
             self._works.pop(work.queue_key, None)
-            self.places.leave(work.origin, self._clock.seconds())
+            self.places.leave(work.origin, now)
 
     # Ends
 
     def _ended(self, work: QueueWork, path: Path | None, now: float) -> None:
         """A request of the queue has ended."""
         if work.owed or work.ready:
-            self.places.wait(work.origin, work.queue_key)
+            self.places.wait(work.origin, work.queue_key, work.path)
         else:
-            self._drop_if_idle(work)
+            self._drop_if_idle(work, now)
         if path is not None:
             self._opened(path)
             self.places.leave(path, now)
