@@ -14,7 +14,7 @@ that merely remember, the latest `REMEMBERED` of an account.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 from relay.values.messages import QueueKey
@@ -134,15 +134,15 @@ class Places:
             account = self._accounts[name] = AccountPlaces(name)
         return account
 
-    def origin(self, account_name: str, name: str, most: int) -> Origin:
+    def origin(self, account_name: str, name: str, most: Callable[[str], int]) -> Origin:
         """An account's origin, made where there is none.
 
-        :param most: requests to it at once, for one that is made.
+        :param most: gives the account's requests to it at once, for one that is made.
         """
         account = self.account(account_name)
         origin = account.origins.all.get(name)
         if origin is None:
-            origin = account.origins.all[name] = Origin(account, name, most)
+            origin = account.origins.all[name] = Origin(account, name, most(account_name))
         return origin
 
     def failing_path(self, account: AccountPlaces, name: str) -> Path:

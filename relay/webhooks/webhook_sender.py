@@ -211,6 +211,7 @@ class Webhooks:
         queue_key, origin, ready, places = work.queue_key, work.origin, work.ready, self.places
         batch = 1 if queue_key.url else target.batch
         path = origin.account.paths.all.get(work.path) if work.path else None
+        begun = False
         while ready and (len(ready) >= batch or now >= work.batch_due_at):
             if (
                 self._stopping
@@ -218,9 +219,10 @@ class Webhooks:
                 or not places.may_begin(origin.account)
                 or (path is not None and path.room(now) <= 0)
                 # A 410 to the last one may have switched the URL off.
-                or self._usable(queue_key) is None
+                or (begun and self._usable(queue_key) is None)
             ):
                 break
+            begun = True
             if batch == 1:
                 self.attempts.begin(work, path, target, (ready.popleft(),), now)
             else:
@@ -253,8 +255,11 @@ class Webhooks:
                 origin, path = origin_and_path(url if url.startswith("http") else parse_callback(url).url)
             except UrlProblem:
                 origin = path = url
+        return self.places.origin(account, origin, self._concurrency), path
+
+    def _concurrency(self, account: str) -> int:
         target = self._accounts.target(account)
-        return self.places.origin(account, origin, target.concurrency if target else 1), path
+        return target.concurrency if target is not None else 1
 
     def _alarm_of(self, destination: Destination, now: float) -> None:
         """Sets an alarm for a destination that is blocked by time. Where only requests take up its room, the end of
