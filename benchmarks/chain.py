@@ -187,29 +187,23 @@ def http_row(
 ) -> Row:
     """Messages in over HTTP, out over SMPP, notifications as webhooks. Ends the carrier. `options` are http_load's.
 
-    :param withheld: the carrier withholds its receipts, and lets all go when all messages have been submitted. Then
-        only what comes after that is measured.
+    :param withheld: the carrier withholds its receipts; they go when all messages have been submitted.
     """
     upstream.wait_for_binds(gateway)
     submitted_file, notified_file = directory / "http_load.ids", directory / "sink.ids"
     sink = start_module("sink", directory, {"port": sink_port, "status": sink_status, "ids_file": notified_file})
     with stopping(sink):
         wait_until(lambda: _sink_count(sink_port) == 0, "sink", sink, 20.0)
-        meter = Metered(gateway)
-        meter.begin()
-        arguments: dict[str, object] = {"port": gateway.http_port, "ids_file": submitted_file}
-        load_process = start_module("http_load", directory, {**arguments, **options})
-        with stopping(load_process):
-            load = load_process.result(float(str(options.get("max_seconds", 300.0))) + 60.0)
-        begun_at = load["begun_at"]
-        if withheld:
-            # What was submitted last is still on its way to the carrier.
-            time.sleep(1.0)
-            meter.begin()
-            begun_at = time.monotonic()
-            upstream.release()
-        _wait_for_notifications(sink_port, load["accepted"])
-        meter.end()
+        with Metered(gateway) as meter:
+            arguments: dict[str, object] = {"port": gateway.http_port, "ids_file": submitted_file}
+            load_process = start_module("http_load", directory, {**arguments, **options})
+            with stopping(load_process):
+                load = load_process.result(float(str(options.get("max_seconds", 300.0))) + 60.0)
+            if withheld:
+                # What was submitted last is still on its way to the carrier.
+                time.sleep(1.0)
+                upstream.release()
+            _wait_for_notifications(sink_port, load["accepted"])
         sink.signal(signal.SIGTERM)
         sunk = sink.result(30.0)
     from_carrier = upstream.result()
@@ -217,7 +211,7 @@ def http_row(
     arrived = {fields[0]: float(fields[1]) for fields in map(str.split, notified_file.read_text().splitlines())}
     sent = load_instants(upstream.instants_file)
     receipt_ms = milliseconds([at - sent[accepted[i]] for i, at in arrived.items() if i in accepted])
-    seconds = sunk["last_at"] - begun_at
+    seconds = sunk["last_at"] - load["begun_at"]
     count = len(accepted) or 1
     return Row(
         name=name,

@@ -9,47 +9,31 @@ from benchmarks.waiting import WITHHELD
 
 #: Notifications that wait at once, each for a URL of its own.
 WAITING = 25_000
+#: A message with a URL of its own may cost this many times one without, whether others wait or not.
+MOST_TIMES = 1.15
 
 
 def own_urls(bench: Bench) -> list[Row]:
     """One POST in, one webhook out: to the account's URL, to a URL a message; then the same with 25,000 waiting."""
-    return [
-        one_by_one(bench, own=False),
-        one_by_one(bench, own=True),
-        all_at_once(bench, own=False),
-        all_at_once(bench, own=True),
-    ]
+    return [measure(bench, own=own, waiting=waiting) for waiting in (False, True) for own in (False, True)]
 
 
-def one_by_one(bench: Bench, *, own: bool) -> Row:
-    """One POST a message in, one POST a notification out, as fast as it goes."""
-    total = bench.count(10_000)
+def measure(bench: Bench, *, own: bool, waiting: bool) -> Row:
+    """One POST a message in, one POST a notification out.
+
+    :param own: each message has a notification URL of its own. They lead to one host.
+    :param waiting: the carrier withholds all receipts until all messages have been submitted, so that as many
+        notifications wait at once.
+    """
+    total = bench.count(WAITING if waiting else 10_000)
     (port,) = free_ports(1)
-    with bench.relay("own-urls", total, webhook_port=port) as (path, gateway, upstream):
-        name = f"HTTP POST a message in, webhook POST a message out, {_urls(own)}"
-        options: dict[str, Any] = {"total": total, "connections": 16, "url": _base(port) if own else ""}
+    carrier_options = {"withhold_prefix": WITHHELD} if waiting else {}
+    with bench.relay("own-urls", total, carrier_options, webhook_port=port) as (path, gateway, upstream):
+        name = "HTTP POST a message in, webhook POST a message out, " + ("a URL a message" if own else "one URL")
+        options: dict[str, Any] = {"total": total, "connections": 16}
+        if own:
+            options["url"] = f"http://127.0.0.1:{port}/own"
+        if waiting:
+            name += f", {total:,} waiting"
+            options |= {"withheld": True, "prefix": WITHHELD}
         return http_row(name, path, gateway, upstream, port, **options)
-
-
-def all_at_once(bench: Bench, *, own: bool) -> Row:
-    """Receipts for many messages come at once, so that as many notifications wait. What is submitted isn't measured."""
-    total = bench.count(WAITING)
-    (port,) = free_ports(1)
-    withhold = {"withhold_prefix": WITHHELD}
-    with bench.relay("own-urls-waiting", total, withhold, webhook_port=port) as (path, gateway, upstream):
-        name = f"{total:,} webhooks wait, POST a message out, {_urls(own)}"
-        options: dict[str, Any] = {
-            "total": total,
-            "batch": 100,
-            "prefix": WITHHELD,
-            "url": _base(port) if own else "",
-        }
-        return http_row(name, path, gateway, upstream, port, withheld=True, **options)
-
-
-def _base(port: int) -> str:
-    return f"http://127.0.0.1:{port}/own"
-
-
-def _urls(own: bool) -> str:
-    return "a URL a message" if own else "the account's URL"

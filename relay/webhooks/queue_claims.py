@@ -71,7 +71,8 @@ class QueueClaims:
         if self._stopping:
             self._store.release(notifications)
             return False
-        work.owed = work.owed or claim.more
+        if claim.more:
+            work.owed = True
         if probing:
             notifications = self._one_to_probe_with(work, notifications, batch, now)
         if batch > 1 and notifications and not work.ready:

@@ -38,6 +38,9 @@ from relay.webhooks.queue_work import QueueWork
 #: Queues served in one turn of the reactor; a claim and a request cost some 0.2 ms.
 SERVED_A_TURN: Final = 100
 
+#: Queues of one origin served before another origin's.
+SERVED_AT_ONCE: Final = 10
+
 
 class Webhooks:
     """Sends owed notifications to the customers' URLs, in time and with retries.
@@ -149,47 +152,54 @@ class Webhooks:
         now = self._clock.seconds()
         if now < self._claims.store_broken_until:
             return
-        places = self.places
-        for _ in range(SERVED_A_TURN):
+        places, left = self.places, SERVED_A_TURN
+        while left > 0:
             if self.outcomes.full:
                 # A turn follows when the store has taken some of it.
                 return
             origin = places.next_origin()
             if origin is None:
                 return
-            self._serve(origin, now)
+            left -= self._serve(origin, now)
         if places.anybody_waits:
             self._next_turn()
 
-    def _serve(self, origin: Origin, now: float) -> None:
-        """Lets one queue of an origin send, where the origin has room."""
-        queue_key, path_name = next(iter(origin.waiting.items()))
-        target = self._usable(queue_key)
-        if target is None:
-            self._park(origin, queue_key, now)
-            return
-        origin.breaker.most = target.concurrency
-        if origin.room(now) <= 0:
-            # The end of a request, or the alarm, brings the origin back into the line.
-            self._alarm_of(origin, now)
-            return
-        del origin.waiting[queue_key]
-        work = self._works.get(queue_key)
-        if work is None:
-            work = self._works[queue_key] = QueueWork(queue_key, origin, path_name)
-        path = origin.account.paths.all.get(path_name) if path_name else None
-        if path is not None and path.room(now) <= 0:
-            path.waiting[queue_key] = path_name
-            self._claims.give_back(work)
-            self._alarm_of(path, now)
-            self._drop_if_idle(work, now)
-        else:
+    def _serve(self, origin: Origin, now: float) -> int:
+        """Lets queues of an origin send, as many as the origin has room for; gives how many were looked at."""
+        account, waiting = origin.account, origin.waiting
+        served = 0
+        while waiting and served < SERVED_AT_ONCE:
+            served += 1
+            queue_key, path_name = next(iter(waiting.items()))
+            target = self._usable(queue_key)
+            if target is None:
+                self._park(origin, queue_key, now)
+                continue
+            origin.breaker.most = target.concurrency
+            if origin.room(now) <= 0:
+                # The end of a request, or the alarm, brings the origin back into the line.
+                self._alarm_of(origin, now)
+                return served
+            if not self.places.may_begin(account):
+                break
+            del waiting[queue_key]
+            work = self._works.get(queue_key)
+            if work is None:
+                work = self._works[queue_key] = QueueWork(queue_key, origin, path_name)
+            path = account.paths.all.get(path_name) if path_name else None
+            if path is not None and path.room(now) <= 0:
+                path.waiting[queue_key] = path_name
+                self._claims.give_back(work)
+                self._alarm_of(path, now)
+                self._drop_if_idle(work, now)
+                continue
             batch = 1 if queue_key.url else target.batch
             if work.owed and not work.claiming and len(work.ready) < batch:
                 self._tasks.start(self._claim(work, path, batch, target.concurrency, now))
             else:
                 self._send(work, target, now)
         self.places.line_up(origin)
+        return served
 
     async def _claim(self, work: QueueWork, path: Path | None, batch: int, concurrency: int, now: float) -> None:
         queue_key = work.queue_key
