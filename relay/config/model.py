@@ -35,7 +35,7 @@ class Journal(ConfigStruct, frozen=True):
             "to write."
         ),
     ] = "always"
-    segment_bytes: Annotated[int, Meta(ge=65536, description="A new segment file begins at this size.")] = 67_108_864
+    segment_bytes: Annotated[int, Meta(ge=65536, description="A new segment file begins at this size.")] = 16_777_216
     segment_seconds: Annotated[float, Meta(ge=1, description="A new segment file begins at this age.")] = 3600.0
     text_hours: Annotated[
         float, Meta(gt=0, description="A segment is compacted after so many hours, so that texts leave the disk.")
