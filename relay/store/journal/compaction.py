@@ -11,6 +11,7 @@ nor holds up the reactor. Until a slice is durable its messages belong to their 
 segment stays, and it is tried again later.
 """
 
+from collections.abc import Callable
 from functools import partial
 from os.path import join
 from typing import Any
@@ -48,7 +49,10 @@ RATIO = 3.0
 
 
 class Compaction:
-    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second."""
+    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second.
+
+    :param needed_from: the number of the first segment that somebody else still has to read.
+    """
 
     log = Logger()
 
@@ -62,8 +66,10 @@ class Compaction:
         disk: JournalDisk,
         journal_settings: model.Journal,
         clock: IReactorTime,
+        needed_from: Callable[[], int],
     ) -> None:
         self._table = table
+        self._needed_from = needed_from
         self._settings = settings
         self._keys = keys
         self._journal = journal
@@ -91,12 +97,14 @@ class Compaction:
         table = self._table
         return (
             table.unsubmitted * UNSUBMITTED_BYTES
-            + (table.rows - table.unsubmitted + table.orphans.count + len(self._keys)) * SUBMITTED_BYTES
+            + (table.rows - table.unsubmitted + table.orphans.count + table.evidence.count + len(self._keys))
+            * SUBMITTED_BYTES
         )
 
     def victims(self, now: float) -> list[Segment]:
         """The oldest segments that should go; none where nothing is due."""
-        closed = self._journal.segments[:-1]
+        needed_from = self._needed_from()
+        closed = [segment for segment in self._journal.segments[:-1] if segment.sequence < needed_from]
         count = 0
         while count < len(closed) and closed[count].rows == 0:
             count += 1
@@ -147,7 +155,10 @@ class Compaction:
     async def _copy_notes(self, last: int) -> None:
         """Writes again what isn't messages."""
         table = self._table
-        containers = (self._settings, self._keys, table.orphans, table.unreadable)
+        # The rates last: replay counts the orphans before them once more.
+        containers = (
+            self._settings, self._keys, table.orphans, table.unreadable, table.evidence, table.match_rates
+        )  # fmt: skip
         first = self._journal.active.sequence
         records: list[Any] = [Counters(table.cursor)]
         for container in containers:
