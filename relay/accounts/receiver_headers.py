@@ -41,9 +41,11 @@ def header_problem(name: str, value: str) -> str | None:
     """Says why a header can't be sent; None: it can. Never shows the value."""
     if not _NAME.fullmatch(name):
         return "is no header name; write letters, digits and hyphens"
-    if name.lower() in _FRAMING:
+    # Many receivers (all that follow CGI) take an underscore for a hyphen.
+    known_as = name.lower().replace("_", "-")
+    if known_as in _FRAMING:
         return "is a header that the relay writes itself, because it frames the request; leave it out"
-    if name.lower().startswith(_OWN):
+    if known_as.startswith(_OWN):
         return "is a header of the relay's own; choose another name"
     if not _VALUE.fullmatch(value):
         return "must be printable ASCII, not empty, and without blanks at its ends"

@@ -136,7 +136,8 @@ class AccountTests(ChecksTestCase):
         for name in (
             "Host", "content-length", "Transfer-Encoding", "CONNECTION", "Content-Type", "Keep-Alive", "TE", "Trailer",
             "Upgrade", "Expect", "Content-Encoding", "Webhook-Signature", "webhook-id", "Webhook-Timestamp",
-            "X-Relay-Attempt", "x-relay-anything", "a b", '"a:b"', '"a\\r\\nb"', "é", '""',
+            "X-Relay-Attempt", "x-relay-anything", "Webhook_Signature", "content_length", "a b",
+            '"a:b"', '"a\\r\\nb"', "é", '""',
         ):  # fmt: skip
             with self.subTest(name):
                 (problem,) = problems(account % f"{name}: s3cret")
