@@ -1,5 +1,6 @@
 """What a customer's programs are promised over HTTP, against a relay process that is also stopped and killed."""
 
+import signal
 from collections.abc import Iterable
 from typing import Any
 
@@ -133,6 +134,30 @@ class CustomersHttpTests(IntegrationTestCase):
         message_id = await self.submit(relay)
         await until("it was notified there", lambda: recorder.requests)
         self.assertEqual(recorder.requests[0][1].json["id"], message_id)
+
+    async def test_a_receiver_s_token_comes_from_a_file_changes_with_a_reload_and_is_never_logged(self) -> None:
+        recorder = await self.recorder()
+        token = self.directory / "token"
+        token.write_text("first-s3cret\n")
+        account = smpp_account(
+            notification_url=recorder.url,
+            notification_token={"file": str(token)},
+            notification_headers={"X-Api-Key": "third-s3cret", "User-Agent": "Acme"},
+        )
+        relay = await self.relay(accounts={"acme": account}, **SIMULATED)
+        await self.submit(relay)
+        await until("it was notified", lambda: recorder.requests)
+        token.write_text("second-s3cret\n")
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGHUP)
+        await until("the file is taken up", lambda: "config_reloaded" in relay.log())
+        await self.submit(relay, notification_url=f"{recorder.url}/own")
+        await until("the second was notified", lambda: len(recorder.requests) >= 2)
+        headers = [post.headers for _, post in recorder.requests]
+        self.assertEqual([h["authorization"] for h in headers], ["Bearer first-s3cret", "Bearer second-s3cret"])
+        self.assertEqual({(h["x-api-key"], h["user-agent"]) for h in headers}, {("third-s3cret", "Acme")})
+        self.assertIn("accounts.acme.notification_token", relay.log())
+        self.assertNotIn("s3cret", relay.log())
 
     async def test_one_dead_url_delays_nobody_else(self) -> None:
         dead = await self.raw_listener()
