@@ -1,4 +1,4 @@
-"""Messages come into the table."""
+"""Adds accepted messages to the table."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from relay.values.messages import Message, Replacement
 
 
 def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: int) -> None:
-    """Makes a row of each message, whose frame is at this place in the journal."""
+    """Makes a row of each message. Their frame is at this place in the journal."""
     shards = table.shards
     account: TableAccount | None = None
     acceptance: Acceptance | None = None
@@ -129,7 +129,7 @@ def _rare_fields(m: Message) -> RareFields:
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
-    """A fresh row; for replay, which keeps its own counts."""
+    """Makes a new row, without counting it. Replay calls it, too, and counts by itself."""
     row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
     if (
         len(m.parts) != 1
