@@ -312,7 +312,7 @@ def deliver_body_from_data_sm(pdu: MessagePdu) -> bytes:
 def submit_body_from_data_sm(pdu: MessagePdu, registered_delivery: int | None = None) -> bytes:
     """Makes the body of a submit_sm from a data_sm. All optional parameters are kept, also message_payload.
 
-    :param registered_delivery: None: that of the data_sm.
+    :param registered_delivery: None: the value of the data_sm.
     :raises CodecError: an address or service_type is too long for a submit_sm. (In a data_sm they may have 64 octets.)
     """
     body = message_body(

@@ -277,7 +277,7 @@ def bind_body(
 def bind_resp_body(system_id: str, interface_version: int) -> bytes:
     """Writes the body of a bind response with ESME_ROK.
 
-    :param interface_version: that of the peer's bind. Only 3.4 and later get sc_interface_version, because earlier
+    :param interface_version: the peer's. Only 3.4 and later get sc_interface_version, because earlier
         versions have no optional parameters.
     :raises ValueError: system_id has more than 15 octets.
     """

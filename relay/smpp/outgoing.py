@@ -125,7 +125,7 @@ class OutgoingSession:
     def respond(self, command_id: int, responses: Sequence[tuple[int, int, bytes]]) -> None:
         """Answers requests: the sequence_number, command_status and body of each. Does nothing if the session is over.
 
-        :param command_id: that of the response.
+        :param command_id: the command_id of the response.
         """
         if self._life.over:
             return

@@ -183,7 +183,7 @@ class JournalStore(JournalQueries):
         return self.needed_from()
 
     def durable_segments(self) -> list[tuple[int, int]]:
-        """Number and durable octets of each segment of the journal, the oldest first; for whoever reads its files."""
+        """Gives the number and the durable octets of each segment, the oldest first, to a reader of the files."""
         return [(segment.sequence, segment.committed_bytes) for segment in self._journal.segments]
 
     # Messages

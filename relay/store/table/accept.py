@@ -86,7 +86,7 @@ def replaced(row: Row, r: Replacement) -> Message:
 
 
 def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
-    """Has the row be the one of this message, whose frame is at this place in the journal."""
+    """Makes this the row of the message. The message's frame is at this place in the journal."""
     origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority)
     acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
     accept_as(table, row, acceptance, origin, m.scheduled_at, later=bool(m.scheduled_at))
@@ -95,7 +95,7 @@ def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -
 def accept_as(
     table: Table, row: Row, acceptance: Acceptance, origin: Origin, scheduled_at: float, *, later: bool
 ) -> None:
-    """Has the row be accepted like this, and no longer as it was.
+    """Replaces what was accepted for the row.
 
     :param later: whether it waits until `scheduled_at`.
     """

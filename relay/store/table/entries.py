@@ -66,8 +66,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
 class Row(msgspec.Struct, gc=False, eq=False):
     """One message in the table.
 
-    :ivar handoff: that of the only part. For a long message it is `parts.latest_handoff` when all parts are taken.
-    :ivar carrier_message_id: that of the only part.
+    :ivar handoff: the only part's. For a long message it is `parts.latest_handoff` when all parts are taken.
+    :ivar carrier_message_id: the carrier's id of the only part.
     :ivar done_at: when the last state was learnt; 0.0 before.
     :ivar cursor: the place in the account's feed; 0 until the message has ended.
     :ivar carrier_done_at: when the message reached the state, as the carrier says; 0.0: the carrier doesn't say.

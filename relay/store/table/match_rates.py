@@ -78,8 +78,7 @@ class MatchRates:
         return {carrier: rate.judged_to for carrier, rate in self._by_carrier.items()}
 
     def dismiss(self, carrier: str, received_to: float) -> MatchRate:
-        """Receipts that came up to then are no evidence any more, and the carrier is judged by those to come. Gives the
-        record."""
+        """Forgets the receipts that came up to this time, and gives the record. Only later receipts are evidence."""
         rate = self._rate(carrier)
         rate.dismissed_to = received_to
         rate.matched = rate.missed = 0.0
