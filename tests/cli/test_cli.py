@@ -149,7 +149,7 @@ class JournalTests(CommandLineTestCase):
         for more in ((), ("--repair",)):
             done = self.relay("journal", self.directory, *more)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
-            self.assertIn("holds no journal", done.stderr)
+            self.assertIn("there is no journal", done.stderr)
             self.assertEqual([], list(self.directory.iterdir()))
 
     def journal(self, tail: bytes = b"") -> Path:
