@@ -64,6 +64,7 @@ CREATE UNIQUE INDEX origins_head ON origins (head, interface);
 CREATE INDEX origins_sender ON origins (sender);
 CREATE TABLE groups (id INTEGER PRIMARY KEY, account TEXT NOT NULL, carrier TEXT NOT NULL, state INTEGER NOT NULL,
     error BLOB NOT NULL, flags INTEGER NOT NULL, UNIQUE (account, carrier, state, error, flags));
+CREATE TABLE open_ids (id BLOB PRIMARY KEY, segment INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE sums (span INTEGER NOT NULL, bucket INTEGER NOT NULL, grp INTEGER NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (span, bucket, grp)) WITHOUT ROWID;
 CREATE TABLE took (span INTEGER NOT NULL, bucket INTEGER NOT NULL, account TEXT NOT NULL, class INTEGER NOT NULL,
@@ -86,6 +87,13 @@ _INDEXES: Final = (
     "CREATE INDEX m{n}_reference ON m{n} (reference) WHERE reference IS NOT NULL",
     "CREATE INDEX p{n}_carrier_id ON p{n} (carrier_id)",
     "UPDATE segments SET indexed = 1 WHERE number = {n}",
+)
+
+_DROP_SEGMENT: Final = (
+    "DROP TABLE m{n}",
+    "DROP TABLE p{n}",
+    "DELETE FROM segments WHERE number = {n}",
+    "DELETE FROM open_ids WHERE segment = {n}",
 )
 
 
@@ -141,9 +149,11 @@ class HistoryDatabase:
         self._origins: dict[Origin, int] = {}
         self._groups: dict[Group, int] = {}
         self._group_of: dict[int, Group] = {}
-        #: The open entries of segments without an index of ids: where their rows are.
+        #: The open entries of the newest segment: where their rows are. Those of other segments are in `open_ids`, so
+        #: that a receipt that comes after days isn't looked for in every segment.
         self._places: dict[bytes, int] = {}
         self._id_index = False
+        self._data_version = 0
 
     # Opening
 
@@ -251,6 +261,9 @@ class HistoryDatabase:
         seq = self._places.get(message_id)
         if seq is not None:
             return self._read(self._segment, "seq", seq)
+        place = self._db.execute("SELECT segment, seq FROM open_ids WHERE id = ?", (message_id,)).fetchone()
+        if place is not None:
+            return self._read(place[0], "seq", place[1])
         if not self._id_index and self._segment_rows_now:
             # Somebody asks for messages that had ended, as a replay does: from now on this segment has its ids sorted.
             self._db.execute(_INDEXES[0].format(n=self._segment))
@@ -276,6 +289,11 @@ class HistoryDatabase:
 
         :raises sqlite3.Error: nothing of it is written.
         """
+        changed = self._db.execute("PRAGMA data_version").fetchone()[0]
+        if changed != self._data_version:
+            # Somebody else has written: an erasure gives origins other names.
+            self._data_version = changed
+            self._origins.clear()
         try:
             self._write(entries, cursor, counter)
         except BaseException:
@@ -312,6 +330,7 @@ class HistoryDatabase:
             self._insert(self._segment, rows)
             for segment, changed in by_segment.items():
                 self._insert(segment, changed, replacing=True)
+            self._mark_open(entries)
             for segment, key, seq in ids:
                 self._db.execute(f"INSERT INTO p{segment} VALUES (?, ?)", (key, seq))
             self._add(sums, took)
@@ -393,6 +412,15 @@ class HistoryDatabase:
             )
             self._db.executemany(add, [(*key, count) for key, count in by_span.items() if count])
 
+    def _mark_open(self, entries: Iterable[Entry]) -> None:
+        """Keeps `open_ids` right for the entries of older segments."""
+        older = [entry for entry in entries if entry.segment not in (0, self._segment)]
+        if older:
+            ended = [(entry.message.id,) for entry in older if not entry.open]
+            self._db.executemany("DELETE FROM open_ids WHERE id = ?", ended)
+            opened = [(entry.message.id, entry.segment, entry.seq) for entry in older if entry.open]
+            self._db.executemany("INSERT OR REPLACE INTO open_ids VALUES (?, ?, ?)", opened)
+
     def _note(self, entries: Iterable[Entry]) -> None:
         """Remembers where the open entries of the newest segment are, and forgets those that have ended."""
         places, newest = self._places, self._segment
@@ -426,6 +454,8 @@ class HistoryDatabase:
                 f"last_seq = (SELECT max(seq) FROM m{number}) WHERE number = ?",
                 (rows, number),
             )
+            waiting = [(message_id, number, seq) for message_id, seq in self._places.items()]
+            db.executemany("INSERT OR REPLACE INTO open_ids VALUES (?, ?, ?)", waiting)
             self._new_segment(number + 1)
         self._segment, self._segment_rows_now, self._first_seq = number + 1, 0, 0
         self._places, self._id_index = {}, False
@@ -448,7 +478,7 @@ class HistoryDatabase:
                     f"SELECT (seq >> 20) / 60000, grp, -count(*) FROM m{number} GROUP BY 1, 2"
                 ).fetchall()
                 self._add({(minute, group): count for minute, group, count in counts}, {})
-                for statement in ("DROP TABLE m{n}", "DROP TABLE p{n}", "DELETE FROM segments WHERE number = {n}"):
+                for statement in _DROP_SEGMENT:
                     self._db.execute(statement.format(n=number))
             gone += rows
         hour = accepted_at_of(seq) // 3600.0

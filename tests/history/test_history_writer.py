@@ -235,6 +235,17 @@ class SegmentTests(HistoryCase):
         self.assertEqual(len(self.find(states=frozenset([DELIVERED]))), 34)
         self.assertEqual(len(self.find(states=frozenset([ENROUTE]), limit=7)), 66)
 
+    def test_a_receipt_that_comes_after_many_segments_finds_its_message_also_after_a_restart(self) -> None:
+        for first in range(0, 100, 20):
+            self.done(self.store.accept([message(n) for n in range(first, first + 20)]))
+            self.done(self.store.submitted([submitted(n) for n in range(first, first + 20)]))
+            self.catch_up()
+        self.reopen()
+        self.done(self.store.receipts([receipt(n) for n in range(0, 100, 2)]))
+        self.catch_up()
+        self.assertEqual(len(self.ids(states=frozenset([DELIVERED]))), 50)
+        self.assertEqual(len(self.ids(ended=False)), 50)
+
     def test_messages_older_than_the_days_that_are_kept_go_with_their_sums(self) -> None:
         self.reopen(days=2.5)
         for day in range(4):
