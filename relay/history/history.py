@@ -111,6 +111,11 @@ class History:
         except (OSError, sqlite3.Error) as problem:
             self._failed(problem)
             return False
+        except Exception as problem:
+            if not self.reason:
+                self.log.failure("history_failed: an error in the relay itself while it wrote the history")
+            self._failed(problem)
+            return False
         if reached.cursor != self._cursor or not reached.more:
             self._cursor, self._moved_at = reached.cursor, self._clock.seconds()
         if self.reason:

@@ -14,7 +14,7 @@ All functions are called in the history's thread, one at a time.
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +64,7 @@ CREATE UNIQUE INDEX origins_head ON origins (head, interface);
 CREATE INDEX origins_sender ON origins (sender);
 CREATE TABLE groups (id INTEGER PRIMARY KEY, account TEXT NOT NULL, carrier TEXT NOT NULL, state INTEGER NOT NULL,
     error BLOB NOT NULL, flags INTEGER NOT NULL, UNIQUE (account, carrier, state, error, flags));
+CREATE TABLE owed_lines (n INTEGER PRIMARY KEY, segment INTEGER NOT NULL, seq INTEGER NOT NULL);
 CREATE TABLE open_ids (id BLOB PRIMARY KEY, segment INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE sums (span INTEGER NOT NULL, bucket INTEGER NOT NULL, grp INTEGER NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (span, bucket, grp)) WITHOUT ROWID;
@@ -284,9 +285,12 @@ class HistoryDatabase:
 
     # Writing
 
-    def write(self, entries: Sequence[Entry], cursor: Cursor, counter: int) -> None:
+    def write(
+        self, entries: Sequence[Entry], cursor: Cursor, counter: int, owed: Callable[[Entry], bool] | None = None
+    ) -> None:
         """Writes a batch, and how far the journal has been read with it.
 
+        :param owed: whether a message that ends in this batch is owed a line in the message records; None: none is.
         :raises sqlite3.Error: nothing of it is written.
         """
         changed = self._db.execute("PRAGMA data_version").fetchone()[0]
@@ -295,13 +299,15 @@ class HistoryDatabase:
             self._data_version = changed
             self._origins.clear()
         try:
-            self._write(entries, cursor, counter)
+            self._write(entries, cursor, counter, owed)
         except BaseException:
             # What was remembered of it is not in the database.
             self._load()
             raise
 
-    def _write(self, entries: Sequence[Entry], cursor: Cursor, counter: int) -> None:
+    def _write(
+        self, entries: Sequence[Entry], cursor: Cursor, counter: int, owed: Callable[[Entry], bool] | None
+    ) -> None:
         with self._transaction():
             sums: Counter[tuple[int, int]] = Counter()
             took: Counter[tuple[int, str, int]] = Counter()
@@ -309,6 +315,7 @@ class HistoryDatabase:
             by_segment: dict[int, list[Row]] = {}
             rows: list[Row] = []
             ids: list[tuple[int, bytes, int]] = []
+            lines: list[tuple[int, int]] = []
             for entry in entries:
                 row = self._row(entry)
                 group = row[4]
@@ -320,6 +327,9 @@ class HistoryDatabase:
                         sums[minute, before] -= 1
                     if groups[group].delivered and not (before and groups[before].delivered):
                         took[minute, entry.message.account, took_class(entry)] += 1
+                    ends = groups[group].final and not (before and groups[before].final)
+                    if ends and owed is not None and owed(entry):
+                        lines.append((entry.segment or self._segment, entry.seq))
                 if entry.segment:
                     by_segment.setdefault(entry.segment, []).append(row)
                 else:
@@ -331,6 +341,7 @@ class HistoryDatabase:
             for segment, changed in by_segment.items():
                 self._insert(segment, changed, replacing=True)
             self._mark_open(entries)
+            self._db.executemany("INSERT INTO owed_lines (segment, seq) VALUES (?, ?)", lines)
             for segment, key, seq in ids:
                 self._db.execute(f"INSERT INTO p{segment} VALUES (?, ?)", (key, seq))
             self._add(sums, took)
@@ -430,6 +441,20 @@ class HistoryDatabase:
                     places[entry.message.id] = entry.seq
                 else:
                     places.pop(entry.message.id, None)
+
+    def owed_lines(self, limit: int) -> list[tuple[int, Entry | None]]:
+        """The first notes of lines that are owed, with their messages; None where the message is there no more."""
+        notes = self._db.execute("SELECT n, segment, seq FROM owed_lines ORDER BY n LIMIT ?", (limit,)).fetchall()
+        kept = {number for (number,) in self._db.execute("SELECT number FROM segments")} if notes else set()
+        return [(n, self._read(segment, "seq", seq) if segment in kept else None) for n, segment, seq in notes]
+
+    def lines_written(self, notes: Sequence[int]) -> None:
+        """Deletes notes of lines.
+
+        :raises sqlite3.Error: they are all there.
+        """
+        with self._transaction():
+            self._db.executemany("DELETE FROM owed_lines WHERE n = ?", [(n,) for n in notes])
 
     # A segment's life
 
