@@ -132,6 +132,9 @@ class LateStore:
     def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[StoreResult]":
         return self._late(self.inner.reread(batch))
 
+    def dismiss_evidence(self, carrier: str) -> "Deferred[int]":
+        return self._late(self.inner.dismiss_evidence(carrier))
+
     def end(self, batch: Sequence[Ending]) -> "Deferred[StoreResult]":
         return self._late(self.inner.end(batch))
 
@@ -217,6 +220,9 @@ class LateStore:
 
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return self._late(self.inner.orphans(limit))
+
+    def evidence(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return self._late(self.inner.evidence(limit))
 
     def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return self._late(self.inner.unreadable(limit))

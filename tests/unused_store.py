@@ -65,6 +65,9 @@ class UnusedStore(Store):
     def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
         _unexpected("reread")
 
+    def dismiss_evidence(self, carrier: str) -> Awaitable[int]:
+        _unexpected("dismiss_evidence")
+
     def queues(self) -> Awaitable[Sequence[QueueKey]]:
         _unexpected("queues")
 
@@ -123,6 +126,9 @@ class UnusedStore(Store):
 
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         _unexpected("orphans")
+
+    def evidence(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        _unexpected("evidence")
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         _unexpected("unreadable")

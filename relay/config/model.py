@@ -51,9 +51,14 @@ class Limits(ConfigStruct, frozen=True):
     finished: Annotated[int, Meta(ge=0, description="Ended messages kept for queries and late receipts.")] = 200_000
     finished_hours: Annotated[float, Meta(gt=0, description="Hours for which ended messages are kept.")] = 168.0
     orphans: Annotated[
-        int, Meta(ge=0, description="Orphans kept: receipts whose carrier message id is not known yet.")
+        int,
+        Meta(
+            ge=0,
+            description="Orphans kept: receipts whose carrier message id is not known yet. As many again are kept of "
+            "those that found no message in time, of carriers whose receipts match too few messages.",
+        ),
     ] = 100_000
-    orphan_seconds: Annotated[float, Meta(gt=0, description="How long an orphan is kept.")] = 600.0
+    orphan_seconds: Annotated[float, Meta(gt=0, description="How long an orphan waits for its message.")] = 600.0
     unreadable: Annotated[int, Meta(ge=0, description="Unreadable receipts kept for the operator.")] = 1_000
     queue_bytes: Annotated[
         int, Meta(ge=65536, description="Texts of one carrier's queue kept in memory; others stay in the journal.")
@@ -290,6 +295,11 @@ class Carrier(ConfigStruct, frozen=True):
         default_factory=lambda: Secret("")
     )
     system_type: Annotated[str, Meta(max_length=12, description="Some carriers want one in the bind.")] = ""
+    addr_ton: Annotated[int, Meta(ge=0, le=255, description="addr_ton of the bind; most carriers ignore it.")] = 0
+    addr_npi: Annotated[int, Meta(ge=0, le=255, description="addr_npi of the bind; most carriers ignore it.")] = 0
+    address_range: Annotated[
+        str, Meta(max_length=40, description="address_range of the bind: the numbers whose messages we take.")
+    ] = ""
     interface_version: Annotated[int, Meta(ge=0x33, le=0x50, description="interface_version of the bind.")] = 0x34
     bind: Annotated[Literal["transceiver", "transmitter+receiver"], _text("The kind of binds.")] = "transceiver"
     binds: Annotated[int, Meta(ge=1, le=100, description="How many binds are made.")] = 1

@@ -186,7 +186,7 @@ class AdminPages:
     # Pages that change something
 
     async def act_on_carrier(self, request: AdminRequest) -> Reply:
-        """POST /carriers/NAME/hold, /resume, and /unbind for one that drains, with {"reason": "..."}."""
+        """POST /carriers/NAME/hold, /resume, /dismiss, and /unbind for one that drains, with {"reason": "..."}."""
         return await _answered(self._on_carrier(request))
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
@@ -202,8 +202,10 @@ class AdminPages:
                 return Done(await actions.resume(name, _reason(request), request.peer))
             case [name, "unbind"]:
                 return Done(await actions.unbind_carrier(name, _reason(request), request.peer))
+            case [name, "dismiss"]:
+                return Done(await actions.dismiss_evidence(name, _reason(request), request.peer))
             case _:
-                raise Refusal("the actions are /carriers/NAME/hold, /carriers/NAME/resume and /carriers/NAME/unbind")
+                raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind and /dismiss")
 
     async def _on_account(self, request: AdminRequest) -> Done:
         actions = self._actions

@@ -267,6 +267,12 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         "Orphans that were given up: they were over limits.orphans, or waited for limits.orphan_seconds.",
         [({}, figures.orphans_dropped)],
     )
+    yield _gauge(
+        "relay_store_evidence",
+        "Receipts kept as evidence of a wrong dialect: they found no message in time, and the carrier's receipts match "
+        "nothing, or far less than they used to.",
+        (({"carrier": carrier}, count) for carrier, count in figures.evidence.items()),
+    )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])
     yield _counter(

@@ -141,7 +141,8 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
         latest one.
     :ivar contradicting: receipts that said something else of a message after it had ended.
     :ivar repeated: receipts that said the same again.
-    :ivar orphans_dropped: orphans over the bound or past their time.
+    :ivar orphans_dropped: orphans over the bound or past their time, those that are kept as evidence among them.
+    :ivar evidence: by carrier: how many receipts are kept as evidence of a wrong dialect. See `StoreQueries.evidence`.
     :ivar feed_place: the latest place in the feed (`FeedEntry.cursor`) of all accounts.
     """
 
@@ -167,6 +168,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     contradicting: int = 0
     repeated: int = 0
     orphans_dropped: int = 0
+    evidence: Mapping[str, int] = {}
     feed_place: int = 0
     ambiguous_receipts: int = 0
     latest_ambiguous: str = ""
@@ -226,15 +228,22 @@ class MessageStore(Protocol):
         """
 
     def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> Awaitable[KeptReceipts]:
-        """Receipts that wait for their id and such as could not be read, up to `limit` of them, the oldest of each
-        kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise from
-        where the call ended that gave it."""
+        """Receipts that wait for their id, such as could not be read, and evidence, up to `limit` of them, the oldest
+        of each kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise
+        from where the call ended that gave it."""
 
     def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
         """Finds the messages of kept receipts, as they are read now. They take the way of any receipt and are kept no
         more. Those that find none, and those that are no longer kept, are left as they are; their outcome is ORPHAN.
         One outcome a receipt. As with `receipts`, nothing has happened where it is refused, and something may have
         where it fails later; then those receipts are kept no more."""
+
+    def dismiss_evidence(self, carrier: str) -> Awaitable[int]:
+        """Keeps none of a carrier's receipts up to now as evidence any more; gives how many were. Whether the carrier
+        matches too little is judged by the receipts to come.
+
+        :raises StoreUnavailable: through the awaitable.
+        """
 
 
 class NotificationStore(Protocol):
@@ -320,6 +329,11 @@ class StoreQueries(Protocol):
 
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that wait for their id, newest first."""
+
+    def evidence(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        """Receipts that found no message in time, of carriers whose receipts match nothing, or far less than they used
+        to: kept until `dismiss_evidence`, and matched by `reread` only. Up to `limit` of each carrier, the latest
+        first."""
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that could not be read, newest first."""

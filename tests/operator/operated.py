@@ -55,6 +55,8 @@ class OperatedStore(UnusedStore):
         self.told_again: list[list[bytes]] = []
         self.views: dict[bytes, MessageView] = {}
         self.orphaned: list[Receipt] = []
+        self.kept_as_evidence: list[Receipt] = []
+        self.dismissed: list[str] = []
         self.ambiguous_ones: list[AmbiguousReceipt] = []
         self.out: dict[str, int] = {}
         self.owed: dict[str, int] = {}
@@ -125,6 +127,13 @@ class OperatedStore(UnusedStore):
 
     def ambiguous(self, limit: int) -> Deferred[list[AmbiguousReceipt]]:
         return succeed(self.ambiguous_ones[:limit])
+
+    def evidence(self, limit: int) -> Deferred[list[Receipt]]:
+        return succeed(self.kept_as_evidence[:limit])
+
+    def dismiss_evidence(self, carrier: str) -> Deferred[int]:
+        self.dismissed.append(carrier)
+        return succeed(self.shown.evidence[carrier])
 
     def unreadable(self, limit: int) -> Deferred[list[Receipt]]:
         return succeed([])
@@ -236,6 +245,7 @@ class BoundSession:
 
     takes_messages = brings_receipts = True
     outstanding = 0
+    heard_at = 0.0
     room = 0
 
     def send(self, command_id: int, requests: Sequence[tuple[bytes, object]]) -> None:

@@ -290,3 +290,25 @@ class CompactionTests(SynchronousTestCase):
         self.accept(1)
         self.housekeeping()
         self.assertEqual(self.names(), ["000000000001.seg"])
+
+    def test_evidence_of_a_wrong_dialect_is_copied_until_it_is_dismissed(self) -> None:
+        came = [receipt(b"x%d" % n, received_at=NOW + n / 1000, raw=b"raw %d" % n) for n in range(10)]
+        wait_for(self.clock, self.store.receipts(came))
+        self.clock.advance(601.0)
+        self.housekeeping()
+        first = self.names()[0]
+        for dismissed in (False, True):
+            # The segments that held them go.
+            for n in range(40):
+                self.accept(n + 40 * dismissed, registered_delivery=0)
+                self.finish(n + 40 * dismissed)
+            self.clock.advance(DAY + 61.0)
+            self.housekeeping()
+            self.assertGreater(self.names()[0], first)
+            again = self.start_after_crash()
+            kept = wait_for(self.clock, again.evidence(100))
+            expected = [] if dismissed else came
+            self.assertEqual(sorted(kept, key=lambda r: r.received_at), expected)
+            self.assertEqual(again.figures().orphans, 0)
+            first = self.names()[0]
+            wait_for(self.clock, self.store.dismiss_evidence("tier1"))

@@ -97,7 +97,8 @@ class Compaction:
         table = self._table
         return (
             table.unsubmitted * UNSUBMITTED_BYTES
-            + (table.rows - table.unsubmitted + table.orphans.count + len(self._keys)) * SUBMITTED_BYTES
+            + (table.rows - table.unsubmitted + table.orphans.count + table.evidence.count + len(self._keys))
+            * SUBMITTED_BYTES
         )
 
     def victims(self, now: float) -> list[Segment]:
@@ -154,7 +155,10 @@ class Compaction:
     async def _copy_notes(self, last: int) -> None:
         """Writes again what isn't messages."""
         table = self._table
-        containers = (self._settings, self._keys, table.orphans, table.unreadable)
+        # The rates last: replay counts the orphans before them once more.
+        containers = (
+            self._settings, self._keys, table.orphans, table.unreadable, table.evidence, table.match_rates
+        )  # fmt: skip
         first = self._journal.active.sequence
         records: list[Any] = [Counters(table.cursor)]
         for container in containers:

@@ -22,8 +22,9 @@ from relay.values.ids import id_text
 from relay.values.messages import destination_of, source_of
 
 MAGIC: Final = b"RLYJRNL\n"
-#: Raised when a record of a new kind is written, which an older relay would have to take for damage. 2: `Placed`.
-FORMAT_VERSION: Final = 2
+#: Raised when a record of a new kind is written, which an older relay would have to take for damage.
+#: 2: `Placed`. 3: `Evidence` and `MatchRate`.
+FORMAT_VERSION: Final = 3
 #: magic, format version, unused, sequence, created_at, CRC of all before it
 _HEADER = Struct(">8sHHQdI")
 HEADER_BYTES: Final = _HEADER.size

@@ -116,6 +116,9 @@ class JournalQueries:
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.orphans.latest(limit))
 
+    def evidence(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return succeed(self.table.evidence.latest(limit))
+
     def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.unreadable.latest(limit))
 
@@ -148,6 +151,7 @@ class JournalQueries:
             contradicting=table.contradicting_count,
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,
+            evidence=table.evidence.counts(),
             feed_place=table.cursor,
         )
 

@@ -40,6 +40,7 @@ from relay.store.table.accept import accept, take_back
 from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
+from relay.store.table.evidence import judge
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
 from relay.store.table.learning import Learning
@@ -230,6 +231,14 @@ class JournalStore(JournalQueries):
         changes = self._correlation.reread(batch)
         return self._append(changes.records, changes.result())
 
+    def dismiss_evidence(self, carrier: str) -> "Deferred[int]":
+        if not self._journal.open:
+            return fail(StoreUnavailable(self._journal.why_not))
+        count, latest_at = self.table.evidence.clear(carrier)
+        # The system's clock may have been set back since.
+        dismissed_to = max(self._clock.seconds(), latest_at)
+        return self._append([self.table.match_rates.dismiss(carrier, dismissed_to)], count)
+
     def end(self, batch: Sequence[Ending]) -> "Deferred[StoreResult]":
         changes = self._learning.end(batch)
         return self._append(changes.records, changes.result())
@@ -237,7 +246,6 @@ class JournalStore(JournalQueries):
     def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[StoreResult]":
         table, journal = self.table, self._journal
         table.forget_finished(FORGOTTEN_A_CALL, now)
-        table.orphans.expire(now, FORGOTTEN_A_CALL)
         self._keys.expire(now, FORGOTTEN_A_CALL)
         changes = self._learning.changes()
         if (journal.failures, journal.open) != self._announced:
@@ -247,6 +255,7 @@ class JournalStore(JournalQueries):
         self._say_ambiguous(now)
         if not journal.open:
             return succeed(changes.result())
+        self._expire_orphans(now, changes.records)
         due = self._expiry.step(now)
         self._learning.time_out(due.expired, [], EXPIRED, now, changes)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
@@ -259,6 +268,15 @@ class JournalStore(JournalQueries):
         if overdue.queries:
             answer = msgspec.structs.replace(answer, overdue=overdue.queries)
         return self._append(changes.records, answer)
+
+    def _expire_orphans(self, now: float, records: list[Any]) -> None:
+        table = self.table
+        fallen = table.orphans.expire(now, FORGOTTEN_A_CALL)
+        records += judge(fallen, table.match_rates, table.evidence, self._journal.active.sequence)
+        # If we stop here, then they wait again after the start, and are judged then.
+        for receipt in fallen:
+            table.match_rates.judged(receipt.carrier, receipt.received_at)
+        records += table.match_rates.due(now)
 
     def _say_ambiguous(self, now: float) -> None:
         """Logs, once a minute, that receipts came that could belong to several messages."""

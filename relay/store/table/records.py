@@ -117,6 +117,30 @@ class Placed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
     key: bytes = b""
 
 
+class Evidence(Receipt, frozen=True, gc=False, array_like=True, tag=11):
+    """A receipt that waited for its id in vain is kept as evidence of a wrong dialect.
+
+    It waits no more: the `Receipt` with the same fields is this one. Compaction copies it as it is.
+    """
+
+
+class MatchRate(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
+    """How many of a carrier's latest receipts found messages (see `relay.store.table.match_rates`).
+
+    :ivar matched: of the latest receipts, how many found a message; `missed`, how many did not.
+    :ivar usual: the share that found one before these.
+    :ivar judged_to: orphans that came up to then wait no more: they are evidence, or dropped.
+    :ivar dismissed_to: evidence that came up to then is kept no more.
+    """
+
+    carrier: str
+    matched: float
+    missed: float
+    usual: float
+    judged_to: float = 0.0
+    dismissed_to: float = 0.0
+
+
 class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One part in a `Snapshot`.
 
@@ -220,6 +244,8 @@ Record = (
     | Snapshot
     | Sending
     | Placed
+    | Evidence
+    | MatchRate
     | Idempotency
     | Setting
     | Counters

@@ -26,16 +26,19 @@ from relay.store.table.entry_values import (
     Segment,
     Tries,
 )
+from relay.store.table.evidence import receipt_of
 from relay.store.table.in_doubt import parts_in_doubt
 from relay.store.table.learning import Learning, refusal
-from relay.store.table.orphans import Mark, is_unreadable
+from relay.store.table.orphans import Mark, is_unreadable, mark_of
 from relay.store.table.overdue import keep_given_id, wait_once_more
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
     Counters,
+    Evidence,
     Handed,
     Learnt,
+    MatchRate,
     OwedAgain,
     Placed,
     Sending,
@@ -51,7 +54,7 @@ from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.values.messages import Message, Receipt, Submitted
-from relay.values.states import ENROUTE
+from relay.values.states import ENROUTE, UNKNOWN
 
 #: What is dated so long after the start was written while the system's clock was ahead.
 AHEAD_SECONDS: Final = 60.0
@@ -85,6 +88,8 @@ class Replay:
             Snapshot: self._snapshot,
             Sending: self._sending,
             Placed: self._placed,
+            Evidence: self._evidence,
+            MatchRate: self._match_rate,
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
@@ -144,7 +149,8 @@ class Replay:
         self._restore_queues(owed, now)
         for entry in table.accounts.values():
             entry.restored()
-        table.orphans.restored(self._marks)
+        table.evidence.restored(self._marks, table.match_rates)
+        table.orphans.restored(self._marks | table.evidence.marks(), table.match_rates.judged_to(), now)
         table.unreadable.restored(self._marks)
         self._keys.restored()
         # Counted again on the way; what is shown counts from the start.
@@ -232,7 +238,8 @@ class Replay:
         table = self._table
         if s.carrier_message_id and table.orphans.count and not s.orphans_left:
             # What was found for them is in the records that follow.
-            table.orphans.take(s.carrier, s.carrier_message_id)
+            taken = table.orphans.take(s.carrier, s.carrier_message_id)
+            table.match_rates.count(s.carrier, 0, -len(taken))
         if table.in_doubt:
             table.in_doubt.unmark(s.id, s.part)
         row = table.get(s.id)
@@ -258,6 +265,7 @@ class Replay:
             self._table.unreadable.add(r, self._segment.sequence)
         else:
             self._table.orphans.add(r, self._segment.sequence)
+            self._table.match_rates.count(r.carrier, 0, 1)
 
     def _learnt(self, record: Learnt) -> None:
         table = self._table
@@ -285,6 +293,9 @@ class Replay:
             self._drop_tries(row, OWED)
             if record.carrier and row.handoff is None:
                 row.handoff = refusal(table.ids.name(record.carrier))
+            elif table.orphans.count and row.handoff is not None and record.state != UNKNOWN:
+                # Nearly always by a receipt.
+                table.match_rates.count(row.handoff.carrier, 1, 0)
         else:
             row.flags |= REPORTED | record.owed
             self._drop_tries(row, record.owed)
@@ -355,8 +366,19 @@ class Replay:
         mark = (record.carrier, record.received_at, record.crc)
         if record.key:
             self._table.orphans.discard(record.key, mark)
+            self._table.evidence.discard(mark)
         # Compaction may have copied it behind this record: that is seen to at the end.
         self._marks.add(mark)
+
+    def _evidence(self, record: Evidence) -> None:
+        table = self._table
+        receipt = receipt_of(record)
+        table.orphans.discard(receipt.keys[0], mark_of(receipt))
+        table.evidence.add(receipt, self._segment.sequence)
+
+    def _match_rate(self, record: MatchRate) -> None:
+        self._table.match_rates.restore(record)
+        self._table.evidence.clear(record.carrier, record.dismissed_to)
 
     def _entry(self, row: Row, part: int) -> Entry:
         return row if parts_of(row) is None else PartOfRow(row, part)

@@ -132,11 +132,14 @@ def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequen
 
 
 def kept_receipts(table: Table, after: tuple[int, int] | None, limit: int) -> KeptReceipts:
-    """Orphans and then unreadable receipts from a place on; see `relay.store.api.Store.kept_receipts`."""
-    orphan, unreadable = after or (0, 0)
+    """Orphans, then unreadable receipts, then evidence from a place on; see `Store.kept_receipts`."""
+    orphan, number = after or (0, 0)
     if orphan >= 0:
         receipts, goes_on = table.orphans.after(orphan, limit)
-        # Below 0: there are no more orphans.
+        # -1: there are no more orphans; -2: no more unreadable ones either.
         return KeptReceipts(receipts, (-1 if goes_on is None else goes_on, 0))
-    receipts, goes_on = table.unreadable.after(unreadable, limit)
-    return KeptReceipts(receipts, None if goes_on is None else (-1, goes_on))
+    if orphan == -1:
+        receipts, goes_on = table.unreadable.after(number, limit)
+        return KeptReceipts(receipts, (-2, 0) if goes_on is None else (-1, goes_on))
+    receipts, goes_on = table.evidence.after(number, limit)
+    return KeptReceipts(receipts, None if goes_on is None else (-2, goes_on))
