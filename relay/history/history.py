@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from relay.history.history_database import Cursor, NewerHistory
+from relay.history.history_schema import Cursor, NewerHistory
 from relay.history.history_writer import Reached
 from relay.history.journal_tail import Length
 from relay.runtime.tasks import Tasks

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.history.history_database import connect
 from relay.history.history_entries import COLUMNS, Group, Origin, Row, entry_of, first_seq, view_of
 from relay.history.history_numbers import NumberKeeper
+from relay.history.history_schema import connect
 from relay.values.messages import MessageView
 
 SEARCH_SECONDS: Final = 2.0

@@ -13,10 +13,11 @@ from functools import partial
 import msgspec
 from twisted.logger import Logger
 
-from relay.history.history_database import Cursor, HistoryDatabase
+from relay.history.history_database import HistoryDatabase
 from relay.history.history_entries import first_seq
 from relay.history.history_events import HistoryEvents
 from relay.history.history_records import HistoryRecords
+from relay.history.history_schema import Cursor
 from relay.history.journal_tail import JournalGap, JournalTail, Length
 
 #: A batch is written when it has so many messages; some tenths of a second.

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.history.history_schema import Transaction
 from relay.history.history_search import HistoryQuery, HistorySearch
 from relay.store.journal.journal_format import segment_name
 from relay.store.table.message_views import message_view
@@ -136,6 +137,17 @@ class CrashTests(HistoryCase):
         self.catch_up()
         self.assertEqual(sorted(self.ids()), sorted(message_id(n) for n in (1, 2, 3)))
         self.assertEqual(self.sum_of_all(), 3)
+
+    def test_a_commit_that_fails_leaves_no_transaction_behind(self) -> None:
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        self.addCleanup(db.close)
+        # A constraint that SQLite looks at when it commits.
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("CREATE TABLE a (n INTEGER PRIMARY KEY REFERENCES a (n) DEFERRABLE INITIALLY DEFERRED)")
+        db.execute("CREATE TABLE b (n REFERENCES a (n) DEFERRABLE INITIALLY DEFERRED)")
+        with self.assertRaises(sqlite3.IntegrityError), Transaction(db):
+            db.execute("INSERT INTO b VALUES (1)")
+        self.assertFalse(db.in_transaction)
 
     def sum_of_all(self) -> int:
         return sum(count for _, _, count in self.search.sums(None, 0.0, self.clock.seconds() + DAY).counts)
