@@ -68,6 +68,7 @@ RUN_ELSEWHERE = {
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
     },
     "docs/performance.md": {
+        "make bench-history": "ten minutes; its module is run by hand",
         "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
         "python -m benchmarks.opcodes": "minutes of a quiet machine",
         "python -m benchmarks.reactors": "minutes of a quiet machine",
