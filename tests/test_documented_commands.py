@@ -68,7 +68,6 @@ RUN_ELSEWHERE = {
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
     },
     "docs/performance.md": {
-        "make bench-history": "ten minutes; its module is run by hand",
         "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
         "python -m benchmarks.opcodes": "minutes of a quiet machine",
         "python -m benchmarks.reactors": "minutes of a quiet machine",
@@ -83,6 +82,7 @@ RUN_ELSEWHERE = {
 MAKE_TARGETS = {
     "bench": "minutes of a quiet machine",
     "bench-guard": ".ci/run",
+    "bench-history": "ten minutes of a quiet machine",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
     "constraints": "needs a package index; RELEASING.md says when it is run",
