@@ -1,4 +1,4 @@
-"""A daemon for tests of the operator's side: real flow, links and sessions, nothing connected, a quick store."""
+"""A daemon for tests of the operator's pages: real flow, links and sessions, no connections, and a quick store."""
 
 import random
 from collections.abc import Callable, Sequence
