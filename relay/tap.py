@@ -18,6 +18,7 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from relay import __version__
@@ -27,6 +28,7 @@ from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
+from relay.app.list_files import list_problems, read_lists
 from relay.app.load_config import ConfigError, load
 from relay.app.logging import LoggedService
 from relay.app.logging import observer as line_observer
@@ -77,8 +79,10 @@ class Options(usage.Options):
         self.config = load_config(Path(self["config"]), reactor)
 
 
-def load_config(path: Path, reactor: Any) -> Config:
+def load_config(path: Path, reactor: Any, *, with_lists: bool = True) -> Config:
     """The configuration in a file.
+
+    :param with_lists: whether to check the files of the lists as well, which takes seconds if they are long.
 
     :raises usage.UsageError: with every problem, one a line.
     """
@@ -92,7 +96,10 @@ def load_config(path: Path, reactor: Any) -> Config:
             name=str(path),
             environ=os.environ,
             read_file=lambda name: Path(name).read_text(encoding="utf-8"),
-            further_checks=[lambda config: endpoint_problems(config, reactor)],
+            further_checks=[
+                lambda config: endpoint_problems(config, reactor),
+                lambda config: list_problems(config) if with_lists else (),
+            ],
         )
     except ConfigError as problem:
         raise usage.UsageError("\n".join(problem.problems)) from None
@@ -136,7 +143,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
 
     def read() -> Config:
         try:
-            return load_config(path, reactor)
+            return load_config(path, reactor, with_lists=False)
         except usage.UsageError as problem:
             raise ConfigRefused(str(problem).splitlines()) from None
 
@@ -144,6 +151,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
         daemon,
         read,
         reactor,
+        read_lists=lambda config: deferToThreadPool(reactor, reactor.getThreadPool(), read_lists, config),
         taken=taken,
         begun=lambda: notifier.reloading(time.monotonic_ns() // 1000) if notifier else None,
         ended=lambda: notifier.ready(daemon.status) if notifier else None,
@@ -192,7 +200,7 @@ def build(
     flow = MessageFlow(
         store=store,
         rates=accounts,
-        routes=Routes(config.routes),
+        routes=Routes(config.routes, read_lists(config)),
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,

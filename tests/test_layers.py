@@ -73,6 +73,7 @@ PURE = (
     "relay.routing.carrier_order",
     "relay.routing.explanation",
     "relay.routing.hours",
+    "relay.routing.number_lists",
     "relay.routing.prefix_table",
     "relay.routing.routes",
     "relay.runtime.fair_share",

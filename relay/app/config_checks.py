@@ -37,6 +37,13 @@ def check(config: Config) -> Iterator[Finding]:
     yield from _accounts(config)
     for name, carrier in config.carriers.items():
         yield from _carrier(("carriers", name), carrier, config)
+    for name, numbers in config.lists.items():
+        if not numbers.file:
+            yield ("lists", name, "file"), "must not be empty: it is the file with the numbers"
+        if numbers.tag_column == "0":
+            yield ("lists", name, "tag_column"), "columns are counted from 1"
+        if numbers.tag_column and numbers.on_match == "refuse":
+            yield ("lists", name, "tag_column"), "has no effect with on_match: refuse; leave one of them out"
     yield from check_routes(config)
 
 

@@ -8,6 +8,7 @@ no message meets half of the old and half of the new. What did not change keeps 
 * A changed carrier gets a new link instead of the old one. What was queued moves to the new link at once. The old link
   waits for its answers and unbinds, and only then the new link binds, so that the carrier never sees more binds than
   were agreed.
+* The files of the lists are read again, in a thread.
 * If a carrier's dialect changed, its kept receipts are read again (`relay.carriers.rereading`).
 * A removed carrier drains (`relay.carriers.draining`): its link sends what it has queued, and stays bound for the
   receipts that are still out.
@@ -16,7 +17,7 @@ no message meets half of the old and half of the new. What did not change keeps 
 There is one reload at a time. However often a reload is asked for meanwhile, it is followed by one more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -30,6 +31,7 @@ from relay.config.changes import Change, changed_names, changes, login_changed, 
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.routing.flow import MessageFlow
+from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
 from relay.runtime.tasks import Tasks
@@ -62,10 +64,15 @@ class Reloadable(Protocol):
         """Makes a link and does not start it; raises if the carrier's endpoint can't be used."""
 
 
+async def _no_lists(config: Config) -> NumberLists | None:
+    return None
+
+
 class Reloader:
     """Applies a new configuration while the relay runs. One reload at a time.
 
     :param read: reads and checks the file; raises `ConfigRefused`.
+    :param read_lists: reads the files of the lists; raises what has `problems`.
     :param taken: called with each configuration that has been applied: the log needs it.
     :param begun, ended: called around the work, for the service manager.
     """
@@ -78,6 +85,7 @@ class Reloader:
         read: Callable[[], Config],
         clock: Any,
         *,
+        read_lists: Callable[[Config], Awaitable[NumberLists | None]] = _no_lists,
         taken: Callable[[Config], None] = lambda config: None,
         begun: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
@@ -85,6 +93,7 @@ class Reloader:
         self._daemon = daemon
         self._read = read
         self._clock = clock
+        self._read_lists = read_lists
         self._taken = taken
         self._begun = begun
         self._ended = ended
@@ -121,6 +130,7 @@ class Reloader:
         links: dict[str, CarrierLink] = {}
         try:
             new = self._read()
+            lists = await self._read_lists(new)
             carriers = changed_names(old.carriers, new.carriers)
             for name in (*carriers.added, *carriers.changed):
                 links[name] = await daemon.make_link(name, new.carriers[name])
@@ -132,7 +142,7 @@ class Reloader:
         found = changes(old, new)
         replaced = {name: daemon.links[name] for name in carriers.changed}
         removed = {name: daemon.links[name] for name in carriers.removed}
-        self._exchange(taken_up(old, new), links)
+        self._exchange(taken_up(old, new), links, lists)
         self._say(found)
         for name, link in removed.items():
             daemon.draining_carriers.begin(name, link)
@@ -154,13 +164,13 @@ class Reloader:
         daemon.stale_names.look()
         return True
 
-    def _exchange(self, config: Config, links: dict[str, CarrierLink]) -> None:
+    def _exchange(self, config: Config, links: dict[str, CarrierLink], lists: NumberLists | None) -> None:
         daemon = self._daemon
         old = daemon.config
         daemon.config = config
         daemon.accounts.replace(config.accounts)
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
-        daemon.flow.reroute(Routes(config.routes), daemon.links, config.validity_seconds)
+        daemon.flow.reroute(Routes(config.routes, lists), daemon.links, config.validity_seconds)
         for name, account in old.accounts.items():
             now = config.accounts.get(name)
             if now is None or login_changed(account.smpp, now.smpp):

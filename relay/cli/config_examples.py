@@ -68,6 +68,16 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         only=frozenset({"kind", "simulator"}),
         remark="A carrier inside the relay, for tests. Its messages reach nobody.",
     ),
+    ("lists", "blocked"): Example(
+        {"file": "/etc/relay/blocked.txt", "on_match": "refuse"},
+        only=frozenset({"file", "on_match"}),
+        remark="Numbers that get no messages.",
+    ),
+    ("lists", "ported"): Example(
+        {"file": "/etc/relay/ported.csv", "tag_column": "network"},
+        only=frozenset({"file", "tag_column"}),
+        remark="The network of each ported number, for a route's `tag`.",
+    ),
     ("routes", "0"): Example(
         {"prefix": '"44"', "carriers": "[tier1, tier2]", "spill_over_seconds": "10"}, remark="United Kingdom"
     ),
@@ -75,6 +85,7 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         {
             "account": "acme",
             "sender": '"ACME*"',
+            "tag": "north",
             "hours": '"Mon-Fri 08:00-20:00 Europe/London"',
             "carriers": "[{tier1: 70, tier2: 30}, other-relay]",
         },

@@ -1,8 +1,8 @@
 """The differences between two configurations, and which of them a reload applies.
 
-A reload applies accounts, carriers, routes, log settings, the admin password, the default validity, and how long a stop
-and a drain may take. Everything else (listeners, limits, the journal's place) needs a restart: a reload only reports
-such a difference.
+A reload applies accounts, carriers, routes, lists, log settings, the admin password, the default validity, and how
+long a stop and a drain may take. Everything else (listeners, limits, the journal's place) needs a restart: a reload
+only reports such a difference.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from relay.config.model import AdminListener, Config, Logs
 from relay.values.secret import Secret
 
 #: The keys that a reload applies as a whole.
-_LIVE = frozenset({"accounts", "carriers", "routes", "validity_seconds", "shutdown_seconds", "drain_hours"})
+_LIVE = frozenset({"accounts", "carriers", "routes", "lists", "validity_seconds", "shutdown_seconds", "drain_hours"})
 #: Keys within tables that it applies, too.
 _LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password"})
 

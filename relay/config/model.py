@@ -336,6 +336,28 @@ class Carrier(ConfigStruct, frozen=True):
     signing_secret: Annotated[Secret | None, _text("For kind http: the secret that signs its notifications.")] = None
 
 
+class NumberListFile(ConfigStruct, frozen=True):
+    """A file of numbers: opt-outs, ported numbers. SIGHUP reads it again."""
+
+    file: Annotated[
+        str,
+        _text(
+            "A number, or the beginning of numbers, a line, with the country code. Lines that begin with # are skipped."
+        ),
+    ]
+    on_match: Annotated[
+        Literal["tag", "refuse"],
+        _text("tag: the number gets a tag, which routes can ask for; refuse: messages to the number are refused."),
+    ] = "tag"
+    tag_column: Annotated[
+        str,
+        _text(
+            "For a file with columns: the column with the tag, by its name in the first line or its number from 1; "
+            "empty = the tag is the name of the list."
+        ),
+    ] = ""
+
+
 class Route(ConfigStruct, frozen=True):
     """Which carriers take which messages. Keys that are left out match all messages."""
 
@@ -358,6 +380,7 @@ class Route(ConfigStruct, frozen=True):
             "`alphanumeric` all names; empty = all."
         ),
     ] = ""
+    tag: Annotated[str, _text("A tag that the number has from one of the lists; empty = all.")] = ""
     hours: Annotated[
         str,
         _text(
@@ -419,4 +442,5 @@ class Config(ConfigStruct, frozen=True):
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)
+    lists: dict[str, NumberListFile] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)

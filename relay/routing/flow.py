@@ -36,6 +36,7 @@ from relay.values.messages import (
     Refused,
     StoreResult,
     Submission,
+    destination_of,
     source_of,
 )
 from relay.values.smpp_constants import (
@@ -153,7 +154,7 @@ class MessageFlow:
         ids = new_ids(len(submissions), self._random_bytes)
         default_expiry = now + self._validity_seconds
         carriers_of = self.routes.chooser(account, now)
-        senders = self._senders_of(account)
+        senders, refuses = self._senders_of(account), self.routes.refuses
         # Neighbours in a batch mostly go the same way; asking for room once a run of them saves 0.5 µs a message.
         asked: tuple[str, ...] = ()
         room = False
@@ -167,6 +168,11 @@ class MessageFlow:
             elif senders is not None and not senders.allow(source_of(s.addresses)):
                 self.counters.account(account).refuse(ESME_RINVSRCADR)
                 result.append(Refused(ESME_RINVSRCADR, "from", "The account may not send with this sender."))
+            elif refuses is not None and refuses(destination_of(s.addresses)):
+                self.counters.account(account).refuse(ESME_RINVDSTADR)
+                result.append(
+                    Refused(ESME_RINVDSTADR, "to", "The number is on a list of numbers that get no messages.")
+                )
             elif not room:
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))

@@ -12,6 +12,7 @@ from relay.config.model import Route
 from relay.config.sender_patterns import AllowedSenders
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
+from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
 from relay.values import smpp_constants as c
 from relay.values.messages import (
@@ -181,6 +182,15 @@ class MessageFlowTests(SynchronousTestCase):
             self.assertEqual(isinstance(prepared, Message), allowed, sender)
             if isinstance(prepared, Refused):
                 self.assertEqual((prepared.command_status, prepared.field), (c.ESME_RINVSRCADR, "from"))
+
+    def test_a_number_on_a_refusing_list_is_refused_by_name(self) -> None:
+        lists = NumberLists([NamedList("blocked", NumberList(["44777"]), True)])
+        self.flow.reroute(Routes([Route(carriers=["first"])], lists), {"first": self.first}, 3600.0)
+        for number, allowed in ((b"44777", False), (b"+447779", False), (b"44778", True)):
+            prepared = self.prepare(b"\0\0a\0\1\1" + number + b"\0")
+            self.assertEqual(isinstance(prepared, Message), allowed, number)
+            if isinstance(prepared, Refused):
+                self.assertEqual((prepared.command_status, prepared.field), (c.ESME_RINVDSTADR, "to"))
 
     def test_over_the_rate_the_customer_is_told_when_to_come_again(self) -> None:
         self.rates.wait_seconds = 2.5
