@@ -28,6 +28,7 @@ from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
+from relay.app.file_check import file_problems
 from relay.app.list_files import list_problems, read_lists
 from relay.app.load_config import ConfigError, load
 from relay.app.logging import LoggedService
@@ -98,6 +99,7 @@ def load_config(path: Path, reactor: Any, *, with_lists: bool = True) -> Config:
             read_file=lambda name: Path(name).read_text(encoding="utf-8"),
             further_checks=[
                 lambda config: endpoint_problems(config, reactor),
+                file_problems,
                 lambda config: list_problems(config) if with_lists else (),
             ],
         )

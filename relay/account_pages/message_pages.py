@@ -143,7 +143,7 @@ def details(session: Session, view: MessageView, error_codes: str, *, can_notify
             if view.done_at is None
             else [moment(view.done_at), f", after {duration(view.done_at - view.accepted_at)}"],
         ),
-        *([("Final state reached, as the carrier says", moment(view.carrier_done_at))] if view.carrier_done_at else []),
+        *([("Ended, says the carrier", moment(view.carrier_done_at))] if view.carrier_done_at else []),
         ("Carrier", told.carrier or "none yet"),
         ("Carrier's error", told.carrier_error or "–"),
         ("Parts", str(told.parts)),

@@ -217,7 +217,7 @@ class OperatorPageTests(IntegrationTestCase):
         await self.send(relay, 5)
 
         def script(page: Browser) -> None:
-            for width, dark in ((360, False), (1440, True)):
+            for width, dark in ((320, True), (360, False), (1440, True)):
                 show(page, width, 900, dark=dark)
                 page.run(Path(AXE).read_text())
                 self.assertEqual([], page.run_async(RUN_AXE))
