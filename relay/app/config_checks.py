@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from relay.accounts.signing import secret_key
-from relay.app.route_checks import check_routes
+from relay.app.route_checks import check_routes, replaced_sender
 from relay.config.endpoint_text import is_loopback
 from relay.config.model import Account, Carrier, Config, Dialect, Senders
 from relay.config.sender_patterns import AllowedSenders, SenderPattern
@@ -269,6 +269,7 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
         yield from _ascii((*path, "password"), carrier.password.reveal())
     if carrier.mobile_originated != "refuse":
         yield from _mobile_originated((*path, "mobile_originated"), carrier.mobile_originated, config)
+    yield from replaced_sender((*path, "replace_sender"), carrier.replace_sender)
     yield from _dialect((*path, "dialect"), carrier.dialect)
     if carrier.kind == "simulator":
         yield from _simulator((*path, "simulator", "states"), carrier.simulator.states)

@@ -14,6 +14,7 @@ from relay.config.yaml_reader import Path, did_you_mean
 from relay.routing.explanation import words
 from relay.routing.hours import hours_of, overlap, times_to_try
 from relay.routing.routes import CompiledRoute, Routes
+from relay.text.compose import InvalidText, source_address
 
 Finding = tuple[Path, str]
 
@@ -28,7 +29,7 @@ def check_routes(config: Config) -> Iterator[Finding]:
     readable = True
     for index, route in enumerate(config.routes):
         found = list(_route(("routes", index), route, config))
-        readable = readable and not any(path[2] in ("sender", "hours") for path, _ in found)
+        readable = readable and not any(path[2] in ("sender", "hours", "replace_sender") for path, _ in found)
         yield from found
     if readable:
         yield from _contradictions(Routes(config.routes))
@@ -47,7 +48,17 @@ def _route(path: Path, route: Route, config: Config) -> Iterator[Finding]:
                 reads(value)
         except ValueError as problem:
             yield (*path, key), str(problem)
+    yield from replaced_sender((*path, "replace_sender"), route.replace_sender)
     yield from _carriers((*path, "carriers"), route.carriers, config)
+
+
+def replaced_sender(path: Path, sender: str) -> Iterator[Finding]:
+    """What is wrong with a `replace_sender`, of a route or of a carrier."""
+    try:
+        if sender:
+            source_address(sender)
+    except InvalidText as problem:
+        yield path, problem.reason
 
 
 def _tag(path: Path, tag: str, config: Config) -> Iterator[Finding]:

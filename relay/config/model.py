@@ -331,6 +331,13 @@ class Carrier(ConfigStruct, frozen=True):
         ),
     ] = "refuse"
     mobile_originated: Annotated[str, _text("refuse, or the account that gets handsets' messages.")] = "refuse"
+    replace_sender: Annotated[
+        str,
+        _text(
+            "The carrier gets this sender (from) instead of the customer's or the route's `replace_sender`; empty = "
+            "theirs."
+        ),
+    ] = ""
     dialect: Annotated[Dialect, _text("How the carrier writes receipts.")] = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)
     signing_secret: Annotated[Secret | None, _text("For kind http: the secret that signs its notifications.")] = None
@@ -395,6 +402,9 @@ class Route(ConfigStruct, frozen=True):
             "they are down or their queues are full."
         ),
     ] = 0.0
+    replace_sender: Annotated[
+        str, _text("Carriers get this sender (from) instead of the customer's; empty = the customer's.")
+    ] = ""
 
     @property
     def carrier_names(self) -> list[str]:

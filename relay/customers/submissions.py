@@ -5,7 +5,13 @@ from typing import Final
 
 import msgspec
 
-from relay.smpp.message_codec import find_tlv, submit_body_from_data_sm, with_registered_delivery, with_schedule
+from relay.smpp.message_codec import (
+    find_tlv,
+    submit_body_from_data_sm,
+    with_registered_delivery,
+    with_schedule,
+    with_source,
+)
 from relay.smpp.times import seconds_until, smpp_time_text
 from relay.text.compose import source_address
 from relay.values import smpp_constants as c
@@ -82,13 +88,10 @@ def with_default_sender(one: Submission, sender: str) -> Submission:
     """
     if source_of(one.addresses):
         return one
-    # ton, npi and an empty address, before the destination; the body repeats both behind the service_type.
     source = source_address(sender)
-    bodies = []
-    for body in one.parts:
-        begin = body.index(0) + 1
-        bodies.append(body[:begin] + source + body[begin + 3 :])
-    return msgspec.structs.replace(one, addresses=source + one.addresses[3:], parts=tuple(bodies))
+    parts = tuple(with_source(body, source) for body in one.parts)
+    # ton, npi and an empty address stood before the destination.
+    return msgspec.structs.replace(one, addresses=source + one.addresses[3:], parts=parts)
 
 
 def _address_status(pdu: MessagePdu) -> int:

@@ -61,6 +61,8 @@ def explain(routes: Routes, account: str, source: str, destination: str, at: flo
     decision = f"routes[{chosen.index}] takes the message: {', then '.join(carriers)}."
     if chosen.order.fixed is None:
         decision += " The weights and the number decide this order; it is the same for each message to this number."
+    if chosen.route.replace_sender:
+        decision += f" The sender becomes {chosen.route.replace_sender}."
     return Explanation(decision, carriers, tags, steps)
 
 

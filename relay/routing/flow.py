@@ -22,6 +22,7 @@ from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimit
 from relay.routing.routes import Routes
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
+from relay.smpp.message_codec import with_source
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
@@ -158,10 +159,12 @@ class MessageFlow:
         # Neighbours in a batch mostly go the same way; asking for room once a run of them saves 0.5 µs a message.
         asked: tuple[str, ...] = ()
         room = False
+        new_source = b""
         for message_id, s in zip(ids, submissions, strict=True):
             carriers = carriers_of(s.addresses)
             if carriers is not asked:
                 asked, room = carriers, self._any_room(carriers)
+                new_source = carriers.source if type(carriers) is RouteCarriers else b""
             if not carriers:
                 self.counters.account(account).refuse(ESME_RINVDSTADR)
                 result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
@@ -190,7 +193,7 @@ class MessageFlow:
                         now,
                         expires_at,
                         s.addresses,
-                        s.parts,
+                        tuple([with_source(body, new_source) for body in s.parts]) if new_source else s.parts,
                         s.registered_delivery,
                         s.interface,
                         s.reference,
@@ -298,7 +301,7 @@ class MessageFlow:
         for part in parts:
             if part.carriers is not asked:
                 asked = part.carriers
-                if type(asked) is RouteCarriers:
+                if type(asked) is RouteCarriers and asked.spill_over_seconds:
                     chosen = spilling
                 else:
                     name = self._choose(asked)

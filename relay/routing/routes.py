@@ -152,6 +152,8 @@ class Routes:
         #: Says which list refuses a number; None where no list refuses any.
         self.refuses = lists.refuses if lists is not None and lists.refuse else None
         self.compiled = [CompiledRoute(index, route) for index, route in enumerate(routes)]
+        #: Whether any route replaces senders.
+        self.replace_senders = any(route.order.source for route in self.compiled)
         self._plain: PrefixTable[tuple[str, ...]] | None = None
         if all(route.plain for route in self.compiled):
             carriers: dict[bytes, tuple[str, ...]] = {}

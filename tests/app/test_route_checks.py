@@ -76,6 +76,13 @@ class RouteChecksTests(ChecksTestCase):
             "{carriers: [t]}, {hours: '08:00-20:00 UTC', carriers: [t]}, {hours: '20:05-08:00 UTC', carriers: [u]}"
         )
 
+    def test_a_sender_that_can_not_be_sent_replaces_none(self) -> None:
+        self.assert_route_problem(
+            "{carriers: [t], replace_sender: much too long for a name}",
+            r"routes\[0\].replace_sender",
+            "Expected a number of 3 to 20 digits, or up to 11 letters",
+        )
+
     def test_the_example_of_the_documentation_routes_as_its_comments_say(self) -> None:
         text = (ROOT / "docs/carriers.md").read_text("utf-8").partition("```yaml\naccounts:")[2].partition("```")[0]
         ported = NumberList(["number,network", "4477009001,second-network"], "network")

@@ -14,6 +14,7 @@ from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
+from relay.smpp.message_codec import decode_message, message_body
 from relay.values import smpp_constants as c
 from relay.values.messages import (
     AtCarrier,
@@ -191,6 +192,21 @@ class MessageFlowTests(SynchronousTestCase):
             self.assertEqual(isinstance(prepared, Message), allowed, number)
             if isinstance(prepared, Refused):
                 self.assertEqual((prepared.command_status, prepared.field), (c.ESME_RINVDSTADR, "to"))
+
+    def test_a_route_that_replaces_senders_changes_what_carriers_get_and_nothing_that_the_customer_sees(self) -> None:
+        for spill_over_seconds in (0.0, 10.0):
+            route = Route(carriers=["first", "second"], replace_sender="60300", spill_over_seconds=spill_over_seconds)
+            self.flow.reroute(Routes([route]), {"first": self.first, "second": self.second}, 3600.0)
+            bodies = tuple(message_body(addresses=ADDRESSES, short_message=text) for text in (b"one", b"two"))
+            [message] = self.flow.prepare("acme", [Submission(ADDRESSES, bodies)])
+            assert isinstance(message, Message)
+            self.assertEqual(message.addresses, ADDRESSES)
+            sent = [decode_message(c.SUBMIT_SM, 1, body) for body in message.parts]
+            self.assertEqual([pdu.short_message for pdu in sent], [b"one", b"two"])
+            self.assertEqual({pdu.addresses for pdu in sent}, {b"\3\00060300\0\1\x01447700900123\0"})
+            self.first.offered.clear()
+            self.flow.dispatch([message])
+            self.assertEqual([part.body for part in self.first.offered], list(message.parts))
 
     def test_over_the_rate_the_customer_is_told_when_to_come_again(self) -> None:
         self.rates.wait_seconds = 2.5
