@@ -196,6 +196,7 @@ def build(
         in_thread=in_thread,
         views_of_ended=bool(config.logs.message_records),
         compare_numbers=compare_numbers,
+        tells_progress=lambda: accounts.tell_progress,
     )
     if store_wrapper is not None:
         store = store_wrapper(store)

@@ -658,6 +658,77 @@ class StoreContract(SynchronousTestCase):
         self.settle([second], Verdict.DELIVERED)
         self.assertEqual(self.store.figures().owed, 0)
 
+    def test_a_final_state_waits_for_the_attempt_that_tells_an_earlier_one(self) -> None:
+        for verdict in (Verdict.DELIVERED, Verdict.RETRY, Verdict.GIVEN_UP, None):
+            with self.subTest(verdict):
+                self.setUp()
+                queue = QueueKey("hooked-all", Channel.WEBHOOK)
+                self.sent(1, account="hooked-all", registered_delivery=0)
+                self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
+                first = self.claimed(queue)
+                self.result(self.store.receipts([receipt(1)]))
+                self.assertEqual(self.claimed(queue), [])
+                announced: list[QueueKey] = []
+                self.store.subscribe(announced.extend)
+                if verdict is None:
+                    self.store.release(first)
+                else:
+                    self.settle(first, verdict, NOW + 500)
+                    for _ in range(20):
+                        self.clock.advance(0.01)
+                    self.assertEqual(announced, [queue])
+                (second,) = self.claimed(queue)
+                self.assertEqual((second.state, second.final, second.attempt), (DELIVERED, True, 1))
+                self.settle([second], Verdict.DELIVERED)
+                self.assertEqual((self.claimed(queue), self.store.figures().owed), ([], 0))
+
+    # Progress
+
+    PROGRESS = QueueKey("hooked-progress", Channel.WEBHOOK)
+
+    def accept_for_progress(self, *numbers: int, **fields: Any) -> None:
+        self.result(
+            self.store.accept([message(n, "hooked-progress", registered_delivery=0, **fields) for n in numbers])
+        )
+
+    def test_that_a_carrier_has_taken_a_message_is_told_once_where_asked_for(self) -> None:
+        self.accept_for_progress(1)
+        self.sent(2, account="hooked-all", registered_delivery=0)
+        answer = self.result(self.store.submitted([submitted(1)]))
+        self.assertEqual(answer.queues, {self.PROGRESS})
+        self.after_restart()
+        (told,) = self.claimed(self.PROGRESS)
+        self.assertEqual((self.numbers([told]), told.state, told.final), ([1], ENROUTE, False))
+        self.settle([told], Verdict.DELIVERED)
+        # A second submission of the part, and the carrier's own report of the same state, say nothing new.
+        self.result(self.store.submitted([submitted(1, b"again")]))
+        answer = self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
+        self.assertEqual(list(answer.outcomes), [Outcome.REPEATED])
+        self.assertEqual(self.claimed(self.PROGRESS), [])
+        self.result(self.store.receipts([receipt(1, ACCEPTED, final=False)]))
+        self.assertEqual([n.state for n in self.claimed(self.PROGRESS)], [ACCEPTED])
+        self.assertEqual(self.claimed(QueueKey("hooked-all", Channel.WEBHOOK)), [])
+
+    def test_of_a_long_message_it_is_told_when_carriers_have_all_parts(self) -> None:
+        self.accept_for_progress(1, parts=(b"a", b"b"))
+        self.assertEqual(self.result(self.store.submitted([submitted(1, b"p1", 1)])).queues, frozenset())
+        self.assertEqual(self.result(self.store.submitted([submitted(1, b"p0", 0)])).queues, {self.PROGRESS})
+        self.assertEqual([n.state for n in self.claimed(self.PROGRESS)], [ENROUTE])
+
+    def test_what_came_before_the_response_is_told_instead(self) -> None:
+        self.accept_for_progress(1, 2)
+        self.result(self.store.receipts([receipt(1), receipt(2, ACCEPTED, final=False)]))
+        self.result(self.store.submitted([submitted(1), submitted(2)]))
+        told = self.claimed(self.PROGRESS)
+        self.assertEqual({(n.state, n.final) for n in told}, {(DELIVERED, True), (ACCEPTED, False)})
+
+    def test_a_final_state_replaces_progress_that_was_not_told(self) -> None:
+        self.accept_for_progress(1)
+        self.result(self.store.submitted([submitted(1)]))
+        self.result(self.store.receipts([receipt(1)]))
+        (told,) = self.claimed(self.PROGRESS)
+        self.assertEqual((told.state, told.final), (DELIVERED, True))
+
     def test_a_part_submitted_twice_is_found_under_both_ids(self) -> None:
         self.sent(1)
         self.result(self.store.submitted([submitted(1, b"again")]))

@@ -154,7 +154,14 @@ def delivery_card(
             ),
             row(
                 "notify",
-                choice((("final", "Final states only"), ("all", "Every state")), values["notify"]),
+                choice(
+                    (
+                        ("final", "Final states only"),
+                        ("all", "Every state that a carrier reports"),
+                        ("progress", "Every state, and that a carrier has taken it"),
+                    ),
+                    values["notify"],
+                ),
                 "Whether you hear of a message that is still on its way.",
             ),
             row(

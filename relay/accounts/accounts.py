@@ -82,8 +82,9 @@ class _Entry:
         self.account = account
         self.policy = NotifyPolicy(
             webhook=account.notification_url is not None,
-            intermediate=account.notify == "all",
+            intermediate=account.notify != "final",
             unanswered=account.unanswered == "notify",
+            progress=account.notify == "progress",
         )
         self.target = Target(
             account.notification_url,
@@ -104,6 +105,7 @@ class Accounts:
     """Knows the customers: their keys, policies, limits and URLs.
 
     :param accounts: the configuration's.
+    :ivar tell_progress: whether any account has `notify: progress`.
     :raises SettingProblem: from here and from `replace`: a secret in them is none; nothing has changed.
     """
 
@@ -136,6 +138,7 @@ class Accounts:
                 key = account.api_key.reveal().encode()
                 self._by_key[self._hash(key)] = name
                 self._by_login[self._hash(name.encode() + b":" + key)] = name
+        self._look_for_progress()
 
     def load_settings(self, settings: Iterable[tuple[str, str, str]]) -> None:
         """Lays the settings that the store kept over the configuration; once, at the start.
@@ -154,6 +157,7 @@ class Accounts:
                     del kept[setting]
             entry.settings = kept
             entry.derive()
+        self._look_for_progress()
 
     def check_setting(self, account: str, name: str, value: str) -> None:
         """Whether `value` would do.
@@ -184,6 +188,10 @@ class Accounts:
         if entry is not None:
             entry.settings = kept
             entry.derive()
+            self._look_for_progress()
+
+    def _look_for_progress(self) -> None:
+        self.tell_progress = any(entry.policy.progress for entry in self._entries.values())
 
     def setting(self, account: str, name: str) -> str | None:
         """What was set while running, or None where the configuration's value holds."""

@@ -91,6 +91,8 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         },
         remark="shared out by weight",
     ),
-    ("routes", "2"): Example({"prefix": '"999"', "carriers": "[sim]"}, remark="numbers for tests"),
+    ("routes", "2"): Example(
+        {"prefix": '"999"', "carriers": "[sim]", "replace_sender": "TEST"}, remark="numbers for tests"
+    ),
     ("routes", "3"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
 }

@@ -158,7 +158,13 @@ class Account(ConfigStruct, frozen=True):
         int, Meta(ge=1, le=1000, description="Notifications in one POST (an array above 1).")
     ] = 1
     notification_concurrency: Annotated[int, Meta(ge=1, le=1000, description="POSTs under way at once to one URL.")] = 8
-    notify: Annotated[Literal["final", "all"], _text("all: also for ENROUTE and ACCEPTD.")] = "final"
+    notify: Annotated[
+        Literal["final", "all", "progress"],
+        _text(
+            "all: also ENROUTE and ACCEPTD, where a carrier reports them; progress: also ENROUTE when a carrier has "
+            "taken the message."
+        ),
+    ] = "final"
     error_codes: Annotated[
         Literal["standard", "carrier"], _text("carrier: `error` is the carrier's err, verbatim.")
     ] = "standard"

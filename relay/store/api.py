@@ -85,7 +85,8 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
     """What an account wants to be told, asked for at the moment when a state is learnt.
 
     :ivar webhook: whether the account has a notification URL.
-    :ivar intermediate: `notify: all`.
+    :ivar intermediate: whether intermediate states that carriers report are told.
+    :ivar progress: whether the customer is also told that a carrier has taken the message.
     :ivar unanswered: whether a message that never got a receipt ends with a notification (UNKNOWN) or silently.
     :ivar receipt_seconds: how long an SMPP receipt waits for the customer to bind before it is given up.
     """
@@ -94,6 +95,7 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
     intermediate: bool = False
     unanswered: bool = True
     receipt_seconds: float = 72 * 3600.0
+    progress: bool = False
 
 
 PolicyOf = Callable[[str], NotifyPolicy]

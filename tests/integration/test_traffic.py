@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from twisted.internet import reactor
+from twisted.internet import reactor, task
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
 from relay.smpp.message_codec import encode_address, message_body
 from relay.values import smpp_constants as c
 from relay.values.messages import destination_of, source_of
 from relay.values.pdus import MessagePdu
-from tests.fakes import ScriptedCarrier, ScriptedSession, submit_body
+from tests.fakes import ScriptedCarrier, ScriptedSession, receipt_body, submit_body
 from tests.integration.harness import IntegrationTestCase, smpp_account, smpp_carrier, until, within
 from tests.ports import free_port
 
@@ -111,3 +111,45 @@ class SenderTests(TrafficTestCase):
         self.assertEqual(self.got("fixed"), [(b"60400", b"4915112345678")])
         self.assertEqual(self.carriers["plain"].submits[-1].service_type, b"CMT")
         self.assertEqual((await self.http("GET", self.daemon, f"/messages/{first['id']}"))[1]["from"], "ACME")
+
+
+class ProgressTests(TrafficTestCase):
+    async def test_the_customer_hears_of_each_step_once_and_in_order(self) -> None:
+        receiver = await self.webhooks()
+        account = smpp_account(notification_url=receiver.url, notify="progress", notification_concurrency=8)
+        await self.world("tier1", accounts={"acme": account}, routes=[{"carriers": ["tier1"]}])
+        status, answer = await self.post("447700900001", reference="Zoë 1")
+        self.assertEqual(status, 202)
+
+        def told() -> list[tuple[str, str, str]]:
+            return [(post.json["status"], post.json["send_status"], post.json["error"]) for post in receiver.posts]
+
+        steps = [("ENROUTE", "pending", "001"), ("ACCEPTD", "pending", "006"), ("DELIVRD", "delivered", "000")]
+        await until("it is told that the carrier has taken it", lambda: told() == steps[:1])
+        carrier = self.carriers["tier1"].bound[0]
+        carrier.deliver(receipt_body("1", "ENROUTE"), receipt_body("1", "ACCEPTD"))
+        await until("the carrier's own state is told", lambda: told() == steps[:2])
+        carrier.deliver(receipt_body("1"))
+        await until("the end is told", lambda: told() == steps)
+        self.assertEqual({post.json["id"] for post in receiver.posts}, {answer["id"]})
+        self.assertEqual({post.headers["x-relay-reference"] for post in receiver.posts}, {"Zo%C3%AB%201"})
+
+    async def test_what_was_not_handed_over_is_replaced_by_the_final_state(self) -> None:
+        receiver = await self.webhooks()
+        receiver.status = 500
+        account = smpp_account(notification_url=receiver.url, notify="progress")
+        await self.world("tier1", accounts={"acme": account}, routes=[{"carriers": ["tier1"]}])
+        _, answer = await self.post("447700900001")
+        attempts = "/messages/" + answer["id"]
+
+        async def tried() -> list[str]:
+            return [attempt["status"] for attempt in (await self.http("GET", self.daemon, attempts))[1]["attempts"]]
+
+        while await tried() != ["ENROUTE"]:
+            await task.deferLater(reactor, 0.05)
+        receiver.status = 200
+        self.carriers["tier1"].bound[0].deliver(receipt_body("1"))
+        await until("the end is told", lambda: len(receiver.posts) == 1)
+        self.assertEqual([post.json["status"] for post in receiver.posts], ["DELIVRD"])
+        while await tried() != ["ENROUTE", "DELIVRD"]:
+            await task.deferLater(reactor, 0.05)

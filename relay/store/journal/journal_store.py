@@ -83,6 +83,7 @@ class JournalStore(JournalQueries):
     :param submit_grace_seconds: how long after its expiry a message that no carrier has taken is still left alone,
         because a response may be under way. Longer than any carrier's response timeout.
     :param compare_numbers: the key `compare_numbers` of a carrier.
+    :param tells_progress: whether any account has `NotifyPolicy.progress`.
     """
 
     log = Logger()
@@ -100,10 +101,13 @@ class JournalStore(JournalQueries):
         views_of_ended: bool = False,
         submit_grace_seconds: float = 60.0,
         compare_numbers: Callable[[str], model.NumberComparison] | None = None,
+        tells_progress: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__(Table(limits, policy), clock)
         if compare_numbers is not None:
             self.table.compare_numbers = compare_numbers
+        if tells_progress is not None:
+            self.table.tells_progress = tells_progress
         self._directory = directory
         self._lock = DirectoryLock(files, directory)
         self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)

@@ -2,7 +2,7 @@
 
 Theory of operation: what is claimed is marked and stands in no queue until it is settled, released, or the process
 starts anew. A settlement counts only while it is about the row's present state: when a newer state became owed during
-the attempt, the newer one has been queued already, and the attempt is only kept for show. For the commonest case, an
+the attempt, the newer one is queued at the end of the attempt, which is only kept for show. For the commonest case, an
 SMPP receipt that the customer took at the first try, nothing but the ids is written down.
 """
 
@@ -135,6 +135,11 @@ class Claims:
             flags = row.flags
             if not flags & claimed_bit or row.state != n.state or (flags & FINAL != 0) is not n.final:
                 self._show(row, _settled(a, owed_bit, SETTLED_SUPERSEDED), records)
+                if flags & claimed_bit:
+                    # A newer state has waited for this attempt.
+                    queue = table.queue_of(row, owed_bit)
+                    queue.superseded(row)
+                    table.queues.due_at(queue.queue_key, 0.0)
                 continue
             queue = table.queue_of(row, owed_bit)
             if a.verdict is delivered and owed_bit == OWED_SMPP and n.attempt == 1:

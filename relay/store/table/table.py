@@ -72,6 +72,8 @@ class Table:
         self.policy_of = policy_of
         #: How a carrier's numbers are compared; asked for receipts whose id several messages have, and for orphans.
         self.compare_numbers: Callable[[str], NumberComparison] = lambda carrier: "ending"
+        #: Whether any account wants to be told that a carrier has taken a message; asked once a batch.
+        self.tells_progress: Callable[[], bool] = lambda: False
         self.shards: list[dict[bytes, Row]] = [{} for _ in range(SHARDS)]
         self.accounts: dict[str, TableAccount] = {}
         self.ids = CarrierIdIndex()
