@@ -294,7 +294,7 @@ class RelayCommandsTests(DocumentedCommandsTestCase):
     def test_check_and_start_of_the_sample_work_with_places_accounts_and_carriers_of_one_s_own(self) -> None:
         (self.root / "etc").mkdir()
         sample = yaml.safe_load((ROOT / "etc" / "relay.yaml").read_text())
-        own = {"accounts": {}, "carriers": {}, "routes": [], **self.minimal()}
+        own = {"accounts": {}, "carriers": {}, "lists": {}, "routes": [], **self.minimal()}
         (self.root / "etc" / "relay.yaml").write_text(json.dumps({**sample, **own}))
         self.succeed("python -m relay check etc/relay.yaml", self.root)
         self.start("twistd -n relay --config etc/relay.yaml")
