@@ -1,7 +1,7 @@
 """The store: who is asked what became of a message, and the one place where anything is made durable.
 
 This is a seam. Everything above it (flow, carrier links, customer sessions, webhooks, API) knows this interface only,
-and may not assume that the store is in the same process. It has four facets; whoever needs one takes that one.
+and may not assume that the store is in the same process. It has five facets; whoever needs one takes that one.
 `tests/store_contract.py` is the contract as a test suite; it runs against every store.
 
 The contract
@@ -32,6 +32,7 @@ from typing import Protocol
 
 import msgspec
 
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
     AtCarrier,
@@ -346,5 +347,32 @@ class SettingsStore(Protocol):
         """What an Idempotency-Key was used for in the last 24 hours (less where the bound on keys was reached)."""
 
 
-class Store(MessageStore, NotificationStore, StoreQueries, SettingsStore, Protocol):
-    """All four facets: what the daemon starts, and what the few who need more than one facet are given."""
+class InboundStore(Protocol):
+    """Messages from handsets. They are owed to their accounts as notifications are, in queues of their own."""
+
+    def receive(self, batch: Sequence[InboundMessage]) -> Awaitable[StoreResult]:
+        """Takes responsibility for messages, and forgets the parts that they were put together from. When the
+        awaitable fires they survive anything; `StoreResult.queues` are to be woken.
+
+        :raises StoreFull, StoreUnavailable: through the awaitable.
+        """
+
+    def keep_parts(self, batch: Sequence[InboundPart]) -> Awaitable[None]:
+        """Keeps parts until their message is received. A part that is kept already is replaced.
+
+        :raises StoreUnavailable: through the awaitable.
+        """
+
+    def kept_parts(self) -> Awaitable[Sequence[InboundPart]]:
+        """All parts that are kept, in no order: to be asked for after a start."""
+
+    def look_up_inbound(self, message_id: bytes) -> Awaitable[MessageView | None]:
+        """All that is known of one message; `MessageView.inbound` says what the handset sent."""
+
+    def inbound_feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[MessageView]]:
+        """The account's messages from handsets in the order in which they came, from the one after cursor `after` on
+        (`InboundMessage.cursor`). Their cursors and those of `StoreQueries.feed` are places in one feed."""
+
+
+class Store(MessageStore, NotificationStore, StoreQueries, InboundStore, SettingsStore, Protocol):
+    """All five facets: what the daemon starts, and what the few who need more than one facet are given."""

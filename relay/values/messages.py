@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from relay.values.inbound import InboundMessage
 from relay.values.pdus import MessageIdPdu
 
 
@@ -318,6 +319,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
         message has a notification URL of its own.
     :ivar carrier: the carrier that took or refused the message; "": it was sent to none.
     :ivar carrier_message_id: the canonical id, for a message of one part.
+    :ivar inbound: what a handset sent, if this is no notification but a message for the customer.
     """
 
     id: bytes
@@ -341,6 +343,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     carrier_message_id: bytes = b""
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
+    inbound: InboundMessage | None = None
 
     @property
     def told_done_at(self) -> float:
@@ -454,6 +457,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar state: SCHEDULED until a carrier has taken the message.
     :ivar done_at: when the relay learnt the final state; None before.
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
+    :ivar inbound: what a handset sent; None: it is a customer's message.
     """
 
     id: bytes
@@ -473,6 +477,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     reference: str | None = None
     notification_url: str | None = None
     carrier_done_at: float | None = None
+    inbound: InboundMessage | None = None
 
     @property
     def told_done_at(self) -> float | None:

@@ -147,7 +147,7 @@ class Compaction:
     async def _copy_notes(self, last: int) -> None:
         """Writes again what isn't messages."""
         table = self._table
-        containers = (self._settings, self._keys, table.orphans, table.unreadable)
+        containers = (self._settings, self._keys, table.orphans, table.unreadable, table.inbound_parts)
         first = self._journal.active.sequence
         records: list[Any] = [Counters(table.cursor)]
         for container in containers:

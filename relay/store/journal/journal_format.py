@@ -23,7 +23,7 @@ from relay.values.messages import destination_of, source_of
 
 MAGIC: Final = b"RLYJRNL\n"
 #: Raised when a record of a new kind is written, which an older relay would have to take for damage. 2: `Placed`.
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 4
 #: magic, format version, unused, sequence, created_at, CRC of all before it
 _HEADER = Struct(">8sHHQdI")
 HEADER_BYTES: Final = _HEADER.size

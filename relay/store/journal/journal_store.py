@@ -42,6 +42,8 @@ from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
+from relay.store.table.inbound import numbered, receive
+from relay.store.table.inbound import take_back as take_back_inbound
 from relay.store.table.learning import Learning
 from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
@@ -50,6 +52,7 @@ from relay.store.table.replaying import Replay
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     Attempt,
     Claim,
@@ -306,6 +309,37 @@ class JournalStore(JournalQueries):
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))
+
+    # Messages from handsets
+
+    def receive(self, batch: Sequence[InboundMessage]) -> "Deferred[StoreResult]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        if self.table.open_rows + len(batch) > self._limits.messages:
+            return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
+        placed = numbered(self.table, batch)
+        answer: list[StoreResult] = []
+        done = journal.append(encode_frame(placed), answer, partial(take_back_inbound, self.table, placed))
+        answer.append(receive(self.table, placed, *journal.place).result())
+        return done.addCallback(lambda results: results[0])
+
+    def keep_parts(self, batch: Sequence[InboundPart]) -> "Deferred[None]":
+        journal, parts = self._journal, self.table.inbound_parts
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+
+        def undo() -> None:
+            for part in batch:
+                parts.take_back(part)
+
+        done = journal.append(encode_frame(batch), None, undo)
+        for part in batch:
+            parts.put(part, journal.place[0].sequence)
+        return done
+
+    def kept_parts(self) -> "Deferred[Sequence[InboundPart]]":
+        return succeed(self.table.inbound_parts.all())
 
     # Settings, and requests that are repeated
 

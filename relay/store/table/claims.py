@@ -61,7 +61,7 @@ class Claims:
             scheduled_at = 0.0
             if rare_fields is None:
                 attempt, parts, reference = 1, 1, None
-                user_message_reference = None
+                user_message_reference = inbound = None
             else:
                 owed_since = max(done_at, rare_fields.again_at)
                 tries = tries_of(row, owed_bit)
@@ -73,6 +73,7 @@ class Claims:
                     # Hastened: the last attempt is made once more.
                     attempt, scheduled_at = tries.attempts, tries.due_at
                 user_message_reference = rare_fields.user_message_reference
+                inbound = rare_fields.inbound
                 parts = 1 if rare_fields.parts is None else len(rare_fields.parts)
                 reference = rare_fields.reference
             taken, carrier = True, ""
@@ -103,6 +104,7 @@ class Claims:
                     row.carrier_message_id if url else b"",
                     row.carrier_done_at,
                     user_message_reference,
+                    inbound,
                 )
             )
         next_due_at = queue.next_due_at(now)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from relay.store.table.records import Settled
+from relay.values.inbound import InboundMessage
 from relay.values.states import SCHEDULED
 
 # Row.flags. The channels' bits stand so that OWED << 2 is CLAIMED, << 4 is RETRY and << 8 is GIVEN_UP of the same
@@ -134,3 +135,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     again_at: float = 0.0
     given_id: bytes = b""
     user_message_reference: int | None = None
+    inbound: InboundMessage | None = None

@@ -86,4 +86,5 @@ def message_view(row: Row) -> MessageView:
         reference=None if rare_fields is None else rare_fields.reference,
         notification_url=None if rare_fields is None else rare_fields.url,
         carrier_done_at=row.carrier_done_at or None if final else None,
+        inbound=None if rare_fields is None else rare_fields.inbound,
     )

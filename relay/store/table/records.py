@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from relay.store.api import Idempotency
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 
 #: `Learnt.part` where a record is about the message as a whole.
@@ -153,6 +154,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar again_at: when the webhook was last asked for once more.
     :ivar refused_by: the carrier that refused a long message as a whole.
     :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`.
+    :ivar inbound: of a message from a handset: what it says.
     """
 
     id: bytes
@@ -184,6 +186,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     priority: int = 0
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
+    inbound: InboundMessage | None = None
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
@@ -220,6 +223,8 @@ Record = (
     | Snapshot
     | Sending
     | Placed
+    | InboundMessage
+    | InboundPart
     | Idempotency
     | Setting
     | Counters

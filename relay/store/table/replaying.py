@@ -27,6 +27,7 @@ from relay.store.table.entry_values import (
     Tries,
 )
 from relay.store.table.in_doubt import parts_in_doubt
+from relay.store.table.inbound import inbound_row, owed_bits
 from relay.store.table.learning import Learning, refusal
 from relay.store.table.orphans import Mark, is_unreadable
 from relay.store.table.overdue import keep_given_id, wait_once_more
@@ -50,6 +51,7 @@ from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE
 
@@ -85,6 +87,8 @@ class Replay:
             Snapshot: self._snapshot,
             Sending: self._sending,
             Placed: self._placed,
+            InboundMessage: self._inbound_message,
+            InboundPart: self._inbound_part,
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
@@ -357,6 +361,20 @@ class Replay:
             self._table.orphans.discard(record.key, mark)
         # Compaction may have copied it behind this record: that is seen to at the end.
         self._marks.add(mark)
+
+    def _inbound_message(self, m: InboundMessage) -> None:
+        table = self._table
+        table.inbound_parts.drop(m.key)
+        table.cursor = max(table.cursor, m.cursor)
+        if not m.account:
+            return
+        row = inbound_row(table, m, self._acceptance_of(m.received_at, m.received_at))
+        row.flags |= owed_bits(m)
+        table.shards[m.id[0]][m.id] = row
+        self._order.append(row)
+
+    def _inbound_part(self, part: InboundPart) -> None:
+        self._table.inbound_parts.put(part, self._segment.sequence)
 
     def _entry(self, row: Row, part: int) -> Entry:
         return row if parts_of(row) is None else PartOfRow(row, part)

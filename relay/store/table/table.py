@@ -34,6 +34,7 @@ from relay.store.table.entry_values import (
     CarrierHandoff,
 )
 from relay.store.table.in_doubt import InDoubt
+from relay.store.table.inbound_parts import InboundParts
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
 from relay.store.table.same_id import without_row
@@ -82,6 +83,7 @@ class Table:
         self.in_doubt = InDoubt()
         self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
         self.unreadable = Unreadable(limits.unreadable)
+        self.inbound_parts = InboundParts()
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
         self.ambiguous: deque[AmbiguousReceipt] = deque(maxlen=_AMBIGUOUS_KEPT)
