@@ -267,6 +267,7 @@ def build(
         open_files=open_files,
         reactor=reactor,
         randomness=randomness,
+        random_bytes=os.urandom,
         store=store,
         accounts=accounts,
         flow=flow,

@@ -73,6 +73,7 @@ PURE = (
     "relay.routing.carrier_order",
     "relay.routing.explanation",
     "relay.routing.hours",
+    "relay.routing.inbound_rules",
     "relay.routing.number_lists",
     "relay.routing.prefix_table",
     "relay.routing.routes",
@@ -83,6 +84,7 @@ PURE = (
     "relay.webhooks.body",
     "relay.webhooks.callbacks",
     "relay.webhooks.circuit_breaker",
+    "relay.webhooks.inbound_request",
     "relay.webhooks.request",
     "relay.webhooks.schedule",
 )

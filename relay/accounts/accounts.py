@@ -44,6 +44,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     error_codes: str
     allow_private: bool
     off: str = ""
+    inbound_url: str | None = None
+    inbound_format: str = "json"
     old_key: bytes = b""
     old_key_until: float = 0.0
 
@@ -97,6 +99,8 @@ class _Entry:
             account.error_codes,
             account.allow_private_urls,
             off_url[1] if off else "",
+            account.inbound_url,
+            account.inbound_format,
             old_key,
             float(old_until) if old_key else 0.0,
         )

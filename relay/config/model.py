@@ -80,6 +80,13 @@ class Limits(ConfigStruct, frozen=True):
     idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = (
         200_000
     )
+    inbound_parts: Annotated[
+        int, Meta(ge=1, description="Parts of long messages from handsets that wait for the other parts.")
+    ] = 10_000
+    inbound_part_seconds: Annotated[
+        float,
+        Meta(gt=0, description="How long they wait. After that the account gets the message without the other parts."),
+    ] = 3600.0
 
 
 class HttpListener(ConfigStruct, frozen=True):
@@ -192,6 +199,16 @@ class Account(ConfigStruct, frozen=True):
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
     senders: Senders = field(default_factory=Senders)
+    inbound_url: Annotated[
+        str | None, _text("Where messages from handsets go, as POSTs; see docs/http-api.md. Null = not by HTTP.")
+    ] = None
+    inbound_format: Annotated[
+        Literal["json", "kannel", "jasmin", "jasmin-get"],
+        _text(
+            "json: this relay's own; kannel: GET of the URL with Kannel's escapes filled in (`%p`, `%P`, `%a`); "
+            "jasmin: Jasmin's form as POST; jasmin-get: the same as GET."
+        ),
+    ] = "json"
 
 
 class IdForm(ConfigStruct, frozen=True):
@@ -275,6 +292,10 @@ class Simulator(ConfigStruct, frozen=True):
     ] = "all"
     intermediate: Annotated[bool, _text("Sends an ENROUTE notification before each receipt.")] = False
     refuse_questions: Annotated[bool, _text("Answers query_sm and cancel_sm with ESME_RINVCMDID.")] = False
+    reply_share: Annotated[float, Meta(ge=0, le=1, description="Share of messages that the handset replies to.")] = 0.0
+    reply_text: Annotated[
+        str, Meta(min_length=1, max_length=1000, description="What it replies; a long text comes in parts.")
+    ] = "STOP"
 
 
 class CarrierTls(ConfigStruct, frozen=True):
@@ -283,6 +304,26 @@ class CarrierTls(ConfigStruct, frozen=True):
     ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
     certificate_file: Annotated[str, _text("Our client certificate.")] = ""
     key_file: Annotated[str, _text("Its key; must not be readable by others.")] = ""
+
+
+class InboundRule(ConfigStruct, frozen=True):
+    """Who gets which messages from handsets. The first rule that fits decides. Keys that are left out fit all."""
+
+    account: Annotated[str, Meta(min_length=1, description="The account that gets the message.")]
+    to: Annotated[
+        str, _text("The number that the handset sent to: `12345`, or `4477*` for all that begin so; empty = all.")
+    ] = ""
+    keyword: Annotated[
+        str,
+        _text(
+            "The first word of the message, in upper or lower case: `STOP`, or `STOP*` for all words that begin so; "
+            "empty = all."
+        ),
+    ] = ""
+    over: Annotated[
+        Literal["auto", "http", "smpp", "both"],
+        _text("auto: http if the account has an inbound_url, otherwise smpp."),
+    ] = "auto"
 
 
 class Carrier(ConfigStruct, frozen=True):
@@ -339,6 +380,10 @@ class Carrier(ConfigStruct, frozen=True):
         ),
     ] = "refuse"
     mobile_originated: Annotated[str, _text("The account that gets messages from handsets, or `refuse`.")] = "refuse"
+    inbound: Annotated[
+        list[InboundRule],
+        _text("Which account gets which messages from handsets; the others follow `mobile_originated`."),
+    ] = field(default_factory=list)
     replace_sender: Annotated[
         str,
         _text(

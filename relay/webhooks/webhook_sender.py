@@ -26,6 +26,7 @@ from relay.config.urls import UrlProblem, parse_url
 from relay.runtime.alarms import Alarms
 from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore, StoreUnavailable
+from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Attempt, Channel, Notification, QueueKey, Recovery, Verdict
 from relay.webhooks.answer import Answer, Tested, UrlState
 from relay.webhooks.callbacks import parse_callback
@@ -136,6 +137,7 @@ class Webhooks:
             self._opened(destination)
         self._delivery.url_changed(account)
         self.wake(QueueKey(account, Channel.WEBHOOK))
+        self.wake(QueueKey(account, Channel.WEBHOOK, INBOUND_URL))
 
     def url_state(self, account: str) -> UrlState:
         """How the account's own URL is doing now."""
@@ -322,8 +324,10 @@ class Webhooks:
     def _usable(self, queue_key: QueueKey) -> Target | None:
         """Where the queue's notifications go now; None while there is nowhere."""
         target = self._accounts.target(queue_key.account)
-        if target is None or queue_key.url:
+        if target is None or (queue_key.url and queue_key.url != INBOUND_URL):
             return target
+        if queue_key.url:
+            return None if target.inbound_url is None else target
         if target.url is None or (target.off and target.fallback_url is None):
             return None
         return target
@@ -332,8 +336,12 @@ class Webhooks:
         """The names of the queue's origin and path."""
         if not queue_key.url:
             return "", ""
+        text = queue_key.url
+        if text == INBOUND_URL:
+            target = self._accounts.target(queue_key.account)
+            text = (target.inbound_url if target else None) or INBOUND_URL
         try:
-            url = parse_url(parse_callback(queue_key.url).url)
+            url = parse_url(parse_callback(text).url)
         except UrlProblem:
             return queue_key.url, queue_key.url
         return url.origin, url.without_query

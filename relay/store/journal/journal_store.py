@@ -42,8 +42,8 @@ from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
-from relay.store.table.inbound import numbered, receive
-from relay.store.table.inbound import take_back as take_back_inbound
+from relay.store.table.receiving import numbered, receive
+from relay.store.table.receiving import take_back as take_back_inbound
 from relay.store.table.learning import Learning
 from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
@@ -320,8 +320,9 @@ class JournalStore(JournalQueries):
             return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
         placed = numbered(self.table, batch)
         answer: list[StoreResult] = []
-        done = journal.append(encode_frame(placed), answer, partial(take_back_inbound, self.table, placed))
-        answer.append(receive(self.table, placed, *journal.place).result())
+        dropped: list[tuple[InboundPart, int]] = []
+        done = journal.append(encode_frame(placed), answer, partial(take_back_inbound, self.table, placed, dropped))
+        answer.append(receive(self.table, placed, *journal.place, dropped).result())
         return done.addCallback(lambda results: results[0])
 
     def keep_parts(self, batch: Sequence[InboundPart]) -> "Deferred[None]":

@@ -19,9 +19,9 @@ class InboundParts:
         if parts.get(part.number, (None,))[0] is part:
             del parts[part.number]
 
-    def drop(self, key: PartsKey) -> None:
-        """The message has been put together."""
-        self._parts.pop(key, None)
+    def drop(self, key: PartsKey) -> list[tuple[InboundPart, int]]:
+        """The message has been put together; gives what was kept of it, for `put`."""
+        return list(self._parts.pop(key, {}).values())
 
     def all(self) -> list[InboundPart]:
         """Every part that is kept."""

@@ -17,7 +17,7 @@ from relay.store.table.message_views import message_view
 from relay.store.table.notification_queues import BIT_OF_CHANNEL
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
-from relay.values.inbound import INBOUND, INBOUND_URL, InboundMessage
+from relay.values.inbound import INBOUND, INBOUND_URL, InboundMessage, InboundPart
 from relay.values.messages import MessageView
 from relay.values.states import DELIVERED
 
@@ -45,12 +45,16 @@ def inbound_row(table: Table, m: InboundMessage, acceptance: Acceptance) -> Row:
     return row
 
 
-def receive(table: Table, batch: Sequence[InboundMessage], segment: Segment, offset: int) -> TableChanges:
-    """Makes a row of each message, whose frame is at this place in the journal, and drops its parts."""
+def receive(
+    table: Table, batch: Sequence[InboundMessage], segment: Segment, offset: int, dropped: list[tuple[InboundPart, int]]
+) -> TableChanges:
+    """Makes a row of each message, whose frame is at this place in the journal.
+
+    :param dropped: gets the parts that were kept of them and are dropped, for `take_back`.
+    """
     changes = TableChanges()
-    changes.records = batch
     for m in batch:
-        table.inbound_parts.drop(m.key)
+        dropped += table.inbound_parts.drop(m.key)
         if not m.account:
             continue
         row = inbound_row(table, m, Acceptance(m.received_at, m.received_at, segment, offset))
@@ -65,8 +69,10 @@ def receive(table: Table, batch: Sequence[InboundMessage], segment: Segment, off
     return changes
 
 
-def take_back(table: Table, batch: Sequence[InboundMessage]) -> None:
-    """Undoes a `receive` that could not be made durable. Its parts come again from the carrier or the next start."""
+def take_back(table: Table, batch: Sequence[InboundMessage], dropped: Sequence[tuple[InboundPart, int]]) -> None:
+    """Undoes a `receive` that could not be made durable."""
+    for part, segment in dropped:
+        table.inbound_parts.put(part, segment)
     for m in batch:
         row = table.get(m.id)
         if row is None:
