@@ -274,10 +274,10 @@ def _shown(record: Any, texts: bool) -> dict[str, Any]:
         elif name == "addresses":
             shown["from"], shown["to"] = _number(source_of(value), texts), _number(destination_of(value), texts)
             continue
-        elif name in ("body", "raw", "answer") and isinstance(value, bytes) and not texts:
+        elif name in ("body", "raw", "answer", "octets") and isinstance(value, bytes) and not texts:
             value = len(value)
             name = f"{name}_bytes"
-        elif name == "parts" and not texts and value and isinstance(value[0], bytes):
+        elif name == "parts" and not texts and isinstance(value, tuple) and value and isinstance(value[0], bytes):
             value = [len(body) for body in value]
             name = "parts_bytes"
         else:

@@ -13,10 +13,10 @@ from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
-from relay.store.table.receiving import feed as inbound_feed
-from relay.store.table.receiving import inbound_of
 from relay.store.table.message_views import message_view
 from relay.store.table.overdue import at_carriers
+from relay.store.table.receiving import feed as inbound_feed
+from relay.store.table.receiving import inbound_of
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
 from relay.values.ids import id_text

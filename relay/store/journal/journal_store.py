@@ -42,11 +42,11 @@ from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
-from relay.store.table.receiving import numbered, receive
-from relay.store.table.receiving import take_back as take_back_inbound
 from relay.store.table.learning import Learning
 from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
+from relay.store.table.receiving import numbered, receive
+from relay.store.table.receiving import take_back as take_back_inbound
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings

@@ -27,10 +27,10 @@ from relay.store.table.entry_values import (
     Tries,
 )
 from relay.store.table.in_doubt import parts_in_doubt
-from relay.store.table.receiving import inbound_row, owed_bits
 from relay.store.table.learning import Learning, refusal
 from relay.store.table.orphans import Mark, is_unreadable
 from relay.store.table.overdue import keep_given_id, wait_once_more
+from relay.store.table.receiving import inbound_row, owed_bits
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
