@@ -22,6 +22,7 @@ from twisted.python import usage
 
 from relay import __version__
 from relay.account_pages.account_site import AccountPages
+from relay.account_pages.history_stats import HistoryStats
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
@@ -35,6 +36,14 @@ from relay.app.reload import ConfigRefused, Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.config.model import Config, NumberComparison
+from relay.history.history import History
+from relay.history.history_database import HistoryDatabase
+from relay.history.history_numbers import number_keeper
+from relay.history.history_questions import HistoryQuestions
+from relay.history.history_search import HistorySearch
+from relay.history.history_writer import HistoryWriter
+from relay.history.journal_tail import JournalTail
+from relay.history.message_lists import MessageLists
 from relay.history.message_records import InThread, MessageRecords
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.forwarded import TrustedProxies
@@ -177,7 +186,7 @@ def build(
     def compare_numbers(carrier: str) -> NumberComparison:
         return daemon.compare_numbers(carrier)
 
-    store: Any = JournalStore(
+    journal_store = JournalStore(
         files or OsFiles(),
         config.data_dir,
         journal=config.journal,
@@ -188,8 +197,9 @@ def build(
         views_of_ended=bool(config.logs.message_records),
         compare_numbers=compare_numbers,
     )
-    if store_wrapper is not None:
-        store = store_wrapper(store)
+    history, questions = _history(config, reactor, journal_store, files or OsFiles())
+    store: Any = journal_store if store_wrapper is None else store_wrapper(journal_store)
+    lists = MessageLists(store, questions, config.history.numbers)
     flow = MessageFlow(
         store=store,
         rates=accounts,
@@ -226,6 +236,7 @@ def build(
         failed_logins_a_minute=config.http.failed_logins_a_minute,
         turns=turns,
         proxies=proxies,
+        lists=lists,
     )
     AccountPages(
         api,
@@ -233,7 +244,7 @@ def build(
         accounts=accounts,
         webhooks=webhooks,
         sessions=PageSessions(accounts, os.urandom, reactor.seconds),
-        page_stats=PageStats(store, reactor),
+        page_stats=PageStats(store, reactor) if questions is None else HistoryStats(questions, reactor),
         clock=reactor,
         random_bytes=os.urandom,
     )
@@ -262,6 +273,8 @@ def build(
         flow=flow,
         webhooks=webhooks,
         records=_message_records(config, reactor, in_thread),
+        history=history,
+        lists=lists,
         notifier=from_environment(reactor),
         carrier_http=any_http,
     )
@@ -284,6 +297,27 @@ def _carrier_sessions(config: Config) -> int:
         carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
         for carrier in config.carriers.values()
     )
+
+
+def _history(
+    config: Config, reactor: Any, store: JournalStore, files: Files
+) -> tuple[History | None, HistoryQuestions | None]:
+    """Who writes the history, and who is asked about it; None where there is none."""
+    if not config.history.days:
+        return None, None
+    directory = Path(config.data_dir)
+    path = str(directory / "history.sqlite3")
+    keep = number_keeper(config.history.numbers, str(directory / "history.key"))
+    # A thread for each: a search must not wait for a long batch, nor the batch for a long search.
+    writing, searching = DiskThread(reactor, "history"), DiskThread(reactor, "searches")
+    for thread in (writing, searching):
+        reactor.addSystemEventTrigger("after", "shutdown", thread.stop)
+    writer = HistoryWriter(
+        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0
+    )
+    history = History(writer, store.durable_segments, reactor, writing)
+    store.needed_from = history.needed_from
+    return history, HistoryQuestions(HistorySearch(path, keep), searching)
 
 
 def _message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:

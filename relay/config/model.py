@@ -399,6 +399,24 @@ class Logs(ConfigStruct, frozen=True):
     message_records: Annotated[str, _text("File that gets one JSON line for each finished message; empty = none.")] = ""
 
 
+class History(ConfigStruct, frozen=True):
+    """What the relay keeps of every message, to be searched: in `data_dir/history.sqlite3`, never with its text.
+
+    All keys are taken up at a start.
+    """
+
+    days: Annotated[
+        float, Meta(ge=0, description="How many days a message is kept there; 0 = there is no history.")
+    ] = 0.0
+    numbers: Annotated[
+        Literal["full", "masked", "hashed"],
+        _text(
+            "Destinations' numbers there. masked: without their last two digits, so a search finds all that differ "
+            "only in those, and none by its end; hashed: with a key of the relay's, so only whole numbers are found."
+        ),
+    ] = "full"
+
+
 class Demo(ConfigStruct, frozen=True):
     """Helpers for the demonstration. They are refused if another machine can reach a listener."""
 
@@ -428,6 +446,7 @@ class Config(ConfigStruct, frozen=True):
     smpp: SmppListener = field(default_factory=SmppListener)
     admin: AdminListener = field(default_factory=AdminListener)
     logs: Logs = field(default_factory=Logs)
+    history: History = field(default_factory=History)
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The handlers that submit messages, show a message, and send its notification again."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from relay.config.urls import UrlProblem
+from relay.history.message_lists import MessageLists
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow
 from relay.http.item_keys import ItemKeys, Repeats
@@ -48,8 +49,16 @@ HEAVY_ITEMS: Final = 20
 class Messages:
     """The handlers of `/messages`."""
 
-    def __init__(self, flow: SubmissionFlow, accounts: Customers, compose: Compose, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        flow: SubmissionFlow,
+        accounts: Customers,
+        compose: Compose,
+        clock: IReactorTime,
+        lists: MessageLists | None = None,
+    ) -> None:
         self._flow = flow
+        self._lists = lists or MessageLists(flow.store)
         self._accounts = accounts
         self._compose = compose
         self._clock = clock
@@ -305,7 +314,7 @@ class Messages:
 
     async def query(self, request: ApiRequest, account: str) -> Reply:
         """`GET /messages/{id}`."""
-        view = await self.find(request.path.split(b"/")[2], account)
+        view = await self.find_anywhere(request.path.split(b"/")[2], account)
         return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
 
     async def notify(self, request: ApiRequest, account: str) -> Reply:
@@ -327,12 +336,24 @@ class Messages:
         return (await self._flow.store.notify_again(account, [view.id], self._clock.seconds())).queues
 
     async def find(self, segment: bytes, account: str) -> MessageView:
-        """The account's message that a path names.
+        """The account's message that a path names, if memory has it: something can still be done about it.
 
         :raises Problem: 404.
         """
+        return await self._find(segment, account, self._flow.store.look_up)
+
+    async def find_anywhere(self, segment: bytes, account: str) -> MessageView:
+        """The account's message that a path names, in memory or in the history.
+
+        :raises Problem: 404.
+        """
+        return await self._find(segment, account, self._lists.look_up)
+
+    async def _find(
+        self, segment: bytes, account: str, look_up: Callable[[bytes], Awaitable[MessageView | None]]
+    ) -> MessageView:
         message_id = parse_id(segment.decode("latin-1"))
-        view = await self._flow.store.look_up(message_id) if message_id is not None else None
+        view = await look_up(message_id) if message_id is not None else None
         if view is None or view.account != account:
             raise Problem(404, "The account has no message with this id, or it ended too long ago.", "id")
         return view

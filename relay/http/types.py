@@ -150,6 +150,16 @@ class MessageReport(msgspec.Struct, frozen=True):
     ] = UNSET
 
 
+class MessageList(msgspec.Struct, frozen=True):
+    """Some of an account's messages."""
+
+    messages: list[MessageReport]
+    next: Annotated[str | None, Meta(description="`after` takes it, for the next page; null: there is no more.")]
+    complete: Annotated[
+        bool, Meta(description="False: the search took too long and ended early; go on with `next`, or ask for less.")
+    ] = True
+
+
 class NotificationReport(msgspec.Struct, frozen=True):
     """One notification of the feed."""
 

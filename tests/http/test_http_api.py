@@ -684,7 +684,7 @@ class HttpTests(HttpTestCase):
         self.assertProblem(self.http.ask("GET", "/messages/"), 404)
         reply = self.http.ask("DELETE", "/messages")
         self.assertProblem(reply, 405)
-        self.assertEqual(reply.headers["Allow"], "POST")
+        self.assertEqual(reply.headers["Allow"], "GET, POST")
 
     def test_head_is_get_without_a_body(self) -> None:
         reply = self.http.ask("HEAD", "/account")

@@ -11,6 +11,7 @@ nor holds up the reactor. Until a slice is durable its messages belong to their 
 segment stays, and it is tried again later.
 """
 
+from collections.abc import Callable
 from functools import partial
 from os.path import join
 from typing import Any
@@ -48,7 +49,10 @@ RATIO = 3.0
 
 
 class Compaction:
-    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second."""
+    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second.
+
+    :param needed_from: the number of the first segment that somebody else still has to read.
+    """
 
     log = Logger()
 
@@ -62,8 +66,10 @@ class Compaction:
         disk: JournalDisk,
         journal_settings: model.Journal,
         clock: IReactorTime,
+        needed_from: Callable[[], int],
     ) -> None:
         self._table = table
+        self._needed_from = needed_from
         self._settings = settings
         self._keys = keys
         self._journal = journal
@@ -97,7 +103,8 @@ class Compaction:
 
     def victims(self, now: float) -> list[Segment]:
         """The oldest segments that should go; none where nothing is due."""
-        closed = self._journal.segments[:-1]
+        needed_from = self._needed_from()
+        closed = [segment for segment in self._journal.segments[:-1] if segment.sequence < needed_from]
         count = 0
         while count < len(closed) and closed[count].rows == 0:
             count += 1

@@ -69,6 +69,8 @@ from relay.values.messages import (
 )
 from relay.values.states import EXPIRED, UNKNOWN
 
+#: Above every segment's number.
+_NO_SEGMENT = 1 << 62
 #: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
 FORGOTTEN_A_CALL = 4_000
 
@@ -123,6 +125,9 @@ class JournalStore(JournalQueries):
         self._overdue = Overdue(self.table)
         self._compaction: Compaction
         self._part_bodies: PartBodies
+        #: The number of the first journal segment that somebody else (the history) still has to read: compaction
+        #: leaves it and those behind it alone. To be set before the start; by default nobody has to read any.
+        self.needed_from: Callable[[], int] = lambda: _NO_SEGMENT
         self._announced = (0, True)
         self._ambiguous_said = (0, 0.0)
 
@@ -157,8 +162,9 @@ class JournalStore(JournalQueries):
         reader = BodyReader(disk)
         self._part_bodies = PartBodies(self.table, self._journal, reader)
         self._compaction = Compaction(
-            self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock
-        )
+            self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock,
+            self._needed_by_others,
+        )  # fmt: skip
 
     async def stop(self) -> None:
         """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
@@ -169,6 +175,13 @@ class JournalStore(JournalQueries):
         await self._compaction.stop()
         await self._journal.stop()
         self._lock.release()
+
+    def _needed_by_others(self) -> int:
+        return self.needed_from()
+
+    def durable_segments(self) -> list[tuple[int, int]]:
+        """Number and durable octets of each segment of the journal, the oldest first; for whoever reads its files."""
+        return [(segment.sequence, segment.committed_bytes) for segment in self._journal.segments]
 
     # Messages and what becomes of them
 
