@@ -209,6 +209,7 @@ def build(
         validity_seconds=config.validity_seconds,
         share_of=accounts.share,
         senders_of=accounts.senders,
+        most_scheduled=config.limits.scheduled,
     )
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)

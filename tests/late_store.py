@@ -30,6 +30,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -120,6 +121,9 @@ class LateStore:
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         return self._late(self.inner.submitted(batch))
 
+    def replace(self, replacement: Replacement) -> "Deferred[bool]":
+        return self._late(self.inner.replace(replacement))
+
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
         return self._late(self.inner.sending(batch, carrier))
 
@@ -170,6 +174,12 @@ class LateStore:
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.unsubmitted(after, limit))
+
+    def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
+        return self._late(self.inner.scheduled_due(now, limit))
+
+    def scheduled_count(self, account: str) -> int:
+        return self.inner.scheduled_count(account)  # type: ignore[no-any-return]
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return self._late(self.inner.bodies(parts))

@@ -24,6 +24,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     Submitted,
     Verdict,
 )
@@ -243,6 +244,97 @@ class StoreContract(SynchronousTestCase):
         parts = [(message_id(n), p) for n, p in ((1, 0), (2, 0), (2, 1), (3, 0), (9, 0), (1, 5))]
         bodies = self.result(self.store.bodies(parts))
         self.assertEqual(list(bodies), [b"body of 1", None, b"two", None, None, None])
+
+    def replaced(self, number: int, body: bytes = b"new") -> bool:
+        replacement = Replacement(message_id(number), body, 0, NOW + 2 * DAY)
+        return bool(self.result(self.store.replace(replacement)))
+
+    def test_a_message_that_waits_may_be_replaced_and_keeps_its_place(self) -> None:
+        self.result(self.store.accept([message(n, reference=f"order {n}", priority=2) for n in (1, 2, 3)]))
+        self.assertTrue(self.replaced(2))
+        self.assertTrue(self.replaced(2, b"newer"))
+        for _ in range(2):
+            waiting = self.result(self.store.unsubmitted(None, 10))
+            self.assertEqual((self.numbers(waiting), [p.priority for p in waiting]), ([1, 2, 3], [2, 2, 2]))
+            self.assertEqual([p.expires_at for p in waiting], [NOW + DAY, NOW + 2 * DAY, NOW + DAY])
+            bodies = self.result(self.store.bodies([(message_id(n), 0) for n in (1, 2)]))
+            self.assertEqual(list(bodies), [b"body of 1", b"newer"])
+            view = self.view(2)
+            self.assertEqual((view.reference, view.accepted_at), ("order 2", NOW + 0.002))
+            self.assertEqual(self.store.figures().unsubmitted, 3)
+            if not self.after_restart():
+                break
+        # No receipt over SMPP is asked for any more.
+        self.result(self.store.submitted([submitted(2), submitted(3)]))
+        self.result(self.store.receipts([receipt(2), receipt(3)]))
+        self.assertEqual(self.numbers(self.claimed()), [3])
+
+    def due(self, now: float, limit: int = 100) -> list[int]:
+        return self.numbers(self.result(self.store.scheduled_due(now, limit)))
+
+    def unsubmitted(self) -> list[int]:
+        return self.numbers(self.result(self.store.unsubmitted(None, 100)))
+
+    def scheduled(self, *numbers: int, **fields: Any) -> None:
+        """Messages that wait until so many seconds after NOW as their number says."""
+        self.result(self.store.accept([message(n, scheduled_at=NOW + n, **fields) for n in numbers]))
+
+    def test_scheduled_messages_wait_for_their_time_in_no_queue_and_over_restarts(self) -> None:
+        self.scheduled(3000, 1000, 2000, parts=(b"one", b"two"))
+        self.result(self.store.accept([message(1)]))
+        for _ in range(2):
+            self.assertEqual((self.unsubmitted(), self.due(NOW + 999)), ([1], []))
+            figures = self.store.figures()
+            self.assertEqual((figures.scheduled, figures.unsubmitted, figures.messages), (3, 1, 4))
+            self.assertEqual([self.store.scheduled_count(name) for name in ("plain", "other")], [3, 0])
+            view = self.view(2000)
+            self.assertEqual((view.state, view.scheduled_at, view.waits_for_its_time), (SCHEDULED, NOW + 2000, True))
+            if not self.after_restart():
+                break
+        self.assertEqual(self.due(NOW + 2000, limit=1), [1000, 1000])
+        self.assertEqual((self.due(NOW + 2000), self.due(NOW + 2000)), ([2000, 2000], []))
+        self.assertEqual(self.unsubmitted(), [1, 1000, 1000, 2000, 2000])
+        self.assertEqual([self.view(n).waits_for_its_time for n in (1, 2000, 3000)], [False, False, True])
+        bodies = self.result(self.store.bodies([(message_id(n), 1) for n in (1000, 3000)]))
+        self.assertEqual((list(bodies), self.store.figures().scheduled), ([b"two", b"two"], 1))
+
+    def test_a_scheduled_message_whose_time_has_come_during_a_stop_is_sent_at_the_start(self) -> None:
+        self.scheduled(1000)
+        self.clock.advance(1001)
+        if self.after_restart():
+            self.assertEqual((self.unsubmitted(), self.due(NOW + 1001)), ([1000], []))
+            self.assertFalse(self.view(1000).waits_for_its_time)
+
+    def test_a_scheduled_message_that_is_cancelled_is_handed_out_no_more(self) -> None:
+        self.scheduled(1000, 2000, registered_delivery=1)
+        result = self.result(self.store.end([Ending(message_id(1000), DELETED, NOW + 1)]))
+        self.assertEqual(result.queues, {SMPP})
+        for _ in range(2):
+            self.assertEqual((self.store.scheduled_count("plain"), self.view(1000).waits_for_its_time), (1, False))
+            if not self.after_restart():
+                break
+        self.assertEqual((self.due(NOW + 5000), self.unsubmitted()), ([2000], [2000]))
+
+    def test_a_replacement_gives_a_message_another_time_or_none(self) -> None:
+        self.scheduled(1000, 2000, 3000)
+        self.result(self.store.accept([message(1), message(2)]))
+        for number, scheduled_at in ((1000, 0), (2000, NOW + 4000), (1, NOW + 1500), (2, NOW + 1600), (2, 0)):
+            replacement = Replacement(message_id(number), b"new", 1, NOW + DAY, scheduled_at)
+            self.assertTrue(self.result(self.store.replace(replacement)))
+        for _ in range(2):
+            self.assertEqual((sorted(self.unsubmitted()), self.store.scheduled_count("plain")), ([2, 1000], 3))
+            if not self.after_restart():
+                break
+        self.assertEqual((self.due(NOW + 3500), self.due(NOW + 9000)), ([1, 3000], [2000]))
+        self.assertEqual(sorted(self.unsubmitted()), [1, 2, 1000, 2000, 3000])
+
+    def test_what_a_carrier_may_have_is_not_replaced(self) -> None:
+        self.result(self.store.accept([message(1), message(2, parts=(b"one", b"two")), message(3), message(4)]))
+        self.result(self.store.submitted([submitted(1)]))
+        self.result(self.store.end([Ending(message_id(3), DELETED, NOW + 1)]))
+        self.result(self.store.sending([(message_id(4), 0)], "tier1"))
+        self.assertEqual([self.replaced(n) for n in (1, 2, 3, 4, 9)], [False] * 5)
+        self.assertEqual(self.view(4).expires_at, NOW + DAY)
 
     # Correlation
 

@@ -48,6 +48,14 @@ class Limits(ConfigStruct, frozen=True):
     messages: Annotated[
         int, Meta(ge=1, description="Messages that have not ended; at the bound, new ones are refused as 'queue full'.")
     ] = 5_000_000
+    scheduled: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Messages of one account that wait for their time (`send_at`, schedule_delivery_time); at the "
+            "bound new ones get 'queue full'.",
+        ),
+    ] = 100_000
     finished: Annotated[int, Meta(ge=0, description="Ended messages kept for queries and late receipts.")] = 200_000
     finished_hours: Annotated[float, Meta(gt=0, description="Hours for which ended messages are kept.")] = 168.0
     orphans: Annotated[
@@ -338,8 +346,8 @@ class Carrier(ConfigStruct, frozen=True):
     scheduled_delivery: Annotated[
         Literal["refuse", "pass"],
         _text(
-            "pass: the carrier keeps messages until their schedule_delivery_time. Customers may schedule messages "
-            "if all carriers of the route do so; otherwise they get ESME_RINVSCHED."
+            "pass: the carrier keeps SMPP customers' messages until their schedule_delivery_time, if all carriers of "
+            "the route do so. refuse: the messages wait in the relay."
         ),
     ] = "refuse"
     mobile_originated: Annotated[str, _text("The account that gets messages from handsets, or `refuse`.")] = "refuse"

@@ -66,6 +66,7 @@ class HttpApi:
         router.add("GET", "/messages", ListCalls(lists, accounts, account.cursors).messages)
         router.add("POST", "/messages", messages.submit)
         router.add("GET", "/messages/{id}", messages.query)
+        router.add("DELETE", "/messages/{id}", messages.cancel)
         router.add("POST", "/messages/{id}/notify", messages.notify)
         router.add("GET", "/notifications", account.feed)
         router.add("POST", "/notifications/replay", account.replay)

@@ -1,4 +1,4 @@
-"""The handlers that submit messages, show a message, and send its notification again."""
+"""The handlers that submit messages, show and cancel a message, and send its notification again."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,6 +19,7 @@ from relay.http.item_keys import ItemKeys, Repeats
 from relay.http.multipart import MULTIPART
 from relay.http.problems import Problem, ProblemDocument, invalid_field, of_refusal
 from relay.http.types import (
+    LONGEST_SCHEDULE_SECONDS,
     MOST_MESSAGES,
     Accepted,
     AttemptReport,
@@ -33,7 +34,7 @@ from relay.store.api import Idempotency
 from relay.text.passthrough import compose_raw
 from relay.values.ids import id_text, parse_id
 from relay.values.messages import Message, MessageView, QueueKey, Submission, destination_of, source_of
-from relay.values.states import ENROUTE, SCHEDULED, customer_words
+from relay.values.states import DELETED, ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
 FORM: Final = b"application/x-www-form-urlencoded"
@@ -265,8 +266,28 @@ class Messages:
         except ValueError as problem:
             raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
         return Submission(
-            addresses, parts, 0, "http", item.validity_seconds, item.reference, url, priority=item.priority or 0
+            addresses,
+            parts,
+            0,
+            "http",
+            item.validity_seconds,
+            item.reference,
+            url,
+            self._scheduled_seconds(item),
+            item.priority or 0,
         )
+
+    def _scheduled_seconds(self, item: MessageRequest) -> float:
+        """How long the message is to wait; 0.0: it is sent at once.
+
+        :raises Problem: too long.
+        """
+        if item.send_at is None:
+            return 0.0
+        seconds = item.send_at.timestamp() - self._clock.seconds()
+        if seconds > LONGEST_SCHEDULE_SECONDS:
+            raise invalid_field("send_at", "At most 30 days ahead.")
+        return max(0.0, seconds)
 
     def _accepted(
         self,
@@ -315,6 +336,19 @@ class Messages:
     async def query(self, request: ApiRequest, account: str) -> Reply:
         """`GET /messages/{id}`."""
         view = await self.find_anywhere(request.path.split(b"/")[2], account)
+        return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
+
+    async def cancel(self, request: ApiRequest, account: str) -> Reply:
+        """`DELETE /messages/{id}`: the message is not to be sent. A second call gives the same answer."""
+        segment = request.path.split(b"/")[2]
+        view = await self.find(segment, account)
+        if view.state != DELETED:
+            if not await self._flow.cancel(view.id):
+                detail = "A carrier has the message and can't take it back."
+                if view.final:
+                    detail = "The message has ended."
+                raise Problem(409, detail, kind="not-cancellable")
+            view = await self.find(segment, account)
         return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
 
     async def notify(self, request: ApiRequest, account: str) -> Reply:
@@ -444,6 +478,8 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
     """Makes the report about a message that its customer sees."""
     carrier_error = view.carrier_error.encode("latin-1", "replace")
     words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
+    if view.waits_for_its_time:
+        words = words._replace(status="SCHEDULED")
     return MessageReport(
         id=id_text(view.id),
         to=destination_of(view.addresses).decode("latin-1"),
@@ -457,6 +493,7 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
         parts=len(view.parts),
         submitted_at=instant(view.accepted_at),
         done_at=None if view.told_done_at is None else instant(view.told_done_at),
+        send_at=instant(view.scheduled_at) if view.scheduled_at else UNSET,
         learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
         attempts=[
             AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)

@@ -119,6 +119,18 @@ OPERATIONS: Final = (
     ),
     Operation("get", "/messages/{id}", "message", "Show a message", {200: MessageReport}, None, (_ID,), (404,)),
     Operation(
+        "delete",
+        "/messages/{id}",
+        "cancel",
+        "Cancel a message",
+        {200: MessageReport},
+        None,
+        (_ID,),
+        (404, 409),
+        "What is scheduled or waits for a carrier is not sent, and ends as DELETED; its notification follows. 409: a "
+        "carrier has it and can't take it back, or it has ended. Cancelling twice is harmless.",
+    ),
+    Operation(
         "post",
         "/messages/{id}/notify",
         "notify",

@@ -186,7 +186,7 @@ class Simulation:
         :param taken: the message that it names, if there is one. A cancelled one is DELETED from now on.
         """
         query = pdu.command_id == c.QUERY_SM
-        if self._settings.refuse_questions:
+        if self._settings.refuse_questions or pdu.command_id == c.REPLACE_SM:
             return c.ESME_RINVCMDID, b""
         if taken is None or not _names(pdu, taken) or (taken.ended and not query):
             return c.ESME_RQUERYFAIL if query else c.ESME_RCANCELFAIL, b""

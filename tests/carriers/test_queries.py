@@ -1,7 +1,7 @@
 """Carriers asked about overdue messages, and to cancel them: flow, link and store, with a simulated carrier."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from relay.smpp.other_codec import query_sm_resp_body
 from relay.store.api import StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.messages import Message, MessageView, Submission
-from relay.values.pdus import MessageIdPdu
+from relay.values.pdus import MessageIdPdu, MessagePdu
 from relay.values.states import DELETED, DELIVERED, ENROUTE, EXPIRED, SCHEDULED, UNDELIVERABLE, UNKNOWN
 from tests.memory_network import MemoryNetwork
 from tests.routing.test_flow import ADDRESSES, Rates
@@ -35,12 +35,17 @@ Answer = tuple[int, bytes] | None
 
 
 class AskedCarrier(SimulatedCarrier):
-    """A simulated carrier that notes what it is asked, and answers as a test says where it says so."""
+    """A simulated carrier that notes what it gets and is asked, and answers as a test says where it says so."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self.got: list[MessagePdu] = []
         self.asked: list[MessageIdPdu] = []
         self.answer: Callable[[MessageIdPdu], Answer] | None = None
+
+    def submitted(self, protocol: SimulatorProtocol, pdus: Sequence[MessagePdu]) -> None:
+        self.got += pdus
+        super().submitted(protocol, pdus)
 
     def question(self, protocol: SimulatorProtocol, pdu: MessageIdPdu) -> None:
         self.asked.append(pdu)
@@ -63,6 +68,10 @@ class QuestionsTestCase(SynchronousTestCase):
         self.clock = SettableClock()
         self.network = MemoryNetwork(self.clock)
         self.disk = SimulatedDisk()
+        self.begin()
+
+    def begin(self) -> None:
+        """Opens the store, and makes a flow that begins with it."""
         self.store: Any = started(self.disk, self.clock)
         self.flow = MessageFlow(
             store=self.store,

@@ -134,9 +134,11 @@ class Compaction:
         await self._copy_notes(last)
         groups = await self._rows_in(last) if any(segment.rows for segment in victims) else {}
         for segment in victims:
-            await self._copy_rows(groups.pop(segment.sequence, []))
+            await self._copy_rows(groups.pop(segment.sequence, []), segment.sequence)
             if segment.rows:
                 raise RuntimeError(f"{segment.rows} messages are still in segment {segment.sequence}")
+            # A message that has just been replaced belongs to this segment again if its replacement can't be written.
+            await self._journal.append(b"", None)
             await self._disk.in_thread(partial(self._delete, segment_name(segment.sequence)))
             del self._journal.segments[0]
         self.log.info(
@@ -187,24 +189,26 @@ class Compaction:
                 await self._pause()
         return {sequence: list(groups.values()) for sequence, groups in segments.items()}
 
-    async def _copy_rows(self, groups: list[list[Row]]) -> None:
+    async def _copy_rows(self, groups: list[list[Row]], last: int) -> None:
         chunk: list[Row] = []
         for group in groups:
             chunk += group
             while len(chunk) >= ROWS_A_SLICE:
-                await self._copy(chunk[:ROWS_A_SLICE])
+                await self._copy(chunk[:ROWS_A_SLICE], last)
                 del chunk[:ROWS_A_SLICE]
                 await self._pause()
         if chunk:
-            await self._copy(chunk)
+            await self._copy(chunk, last)
 
-    async def _copy(self, rows: list[Row]) -> None:
+    async def _copy(self, rows: list[Row], last: int) -> None:
         bodies: BodiesOf = {}
-        waiting = [row for row in rows if needs_bodies(row)]
+        waiting = [row for row in rows if needs_bodies(row) and row.acceptance.segment.sequence <= last]
         if waiting:
             bodies = await self._bodies(waiting)
         # From here to the append nothing else runs: the snapshots are of this very moment.
-        rows = [row for row in rows if not row.flags & FORGOTTEN]
+        # A message that was replaced meanwhile isn't in these segments any more.
+        rows = [row for row in rows if not row.flags & FORGOTTEN and row.acceptance.segment.sequence <= last]
+        copied = [row.acceptance for row in rows]
         ids = self._table.ids
         records: list[Any] = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
         if self._table.in_doubt:
@@ -213,10 +217,9 @@ class Compaction:
         segment, offset = self._journal.place
         await appended
         acceptance: Acceptance | None = None
-        for row in rows:
-            if row.flags & FORGOTTEN:
+        for row, old in zip(rows, copied, strict=True):
+            if row.flags & FORGOTTEN or row.acceptance is not old:
                 continue
-            old = row.acceptance
             if (
                 acceptance is None
                 or acceptance.accepted_at != old.accepted_at

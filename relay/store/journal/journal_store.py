@@ -36,10 +36,11 @@ from relay.store.journal.journal_queries import JournalQueries, ambiguous_text
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
-from relay.store.table.accept import accept, take_back
+from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
 from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
+from relay.store.table.entry_values import LATER
 from relay.store.table.evidence import judge
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
@@ -48,6 +49,7 @@ from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
+from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
@@ -64,6 +66,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -204,6 +207,20 @@ class JournalStore(JournalQueries):
         if idempotency is not None:
             self._keys.take_back(idempotency)
 
+    def replace(self, replacement: Replacement) -> "Deferred[bool]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        row = self.table.get(replacement.id)
+        if row is None or not may_be_replaced(self.table, row):
+            return succeed(False)
+        message = replaced(row, replacement)
+        scheduled_at, later = rare_fields_of(row).scheduled_at, bool(row.flags & LATER)
+        undo = partial(accept_as, self.table, row, row.acceptance, row.origin, scheduled_at, later=later)
+        done = journal.append(encode_frame([message]), True, undo)
+        replace(self.table, row, message, *journal.place)
+        return done
+
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         changes = self._submissions.submitted(batch)
         return self._append(changes.records, changes.result())
@@ -330,6 +347,9 @@ class JournalStore(JournalQueries):
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return succeed(views.pending(self.table, after, limit))
+
+    def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
+        return succeed(views.scheduled_due(self.table, now, limit))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))

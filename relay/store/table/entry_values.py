@@ -32,6 +32,10 @@ GIVEN_UP_SMPP: Final = 1024
 REPORTED: Final = 2048
 #: Its receipt was overdue and is waited for once more, because the carrier said that the message is under way.
 WAITED: Final = 4096
+#: The row waits for the time that its customer asked for (see `relay.store.table.scheduled`).
+LATER: Final = 8192
+#: With LATER: it was unsubmitted before, and still stands in the list of these.
+LISTED: Final = 16384
 
 OWED: Final = OWED_WEBHOOK | OWED_SMPP
 #: What the journal keeps of the flags.
@@ -134,3 +138,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     again_at: float = 0.0
     given_id: bytes = b""
     user_message_reference: int | None = None
+    scheduled_at: float = 0

@@ -9,6 +9,7 @@ few of those are kept although stale, so that nobody's place is lost.
 from collections import OrderedDict
 
 from relay.store.table.entries import Row, is_unsubmitted, parts_of
+from relay.store.table.entry_values import LATER
 
 #: Readers whose place is remembered at once.
 _PLACES_KEPT = 256
@@ -66,12 +67,12 @@ class UnsubmittedMessages:
         index = self._index_of(place)
         if place is not None and index < len(rows) and rows[index].id == place[0]:
             row = rows[index]
-            if is_unsubmitted(row):
+            if _is_ready(row):
                 found.extend((row, part) for part in unsubmitted_parts(row) if part > place[1])
             index += 1
         while index < len(rows) and len(found) < limit:
             row = rows[index]
-            if is_unsubmitted(row):
+            if _is_ready(row):
                 found.extend((row, part) for part in unsubmitted_parts(row))
             index += 1
         del found[limit:]
@@ -100,6 +101,11 @@ class UnsubmittedMessages:
         self._places.move_to_end(row.id)
         if len(self._places) > _PLACES_KEPT:
             self._places.popitem(last=False)
+
+
+def _is_ready(row: Row) -> bool:
+    # One that got a later time by a replacement stays in the list.
+    return is_unsubmitted(row) and not row.flags & LATER
 
 
 def unsubmitted_parts(row: Row) -> list[int]:
