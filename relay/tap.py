@@ -1,4 +1,4 @@
-"""`twistd relay`: its options, and the composition of the whole relay on a real machine.
+"""`twistd relay`: its options, and how the parts of the relay are put together.
 
 This is the only module that imports the reactor. `build` takes the reactor as an argument, so that tests can build the
 same relay.
@@ -81,16 +81,16 @@ class Options(usage.Options):
     config: Config
 
     def postOptions(self) -> None:
-        """Reads the configuration here, because a problem then gives a message and exit status 1, and no traceback."""
+        """Reads the configuration. If that fails here, twistd prints the problem without a traceback, with status 1."""
         from twisted.internet import reactor
 
         self.config = load_config(Path(self["config"]), reactor)
 
 
 def load_config(path: Path, reactor: Any) -> Config:
-    """The configuration in a file.
+    """Reads the configuration in a file.
 
-    :raises usage.UsageError: with every problem, one a line.
+    :raises usage.UsageError: the file can't be used. The text has all problems, one a line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -109,14 +109,14 @@ def load_config(path: Path, reactor: Any) -> Config:
 
 
 def makeService(options: Options) -> IService:
-    """The relay on this machine's reactor, disk and network."""
+    """Makes the relay with this machine's reactor, disk and network. twistd calls it."""
     from twisted.internet import reactor
 
-    # Imported modules live as long as the process, so the garbage collector need not look at them again. It doesn't
-    # track the values that come with traffic (see relay.values.messages).
+    # Imported modules live as long as the process, so the garbage collector need not check them again. It doesn't track
+    # the values that come with traffic (see relay.values.messages).
     gc.collect()
     gc.freeze()
-    # Before anything takes the time. `relay.app.steady_clock` says why.
+    # This must be set before anything reads the time. `relay.app.steady_clock` says why.
     reactor.seconds = SteadyClock().seconds  # type: ignore[method-assign]
     limits, sessions = options.config.limits, _carrier_sessions(options.config)
     may_be_open = allow_files(files_wanted(limits.connections, sessions))
@@ -131,7 +131,7 @@ def makeService(options: Options) -> IService:
     if parent.get("syslog"):
         _reload_on_hangup(daemon, path, reactor, lambda config: None)
         return daemon
-    # The same file that twistd itself would choose.
+    # twistd itself would choose the same file.
     log_file = parent.get("logfile") or ("-" if parent.get("nodaemon", True) else "twistd.log")
     observer = line_observer(options.config.logs, log_file)
     _reload_on_hangup(daemon, path, reactor, lambda config: observer.reconfigure(config.logs))
@@ -171,15 +171,16 @@ def build(
     open_files: OpenFiles | None = None,
     wall: Callable[[], float] | None = None,
 ) -> Daemon:
-    """Makes the whole relay. Nothing is opened before the service starts.
+    """Makes the whole relay. It opens nothing before the service starts.
 
-    :param files: the disk for the journal; None is the real one.
-    :param wall: the system's time, for signatures that others compare with theirs; None: the reactor's.
-    :param open_files: keeps some of the files that the process may open; None: there are always enough.
+    :param store_wrapper: wraps the store, for tests.
+    :param files: the disk for the journal; None: the real one.
+    :param open_files: keeps some open files free; None: there are always enough.
+    :param wall: the system's time, for signatures, which others compare with their own time; None: the reactor's time.
     """
     randomness = random.SystemRandom()
     accounts = Accounts(config.accounts)
-    # The disk has a thread of its own: in the reactor's pool a commit would wait behind slow name look-ups.
+    # The disk has a thread of its own. In the reactor's thread pool, a commit would wait for slow name look-ups.
     in_thread = DiskThread(reactor)
     reactor.addSystemEventTrigger("after", "shutdown", in_thread.stop)
 
@@ -293,7 +294,7 @@ def build(
 
 
 def _carrier_sessions(config: Config) -> int:
-    """How many connections the carriers need. One that speaks HTTP keeps a few."""
+    """How many connections the carriers need. A carrier over HTTP needs a few."""
     return sum(
         carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
         for carrier in config.carriers.values()
@@ -327,7 +328,7 @@ def _message_records(config: Config, reactor: Any, in_thread: InThread) -> Messa
 
 
 def _say_how_to_try(daemon: Daemon) -> None:
-    """Prints where the demonstration listens, and a line to paste."""
+    """Prints where the demonstration listens, and a command to paste."""
     for name, account in daemon.config.accounts.items():
         if account.api_key is None or not daemon.config.http.listen:
             continue
@@ -337,7 +338,7 @@ def _say_how_to_try(daemon: Daemon) -> None:
             f"  curl -u {name}:{account.api_key.reveal()} http://127.0.0.1:{port}/messages"
             """ -d '{"to": "447700900123", "from": "RELAY", "text": "Hello"}' -H 'Content-Type: application/json'\n"""
             "\nThe delivery notification is printed here a moment later. Ctrl-C stops the relay.\n",
-            # twistd turns lines on sys.stdout into log lines. A line to paste must not be changed.
+            # twistd turns lines on sys.stdout into log lines. The command must not be changed.
             file=sys.__stdout__,
             flush=True,
         )
@@ -346,7 +347,7 @@ def _say_how_to_try(daemon: Daemon) -> None:
 
 def _exit_with_failure(reactor: Any, reason: str) -> None:
     """Ends the process with status 1. twistd itself can't end a running reactor with a status."""
-    # Not sys.stderr: twistd writes that to the log, which has the reason already.
+    # twistd writes sys.stderr to the log, which has the reason already. So this uses the process's own standard error.
     print(f"relay: {reason}", file=sys.__stderr__)
 
     def leave() -> None:
@@ -354,6 +355,6 @@ def _exit_with_failure(reactor: Any, reason: str) -> None:
         sys.stderr.flush()
         os._exit(1)
 
-    # Runs after twistd has removed its pid file and has cleaned up everything else.
+    # This runs after twistd has removed its pid file and has cleaned up everything else.
     atexit.register(leave)
     reactor.callWhenRunning(reactor.stop)

@@ -14,9 +14,8 @@ from typing import Final
 from relay import __version__
 from relay.config.yaml_reader import did_you_mean
 
-#: What every command's exit status means.
+#: Exit statuses of all commands. Each command's help says what its others mean.
 FINE: Final = 0
-NOT_FINE: Final = 1
 WRONG_USE: Final = 2
 _INTERRUPTED: Final = 130
 

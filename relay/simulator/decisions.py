@@ -1,4 +1,4 @@
-"""What the simulated carrier decides: ids, refusals, final states, and the words of its receipts.
+"""Decides for the simulated carrier: ids, refusals, final states, and the words of its receipts.
 
 Theory of operation: `Simulation.decide` draws everything about a message at once (refuse it, drop the connection, which
 final state, no receipt, two receipts). A choice whose share is 0 or 1 draws nothing, and the draws depend only on the

@@ -97,7 +97,6 @@ def status_numbers() -> dict[str, int]:
 # Optional parameter tags, section 5.3.2
 TAG_RECEIPTED_MESSAGE_ID: Final = 0x001E
 TAG_USER_MESSAGE_REFERENCE: Final = 0x0204
-TAG_SAR_MSG_REF_NUM: Final = 0x020C
 TAG_SC_INTERFACE_VERSION: Final = 0x0210
 TAG_NETWORK_ERROR_CODE: Final = 0x0423
 TAG_MESSAGE_PAYLOAD: Final = 0x0424

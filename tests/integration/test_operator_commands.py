@@ -185,7 +185,7 @@ class SendTests(CommandsTestCase):
         done = await self.command(*self.arguments(relay, *smpp), RELAY_SEND_KEY="wrong")
         self.assertIn("ESME_RBINDFAIL", done.stderr)
         done = await self.command(*self.arguments(relay, *http), RELAY_SEND_KEY="wrong")
-        self.assertIn("there is no such account, or this is not its key", done.stderr)
+        self.assertIn("there is no account with this name and key", done.stderr)
 
     async def test_a_wrong_port_is_named_as_such(self) -> None:
         relay = await self.start()

@@ -128,8 +128,6 @@ class World:
         self.accepted: dict[str, tuple[str, ...]] = {}
         self.heard: dict[tuple[str, str], list[tuple[str, int]]] = {}
         self.webhooks_mode = "answer"
-        self.customers_home = True
-        self.carriers_home = True
         self.failures: list[str] = []
         # What a reload changes.
         self.with_slow = True

@@ -684,8 +684,8 @@ class FramingTests(SynchronousTestCase):
         self.assertEqual((session.state, session.take_output()), (SessionState.CLOSED, b""))
 
     def test_a_pdu_of_length_15_ends_the_session_with_a_generic_nack(self) -> None:
-        self.assert_ends(b"\0\0\0\x0f" + bytes(11), 0, "command_length 15 is less than a header's")
-        self.assert_ends(b"\0\0\0\x0f" + bytes(100), 0, "command_length 15 is less than a header's")
+        self.assert_ends(b"\0\0\0\x0f" + bytes(11), 0, "command_length 15 is less than that of a header")
+        self.assert_ends(b"\0\0\0\x0f" + bytes(100), 0, "command_length 15 is less than that of a header")
 
     def test_a_pdu_of_10_mb_ends_the_session_before_its_body_came(self) -> None:
         header = frame(c.SUBMIT_SM, 77)
