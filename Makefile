@@ -92,7 +92,7 @@ test-pythons: ## run the suite on each of Python 3.11 to 3.13 that is installed,
 constraints: ## write constraints.txt anew, with the newest versions that setup.cfg allows
 	.ci/make-constraints
 
-.PHONY: bench bench-peers bench-guard overload profile
+.PHONY: bench bench-peers bench-guard bench-history overload profile
 
 bench: $(VENV)/.installed ## measure every row (ROWS="smpp latency" for some, SCALE=0.1 for a quick look)
 	$(BIN)/python -m benchmarks $(ROWS) --scale $(or $(SCALE),1)
@@ -102,6 +102,9 @@ bench-peers: $(VENV)/.installed ## Kannel and Jasmin beside the relay, where the
 
 bench-guard: $(VENV)/.installed ## fail where the SMPP path costs twice what is recorded, measured against the floor
 	$(BIN)/python -m benchmarks.guard
+
+bench-history: $(VENV)/.installed ## searches in a history of ten million messages (MESSAGES=1000000 for a quick look)
+	$(BIN)/python -m benchmarks.history_size --messages $(or $(MESSAGES),10000000)
 
 overload: $(VENV)/.installed ## what somebody's overdoing costs everybody else (CASES="flood dead" for some)
 	$(BIN)/python -m benchmarks.overload $(CASES)

@@ -31,6 +31,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -121,6 +122,9 @@ class LateStore:
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         return self._late(self.inner.submitted(batch))
 
+    def replace(self, replacement: Replacement) -> "Deferred[bool]":
+        return self._late(self.inner.replace(replacement))
+
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
         return self._late(self.inner.sending(batch, carrier))
 
@@ -132,6 +136,9 @@ class LateStore:
 
     def reread(self, batch: Sequence[ReadAgain]) -> "Deferred[StoreResult]":
         return self._late(self.inner.reread(batch))
+
+    def dismiss_evidence(self, carrier: str) -> "Deferred[int]":
+        return self._late(self.inner.dismiss_evidence(carrier))
 
     def end(self, batch: Sequence[Ending]) -> "Deferred[StoreResult]":
         return self._late(self.inner.end(batch))
@@ -168,6 +175,12 @@ class LateStore:
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.unsubmitted(after, limit))
+
+    def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
+        return self._late(self.inner.scheduled_due(now, limit))
+
+    def scheduled_count(self, account: str) -> int:
+        return self.inner.scheduled_count(account)  # type: ignore[no-any-return]
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return self._late(self.inner.bodies(parts))
@@ -233,6 +246,9 @@ class LateStore:
 
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return self._late(self.inner.orphans(limit))
+
+    def evidence(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return self._late(self.inner.evidence(limit))
 
     def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return self._late(self.inner.unreadable(limit))

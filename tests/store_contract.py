@@ -25,6 +25,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     Submitted,
     Verdict,
 )
@@ -244,6 +245,97 @@ class StoreContract(SynchronousTestCase):
         parts = [(message_id(n), p) for n, p in ((1, 0), (2, 0), (2, 1), (3, 0), (9, 0), (1, 5))]
         bodies = self.result(self.store.bodies(parts))
         self.assertEqual(list(bodies), [b"body of 1", None, b"two", None, None, None])
+
+    def replaced(self, number: int, body: bytes = b"new") -> bool:
+        replacement = Replacement(message_id(number), body, 0, NOW + 2 * DAY)
+        return bool(self.result(self.store.replace(replacement)))
+
+    def test_a_message_that_waits_may_be_replaced_and_keeps_its_place(self) -> None:
+        self.result(self.store.accept([message(n, reference=f"order {n}", priority=2) for n in (1, 2, 3)]))
+        self.assertTrue(self.replaced(2))
+        self.assertTrue(self.replaced(2, b"newer"))
+        for _ in range(2):
+            waiting = self.result(self.store.unsubmitted(None, 10))
+            self.assertEqual((self.numbers(waiting), [p.priority for p in waiting]), ([1, 2, 3], [2, 2, 2]))
+            self.assertEqual([p.expires_at for p in waiting], [NOW + DAY, NOW + 2 * DAY, NOW + DAY])
+            bodies = self.result(self.store.bodies([(message_id(n), 0) for n in (1, 2)]))
+            self.assertEqual(list(bodies), [b"body of 1", b"newer"])
+            view = self.view(2)
+            self.assertEqual((view.reference, view.accepted_at), ("order 2", NOW + 0.002))
+            self.assertEqual(self.store.figures().unsubmitted, 3)
+            if not self.after_restart():
+                break
+        # No receipt over SMPP is asked for any more.
+        self.result(self.store.submitted([submitted(2), submitted(3)]))
+        self.result(self.store.receipts([receipt(2), receipt(3)]))
+        self.assertEqual(self.numbers(self.claimed()), [3])
+
+    def due(self, now: float, limit: int = 100) -> list[int]:
+        return self.numbers(self.result(self.store.scheduled_due(now, limit)))
+
+    def unsubmitted(self) -> list[int]:
+        return self.numbers(self.result(self.store.unsubmitted(None, 100)))
+
+    def scheduled(self, *numbers: int, **fields: Any) -> None:
+        """Messages that wait until so many seconds after NOW as their number says."""
+        self.result(self.store.accept([message(n, scheduled_at=NOW + n, **fields) for n in numbers]))
+
+    def test_scheduled_messages_wait_for_their_time_in_no_queue_and_over_restarts(self) -> None:
+        self.scheduled(3000, 1000, 2000, parts=(b"one", b"two"))
+        self.result(self.store.accept([message(1)]))
+        for _ in range(2):
+            self.assertEqual((self.unsubmitted(), self.due(NOW + 999)), ([1], []))
+            figures = self.store.figures()
+            self.assertEqual((figures.scheduled, figures.unsubmitted, figures.messages), (3, 1, 4))
+            self.assertEqual([self.store.scheduled_count(name) for name in ("plain", "other")], [3, 0])
+            view = self.view(2000)
+            self.assertEqual((view.state, view.scheduled_at, view.waits_for_its_time), (SCHEDULED, NOW + 2000, True))
+            if not self.after_restart():
+                break
+        self.assertEqual(self.due(NOW + 2000, limit=1), [1000, 1000])
+        self.assertEqual((self.due(NOW + 2000), self.due(NOW + 2000)), ([2000, 2000], []))
+        self.assertEqual(self.unsubmitted(), [1, 1000, 1000, 2000, 2000])
+        self.assertEqual([self.view(n).waits_for_its_time for n in (1, 2000, 3000)], [False, False, True])
+        bodies = self.result(self.store.bodies([(message_id(n), 1) for n in (1000, 3000)]))
+        self.assertEqual((list(bodies), self.store.figures().scheduled), ([b"two", b"two"], 1))
+
+    def test_a_scheduled_message_whose_time_has_come_during_a_stop_is_sent_at_the_start(self) -> None:
+        self.scheduled(1000)
+        self.clock.advance(1001)
+        if self.after_restart():
+            self.assertEqual((self.unsubmitted(), self.due(NOW + 1001)), ([1000], []))
+            self.assertFalse(self.view(1000).waits_for_its_time)
+
+    def test_a_scheduled_message_that_is_cancelled_is_handed_out_no_more(self) -> None:
+        self.scheduled(1000, 2000, registered_delivery=1)
+        result = self.result(self.store.end([Ending(message_id(1000), DELETED, NOW + 1)]))
+        self.assertEqual(result.queues, {SMPP})
+        for _ in range(2):
+            self.assertEqual((self.store.scheduled_count("plain"), self.view(1000).waits_for_its_time), (1, False))
+            if not self.after_restart():
+                break
+        self.assertEqual((self.due(NOW + 5000), self.unsubmitted()), ([2000], [2000]))
+
+    def test_a_replacement_gives_a_message_another_time_or_none(self) -> None:
+        self.scheduled(1000, 2000, 3000)
+        self.result(self.store.accept([message(1), message(2)]))
+        for number, scheduled_at in ((1000, 0), (2000, NOW + 4000), (1, NOW + 1500), (2, NOW + 1600), (2, 0)):
+            replacement = Replacement(message_id(number), b"new", 1, NOW + DAY, scheduled_at)
+            self.assertTrue(self.result(self.store.replace(replacement)))
+        for _ in range(2):
+            self.assertEqual((sorted(self.unsubmitted()), self.store.scheduled_count("plain")), ([2, 1000], 3))
+            if not self.after_restart():
+                break
+        self.assertEqual((self.due(NOW + 3500), self.due(NOW + 9000)), ([1, 3000], [2000]))
+        self.assertEqual(sorted(self.unsubmitted()), [1, 2, 1000, 2000, 3000])
+
+    def test_what_a_carrier_may_have_is_not_replaced(self) -> None:
+        self.result(self.store.accept([message(1), message(2, parts=(b"one", b"two")), message(3), message(4)]))
+        self.result(self.store.submitted([submitted(1)]))
+        self.result(self.store.end([Ending(message_id(3), DELETED, NOW + 1)]))
+        self.result(self.store.sending([(message_id(4), 0)], "tier1"))
+        self.assertEqual([self.replaced(n) for n in (1, 2, 3, 4, 9)], [False] * 5)
+        self.assertEqual(self.view(4).expires_at, NOW + DAY)
 
     # Correlation
 
@@ -556,6 +648,147 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual([r.keys[0] for r in self.result(self.store.orphans(10))], [b"3"])
         self.assertEqual(self.store.figures().orphans_dropped, 2)
 
+    def evidence(self, limit: int = 1000) -> list[bytes]:
+        """The first keys of what is kept as evidence, oldest first."""
+        kept = self.result(self.store.evidence(limit))
+        return [r.keys[0] for r in sorted(kept, key=lambda r: r.received_at)]
+
+    def late(self, *numbers: int, carrier: str = "tier1") -> list[Receipt]:
+        """Receipts that match no message, one a millisecond, that have come and have waited in vain."""
+        came = [receipt(b"x%d" % n, carrier=carrier, received_at=self.clock.seconds() + n / 1000) for n in numbers]
+        self.result(self.store.receipts(came))
+        self.clock.advance(61.0)
+        self.result(self.store.expire(self.clock.seconds()))
+        return came
+
+    def matched(self, *numbers: int, carrier: str = "tier1") -> None:
+        """Messages with these numbers that have got their receipts."""
+        self.result(self.store.accept([message(n) for n in numbers]))
+        self.result(self.store.submitted([submitted(n, carrier=carrier) for n in numbers]))
+        answer = self.result(self.store.receipts([receipt(n, carrier=carrier) for n in numbers]))
+        self.assertEqual(set(answer.outcomes), {Outcome.FINAL})
+
+    def test_receipts_of_a_carrier_that_matches_nothing_are_kept_until_they_are_matched_or_dismissed(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.sent(*range(100, 103))
+        self.clock.advance(1.0)
+        came = self.late(*range(60))
+        for _ in range(2):
+            self.assertEqual(self.evidence(), [b"x%d" % n for n in range(60)])
+            self.assertEqual([r.keys[0] for r in self.result(self.store.evidence(2))], [b"x59", b"x58"])
+            figures = self.store.figures()
+            self.assertEqual((figures.orphans, dict(figures.evidence)), (0, {"tier1": 60}))
+            for limit in (7, 60, 200):
+                self.assertEqual(self.kept(limit), came)
+            self.result(self.store.expire(self.clock.seconds() + 3600.0))
+            if not self.after_restart():
+                break
+        # An id that comes now is another message's.
+        self.result(self.store.accept([message(1)]))
+        self.assertEqual(list(self.result(self.store.submitted([submitted(1, b"x1")])).outcomes), [])
+        again = ReadAgain(came[7], receipt(100, EXPIRED, received_at=came[7].received_at))
+        for outcome in (Outcome.FINAL, Outcome.ORPHAN):
+            self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
+        for _ in range(2):
+            self.assertEqual(self.states(100, 101, 1), [EXPIRED, ENROUTE, ENROUTE])
+            self.assertEqual(self.evidence(), [b"x%d" % n for n in range(60) if n != 7])
+            self.assertEqual(self.store.figures().orphans, 0)
+            if not self.after_restart():
+                break
+        self.assertEqual(self.result(self.store.dismiss_evidence("tier1")), 59)
+        self.assertEqual(self.result(self.store.dismiss_evidence("tier1")), 0)
+        for _ in range(2):
+            self.result(self.store.expire(self.clock.seconds() + DAY))
+            self.assertEqual((self.evidence(), self.kept(), dict(self.store.figures().evidence)), ([], [], {}))
+            if not self.after_restart():
+                break
+
+    def test_evidence_finds_no_younger_message_and_none_to_another_number(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        early, late = NOW - 100, NOW + 100
+        self.to(HANDSET)
+        self.result(self.store.submitted([submitted(1)]))
+        cases = (
+            (HANDSET, early, Outcome.ORPHAN),
+            (OTHER_HANDSET, late, Outcome.ORPHAN),
+            (HANDSET, late, Outcome.FINAL),
+        )
+        for number, (handset, at, _) in enumerate(cases):
+            kept = receipt_from(handset, b"x%d" % number, UNDELIVERABLE, received_at=at)
+            self.result(self.store.receipts([kept]))
+        self.result(self.store.expire(NOW + 1000))
+        self.assertEqual(len(self.evidence()), 3)
+        for kept in self.result(self.store.evidence(10)):
+            handset, at, outcome = cases[int(kept.keys[0][1:])]
+            again = ReadAgain(kept, receipt_from(handset, 1, UNDELIVERABLE, received_at=at))
+            self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
+        self.assertEqual((self.states(1), len(self.evidence())), ([UNDELIVERABLE], 2))
+
+    def test_of_a_carrier_whose_receipts_find_their_messages_a_few_strays_are_kept_no_longer_than_others(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.matched(*range(100))
+        self.late(*range(4))
+        for _ in range(2):
+            self.result(self.store.expire(self.clock.seconds() + 1))
+            self.assertEqual((self.evidence(), self.store.figures().orphans), ([], 0))
+            if not self.after_restart():
+                break
+
+    def test_of_a_carrier_that_matches_far_less_than_it_used_to_receipts_are_kept(self) -> None:
+        for restarts in (False, True):
+            self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+            self.matched(*range(1000))
+            self.matched(*range(1000, 1100), carrier="tier2")
+            self.result(self.store.expire(self.clock.seconds()))
+            if restarts:
+                self.after_restart()
+            self.late(0, carrier="tier2")
+            self.assertEqual(self.evidence(), [])
+            self.late(*range(60))
+            self.assertEqual(dict(self.store.figures().evidence), {"tier1": 60})
+
+    def test_receipts_before_their_responses_are_no_sign_of_a_wrong_dialect(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.result(self.store.accept([message(n) for n in range(50)]))
+        self.result(self.store.receipts([receipt(n) for n in range(50)]))
+        self.result(self.store.submitted([submitted(n) for n in range(50)]))
+        self.late(1, 2)
+        self.assertEqual(self.evidence(), [])
+
+    def test_no_carrier_fills_the_others_share_of_the_evidence(self) -> None:
+        self.store = self.make_store(model.Limits(orphans=10, orphan_seconds=60.0))
+        self.late(*range(3), carrier="quiet")
+        self.late(*range(100), carrier="busy")
+        for _ in range(2):
+            self.assertEqual(dict(self.store.figures().evidence), {"quiet": 3, "busy": 7})
+            if not self.after_restart():
+                break
+        self.late(*range(3), carrier="other")
+        self.late(*range(100), carrier="busy")
+        self.assertEqual(dict(self.store.figures().evidence), {"quiet": 3, "busy": 4, "other": 3})
+        self.result(self.store.dismiss_evidence("busy"))
+        self.assertEqual(dict(self.store.figures().evidence), {"quiet": 3, "other": 3})
+
+    def test_where_orphans_are_over_their_bound_the_oldest_are_kept_as_evidence(self) -> None:
+        self.store = self.make_store(model.Limits(orphans=10))
+        self.result(self.store.receipts([receipt(b"x%d" % n, received_at=NOW + n) for n in range(15)]))
+        for _ in range(2):
+            self.assertEqual(self.evidence(), [b"x%d" % n for n in range(5)])
+            self.assertEqual((self.store.figures().orphans, len(self.kept())), (10, 15))
+            if not self.after_restart():
+                break
+
+    def test_what_came_before_a_dismissal_is_no_evidence_and_what_comes_after_it_is(self) -> None:
+        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.late(1)
+        self.result(self.store.receipts([receipt(b"x2", received_at=self.clock.seconds())]))
+        self.result(self.store.dismiss_evidence("tier1"))
+        self.assertEqual(self.store.figures().orphans, 1)
+        self.late()
+        self.assertEqual(self.evidence(), [])
+        self.late(3)
+        self.assertEqual(self.evidence(), [b"x3"])
+
     def test_unreadable_receipts_are_kept_for_the_operator(self) -> None:
         answer = self.result(
             self.store.receipts([receipt(b"", keys=(), raw=b"?"), receipt(5, None, final=False, raw=b"!")])
@@ -608,6 +841,13 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual([self.view(n).state for n in (1, 2, 3, 4)], [ACCEPTED] * 4)
         (told,) = self.claimed()
         self.assertEqual((told.state, told.final, self.numbers([told])), (ACCEPTED, False, [2]))
+
+    def test_the_mask_of_a_callback_says_whether_intermediate_states_are_told_there(self) -> None:
+        asks, asks_not = "kannel:4:http://own/", "kannel:3:http://own/"
+        self.sent(1, account="hooked", registered_delivery=0, notification_url=asks)
+        self.sent(2, account="hooked-all", registered_delivery=0, notification_url=asks_not)
+        answer = self.result(self.store.receipts([receipt(n, ACCEPTED, final=False) for n in (1, 2)]))
+        self.assertEqual(answer.queues, {QueueKey("hooked", Channel.WEBHOOK, asks)})
 
     def test_a_carriers_own_word_is_kept_beside_the_state(self) -> None:
         self.sent(1, 2, 3)

@@ -157,6 +157,7 @@ def state_of(store: JournalStore) -> dict[str, Any]:
         "ids": _ids(table),
         "orphans": sorted(r.received_at for r in table.orphans.latest(10**6)),
         "orphan keys": sorted((r.carrier, r.keys) for r in table.orphans.latest(10**6)),
+        "evidence": sorted((r.carrier, r.received_at, r.keys) for r in table.evidence.latest(10**6)),
         "unreadable": sorted(r.received_at for r in table.unreadable.latest(10**6)),
         "settings": sorted(store._settings.all()),
         "queues": {queue.queue_key: queue.owed for queue in table.queues.owing()},

@@ -41,10 +41,16 @@ RUN_ELSEWHERE = {
         "ID=$(curl *": "tests.test_http_api_docs",
         "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
     },
+    "docs/history.md": {
+        "python -m relay find": "named in a sentence; tests.integration.test_history runs it",
+        "python -m relay find *": "tests.integration.test_history",
+        "python -m relay history erase *": "tests.history.test_erasure",
+    },
     "docs/carriers.md": {
         "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
         "python -m relay route --config *": "tests.cli.test_cli",
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
+        "python -m relay dialect --dismiss CARRIER": "tests.integration.test_operator_commands",
         "printf *": "tests.test_carriers_page",
     },
     "docs/faults.md": {

@@ -66,6 +66,8 @@ PURE = (
     "relay.carriers.read_again",
     "relay.carriers.relay_api",
     "relay.carriers.submit_results",
+    "relay.history.history_entries",
+    "relay.history.history_events",
     "relay.history.record_line",
     "relay.operator.time_line",
     "relay.app.route_checks",

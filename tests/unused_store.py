@@ -21,6 +21,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -39,8 +40,17 @@ class UnusedStore(Store):
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
         _unexpected("unsubmitted")
 
+    def scheduled_due(self, now: float, limit: int) -> Awaitable[Sequence[Pending]]:
+        _unexpected("scheduled_due")
+
+    def scheduled_count(self, account: str) -> int:
+        _unexpected("scheduled_count")
+
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         _unexpected("bodies")
+
+    def replace(self, replacement: Replacement) -> Awaitable[bool]:
+        _unexpected("replace")
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
         _unexpected("sending")
@@ -65,6 +75,9 @@ class UnusedStore(Store):
 
     def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
         _unexpected("reread")
+
+    def dismiss_evidence(self, carrier: str) -> Awaitable[int]:
+        _unexpected("dismiss_evidence")
 
     def queues(self) -> Awaitable[Sequence[QueueKey]]:
         _unexpected("queues")
@@ -124,6 +137,9 @@ class UnusedStore(Store):
 
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         _unexpected("orphans")
+
+    def evidence(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        _unexpected("evidence")
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         _unexpected("unreadable")

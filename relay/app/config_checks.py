@@ -263,7 +263,7 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
         yield (*path, "tls"), "certificate_file and key_file go together: give both or neither"
     if carrier.reconnect_max_seconds < carrier.reconnect_min_seconds:
         yield (*path, "reconnect_max_seconds"), "is less than reconnect_min_seconds"
-    for key in ("system_id", "system_type"):
+    for key in ("system_id", "system_type", "address_range"):
         yield from _ascii((*path, key), getattr(carrier, key))
     if carrier.kind != "http":
         yield from _ascii((*path, "password"), carrier.password.reveal())

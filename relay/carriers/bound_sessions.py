@@ -5,27 +5,33 @@ tries again and again. The reason is logged once, and again only if it changes o
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from twisted.logger import Logger
 
 from relay.carriers.session_api import CarrierSession
+from relay.config.model import Carrier
 from relay.values import smpp_constants as c
 from relay.values.counters import CarrierCounters
 
+#: What carriers answer to a bind_transceiver that they do not know or do not allow.
+_TRANSCEIVER_REFUSED: Final = frozenset({c.ESME_RINVCMDID, c.ESME_RINVBNDSTS, c.ESME_RBINDFAIL})
+
 
 class CarrierSessions:
-    """Knows which sessions of a carrier are bound. Belongs to one `CarrierLink`, which alone calls.
+    """Knows which sessions of a carrier are bound. It belongs to one `CarrierLink`, and only that calls it.
 
-    :param wanted_count: how many the configuration asks for.
+    :param wanted_count: how many sessions the configuration asks for.
 
-    :ivar senders: bound sessions that take messages; the same list for ever, for whoever looks at each batch.
-    :ivar receivers: bound sessions over which receipts come.
+    :ivar senders: the bound sessions that take messages. It is always the same list, so that others may keep it.
+    :ivar receivers: the bound sessions over which receipts come.
     """
 
     log = Logger()
 
-    def __init__(self, name: str, wanted_count: int, counters: CarrierCounters) -> None:
+    def __init__(self, name: str, settings: Carrier, wanted_count: int, counters: CarrierCounters) -> None:
         self._name = name
+        self._settings = settings
         self._wanted_count = wanted_count
         self._counters = counters
         self.senders: list[CarrierSession] = []
@@ -52,9 +58,13 @@ class CarrierSessions:
     def refused(self, command_status: int) -> None:
         """Notes that the carrier refused a bind."""
         self._counters.bind_failures += 1
-        self._counters.last_error = f"bind refused: {c.status_name(command_status)}"
-        self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}", carrier=self._name,
-                      status=c.status_name(command_status))  # fmt: skip
+        transceiver = self._settings.kind != "http" and self._settings.bind == "transceiver"
+        advice = ""
+        if transceiver and command_status in _TRANSCEIVER_REFUSED:
+            advice = "; if the carrier takes no bind_transceiver, set bind: transmitter+receiver"
+        self._counters.last_error = f"bind refused: {c.status_name(command_status)}{advice}"
+        self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}{advice}", carrier=self._name,
+                      status=c.status_name(command_status), advice=advice)  # fmt: skip
 
     def unreachable(self, reason: str) -> None:
         """Notes that no connection could be made, or that it ended before the bind."""

@@ -65,7 +65,7 @@ class CarrierLink:
         self._notification_reader = notification_reader
         self._state = LinkStateMachine()
         self._keepers = keepers(self)
-        self._sessions = CarrierSessions(name, len(self._keepers), self.counters)
+        self._sessions = CarrierSessions(name, settings, len(self._keepers), self.counters)
         self._queries = CarrierQueries(carrier, self.intake)
         self._sender = PartSender(carrier, self._state, self._sessions.senders, self._queries, queue_bytes=queue_bytes)
         self._responses = SubmitResponses(carrier, self._sender, self._queries)
@@ -109,8 +109,8 @@ class CarrierLink:
 
     @property
     def queries(self) -> int | None:
-        """About how many overdue parts the carrier can be asked now; None: it is never asked (`query_sm: false`)."""
-        if not self.settings.query_sm:
+        """About how many overdue parts the carrier can be asked now; None: it is not asked (`query_sm`)."""
+        if not self.settings.query_sm or self._queries.given_up:
             return None
         return self._queries.room if self._sender.may_ask else 0
 
@@ -122,7 +122,8 @@ class CarrierLink:
     @property
     def can_cancel(self) -> bool:
         """Whether the carrier can be asked now to cancel a part that it has taken (`cancel_sm`)."""
-        return self.settings.cancel_sm and self._sender.may_ask and self._queries.cancels_room > 0
+        may_be_asked = self.settings.cancel_sm and not self._queries.given_up
+        return may_be_asked and self._sender.may_ask and self._queries.cancels_room > 0
 
     @property
     def can_schedule(self) -> bool:
@@ -264,7 +265,7 @@ class CarrierLink:
             self._state.on(LinkEvent.LAST_LOST)
             self._queries.drop()
         self._responses.in_doubt(tokens)
-        self._queries.lost(tokens)
+        self._queries.lost(session, tokens)
         self._flow.link_changed()
         # Its unanswered parts may be sent over another session.
         self._sent_or_settled()
@@ -279,13 +280,13 @@ class CarrierLink:
 
     def unanswered(self, session: CarrierSession, tokens: Sequence[object]) -> None:
         self._responses.in_doubt(tokens)
-        self._queries.unanswered(tokens)
+        self._queries.unanswered(session, tokens)
         self._sent_or_settled()
 
     def abandoned(self, session: CarrierSession, tokens: Sequence[object]) -> None:
         # `lost` does the same, but it is called only when the connection is closed.
         self._responses.in_doubt(tokens)
-        self._queries.lost(tokens)
+        self._queries.lost(session, tokens)
         self._sent_or_settled()
 
     def unsent(self, session: CarrierSession, tokens: Sequence[object]) -> None:

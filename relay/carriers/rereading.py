@@ -4,7 +4,9 @@ Theory of operation: with a wrong dialect, a carrier's receipts become orphans, 
 are known. A reload, or a start with another file, may correct the dialect. Then all receipts that the store keeps of
 that carrier are read again from the PDUs' bodies. This is done in slices, and the reactor does other work between them.
 A receipt that finds its message now is handled like any other, with the time at which it came: the first final state
-stays, and customers are notified once. A receipt that reads as before stays as it was.
+stays, and customers are notified once. A receipt that reads as before stays as it was. So does the
+evidence (see `relay.store.table.evidence`), unless some of the carrier's receipts have found their messages: then its
+dialect is right now, and the evidence that is left is dismissed.
 
 At a start it is not known with which dialect the receipts were read. So those of all carriers are read again.
 
@@ -105,12 +107,22 @@ class Rereading:
             if after is None:
                 break
             await self._sleep(0.0)
+        for carrier in +found:
+            await self._dismiss_evidence(carrier)
         for carrier, count in sorted(read.items()):
             if found[carrier] or not at_start:
                 self.log.info(
                     "orphans_reread: {found} of {read} kept receipts of {carrier} found their messages",
                     carrier=carrier, found=found[carrier], read=count,
                 )  # fmt: skip
+
+    async def _dismiss_evidence(self, carrier: str) -> None:
+        while not self._stopping:
+            try:
+                await self._flow.store.dismiss_evidence(carrier)
+                return
+            except StoreUnavailable as problem:
+                await self._sleep(problem.retry_after_seconds)
 
     async def _reread(self, carrier: str, batch: Sequence[ReadAgain]) -> int:
         result = await self._flow.follow_up(self._flow.store.reread(batch))

@@ -40,11 +40,14 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
             "connect": '"tls:smpp.tier1.example.net:3550"',
             "password": "{file: /etc/relay/tier1.password}",
             "interface_version": "0x34",
-            "inbound": '[{to: "12345", keyword: "STOP*", account: acme}]',
             "dialect": "{}  # as tier2 below",
             "simulator": "{}  # as sim below",
         },
         remark="An ordinary carrier, with every key.",
+    ),
+    ("carriers", "tier1", "inbound", "0"): Example(
+        {"to": '"12345"', "keyword": '"STOP*"', "account": "acme", "over": "http"},
+        remark="opt-outs",
     ),
     ("carriers", "tier2"): Example(
         {"connect": '"tcp:smpp.tier2.example.net:2775"', "password": "{file: /etc/relay/tier2.password}"},

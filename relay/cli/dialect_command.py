@@ -4,14 +4,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from relay.cli import dialect_finder
 from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
 
 _EPILOG = """\
 exit status:
-  0  a dialect would match, or nothing waits for its message
-  1  receipts wait, and no dialect matches them
+  0  a dialect would match, no receipt lacks its message, or the receipts were dismissed
+  1  receipts lack their messages, and no dialect matches them; or there were none to dismiss
   2  wrong use of the command line
   3  the relay doesn't answer
 """
@@ -19,35 +20,55 @@ exit status:
 
 def main(arguments: Sequence[str]) -> int:
     """Reads pairs on standard input, or asks a running relay, and prints the settings that fit."""
-    if "--orphans" not in arguments:
+    if not any(argument.split("=")[0] in ("--orphans", "--dismiss") for argument in arguments):
         # Octets that are no UTF-8 are a text in another alphabet, which no dialect looks at.
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
         return dialect_finder.main(arguments, sys.stdin, sys.stdout)
     parser = argparse.ArgumentParser(
         prog="python -m relay dialect --orphans",
         description="Asks a running relay's admin listener for the receipts that found no message, and says which "
-        "dialect would have matched them with the ids that wait for a receipt.",
+        "dialect would have matched them with the ids that wait for a receipt. The relay keeps a sample of such "
+        "receipts of a carrier whose receipts match too few messages, until another dialect matches them or you "
+        "dismiss them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--orphans", action="store_true", required=True, help="ask a running relay")
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--orphans", action="store_true", help="say what would match them")
+    asked.add_argument("--dismiss", metavar="CARRIER", help="keep the sample of this carrier's receipts no longer")
+    parser.add_argument("--reason", default="", help="why you dismiss them, for the record")
     add_arguments(parser)
     options = parser.parse_args(arguments)
     try:
+        if options.dismiss is not None:
+            return _dismiss(options)
         review = ask(options, "/receipts")
     except (NoAnswer, Refused) as problem:
         print(problem, file=sys.stderr)
         return NO_ANSWER
     sys.stdout.write(report(review))
-    return 1 if review["orphans"] and not review["advice"] else 0
+    return 1 if (review["orphans"] or review["evidence"]) and not review["advice"] else 0
+
+
+def _dismiss(options: argparse.Namespace) -> int:
+    try:
+        answer = ask(options, f"/carriers/{quote(options.dismiss, safe='')}/dismiss", {"reason": options.reason})
+    except Refused as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    print(answer["done"])
+    return 0
 
 
 def report(review: Any) -> str:
     """The admin listener's advice about orphans, as YAML with comments."""
-    orphans = review["orphans"]
-    if not orphans:
+    orphans, evidence = review["orphans"], review["evidence"]
+    if not orphans and not evidence:
         return "# No receipt waits for its message: nothing to find.\n"
-    lines = [f"# {len(orphans)} receipts found no message."]
+    lines = [f"# {len(orphans) + len(evidence)} receipts found no message."]
+    for carrier in dict.fromkeys(receipt["carrier"] for receipt in evidence):
+        count = [receipt["carrier"] for receipt in evidence].count(carrier)
+        lines.append(f"# {count} of them are kept of {carrier}, although their time is over: it matches too little.")
     for advice in review["advice"]:
         lines.append(f"# {advice['matched']} of {advice['tried']} of {advice['carrier']}'s match with this:")
         lines.append(advice["yaml"].rstrip("\n"))

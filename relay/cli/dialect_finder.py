@@ -46,6 +46,7 @@ def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
     )
     parser.add_argument("--presets", action="store_true", help="list the dialects that are known, and read nothing")
     parser.add_argument("--orphans", action="store_true", help="ask a running relay instead; see --orphans --help")
+    parser.add_argument("--dismiss", metavar="CARRIER", help="keep no more of its receipts; see --orphans --help")
     if parser.parse_args(arguments).presets:
         stdout.write(preset_table())
         return 0

@@ -4,15 +4,18 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from relay.config.model import Limits
+from relay.history.message_lists import MessageLists
 from relay.http.account_calls import AccountApi
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow, WebhookTester
 from relay.http.docs_page import docs_page
 from relay.http.forwarded import TrustedProxies
 from relay.http.inbound_calls import InboundApi
+from relay.http.list_calls import ListCalls
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
-from relay.http.migration.other_gateways import Jasmin, Kannel
+from relay.http.migration.jasmin import Jasmin
+from relay.http.migration.kannel import Kannel
 from relay.http.openapi import openapi_document
 from relay.http.paths import Router
 from relay.http.site import NO_PROXIES, ApiSite
@@ -31,6 +34,7 @@ class HttpApi:
         are refused until the minute is over; 0 = no limit.
     :param turns: shares the time between the connections of all HTTP listeners.
     :param proxies: the proxies that may name a client's address.
+    :param lists: where messages are searched; None: in memory.
     :ivar site: the factory to listen with.
     :ivar router: other packages add their paths here.
     """
@@ -51,15 +55,19 @@ class HttpApi:
         failed_logins_a_minute: int = 0,
         turns: FairTurns | None = None,
         proxies: TrustedProxies = NO_PROXIES,
+        lists: MessageLists | None = None,
     ) -> None:
         logins = Logins(accounts, failed_logins_a_minute, clock.seconds)
         self.router = router = Router(logins)
         self.site = ApiSite(router.handle, limits, clock, turns, proxies)
         self.site.log_in_early = logins.early
-        self.messages = messages = Messages(flow, accounts, compose, clock)
+        self.messages = messages = Messages(flow, accounts, compose, clock, lists)
         self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes)
+        self.lists = lists = lists or MessageLists(flow.store)
+        router.add("GET", "/messages", ListCalls(lists, accounts, account.cursors).messages)
         router.add("POST", "/messages", messages.submit)
         router.add("GET", "/messages/{id}", messages.query)
+        router.add("DELETE", "/messages/{id}", messages.cancel)
         router.add("POST", "/messages/{id}/notify", messages.notify)
         router.add("GET", "/notifications", account.feed)
         router.add("POST", "/notifications/replay", account.replay)
@@ -72,11 +80,22 @@ class HttpApi:
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
         if kannel:
-            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, logins).send, anybody=True)
+            smsbox = Kannel(messages, logins)
+            router.add("GET", "/cgi-bin/sendsms", smsbox.send, anybody=True)
+            router.add("POST", "/cgi-bin/sendsms", smsbox.send, anybody=True)
+            router.add("GET", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
+            router.add("POST", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
         if jasmin:
-            send = Jasmin(messages, logins).send
-            router.add("GET", "/send", send, anybody=True)
-            router.add("POST", "/send", send, anybody=True)
+            calls = Jasmin(messages, logins)
+            router.add("GET", "/send", calls.send, anybody=True)
+            router.add("POST", "/send", calls.send, anybody=True)
+            router.add("GET", "/ping", calls.ping, anybody=True)
+            router.add("GET", "/balance", calls.balance, anybody=True)
+            router.add("GET", "/rate", calls.rate, anybody=True)
+            router.add("GET", "/secure/balance", calls.secure_balance)
+            router.add("GET", "/secure/rate", calls.secure_rate)
+            router.add("POST", "/secure/send", calls.secure_send)
+            router.add("POST", "/secure/sendbatch", calls.refuse_batch)
         document = openapi_document(version)
         self._openapi = msgspec.json.encode(document)
         self._docs = docs_page(document).encode()

@@ -1,7 +1,7 @@
-"""The handlers that submit messages, show a message, and send its notification again."""
+"""The handlers that submit messages, show and cancel a message, and send its notification again."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -12,11 +12,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from relay.config.urls import UrlProblem
+from relay.history.message_lists import MessageLists
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow
 from relay.http.item_keys import ItemKeys, Repeats
+from relay.http.multipart import MULTIPART
 from relay.http.problems import Problem, ProblemDocument, invalid_field, of_refusal
 from relay.http.types import (
+    LONGEST_SCHEDULE_SECONDS,
     MOST_MESSAGES,
     Accepted,
     AttemptReport,
@@ -31,10 +34,12 @@ from relay.store.api import Idempotency
 from relay.text.passthrough import compose_raw
 from relay.values.ids import id_text, parse_id
 from relay.values.messages import Message, MessageView, QueueKey, Submission, destination_of, source_of
-from relay.values.states import ENROUTE, SCHEDULED, customer_words
+from relay.values.states import DELETED, ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
 FORM: Final = b"application/x-www-form-urlencoded"
+#: The media types of a form, which `ApiRequest.form` reads.
+FORMS: Final = frozenset({FORM, MULTIPART})
 
 LONGEST_KEY: Final = 255
 
@@ -45,8 +50,16 @@ HEAVY_ITEMS: Final = 20
 class Messages:
     """The handlers of `/messages`."""
 
-    def __init__(self, flow: SubmissionFlow, accounts: Customers, compose: Compose, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        flow: SubmissionFlow,
+        accounts: Customers,
+        compose: Compose,
+        clock: IReactorTime,
+        lists: MessageLists | None = None,
+    ) -> None:
         self._flow = flow
+        self._lists = lists or MessageLists(flow.store)
         self._accounts = accounts
         self._compose = compose
         self._clock = clock
@@ -135,7 +148,7 @@ class Messages:
     async def take(
         self,
         account: str,
-        items: Sequence[MessageRequest | Problem],
+        items: Sequence[MessageRequest | Submission | Problem],
         callback: Callable[[str], str] | None = None,
     ) -> tuple[list[Message | Problem], list[Message]]:
         """Accepts all items that can be accepted. The messages are durable when this returns.
@@ -185,11 +198,12 @@ class Messages:
     def prepare(
         self,
         account: str,
-        items: Sequence[MessageRequest | Problem],
+        items: Sequence[MessageRequest | Submission | Problem],
         callback: Callable[[str], str] | None = None,
     ) -> list[Message | Problem]:
         """Makes a message or a problem of each item, in order. The caller must accept and dispatch the messages.
 
+        :param items: of a `Submission` only the notification URL is checked.
         :param callback: changes a message's notification URL after its check, see `relay.webhooks.callbacks`.
         """
         results: list[Message | Problem] = []
@@ -211,6 +225,17 @@ class Messages:
                 results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
         return results
 
+    def compose(self, to: str, sender: str, text: str) -> tuple[bytes, tuple[bytes, ...]]:
+        """The addresses and the submit_sm bodies of a text.
+
+        :raises InvalidText: it can't be sent.
+        """
+        return self._compose(to, sender, text)
+
+    def now(self) -> float:
+        """The time, in seconds since 1970."""
+        return self._clock.seconds()
+
     def default_sender(self, account: str) -> str:
         """The sender of the account's messages that name none; "" if they must name one."""
         return self._accounts.get(account).senders.default
@@ -219,7 +244,9 @@ class Messages:
         """Whether the account's messages may come without a sender."""
         return bool(self.default_sender(account))
 
-    def _submission(self, account: str, item: MessageRequest, callback: Callable[[str], str] | None) -> Submission:
+    def _submission(
+        self, account: str, item: MessageRequest | Submission, callback: Callable[[str], str] | None
+    ) -> Submission:
         url = item.notification_url
         if url is not None:
             try:
@@ -228,6 +255,8 @@ class Messages:
                 raise invalid_field("notification_url", str(problem)) from None
             if callback is not None:
                 url = callback(url)
+        if isinstance(item, Submission):
+            return item if url is item.notification_url else msgspec.structs.replace(item, notification_url=url)
         try:
             source = item.from_ or self.default_sender(account)
             if item.data_coding is None and item.payload is None and item.udh is None:
@@ -237,8 +266,28 @@ class Messages:
         except ValueError as problem:
             raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
         return Submission(
-            addresses, parts, 0, "http", item.validity_seconds, item.reference, url, priority=item.priority or 0
+            addresses,
+            parts,
+            0,
+            "http",
+            item.validity_seconds,
+            item.reference,
+            url,
+            self._scheduled_seconds(item),
+            item.priority or 0,
         )
+
+    def _scheduled_seconds(self, item: MessageRequest) -> float:
+        """How long the message is to wait; 0.0: it is sent at once.
+
+        :raises Problem: too long.
+        """
+        if item.send_at is None:
+            return 0.0
+        seconds = item.send_at.timestamp() - self._clock.seconds()
+        if seconds > LONGEST_SCHEDULE_SECONDS:
+            raise invalid_field("send_at", "At most 30 days ahead.")
+        return max(0.0, seconds)
 
     def _accepted(
         self,
@@ -286,7 +335,20 @@ class Messages:
 
     async def query(self, request: ApiRequest, account: str) -> Reply:
         """`GET /messages/{id}`."""
-        view = await self.find(request.path.split(b"/")[2], account)
+        view = await self.find_anywhere(request.path.split(b"/")[2], account)
+        return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
+
+    async def cancel(self, request: ApiRequest, account: str) -> Reply:
+        """`DELETE /messages/{id}`: the message is not to be sent. A second call gives the same answer."""
+        segment = request.path.split(b"/")[2]
+        view = await self.find(segment, account)
+        if view.state != DELETED:
+            if not await self._flow.cancel(view.id):
+                detail = "A carrier has the message and can't take it back."
+                if view.final:
+                    detail = "The message has ended."
+                raise Problem(409, detail, kind="not-cancellable")
+            view = await self.find(segment, account)
         return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
 
     async def notify(self, request: ApiRequest, account: str) -> Reply:
@@ -308,12 +370,24 @@ class Messages:
         return (await self._flow.store.notify_again(account, [view.id], self._clock.seconds())).queues
 
     async def find(self, segment: bytes, account: str) -> MessageView:
-        """The account's message that a path names.
+        """The account's message that a path names, if memory has it: something can still be done about it.
 
         :raises Problem: 404.
         """
+        return await self._find(segment, account, self._flow.store.look_up)
+
+    async def find_anywhere(self, segment: bytes, account: str) -> MessageView:
+        """The account's message that a path names, in memory or in the history.
+
+        :raises Problem: 404.
+        """
+        return await self._find(segment, account, self._lists.look_up)
+
+    async def _find(
+        self, segment: bytes, account: str, look_up: Callable[[bytes], Awaitable[MessageView | None]]
+    ) -> MessageView:
         message_id = parse_id(segment.decode("latin-1"))
-        view = await self._flow.store.look_up(message_id) if message_id is not None else None
+        view = await look_up(message_id) if message_id is not None else None
         if view is None or view.account != account:
             raise Problem(404, "The account has no message with this id, or it ended too long ago.", "id")
         return view
@@ -357,7 +431,7 @@ def _requests(request: ApiRequest, lenient: bool) -> tuple[Sequence[MessageReque
     :param lenient: messages may come without a sender.
     :raises Problem: the body can't be read. If only one item of an array is wrong, its place has the problem.
     """
-    if request.content_type == FORM:
+    if request.content_type in FORMS:
         return [from_form(request.form(), _KINDS[lenient])], True
     raw = request.body()
     try:
@@ -404,6 +478,8 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
     """Makes the report about a message that its customer sees."""
     carrier_error = view.carrier_error.encode("latin-1", "replace")
     words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
+    if view.waits_for_its_time:
+        words = words._replace(status="SCHEDULED")
     return MessageReport(
         id=id_text(view.id),
         to=destination_of(view.addresses).decode("latin-1"),
@@ -417,6 +493,7 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
         parts=len(view.parts),
         submitted_at=instant(view.accepted_at),
         done_at=None if view.told_done_at is None else instant(view.told_done_at),
+        send_at=instant(view.scheduled_at) if view.scheduled_at else UNSET,
         learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
         attempts=[
             AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)

@@ -120,6 +120,15 @@ class OperatorActions:
         self._daemon.draining_carriers.cut_short(carrier)
         return f"{carrier} is being unbound"
 
+    async def dismiss_evidence(self, carrier: str, reason: str, peer: str) -> str:
+        """Keeps a carrier's receipts up to now as evidence of a wrong dialect no longer."""
+        store = self._daemon.flow.store
+        # The carrier may have been removed since.
+        if carrier not in store.figures().evidence:
+            raise Refusal(f"no receipts of {carrier!r} are kept as evidence", 409)
+        await self._record(f"dismiss the evidence about {carrier}", reason, peer)
+        return f"{await store.dismiss_evidence(carrier)} receipts of {carrier} are kept no more"
+
     async def unbind(self, account: str, reason: str, peer: str) -> str:
         """Ends the SMPP sessions of an account. It may bind again."""
         self._account(account)

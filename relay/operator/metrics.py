@@ -258,14 +258,24 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
     yield _gauge("relay_store_messages", "Messages in the table.", [({}, figures.messages)])
     yield _gauge(
         "relay_store_messages_by_stage",
-        "Messages that no carrier has taken yet, that wait for their receipt, and that have ended.",
-        (({"stage": stage}, getattr(figures, stage)) for stage in ("unsubmitted", "awaiting_receipt", "finished")),
+        "Messages that wait for their time, that no carrier has taken yet, that wait for their receipt, and that have "
+        "ended.",
+        (
+            ({"stage": stage}, getattr(figures, stage))
+            for stage in ("scheduled", "unsubmitted", "awaiting_receipt", "finished")
+        ),
     )
     yield _gauge("relay_store_orphans", "Receipts that wait for their id to become known.", [({}, figures.orphans)])
     yield _counter(
         "relay_store_orphans_dropped",
         "Orphans that were given up: they were over limits.orphans, or waited for limits.orphan_seconds.",
         [({}, figures.orphans_dropped)],
+    )
+    yield _gauge(
+        "relay_store_evidence",
+        "Receipts kept as evidence of a wrong dialect: they found no message in time, and the carrier's receipts match "
+        "nothing, or far less than they used to.",
+        (({"carrier": carrier}, count) for carrier, count in figures.evidence.items()),
     )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])

@@ -283,6 +283,12 @@ def troubles(
             f"{store['orphans']} receipts have ids that no message has. To find the dialect that matches them, see "
             "Receipts on the page, or run python -m relay dialect --orphans"
         )
+    for name, count in store["evidence"].items():
+        found.append(
+            f"receipts of {name} match too few messages: {count} that found none in time are kept. Its dialect is "
+            "probably wrong: python -m relay dialect --orphans, or Receipts on the page, says which would match. "
+            f"Correct it and reload; if nothing is wrong, python -m relay dialect --dismiss {name}"
+        )
     if store["unreadable"]:
         found.append(f"{store['unreadable']} receipts could not be read. See Receipts on the page for their octets")
     if store["ambiguous_receipts"]:

@@ -1,6 +1,7 @@
-"""Shows receipts that could not be matched to one message: orphans, unreadable and ambiguous receipts.
+"""Shows receipts that could not be matched to one message: orphans, evidence, unreadable and ambiguous receipts.
 
-The octets of orphans and unreadable receipts are shown, and the dialect setting that would match orphans.
+The octets of orphans, evidence (orphans that waited in vain) and unreadable receipts are shown, and the dialect setting
+that would match orphans and evidence.
 """
 
 import re
@@ -16,6 +17,7 @@ from relay.receipts.dialect_search import Suggestion, suggest_for_orphans, yaml
 from relay.store.api import StoreQueries
 from relay.values.ids import id_text
 from relay.values.messages import AmbiguousReceipt, MessageView, Receipt
+from relay.values.states import UNKNOWN
 
 #: How many receipts of each kind are shown.
 SHOWN: Final = 50
@@ -24,6 +26,8 @@ SHOWN: Final = 50
 _MESSAGES_TRIED: Final = 200
 IDS_TRIED: Final = 1_000
 _ORPHANS_TRIED: Final = 30
+#: For so many carriers the messages of their evidence are looked for among older ones.
+_CARRIERS_TRIED: Final = 5
 #: How many accounts' messages are read in one turn of the reactor.
 ACCOUNTS_A_TURN: Final = 20
 _TEXT = re.compile(rb"(?i)(text:).*", re.S)
@@ -65,30 +69,53 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """Orphans, unreadable and ambiguous receipts, newest first, and the settings that would match the orphans."""
+    """Orphans, unreadable and ambiguous receipts, newest first, and the settings that would match the orphans.
+
+    :ivar evidence: the latest of each carrier; the settings are for these as well.
+    """
 
     orphans: list[ShownReceipt]
     unreadable: list[ShownReceipt]
     advice: list[Advice]
     ambiguous: list[ShownAmbiguous]
+    evidence: list[ShownReceipt] = []
 
 
 async def review(store: StoreQueries, accounts: Sequence[str], clock: IReactorTime) -> Review:
     """Reviews the receipts that the store keeps. It works in slices, and the reactor does other work between them."""
     orphans = await store.orphans(SHOWN)
+    evidence = await store.evidence(SHOWN)
     unreadable = await store.unreadable(SHOWN)
+    advice = await _advice_for(store, accounts, clock, orphans, None)
+    advised = {one.carrier for one in advice}
+    others = [carrier for carrier in dict.fromkeys(receipt.carrier for receipt in evidence) if carrier not in advised]
+    for carrier in others[:_CARRIERS_TRIED]:
+        # Their messages may be long past the latest ones.
+        theirs = [receipt for receipt in evidence if receipt.carrier == carrier]
+        advice += await _advice_for(store, accounts, clock, theirs, theirs[0].received_at)
+    ambiguous = [_shown_ambiguous(receipt) for receipt in await store.ambiguous(SHOWN)]
+    shown = [_shown(receipt) for receipt in orphans]
+    kept = [_shown(receipt) for receipt in evidence]
+    return Review(shown, [_shown(receipt) for receipt in unreadable], advice, ambiguous, kept)
+
+
+async def _advice_for(
+    store: StoreQueries, accounts: Sequence[str], clock: IReactorTime, orphans: Sequence[Receipt], before: float | None
+) -> list[Advice]:
+    """The settings with which these receipts would find messages.
+
+    :param before: only messages that were accepted before then are compared; None: the latest ones.
+    """
     advice: list[Advice] = []
     if orphans:
-        ids = await _ids_by_carrier(store, accounts, clock)
+        ids = await _ids_by_carrier(store, accounts, clock, before)
         for number, carrier in enumerate(dict.fromkeys(orphan.carrier for orphan in orphans if orphan.carrier in ids)):
             if number:
                 await deferLater(clock, 0.0)
             theirs = [orphan for orphan in orphans if orphan.carrier == carrier][:_ORPHANS_TRIED]
             for suggestion in suggest_for_orphans(ids[carrier], theirs)[:3]:
                 advice.append(_advice(carrier, suggestion, len(theirs)))
-    ambiguous = [_shown_ambiguous(receipt) for receipt in await store.ambiguous(SHOWN)]
-    shown = [_shown(receipt) for receipt in orphans]
-    return Review(shown, [_shown(receipt) for receipt in unreadable], advice, ambiguous)
+    return advice
 
 
 def _advice(carrier: str, suggestion: Suggestion, tried: int) -> Advice:
@@ -96,13 +123,17 @@ def _advice(carrier: str, suggestion: Suggestion, tried: int) -> Advice:
     return Advice(carrier, suggestion.matched, tried, yaml(dialect), list(suggestion.presets))
 
 
-async def _ids_by_carrier(store: StoreQueries, accounts: Sequence[str], clock: IReactorTime) -> dict[str, list[bytes]]:
+async def _ids_by_carrier(
+    store: StoreQueries, accounts: Sequence[str], clock: IReactorTime, before: float | None
+) -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = {}
     # Every account has its share of the ids that are compared.
     limit = max(1, min(_MESSAGES_TRIED, IDS_TRIED // max(1, len(accounts))))
     for number, account in enumerate(accounts, 1):
-        views: Sequence[MessageView] = await store.recent(account, limit=limit)
-        for part in (part for view in views if not view.final for part in view.parts):
+        views: Sequence[MessageView] = await store.recent(account, before=before, limit=limit)
+        # UNKNOWN: what ended because no receipt was found for it.
+        waiting = [view for view in views if not view.final or view.state == UNKNOWN]
+        for part in (part for view in waiting for part in view.parts):
             if part.carrier_message_id:
                 ids = found.setdefault(part.carrier, [])
                 if len(ids) < IDS_TRIED:

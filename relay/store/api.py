@@ -49,6 +49,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -144,7 +145,9 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
         latest one.
     :ivar contradicting: receipts that said something else of a message after it had ended.
     :ivar repeated: receipts that said the same again.
-    :ivar orphans_dropped: orphans over the bound or past their time.
+    :ivar scheduled: messages that wait for their time; none of them counts as unsubmitted.
+    :ivar orphans_dropped: orphans over the bound or past their time, those that are kept as evidence among them.
+    :ivar evidence: by carrier: how many receipts are kept as evidence of a wrong dialect. See `StoreQueries.evidence`.
     :ivar feed_place: the latest place in the feed (`FeedEntry.cursor`) of all accounts.
     """
 
@@ -170,9 +173,11 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     contradicting: int = 0
     repeated: int = 0
     orphans_dropped: int = 0
+    evidence: Mapping[str, int] = {}
     feed_place: int = 0
     ambiguous_receipts: int = 0
     latest_ambiguous: str = ""
+    scheduled: int = 0
 
 
 class MessageStore(Protocol):
@@ -187,12 +192,27 @@ class MessageStore(Protocol):
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
         """Parts that no carrier has taken, in the order of acceptance, from the one after `after` on (the last one
-        that an earlier call gave out, whatever has become of it since)."""
+        that an earlier call gave out, whatever has become of it since). Messages that wait for their time are not
+        among them."""
+
+    def scheduled_due(self, now: float, limit: int) -> Awaitable[Sequence[Pending]]:
+        """The parts of up to `limit` scheduled messages whose time has come, the earliest first. Each message is
+        handed out once; from then on it is one of those that `unsubmitted` names, as it is after a restart."""
+
+    def scheduled_count(self, account: str) -> int:
+        """How many of the account's messages wait for their time."""
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         """The submit_sm bodies of parts, from the journal; None where a part needs none any more.
 
         :raises StoreUnavailable: through the awaitable: they can't be read now.
+        """
+
+    def replace(self, replacement: Replacement) -> Awaitable[bool]:
+        """Gives a message another text, receipts, validity and time, if it has one part and no carrier has taken it.
+        Nobody else may be replacing it. False: nothing was changed, because a carrier may have it, or it has ended.
+
+        :raises StoreUnavailable: through the awaitable; nothing was changed then either.
         """
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
@@ -229,15 +249,22 @@ class MessageStore(Protocol):
         """
 
     def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> Awaitable[KeptReceipts]:
-        """Receipts that wait for their id and such as could not be read, up to `limit` of them, the oldest of each
-        kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise from
-        where the call ended that gave it."""
+        """Receipts that wait for their id, such as could not be read, and evidence, up to `limit` of them, the oldest
+        of each kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise
+        from where the call ended that gave it."""
 
     def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
         """Finds the messages of kept receipts, as they are read now. They take the way of any receipt and are kept no
         more. Those that find none, and those that are no longer kept, are left as they are; their outcome is ORPHAN.
         One outcome a receipt. As with `receipts`, nothing has happened where it is refused, and something may have
         where it fails later; then those receipts are kept no more."""
+
+    def dismiss_evidence(self, carrier: str) -> Awaitable[int]:
+        """Keeps none of a carrier's receipts up to now as evidence any more; gives how many were. Whether the carrier
+        matches too little is judged by the receipts to come.
+
+        :raises StoreUnavailable: through the awaitable.
+        """
 
 
 class NotificationStore(Protocol):
@@ -323,6 +350,11 @@ class StoreQueries(Protocol):
 
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that wait for their id, newest first."""
+
+    def evidence(self, limit: int) -> Awaitable[Sequence[Receipt]]:
+        """Receipts that found no message in time, of carriers whose receipts match nothing, or far less than they used
+        to: kept until `dismiss_evidence`, and matched by `reread` only. Up to `limit` of each carrier, the latest
+        first."""
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that could not be read, newest first."""

@@ -20,13 +20,14 @@ class OperatorPageTests(IntegrationTestCase):
     if MISSING:
         skip = MISSING
 
-    async def start(self, **simulated: Any) -> Relay:
+    async def start(self, orphan_seconds: float = 600.0, **simulated: Any) -> Relay:
         self.simulated = await self.simulator(**simulated)
         self.receiver = await self.webhooks()
         relay = await self.relay(
             accounts={"acme": smpp_account(notification_url=self.receiver.url)},
             carriers={"tier1": smpp_carrier(self.simulated.port)},
             routes=[{"carriers": ["tier1"]}],
+            limits={"orphan_seconds": orphan_seconds},
         )
         await until("the relay has bound", lambda: "carrier_bound" in relay.log())
         return relay
@@ -157,6 +158,24 @@ class OperatorPageTests(IntegrationTestCase):
             self.assertIn("under carriers.tier1", page.text("#advice"))
             self.assertIn("base: hex", page.text("#advice pre"))
             self.assertIn("receipts have ids that no message has", page.text("#troubles"))
+
+        await self.drive(relay, script)
+
+    async def test_receipts_that_waited_in_vain_are_shown_until_the_operator_dismisses_them(self) -> None:
+        relay = await self.start(orphan_seconds=0.2, response_id="hex", receipt_id="decimal", receipt_delay_seconds=0.2)
+        await self.send(relay, 30)
+        await until("receipts came", lambda: self.simulated.counters.acked >= 30)
+
+        def script(page: Browser) -> None:
+            page.until("it is said", lambda: "receipts of tier1 match too few messages" in page.text("#troubles"))
+            page.until("they are shown", lambda: "evidence" in page.text("#receipts tbody"))
+            self.assertIn("base: hex", page.text("#advice pre"))
+            page.press("Dismiss")
+            page.until("it asks", lambda: "Dismiss the receipts of tier1?" in page.text("#confirm-title"))
+            page.press("Dismiss receipts")
+            page.until("it says", lambda: "30 receipts of tier1 are kept no more" in page.text("#told"))
+            page.until("none is left", lambda: page.text("#receipts-summary") == "None.")
+            self.assertEqual("", page.text("#evidence"))
 
         await self.drive(relay, script)
 

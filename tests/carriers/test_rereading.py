@@ -110,6 +110,21 @@ class RereadingTests(QuestionsTestCase):
         self.reread(at_start=True)
         self.assertEqual((self.view(message).state, self.said), (DELIVERED, [(1, 1)]))
 
+    def test_evidence_that_is_left_is_dismissed_once_some_has_found_its_messages_and_not_before(self) -> None:
+        self.link()
+        [message] = self.submit()
+        self.deliver(b"id:R-%b stat:DELIVRD err:000" % self.ids()[0], b"id:R-4711 stat:DELIVRD err:000")
+        self.turn(0.1)
+        wait_for(self.clock, self.store.expire(self.clock.seconds() + 3600.0))
+        self.assertEqual(dict(self.store.figures().evidence), {"sim": 2})
+        self.correct({"receipt_id": {"strip_prefix": "r"}})
+        self.reread()
+        self.assertEqual((dict(self.store.figures().evidence), self.said), ({"sim": 2}, [(0, 2)]))
+        self.correct()
+        self.reread()
+        self.assertEqual((self.view(message).state, self.said[1:]), (DELIVERED, [(1, 2)]))
+        self.assertEqual(dict(self.store.figures().evidence), {})
+
     def test_a_response_that_comes_meanwhile_finds_its_receipt_once(self) -> None:
         late = self.flow.store = LateStore(self.store, self.clock)
         self.link()

@@ -14,7 +14,8 @@ from relay.cli.dialect_finder import main
 from relay.config.model import Dialect, IdForm, IdWriting, Simulator
 from relay.receipts.dialect_search import Sample, sample, suggest, suggest_for_orphans
 from relay.receipts.dialects import CarrierIds
-from relay.receipts.reader import ReceiptFields, ReceiptReader
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import ReceiptFields
 from relay.simulator.decisions import Simulation, Taken
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.values import smpp_constants as c

@@ -204,9 +204,26 @@ class FieldTests(SessionTestCase):
         self.assertNotIn(b"261127235959000+", self.store.accepted[-1].parts[0])
         self.assertEqual(decode_message(c.SUBMIT_SM, 1, self.store.accepted[-1].parts[0]).schedule_delivery_time, b"")
 
-    def test_messages_for_later_are_refused_where_a_carrier_takes_none(self) -> None:
-        self.assertEqual(self.status_of(schedule_delivery_time=b"261128120000000+"), "ESME_RINVSCHED")
-        self.assertEqual(self.status_of(schedule_delivery_time=b"tomorrow"), "ESME_RINVSCHED")
+    def test_messages_for_later_wait_here_where_a_carrier_takes_none(self) -> None:
+        noon, in_an_hour = NOW + 12 * 3600.0, NOW + 3600.0
+        for schedule, scheduled_at, validity, valid_until in (
+            (b"261128120000000+", noon, b"", noon + 3600.0),
+            (b"000000010000000R", in_an_hour, b"", in_an_hour + 3600.0),
+            (b"261128120000000+", noon, b"000000001000000R", noon + 600.0),
+            (b"261128120000000+", noon, b"261128130000000+", noon + 3600.0),
+        ):
+            status = self.status_of(schedule_delivery_time=schedule, validity_period=validity, short_message=b"hello")
+            message = self.store.accepted[-1]
+            sent = decode_message(c.SUBMIT_SM, 1, message.parts[0])
+            self.assertEqual((status, sent.schedule_delivery_time, sent.short_message), ("ESME_ROK", b"", b"hello"))
+            # The relative time counts from the submission.
+            self.assertTrue(0 <= message.scheduled_at - scheduled_at < 10)
+            self.assertTrue(0 <= message.expires_at - valid_until < 10)
+        self.assertEqual(self.link.offered, [])
+
+    def test_times_that_are_none_or_too_far_ahead_are_refused(self) -> None:
+        for schedule in (b"tomorrow", b"261332120000000+", b"270101000000000+", b"000100010000000R"):
+            self.assertEqual(self.status_of(schedule_delivery_time=schedule), "ESME_RINVSCHED", schedule)
 
     def test_messages_for_later_are_passed_on_and_their_validity_counts_from_then(self) -> None:
         self.link.can_schedule = True

@@ -17,7 +17,7 @@ from relay.values.ids import id_of_key, id_text, parse_id
 from relay.values.messages import AttemptView, MessageView, PartView, Refused, Submission, destination_of, source_of
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED
-from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE
+from relay.values.states import DELIVERED, ENROUTE, SCHEDULED, UNDELIVERABLE
 from tests.http.http_driver import KEY, HttpDriver, Reply
 
 MESSAGE = {"to": "+447700900123", "from": "RELAY", "text": "Hello"}
@@ -428,6 +428,41 @@ class LoginTests(HttpTestCase):
         self.assertEqual(self.http.ask("POST", "/messages", MESSAGE, own).status, 202)
 
 
+class SendAtTests(HttpTestCase):
+    """The clock begins at 22:13:20 on 2023-11-14."""
+
+    BEGIN = 1_700_000_000.0
+
+    def test_a_message_is_scheduled_and_its_validity_counts_from_then(self) -> None:
+        for send_at, seconds in (
+            ("2023-11-14T23:13:20Z", 3600.0),
+            ("2023-11-15T01:43:20.5+02:30", 3600.5),
+            ("2023-12-14T22:13:20-00:00", 30 * 86_400.0),
+        ):
+            reply = self.http.ask("POST", "/messages", MESSAGE | {"send_at": send_at, "validity_seconds": 60})
+            message = self.flow.accepted[-1]
+            self.assertEqual(reply.status, 202)
+            self.assertEqual(message.scheduled_at - self.BEGIN, seconds)
+            self.assertEqual(message.expires_at - self.BEGIN, seconds + 60)
+
+    def test_a_time_past_is_now_and_null_is_none(self) -> None:
+        for send_at in ("2023-11-14T22:13:19Z", "0001-01-01T00:00:00Z", None):
+            self.assertEqual(self.http.ask("POST", "/messages", MESSAGE | {"send_at": send_at}).status, 202)
+            self.assertEqual(self.flow.accepted[-1].scheduled_at, 0)
+
+    def test_a_form_may_say_it(self) -> None:
+        body = b"to=%2B447700900123&from=RELAY&text=Hi&send_at=2023-11-14T23:13:20Z"
+        self.assertEqual(self.http.ask("POST", "/messages", body, FORM).status, 202)
+        self.assertEqual(self.flow.accepted[-1].scheduled_at - self.BEGIN, 3600.0)
+        self.assertEqual(self.http.ask("POST", "/messages", body[: body.index(b"2023")], FORM).status, 202)
+        self.assertEqual(self.flow.accepted[-1].scheduled_at, 0)
+
+    def test_no_time_a_time_without_offset_and_more_than_30_days_are_refused(self) -> None:
+        for send_at in ("tomorrow", "2023-11-15T00:00:00", "2023-12-14T22:13:21Z", "9999-12-31T23:59:59Z", 5, ""):
+            reply = self.http.ask("POST", "/messages", MESSAGE | {"send_at": send_at})
+            self.assertProblem(reply, 422, "send_at", "invalid-field")
+
+
 class QueryTests(HttpTestCase):
     def test_a_message_is_shown_with_everything_that_is_known(self) -> None:
         view = self.view(reference="order 7")
@@ -460,10 +495,33 @@ class QueryTests(HttpTestCase):
             },
         )
 
+    def test_a_scheduled_message_is_shown_as_scheduled_and_pending(self) -> None:
+        fields: dict[str, Any] = {"state": SCHEDULED, "final": False, "done_at": None, "scheduled_at": 1_700_003_600.0}
+        for waits, status in ((True, "SCHEDULED"), (False, "ENROUTE")):
+            view = self.view(waits_for_its_time=waits, **fields)
+            shown = self.http.ask("GET", f"/messages/{id_text(view.id)}").json
+            self.assertEqual((shown["status"], shown["send_status"], shown["error"]), (status, "pending", "001"))
+            self.assertEqual(shown["send_at"], "2023-11-14T23:13:20.000Z")
+
+    def test_what_waits_can_be_cancelled_once_or_twice(self) -> None:
+        view = self.view(state=SCHEDULED, final=False, carrier="", done_at=None)
+        for _ in range(2):
+            reply = self.http.ask("DELETE", f"/messages/{id_text(view.id)}")
+            self.assertEqual((reply.status, reply.json["status"], reply.json["error"]), (200, "DELETED", "004"))
+
+    def test_what_a_carrier_keeps_and_what_has_ended_is_not_cancelled(self) -> None:
+        for fields, words in (({"state": ENROUTE, "final": False}, "carrier"), ({}, "ended")):
+            view = self.view(**fields)
+            reply = self.http.ask("DELETE", f"/messages/{id_text(view.id)}")
+            self.assertProblem(reply, 409, kind="not-cancellable")
+            self.assertIn(words, reply.json["detail"])
+            self.assertEqual(self.store.views[view.id], view)
+
     def test_others_messages_and_what_is_no_id_are_not_there(self) -> None:
         view = self.view(account="other")
         for name in (id_text(view.id), "7", "x" * 36, "%00"):
-            self.assertProblem(self.http.ask("GET", f"/messages/{name}"), 404, "id")
+            for method in ("GET", "DELETE"):
+                self.assertProblem(self.http.ask(method, f"/messages/{name}"), 404, "id")
 
     def test_a_notification_can_be_had_again(self) -> None:
         view = self.view(notification_url="http://x.example/")
@@ -684,7 +742,7 @@ class HttpTests(HttpTestCase):
         self.assertProblem(self.http.ask("GET", "/messages/"), 404)
         reply = self.http.ask("DELETE", "/messages")
         self.assertProblem(reply, 405)
-        self.assertEqual(reply.headers["Allow"], "POST")
+        self.assertEqual(reply.headers["Allow"], "GET, POST")
 
     def test_head_is_get_without_a_body(self) -> None:
         reply = self.http.ask("HEAD", "/account")

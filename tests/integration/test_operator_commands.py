@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import yaml
+from twisted.internet import reactor, task
 from twisted.internet.threads import deferToThread
 
 from relay.values import smpp_constants as c
@@ -17,13 +18,14 @@ from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_acc
 
 
 class CommandsTestCase(IntegrationTestCase):
-    async def start(self, **more: Any) -> Relay:
+    async def start(self, orphan_seconds: float = 600.0, **more: Any) -> Relay:
         self.simulated = await self.simulator(**more)
         self.receiver = await self.webhooks()
         relay = await self.relay(
             accounts={"acme": smpp_account(notification_url=self.receiver.url)},
             carriers={"tier1": smpp_carrier(self.simulated.port)},
             routes=[{"carriers": ["tier1"], "prefix": "44"}],
+            limits={"orphan_seconds": orphan_seconds},
         )
         await relay.carrier_bound(self.simulated)
         return relay
@@ -53,6 +55,25 @@ class DialectTests(CommandsTestCase):
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertIn("30 receipts found no message", done.stdout)
         self.assertIn("base: hex", done.stdout)
+
+    async def test_receipts_that_waited_in_vain_are_shown_until_they_are_dismissed(self) -> None:
+        relay = await self.start(response_id="hex", receipt_id="decimal", receipt_delay_seconds=0.2, orphan_seconds=0.2)
+        admin = f"http://127.0.0.1:{relay.admin_port}"
+        customer = await self.esme(relay.smpp_port)
+        await within(10, customer.submit([submit_body("447700900123")] * 30))
+        wrong = "receipts of tier1 match too few messages: 30 that found none in time are kept"
+        while not any(wrong in trouble for trouble in (await self.status(relay))["troubles"]):
+            await task.deferLater(reactor, 0.05)
+        done = await self.command("dialect", "--orphans", "--admin", admin)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn("30 of them are kept of tier1, although their time is over", done.stdout)
+        self.assertIn("base: hex", done.stdout)
+        self.assertIn(wrong, (await self.command("status", "--admin", admin)).stdout)
+        done = await self.command("dialect", "--dismiss", "tier1", "--reason", "another's", "--admin", admin)
+        self.assertEqual((0, "30 receipts of tier1 are kept no more\n"), (done.returncode, done.stdout))
+        self.assertEqual([], (await self.status(relay))["troubles"])
+        done = await self.command("dialect", "--dismiss", "tier1", "--admin", admin)
+        self.assertEqual((1, "no receipts of 'tier1' are kept as evidence\n"), (done.returncode, done.stderr))
 
     async def test_without_orphans_it_says_so(self) -> None:
         relay = await self.start()
@@ -164,7 +185,7 @@ class SendTests(CommandsTestCase):
         done = await self.command(*self.arguments(relay, *smpp), RELAY_SEND_KEY="wrong")
         self.assertIn("ESME_RBINDFAIL", done.stderr)
         done = await self.command(*self.arguments(relay, *http), RELAY_SEND_KEY="wrong")
-        self.assertIn("there is no such account, or this is not its key", done.stderr)
+        self.assertIn("there is no account with this name and key", done.stderr)
 
     async def test_a_wrong_port_is_named_as_such(self) -> None:
         relay = await self.start()

@@ -253,19 +253,21 @@ class CorrectedDialectTests(ReloadTestCase):
 
     COUNT = 300
 
-    async def mismatched(self, **account: Any) -> list[str]:
+    async def mismatched(self, orphan_seconds: float = 600.0, **account: Any) -> list[str]:
         """Messages all of whose receipts are orphans; gives their ids."""
         self.carrier: SimulatorPort = await self.simulator(receipt_id="hex")
         self.started = await self.relay(
             accounts={"acme": smpp_account(**account)},
             carriers={"tier1": smpp_carrier(self.carrier.port)},
             routes=[{"carriers": ["tier1"]}],
+            limits={"orphan_seconds": orphan_seconds},
         )
         await self.started.carrier_bound(self.carrier)
         self.customer = await self.esme(self.started.smpp_port)
         answers = await within(20, self.customer.submit([submit_body(f"4477{n:08}") for n in range(self.COUNT)]))
         await until("the receipts are acknowledged", lambda: self.carrier.counters.acked == self.COUNT)
-        self.assertEqual(self.COUNT, await self.metric(self.started, "relay_store_orphans"))
+        if orphan_seconds >= 600.0:
+            self.assertEqual(self.COUNT, await self.metric(self.started, "relay_store_orphans"))
         self.assertEqual([], self.customer.receipts)
         return sorted(message_id for _, message_id in answers)
 
@@ -303,6 +305,34 @@ class CorrectedDialectTests(ReloadTestCase):
         self.started.configuration["carriers"] = self.corrected()
         await self.started.start()
         await self.all_home(ids, await self.esme(self.started.smpp_port))
+
+    async def test_receipts_that_waited_in_vain_are_brought_home_by_the_right_dialect_as_well(self) -> None:
+        ids = await self.mismatched(orphan_seconds=0.2)
+
+        async def kept() -> float:
+            try:
+                return await self.metric(self.started, "relay_store_evidence", carrier="tier1")
+            except AssertionError:
+                return 0
+
+        for restarts in (False, True):
+            if restarts:
+                self.started.kill()
+                await self.started.start()
+            while await kept() < self.COUNT:
+                await task.deferLater(reactor, 0.05)
+            self.assertEqual(0, await self.metric(self.started, "relay_store_orphans"))
+        # A change with which none finds its message leaves them.
+        wrong = {"tier1": smpp_carrier(self.carrier.port, dialect={"receipt_id": {"strip_suffix": "x"}})}
+        await self.taken(self.started, carriers=wrong)
+        await until("it is said", lambda: f"0 of {self.COUNT} kept receipts of tier1" in self.started.log())
+        self.assertEqual(self.COUNT, await kept())
+        self.customer = await self.esme(self.started.smpp_port)
+        before = self.count(self.started, "orphans_reread")
+        await self.taken(self.started, carriers=self.corrected())
+        await until("it is said again", lambda: self.count(self.started, "orphans_reread") > before)
+        await self.all_home(ids, self.customer)
+        self.assertEqual(0, await kept())
 
     async def test_a_reload_with_another_wrong_dialect_leaves_them_for_the_right_one(self) -> None:
         ids = await self.mismatched()

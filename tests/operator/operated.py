@@ -14,6 +14,7 @@ from relay.carriers.link import CarrierLink
 from relay.carriers.session_api import CarrierSession
 from relay.config.model import Account, AccountSmpp, Carrier, Config, Route
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.history.message_lists import MessageLists
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
@@ -54,6 +55,8 @@ class OperatedStore(UnusedStore):
         self.told_again: list[list[bytes]] = []
         self.views: dict[bytes, MessageView] = {}
         self.orphaned: list[Receipt] = []
+        self.kept_as_evidence: list[Receipt] = []
+        self.dismissed: list[str] = []
         self.ambiguous_ones: list[AmbiguousReceipt] = []
         self.out: dict[str, int] = {}
         self.owed: dict[str, int] = {}
@@ -125,6 +128,13 @@ class OperatedStore(UnusedStore):
     def ambiguous(self, limit: int) -> Deferred[list[AmbiguousReceipt]]:
         return succeed(self.ambiguous_ones[:limit])
 
+    def evidence(self, limit: int) -> Deferred[list[Receipt]]:
+        return succeed(self.kept_as_evidence[:limit])
+
+    def dismiss_evidence(self, carrier: str) -> Deferred[int]:
+        self.dismissed.append(carrier)
+        return succeed(self.shown.evidence[carrier])
+
     def unreadable(self, limit: int) -> Deferred[list[Receipt]]:
         return succeed([])
 
@@ -142,6 +152,7 @@ class OperatedDaemon:
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.store = OperatedStore()
+        self.lists = MessageLists(self.store)
         self.accounts = Accounts(self.config.accounts)
         self.flow = MessageFlow(
             store=self.store,
@@ -233,6 +244,7 @@ class BoundSession:
 
     takes_messages = brings_receipts = True
     outstanding = 0
+    heard_at = 0.0
     room = 0
 
     def send(self, command_id: int, requests: Sequence[tuple[bytes, object]]) -> None:

@@ -16,7 +16,7 @@ from relay.operator.overview import Observer
 from relay.operator.receipt_review import ACCOUNTS_A_TURN, IDS_TRIED, review
 from relay.store.api import StoreFigures
 from relay.values.messages import AmbiguousReceipt, MessageView, PartView, Receipt, Verdict
-from relay.values.states import DELIVERED, ENROUTE
+from relay.values.states import DELIVERED, ENROUTE, UNKNOWN
 from relay.webhooks.answer import UrlState
 from tests.fakes import one_turn, receipt_body
 from tests.history.test_record_line import view
@@ -155,6 +155,34 @@ class FindTests(PagesTestCase):
         self.assertEqual(("tier1", 5, 5), (best["carrier"], best["matched"], best["tried"]))
         self.assertIn("response_id: {base: hex}", best["yaml"])
 
+    def test_what_is_kept_as_evidence_is_shown_with_the_setting_that_would_match_its_older_messages(self) -> None:
+        self.daemon.store.views.clear()
+        asked: list[float | None] = []
+        keys = [255 + number * 77 for number in range(5)]
+        waiting = [
+            MessageView(
+                id=bytes([number]) * 16, account="acme", addresses=ADDRESSES, state=UNKNOWN, final=True,
+                carrier="tier1", carrier_error="", interface="http", accepted_at=0.0, expires_at=9.0, done_at=9.0,
+                parts=[PartView("tier1", f"{key:x}", UNKNOWN, "", 1.0, None)], attempts=[], owed=[],
+            )
+            for number, key in enumerate(keys)
+        ]  # fmt: skip
+
+        def recent(account: str, *, before: float | None, **_: Any) -> "Deferred[list[MessageView]]":
+            asked.append(before)
+            return succeed(waiting if before is not None else [])
+
+        self.daemon.store.recent = recent  # type: ignore[assignment, method-assign]
+        self.daemon.store.kept_as_evidence = [
+            Receipt("tier1", (b"%d" % key,), DELIVERED, True, 5.0, b"000", b"DELIVRD", raw=receipt_body(str(key)))
+            for key in keys
+        ]
+        _, review = self.ask("GET", "/receipts")
+        self.assertEqual((5, [], {5.0}), (len(review["evidence"]), review["orphans"], set(asked)))
+        [best, *_] = review["advice"]
+        self.assertEqual(("tier1", 5, 5), (best["carrier"], best["matched"], best["tried"]))
+        self.assertIn("response_id: {base: hex}", best["yaml"])
+
     def test_an_ambiguous_receipt_is_shown_with_the_messages_that_it_may_belong_to(self) -> None:
         self.daemon.store.shown = StoreFigures(ambiguous_receipts=2)
         self.daemon.store.ambiguous_ones = [
@@ -217,6 +245,17 @@ class ActionTests(PagesTestCase):
         self.assertEqual({"tier1"}, held_carriers(settings))
         self.ask("POST", "/carriers/tier1/resume")
         self.assertEqual(set(), held_carriers(self.successResultOf(self.daemon.store.settings())))
+
+    def test_evidence_is_dismissed_and_that_is_recorded(self) -> None:
+        self.daemon.store.shown = StoreFigures(evidence={"removed": 12})
+        [trouble] = [said for said in self.observer.look().troubles if "removed" in said]
+        self.assertIn("receipts of removed match too few messages: 12 that found none in time are kept", trouble)
+        self.assertIn("python -m relay dialect --dismiss removed", trouble)
+        status, answer = self.ask("POST", "/carriers/removed/dismiss", {"reason": "another's receipts"})
+        self.assertEqual((200, "12 receipts of removed are kept no more"), (status, answer["done"]))
+        self.assertEqual(["removed"], self.daemon.store.dismissed)
+        self.assertEqual([("dismiss the evidence about removed", "another's receipts")], self.audit())
+        self.assertEqual(409, self.ask("POST", "/carriers/tier1/dismiss")[0])
 
     def test_an_action_that_can_not_be_recorded_is_not_done(self) -> None:
         self.daemon.store.unavailable = True

@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Dialect, IdForm
 from relay.receipts.dialects import CarrierIds
-from relay.receipts.reader import ReceiptReader, read_fields
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import read_fields
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.smpp.session import Role
 from relay.values import smpp_constants as c
@@ -246,7 +247,7 @@ class Recognition(SynchronousTestCase):
 
     def test_a_mark_that_esm_class_does_not_have_is_refused(self) -> None:
         for mark in (0, 1, 0x40, -4, 0x104):
-            with self.assertRaisesRegex(ValueError, f"receipt_marks: {mark} is no message type"):
+            with self.assertRaisesRegex(ValueError, f"receipt_marks: {mark} is not a message type"):
                 ReceiptReader("a", Dialect(receipt_marks=[mark]))
 
 

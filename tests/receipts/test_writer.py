@@ -6,7 +6,8 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Dialect
-from relay.receipts.reader import ReceiptReader, read_fields
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import read_fields
 from relay.receipts.writer import ReceiptWriter
 from relay.smpp.message_codec import decode_message, encode_address, tlv_values
 from relay.values import smpp_constants as c

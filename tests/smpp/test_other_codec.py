@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.smpp import other_codec
 from relay.smpp.message_codec import decode_message, tlv
 from relay.values import smpp_constants as c
-from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, OtherPdu
+from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, OtherPdu, ReplacePdu
 
 
 class ReadingTests(SynchronousTestCase):
@@ -118,3 +118,51 @@ class SubmitMultiTests(SynchronousTestCase):
     def test_the_response_names_each_destination_that_failed(self) -> None:
         body = other_codec.submit_multi_resp_body(b"the-id", [(b"\1\x0112\0", c.ESME_RTHROTTLED)])
         self.assertEqual(body, b"the-id\0\1\1\x0112\0\0\0\0\x58")
+
+
+class ReplaceSmTests(SynchronousTestCase):
+    def body(
+        self,
+        message_id: bytes = b"the-id",
+        source: bytes = b"447700",
+        schedule: bytes = b"",
+        validity: bytes = b"000002000000000R",
+        rest: bytes = b"\1\3\5hello",
+    ) -> bytes:
+        return b"%b\0\1\2%b\0%b\0%b\0%b" % (message_id, source, schedule, validity, rest)
+
+    def test_its_fields_are_read(self) -> None:
+        self.assertEqual(
+            other_codec.decode_request(c.REPLACE_SM, 9, self.body()),
+            ReplacePdu(
+                c.REPLACE_SM,
+                9,
+                b"the-id",
+                b"447700",
+                source_ton=1,
+                source_npi=2,
+                validity_period=b"000002000000000R",
+                registered_delivery=1,
+                sm_default_msg_id=3,
+                short_message=b"hello",
+            ),
+        )
+
+    def test_its_text_may_stand_in_message_payload(self) -> None:
+        request = other_codec.decode_replace_sm(9, self.body(rest=b"\0\0\0\x04\x24\0\2hi"))
+        self.assertEqual((request.short_message, request.message_payload), (b"", b"hi"))
+
+    def test_what_is_no_replace_sm_is_refused_with_its_status(self) -> None:
+        for body, status in (
+            (self.body(message_id=b"x" * 65), c.ESME_RINVMSGID),
+            (self.body(source=b"4" * 21), c.ESME_RINVSRCADR),
+            (self.body(schedule=b"0" * 17), c.ESME_RINVSCHED),
+            (self.body(validity=b"0" * 17), c.ESME_RINVEXPIRY),
+            (self.body(rest=b"\0\0"), c.ESME_RINVCMDLEN),
+            (self.body(rest=b"\0\0\5hell"), c.ESME_RINVMSGLEN),
+            (b"the-id", c.ESME_RINVCMDLEN),
+            (b"", c.ESME_RINVCMDLEN),
+        ):
+            with self.assertRaises(CodecError) as caught:
+                other_codec.decode_request(c.REPLACE_SM, 9, body)
+            self.assertEqual(caught.exception.command_status, status)

@@ -192,7 +192,7 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(replies(session), [(c.ENQUIRE_LINK_RESP, "ESME_ROK", 6)])
 
     def test_a_receiver_may_not_submit_or_ask(self) -> None:
-        for command_id in (c.SUBMIT_SM, c.DATA_SM, c.QUERY_SM, c.CANCEL_SM):
+        for command_id in (c.SUBMIT_SM, c.DATA_SM, c.QUERY_SM, c.CANCEL_SM, c.REPLACE_SM):
             session = bound_session(Role.SERVER, c.BIND_RECEIVER)
             self.assertEqual(session.receive(frame(command_id, 5, BODY), 0.0), [])
             self.assertEqual(replies(session), [(command_id | c.RESPONSE_BIT, "ESME_RINVBNDSTS", 5)])
@@ -205,7 +205,7 @@ class StateTests(SynchronousTestCase):
 
     def test_commands_that_we_know_and_do_not_serve_get_their_own_response(self) -> None:
         for role, command_ids in (
-            (Role.SERVER, (c.REPLACE_SM, c.DELIVER_SM, 0x111, 0x112, 0x113)),
+            (Role.SERVER, (c.DELIVER_SM, 0x111, 0x112, 0x113)),
             (Role.CLIENT, (c.SUBMIT_SM, c.QUERY_SM, c.BIND_TRANSMITTER)),
         ):
             session = bound_session(role)
@@ -684,8 +684,8 @@ class FramingTests(SynchronousTestCase):
         self.assertEqual((session.state, session.take_output()), (SessionState.CLOSED, b""))
 
     def test_a_pdu_of_length_15_ends_the_session_with_a_generic_nack(self) -> None:
-        self.assert_ends(b"\0\0\0\x0f" + bytes(11), 0, "command_length 15 is less than a header's")
-        self.assert_ends(b"\0\0\0\x0f" + bytes(100), 0, "command_length 15 is less than a header's")
+        self.assert_ends(b"\0\0\0\x0f" + bytes(11), 0, "command_length 15 is less than that of a header")
+        self.assert_ends(b"\0\0\0\x0f" + bytes(100), 0, "command_length 15 is less than that of a header")
 
     def test_a_pdu_of_10_mb_ends_the_session_before_its_body_came(self) -> None:
         header = frame(c.SUBMIT_SM, 77)

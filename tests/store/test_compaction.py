@@ -1,5 +1,6 @@
 """Compaction: the journal stays small, and what still counts survives it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,8 +11,8 @@ from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
 from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
-from relay.values.messages import Channel, QueryOutcome, QueueKey
-from relay.values.states import UNKNOWN
+from relay.values.messages import Channel, Ending, QueryOutcome, QueueKey, Replacement
+from relay.values.states import DELETED, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
     ADDRESSES,
@@ -115,6 +116,19 @@ class CompactionTests(SynchronousTestCase):
     def start_with_limits(self) -> Any:
         wait_for(self.clock, self.store.stop())
         return self.start(limits=model.Limits(finished=3))
+
+    def test_the_time_of_scheduled_messages_and_their_texts_are_carried_on(self) -> None:
+        self.accept(*range(30), scheduled_at=NOW + 5000)
+        wait_for(self.clock, self.store.end([Ending(message_id(n), DELETED, NOW) for n in range(10, 30)]))
+        wait_for(self.clock, self.store._compaction._run(self.store._journal.segments[:-1]))
+        snapshots = [record for record in self.records() if type(record) is Snapshot and record.parts[0].body]
+        self.assertEqual({record.scheduled_at for record in snapshots}, {NOW + 5000})
+        self.store = started(self.disk.crash(), self.clock)
+        self.assertEqual(wait_for(self.clock, self.store.scheduled_due(NOW + 4999, 100)), [])
+        due = wait_for(self.clock, self.store.scheduled_due(NOW + 5000, 100))
+        self.assertEqual({part.id for part in due}, {message_id(n) for n in range(10)})
+        bodies = wait_for(self.clock, self.store.bodies([(part.id, 0) for part in due]))
+        self.assertEqual(sorted(bodies), sorted(b"body of %d" % n for n in range(10)))
 
     def test_texts_leave_the_disk_when_they_are_old(self) -> None:
         self.accept(1, 2, expires_at=self.clock.seconds() + 5 * DAY)
@@ -269,8 +283,8 @@ class CompactionTests(SynchronousTestCase):
             self.store = self.start()
             self.assertEqual(state_of(self.store), expected)
 
-    def test_messages_that_go_on_while_they_are_copied_are_read_back_as_they_went_on(self) -> None:
-        self.accept(*range(30))
+    def compacting(self) -> tuple["Deferred[None]", Callable[[], bool]]:
+        """A compaction that is under way, and what has the disk do one more thing; this gives whether there was any."""
         victims = self.store._journal.segments[:-1]
         held: list[tuple[Any, Deferred[Any]]] = []
 
@@ -279,26 +293,51 @@ class CompactionTests(SynchronousTestCase):
             held.append((work, done))
             return done
 
+        def step() -> bool:
+            self.clock.advance(0.02)
+            if not held:
+                return False
+            work, done = held.pop(0)
+            at_once(work).chainDeferred(done)
+            return True
+
         self.store._journal._in_thread = in_thread
         for owner in (self.store._compaction, self.store._compaction._body_reader):
             owner._disk = owner._disk._replace(in_thread=in_thread)
-        running = Deferred.fromCoroutine(self.store._compaction._run(victims))
+        return Deferred.fromCoroutine(self.store._compaction._run(victims)), step
+
+    def test_messages_that_go_on_while_they_are_copied_are_read_back_as_they_went_on(self) -> None:
+        self.accept(*range(30))
+        running, step = self.compacting()
         for n in range(30):
             self.store.submitted([submitted(n)])
             if n % 3 == 0:
                 self.store.receipts([receipt(n)])
-            self.clock.advance(0.02)
-            if held:
-                work, done = held.pop(0)
-                at_once(work).chainDeferred(done)
+            step()
         for _ in range(200):
-            self.clock.advance(0.02)
-            if held:
-                work, done = held.pop(0)
-                at_once(work).chainDeferred(done)
+            step()
         self.assertIsNone(self.successResultOf(running))
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
+
+    def test_messages_that_are_replaced_while_they_are_copied_keep_the_new_text(self) -> None:
+        # They are replaced at each step of a compaction, before and after they are copied.
+        for steps in range(8):
+            self.setUp()
+            self.accept(*range(30))
+            running, step = self.compacting()
+            for _ in range(steps):
+                step()
+            for n in (0, 15):
+                self.store.replace(Replacement(message_id(n), b"new %d" % n, 0, NOW + 2 * DAY))
+            while step() or not running.called:
+                pass
+            self.assertIsNone(self.successResultOf(running))
+            self.assertEqual(sum(segment.rows for segment in self.store._journal.segments), 30)
+            self.store = started(self.disk.crash(), self.clock)
+            for n, body in ((0, b"new 0"), (15, b"new 15"), (1, b"body of 1")):
+                bodies = wait_for(self.clock, self.store.bodies([(message_id(n), 0)]))
+                self.assertEqual((steps, list(bodies)), (steps, [body]))
 
     def test_many_messages_are_copied_in_slices(self) -> None:
         wait_for(self.clock, self.store.accept([message(n) for n in range(2600)]))
@@ -313,3 +352,25 @@ class CompactionTests(SynchronousTestCase):
         self.accept(1)
         self.housekeeping()
         self.assertEqual(self.names(), ["000000000001.seg"])
+
+    def test_evidence_of_a_wrong_dialect_is_copied_until_it_is_dismissed(self) -> None:
+        came = [receipt(b"x%d" % n, received_at=NOW + n / 1000, raw=b"raw %d" % n) for n in range(10)]
+        wait_for(self.clock, self.store.receipts(came))
+        self.clock.advance(601.0)
+        self.housekeeping()
+        first = self.names()[0]
+        for dismissed in (False, True):
+            # The segments that held them go.
+            for n in range(40):
+                self.accept(n + 40 * dismissed, registered_delivery=0)
+                self.finish(n + 40 * dismissed)
+            self.clock.advance(DAY + 61.0)
+            self.housekeeping()
+            self.assertGreater(self.names()[0], first)
+            again = self.start_after_crash()
+            kept = wait_for(self.clock, again.evidence(100))
+            expected = [] if dismissed else came
+            self.assertEqual(sorted(kept, key=lambda r: r.received_at), expected)
+            self.assertEqual(again.figures().orphans, 0)
+            first = self.names()[0]
+            wait_for(self.clock, self.store.dismiss_evidence("tier1"))

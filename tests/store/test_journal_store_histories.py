@@ -83,8 +83,24 @@ operations = st.one_of(
     st.tuples(
         st.just("compact"),
     ),
+    st.tuples(
+        st.just("dismiss"),
+    ),
 )
 histories = st.lists(operations, max_size=40)
+#: In which receipts fall out, are read again, and are dismissed.
+evidence_histories = st.lists(
+    st.one_of(
+        st.just(("receipts", [(b"x1", 2, True), (b"x2", 2, True), (b"x3", 1, False)])),
+        st.just(("receipts", [(b"x4", 2, True), (b"k5", 2, True)])),
+        st.sampled_from([("pass", 1.0), ("pass", 400.0), ("pass", 700.0), ("pass", 4000.0)]),
+        st.sampled_from([("compact",), ("dismiss",), ("accept", [("plain", 1, 1, False)] * 3)]),
+        st.just(("submitted", [(0, 0, b"k5", 0), (1, 0, b"x4", 0)], None)),
+        st.tuples(st.just("reread"), st.lists(st.tuples(st.integers(0, 9), keys, states, st.booleans()), max_size=4)),
+    ),
+    min_size=10,
+    max_size=40,
+)
 
 
 class History:
@@ -159,7 +175,8 @@ class History:
 
     def do_reread(self, wanted: list[Any]) -> Any:
         page = wait_for(self.clock, self.store.kept_receipts(None, 1000)).receipts
-        page = [*page, *wait_for(self.clock, self.store.kept_receipts((-1, 0), 1000)).receipts]
+        for after in ((-1, 0), (-2, 0)):
+            page = [*page, *wait_for(self.clock, self.store.kept_receipts(after, 1000)).receipts]
         return self.store.reread(
             [
                 ReadAgain(page[n], receipt(key, state, final=final, received_at=page[n].received_at))
@@ -167,6 +184,9 @@ class History:
                 if n < len(page)
             ]
         )
+
+    def do_dismiss(self) -> Any:
+        return self.store.dismiss_evidence("tier1")
 
     def do_end(self, verdicts: list[Any]) -> Any:
         now = self.clock.seconds()
@@ -258,6 +278,22 @@ class HistoryTests(SynchronousTestCase):
         states = state_of(store)["rows"]
         for known in live:
             self.assertEqual(replayed[known], states[known])
+
+    @settings(max_examples=50, suppress_health_check=list(HealthCheck))
+    @given(evidence_histories)
+    def test_what_is_evidence_is_evidence_after_a_replay_and_waits_for_nothing(self, history: list[Any]) -> None:
+        disk, clock = SimulatedDisk(), SettableClock()
+        limits = model.Limits(finished=10**6, finished_hours=1e6, orphans=30)
+        store = started(disk, clock, limits=limits, segment_bytes=700)
+        play = History(store, clock)
+        for operation in history:
+            play.play(operation)
+        again = started(disk.crash(), clock, limits=limits, segment_bytes=700)
+        for name in ("evidence", "unreadable", "rows"):
+            self.assertEqual(state_of(again)[name], state_of(store)[name])
+        # Of orphans over their bound, others may be left.
+        waiting = {kept.received_at for kept in again.table.orphans.latest(100)}
+        self.assertEqual(waiting & {kept.received_at for kept in again.table.evidence.latest(100)}, set())
 
     @settings(max_examples=50, suppress_health_check=list(HealthCheck))
     @given(histories)

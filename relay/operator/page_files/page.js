@@ -256,18 +256,33 @@ async function live() {
   fill("accounts", look.accounts, accountRow);
 }
 
+// The carriers whose receipts are kept as evidence of a wrong dialect, each with a button.
+function drawEvidence(carriers) {
+  if (drawn.get("evidence") === carriers.join()) return;
+  drawn.set("evidence", carriers.join());
+  byId("evidence").replaceChildren(...carriers.map((carrier) => {
+    const made = element("p", `Receipts of ${carrier} match too few messages. Some are kept until its dialect is corrected. `);
+    made.append(action("Dismiss", "Dismiss receipts", `Dismiss the receipts of ${carrier}?`,
+                       "They are kept no more, and can't find their messages any more.",
+                       `/carriers/${encodeURIComponent(carrier)}/dismiss`));
+    return made;
+  }));
+}
+
 async function slow() {
   try {
     const [review, audit] = await Promise.all([ask("/receipts"), ask("/audit")]);
-    const kinds = [["orphan: no message has this id", review.orphans], ["unreadable", review.unreadable]];
+    const kinds = [["orphan: no message has this id", review.orphans],
+                   ["evidence: no message had this id in time", review.evidence], ["unreadable", review.unreadable]];
     const receipts = kinds.flatMap(([why, list]) => list.map((receipt) => ({ why, ...receipt })));
     receipts.push(...review.ambiguous.map((receipt) => ({
       ...receipt, why: "ambiguous: several messages have this id", ids: [receipt.carrier_message_id], stat: "", error: "",
       raw: `matched to ${receipt.message_id || "none, because its number differs"}; may also be ${receipt.others.join(", ")}` })));
     byId("receipts").hidden = !receipts.length;
     byId("receipts-summary").textContent = receipts.length
-      ? `${review.orphans.length} orphans, ${review.unreadable.length} unreadable and ${review.ambiguous.length} ambiguous ` +
-        "receipts, the latest first." : "None.";
+      ? `${review.orphans.length} orphans, ${review.evidence.length} kept as evidence, ${review.unreadable.length} ` +
+        `unreadable and ${review.ambiguous.length} ambiguous receipts, the latest first.` : "None.";
+    drawEvidence([...new Set(review.evidence.map((receipt) => receipt.carrier))]);
     byId("advice").replaceChildren(...review.advice.flatMap((advice) => [
       element("p", `With this under carriers.${advice.carrier}, ${advice.matched} of ${advice.tried} orphans would ` +
                    `match a message${advice.presets.length ? ` (as preset ${advice.presets.join(", ")})` : ""}:`),

@@ -22,7 +22,8 @@ from relay.values.ids import id_text
 from relay.values.messages import destination_of, source_of
 
 MAGIC: Final = b"RLYJRNL\n"
-#: Raised when a record of a new kind is written, which an older relay would have to take for damage. 2: `Placed`.
+#: Raised when a record of a new kind is written, which an older relay would have to take for damage.
+#: 2: `Placed`. 3: `Evidence` and `MatchRate`. 4: `InboundMessage` and `InboundPart`.
 FORMAT_VERSION: Final = 4
 #: magic, format version, unused, sequence, created_at, CRC of all before it
 _HEADER = Struct(">8sHHQdI")
@@ -168,12 +169,15 @@ def payload_bytes_at(octets: bytes, at: int) -> int | None:
 ReadBlock = Callable[[int, int], bytes]
 
 
-def read_frames(read: ReadBlock, size: int, block_bytes: int = 1 << 20) -> Iterator[tuple[int, bytes]]:
+def read_frames(
+    read: ReadBlock, size: int, block_bytes: int = 1 << 20, *, start: int = HEADER_BYTES
+) -> Iterator[tuple[int, bytes]]:
     """The intact frames of a segment of `size` octets, in order, as offset and payload; ends at the first bad one.
 
     :param read: gives so many octets from an offset.
+    :param start: where the first of them begins.
     """
-    at = HEADER_BYTES
+    at = start
     base, octets = at, b""
     while at < size:
         length = payload_bytes_at(octets, at - base)

@@ -111,6 +111,9 @@ class JournalQueries:
         found = views.given_up(self.table, account, since, until, limit)
         return Deferred.fromCoroutine(self._long_questions.answer(account, found))
 
+    def scheduled_count(self, account: str) -> int:
+        return self.table.scheduled.count_of(account)
+
     def given_up_count(self, account: str) -> int:
         entry = self.table.accounts.get(account)
         return 0 if entry is None else len(entry.given_up)
@@ -126,6 +129,9 @@ class JournalQueries:
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.orphans.latest(limit))
 
+    def evidence(self, limit: int) -> "Deferred[Sequence[Receipt]]":
+        return succeed(self.table.evidence.latest(limit))
+
     def unreadable(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.unreadable.latest(limit))
 
@@ -137,7 +143,8 @@ class JournalQueries:
         commits = journal.figures
         return StoreFigures(
             messages=table.rows,
-            unsubmitted=table.unsubmitted,
+            unsubmitted=table.unsubmitted - table.scheduled.count,
+            scheduled=table.scheduled.count,
             awaiting_receipt=table.awaiting,
             finished=table.rows - table.unsubmitted - table.awaiting,
             orphans=table.orphans.count,
@@ -158,6 +165,7 @@ class JournalQueries:
             contradicting=table.contradicting_count,
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,
+            evidence=table.evidence.counts(),
             feed_place=table.cursor,
         )
 

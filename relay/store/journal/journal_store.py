@@ -36,10 +36,12 @@ from relay.store.journal.journal_queries import JournalQueries, ambiguous_text
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
-from relay.store.table.accept import accept, take_back
+from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
 from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
+from relay.store.table.entry_values import LATER
+from relay.store.table.evidence import judge
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
 from relay.store.table.learning import Learning
@@ -49,6 +51,7 @@ from relay.store.table.receiving import numbered, receive
 from relay.store.table.receiving import take_back as take_back_inbound
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
+from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
@@ -66,11 +69,14 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
 from relay.values.states import EXPIRED, UNKNOWN
 
+#: Above every segment's number.
+_NO_SEGMENT = 1 << 62
 #: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
 FORGOTTEN_A_CALL = 4_000
 
@@ -129,6 +135,9 @@ class JournalStore(JournalQueries):
         self._overdue = Overdue(self.table)
         self._compaction: Compaction
         self._part_bodies: PartBodies
+        #: The number of the first journal segment that somebody else (the history) still has to read: compaction
+        #: leaves it and those behind it alone. To be set before the start; by default nobody has to read any.
+        self.needed_from: Callable[[], int] = lambda: _NO_SEGMENT
         self._announced = (0, True)
         self._ambiguous_said = (0, 0.0)
 
@@ -163,8 +172,9 @@ class JournalStore(JournalQueries):
         reader = BodyReader(disk)
         self._part_bodies = PartBodies(self.table, self._journal, reader)
         self._compaction = Compaction(
-            self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock
-        )
+            self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock,
+            self._needed_by_others,
+        )  # fmt: skip
 
     async def stop(self) -> None:
         """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
@@ -175,6 +185,13 @@ class JournalStore(JournalQueries):
         await self._compaction.stop()
         await self._journal.stop()
         self._lock.release()
+
+    def _needed_by_others(self) -> int:
+        return self.needed_from()
+
+    def durable_segments(self) -> list[tuple[int, int]]:
+        """Number and durable octets of each segment of the journal, the oldest first; for whoever reads its files."""
+        return [(segment.sequence, segment.committed_bytes) for segment in self._journal.segments]
 
     # Messages and what becomes of them
 
@@ -196,6 +213,20 @@ class JournalStore(JournalQueries):
         take_back(self.table, messages)
         if idempotency is not None:
             self._keys.take_back(idempotency)
+
+    def replace(self, replacement: Replacement) -> "Deferred[bool]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        row = self.table.get(replacement.id)
+        if row is None or not may_be_replaced(self.table, row):
+            return succeed(False)
+        message = replaced(row, replacement)
+        scheduled_at, later = rare_fields_of(row).scheduled_at, bool(row.flags & LATER)
+        undo = partial(accept_as, self.table, row, row.acceptance, row.origin, scheduled_at, later=later)
+        done = journal.append(encode_frame([message]), True, undo)
+        replace(self.table, row, message, *journal.place)
+        return done
 
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         changes = self._submissions.submitted(batch)
@@ -224,6 +255,14 @@ class JournalStore(JournalQueries):
         changes = self._correlation.reread(batch)
         return self._append(changes.records, changes.result())
 
+    def dismiss_evidence(self, carrier: str) -> "Deferred[int]":
+        if not self._journal.open:
+            return fail(StoreUnavailable(self._journal.why_not))
+        count, latest_at = self.table.evidence.clear(carrier)
+        # The system's clock may have been set back since.
+        dismissed_to = max(self._clock.seconds(), latest_at)
+        return self._append([self.table.match_rates.dismiss(carrier, dismissed_to)], count)
+
     def end(self, batch: Sequence[Ending]) -> "Deferred[StoreResult]":
         changes = self._learning.end(batch)
         return self._append(changes.records, changes.result())
@@ -231,7 +270,6 @@ class JournalStore(JournalQueries):
     def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[StoreResult]":
         table, journal = self.table, self._journal
         table.forget_finished(FORGOTTEN_A_CALL, now)
-        table.orphans.expire(now, FORGOTTEN_A_CALL)
         self._keys.expire(now, FORGOTTEN_A_CALL)
         changes = self._learning.changes()
         if (journal.failures, journal.open) != self._announced:
@@ -241,6 +279,7 @@ class JournalStore(JournalQueries):
         self._say_ambiguous(now)
         if not journal.open:
             return succeed(changes.result())
+        self._expire_orphans(now, changes.records)
         due = self._expiry.step(now)
         self._learning.time_out(due.expired, [], EXPIRED, now, changes)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
@@ -253,6 +292,15 @@ class JournalStore(JournalQueries):
         if overdue.queries:
             answer = msgspec.structs.replace(answer, overdue=overdue.queries)
         return self._append(changes.records, answer)
+
+    def _expire_orphans(self, now: float, records: list[Any]) -> None:
+        table = self.table
+        fallen = table.orphans.expire(now, FORGOTTEN_A_CALL)
+        records += judge(fallen, table.match_rates, table.evidence, self._journal.active.sequence)
+        # If we stop here, then they wait again after the start, and are judged then.
+        for receipt in fallen:
+            table.match_rates.judged(receipt.carrier, receipt.received_at)
+        records += table.match_rates.due(now)
 
     def _say_ambiguous(self, now: float) -> None:
         """Logs, once a minute, that receipts came that could belong to several messages."""
@@ -306,6 +354,9 @@ class JournalStore(JournalQueries):
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return succeed(views.pending(self.table, after, limit))
+
+    def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
+        return succeed(views.scheduled_due(self.table, now, limit))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))

@@ -15,6 +15,7 @@ from relay.store.api import NotifyPolicy
 from relay.store.table.carrier_ids import Found
 from relay.store.table.entries import STATES, Row, TableAccount
 from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, OWED_SMPP, OWED_WEBHOOK
+from relay.store.table.evidence import judge
 from relay.store.table.learning import Learning
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
 from relay.store.table.records import Learnt, Placed
@@ -56,6 +57,8 @@ class Correlation:
         policy = NotifyPolicy()
         carrier: str | None = None
         shards = None
+        #: Outcomes that are no match, and all outcomes up to the present carrier's first.
+        missed = begun = 0
         for r in batch:
             keys = r.keys
             # What says nothing that a customer could use, and the operator must see: no id, no state, or a word that
@@ -65,8 +68,12 @@ class Correlation:
                 table.unreadable.add(r, segment_sequence)
                 records.append(r)
                 outcomes.append(Outcome.UNREADABLE)
+                missed += 1
                 continue
             if r.carrier is not carrier:
+                if carrier is not None:
+                    table.match_rates.count(carrier, len(outcomes) - begun - missed, 0)
+                    begun, missed = len(outcomes), 0
                 carrier = r.carrier
                 shards = existing(carrier)
             found = None
@@ -77,8 +84,12 @@ class Correlation:
                         break
             if found is None:
                 r = cut(r)
-                table.orphans.add(r, segment_sequence)
+                missed += 1
+                table.match_rates.count(carrier, 0, 1)
+                fallen = table.orphans.add(r, segment_sequence)
                 records.append(r)
+                if fallen:
+                    records += judge(fallen, table.match_rates, table.evidence, segment_sequence)
                 outcomes.append(Outcome.ORPHAN)
                 continue
             if type(found) is not Row or not r.final or found.flags or r.own_word or not in_place:
@@ -148,6 +159,8 @@ class Correlation:
                 )
             )
             outcomes.append(final_outcome)
+        if carrier is not None:
+            table.match_rates.count(carrier, len(outcomes) - begun - missed, 0)
         if changes.last_ended is not None:
             changes.first_ended = changes.last_ended if len(batch) == 1 else self._first_ended(batch, outcomes)
         return changes
@@ -171,7 +184,7 @@ class Correlation:
         removed = dict(zip(unreadable, table.unreadable.remove(batch[i].kept for i in unreadable), strict=True))
         for index, key, candidates in hits:
             kept, receipt = batch[index].kept, batch[index].receipt
-            if not (removed[index] if index in removed else table.orphans.remove(kept)):
+            if not (removed[index] if index in removed else self._take_kept(kept)):
                 continue
             kept_under = b"" if index in removed else kept.keys[0]
             changes.records.append(Placed(kept.carrier, kept.received_at, kept_crc(kept), kept_under))
@@ -179,6 +192,13 @@ class Correlation:
             outcomes[index] = self._learning.learn(entry, receipt, changes)
         changes.outcomes = outcomes
         return changes
+
+    def _take_kept(self, kept: Receipt) -> bool:
+        table = self._table
+        if table.orphans.remove(kept):
+            table.match_rates.count(kept.carrier, 0, -1)
+            return True
+        return table.evidence.remove(kept)
 
     def _candidates(self, found: Found, receipt: Receipt) -> Several:
         """The messages with an id that a kept receipt may belong to: accepted before it came, and to its number. With

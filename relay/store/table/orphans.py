@@ -7,13 +7,14 @@ carrier may send 64 KiB of them.
 
 When a carrier's dialect was wrong, its receipts lie here although their messages are known. With another dialect they
 are read again from what is kept of them (`after` gives them by and by, `remove` takes out those that are placed now);
-the others stay as they are, with their time and their place in the bound.
+the others stay as they are, with their time and their place in the bound. What `add` and `expire` give has fallen out;
+`evidence` keeps a sample of it where that is needed.
 """
 
 import zlib
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import islice
 from typing import TypeVar
 
@@ -43,13 +44,19 @@ class _Orphan(msgspec.Struct, eq=False):
     waiting: bool = True
 
 
-class _Unread(msgspec.Struct, eq=False):
+class Kept(msgspec.Struct, eq=False):
+    """A receipt that waits for nothing but the operator.
+
+    :ivar segment: of the journal, that holds its record.
+    :ivar number: as in `Orphans.after`.
+    """
+
     receipt: Receipt
     segment: int
     number: int
 
 
-_Kept = TypeVar("_Kept", _Orphan, _Unread)
+_KeptT = TypeVar("_KeptT", _Orphan, Kept)
 
 
 def cut(receipt: Receipt) -> Receipt:
@@ -70,8 +77,13 @@ def kept_crc(receipt: Receipt) -> int:
     return zlib.crc32(receipt.raw, zlib.crc32(b"\0".join(receipt.keys)))
 
 
+def mark_of(receipt: Receipt) -> Mark:
+    """What tells this receipt from all others."""
+    return receipt.carrier, receipt.received_at, kept_crc(receipt)
+
+
 def _is_placed(receipt: Receipt, placed: Set[Mark]) -> bool:
-    return bool(placed) and (receipt.carrier, receipt.received_at, kept_crc(receipt)) in placed
+    return bool(placed) and mark_of(receipt) in placed
 
 
 class Orphans:
@@ -92,8 +104,8 @@ class Orphans:
         self.count = 0
         self.dropped = 0
 
-    def add(self, receipt: Receipt, segment: int = 0) -> None:
-        """Keeps a receipt, or drops it where many wait for its first key.
+    def add(self, receipt: Receipt, segment: int = 0) -> list[Receipt]:
+        """Keeps a receipt, or drops it where many wait for its first key. Gives those that the bound has no room for.
 
         :param segment: the sequence of the journal segment that holds it.
         """
@@ -101,7 +113,7 @@ class Orphans:
         # `remove` looks under the first key. Earlier receipts stay: the first final state is the one that counts.
         if len(keys.get(receipt.keys[0], ())) >= KEPT_A_KEY:
             self.dropped += 1
-            return
+            return []
         self._last_number += 1
         orphan = _Orphan(receipt, segment, self._last_number)
         self._queue.append(orphan)
@@ -110,8 +122,10 @@ class Orphans:
             if len(waiting) < KEPT_A_KEY:
                 waiting.append(orphan)
         self.count += 1
+        fallen: list[Receipt] = []
         while self.count > self._limit:
-            self._drop_oldest()
+            self._drop_oldest(fallen)
+        return fallen
 
     def take(self, carrier: str, key: bytes) -> list[Receipt]:
         """Removes and gives the receipts that wait for this id, oldest first."""
@@ -167,14 +181,16 @@ class Orphans:
             self._queue = deque(orphan for orphan in self._queue if orphan.waiting)
             self._matched_in_queue = 0
 
-    def expire(self, now: float, limit: int) -> None:
-        """Drops up to `limit` receipts whose time is over."""
+    def expire(self, now: float, limit: int) -> list[Receipt]:
+        """Drops up to `limit` receipts whose time is over; gives those that were still waiting."""
         queue = self._queue
+        fallen: list[Receipt] = []
         while queue and limit > 0:
             if queue[0].waiting and queue[0].receipt.received_at + self._seconds > now:
                 break
-            self._drop_oldest()
+            self._drop_oldest(fallen)
             limit -= 1
+        return fallen
 
     def latest(self, limit: int) -> list[Receipt]:
         """The latest ones, newest first."""
@@ -196,26 +212,32 @@ class Orphans:
             if orphan.segment <= last:
                 orphan.segment = segment
 
-    def restored(self, placed: Set[Mark] = frozenset()) -> None:
+    def restored(self, placed: Set[Mark], judged_to: Mapping[str, float], now: float) -> None:
         """Puts them in order of age after a replay, for copies come later than their time, and may come twice.
 
-        :param placed: those that have found their messages.
+        :param placed: those that have found their messages, or are evidence.
+        :param judged_to: by carrier: those that came up to then wait no more. It may be wrong where the system's clock
+            was ahead: no such receipt was younger than `limits.orphan_seconds`.
         """
+        over_at = now - self._seconds
         ordered = sorted(self._queue, key=lambda orphan: orphan.receipt.received_at)
         seen: set[Receipt] = set()
         self._queue.clear()
         for orphan in ordered:
-            if orphan.waiting and (orphan.receipt in seen or _is_placed(orphan.receipt, placed)):
+            receipt = orphan.receipt
+            is_over = receipt.received_at <= min(over_at, judged_to.get(receipt.carrier, 0.0))
+            if orphan.waiting and (is_over or receipt in seen or _is_placed(receipt, placed)):
                 self._unlink(orphan)
             elif orphan.waiting:
-                seen.add(orphan.receipt)
+                seen.add(receipt)
                 self._last_number = orphan.number = self._last_number + 1
                 self._queue.append(orphan)
         self._matched_in_queue = 0
 
-    def _drop_oldest(self) -> None:
+    def _drop_oldest(self, fallen: list[Receipt]) -> None:
         orphan = self._queue.popleft()
         if orphan.waiting:
+            fallen.append(orphan.receipt)
             self._unlink(orphan)
             self.dropped += 1
         elif self._matched_in_queue:
@@ -237,7 +259,7 @@ class Unreadable:
     """The latest receipts in which no id or no state could be read, for the operator. `count`: how many there were."""
 
     def __init__(self, limit: int) -> None:
-        self._queue: deque[_Unread] = deque(maxlen=limit)
+        self._queue: deque[Kept] = deque(maxlen=limit)
         self._last_number = 0
         self.count = 0
 
@@ -245,7 +267,7 @@ class Unreadable:
         """Keeps a receipt, in place of the oldest where the bound is reached."""
         self.count += 1
         self._last_number += 1
-        self._queue.append(_Unread(receipt, segment, self._last_number))
+        self._queue.append(Kept(receipt, segment, self._last_number))
 
     def latest(self, limit: int) -> Sequence[Receipt]:
         """The latest ones, newest first."""
@@ -263,7 +285,7 @@ class Unreadable:
         for index, receipt in enumerate(receipts):
             by_time.setdefault(receipt.received_at, []).append(index)
         found = [False] * len(receipts)
-        left: list[_Unread] = []
+        left: list[Kept] = []
         for unread in self._queue if receipts else ():
             for index in by_time.get(unread.receipt.received_at, ()):
                 if not found[index] and receipts[index] == unread.receipt:
@@ -285,7 +307,7 @@ class Unreadable:
             if unread.segment <= last:
                 unread.segment = segment
 
-    def restored(self, placed: Set[Mark] = frozenset()) -> None:
+    def restored(self, placed: Set[Mark]) -> None:
         """As `Orphans.restored`."""
         unique = {unread.receipt: unread for unread in self._queue if not _is_placed(unread.receipt, placed)}
         self._queue.clear()
@@ -297,13 +319,13 @@ class Unreadable:
         return len(self._queue)
 
 
-def _number(kept: _Orphan | _Unread) -> int:
-    return kept.number
-
-
-def _slice(queue: deque[_Kept], number: int, limit: int) -> tuple[list[_Kept], bool]:
+def _slice(queue: deque[_KeptT], number: int, limit: int) -> tuple[list[_KeptT], bool]:
     """Up to `limit` from behind a number on, and whether there are more. By index, because a deque's iterator would
     have to go all the way there: 10 ms for the last of 100,000."""
     first = bisect_right(queue, number, key=_number)
     end = min(first + limit, len(queue))
     return [queue[index] for index in range(first, end)], end < len(queue)
+
+
+def _number(kept: _Orphan | Kept) -> int:
+    return kept.number

@@ -118,6 +118,30 @@ class Placed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
     key: bytes = b""
 
 
+class Evidence(Receipt, frozen=True, gc=False, array_like=True, tag=11):
+    """A receipt that waited for its id in vain is kept as evidence of a wrong dialect.
+
+    It waits no more: the `Receipt` with the same fields is this one. Compaction copies it as it is.
+    """
+
+
+class MatchRate(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
+    """How many of a carrier's latest receipts found messages (see `relay.store.table.match_rates`).
+
+    :ivar matched: of the latest receipts, how many found a message; `missed`, how many did not.
+    :ivar usual: the share that found one before these.
+    :ivar judged_to: orphans that came up to then wait no more: they are evidence, or dropped.
+    :ivar dismissed_to: evidence that came up to then is kept no more.
+    """
+
+    carrier: str
+    matched: float
+    missed: float
+    usual: float
+    judged_to: float = 0.0
+    dismissed_to: float = 0.0
+
+
 class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One part in a `Snapshot`.
 
@@ -153,7 +177,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar attempts: the last attempts, oldest first.
     :ivar again_at: when the webhook was last asked for once more.
     :ivar refused_by: the carrier that refused a long message as a whole.
-    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`.
+    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`
+        and `scheduled_at`.
     :ivar inbound: of a message from a handset: what it says.
     """
 
@@ -186,6 +211,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     priority: int = 0
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
+    scheduled_at: float = 0
     inbound: InboundMessage | None = None
 
 
@@ -223,6 +249,8 @@ Record = (
     | Snapshot
     | Sending
     | Placed
+    | Evidence
+    | MatchRate
     | InboundMessage
     | InboundPart
     | Idempotency

@@ -26,17 +26,20 @@ from relay.store.table.entry_values import (
     Segment,
     Tries,
 )
+from relay.store.table.evidence import receipt_of
 from relay.store.table.in_doubt import parts_in_doubt
 from relay.store.table.learning import Learning, refusal
-from relay.store.table.orphans import Mark, is_unreadable
+from relay.store.table.orphans import Mark, is_unreadable, mark_of
 from relay.store.table.overdue import keep_given_id, wait_once_more
 from relay.store.table.receiving import inbound_row, owed_bits
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
     Counters,
+    Evidence,
     Handed,
     Learnt,
+    MatchRate,
     OwedAgain,
     Placed,
     Sending,
@@ -53,7 +56,7 @@ from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
-from relay.values.states import ENROUTE
+from relay.values.states import ENROUTE, UNKNOWN
 
 #: What is dated so long after the start was written while the system's clock was ahead.
 AHEAD_SECONDS: Final = 60.0
@@ -87,6 +90,8 @@ class Replay:
             Snapshot: self._snapshot,
             Sending: self._sending,
             Placed: self._placed,
+            Evidence: self._evidence,
+            MatchRate: self._match_rate,
             InboundMessage: self._inbound_message,
             InboundPart: self._inbound_part,
             Idempotency: self._idempotency,
@@ -117,6 +122,7 @@ class Replay:
         order.sort(key=_accepted_at)
         table.rows = table.awaiting = 0
         waiting: list[Row] = []
+        later = 0
         owed: list[Row] = []
         for row in order:
             if table.get(row.id) is not row:
@@ -125,6 +131,8 @@ class Replay:
             flags = row.flags
             acceptance = row.acceptance
             if acceptance.accepted_at > now + AHEAD_SECONDS:
+                if row.rare_fields is not None and row.rare_fields.scheduled_at:
+                    row.rare_fields.scheduled_at -= acceptance.accepted_at - now
                 acceptance = row.acceptance = self._not_from_the_future(acceptance, now)
             self._handed_over_by(row, now)
             acceptance.segment.rows += 1
@@ -137,18 +145,24 @@ class Replay:
                 if not flags & OWED:
                     table.finished.append(row)
             elif row.handoff is None:
-                waiting.append(row)
+                scheduled_at = 0.0 if row.rare_fields is None else row.rare_fields.scheduled_at
+                if scheduled_at > now:
+                    table.scheduled.add(row, scheduled_at)
+                    later += 1
+                else:
+                    waiting.append(row)
             else:
                 table.awaiting += 1
             if flags & OWED:
                 owed.append(row)
-        table.unsubmitted = len(waiting)
+        table.unsubmitted = len(waiting) + later
         table.unsubmitted_messages.extend(waiting)
         self._restore_finished()
         self._restore_queues(owed, now)
         for entry in table.accounts.values():
             entry.restored()
-        table.orphans.restored(self._marks)
+        table.evidence.restored(self._marks, table.match_rates)
+        table.orphans.restored(self._marks | table.evidence.marks(), table.match_rates.judged_to(), now)
         table.unreadable.restored(self._marks)
         self._keys.restored()
         # Counted again on the way; what is shown counts from the start.
@@ -236,7 +250,8 @@ class Replay:
         table = self._table
         if s.carrier_message_id and table.orphans.count and not s.orphans_left:
             # What was found for them is in the records that follow.
-            table.orphans.take(s.carrier, s.carrier_message_id)
+            taken = table.orphans.take(s.carrier, s.carrier_message_id)
+            table.match_rates.count(s.carrier, 0, -len(taken))
         if table.in_doubt:
             table.in_doubt.unmark(s.id, s.part)
         row = table.get(s.id)
@@ -262,6 +277,7 @@ class Replay:
             self._table.unreadable.add(r, self._segment.sequence)
         else:
             self._table.orphans.add(r, self._segment.sequence)
+            self._table.match_rates.count(r.carrier, 0, 1)
 
     def _learnt(self, record: Learnt) -> None:
         table = self._table
@@ -289,6 +305,9 @@ class Replay:
             self._drop_tries(row, OWED)
             if record.carrier and row.handoff is None:
                 row.handoff = refusal(table.ids.name(record.carrier))
+            elif table.orphans.count and row.handoff is not None and record.state != UNKNOWN:
+                # Nearly always by a receipt.
+                table.match_rates.count(row.handoff.carrier, 1, 0)
         else:
             row.flags |= REPORTED | record.owed
             self._drop_tries(row, record.owed)
@@ -359,8 +378,19 @@ class Replay:
         mark = (record.carrier, record.received_at, record.crc)
         if record.key:
             self._table.orphans.discard(record.key, mark)
+            self._table.evidence.discard(mark)
         # Compaction may have copied it behind this record: that is seen to at the end.
         self._marks.add(mark)
+
+    def _evidence(self, record: Evidence) -> None:
+        table = self._table
+        receipt = receipt_of(record)
+        table.orphans.discard(receipt.keys[0], mark_of(receipt))
+        table.evidence.add(receipt, self._segment.sequence)
+
+    def _match_rate(self, record: MatchRate) -> None:
+        self._table.match_rates.restore(record)
+        self._table.evidence.clear(record.carrier, record.dismissed_to)
 
     def _inbound_message(self, m: InboundMessage) -> None:
         table = self._table

@@ -126,6 +126,8 @@ class Submissions:
         comparison = table.compare_numbers(s.carrier)
         key = s.carrier_message_id
         taken, others = table.orphans.take_if(s.carrier, key, lambda receipt: is_of(receipt, row, comparison))
+        if taken:
+            table.match_rates.count(s.carrier, len(taken), -len(taken))
         for receipt in others:
             table.say_ambiguous(receipt, key, None, [row])
         for receipt in taken:

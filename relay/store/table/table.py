@@ -24,6 +24,8 @@ from relay.store.table.entry_values import (
     FINAL,
     FORGOTTEN,
     KEPT,
+    LATER,
+    LISTED,
     NO_CARRIER_ERROR,
     OWED,
     OWED_SMPP,
@@ -33,13 +35,17 @@ from relay.store.table.entry_values import (
     CarrierError,
     CarrierHandoff,
 )
+from relay.store.table.evidence import EvidenceList
 from relay.store.table.in_doubt import InDoubt
 from relay.store.table.inbound_parts import InboundParts
+from relay.store.table.match_rates import MatchRates
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
 from relay.store.table.same_id import without_row
+from relay.store.table.scheduled import ScheduledMessages
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import UnsubmittedMessages
+from relay.values.callback_masks import tells_intermediate
 from relay.values.messages import AmbiguousReceipt, Channel, Outcome, QueueKey, Receipt
 from relay.values.network_errors import network_error_text
 from relay.values.states import UNKNOWN
@@ -80,8 +86,11 @@ class Table:
         self.ids = CarrierIdIndex()
         self.queues: NotificationQueues[Row] = NotificationQueues()
         self.unsubmitted_messages = UnsubmittedMessages()
+        self.scheduled = ScheduledMessages()
         self.in_doubt = InDoubt()
         self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
+        self.match_rates = MatchRates()
+        self.evidence = EvidenceList(limits.orphans)
         self.unreadable = Unreadable(limits.unreadable)
         self.inbound_parts = InboundParts()
         self.finished: deque[Row] = deque()
@@ -133,6 +142,12 @@ class Table:
         """Messages that have not ended, or are owed a notification: what `limits.messages` bounds."""
         return self.rows - len(self.finished)
 
+    def wait_for_carriers(self, rows: Sequence[Row]) -> None:
+        """These rows wait for no time any more."""
+        self.unsubmitted_messages.extend([row for row in rows if not row.flags & LISTED])
+        for row in rows:
+            row.flags &= ~LISTED
+
     # What is owed
 
     def owed_final(self, row: Row, state: int, policy: NotifyPolicy) -> int:
@@ -145,7 +160,8 @@ class Table:
     def owed_intermediate(self, row: Row, policy: NotifyPolicy) -> int:
         """The channels on which an intermediate state is to be told."""
         owed = row.origin.smpp_intermediate
-        if policy.intermediate and (policy.webhook or (row.rare_fields is not None and row.rare_fields.url)):
+        url = None if row.rare_fields is None else row.rare_fields.url
+        if tells_intermediate(url, policy.intermediate) if url else policy.intermediate and policy.webhook:
             owed |= OWED_WEBHOOK
         return owed
 
@@ -188,6 +204,8 @@ class Table:
         """
         if row.handoff is None:
             self.unsubmitted -= 1
+            if row.flags & LATER:
+                self.scheduled.drop(row)
         else:
             self.awaiting -= 1
         row.state = state

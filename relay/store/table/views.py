@@ -11,6 +11,7 @@ from relay.store.table.entries import Row
 from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK
 from relay.store.table.message_views import message_view
 from relay.store.table.table import Table
+from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values.ids import id_text, parse_id
 from relay.values.inbound import INBOUND
 from relay.values.messages import KeptReceipts, MessageView, Pending
@@ -121,27 +122,38 @@ def learnt_between(table: Table, account: str, since: float, until: float, limit
 
 def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequence[Pending]:
     """See `Store.unsubmitted`."""
-    return [
-        Pending(
-            row.id,
-            part,
-            row.origin.account.name,
-            row.addresses,
-            row.acceptance.accepted_at,
-            row.acceptance.expires_at,
-            table.in_doubt.carrier(row.id, part),
-            row.origin.priority,
-        )
-        for row, part in table.unsubmitted_messages.after(after, limit)
-    ]
+    return [_pending(table, row, part) for row, part in table.unsubmitted_messages.after(after, limit)]
+
+
+def _pending(table: Table, row: Row, part: int) -> Pending:
+    return Pending(
+        row.id,
+        part,
+        row.origin.account.name,
+        row.addresses,
+        row.acceptance.accepted_at,
+        row.acceptance.expires_at,
+        table.in_doubt.carrier(row.id, part),
+        row.origin.priority,
+    )
+
+
+def scheduled_due(table: Table, now: float, limit: int) -> Sequence[Pending]:
+    """See `Store.scheduled_due`."""
+    rows = table.scheduled.due(now, limit)
+    table.wait_for_carriers(rows)
+    return [_pending(table, row, part) for row in rows for part in unsubmitted_parts(row)]
 
 
 def kept_receipts(table: Table, after: tuple[int, int] | None, limit: int) -> KeptReceipts:
-    """Orphans and then unreadable receipts from a place on; see `relay.store.api.Store.kept_receipts`."""
-    orphan, unreadable = after or (0, 0)
+    """Orphans, then unreadable receipts, then evidence from a place on; see `Store.kept_receipts`."""
+    orphan, number = after or (0, 0)
     if orphan >= 0:
         receipts, goes_on = table.orphans.after(orphan, limit)
-        # Below 0: there are no more orphans.
+        # -1: there are no more orphans; -2: no more unreadable ones either.
         return KeptReceipts(receipts, (-1 if goes_on is None else goes_on, 0))
-    receipts, goes_on = table.unreadable.after(unreadable, limit)
-    return KeptReceipts(receipts, None if goes_on is None else (-1, goes_on))
+    if orphan == -1:
+        receipts, goes_on = table.unreadable.after(number, limit)
+        return KeptReceipts(receipts, (-2, 0) if goes_on is None else (-1, goes_on))
+    receipts, goes_on = table.evidence.after(number, limit)
+    return KeptReceipts(receipts, None if goes_on is None else (-2, goes_on))
