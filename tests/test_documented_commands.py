@@ -73,6 +73,13 @@ RUN_ELSEWHERE = {
         "python -m benchmarks.reactors": "minutes of a quiet machine",
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
     },
+    "docs/traffic.md": {
+        "twistd -n relay --config story.yaml": "tests.integration.test_story, on other ports",
+        "curl -u shop:shop-key *": "tests.integration.test_story",
+        "python -m relay route": "named in a sentence; tests.integration.test_story has what it says",
+        "python -m relay route --config *": "tests.integration.test_story has what it says",
+        "systemctl reload relay": "tests.integration.test_story sends the signal",
+    },
     "docs/simulator.md": {
         "python -m relay simulate --silent-share *": "tests.integration.test_questions",
     },
