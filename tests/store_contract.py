@@ -1017,6 +1017,8 @@ class StoreContract(SynchronousTestCase):
             view = self.result(self.store.look_up_inbound(message_id(4)))
             self.assertEqual((view.inbound.missing, view.owed), ((2,), ["webhook"]))
             self.assertEqual([n.inbound.octets for n in self.claimed(SMPP) if n.inbound], [b"hello"])
+            # What an account gets over SMPP alone has no URL to be sent to again.
+            self.assertEqual(self.result(self.store.notify_again("plain", [message_id(2)], NOW)).messages, 0)
             self.after_restart()
 
     def test_parts_from_handsets_are_kept_until_the_message_is_received(self) -> None:

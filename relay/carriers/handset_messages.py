@@ -36,6 +36,9 @@ from relay.values.smpp_constants import ESME_ROK, ESME_RX_P_APPN, ESME_RX_T_APPN
 #: none can take it; otherwise a Deferred that fires with the command_status of the customer's answer.
 OverSmpp = Callable[[str, MessagePdu], "Deferred[int] | None"]
 
+#: A message that could not be made durable is tried again after this, at the latest.
+_AGAIN_SECONDS: Final = 60.0
+
 #: Long messages remembered after they were put together: a carrier that got no response sends a part again.
 _REMEMBERED: Final = 1_000
 
@@ -84,6 +87,8 @@ class HandsetMessages:
         #: The parts of messages that were put together lately.
         self._received: OrderedDict[PartsKey, dict[int, bytes]] = OrderedDict()
         self._timer: IDelayedCall | None = None
+        #: Messages since the start: taken for accounts, of these incomplete, and long ones that nobody wanted.
+        self.counts = {"received": 0, "incomplete": 0, "unwanted": 0}
 
     # Life
 
@@ -166,8 +171,8 @@ class HandsetMessages:
             await self._flow.store.keep_parts([part])
         except StoreUnavailable:
             return ESME_RX_T_APPN
-        while self._part_count > self._most_parts:
-            await self._finish(next(iter(self._unfinished)))
+        while self._part_count > self._most_parts and await self._finish(next(iter(self._unfinished))):
+            pass
         return ESME_ROK
 
     # Putting together
@@ -205,18 +210,18 @@ class HandsetMessages:
             webhook,
             smpp,
         )
-        self._say(message)
         self._being_received.add(key)
         # If we stop here, then the parts that were answered are put together after the start, or wait for the others.
         received = await self._receive(message)
         self._being_received.discard(key)
         if received:
+            self._say(message)
             self._received[key] = {part.number: part.octets for part in parts}
             if len(self._received) > _REMEMBERED:
                 self._received.popitem(last=False)
         else:
             # The store has its parts again, but for the last one, which the carrier sends again.
-            unfinished.due_at = self._clock.seconds() + self._part_seconds
+            unfinished.due_at = self._clock.seconds() + min(self._part_seconds, _AGAIN_SECONDS)
             self._unfinished[key] = unfinished
             self._part_count += len(parts)
             self._arm()
@@ -224,11 +229,13 @@ class HandsetMessages:
 
     def _say(self, message: InboundMessage) -> None:
         if not message.account:
+            self.counts["unwanted"] += 1
             self.log.warn(
                 "inbound_unwanted: a long message from a handset over {carrier} was put together, and no rule of the "
                 "carrier gives it to an account; it is dropped", carrier=message.carrier,
             )  # fmt: skip
         elif message.missing:
+            self.counts["incomplete"] += 1
             self.log.warn(
                 "inbound_incomplete: {account} gets a long message from a handset over {carrier}, and {count} of its "
                 "{parts} parts are missing: they did not come in time",
@@ -240,6 +247,7 @@ class HandsetMessages:
             await self._flow.follow_up(self._flow.store.receive([message]))
         except StoreUnavailable:
             return False
+        self.counts["received"] += bool(message.account)
         return True
 
     # Time
@@ -265,7 +273,8 @@ class HandsetMessages:
     def _rules_of(self, carrier: str) -> InboundRules:
         settings = self._settings_of(carrier)
         known = self._rules.get(carrier)
-        if known is not None and known[0] is settings:
+        # The rules of a carrier that is gone hold for the parts that it left.
+        if known is not None and (settings is None or settings is known[0]):
             return known[1]
         rules = InboundRules(settings.inbound, settings.mobile_originated) if settings else InboundRules([], "refuse")
         if settings is not None:

@@ -20,7 +20,7 @@ _UCS2: Final = 8
 
 def inbound_fields(message: InboundMessage) -> dict[str, Any]:
     """The message as customers see it, in JSON and in the feed."""
-    text = text_of(message.octets, message.data_coding) if not message.header else None
+    text = text_of(message.octets, message.data_coding)
     return {
         "id": id_text(message.id),
         "from": source_of(message.addresses).decode("latin-1"),

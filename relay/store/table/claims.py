@@ -254,6 +254,10 @@ class Claims:
             row = table.get(message_id)
             if row is None or not row.flags & FINAL or row.origin.account.name != account:
                 continue
+            inbound = None if row.rare_fields is None else row.rare_fields.inbound
+            if inbound is not None and not inbound.webhook:
+                # The account gets it over SMPP alone.
+                continue
             queue = table.queue_of(row, OWED_WEBHOOK)
             if row.flags & queue.claimed_bit:
                 # An attempt is under way, so the customer is being notified again.
