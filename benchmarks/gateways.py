@@ -1,4 +1,4 @@
-"""What is measured: the relay as its operator would start it, and the bare floor beside it."""
+"""Starts the gateways that are measured: the relay as its operator would start it, and the floor."""
 
 import contextlib
 import http.client

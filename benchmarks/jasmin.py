@@ -1,9 +1,9 @@
 """Jasmin as a peer: RabbitMQ, Redis and Jasmin's three processes on free ports of loopback, measured as one gateway.
 
-`prepare` makes what it needs under one directory: a virtual environment with Jasmin from PyPI, the AMQP specification
-out of its source archive, and a copy of the package with one mend. As published, Jasmin 0.11.1 loses the receipt of
-every message of one part: `managers/listeners.py` reads `_pdu.response` of a submit_sm, which has none, so the id that
-the carrier gave is never kept. The copy reads it from the response itself. RabbitMQ and Redis are Debian's.
+`prepare` makes everything under one directory: a virtual environment with Jasmin from PyPI, the AMQP specification from
+its source archive, and a copy of the package with one repair. The published Jasmin 0.11.1 loses the receipt of every
+message of one part: `managers/listeners.py` reads `_pdu.response` of a submit_sm, which has none, so Jasmin never keeps
+the carrier's id. The copy reads it from the response itself. RabbitMQ and Redis are Debian's.
 
 `python -m benchmarks.jasmin DIRECTORY` prepares it and measures nothing.
 """
@@ -121,8 +121,11 @@ def _read_until(sock: socket.socket, prompts: Sequence[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def jasmin(directory: Path, home: Path, carrier_port: int) -> Iterator[Gateway]:
-    """All of it, with one user, one connector and one route."""
+def jasmin(directory: Path, home: Path, carrier_port: int, start_seconds: float = 60.0) -> Iterator[Gateway]:
+    """All of it, with one user, one connector and one route.
+
+    :param start_seconds: how long the brokers, and then Jasmin, may take to start.
+    """
     ports = Ports()
     for name in ("store", "broker", "home", "redis"):
         (directory / name).mkdir()
@@ -160,9 +163,9 @@ def jasmin(directory: Path, home: Path, carrier_port: int) -> Iterator[Gateway]:
         start("epmd", ["epmd", "-address", "127.0.0.1", "-port", str(ports.epmd)], {})
         rabbit = start("rabbitmq", [BROKER], erlang)
         keeper = start("redis", redis, {})
-        wait_until(lambda: listening(ports.amqp) and listening(ports.redis), "brokers", rabbit, 60.0)
+        wait_until(lambda: listening(ports.amqp) and listening(ports.redis), "brokers", rabbit, start_seconds)
         daemon = program("jasmind.py", "jasmin.cfg")
-        wait_until(lambda: listening(ports.console) and listening(ports.smpp), "listeners", daemon, 60.0)
+        wait_until(lambda: listening(ports.console) and listening(ports.smpp), "listeners", daemon, start_seconds)
         helpers = [program("dlrlookupd.py", "lookup.cfg"), program("dlrd.py", "thrower.cfg")]
         time.sleep(2.0)  # They have no page that says when they are connected.
         connector = ["smppccm -a", "cid carrier", "host 127.0.0.1", f"port {carrier_port}", "username jasmin"]

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.peers`: other gateways under the same load in the same run, where they are installed.
+"""`python -m benchmarks.peers`: measures other gateways with the same load in the same run, if they are installed.
 
-Kannel (Debian's `kannel`) has no SMPP side for customers in Debian, so it is measured from HTTP to HTTP callback:
-beside the relay's row of one POST a message and one webhook a message. `none` keeps nothing on disk, `spool` writes
-every message to a file of its own and never syncs it; the relay's 202 means an fdatasync has happened. Jasmin is
-measured from SMPP to SMPP, beside the relay's first row; `--prepare` downloads it (see `benchmarks.jasmin`).
+Debian's `kannel` has no SMPP server for customers, so it is measured from HTTP to HTTP callback, beside the relay's
+row with one POST and one webhook per message. `none` keeps nothing on disk; `spool` writes every message to a file of
+its own and never syncs it. The relay's 202 means that an fdatasync has happened. Jasmin is measured from SMPP to SMPP,
+beside the relay's first row; `--prepare` downloads it (see `benchmarks.jasmin`).
 """
 
 import argparse
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from benchmarks import jasmin, rows
@@ -118,7 +119,7 @@ def kannel_row(bench: Bench, store: str) -> Row:
     ):
         name = f"Kannel, store {store}: HTTP GET in, callback a message out"
         # It calls again when the answer to a callback has no body.
-        options: dict[str, object] = {"total": total, "connections": 50, "get": path}
+        options: dict[str, Any] = {"total": total, "connections": 50, "get": path}
         return http_row(name, directory, gateway, upstream, sink_port, 200, **options)
 
 

@@ -1,7 +1,7 @@
 """A store whose awaitables fire late and in bursts, like those of a store on the other side of a network.
 
-It wraps another store: calls take effect there at once and in order, and only the answers wait. Whatever works with
-both doesn't count on a store in the same process.
+It wraps another store: calls take effect there at once and in order, and only the answers wait. Code that works with
+both doesn't depend on a store in the same process.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""The order of the packages: imports go one way only, and the pure packages know no world outside."""
+"""The order of the packages: imports go one way only, and the pure packages import nothing that reaches outside."""
 
 import ast
 import subprocess

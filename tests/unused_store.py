@@ -1,4 +1,4 @@
-"""A store for tests that use a few of its calls: every other call fails the test."""
+"""A store for tests that use only a few of its calls: every other call makes the test fail."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NoReturn

@@ -61,7 +61,7 @@ class HistoryStatsTests(HistoryCase):
         waiting = [start for start, bucket in zip(view.starts, view.counts, strict=True) if bucket[3]]
         self.assertEqual(waiting, [(now - 600.0) // 60 * 60, now // 60 * 60])
 
-    def test_what_waits_for_longer_than_the_span_stands_at_its_beginning(self) -> None:
+    def test_messages_that_wait_for_longer_than_the_span_are_counted_at_its_beginning(self) -> None:
         self.done(self.store.accept([message(1, accepted_at=self.clock.seconds())]))
         self.catch_up()
         self.clock.advance(3 * DAY)

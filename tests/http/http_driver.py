@@ -1,4 +1,4 @@
-"""The HTTP edge without a network: requests in, replies out, over a flow and a store that tests decide over."""
+"""The HTTP API without a network: requests in, replies out, with a flow and a store that the test controls."""
 
 import base64
 import random

@@ -1,4 +1,4 @@
-"""Reading receipts, kind by kind."""
+"""Reading receipts: one group of tests for each kind of receipt."""
 
 from datetime import UTC, datetime
 
@@ -71,7 +71,7 @@ def id_and_state(receipt: Receipt) -> tuple[bytes, int | None]:
 
 
 class Fields(SynchronousTestCase):
-    def test_whatever_stands_between_fields_belongs_to_none_of_them(self) -> None:
+    def test_separators_between_fields_belong_to_no_field(self) -> None:
         for between in (b" ", b"\n", b"\r\n", b"\t", b"\0", b",", b", ", b";", b"\xa0", b" \0 "):
             receipt = read(between.join((b"id:42", b"sub:001", b"stat:UNDELIV", b"err:011", b"text:x")))
             self.assertEqual((*id_and_state(receipt), receipt.error), (b"42", 5, b"011"), between)
@@ -136,7 +136,7 @@ class Fields(SynchronousTestCase):
         receipt = read(b"A1,447700900001,4,,17", dialect=dialect)
         self.assertEqual((*id_and_state(receipt), receipt.error), (b"a1", 3, b""))
 
-    def test_what_was_received_is_kept(self) -> None:
+    def test_the_received_octets_are_kept(self) -> None:
         pdu = deliver_sm(b"gibberish")
         receipt = ReceiptReader("carrier", PLAIN).read(pdu, NOW)
         self.assertEqual(receipt, Receipt("carrier", (), None, False, NOW, raw=pdu.body))

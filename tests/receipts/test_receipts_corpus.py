@@ -1,4 +1,4 @@
-"""Receipts that real carriers sent are read as they were meant."""
+"""Receipts that real carriers sent are read with the meaning that the carrier intended."""
 
 import datetime
 from typing import Any

@@ -1,7 +1,7 @@
-"""A whole world around one relay: its disk, carriers, customers, and whatever goes wrong.
+"""A world around one relay: its disk, carriers and customers, and the faults that happen to them.
 
-Everything that happens is decided by a seed: the world's habits (how late carriers are, how often they repeat
-themselves) and the faults, which are a plain list, so that a run can be repeated with fewer of them.
+A seed decides everything: the world's habits (how late carriers are, how often they repeat themselves), and the faults,
+which are a plain list, so that a run can be repeated with fewer of them.
 """
 
 import errno
@@ -20,7 +20,18 @@ from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
-from relay.config.model import Account, AccountSmpp, Carrier, Config, Journal, Limits, Route, Simulator, SmppListener
+from relay.config.model import (
+    Account,
+    AccountSmpp,
+    Carrier,
+    Config,
+    Journal,
+    Limits,
+    NotificationTls,
+    Route,
+    Simulator,
+    SmppListener,
+)
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
@@ -770,6 +781,7 @@ class SimulatedWeb:
         *,
         allow_private: bool,
         method: str = "POST",
+        tls: NotificationTls | None = None,
     ) -> Answer:
         world = self._world
         clock: Any = self._process

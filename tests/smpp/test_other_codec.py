@@ -1,4 +1,4 @@
-"""The PDUs off the hot path: what is read although smpp.pdu alone would refuse it, and what is refused how."""
+"""The codec of all other PDUs: what it reads although smpp.pdu would refuse it, and what it refuses."""
 
 import contextlib
 import io
@@ -75,7 +75,7 @@ class AnswerTests(SynchronousTestCase):
             other_codec.decode_query_sm_resp(b"id\0\0\2")
         self.assertEqual(caught.exception.command_status, c.ESME_RINVCMDLEN)
 
-    def test_what_does_not_fit_cannot_be_written(self) -> None:
+    def test_a_field_that_is_too_long_cannot_be_written(self) -> None:
         self.assertRaises(ValueError, other_codec.query_sm_resp_body, b"x" * 65, b"", 2, 0)
         self.assertRaises(ValueError, other_codec.query_sm_resp_body, b"x", b"", 2, 256)
         self.assertRaises(ValueError, other_codec.bind_resp_body, "x" * 16, 0x34)
@@ -100,7 +100,7 @@ class SubmitMultiTests(SynchronousTestCase):
         self.assertEqual([m.destination for m in multi.messages], [b"447700900001"])
         self.assertEqual(multi.failed, ((b"\0\0friends\0", c.ESME_RINVDLNAME), (long, c.ESME_RINVDSTADR)))
 
-    def test_what_is_no_submit_multi_is_refused_with_its_status(self) -> None:
+    def test_a_body_that_is_no_submit_multi_is_refused_with_its_status(self) -> None:
         one = b"\1\1\x01447700900001\0"
         for body, status in (
             (self.head + b"\0" + self.tail, c.ESME_RINVNUMDESTS),

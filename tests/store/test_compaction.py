@@ -1,4 +1,4 @@
-"""Compaction: the journal stays small, and what still counts survives it."""
+"""Compaction: the journal stays small, and everything that still counts is kept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -76,7 +76,7 @@ class CompactionTests(SynchronousTestCase):
         self.assertLess(len(after), 3)
         self.assertEqual(after[-1], before[-1])
 
-    def test_what_carriers_are_asked_by_and_who_was_waited_for_once_more_is_carried_on(self) -> None:
+    def test_compaction_keeps_ids_for_queries_and_marks_of_a_second_wait(self) -> None:
         self.accept(1)
         self.accept(2, parts=(b"a", b"b"))
         taken = [submitted(1, b"171", given_id=b"0xAB"), submitted(2, b"172", 0, given_id=b"0xAC")]
@@ -143,7 +143,7 @@ class CompactionTests(SynchronousTestCase):
         self.assertEqual(state_of(again), state_of(self.store))
         self.assertEqual(list(wait_for(self.clock, again.bodies([(message_id(2), 0)]))), [b"body of 2"])
 
-    def test_what_is_being_sent_stays_in_doubt_and_what_came_back_does_not(self) -> None:
+    def test_compaction_keeps_parts_in_doubt_and_no_mark_of_parts_that_came_back(self) -> None:
         self.accept(1, 2, 3, expires_at=self.clock.seconds() + 5 * DAY)
         wait_for(self.clock, self.store.sending([(message_id(1), 0), (message_id(2), 0)], "tier1"))
         wait_for(self.clock, self.store.sending([(message_id(2), 0)], ""))

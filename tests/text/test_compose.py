@@ -1,4 +1,4 @@
-"""From text to submit_sm."""
+"""Makes submit_sm bodies of texts."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -56,7 +56,7 @@ class Alphabet(SynchronousTestCase):
         self.assertEqual(gsm0338.decode(b"a\x1b"), "a ")
 
     @given(GSM_TEXTS)
-    def test_what_it_has_comes_back_as_it_was(self, text: str) -> None:
+    def test_text_of_the_gsm_alphabet_is_decoded_to_the_same_text(self, text: str) -> None:
         self.assertEqual(gsm0338.decode(gsm0338.encode(text) or b""), text)
 
     @given(st.binary())
@@ -168,7 +168,7 @@ class Addresses(SynchronousTestCase):
         made = compose("62442", "+447700900001", "a" * 200, reference=0)
         self.assertEqual({pdu.addresses for pdu in pdus(made)}, {made.addresses})
 
-    def test_what_is_no_number_is_no_destination(self) -> None:
+    def test_a_destination_that_is_no_number_is_refused(self) -> None:
         for destination in (
             "",
             "+",
@@ -184,7 +184,7 @@ class Addresses(SynchronousTestCase):
             error = self.assertRaises(InvalidText, self.addresses, "ACME", destination)
             self.assertEqual(error.field, "to", destination)
 
-    def test_what_can_not_be_sent_is_no_source(self) -> None:
+    def test_a_source_that_can_not_be_sent_is_refused(self) -> None:
         for source in ("", "ABCDEFGHIJKL", "Café", "1" * 21, "a[b]", "x\0", "ACME\n", "12", "+1 2", "😀"):
             error = self.assertRaises(InvalidText, self.addresses, source)
             self.assertEqual(error.field, "from", source)
