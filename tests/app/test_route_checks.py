@@ -80,7 +80,7 @@ class RouteChecksTests(ChecksTestCase):
         self.assert_route_problem(
             "{carriers: [t], replace_sender: much too long for a name}",
             r"routes\[0\].replace_sender",
-            "Expected a number of 3 to 20 digits, or up to 11 letters",
+            "Expected a number of 3 to 20 digits, or up to 11 ASCII letters",
         )
 
     def test_the_example_of_the_documentation_routes_as_its_comments_say(self) -> None:
