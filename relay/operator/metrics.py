@@ -89,7 +89,7 @@ class RelayCollector(Collector):
         yield from _store(daemon.flow.store.figures())
         yield _counter(
             "relay_inbound_messages",
-            "Messages from handsets: taken for accounts (received), some of these without all parts (incomplete), and long "
+            "Messages from handsets: for accounts (received), some of these without all parts (incomplete), and long "
             "ones that no account gets (unwanted).",
             (({"result": result}, count) for result, count in daemon.handset_messages.counts.items()),
         )
