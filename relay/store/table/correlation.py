@@ -225,7 +225,7 @@ class Correlation:
         return entry
 
     def _first_ended(self, batch: Sequence[Receipt], outcomes: Sequence[Outcome]) -> Row | None:
-        """Finds the message that a batch of receipts ended first. A second look-up costs less than a note in the loop."""
+        """Finds the message that a batch of receipts ended first, by a second look-up: this costs less than a note."""
         first = batch[outcomes.index(Outcome.FINAL)]
         shards = self._table.ids.existing(first.carrier) or ()
         for key in first.keys:
