@@ -166,8 +166,9 @@ class Cancels(QuestionsTestCase):
         self.assertEqual((found["error"], self.carrier.counters.cancelled), ("004", 3))
 
     async def test_a_carrier_that_is_away_can_not_cancel(self) -> None:
-        _, esme = await self.world({"cancel_sm": True}, receipt_delay_seconds=30.0)
+        relay, esme = await self.world({"cancel_sm": True}, receipt_delay_seconds=30.0)
         [message] = await self.submit(esme, 1)
+        await until("the carrier's answer is in the journal", lambda: relay.journal("Submitted"))
         await self.carrier.close()
         self.assertEqual(await self.ask(esme, message), "ESME_RCANCELFAIL")
 
