@@ -1,12 +1,12 @@
-"""Finds the message that a receipt belongs to. This is the main job of the relay.
+"""Finds the message of each receipt. This is the relay's main job.
 
-Theory of operation: a carrier's receipt has the id that the carrier gave the message, in one or several spellings
-(`Receipt.keys`). The first spelling that the table knows leads to the message. If several messages have that id, the
-handset's number decides (`same_id`). `learning` then records what the receipt says about the message. If the table
-knows no spelling, the receipt is kept as an orphan, until a carrier's response (`submitted`) brings the id.
+Theory of operation: a receipt has the id that the carrier gave the message, in one or several spellings
+(`Receipt.keys`). The first one that is known leads to the message. If several messages have this id, the handset's
+number decides (`same_id`). `learning` then changes the message's state. A receipt with an unknown id is kept as an
+orphan until `submitted` brings the id.
 
-Every receipt passes through this code, so it is written to be fast in CPython: it binds names outside of loops, and
-handles a message of one part with as few calls as possible.
+Every receipt goes through this code. So it is written for speed: names are bound outside of loops, and the usual case
+of one part makes as few calls as possible.
 """
 
 from collections.abc import Sequence
@@ -27,21 +27,21 @@ from relay.values.states import INTERMEDIATE_STATES, UNKNOWN
 
 
 class Correlation:
-    """Finds the messages that receipts belong to.
+    """Finds the messages of receipts.
 
-    :param learning: records what the receipts say about their messages.
+    :param learning: changes the states of these messages.
     """
 
     def __init__(self, table: Table, learning: Learning) -> None:
         self._table = table
         self._learning = learning
-        #: False sends every receipt through `Learning.learn`; a test uses this to compare both.
+        #: If false, all receipts are handled the general way. A test checks that both ways agree.
         self.in_place = True
 
     def receipts(self, batch: Sequence[Receipt], segment_sequence: int) -> TableChanges:
-        """Finds the messages that receipts belong to; keeps the others.
+        """Finds the messages of receipts, and keeps the other receipts.
 
-        :param segment_sequence: the number of the journal segment that will hold the records, or the number before it.
+        :param segment_sequence: that of the journal segment that will have the records, or of the one before it.
         """
         table = self._table
         existing = table.ids.existing
@@ -57,12 +57,12 @@ class Correlation:
         policy = NotifyPolicy()
         carrier: str | None = None
         shards = None
-        #: How many outcomes of the present carrier are no match, and how many outcomes came before its first one.
+        #: The number of outcomes that are no match; and the number of outcomes before the present carrier's first one.
         missed = begun = 0
         for r in batch:
             keys = r.keys
-            # A customer can't use such a receipt, but the operator must see it: it has no id, or no state, or a state
-            # word without a known meaning.
+            # The receipt has no id, no state, or an unknown word. A customer can't use it, and the operator must see
+            # it.
             if not keys or (not r.final and r.state not in INTERMEDIATE_STATES):
                 r = cut(r)
                 table.unreadable.add(r, segment_sequence)
@@ -96,8 +96,8 @@ class Correlation:
                 entry = self._choose(found, key, r) if type(found) is tuple else found
                 outcomes.append(learn(entry, r, changes))  # type: ignore[arg-type]
                 continue
-            # The code below does the same as `Learning.learn`, for the most common receipt: a final one, the first for
-            # a message of one part. Doing it here takes 1.4 µs instead of 2.4 µs.
+            # From here on, this does what `Learning.learn` does, for nearly all receipts: final, and the first one of a
+            # message with one part. Without the call it takes 1.4 µs, and with it 2.4 µs.
             origin = found.origin
             account = origin.account
             if account is not policy_account:
@@ -166,10 +166,10 @@ class Correlation:
         return changes
 
     def reread(self, batch: Sequence[ReadAgain]) -> TableChanges:
-        """Tries again to find the messages of kept receipts, which the present dialect has read again.
+        """Finds the messages of kept receipts that have been read again.
 
-        If a receipt still matches no message, or is no longer kept, nothing changes and its outcome is ORPHAN. The
-        records name the receipts that the store now drops.
+        Receipts that find none, or aren't kept any more, don't change (ORPHAN). The records name the receipts that
+        aren't kept any more.
         """
         table = self._table
         changes = self._learning.changes()
@@ -204,8 +204,10 @@ class Correlation:
         return table.evidence.remove(kept)
 
     def _candidates(self, found: Found, receipt: Receipt) -> Several:
-        """The messages with an id that a kept receipt may belong to: accepted before it came, and to its number. With
-        a wrong dialect, or an id that was given again since, an id alone could lead to any message."""
+        """The messages with an id that a kept receipt may belong to: accepted before it came, and to its number.
+
+        With a wrong dialect, or an id that the carrier has given again, the id alone could lead to any message.
+        """
         comparison = self._table.compare_numbers(receipt.carrier)
         return tuple(
             [
@@ -217,7 +219,7 @@ class Correlation:
         )
 
     def _choose(self, several: Several, key: bytes, receipt: Receipt) -> Entry:
-        """The message that a receipt means, of those that have its id."""
+        """Chooses the message of a receipt among those that have its id."""
         table = self._table
         entry, others = choose(several, receipt, table.compare_numbers(receipt.carrier))
         if others:
@@ -225,7 +227,7 @@ class Correlation:
         return entry
 
     def _first_ended(self, batch: Sequence[Receipt], outcomes: Sequence[Outcome]) -> Row | None:
-        """Finds the message that a batch of receipts ended first, by a second look-up: this costs less than a note."""
+        """The message that a batch of receipts ended first. To look it up again is faster than a note in the loop."""
         first = batch[outcomes.index(Outcome.FINAL)]
         shards = self._table.ids.existing(first.carrier) or ()
         for key in first.keys:
