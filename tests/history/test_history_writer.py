@@ -189,7 +189,7 @@ class CrashTests(HistoryCase):
                 self.clock.pump([0.02] * 50)
         self.assertGreater(self.store.durable_segments()[0][0], before)
 
-    def test_what_was_deleted_unread_is_counted_and_said_and_the_rest_is_there_once(self) -> None:
+    def test_journal_parts_that_were_deleted_unread_are_counted_and_logged_and_the_rest_is_there_once(self) -> None:
         self.accept(*range(10))
         self.catch_up()
         self.accept(*range(10, 20))
