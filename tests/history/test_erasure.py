@@ -119,3 +119,12 @@ class ErasureTests(HistoryCase):
         file.append(b"{}\n", NOW, sync=True)
         self.assertEqual(Path(self.records).read_bytes().count(b"\n"), 11)
         file.close()
+
+    def test_a_number_that_was_erased_is_kept_again_as_a_sender_too(self) -> None:
+        self.accept(5, 8)
+        self.catch_up()
+        self.erase()
+        self.accept(10, 15)
+        self.catch_up()
+        self.assertEqual(set(self.ids(number=NUMBER)), {message_id(10), message_id(15)})
+        self.assertEqual(self.ids(sender=NUMBER), [message_id(15)])
