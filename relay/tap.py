@@ -27,6 +27,7 @@ from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
+from relay.app.file_check import file_problems
 from relay.app.load_config import ConfigError, load
 from relay.app.logging import LoggedService
 from relay.app.logging import observer as line_observer
@@ -92,7 +93,7 @@ def load_config(path: Path, reactor: Any) -> Config:
             name=str(path),
             environ=os.environ,
             read_file=lambda name: Path(name).read_text(encoding="utf-8"),
-            further_checks=[lambda config: endpoint_problems(config, reactor)],
+            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems],
         )
     except ConfigError as problem:
         raise usage.UsageError("\n".join(problem.problems)) from None

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from relay.app.tls import TlsProblem, carrier_endpoint, server_endpoint, split_description
+from relay.app.tls import carrier_endpoint, server_endpoint, split_description
 from relay.config.model import Config
 from relay.config.yaml_reader import Path
+from relay.runtime.client_tls import TlsProblem
 
 _HIGHEST_PORT = 65_535
 

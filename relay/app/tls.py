@@ -8,28 +8,22 @@ when `refresh` is called (listeners) or a connection is made (carriers). Open co
 A carrier's certificate is always verified, against the system's authorities or `ca_file`, and for the host's name.
 """
 
-import os
-import stat
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet import ssl
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
-    HostnameEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
     clientFromString,
-    wrapClientTLS,
 )
 from twisted.internet.endpoints import serverFromString as twisted_server_from_string
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
     IOpenSSLServerConnectionCreator,
-    IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
@@ -37,18 +31,15 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from relay.config.host_names import ascii_host
 from relay.config.model import Carrier, CarrierTls
+from relay.runtime.client_tls import ClientTlsEndpoint, TlsProblem, read_certificates, read_key
+from relay.runtime.private_parts import AsciiHostEndpoint
 from relay.runtime.proxy_protocol import ProxiedFactory
 
-_CERTIFICATE_BEGINS = b"-----BEGIN CERTIFICATE-----"
-_CERTIFICATE_ENDS = b"-----END CERTIFICATE-----"
 #: The values without a name after `ssl:`, in Twisted's order.
 _SERVER_ARGUMENTS = ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain")
 _CLIENT_ARGUMENTS = ("host", "port", "timeout", "bindAddress")
-
-
-class TlsProblem(ValueError):
-    """A certificate, key or description that can't be used; the text names the file and says what to do."""
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -73,10 +64,10 @@ class ServerCertificate:
 
     def _read(self) -> SSL.Context:
         key_file, certificate_file, chain_file = self._files
-        key = _read_key(key_file)
-        certificate, *chain = _read_certificates(certificate_file)
+        key = read_key(key_file)
+        certificate, *chain = read_certificates(certificate_file)
         if chain_file:
-            chain.extend(_read_certificates(chain_file))
+            chain.extend(read_certificates(chain_file))
         options = ssl.CertificateOptions(
             privateKey=key, certificate=certificate, extraCertChain=chain, raiseMinimumTo=ssl.TLSVersion.TLSv1_2
         )
@@ -116,45 +107,6 @@ class TlsServerEndpoint:
             _TlsFactory(self.certificate, False, protocolFactory, self._reactor)
         )
         return listening
-
-
-@implementer(IStreamClientEndpoint)
-class CarrierTlsEndpoint:
-    """Connects to a carrier with TLS. Reads the files at every connect, so that it uses new ones."""
-
-    def __init__(self, reactor: Any, host: str, port: int, settings: CarrierTls, **below: Any) -> None:
-        self._reactor = reactor
-        self._host = host
-        self._settings = settings
-        self._below = HostnameEndpoint(reactor, host, port, **below)
-        self._options()
-
-    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
-        try:
-            endpoint: Any = wrapClientTLS(self._options(), self._below)
-        except (TlsProblem, OSError) as problem:
-            return fail(problem)
-        connecting: Deferred[IProtocol] = endpoint.connect(protocolFactory)
-        return connecting
-
-    def _options(self) -> Any:
-        settings = self._settings
-        trusted = None
-        if settings.ca_file:
-            authorities = [ssl.Certificate(certificate) for certificate in _read_certificates(settings.ca_file)]
-            trusted = ssl.trustRootFromCertificates(authorities)
-        ours = None
-        chain: list[crypto.X509] = []
-        if settings.certificate_file:
-            certificate, *chain = _read_certificates(settings.certificate_file)
-            key = ssl.KeyPair(_read_key(settings.key_file))
-            ours = ssl.PrivateCertificate.fromCertificateAndKeyPair(ssl.Certificate(certificate), key)
-        extra: dict[str, Any] = {"raiseMinimumTo": ssl.TLSVersion.TLSv1_2}
-        if chain:
-            extra["extraCertChain"] = chain
-        return ssl.optionsForClientTLS(
-            self._host, trustRoot=trusted, clientCertificate=ours, extraCertificateOptions=extra
-        )
 
 
 @implementer(IStreamServerEndpoint)
@@ -215,12 +167,12 @@ def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
 
     :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file, is no good.
     """
-    parts = split_description(carrier.connect)
+    parts = _ascii_hosts(split_description(carrier.connect))
     names = {part.partition("=")[0] for part in parts[1:] if "=" in part}
     if parts[0] != "tls" or (carrier.tls is None and names - set(_CLIENT_ARGUMENTS)):
         # Twisted's own further arguments (trustRoots and the like) remain Twisted's.
-        endpoint: IStreamClientEndpoint = clientFromString(reactor, carrier.connect)
-        return endpoint
+        twisted_endpoint: IStreamClientEndpoint = clientFromString(reactor, _joined(parts))
+        return twisted_endpoint
     given = _arguments(parts[1:], _CLIENT_ARGUMENTS, carrier.connect)
     below: dict[str, Any] = {}
     if "timeout" in given:
@@ -228,7 +180,12 @@ def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
     if "bindAddress" in given:
         below["bindAddress"] = (given["bindAddress"], 0)
     host, port = given.get("host", ""), int(given.get("port", ""))
-    return CarrierTlsEndpoint(reactor, host, port, carrier.tls or CarrierTls(), **below)
+    files = carrier.tls or CarrierTls()
+    endpoint = ClientTlsEndpoint(
+        AsciiHostEndpoint(reactor, host, port, **below), host, files.ca_file, files.certificate_file, files.key_file
+    )
+    endpoint.check()
+    return endpoint
 
 
 def split_description(description: str) -> list[str]:
@@ -246,6 +203,26 @@ def split_description(description: str) -> list[str]:
     return parts
 
 
+def _joined(parts: list[str]) -> str:
+    """The description that `split_description` takes apart into these."""
+    return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in parts)
+
+
+def _ascii_hosts(parts: list[str]) -> list[str]:
+    """A client's description with its host names in ASCII. Twisted and the system's resolver would use IDNA 2003.
+
+    :raises ValueError: one of them is no host name.
+    """
+    scheme, *arguments = parts
+    if scheme.lower() not in ("tcp", "ssl", "tls"):
+        return parts
+    written: list[str] = [scheme]
+    for argument in arguments:
+        name, separator, value = argument.rpartition("=")
+        written.append(name + separator + ascii_host(value) if name in ("", "host", "hostname") else argument)
+    return written
+
+
 def _arguments(parts: list[str], names: tuple[str, ...], description: str) -> dict[str, str]:
     given: dict[str, str] = {}
     position = 0
@@ -260,51 +237,3 @@ def _arguments(parts: list[str], names: tuple[str, ...], description: str) -> di
             raise TlsProblem(f"{description!r} has an unknown part {name!r}")
         given[name] = value
     return given
-
-
-def check_key_permissions(key_file: str) -> None:
-    """Refuses a key that more than its owner and its group may read.
-
-    :raises TlsProblem: others may; the text says what to do.
-    :raises OSError: it can't be looked at.
-    """
-    mode = stat.S_IMODE(os.stat(key_file).st_mode)
-    if mode & 0o007:
-        raise TlsProblem(f"{key_file} may be read by others (mode {mode:04o}): chmod o-rwx {key_file}")
-
-
-def _read_key(key_file: str) -> crypto.PKey:
-    check_key_permissions(key_file)
-    try:
-        return crypto.load_privatekey(crypto.FILETYPE_PEM, Path(key_file).read_bytes(), _no_passphrase)
-    except (crypto.Error, ValueError, TypeError) as problem:
-        raise TlsProblem(f"{key_file} holds no private key in PEM form, or one with a passphrase") from problem
-
-
-def _no_passphrase(*_: object) -> bytes:
-    # Without this, OpenSSL would ask for a passphrase on the terminal.
-    return b""
-
-
-def _read_certificates(certificate_file: str) -> list[crypto.X509]:
-    try:
-        found = [
-            crypto.load_certificate(crypto.FILETYPE_PEM, block)
-            for block in _pem_blocks(Path(certificate_file).read_bytes())
-        ]
-    except (crypto.Error, ValueError) as problem:
-        raise TlsProblem(f"{certificate_file} holds a certificate that can't be read") from problem
-    if not found:
-        raise TlsProblem(f"{certificate_file} holds no certificate in PEM form")
-    return found
-
-
-def _pem_blocks(octets: bytes) -> Iterator[bytes]:
-    start = octets.find(_CERTIFICATE_BEGINS)
-    while start >= 0:
-        end = octets.find(_CERTIFICATE_ENDS, start)
-        if end < 0:
-            raise ValueError("a certificate has no end")
-        end += len(_CERTIFICATE_ENDS)
-        yield octets[start:end] + b"\n"
-        start = octets.find(_CERTIFICATE_BEGINS, end)

@@ -25,10 +25,11 @@ from twisted.python.failure import Failure
 
 from relay.carriers.relay_api import read_answers, status_of
 from relay.carriers.session_api import Request, SessionReports
+from relay.config.urls import parse_url
 from relay.runtime.bounded_body import read_body
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, CodecError
-from relay.webhooks.connections import ReadyHeaders
+from relay.webhooks.connections import ReadyHeaders, common_headers
 from relay.webhooks.schedule import retry_after_seconds
 from relay.webhooks.webhook_client import reason_of
 
@@ -372,12 +373,12 @@ class HttpCarrierSession:
         return await asking.addTimeout(self._timeout_seconds, self._clock)
 
     async def _request(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
-        headers = {b"Authorization": [self._authorization]}
+        url = parse_url(self._base_url + path)
+        headers = common_headers(url, self._authorization)
         if body is not None:
             headers[b"Content-Type"] = [b"application/json"]
-        url = (self._base_url + path).encode("ascii")
         response = await self._http.request(
-            method, url, headers=ReadyHeaders.of(headers), data=body, allow_redirects=False, unbuffered=True
+            method, url.plain, headers=ReadyHeaders.of(headers), data=body, allow_redirects=False, unbuffered=True
         )
         values = response.headers.getRawHeaders("Retry-After")
         pause_seconds = retry_after_seconds(values[0] if values else None, self._clock.seconds())

@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from relay.config.host_names import ascii_host
+from relay.values.user_agent import USER_AGENT
+
 #: Exit status: nobody answered, or the answer was not an admin listener's.
 NO_ANSWER: Final = 3
 PASSWORD_VARIABLE: Final = "RELAY_ADMIN_PASSWORD"
+#: What every request of a command has.
+REQUEST_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 _DEFAULT_URL: Final = "http://127.0.0.1:9090"
 _TIMEOUT_SECONDS: Final = 30.0
 
@@ -38,15 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def http_url(text: str) -> str:
-    """Reads an option that is the beginning of a URL. A slash at its end is cut off."""
+    """Reads an option that is the beginning of a URL. A slash at its end is cut off, and the host's name is ASCII."""
     try:
         parts = urlsplit(text)
         right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        login, at, place = parts.netloc.rpartition("@")
+        name, colon, port = place.partition(":")
+        written = parts._replace(netloc=login + at + ascii_host(name) + colon + port).geturl()
     except ValueError:
         right = False
     if not right:
         raise argparse.ArgumentTypeError(f"expected a URL such as {_DEFAULT_URL}, got {text!r}")
-    return text.rstrip("/")
+    return written.rstrip("/")
 
 
 def lines_of(file: str) -> str:
@@ -72,7 +80,7 @@ def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
     :raises NoAnswer: it can't be reached, or wants a password.
     :raises Refused: it refuses the request.
     """
-    request = urllib.request.Request(options.admin + path)
+    request = urllib.request.Request(options.admin + path, headers=REQUEST_HEADERS)
     password = options.password or os.environ.get(PASSWORD_VARIABLE, "")
     if password:
         credentials = base64.b64encode(f"operator:{password}".encode()).decode()

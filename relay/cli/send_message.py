@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from relay.cli.admin_client import http_url
+from relay.cli.admin_client import REQUEST_HEADERS, http_url
+from relay.config.host_names import ascii_host
 from relay.smpp.session import Role, Session, SessionLimits
 from relay.text.compose import InvalidText, compose
 from relay.values import smpp_constants as c
@@ -137,7 +138,7 @@ def _over_http(options: argparse.Namespace, key: str) -> Iterator[Seen]:
 
 
 def _call(url: str, authorization: str, body: Any) -> Any:
-    request = urllib.request.Request(url, headers={"Authorization": authorization})
+    request = urllib.request.Request(url, headers={**REQUEST_HEADERS, "Authorization": authorization})
     if body is not None:
         request.data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
@@ -169,7 +170,7 @@ def _over_smpp(options: argparse.Namespace, key: str) -> Iterator[Seen]:
     except InvalidText as problem:
         raise Failed(f"--{problem.field}: {problem.reason}", 2) from None
     try:
-        connection = socket.create_connection((host.strip("[]"), int(port)), timeout=10)
+        connection = socket.create_connection((ascii_host(host.strip("[]")), int(port)), timeout=10)
     except (OSError, ValueError, OverflowError) as problem:
         raise Failed(f"{options.smpp}: no connection: {problem}", _NO_ANSWER) from None
     with connection:

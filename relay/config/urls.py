@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
+from relay.config.host_names import ascii_host
+
 LONGEST_URL: Final = 2048
 
 
@@ -155,9 +157,9 @@ def _ascii_host(name: str) -> str:
             raise UrlProblem("The URL's IPv6 address names a network interface.")
         return str(address)
     try:
-        host = name.encode("idna").decode("ascii") if not name.isascii() else name
-    except UnicodeError:
-        raise UrlProblem("The URL's host name can't be written in ASCII (IDNA).") from None
+        host = ascii_host(name)
+    except ValueError:
+        raise UrlProblem("The URL's host name can't be written in ASCII (IDNA 2008).") from None
     labels = host.removesuffix(".").split(".")
     if len(host) > 253 or not all(_is_label(label) for label in labels):
         raise UrlProblem("The URL's host name is not valid.")

@@ -69,19 +69,30 @@ class _Known(msgspec.Struct, gc=False):
 _decode_known = msgspec.json.Decoder(_Known).decode
 
 
-def known_ids(lines: bytes) -> tuple[set[str], float]:
-    """The ids that stand in a file's last lines, and when the latest of them ended (0.0: there are none).
+class KnownLines(msgspec.Struct, frozen=True, gc=False):
+    """What the last lines of a file tell a start.
 
-    Lines that can't be read are passed over: a crash may have torn one.
+    :ivar ids: the ids that have a line.
+    :ivar earliest: when the first of them ended, in seconds since 1970; 0.0 where there are none.
+    :ivar latest: when the last of them ended; 0.0 where there are none.
     """
+
+    ids: frozenset[str] = frozenset()
+    earliest: float = 0.0
+    latest: float = 0.0
+
+
+def known_lines(lines: bytes) -> KnownLines:
+    """Reads the last lines of a file. Lines that can't be read are passed over: a crash may have torn one."""
     ids: set[str] = set()
-    latest = 0.0
+    ends: list[float] = []
     for line in lines.splitlines():
         try:
             known = _decode_known(line)
-            done_at = 0.0 if known.done_at is None else datetime.fromisoformat(known.done_at).timestamp()
+            done_at = None if known.done_at is None else datetime.fromisoformat(known.done_at).timestamp()
         except (msgspec.MsgspecError, ValueError, UnicodeDecodeError):
             continue
         ids.add(known.id)
-        latest = max(latest, done_at)
-    return ids, latest
+        if done_at is not None:
+            ends.append(done_at)
+    return KnownLines(frozenset(ids), min(ends, default=0.0), max(ends, default=0.0))

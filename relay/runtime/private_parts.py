@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from treq.client import HTTPClient
 from treq.response import _Response
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.tcp import Connection
 from twisted.web._newclient import HTTP11ClientProtocol, Request
@@ -22,8 +23,7 @@ from twisted.web.client import Agent, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
-#: A connection to an HTTP server, and a request that goes over it.
-ClientConnection = HTTP11ClientProtocol
+#: A request that goes over a `ClientConnection`.
 ClientRequest = Request
 
 
@@ -74,8 +74,10 @@ PRIVATE_PARTS: Final = (
     PrivatePart("twisted", _CHANNEL, "_respondToBadRequestAndDisconnect", "(self)"),
     PrivatePart("twisted", _CHANNEL, "_waitingForTransport", "bool"),
     PrivatePart("twisted", _CLIENT, "HTTP11ClientProtocol", "(quiescentCallback)"),
+    PrivatePart("twisted", f"{_CLIENT}.HTTP11ClientProtocol", "_finishResponse", "(self, args, kwargs)"),
     PrivatePart("twisted", _CLIENT, "Request", "(method, uri, headers, bodyProducer, persistent)"),
     PrivatePart("twisted", f"{_CLIENT}.Request", "writeTo", "(self, transport)"),
+    PrivatePart("twisted", "twisted.internet.endpoints.HostnameEndpoint", "_hostAsBytesAndText", "(host)"),
     PrivatePart("twisted", "twisted.web.client", "_HTTP11ClientFactory", "(quiescentCallback, metadata)"),
     PrivatePart("twisted", "twisted.web.client.Agent", "_pool", "HTTPConnectionPool"),
     PrivatePart("twisted", _POOL, "_connections", "dict"),
@@ -121,6 +123,18 @@ def waits_to_be_sent(connection: Connection) -> bool:
     return bool(connection.dataBuffer or connection._tempDataBuffer or connection._writeDisconnected)
 
 
+class AsciiHostEndpoint(HostnameEndpoint):
+    """Connects to a host whose name is ASCII (IDNA) already.
+
+    Twisted's own endpoint looks at each name once more, and refuses those of private networks such as `my_host`.
+    """
+
+    @staticmethod
+    def _hostAsBytesAndText(host: bytes | str) -> tuple[bool, bytes, str]:
+        text = host.decode("ascii") if isinstance(host, bytes) else host
+        return False, text.encode("ascii"), text
+
+
 # Headers
 
 
@@ -132,12 +146,26 @@ def set_headers(headers: Headers, values: dict[bytes, list[bytes]]) -> None:
 # HTTP clients
 
 
+class ClientConnection(HTTP11ClientProtocol):
+    """A connection to an HTTP server whose subclass hears when an answer has ended."""
+
+    def answer_ended(self, rest: bytes) -> None:
+        """An answer has ended.
+
+        :param rest: what came behind it, and belongs to no answer.
+        """
+
+    def _finishResponse(self, rest: bytes) -> None:
+        self.answer_ended(rest)
+        super()._finishResponse(rest)
+
+
 class ClientFactory(_HTTP11ClientFactory):
     """Makes the connections of a `ClientPool`; `protocol` is their class."""
 
-    protocol: type[HTTP11ClientProtocol] = HTTP11ClientProtocol
+    protocol: type[ClientConnection] = ClientConnection
 
-    def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> ClientConnection:
         return self.protocol(self._quiescentCallback)
 
 

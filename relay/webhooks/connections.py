@@ -1,69 +1,54 @@
-"""Connections to URLs that customers chose: the agent, the pool and the endpoints under treq.
+"""Requests to URLs that customers chose: the agent under treq, and what it writes.
 
-The name is resolved, each address is checked, and the connection is made to an address that was checked: a name that
-resolves to something else a moment later (DNS rebinding) wins nothing. Clients that may reach private addresses have
-a pool of their own, so that nobody else comes by one of their connections.
+Clients that may reach private addresses have a pool of their own, so that nobody else comes by one of their
+connections. `relay.webhooks.checked_endpoints` makes the connections, `relay.webhooks.connection_pool` keeps them and
+reads the answers.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import (
-    ConnectError,
-    DNSLookupError,
-)
-from twisted.internet.interfaces import (
-    IAddress,
-    IConsumer,
-    IDelayedCall,
-    IHostnameResolver,
-    IHostResolution,
-    IProtocol,
-    IProtocolFactory,
-    IReactorPluggableNameResolver,
-    IResolutionReceiver,
-    IStreamClientEndpoint,
-)
+from twisted.internet.error import ConnectionClosed
+from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.python.failure import Failure
-from twisted.web.client import URI, BrowserLikePolicyForHTTPS
+from twisted.web.client import URI, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from relay.config.urls import address_problem
+from relay.config.urls import WebUrl
 from relay.runtime.direct_write import write_at_once
 from relay.runtime.private_parts import (
-    ClientConnection,
-    ClientFactory,
     ClientPool,
     ClientRequest,
     PoolAgent,
     TreqClient,
     set_headers,
 )
-
-CONNECT_SECONDS: Final = 5.0
-
-#: An answer's header may not be larger than this (body included, as far as it is read).
-ANSWER_BYTES: Final = 262_144
-
-#: Idle connections kept to one host, and for how long. Most servers keep theirs for longer than this.
-IDLE_CONNECTIONS: Final = 32
-IDLE_SECONDS: Final = 45
-SWEEP_SECONDS: Final = 5
+from relay.values.user_agent import USER_AGENT
+from relay.webhooks.checked_endpoints import CheckedEndpoints
+from relay.webhooks.connection_pool import ConnectionPool, PooledConnection
 
 _ORIGINS_REMEMBERED: Final = 1_000
 
+_USER_AGENT: Final = USER_AGENT.encode("ascii")
 
-class AddressRefused(ConnectError):
-    """A name resolved to addresses that this account may not reach."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(string=problem)
-        self.problem = problem
+def common_headers(url: WebUrl, authorization: bytes = b"") -> dict[bytes, list[bytes]]:
+    """The headers that every request begins with, in the order in which curl sends them.
+
+    Firewalls refuse requests without a User-Agent, and some take an unusual order or a missing Accept for a robot.
+
+    :param authorization: the header's value; that of the URL's user and password where it is empty.
+    """
+    headers = {b"Host": [url.authority]}
+    authorization = authorization or url.authorization
+    if authorization:
+        headers[b"Authorization"] = [authorization]
+    headers[b"User-Agent"] = [_USER_AGENT]
+    headers[b"Accept"] = [b"*/*"]
+    return headers
 
 
 class RememberingAgent(PoolAgent):
@@ -93,190 +78,37 @@ class RememberingAgent(PoolAgent):
             known = self._known[origin] = ((parsed.scheme, parsed.host, parsed.port), endpoint)
         key, endpoint = known
         request = OneWrite(method, target, headers, bodyProducer, persistent=True)
-        return self.pool.getConnection(key, endpoint).addCallback(_ask, request)
+        connecting: Deferred[Any] = self.pool.getConnection(key, endpoint)
+        return connecting.addCallback(self._ask, key, endpoint, request)
 
+    def _ask(
+        self, connection: PooledConnection, key: Any, endpoint: IStreamClientEndpoint, request: "OneWrite"
+    ) -> "Deferred[IResponse]":
+        asking: Deferred[IResponse] = connection.request(request)
+        if connection.relay_requests > 1:
+            asking.addErrback(self._ask_again, connection, key, endpoint, request)
+        return asking
 
-def _ask(connection: ClientConnection, request: "OneWrite") -> "Deferred[IResponse]":
-    return connection.request(request)
-
-
-class _BoundedHttpClient(ClientConnection):
-    """Drops the connection when one answer grows out of all proportion."""
-
-    relay_idle_since = 0.0
-    _relay_read = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        self._relay_read += len(data)
-        if self._relay_read > ANSWER_BYTES:
-            transport: Any = self.transport
-            transport.abortConnection()
-            return
-        super().dataReceived(data)
-
-    def request(self, request: Any) -> "Deferred[IResponse]":
-        self._relay_read = 0
-        return super().request(request)
-
-
-class _BoundedHttpClientFactory(ClientFactory):
-    protocol = _BoundedHttpClient
-
-
-class _Pool(ClientPool):
-    """Keeps idle connections, and looks through all of them now and then.
-
-    Twisted's own has a delayed call for each time that a connection is put back (8 µs), and remembers every host for
-    ever.
-    """
-
-    factory = _BoundedHttpClientFactory
-    maxPersistentPerHost = IDLE_CONNECTIONS
-    # A POST would not be repeated anyhow, and wrapping each connection for it costs.
-    retryAutomatically = False
-
-    def __init__(self, reactor: Any) -> None:
-        super().__init__(reactor)
-        self._expiry: IDelayedCall | None = None
-
-    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[ClientConnection]":
-        connections = self.idle.get(key)
-        while connections:
-            connection = connections.pop()
-            if connection.state == "QUIESCENT":
-                return succeed(connection)
-        return self.connect(key, endpoint)
-
-    def keep(self, key: Any, connection: "_BoundedHttpClient") -> None:
-        connections = self.idle.setdefault(key, [])
-        if len(connections) >= IDLE_CONNECTIONS:
-            connections.pop(0).transport.loseConnection()
-        connections.append(connection)
-        connection.relay_idle_since = self.clock.seconds()
-        if self._expiry is None:
-            self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_idle)
-
-    def _end_idle(self) -> None:
-        self._expiry = None
-        longest = self.clock.seconds() - IDLE_SECONDS
-        for key, connections in list(self.idle.items()):
-            kept = [c for c in connections if c.relay_idle_since > longest and c.state == "QUIESCENT"]
-            for connection in connections:
-                if connection not in kept:
-                    connection.transport.loseConnection()
-            if kept:
-                self.idle[key] = kept
-            else:
-                del self.idle[key]
-        if self.idle:
-            self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_idle)
-
-    def closeCachedConnections(self) -> "Deferred[None]":
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        closed: Deferred[None] = super().closeCachedConnections()
-        return closed
-
-
-@implementer(IAgentEndpointFactory)
-class CheckedEndpoints:
-    """Makes endpoints that look at the addresses before they connect.
-
-    :param allow_private: look at nothing.
-    :param policy: for TLS; the system's certificates where it isn't given.
-    """
-
-    def __init__(self, reactor: Any, *, allow_private: bool, policy: IPolicyForHTTPS | None = None) -> None:
-        self._reactor = reactor
-        self._allow_private = allow_private
-        self._policy = policy or BrowserLikePolicyForHTTPS()
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint = _CheckedEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, self._allow_private)
-        if uri.scheme == b"https":
-            return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        return endpoint
-
-
-@implementer(IStreamClientEndpoint)
-class _CheckedEndpoint:
-    def __init__(self, reactor: Any, host: str, port: int, allow_private: bool) -> None:
-        self._reactor = reactor
-        self._host = host.strip("[]")
-        self._port = port
-        self._allow_private = allow_private
-
-    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
-        if self._allow_private:
-            return HostnameEndpoint(self._reactor, self._host, self._port, CONNECT_SECONDS).connect(protocolFactory)
-        checking = _CheckingReactor(self._reactor)
-        connecting = HostnameEndpoint(checking, self._host, self._port, CONNECT_SECONDS).connect(protocolFactory)
-
-        def name_the_problem(failure: Failure) -> Failure:
-            problem = checking.nameResolver.problem
-            return Failure(AddressRefused(problem)) if problem and failure.check(DNSLookupError) else failure
-
-        return connecting.addErrback(name_the_problem)
-
-
-@implementer(IReactorPluggableNameResolver)
-class _CheckingReactor:
-    """The reactor, but names resolve to allowed addresses only. Used for one connection."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self.nameResolver = _CheckingResolver(reactor.nameResolver)
-
-    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        raise NotImplementedError("only for one connection")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-
-@implementer(IHostnameResolver)
-class _CheckingResolver:
-    def __init__(self, resolver: IHostnameResolver) -> None:
-        self._resolver = resolver
-        self.problem = ""
-
-    def resolveHostName(
+    def _ask_again(
         self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: Sequence[type[IAddress]] | None = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        receiver = _CheckingReceiver(self, resolutionReceiver)
-        return self._resolver.resolveHostName(
-            receiver,
-            hostName,
-            portNumber,
-            addressTypes,
-            transportSemantics,
-        )
+        failure: Failure,
+        connection: PooledConnection,
+        key: Any,
+        endpoint: IStreamClientEndpoint,
+        request: "OneWrite",
+    ) -> "Failure | Deferred[IResponse]":
+        """Sends a request once more, on a fresh connection, if a kept one was closed without a word.
 
-
-@implementer(IResolutionReceiver)
-class _CheckingReceiver:
-    def __init__(self, resolver: _CheckingResolver, receiver: IResolutionReceiver) -> None:
-        self._resolver = resolver
-        self._receiver = receiver
-
-    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        self._receiver.resolutionBegan(resolutionInProgress)
-
-    def addressResolved(self, address: Any) -> None:
-        problem = address_problem(address.host)
-        if problem is None:
-            self._receiver.addressResolved(address)
-        else:
-            self._resolver.problem = problem
-
-    def resolutionComplete(self) -> None:
-        self._receiver.resolutionComplete()
+        The server may have closed it at the moment at which it was used again. One that closes a fresh connection has
+        seen the request, and is left alone until the schedule says so.
+        """
+        problem: Any = failure.value
+        if connection.relay_read or not isinstance(problem, ResponseNeverReceived):
+            return failure
+        if not any(reason.check(ConnectionClosed) for reason in problem.reasons):
+            return failure
+        connecting: Deferred[Any] = self.pool.connect(key, endpoint)
+        return connecting.addCallback(self._ask, key, endpoint, request)
 
 
 def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[HTTPClient, HTTPClient]:
@@ -284,7 +116,7 @@ def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[H
 
     def client(allow_private: bool) -> HTTPClient:
         endpoints = CheckedEndpoints(reactor, allow_private=allow_private, policy=policy)
-        agent = RememberingAgent(reactor, endpoints, _Pool(reactor))
+        agent = RememberingAgent(reactor, endpoints, ConnectionPool(reactor))
         return PlainTreq(agent)
 
     return client(False), client(True)

@@ -38,12 +38,12 @@ from twisted.web.client import (
     RequestGenerationFailed,
     RequestTransmissionFailed,
     ResponseFailed,
-    ResponseNeverReceived,
 )
 
 from relay.config.urls import UrlProblem, parse_url
 from relay.webhooks.answer import Answer
-from relay.webhooks.connections import AddressRefused, ReadyHeaders
+from relay.webhooks.checked_endpoints import AddressRefused
+from relay.webhooks.connections import ReadyHeaders, common_headers
 
 #: From the first packet to the last octet of the answer.
 TOTAL_SECONDS: Final = 15.0
@@ -78,26 +78,18 @@ class WebhookClient:
     ) -> Answer:
         """Sends one request and waits for the answer, `TOTAL_SECONDS` at the most.
 
-        :param headers: by canonical name; Host and the URL's Authorization are added.
+        :param headers: by canonical name; those of `common_headers` are added.
         """
         try:
             parsed = parse_url(url)
         except UrlProblem as problem:
             return Answer(0, str(problem))
-        headers = {**headers, b"Host": [parsed.authority]}
-        if parsed.authorization:
-            headers[b"Authorization"] = [parsed.authorization]
+        headers = {**common_headers(parsed), **headers}
         deadline = _Deadline(self._clock.seconds() + TOTAL_SECONDS)
         self._watch(deadline)
         http = self._private_http if allow_private else self._http
         try:
-            try:
-                return await _exchange(http, method, parsed.plain, headers, body, deadline, self._clock)
-            except ResponseNeverReceived as failed:
-                # The server may have closed a kept connection at the moment at which it was used again.
-                if deadline.passed or not _closed_by_peer(failed):
-                    raise
-                return await _exchange(http, method, parsed.plain, headers, body, deadline, self._clock)
+            return await _exchange(http, method, parsed.plain, headers, body, deadline, self._clock)
         except Exception as problem:
             return Answer(0, "timeout" if deadline.passed else reason_of(problem))
         finally:
@@ -199,20 +191,14 @@ class _Beginning(Protocol):
 
     def _give_up(self, read: "Deferred[bytes]") -> None:
         self._abort()
-        if not read.called:
-            read.errback(CancelledError())
+        self.connectionLost()
 
     def _abort(self) -> None:
-        transport = self.transport
-        if transport is not None and hasattr(transport, "abortConnection"):
-            transport.abortConnection()
+        if self.transport is not None:
+            self.transport.loseConnection()
 
 
 # What went wrong, in a few words
-
-
-def _closed_by_peer(failed: ResponseNeverReceived) -> bool:
-    return any(reason.check(ConnectionClosed) for reason in failed.reasons)
 
 
 def reason_of(problem: BaseException) -> str:

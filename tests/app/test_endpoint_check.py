@@ -59,6 +59,11 @@ class EndpointCheckTests(SynchronousTestCase):
         for connect in ("tcp:h:1", "tls:host=h:port=65535", "tcp:port=2775:host=h", "tcp:h:2775:timeout=5"):
             self.assertEqual(self.problems(Config(carriers={"a": Carrier(connect=connect)})), {})
 
+    def test_a_carriers_name_that_no_host_may_have_is_refused(self) -> None:
+        for connect in ("tcp:☃.example:2775", "tls:port=3550:host=☃.example"):
+            found = self.problems(Config(carriers={"a": Carrier(connect=connect)}))
+            self.assertIn("U+2603", found["carriers.a.connect"])
+
     def test_every_endpoint_of_the_configuration_is_looked_at(self) -> None:
         config = Config(
             demo=Demo(receiver="x:1"),

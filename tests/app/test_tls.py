@@ -10,13 +10,16 @@ from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint, wra
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from relay.app.tls import TlsProblem, TlsServerEndpoint, carrier_endpoint, server_endpoint
+from relay.app.tls import TlsServerEndpoint, carrier_endpoint, server_endpoint
 from relay.config.model import Carrier, CarrierTls
+from relay.runtime.client_tls import TlsProblem
 from tests.certificates import Authority
+from tests.names import Names
 
 
 class Peer(Protocol):
@@ -207,6 +210,22 @@ class CarrierTests(TlsTestCase):
         port = await self.carrier("127.0.0.1")
         peer = await self.connect(carrier_endpoint(reactor, self.settings(port, "127.0.0.1")))
         self.assertEqual(b"hello", await peer.heard)
+
+    async def test_a_carrier_s_name_beyond_ascii_is_looked_up_and_verified_by_idna_2008(self) -> None:
+        names = Names("127.0.0.1")
+        install = reactor.installNameResolver  # type: ignore[attr-defined]
+        self.addCleanup(install, install(names))
+        port = await self.carrier("xn--fa-hia.example")
+        peer = await self.connect(carrier_endpoint(reactor, self.settings(port, "faß.example")))
+        self.assertEqual(b"hello", await peer.heard)
+        self.assertEqual(["xn--fa-hia.example"], names.asked)
+
+    def test_a_carrier_s_name_is_looked_up_by_idna_2008_without_tls_too(self) -> None:
+        for connect in ("tcp:faß.example:2775", "tcp:port=2775:host=faß.example:timeout=9", "ssl:faß.example:2775"):
+            memory = MemoryReactorClock()
+            carrier_endpoint(memory, Carrier(connect=connect)).connect(Factory.forProtocol(Protocol))
+            clients = memory.tcpClients or memory.sslClients
+            self.assertEqual(("xn--fa-hia.example", 2775), clients[0][:2], connect)
 
     async def test_a_certificate_for_another_host_is_refused(self) -> None:
         port = await self.carrier("elsewhere.example")

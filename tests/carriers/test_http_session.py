@@ -139,6 +139,9 @@ class BindTests(SessionTestCase):
         self.session.start()
         asked = self.next()
         self.assertEqual((asked.method, asked.url), ("GET", b"https://relay.example.net/api/account"))
+        names = [name for name, _ in asked.headers.getAllRawHeaders()]
+        self.assertEqual(names, [b"Host", b"Authorization", b"User-Agent", b"Accept"])
+        self.assertEqual(asked.headers.getRawHeaders(b"Host"), [b"relay.example.net"])
         self.assertEqual(asked.headers.getRawHeaders(b"Authorization"), [b"Basic key"])
         self.assertIs(asked.options["allow_redirects"], False)
 

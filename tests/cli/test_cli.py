@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay import __version__
+from relay.cli.admin_client import http_url
 from relay.cli.main import COMMANDS, main
 from relay.smpp.message_codec import encode_address, message_body
 from relay.store.journal.journal_format import encode_frame, encode_header, segment_name, synced_frame
@@ -71,6 +73,15 @@ class CommandsTests(CommandLineTestCase):
             done = self.relay(command, "--help")
             self.assertEqual((done.returncode, done.stderr), (0, ""), command)
             self.assertIn(f"python -m relay {command}", done.stdout)
+
+    def test_a_url_s_host_is_written_by_idna_2008(self) -> None:
+        for url, written in (
+            ("https://me:pw@faß.example:9090/a/", "https://me:pw@xn--fa-hia.example:9090/a"),
+            ("http://127.0.0.1:9090", "http://127.0.0.1:9090"),
+            ("http://[::1]:9090/", "http://[::1]:9090"),
+        ):
+            self.assertEqual(http_url(url), written)
+        self.assertRaises(ArgumentTypeError, http_url, "http://☃.example/")
 
     def test_an_unknown_option_is_wrong_use(self) -> None:
         for command in COMMANDS:

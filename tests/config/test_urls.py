@@ -24,6 +24,11 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(url.authority, b"xn--bcher-kva.example")
         self.assertEqual(url.target, b"/gr%C3%BC%C3%9Fe?q=%C3%BC")
 
+    def test_a_name_leads_to_the_host_of_idna_2008_and_to_no_other_owners(self) -> None:
+        url = parse_url("https://faß.example/in")
+        self.assertEqual((url.host, url.authority), ("xn--fa-hia.example", b"xn--fa-hia.example"))
+        self.assertEqual(url.plain, b"https://xn--fa-hia.example/in")
+
     def test_the_default_port_is_not_named(self) -> None:
         self.assertEqual(parse_url("http://a.example:80").authority, b"a.example")
         self.assertEqual(parse_url("https://a.example:443").authority, b"a.example")
@@ -52,6 +57,9 @@ class ParseTests(SynchronousTestCase):
             "http://[nonsense]/",
             "http://a.example\\@b.example/",
             "http://a,b/",
+            "http://☃.example/",
+            "http://ü..example/",
+            "http://\u00ad/",
             "http://\ud800.example/",
             "http://a.example/" + "x" * 3000,
         ):

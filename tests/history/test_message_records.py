@@ -115,15 +115,41 @@ class MessageRecordsTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.assertEqual(([1, 2], 0), (self.ids(), self.records.waiting))
 
-    def test_the_log_says_how_many_lines_a_full_disk_has_cost(self) -> None:
+    def overflow(self, *remembered: int) -> list[int]:
+        """Two lines may wait, five messages end while the disk is full, and the store remembers some of them. Says how
+        many lines the log says are lost when the disk has room again."""
         self.records = MessageRecords(str(self.path), "always", self.clock, self.disk, most_waiting=2)
+        self.start(*[view(number) for number in remembered])
         self.disk.full = True
-        self.records.add([view(number) for number in range(1, 6)])
+        self.records.add([view(number) for number in range(1, 4)])
+        self.records.add([view(number) for number in range(4, 6)])
+        self.assertEqual(5, self.records.waiting)
         self.disk.full = False
         logged = self.enterContext(capturedLogs())
         self.clock.advance(1.0)
-        self.assertEqual([4, 5], self.ids())
-        self.assertEqual([3], [event["dropped"] for event in logged])
+        return [event["dropped"] for event in logged]
+
+    def test_when_too_many_lines_wait_the_rest_are_made_from_the_store_each_once_and_in_order(self) -> None:
+        self.assertEqual([0], self.overflow(1, 2, 3, 4, 5))
+        self.assertEqual([1, 2, 3, 4, 5], self.ids())
+        self.records.add([view(6)])
+        self.assertEqual([1, 2, 3, 4, 5, 6], self.ids())
+
+    def test_the_log_says_how_many_lines_are_lost_because_the_store_has_forgotten_the_messages(self) -> None:
+        self.assertEqual([2], self.overflow(1, 2, 4))
+        self.assertEqual([1, 2, 4], self.ids())
+
+    def test_a_relay_killed_while_too_many_lines_wait_writes_all_of_them_after_its_next_start(self) -> None:
+        views = [view(number, done_at=1_790_000_010.0 + 100 * number) for number in range(1, 7)]
+        self.records = MessageRecords(str(self.path), "always", self.clock, self.disk, most_waiting=2)
+        self.start()
+        self.records.add(views[:1])
+        self.disk.full = True
+        self.records.add(views[1:])
+        self.disk.full = False
+        self.records = self.make()
+        self.assertEqual(5, self.start(*views))
+        self.assertEqual([1, 2, 3, 4, 5, 6], self.ids())
 
     def test_a_stop_writes_what_waits(self) -> None:
         self.records = self.make("interval")
@@ -137,6 +163,21 @@ class MessageRecordsTests(SynchronousTestCase):
         self.records = self.make()
         missing = self.start(view(1), view(2), view(3, done_at=1_790_000_011.0), view(4, done_at=1_790_000_009.0))
         self.assertEqual((2, [1, 2, 3, 4]), (missing, self.ids()))
+
+    def test_a_start_finds_what_is_missing_after_the_clock_was_set_back(self) -> None:
+        self.records.add([view(1), view(2)])
+        self.records = self.make()
+        missing = self.start(view(1), view(2), view(3, done_at=1_780_000_000.0))
+        self.assertEqual((1, [1, 2, 3]), (missing, self.ids()))
+
+    def test_a_start_writes_no_second_line_for_what_the_file_has_before_the_end_that_is_read(self) -> None:
+        # More than 8 MiB of lines within a minute.
+        views = [view(number, done_at=1_790_000_000.0 + number * 0.003) for number in range(1, 18_001)]
+        self.records.add(views)
+        self.assertLess(8 << 20, self.path.stat().st_size)
+        self.records = self.make()
+        self.assertEqual(1, self.start(*views, view(18_001, done_at=1_790_000_070.0)))
+        self.assertEqual(list(range(1, 18_002)), self.ids())
 
     def test_a_start_leaves_alone_what_ended_long_before(self) -> None:
         self.records.add([view(2)])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.history.record_line import known_ids, record_line
+from relay.history.record_line import KnownLines, known_lines, record_line
 from relay.values.messages import MessageView, PartView
 from relay.values.states import DELIVERED, REJECTED, UNDELIVERABLE
 
@@ -78,17 +78,17 @@ class RecordLineTests(SynchronousTestCase):
         self.assertEqual([None] * 3, [record[name] for name in ("carrier", "carrier_error", "reference")])
         self.assertEqual([None] * 3, [record["parts"][0][name] for name in ("carrier", "submitted_at", "done_at")])
 
-    def test_the_end_of_a_file_tells_the_ids_and_the_latest_end(self) -> None:
+    def test_the_end_of_a_file_tells_the_ids_and_when_the_first_and_the_last_ended(self) -> None:
         lines = record_line(view(1, done_at=1_790_000_020.0)) + record_line(view(2, done_at=1_790_000_015.0))
-        ids, latest = known_ids(lines)
-        self.assertEqual({"00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"}, ids)
-        self.assertEqual(1_790_000_020.0, latest)
+        known = known_lines(lines)
+        self.assertEqual({"00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"}, known.ids)
+        self.assertEqual((1_790_000_015.0, 1_790_000_020.0), (known.earliest, known.latest))
 
     @given(st.integers(0, 400), st.binary(max_size=50))
     def test_torn_and_foreign_lines_are_passed_over(self, cut: int, noise: bytes) -> None:
         whole = record_line(view(3))
-        ids, _ = known_ids(record_line(view(4))[:cut] + b"\n" + noise.replace(b"\n", b"") + b"\n" + whole)
-        self.assertIn("00000000-0000-0000-0000-000000000003", ids)
+        known = known_lines(record_line(view(4))[:cut] + b"\n" + noise.replace(b"\n", b"") + b"\n" + whole)
+        self.assertIn("00000000-0000-0000-0000-000000000003", known.ids)
 
     def test_nothing_tells_nothing(self) -> None:
-        self.assertEqual((set(), 0.0), known_ids(b""))
+        self.assertEqual(KnownLines(frozenset(), 0.0, 0.0), known_lines(b""))

@@ -7,10 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from treq.testing import StubTreq
 from twisted.internet import reactor
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
@@ -19,11 +17,11 @@ from twisted.web._newclient import Request
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
-from zope.interface import implementer
 
 from relay.webhooks.answer import Answer
 from relay.webhooks.connections import BytesBody, OneWrite, ReadyHeaders, treq_clients
 from relay.webhooks.webhook_client import BODY_KEPT_BYTES, TOTAL_SECONDS, WebhookClient
+from tests.names import Names
 
 HEADERS = {b"Content-Type": [b"application/json"], b"Webhook-Id": [b"id_1"]}
 
@@ -116,22 +114,6 @@ class StubbedTests(SynchronousTestCase):
         self.assertEqual(self.receiver.seen[0][0], b"GET")
 
 
-@implementer(IHostnameResolver)
-class Names:
-    """Resolves every name to the given addresses."""
-
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = addresses
-
-    def resolveHostName(self, receiver: Any, name: str, portNumber: int = 0, *_: Any) -> Any:
-        receiver.resolutionBegan(self)
-        for address in self.addresses:
-            kind = IPv6Address if ":" in address else IPv4Address
-            receiver.addressResolved(kind("TCP", address, portNumber))
-        receiver.resolutionComplete()
-        return self
-
-
 class CountingSite(Site):
     """Counts the connections that are made to it."""
 
@@ -140,6 +122,16 @@ class CountingSite(Site):
     def buildProtocol(self, addr: Any) -> Any:
         self.connections += 1
         return super().buildProtocol(addr)
+
+
+class Scripted(Protocol):
+    """Answers every request with these octets."""
+
+    octets = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(self.octets)
 
 
 class SocketTests(TestCase):
@@ -162,10 +154,12 @@ class SocketTests(TestCase):
             await agent._pool.closeCachedConnections()
         await deferLater(reactor, 0.01)
 
-    def resolve_to(self, *addresses: str) -> None:
+    def resolve_to(self, *addresses: str) -> Names:
         """Makes every name lead to these addresses."""
         install = reactor.installNameResolver  # type: ignore[attr-defined]
-        self.addCleanup(install, install(Names(*addresses)))
+        names = Names(*addresses)
+        self.addCleanup(install, install(names))
+        return names
 
     def url(self, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port.getHost().port}/in"
@@ -209,19 +203,41 @@ class SocketTests(TestCase):
         answer = await self.send("http://inside.example/", allow_private=False)
         self.assertIn("refused: the name leads to", answer.reason)
 
+    async def test_a_name_beyond_ascii_is_looked_up_by_idna_2008(self) -> None:
+        names = self.resolve_to("127.0.0.1")
+        self.assertEqual((await self.send(self.url("faß.example"))).code, 204)
+        self.assertEqual(names.asked, ["xn--fa-hia.example"])
+        self.assertEqual(self.receiver.seen[0][2][b"Host"], [b"xn--fa-hia.example:%d" % self.port.getHost().port])
+
+    async def test_the_addresses_of_a_name_beyond_ascii_are_checked_too(self) -> None:
+        self.resolve_to("10.0.0.1")
+        answer = await self.send(self.url("faß.example"), allow_private=False)
+        self.assertIn("refused: the name leads to", answer.reason)
+
+    async def test_odd_answers_count_and_each_has_a_connection_of_its_own(self) -> None:
+        for octets in (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 2\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+        ):
+            kind = type("Odd", (Scripted,), {"octets": octets})
+            with self.subTest(octets):
+                answer = await self.serve(kind, "", 3, requests=3)
+                self.assertEqual(answer.code, 200)
+
     async def test_each_failure_is_named(self) -> None:
         refused = await self.send("http://127.0.0.1:1/")
         self.assertEqual(refused.reason, "connection refused")
         self.resolve_to()
         self.assertEqual((await self.send("http://nowhere.example/")).reason, "no such host")
 
-    async def test_who_closes_without_an_answer_is_asked_once_more_and_then_reported(self) -> None:
+    async def test_who_closes_a_fresh_connection_without_an_answer_is_asked_once(self) -> None:
         class Rude(Protocol):
             def dataReceived(self, data: bytes) -> None:
                 assert self.transport is not None
                 self.transport.loseConnection()
 
-        await self.serve(Rude, "connection closed", 2)
+        await self.serve(Rude, "connection closed", 1)
 
     async def test_who_does_not_speak_http_is_reported(self) -> None:
         class Other(Protocol):
@@ -248,7 +264,9 @@ class SocketTests(TestCase):
 
         await self.serve(Endless, "connection closed", 1, at_least=1)
 
-    async def serve(self, kind: type[Protocol], reason: str, connections: int, at_least: int = 0) -> Answer:
+    async def serve(
+        self, kind: type[Protocol], reason: str, connections: int, at_least: int = 0, requests: int = 1
+    ) -> Answer:
         """Sends to a server of this kind; expects the reason."""
         opened: list[Protocol] = []
 
@@ -259,7 +277,8 @@ class SocketTests(TestCase):
 
         port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Counting())
         try:
-            answer = await self.send(f"http://127.0.0.1:{port.getHost().port}/")
+            for _ in range(requests):
+                answer = await self.send(f"http://127.0.0.1:{port.getHost().port}/")
         finally:
             await port.stopListening()
         self.assertEqual(answer.reason, reason)

@@ -1,0 +1,132 @@
+"""TLS towards others, with files of the operator's: authorities to trust, and a certificate of our own.
+
+The other side's certificate is always verified, against the system's authorities or `ca_file`, and for the host's name.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import crypto
+from twisted.internet import ssl
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from zope.interface import implementer
+
+_CERTIFICATE_BEGINS = b"-----BEGIN CERTIFICATE-----"
+_CERTIFICATE_ENDS = b"-----END CERTIFICATE-----"
+
+
+class TlsProblem(ValueError):
+    """A certificate, key or description that can't be used; the text names the file and says what to do."""
+
+
+@implementer(IStreamClientEndpoint)
+class ClientTlsEndpoint:
+    """Connects with TLS on top of another endpoint. Reads the files at every connect, so that it uses new ones.
+
+    :param host: in ASCII: the name that the other side's certificate must have.
+    :param ca_file: the authorities to trust; "": the system's.
+    :param certificate_file: our own certificate and its chain; "": none. `key_file` is its key.
+    """
+
+    def __init__(self, below: Any, host: str, ca_file: str, certificate_file: str, key_file: str) -> None:
+        self._below = below
+        self._host = host
+        self._files = (ca_file, certificate_file, key_file)
+
+    def check(self) -> None:
+        """Reads the files.
+
+        :raises TlsProblem, OSError: one of them is no good.
+        """
+        client_tls_options(self._host, *self._files)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+        try:
+            endpoint: Any = wrapClientTLS(client_tls_options(self._host, *self._files), self._below)
+        except (TlsProblem, OSError) as problem:
+            return fail(problem)
+        connecting: Deferred[IProtocol] = endpoint.connect(protocolFactory)
+        return connecting
+
+
+def client_tls_options(host: str, ca_file: str, certificate_file: str, key_file: str) -> Any:
+    """What `wrapClientTLS` takes, see `ClientTlsEndpoint`.
+
+    :raises TlsProblem: a file is no good, or the key isn't that of the certificate.
+    :raises OSError: a file can't be read.
+    """
+    trusted = None
+    if ca_file:
+        trusted = ssl.trustRootFromCertificates([ssl.Certificate(found) for found in read_certificates(ca_file)])
+    ours = None
+    extra: dict[str, Any] = {"raiseMinimumTo": ssl.TLSVersion.TLSv1_2}
+    if certificate_file:
+        certificate, *chain = read_certificates(certificate_file)
+        key = ssl.KeyPair(read_key(key_file))
+        ours = ssl.PrivateCertificate.fromCertificateAndKeyPair(ssl.Certificate(certificate), key)
+        if chain:
+            extra["extraCertChain"] = chain
+    return ssl.optionsForClientTLS(host, trustRoot=trusted, clientCertificate=ours, extraCertificateOptions=extra)
+
+
+def check_key_permissions(key_file: str) -> None:
+    """Refuses a key that more than its owner and its group may read.
+
+    :raises TlsProblem: others may; the text says what to do.
+    :raises OSError: it can't be looked at.
+    """
+    mode = stat.S_IMODE(os.stat(key_file).st_mode)
+    if mode & 0o007:
+        raise TlsProblem(f"{key_file} may be read by others (mode {mode:04o}): chmod o-rwx {key_file}")
+
+
+def read_key(key_file: str) -> crypto.PKey:
+    """The private key in a PEM file that others may not read.
+
+    :raises TlsProblem: the file is no good.
+    :raises OSError: it can't be read.
+    """
+    check_key_permissions(key_file)
+    try:
+        return crypto.load_privatekey(crypto.FILETYPE_PEM, Path(key_file).read_bytes(), _no_passphrase)
+    except (crypto.Error, ValueError, TypeError) as problem:
+        raise TlsProblem(f"{key_file} holds no private key in PEM form, or one with a passphrase") from problem
+
+
+def _no_passphrase(*_: object) -> bytes:
+    # Without this, OpenSSL would ask for a passphrase on the terminal.
+    return b""
+
+
+def read_certificates(certificate_file: str) -> list[crypto.X509]:
+    """The certificates in a PEM file, in their order; at least one.
+
+    :raises TlsProblem: the file is no good.
+    :raises OSError: it can't be read.
+    """
+    try:
+        found = [
+            crypto.load_certificate(crypto.FILETYPE_PEM, block)
+            for block in _pem_blocks(Path(certificate_file).read_bytes())
+        ]
+    except (crypto.Error, ValueError) as problem:
+        raise TlsProblem(f"{certificate_file} holds a certificate that can't be read") from problem
+    if not found:
+        raise TlsProblem(f"{certificate_file} holds no certificate in PEM form")
+    return found
+
+
+def _pem_blocks(octets: bytes) -> Iterator[bytes]:
+    start = octets.find(_CERTIFICATE_BEGINS)
+    while start >= 0:
+        end = octets.find(_CERTIFICATE_ENDS, start)
+        if end < 0:
+            raise ValueError("a certificate has no end")
+        end += len(_CERTIFICATE_ENDS)
+        yield octets[start:end] + b"\n"
+        start = octets.find(_CERTIFICATE_BEGINS, end)

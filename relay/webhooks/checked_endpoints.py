@@ -1,0 +1,146 @@
+"""Endpoints for URLs that customers chose: where their connections may lead, and with which TLS.
+
+The name is resolved, each address is checked, and the connection is made to an address that was checked: a name that
+resolves to something else a moment later (DNS rebinding) wins nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IProtocol,
+    IProtocolFactory,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
+from twisted.python.failure import Failure
+from twisted.web.client import URI, BrowserLikePolicyForHTTPS
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
+from zope.interface import implementer
+
+from relay.config.urls import address_problem
+from relay.runtime.private_parts import AsciiHostEndpoint
+
+CONNECT_SECONDS: Final = 5.0
+
+
+class AddressRefused(ConnectError):
+    """A name resolved to addresses that this account may not reach."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(string=problem)
+        self.problem = problem
+
+
+@implementer(IAgentEndpointFactory)
+class CheckedEndpoints:
+    """Makes endpoints that look at the addresses before they connect.
+
+    :param allow_private: look at nothing.
+    :param policy: for TLS; the system's certificates where it isn't given.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        allow_private: bool,
+        policy: IPolicyForHTTPS | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._allow_private = allow_private
+        self._policy = policy or BrowserLikePolicyForHTTPS()
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        endpoint = _CheckedEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, self._allow_private)
+        if uri.scheme != b"https":
+            return endpoint
+        # Certificates name no root of the DNS, and neither does the handshake (RFC 6066 section 3).
+        return wrapClientTLS(self._policy.creatorForNetloc(uri.host.removesuffix(b"."), uri.port), endpoint)
+
+
+@implementer(IStreamClientEndpoint)
+class _CheckedEndpoint:
+    def __init__(self, reactor: Any, host: str, port: int, allow_private: bool) -> None:
+        self._reactor = reactor
+        self._host = host.strip("[]")
+        self._port = port
+        self._allow_private = allow_private
+
+    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+        if self._allow_private:
+            return AsciiHostEndpoint(self._reactor, self._host, self._port, CONNECT_SECONDS).connect(protocolFactory)
+        checking = _CheckingReactor(self._reactor)
+        connecting = AsciiHostEndpoint(checking, self._host, self._port, CONNECT_SECONDS).connect(protocolFactory)
+
+        def name_the_problem(failure: Failure) -> Failure:
+            problem = checking.nameResolver.problem
+            return Failure(AddressRefused(problem)) if problem and failure.check(DNSLookupError) else failure
+
+        return connecting.addErrback(name_the_problem)
+
+
+@implementer(IReactorPluggableNameResolver)
+class _CheckingReactor:
+    """The reactor, but names resolve to allowed addresses only. Used for one connection."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.nameResolver = _CheckingResolver(reactor.nameResolver)
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        raise NotImplementedError("only for one connection")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+
+@implementer(IHostnameResolver)
+class _CheckingResolver:
+    def __init__(self, resolver: IHostnameResolver) -> None:
+        self._resolver = resolver
+        self.problem = ""
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        receiver = _CheckingReceiver(self, resolutionReceiver)
+        return self._resolver.resolveHostName(
+            receiver,
+            hostName,
+            portNumber,
+            addressTypes,
+            transportSemantics,
+        )
+
+
+@implementer(IResolutionReceiver)
+class _CheckingReceiver:
+    def __init__(self, resolver: _CheckingResolver, receiver: IResolutionReceiver) -> None:
+        self._resolver = resolver
+        self._receiver = receiver
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        self._receiver.resolutionBegan(resolutionInProgress)
+
+    def addressResolved(self, address: Any) -> None:
+        problem = address_problem(address.host)
+        if problem is None:
+            self._receiver.addressResolved(address)
+        else:
+            self._resolver.problem = problem
+
+    def resolutionComplete(self) -> None:
+        self._receiver.resolutionComplete()
