@@ -22,6 +22,7 @@ from relay.carriers.sending_speed import SendingSpeed
 from relay.carriers.session_api import CarrierSession, Request
 from relay.routing.flow_api import Outgoing
 from relay.store.api import StoreUnavailable
+from relay.text.carrier_form import CarrierForm
 from relay.values import smpp_constants as c
 from relay.values.messages import Ending
 from relay.values.rate import TokenBucket
@@ -43,6 +44,7 @@ class PartSender:
 
     :param sessions: the sessions that take messages; the same list for ever.
     :param queries: the questions that are to be sent before messages.
+    :param form: in which messages from HTTP are sent.
     """
 
     log = Logger()
@@ -53,10 +55,12 @@ class PartSender:
         state: LinkStateMachine,
         sessions: list[CarrierSession],
         queries: CarrierQueries,
+        form: CarrierForm,
         *,
         queue_bytes: int,
     ) -> None:
         settings = carrier.settings
+        self._form = None if form.changes_nothing else form
         self._carrier = carrier
         self._clock = carrier.clock
         self._state = state
@@ -200,6 +204,12 @@ class PartSender:
             carrier = self._carrier
             carrier.counters.expired += len(expired)
             carrier.flow.end_later([Ending(part.id, EXPIRED, now, b"", carrier.name) for part in expired])
+        form = self._form
+        if form is not None:
+            return [
+                (form.body(body, part.adapt), part) if isinstance(part, Outgoing) and part.adapt else (body, part)
+                for body, part in batch
+            ]
         return batch
 
     def _send_questions(self) -> None:

@@ -24,6 +24,7 @@ from relay.carriers.submit_results import AnswerClass, class_of
 from relay.receipts.dates import DoneDates
 from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates, resolve
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
+from relay.text.carrier_form import PLAIN_CARRIER_FORM, CarrierForm
 from relay.values import smpp_constants as c
 from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
 from relay.values.pdus import Answered, CodecError
@@ -60,7 +61,8 @@ class CarrierQueries:
 
     log = Logger()
 
-    def __init__(self, carrier: CarrierContext, intake: ReceiptIntake) -> None:
+    def __init__(self, carrier: CarrierContext, intake: ReceiptIntake, form: CarrierForm = PLAIN_CARRIER_FORM) -> None:
+        self._form = form
         settings = carrier.settings
         self._name = carrier.name
         self._flow = carrier.flow
@@ -135,15 +137,19 @@ class CarrierQueries:
         queries: list[tuple[bytes, object]] = []
         while self._cancels and len(cancels) < count:
             cancel = self._cancels.popleft()
-            cancels.append((cancel_sm_body(cancel.part.given_id, cancel.part.addresses), cancel))
+            cancels.append((cancel_sm_body(cancel.part.given_id, self._addresses(cancel.part)), cancel))
         while self._queries and len(cancels) + len(queries) < count:
             query = self._queries.popleft()
-            addresses = query.part.addresses
+            addresses = self._addresses(query.part)
             source = source_of(addresses)
             queries.append((query_sm_body(query.part.given_id, addresses[0], addresses[1], source), query))
         self._cancels_under_way += len(cancels)
         self._queries_under_way += len(queries)
         return [(command_id, b) for command_id, b in ((c.CANCEL_SM, cancels), (c.QUERY_SM, queries)) if b]
+
+    def _addresses(self, part: AtCarrier) -> bytes:
+        """The addresses as they stood in the part's submit_sm."""
+        return self._form.addresses(part.addresses) if part.adapt else part.addresses
 
     def _can_be_named(self, part: AtCarrier) -> bool:
         given_id = part.given_id

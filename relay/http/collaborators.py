@@ -33,8 +33,14 @@ class SubmissionFlow(Protocol):
 class Compose(Protocol):
     """Who turns a customer's words into what goes to a carrier."""
 
-    def __call__(self, to: str, sender: str, text: str) -> tuple[bytes, tuple[bytes, ...]]:
+    def __call__(
+        self, to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
+    ) -> tuple[bytes, tuple[bytes, ...]]:
         """Addresses and parts as in `Submission`.
+
+        :param account: whose routes say in which form the carriers want the text.
+        :param flash: the handset shows the text at once, and doesn't keep it.
+        :param tlvs: optional parameters that every part gets, ready made.
 
         :raises ValueError: with attributes `field` (to, from or text) and `reason`, a sentence for the customer.
         """

@@ -29,8 +29,18 @@ from relay.http.types import (
 )
 from relay.store.api import Idempotency
 from relay.text.passthrough import compose_raw
+from relay.text.tlv_text import read_tlvs, write_tlvs
 from relay.values.ids import id_text, parse_id
-from relay.values.messages import Message, MessageView, QueueKey, Submission, destination_of, source_of
+from relay.values.messages import (
+    ADAPT_ADDRESSES,
+    ADAPT_TEXT,
+    Message,
+    MessageView,
+    QueueKey,
+    Submission,
+    destination_of,
+    source_of,
+)
 from relay.values.states import ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
@@ -228,14 +238,30 @@ class Messages:
                 url = callback(url)
         try:
             source = item.from_ or self.default_sender(account)
+            adapt = ADAPT_TEXT
+            tlvs = _tlvs(item)
             if item.data_coding is None and item.payload is None and item.udh is None:
-                addresses, parts = self._compose(item.to, source, item.text or "")
+                if item.text is UNSET:
+                    raise Problem(422, "The field 'text' is missing.", "text", kind="missing-field")
+                flash = item.class_ is not None
+                addresses, parts = self._compose(
+                    item.to, source, item.text or "", account=account, flash=flash, tlvs=tlvs
+                )
             else:
-                addresses, parts = _ready_made(item, source)
+                addresses, parts = _ready_made(item, source, tlvs)
+                adapt = ADAPT_ADDRESSES
         except ValueError as problem:
             raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
         return Submission(
-            addresses, parts, 0, "http", item.validity_seconds, item.reference, url, priority=item.priority or 0
+            addresses,
+            parts,
+            0,
+            "http",
+            item.validity_seconds,
+            item.reference,
+            url,
+            priority=item.priority or 0,
+            adapt=adapt,
         )
 
     def _accepted(
@@ -317,17 +343,29 @@ class Messages:
         return view
 
 
-def _ready_made(item: MessageRequest, source: str) -> tuple[bytes, tuple[bytes, ...]]:
+def _tlvs(item: MessageRequest) -> bytes:
+    if not item.tlvs:
+        return b""
+    try:
+        return write_tlvs(read_tlvs(item.tlvs))
+    except ValueError as problem:
+        said = str(problem)
+        raise invalid_field("tlvs", f"{said[0].upper()}{said[1:]}.") from None
+
+
+def _ready_made(item: MessageRequest, source: str, tlvs: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """The one part that an item holds as octets instead of a text.
 
     :raises Problem, ValueError: it can't be sent.
     """
     if item.text:
-        raise invalid_field("text", "Give a text, or data_coding and payload; with those, text is null.")
+        raise invalid_field("text", "Give a text, or data_coding and payload; with those, leave text out.")
+    if item.class_ is not None:
+        raise invalid_field("class", "data_coding says the class of ready-made octets; leave class out.")
     if item.data_coding is None:
         raise invalid_field("data_coding", "udh and payload need a data_coding.")
     udh, payload = bytes.fromhex(item.udh or ""), bytes.fromhex(item.payload or "")
-    return compose_raw(source, item.to, data_coding=item.data_coding, udh=udh, payload=payload)
+    return compose_raw(source, item.to, data_coding=item.data_coding, udh=udh, payload=payload, tlvs=tlvs)
 
 
 def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocument:

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from relay.http.problems import Problem
+from relay.text.tlv_text import MOST as MOST_TLVS
 
 #: Messages in one request.
 MOST_MESSAGES: Final = 1000
@@ -48,13 +49,13 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = field(name="from")
     text: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=10_000)] | None,
+        Annotated[str, Meta(min_length=1, max_length=10_000)] | UnsetType | None,
         Meta(
             description="The text. Sent as GSM 03.38 where that can write it, otherwise as UCS-2; long texts in parts. "
-            "Null only beside `data_coding`.",
+            "Left out, or null, only beside `data_coding`.",
             examples=["Your code is 493 022."],
         ),
-    ]
+    ] = UNSET
     reference: Annotated[
         Annotated[str, Meta(max_length=200, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]*$")] | None,
         Meta(
@@ -72,7 +73,7 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     data_coding: Annotated[
         Annotated[int, Meta(ge=0, le=255)] | None,
-        Meta(description="For one ready-made part instead of a text (`text` is then null): SMPP's data_coding."),
+        Meta(description="For one ready-made part instead of a text: SMPP's data_coding."),
     ] = None
     udh: Annotated[
         Annotated[str, Meta(max_length=512, pattern="^([0-9A-Fa-f]{2})*$")] | None,
@@ -96,6 +97,19 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="1 to 3: goes before what waits with a lower one, as far as the account may. 0 or null: the "
             "account's default."
+        ),
+    ] = None
+
+    class_: Annotated[
+        Literal["flash"] | None,
+        Meta(description="`flash`: the handset shows the text at once, and doesn't keep it (message class 0)."),
+    ] = field(name="class", default=None)
+    tlvs: Annotated[
+        Annotated[dict[str, str], Meta(max_length=MOST_TLVS)] | None,
+        Meta(
+            description="Optional parameters for the carrier: tags, and their values in hexadecimal, with 1024 octets "
+            "altogether. All parts of the message get them.",
+            examples=[{"0x1400": "31303031"}],
         ),
     ] = None
 

@@ -23,6 +23,7 @@ from relay.routing.routes import Routes
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.text.text_form import TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
 from relay.values.ids import RandomBytes, new_ids
@@ -124,6 +125,12 @@ class MessageFlow:
             else:
                 self.cancelled.take(part.id)
 
+    def text_form(self, account: str, addresses: bytes) -> TextForm:
+        """What the carriers that may get a message want of its text."""
+        links = self._links
+        carriers = self.routes.carriers_of(addresses, account, self._clock.seconds())
+        return in_common([links[name].text_form for name in carriers if name in links])
+
     # The message's way
 
     def prepare(
@@ -191,6 +198,7 @@ class MessageFlow:
                         s.notification_url,
                         s.priority,
                         s.user_message_reference,
+                        s.adapt,
                     )
                 )
         return result + throttled if throttled else result
@@ -226,10 +234,12 @@ class MessageFlow:
             carriers = carriers_of(m.addresses)
             parts = m.parts
             if len(parts) == 1:
-                outgoing.append(Outgoing(m.id, 0, parts[0], m.expires_at, carriers, m.account, m.priority))
+                outgoing.append(
+                    Outgoing(m.id, 0, parts[0], m.expires_at, carriers, m.account, m.priority, adapt=m.adapt)
+                )
             else:
                 outgoing.extend(
-                    Outgoing(m.id, n, body, m.expires_at, carriers, m.account, m.priority)
+                    Outgoing(m.id, n, body, m.expires_at, carriers, m.account, m.priority, adapt=m.adapt)
                     for n, body in enumerate(parts)
                 )
         self.send(outgoing)
@@ -261,6 +271,7 @@ class MessageFlow:
                         carriers_of(p.addresses, p.account, p.accepted_at),
                         p.account,
                         p.priority,
+                        adapt=p.adapt,
                     )
                     for p in unsent
                 ]

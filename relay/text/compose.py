@@ -1,9 +1,10 @@
 """From what an HTTP customer wrote to the submit_sm that carry it: alphabet, splitting, addresses.
 
 Theory of operation. A text goes in the GSM default alphabet if that has all its characters, and in UCS-2 otherwise:
-there is no loss and no choice to be made. A text that is too long for one part is cut into parts with a concatenation
-header each (3GPP TS 23.040 section 9.2.3.24.1, eight-bit reference), never within what the handset would show as one
-character: an escape and its septet, or a surrogate pair.
+there is no loss and no choice to be made. Where a carrier that may get it has another default alphabet, that must have
+them as well (`relay.text.carrier_form` translates the text then). A text that is too long for one part is cut into
+parts with a concatenation header each (3GPP TS 23.040 section 9.2.3.24.1, eight-bit reference), never within what the
+handset would show as one character: an escape and its septet, or a surrogate pair.
 
 SMPP customers do all this themselves; their submit_sm pass through as they are.
 """
@@ -12,19 +13,24 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from relay.smpp.message_codec import encode_address, message_body
+from relay.smpp.message_codec import encode_address, message_body, tlv
 from relay.text import gsm0338
-from relay.values.smpp_constants import ESM_CLASS_UDHI
-
-#: What data_coding says (SMPP 3.4 section 5.2.19).
-DATA_CODING_DEFAULT: Final = 0x00
-DATA_CODING_UCS2: Final = 0x08
+from relay.text.text_form import (
+    DATA_CODING_DEFAULT,
+    DATA_CODING_LATIN1,
+    DATA_CODING_UCS2,
+    FLASH,
+    PLAIN,
+    TextForm,
+    holds,
+)
+from relay.values.smpp_constants import ESM_CLASS_UDHI, TAG_MESSAGE_PAYLOAD
 
 #: A part holds 140 octets on the air, 160 septets; the header takes six octets, or seven septets.
 GSM_SEPTETS_ALONE: Final = 160
 GSM_SEPTETS_A_PART: Final = 153
-UCS2_OCTETS_ALONE: Final = 140
-UCS2_OCTETS_A_PART: Final = 134
+OCTETS_ALONE: Final = 140
+OCTETS_A_PART: Final = 134
 MAX_PARTS: Final = 255
 
 # Types of number and numbering plans, SMPP 3.4 sections 5.2.5 and 5.2.6.
@@ -65,7 +71,17 @@ class Composed(NamedTuple):
     data_coding: int
 
 
-def compose(source: str, destination: str, text: str, *, reference: int, validity_period: bytes = b"") -> Composed:
+def compose(
+    source: str,
+    destination: str,
+    text: str,
+    *,
+    reference: int,
+    validity_period: bytes = b"",
+    form: TextForm = PLAIN,
+    flash: bool = False,
+    tlvs: bytes = b"",
+) -> Composed:
     """The submit_sm bodies of a text, each asking for a receipt.
 
     :param source: a number (a short code up to eight digits) or up to eleven letters and digits.
@@ -73,14 +89,22 @@ def compose(source: str, destination: str, text: str, *, reference: int, validit
     :param reference: ties the parts of a long message together on the handset; the lowest eight bits are used. Count
         it up from message to message.
     :param validity_period: as it stands in a submit_sm, see `relay.smpp.times`.
+    :param form: of the carriers that may get it.
+    :param flash: the handset shows the text at once, and doesn't keep it.
+    :param tlvs: optional parameters that every part gets, ready made.
     :raises InvalidText: one of the three can't be sent.
     """
     addresses = source_address(source) + destination_address(destination)
-    octets, data_coding = encode(text)
-    pieces = split(octets, data_coding)
+    octets, data_coding = encode(text, form, flash=flash)
+    whole = form.payload and not _fits_alone(octets, data_coding)
+    pieces = [octets] if whole else split(octets, data_coding)
     if len(pieces) == 1:
         body = message_body(
-            addresses=addresses, short_message=octets, data_coding=data_coding, validity_period=validity_period
+            addresses=addresses,
+            short_message=b"" if whole else octets,
+            data_coding=data_coding,
+            validity_period=validity_period,
+            tlvs=tlv(TAG_MESSAGE_PAYLOAD, octets) + tlvs if whole else tlvs,
         )
         return Composed(addresses, (body,), data_coding)
     head = bytes((5, 0, 3, reference & 0xFF, len(pieces)))
@@ -91,25 +115,31 @@ def compose(source: str, destination: str, text: str, *, reference: int, validit
             esm_class=ESM_CLASS_UDHI,
             data_coding=data_coding,
             validity_period=validity_period,
+            tlvs=tlvs,
         )
         for number, piece in enumerate(pieces, 1)
     )
     return Composed(addresses, parts, data_coding)
 
 
-def encode(text: str) -> tuple[bytes, int]:
-    """A text's octets and their data_coding.
+def encode(text: str, form: TextForm = PLAIN, *, flash: bool = False) -> tuple[bytes, int]:
+    """A text's octets and their data_coding: GSM's alphabet or UCS-2, or Latin-1 where GSM's can't write the text and
+    all carriers take it as their default alphabet.
 
     :raises InvalidText: it is empty, or no text.
     """
     if not text:
         raise InvalidText("text", "The text is empty.")
-    septets = gsm0338.encode(text)
-    if septets is not None:
-        return septets, DATA_CODING_DEFAULT
+    shown_at_once = FLASH if flash else 0
+    if form.alphabets is PLAIN.alphabets or all(holds(alphabet, text) for alphabet in form.alphabets):
+        septets = gsm0338.encode(text)
+        if septets is not None:
+            return septets, DATA_CODING_DEFAULT | shown_at_once
+        if form.alphabets is not PLAIN.alphabets and not flash:
+            return text.encode("latin-1"), DATA_CODING_LATIN1
     try:
         # UCS-2 is what the standard says; characters beyond it go as surrogate pairs, which is what handsets read.
-        return text.encode("utf-16-be"), DATA_CODING_UCS2
+        return text.encode("utf-16-be"), DATA_CODING_UCS2 | shown_at_once
     except UnicodeEncodeError as error:
         raise InvalidText(
             "text", f"Character {error.start + 1} is half of a surrogate pair, which is no character."
@@ -118,9 +148,13 @@ def encode(text: str) -> tuple[bytes, int]:
 
 def decode(octets: bytes, data_coding: int) -> str:
     """The text of what `encode` gave."""
-    if data_coding == DATA_CODING_UCS2:
+    if data_coding & ~FLASH == DATA_CODING_UCS2:
         return octets.decode("utf-16-be", "replace")
     return gsm0338.decode(octets)
+
+
+def _fits_alone(octets: bytes, data_coding: int) -> bool:
+    return len(octets) <= (GSM_SEPTETS_ALONE if data_coding & ~FLASH == DATA_CODING_DEFAULT else OCTETS_ALONE)
 
 
 def split(octets: bytes, data_coding: int) -> list[bytes]:
@@ -128,10 +162,10 @@ def split(octets: bytes, data_coding: int) -> list[bytes]:
 
     :raises InvalidText: more than 255 parts would be needed.
     """
-    ucs2 = data_coding == DATA_CODING_UCS2
-    if len(octets) <= (UCS2_OCTETS_ALONE if ucs2 else GSM_SEPTETS_ALONE):
+    if _fits_alone(octets, data_coding):
         return [octets]
-    size = UCS2_OCTETS_A_PART if ucs2 else GSM_SEPTETS_A_PART
+    gsm, ucs2 = (data_coding & ~FLASH == coding for coding in (DATA_CODING_DEFAULT, DATA_CODING_UCS2))
+    size = GSM_SEPTETS_A_PART if gsm else OCTETS_A_PART
     pieces: list[bytes] = []
     start = 0
     while start < len(octets):
@@ -139,7 +173,7 @@ def split(octets: bytes, data_coding: int) -> list[bytes]:
         if end < len(octets) and (
             # The octet before the cut is a high surrogate's first one; or it is an escape. An escape is never the
             # second septet of an escape sequence in what `encode` makes.
-            0xD8 <= octets[end - 2] <= 0xDB if ucs2 else octets[end - 1] == gsm0338.ESCAPE
+            (ucs2 and 0xD8 <= octets[end - 2] <= 0xDB) or (gsm and octets[end - 1] == gsm0338.ESCAPE)
         ):
             end -= 2 if ucs2 else 1
         pieces.append(octets[start:end])

@@ -40,6 +40,14 @@ class QueueKey(NamedTuple):
 MAX_PRIORITY: Final = 3
 
 
+#: `Message.adapt`: which of a carrier's settings change its bodies before they are sent. SMPP customers' messages are
+#: passed on as they are. Of octets that came over HTTP only addresses and parameters are changed, of texts also the
+#: alphabet and the concatenation.
+ADAPT_NOTHING = 0
+ADAPT_ADDRESSES = 1
+ADAPT_TEXT = 2
+
+
 class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A message as a customer submitted it, and the journal's record of its acceptance.
 
@@ -53,6 +61,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar interface: "smpp" or "http".
     :ivar priority: 1 to `MAX_PRIORITY` if the customer asked for one; 0: the account's default.
     :ivar user_message_reference: the optional parameter of the submission, for its receipts; None: there was none.
+    :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     """
 
     id: bytes
@@ -67,6 +76,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     notification_url: str | None = None
     priority: int = 0
     user_message_reference: int | None = None
+    adapt: int = 0
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -115,6 +125,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     scheduled_seconds: float = 0.0
     priority: int = 0
     user_message_reference: int | None = None
+    adapt: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -169,7 +180,7 @@ class AtCarrier(msgspec.Struct, frozen=True, gc=False):
 
     :ivar carrier_message_id: canonical; the key of the receipt that is made of the answer.
     :ivar given_id: the id to send to the carrier: in the carrier's own spelling, if it was kept.
-    :ivar addresses: as in `Message`; the same in each part's submit_sm.
+    :ivar addresses: as in `Message`; likewise `adapt`.
     """
 
     id: bytes
@@ -178,6 +189,7 @@ class AtCarrier(msgspec.Struct, frozen=True, gc=False):
     carrier_message_id: bytes
     given_id: bytes
     addresses: bytes
+    adapt: int = 0
 
 
 class QueryOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -406,7 +418,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     """A part that no carrier has taken yet, as the store gives it out at a start.
 
     :ivar in_doubt: the carrier to which it may have been written (see `Store.sending`); empty: it was written to none.
-    :ivar priority: as in `Message`.
+    :ivar priority: as in `Message`; likewise `adapt`.
     """
 
     id: bytes
@@ -417,6 +429,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     expires_at: float
     in_doubt: str = ""
     priority: int = 0
+    adapt: int = 0
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):

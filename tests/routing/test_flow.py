@@ -13,6 +13,7 @@ from relay.config.sender_patterns import AllowedSenders
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.routing.routes import Routes
+from relay.text.text_form import PLAIN
 from relay.values import smpp_constants as c
 from relay.values.messages import (
     AtCarrier,
@@ -86,6 +87,7 @@ class FakeLink:
     queries = None
     can_cancel = False
     can_schedule = False
+    text_form = PLAIN
     busy = False
 
     def is_sending(self, message_id: bytes) -> bool:

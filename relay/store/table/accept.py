@@ -20,7 +20,8 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
         if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
             acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
         message_id = m.id
-        row = Row(message_id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
+        origin = account.origin(m.interface, m.registered_delivery, m.priority, m.adapt)
+        row = Row(message_id, origin, m.addresses, acceptance)
         if (
             len(m.parts) != 1
             or m.reference is not None
@@ -59,7 +60,7 @@ def _rare_fields(m: Message) -> RareFields:
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
     """A fresh row; for replay, which keeps its own counts."""
-    row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
+    row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority, m.adapt), m.addresses, acceptance)
     if (
         len(m.parts) != 1
         or m.reference is not None

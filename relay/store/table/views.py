@@ -126,6 +126,7 @@ def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequen
             row.acceptance.expires_at,
             table.in_doubt.carrier(row.id, part),
             row.origin.priority,
+            row.origin.adapt,
         )
         for row, part in table.unsubmitted_messages.after(after, limit)
     ]
