@@ -63,7 +63,7 @@ class FastEsme(SessionProtocol):
     Receipts are acknowledged as they come, with what `answer` gives for them; None leaves one unanswered.
 
     :ivar receipts: the receipts that were answered ESME_ROK.
-    :ivar others: deliver_sm that are no receipts.
+    :ivar others: deliver_sm that are not receipts.
     :ivar all_read: how many deliver_sm came, whatever the answer.
     """
 

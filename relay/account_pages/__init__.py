@@ -1,6 +1,6 @@
-"""My Account: what a customer sees in a browser.
+"""My Account: the customer's pages in a browser.
 
-In:   requests with a login.
-Out:  pages of HTML, forms that change settings, live counts.
+In:   requests of customers who have logged in.
+Out:  HTML pages, forms that change settings, live counts.
 Read: `account_site.py` first. The pages work without JavaScript.
 """

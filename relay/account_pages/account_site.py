@@ -1,4 +1,4 @@
-"""The account page's paths, and what each answers."""
+"""The paths of My Account, and the handler of each."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -29,11 +29,11 @@ from relay.store.api import StoreUnavailable
 from relay.values.ids import RandomBytes, id_text, parse_id
 from relay.values.messages import Message, MessageView
 
-#: Messages on one page of the list, and on the overview.
+#: How many messages one page of the list shows, and how many the overview shows.
 LISTED: Final = 50
 LATEST: Final = 8
 
-#: Given-up notifications that one press sends again.
+#: The most given-up notifications that one press of the button sends again.
 MOST_AGAIN: Final = 10_000
 
 _STATIC: Final = (
@@ -44,9 +44,9 @@ _STATIC: Final = (
 
 
 class AccountPages:
-    """Adds the page to the customers' HTTP listener.
+    """Adds My Account to the customers' HTTP listener.
 
-    :param api: whose router it is added to, and whose steps it takes.
+    :param api: the HTTP API. The pages are added to its router, and call it to submit messages and change settings.
     """
 
     def __init__(
@@ -164,8 +164,11 @@ class AccountPages:
         )
 
     async def _find(self, account: str, show: str, search: str, before: float | None, skip: int) -> list[MessageView]:
-        """A page's messages, and one more where there is one. Of those that were handed in at the instant `before`,
-        `skip` have been shown already."""
+        """Finds the messages of a page, and one more if there is one.
+
+        :param before: only messages that were accepted at this instant or before.
+        :param skip: how many messages of the instant `before` earlier pages have shown.
+        """
         until = None if before is None else nextafter(before, inf)
         found: list[MessageView] = []
         for state in message_pages.FILTERS[show][1]:
@@ -247,7 +250,9 @@ class AccountPages:
         problems = await self._changes.delivery(session.account, action, entered)
         if problems:
             return await self._settings_page(request, session, entered=entered, problems=problems)
-        words = "The settings are the configuration's again." if action == "reset" else "The settings are saved."
+        words = (
+            "The settings have the configuration's values again." if action == "reset" else "The settings are saved."
+        )
         session.flash = Flash(True, words)
         return see("/my/settings")
 
@@ -273,7 +278,7 @@ class AccountPages:
             return await self._sending_failed(session, values, of_store(unavailable))
         except Problem as problem:
             return await self._sending_failed(session, values, problem)
-        session.flash = Flash(True, "The message is accepted: it is safe on disk and on its way.")
+        session.flash = Flash(True, "The message is accepted: it is safe on disk, and will be sent.")
         shown = see(f"/my/messages/{id_text(prepared.id)}")
         return shown._replace(then=partial(self._flow.dispatch, [prepared]))
 
@@ -286,13 +291,13 @@ class AccountPages:
     async def _notify(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         view = await self._api.messages.find(request.path.split(b"/")[3], session.account)
         queues = await self._api.messages.notify_again(view, session.account)
-        session.flash = Flash(True, "The notification is on its way again.")
+        session.flash = Flash(True, "The notification will be sent again.")
         return see(f"/my/messages/{id_text(view.id)}")._replace(then=partial(self._flow.wake, queues))
 
     async def _replay(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         ids = await self._flow.store.given_up(session.account, 0.0, inf, MOST_AGAIN)
         count, queues = await self._api.account.notify_again(session.account, ids)
-        session.flash = Flash(True, f"{count} notifications are on their way again.")
+        session.flash = Flash(True, f"{count} notifications will be sent again.")
         return see("/my/messages")._replace(then=partial(self._flow.wake, queues))
 
     # The rest

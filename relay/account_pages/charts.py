@@ -1,7 +1,7 @@
-"""Charts as SVG text: numbers in, well-formed markup out.
+"""Draws charts as SVG text: numbers in, well-formed markup out.
 
-Colours and fonts are the style sheet's business: the shapes have classes only, and nothing here needs a `style`
-attribute, which the pages' content security policy would ignore. A chart says in its label what it shows.
+The style sheet has the colours and fonts. The shapes have only classes, and no `style` attributes, which the pages'
+content security policy would ignore. The label of a chart says what it shows.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-#: Room around the plot, in the units of the drawing.
+#: The margins around the plot, in the units of the drawing.
 _LEFT: Final = 40
 _RIGHT: Final = 16
 _TOP: Final = 10
@@ -19,7 +19,7 @@ _TICKS: Final = 4
 
 
 def axis_top(largest: int) -> int:
-    """The smallest round number that is a fitting top for an axis: at least `largest`, and its quarters are whole."""
+    """The top of an axis: the smallest round number that is at least `largest` and can be divided by four."""
     if largest <= _TICKS:
         return _TICKS
     step = largest / _TICKS
@@ -32,7 +32,7 @@ def axis_top(largest: int) -> int:
 
 
 def short_number(number: int) -> str:
-    """A number in at most five characters: 950, 12k, 1.5M."""
+    """Writes a number in at most five characters: 950, 12k, 1.5M."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if number >= size:
             return f"{number / size:.3g}{letter}"
@@ -51,15 +51,15 @@ def bars(
     height: int = 220,
     most_labels: int = 8,
 ) -> str:
-    """A bar chart, each bar stacked from several counts.
+    """Draws a bar chart. Each bar is a stack of several counts.
 
-    :param counts: a bar each: its counts from the bottom up.
-    :param classes: by position in the stack, the style sheet's classes.
-    :param names: by position in the stack, the words for it.
-    :param labels: what stands below a bar.
-    :param titles: what is shown of a bar when one points at it, before its counts.
-    :param summary: what a screen reader says of the whole chart.
-    :param width: of the drawing, in the pixels in which it will be shown.
+    :param counts: for each bar, its counts from the bottom up.
+    :param classes: for each count of a stack, its class in the style sheet.
+    :param names: for each count of a stack, its name.
+    :param labels: for each bar, the text below it.
+    :param titles: for each bar, the text before its counts when the mouse is on it.
+    :param summary: the text that a screen reader says for the whole chart.
+    :param width: the width of the drawing, in pixels.
     """
     largest = max((sum(bar) for bar in counts), default=0)
     top = axis_top(largest)
@@ -75,7 +75,7 @@ def bars(
         out.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number}</text>')
     step = plot_width / max(1, len(counts))
     bar_width = max(1.0, min(step * 0.72, 42.0))
-    # From the last one back, so that the newest bar always has its label.
+    # Labels are counted from the last bar back, so that the newest bar always has one.
     label_every = max(1, ceil(len(counts) / most_labels))
     for index, bar in enumerate(counts):
         x = _LEFT + step * index + (step - bar_width) / 2
@@ -84,7 +84,7 @@ def bars(
             y = float(floor_y)
             for count, kind in zip(bar, classes, strict=True):
                 if count:
-                    # What is there at all is to be seen, however large the rest.
+                    # Even the smallest count must be visible beside large ones.
                     size = max(1.5, plot_height * count / top)
                     y -= size
                     out.append(

@@ -1,19 +1,19 @@
-"""How an account's messages ended, by when they were handed in: what the charts of the account page are drawn from.
+"""Counts how an account's messages ended, for the charts of My Account.
 
-Theory of operation: a message that has ended is counted once, in the bucket of its acceptance, in two series: one
-bucket a minute for the last hours, one an hour for the last days. Messages that still wait are few or short-lived, and
-are counted anew for each view from their times of acceptance. A bucket also counts how long delivered messages took.
+Theory of operation: each message that has ended is counted in the bucket of the time when it was accepted. There are
+two series: one bucket for each minute of the last hours, and one for each hour of the last days. Messages that still
+wait are few or soon ended, so each view counts them again. A bucket also counts how long delivered messages took.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-#: What is counted, in the order of a bucket's counts. The first three are the customer's words for final states.
+#: The names of a bucket's counts, in order. The first three are the customer's words for final states.
 KINDS: Final = ("delivered", "failed", "carrier-reject", "waiting")
 _KIND_INDEX: Final = {kind: index for index, kind in enumerate(KINDS)}
 
-#: Upper ends of the classes of delivery times, in seconds; one more class is above the last.
+#: The upper bounds of the classes of delivery times, in seconds. One more class is above the last bound.
 DURATIONS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0)
 DURATION_WORDS: Final = ("≤1s", "2s", "5s", "10s", "30s", "1m", "5m", "1h", "1d", ">1d")
 
@@ -23,9 +23,9 @@ _ENDED: Final = len(KINDS) - 1
 
 
 class Span(NamedTuple):
-    """A length of time to look back over, in buckets of equal length.
+    """A time that a chart looks back, divided into buckets of equal length.
 
-    :ivar words: as in "the last ...".
+    :ivar words: the words after "the last".
     """
 
     name: str
@@ -45,11 +45,11 @@ SPANS: Final = {
 
 
 class DeliveryStatsView(NamedTuple):
-    """One span of a statistics.
+    """The counts of one span.
 
     :ivar starts: when each bucket begins, seconds since 1970, ascending.
-    :ivar counts: by bucket, one count for each of `KINDS`.
-    :ivar durations: delivered messages by class of `DURATIONS`.
+    :ivar counts: for each bucket, one count for each of `KINDS`.
+    :ivar durations: for each class of `DURATIONS`, how many messages were delivered.
     """
 
     span: Span
@@ -59,19 +59,19 @@ class DeliveryStatsView(NamedTuple):
 
     @property
     def totals(self) -> dict[str, int]:
-        """The whole span's counts by kind."""
+        """The counts of the whole span, by kind."""
         return {kind: sum(bucket[index] for bucket in self.counts) for index, kind in enumerate(KINDS)}
 
 
 class _Series:
-    """Buckets of one length, of which the latest are kept."""
+    """Keeps the latest buckets of one length."""
 
     __slots__ = ("buckets", "keep", "seconds")
 
     def __init__(self, seconds: float, keep: int) -> None:
         self.seconds = seconds
         self.keep = keep
-        #: By number of the bucket since 1970: the counts of `KINDS` but for the last, then those of `DURATIONS`.
+        #: For each bucket, by its number since 1970: the counts of `KINDS` without the last, then those of `DURATIONS`.
         self.buckets: dict[int, list[int]] = {}
 
     def add(self, accepted_at: float, now: float) -> list[int] | None:
@@ -88,7 +88,7 @@ class _Series:
 
 
 class DeliveryStats:
-    """One account's. Memory is bounded by the number of buckets kept, whatever the traffic."""
+    """Counts the messages of one account. It keeps a fixed number of buckets, so more traffic takes no more memory."""
 
     def __init__(self) -> None:
         self._minutes = _Series(_MINUTE, 60)
@@ -97,7 +97,7 @@ class DeliveryStats:
     def ended(self, accepted_at: float, done_at: float, send_status: str, now: float) -> None:
         """Counts a message that has ended.
 
-        :param send_status: the customer's word for how.
+        :param send_status: the customer's word for its final state.
         """
         index = _KIND_INDEX[send_status]
         for series in (self._minutes, self._hours):
@@ -109,9 +109,9 @@ class DeliveryStats:
                 bucket[_ENDED + bisect_left(DURATIONS, done_at - accepted_at)] += 1
 
     def view(self, span: Span, waiting: Iterable[float], now: float) -> DeliveryStatsView:
-        """What a span holds.
+        """The counts of a span until now.
 
-        :param waiting: when each message was accepted that hasn't ended.
+        :param waiting: for each message that hasn't ended, when it was accepted.
         """
         series = self._minutes if span.bucket_seconds < _HOUR else self._hours
         last = int(now // span.bucket_seconds)
@@ -126,7 +126,7 @@ class DeliveryStats:
                 for index, count in enumerate(bucket[_ENDED:]):
                     durations[index] += count
         for accepted_at in waiting:
-            # What waits for longer than the span still waits: it stands at the beginning.
+            # Messages that have waited for longer than the span are counted in its first bucket.
             place = min(max(0, int(accepted_at // span.bucket_seconds) - first), span.buckets - 1)
             counts[place][_ENDED] += 1
         return DeliveryStatsView(

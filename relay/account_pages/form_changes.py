@@ -1,4 +1,4 @@
-"""What the account page's forms change: one function a form, each ending in what to say of it."""
+"""Makes the changes of the forms on My Account. Each function returns what the next page says about it."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,12 +15,12 @@ from relay.http.collaborators import Customers, WebhookTester
 from relay.http.problems import Problem
 from relay.values.ids import RandomBytes, new_ids
 
-#: Of a receiver's answer to a test, this much is shown.
+#: How much of a receiver's answer to a test notification is shown.
 SHOWN_BYTES: Final = 1000
 
 
 class Changes:
-    """Makes the account's settings. What they must be is `Customers.check_setting`'s business."""
+    """Changes the account's settings. `Customers.check_setting` checks them."""
 
     def __init__(
         self,
@@ -39,22 +39,22 @@ class Changes:
     async def url(self, account: str, action: str, url: str) -> Flash:
         """Sets, removes or resets the notification URL.
 
-        :raises SettingProblem: the URL won't do.
+        :raises SettingProblem: the URL isn't allowed.
         """
         if action == "reset":
             await self._api.put_setting(account, "notification_url", None)
-            return Flash(True, "The notification URL is the configuration's again.")
+            return Flash(True, "The relay uses the notification URL of its configuration again.")
         if action == "remove":
             await self._api.put_setting(account, "notification_url", "")
-            return Flash(True, "The notification URL is removed. Nobody is notified by HTTP any more.")
+            return Flash(True, "The notification URL is removed. No more notifications are posted.")
         if not url:
             raise SettingProblem("notification_url", "Enter a URL, or press Remove to have none.")
         self._accounts.check_setting(account, "notification_url", url)
         await self._api.put_setting(account, "notification_url", url)
-        return Flash(True, "The notification URL is saved and holds from now on.")
+        return Flash(True, "The notification URL is saved. The relay uses it from now on.")
 
     async def delivery(self, account: str, action: str, entered: Mapping[str, str]) -> dict[str, str]:
-        """Saves or resets the other settings; gives what is wrong, by setting. Where anything is, nothing was saved."""
+        """Saves or resets the other settings. Returns the problem of each wrong one; if any is wrong, none is saved."""
         if action == "reset":
             for name in DELIVERY_SETTINGS:
                 if self._accounts.setting(account, name) is not None:
@@ -74,35 +74,36 @@ class Changes:
         return problems
 
     async def secret(self, account: str, action: str) -> Flash:
-        """Makes, removes or resets the signing secret. A secret that is replaced signs on for a day."""
+        """Makes, removes or resets the signing secret. A replaced secret signs, too, for another day."""
         if action == "remove":
             await self._api.put_setting(account, OLD_SECRET, None)
             await self._api.put_setting(account, "notification_secret", "")
             return Flash(True, "Notifications are not signed any more.")
         old = self._accounts.get(account).notification_secret
         if old is not None:
-            # First the old one as the previous one: at no instant does a signature lack it.
+            # The old secret is stored first. So if we stop here, signatures with the old secret go on.
             until = self._clock.seconds() + ROTATION_SECONDS
             await self._api.put_setting(account, OLD_SECRET, f"{until:.0f} {old.reveal().split()[0]}")
         if action == "reset":
             await self._api.put_setting(account, "notification_secret", None)
-            return Flash(True, "The secret is the configuration's again; the other signs as well for 24 hours.")
+            return Flash(True, "The relay signs with the secret of its configuration again. The other one signs, too, "
+                         "for 24 hours.")  # fmt: skip
         secret = new_secret(self._random_bytes)
         await self._api.put_setting(account, "notification_secret", secret)
         words = "This is the new secret. Copy it now: it is not shown again."
         if old is not None:
-            words += " The old one signs as well for 24 hours."
+            words += " The old one signs, too, for 24 hours."
         return Flash(True, words, secret=secret)
 
     def old_secret_until(self, account: str) -> float | None:
-        """Until when the previous secret signs as well; None where there is none."""
+        """Until when the previous secret signs, too; None: there is no previous secret."""
         until = (self._accounts.setting(account, OLD_SECRET) or "").partition(" ")[0]
         return float(until) if until and float(until) > self._clock.seconds() else None
 
     async def test(self, account: str) -> Flash:
-        """Sends a test notification, and tells what came back.
+        """Sends a test notification, and returns the receiver's answer.
 
-        :raises Problem: there is no URL.
+        :raises Problem: the account has no notification URL.
         """
         try:
             tested = await self._webhooks.test(account, new_ids(1, self._random_bytes)[0])

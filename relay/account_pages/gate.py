@@ -1,4 +1,4 @@
-"""Who may see a page: logins, cookies, the token in every form, and the headers that keep other sites out."""
+"""Decides who may see a page: checks logins, cookies and the token in every form, and keeps other sites out."""
 
 import hmac
 import re
@@ -35,7 +35,7 @@ PAGE_HEADERS: Final = (
     (b"Permissions-Policy", b"camera=(), geolocation=(), microphone=()"),
 )
 
-#: Where a login may lead to: the pages themselves.
+#: The paths to which a login may lead: only our own pages.
 _OWN_PATH: Final = re.compile(r"/(my/(messages|settings|send)[A-Za-z0-9/?&=%+.-]*)?")
 
 PageHandler = Callable[[ApiRequest, Session], Awaitable[Reply]]
@@ -43,7 +43,7 @@ FormHandler = Callable[[ApiRequest, Session, Mapping[str, str]], Awaitable[Reply
 
 
 class Gate:
-    """Lets requests through to handlers, with the session that they belong to."""
+    """Checks requests, and gives them to handlers together with their session."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -51,7 +51,7 @@ class Gate:
     def _answered(
         self, handler: Callable[[ApiRequest], Awaitable[Reply]]
     ) -> Callable[[ApiRequest, str], Awaitable[Reply]]:
-        """A handler whose problems are pages instead of documents."""
+        """Wraps a handler, so that its problems become pages instead of JSON documents."""
 
         async def answer(request: ApiRequest, account: str) -> Reply:
             try:
@@ -66,7 +66,7 @@ class Gate:
         return answer
 
     def page(self, handler: PageHandler) -> Handler:
-        """A page, for those who are logged in; others are asked to log in first."""
+        """Makes a handler for a page that needs a login. Other visitors get the login page first."""
 
         async def answer(request: ApiRequest) -> Reply:
             session = self.session(request)
@@ -79,7 +79,7 @@ class Gate:
         return self._answered(answer)
 
     def form(self, handler: FormHandler) -> Handler:
-        """What a form does, for those who are logged in and whose form is ours."""
+        """Makes a handler for a form. It needs a login, and the token that proves that the form is ours."""
 
         async def answer(request: ApiRequest) -> Reply:
             session = self.session(request)
@@ -87,18 +87,18 @@ class Gate:
                 return see("/login")
             fields = request.form() if request.content_type == FORM else {}
             if not hmac.compare_digest(fields.get("csrf", "").encode(), session.csrf.encode()):
-                detail = "The form was not ours, or it was too old. Go back, load the page anew and try again."
+                detail = "The form came from another site, or it was too old. Go back, reload the page and try again."
                 raise Problem(403, detail)
             return await handler(request, session, fields)
 
         return self._answered(answer)
 
     def open_page(self, handler: Callable[[ApiRequest], Awaitable[Reply]]) -> Handler:
-        """A page for anybody."""
+        """Makes a handler for a page that needs no login."""
         return self._answered(handler)
 
     def session(self, request: ApiRequest) -> Session | None:
-        """Whose request this is; None: nobody's."""
+        """The session of a request; None: nobody is logged in."""
         token = cookie_of(request, SESSION_COOKIE)
         session = self._sessions.find(token, use=not _is_refresh(request)) if token else None
         if session is not None:
@@ -106,7 +106,7 @@ class Gate:
         return session
 
     def flash(self, request: ApiRequest, session: Session) -> Flash | None:
-        """What the page is to say, once; not to the script that looks for news behind a page."""
+        """Takes the message that the next page shows once. The script that refreshes a page doesn't get it."""
         if _is_refresh(request):
             return None
         flash, session.flash = session.flash, None
@@ -133,7 +133,7 @@ class Gate:
         account, wanted = fields.get("account", "").strip(), fields.get("next", "")
         sent, kept = fields.get("csrf", ""), cookie_of(request, LOGIN_COOKIE)
         if not sent or not hmac.compare_digest(sent.encode(), kept.encode()):
-            problem = "The form was too old, or cookies are refused. Try again."
+            problem = "The form was too old, or the browser refuses cookies. Try again."
             return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)
         try:
             token = self._sessions.log_in(request.address, account, fields.get("key", ""))
@@ -145,7 +145,7 @@ class Gate:
                 headers=(retry_after(attempts.wait_seconds),),
             )  # fmt: skip
         if token is None:
-            problem = "There is no such account, or this is not its key."
+            problem = "There is no account with this name and key."
             return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)
         request.logged_in(account)
         return see(
@@ -161,17 +161,17 @@ class Gate:
 
 
 def html_reply(tag: Tag, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
-    """A page as a reply."""
+    """Makes the reply with a page."""
     return Reply(status, flatten(tag), HTML, (*PAGE_HEADERS, *headers))
 
 
 def see(path: str, *headers: tuple[bytes, bytes]) -> Reply:
-    """Has the browser get another page: after a form that was sent, so that loading anew repeats nothing."""
+    """Makes the reply that sends the browser to another page. After a form, a reload then doesn't send it again."""
     return Reply(303, b"", HTML, ((b"Location", path.encode("latin-1")), *PAGE_HEADERS, *headers))
 
 
 def _is_refresh(request: ApiRequest) -> bool:
-    """Whether the page's script asks, and not a person."""
+    """Whether the request comes from the page's script, and not from a person."""
     return request.header(b"X-Live") is not None
 
 
@@ -186,7 +186,7 @@ def cookie_of(request: ApiRequest, name: str) -> str:
 
 def _set_cookie(request: ApiRequest, name: str, value: str, seconds: float) -> tuple[bytes, bytes]:
     text = f"{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds:.0f}"
-    # A proxy in front that speaks TLS says so. Who forges that only has a cookie that isn't sent.
+    # A proxy that speaks TLS sets this header. A client that forges it only gets a cookie that it won't send.
     if request.isSecure() or request.header(b"X-Forwarded-Proto") == b"https":
         text += "; Secure"
     return b"Set-Cookie", text.encode()

@@ -1,4 +1,4 @@
-"""Pages as tags: the frame that they share, and the pieces that they are made of."""
+"""Makes pages of tags: the frame of all pages, and the elements in them."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from twisted.web.template import Tag
 
 from relay.account_pages.page_values import Flash, Session
 
-#: The site's parts: path, name, and what the path of a page in it begins with.
+#: The parts of the site: path, name, and the beginning of the paths of its pages.
 NAVIGATION: Final = (
     ("/", "Overview"),
     ("/my/messages", "Messages"),
@@ -20,7 +20,7 @@ Content = Any
 
 
 def el(element: str, /, *children: Content, **attributes: object) -> Tag:
-    """An element. Attributes that are None or False are left out; `class_` and `data_id` are `class` and `data-id`."""
+    """Makes an element. Attributes that are None or False are left out; `data_id` is written `data-id`."""
     written: dict[Any, Any] = {}
     for attribute, value in attributes.items():
         if value is None or value is False:
@@ -32,7 +32,7 @@ def el(element: str, /, *children: Content, **attributes: object) -> Tag:
 
 
 class Markup:
-    """Markup that stands as it is; only for what the relay itself has drawn."""
+    """Markup that is written without escapes. Only for markup that the relay itself has made."""
 
     __slots__ = ("text",)
 
@@ -41,10 +41,10 @@ class Markup:
 
 
 def flatten(tag: Tag) -> bytes:
-    """A whole document's octets: those that twisted.web.template's own `flattenString` gives for it.
+    """Writes a whole document. The octets are those that `flattenString` of twisted.web.template would write.
 
-    That one can wait for parts of a page, which ours need not, and takes 65 ms for a list of fifty messages: too long
-    in a process that relays messages meanwhile. This takes one.
+    `flattenString` can wait for parts of a page, which we don't need. It takes 65 ms for a list of fifty messages, and
+    the relay could send no messages meanwhile. This takes 1 ms.
     """
     out = ["<!DOCTYPE html>\n"]
     _write(tag, out.append)
@@ -56,7 +56,7 @@ def _write(node: Content, write: Callable[[str], object]) -> None:
         write(node.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
     elif isinstance(node, Tag):
         name = node.tagName
-        # Of the kinds that a tag's name may have, `el` makes this one.
+        # A tag's name may be of other types, too, but `el` makes only strings.
         assert isinstance(name, str)
         written = [f' {key!s}="{_attribute(value)}"' for key, value in node.attributes.items()]
         if name in _VOID:
@@ -81,10 +81,10 @@ _VOID: Final = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 
 def page(session: Session, title: str, here: str, *content: Content, flash: Flash | None = None, **body: object) -> Tag:
-    """A page for someone who is logged in.
+    """Makes a page for a customer who is logged in.
 
     :param here: the path in `NAVIGATION` to which it belongs.
-    :param flash: what it says first.
+    :param flash: the message at its top.
     :param body: attributes of the body element.
     """
     links = [
@@ -136,7 +136,7 @@ def page(session: Session, title: str, here: str, *content: Content, flash: Flas
 
 
 def document(title: str, *content: Content, **body: object) -> Tag:
-    """The html element around a body."""
+    """Makes the html element around a body."""
     return el(
         "html",
         el(
@@ -155,25 +155,25 @@ def document(title: str, *content: Content, **body: object) -> Tag:
 
 
 def brand() -> Tag:
-    """The name, with its mark, leading home."""
+    """The relay's name and logo, with a link to the overview."""
     return el("a", el("img", src="/my/icon.svg", alt="", width="24", height="24"), el("span", "SMS Relay"),
               href="/", class_="brand")  # fmt: skip
 
 
 def form(session: Session, action: str, *content: Content, **attributes: object) -> Tag:
-    """A form that posts, with the token that says that it is ours."""
+    """Makes a form that posts, with the token that proves that the form is ours."""
     token = el("input", type="hidden", name="csrf", value=session.csrf)
     return el("form", token, *content, method="post", action=action, **attributes)
 
 
 def card(title: str, *content: Content, **attributes: object) -> Tag:
-    """A framed part of a page."""
+    """Makes a part of a page with a frame and a title."""
     attributes.setdefault("class_", "card")
     return el("section", el("h2", title), *content, **attributes)
 
 
 def field(label: str, name: str, control: Tag, *, hint: Content = None, problem: str = "") -> Tag:
-    """A control with its label, a hint, and what is wrong with its value."""
+    """Makes a control with its label, a hint, and the problem of its value."""
     control.attributes["id"] = name
     control.attributes["name"] = name
     described = [f"{name}-problem"] if problem else []
@@ -194,18 +194,24 @@ def field(label: str, name: str, control: Tag, *, hint: Content = None, problem:
 
 
 def choice(options: Iterable[tuple[str, str]], chosen: str) -> Tag:
-    """A select element; options are (value, words)."""
+    """Makes a select element.
+
+    :param options: the value and the words of each.
+    """
     return el("select", *(el("option", words, value=value, selected=value == chosen) for value, words in options))
 
 
 def button(words: str, action: str | None = None, kind: str = "") -> Tag:
-    """A submit button; `action` is what the form says was pressed."""
+    """Makes a submit button.
+
+    :param action: the value of the form's field `action` if this button was pressed.
+    """
     name = None if action is None else "action"
     return el("button", words, type="submit", name=name, value=action, class_=kind or None)
 
 
 def notice(flash: Flash) -> Tag:
-    """What was just done, and how it went."""
+    """Makes the message about the action that was just done."""
     facts = [item for name, value in flash.facts for item in (el("dt", name), el("dd", value))]
     return el(
         "div",
@@ -226,12 +232,12 @@ def notice(flash: Flash) -> Tag:
 
 
 def badge(send_status: str) -> Tag:
-    """A send_status, coloured."""
+    """Makes a coloured send_status."""
     return el("span", send_status, class_=f"badge {send_status}")
 
 
 def moment(seconds: float) -> Tag:
-    """An instant, for reading."""
+    """Makes an instant for people to read."""
     at = datetime.fromtimestamp(seconds, UTC)
     return el(
         "time",
@@ -242,7 +248,7 @@ def moment(seconds: float) -> Tag:
 
 
 def duration(seconds: float) -> str:
-    """A length of time, for reading: 35 ms, 1.2 s, 3 min, 5 h, 2 d."""
+    """Writes a length of time for people to read: 35 ms, 1.2 s, 3 min, 5 h, 2 d."""
     if seconds < 0.9995:
         return f"{max(0.0, seconds) * 1000:.0f} ms"
     if seconds < 100:

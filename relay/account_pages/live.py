@@ -1,7 +1,7 @@
-"""Live updates: counts and one message's state as server-sent events, as long as someone looks.
+"""Live updates of open pages: counts, or one message's state, as server-sent events.
 
-Theory of operation: a stream looks at what it shows twice a second and sends what has changed since. Streams are few
-and end by themselves after a while; the browser connects again. They are ended with the rest when the relay stops.
+Theory of operation: a stream reads its figures twice a second, and sends them if they have changed. There are few
+streams. Each ends after a while, and the browser connects again. When the relay stops, it ends all streams.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from relay.http.problems import Problem
 from relay.store.api import StoreQueries
 from relay.values.messages import MessageView
 
-#: Streams altogether, and of one account.
+#: The most streams at once, and the most of one account.
 MOST_STREAMS: Final = 64
 MOST_OF_ACCOUNT: Final = 8
 
@@ -28,7 +28,7 @@ LOOK_SECONDS: Final = 0.5
 #: After this the browser must connect again.
 STREAM_SECONDS: Final = 900.0
 
-#: A sign of life, by which it is noticed that nobody is there any more.
+#: After so long without news the stream sends a comment. If that fails, the client has gone.
 QUIET_SECONDS: Final = 15.0
 
 
@@ -54,19 +54,19 @@ class LiveUpdates:
     async def stream(
         self, request: ApiRequest, token: str, account: str, span: Span, message_id: bytes | None, error_codes: str
     ) -> Reply:
-        """Streams until the client is gone, the session has ended, or the time is over.
+        """Sends events until the client has gone, the session has ended, or the stream's time is over.
 
         :raises Problem: there are too many streams.
         """
         if self._streams.total() >= MOST_STREAMS or self._streams[account] >= MOST_OF_ACCOUNT:
-            raise Problem(429, "Too many pages are open; this one is not live.", headers=((b"Retry-After", b"30"),))
+            raise Problem(429, "Too many pages get live updates already.", headers=((b"Retry-After", b"30"),))
         self._streams[account] += 1
         try:
             request.begin_stream(b"text/event-stream", ((b"X-Accel-Buffering", b"no"),))
             request.send(b"retry: 2000\n\n")
             await self._send_changes(request, token, account, span, message_id, error_codes)
         except CancelledError:
-            # The relay stops: the end of the stream says so.
+            # The relay stops. The client sees the end of the stream.
             pass
         finally:
             self._streams[account] -= 1

@@ -1,4 +1,4 @@
-"""The login page, and pages that say what went wrong."""
+"""The login page, and pages that report a problem."""
 
 from twisted.web.template import Tag
 
@@ -6,10 +6,10 @@ from relay.account_pages.html import brand, document, el, field
 
 
 def login_page(token: str, wanted: str, *, account: str = "", problem: str = "") -> Tag:
-    """Asks who someone is.
+    """Makes the login page.
 
-    :param token: also in a cookie: shows that the form is ours.
-    :param wanted: the path to go on to.
+    :param token: proves that the form is ours, because a cookie has it, too.
+    :param wanted: the path of the page that follows the login.
     :param problem: why the last attempt failed.
     """
     return document(
@@ -32,7 +32,7 @@ def login_page(token: str, wanted: str, *, account: str = "", problem: str = "")
                 method="post",
                 action="/login",
             ),
-            el("p", "The key is the one of your API requests. ", el("a", "API documentation", href="/docs"),
+            el("p", "Your key is the API key of your requests. ", el("a", "API documentation", href="/docs"),
                class_="hint"),
             class_="login",
         ),
@@ -40,7 +40,7 @@ def login_page(token: str, wanted: str, *, account: str = "", problem: str = "")
 
 
 def problem_page(title: str, detail: str) -> Tag:
-    """Says that something didn't work."""
+    """Makes a page that reports a problem."""
     return document(
         f"{title} · SMS Relay",
         el(

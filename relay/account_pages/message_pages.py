@@ -1,4 +1,4 @@
-"""Messages in a browser: the list, and everything that is known of one."""
+"""Pages about messages: the list, and everything that the relay knows about one message."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -25,7 +25,7 @@ from relay.values.states import (
     UNKNOWN,
 )
 
-#: What the list may be narrowed to, and the states that it means.
+#: The filters of the list: the name of each, and the states that it shows.
 FILTERS: Final[dict[str, tuple[str, tuple[int | None, ...]]]] = {
     "all": ("All", (None,)),
     "pending": ("Waiting", (SCHEDULED, ENROUTE, ACCEPTED)),
@@ -36,7 +36,7 @@ FILTERS: Final[dict[str, tuple[str, tuple[int | None, ...]]]] = {
 
 
 def finder(show: str, search: str) -> Tag:
-    """The filter and the search."""
+    """Makes the filter and the search field."""
     links = [
         el(
             "a",
@@ -66,7 +66,7 @@ def finder(show: str, search: str) -> Tag:
 
 
 def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption: str) -> Tag:
-    """Messages, newest first."""
+    """Makes a table of messages, newest first."""
     if not views:
         return el("p", empty, class_="empty")
     return el(
@@ -81,7 +81,7 @@ def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption
                 el("th", "status", scope="col", class_="on-wide-cell"),
                 el("th", "error", scope="col", class_="on-wide-cell"),
                 el("th", "From", scope="col", class_="on-wide-cell"),
-                el("th", "Handed in", scope="col"),
+                el("th", "Submitted", scope="col"),
                 el("th", "Took", scope="col", class_="on-wide-cell"),
                 el("th", "Notified", scope="col", class_="on-wide-cell"),
             ),
@@ -108,7 +108,7 @@ def _row(view: MessageView, told: MessageReport) -> Tag:
 
 
 def _notified(view: MessageView, told: MessageReport) -> str:
-    """How its notification is doing, in a word or two."""
+    """The state of the message's notification, in a word or two."""
     if view.owed:
         return f"owed, {len(told.attempts)} tried" if told.attempts else "owed"
     if told.attempts:
@@ -117,7 +117,7 @@ def _notified(view: MessageView, told: MessageReport) -> str:
 
 
 def older_link(show: str, search: str, views: Sequence[MessageView], skip: int) -> Tag:
-    """To the next page: what was handed in before the last one here, or with it and is not here."""
+    """Makes the link to the next page of the list, which begins after the last message here."""
     last_at = views[-1].accepted_at
     here = sum(view.accepted_at == last_at for view in views)
     if here == len(views):
@@ -127,7 +127,7 @@ def older_link(show: str, search: str, views: Sequence[MessageView], skip: int) 
 
 
 def details(session: Session, view: MessageView, error_codes: str, *, can_notify: bool) -> Tag:
-    """Everything that is known of one message."""
+    """Makes the page's content about one message."""
     told = report(view, error_codes)
     facts = [
         ("send_status", badge(told.send_status)),
@@ -136,7 +136,7 @@ def details(session: Session, view: MessageView, error_codes: str, *, can_notify
         ("To", told.to),
         ("From", told.from_),
         ("Reference", told.reference or "–"),
-        ("Handed in", [moment(view.accepted_at), f" by {view.interface.upper()}"]),
+        ("Submitted", [moment(view.accepted_at), f" by {view.interface.upper()}"]),
         (
             "Final state learnt",
             "not yet"
@@ -158,7 +158,7 @@ def details(session: Session, view: MessageView, error_codes: str, *, can_notify
         card(
             "Notification attempts",
             _attempts(view, told),
-            el("p", f"Still owed by {' and '.join(view.owed)}.", class_="hint") if view.owed else None,
+            el("p", f"Not yet notified by {' and '.join(view.owed)}.", class_="hint") if view.owed else None,
             form(
                 session,
                 f"/my/messages/{id_text(view.id)}/notify",

@@ -1,9 +1,9 @@
-"""Logins to the account page: who is logged in, and how often someone may try.
+"""The sessions of customers who are logged in to My Account.
 
-Theory of operation: a session is known by a random token that only the browser has; here stands its hash, so that what
-is read from memory opens nothing. It ends when its time is over, when it has not been used for a while, when its owner
-logs out, and when the account's API key is another one. Everything is bounded, and the oldest makes room. How often
-someone may try is in `relay.http.login_limits`.
+Theory of operation: a browser proves its session with a random token. The relay keeps only a hash of the token, so
+nobody can log in with what is in the relay's memory. A session ends when its time is over, when it has not been used
+for a while, when its owner logs out, or when the account gets another API key. The number of sessions is bounded; at
+the bound the oldest one ends. `relay.http.login_limits` limits the attempts to log in.
 """
 
 import base64
@@ -17,23 +17,23 @@ from relay.http.login_limits import LoginLimits
 from relay.values.ids import RandomBytes
 from relay.values.secret import Secret
 
-#: A session's longest life, and its longest rest.
+#: How long a session lasts, and how long it may be unused.
 SESSION_SECONDS: Final = 12 * 3600.0
 IDLE_SECONDS: Final = 2 * 3600.0
 
-#: Sessions altogether, and of one account.
+#: The most sessions of all accounts, and of one account.
 MOST_SESSIONS: Final = 10_000
 MOST_OF_ACCOUNT: Final = 20
 
-#: Failed attempts a minute of one address, and for one account.
+#: How many attempts may fail in a minute, from one address and for one account.
 ATTEMPTS: Final = 10
 
 
 class PageSession:
-    """One browser that is logged in.
+    """The session of one browser.
 
-    :ivar csrf: stands in every form; a page of another site can't know it.
-    :ivar flash: what the next page is to say once.
+    :ivar csrf: a token in every form. Pages of other sites can't know it.
+    :ivar flash: the message that the next page shows once.
     """
 
     __slots__ = ("_key", "account", "csrf", "ends_at", "flash", "used_at")
@@ -47,12 +47,12 @@ class PageSession:
         self._key = key
 
     def holds(self, key: Secret | None, now: float) -> bool:
-        """Whether it is still good, where the account's key is `key`."""
+        """Whether the session is still valid, if the account's present API key is `key`."""
         return now < self.ends_at and now < self.used_at + IDLE_SECONDS and key is not None and key == self._key
 
 
 class PageSessions:
-    """Logs account holders in and out, and tells who is logged in."""
+    """Logs customers in and out, and finds their sessions."""
 
     session_seconds = SESSION_SECONDS
 
@@ -67,9 +67,9 @@ class PageSessions:
         return len(self._sessions)
 
     def log_in(self, address: str, account: str, key: str) -> str | None:
-        """A new session's token, or None where the account doesn't exist or the key is not its key.
+        """Makes a session and returns its token; None: there is no such account, or it has another key.
 
-        :raises TooManyAttempts: this address, or whoever asks for this account, must wait, whatever the key.
+        :raises TooManyAttempts: this address must wait, or all attempts for this account must. The key isn't checked.
         """
         now = self._now()
         asked = account[:100]
@@ -92,13 +92,13 @@ class PageSessions:
         return token
 
     def new_token(self) -> str:
-        """Random text that nobody can guess, fit for cookies and forms."""
+        """Makes a random text for a cookie or a form. Nobody can guess it."""
         return base64.urlsafe_b64encode(self._random_bytes(32)).decode().rstrip("=")
 
     def find(self, token: str, *, use: bool = True) -> PageSession | None:
-        """The session of a token, or None where it has ended or never was.
+        """The session of a token; None: it has ended, or there never was one.
 
-        :param use: whether this is the owner's doing, which keeps the session alive.
+        :param use: whether its owner does something, so that the session counts as used.
         """
         name = _hash(token)
         session = self._sessions.get(name)
@@ -117,7 +117,7 @@ class PageSessions:
         return session
 
     def log_out(self, token: str) -> None:
-        """Ends a session; nothing happens where there is none."""
+        """Ends the session of a token, if there is one."""
         self._sessions.pop(_hash(token), None)
 
 

@@ -1,9 +1,9 @@
-"""What the account page counts: one statistics an account, kept from the feed, and only while someone looks.
+"""Keeps the statistics that My Account shows. They are updated only when a customer looks at them.
 
-Theory of operation: nothing on a message's way knows of statistics. Whoever wants to see one has it brought up to date,
-which reads the account's feed from where the last look ended, in slices between which the reactor does other work. The
-messages that still wait are asked for anew, less often the longer that takes: at most a hundredth of the time goes
-into it.
+Theory of operation: no code on a message's way knows of statistics. When a customer looks, the account's feed is read
+from the place where the last look ended. It is read in slices, and the reactor does other work between them. The
+messages that still wait are counted again. If that takes longer, it is done less often: it takes at most a hundredth of
+the time.
 """
 
 from collections import OrderedDict
@@ -19,19 +19,20 @@ from relay.account_pages.delivery_stats import DeliveryStats, DeliveryStatsView,
 from relay.store.api import StoreBusy, StoreQueries
 from relay.values.states import ACCEPTED, ENROUTE, SCHEDULED, customer_words
 
-#: Entries of the feed read in one turn of the reactor; two or three milliseconds.
+#: How many entries of the feed are read in one turn of the reactor. That takes two or three milliseconds.
 SLICE: Final = 1000
 
-#: Waiting messages of one state that are counted one by one; there may be more.
+#: The most waiting messages of one state that are counted. There may be more.
 MOST_WAITING: Final = 1000
 
-#: A new question for waiting messages comes after so many times the time that the last one took.
+#: Waiting messages are counted again after so many times the time that the last count took.
 PATIENCE: Final = 100.0
 
-#: It comes after this at the latest. The answer is made in slices, so most of its time may be others' work.
+#: They are counted again after this time at the latest. The store counts in slices, so the time of a count may be
+#: mostly that of other work.
 LONGEST_WAIT_SECONDS: Final = 10.0
 
-#: Accounts whose statistics are kept; the one that was looked at longest ago goes first.
+#: How many accounts' statistics are kept. The one that was looked at longest ago is dropped first.
 TALLIES_KEPT: Final = 500
 
 _WAITING_STATES: Final = (SCHEDULED, ENROUTE, ACCEPTED)
@@ -49,7 +50,7 @@ class _Kept:
 
 
 class PageStats:
-    """Gives the statistics that the account page shows, brought up to date at each look."""
+    """Gives the statistics that My Account shows, and updates them at each look."""
 
     def __init__(self, store: StoreQueries, clock: IReactorTime) -> None:
         self._store = store
@@ -60,13 +61,13 @@ class PageStats:
     async def view(self, account: str, span: Span) -> DeliveryStatsView:
         """The account's statistics over a span, as of now."""
         kept = self._kept.pop(account, None) or _Kept()
-        # Last in the order: looked at most recently.
+        # Moved to the end, because it was looked at most recently.
         self._kept[account] = kept
         while len(self._kept) > TALLIES_KEPT:
             self._kept.popitem(last=False)
         await self._catch_up(account, kept)
         if self._clock.seconds() >= kept.waiting_due_at:
-            # Until this look has its answer, others are shown what the last one saw.
+            # Until this count is done, other looks show the last one.
             kept.waiting_due_at = inf
             await self._look_for_waiting(account, kept)
         return kept.stats.view(span, kept.waiting, self._clock.seconds())
@@ -80,7 +81,7 @@ class PageStats:
                 waiting += [view.accepted_at for view in views if not view.final]
             kept.waiting = waiting
         except StoreBusy:
-            # The account asks so much that the old count must do.
+            # The account has too many queries under way. The old count is shown.
             pass
         finally:
             now = self._clock.seconds()
@@ -88,7 +89,7 @@ class PageStats:
 
     async def _catch_up(self, account: str, kept: _Kept) -> None:
         if kept.reading is not None:
-            # Another look is reading at this moment; two would count twice.
+            # Another look is reading now. If this one read, too, both would count the same messages.
             over: Deferred[None] = Deferred()
             kept.reading.append(over)
             await over
@@ -105,10 +106,10 @@ class PageStats:
                     kept.cursor = entries[-1].cursor
                 if len(entries) < SLICE:
                     return
-                # Of all accounts that are read from the beginning, one reads a slice in a turn.
+                # Only one account's feed has a slice read in a turn of the reactor.
                 await self._slices.run(deferLater, self._clock, 0)
         except StoreBusy:
-            # The account asks so much that what was read must do.
+            # The account has too many queries under way. The statistics of the slices read so far are shown.
             return
         finally:
             waiting, kept.reading = kept.reading, None

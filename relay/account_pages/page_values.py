@@ -1,4 +1,4 @@
-"""What the account page needs of the services, and the few values that pass between them."""
+"""The interfaces that My Account needs, and the values that its modules pass to each other."""
 
 from typing import Protocol
 
@@ -8,13 +8,13 @@ from relay.account_pages.delivery_stats import DeliveryStatsView, Span
 
 
 class Flash(msgspec.Struct, frozen=True):
-    """What one page says once, of what was just done.
+    """A message that the next page shows once, about an action that was just done.
 
-    :ivar good: whether it went well.
+    :ivar good: whether the action succeeded.
     :ivar text: a sentence.
-    :ivar facts: names and values that belong to it: a test notification's status and time, for instance.
-    :ivar body: what a receiver answered, as it came.
-    :ivar secret: a new secret; it is never shown again.
+    :ivar facts: names and values that belong to it, such as the status and time of a test notification.
+    :ivar body: a receiver's answer, unchanged.
+    :ivar secret: a new secret. It is shown only here.
     """
 
     good: bool
@@ -25,7 +25,7 @@ class Flash(msgspec.Struct, frozen=True):
 
 
 class TooManyAttempts(Exception):
-    """Someone must wait before trying to log in again."""
+    """There were too many attempts to log in. The next one must wait."""
 
     def __init__(self, wait_seconds: float) -> None:
         super().__init__(f"too many attempts; the next one in {wait_seconds:.0f} s")
@@ -33,7 +33,7 @@ class TooManyAttempts(Exception):
 
 
 class Session(Protocol):
-    """One browser that is logged in: `relay.account_pages.page_sessions.PageSession`."""
+    """The session of one browser: `relay.account_pages.page_sessions.PageSession`."""
 
     account: str
     csrf: str
@@ -41,14 +41,14 @@ class Session(Protocol):
 
 
 class Sessions(Protocol):
-    """Who knows the logins: `relay.account_pages.page_sessions.PageSessions`, where each of these is described."""
+    """Logs customers in and out: `relay.account_pages.page_sessions.PageSessions`, which describes each method."""
 
     session_seconds: float
 
     def log_in(self, address: str, account: str, key: str) -> str | None:
-        """A new session's token where the key is the account's.
+        """Makes a session and returns its token; None: the key is wrong.
 
-        :raises TooManyAttempts: whoever tries must wait.
+        :raises TooManyAttempts: the next attempt must wait.
         """
 
     def new_token(self) -> str:
@@ -62,7 +62,7 @@ class Sessions(Protocol):
 
 
 class StatsSource(Protocol):
-    """Who counts: `relay.account_pages.page_stats.PageStats`."""
+    """Counts messages: `relay.account_pages.page_stats.PageStats`."""
 
     async def view(self, account: str, span: Span) -> DeliveryStatsView:
         """An account's counts over a span."""

@@ -12,10 +12,10 @@ FIELDS: Final = ("to", "from", "text")
 
 
 def send_card(session: Session, values: Mapping[str, str], *, wrong: str = "", problem: str = "") -> Tag:
-    """A message to send.
+    """Makes the form for a message.
 
-    :param values: what was entered.
-    :param wrong: the field that `problem` is about; "" where it is about none.
+    :param values: the values that the customer has entered.
+    :param wrong: the field with the problem; "": the problem belongs to no field.
     """
 
     def why(name: str) -> str:
@@ -32,7 +32,7 @@ def send_card(session: Session, values: Mapping[str, str], *, wrong: str = "", p
                 "to",
                 el("input", type="tel", value=values.get("to", ""), placeholder="+447700900123", required=True,
                    maxlength="40", autocomplete="off"),
-                hint="International format.",
+                hint="With the country code.",
                 problem=why("to"),
             ),
             field(
@@ -40,7 +40,7 @@ def send_card(session: Session, values: Mapping[str, str], *, wrong: str = "", p
                 "from",
                 el("input", type="text", value=values.get("from", ""), placeholder="RELAY", required=True,
                    maxlength="40", autocomplete="off", spellcheck="false"),
-                hint="A number, or up to eleven letters and digits.",
+                hint="A number, or up to 11 letters and digits.",
                 problem=why("from"),
             ),
             field(

@@ -1,4 +1,4 @@
-"""Where and how an account is notified, as forms."""
+"""The forms that set where and how an account is notified."""
 
 from typing import Final
 
@@ -18,24 +18,24 @@ DELIVERY_SETTINGS: Final = {
     "notify": "Which states",
     "error_codes": "Error codes",
     "notification_batch": "Most notifications in one POST",
-    "notification_fallback_url": "Second URL, where the first fails",
+    "notification_fallback_url": "Second URL, if the first one fails",
 }
 
 
 def _origin(set_here: bool) -> Tag:
-    """Whose value it is."""
+    """Says whether the customer or the configuration has set a value."""
     if set_here:
-        return el("span", "Set here; wins over the configuration", class_="origin here")
+        return el("span", "Set here, instead of the configuration's", class_="origin here")
     return el("span", "From the relay's configuration", class_="origin")
 
 
 def url_card(
     session: Session, report: AccountReport, back: str, *, entered: str | None = None, problem: str = ""
 ) -> Tag:
-    """The notification URL: set, change, remove, test.
+    """Makes the forms that set, remove and test the notification URL.
 
-    :param back: the page on which this stands.
-    :param entered: what was entered, where it would not do.
+    :param back: the page that has the forms.
+    :param entered: the URL that the customer entered, if it isn't allowed.
     """
     url = report.notification_url
     set_here = report.notification_url_from == "setting"
@@ -51,11 +51,11 @@ def url_card(
     )
     words: Content
     if state == "none":
-        words = el("span", "No URL: nobody is told", class_="state none")
+        words = el("span", "No URL: the relay posts no notifications", class_="state none")
     elif state == "on":
         words = el("span", "On", class_="state on")
     elif state == "failing":
-        words = el("span", "Failing: the relay tries again by itself", class_="state failing")
+        words = el("span", "Failing. The relay will try again.", class_="state failing")
     else:
         words = el("span", f"Switched {state}. Save it again to switch it on.", class_="state off")
     return card(
@@ -69,7 +69,7 @@ def url_card(
                 URL_LABEL,
                 "url",
                 control,
-                hint="Every final state of a message is posted here. Any 2xx answer says that you have it.",
+                hint="The relay posts every final state of a message to this URL. Answer 2xx when you have it.",
                 problem=problem,
             ),
             el(
@@ -86,7 +86,7 @@ def url_card(
             "/my/test",
             el("input", type="hidden", name="back", value=back),
             button("Send test notification"),
-            el("span", "Posts a made-up notification now, and shows what your side answers.", class_="hint"),
+            el("span", "Posts an example now, and shows how your receiver answers.", class_="hint"),
             class_="buttons apart",
         )
         if url
@@ -96,7 +96,7 @@ def url_card(
 
 
 def secret_card(session: Session, account: Account, set_here: bool, old_until: float | None) -> Tag:
-    """The signing secret: made, shown once, changed, removed."""
+    """Makes the form that makes, changes and removes the signing secret."""
     has = account.notification_secret is not None
     return card(
         "Signing secret",
@@ -104,12 +104,12 @@ def secret_card(session: Session, account: Account, set_here: bool, old_until: f
            _origin(set_here) if has or set_here else None, class_="states"),
         el(
             "p",
-            "With a secret every POST carries a signature by the Standard Webhooks specification, so that your side "
-            "can tell that it came from here. A new secret is shown once; the one before it signs as well for 24 "
-            "hours.",
+            "With a secret, the relay signs every POST as the Standard Webhooks specification says. So your receiver "
+            "can check that the POST came from this relay. A new secret is shown only once. The one before it signs, "
+            "too, for 24 hours.",
             class_="hint",
         ),
-        el("p", "The previous secret signs as well until ", moment(old_until), ".") if old_until else None,
+        el("p", "The previous secret signs, too, until ", moment(old_until), ".") if old_until else None,
         form(
             session,
             "/my/secret",
@@ -125,9 +125,9 @@ def delivery_card(
     session: Session, account: Account, set_here: set[str], *, entered: dict[str, str] | None = None,
     problems: dict[str, str] | None = None,
 ) -> Tag:  # fmt: skip
-    """Format and the rest.
+    """Makes the form with the other settings of notifications.
 
-    :param set_here: names of the settings that don't come from the configuration.
+    :param set_here: the settings that the customer has set, and not the configuration.
     """
     values = current_values(account) | (entered or {})
     wrong = problems or {}
@@ -155,17 +155,17 @@ def delivery_card(
             row(
                 "notify",
                 choice((("final", "Final states only"), ("all", "Every state")), values["notify"]),
-                "Whether you hear of a message that is still on its way.",
+                "Every state: you also get notifications while a message is still on its way.",
             ),
             row(
                 "error_codes",
                 choice((("standard", "Standard"), ("carrier", "The carrier's own")), values["error_codes"]),
-                "What stands in the field 'error'.",
+                "The numbers in the field 'error'.",
             ),
             row(
                 "notification_batch",
                 el("input", type="number", min="1", max=str(MOST_IN_A_BATCH), value=values["notification_batch"]),
-                "Above 1 the body is an array.",
+                "If it is above 1, the body is an array.",
             ),
             row(
                 "notification_fallback_url",
@@ -186,7 +186,7 @@ def delivery_card(
 
 
 def current_values(account: Account) -> dict[str, str]:
-    """The second form's values, as texts."""
+    """The values of the form with the other settings, as texts."""
     return {
         "notification_format": account.notification_format,
         "notify": account.notify,

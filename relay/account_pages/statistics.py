@@ -1,4 +1,4 @@
-"""The overview: how many messages ended how, over time, and how long delivery took."""
+"""The statistics on the overview: how messages ended over time, and how long delivery took."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -12,13 +12,13 @@ from relay.account_pages.html import Content, Markup, card, el
 _NAMES: Final = {"delivered": "Delivered", "failed": "Failed", "carrier-reject": "Carrier-reject", "waiting": "Waiting"}
 _FILTERS: Final = {"waiting": "pending"}
 
-#: Charts are drawn once for wide windows and once for phones, where text would shrink with the drawing.
+#: Each chart is drawn twice, for wide windows and for phones. Otherwise its text would be too small on phones.
 _WIDE: Final = 660
 _NARROW: Final = 300
 
 
 def tiles(view: DeliveryStatsView) -> Tag:
-    """The counts, each leading to its messages."""
+    """Makes the counts. Each is a link to its messages."""
     totals = view.totals
     return el(
         "ul",
@@ -41,7 +41,7 @@ def tiles(view: DeliveryStatsView) -> Tag:
 
 
 def span_tabs(here: Span) -> Tag:
-    """The choice of how far to look back."""
+    """Makes the links that choose how far to look back."""
     return el(
         "nav",
         *(
@@ -54,7 +54,7 @@ def span_tabs(here: Span) -> Tag:
 
 
 def charts(view: DeliveryStatsView) -> Tag:
-    """Both charts, with the same numbers as tables."""
+    """Makes both charts, each with its numbers as a table."""
     totals = view.totals
     said = ", ".join(f"{totals[kind]} {kind}" for kind in KINDS)
     labels = [_label(view.span, start) for start in view.starts]
@@ -152,7 +152,7 @@ def _table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> T
 
 
 def _middle(view: DeliveryStatsView) -> str:
-    """The class in which the median lies, in words."""
+    """Says in words how long half of the deliveries took."""
     total = sum(view.durations)
     if not total:
         return f"No delivery in the last {view.span.words}."

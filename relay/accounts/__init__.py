@@ -1,7 +1,7 @@
-"""The customers: what the configuration says of them and what they have set themselves.
+"""The customers: their accounts in the configuration, and the settings that they have made themselves.
 
-In:   accounts of the configuration, settings from the store, credentials that somebody shows.
-Out:  whose credentials they are; where and how an account is notified; signatures.
-Read: `accounts.py` first. Settings made on a page or over the API are laid over the configuration and outlive a
-    restart.
+In:   the configuration's accounts; settings from the store; the credentials of a request.
+Out:  the account that has these credentials; where and how an account is notified; signatures.
+Read: `accounts.py` first. Settings that customers make on a page or over the API replace the configuration's values.
+    They are kept over a restart.
 """

@@ -1,7 +1,7 @@
-"""Settings that are made while running and laid over an account's configuration.
+"""Settings that customers make while the relay runs. They replace values of the account's configuration.
 
-A setting is a name and a text, kept by the store. Those in `SETTABLE` replace the configuration's value of the same
-name; the others are the relay's own notes.
+A setting has a name and a text. The store keeps it. Settings in `SETTABLE` replace the configuration's value of the
+same name. The relay makes the others for itself.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ SETTABLE: Final = frozenset(
     }
 )
 
-#: Why the relay switched a URL off: the time, the reason and the URL ("1790000000 410 http://...").
+#: Set when the relay switches a URL off: the time, the reason and the URL ("1790000000 410 http://...").
 URL_OFF: Final = "notification_url_off"
 
-#: Until when the secret before the last change signs beside the new one ("1790000000 whsec_...").
+#: The secret before the last change, and the time until which it signs, too ("1790000000 whsec_...").
 OLD_SECRET: Final = "notification_secret_old"
 
-#: For how long that is.
+#: How long the old secret signs after a change.
 ROTATION_SECONDS: Final = 24 * 3600.0
 
 MOST_IN_A_BATCH: Final = 1000
@@ -44,7 +44,7 @@ _CHOICES: Final = {
 
 
 class SettingProblem(ValueError):
-    """A setting can't have this value. `field` names the setting, the text says why, for the customer."""
+    """A setting can't have this value. `field` names the setting; the text tells the customer why."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
@@ -52,9 +52,9 @@ class SettingProblem(ValueError):
 
 
 def with_settings(configured: Account, settings: Mapping[str, str]) -> Account:
-    """The account with the settings laid over it. An empty URL or secret means: none.
+    """Makes the account that the configuration and the settings give together. An empty URL or secret removes it.
 
-    :raises SettingProblem: one of the values is impossible.
+    :raises SettingProblem: a setting has a value that isn't allowed.
     """
     changes: dict[str, object] = {}
     for name, value in settings.items():

@@ -1,10 +1,10 @@
-"""Who the customers are, as configured and as they have set themselves.
+"""The customers' accounts: who logs in, what an account may do, and where its notifications go.
 
-Theory of operation: an account is the configuration's, with the settings laid over it that were made while running
-(through the API or the account page, kept by the store). What is asked for on every message (the notification policy,
-where webhooks go, the rate's bucket) is worked out once a change and looked up after that. Keys are never compared
-with each other: a presented key is put through a keyed hash, and the hash is looked up, which takes the same time
-whatever the key.
+Theory of operation: an account has the values of the configuration. Settings that the customer made through the API or
+on the account page replace some of them; the store keeps these settings. The values that every message needs (the
+notification policy, the webhooks' target, the rate's bucket) are computed after each change, and then only looked up.
+The relay never compares two API keys. It computes a keyed hash of the key in a request and looks the hash up. That
+takes the same time for every key, so the time tells an attacker nothing.
 """
 
 import base64
@@ -27,11 +27,12 @@ from relay.values.rate import TokenBucket
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """Where and how an account's webhooks go. `url` is None where the account has none (messages may have their own).
+    """Where and how an account's webhooks are sent.
 
-    :ivar off: why the account's own URL is switched off, or "".
-    :ivar keys: what signs.
-    :ivar old_key: signs as well until `old_key_until`.
+    :ivar url: the account's notification URL; None: it has none. Messages may have URLs of their own.
+    :ivar off: why the relay has switched the account's own URL off; "": the URL is on.
+    :ivar keys: the keys that sign.
+    :ivar old_key: the key before the last change, which signs, too, until `old_key_until`.
     """
 
     url: str | None
@@ -48,7 +49,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Entry:
-    """One account and what is derived from it."""
+    """One account, and the values that are computed from it."""
 
     __slots__ = ("account", "bucket", "configured", "policy", "senders", "settings", "share", "target")
 
@@ -64,9 +65,9 @@ class _Entry:
         self.derive()
 
     def derive(self) -> None:
-        """Works everything out anew from the configuration and the settings.
+        """Computes all values again from the configuration and the settings.
 
-        :raises SettingProblem: a secret isn't one.
+        :raises SettingProblem: a secret isn't valid.
         """
         account = with_settings(self.configured, self.settings)
         old_until, _, old_secret = self.settings.get(OLD_SECRET, "").partition(" ")
@@ -103,8 +104,8 @@ class _Entry:
 class Accounts:
     """Knows the customers: their keys, policies, limits and URLs.
 
-    :param accounts: the configuration's.
-    :raises SettingProblem: from here and from `replace`: a secret in them is none; nothing has changed.
+    :param accounts: the accounts of the configuration, by name.
+    :raises SettingProblem: a secret in them isn't valid. If `replace` raises it, nothing has changed.
     """
 
     def __init__(self, accounts: Mapping[str, Account], *, hash_key: bytes | None = None) -> None:
@@ -119,7 +120,7 @@ class Accounts:
     # The configuration and the settings
 
     def replace(self, accounts: Mapping[str, Account]) -> None:
-        """Takes up a new configuration. Settings and filled buckets stay."""
+        """Applies a new configuration. Settings stay, and so does the bucket of an account whose rate is the same."""
         entries = {name: _Entry(account, self._settings.get(name, {})) for name, account in accounts.items()}
         for name, entry in entries.items():
             old = self._entries.get(name)
@@ -138,9 +139,9 @@ class Accounts:
                 self._by_login[self._hash(name.encode() + b":" + key)] = name
 
     def load_settings(self, settings: Iterable[tuple[str, str, str]]) -> None:
-        """Lays the settings that the store kept over the configuration; once, at the start.
+        """Applies the settings that the store has kept. Call it once, at the start.
 
-        Those that no longer fit (of an account that is gone, or a value that this version refuses) are passed over.
+        A setting is skipped if its account is gone, or if this version refuses its value.
         """
         for account, name, value in settings:
             self._settings.setdefault(account, {})[name] = value
@@ -156,9 +157,9 @@ class Accounts:
             entry.derive()
 
     def check_setting(self, account: str, name: str, value: str) -> None:
-        """Whether `value` would do.
+        """Checks a value before it is stored as a setting.
 
-        :raises SettingProblem: it would not.
+        :raises SettingProblem: the setting can't have this value.
         """
         if name not in SETTABLE:
             raise SettingProblem(name, "There is no such setting.")
@@ -171,9 +172,9 @@ class Accounts:
         _Entry(entry.configured, {name: value})
 
     def apply_setting(self, account: str, name: str, value: str | None) -> None:
-        """Makes a setting hold from now on; None takes it back. To be called once the store has it.
+        """Applies a setting from now on; None removes it. Call it when the store has made the setting durable.
 
-        A new URL is on, whatever became of the old one.
+        A new URL is switched on, even if the old one was switched off.
         """
         kept = self._settings.setdefault(account, {})
         if value is None:
@@ -186,20 +187,20 @@ class Accounts:
             entry.derive()
 
     def setting(self, account: str, name: str) -> str | None:
-        """What was set while running, or None where the configuration's value holds."""
+        """The setting's value; None: the customer has set nothing, so that the configuration's value holds."""
         return self._settings.get(account, {}).get(name)
 
-    # Questions
+    # Lookups
 
     def get(self, name: str) -> Account:
         """The account, with its settings.
 
-        :raises KeyError: there is none of this name.
+        :raises KeyError: no account has this name.
         """
         return self._entries[name].account
 
     def find(self, name: str) -> Account | None:
-        """As `get`, but None where there is none."""
+        """The account, with its settings; None: no account has this name."""
         entry = self._entries.get(name)
         return None if entry is None else entry.account
 
@@ -208,31 +209,31 @@ class Accounts:
         return list(self._entries)
 
     def policy(self, name: str) -> NotifyPolicy:
-        """What the account wants to be told; of an account that is gone: nothing."""
+        """Which notifications the account wants. An account that is gone wants none."""
         entry = self._entries.get(name)
         return _NOBODY if entry is None else entry.policy
 
     def target(self, name: str) -> Target | None:
-        """Where the account's webhooks go; None where the account is gone."""
+        """Where the account's webhooks are sent; None: the account is gone."""
         entry = self._entries.get(name)
         return None if entry is None else entry.target
 
     def notification_url(self, name: str) -> str | None:
-        """The account's notification URL as it was set, or None."""
+        """The account's notification URL, or None. A URL that the relay has switched off is given, too."""
         entry = self._entries.get(name)
         return None if entry is None else entry.account.notification_url
 
     def check_url(self, account: str, url: str) -> WebUrl:
-        """Whether this account may be notified at `url`.
+        """Checks whether this account may be notified at `url`, and takes the URL apart.
 
-        :raises UrlProblem: it may not; the text is for the customer.
+        :raises UrlProblem: it may not. The text tells the customer why.
         """
         return check_url(url, allow_private=self._entries[account].account.allow_private_urls)
 
     # Logins
 
     def by_authorization(self, header: bytes | None) -> str | None:
-        """Whose request this is, by its Authorization header: Basic account:key, or Bearer key. None: nobody's."""
+        """The account whose key an Authorization header has (Basic account:key, or Bearer key); None: no account's."""
         if not header:
             return None
         scheme, _, rest = header.partition(b" ")
@@ -249,12 +250,12 @@ class Accounts:
         return None
 
     def by_login(self, account: str, key: str) -> str | None:
-        """The account's name where `key` is its API key."""
+        """Gives the account's name back if `key` is its API key; None if not."""
         login = f"{account}:{key}".encode("utf-8", "surrogateescape")
         return self._by_login.get(self._hash(login))
 
     def by_system_id(self, system_id: str) -> tuple[str, Account] | None:
-        """The account that binds under this name."""
+        """The name and the account that bind with this system_id; None: no account does."""
         name = self._by_system_id.get(system_id)
         return None if name is None else (name, self._entries[name].account)
 
@@ -264,12 +265,15 @@ class Accounts:
     # Rates
 
     def allow(self, name: str, count: int, now: float) -> float:
-        """Charges `count` messages to the account's rate: 0.0, or the seconds after which there is room for them."""
+        """Charges `count` messages to the account's rate, or none of them.
+
+        :returns: 0.0 if they were charged; otherwise after how many seconds the rate allows them.
+        """
         bucket = self._bucket(name, now)
         return 0.0 if bucket is None else bucket.take(count, now)
 
     def share(self, name: str) -> AccountShare:
-        """What the account may have of a carrier for which several wait."""
+        """The account's share of a carrier for which several accounts wait."""
         entry = self._entries.get(name)
         return NO_SHARE if entry is None else entry.share
 
@@ -279,8 +283,10 @@ class Accounts:
         return entry.senders if entry is not None and entry.senders else None
 
     def allow_up_to(self, name: str, count: int, now: float) -> tuple[int, float]:
-        """Charges as many of `count` messages as the account's rate allows now: how many, and the seconds after which
-        there is room for another."""
+        """Charges as many of `count` messages as the account's rate allows now.
+
+        :returns: how many were charged, and after how many seconds the rate allows another; 0.0 if all were charged.
+        """
         bucket = self._bucket(name, now)
         if bucket is None:
             return count, 0.0
@@ -288,7 +294,7 @@ class Accounts:
         return taken, 0.0 if taken == count else bucket.seconds_until_one(now)
 
     def allowance(self, name: str, now: float) -> tuple[float, int, int] | None:
-        """The account's rate a second, its burst and what is left of it now; None without a limit."""
+        """The account's rate a second, its burst, and how many messages it allows now; None: there is no limit."""
         bucket = self._bucket(name, now)
         return None if bucket is None else (bucket.rate, int(bucket.burst), bucket.remaining(now))
 

@@ -1,7 +1,7 @@
-"""Signatures of webhooks, by the Standard Webhooks specification (symmetric, version `v1`).
+"""Signs webhooks as the Standard Webhooks specification says (symmetric, version `v1`).
 
-A receiver that has the secret can tell that a POST is from us, unchanged and recent. While a secret is being changed
-both sign, and a receiver that knows either accepts.
+A receiver that has the secret can check that a POST is from us, unchanged and recent. For a while after a change of the
+secret, the old and the new one both sign. A receiver that knows one of them can check the POST.
 """
 
 import base64
@@ -19,27 +19,28 @@ LONGEST_SECRET_BYTES: Final = 64
 
 
 def secret_key(secret: str) -> bytes:
-    """The key in a secret, which is `whsec_` and base64; the prefix and the padding may be left out.
+    """Reads the key in a secret: `whsec_` and base64. The prefix and the padding may be left out.
 
-    :raises ValueError: it isn't base64, or the key is not 24 to 64 bytes long. The text never contains the secret.
+    :raises ValueError: the secret isn't base64, or its key doesn't have 24 to 64 bytes. The text doesn't contain the
+        secret.
     """
     text = secret.removeprefix(PREFIX)
     try:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("a webhook secret is 'whsec_' and base64; this one is not base64") from None
+        raise ValueError("expected 'whsec_' and base64; this is not base64") from None
     if not SHORTEST_SECRET_BYTES <= len(key) <= LONGEST_SECRET_BYTES:
-        raise ValueError(f"a webhook secret holds 24 to 64 bytes; this one holds {len(key)}")
+        raise ValueError(f"expected a webhook secret of 24 to 64 bytes; this one has {len(key)}")
     return key
 
 
 def new_secret(random_bytes: Callable[[int], bytes]) -> str:
-    """A fresh secret as the receiver is told it."""
+    """Makes a new secret, in the form in which the customer gets it."""
     return PREFIX + base64.b64encode(random_bytes(32)).decode("ascii")
 
 
 def signature(keys: Iterable[bytes], webhook_id: bytes, timestamp: bytes, body: bytes) -> bytes:
-    """The value of `webhook-signature`: one `v1,...` a key, separated by spaces.
+    """Makes the value of `webhook-signature`: a `v1,...` for each key, separated by spaces.
 
     :param timestamp: the value of `webhook-timestamp`, whole seconds since 1970 in decimal.
     """

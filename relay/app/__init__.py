@@ -1,4 +1,4 @@
-"""The daemon: everything put together, started, reloaded and stopped.
+"""The daemon: puts all parts together, starts them, reloads the configuration, and stops them.
 
 In:   a configuration file and a reactor.
 Out:  a running relay.

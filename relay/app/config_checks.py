@@ -1,10 +1,10 @@
 """Checks of a configuration that go beyond the type of each value.
 
-Theory of operation: each check looks at the whole `Config` and yields (key, what is wrong and what to do). No check
-raises, and none shows a secret. The reader has replaced values that it could not read by stand-ins. The caller drops
-problems at the keys of stand-ins, so a check skips stand-ins only where it compares keys with each other.
+Theory of operation: each check reads the whole `Config` and yields problems: the key, what is wrong, and what to do. No
+check raises, and none shows a secret. The reader has put stand-ins in the place of values that it could not read. The
+caller drops problems with stand-ins. So a check must skip them only if it compares keys with each other.
 
-`advice` is about values that are allowed but probably a mistake.
+`advice` finds values that are allowed but probably a mistake.
 """
 
 import ipaddress
@@ -31,7 +31,7 @@ _LONGEST_NAME = 64
 
 
 def check(config: Config) -> Iterator[Finding]:
-    """Everything that is wrong with a configuration, in no particular order."""
+    """Finds all problems of a configuration, in no particular order."""
     yield from _basics(config)
     yield from _listeners(config)
     yield from _exposure(config)
@@ -42,7 +42,7 @@ def check(config: Config) -> Iterator[Finding]:
 
 
 def advice(config: Config) -> list[str]:
-    """Values that are allowed but probably a mistake, one sentence each."""
+    """Finds values that are allowed but probably a mistake. Returns one sentence for each."""
     notes = []
     if not config.accounts:
         notes.append("accounts: there are none, so nobody can submit messages")
@@ -54,7 +54,7 @@ def advice(config: Config) -> list[str]:
         if account.api_key is None and account.smpp is None
     ]
     used = {carrier for route in config.routes for carrier in route.carrier_names}
-    notes += [f"carriers.{name}: no route leads there" for name in config.carriers if name not in used]
+    notes += [f"carriers.{name}: no route names it" for name in config.carriers if name not in used]
     if config.routes and not any(route.prefix == "" for route in config.routes):
         notes.append("routes: every route has a prefix; messages to other numbers end as REJECTD")
     if config.journal.sync != "always":
@@ -71,7 +71,7 @@ def _basics(config: Config) -> Iterator[Finding]:
         yield from _network(("trusted_proxies", index), network)
     for path, description in _listening(config):
         if description.startswith("haproxy:") and not config.trusted_proxies:
-            yield path, f"{description!r}: name in trusted_proxies the addresses from which the proxy connects"
+            yield path, f"{description!r}: put the addresses from which the proxy connects into trusted_proxies"
     for table, names in (("accounts", config.accounts), ("carriers", config.carriers)):
         for name in names:
             if not _is_name(name):
@@ -91,7 +91,7 @@ def _is_name(name: str) -> bool:
 
 
 def _listening(config: Config) -> list[tuple[Path, str]]:
-    """Every place that the relay listens on: the key and the endpoint's description."""
+    """All endpoints on which the relay listens: the key, and the endpoint's description."""
     places: list[tuple[Path, str]] = [
         ((table, "listen", index), description)
         for table in ("http", "smpp", "admin")
@@ -118,7 +118,7 @@ def _listeners(config: Config) -> Iterator[Finding]:
 
 
 def _exposure(config: Config) -> Iterator[Finding]:
-    """Listeners without a password, and keys from the documentation, must not be reachable from other machines."""
+    """Refuses listeners without a password, and keys from the documentation, if other machines can reach them."""
     exposed = [path for path, description in _listening(config) if description and not is_loopback(description)]
     if not exposed:
         return
@@ -205,21 +205,21 @@ def _senders(path: Path, senders: Senders) -> Iterator[Finding]:
         yield (*path, "default"), problem.reason
         return
     if readable and senders.allow and not AllowedSenders(senders.allow).allow(sender):
-        yield (*path, "default"), "is no sender that `allow` allows; add it there"
+        yield (*path, "default"), "`allow` doesn't allow this sender; add it there"
 
 
 def _network(path: Path, network: str) -> Iterator[Finding]:
     try:
         ipaddress.ip_network(network, strict=False)
     except ValueError:
-        yield path, f"{network!r} is no network; write one such as 192.0.2.0/24, or an address"
+        yield path, f"{network!r} is not a network; write one such as 192.0.2.0/24, or an address"
 
 
-_PRIVATE_HINT = " Set allow_private_urls: true if that is meant."
+_PRIVATE_HINT = " If you want that, set allow_private_urls: true."
 
 
 def _ascii(path: Path, text: str) -> Iterator[Finding]:
-    """SMPP writes logins as C-octet strings: ASCII, ended by a NUL."""
+    """Checks a part of an SMPP login, which SMPP writes in ASCII with a NUL at its end."""
     if not text.isascii() or not text.isprintable():
         yield path, "may only hold printable ASCII characters"
 
@@ -267,7 +267,7 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
         yield (*path, "tls"), "certificate_file and key_file go together: give both or neither"
     if carrier.reconnect_max_seconds < carrier.reconnect_min_seconds:
         yield (*path, "reconnect_max_seconds"), "is less than reconnect_min_seconds"
-    for key in ("system_id", "system_type"):
+    for key in ("system_id", "system_type", "address_range"):
         yield from _ascii((*path, key), getattr(carrier, key))
     if carrier.kind != "http":
         yield from _ascii((*path, "password"), carrier.password.reveal())
@@ -307,7 +307,7 @@ def _dialect(path: Path, dialect: Dialect) -> Iterator[Finding]:
     try:
         resolve(dialect)
     except ValueError as problem:
-        # "states.FAILED: there is no ...": the key within the dialect, and what is wrong with it.
+        # The text is like "states.FAILED: there is no ...": the key within the dialect, and its problem.
         key, _, what = str(problem).partition(": ")
         table, _, word = key.partition(".")
         yield (*path, table, word) if word else (*path, table), what

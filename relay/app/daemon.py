@@ -1,7 +1,7 @@
 """The daemon: starts all services in order, and stops them in the reverse order.
 
-Everything that reaches outside (reactor, randomness, the store, HTTP both ways) comes as an argument: `relay.tap`
-passes the real ones, and a simulation passes its own.
+The reactor, randomness, the store, and HTTP in both directions are arguments. `relay.tap` passes the real ones, and a
+simulation passes its own.
 """
 
 import random
@@ -42,37 +42,37 @@ from relay.values.messages import Channel
 
 
 class DurableStore(Store, Protocol):
-    """A store with a life: what the daemon starts first and stops last."""
+    """A store that can be started and stopped. The daemon starts it first and stops it last."""
 
     async def start(self) -> None:
-        """Opens it and reads what it holds."""
+        """Opens the store and reads its contents."""
 
     async def stop(self) -> None:
-        """Commits and closes."""
+        """Makes everything durable, and closes the store."""
 
 
 class WebhookService(Protocol):
-    """Who delivers notifications by HTTP."""
+    """Delivers notifications by HTTP."""
 
     async def start(self) -> None:
-        """Begins to send what is owed."""
+        """Begins to send the notifications that are owed."""
 
     async def stop(self, limit_seconds: float) -> None:
         """Waits until the requests under way have ended, `limit_seconds` at the most."""
 
     def url_changed(self, account: str) -> None:
-        """To be called when the account's notification settings have changed."""
+        """Tells that the account's notification settings have changed."""
 
 
 class StartFailure(Exception):
-    """The daemon can't start; the text says why and what to do."""
+    """The daemon can't start. The text says why, and what to do."""
 
 
 class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
-    """What the daemon works with and does not make itself: `relay.tap.build` makes it, and so does a simulation.
+    """The parts of the relay that the daemon does not make itself. `relay.tap.build` or a simulation makes them.
 
-    :ivar records: gets what has ended, where the configuration wants message records.
-    :ivar open_files: keeps some of the files that the process may open from those who connect.
+    :ivar records: writes message records; None: the configuration wants none.
+    :ivar open_files: keeps some open files free for the journal, carriers and webhooks; None: there are always enough.
     :ivar notifier: tells the service manager when the relay is ready and when it stops.
     :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP.
     """
@@ -92,10 +92,10 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
 class Daemon(Service):
     """The relay as a service: starts all parts in order, and stops them in the reverse order.
 
-    :param sites: gives what listens beside SMPP: (configuration key, endpoint descriptions, factory) each. Called
-        after everything that the sites use has started.
-    :param ready: called once, when messages are being taken.
-    :param failed: called once, with the reason, when the start did not succeed.
+    :param sites: makes the listeners other than SMPP. For each it returns the configuration key, the endpoint
+        descriptions and the factory. It is called when all parts that the sites need have started.
+    :param ready: called once, when the relay takes messages.
+    :param failed: called once, with the reason, if the start fails.
     """
 
     log = Logger()
@@ -152,7 +152,7 @@ class Daemon(Service):
         self._listeners: list[tuple[str, IListeningPort]] = []
         self._starting: Deferred[None] | None = None
         self._reading_journal = False
-        #: The start did not succeed, and the log says so: the stop logs nothing more.
+        #: Whether the start has failed. The log says so already, and the stop logs nothing more.
         self._start_refused = False
 
     @property
@@ -161,12 +161,12 @@ class Daemon(Service):
         return [f"{key} {_address(port)}" for key, port in self._listeners]
 
     def port_of(self, key: str) -> int:
-        """The port of the first listener of a configuration key; 0 where there is none (yet)."""
+        """The port of the first listener of a configuration key; 0: there is none, or not yet."""
         host: Any = next((port.getHost() for name, port in self._listeners if name == key), None)
         return getattr(host, "port", 0)
 
     def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Registers a function that a stop awaits, after the intake has ended and before the journal is closed."""
+        """Registers a function. A stop awaits it when no more messages come in, and before it closes the journal."""
         self._at_stop.append(close)
 
     # Service
@@ -197,7 +197,7 @@ class Daemon(Service):
         if self._records is not None:
             missing = await self._records.start(self.store, config.accounts)
             self.flow.on_ended = self._records.add
-            self.log.info("records_open: message records are written, and {missing} that the last run left out",
+            self.log.info("records_open: message records are written; {missing} from the last run were added",
                           missing=missing)  # fmt: skip
         for name, carrier in config.carriers.items():
             self.links[name] = await self.make_link(name, carrier)
@@ -241,27 +241,26 @@ class Daemon(Service):
         figures = self.store.figures()
         waiting = figures.unsubmitted + figures.awaiting_receipt
         text = f"{up} of {len(self.links)} carriers up; {waiting} messages under way; {figures.owed} notifications owed"
-        return text if figures.writable else f"NOTHING IS TAKEN: {figures.reason}"
+        return text if figures.writable else f"NO MESSAGES ARE ACCEPTED: {figures.reason}"
 
     def _link(self, name: str) -> CarrierLink | None:
         return self.links.get(name)
 
     def compare_numbers(self, carrier: str) -> NumberComparison:
-        """How numbers in a carrier's receipts are compared, also while it drains."""
+        """How numbers in a carrier's receipts are compared. It also knows carriers that drain."""
         link = self.links.get(carrier) or self.draining_carriers.link(carrier)
         return "ending" if link is None else link.settings.compare_numbers
 
     def http_receipts(self, carrier: str) -> HttpReceipts | None:
-        """Takes the notifications of a carrier that is another relay, also while it drains.
+        """Finds the object that takes the notifications of a carrier that is another relay. Also for one that drains.
 
-        None if no such carrier has this name.
+        :return: None: no such carrier has this name.
         """
         link = self.links.get(carrier) or self.draining_carriers.link(carrier)
         return None if link is None else link.http_receipts
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
-        """Makes a link to a carrier, and does not start it. Starts the simulated carrier, if it is one and doesn't run
-        yet.
+        """Makes a link to a carrier, and does not start it. If the carrier is simulated, starts the simulation.
 
         :raises StartFailure: its endpoint can't be used.
         """
@@ -346,9 +345,10 @@ class Daemon(Service):
     # Stop
 
     async def _end_start(self) -> None:
-        """Ends a start that is under way. Reading the journal may take long, and changes nothing, so it is cancelled.
+        """Ends a start that is under way.
 
-        The rest of a start takes a moment, and is awaited.
+        The start is cancelled while it reads the journal, which may take long and changes nothing. The rest of a start
+        takes a moment, and is awaited.
         """
         starting = self._starting
         if starting is not None and not starting.called:
@@ -362,7 +362,7 @@ class Daemon(Service):
         if self.notifier is not None:
             self.notifier.stopping()
         if not self._start_refused:
-            self.log.info("relay_stopping: nothing new is taken")
+            self.log.info("relay_stopping: no new messages are accepted")
         await self._end_start()
         await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
         await self.flow.stop()

@@ -12,11 +12,11 @@ _HIGHEST_PORT = 65_535
 
 
 def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]]:
-    """The descriptions that Twisted refuses, by key; for `relay.app.load_config.load`'s `further_checks`.
+    """Finds the descriptions that Twisted refuses, by key. It is one of the `further_checks` of `load_config.load`.
 
-    Reads the certificate and key files that descriptions name. Listens nowhere and connects to nothing.
+    It reads the certificate and key files that descriptions name. It doesn't listen, and doesn't connect.
 
-    :param reactor: the endpoints hold it, and never use it.
+    :param reactor: an argument of Twisted's endpoints. The check doesn't use it.
     """
     for table in ("http", "smpp", "admin"):
         for index, description in enumerate(getattr(config, table).listen):
@@ -46,15 +46,14 @@ def _try(
         parse(reactor, description)
         _check_port(description, kind)
     except Exception as problem:
-        # Twisted itself raises ValueError, TypeError and FileNotFoundError. OpenSSL, and plugins for endpoints, may
-        # raise anything.
-        yield path, f"{description!r} is no {kind} endpoint: {_reason(problem)}"
+        # Twisted itself raises ValueError, TypeError and FileNotFoundError. OpenSSL and plugins may raise anything.
+        yield path, f"{description!r} is not a {kind} endpoint: {_reason(problem)}"
 
 
 def _check_port(description: str, kind: str) -> None:
-    """Checks a port's bounds, which Twisted does only when it listens or connects.
+    """Checks whether a port is in its bounds. Twisted checks this only when it listens or connects.
 
-    :raises ValueError: no connection can have it.
+    :raises ValueError: the port is out of bounds.
     """
     scheme, *arguments = split_description(description)
     if scheme == "haproxy":
@@ -63,7 +62,7 @@ def _check_port(description: str, kind: str) -> None:
         return
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("port=")]
     by_position = [argument for argument in arguments if "=" not in argument]
-    # A server's address begins with the port, a client's with the host.
+    # A server's description begins with the port, a client's with the host.
     position = 0 if kind == "server" else 0 if any(argument.startswith("host=") for argument in arguments) else 1
     text = named[0] if named else by_position[position]
     least = 0 if kind == "server" else 1
@@ -72,7 +71,7 @@ def _check_port(description: str, kind: str) -> None:
 
 
 def _reason(problem: Exception) -> str:
-    """Says in words of the description what Twisted and OpenSSL say in words of their own."""
+    """Says an error of Twisted or OpenSSL in words about the description."""
     text = str(problem)
     if isinstance(problem, TlsProblem):
         return text
@@ -81,14 +80,14 @@ def _reason(problem: Exception) -> str:
     if text.startswith("invalid literal for int"):
         return f"the port must be a number, not {text.rpartition(': ')[2]}"
     if "multiple values for" in text:
-        return r"a colon within a part is written with a backslash, such as interface=\:\:1"
+        return r"write a backslash before a colon within an argument, such as interface=\:\:1"
     if "positional argument" in text or "unexpected keyword" in text:
         return (
-            "too few, too many or unknown parts; write one such as tcp:2775:interface=127.0.0.1 or "
+            "too few, too many or unknown arguments; write one such as tcp:2775:interface=127.0.0.1 or "
             "ssl:8443:privateKey=FILE:certKey=FILE to listen, tcp:HOST:2775 or tls:HOST:3550 to connect"
         )
     if isinstance(problem, LookupError):
         return "systemd has passed no such socket"
     if isinstance(problem, ValueError):
         return text
-    return f"a certificate or key file holds no PEM certificate or key ({type(problem).__name__})"
+    return f"a certificate or key file has no PEM certificate or key ({type(problem).__name__})"

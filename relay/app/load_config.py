@@ -1,9 +1,9 @@
-"""Turns the text of a configuration file into a `Config`, or into a list of everything that is wrong with it.
+"""Turns the text of a configuration file into a `Config`, or into a list of all its problems.
 
-Theory of operation: `yaml.compose` makes nodes, which know their lines; it makes no objects and runs no constructors.
-`relay.config.yaml_reader` reads the nodes as the types of `relay.config.model` say. `relay.app.config_checks` checks
-what those types can't express (a route names an existing carrier, a demo key stays on loopback). All three note
-problems and go on, so that a file with five mistakes is refused once, and not five times.
+Theory of operation: `yaml.compose` makes nodes, which know their lines. It makes no objects and runs no constructors.
+`relay.config.yaml_reader` converts the nodes to the types of `relay.config.model`. `relay.app.config_checks` checks
+rules that types can't express, such as that a route names an existing carrier. They note problems and go on, so that an
+operator sees all five mistakes of a file at once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,15 +15,15 @@ from relay.config.model import Config
 from relay.config.schema import struct_type
 from relay.config.yaml_reader import ConfigReader, Path, Problem, dotted
 
-#: Further checks on a configuration whose types are right. Each problem is a key and what is wrong there.
+#: A further check of a configuration. Each problem is a key, and a text that says what is wrong.
 Check = Callable[[Config], Iterable[tuple[Path, str]]]
 
 
 class ConfigError(Exception):
     """The file can't be used.
 
-    :ivar problems: all that is wrong with it, one line each, in the order of the file:
-        `etc/relay.yaml:31: carriers.tier1.window: expected an integer from 1 to 10000, got 'ten'`. Never holds a
+    :ivar problems: all its problems, one line each, in the order of the file:
+        `etc/relay.yaml:31: carriers.tier1.window: expected an integer from 1 to 10000, got 'ten'`. No line shows a
         secret.
     """
 
@@ -40,15 +40,15 @@ def load(
     read_file: Callable[[str], str],
     further_checks: Iterable[Check] = (),
 ) -> Config:
-    """The configuration that a file holds. Reads nothing but its arguments, so it may be called at any time.
+    """Makes a configuration of the text of a file. It may be called at any time, and reads only its arguments.
 
     :param text: the file's text.
-    :param name: the file's name in errors.
-    :param environ: what `${NAME}` stands for. `$${` is a plain `${`.
-    :param read_file: the text of the file that `{file: PATH}` names; newlines at its end are cut off. May raise OSError
-        or ValueError.
-    :param further_checks: what only the caller can check, such as whether an endpoint description is one.
-    :raises ConfigError: with every problem of the file.
+    :param name: the file's name, for problems.
+    :param environ: the values of `${NAME}`. `$${` is a plain `${`.
+    :param read_file: returns the text of a file, for `{file: PATH}`. Newlines at its end are removed. It may raise
+        OSError or ValueError.
+    :param further_checks: checks that only the caller can make, such as that of endpoint descriptions.
+    :raises ConfigError: the file can't be used. It has all problems.
     """
     try:
         top = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -63,7 +63,7 @@ def load(
         raise ConfigError([f"{name}:1: a table is merged (<<) into itself"]) from None
     for some_check in (check, *further_checks):
         for path, problem in some_check(config):
-            # A stand-in for a refused value is not the operator's mistake.
+            # The operator didn't write the stand-in, so its problems aren't the operator's mistakes.
             if not reader.is_bad(path):
                 reader.note(path, problem)
     if reader.problems:
@@ -79,13 +79,13 @@ def _written(problem: Problem, name: str) -> str:
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, name: str) -> str:
-    """Where and why the text isn't YAML. Quotes nothing of it: a misplaced quote may make a secret part of a token."""
+    """Says where and why the text isn't YAML. It doesn't repeat the text, because that may be a secret."""
     if isinstance(error, yaml.reader.ReaderError):
         position = error.position if isinstance(error.position, int) else 0
         line = text.count("\n", 0, position) + 1
         return f"{name}:{line}: a character that YAML doesn't allow (code {error.character}); remove it"
     if not isinstance(error, yaml.MarkedYAMLError):
-        return f"{name}:1: is not YAML"
+        return f"{name}:1: the text is not YAML"
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark is not None else 1
     said = error.problem or "is not YAML"

@@ -1,4 +1,4 @@
-"""Log events as lines: one line an event, text or JSON, with numbers masked.
+"""Writes each log event as one line of text or JSON, with phone numbers masked.
 
 Every event of the relay is logged with a format that begins with its name: `carrier_bound: {carrier} is bound`. The
 name is stable, because operators search for it and alert on it; docs/logging.md lists all names. A JSON line has the
@@ -34,9 +34,9 @@ FORBIDDEN_FIELDS: Final = frozenset({"text", "short_message", "body", "message",
 
 _NAME = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)+): ")
 _LAST_TWO_DIGITS = re.compile(r"\d\D*\d(?=\D*$)|\d(?=\D*$)")
-# Also the surrogates, which stand for a peer's octets that are no UTF-8: they would be written as those octets.
+# Surrogates are among them. They stand for a peer's octets that aren't UTF-8, and would be written as these octets.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-#: Characters of a field. A peer decides how much it sends, but not how long our lines are.
+#: How many characters of a field are written. Otherwise a peer could make our lines as long as it likes.
 _LONGEST_VALUE: Final = 500
 _ROTATE_BYTES: Final = 100_000_000
 _ROTATED_FILES: Final = 10
@@ -51,7 +51,7 @@ def masked(number: str) -> str:
 class LineObserver:
     """Writes each event as one line.
 
-    :param write: gets the line with its newline.
+    :param write: gets each line with its newline.
     """
 
     def __init__(self, write: Callable[[str], object], logs: Logs) -> None:
@@ -70,13 +70,13 @@ class LineObserver:
         try:
             line = self._line(event)
         except Exception as problem:
-            # Logging must never cause a fault. If a line can't be written, the log says that.
+            # Logging must never fail. If an event can't be written, the log has a line that says so.
             line = f"log_line_failed: {event.get('log_namespace', '')}: {type(problem).__name__}\n"
         self._write(line)
 
     def _line(self, event: LogEvent) -> str:
         if not self._json and event.get("log_namespace") == "stdout":
-            # The demonstration prints lines to be read and pasted: they stay as they are.
+            # The demonstration prints lines that people paste. They must not be changed.
             return f"{event.get('log_io', '')}\n"
         template = event.get("log_format") or ""
         found = _NAME.match(template)
@@ -113,7 +113,7 @@ class LineObserver:
 
 
 class _Lenient(dict[str, Any]):
-    """Fields for a format. A field that wasn't given shows its name."""
+    """The fields for a format. A missing field is written as its name."""
 
     def __missing__(self, key: str) -> str:
         return "{" + key + "}"
@@ -143,7 +143,7 @@ class LoggedService(MultiService):
     """Makes twistd log through `observer`. The services below it do the work.
 
     twistd asks its application for an observer before it makes one of its own. So this service sets the observer when
-    it is added to the application. Under anything else (`twist`, a test) it does nothing.
+    it is added to the application. With another parent (`twist`, a test) it does nothing.
     """
 
     def __init__(self, observer: LineObserver) -> None:
@@ -157,10 +157,11 @@ class LoggedService(MultiService):
 
 
 def observer(logs: Logs, file_name: str | None = None, stream: TextIO | None = None) -> LineObserver:
-    """The observer for a configuration.
+    """Makes the observer for a configuration.
 
-    :param file_name: where lines go, rotated at 100 MB with ten old files kept; None or "-": `stream`.
-    :param stream: None is standard output, which the service manager's journal or a container's log reads.
+    :param file_name: the file for the lines. It is rotated at 100 MB, and ten old files are kept. None or "-": the
+        lines go to `stream`.
+    :param stream: None: standard output, which the service manager or the container reads.
     """
     if file_name and file_name != "-":
         file = LogFile.fromFullPath(file_name, rotateLength=_ROTATE_BYTES, maxRotatedFiles=_ROTATED_FILES)
@@ -170,7 +171,7 @@ def observer(logs: Logs, file_name: str | None = None, stream: TextIO | None = N
             file.flush()
 
         return LineObserver(write_to_file, logs)
-    # Taken now: once logging has begun, Twisted replaces sys.stdout by something that logs.
+    # sys.stdout is read now. When logging begins, Twisted replaces it by an object that logs.
     out = stream or sys.stdout
 
     def write(line: str) -> None:

@@ -1,19 +1,20 @@
-"""A new configuration without a stop.
+"""Applies a changed configuration file without a stop of the relay.
 
-Theory of operation: the file is read and checked whole, and everything that can fail (certificates, endpoints) is done
-first. So a bad file changes nothing. Then accounts, routes and links are exchanged in one turn of the reactor, so that
-no message meets half of the old and half of the new. What did not change keeps its connections.
+Theory of operation: the whole file is read and checked first, and so is everything that can fail (certificates,
+endpoints). So a bad file changes nothing. Then accounts, routes and links are replaced in one turn of the reactor, so
+that no message meets half of the old and half of the new ones. Carriers and accounts that did not change keep their
+connections.
 
 * A new carrier gets a link.
-* A changed carrier gets a new link instead of the old one. What was queued moves to the new link at once. The old link
-  waits for its answers and unbinds, and only then the new link binds, so that the carrier never sees more binds than
-  were agreed.
+* A changed carrier gets a new link instead of the old one. The queued messages move to the new link at once. The old
+  link waits for its responses and unbinds. The new link binds only after that, so that the carrier never has more binds
+  than it allows.
 * If a carrier's dialect changed, its kept receipts are read again (`relay.carriers.rereading`).
-* A removed carrier drains (`relay.carriers.draining`): its link sends what it has queued, and stays bound for the
-  receipts that are still out.
+* A removed carrier drains (`relay.carriers.draining`): its link sends the queued messages, and stays bound for
+  outstanding receipts.
 * The sessions of a removed account, or of one whose login changed, are unbound.
 
-There is one reload at a time. However often a reload is asked for meanwhile, it is followed by one more.
+There is one reload at a time. If further reloads are requested meanwhile, one more follows.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ class ConfigRefused(Exception):
 
 
 class Reloadable(Protocol):
-    """The daemon, as far as a reload changes it."""
+    """The parts of the daemon that a reload changes."""
 
     config: Config
     links: dict[str, CarrierLink]
@@ -59,15 +60,15 @@ class Reloadable(Protocol):
     webhooks: Any
 
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
-        """Makes a link and does not start it; raises if the carrier's endpoint can't be used."""
+        """Makes a link and does not start it. Raises if the carrier's endpoint can't be used."""
 
 
 class Reloader:
     """Applies a new configuration while the relay runs. One reload at a time.
 
-    :param read: reads and checks the file; raises `ConfigRefused`.
-    :param taken: called with each configuration that has been applied: the log needs it.
-    :param begun, ended: called around the work, for the service manager.
+    :param read: reads and checks the file. It raises `ConfigRefused` if the file can't be used.
+    :param taken: called with each configuration after it has been applied. The log uses it.
+    :param begun, ended: called before and after the work, for the service manager.
     """
 
     log = Logger()
@@ -115,7 +116,7 @@ class Reloader:
             self._ended()
 
     async def reload(self) -> bool:
-        """Applies the file; False if it was refused. Not to be called while another reload is under way."""
+        """Applies the file. False: it was refused. Must not be called while another reload is under way."""
         daemon = self._daemon
         old = daemon.config
         links: dict[str, CarrierLink] = {}
@@ -127,7 +128,7 @@ class Reloader:
         except Exception as problem:
             for line in getattr(problem, "problems", None) or [str(problem)]:
                 self.log.error("config_refused: {problem}", problem=line)
-            self.log.error("config_refused: {problem}", problem="nothing of the file was taken")
+            self.log.error("config_refused: {problem}", problem="the file was not applied; the old configuration holds")
             return False
         found = changes(old, new)
         replaced = {name: daemon.links[name] for name in carriers.changed}
@@ -140,7 +141,7 @@ class Reloader:
         daemon.draining_carriers.look()
         for name in (*carriers.added, *carriers.changed):
             await self._replace(name, replaced.get(name), links[name])
-        # Not before the old links are gone: what comes over them is read as it was.
+        # The old links must have ended before. Receipts that come over them are read with the old dialect.
         daemon.rereading.begin(
             name
             for name in (*carriers.added, *carriers.changed)

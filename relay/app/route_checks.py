@@ -1,7 +1,7 @@
-"""Checks of the routes: names that don't exist, routes that contradict each other, routes that no message can take.
+"""Checks the routes: finds unknown names, routes that contradict each other, and routes that no message can take.
 
-Whether a message can take a route is found out with a message: for each route, messages are made up that just match
-it, with all the senders and times that routes tell apart, and the routing table says which route they take.
+To find out whether messages can take a route, the check makes messages that match it, with all the senders and times
+that matter to any route. It asks the routing table which route these messages take.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ from relay.routing.routes import CompiledRoute, Routes
 
 Finding = tuple[Path, str]
 
-#: Messages made up for one route. A route that none of them takes may be one that only an odd message can.
+#: The most messages that are tried for one route. If there would be more, a message that takes the route may be missed.
 _MOST_TRIED: Final = 20_000
 #: No configured account has this name.
 _OTHER_ACCOUNT: Final = " "
 
 
 def check_routes(config: Config) -> Iterator[Finding]:
-    """Everything that is wrong with the routes, in no particular order."""
+    """Finds all problems of the routes, in no particular order."""
     readable = True
     for index, route in enumerate(config.routes):
         found = list(_route(("routes", index), route, config))
@@ -58,16 +58,16 @@ def _carriers(path: Path, places: Sequence[str | dict[str, float]], config: Conf
             yield here, "expected carriers with their weights, such as {a: 70, b: 30}"
         for name in [place] if isinstance(place, str) else place:
             where = here if isinstance(place, str) else (*here, name)
-            # A stand-in, or an empty name, is never a carrier's.
+            # An empty name is a stand-in, or a name that another check refuses.
             if name and name not in config.carriers:
                 yield where, f"there is no carrier {name!r}{did_you_mean(name, config.carriers)}"
             elif name in named:
-                yield where, f"{name} is named twice; carriers are tried once each, in order"
+                yield where, f"{name} is named twice; each carrier is tried once, so name it once"
             named.add(name)
 
 
 def _contradictions(routes: Routes) -> Iterator[Finding]:
-    """Routes for the same messages, and routes that no message takes."""
+    """Finds routes for the same messages, and routes that no message takes."""
     first_of: dict[tuple[str, ...], list[CompiledRoute]] = {}
     doubled: set[int] = set()
     for route in routes.compiled:
@@ -86,7 +86,7 @@ def _contradictions(routes: Routes) -> Iterator[Finding]:
     for route in routes.compiled:
         if route.index not in doubled and (takers := _takers(route, routes, times)):
             before = " and ".join(f"routes[{index}]" for index in sorted(takers))
-            yield ("routes", route.index), f"no message takes this route: {before} take all that it is for"
+            yield ("routes", route.index), f"no message takes this route, because {before} take all of its messages"
 
 
 def _same_hours(one: CompiledRoute, other: CompiledRoute) -> bool:
@@ -96,7 +96,7 @@ def _same_hours(one: CompiledRoute, other: CompiledRoute) -> bool:
 
 
 def _takers(route: CompiledRoute, routes: Routes, times: Sequence[float]) -> set[int]:
-    """The routes that take the messages made up for a route; none if it takes one of them itself."""
+    """The other routes that take the messages tried for a route. Empty if the route takes one of them itself."""
     account = route.route.account or _OTHER_ACCOUNT
     held = [at for at in times if route.hours is None or route.hours.hold(at)]
     takers: set[int] = set()
@@ -110,7 +110,7 @@ def _takers(route: CompiledRoute, routes: Routes, times: Sequence[float]) -> set
 
 
 def _senders(route: CompiledRoute, routes: Sequence[CompiledRoute]) -> list[bytes]:
-    """Senders that match a route: none, a number, a name, and those that routes tell apart."""
+    """Senders that match a route: an empty one, a number, a name, and the senders that any route names."""
     named = {each.route.sender.removeprefix("+").removesuffix("*").encode() for each in routes if each.sender}
     senders = sorted({b"", b"15550100", b"nobody"} | named)
     return [sender for sender in senders if route.sender is None or route.sender.matches(sender)]

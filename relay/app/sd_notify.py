@@ -1,7 +1,7 @@
 """Tells systemd the relay's state: READY=1, STATUS=, RELOADING=1, STOPPING=1 and the watchdog (sd_notify(3)).
 
-The protocol is one datagram to the socket named in $NOTIFY_SOCKET, so no library is needed. Without that variable
-nothing is sent.
+The protocol needs no library: each message is one datagram to the socket that $NOTIFY_SOCKET names. Without that
+variable, nothing is sent.
 """
 
 import os
@@ -10,16 +10,15 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: How often the status line is updated if there is no watchdog to feed.
+#: How often the status line is updated if there is no watchdog.
 _STATUS_SECONDS = 10.0
 
 
 class SystemdNotifier:
-    """Speaks to the service manager that started us, if one did.
+    """Tells the service manager the relay's state, and feeds its watchdog.
 
-    :param environ: has NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, if systemd wants to be told.
-    :param pid: our own process id: we must not feed the watchdog of another process.
-    :param monotonic_usec: CLOCK_MONOTONIC in microseconds, which systemd wants with RELOADING=1.
+    :param environ: has NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID if systemd started the process and wants this.
+    :param pid: our own process id. The watchdog may be that of another process, which we must not feed.
     """
 
     def __init__(self, environ: Mapping[str, str], clock: IReactorTime, pid: int) -> None:
@@ -36,9 +35,10 @@ class SystemdNotifier:
             self.watchdog_seconds = int(usec) / 2_000_000
 
     def ready(self, status: Callable[[], str]) -> None:
-        """The start, or a reload, is over; the watchdog is fed from now on. Harmless when repeated.
+        """Tells that the start, or a reload, is over. The watchdog is fed from now on. It may be called again.
 
-        :param status: gives the line that `systemctl status` shows; asked every few seconds, sent when it has changed.
+        :param status: returns the line that `systemctl status` shows. It is called every few seconds, and the line is
+            sent when it has changed.
         """
         self._status = status
         self._last_status = status()
@@ -47,21 +47,24 @@ class SystemdNotifier:
             self._turn()
 
     def reloading(self, monotonic_usec: int) -> None:
-        """A reload begins; `ready` ends it."""
+        """Tells that a reload begins. `ready` ends it.
+
+        :param monotonic_usec: CLOCK_MONOTONIC in microseconds, which systemd wants with RELOADING=1.
+        """
         self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_usec}")
 
     def stopping(self) -> None:
-        """A stop begins. The watchdog is still fed, because draining may take longer than it allows."""
+        """Tells that a stop begins. The watchdog is still fed, because the stop may take longer than it allows."""
         self._send("STOPPING=1")
 
     def stop(self) -> None:
-        """Ends the feeding. Harmless when repeated."""
+        """Stops to feed the watchdog. A second call does nothing."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _turn(self) -> None:
-        # Only a timer of the reactor feeds the watchdog: when the reactor hangs, the watchdog must notice.
+        # Only the reactor's timer feeds the watchdog. So the watchdog notices when the reactor hangs.
         self._timer = self._clock.callLater(self.watchdog_seconds or _STATUS_SECONDS, self._turn)
         if self.watchdog_seconds:
             self._send("WATCHDOG=1")
@@ -79,10 +82,10 @@ class SystemdNotifier:
             try:
                 sender.sendto(text.encode(), address)
             except OSError:
-                # Nobody listens, or the queue is full. The relay works without being watched.
+                # Nobody listens, or the socket's queue is full. The relay goes on without the service manager.
                 return
 
 
 def from_environment(clock: IReactorTime) -> SystemdNotifier:
-    """The notifier of this process."""
+    """Makes the notifier of this process."""
     return SystemdNotifier(os.environ, clock, os.getpid())

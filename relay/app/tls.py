@@ -1,4 +1,4 @@
-"""TLS on listeners and towards carriers: endpoints whose certificates can be changed while they are in use.
+"""TLS on listeners and towards carriers: endpoints whose certificates can be replaced while the relay runs.
 
 Endpoint descriptions are Twisted's: `ssl:443:privateKey=key.pem:certKey=fullchain.pem` for a listener,
 `tls:smpp.carrier.example:3550` for a carrier. These endpoints differ from Twisted's own: TLS 1.2 is the lowest version,
@@ -37,7 +37,7 @@ from relay.runtime.client_tls import ClientTlsEndpoint, TlsProblem, read_certifi
 from relay.runtime.private_parts import AsciiHostEndpoint
 from relay.runtime.proxy_protocol import ProxiedFactory
 
-#: The values without a name after `ssl:`, in Twisted's order.
+#: The names of the arguments after `ssl:`, in the order in which Twisted reads arguments without a name.
 _SERVER_ARGUMENTS = ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain")
 _CLIENT_ARGUMENTS = ("host", "port", "timeout", "bindAddress")
 
@@ -46,7 +46,7 @@ _CLIENT_ARGUMENTS = ("host", "port", "timeout", "bindAddress")
 class ServerCertificate:
     """A listener's key and certificate chain.
 
-    :raises TlsProblem: also from `refresh`, which then leaves everything as it was.
+    :raises TlsProblem: a file can't be used. If `refresh` raises it, the old certificate stays in use.
     """
 
     def __init__(self, key_file: str, certificate_file: str, chain_file: str = "") -> None:
@@ -54,7 +54,7 @@ class ServerCertificate:
         self._context = self._read()
 
     def refresh(self) -> bool:
-        """Reads the files again, for connections from now on; says whether the certificate is another one."""
+        """Reads the files again, for new connections. Returns whether the certificate has changed."""
         before = self.fingerprint
         self._context = self._read()
         return self.fingerprint != before
@@ -76,14 +76,14 @@ class ServerCertificate:
             context.check_privatekey()
         except SSL.Error as problem:
             raise TlsProblem(f"{key_file} is not the key of {certificate_file}'s first certificate") from problem
-        #: Of the certificate in use: SHA-256, hexadecimal.
+        #: The SHA-256 of the certificate in use, in hexadecimal.
         self.fingerprint = certificate.digest("sha256").decode()
         self.expires_at = certificate.to_cryptography().not_valid_after_utc.timestamp()
         return context
 
 
 class _TlsFactory(TLSMemoryBIOFactory):
-    """Refuses a connection where what is behind TLS does, instead of failing over it."""
+    """Refuses a connection if the factory behind it does. Twisted's own class would raise an exception."""
 
     def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
         behind = self.wrappedFactory.buildProtocol(addr)
@@ -94,7 +94,7 @@ class _TlsFactory(TLSMemoryBIOFactory):
 class TlsServerEndpoint:
     """Listens with TLS on top of another endpoint.
 
-    :ivar certificate: its certificate; to be refreshed when the files have changed.
+    :ivar certificate: its certificate. Call its `refresh` when the files have changed.
     """
 
     def __init__(self, reactor: Any, below: Any, certificate: ServerCertificate) -> None:
@@ -111,9 +111,9 @@ class TlsServerEndpoint:
 
 @implementer(IStreamServerEndpoint)
 class ProxiedEndpoint:
-    """Listens on another endpoint for connections from proxies, which say in front whose each of them is.
+    """Listens on another endpoint for proxies that write the client's address at the beginning of each connection.
 
-    :param trusts: whether an address is that of a trusted proxy.
+    :param trusts: says whether an address is that of a trusted proxy.
     """
 
     def __init__(self, reactor: Any, below: Any, trusts: Callable[[str], bool]) -> None:
@@ -131,10 +131,10 @@ class ProxiedEndpoint:
 def server_endpoint(
     reactor: Any, description: str, trusts: Callable[[str], bool] = lambda host: False
 ) -> IStreamServerEndpoint:
-    """The endpoint that a description means, with ours for `ssl:` and `haproxy:`.
+    """Makes the endpoint of a description. For `ssl:` and `haproxy:` it uses the endpoints of this module.
 
-    :param trusts: whether an address is that of a trusted proxy: who may connect where `haproxy:` stands in front.
-    :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file that it names, is no good.
+    :param trusts: says whether an address is that of a trusted proxy. Only these may connect to a `haproxy:` endpoint.
+    :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file that it names, can't be used.
     """
     parts = split_description(description)
     proxied = parts[0] == "haproxy"
@@ -142,20 +142,20 @@ def server_endpoint(
         description = description.partition(":")[2]
         parts = parts[1:]
         if parts[:1] not in (["tcp"], ["tcp6"], ["ssl"], ["systemd"]):
-            raise TlsProblem("behind haproxy: stands tcp:, tcp6:, ssl: or systemd:")
+            raise TlsProblem("write tcp:, tcp6:, ssl: or systemd: after haproxy:")
     if parts[0] != "ssl":
         endpoint: IStreamServerEndpoint = twisted_server_from_string(reactor, description)
         return ProxiedEndpoint(reactor, endpoint, trusts) if proxied else endpoint
     given = _arguments(parts[1:], _SERVER_ARGUMENTS, description)
     for unsupported in ("sslmethod", "dhParameters"):
         if unsupported in given:
-            raise TlsProblem(f"leave {unsupported} out: TLS 1.2 and 1.3 are spoken, with ephemeral elliptic curves")
+            raise TlsProblem(f"leave {unsupported} out: the relay uses TLS 1.2 and 1.3, with ephemeral elliptic curves")
     interface = given.get("interface", "")
     backlog = int(given.get("backlog", "50"))
     port = int(given.get("port", ""))
     below: Any = (TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint)(reactor, port, backlog, interface)
     if proxied:
-        # The header stands in front of the handshake.
+        # The PROXY header comes before the TLS handshake.
         below = ProxiedEndpoint(reactor, below, trusts)
     key_file = given.get("privateKey", "server.pem")
     certificate = ServerCertificate(key_file, given.get("certKey", key_file), given.get("extraCertChain", ""))
@@ -163,14 +163,14 @@ def server_endpoint(
 
 
 def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
-    """Where a carrier's `connect` leads, with its `tls` files.
+    """Makes the endpoint of a carrier's `connect`, with its `tls` files.
 
-    :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file, is no good.
+    :raises TlsProblem, ValueError, TypeError, OSError: the description, or a file, can't be used.
     """
     parts = _ascii_hosts(split_description(carrier.connect))
     names = {part.partition("=")[0] for part in parts[1:] if "=" in part}
     if parts[0] != "tls" or (carrier.tls is None and names - set(_CLIENT_ARGUMENTS)):
-        # Twisted's own further arguments (trustRoots and the like) remain Twisted's.
+        # With further arguments (such as trustRoots), Twisted's own endpoint is used.
         twisted_endpoint: IStreamClientEndpoint = clientFromString(reactor, _joined(parts))
         return twisted_endpoint
     given = _arguments(parts[1:], _CLIENT_ARGUMENTS, carrier.connect)
@@ -189,7 +189,7 @@ def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
 
 
 def split_description(description: str) -> list[str]:
-    """The parts of an endpoint description between its colons; `\\:` is a colon within a part."""
+    """Splits an endpoint description at its colons. `\\:` is a colon within an argument."""
     parts = [""]
     escaped = False
     for character in description:
@@ -230,10 +230,10 @@ def _arguments(parts: list[str], names: tuple[str, ...], description: str) -> di
         name, separator, value = part.partition("=")
         if not separator:
             if position >= len(names):
-                raise TlsProblem(f"{description!r} has too many parts")
+                raise TlsProblem(f"{description!r} has too many arguments")
             name, value = names[position], part
             position += 1
         elif name not in (*names, "dhParameters"):
-            raise TlsProblem(f"{description!r} has an unknown part {name!r}")
+            raise TlsProblem(f"{description!r} has an unknown argument {name!r}")
         given[name] = value
     return given

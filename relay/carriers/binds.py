@@ -132,22 +132,28 @@ def smpp_binds(
         bind_timeout_seconds=settings.bind_timeout_seconds,
     )
     password = settings.password.reveal()
+    requests = [
+        BindRequest(
+            command,
+            settings.system_id,
+            password,
+            settings.system_type,
+            settings.interface_version,
+            settings.addr_ton,
+            settings.addr_npi,
+            settings.address_range,
+        )
+        for command in _BIND_COMMANDS[settings.bind]
+    ]
 
     def pause(failures: int) -> float:
         return pause_seconds(failures, settings.reconnect_min_seconds, settings.reconnect_max_seconds, fraction())
 
     def make(reports: SessionReports) -> Sequence[SmppKeeper]:
         return [
-            SmppKeeper(
-                endpoint,
-                reports,
-                BindRequest(command, settings.system_id, password, settings.system_type, settings.interface_version),
-                limits,
-                clock,
-                pause,
-            )
+            SmppKeeper(endpoint, reports, request, limits, clock, pause)
             for _ in range(settings.binds)
-            for command in _BIND_COMMANDS[settings.bind]
+            for request in requests
         ]
 
     return make

@@ -5,12 +5,17 @@ tried again and again by its keeper, and logged once: until it is bound, or the 
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from twisted.logger import Logger
 
 from relay.carriers.session_api import CarrierSession
+from relay.config.model import Carrier
 from relay.values import smpp_constants as c
 from relay.values.counters import CarrierCounters
+
+#: What carriers answer to a bind_transceiver that they do not know or do not allow.
+_TRANSCEIVER_REFUSED: Final = frozenset({c.ESME_RINVCMDID, c.ESME_RINVBNDSTS, c.ESME_RBINDFAIL})
 
 
 class CarrierSessions:
@@ -24,8 +29,9 @@ class CarrierSessions:
 
     log = Logger()
 
-    def __init__(self, name: str, wanted_count: int, counters: CarrierCounters) -> None:
+    def __init__(self, name: str, settings: Carrier, wanted_count: int, counters: CarrierCounters) -> None:
         self._name = name
+        self._settings = settings
         self._wanted_count = wanted_count
         self._counters = counters
         self.senders: list[CarrierSession] = []
@@ -52,9 +58,13 @@ class CarrierSessions:
     def refused(self, command_status: int) -> None:
         """The carrier refused a bind; its connection is being closed."""
         self._counters.bind_failures += 1
-        self._counters.last_error = f"bind refused: {c.status_name(command_status)}"
-        self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}", carrier=self._name,
-                      status=c.status_name(command_status))  # fmt: skip
+        transceiver = self._settings.kind != "http" and self._settings.bind == "transceiver"
+        advice = ""
+        if transceiver and command_status in _TRANSCEIVER_REFUSED:
+            advice = "; if the carrier takes no bind_transceiver, set bind: transmitter+receiver"
+        self._counters.last_error = f"bind refused: {c.status_name(command_status)}{advice}"
+        self.log.warn("carrier_bind_refused: {carrier} refused the bind with {status}{advice}", carrier=self._name,
+                      status=c.status_name(command_status), advice=advice)  # fmt: skip
 
     def unreachable(self, reason: str) -> None:
         """No connection could be made, or it ended before the bind."""

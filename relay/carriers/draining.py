@@ -163,7 +163,7 @@ class DrainingCarriers:
         if self._drains.get(name) is drain:
             del self._drains[name]
             await self._gone(name)
-        self.log.info("carrier_removed: {carrier} is unbound; receipts that were still out: {receipts_out}",
+        self.log.info("carrier_removed: {carrier} is unbound; outstanding receipts that are lost: {receipts_out}",
                       carrier=name, receipts_out=drain.receipts_out)  # fmt: skip
 
     def _goes_on(self, name: str, drain: Drain) -> bool:

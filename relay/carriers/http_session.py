@@ -83,6 +83,8 @@ class HttpCarrierSession:
         pause_seconds: Callable[[int], float],
     ) -> None:
         self.outstanding = 0
+        #: Nobody asks: no query_sm and no cancel_sm go over HTTP.
+        self.heard_at = 0.0
         self._window = window
         #: Attempts in a row to reach the account that failed.
         self._failures = 0

@@ -68,7 +68,7 @@ class CarrierLink:
         self._notification_reader = notification_reader
         self._state = LinkStateMachine()
         self._keepers = keepers(self)
-        self._sessions = CarrierSessions(name, len(self._keepers), self.counters)
+        self._sessions = CarrierSessions(name, settings, len(self._keepers), self.counters)
         self._form = wanted_form(settings)
         self._queries = CarrierQueries(carrier, self.intake, self._form)
         self._sender = PartSender(
@@ -115,8 +115,8 @@ class CarrierLink:
 
     @property
     def queries(self) -> int | None:
-        """How many overdue parts the carrier can be asked about now; None where it is never asked (`query_sm`)."""
-        if not self.settings.query_sm:
+        """How many overdue parts the carrier can be asked about now; None where it isn't asked (`query_sm`)."""
+        if not self.settings.query_sm or self._queries.given_up:
             return None
         return self._queries.room if self._sender.may_ask else 0
 
@@ -128,7 +128,8 @@ class CarrierLink:
     @property
     def can_cancel(self) -> bool:
         """Whether the carrier can be asked to cancel what it has taken (`cancel_sm`), now."""
-        return self.settings.cancel_sm and self._sender.may_ask and self._queries.cancels_room > 0
+        may_be_asked = self.settings.cancel_sm and not self._queries.given_up
+        return may_be_asked and self._sender.may_ask and self._queries.cancels_room > 0
 
     @property
     def can_schedule(self) -> bool:
@@ -274,7 +275,7 @@ class CarrierLink:
             self._state.on(LinkEvent.LAST_LOST)
             self._queries.drop()
         self._responses.in_doubt(tokens)
-        self._queries.lost(tokens)
+        self._queries.lost(session, tokens)
         self._flow.link_changed()
         # What it leaves unanswered may go over another of the sessions.
         self._sent_or_settled()
@@ -289,13 +290,13 @@ class CarrierLink:
 
     def unanswered(self, session: CarrierSession, tokens: Sequence[object]) -> None:
         self._responses.in_doubt(tokens)
-        self._queries.unanswered(tokens)
+        self._queries.unanswered(session, tokens)
         self._sent_or_settled()
 
     def abandoned(self, session: CarrierSession, tokens: Sequence[object]) -> None:
         # As `lost`, which comes when the connection is closed.
         self._responses.in_doubt(tokens)
-        self._queries.lost(tokens)
+        self._queries.lost(session, tokens)
         self._sent_or_settled()
 
     def unsent(self, session: CarrierSession, tokens: Sequence[object]) -> None:

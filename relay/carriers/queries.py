@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from relay.carriers.context import CarrierContext
 from relay.carriers.receipt_intake import ReceiptIntake
+from relay.carriers.session_api import CarrierSession
 from relay.carriers.submit_results import AnswerClass, class_of
 from relay.receipts.dates import DoneDates
 from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates, resolve
@@ -35,6 +36,8 @@ _SHARE: Final = 0.1
 _CANCELS: Final = 1_000
 #: A message that is under way at its carrier is waited for once more: as long as for its receipt, and at the most this.
 _LONGEST_WAIT_SECONDS: Final = 24 * 3600.0
+#: A carrier is asked no more after so many sessions in a row that ended with a question unanswered.
+_DEATHS: Final = 2
 #: Answers that say that the link is asked too much.
 _THROTTLING: Final = frozenset({c.ESME_RTHROTTLED, c.ESME_RMSGQFUL})
 
@@ -73,12 +76,18 @@ class CarrierQueries:
         self._dates = DoneDates(resolve(settings.dialect).time_zone or "")
         self._states = CarrierStates(settings.dialect)
         self._most_queries = max(1, int(_SHARE * settings.window * settings.binds))
+        self._response_timeout_seconds = settings.response_timeout_seconds
         self._wait_seconds = min(settings.receipt_hours * 3600.0, _LONGEST_WAIT_SECONDS)
         self._queries: deque[_Query] = deque()
         self._cancels: deque[_Cancel] = deque()
         self._queries_under_way = 0
         self._cancels_under_way = 0
         self._unknown_command = False
+        #: Sessions in a row that ended with a question unanswered, and whether anything was asked since the last one.
+        self._deaths = 0
+        self._asked_since_death = False
+        #: Sessions that a question has silenced: its time ended in silence. With when they had last been heard.
+        self._silent: dict[CarrierSession, float] = {}
         self.counts = {
             (command, result): 0
             for command in ("query_sm", "cancel_sm")
@@ -86,6 +95,11 @@ class CarrierQueries:
         }
 
     # Asking
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the carrier is asked no more, because its sessions end when it is asked."""
+        return self._deaths >= _DEATHS
 
     @property
     def room(self) -> int:
@@ -143,6 +157,7 @@ class CarrierQueries:
             addresses = self._addresses(query.part)
             source = source_of(addresses)
             queries.append((query_sm_body(query.part.given_id, addresses[0], addresses[1], source), query))
+        self._asked_since_death = self._asked_since_death or bool(cancels or queries)
         self._cancels_under_way += len(cancels)
         self._queries_under_way += len(queries)
         return [(command_id, b) for command_id, b in ((c.CANCEL_SM, cancels), (c.QUERY_SM, queries)) if b]
@@ -164,6 +179,8 @@ class CarrierQueries:
         ending: list[AtCarrier] = []
         for answer in answers:
             token, status = answer.token, answer.command_status
+            if not self.given_up and isinstance(token, _Cancel | _Query):
+                self._deaths = 0
             throttled = throttled or status in _THROTTLING
             if isinstance(token, _Cancel):
                 self._cancels_under_way -= 1
@@ -222,7 +239,7 @@ class CarrierQueries:
         if under_way:
             self._flow.follow_up_later(self._flow.store.query_outcomes(under_way))
 
-    def unanswered(self, tokens: Iterable[object]) -> None:
+    def unanswered(self, session: CarrierSession, tokens: Iterable[object]) -> None:
         """Their time is up: overdue parts end, cancels are refused."""
         ending: list[AtCarrier] = []
         for token in tokens:
@@ -234,18 +251,43 @@ class CarrierQueries:
                 self._cancels_under_way -= 1
                 self._count("cancel_sm", "unanswered")
                 token.done.callback(False)
+            else:
+                continue
+            # Responses to what was sent before the question may still have come.
+            if session.heard_at <= self._clock.seconds() - self._response_timeout_seconds / 2:
+                self._silent[session] = session.heard_at
         self._give_up(ending)
 
-    def lost(self, tokens: Iterable[object]) -> None:
-        """Their session ended: overdue parts are asked about again later, cancels are refused."""
-        for token in tokens:
+    def lost(self, session: CarrierSession, tokens: Iterable[object]) -> None:
+        """Their session ended: overdue parts are asked about again later, cancels are refused.
+
+        If this happens twice in a row, the questions may be what ends the sessions: no more are asked. A session that
+        nothing came over since a question, whose time was up before the session's end, counts as well.
+        """
+        questions = [token for token in tokens if isinstance(token, _Cancel | _Query)]
+        silent_since = self._silent.pop(session, None)
+        if questions or (silent_since is not None and silent_since == session.heard_at):
+            self._died()
+        for token in questions:
             if isinstance(token, _Query):
                 self._queries_under_way -= 1
                 self._count("query_sm", "later")
-            elif isinstance(token, _Cancel):
+            else:
                 self._cancels_under_way -= 1
                 self._count("cancel_sm", "unanswered")
                 token.done.callback(False)
+
+    def _died(self) -> None:
+        # Several sessions that one outage ends, with questions from before it, are one death.
+        if not self._asked_since_death or self.given_up:
+            return
+        self._asked_since_death = False
+        self._deaths += 1
+        if self.given_up:
+            self.drop()
+            self.log.warn("carrier_dies_of_questions: twice in a row a session with {carrier} ended on a query_sm or "
+                          "cancel_sm; it is asked no more until a restart or a change of its settings. Set query_sm "
+                          "and cancel_sm to false for it", carrier=self._name)  # fmt: skip
 
     def drop(self) -> None:
         """Nothing that waits can be sent: as `lost`."""

@@ -34,6 +34,10 @@ class CarrierSession(Protocol):
     def outstanding(self) -> int:
         """How many of its requests have no response yet."""
 
+    @property
+    def heard_at(self) -> float:
+        """When the carrier was last heard on it. Asked only of sessions that take query_sm and cancel_sm."""
+
     def send(self, command_id: int, requests: Sequence[Request]) -> None:
         """Sends requests, as many as there is `room` for. Each token comes back in exactly one report: `answered`,
         `unanswered`, `unsent` or `lost`."""

@@ -77,7 +77,7 @@ def report(look: Any) -> str:
     ]
     lines += [f"  ! {trouble}" for trouble in look["troubles"]] or ["  nothing is wrong"]
     lines += [
-        f"  {c['name']} was removed and drains: {c['queued']} parts to send, {_out(c)} receipts still out; "
+        f"  {c['name']} was removed and drains: {c['queued']} parts to send, {_out(c)} receipts outstanding; "
         f"unbound in {math.ceil(c['drain_seconds'] / 3600)} h at the latest"
         for c in look["carriers"]
         if c["draining"]

@@ -1,7 +1,7 @@
-"""The configuration file: its types, and reading them from YAML.
+"""The configuration file: the types of its keys, and how they are read from YAML.
 
 In:   YAML nodes; two configurations to compare; a URL to check.
-Out:  `Config` values, or a list of problems with their lines; what a reload has to change.
-Read: `model.py` first. Every key has its meaning, default and bounds in `model`. The reference and the sample file
-    are made from it.
+Out:  `Config` values, or a list of problems with their lines; the changes that a reload has to apply.
+Read: `model.py` first. It has the meaning, the default and the bounds of every key. The reference and the sample file
+    are generated from it.
 """

@@ -1,8 +1,8 @@
 """The differences between two configurations, and which of them a reload applies.
 
 A reload applies accounts, carriers, routes, log settings, the admin password, the default validity, and how long a stop
-and a drain may take. Everything else (listeners, limits, the journal's place) needs a restart: a reload only reports
-such a difference.
+and a drain may take. All other keys (listeners, limits, the journal's directory) need a restart. A reload only reports
+that they differ.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from relay.values.secret import Secret
 
 #: The keys that a reload applies as a whole.
 _LIVE = frozenset({"accounts", "carriers", "routes", "validity_seconds", "shutdown_seconds", "drain_hours"})
-#: Keys within tables that it applies, too.
+#: The keys that a reload applies in tables that otherwise need a restart.
 _LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password"})
 
 
@@ -68,7 +68,7 @@ def login_changed(old: Any, new: Any) -> bool:
 
 
 def taken_up(old: Config, new: Config) -> Config:
-    """The configuration after a reload: `new`, but with the values of `old` where a change needs a restart."""
+    """The configuration after a reload: `new`, but with the old values of all keys that need a restart."""
     live = {name: getattr(new, name) for name in _LIVE}
     logs = Logs(format=new.logs.format, log_numbers=new.logs.log_numbers, message_records=old.logs.message_records)
     admin = AdminListener(listen=old.admin.listen, password=new.admin.password)

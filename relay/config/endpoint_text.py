@@ -1,8 +1,8 @@
 """Reads Twisted endpoint descriptions without Twisted: can other machines reach the endpoint?
 
-The grammar is Twisted's (`twisted.internet.endpoints.serverFromString`): parts between colons, `name=value` or by
-position, a backslash before a colon that belongs to a value. `relay.app.endpoint_check` finds out whether Twisted
-takes a description.
+The grammar is Twisted's (`twisted.internet.endpoints.serverFromString`). Colons separate the arguments. An argument is
+`name=value`, or it is known by its position. A backslash stands before a colon that belongs to a value.
+`relay.app.endpoint_check` checks whether Twisted accepts a description.
 """
 
 import ipaddress
@@ -12,8 +12,10 @@ _INTERFACE_POSITION = {"tcp": 1, "tcp6": 1, "ssl": 4}
 
 
 def is_loopback(description: str) -> bool:
-    """Whether a server endpoint can be reached from its own machine only. In doubt, it can't be said to be. Behind a
-    proxy (`haproxy:`) it is in doubt."""
+    """Whether only the endpoint's own machine can reach it. If that isn't certain, the answer is no.
+
+    It isn't certain for an endpoint behind a proxy (`haproxy:`).
+    """
     parts = _parts(description)
     kind = parts[0] if parts else ""
     if kind == "unix":

@@ -1,17 +1,17 @@
-"""Host names as DNS, HTTP and TLS want them: in ASCII, by IDNA 2008.
+"""Writes host names in ASCII (IDNA 2008), as DNS, HTTP and TLS need them.
 
-IDNA 2003 (Python's codec `idna`) writes faß.example as fass.example, which may belong to somebody else. So every name
-that the relay resolves, names in a Host header or checks in a certificate comes from here.
+IDNA 2003 (Python's codec `idna`) writes faß.example as fass.example, which may belong to somebody else. So the relay
+uses this module for all names that it resolves, writes into a Host header, or checks in a certificate.
 """
 
 import idna
 
 
 def ascii_host(name: str) -> str:
-    """The host name in ASCII (RFC 5891). A name in ASCII, or an address, stays as it is.
+    """Writes a host name in ASCII (RFC 5891). A name in ASCII, or an address, is not changed.
 
     Capitals, wide letters and ideographic full stops are first mapped to their ordinary forms (UTS 46, without its
-    transitional rules). Labels that are ASCII then are not looked at: private networks have names such as `my_host`.
+    transitional rules). Labels that are ASCII after that are not checked: private networks use names like `my_host`.
 
     :raises ValueError: the name has a character that no host name may have, or a label is too long.
     """

@@ -1,7 +1,7 @@
 """The configuration as types: every key of the YAML file, its meaning, its default and its bounds.
 
-Everything else comes from these types: the loader (`relay.app.load_config`) converts YAML to them and reports what
-doesn't fit, and the configuration reference in docs/ is printed from them. No other module knows a default.
+No other module knows a default. The loader (`relay.app.load_config`) converts YAML to these types and reports values
+that don't fit. The configuration reference in docs/ is generated from them.
 """
 
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from relay.values.secret import Secret
 
 
 class ConfigStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: typed, immutable, closed."""
+    """A table of the file: immutable, with a type for each key. Other keys are errors."""
 
 
 def _text(description: str) -> Meta:
@@ -33,22 +33,22 @@ class Journal(ConfigStruct, frozen=True):
     sync: Annotated[
         Literal["always", "interval", "never"],
         _text(
-            "always: nothing is answered before fdatasync; interval: fdatasync once a second; never: the kernel "
-            "decides."
+            "always: fdatasync before each answer; interval: fdatasync once a second; never: the kernel decides when "
+            "to write."
         ),
     ] = "always"
-    segment_bytes: Annotated[int, Meta(ge=65536, description="A new segment file begins at this size.")] = 67_108_864
+    segment_bytes: Annotated[int, Meta(ge=65536, description="A new segment file begins at this size.")] = 16_777_216
     segment_seconds: Annotated[float, Meta(ge=1, description="A new segment file begins at this age.")] = 3600.0
     text_hours: Annotated[
-        float, Meta(gt=0, description="Segments are compacted after so many hours, so that texts leave the disk.")
+        float, Meta(gt=0, description="A segment is compacted after so many hours, so that texts leave the disk.")
     ] = 24.0
 
 
 class Limits(ConfigStruct, frozen=True):
-    """Bounds on memory. At a bound the relay says so to the sender, and keeps running."""
+    """Bounds on memory. At a bound the relay refuses more, tells the sender why, and keeps running."""
 
     messages: Annotated[
-        int, Meta(ge=1, description="Messages that have not ended; at the bound new ones get 'queue full'.")
+        int, Meta(ge=1, description="Messages that have not ended; at the bound, new ones are refused as 'queue full'.")
     ] = 5_000_000
     finished: Annotated[int, Meta(ge=0, description="Ended messages kept for queries and late receipts.")] = 200_000
     finished_hours: Annotated[float, Meta(gt=0, description="Hours for which ended messages are kept.")] = 168.0
@@ -56,8 +56,8 @@ class Limits(ConfigStruct, frozen=True):
         int,
         Meta(
             ge=0,
-            description="Receipts kept whose carrier message id is not known yet (orphans). The same bound holds for "
-            "those that found no message in time and are kept because their carrier's receipts match too few messages.",
+            description="Orphans kept: receipts whose carrier message id is not known yet. As many again are kept of "
+            "those that found no message in time, of carriers whose receipts match too few messages.",
         ),
     ] = 100_000
     orphan_seconds: Annotated[float, Meta(gt=0, description="How long an orphan waits for its message.")] = 600.0
@@ -81,7 +81,7 @@ class Limits(ConfigStruct, frozen=True):
         float, Meta(ge=0, description="HTTP requests a second that one address may make without a login; 0 = no limit.")
     ] = 100.0
     bytes_before_login: Annotated[
-        int, Meta(ge=65536, description="Octets of HTTP bodies that one address may be sending without a login.")
+        int, Meta(ge=65536, description="Octets of HTTP bodies under way from one address without a login.")
     ] = 4_194_304
     pdu_bytes: Annotated[int, Meta(ge=1024, le=16_777_216, description="Largest SMPP PDU (command_length).")] = 65_536
     idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = (
@@ -108,7 +108,7 @@ class SmppListener(ConfigStruct, frozen=True):
     """The customers' SMPP server."""
 
     listen: Annotated[list[str], _LISTEN] = field(default_factory=lambda: ["tcp:2775:interface=127.0.0.1"])
-    system_id: Annotated[str, Meta(max_length=15, description="The system_id in bind responses.")] = "relay"
+    system_id: Annotated[str, Meta(max_length=15, description="The relay's system_id in bind responses.")] = "relay"
     window: Annotated[int, Meta(ge=1, le=10_000, description="Unanswered deliver_sm of a session.")] = 100
     pending_requests: Annotated[
         int, Meta(ge=1, description="Unanswered requests of a session; further ones get ESME_RTHROTTLED.")
@@ -172,21 +172,23 @@ class Account(ConfigStruct, frozen=True):
     unanswered: Annotated[Literal["notify", "silent"], _text("How a message without any receipt ends.")] = "notify"
     allow_private_urls: Annotated[bool, _text("Allows webhooks to loopback and private addresses.")] = False
     rate: Annotated[float, Meta(ge=0, description="Messages a second; 0 = no limit.")] = 0.0
-    burst: Annotated[int, Meta(ge=0, description="Messages above the rate at once; 0 = those of one second.")] = 0
+    burst: Annotated[
+        int, Meta(ge=0, description="Messages that may exceed the rate at once; 0 = as many as in one second.")
+    ] = 0
     weight: Annotated[
         int,
         Meta(ge=1, le=100, description="Messages in one turn, when several accounts wait for a carrier."),
     ] = 1
     priority: Annotated[
-        int, Meta(ge=0, le=3, description="Of messages that name none. Higher ones leave a carrier's queue first.")
+        int, Meta(ge=0, le=3, description="Priority of messages that name none. Higher ones leave a queue first.")
     ] = 0
     highest_priority: Annotated[
         int,
         Meta(
             ge=0,
             le=3,
-            description="Up to here (or up to `priority`, if that is more) its messages go before other accounts' of a "
-            "lower priority. Above it they only go before its own.",
+            description="The highest priority with which a message overtakes those of other accounts (at least "
+            "`priority`). With a higher one it only overtakes messages of its own account.",
         ),
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
@@ -303,7 +305,7 @@ class Simulator(ConfigStruct, frozen=True):
 
 
 class CarrierTls(ConfigStruct, frozen=True):
-    """Files for SMPP over TLS; verification is on."""
+    """Files for SMPP over TLS. The relay always verifies the carrier's certificate."""
 
     ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
     certificate_file: Annotated[str, _text("Our client certificate.")] = ""
@@ -311,7 +313,7 @@ class CarrierTls(ConfigStruct, frozen=True):
 
 
 class Carrier(ConfigStruct, frozen=True):
-    """An upstream."""
+    """A carrier: where it is, how the relay logs in, and how it behaves."""
 
     kind: Annotated[Literal["smpp", "simulator", "http"], _text("How the relay talks to the carrier.")] = "smpp"
     connect: Annotated[str, _text("Twisted client endpoint (smpp), or base URL (http).")] = ""
@@ -321,6 +323,11 @@ class Carrier(ConfigStruct, frozen=True):
         default_factory=lambda: Secret("")
     )
     system_type: Annotated[str, Meta(max_length=12, description="Some carriers want one in the bind.")] = ""
+    addr_ton: Annotated[int, Meta(ge=0, le=255, description="addr_ton of the bind; most carriers ignore it.")] = 0
+    addr_npi: Annotated[int, Meta(ge=0, le=255, description="addr_npi of the bind; most carriers ignore it.")] = 0
+    address_range: Annotated[
+        str, Meta(max_length=40, description="address_range of the bind: the numbers whose messages we take.")
+    ] = ""
     interface_version: Annotated[int, Meta(ge=0x33, le=0x50, description="interface_version of the bind.")] = 0x34
     bind: Annotated[Literal["transceiver", "transmitter+receiver"], _text("The kind of binds.")] = "transceiver"
     binds: Annotated[int, Meta(ge=1, le=100, description="How many binds are made.")] = 1
@@ -354,16 +361,16 @@ class Carrier(ConfigStruct, frozen=True):
         bool, _text("Before a message with an overdue receipt is given up, ask the carrier about it (query_sm).")
     ] = False
     cancel_sm: Annotated[
-        bool, _text("Pass a customer's cancel_sm on, if the carrier has the message; otherwise refuse it.")
+        bool, _text("Pass a customer's cancel_sm on if the carrier has the message; if off, refuse it.")
     ] = False
     scheduled_delivery: Annotated[
         Literal["refuse", "pass"],
         _text(
             "pass: the carrier keeps messages until their schedule_delivery_time. Customers may schedule messages "
-            "where all carriers of the route do; elsewhere they get ESME_RINVSCHED."
+            "if all carriers of the route do so; otherwise they get ESME_RINVSCHED."
         ),
     ] = "refuse"
-    mobile_originated: Annotated[str, _text("refuse, or the account that gets handsets' messages.")] = "refuse"
+    mobile_originated: Annotated[str, _text("The account that gets messages from handsets, or `refuse`.")] = "refuse"
     default_alphabet: Annotated[
         Alphabet,
         _text(
@@ -423,8 +430,8 @@ class Route(ConfigStruct, frozen=True):
         list[str | dict[str, Annotated[float, Meta(gt=0)]]],
         Meta(
             min_length=1,
-            description="The carriers, in order of preference. `{a: 70, b: 30}` in one place of the order shares the "
-            "numbers out by weight; the same number always goes the same way.",
+            description="The carriers, in order of preference. `{a: 70, b: 30}` in one place of the order divides the "
+            "numbers between carriers by weight; the same number always goes to the same carrier.",
         ),
     ]
     prefix: Annotated[
@@ -434,8 +441,8 @@ class Route(ConfigStruct, frozen=True):
     sender: Annotated[
         str,
         _text(
-            "The sender (from): `ACME` is exactly this one, `ACME*` all that begin so, `numeric` all numbers, "
-            "`alphanumeric` all names; empty = all."
+            "The sender (from): `ACME` is this sender only, `ACME*` each that begins with ACME, `numeric` each number, "
+            "`alphanumeric` each name; empty = all."
         ),
     ] = ""
     hours: Annotated[
@@ -448,8 +455,8 @@ class Route(ConfigStruct, frozen=True):
     spill_over_seconds: Annotated[
         Seconds,
         _text(
-            "A message goes to the next carrier if it would wait longer than this for the ones before; 0 = only when "
-            "they are down or their queues are full."
+            "A message goes to the next carrier if it would wait longer than this for an earlier one; 0 = only if all "
+            "earlier ones are down or their queues are full."
         ),
     ] = 0.0
 
@@ -463,12 +470,12 @@ class Logs(ConfigStruct, frozen=True):
     """What is logged and how."""
 
     format: Annotated[Literal["text", "json"], _text("Format of the log; one line an event in both.")] = "text"
-    log_numbers: Annotated[bool, _text("Log whole phone numbers, without masking two digits.")] = False
+    log_numbers: Annotated[bool, _text("Log whole phone numbers; if off, two digits are masked.")] = False
     message_records: Annotated[str, _text("File that gets one JSON line for each finished message; empty = none.")] = ""
 
 
 class Demo(ConfigStruct, frozen=True):
-    """Helpers for the demonstration. Refused if any listener is not on loopback."""
+    """Helpers for the demonstration. They are refused if another machine can reach a listener."""
 
     receiver: Annotated[str, _text("Endpoint of a small receiver that prints the notifications it gets.")] = ""
 
@@ -476,13 +483,13 @@ class Demo(ConfigStruct, frozen=True):
 class Config(ConfigStruct, frozen=True):
     """The whole file."""
 
-    data_dir: Annotated[str, _text("Journal and lock; created where missing.")] = "var/relay"
+    data_dir: Annotated[str, _text("Directory of the journal and its lock; created if missing.")] = "var/relay"
     validity_seconds: Annotated[Seconds, _text("Validity of messages that name none.")] = 172_800.0
     trusted_proxies: Annotated[
         list[str],
         _text(
-            "Networks of proxies whose word is taken for a client's address: X-Forwarded-For, or Forwarded where that "
-            "is missing; on a listener that begins with `haproxy:`, the PROXY protocol. Taken up at a start."
+            "Networks of proxies that the relay trusts to name the client's address: in X-Forwarded-For (or Forwarded "
+            "if that is missing), or in the PROXY protocol on a listener that begins with `haproxy:`. Needs a restart."
         ),
     ] = field(default_factory=list)
     shutdown_seconds: Annotated[Seconds, _text("How long a stop waits for outstanding answers.")] = 10.0

@@ -1,7 +1,7 @@
-"""The configuration's types as a list of keys, for the reference, the sample, and hints in error messages.
+"""Describes the configuration's keys in words, for the reference, the sample, and hints in error messages.
 
-Theory of operation: `relay.config.model` has everything about a key (type, meaning, default, bounds). This module reads
-it and puts it into words, so that there is no second list of keys.
+Theory of operation: `relay.config.model` has everything about a key (type, meaning, default, bounds). This module makes
+words of it, so that nobody has to keep a second list of keys.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from msgspec import inspect
 from relay.config.model import Config
 from relay.values.secret import Secret
 
-#: Stands for names that the operator chooses: of accounts, of carriers, and of a carrier's words.
+#: Stands for a name that the operator chooses, such as that of an account or a carrier.
 NAME = "NAME"
 
 
@@ -43,7 +43,7 @@ class Key(msgspec.Struct, frozen=True):
 
     @property
     def expected(self) -> str:
-        """The values that it takes, in words."""
+        """The values that the key accepts, in words."""
         return expectation(self.field.type)
 
     @property
@@ -67,7 +67,7 @@ def struct_type(owner: type) -> inspect.StructType:
 
 
 def plain(kind: inspect.Type) -> inspect.Type:
-    """The type without its notes, and without the None of an optional one."""
+    """The type without its annotations, and without the None of an optional type."""
     while isinstance(kind, inspect.Metadata):
         kind = kind.type
     if isinstance(kind, inspect.UnionType):
@@ -75,10 +75,10 @@ def plain(kind: inspect.Type) -> inspect.Type:
         if len(present) == 1:
             return present[0]
         if any(isinstance(member, inspect.DictType) for member in present):
-            # A text or a table: one carrier, or several with their weights.
+            # The key accepts a text or a table: one carrier, or several with their weights.
             return kind
         literals = [member for member in present if isinstance(member, inspect.LiteralType)]
-        # The types have no other unions. A new one would have to be handled here.
+        # The model has no other unions. A new kind would need code here.
         assert len(literals) == len(present), f"can't read {kind}"
         return inspect.LiteralType(tuple(value for member in literals for value in member.values))
     return kind
@@ -123,7 +123,7 @@ def expectation(kind: inspect.Type) -> str:
         case inspect.CustomType() if kind.cls is Secret:
             return "text"
         case inspect.UnionType():
-            return " or ".join(expectation(member) for member in kind.types)
+            return " or ".join(expectation(member) for member in kind.types if not isinstance(member, inspect.NoneType))
     raise TypeError(f"no words for {kind}")
 
 
@@ -170,5 +170,5 @@ def keys(owner: type[msgspec.Struct] = Config, path: tuple[str, ...] = ()) -> It
 
 @cache
 def tables_with(name: str) -> tuple[str, ...]:
-    """The tables in which a key of this name belongs, for an operator who wrote it in a wrong place."""
+    """The tables that have a key of this name, to help an operator who wrote it in a wrong place."""
     return tuple(sorted({".".join(key.path[:-1]).replace(".[]", "[]") for key in keys() if key.path[-1] == name}))

@@ -1,9 +1,9 @@
-"""Which senders a key of the configuration means: `ACME`, `ACME*`, `numeric` or `alphanumeric`."""
+"""Patterns for senders in the configuration: `ACME`, `ACME*`, `numeric` or `alphanumeric`."""
 
 from collections.abc import Sequence
 from typing import Final
 
-#: Words that mean a kind of sender. Whoever means the sender of that name writes `numeric*`.
+#: Words that mean a kind of sender. An operator who means the sender "numeric" writes `numeric*`.
 NUMERIC: Final = "numeric"
 ALPHANUMERIC: Final = "alphanumeric"
 
@@ -14,12 +14,12 @@ def is_numeric(sender: bytes) -> bool:
 
 
 class SenderPattern:
-    """Senders, as one word of the configuration means them.
+    """A pattern: one word of the configuration that matches some senders.
 
-    A plus at the beginning of a sender means nothing, here and in the word. Upper and lower case differ.
+    A plus at the beginning of the sender or of the pattern is ignored. Upper and lower case differ.
 
-    :ivar rank: the higher, the more a route with this pattern says about the sender.
-    :raises ValueError: the text says what is wrong, and what to write.
+    :ivar rank: how specific the pattern is. Among routes, the one with the highest rank wins.
+    :raises ValueError: the pattern isn't valid. The text says what is wrong, and what to write.
     """
 
     def __init__(self, text: str) -> None:
@@ -30,15 +30,15 @@ class SenderPattern:
         self._open = written.endswith("*")
         if "*" in written[:-1] or written in ("", "*"):
             raise ValueError(
-                f"{text!r} is no sender; write one such as ACME, with a * at its end for all that begin so, or "
-                f"{NUMERIC} or {ALPHANUMERIC}"
+                f"{text!r} can't be a sender; write a sender such as ACME, or the beginning of senders such as ACME*, "
+                f"or {NUMERIC}, or {ALPHANUMERIC}"
             )
         self._sender = written.removesuffix("*").encode()
-        #: Exact, beginning (the longer the more), kind.
+        #: A whole sender has the highest rank. Then come beginnings, longer ones first, and last the kinds.
         self.rank = (1, 0) if self._kind else (2, len(self._sender)) if self._open else (3, 0)
 
     def matches(self, sender: bytes) -> bool:
-        """Whether a sender is meant. No sender at all is meant by no pattern."""
+        """Whether the pattern matches a sender. No pattern matches an empty sender."""
         if self._kind:
             return bool(sender) and is_numeric(sender) == (self._kind == NUMERIC)
         sender = sender.removeprefix(b"+")
@@ -46,13 +46,13 @@ class SenderPattern:
 
 
 class AllowedSenders:
-    """Which senders an account may use.
+    """Knows which senders an account may use.
 
     :param patterns: as in the configuration; empty: all senders.
-    :raises ValueError: as `SenderPattern`.
+    :raises ValueError: a pattern isn't valid, see `SenderPattern`.
     """
 
-    #: Answers kept. When there are as many, all are dropped.
+    #: How many answers are kept. Beyond it, all are dropped.
     _KEPT: Final = 10_000
 
     def __init__(self, patterns: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
 """Notification URLs: their form, and the addresses that they may lead to.
 
-Customers choose where the relay sends requests, and the relay is inside the operator's network. So a URL is checked
-twice: its form when it is set (`parse_url`), and the addresses of its host at each connection (`address_problem`). The
-caller then connects to the same address that was checked.
+Customers choose where the relay sends requests, and the relay is inside the operator's network. So the relay checks a
+URL twice: its form when the customer sets it (`parse_url`), and the addresses of its host at each connection
+(`address_problem`). It then connects to the address that it has checked.
 """
 
 import base64
@@ -20,7 +20,7 @@ LONGEST_URL: Final = 2048
 
 
 class UrlProblem(ValueError):
-    """The text can't be a notification URL. The exception's text tells the customer why."""
+    """A text can't be a notification URL. The exception's own text tells the customer why."""
 
 
 class WebUrl(msgspec.Struct, frozen=True, gc=False):
@@ -29,9 +29,9 @@ class WebUrl(msgspec.Struct, frozen=True, gc=False):
     :ivar host: ASCII (IDNA), without brackets.
     :ivar authority: the Host header.
     :ivar target: path and query as they stand in the request line.
-    :ivar authorization: of the URL's user and password: an Authorization header, or b"".
-    :ivar plain: the URL as it is requested: without user, password and fragment.
-    :ivar origin: scheme, host and port: where connections go.
+    :ivar authorization: an Authorization header of the URL's user and password; b"": the URL has none.
+    :ivar plain: the URL without user, password and fragment.
+    :ivar origin: scheme, host and port. They say where connections go.
     """
 
     secure: bool
@@ -45,11 +45,11 @@ class WebUrl(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def without_query(self) -> str:
-        """The URL without its query. URLs that differ only in the query lead to one place, and fail together."""
+        """The URL without its query. URLs that differ only in the query go to one place, so they fail together."""
         return self.origin + self.target.partition(b"?")[0].decode()
 
 
-#: A URL whose path and query need no quoting. What stands before them is looked at once for all URLs of an origin.
+#: A URL whose path and query need no quoting. The part before them is parsed once for all URLs of an origin.
 _ORDINARY: Final = re.compile(
     r"(https?://[^/?#\\\x00-\x20\x7f]+)(/[A-Za-z0-9/:@!$&'()*+,;=~._%-]*)(\?[A-Za-z0-9/:@!$&'()*+,;=~._%?{}|^`-]+)?"
 )
@@ -58,12 +58,12 @@ _ORDINARY: Final = re.compile(
 def parse_url(text: str) -> WebUrl:
     """Takes a notification URL apart.
 
-    :raises UrlProblem: the URL is wrong; the text is a sentence that says why.
+    :raises UrlProblem: the URL isn't allowed. The text is a sentence that says why.
     """
     ordinary = _ORDINARY.fullmatch(text) if len(text) <= LONGEST_URL else None
     if ordinary is None:
         return parse_any_url(text)
-    # A message may have a URL of its own, and this is asked several times a message (27 µs without the cache).
+    # A message may have a URL of its own. It is parsed several times for each message: 27 µs without the cache.
     origin = _parse_origin(ordinary[1])
     target = text[ordinary.end(1) :].encode("ascii")
     return WebUrl(
@@ -80,13 +80,13 @@ def parse_url(text: str) -> WebUrl:
 
 @lru_cache(maxsize=4096)
 def _parse_origin(text: str) -> WebUrl:
-    """A URL that ends after its authority."""
+    """Parses a URL that ends after its authority."""
     url = parse_any_url(text + "/")
     return msgspec.structs.replace(url, plain=url.origin.encode("ascii"))
 
 
 def parse_any_url(text: str) -> WebUrl:
-    """As `parse_url`, for URLs of every form; slower."""
+    """Takes any URL apart, as `parse_url` does, but more slowly."""
     if len(text) > LONGEST_URL:
         raise UrlProblem(f"The URL is longer than {LONGEST_URL} characters.")
     if any(character <= " " or character == "\x7f" or character == "\\" for character in text):
@@ -130,7 +130,7 @@ def parse_any_url(text: str) -> WebUrl:
 def check_url(text: str, *, allow_private: bool) -> WebUrl:
     """Does what `parse_url` does, and also checks the host if it is an address.
 
-    :raises UrlProblem: see there.
+    :raises UrlProblem: the URL isn't allowed. The text is a sentence that says why.
     """
     url = parse_url(text)
     if not allow_private:
@@ -152,7 +152,7 @@ def _ascii_host(name: str) -> str:
         try:
             address = ipaddress.IPv6Address(name)
         except ValueError:
-            raise UrlProblem("The URL's host is no IPv6 address.") from None
+            raise UrlProblem("The URL's host is not a valid IPv6 address.") from None
         if address.scope_id is not None:
             raise UrlProblem("The URL's IPv6 address names a network interface.")
         return str(address)
@@ -164,11 +164,11 @@ def _ascii_host(name: str) -> str:
     if len(host) > 253 or not all(_is_label(label) for label in labels):
         raise UrlProblem("The URL's host name is not valid.")
     if labels[-1].isdigit() or labels[-1][:2].lower() == "0x":
-        # A resolver takes 127.1, 2130706433 and 0x7f.1 for 127.0.0.1. No name ends in a number.
+        # A resolver reads 127.1, 2130706433 and 0x7f.1 as 127.0.0.1. No host name ends in a number.
         try:
             return str(ipaddress.IPv4Address(host.removesuffix(".")))
         except ValueError:
-            raise UrlProblem("The URL's host ends in a number and is no IPv4 address in the usual form.") from None
+            raise UrlProblem("The URL's host ends in a number. Write an IPv4 address as four numbers.") from None
     return host
 
 
@@ -176,8 +176,8 @@ def _is_label(label: str) -> bool:
     return 0 < len(label) <= 63 and all(c.isascii() and (c.isalnum() or c in "-_") for c in label)
 
 
-# The well-known prefix only. Where IPv4 stands in an address of 64:ff9b:1::/48 is for each network to say (RFC 8215),
-# so that is refused as the local prefix that it is.
+# Only the well-known prefix. In 64:ff9b:1::/48 each network decides where the IPv4 address stands (RFC 8215). Addresses
+# with that prefix are local, and are refused as such.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 # Only this part of IPv6 is assigned for general use. Its special networks are listed below.
@@ -185,21 +185,21 @@ _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _SPECIAL_V6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
 # `is_global` is true for these in some versions of Python.
 _SPECIAL_V4: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24")))
-# Reachable from inside a cloud only, although the address looks public: Azure's platform service.
+# Azure's platform service. The address looks public, but only machines inside the cloud can reach it.
 _PLATFORM: Final = frozenset({ipaddress.IPv4Address("168.63.129.16")})
 
 
 def address_problem(text: str) -> str | None:
     """Says why a customer's webhook may not go to an IP address; None: it may.
 
-    Refused: loopback, private, link-local (cloud metadata services live there), carrier-grade NAT, multicast,
-    reserved and unspecified ones, and all of these as written inside an IPv6 address (mapped, compatible, 6to4,
+    Refused are loopback, private, link-local (cloud metadata services have such addresses), carrier-grade NAT,
+    multicast, reserved and unspecified addresses, also if they are inside an IPv6 address (mapped, compatible, 6to4,
     Teredo, NAT64).
     """
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return f"{text!r}, which is no IP address"
+        return f"{text!r}, which isn't an IP address"
     if isinstance(address, ipaddress.IPv6Address):
         embedded = _embedded_v4(address)
         if embedded is not None:
@@ -221,7 +221,7 @@ def _v4_problem(address: ipaddress.IPv4Address) -> str | None:
 
 
 def _embedded_v4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that a packet to this IPv6 address may end at."""
+    """The IPv4 address to which a packet to this IPv6 address may go."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:

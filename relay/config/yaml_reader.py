@@ -1,11 +1,11 @@
 """Turns YAML nodes into the configuration's types, and notes every problem with its line.
 
-Theory of operation: the types direct the reading. A scalar is the text that the operator wrote, and becomes what its
-key asks for. YAML 1.1's own types (`on` a boolean, `1e6` a text, `0123` an octal number, a date) are ignored. A value
-that doesn't fit is noted and replaced by its default, so that all problems are reported at once. `ConfigReader.bad`
-says which values were replaced.
+Theory of operation: the reader takes each scalar as the text that the operator wrote, and converts it to the type of
+its key. It ignores the types of YAML 1.1, which makes `on` a boolean, `1e6` a text, `0123` an octal number, and some
+texts dates. If a value doesn't fit, the reader notes the problem and puts the default in its place. So it can report
+all problems at once. `ConfigReader.bad` says which values it replaced.
 
-Secrets: no problem shows a value that belongs to a secret key or that came from the environment or from a file.
+Secrets: a problem never shows the value of a secret key, nor a value from the environment or from a file.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from msgspec import inspect
 from relay.config.schema import describe, expectation, optional, plain, tables_with
 from relay.values.secret import Secret
 
-#: A key's place: names, and indices of list items.
+#: The place of a key in the file: the names of tables and keys, and the indices of list items.
 Path = tuple[str | int, ...]
 
 _NULL_TAG: Final = "tag:yaml.org,2002:null"
@@ -34,7 +34,7 @@ _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _TRUE: Final = frozenset({"true", "yes", "on"})
 _FALSE: Final = frozenset({"false", "no", "off"})
 _LONGEST_SHOWN: Final = 40
-#: The most tables that << may copy in all. Ten lines of nested merges can mean thousands of millions of tables.
+#: The most tables that << may copy in the whole file. Ten lines of nested merges can copy thousands of millions.
 _MOST_MERGED: Final = 100_000
 #: Above this a float no longer holds every integer.
 _EXACT: Final = 2.0**53
@@ -51,7 +51,7 @@ class Problem(msgspec.Struct, frozen=True):
 class Scalar(msgspec.Struct, frozen=True):
     """A single value, as text.
 
-    :ivar source: its origin in words that may be shown; empty if the file itself has the value.
+    :ivar source: where the value came from, in words that may be shown; empty if the file itself has the value.
     """
 
     text: str
@@ -59,7 +59,7 @@ class Scalar(msgspec.Struct, frozen=True):
 
 
 class _Unreadable(Exception):
-    """A value doesn't fit; the text says why. Never leaves this module."""
+    """A value doesn't fit. The text says why. Only this module raises and catches it."""
 
 
 def dotted(path: Path) -> str:
@@ -80,17 +80,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class ConfigReader:
-    """Reads one file's nodes.
+    """Reads the nodes of one file.
 
-    :param environ: for `${NAME}`.
-    :param read_file: the text of a file, for `{file: PATH}`; may raise OSError or ValueError.
+    :param environ: the environment variables, for `${NAME}`.
+    :param read_file: returns the text of a file, for `{file: PATH}`. It may raise OSError or ValueError.
     """
 
     def __init__(self, environ: Mapping[str, str], read_file: Callable[[str], str]) -> None:
         self._environ = environ
         self._read_file = read_file
         self.problems: list[Problem] = []
-        #: The line of every key that the file has, counted from 1.
+        #: The line of every key in the file. The first line is 1.
         self.lines: dict[Path, int] = {(): 1}
         #: Keys whose values were refused and replaced by stand-ins.
         self.bad: set[Path] = set()
@@ -107,7 +107,7 @@ class ConfigReader:
         return any(path[:length] in self.bad for length in range(len(path) + 1))
 
     def read(self, node: yaml.Node | None, kind: inspect.Type, path: Path) -> Any:
-        """The value of a node, as `kind` asks for it. If that fails, notes a problem and gives a stand-in."""
+        """Converts a node to the type `kind`. If that fails, notes a problem and returns a stand-in."""
         target = plain(kind)
         if isinstance(target, inspect.UnionType):
             target = _member(target, node)
@@ -115,7 +115,7 @@ class ConfigReader:
             if optional(kind):
                 return None
             if isinstance(target, inspect.StructType | inspect.DictType | inspect.ListType):
-                # `accounts:` with everything under it commented out.
+                # Such as `accounts:` if all accounts are commented out.
                 return self._collection(None, target, path)
             return self._refuse(path, target, f"expected {expectation(target)}, got nothing (a # begins a comment)")
         if node.tag not in _IMPLICIT_TAGS:
@@ -231,7 +231,7 @@ class ConfigReader:
     # Single values
 
     def _scalar(self, node: yaml.Node, target: inspect.Type) -> Scalar:
-        """A node's text, with environment variables and files put in."""
+        """The text of a node. Environment variables and files are replaced by their values."""
         if isinstance(node, yaml.MappingNode):
             file = _file_of(node)
             if file is not None:
@@ -293,8 +293,10 @@ def _file_of(node: yaml.MappingNode) -> yaml.ScalarNode | None:
 
 
 def _member(kind: inspect.UnionType, node: yaml.Node | None) -> inspect.Type:
-    """The member of a union that a node is written as: a text, or a table. `{file: PATH}` is a text, `{file: 70}` is
-    a table of weights."""
+    """The member of a union that fits the form of the node: a text or a table.
+
+    `{file: PATH}` is a text, and `{file: 70}` is a table of weights.
+    """
     table = isinstance(node, yaml.MappingNode)
     if isinstance(node, yaml.MappingNode) and (file := _file_of(node)) is not None:
         table = file.value.replace(".", "", 1).isdigit()
@@ -375,7 +377,7 @@ def _as_integer(text: str, target: inspect.IntType) -> int:
         return int(text, 0)
     except ValueError:
         number = _as_number(text, target)
-        # 1e6 and 5.0 are taken as integers. 010 is not, because some read it as ten and others as eight.
+        # 1e6 and 5.0 are accepted as integers. 010 is refused, because some people mean ten and others eight.
         if not number.is_integer() or abs(number) > _EXACT or text.lstrip("+-0123456789_") == "":
             raise _Unreadable(f"expected {expectation(target)}") from None
         return int(number)

@@ -1,6 +1,6 @@
-"""Customers on SMPP: binds, what a submit_sm becomes, and receipts to bound receivers.
+"""Customers on SMPP: their binds, their messages, and the receipts that they get.
 
-In:   PDUs from customers' sessions; wake-ups for the queues of SMPP receipts.
-Out:  submissions for the flow; responses; deliver_sm with receipts.
-Read: `smpp_sessions.py` first. `bind_guard` bounds how often an address may fail to bind.
+In:   PDUs from customers' sessions; wake-ups for the notification queues of the SMPP channel.
+Out:  submissions for the message flow; responses; deliver_sm with receipts.
+Read: `smpp_sessions.py` first. `bind_guard` limits how often an address may fail to bind.
 """

@@ -1,15 +1,17 @@
-"""How many connections a network may hold, and how often it may fail to bind.
+"""Limits how many connections a network may have, and how often it may fail to bind.
 
-A network is an IPv4 address, or the /64 of an IPv6 address: who has one of its addresses can have all of them.
+A network is an IPv4 address, or the /64 of an IPv6 address, because a customer with one address in it can use them all.
 """
 
 from relay.values.networks import network_of
 
 
 class BindGuard:
-    """Counts connections and failed binds by network. Bounded: a network is forgotten a minute after its last fault.
+    """Counts the connections and the failed binds of each network.
 
-    :param failed_a_minute: failed binds after which a network is refused until the minute is over.
+    A network's failed binds are forgotten a minute after the last of them, so the memory is bounded.
+
+    :param failed_a_minute: after so many failed binds in a minute, the network is refused until the minute is over.
     """
 
     def __init__(self, failed_a_minute: int, connections: int, connections_per_address: int) -> None:
@@ -21,14 +23,14 @@ class BindGuard:
         self._failed: dict[str, tuple[float, int]] = {}
 
     def opened(self, address: str) -> bool:
-        """Counts a connection; false: one too many, to be closed (and counted down by `closed` all the same)."""
+        """Counts a new connection. If it is one too many, returns false; the caller closes it and calls `closed`."""
         address = network_of(address)
         self._open_total += 1
         count = self._open[address] = self._open.get(address, 0) + 1
         return self._open_total <= self._connections_limit and count <= self._per_address_limit
 
     def closed(self, address: str) -> None:
-        """Counts a connection down."""
+        """Notes that a connection has ended."""
         address = network_of(address)
         self._open_total -= 1
         count = self._open.get(address, 0) - 1
@@ -43,7 +45,7 @@ class BindGuard:
         begun_at, count = self._failed.get(address, (now, 0))
         if now - begun_at >= 60.0:
             begun_at, count = now, 0
-        # Popped and set anew, so that the dict stays in the order of the last fault and the oldest can go.
+        # Removed and added again, so that the dict is in the order of the last failures, and the oldest can be dropped.
         self._failed.pop(address, None)
         self._failed[address] = (begun_at, count + 1)
         while self._failed:
@@ -53,6 +55,6 @@ class BindGuard:
             del self._failed[oldest]
 
     def may_try(self, address: str, now: float) -> bool:
-        """Whether the address may have a bind checked now."""
+        """Whether the relay checks a bind from this address now, or refuses it unread."""
         begun_at, count = self._failed.get(network_of(address), (now, 0))
         return count < self._failed_a_minute or now - begun_at >= 60.0

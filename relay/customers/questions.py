@@ -1,4 +1,4 @@
-"""What customers ask about their messages: query_sm and cancel_sm."""
+"""Customers' requests about their messages: query_sm and cancel_sm."""
 
 from relay.routing.flow import MessageFlow
 from relay.smpp.other_codec import query_sm_resp_body
@@ -19,7 +19,7 @@ class CustomerQuestions:
         self._flow = flow
 
     async def answer(self, protocol: SmppServerProtocol, pdu: MessageIdPdu) -> None:
-        """Answers one question of a session's customer. A message of another account counts as unknown."""
+        """Answers one query_sm or cancel_sm. A message of another account counts as unknown."""
         if pdu.command_id == c.QUERY_SM:
             await self._query(protocol, pdu)
         else:

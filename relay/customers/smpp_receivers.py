@@ -1,9 +1,10 @@
-"""Delivery receipts to customers over SMPP: one account's bound receivers and the queue that feeds them.
+"""Sends delivery receipts to the bound receivers of an account.
 
-Theory of operation: nothing is queued here. When the queue is woken, or a session's window opens, as many
-notifications are claimed from the store as the windows take, and sent as deliver_sm, each to exactly one session. An
-ESME_ROK settles them. Any other answer puts them back for later: the store wakes the queue again when they are due. A
-session that ends releases what it had not answered. While no receiver is bound, nothing is claimed.
+Theory of operation: the queue is in the store and not here. When the store wakes it, or when a session's window has
+room, this code claims as many notifications as the windows can take. It sends each as a deliver_sm to one session. The
+answer ESME_ROK settles a notification. After any other answer it is tried again later: the store wakes the queue when
+it is due. When a session ends, its unanswered notifications are released. While no receiver is bound, nothing is
+claimed.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,27 +29,27 @@ from relay.values.smpp_constants import (
     status_name,
 )
 
-# Pauses after a receipt that the customer's side refused, in seconds; the last one repeats until the queue's age limit.
+#: Pauses before a receipt that the customer refused is sent again. The last one repeats until the receipt is too old.
 _RETRY_PAUSES_SECONDS = (5.0, 30.0, 300.0, 1800.0)
 
-#: The customer wants this receipt neither now nor later (SMPP 3.4 section 5.1.3).
+#: Statuses by which the customer refuses a receipt for good (SMPP 3.4 section 5.1.3).
 _REFUSED_FOR_GOOD = frozenset({ESME_RX_P_APPN, ESME_RX_R_APPN})
 
-#: More than this is not claimed at once: what is claimed is in memory.
+#: The most notifications claimed at once, because those that are claimed are in memory.
 _CLAIM_LIMIT = 1000
 
 
 class _Offered(msgspec.Struct, frozen=True, eq=False):
-    """The token of a deliver_sm that is no notification. `done` fires with the customer's command_status."""
+    """The token of a deliver_sm with a handset's message. `done` fires with the customer's command_status."""
 
     done: "Deferred[int]"
 
 
 class AccountReceivers:
-    """The bound receivers and transceivers of one account.
+    """Sends deliver_sm to the bound receivers and transceivers of one account.
 
-    :param error_codes: the account's `error_codes` now.
-    :param keep_seconds: how old a notification may get before a refusal ends it.
+    :param error_codes: returns the account's present `error_codes`.
+    :param keep_seconds: the age after which a notification isn't tried again when the customer refuses it.
     """
 
     def __init__(
@@ -79,12 +80,12 @@ class AccountReceivers:
         self._told_seconds = counters.notification_seconds[queue_key.channel]
 
     def add(self, protocol: SmppServerProtocol) -> None:
-        """A session that may get deliver_sm is bound: what waited flows."""
+        """Adds a bound session that may get deliver_sm. Receipts that waited for it are sent."""
         self._sessions.append(protocol)
         self.wake()
 
     def remove(self, protocol: SmppServerProtocol) -> None:
-        """The session is gone. Harmless for one that was never added."""
+        """Removes a session that has ended. Does nothing for a session that was never added."""
         if protocol in self._sessions:
             self._sessions.remove(protocol)
 
@@ -94,12 +95,12 @@ class AccountReceivers:
         return not self._sessions and not self._claiming
 
     def wake(self) -> None:
-        """Something may be owed. Cheap when it is known already."""
+        """Tells that the queue may have notifications. A further call takes almost no time."""
         self._owed = True
         self._serve()
 
     def answered(self, answers: list[Answered]) -> None:
-        """The customer answered deliver_sm."""
+        """Takes the customer's answers to deliver_sm, and settles their notifications."""
         now = self._clock.seconds()
         attempts: list[Attempt] = []
         first: Notification | None = None
@@ -129,7 +130,7 @@ class AccountReceivers:
             self._serve()
 
     def unanswered(self, tokens: Sequence[object]) -> None:
-        """These deliver_sm got no answer: they go back to the head of the queue."""
+        """Takes the tokens of deliver_sm that got no answer. Their notifications go back to the head of the queue."""
         for token in tokens:
             if isinstance(token, _Offered):
                 token.done.callback(ESME_RX_T_APPN)
@@ -139,9 +140,10 @@ class AccountReceivers:
             self.wake()
 
     def offer(self, body: bytes) -> "Deferred[int] | None":
-        """Sends a deliver_sm that is no notification to one session; None where none has room.
+        """Sends a deliver_sm with a handset's message to one session.
 
-        :return: fires with the customer's command_status, or ESME_RX_T_APPN where there was no answer.
+        :return: None: no session has room. Otherwise it fires with the customer's command_status, or with
+            ESME_RX_T_APPN if no answer came.
         """
         for protocol in self._sessions:
             if protocol.session.room > 0:
@@ -162,10 +164,11 @@ class AccountReceivers:
 
     async def _settle(self, attempts: list[Attempt]) -> None:
         try:
-            # If we stop before this is durable, the customer gets these again and dedupes on id and status.
+            # If we stop before this is durable, the customer gets these receipts again. It must drop those whose id and
+            # status it has already.
             await self._store.settle(attempts)
         except StoreUnavailable:
-            # The store keeps the verdicts in memory and writes them when the disk is back.
+            # The store keeps the verdicts in memory, and writes them when it can write again.
             return
 
     def _serve(self) -> None:
@@ -191,7 +194,7 @@ class AccountReceivers:
             self._claiming = False
 
     def _send(self, notifications: Sequence[Notification]) -> None:
-        """Spreads notifications over the sessions' windows; what no window takes any more is released."""
+        """Spreads notifications over the sessions' windows, and releases those for which no window has room."""
         write = self._writer.deliver_sm_body
         error_codes = self._error_codes()
         start = 0
@@ -209,6 +212,6 @@ class AccountReceivers:
             with_tlvs = protocol.interface_version >= 0x34
             protocol.send(DELIVER_SM, [(write(n, error_codes, with_tlvs), n) for n in batch])
         if start < len(notifications):
-            # A session ended or filled up while the claim was under way.
+            # While the claim was under way, a session has ended, or its window has filled up.
             self._store.release(notifications[start:])
             self._owed = True

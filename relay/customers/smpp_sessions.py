@@ -1,10 +1,10 @@
-"""Customers on SMPP: who may bind, which messages are taken, and who gets the receipts.
+"""The SMPP sessions of customers: checks binds, takes messages, and finds the receivers of receipts.
 
-Theory of operation. A connection belongs to nobody until its bind is accepted; then it counts against the account's
-`max_binds`. One read's submit_sm go to the flow as one batch: checked and given ids, made durable, answered in one
-write, and only then dispatched. The account's rate judges each of them alone and in order. Receipts are the business
-of the account's `AccountReceivers`; what a submit_sm asks for is read in `submissions`, questions are answered in
-`questions`.
+Theory of operation. A connection belongs to no account until the relay accepts its bind. From then on it counts against
+the account's `max_binds`. All submit_sm of one read go to the message flow as one batch. The flow checks them, gives
+them ids, and makes them durable. Then the session answers all of them in one write, and the flow dispatches them. The
+account's rate allows or refuses each message alone, in order. `submissions` reads submit_sm, `questions` answers
+query_sm and cancel_sm, and `smpp_receivers` sends receipts.
 """
 
 import ipaddress
@@ -36,19 +36,19 @@ from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu, Submi
 from relay.values.secret import Secret
 
 _RESP = c.RESPONSE_BIT
-#: How long a silent session may take to answer enquire_link when another bind needs its place.
+#: If another bind needs the place of a silent session, that session must answer enquire_link in this time.
 PROBE_SECONDS: Final = 5.0
-#: Compared with the password of a bind whose system_id is unknown, so that both take the same work.
+#: Compared with the password of a bind with an unknown system_id, so that its check takes the same time as others.
 _NOBODY = Secret("no account has this password")
 
 
 class BindVerdict(msgspec.Struct, frozen=True, gc=False):
-    """Whether a bind is accepted.
+    """The decision about a bind.
 
-    :ivar status: ESME_ROK where it is.
-    :ivar reason: for the log: why not. The customer learns only the status.
-    :ivar guessed: the system_id or the password was wrong. Only this counts as a failure of the address: who is told
-        to wait, or has too many sessions, would otherwise be kept out for trying again.
+    :ivar status: ESME_ROK if the bind is accepted.
+    :ivar reason: why it is refused, for the log. The customer gets only the status.
+    :ivar guessed: whether the system_id or the password was wrong. Only such a bind counts as a failure of the address.
+        If others counted, a customer who has to wait, or has too many sessions, would be kept out for trying again.
     """
 
     status: int
@@ -58,9 +58,9 @@ class BindVerdict(msgspec.Struct, frozen=True, gc=False):
 
 
 class CustomerSessions:
-    """All sessions of customers: accepts binds, takes messages, answers questions, and hands out receipts.
+    """Serves all SMPP sessions of customers: checks binds, takes messages, answers queries, and sends receipts.
 
-    Implements what the server's protocols ask (`CustomerSide`) and serves the queues of SMPP receipts.
+    It implements `CustomerSide`, which the server's protocols call, and sends the notifications of the SMPP channel.
     """
 
     log = Logger()
@@ -85,18 +85,21 @@ class CustomerSessions:
         self._receivers: dict[str, AccountReceivers] = {}
         self._connections: set[SmppServerProtocol] = set()
         self._drain = Drain(lambda: sum(protocol.session.outstanding for protocol in self._connections), clock)
-        #: Binds that were refused, by command_status.
+        #: How many binds were refused, by command_status.
         self.binds_refused: dict[int, int] = {}
 
     # Life
 
     async def stop(self, limit_seconds: float) -> None:
-        """Waits for the answers under way, unbinds every session and closes it. What customers answer to deliver_sm
-        within `limit_seconds` is settled when this returns; the others are told again after the next start."""
+        """Waits for the answers under way, then unbinds and closes every session.
+
+        Receipts that customers acknowledge within `limit_seconds` are settled when this returns. Customers get the
+        others again after the next start.
+        """
         await self._tasks.wait()
         for protocol in tuple(self._connections):
             if protocol.account:
-                # Nothing more is sent on it from here on.
+                # From here on, no receipt is sent on this session.
                 protocol.unbind()
             else:
                 protocol.close()
@@ -104,14 +107,14 @@ class CustomerSessions:
         await self._tasks.wait()
 
     def drop(self, account: str) -> int:
-        """An operator's wish, or a reload that took the account away: unbinds its sessions, and says how many."""
+        """Unbinds all sessions of an account, for an operator or a reload. Returns how many they are."""
         sessions = tuple(self._sessions.get(account, ()))
         for protocol in sessions:
             protocol.unbind()
         return len(sessions)
 
     def abort(self) -> None:
-        """Drops what a polite end left open."""
+        """Drops the connections that are still open after `stop`."""
         for protocol in tuple(self._connections):
             protocol.abort()
 
@@ -146,7 +149,7 @@ class CustomerSessions:
                 self._guard.failed(protocol.address, now)
             self.binds_refused[status] = self.binds_refused.get(status, 0) + 1
             if self._guard.may_try(protocol.address, now):
-                # Who goes on guessing after that is counted and not logged: the log would be the next thing to fill.
+                # Later guesses in the minute are counted but not logged, so that they don't fill the log.
                 self.log.warn(
                     "customer_bind_refused: {system_id} from {address}: {status}, {reason}",
                     system_id=pdu.system_id,
@@ -163,7 +166,7 @@ class CustomerSessions:
         protocol.interface_version = pdu.interface_version or 0x33
         self._sessions.setdefault(account, []).append(protocol)
         protocol.session.accept_bind(pdu, self._settings.system_id, now)
-        # The response is in the output before the first deliver_sm that waited for this bind.
+        # The response to the bind must leave before the first deliver_sm that waited for it.
         protocol.flush()
         self.log.info("customer_bound: {account} is bound from {address}", account=account, address=protocol.address)
         if protocol.session.can_send:
@@ -202,8 +205,8 @@ class CustomerSessions:
             sessions.remove(protocol)
             session = protocol.session
             self.log.info(
-                "customer_left: a session of {account} ended: {reason}; {refused} of its requests were refused unread, "
-                "{unknown} of its responses answered nothing",
+                "customer_left: a session of {account} ended: {reason}; {refused} of its requests were refused unread; "
+                "{unknown} of its responses belonged to no request",
                 account=account,
                 reason=reason,
                 refused=session.refused_requests,
@@ -218,11 +221,9 @@ class CustomerSessions:
                 del self._receivers[account]
 
     def mobile_originated(self, account: str, pdu: MessagePdu) -> "Deferred[int] | None":
-        """Hands a message from a handset to one of the account's receivers; None where none can take it.
+        """Sends a message from a handset to one of the account's receivers. A data_sm is sent as a deliver_sm.
 
-        A data_sm is handed over as the deliver_sm that says the same.
-
-        :return: fires with the customer's command_status.
+        :return: None: no receiver can take it. Otherwise it fires with the customer's command_status.
         """
         receivers = self._receivers.get(account)
         if receivers is None:
@@ -241,8 +242,8 @@ class CustomerSessions:
             return BindVerdict(c.ESME_RBINDFAIL, reason=reason)
         found = self._accounts.by_system_id(pdu.system_id)
         login = None if found is None else found[1].smpp
-        # An unknown name costs the same work and gets the same answer as a wrong password: nobody learns which names
-        # exist.
+        # An unknown name takes the same time and gets the same answer as a wrong password, so that nobody learns which
+        # names exist.
         right = (_NOBODY if login is None else login.password).matches(pdu.password)
         if found is None or login is None:
             return BindVerdict(c.ESME_RBINDFAIL, reason="no account has this system_id", guessed=True)
@@ -257,9 +258,9 @@ class CustomerSessions:
         return BindVerdict(c.ESME_ROK, account)
 
     def _probe_silent(self, account: str, now: float) -> None:
-        """Asks the session of the account that has been silent for longest whether it is still there.
+        """Sends enquire_link on the account's session that has been silent for longest.
 
-        A frozen peer leaves its place within `PROBE_SECONDS` instead of three times `enquire_link_seconds`.
+        So a session whose peer is frozen ends within `PROBE_SECONDS`, and not after three times `enquire_link_seconds`.
         """
         sessions = self._sessions.get(account)
         if sessions:
@@ -277,7 +278,7 @@ class CustomerSessions:
                 self._writer,
                 self._clock,
                 self._tasks,
-                # A reload may have taken the account away while its sessions are being unbound.
+                # A reload may have removed the account while its sessions are being unbound.
                 error_codes=lambda: (accounts.find(account) or model.Account()).error_codes,
                 keep_seconds=lambda: (accounts.find(account) or model.Account()).receipt_hours * 3600.0,
                 counters=self._flow.counters,
@@ -324,7 +325,7 @@ class CustomerSessions:
                 if outcome == c.ESME_RTHROTTLED:
                     protocol.slow_down()
         if failure or not messages:
-            # Nothing was taken. One status says so, which a client may act on as on a submit_sm's.
+            # No message was accepted. Clients understand one status, as they do for a submit_sm.
             answer = (pdu.sequence_number, failure or failed[0][1], b"")
         else:
             body = submit_multi_resp_body(id_octets(messages[0].id), failed)
@@ -335,7 +336,7 @@ class CustomerSessions:
             self._flow.dispatch(messages)
 
     def _prepare(self, account: str, pdus: Sequence[MessagePdu]) -> list[Message | int]:
-        """What each message becomes, in order: a message, or the status that refuses it."""
+        """Makes a message of each PDU, or the status that refuses it. Both lists have the same order."""
         now = self._clock.seconds()
         flow = self._flow
         wanted = [submission(pdu, now) for pdu in pdus]
@@ -358,7 +359,7 @@ class CustomerSessions:
         return outcomes
 
     async def _accept(self, messages: list[Message]) -> int:
-        """ESME_ROK once the messages are durable, or the status that refuses all of them."""
+        """Makes the messages durable. Returns ESME_ROK, or the status that refuses all of them."""
         try:
             await self._flow.accept(messages)
         except StoreUnavailable as reason:

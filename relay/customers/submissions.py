@@ -1,4 +1,4 @@
-"""What a customer's submit_sm, data_sm or submit_multi asks for, or the status that says why it can't be had."""
+"""Makes submissions of customers' submit_sm and data_sm, and checks them."""
 
 import re
 from typing import Final
@@ -12,19 +12,20 @@ from relay.values import smpp_constants as c
 from relay.values.messages import MAX_PRIORITY, Submission, source_of
 from relay.values.pdus import MessagePdu
 
-#: How far ahead a delivery may be scheduled.
+#: How far in the future a message may be scheduled.
 MAX_SCHEDULE_SECONDS: Final = 30 * 86_400.0
 
 #: Message types that an ESME may send: none, and the two acknowledgements (SMPP 3.4 section 5.2.12).
 _LAWFUL_TYPES: Final = frozenset({0x00, 0x08, 0x10})
-#: Of user_message_reference.
+#: The size of user_message_reference.
 _REFERENCE_OCTETS: Final = 2
-#: Control characters in an address confuse whoever prints or parses it; other octets have no agreed meaning.
+#: Octets that addresses may not have: control characters confuse those who print or parse them, and octets beyond
+#: ASCII mean different things to different carriers.
 _unprintable = re.compile(rb"[^ -~]").search
 
 
 def submission(pdu: MessagePdu, now: float) -> Submission | int:
-    """What a submit_sm (or data_sm) asks for, or the command_status to refuse it with.
+    """Makes a submission of a submit_sm or data_sm. Returns the command_status that refuses it if it isn't valid.
 
     :param now: seconds since 1970.
     """
@@ -54,7 +55,7 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
     if pdu.command_id == c.DATA_SM:
         body = submit_body_from_data_sm(pdu, c.REGISTERED_DELIVERY_FINAL)
     elif pdu.schedule_delivery_time:
-        # A time past is now. A relative time is made absolute: the message may wait here before it goes out.
+        # A time in the past means now. A relative time is made absolute, because the message may wait in a queue first.
         scheduled_at = smpp_time_text(now + scheduled_seconds) if scheduled_seconds else b""
         body = with_schedule(pdu, scheduled_at, c.REGISTERED_DELIVERY_FINAL)
     else:
@@ -70,19 +71,19 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
         None,
         scheduled_seconds,
         pdu.priority_flag if pdu.priority_flag <= MAX_PRIORITY else MAX_PRIORITY,
-        # Two octets (SMPP 3.4 section 5.3.2.17); what is longer is none.
+        # It has two octets (SMPP 3.4 section 5.3.2.17). A longer one is ignored.
         int.from_bytes(reference) if reference and len(reference) <= _REFERENCE_OCTETS else None,
     )
 
 
 def with_default_sender(one: Submission, sender: str) -> Submission:
-    """The submission with this sender, if it has none.
+    """Gives the submission this sender if it has none.
 
-    :param sender: as an HTTP customer writes it.
+    :param sender: as an HTTP customer would write it.
     """
     if source_of(one.addresses):
         return one
-    # ton, npi and an empty address, before the destination; the body repeats both behind the service_type.
+    # An empty source has three octets: ton, npi and NUL. In a body, it comes right after the service_type.
     source = source_address(sender)
     bodies = []
     for body in one.parts:
@@ -92,9 +93,9 @@ def with_default_sender(one: Submission, sender: str) -> Submission:
 
 
 def _address_status(pdu: MessagePdu) -> int:
-    """ESME_ROK where both addresses are printable ASCII and the destination isn't empty."""
+    """Checks both addresses. Returns ESME_ROK if they are printable ASCII and the destination isn't empty."""
     destination = pdu.destination
-    # Most addresses are digits or letters, and isalnum says so faster than a search.
+    # Most addresses have only digits or letters. For them, isalnum is faster than a search.
     if not destination.isalnum() and (not destination or _unprintable(destination)):
         return c.ESME_RINVDSTADR
     source = pdu.addresses[2 : -len(destination) - 4]

@@ -1,4 +1,4 @@
-"""The account's own settings over HTTP, its feed of notifications, and sending them again."""
+"""The handlers for an account's settings, for its feed of notifications, and for sending notifications again."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -36,16 +36,16 @@ from relay.webhooks.body import error_of
 MOST_NOTIFICATIONS: Final = 1000
 LONGEST_WAIT_SECONDS: Final = 60.0
 
-#: How often a long poll looks for something new.
+#: How often a long poll looks for new notifications.
 POLL_SECONDS: Final = 0.25
 
-#: Long polls that one account may have open.
+#: The most long polls that one account may have open.
 MOST_POLLS: Final = 20
 
-#: Notifications that one replay request may bring back.
+#: The most notifications that one replay request sends again.
 MOST_REPLAYED: Final = 100_000
 
-#: Of these, so many in one turn of the reactor; about a millisecond.
+#: How many of them in one turn of the reactor. That takes about a millisecond.
 REPLAYED_A_TURN: Final = 250
 
 
@@ -71,7 +71,7 @@ class AccountApi:
         self._random_bytes = random_bytes
         self._cursors = Cursors(self._store, random_bytes)
         self._polls: dict[str, int] = {}
-        #: The accounts of which a replay is under way.
+        #: The accounts that have a replay under way.
         self._replaying: set[str] = set()
 
     async def account(self, request: ApiRequest, account: str) -> Reply:
@@ -92,12 +92,12 @@ class AccountApi:
         return Reply(200, msgspec.json.encode(self.report(account)))
 
     async def reset_url(self, request: ApiRequest, account: str) -> Reply:
-        """`DELETE /account/notification-url`: back to the configuration's."""
+        """`DELETE /account/notification-url`: makes the configuration's URL hold again."""
         await self.put_setting(account, "notification_url", None)
         return Reply(200, msgspec.json.encode(self.report(account)))
 
     async def put_setting(self, account: str, name: str, value: str | None) -> None:
-        """Makes a checked setting hold once it is durable."""
+        """Stores a setting that has been checked, and applies it when it is durable."""
         await self._store.put_setting(account, name, value)
         self._accounts.apply_setting(account, name, value)
         if name == "notification_url" and self._accounts.setting(account, URL_OFF) is not None:
@@ -124,7 +124,7 @@ class AccountApi:
         return Reply(200, msgspec.json.encode(report))
 
     async def feed(self, request: ApiRequest, account: str) -> Reply:
-        """`GET /notifications`: what is there after a cursor, waiting for something to come where asked to."""
+        """`GET /notifications`: the notifications after a cursor. Waits for new ones if the request says so."""
         parameters = request.parameters()
         unknown = next((name for name in parameters if name not in ("after", "limit", "wait")), None)
         if unknown is not None:
@@ -134,7 +134,7 @@ class AccountApi:
         try:
             after = self._cursors.place(account, text)
         except NoCursor:
-            raise invalid_field("after", "'after' must be the 'next' of an earlier answer, or 0.") from None
+            raise invalid_field("after", "Set 'after' to the 'next' of an earlier answer, or to 0.") from None
         limit = _number(parameters, "limit", 1, MOST_NOTIFICATIONS, 100)
         wait = _number(parameters, "wait", 0, int(LONGEST_WAIT_SECONDS), 0)
         entries = await self._store.feed(account, after, limit)
@@ -151,7 +151,7 @@ class AccountApi:
     ) -> Sequence[FeedEntry]:
         polls = self._polls.get(account, 0)
         if polls >= MOST_POLLS:
-            detail = f"The account has {MOST_POLLS} requests waiting already."
+            detail = f"{MOST_POLLS} requests of the account wait for notifications already."
             raise Problem(429, detail, headers=((b"Retry-After", b"1"),))
         self._polls[account] = polls + 1
         ends_at = self._clock.seconds() + wait_seconds
@@ -179,7 +179,7 @@ class AccountApi:
             for text in asked.ids:
                 message_id = parse_id(text)
                 if message_id is None:
-                    raise invalid_field("ids", f"'{text[:50]}' is no message id.")
+                    raise invalid_field("ids", f"'{text[:50]}' is not a message id.")
                 ids.append(message_id)
             count, queues = await self.notify_again(account, ids)
         elif asked.given_up or asked.since is not None:
@@ -188,13 +188,13 @@ class AccountApi:
             question = self._store.given_up if asked.given_up else self._store.learnt_between
             count, queues = await self.notify_again(account, await question(account, since, until, MOST_REPLAYED))
         else:
-            raise Problem(422, "Say which: 'ids', 'since' or 'given_up'.", kind="missing-field")
+            raise Problem(422, "Say which notifications: give 'ids', 'since' or 'given_up'.", kind="missing-field")
         return Reply(202, msgspec.json.encode(ReplayReport(count)), then=partial(self._flow.wake, queues))
 
     async def notify_again(self, account: str, ids: Sequence[bytes]) -> tuple[int, Iterable[QueueKey]]:
-        """Has finished messages' notifications owed once more; gives how many, and the queues to wake.
+        """Makes notifications of finished messages owed once more. Returns how many, and the queues to wake.
 
-        :raises Problem: it is doing so for the account already.
+        :raises Problem: another replay of the account is under way.
         """
         if account in self._replaying:
             detail = "The account has a replay under way already."
@@ -213,7 +213,7 @@ class AccountApi:
         return count, queues
 
     def report(self, account: str) -> AccountReport:
-        """The account's settings, and how its URL is doing."""
+        """The account's settings, and the state of its URL."""
         settings = self._accounts.get(account)
         state = self._webhooks.url_state(account)
         if settings.notification_url is None:
@@ -251,8 +251,8 @@ def _decode(request: ApiRequest, kind: type[_T]) -> _T:
 
 
 def _seconds(at: datetime) -> float:
-    """Seconds since 1970. An instant without an offset is UTC, as everywhere here, and not the machine's local time."""
-    # Not by way of `astimezone`, which has no instants beyond the ends of the calendar.
+    """Seconds since 1970. An instant without an offset is in UTC, and not in the machine's local time."""
+    # `astimezone` fails at the first and the last day of the calendar.
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 

@@ -1,7 +1,7 @@
-"""Requests as the handlers get them, and replies as they give them.
+"""The requests that handlers get, and the replies that they return.
 
-It is twisted.web's request with less: no form is parsed where nobody asks for it, nothing goes to temporary files
-(texts must not end up on disk), a reply is one write.
+A request is twisted.web's, but does less. It parses a form only when a handler asks for it. It uses no temporary files,
+because texts must not be on the disk. It writes a reply at once.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,15 +23,15 @@ from relay.runtime.private_parts import set_headers
 
 JSON: Final = b"application/json"
 
-#: Fields in a query or a form.
+#: The most fields in a query or a form.
 MOST_FIELDS: Final = 100
 
-#: A longer body, or one of unknown length, is taken only once it is known whether its sender has logged in.
+#: If a body is longer, or its length is unknown, the login is checked before the body is read.
 SMALL_BODY_BYTES: Final = 16_384
 
 
 class Connection(Protocol):
-    """What a request needs of the connection that it came on: `relay.http.http_connection.ApiConnection`."""
+    """The connection of a request: `relay.http.http_connection.ApiConnection`."""
 
     transport: Any
     persistent: Any
@@ -51,25 +51,25 @@ class Connection(Protocol):
         """The client's address."""
 
     def handle(self, request: "ApiRequest") -> None:
-        """Has a request answered."""
+        """Gives a whole request to the handler."""
 
     def headers_received(self, request: "ApiRequest", length: int | None) -> None:
-        """The head of a request is there; its body has this length, None: unknown."""
+        """Tells that a request's head has arrived. `length` is that of the body; None: unknown."""
 
     def body_received(self, count: int) -> bool:
-        """So many octets of a body have come; false: they are too many, and the request has been refused."""
+        """Tells that so many octets of a body have arrived. False: they are too many, and the request is refused."""
 
     def logged_in(self, party: str, address: str) -> bool:
-        """Somebody at this address has shown who they are; gives whether that is news."""
+        """Tells that a client at this address has logged in. Returns whether the connection didn't know that yet."""
 
     def refuse(self, problem: Problem) -> None:
-        """Answers what is no request, and closes."""
+        """Answers with a problem before the request is complete, and closes the connection."""
 
 
 class Reply(NamedTuple):
-    """What a request is answered with.
+    """The reply to a request.
 
-    :ivar then: called once the reply has been written, whether or not the client was still there.
+    :ivar then: called after the reply has been written, even if the client has gone.
     """
 
     status: int
@@ -80,7 +80,7 @@ class Reply(NamedTuple):
 
 
 def problem_reply(problem: Problem) -> Reply:
-    """A problem document as a reply."""
+    """Makes the reply with a problem document."""
     return Reply(problem.status, problem.body(), PROBLEM_TYPE, problem.headers)
 
 
@@ -104,9 +104,9 @@ def _head(status: int, content_type: bytes, second: int) -> bytes:
 class ApiRequest(TwistedRequest):
     """A request whose body is complete.
 
-    :ivar address: the client's, also where a proxy stands between.
-    :ivar gone: the client is no longer there; nobody reads a reply.
-    :ivar query: what follows the question mark, undecoded.
+    :ivar address: the address of the client, and not that of a trusted proxy.
+    :ivar gone: whether the client has gone, so that nobody reads a reply.
+    :ivar query: the part of the URL after the question mark, undecoded.
     """
 
     channel: Connection  # type: ignore[assignment]
@@ -119,7 +119,7 @@ class ApiRequest(TwistedRequest):
     _refused = False
 
     def __init__(self, channel: Connection, queued: object = False) -> None:
-        # Not twisted.web's own, which asks the system for both ends' addresses (10 µs), needed or not.
+        # twisted.web's own __init__ isn't called: it asks the system for the addresses of both ends, which takes 10 µs.
         self.notifications = []
         self.channel = channel
         self.transport = channel.transport
@@ -131,16 +131,16 @@ class ApiRequest(TwistedRequest):
 
     @property
     def client(self) -> Any:
-        """Where the request comes from."""
+        """The address from which the request comes."""
         return self.transport.getPeer()
 
     @property
     def host(self) -> Any:
-        """The address that it was sent to."""
+        """The address to which the request was sent."""
         return self.transport.getHost()
 
     def received_whole(self, whole: Whole) -> None:
-        """Takes a request that came in one piece, and has it answered."""
+        """Takes a request that came in one piece, and gives it to the handler."""
         set_headers(self.requestHeaders, whole.headers)
         self.content = BytesIO(whole.body)
         self.requestReceived(whole.method, whole.target, b"HTTP/1.1")
@@ -164,13 +164,13 @@ class ApiRequest(TwistedRequest):
             self._refused = True
 
     def refused(self) -> None:
-        """Nothing more of it is taken: it has been answered already."""
+        """Drops the rest of the request, which has been answered already."""
         self._refused = True
-        # Or twisted.web asks for the body.
+        # With this header, twisted.web would ask the client for the body.
         self.requestHeaders.removeHeader(b"Expect")
 
     def _refuse_size(self) -> None:
-        """Answers before the body is there and closes: nobody should send it."""
+        """Answers before the body has arrived, and closes, so that the client doesn't send the rest."""
         self.refused()
         self.channel.refuse(Problem(413, f"The request's body is larger than {self.channel.request_bytes} bytes."))
 
@@ -180,7 +180,7 @@ class ApiRequest(TwistedRequest):
         self.content.seek(0)
         self.method, self.uri, self.clientproto = command, path, version
         if path[:7].lower() == b"http://" or path[:8].lower() == b"https://":
-            # The absolute form, which every server must take (RFC 9112 section 3.2.2), as proxies write it.
+            # Proxies write the absolute form. Every server must accept it (RFC 9112 section 3.2.2).
             path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
         self.path, _, self.query = path.partition(b"?")
         self.args = {}
@@ -191,9 +191,9 @@ class ApiRequest(TwistedRequest):
         self.channel.handle(self)
 
     def logged_in(self, party: str) -> bool:
-        """Somebody has shown who they are: the connection is no stranger's any more.
+        """Tells the connection that its client has logged in, and isn't a stranger any more.
 
-        Gives whether this is news; it is on every request of a proxy's connection.
+        :return: whether the connection didn't know that yet. It is true for every request from a proxy.
         """
         return not self.gone and not self.finished and self.channel.logged_in(party, self.address)
 
@@ -206,26 +206,26 @@ class ApiRequest(TwistedRequest):
         return self.content.getvalue()
 
     def header(self, name: bytes) -> bytes | None:
-        """A header's (first) value, by its canonical name."""
+        """The first value of a header, by its canonical name."""
         values = self.requestHeaders.getRawHeaders(name)
         return values[0] if values else None
 
     def parameters(self) -> dict[str, str]:
-        """The query's fields, the first of each name.
+        """The fields of the query; of each name, the first.
 
-        :raises Problem: it can't be read.
+        :raises Problem: the query can't be read.
         """
         return _fields(self.query)
 
     def form(self) -> dict[str, str]:
-        """The body's fields, where it is application/x-www-form-urlencoded.
+        """The fields of a body that is application/x-www-form-urlencoded.
 
-        :raises Problem: it can't be read.
+        :raises Problem: the body can't be read.
         """
         body = self.body()
         if body.lstrip()[:1] in (b"{", b"["):
-            # curl -d says that it is a form, whatever it is; no field of ours begins so.
-            raise Problem(400, "The body is JSON and is sent as a form; add the header Content-Type: application/json.")
+            # curl -d calls every body a form. No form field of ours begins like this.
+            raise Problem(400, "The body is JSON but is sent as a form. Add the header Content-Type: application/json.")
         return _fields(body)
 
     @property
@@ -235,20 +235,20 @@ class ApiRequest(TwistedRequest):
         return value.partition(b";")[0].strip().lower() if value else b""
 
     def begin_stream(self, content_type: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Writes the head of a reply that has no end yet; `send` writes the rest, until `end_stream` or `gone`.
+        """Writes the head of a stream. `send` writes the rest, until `end_stream` is called or the client has `gone`.
 
-        What the handler returns afterwards is not written any more.
+        The reply that the handler returns later is not written.
         """
         self.startedWriting = 1
         channel = self.channel
-        # Without a length it is the connection's end that ends the reply.
+        # A reply without a length ends with the connection.
         channel.persistent = 0
         lines = [_head(200, content_type, channel.second()), b"Connection: close"]
         lines += [b"%b: %b" % header for header in headers]
         channel.write(b"\r\n".join(lines) + b"\r\n\r\n")
 
     def send(self, data: bytes) -> None:
-        """Writes a piece of a stream; harmless when the client is gone."""
+        """Writes a piece of a stream. Does nothing if the client has gone."""
         if not self.gone and not self.finished:
             self.channel.write(data)
 
@@ -258,7 +258,7 @@ class ApiRequest(TwistedRequest):
             self.finish()
 
     def reply(self, reply: Reply) -> None:
-        """Writes the reply, once. Harmless when the client is gone."""
+        """Writes the reply. Does nothing if the client has gone. May be called once only."""
         if self.gone or self.finished:
             return
         self.startedWriting = 1
@@ -270,7 +270,7 @@ class ApiRequest(TwistedRequest):
 
 
 def reply_octets(reply: Reply, second: int, *, close: bool, with_body: bool) -> bytes:
-    """A reply as it is written."""
+    """The octets of a reply."""
     parts = [_head(reply.status, reply.content_type if reply.body else b"", second)]
     for name, value in reply.headers:
         parts.append(b"%b: %b" % (name, value))

@@ -1,8 +1,8 @@
-"""What a network may have of a listener before anybody there has logged in: connections, requests, octets.
+"""Limits the connections, requests and octets of strangers: clients that have not logged in.
 
-Those who log in are known, and can be asked; strangers can't, and there may be many. So they are counted by network.
-What a network has that is in nobody's way is not touched: of its connections the one that waits longest for a request
-makes room for a new one.
+An operator knows the customers who log in, and can call them. Strangers are unknown, and may be many. So their use is
+counted by network. If a network has too many connections, the one that has been idle for longest is closed for a new
+one.
 """
 
 from collections import Counter
@@ -12,10 +12,10 @@ from typing import Protocol
 from relay.config.model import Limits
 from relay.values.rate import TokenBucket
 
-#: Networks whose requests are counted. Beyond it, the one that was heard of longest ago is forgotten.
+#: How many networks' requests are counted. Beyond it, the network whose last request is oldest is forgotten.
 NETWORKS_KEPT = 10_000
 
-#: So many seconds' worth of requests may come at once.
+#: How many seconds' requests may come at once.
 BURST_SECONDS = 2.0
 
 
@@ -24,27 +24,27 @@ class Evictable(Protocol):
 
     @property
     def answering(self) -> bool:
-        """A request is being answered: it stays."""
+        """Whether a request is being answered. Then the connection isn't closed."""
 
     def loseConnection(self) -> None:
         """Closes it."""
 
 
 class BeforeLogin:
-    """Counts strangers by network. Only the reactor thread may call.
+    """Counts what the strangers of each network use. Only the reactor thread may call.
 
-    :param limits: the configuration's.
+    :param limits: the configuration's limits.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        #: By network: its connections, in the order of their coming.
+        #: The connections of each network, oldest first.
         self._connections: dict[str, dict[Evictable, None]] = {}
         self._requests: dict[str, TokenBucket] = {}
         self._bytes: Counter[str] = Counter()
 
     def connected(self, network: str, connection: Evictable) -> bool:
-        """Counts a connection; false: the network has too many, all of which are being answered."""
+        """Counts a new connection. False: the network has too many, and all of them are being answered."""
         there = self._connections.setdefault(network, {})
         if len(there) >= self._limits.connections_before_login:
             oldest = next(_idle(there), None)
@@ -56,7 +56,7 @@ class BeforeLogin:
         return True
 
     def gone(self, network: str, connection: Evictable) -> None:
-        """A connection has ended, or somebody has logged in on it. Harmless a second time."""
+        """Tells that a connection has ended, or that its client has logged in. A second call does nothing."""
         there = self._connections.get(network)
         if there is not None:
             there.pop(connection, None)
@@ -64,7 +64,7 @@ class BeforeLogin:
                 del self._connections[network]
 
     def request(self, network: str, now: float) -> float:
-        """Counts a request; gives 0.0, or the seconds after which there may be another one."""
+        """Counts a request. Returns 0.0, or the seconds to wait if the network has sent too many."""
         rate = self._limits.requests_before_login
         if not rate:
             return 0.0
@@ -75,20 +75,20 @@ class BeforeLogin:
         return bucket.take(1, now)
 
     def was_login(self, network: str) -> None:
-        """The request that was counted last logged in: it doesn't count."""
+        """Takes back the last count of a request, because it was a login."""
         bucket = self._requests.get(network)
         if bucket is not None:
             bucket.give_back(1)
 
     def received(self, network: str, count: int) -> bool:
-        """Counts octets of a body; false: the network has too many, and they don't count."""
+        """Counts octets of a body. False: the network has too many, and these were not counted."""
         if self._bytes[network] + count > self._limits.bytes_before_login:
             return False
         self._bytes[network] += count
         return True
 
     def let_go(self, network: str, count: int) -> None:
-        """Octets of a body are kept no longer, or are no stranger's any more."""
+        """Takes back octets of a body that has been dropped, or whose sender has logged in."""
         self._bytes[network] -= count
         if self._bytes[network] <= 0:
             del self._bytes[network]

@@ -1,6 +1,7 @@
-"""`POST /carriers/NAME/notifications`: what another relay, our carrier by HTTP, tells us of our messages.
+"""`POST /carriers/NAME/notifications`: takes the notifications of another relay that is our carrier over HTTP.
 
-Answered 204 only when it is durable, and 503 when it can't be made so: the other relay then tries again.
+The answer is 204 when a notification is durable. If it can't be made durable, the answer is 503, and the other relay
+tries again.
 """
 
 from collections.abc import Callable
@@ -13,15 +14,15 @@ from relay.carriers.relay_api import BadNotification, HttpReceipts
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.problems import Problem, retry_after
 
-#: Anybody may post nonsense here; of one carrier's it is logged no more often than this.
+#: The least time between two log lines about refused notifications of one carrier, because anybody may post nonsense.
 _LOG_SECONDS = 60.0
 
 
 class CarrierNotifications:
-    """The handler.
+    """Takes the notifications of carriers over HTTP.
 
-    :param wall: the system's time, with which what others have signed is compared; the clock's where it is None.
-    :param carrier_of: the carrier of a name, None where there is none of that name or it has no HTTP.
+    :param carrier_of: finds the carrier of a name; None: there is none, or it isn't spoken to over HTTP.
+    :param wall: the system's time, which is compared with that in signatures; None: the clock's.
     """
 
     log = Logger()
@@ -35,15 +36,15 @@ class CarrierNotifications:
         self._carrier_of = carrier_of
         self._clock = clock
         self._wall = wall or clock.seconds
-        #: When a refusal was logged last, by carrier.
+        #: When a refusal was last logged, by carrier.
         self._logged_at: dict[str, float] = {}
 
     async def take(self, request: ApiRequest, account: str) -> Reply:
-        """Takes one POST; anybody may call, the signature shows who it is."""
+        """Takes one POST. Anybody may send one; its signature shows which carrier it is from."""
         name = unquote_to_bytes(request.path.split(b"/")[2]).decode("utf-8", "replace")
         carrier = self._carrier_of(name)
         if carrier is None:
-            raise Problem(404, "There is no carrier of this name that is spoken to over HTTP.")
+            raise Problem(404, "There is no carrier with this name and kind: http.")
         body = request.body()
         now = self._clock.seconds()
         reader = carrier.reader
@@ -60,7 +61,7 @@ class CarrierNotifications:
             self._refused(name, str(problem), now)
             raise Problem(401 if problem.forged else 400, str(problem)) from None
         if receipts and not await carrier.keep(receipts):
-            raise Problem(503, "This can't be kept safely now; try again later.", headers=(retry_after(5.0),))
+            raise Problem(503, "The relay can't make this durable now. Try again later.", headers=(retry_after(5.0),))
         return Reply(204, b"")
 
     def _refused(self, carrier: str, reason: str, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What the HTTP edge needs of the services, and nothing more."""
+"""The interfaces of the services that the HTTP API calls."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -12,48 +12,48 @@ from relay.webhooks.answer import Tested, UrlState
 
 
 class SubmissionFlow(Protocol):
-    """Who takes messages: `relay.routing.flow.MessageFlow`."""
+    """Takes messages: `relay.routing.flow.MessageFlow`."""
 
     store: Store
     fair_share: FairShare
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
-        """Says of each submission what it becomes."""
+        """Makes a message of each submission, or says why it is refused."""
 
     async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
         """Returns when the messages are durable."""
 
     def dispatch(self, messages: Sequence[Message]) -> None:
-        """Sends accepted messages on their way; only after the answer has been written."""
+        """Gives accepted messages to carriers. Call it only after the answer has been written."""
 
     def wake(self, queues: Iterable[QueueKey]) -> None:
-        """Something is owed in these queues."""
+        """Tells that these queues have new notifications."""
 
 
 class Compose(Protocol):
-    """Who turns a customer's words into what goes to a carrier."""
+    """Makes addresses and submit_sm bodies of a customer's text."""
 
     def __call__(
         self, to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
     ) -> tuple[bytes, tuple[bytes, ...]]:
-        """Addresses and parts as in `Submission`.
+        """Returns addresses and parts as in `Submission`.
 
-        :param account: whose routes say in which form the carriers want the text.
+        :param account: its routes say in which form the carriers want the text.
         :param flash: the handset shows the text at once, and doesn't keep it.
-        :param tlvs: optional parameters that every part gets, ready made.
-
-        :raises ValueError: with attributes `field` (to, from or text) and `reason`, a sentence for the customer.
+        :param tlvs: optional parameters for every part, as octets.
+        :raises ValueError: they can't be made. It has the attributes `field` (to, from or text) and `reason`, a
+            sentence for the customer.
         """
 
 
 class Customers(Protocol):
-    """Who knows the accounts: `relay.accounts.accounts.Accounts`, where each of these is described."""
+    """Knows the accounts: `relay.accounts.accounts.Accounts`, which describes each method."""
 
     def by_authorization(self, header: bytes | None) -> str | None:
-        """The account of an Authorization header."""
+        """The account whose key an Authorization header has."""
 
     def by_login(self, account: str, key: str) -> str | None:
-        """The account's name where the key is its API key."""
+        """The account's name if the key is its API key."""
 
     def get(self, name: str) -> Account:
         """The account with its settings."""
@@ -62,32 +62,32 @@ class Customers(Protocol):
         """Its notification URL."""
 
     def check_url(self, account: str, url: str) -> WebUrl:
-        """Whether it may be notified there."""
+        """Checks whether the account may be notified at the URL."""
 
     def check_setting(self, account: str, name: str, value: str) -> None:
-        """Whether a setting may have this value."""
+        """Checks whether a setting may have this value."""
 
     def apply_setting(self, account: str, name: str, value: str | None) -> None:
-        """Makes a setting hold."""
+        """Applies a setting."""
 
     def setting(self, account: str, name: str) -> str | None:
-        """What was set while running."""
+        """The setting's value, if the customer has set one."""
 
     def allowance(self, name: str, now: float) -> tuple[float, int, int] | None:
-        """Rate, burst and what is left; None without a limit."""
+        """The rate, the burst, and how many messages are allowed now; None: there is no limit."""
 
 
 class WebhookTester(Protocol):
-    """Who sends webhooks: `relay.webhooks.webhook_sender.Webhooks`."""
+    """Sends webhooks: `relay.webhooks.webhook_sender.Webhooks`."""
 
     def url_changed(self, account: str) -> None:
-        """The account's notification settings have changed."""
+        """Tells that the account's notification settings have changed."""
 
     def url_state(self, account: str) -> UrlState:
-        """How the account's URL is doing."""
+        """The state of the account's URL."""
 
     async def test(self, account: str, test_id: bytes) -> Tested:
-        """Sends a made-up notification.
+        """Sends a test notification, and returns the receiver's answer.
 
         :raises LookupError: the account has no notification URL.
         """

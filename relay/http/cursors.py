@@ -1,13 +1,14 @@
-"""Cursors: places in an account's feed, as strings that tell nothing to others.
+"""Cursors: places in an account's feed, as strings that tell customers nothing about others.
 
-Theory of operation: a place is a number that all accounts of a relay share, so as it stands it would show everybody's
-volume. A cursor is one block of AES for each shard: the shard's number, a tag of the account, and the place, encrypted
-with a key of the relay's own. Each block is made once at most, so that encrypting blocks one by one hides all but
-equality. The tag tells cursors of another account, and made-up ones, from ours. This relay has one shard, number 0.
+Theory of operation: all accounts of a relay share one sequence of places. If a cursor were the place itself, a customer
+could see how many messages all customers send. So a cursor is an encrypted block of AES for each shard. The block has
+the shard's number, a tag of the account, and the place. Blocks are encrypted one by one. That hides everything except
+that two blocks are equal, and no two places have equal blocks. With the tag, the relay recognizes cursors of other
+accounts, and false ones. This relay has one shard, number 0.
 
-The key is a setting in the journal, made when the first cursor is needed. In earlier releases cursors were the places
-themselves. Those that were given out by then are still taken. Later numbers are not: with them one could find out one's
-places.
+The key is a setting in the journal. It is made when the first cursor is needed. In earlier releases a cursor was the
+place itself. Cursors from that time are still accepted. Later places are refused, because a customer could find out
+with them which places are its own.
 """
 
 import base64
@@ -23,7 +24,7 @@ from twisted.internet.defer import DeferredLock
 from relay.store.api import Store
 from relay.values.ids import RandomBytes
 
-#: Where the key stands among the settings; no account has this name.
+#: The key is a setting of this account. No customer's account has this name.
 _NOBODY: Final = ""
 _SETTING: Final = "feed cursors"
 _SHARD: Final = 0
@@ -34,11 +35,11 @@ _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
 class NoCursor(ValueError):
-    """A text is no cursor that this relay gave to the account."""
+    """A text is not a cursor that this relay gave to the account."""
 
 
 class Cursors:
-    """Makes cursors and reads them. Await `ready` before the first.
+    """Makes cursors and reads them. Await `ready` before the first call.
 
     :param random_bytes: makes the key.
     """
@@ -51,9 +52,9 @@ class Cursors:
         self._last_number = 0
 
     async def ready(self) -> None:
-        """Has the key read, or made durable.
+        """Reads the key, or makes one and waits until it is durable.
 
-        :raises StoreUnavailable: it can't be made durable now.
+        :raises StoreUnavailable: the key can't be made durable now.
         """
         if self._cipher is not None:
             return
@@ -85,9 +86,9 @@ class Cursors:
         ]
 
     def place(self, account: str, text: str) -> int:
-        """The place that a cursor of the account's names; 0, the beginning, for "0".
+        """The place of an account's cursor. The cursor "0" has place 0, the beginning.
 
-        :raises NoCursor: it is none.
+        :raises NoCursor: the text is not a cursor of the account.
         """
         assert self._cipher is not None
         if _NUMBER.fullmatch(text):

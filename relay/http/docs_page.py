@@ -1,4 +1,4 @@
-"""The API's description as a page to read, at `/docs`: made from the OpenAPI document, with nothing from outside."""
+"""Makes the page `/docs`, which describes the API, from the OpenAPI document. It loads nothing from other sites."""
 
 from html import escape
 from typing import Any, Final
@@ -38,7 +38,7 @@ def docs_page(document: dict[str, Any]) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{escape(info['title'])}: API</title><style>{_STYLE}</style></head><body><main>",
         f"<h1>{escape(info['title'])}: API</h1><p>{escape(info['description'])} Version {escape(info['version'])}. ",
-        "The same for programs: <a href='/openapi.json'>openapi.json</a>.</p>",
+        "Programs can read <a href='/openapi.json'>openapi.json</a>.</p>",
         "<p>Log in with HTTP Basic (account and API key) or <code>Authorization: Bearer KEY</code>. "
         "Bodies are JSON or forms.</p>",
         f"<pre><code>{escape(_EXAMPLE)}</code></pre><nav aria-label='Contents'><ul>",
@@ -48,7 +48,7 @@ def docs_page(document: dict[str, Any]) -> str:
     for path, method, operation in operations:
         parts += _operation(document, path, method, operation)
     parts.append("<h2 id='problems'>Problems</h2><p>Errors are <code>application/problem+json</code> (RFC 9457).</p>")
-    parts.append("<div class='wide'><table><tr><th>type</th><th>what it says</th></tr>")
+    parts.append("<div class='wide'><table><tr><th>type</th><th>meaning</th></tr>")
     parts += [
         f"<tr id='problem-{kind}'><td><code>/docs#problem-{kind}</code></td><td>{escape(title)}</td></tr>"
         for kind, title in (
@@ -76,7 +76,7 @@ def _operation(document: dict[str, Any], path: str, method: str, operation: dict
         content = answer["content"].get("application/json")
         if content:
             fields = _fields(document, content["schema"])
-            parts.append(f"<h3>Gives {status}</h3>" + (_table(fields) if fields else ""))
+            parts.append(f"<h3>Answer {status}</h3>" + (_table(fields) if fields else ""))
     problems = [status for status, answer in operation["responses"].items() if int(status) >= 400]
     if problems:
         parts.append(f"<p>Problems: {', '.join(problems)}.</p>")
@@ -115,10 +115,10 @@ def _table(rows: list[tuple[str, str, str]]) -> str:
         f"<tr><td><code>{escape(name)}</code></td><td>{escape(kind)}</td><td>{_text(text)}</td></tr>"
         for name, kind, text in rows
     )
-    return f"<div class='wide'><table><tr><th>name</th><th>type</th><th>what it is</th></tr>{cells}</table></div>"
+    return f"<div class='wide'><table><tr><th>name</th><th>type</th><th>meaning</th></tr>{cells}</table></div>"
 
 
 def _text(text: str) -> str:
-    """Escaped, with what stands in backquotes as code."""
+    """Escapes a text, and marks the parts in backquotes as code."""
     pieces = escape(text).split("`")
     return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))

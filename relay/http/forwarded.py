@@ -1,8 +1,8 @@
-"""The client's address where proxies stand between: X-Forwarded-For and Forwarded (RFC 7239).
+"""Finds the client's address behind proxies, in X-Forwarded-For or Forwarded (RFC 7239).
 
-Anybody can write these headers. They are believed only on connections from trusted proxies. Each proxy adds the address
-that it saw at the end, so the list is read from the right, and the first address that isn't a trusted proxy's is the
-client's. What stands left of it was written by the client.
+Anybody can write these headers. So the relay reads them only on connections from trusted proxies. Each proxy adds the
+address that it saw at the end of the list. So the list is read from the right. The first address that isn't a trusted
+proxy's is the client's. The client itself may have written everything left of it.
 """
 
 import ipaddress
@@ -13,16 +13,16 @@ from typing import Final
 
 from twisted.web.http_headers import Headers
 
-#: Addresses in a header, read from the right, that are looked at.
+#: How many addresses of a header are read, from the right.
 _MOST_HOPS: Final = 20
 
 _for = re.compile(r'(?:^|;)\s*for=("[^"]*"|[^;]*)', re.IGNORECASE)
 
 
 class TrustedProxies:
-    """Knows whose word is taken for a client's address.
+    """Knows the trusted proxies, and finds the client's address in their headers.
 
-    :param networks: such as "10.0.0.0/8" or "::1".
+    :param networks: the proxies' networks, such as "10.0.0.0/8" or "::1".
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
@@ -40,9 +40,9 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self._networks)
 
     def client_address(self, host: str, headers: Headers) -> str:
-        """Who sent a request that came over a connection from `host`.
+        """The address of the client that sent a request over a connection from `host`.
 
-        X-Forwarded-For counts where both headers are there; proxies that write Forwarded alone must remove it.
+        If a request has both headers, X-Forwarded-For counts. So proxies that write only Forwarded must remove it.
         """
         client = host
         for hop in _hops(headers):
@@ -50,14 +50,14 @@ class TrustedProxies:
                 break
             address = parse_address(hop)
             if address is None:
-                # "unknown", or a made-up name: the proxy that said so is the last that is known.
+                # "unknown", or a made-up name. The address of the proxy that wrote it is the last one that is known.
                 break
             client = str(address)
         return client
 
 
 def _hops(headers: Headers) -> Iterator[str]:
-    """The addresses that proxies wrote, the last one first."""
+    """The addresses that proxies wrote, last one first."""
     forwarded_for = headers.getRawHeaders(b"X-Forwarded-For")
     if forwarded_for:
         hops = b",".join(forwarded_for).decode("latin-1").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
@@ -70,7 +70,7 @@ def _hops(headers: Headers) -> Iterator[str]:
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address as headers and sockets write it: 192.0.2.1, 192.0.2.1:80, [2001:db8::1]:80; None where it is none."""
+    """Reads an address from a header or a socket: 192.0.2.1, 192.0.2.1:80, [2001:db8::1]:80; None: it isn't one."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

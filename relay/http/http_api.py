@@ -1,4 +1,4 @@
-"""The customers' HTTP API: which path is answered by what. The handlers are in the modules beside this one."""
+"""The customers' HTTP API: its paths, and the handler of each. Other modules of this package have the handlers."""
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -20,17 +20,18 @@ from relay.values.ids import RandomBytes
 
 
 class HttpApi:
-    """The API, ready to listen.
+    """Puts the HTTP API together: handlers, router and site.
 
-    :param limits: the configuration's.
-    :param version: the relay's, for the OpenAPI document.
-    :param kannel: serve `/cgi-bin/sendsms` as well.
-    :param jasmin: serve `/send` as well.
-    :param failed_logins_a_minute: after so many, logins from an address are refused for a while; 0 = no limit.
-    :param turns: how the HTTP listeners share the time.
-    :param proxies: whose word is taken for a client's address.
-    :ivar site: what listens.
-    :ivar router: where pages and other dialects of HTTP may be added.
+    :param limits: the configuration's limits.
+    :param version: the relay's version, for the OpenAPI document.
+    :param kannel: whether `/cgi-bin/sendsms` is served, too.
+    :param jasmin: whether `/send` is served, too.
+    :param failed_logins_a_minute: after so many failed logins in a minute, logins from an address, or for an account,
+        are refused until the minute is over; 0 = no limit.
+    :param turns: shares the time between the connections of all HTTP listeners.
+    :param proxies: the proxies that may name a client's address.
+    :ivar site: the factory to listen with.
+    :ivar router: other packages add their paths here.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class HttpApi:
         router.add("GET", "/docs", self._give_docs, anybody=True)
 
     async def stop(self) -> None:
-        """Ends long polls and open connections; to be called once nothing listens any more."""
+        """Ends long polls and open connections. Call it when nothing listens any more."""
         await self.router.stop()
         self.site.abort()
 

@@ -1,8 +1,9 @@
-"""One HTTP connection: twisted.web's, worked off a request at a time.
+"""One HTTP connection of twisted.web, which handles one request at a time.
 
-Theory of operation: what comes from the socket is kept in `_unread`. `step`, called by `relay.runtime.fair_turns`,
-gives twisted.web a piece of it: at most one request. When twisted.web has a request's end it is answered at once or
-later, and what it had read beyond that end is taken back. While more than `UNREAD_BYTES` wait, the socket is not read.
+Theory of operation: the connection keeps the octets from its socket in `_unread`. `relay.runtime.fair_turns` calls
+`step`, which gives twisted.web a piece of them: at most one request. When twisted.web has read the whole request, the
+handler answers it at once or later. The connection takes back the octets that twisted.web has read after the request.
+While more than `UNREAD_BYTES` are unread, the socket is not read.
 """
 
 from typing import Any, Final, Protocol
@@ -20,20 +21,20 @@ from relay.runtime.fair_turns import FairTurns
 from relay.runtime.private_parts import ServerConnection
 from relay.values.networks import network_of
 
-#: A connection may be idle for this long, and a request may take this long to arrive.
+#: How long a connection may be idle, and how long a request may take to arrive.
 REQUEST_SECONDS: Final = 60
 
-#: While more than this waits for its turn, the connection is not read.
+#: While more octets than this wait for their turn, the socket is not read.
 UNREAD_BYTES: Final = 16_384
 
-#: Of a head, and of a body in chunks, this much is read in one step: 1,000 of the shortest headers or chunks, which
-#: take 2 to 4 ms. Of a body whose length is known, all that is there.
+#: How much of a head, or of a body in chunks, is read in one step: 1,000 of the shortest headers or chunks, which take
+#: 2 to 4 ms. Of a body whose length is known, a step reads everything that has arrived.
 HEAD_STEP_BYTES: Final = 4_096
 BODY_STEP_BYTES: Final = 1 << 20
 
 
 class Site(Protocol):
-    """What the connections of a listener have in common: `relay.http.site.ApiSite`."""
+    """The listener of the connections: `relay.http.site.ApiSite`."""
 
     clock: IReactorTime
     turns: FairTurns
@@ -41,30 +42,30 @@ class Site(Protocol):
     request_bytes: int
 
     def handle(self, request: ApiRequest) -> None:
-        """Has a request answered."""
+        """Gives a whole request to the handler."""
 
     def log_in_early(self, request: ApiRequest) -> None:
-        """Looks for a login in a request's head, before its body is there."""
+        """Looks for a login in a request's head, before its body has arrived."""
 
     def client_address(self, host: str, request: ApiRequest) -> str:
         """The address of the client that sent a request over a connection from `host`."""
 
     def closed(self, connection: "ApiConnection") -> None:
-        """A connection has ended."""
+        """Tells that a connection has ended."""
 
 
 class ApiConnection(ServerConnection):
-    """One connection, of one client or of a proxy.
+    """Reads the requests of one connection from a client or a proxy.
 
-    :ivar host: the address at its other end.
-    :ivar party: who pays for its time, see `FairTurns`.
-    :ivar is_proxy: it is a trusted proxy's: of many clients, and known by no login.
-    :ivar stranger: nobody has logged in on it.
-    :ivar closing: it is on its way out.
+    :ivar host: the address of the other end.
+    :ivar party: the party whose time the connection uses, see `FairTurns`.
+    :ivar is_proxy: whether the other end is a trusted proxy. Its connections bring requests of many clients.
+    :ivar stranger: whether nobody has logged in on it.
+    :ivar closing: whether it is being closed.
     """
 
     requestFactory: Any = ApiRequest
-    #: The site's sweep watches the time: a delayed call for each request costs 12 µs.
+    #: The site checks the time of all connections. A delayed call for each request would take 12 µs.
     timeOut = None
     log = Logger()
 
@@ -74,7 +75,7 @@ class ApiConnection(ServerConnection):
         self.host = host
         self.is_proxy = is_proxy
         self.network = network_of(host)
-        # A proxy's connection brings requests of many: each of its connections is a party.
+        # A proxy's connections bring requests of many clients, so each of them is a party of its own.
         self.party = f"proxy {id(self)}" if is_proxy else self.network
         self.stranger = True
         self.in_line = False
@@ -82,7 +83,7 @@ class ApiConnection(ServerConnection):
         self._unread = b""
         self._stepping = False
         self._step_bytes = HEAD_STEP_BYTES
-        #: Octets of the body that is being received, as far as they are counted as a stranger's.
+        #: How many octets of the present body are counted as a stranger's.
         self._body_bytes = 0
         self._between_requests = True
         self._reading = True
@@ -90,7 +91,7 @@ class ApiConnection(ServerConnection):
         self.closing = False
         self._since = site.clock.seconds()
 
-    # What comes in
+    # Reading
 
     def dataReceived(self, data: bytes) -> None:
         if self.closing:
@@ -101,8 +102,11 @@ class ApiConnection(ServerConnection):
         self._read_no_more()
 
     def _read_no_more(self) -> None:
-        """Stops reading while enough waits unread. Also where twisted.web has had the socket read again: it does so
-        after each request, and whenever the transport has written all that was answered."""
+        """Stops reading the socket while enough octets are unread.
+
+        It must be called again whenever twisted.web resumes the socket: after each request, and when the transport has
+        written all answers.
+        """
         if len(self._unread) > UNREAD_BYTES and not self._lost:
             self._reading = False
             self.network_producer.pauseProducing()
@@ -111,7 +115,7 @@ class ApiConnection(ServerConnection):
         return bool(self._unread) and not (self.handling or self.paused or self.closing or self._lost)
 
     def step(self) -> bool:
-        """Reads one request, or a piece of one; has it answered where it is whole. For `FairTurns`."""
+        """Reads one request, or a piece of one. If it is whole, gives it to the handler. `FairTurns` calls it."""
         if not self._can_step():
             return False
         self._stepping = True
@@ -129,7 +133,8 @@ class ApiConnection(ServerConnection):
 
     def _read_piece(self) -> None:
         if self._between_requests:
-            # The time limit counts from a request's first octet: who sends one octet at a time does not prolong it.
+            # The time limit counts from the first octet of a request. A client that sends octet by octet can't extend
+            # it.
             self._between_requests = False
             self._since = self.site.clock.seconds()
             if self.persistent and self.nothing_read:
@@ -140,11 +145,11 @@ class ApiConnection(ServerConnection):
                     return
         count = self._step_bytes
         piece, self._unread = self._unread[:count], self._unread[count:]
-        # Past HTTPChannel.dataReceived, which is there for the time limit that is watched elsewhere.
+        # HTTPChannel.dataReceived is skipped: it only sets the time limit, which the site checks.
         LineReceiver.dataReceived(self, piece)
 
     def _received_whole(self, whole: Whole) -> None:
-        """Does what `allContentReceived` does for a request that came line by line."""
+        """Takes a request that came in one piece. `allContentReceived` does the same for one that came line by line."""
         request = ApiRequest(self)
         self.requests.append(request)
         self.handling = True
@@ -152,7 +157,7 @@ class ApiConnection(ServerConnection):
         request.received_whole(whole)
 
     def _read_on(self) -> None:
-        """Has the socket read again once little waits, and not before."""
+        """Reads the socket again if few octets are unread."""
         self._read_no_more()
         if self._reading or self.closing or self._lost or self.waits_for_transport:
             return
@@ -161,7 +166,7 @@ class ApiConnection(ServerConnection):
             self.network_producer.resumeProducing()
 
     def overdue(self, now: float) -> bool:
-        """Whether nothing, or no whole request, has come for too long."""
+        """Whether the connection has been idle for too long, or a request takes too long to arrive."""
         return not self.handling and now - self._since > REQUEST_SECONDS
 
     @property
@@ -169,7 +174,7 @@ class ApiConnection(ServerConnection):
         """Whether a request is being answered, or waits for its turn."""
         return self.handling or self.in_line
 
-    # What requests ask
+    # Called by requests
 
     @property
     def request_bytes(self) -> int:
@@ -185,10 +190,10 @@ class ApiConnection(ServerConnection):
         return self.site.client_address(self.host, request) if self.is_proxy else self.host
 
     def handle(self, request: ApiRequest) -> None:
-        """Has a request answered, unless its sender has had too many already."""
+        """Gives a whole request to the handler, or refuses it if its sender has sent too many."""
         self._let_go_of_body()
         if self.is_proxy:
-            # Each of its requests may be another client's.
+            # Each request from a proxy may be of another client.
             self.stranger = True
         if self.stranger:
             network = network_of(request.address) if self.is_proxy else self.network
@@ -201,10 +206,10 @@ class ApiConnection(ServerConnection):
         self.site.handle(request)
 
     def headers_received(self, request: ApiRequest, length: int | None) -> None:
-        """The head of a request is there: looks whose it is where its body is long, and how to read that."""
+        """Takes the head of a request. If its body is long, looks for a login, and decides how to read the body."""
         self._step_bytes = HEAD_STEP_BYTES if length is None else BODY_STEP_BYTES
         if length is None and not self.persistent and request.header(b"Connection") is None:
-            # RFC 9112 section 6.1: what stands between us may have read another length.
+            # RFC 9112 section 6.1: a proxy between us may have read the body with another length.
             request.refused()
             self.refuse(Problem(400, "A body in chunks needs HTTP/1.1."))
         elif self.stranger and (length is None or length > SMALL_BODY_BYTES):
@@ -212,13 +217,13 @@ class ApiConnection(ServerConnection):
             self.site.log_in_early(request)
 
     def body_received(self, count: int) -> bool:
-        """Counts octets of a stranger's body; false: there are too many."""
+        """Counts octets of a stranger's body. False: there are too many, and the request is refused."""
         if not self.stranger or self.is_proxy:
             return True
         if self.site.before_login.received(self.network, count):
             self._body_bytes += count
             return True
-        detail = "Too much is being sent from your address without a login. Log in with the request's head."
+        detail = "Your address sends too much without a login. Put the login into the head of the request."
         self.refuse(Problem(429, detail, headers=(retry_after(1.0),)))
         return False
 
@@ -240,10 +245,10 @@ class ApiConnection(ServerConnection):
             self.party = party
         return True
 
-    # What goes out
+    # Writing
 
-    # twisted.web goes on reading while a request is answered, and answers at once what it has read: a client that sends
-    # requests and reads no answers would have us keep all of them.
+    # twisted.web goes on reading while a request is being answered. So a client that sends requests and never reads the
+    # answers could fill our memory with them.
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
@@ -260,7 +265,8 @@ class ApiConnection(ServerConnection):
         self._between_requests = True
         self._since = self.site.clock.seconds()
         self._step_bytes = HEAD_STEP_BYTES
-        # What twisted.web has read beyond the request: the next one gets a step of its own.
+        # The octets that twisted.web has read after the request are taken back, so that the next request gets a step of
+        # its own.
         self._unread = self.take_back() + self._unread
         super().requestDone(request)
         self._go_on()
@@ -273,7 +279,7 @@ class ApiConnection(ServerConnection):
             self.site.turns.ready(self)
 
     def refuse(self, problem: Problem) -> None:
-        """Answers what never became a request, and closes."""
+        """Answers with a problem before a request is complete, and closes the connection."""
         self.persistent = 0
         self.write(reply_octets(problem_reply(problem), self.second(), close=True, with_body=True))
         self.loseConnection()
@@ -288,7 +294,7 @@ class ApiConnection(ServerConnection):
     # The end
 
     def loseConnection(self) -> None:
-        # twisted.web sees to a client that doesn't read only where its time for a request is over.
+        # twisted.web aborts the connection of a client that doesn't read only after its own time limit.
         self.closing = True
         self._unread = b""
         if not self.aborts_later and not self._lost:

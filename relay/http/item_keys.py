@@ -1,11 +1,12 @@
 """Messages with a key of their own (`idempotency_key` in an item of `POST /messages`).
 
-Each is taken once, however often and in whichever array it comes.
+The relay accepts such a message once, however often it comes, and in whichever array.
 
-Theory of operation: account and key make the message's id, always the same one. So the message is itself the memory of
-its key: as durable as it, needing no room beside it, and there for as long as the message is, which is at least until
-its notification has been handed over. What is known already is answered with its id and not taken again. A sender that
-repeats a message may have missed its notification as well, so where the message has ended, that is sent once more.
+Theory of operation: the message's id is computed from the account and the key, so it is always the same. If the relay
+has a message with this id, it has accepted the key. It needs no other memory of keys. The relay keeps a message at
+least until its notification is settled. An item whose message is known is answered with its id, and not accepted again.
+A customer who repeats a message may also have missed its notification. So if the message has ended, its notification
+is sent again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,11 +25,11 @@ Item = MessageRequest | Problem
 
 
 class Repeats(NamedTuple):
-    """Which items are not to be taken again.
+    """The items that must not be accepted again.
 
-    :ivar answers: by the item's index: the id that it has, or the problem that its key is another message's.
-    :ivar doubles: items with the key of an earlier one in the same request, by index, and that one's index.
-    :ivar queues: to be woken after the answer: notifications that are sent once more.
+    :ivar answers: for each such item, by index: its id, or the problem that another message has its key.
+    :ivar doubles: for each item whose key an earlier item of the request has, by index: the index of the earlier one.
+    :ivar queues: the queues with notifications that are sent again. Wake them after the answer.
     """
 
     answers: Mapping[int, Accepted | Problem]
@@ -37,7 +38,7 @@ class Repeats(NamedTuple):
 
 
 class ItemKeys:
-    """Gives each keyed item its message id, and finds those that are known already."""
+    """Gives each item with a key its message id, and finds the messages that are known already."""
 
     def __init__(self, flow: SubmissionFlow, accounts: Customers, clock: IReactorTime) -> None:
         self._flow = flow
@@ -47,19 +48,19 @@ class ItemKeys:
 
     @contextmanager
     def taking(self, account: str, items: Sequence[Item]) -> Iterator[Mapping[int, bytes]]:
-        """Gives the id of each item that has a key, by its index. Until the end of the block nobody else gets them.
+        """Gives the ids of the items with keys, by index. No other request gets these ids until the block ends.
 
-        :raises Problem: 409: a request with one of the keys is just being answered.
+        :raises Problem: 409: a request with one of the keys is being answered now.
         """
         ids = {
             index: id_of_key(account, item.idempotency_key)
             for index, item in enumerate(items)
             if isinstance(item, MessageRequest) and item.idempotency_key is not None
         }
-        # A copy of its own: what is given back must be what was taken.
+        # A copy, because the same ids must be given back that were taken.
         taking = frozenset(ids.values())
         if not self._taking.isdisjoint(taking):
-            detail = "A message with one of these idempotency_keys is being accepted at this moment."
+            detail = "A message with one of these idempotency_keys is being accepted now. Try again in a second."
             raise Problem(409, detail, kind="idempotency-in-progress", headers=((b"Retry-After", b"1"),))
         self._taking |= taking
         try:
@@ -68,9 +69,9 @@ class ItemKeys:
             self._taking -= taking
 
     async def repeats(self, account: str, items: Sequence[Item], ids: Mapping[int, bytes]) -> Repeats:
-        """Which of the items in `ids` have come before. What is answered with an id is durable when this returns.
+        """Finds the items in `ids` that have come before. Their messages are durable when this returns.
 
-        :raises StoreUnavailable: whether it is can't be said now.
+        :raises StoreUnavailable: the store can't make them durable now.
         """
         store = self._flow.store
         firsts: dict[bytes, int] = {}
@@ -99,7 +100,7 @@ class ItemKeys:
             if view.final and self._has_url(account, view):
                 ended.append(message_id)
         if known:
-            # They may have been accepted a moment ago; the answer must not leave before they are on disk.
+            # They may have been accepted a moment ago. The answer must not leave before they are durable.
             await self._flow.accept([])
         queues: frozenset[QueueKey] = frozenset()
         if ended:
@@ -115,5 +116,5 @@ def _digits(item: Item) -> bytes:
 
 
 def _conflict() -> Problem:
-    detail = "This idempotency_key was used for a message to another number."
+    detail = "This idempotency_key was used for a message to another number. Use a new key for each message."
     return Problem(409, detail, "idempotency_key", kind="idempotency-conflict")

@@ -1,10 +1,10 @@
-"""How often somebody may say a wrong key, without locking out those who say the right one.
+"""Limits how often a client may send a wrong key, without locking out those who send the right one.
 
-Theory of operation: wrong keys are counted by network and by account, each in a minute of its own. Over the limit, a
-login is refused whether its key is right or not, so that guessing goes no further. Two exceptions keep others' wrong
-keys from locking a customer out. A key that was right before, from the same network, passes always. And where only the
-account is over its limit, a network that has said nothing wrong of this account in this minute gets one try: its owner
-comes in from anywhere, and a guesser needs a new network for each guess.
+Theory of operation: wrong keys are counted by network and by account. Each count begins a minute of its own. Over the
+limit, a login is refused even if its key is right, so that a guesser learns nothing. Two exceptions make sure that
+others' wrong keys don't lock a customer out. First, a key always passes if it was right before, from the same network.
+Second, if only the account is over its limit, each network gets one attempt in the minute. So the owner can log in from
+anywhere, and a guesser needs a new network for each guess.
 """
 
 from collections.abc import Callable
@@ -13,22 +13,23 @@ from typing import Final
 from relay.values.networks import network_of
 from relay.values.secret import Secret
 
-#: Networks, accounts and pairs of them that are remembered; the one whose minute began first makes room.
+#: How many counts of networks, accounts and pairs are kept. Beyond it, the one whose minute began first is dropped.
 _COUNTS_KEPT: Final = 30_000
-#: Pairs of a network and an account whose right key is remembered; the one used longest ago makes room.
+#: How many pairs of a network and an account have their right key remembered. Beyond it, the one that was used longest
+#: ago is dropped.
 _KNOWN_KEPT: Final = 20_000
 
 _SECONDS: Final = 60.0
 
-#: What is counted: ("network", n), ("account", a) or (n, a).
+#: The key of a count: ("network", n), ("account", a) or (n, a).
 _Counted = tuple[str, str]
 
 
 class LoginLimits:
-    """Counts failed logins. False where there were none lately, so that asking is cheap.
+    """Counts failed logins, and says who must wait. It is false if no login failed lately, which is quick to check.
 
     :param most_a_minute: after so many, logins are refused until the minute is over; 0 = no limit.
-    :param clock: seconds, monotonic or not.
+    :param clock: returns the time in seconds.
     """
 
     def __init__(self, most_a_minute: int, clock: Callable[[], float]) -> None:
@@ -43,7 +44,7 @@ class LoginLimits:
     def failed(self, address: str, account: str = "") -> None:
         """Counts a wrong key.
 
-        :param account: whose it was said to be; "" where nobody was named.
+        :param account: the account that the login named; "": it named none.
         """
         if not self._most:
             return
@@ -62,12 +63,12 @@ class LoginLimits:
         begun_at, count = self._failed.get(counted, (now, 0))
         if now - begun_at >= _SECONDS:
             begun_at, count = now, 0
-            # So that the dict stays in the order in which minutes began.
+            # Removed and added again, so that the dict is in the order in which minutes began.
             del self._failed[counted]
         self._failed[counted] = (begun_at, count + 1)
 
     def wait_seconds(self, address: str, account: str = "") -> float:
-        """After how long there may be another login of this account from this address; 0.0: now."""
+        """The seconds until this address may try to log in to this account; 0.0: it may try now."""
         if not self._most or not self._failed:
             return 0.0
         network = network_of(address)
@@ -81,16 +82,16 @@ class LoginLimits:
         return max(0.0, begun_at + _SECONDS - self._now()) if count >= most else 0.0
 
     def succeeded(self, address: str, account: str, key: Secret | None) -> None:
-        """Remembers that this was the account's key, and from where it came."""
+        """Remembers that this key of the account was right, and from which network it came."""
         if key is None:
             return
         pair = network_of(address), account
-        # Popped and set anew, so that the dict stays in the order of use.
+        # Removed and added again, so that the dict is in the order of use.
         self._known.pop(pair, None)
         self._known[pair] = key
         if len(self._known) > _KNOWN_KEPT:
             del self._known[next(iter(self._known))]
 
     def knows(self, address: str, account: str, key: Secret | None) -> bool:
-        """Whether this key of the account has been right before from there."""
+        """Whether this key of the account was right before, from the same network."""
         return key is not None and self._known.get((network_of(address), account)) == key

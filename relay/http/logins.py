@@ -1,4 +1,4 @@
-"""Logins to the HTTP API: whose request it is, and who has to wait."""
+"""Logins to the HTTP API: finds the account of a request, and refuses clients with too many wrong keys."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from relay.http.problems import Problem, retry_after
 
 
 class Logins:
-    """Says whose request it is; one for all kinds of logins, which share their limits.
+    """Finds the account of a request. All kinds of logins use the same one, so that they share their limits.
 
     :param failed_a_minute: see `LoginLimits`.
     """
@@ -21,9 +21,9 @@ class Logins:
         self._limits = LoginLimits(failed_a_minute, clock)
 
     def by_authorization(self, request: ApiRequest) -> str | None:
-        """The account of a request's Authorization header; None: nobody's.
+        """The account whose key the request's Authorization header has; None: no account's.
 
-        :raises Problem: 429: too many were wrong.
+        :raises Problem: 429: too many keys were wrong.
         """
         header = request.header(b"Authorization")
         account = self._customers.by_authorization(header)
@@ -32,14 +32,14 @@ class Logins:
         if account:
             self._succeeded(request, account)
         elif header:
-            # Many clients ask once without a login, to be told how; that is no attempt.
+            # Many clients first ask without a login, to learn which one is needed. That is not an attempt.
             self._limits.failed(request.address, _named(header))
         return account
 
     def by_login(self, request: ApiRequest, name: str, key: str) -> str | None:
-        """The account of this name, where the key is its key; None: it isn't.
+        """The account of this name; None: the key is not its key.
 
-        :raises Problem: 429: too many were wrong.
+        :raises Problem: 429: too many keys were wrong.
         """
         account = self._customers.by_login(name, key)
         if self._limits:
@@ -51,7 +51,7 @@ class Logins:
         return account
 
     def early(self, request: ApiRequest) -> None:
-        """Looks for a login in a head. Nothing is counted: that comes with the whole request."""
+        """Looks for a login in the head of a request. It counts nothing, because the whole request will be counted."""
         account = self._customers.by_authorization(request.header(b"Authorization"))
         if account and not self._limits.wait_seconds(request.address, account):
             request.logged_in(account)
@@ -59,7 +59,7 @@ class Logins:
     def _check(self, request: ApiRequest, account: str | None, named: str) -> None:
         wait_seconds = self._limits.wait_seconds(request.address, account or named)
         if wait_seconds > 0.0 and not (account and self._knows(request, account)):
-            # Whether this key is the right one must not show.
+            # The answer must not show whether this key is right.
             raise Problem(429, "Too many failed logins.", headers=(retry_after(wait_seconds),))
 
     def _knows(self, request: ApiRequest, account: str) -> bool:
@@ -67,7 +67,7 @@ class Logins:
 
     def _succeeded(self, request: ApiRequest, account: str) -> None:
         if request.logged_in(account):
-            # Once a connection, not once a request.
+            # This is done once for each connection, and not for each request.
             self._limits.succeeded(request.address, account, self._customers.get(account).api_key)
 
 

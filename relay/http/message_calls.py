@@ -1,4 +1,4 @@
-"""Messages over HTTP: handing them in, asking after them, having their notification sent again."""
+"""The handlers that submit messages, show a message, and send its notification again."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +48,7 @@ FORM: Final = b"application/x-www-form-urlencoded"
 
 LONGEST_KEY: Final = 255
 
-#: An array of at least so many waits for its turn; fewer are worked on at once.
+#: An array with at least so many items waits for its turn. A shorter one is handled at once.
 HEAVY_ITEMS: Final = 20
 
 
@@ -64,7 +64,7 @@ class Messages:
         self._item_keys = ItemKeys(flow, accounts, clock)
 
     async def submit(self, request: ApiRequest, account: str) -> Reply:
-        """`POST /messages`: one, or an array of them."""
+        """`POST /messages`: submits a message, or an array of them."""
         key = request.header(b"Idempotency-Key")
         if key is not None:
             return await self._submit_once(request, account, key)
@@ -78,9 +78,9 @@ class Messages:
         single: bool,
         idempotency: Callable[[bytes], Idempotency] | None = None,
     ) -> Reply:
-        """Accepts what can be accepted and answers for all; items with a key of their own are accepted once.
+        """Accepts all items that can be accepted, and answers for each item.
 
-        :param idempotency: makes of the reply's body what is to be remembered of it.
+        :param idempotency: makes, of the body of the reply, the record that the store keeps with the request's key.
         """
         began_at = await self._turn(account, items)
         with self._item_keys.taking(account, items) as ids:
@@ -102,14 +102,16 @@ class Messages:
             return self._accepted(account, results, messages, single, queues)
 
     async def _turn(self, account: str, items: Sequence[object]) -> float | None:
-        """Waits until a long array may be worked on, see `relay.runtime.fair_share`; gives when that began, None for
-        others."""
+        """Waits until a long array may be handled, see `relay.runtime.fair_share`.
+
+        :return: when the work on a long array began; None for a shorter one.
+        """
         fair_share, seconds = self._flow.fair_share, self._clock.seconds
         fair_share.heard(account, seconds())
         if len(items) < HEAVY_ITEMS:
             return None
         while (wait_seconds := fair_share.wait_seconds(seconds())) > 0.0:
-            # One may be waiting a connection, and the connections are limited.
+            # At most one array waits for each connection, and the number of connections is limited.
             await deferLater(self._clock, wait_seconds)
         return seconds()
 
@@ -120,7 +122,7 @@ class Messages:
         if began_at is None:
             await accepting
             return
-        # Runs up to where it waits for the disk: what has been done by then is what others waited for.
+        # This runs until it waits for the disk. Only the work until then has held up other customers.
         durable = Deferred.fromCoroutine(accepting)
         self._flow.fair_share.worked(began_at, self._clock.seconds())
         await durable
@@ -128,7 +130,7 @@ class Messages:
     def _prepare_with_keys(
         self, account: str, items: Sequence[MessageRequest | Problem], ids: Mapping[int, bytes], repeats: Repeats
     ) -> list[Message | Problem | Accepted]:
-        """As `prepare`, with the ids that keys stand for, and with their answers in the place of repeats."""
+        """Does what `prepare` does, gives items with keys their ids, and answers items that are repeats."""
         fresh = [n for n in range(len(items)) if n not in repeats.answers and n not in repeats.doubles]
         results: dict[int, Message | Problem | Accepted] = dict(repeats.answers)
         for index, result in zip(fresh, self.prepare(account, [items[n] for n in fresh]), strict=True):
@@ -146,11 +148,12 @@ class Messages:
         items: Sequence[MessageRequest | Problem],
         callback: Callable[[str], str] | None = None,
     ) -> tuple[list[Message | Problem], list[Message]]:
-        """Accepts what can be accepted: for each item its message or problem, and the messages alone.
+        """Accepts all items that can be accepted. The messages are durable when this returns.
 
-        They are durable when this returns. The caller hands them to `dispatch` once its answer is written.
+        The caller must write its answer, and then give the messages to `dispatch`.
 
         :param callback: see `prepare`.
+        :return: for each item its message or its problem; and the messages alone.
         :raises StoreFull, StoreUnavailable: nothing was accepted.
         """
         began_at = await self._turn(account, items)
@@ -161,16 +164,16 @@ class Messages:
         return results, messages
 
     def dispatch(self, messages: Sequence[Message]) -> None:
-        """Sends accepted messages on their way; after the answer only."""
+        """Gives accepted messages to carriers. Call it only after the answer has been written."""
         self._flow.dispatch(messages)
 
     async def _submit_once(self, request: ApiRequest, account: str, key: bytes) -> Reply:
-        """With an Idempotency-Key: the first answer again, where the same was asked before."""
+        """Submits with an Idempotency-Key. If the same request came before, repeats its answer."""
         if not 0 < len(key) <= LONGEST_KEY or not key.isascii():
-            raise Problem(400, f"An Idempotency-Key has 1 to {LONGEST_KEY} ASCII characters.")
+            raise Problem(400, f"An Idempotency-Key must have 1 to {LONGEST_KEY} ASCII characters.")
         name = key.decode("ascii")
         if (account, name) in self._repeatable:
-            detail = "A request with this Idempotency-Key is being answered at this moment."
+            detail = "A request with this Idempotency-Key is being answered now. Try again in a second."
             raise Problem(409, detail, kind="idempotency-in-progress", headers=((b"Retry-After", b"1"),))
         self._repeatable.add((account, name))
         try:
@@ -178,7 +181,7 @@ class Messages:
             earlier = await self._flow.store.repeated(account, name)
             if earlier is not None:
                 if earlier.digest != digest:
-                    detail = "This Idempotency-Key was used for a request with another body in the last 24 hours."
+                    detail = "Another body came with this Idempotency-Key in the last 24 hours. Use a new key."
                     raise Problem(409, detail, kind="idempotency-conflict")
                 return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
             items, single = _requests(request, self._lenient(account))
@@ -195,10 +198,9 @@ class Messages:
         items: Sequence[MessageRequest | Problem],
         callback: Callable[[str], str] | None = None,
     ) -> list[Message | Problem]:
-        """A message or a problem for each item, in order. The messages are still to be accepted and dispatched.
+        """Makes a message or a problem of each item, in order. The caller must accept and dispatch the messages.
 
-        :param callback: what to make of the messages' notification URLs once they are checked, see
-            `relay.webhooks.callbacks`.
+        :param callback: changes a message's notification URL after its check, see `relay.webhooks.callbacks`.
         """
         results: list[Message | Problem] = []
         submissions: list[Submission] = []
@@ -224,7 +226,7 @@ class Messages:
         return self._accounts.get(account).senders.default
 
     def _lenient(self, account: str) -> bool:
-        """Whether messages may come without a sender."""
+        """Whether the account's messages may come without a sender."""
         return bool(self.default_sender(account))
 
     def _submission(self, account: str, item: MessageRequest, callback: Callable[[str], str] | None) -> Submission:
@@ -274,7 +276,7 @@ class Messages:
     ) -> Reply:
         repeated = not messages and any(type(result) is Accepted for result in results)
         if not messages and not repeated:
-            # Of an array of which nothing was taken for want of room, the sender must be told so as of one message.
+            # If no item of an array was accepted because there is no room, the answer is the same as for one message.
             for result in results:
                 if isinstance(result, Problem) and (single or result.status in (429, 503)):
                     raise result
@@ -320,12 +322,12 @@ class Messages:
         return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._flow.wake, queues))
 
     async def notify_again(self, view: MessageView, account: str) -> Iterable[QueueKey]:
-        """Has a message's notification owed once more; gives the queues to wake.
+        """Makes a message's notification owed once more. Returns the queues to wake.
 
-        :raises Problem: it has not ended, or there is nowhere to send it.
+        :raises Problem: the message has not ended, or there is no URL to send it to.
         """
         if not view.final:
-            raise Problem(409, "The message is still on its way; its notification will come.", kind="not-final")
+            raise Problem(409, "The message has not ended yet. Its notification will come.", kind="not-final")
         if not (view.notification_url or self._accounts.notification_url(account)):
             detail = "Set one with PUT /account/notification-url, or poll GET /notifications."
             raise Problem(409, detail, kind="no-notification-url")
@@ -339,7 +341,7 @@ class Messages:
         message_id = parse_id(segment.decode("latin-1"))
         view = await self._flow.store.look_up(message_id) if message_id is not None else None
         if view is None or view.account != account:
-            raise Problem(404, "The account has no message of this id, or it ended too long ago.", "id")
+            raise Problem(404, "The account has no message with this id, or it ended too long ago.", "id")
         return view
 
 
@@ -354,16 +356,16 @@ def _tlvs(item: MessageRequest) -> bytes:
 
 
 def _ready_made(item: MessageRequest, source: str, tlvs: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """The one part that an item holds as octets instead of a text.
+    """Makes the one part of an item that has octets instead of a text.
 
-    :raises Problem, ValueError: it can't be sent.
+    :raises Problem, ValueError: the octets can't be sent.
     """
     if item.text:
-        raise invalid_field("text", "Give a text, or data_coding and payload; with those, leave text out.")
+        raise invalid_field("text", "Give either a text, or data_coding and payload without a text.")
     if item.class_ is not None:
-        raise invalid_field("class", "data_coding says the class of ready-made octets; leave class out.")
+        raise invalid_field("class", "The data_coding of ready-made octets says their class; leave class out.")
     if item.data_coding is None:
-        raise invalid_field("data_coding", "udh and payload need a data_coding.")
+        raise invalid_field("data_coding", "Give a data_coding together with udh and payload.")
     udh, payload = bytes.fromhex(item.udh or ""), bytes.fromhex(item.payload or "")
     return compose_raw(source, item.to, data_coding=item.data_coding, udh=udh, payload=payload, tlvs=tlvs)
 
@@ -374,10 +376,10 @@ def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocume
     return result if isinstance(result, Accepted) else Accepted(id_text(result.id))
 
 
-#: Stands for an item until the flow has said what becomes of it.
+#: The place-holder for an item until the message flow has accepted or refused it.
 _PENDING: Final[Any] = Problem(500, "")
 
-#: By whether messages may come without a sender.
+#: The type of a request, by whether messages may come without a sender.
 _KINDS: Final[dict[bool, type[MessageRequest]]] = {False: MessageRequest, True: DefaultSenderRequest}
 _decode_one_or_many: Final = {
     lenient: msgspec.json.Decoder(kind | list[kind]).decode  # type: ignore[valid-type]
@@ -388,10 +390,10 @@ _decode_one: Final = {lenient: msgspec.json.Decoder(kind).decode for lenient, ki
 
 
 def _requests(request: ApiRequest, lenient: bool) -> tuple[Sequence[MessageRequest | Problem], bool]:
-    """What the body asks for, and whether it is a single message.
+    """Reads the body. Returns the items, and whether the body is a single message.
 
     :param lenient: messages may come without a sender.
-    :raises Problem: it is nothing of the kind. A problem of one item of an array stands in its place instead.
+    :raises Problem: the body can't be read. If only one item of an array is wrong, its place has the problem.
     """
     if request.content_type == FORM:
         return [from_form(request.form(), _KINDS[lenient])], True
@@ -411,7 +413,7 @@ def _requests(request: ApiRequest, lenient: bool) -> tuple[Sequence[MessageReque
 
 def _checked(items: Sequence[MessageRequest | Problem]) -> Sequence[MessageRequest | Problem]:
     if not 1 <= len(items) <= MOST_MESSAGES:
-        raise Problem(422, f"An array holds 1 to {MOST_MESSAGES} messages; this one holds {len(items)}.")
+        raise Problem(422, f"An array must have 1 to {MOST_MESSAGES} messages; this one has {len(items)}.")
     return items
 
 
@@ -432,12 +434,12 @@ def _requests_one_by_one(raw: bytes, lenient: bool) -> list[MessageRequest | Pro
 
 
 def not_json() -> Problem:
-    """400: a body that isn't what it should be."""
-    return Problem(400, "The body must be JSON (or a form, with the Content-Type that says so).", kind="not-json")
+    """Makes the problem with a body that isn't JSON: 400."""
+    return Problem(400, "The body must be JSON, or a form with the Content-Type of a form.", kind="not-json")
 
 
 def report(view: MessageView, error_codes: str) -> MessageReport:
-    """A message as its owner sees it."""
+    """Makes the report about a message that its customer sees."""
     carrier_error = view.carrier_error.encode("latin-1", "replace")
     words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
     return MessageReport(

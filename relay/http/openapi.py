@@ -1,4 +1,4 @@
-"""The API's description, OpenAPI 3.1, made from the types that parse the requests."""
+"""Makes the API's description (OpenAPI 3.1) from the types that parse the requests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -21,9 +21,9 @@ from relay.http.types import (
 
 
 class Operation(NamedTuple):
-    """One call of the API, as documented.
+    """The description of one call of the API.
 
-    :ivar problems: the statuses of problem documents that it can end with, beside 401, 403 and 503.
+    :ivar problems: the statuses of its problem documents, besides 401, 403 and 503.
     """
 
     method: str
@@ -39,7 +39,7 @@ class Operation(NamedTuple):
 
 
 class OneOrMany:
-    """Stands for one value or an array of them, in which a problem may stand in a value's place."""
+    """The type of a body that is one value, or an array of values. In an array, a problem may replace a value."""
 
     def __init__(self, item: Any, *, or_problem: bool = False) -> None:
         self.item = item
@@ -68,20 +68,20 @@ OPERATIONS: Final = (
             _parameter(
                 "Idempotency-Key",
                 "header",
-                "Makes a repeat harmless: the same key and body give the first answer again for 24 hours.",
+                "Makes a repeat harmless: for 24 hours, the same key and body get the first answer again.",
                 {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
             ),
         ),
         (400, 409, 413, 422, 429),
-        "When this answers 202 the messages are on disk and will be sent. Of an array, each item is answered with an "
-        "id or with a problem.",
+        "After the answer 202, the messages are on disk and will be sent. The answer to an array has an id or a "
+        "problem for each item.",
     ),
-    Operation("get", "/messages/{id}", "message", "Ask after a message", {200: MessageReport}, None, (_ID,), (404,)),
+    Operation("get", "/messages/{id}", "message", "Show a message", {200: MessageReport}, None, (_ID,), (404,)),
     Operation(
         "post",
         "/messages/{id}/notify",
         "notify",
-        "Have a message's notification sent again",
+        "Send a message's notification again",
         {202: Accepted},
         None,
         (_ID,),
@@ -107,16 +107,16 @@ OPERATIONS: Final = (
                 "How many at the most.",
                 {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
             ),
-            _parameter("wait", "query", "Seconds to wait where there is nothing new yet.", _integer(0, 60, 0)),
+            _parameter("wait", "query", "Seconds to wait if there is nothing new yet.", _integer(0, 60, 0)),
         ),
         (422, 429),
-        "For customers who would rather poll than be called. Nothing is skipped while new ones arrive.",
+        "For customers who want to poll, and not to be called. No notification is skipped while new ones arrive.",
     ),
     Operation(
         "post",
         "/notifications/replay",
         "replay",
-        "Have notifications sent again",
+        "Send notifications again",
         {202: ReplayReport},
         ReplayRequest,
         (),
@@ -132,20 +132,20 @@ OPERATIONS: Final = (
         UrlRequest,
         (),
         (400, 413, 422),
-        "Checked as it is set, on from now on, and kept over restarts.",
+        "The URL is checked now, is on from now on, and is kept over restarts.",
     ),
     Operation(
         "delete",
         "/account/notification-url",
         "resetUrl",
-        "Take the notification URL back to the configuration's",
+        "Reset the notification URL to the configuration's",
         {200: AccountReport},
     ),
     Operation(
         "post",
         "/account/test-notification",
         "test",
-        "Send a test notification and see what the receiver says",
+        "Send a test notification and see the receiver's answer",
         {200: TestReport},
         None,
         (),
@@ -156,21 +156,21 @@ OPERATIONS: Final = (
 
 _PROBLEMS: Final = {
     400: "The request can't be read.",
-    401: "Nobody's key.",
-    403: "Sent by a browser for a page of another site.",
-    404: "There is none.",
-    409: "Not now, or not twice.",
+    401: "The key is missing or wrong.",
+    403: "A browser sent it for a page of another site.",
+    404: "The account has no such message.",
+    409: "It can't be done now, or not twice.",
     413: "The body is too large.",
     422: "A field is wrong: `field` names it, `detail` says why.",
-    429: "Too much at once; Retry-After says when to come again.",
-    503: "Nothing can be taken now; Retry-After says when to come again.",
+    429: "Too many at once. Retry-After says when to try again.",
+    503: "The relay can't accept anything now. Retry-After says when to try again.",
 }
 
 
 def openapi_document(version: str) -> dict[str, Any]:
-    """The description as a dictionary.
+    """Makes the description as a dictionary.
 
-    :param version: the relay's.
+    :param version: the relay's version.
     """
     types: list[Any] = [ProblemDocument]
     for operation in OPERATIONS:
@@ -200,7 +200,7 @@ def openapi_document(version: str) -> dict[str, Any]:
         "info": {
             "title": "SMS relay",
             "version": version,
-            "description": "Hands in SMS and brings their delivery notifications home.",
+            "description": "Send SMS and receive delivery notifications.",
         },
         "paths": paths,
         "components": {
@@ -246,7 +246,7 @@ def _described(operation: Operation, schema: Any, resolve: Any) -> dict[str, Any
 
 
 def _of_form(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an object's form: a field that may be null in JSON is left out or left empty there."""
+    """The schema of a form. A field that may be null in JSON is left out of the form, or is empty."""
     properties = {}
     for name, field in schema["properties"].items():
         choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]

@@ -1,6 +1,6 @@
-"""Which handler a request goes to, whose request it is, and what becomes of a handler that fails.
+"""Finds the account and the handler of a request, and answers if the handler fails.
 
-A handler is a coroutine function from request and account to `Reply`; what it raises becomes a problem document.
+A handler is a coroutine function from request and account to `Reply`. Its exception becomes a problem document.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from relay.http.logins import Logins
 from relay.http.problems import Problem, of_store
 from relay.store.api import StoreUnavailable
 
-#: For a handler that anybody may call, the account is "".
+#: A handler that needs no login gets "" as the account.
 Handler = Callable[[ApiRequest, str], Awaitable[Reply]]
 
 _CHALLENGES: Final = (
@@ -24,26 +24,26 @@ _CHALLENGES: Final = (
 )
 
 _UNAUTHORIZED: Final = (
-    "Say who you are: HTTP Basic with the account's name and its API key, or 'Authorization: Bearer' with the key."
+    "Log in: use HTTP Basic with the account's name and its API key, or 'Authorization: Bearer' with the key."
 )
 
 _READING: Final = frozenset({b"GET", b"HEAD"})
 
-_OTHER_SITE: Final = "A page of another site, as the Origin says, can't do this by a browser's login: use a program."
+_OTHER_SITE: Final = "The Origin says that a page of another site sends this with a browser's login. Use a program."
 
 
 def _from_another_site(request: ApiRequest) -> bool:
-    """Whether a browser sends this for a page that isn't ours.
+    """Whether a browser sends this request for a page that isn't ours.
 
-    A browser that was given an API key remembers it, and would add it to what any page has it send: a form, or a text
-    that happens to be JSON, needs nobody's leave. Programs send no Origin.
+    A browser remembers an API key that was entered, and adds it to every request to this host, whichever page sends the
+    request. Any page may send a form, or a text that is JSON. Programs send no Origin.
     """
     origin = request.header(b"Origin")
     return origin is not None and origin.partition(b"://")[2].lower() != (request.header(b"Host") or b"").lower()
 
 
 class Router:
-    """Takes requests from the site. Register handlers first, then hand `handle` to the site."""
+    """Gives each request to its handler. Register the handlers first, then give `handle` to the site."""
 
     log = Logger()
 
@@ -56,8 +56,8 @@ class Router:
     def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False) -> None:
         """Registers a handler.
 
-        :param path: as in "/messages/{id}/notify"; what stands in braces matches one segment.
-        :param anybody: don't ask for a login, or the handler asks for one in its own way.
+        :param path: such as "/messages/{id}/notify". A name in braces matches one segment.
+        :param anybody: whether the router asks for no login. The handler may ask for one itself.
         """
         if "{" not in path:
             methods = self._exact.setdefault(path.encode(), {})
@@ -79,10 +79,10 @@ class Router:
     def _ended(self, result: object, running: "Deferred[None]") -> None:
         self._running.discard(running)
         if isinstance(result, Failure):
-            self.log.failure("http_broken: an error while a reply was written or followed up", failure=result)
+            self.log.failure("http_broken: an error while a reply was written, or in the work after it", failure=result)
 
     async def stop(self) -> None:
-        """Ends what is still being answered, long polls for instance."""
+        """Ends the handlers that are still running, such as long polls."""
         for running in tuple(self._running):
             running.cancel()
 
@@ -98,7 +98,7 @@ class Router:
             reply = problem_reply(Problem(503, "The relay is stopping.", headers=((b"Retry-After", b"5"),)))
         except Exception:
             self.log.failure("http_failed: {method} {path} failed", method=request.method, path=request.path)
-            reply = problem_reply(Problem(500, "The relay made a mistake; its operator has been told."))
+            reply = problem_reply(Problem(500, "An error in the relay. Its log has the details; tell its operator."))
         try:
             request.reply(reply)
         finally:
@@ -125,7 +125,7 @@ class Router:
             found = methods.get(b"GET")
         if found is None:
             allowed = b", ".join(sorted(methods))
-            raise Problem(405, f"Here you can use {allowed.decode()} only.", headers=((b"Allow", allowed),))
+            raise Problem(405, f"This path allows only {allowed.decode()}.", headers=((b"Allow", allowed),))
         return found
 
     def _match(self, path: bytes) -> dict[bytes, tuple[Handler, bool]] | None:

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): how the HTTP API says no."""
+"""Problem documents (RFC 9457): the HTTP API's answers to requests that it refuses."""
 
 from http import HTTPStatus
 from typing import Final
@@ -13,12 +13,12 @@ PROBLEM_TYPE: Final = b"application/problem+json"
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went wrong with a request.
+    """Says why a request was refused.
 
-    :ivar type: identifies the kind of problem, and is where it is described.
-    :ivar title: the kind of problem in words; always the same for a type.
-    :ivar detail: what is wrong with this very request, and what to do.
-    :ivar field: the field of the request that is to blame.
+    :ivar type: the path of the kind of problem, where it is described.
+    :ivar title: the kind of problem in words. It is always the same for a type.
+    :ivar detail: what is wrong with this request, and what to do.
+    :ivar field: the field of the request that is wrong.
     """
 
     type: str
@@ -29,10 +29,10 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(Exception):
-    """A request ends with this problem document.
+    """The exception that answers a request with a problem document.
 
-    :ivar kind: one of `PROBLEM_KINDS`, or "" where the status says enough.
-    :ivar headers: header lines that go with it.
+    :ivar kind: one of `PROBLEM_KINDS`; "": the status alone says the kind.
+    :ivar headers: further header lines of the answer.
     """
 
     def __init__(
@@ -58,30 +58,30 @@ class Problem(Exception):
         )
 
     def body(self) -> bytes:
-        """The document."""
+        """The document as JSON."""
         return msgspec.json.encode(self.document)
 
 
 def kind_of_status(status: int) -> str:
-    """The kind of a problem of which the status says enough."""
+    """The kind of a problem whose status alone says the kind."""
     return HTTPStatus(status).phrase.lower().replace(" ", "-")
 
 
-#: Those statuses, and what they mean here.
+#: The statuses that alone say the kind of a problem, and their meaning.
 STATUS_MEANINGS: Final = {
     400: "The request can't be read.",
-    401: "The key is nobody's, or there is none.",
-    403: "A browser sends it for a page of another site.",
-    404: "There is no such path, or no such thing of this account.",
-    405: "Not with this method; Allow says which.",
+    401: "The key is missing or wrong.",
+    403: "A browser sent it for a page of another site.",
+    404: "There is no such path, or the account has no such message.",
+    405: "The path doesn't allow this method. The header Allow says which it allows.",
     413: "The body is larger than the operator allows.",
-    422: "Something in the request is wrong; detail says what.",
-    429: "Too many requests wait already, or too many logins failed; Retry-After.",
-    500: "A mistake in the relay itself, which its operator's log has.",
-    503: "The relay can't keep anything safely now, or stops; Retry-After.",
+    422: "The request is wrong. `detail` says what.",
+    429: "Too many requests wait already, or too many logins failed. Retry-After says when to try again.",
+    500: "An error in the relay. Its operator finds the details in the log.",
+    503: "The relay can't make anything durable now, or it is stopping. Retry-After says when to try again.",
 }
 
-#: The kinds of problems beyond the HTTP status's own.
+#: The kinds of problems that the status alone doesn't say.
 PROBLEM_KINDS: Final = {
     "not-json": "The body is not JSON",
     "invalid-field": "A field is invalid",
@@ -98,24 +98,24 @@ PROBLEM_KINDS: Final = {
 
 
 def invalid_field(field: str, detail: str) -> Problem:
-    """422: a field has a value that can't be taken."""
+    """Makes the problem with a field that has a wrong value: 422."""
     return Problem(422, detail, field, kind="invalid-field")
 
 
 def retry_after(seconds: float) -> tuple[bytes, bytes]:
-    """A Retry-After header: whole seconds, at least one."""
+    """Makes a Retry-After header: whole seconds, at least one."""
     return b"Retry-After", b"%d" % max(1, int(seconds + 0.999))
 
 
 def of_refusal(refused: Refused) -> Problem:
-    """The flow's refusal of one message."""
+    """Makes a problem of the message flow's refusal."""
     if refused.retry_after_seconds > 0.0:
         headers = (retry_after(refused.retry_after_seconds),)
         if refused.command_status == ESME_RTHROTTLED:
             return Problem(429, refused.reason, kind="rate-limit", headers=headers)
         return Problem(503, refused.reason, kind="queue-full", headers=headers)
     if refused.command_status and not refused.field:
-        # Without a field to blame and without hope for later there is nothing that the customer could mend.
+        # No field is wrong, and no later time is known. The customer can't do anything about it.
         return Problem(503, refused.reason, kind="queue-full", headers=(retry_after(5.0),))
     if refused.command_status == ESME_RINVDSTADR:
         return Problem(422, refused.reason, refused.field, kind="no-route")
@@ -123,9 +123,9 @@ def of_refusal(refused: Refused) -> Problem:
 
 
 def of_store(problem: StoreUnavailable) -> Problem:
-    """Nothing can be made durable now, or the account has asked too much at once."""
+    """Makes the problem that the store can't work now, or that the account has too many queries under way."""
     headers = (retry_after(problem.retry_after_seconds),)
     if isinstance(problem, StoreBusy):
         return Problem(429, f"{problem.reason}.", kind="rate-limit", headers=headers)
-    detail = "The relay can't take this safely now; nothing was accepted. Try again later."
+    detail = "The relay can't make this durable now. Nothing was accepted. Try again later."
     return Problem(503, detail, kind="queue-full", headers=headers)

@@ -1,7 +1,6 @@
-"""The HTTP listeners: who may connect, and what their connections have in common.
+"""The HTTP listeners: decide who may connect, and close connections whose time is over.
 
-The handler that a site is given decides what a request means. The customers' listener is one site, the admin listener
-another.
+The handler of a site decides what a request means. The customers' listener and the admin listener each are a site.
 """
 
 from collections import Counter
@@ -18,21 +17,21 @@ from relay.http.forwarded import TrustedProxies
 from relay.http.http_connection import ApiConnection
 from relay.runtime.fair_turns import FairTurns
 
-#: How often connections are looked at for those whose time is over.
+#: How often the site looks for connections whose time is over.
 SWEEP_SECONDS: Final = 5.0
 
-#: Nobody's headers about the client are believed.
+#: Trusts no proxy.
 NO_PROXIES: Final = TrustedProxies(())
 
 
 class ApiSite(Factory):
-    """Builds connections and holds them to their number.
+    """Builds the connections of a listener, and limits their number.
 
-    :param handler: gets each request when its body is complete; must not raise.
-    :param limits: the configuration's.
-    :param turns: how connections share the time; the same for all listeners.
-    :param proxies: whose headers about the client are believed.
-    :ivar log_in_early: is given a request whose head is there; calls its `logged_in` where that shows who it is.
+    :param handler: gets each request when its body is complete. It must not raise.
+    :param limits: the configuration's limits.
+    :param turns: shares the time between the connections of all listeners.
+    :param proxies: the proxies that may name a client's address.
+    :ivar log_in_early: gets a request whose head has arrived, and calls its `logged_in` if the head has a valid login.
     """
 
     noisy = False
@@ -62,7 +61,7 @@ class ApiSite(Factory):
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """How many connections are open."""
         return len(self._open)
 
     def client_address(self, host: str, request: ApiRequest) -> str:
@@ -96,7 +95,7 @@ class ApiSite(Factory):
             self._expiry = self.clock.callLater(SWEEP_SECONDS, self._end_overdue)
 
     def closed(self, connection: ApiConnection) -> None:
-        """A connection has ended."""
+        """Tells that a connection has ended."""
         if connection not in self._open:
             return
         self._open.remove(connection)

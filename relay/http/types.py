@@ -1,4 +1,4 @@
-"""What the HTTP API takes and gives: requests are checked by these types, and OpenAPI is generated from them."""
+"""The types of the HTTP API's requests and answers. They check requests, and OpenAPI is generated from them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,13 +12,13 @@ from msgspec import UNSET, Meta, UnsetType, field
 from relay.http.problems import Problem
 from relay.text.tlv_text import MOST as MOST_TLVS
 
-#: Messages in one request.
+#: The most messages in one request.
 MOST_MESSAGES: Final = 1000
 
 LONGEST_VALIDITY_SECONDS: Final = 604_800
 
 
-# What is only said, and checked where the words for a refusal are known.
+# The pattern is only for the description. The sender is checked where a better message about it can be given.
 _SENDER_PATTERN: Final = "^([+]?[0-9]{3,20}|(?=.*[A-Za-z])[A-Za-z0-9 !\"#$%&'()*+,./:;<=>?@_-]{1,11})$"
 _URL: Final = Meta(max_length=2048, extra_json_schema={"pattern": "^https?://"})
 _ID: Final = Meta(extra_json_schema={"format": "uuid"})
@@ -42,8 +42,8 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             max_length=40,
-            description="The sender: a number, or up to eleven letters, digits, blanks and signs of ASCII. May be left "
-            "out if the account has a default sender.",
+            description="The sender: a number, or up to 11 ASCII letters, digits, spaces and punctuation marks. May be "
+            "left out if the account has a default sender.",
             examples=["RELAY"],
             extra_json_schema={"pattern": _SENDER_PATTERN},
         ),
@@ -51,25 +51,25 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: Annotated[
         Annotated[str, Meta(min_length=1, max_length=10_000)] | UnsetType | None,
         Meta(
-            description="The text. Sent as GSM 03.38 where that can write it, otherwise as UCS-2; long texts in parts. "
-            "Left out, or null, only beside `data_coding`.",
+            description="The text. It is sent as GSM 03.38 if that has all its characters, otherwise as UCS-2. A long "
+            "text is sent in parts. Left out, or null, only together with `data_coding`.",
             examples=["Your code is 493 022."],
         ),
     ] = UNSET
     reference: Annotated[
         Annotated[str, Meta(max_length=200, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]*$")] | None,
         Meta(
-            description="A name of your own, without control characters; comes back in queries, and with notifications "
-            "as X-Relay-Reference."
+            description="A name of your own, without control characters. Queries show it, and notifications have it as "
+            "X-Relay-Reference."
         ),
     ] = None
     validity_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=LONGEST_VALIDITY_SECONDS)] | None,
-        Meta(description="After this the message isn't worth sending any more. Default: the relay's."),
+        Meta(description="How long carriers may try to deliver the message. Default: the relay's."),
     ] = None
     notification_url: Annotated[
         Annotated[str, _URL] | None,
-        Meta(description="Where this message's notifications go, instead of the account's URL."),
+        Meta(description="The URL for this message's notifications, instead of the account's."),
     ] = None
     data_coding: Annotated[
         Annotated[int, Meta(ge=0, le=255)] | None,
@@ -81,22 +81,21 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     payload: Annotated[
         Annotated[str, Meta(max_length=71_400, pattern="^([0-9A-Fa-f]{2})*$")] | None,
-        Meta(description="With `data_coding`: the part's octets behind the header, in hexadecimal."),
+        Meta(description="With `data_coding`: the part's octets after the header, in hexadecimal."),
     ] = None
     idempotency_key: Annotated[
         Annotated[str, Meta(min_length=1, max_length=255, pattern="^[!-~]+$")] | None,
         Meta(
-            description="Makes a repeat of this message harmless, in whichever request it comes: it is answered with "
-            "the same id, and nothing is sent, for as long as the relay knows the message. A key is one message's for "
-            "ever.",
+            description="Makes a repeat of this message harmless, in whichever request it comes. As long as the relay "
+            "knows the message, a repeat gets the same id, and nothing is sent. Never use a key for another message.",
             examples=["order-7/1"],
         ),
     ] = None
     priority: Annotated[
         Annotated[int, Meta(ge=0, le=3)] | None,
         Meta(
-            description="1 to 3: goes before what waits with a lower one, as far as the account may. 0 or null: the "
-            "account's default."
+            description="1 to 3: the message overtakes waiting messages with a lower priority, as far as the account "
+            "may. 0 or null: the account's default."
         ),
     ] = None
 
@@ -121,24 +120,24 @@ class DefaultSenderRequest(MessageRequest, frozen=True, forbid_unknown_fields=Tr
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """A message was taken: it is safe, and its notification will come."""
+    """A message was accepted. It is on disk, and its notification will come."""
 
     id: Annotated[str, Meta(description="The message's id, a UUID.", examples=["72b83667-a8f1-4c09-861f-e1ee6dd4561b"])]
 
 
 class AttemptReport(msgspec.Struct, frozen=True):
-    """One attempt to hand a notification over."""
+    """One attempt to deliver a notification."""
 
     channel: Annotated[str, Meta(description="`webhook` or `smpp`.")]
-    attempt: Annotated[int, Meta(description="Counts from 1. An early attempt has the number of the one before it.")]
+    attempt: Annotated[int, Meta(description="Counts from 1. An early attempt has the number of the last one.")]
     at: Annotated[str, Meta(description="RFC 3339, UTC.")]
-    answer: Annotated[str, Meta(description="What your side said: an HTTP status, or why there was none.")]
+    answer: Annotated[str, Meta(description="Your answer: an HTTP status, or why there was none.")]
     seconds: Annotated[float, Meta(description="How long the attempt took.")]
-    status: Annotated[str, Meta(description="The state that it told of.")]
+    status: Annotated[str, Meta(description="The state in the notification.")]
 
 
 class MessageReport(msgspec.Struct, frozen=True):
-    """Everything that is known of a message."""
+    """Everything that the relay knows about a message."""
 
     id: str
     to: str
@@ -147,41 +146,41 @@ class MessageReport(msgspec.Struct, frozen=True):
     status: Annotated[str, Meta(description="As in notifications; ENROUTE while it is on its way.")]
     send_status: Annotated[str, Meta(description="delivered, failed, carrier-reject, or pending.")]
     error: str
-    carrier: Annotated[str, Meta(description="Which carrier took it; empty as long as none has.")]
+    carrier: Annotated[str, Meta(description="The carrier that took it; empty until one has.")]
     carrier_error: Annotated[
         str,
-        Meta(description="The carrier's own code, as it wrote it; or the network's, such as `GSM 21`."),
+        Meta(description="The carrier's own error code, unchanged; or the network's, such as `GSM 21`."),
     ]
-    parts: Annotated[int, Meta(description="How many SMS the text took.")]
-    submitted_at: Annotated[str, Meta(description="When the relay took it. RFC 3339, UTC.")]
+    parts: Annotated[int, Meta(description="How many SMS the message has.")]
+    submitted_at: Annotated[str, Meta(description="When the relay accepted it. RFC 3339, UTC.")]
     done_at: Annotated[
         str | None,
-        Meta(description="When its final state was reached: as the carrier says, or else when the relay learnt it."),
+        Meta(description="When it reached its final state: as the carrier says, or else when the relay learnt it."),
     ]
     attempts: list[AttemptReport]
     learnt_at: Annotated[
         str | UnsetType,
-        Meta(description="When the relay learnt its final state. Only there if `done_at` is what the carrier says."),
+        Meta(description="When the relay learnt its final state. Only present if `done_at` is the carrier's date."),
     ] = UNSET
 
 
 class NotificationReport(msgspec.Struct, frozen=True):
     """One notification of the feed."""
 
-    cursor: Annotated[str, Meta(description="Its place in the feed; `after` takes it.")]
+    cursor: Annotated[str, Meta(description="Its place in the feed, for the parameter `after`.")]
     id: str
     send_status: str
     status: str
     error: str
     carrier_error: str
-    at: Annotated[str, Meta(description="When the relay learnt it. RFC 3339, UTC.")]
+    at: Annotated[str, Meta(description="When the relay learnt the state. RFC 3339, UTC.")]
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """A piece of the feed. Ask again with `after` set to `next`."""
+    """A piece of the feed. For the next piece, set `after` to `next`."""
 
     notifications: list[NotificationReport]
-    next: Annotated[str, Meta(description="The cursor to go on from; unchanged where there was nothing new.")]
+    next: Annotated[str, Meta(description="The cursor for the next request; unchanged if there was nothing new.")]
 
 
 class UrlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,7 +200,7 @@ class AccountReport(msgspec.Struct, frozen=True):
 
     account: str
     notification_url: str | None
-    notification_url_from: Annotated[str, Meta(description="`configuration`, or `setting`: made while running.")]
+    notification_url_from: Annotated[str, Meta(description="`configuration`, or `setting`: the customer set it.")]
     notification_url_state: Annotated[
         str, Meta(description="`on`, `none`, `off: ...` after a 410, `failing` while its circuit is open.")
     ]
@@ -216,30 +215,30 @@ class AccountReport(msgspec.Struct, frozen=True):
 
 
 class TestReport(msgspec.Struct, frozen=True):
-    """What became of a test notification."""
+    """The result of a test notification."""
 
     ok: Annotated[bool, Meta(description="Whether the receiver answered 2xx.")]
     url: str
     sent: Annotated[str, Meta(description="The body that was sent.")]
     answer: Annotated[str, Meta(description="The HTTP status, or why there was no answer.")]
     seconds: float
-    body: Annotated[str, Meta(description="The beginning of the answer's body.")]
+    body: Annotated[str, Meta(description="The beginning of the body of the answer.")]
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which notifications to send again. One of: `ids`; `since` (and `until`); `given_up`."""
+    """The notifications to send again. Give one of `ids`, `since` (with or without `until`), `given_up`."""
 
     ids: Annotated[
         Annotated[list[Annotated[str, _ID]], Meta(max_length=MOST_MESSAGES)] | None,
-        Meta(description="These messages'."),
+        Meta(description="Those of the messages with these ids."),
     ] = None
-    since: Annotated[datetime | None, Meta(description="Those learnt from this instant on.")] = None
-    until: Annotated[datetime | None, Meta(description="And before this one.")] = None
-    given_up: Annotated[bool, Meta(description="Only those whose retries ran out.")] = False
+    since: Annotated[datetime | None, Meta(description="Those learnt at this instant or later.")] = None
+    until: Annotated[datetime | None, Meta(description="With `since`: only those learnt before this instant.")] = None
+    given_up: Annotated[bool, Meta(description="Only those that the relay gave up after all retries.")] = False
 
 
 class ReplayReport(msgspec.Struct, frozen=True):
-    """How many notifications are on their way again."""
+    """How many notifications will be sent again."""
 
     messages: int
 
@@ -247,17 +246,17 @@ class ReplayReport(msgspec.Struct, frozen=True):
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"^Object contains unknown field `([^`]+)`")
 _PATTERN = re.compile(r"matching regex '(.*?)'(?= - at |$)")
-#: What the patterns above ask for, in words.
+#: The patterns above in words.
 _OF_PATTERNS: Final = {
     "^([0-9A-Fa-f]{2})*$": "Expected octets in hexadecimal, two digits each.",
     "^[^\\x00-\\x1f\\x7f-\\x9f]*$": "Expected text without control characters.",
-    "^[!-~]+$": "Expected ASCII characters without blanks.",
+    "^[!-~]+$": "Expected ASCII characters without spaces.",
 }
 _AT = re.compile(r" - at `\$(?:\[\d+\])?\.?([^`]*)`$")
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:
-    """What msgspec found, for the customer."""
+    """Makes a problem document of the error that msgspec found."""
     text = str(error)
     missing = _MISSING.match(text)
     if missing:
@@ -273,7 +272,7 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
 
 
 def instant(seconds: float) -> str:
-    """Seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
+    """Writes seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -281,9 +280,9 @@ _T = TypeVar("_T")
 
 
 def from_form(fields: Mapping[str, str], kind: type[_T]) -> _T:
-    """A form's fields as a request. A field that may be null in JSON is null where a form leaves it empty.
+    """Makes a request of a form's fields. An empty field becomes null if it may be null in JSON.
 
-    :raises Problem: they don't fit.
+    :raises Problem: the fields don't fit.
     """
     nullable = _nullable(kind)  # type: ignore[arg-type]
     values = {name: value if value or name not in nullable else None for name, value in fields.items()}

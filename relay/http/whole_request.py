@@ -1,14 +1,14 @@
-"""Parsing a request that arrived in one piece and is plain, which is what nearly all of them are.
+"""Parses a request quickly if it arrived in one piece and is plain. Nearly all requests are.
 
-twisted.web reads a request line by line, and decides on each; for a small request that costs more than everything that
-is done with it (60 µs; this: 10 µs). Whatever isn't plain, in any way, is left to twisted.web: this module gives None
-and nothing has happened. `tests/http/test_whole_request.py` holds it to twisted.web's reading.
+twisted.web reads a request line by line. For a small request, that takes more time (60 µs) than all other work on it.
+This takes 10 µs. If a request isn't plain, this module returns None, and twisted.web reads it.
+`tests/http/test_whole_request.py` checks that both read requests in the same way.
 """
 
 import re
 from typing import Final, NamedTuple
 
-#: twisted.web's own bounds.
+#: The same bounds as twisted.web's.
 MOST_HEAD_BYTES: Final = 16_384
 MOST_HEADERS: Final = 500
 
@@ -20,12 +20,12 @@ _KNOWN_NAMES: Final = 1_000
 _request_line = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.1").fullmatch
 _token = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 
-#: By a name as clients write it: its canonical form.
+#: The canonical form of each name, by the name as clients write it.
 _names: dict[bytes, bytes] = {}
 
 
 class Whole(NamedTuple):
-    """A request. Header names are canonical ("Content-Type")."""
+    """A request that was parsed here. Header names are canonical ("Content-Type")."""
 
     method: bytes
     target: bytes
@@ -34,7 +34,7 @@ class Whole(NamedTuple):
 
 
 def parse_whole(data: bytes, most_body_bytes: int) -> Whole | None:
-    """The one request that `data` consists of; None where it is anything but exactly one plain request."""
+    """Parses `data`, if it is exactly one plain request; otherwise returns None."""
     end = data.find(b"\r\n\r\n")
     if end < 0 or end > MOST_HEAD_BYTES:
         return None
@@ -70,11 +70,11 @@ def parse_whole(data: bytes, most_body_bytes: int) -> Whole | None:
 
 
 def _canonical(written: bytes) -> bytes:
-    """A header's name in canonical form; b"" where it is none, or asks for something special."""
+    """A header's name in canonical form; b"": it isn't a name, or it asks for something special."""
     if _token(written) is None or written.lower() in _UNUSUAL:
         return b""
     name = b"-".join([word.capitalize() for word in written.split(b"-")])
-    # A few are written otherwise; they are not read here, and twisted.web knows them.
+    # The canonical forms of these differ from the rule. twisted.web knows them, and reads such requests.
     if name in (b"Content-Md5", b"Dnt", b"Etag", b"P3p", b"Www-Authenticate", b"X-Xss-Protection"):
         return b""
     if len(_names) < _KNOWN_NAMES:

@@ -41,7 +41,7 @@ class Refusal(Exception):
 
 
 class AuditRecord(msgspec.Struct, frozen=True):
-    """One thing that the operator did."""
+    """The record of one action of an operator."""
 
     number: int
     at: float
@@ -51,7 +51,7 @@ class AuditRecord(msgspec.Struct, frozen=True):
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to send again: messages by id, or the notifications that were given up in a time."""
+    """The notifications to send again: those of messages, by id, or those that were given up in a time."""
 
     ids: list[str] = []
     since: float | None = None
@@ -63,7 +63,7 @@ class Replayed(msgspec.Struct, frozen=True):
     """The result of a replay.
 
     :ivar count: messages whose notification is sent again.
-    :ivar passed_over: ids for which the relay keeps no finished message of the account.
+    :ivar passed_over: how many ids were skipped, because the relay keeps no finished message of the account for them.
     """
 
     count: int
@@ -82,11 +82,11 @@ class Operated(Protocol):
 
 
 class OperatorActions:
-    """Does what the operator orders, and records it.
+    """Does the operator's actions, and records them.
 
     :ivar clock: the reactor's time.
-    :raises Refusal, StoreUnavailable: from every action: it can't be done, or it can't be recorded. Then nothing has
-        happened.
+    :raises Refusal: from every action: it can't be done, and nothing has changed.
+    :raises StoreUnavailable: from every action: it can't be recorded, and nothing has changed.
     """
 
     log = Logger()
@@ -153,10 +153,7 @@ class OperatorActions:
         return f"the notification URL of {account} is on"
 
     async def replay(self, account: str, wanted: ReplayRequest, peer: str) -> Replayed:
-        """Sends notifications again, and says how many.
-
-        This is possible only for finished messages that are still kept.
-        """
+        """Sends the notifications of finished messages again, as long as the relay keeps the messages."""
         self._account(account)
         store = self._daemon.flow.store
         now = self.clock.seconds()
@@ -165,7 +162,7 @@ class OperatorActions:
             parsed = [(text, parse_id(text)) for text in wanted.ids]
             unknown = [text for text, message_id in parsed if message_id is None]
             if unknown:
-                raise Refusal(f"no message id: {unknown[0]!r}", 422)
+                raise Refusal(f"{unknown[0]!r} is not a message id", 422)
             ids = await self._ended(account, [message_id for _, message_id in parsed if message_id is not None])
             said = f"{len(ids)} messages"
         else:
@@ -182,7 +179,7 @@ class OperatorActions:
         return Replayed(count, len(wanted.ids) - count if wanted.ids else 0)
 
     async def _ended(self, account: str, ids: Sequence[bytes]) -> list[bytes]:
-        """Those of the ids that are finished messages of the account."""
+        """Returns the ids that belong to finished messages of the account."""
         found: list[bytes] = []
         for number, message_id in enumerate(ids, 1):
             view = await self._daemon.flow.store.look_up(message_id)
@@ -204,7 +201,7 @@ class OperatorActions:
     async def _record(self, what: str, reason: str, peer: str) -> None:
         if self._numbers is None:
             done = await self.audit()
-            # Checked again: another action may have begun meanwhile.
+            # It is checked again, because another action may have begun meanwhile.
             if self._numbers is None:
                 self._numbers = itertools.count(done[0].number + 1 if done else 1)
         record = AuditRecord(next(self._numbers), self.clock.seconds(), what, reason, peer)
@@ -229,5 +226,5 @@ class OperatorActions:
 
 
 def held_carriers(settings: Sequence[tuple[str, str, str]]) -> set[str]:
-    """The carriers that are held, from the settings that the store has kept; for a start."""
+    """Reads at a start which carriers are held, in the settings that the store has kept."""
     return {name[len(HELD) :] for account, name, _ in settings if account == OPERATOR and name.startswith(HELD)}

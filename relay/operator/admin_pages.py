@@ -67,7 +67,7 @@ class AdminPages:
         self._actions = actions
 
     def pages(self) -> dict[tuple[str, str], Page]:
-        """By method and first element of the path."""
+        """The pages, by method and first element of the path."""
         return {
             ("GET", ""): lambda request: _file("text/html; charset=utf-8", page_files.HTML),
             ("GET", "page.css"): lambda request: _file("text/css; charset=utf-8", page_files.STYLE),
@@ -84,14 +84,14 @@ class AdminPages:
             ("POST", "accounts"): self.act_on_account,
         }
 
-    # What is read
+    # Pages that only read
 
     def metrics(self, request: AdminRequest) -> Reply:
         """For Prometheus."""
         return Reply(200, CONTENT_TYPE, self._metrics.exposition())
 
     def health(self, request: AdminRequest) -> Reply:
-        """/health/live: whether the process answers at all; /health/ready: whether it can do its work, and why not."""
+        """/health/live says whether the process answers; /health/ready whether it can do its work, or why not."""
         match request.path[1:]:
             case ["live"]:
                 return text_reply("alive")
@@ -106,7 +106,7 @@ class AdminPages:
         return json_reply(self._observer.look())
 
     async def messages(self, request: AdminRequest) -> Reply:
-        """/messages?id=ID: the messages with this id (ours or a carrier's), and all that is known of each."""
+        """/messages?id=ID: the messages with this id (ours or a carrier's), and all that the relay knows about each."""
         wanted = request.query.get("id", "").strip()
         if not wanted:
             return json_reply({"error": "give an id: /messages?id=..."}, 422)
@@ -141,7 +141,7 @@ class AdminPages:
         """The records of operators' actions, newest first."""
         return json_reply(await self._actions.audit())
 
-    # What changes something
+    # Pages that change something
 
     async def act_on_carrier(self, request: AdminRequest) -> Reply:
         """POST /carriers/NAME/hold, /resume, /dismiss, and /unbind for one that drains, with {"reason": "..."}."""
@@ -163,7 +163,7 @@ class AdminPages:
             case [name, "dismiss"]:
                 return Done(await actions.dismiss_evidence(name, _reason(request), request.peer))
             case _:
-                raise Refusal("there are /carriers/NAME/hold, resume, unbind and dismiss")
+                raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind and /dismiss")
 
     async def _on_account(self, request: AdminRequest) -> Done:
         actions = self._actions
@@ -180,7 +180,7 @@ class AdminPages:
                 said = f"{replayed.count} notifications of {name} will be sent again"
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
-                raise Refusal("there are /accounts/NAME/unbind, url-off, url-on and replay")
+                raise Refusal("the actions are /accounts/NAME/unbind, url-off, url-on and replay")
 
 
 async def _answered(doing: Awaitable[Done]) -> Reply:
@@ -205,7 +205,7 @@ def _file(content_type: str, body: bytes) -> Reply:
 def make_admin_site(
     daemon: Administered, reactor: Any, turns: FairTurns | None = None, proxies: TrustedProxies = NO_PROXIES
 ) -> tuple[str, Sequence[str], ApiSite]:
-    """What the daemon listens with for its operator: configuration key, endpoint descriptions, factory."""
+    """Makes the admin listener. Returns its configuration key, its endpoint descriptions, and its factory."""
     observer = Observer(daemon, reactor)
     observer.history.start()
 

@@ -1,4 +1,4 @@
-"""The admin listener: checks who may ask, and gives each request to a page.
+"""The admin listener: checks the password of each request, and gives the request to a page.
 
 `AdminSite` asks for the password, keeps browsers of other sites out, and gives the request to one of its pages. A page
 is a function from `AdminRequest` to `Reply`, or to an awaitable of one. `admin_pages` has the pages.
@@ -28,11 +28,11 @@ from relay.values.secret import Secret
 
 #: The user name that belongs to the password.
 USER = "operator"
-#: Bodies of requests are small here: a reason, a list of ids.
+#: The largest body of a request. It has only a reason, or a list of ids.
 MAX_BODY_BYTES = 262_144
-#: Wrong passwords that one address may send in a minute.
+#: How many wrong passwords one address may send in a minute.
 MOST_FAILED_LOGINS = 20
-#: Connections that are served at once: a scraper, a few browsers with their live numbers, a few commands.
+#: The most connections at once: enough for a scraper, a few browsers with live figures, and a few commands.
 MOST_CONNECTIONS = 200
 #: Every request that changes something must carry this header. A page of another site can't make a browser send it.
 ACTION_HEADER = "X-Relay-Action"
@@ -79,7 +79,7 @@ class AdminRoot:
     """Gives each request to the page of its first path element. `handle` is for `ApiSite`.
 
     :param pages: (method, first element) -> page; the first element of "/" is "".
-    :param password: gives the password; None means that none is asked for. Called for each request.
+    :param password: returns the password; None: requests need no password. It is called for each request.
     :param limits: counts the wrong passwords of each address, and says when it may try again.
     """
 
@@ -128,7 +128,7 @@ class AdminRoot:
 
     def _failed(self) -> Reply:
         self.log.failure("admin_failed: a page of the admin listener failed")
-        return text_reply("This failed; the log says why.", 500)
+        return text_reply("The page failed. The log says why.", 500)
 
     def _refusal(self, request: ApiRequest) -> Reply | None:
         password = self._password()
@@ -139,7 +139,7 @@ class AdminRoot:
         elif not _is_local_name((request.header(b"Host") or b"").decode("latin-1")):
             # Without a password the listener is on loopback. A web page could still reach it, if its own host name
             # resolves to loopback.
-            return text_reply("Ask by address or as localhost, or set admin.password.", 403)
+            return text_reply("Use an IP address or localhost in the URL, or set admin.password.", 403)
         request.logged_in(USER)
         if request.method not in (b"GET", b"HEAD") and request.header(ACTION_HEADER.encode()) is None:
             return text_reply(f"Requests that change something need the header {ACTION_HEADER}.", 403)
@@ -185,7 +185,7 @@ def _knows(authorization: str, password: Secret) -> bool:
         user, _, given = base64.b64decode(credentials, validate=True).decode("utf-8", "surrogateescape").partition(":")
     except (binascii.Error, ValueError):
         return False
-    # Both are always compared, so that the time tells nothing.
+    # Name and password are always both compared, so that the time doesn't tell which is wrong.
     right = password.matches(given)
     return right and user == USER
 

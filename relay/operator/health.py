@@ -2,8 +2,8 @@
 
 *Live* means that the process answers at all. *Ready* means that the relay would make a new message durable and send it:
 the start is over, the journal can be written, the listeners listen, and at least one carrier is up. If one of several
-carriers is down, health shows it, but the relay stays ready: the carrier's messages wait or take another carrier. A
-load balancer that removed the relay for that would stop the traffic of all other carriers.
+carriers is down, the answer shows it, but the relay stays ready, because the carrier's messages wait or take another
+carrier. If the relay were not ready, a load balancer would stop the traffic of all other carriers, too.
 """
 
 from typing import Protocol
@@ -19,7 +19,7 @@ class Stage(msgspec.Struct, frozen=True, gc=False):
     """One thing that must be in order.
 
     :ivar name: "start", "journal", "listeners", or "carrier NAME".
-    :ivar reason: its state in a few words; if `ok` is false, what is wrong.
+    :ivar reason: its state in a few words. If `ok` is false, they say what is wrong.
     """
 
     name: str

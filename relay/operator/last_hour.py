@@ -1,7 +1,7 @@
 """The last hour in steps of ten seconds, for the operator's charts.
 
-Theory of operation: nothing is counted here. Every `STEP_SECONDS` the services' counters are read. Their growth since
-the last step is kept for an hour.
+Theory of operation: the services count. Every `STEP_SECONDS` this module reads their counters, and it keeps the growth
+in each step for an hour.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ _STEPS: Final = 360
 class History:
     """Samples counters and keeps their growth.
 
-    :param read: gives every counter by name. A new name begins with a growth of 0; one that is gone keeps its steps.
+    :param read: returns all counters by name. A new one begins with a growth of 0; one that is gone keeps its steps.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, float]], clock: IReactorTime) -> None:
@@ -44,11 +44,11 @@ class History:
         return list(self._steps.get(name, ()))
 
     def names(self) -> list[str]:
-        """What has been sampled."""
+        """The names of all counters that were sampled."""
         return list(self._steps)
 
     def rate(self, name: str) -> float:
-        """The growth a second in the last step; 0.0 before the first step."""
+        """The growth per second in the last step; 0.0 before the first step."""
         steps = self._steps.get(name)
         return steps[-1] / STEP_SECONDS if steps else 0.0
 

@@ -6,8 +6,8 @@ a message. The values of labels come from the configuration (`account`, `carrier
 a customer or a carrier. So the configuration bounds the number of series. A carrier that a reload removed is reported
 until it is unbound.
 
-`docs/operations.md` says what to do about them. A test checks that `etc/alerts.yaml` and `etc/grafana-dashboard.json`
-name only metrics that are exported here.
+`docs/operations.md` says what operators should do about them. A test checks that `etc/alerts.yaml` and
+`etc/grafana-dashboard.json` name only metrics that this module exports.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,7 +43,7 @@ _FINAL_WORDS = {
 
 
 class Measured(Protocol):
-    """The parts of the daemon that have metrics. Everything is read again at each scrape."""
+    """The parts of the daemon that have metrics. Each scrape reads them again."""
 
     flow: MessageFlow
     links: dict[str, CarrierLink]
@@ -57,7 +57,7 @@ class Measured(Protocol):
 class RelayCollector(Collector):
     """Makes metric families of the daemon's figures.
 
-    :param clock_seconds: the time now, in the clock of the links' pauses.
+    :param clock_seconds: returns the time of the clock that the links' pauses use.
     """
 
     def __init__(self, daemon: Measured, clock_seconds: Callable[[], float]) -> None:
@@ -65,7 +65,7 @@ class RelayCollector(Collector):
         self._clock_seconds = clock_seconds
 
     def collect(self) -> Iterator[Metric]:
-        """Called by prometheus-client for each scrape, in the reactor's thread."""
+        """Makes all metrics. prometheus-client calls it for each scrape, in the reactor's thread."""
         daemon = self._daemon
         yield _gauge("relay_info", "The software's version, as a label.", [({"version": __version__}, 1)])
         yield _gauge("relay_ready", "1 while the relay takes messages.", [({}, 0 if daemon.not_ready else 1)])
@@ -76,7 +76,7 @@ class RelayCollector(Collector):
         yield from _receipts(links)
         yield _gauge(
             "relay_carrier_draining",
-            "1 while a carrier that a reload removed is bound for the receipts still out; it takes no messages.",
+            "1 while a carrier that a reload removed stays bound for outstanding receipts; it gets no messages.",
             (({"carrier": name}, name in draining_carriers) for name in links),
         )
         yield _gauge(
@@ -116,7 +116,7 @@ class RelayCollector(Collector):
         )
         yield _histogram(
             "relay_accept_seconds",
-            "Time from a message being read to its being durable, which is when its answer leaves.",
+            "Time from the moment when a message was read until it is durable and its answer leaves.",
             [({}, counters.accept_seconds)],
         )
         yield _counter(
@@ -131,8 +131,8 @@ class RelayCollector(Collector):
         )
         yield _histogram(
             "relay_notification_seconds",
-            "Time from the relay learning a state to the customer acknowledging it. Of the SMPP answers in one read, "
-            "half count with the time of the first, half with that of the last.",
+            "Time from the moment when the relay learnt a state until the customer acknowledged it. Of the SMPP "
+            "answers in one read, half count with the time of the first, half with that of the last.",
             (({"channel": channel}, histogram) for channel, histogram in counters.notification_seconds.items()),
         )
         yield _histogram(
@@ -174,8 +174,8 @@ def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:
     yield counts("relay_carrier_submitted", "submit_sm written.", lambda link: link.counters.submitted)
     yield _counter(
         "relay_carrier_answers",
-        "What became of submit_sm: taken, refused (for good), throttled (tried again), in_doubt (connection or time "
-        "ran out before the answer), expired (validity over before it could be sent).",
+        "Results of submit_sm: taken, refused (for good), throttled (tried again), in_doubt (the connection or the "
+        "time ended before the response), expired (the validity ended before it could be sent).",
         (
             ({"carrier": carrier, "result": result}, getattr(link.counters, result))
             for carrier, link in links.items()
@@ -222,7 +222,7 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     )
     yield _counter(
         "relay_carrier_ended",
-        "Messages that a receipt ended, by the state that it told.",
+        "Messages that a receipt ended, by the state in the receipt.",
         (
             ({"carrier": carrier, "status": status}, sum(intake.ended[state] for state in states))
             for carrier, intake in intakes.items()
@@ -242,7 +242,7 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     )
     yield _counter(
         "relay_mobile_originated",
-        "deliver_sm that are no receipts.",
+        "deliver_sm that aren't receipts.",
         (({"carrier": carrier}, intake.mobile_originated) for carrier, intake in intakes.items()),
     )
     yield _histogram(
@@ -334,13 +334,13 @@ class Metrics:
     """
 
     def __init__(self, daemon: Measured, clock_seconds: Callable[[], float]) -> None:
-        # Not the library's global registry, in which two relays in one process (tests) would collide.
+        # With the library's global registry, two relays in one process (as in tests) would use the same names.
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(RelayCollector(daemon, clock_seconds))
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
     def exposition(self) -> bytes:
-        """The metrics in Prometheus's text format 0.0.4. Costs some milliseconds for a hundred accounts."""
+        """The metrics in Prometheus's text format 0.0.4. It takes some milliseconds for a hundred accounts."""
         text: Any = generate_latest(self.registry)
         return bytes(text)

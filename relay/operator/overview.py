@@ -18,12 +18,12 @@ from relay.webhooks.answer import UrlState
 
 
 class CarrierLook(msgspec.Struct, frozen=True):
-    """One carrier now. Counts are since the start; rates are per second, over the last ten seconds.
+    """The state of one carrier. Counts are since the start; rates are per second, over the last ten seconds.
 
-    :ivar draining: a reload removed it; it stays bound for the receipts that are still out.
-    :ivar receipts_out: their number; 0 for a carrier that doesn't drain, -1 until they are counted.
-    :ivar drain_seconds: the time until it is unbound at the latest.
-    :ivar without_id: parts that it took without giving an id: no receipt can be matched to them.
+    :ivar draining: whether a reload removed the carrier, and it stays bound for outstanding receipts.
+    :ivar receipts_out: how many receipts are outstanding. 0 for a carrier that doesn't drain; -1: not counted yet.
+    :ivar drain_seconds: the time after which it is unbound at the latest.
+    :ivar without_id: parts that the carrier took without giving an id. No receipt can be matched to them.
     """
 
     name: str
@@ -55,7 +55,7 @@ class CarrierLook(msgspec.Struct, frozen=True):
 
 
 class AccountLook(msgspec.Struct, frozen=True):
-    """One account now."""
+    """The state of one account."""
 
     name: str
     binds: int
@@ -125,7 +125,7 @@ class Observer:
         return now
 
     def look(self) -> Overview:
-        """The state now. A call takes some milliseconds for a hundred accounts."""
+        """Makes an overview of the present state. It takes some milliseconds for a hundred accounts."""
         daemon = self._daemon
         now = self._clock.seconds()
         carriers = [self._carrier(name, link, now) for name, link in daemon.links.items()]
@@ -236,13 +236,13 @@ def troubles(
     store: dict[str, Any],
     stale_names: StaleNames,
 ) -> list[str]:
-    """Sentences that say what is wrong, worst first."""
+    """Makes the sentences that say what is wrong, worst first."""
     found = [f"{stage.name}: {stage.reason}" for stage in state.stages[:3] if not stage.ok]
     for carrier in carriers:
         if carrier.draining:
             if not carrier.bound and carrier.receipts_out:
                 found.append(
-                    f"{carrier.name} was removed with {carrier.receipts_out} receipts still out, and is down: "
+                    f"{carrier.name} was removed with {carrier.receipts_out} receipts outstanding, and is down: "
                     f"{carrier.last_error or 'not bound'}"
                 )
             continue
@@ -259,18 +259,18 @@ def troubles(
             found.append(f"{carrier.name} refused {carrier.error_share:.0%} in the last hour: {carrier.last_error}")
         if carrier.without_id:
             found.append(
-                f"{carrier.name} took {carrier.without_id} parts and gave them no message_id; no receipt can be "
-                "matched to them: ask the carrier"
+                f"{carrier.name} took {carrier.without_id} parts and gave them no message_id, so no receipt can be "
+                "matched to them. Ask the carrier"
             )
     for name, count in stale_names.carriers.items():
         found.append(
-            f"{count} parts wait for receipts of {name}, which the configuration doesn't have: put it back until they "
-            "have come, or these messages end without one"
+            f"{count} parts wait for receipts of {name}, which is not in the configuration. Put it back until the "
+            "receipts have come; otherwise these messages end without receipts"
         )
     for name, count in stale_names.accounts.items():
         found.append(
-            f"{count} notifications are owed to {name}, which the configuration doesn't have: put it back until they "
-            "are delivered, or nobody is notified"
+            f"{count} notifications are owed to {name}, which is not in the configuration. Put it back until they are "
+            "delivered; otherwise nobody gets them"
         )
     for account in accounts:
         if account.url_off:
@@ -280,8 +280,8 @@ def troubles(
             found.append(f"{account.name}'s notification URL failed {times}")
     if store["orphans"]:
         found.append(
-            f"{store['orphans']} receipts name ids that no message has; for the dialect that would match see Receipts "
-            "on the page, or python -m relay dialect --orphans"
+            f"{store['orphans']} receipts have ids that no message has. To find the dialect that matches them, see "
+            "Receipts on the page, or run python -m relay dialect --orphans"
         )
     for name, count in store["evidence"].items():
         found.append(
@@ -290,11 +290,11 @@ def troubles(
             f"Correct it and reload; if nothing is wrong, python -m relay dialect --dismiss {name}"
         )
     if store["unreadable"]:
-        found.append(f"{store['unreadable']} receipts could not be read; Receipts on the page has them as they came")
+        found.append(f"{store['unreadable']} receipts could not be read. See Receipts on the page for their octets")
     if store["ambiguous_receipts"]:
         found.append(
             f"{store['ambiguous_receipts']} receipts could belong to several messages, because a carrier gave an id "
-            f"twice; the latest: {store['latest_ambiguous']}. Receipts on the page has them. If the carrier rewrites "
+            f"twice; the latest: {store['latest_ambiguous']}. See Receipts on the page. If the carrier rewrites "
             "numbers, set its compare_numbers to never"
         )
     return found

@@ -1,7 +1,7 @@
-"""Receipts that found no message for certain: orphans, evidence, unreadable and ambiguous ones.
+"""Shows receipts that could not be matched to one message: orphans, evidence, unreadable and ambiguous receipts.
 
-Orphans, evidence (orphans whose time is over) and unreadable ones are shown raw, with the dialect setting that would
-match them.
+The octets of orphans, evidence (orphans that waited in vain) and unreadable receipts are shown, and the dialect setting
+that would match orphans and evidence.
 """
 
 import re
@@ -19,22 +19,22 @@ from relay.values.ids import id_text
 from relay.values.messages import AmbiguousReceipt, MessageView, Receipt
 from relay.values.states import UNKNOWN
 
-#: Receipts shown of each kind.
+#: How many receipts of each kind are shown.
 SHOWN: Final = 50
 #: How many messages of each account, ids of each carrier, and orphans are compared. A comparison with 1,000 ids takes
-#: some 15 ms.
+#: about 15 ms.
 _MESSAGES_TRIED: Final = 200
 IDS_TRIED: Final = 1_000
 _ORPHANS_TRIED: Final = 30
-#: Carriers for whose evidence messages are looked for further back.
+#: For so many carriers the messages of their evidence are looked for among older ones.
 _CARRIERS_TRIED: Final = 5
-#: Accounts asked in one turn of the reactor.
+#: How many accounts' messages are read in one turn of the reactor.
 ACCOUNTS_A_TURN: Final = 20
 _TEXT = re.compile(rb"(?i)(text:).*", re.S)
 
 
 class ShownReceipt(msgspec.Struct, frozen=True):
-    """One receipt for the operator. `raw` is its PDU's body in readable form, without the message's text."""
+    """An orphan or unreadable receipt. `raw` is its PDU's body in readable form, without the message's text."""
 
     carrier: str
     received_at: float
@@ -48,7 +48,7 @@ class ShownReceipt(msgspec.Struct, frozen=True):
 class ShownAmbiguous(msgspec.Struct, frozen=True):
     """A receipt that could belong to several messages.
 
-    :ivar message_id: the message that it was taken for; empty: none, because its number is another than the message's.
+    :ivar message_id: the message to which it was matched; empty: none, because the receipt names another number.
     """
 
     carrier: str
@@ -59,7 +59,7 @@ class ShownAmbiguous(msgspec.Struct, frozen=True):
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """A dialect with which a carrier's orphans would find messages, to be written into the configuration."""
+    """A dialect that would match a carrier's orphans. The operator can copy it into the configuration."""
 
     carrier: str
     matched: int
@@ -82,7 +82,7 @@ class Review(msgspec.Struct, frozen=True):
 
 
 async def review(store: StoreQueries, accounts: Sequence[str], clock: IReactorTime) -> Review:
-    """Reviews the receipts that the store keeps, in slices between which the reactor does other work."""
+    """Reviews the receipts that the store keeps. It works in slices, and the reactor does other work between them."""
     orphans = await store.orphans(SHOWN)
     evidence = await store.evidence(SHOWN)
     unreadable = await store.unreadable(SHOWN)

@@ -14,7 +14,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     :ivar at: seconds since 1970.
     :ivar what: a sentence.
-    :ivar good: False if it may be the trouble that the operator looks for; None if it is neither good nor bad.
+    :ivar good: False if it may be the problem that the operator looks for; None if it is neither good nor bad.
     """
 
     at: float
@@ -42,7 +42,7 @@ class TimeLine(msgspec.Struct, frozen=True, gc=False):
 
 
 def time_line(view: MessageView) -> TimeLine:
-    """The events of a message, in order of time. Its expiry, which lies ahead, is last."""
+    """The events of a message, in order of time. The end of its validity, in the future, is last."""
     events = [Event(view.accepted_at, f"accepted from {view.account} over {view.interface.upper()}", True)]
     many = len(view.parts) > 1
     for number, part in enumerate(view.parts, 1):

@@ -92,7 +92,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
     ),
     "jasmin": Preset(
         "Jasmin as the carrier",
-        "UUIDs on both sides, text and optional parameters.",
+        "UUIDs on both sides, text and optional parameters. Leave query_sm and cancel_sm off: sessions end on them.",
         "Jasmin issues 153 and 427",
     ),
     "ksmppd": Preset(

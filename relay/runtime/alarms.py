@@ -1,8 +1,8 @@
-"""Any number of alarms, and one delayed call for all of them.
+"""Keeps any number of alarms with one delayed call.
 
-Theory of operation: a heap of instants, and for each key the earliest instant that was asked for. An entry of the heap
-that is no longer its key's earliest is passed over when its time comes. Keys whose alarms go off together are handed
-out some hundreds in a turn of the reactor, so that very many of them don't hold it up.
+Theory of operation: there is a heap of instants, and a table of each key's earliest instant. Heap entries that are no
+longer in the table are skipped when their time comes. If very many alarms are due together, each turn of the reactor
+handles some hundreds of them, so that other work isn't delayed.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -12,22 +12,22 @@ from typing import Final, Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 ALARMS_A_TURN: Final = 500
-#: Entries that may be out of date, beside as many as there are alarms.
+#: How many outdated entries the heap may have, besides as many as there are alarms.
 _STALE_KEPT: Final = 100
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 class Alarms(Generic[Key]):
-    """Hands keys out when their time has come.
+    """Calls back with keys when their time has come.
 
-    :param due: is called with the keys whose time has come, at most `ALARMS_A_TURN` of them; must not raise.
+    :param due: gets the keys whose time has come, at most `ALARMS_A_TURN` at once. It must not raise.
     """
 
     def __init__(self, clock: IReactorTime, due: Callable[[Sequence[Key]], None]) -> None:
         self._clock = clock
         self._due = due
-        #: The number keeps keys from being compared.
+        #: Instant, number, key. The number is unique, so that heapq never compares keys.
         self._heap: list[tuple[float, int, Key]] = []
         self._earliest: dict[Key, tuple[float, int]] = {}
         self._next_number = 0
@@ -38,14 +38,14 @@ class Alarms(Generic[Key]):
         return len(self._earliest)
 
     def at(self, key: Key, when: float) -> None:
-        """Sets an alarm. An earlier one of the same key stays, a later one is forgotten."""
+        """Sets an alarm for `when`. If the key already has one, only the earlier of the two is kept."""
         known = self._earliest.get(key)
         if known is not None and known[0] <= when:
             return
         self._next_number += 1
         self._earliest[key] = when, self._next_number
         if len(self._heap) > 2 * len(self._earliest) + _STALE_KEPT:
-            # A key whose alarm is set early again and again would leave an entry of days hence each time.
+            # Each alarm that is replaced by an earlier one leaves its entry in the heap, perhaps for days.
             self._heap = [(at, number, waiting) for waiting, (at, number) in self._earliest.items()]
             heapify(self._heap)
         else:

@@ -1,4 +1,4 @@
-"""Reads the body of an answer up to a size, because the server may be faulty or malicious."""
+"""Reads the body of an HTTP response up to a size, because the server may be faulty or malicious."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ class BodyTooLarge(Exception):
 
 
 def read_body(response: Any, limit_bytes: int) -> "Deferred[bytes]":
-    """The whole body of a treq response that nobody has read yet. Cancelling it closes the connection.
+    """Reads the whole body of a treq response. If the Deferred is cancelled, the connection is closed.
 
-    :raises BodyTooLarge: through the Deferred, as whatever ended the connection before the body was whole.
+    :raises BodyTooLarge: through the Deferred. If the connection ends too early, its error comes the same way.
     """
     reader = _Reader(limit_bytes)
     response.deliverBody(reader)
@@ -32,18 +32,18 @@ class _Reader(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._room_bytes -= len(data)
         if self._room_bytes < 0:
-            self._end(BodyTooLarge("an answer larger than any that it should give"))
+            self._end(BodyTooLarge("the body of the response is larger than allowed"))
         else:
             self._pieces.append(data)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         if self.read.called:
             return
-        # PotentialDataLoss: an answer without a length ends with the connection.
+        # PotentialDataLoss: the response has no length, and ends where the connection ends.
         if reason is None or reason.check(ResponseDone, PotentialDataLoss):
             self.read.callback(b"".join(self._pieces))
         else:
-            # Half an answer may look like a whole one.
+            # Half of a body may look like a whole one.
             self.read.errback(reason)
 
     def _end(self, problem: Exception) -> None:

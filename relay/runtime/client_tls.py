@@ -1,4 +1,4 @@
-"""TLS towards others, with files of the operator's: authorities to trust, and a certificate of our own.
+"""TLS connections to others, with the operator's files: the authorities to trust, and our own certificate.
 
 The other side's certificate is always verified, against the system's authorities or `ca_file`, and for the host's name.
 """
@@ -21,14 +21,14 @@ _CERTIFICATE_ENDS = b"-----END CERTIFICATE-----"
 
 
 class TlsProblem(ValueError):
-    """A certificate, key or description that can't be used; the text names the file and says what to do."""
+    """A certificate, key or description can't be used. The text names the file, and says what to do."""
 
 
 @implementer(IStreamClientEndpoint)
 class ClientTlsEndpoint:
-    """Connects with TLS on top of another endpoint. Reads the files at every connect, so that it uses new ones.
+    """Connects with TLS on top of another endpoint. It reads the files at each connect, so that it uses new ones.
 
-    :param host: in ASCII: the name that the other side's certificate must have.
+    :param host: the name that the other side's certificate must have, in ASCII.
     :param ca_file: the authorities to trust; "": the system's.
     :param certificate_file: our own certificate and its chain; "": none. `key_file` is its key.
     """
@@ -39,9 +39,9 @@ class ClientTlsEndpoint:
         self._files = (ca_file, certificate_file, key_file)
 
     def check(self) -> None:
-        """Reads the files.
+        """Checks that the files can be used.
 
-        :raises TlsProblem, OSError: one of them is no good.
+        :raises TlsProblem, OSError: a file can't be used.
         """
         client_tls_options(self._host, *self._files)
 
@@ -55,9 +55,9 @@ class ClientTlsEndpoint:
 
 
 def client_tls_options(host: str, ca_file: str, certificate_file: str, key_file: str) -> Any:
-    """What `wrapClientTLS` takes, see `ClientTlsEndpoint`.
+    """Makes the options for `wrapClientTLS`. The parameters are those of `ClientTlsEndpoint`.
 
-    :raises TlsProblem: a file is no good, or the key isn't that of the certificate.
+    :raises TlsProblem: a file can't be used, or the key isn't that of the certificate.
     :raises OSError: a file can't be read.
     """
     trusted = None
@@ -75,27 +75,27 @@ def client_tls_options(host: str, ca_file: str, certificate_file: str, key_file:
 
 
 def check_key_permissions(key_file: str) -> None:
-    """Refuses a key that more than its owner and its group may read.
+    """Checks that only its owner and its group may read a key.
 
-    :raises TlsProblem: others may; the text says what to do.
-    :raises OSError: it can't be looked at.
+    :raises TlsProblem: others may read it. The text says what to do.
+    :raises OSError: the file doesn't exist, or can't be examined.
     """
     mode = stat.S_IMODE(os.stat(key_file).st_mode)
     if mode & 0o007:
-        raise TlsProblem(f"{key_file} may be read by others (mode {mode:04o}): chmod o-rwx {key_file}")
+        raise TlsProblem(f"other users may read {key_file} (mode {mode:04o}): chmod o-rwx {key_file}")
 
 
 def read_key(key_file: str) -> crypto.PKey:
-    """The private key in a PEM file that others may not read.
+    """Reads the private key in a PEM file.
 
-    :raises TlsProblem: the file is no good.
-    :raises OSError: it can't be read.
+    :raises TlsProblem: the file has no such key, or other users may read it.
+    :raises OSError: the file can't be read.
     """
     check_key_permissions(key_file)
     try:
         return crypto.load_privatekey(crypto.FILETYPE_PEM, Path(key_file).read_bytes(), _no_passphrase)
     except (crypto.Error, ValueError, TypeError) as problem:
-        raise TlsProblem(f"{key_file} holds no private key in PEM form, or one with a passphrase") from problem
+        raise TlsProblem(f"{key_file} has no private key in PEM form, or its key has a passphrase") from problem
 
 
 def _no_passphrase(*_: object) -> bytes:
@@ -104,10 +104,10 @@ def _no_passphrase(*_: object) -> bytes:
 
 
 def read_certificates(certificate_file: str) -> list[crypto.X509]:
-    """The certificates in a PEM file, in their order; at least one.
+    """Reads the certificates in a PEM file, in their order. There is at least one.
 
-    :raises TlsProblem: the file is no good.
-    :raises OSError: it can't be read.
+    :raises TlsProblem: the file has no certificate that can be read.
+    :raises OSError: the file can't be read.
     """
     try:
         found = [
@@ -115,9 +115,9 @@ def read_certificates(certificate_file: str) -> list[crypto.X509]:
             for block in _pem_blocks(Path(certificate_file).read_bytes())
         ]
     except (crypto.Error, ValueError) as problem:
-        raise TlsProblem(f"{certificate_file} holds a certificate that can't be read") from problem
+        raise TlsProblem(f"{certificate_file} has a certificate that can't be read") from problem
     if not found:
-        raise TlsProblem(f"{certificate_file} holds no certificate in PEM form")
+        raise TlsProblem(f"{certificate_file} has no certificate in PEM form")
     return found
 
 

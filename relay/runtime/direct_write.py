@@ -1,8 +1,8 @@
 """Writes to a socket at once, instead of in the reactor's next turn.
 
 Twisted's `transport.write` keeps the data, makes the reactor watch the socket for room, and sends in the next turn.
-That costs two system calls and a dispatch more (25 µs). If nothing waits before it, the data can be sent at once. What
-the socket doesn't take goes the usual way, and so does everything on TLS.
+That takes two more system calls and one more dispatch (25 µs). If no earlier data waits, the data can be sent at once.
+Twisted sends the rest if the socket takes only a part, and it sends everything on TLS connections.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def write_at_once(transport: Any, data: bytes) -> None:
         and not waits_to_be_sent(transport)
     ):
         sent = transport.writeSomeData(data)
-        # The write below meets the error again and handles it.
+        # Otherwise it is an error. The write below gets the same error, and Twisted handles it.
         if isinstance(sent, int):
             if sent == len(data):
                 return

@@ -6,9 +6,10 @@ waits and little time was used lately, a step is done at once. Otherwise the con
 a later turn. There are two lines: one for parties that have logged in, one for strangers. In each turn the first line
 gets `TURN_SECONDS` and the second a tenth of that; then the reactor serves all other sockets.
 
-A line has parties: all connections of an account are one party, and so are all connections of a network on which nobody
-has logged in. The party that has used least comes next (start-time fair queueing). A new party comes before all that
-have used something. So it waits for one step of the others, however many they are and whatever they sent.
+A line has parties. All connections of an account are one party. All connections from one network on which nobody has
+logged in are one party, too. The party that has used least time comes next (start-time fair queueing). A new party
+comes before all that have used some time. So it waits for one step at most, however many other parties there are and
+whatever they send.
 """
 
 import heapq
@@ -25,24 +26,26 @@ TURN_SECONDS: Final = 0.002
 #: The time of one turn for strangers.
 STRANGERS_SECONDS: Final = TURN_SECONDS / 10
 
-#: A step counts as at least this, the time of the smallest request: 20 steps a turn, and 2 steps of strangers.
+#: The least time that a step is counted with: that of the smallest request. So a turn has at most 20 steps, and 2 steps
+#: of strangers.
 LEAST_SECONDS: Final = 0.0001
 
-#: The part of the time that may be used outside of the lines; the time of one turn can be saved up. A stranger's step
-#: counts ten times there.
+#: The part of the time that steps may use at once, outside of the lines. At most the time of one turn is saved up. A
+#: stranger's step counts ten times.
 AT_ONCE_SHARE: Final = 0.5
 STRANGER_FACTOR: Final = TURN_SECONDS / STRANGERS_SECONDS
 
-#: The most parties whose use is remembered while others wait. Beyond it, those that have used least are forgotten.
+#: The most parties whose used time is remembered while others wait. If there are more, those that have used least are
+#: forgotten.
 PARTIES_KEPT: Final = 10_000
 
 
 class Worker(Protocol):
-    """Something with work to do, in steps: a connection.
+    """A connection with work to do, step by step.
 
     :ivar party: the party whose time it uses.
     :ivar stranger: nobody has logged in on it.
-    :ivar in_line: only `FairTurns` uses it.
+    :ivar in_line: whether it waits in a line. Only `FairTurns` may change it.
     """
 
     party: str
@@ -82,7 +85,7 @@ class _Line:
         name = worker.party
         party = self.waiting.get(name)
         if party is None:
-            # Before the parties that have been served already.
+            # A new party comes before the parties that have been served already.
             newcomer = self._now_used - LEAST_SECONDS
             party = self.waiting[name] = _Party(max(newcomer, self._used.pop(name, newcomer)))
             self._push(name, party)
@@ -97,8 +100,8 @@ class _Line:
     ) -> None:
         """Does steps until the time is used or nobody waits.
 
-        :param step: does one step; says whether there are more, and how long it took.
-        :param rejoin: gets workers that have more to do and now belong to another party.
+        :param step: does one step. Returns whether there are more, and how many seconds it took.
+        :param rejoin: gets the workers that have more to do, and that belong to another party after their step.
         """
         while self._order and seconds > 0.0:
             self._now_used, _, name = heapq.heappop(self._order)
@@ -109,7 +112,7 @@ class _Line:
             more, spent = step(worker)
             seconds -= spent
             if (worker.party, worker.stranger) != (name, stranger):
-                # A login. Its time, and what follows, is not the strangers'.
+                # The step was a login. Neither its time nor later steps count for the strangers.
                 if more:
                     rejoin(worker)
             else:
@@ -163,12 +166,12 @@ class FairTurns:
             self._at_once_at = now
             while left > 0.0:
                 more, spent = self._step(worker)
-                # Only known afterwards: the step may have been the login.
+                # Look after the step, because the step may have been the login.
                 left -= spent * STRANGER_FACTOR if worker.stranger else spent
                 if not more:
                     self._at_once = left
                     return
-            # Never below this: those who come later must not wait for one long step.
+            # It never falls lower, so that one long step doesn't make all later workers wait.
             self._at_once = max(left, -TURN_SECONDS)
         self._join(worker)
 

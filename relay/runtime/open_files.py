@@ -1,7 +1,7 @@
-"""Keeps open files (descriptors) for the journal, for carriers and for webhooks, when connections would take them all.
+"""Keeps some open files (descriptors) free for the journal, for carriers and for webhooks.
 
-Theory of operation: the system gives a new file the lowest number that is free. So the number says how many are open,
-and a connection whose file has a high number is one too many. Nothing has to be counted.
+Theory of operation: the system gives a new file the lowest free number. So the number of a new connection's file says
+how many files are open. If it is too high, the relay refuses the connection. It doesn't have to count anything.
 """
 
 import os
@@ -11,44 +11,44 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-#: What the journal, its compaction, message records and name look-ups open at once, with some to spare.
+#: How many files the journal, its compaction, message records and name look-ups open at once, with some to spare.
 _OF_OUR_OWN: Final = 16
-#: Webhooks that are out at once, where files are no matter.
+#: The most webhooks under way at once, if there are files enough.
 MOST_WEBHOOKS: Final = 1_000
-#: Connections of the admin listener, likewise.
+#: The most connections of the admin listener, if there are files enough.
 MOST_ADMIN: Final = 200
 _LOG_SECONDS: Final = 60.0
 
 
 class OpenFiles:
-    """Says whether there is a file for another connection that somebody opens to us.
+    """Says whether there is a file for another incoming connection.
 
     :param limit: how many files the process may have open.
     :param connections: how many connections each of the two listeners may have (`limits.connections`).
     :param carrier_sessions: how many connections carriers need.
-    :ivar webhooks: how many webhooks may be out at once.
-    :ivar admin: how many connections the admin listener may have; they are not asked about.
+    :ivar webhooks: how many webhooks may be under way at once.
+    :ivar admin: how many connections the admin listener may have. `room` is not asked for them.
     :ivar enough: whether `connections` can be reached.
     """
 
     log = Logger()
 
     def __init__(self, limit: int, connections: int, carrier_sessions: int, clock: IReactorTime) -> None:
-        # Operators get in when everything is taken, too.
+        # Operators must get in, too, when all other files are used.
         self.admin = min(MOST_ADMIN, limit // 8)
         kept = _OF_OUR_OWN + carrier_sessions + self.admin
         self.webhooks = max(2, min(MOST_WEBHOOKS, (limit - kept) // 4))
         self.enough = limit >= files_wanted(connections, carrier_sessions)
         self._limit = limit
         self._connections = connections
-        #: Files from this number on are not for those who connect to us.
+        #: Incoming connections can't have files from this number on.
         self._first_kept = limit - kept - self.webhooks
         self._clock = clock
         self._logged_at: float | None = None
         self._probed = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def say_whether_enough(self) -> None:
-        """Warns where `limits.connections` can't be reached."""
+        """Logs a warning if the process may not open enough files for `limits.connections`."""
         if not self.enough:
             self.log.warn(
                 "files_few: the process may have {limit} files open, too few for two listeners with limits.connections "
@@ -60,7 +60,10 @@ class OpenFiles:
             )
 
     def room(self) -> bool:
-        """Whether a connection that has just been accepted may stay. Takes 2 µs; logs once a minute when it may not."""
+        """Whether a connection that has just been accepted may stay. If not, this is logged, once a minute at most.
+
+        It takes 2 µs.
+        """
         try:
             number = os.dup(self._probed)
         except OSError:
@@ -73,8 +76,8 @@ class OpenFiles:
         if self._logged_at is None or now - self._logged_at >= _LOG_SECONDS:
             self._logged_at = now
             self.log.warn(
-                "files_used_up: a connection was refused: of {limit} files that may be open, the rest is kept for the "
-                "journal, carriers and webhooks",
+                "files_used_up: a connection was refused, because the process may have {limit} files open, and those "
+                "that are left are for the journal, carriers and webhooks. Raise LimitNOFILE in the unit (ulimit -n)",
                 limit=self._limit,
             )
         return False
@@ -86,7 +89,7 @@ def files_wanted(connections: int, carrier_sessions: int) -> int:
 
 
 def allow_files(wanted: int) -> int:
-    """Raises the process's own limit on open files as far as it needs and may; gives what it is then."""
+    """Raises the process's own limit on open files to `wanted`, if the system allows it. Returns the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:

@@ -1,9 +1,9 @@
 """The private parts of Twisted and treq that the relay uses. Every other module uses the public names given here.
 
-Twisted and treq may change a name that begins with an underscore in any release. The relay needs some of them, because
-the public ways cost more time than a message may cost (docs/performance.md has the figures). `PRIVATE_PARTS` lists each
-one with the shape that the relay relies on, and a test checks the list against the installed release. setup.cfg has an
-upper bound for both libraries; raise it when that test passes with the new release.
+Any release of Twisted or treq may change a name that begins with an underscore. The relay needs some of these names,
+because the public ways take too much time for each message (docs/performance.md has the figures). `PRIVATE_PARTS` lists
+each name with the shape that the relay relies on, and a test compares the list with the installed release. setup.cfg
+has an upper bound for both libraries. Raise it when that test passes with the new release.
 """
 
 import inspect
@@ -42,9 +42,9 @@ class PrivatePart(NamedTuple):
     shape: str
 
     def problem(self, instances: Mapping[str, object]) -> str | None:
-        """Says what has changed in the installed release; None: the part is as the relay expects it.
+        """Says how the part differs in the installed release; None: it is as the relay expects it.
 
-        :param instances: an instance by owner, for the attributes that only an instance has.
+        :param instances: for each owner an instance, because some attributes exist only on instances.
         """
         installed = f"{self.distribution} {version(self.distribution)}"
         owner = instances.get(self.owner) or _named(self.owner)
@@ -92,7 +92,7 @@ PRIVATE_PARTS: Final = (
 
 
 def _named(name: str) -> object | None:
-    """The module, or the class of a module, of this name."""
+    """The module or class of this name; None: there is none."""
     module, _, attribute = name.rpartition(".")
     try:
         return import_module(name)
@@ -119,7 +119,7 @@ def _shape(value: object) -> str:
 
 
 def waits_to_be_sent(connection: Connection) -> bool:
-    """Whether the transport holds data that the socket has not taken yet, or may write no more."""
+    """Whether the transport has data that the socket has not taken yet, or can't write any more."""
     return bool(connection.dataBuffer or connection._tempDataBuffer or connection._writeDisconnected)
 
 
@@ -139,7 +139,7 @@ class AsciiHostEndpoint(HostnameEndpoint):
 
 
 def set_headers(headers: Headers, values: dict[bytes, list[bytes]]) -> None:
-    """Makes these the headers, as they are. Names must be canonical, values free of line ends."""
+    """Replaces all headers, without a check. Names must be canonical, and values must have no line ends."""
     headers._rawHeaders = values
 
 
@@ -170,7 +170,7 @@ class ClientFactory(_HTTP11ClientFactory):
 
 
 class ClientPool(HTTPConnectionPool):
-    """A pool whose subclass keeps idle connections: `keep` is called when a connection becomes idle.
+    """A pool of connections for subclasses that keep idle ones: it calls `keep` when a connection becomes idle.
 
     :cvar factory: makes the connections.
     """
@@ -183,7 +183,7 @@ class ClientPool(HTTPConnectionPool):
 
     @property
     def idle(self) -> dict[Any, list[Any]]:
-        """The connections that are kept, by the key that the agent gave."""
+        """The idle connections, by the key that the agent gave."""
         kept: dict[Any, list[Any]] = self._connections
         return kept
 
@@ -194,7 +194,7 @@ class ClientPool(HTTPConnectionPool):
         return clock
 
     def connect(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[HTTP11ClientProtocol]":
-        """Makes a new connection, also if idle ones are kept."""
+        """Makes a new connection, even if there are idle ones."""
         connecting: Deferred[HTTP11ClientProtocol] = self._newConnection(key, endpoint)
         return connecting
 
@@ -225,7 +225,7 @@ class TreqClient(HTTPClient):
         return self._agent
 
     def treq_response(self, response: Any) -> Any:
-        """The agent's response, wrapped as treq wraps it."""
+        """Wraps the agent's response as treq does."""
         return _Response(response, self._cookiejar)
 
 
@@ -237,12 +237,12 @@ class ServerConnection(HTTPChannel):
 
     @property
     def nothing_read(self) -> bool:
-        """Whether the next octet begins a request, so that it may be read without twisted.web."""
+        """Whether the next octet begins a request. Then the relay may read it itself, without twisted.web."""
         return bool(self.line_mode and not self._buffer and not self._busyReceiving)
 
     @property
     def handling(self) -> bool:
-        """Whether a request is whole and has no answer yet."""
+        """Whether a whole request has arrived and has no response yet."""
         return bool(self._handlingRequest)
 
     @handling.setter
@@ -251,11 +251,11 @@ class ServerConnection(HTTPChannel):
 
     @property
     def waits_for_transport(self) -> bool:
-        """Whether the client must read before more can be written to it."""
+        """Whether the client must read some data before more can be written to it."""
         return bool(self._waitingForTransport)
 
     def take_back(self) -> bytes:
-        """Takes the octets after the end of a request away from twisted.web, and gives them."""
+        """Removes the octets after the end of a request from twisted.web, and returns them."""
         rest: bytes = b"".join(self._dataBuffer) + self._buffer
         self._dataBuffer, self._buffer = [], b""
         return rest
@@ -275,7 +275,7 @@ class ServerConnection(HTTPChannel):
         self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
 
     def refuse_bad_request(self) -> None:
-        """Answers what is no HTTP request, and closes."""
+        """Answers data that isn't an HTTP request with an error, and closes the connection."""
         super()._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:

@@ -1,7 +1,7 @@
-"""The header of the PROXY protocol, versions 1 and 2: what a proxy says in front of a connection.
+"""Reads the header that a proxy writes at the beginning of a connection: PROXY protocol, versions 1 and 2.
 
-https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt is the specification. What a header says beyond the client's
-address is left out.
+https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt is the specification. Of a header, only the client's address
+is used.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ import msgspec
 
 #: The longest line of version 1, with its CR LF (section 2.1).
 _LONGEST_LINE_BYTES: Final = 107
-#: Version 2 may have any number of fields behind the addresses. Some 100 octets are usual, 1,000 with a certificate's.
+#: Version 2 may have any number of fields after the addresses. About 100 octets are usual, or 1,000 with a certificate.
 _LONGEST_FIELDS_BYTES: Final = 4_096
 
 _SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
@@ -24,14 +24,15 @@ _ADDRESSES_BYTES: Final = {_TCP4: 12, _TCP6: 36}
 
 
 class NoProxyHeader(ValueError):
-    """A connection begins with something else than a PROXY header; the text says what is wrong with it."""
+    """A connection doesn't begin with a PROXY header. The text says what is wrong."""
 
 
 class ProxyHeader(msgspec.Struct, frozen=True, gc=False):
     """A header that was read.
 
-    :ivar size_bytes: how much of the connection it took.
-    :ivar client: the client's address and port; None: the proxy speaks for itself (a health check), or doesn't know.
+    :ivar size_bytes: the size of the header.
+    :ivar client: the client's address and port; None: the proxy itself is the client (a health check), or it doesn't
+        know the client.
     """
 
     size_bytes: int
@@ -39,9 +40,9 @@ class ProxyHeader(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_proxy_header(octets: bytes) -> ProxyHeader | None:
-    """Reads what a connection begins with; None while the header isn't there as a whole.
+    """Reads the header at the beginning of a connection; None: the header isn't complete yet.
 
-    :raises NoProxyHeader: it is none.
+    :raises NoProxyHeader: the octets aren't the beginning of a header.
     """
     if octets[:12] == _SIGNATURE[: len(octets)]:
         return _read_version_2(octets)
@@ -68,7 +69,7 @@ def _read_version_1(octets: bytes) -> ProxyHeader | None:
     except ValueError as problem:
         raise NoProxyHeader(f"its PROXY line: {problem}") from None
     if address.version != int(words[1][3:]) or not 0 <= port <= 0xFFFF:
-        raise NoProxyHeader("its PROXY line has an address of the other kind, or a port that is none")
+        raise NoProxyHeader("its PROXY line names the wrong kind of address, or a port above 65535")
     return ProxyHeader(size_bytes, (str(address), port))
 
 

@@ -1,11 +1,11 @@
-"""The PROXY protocol on listeners: a proxy says in front of each connection whose it is.
+"""The PROXY protocol on listeners: a proxy writes the client's address at the beginning of each connection.
 
-Theory of operation: a listener with `haproxy:` before its description builds a protocol that reads nothing but this
-header. When it is there, the listener's own factory is asked for the protocol of the client's address, and the
-transport is given to it: nothing stays in between, and TLS begins behind the header, as HAProxy sends it.
+Theory of operation: a listener whose description begins with `haproxy:` first builds a protocol that reads only this
+header. After the header, the listener's own factory builds the protocol for the client's address, and that protocol
+gets the transport. So no code stays in between. TLS begins after the header, as HAProxy sends it.
 
 Anybody can write such a header. So only trusted proxies may connect to such a listener, and each of their connections
-has to begin with one.
+must begin with a header.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ from twisted.python.failure import Failure
 
 from relay.runtime.proxy_header import NoProxyHeader, ProxyHeader, read_proxy_header
 
-#: A proxy writes its header as the first thing on a connection, in one piece.
+#: How long the header may take. A proxy writes it at once, in one piece.
 HEADER_SECONDS: Final = 10.0
-#: A stranger who connects again and again doesn't fill the log.
+#: The time between two log lines, so that a stranger who connects again and again doesn't fill the log.
 _LOG_SECONDS: Final = 60.0
 
 
 class ProxiedFactory(Factory):
-    """Builds what reads the header in front of another factory's connections.
+    """Reads the PROXY header at the beginning of each connection of another factory.
 
     :param behind: the listener's own factory. Its `buildProtocol` gets the client's address.
-    :param trusts: whether an address is that of a trusted proxy. Others are not let in.
+    :param trusts: says whether an address is that of a trusted proxy. Connections from others are refused.
     """
 
     noisy = False
@@ -63,7 +63,7 @@ class ProxiedFactory(Factory):
 
 
 class _HeaderProtocol(Protocol):
-    """Reads the header, then gives the transport away."""
+    """Reads the header, then gives the transport to the protocol of the listener's own factory."""
 
     def __init__(self, factory: ProxiedFactory, host: str) -> None:
         self._factory = factory

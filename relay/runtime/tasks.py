@@ -1,7 +1,7 @@
-"""Coroutines that nobody awaits, kept until they end.
+"""Runs coroutines that nobody awaits.
 
-If nobody keeps the Deferred of a coroutine, its failure is reported late or never. So a service starts all such
-coroutines through its `Tasks`: failures are logged at once, and a stop can wait for them.
+If nobody keeps the Deferred of a coroutine, its failure is reported late or never. So each service starts such
+coroutines with `Tasks`, which logs failures at once, and lets a stop wait for the coroutines.
 """
 
 from collections.abc import Callable, Coroutine
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 
 class Tasks:
-    """The coroutines that one service has under way."""
+    """Runs the coroutines of one service, and keeps them until they end."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
@@ -24,7 +24,7 @@ class Tasks:
         """Runs a coroutine to its end. A failure is logged and ends this coroutine only."""
         running = Deferred.fromCoroutine(coroutine)
         if running.called:
-            # The common case: everything that it awaited had fired already, so there is nothing to keep.
+            # The usual case: the coroutine never had to wait, and has ended already.
             running.addErrback(self._failed)
             return
         self._running.add(running)
@@ -40,21 +40,21 @@ class Tasks:
             self._log.failure("task_failed: an operation failed unexpectedly", failure=failure)
 
     async def wait(self) -> None:
-        """Returns when everything under way has ended."""
+        """Returns when all coroutines have ended."""
         if self._running:
             await DeferredList([_ends_with(running) for running in self._running])
 
     async def cancel(self) -> None:
-        """Cancels what is under way and returns when it has ended."""
+        """Cancels all coroutines, and returns when they have ended."""
         for running in tuple(self._running):
             running.cancel()
         await self.wait()
 
 
 class Drain:
-    """Lets a stop wait for outstanding answers, until the last has come or the time is over.
+    """Lets a stop wait until the last outstanding response has come, or the time is over.
 
-    :param outstanding: gives the number of outstanding answers.
+    :param outstanding: returns the number of outstanding responses.
     """
 
     def __init__(self, outstanding: Callable[[], int], clock: IReactorTime) -> None:
@@ -63,14 +63,14 @@ class Drain:
         self._drained: Deferred[None] | None = None
 
     async def wait(self, limit_seconds: float) -> None:
-        """Returns when no answer is outstanding, after `limit_seconds` at the latest. To be called once."""
+        """Returns when no response is outstanding, after `limit_seconds` at the latest. Call it once only."""
         if self._outstanding():
             self._drained = Deferred()
             self._drained.addTimeout(limit_seconds, self._clock, lambda result, seconds: None)
             await self._drained
 
     def check(self) -> None:
-        """To be called when an answer has come or was given up. Cheap while nobody waits."""
+        """Call it after each response that has come or was given up. It takes almost no time while nobody waits."""
         if self._drained is not None and not self._drained.called and not self._outstanding():
             self._drained.callback(None)
 

@@ -7,6 +7,7 @@ while that is under way leaves ClientService in a state with no transition, and 
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 
@@ -44,19 +45,20 @@ class CarrierBind(Protocol):
         """The connection is gone, with these requests unanswered."""
 
 
-class BindRequest:
-    """What a connection says when it binds."""
+class BindRequest(msgspec.Struct, frozen=True):
+    """What a connection says when it binds.
 
-    __slots__ = ("command_id", "interface_version", "password", "system_id", "system_type")
+    :ivar addr_ton: with `addr_npi` and `address_range` the numbers whose messages we take.
+    """
 
-    def __init__(
-        self, command_id: int, system_id: str, password: str, system_type: str = "", interface_version: int = 0x34
-    ) -> None:
-        self.command_id = command_id
-        self.system_id = system_id
-        self.password = password
-        self.system_type = system_type
-        self.interface_version = interface_version
+    command_id: int
+    system_id: str
+    password: str
+    system_type: str = ""
+    interface_version: int = 0x34
+    addr_ton: int = 0
+    addr_npi: int = 0
+    address_range: str = ""
 
 
 class SmppClientProtocol(SessionProtocol):
@@ -79,6 +81,9 @@ class SmppClientProtocol(SessionProtocol):
             r.password,
             system_type=r.system_type,
             interface_version=r.interface_version,
+            addr_ton=r.addr_ton,
+            addr_npi=r.addr_npi,
+            address_range=r.address_range,
             now=self.clock.seconds(),
         )
         super().connectionMade()
@@ -125,6 +130,11 @@ class SmppClientProtocol(SessionProtocol):
     def outstanding(self) -> int:
         """Requests that have no answer yet."""
         return self.session.outstanding
+
+    @property
+    def heard_at(self) -> float:
+        """When the carrier's last complete PDU came."""
+        return self.session.heard_at
 
     def sending(self) -> Sequence[object]:
         """The tokens of the requests that have no answer yet."""

@@ -217,6 +217,8 @@ def bind_body(
     *,
     system_type: str = "",
     interface_version: int = INTERFACE_VERSION,
+    addr_ton: int = 0,
+    addr_npi: int = 0,
     address_range: str = "",
 ) -> bytes:
     """The body of a bind_transmitter, bind_receiver or bind_transceiver.
@@ -229,8 +231,8 @@ def bind_body(
         password=password.encode("utf-8", "surrogateescape"),
         system_type=system_type.encode(),
         interface_version=interface_version,
-        addr_ton=0,
-        addr_npi=0,
+        addr_ton=addr_ton,
+        addr_npi=addr_npi,
         address_range=address_range.encode(),
     )
 

@@ -148,6 +148,8 @@ class OutgoingSession:
         *,
         system_type: str = "",
         interface_version: int = 0x34,
+        addr_ton: int = 0,
+        addr_npi: int = 0,
         address_range: str = "",
         now: float,
     ) -> None:
@@ -163,6 +165,8 @@ class OutgoingSession:
             password,
             system_type=system_type,
             interface_version=interface_version,
+            addr_ton=addr_ton,
+            addr_npi=addr_npi,
             address_range=address_range,
         )
         self._life.bind_sent(command_id, self._send(command_id, body), now)

@@ -1,12 +1,12 @@
-"""From what an HTTP customer wrote to the submit_sm that carry it: alphabet, splitting, addresses.
+"""Makes submit_sm bodies of a text from the HTTP API: chooses the alphabet, splits the text, writes the addresses.
 
-Theory of operation. A text goes in the GSM default alphabet if that has all its characters, and in UCS-2 otherwise:
-there is no loss and no choice to be made. Where a carrier that may get it has another default alphabet, that must have
-them as well (`relay.text.carrier_form` translates the text then). A text that is too long for one part is cut into
-parts with a concatenation header each (3GPP TS 23.040 section 9.2.3.24.1, eight-bit reference), never within what the
-handset would show as one character: an escape and its septet, or a surrogate pair.
+Theory of operation. A text is sent in the GSM default alphabet if that has all its characters, and in UCS-2 otherwise.
+So no character is lost. If a carrier that may get the text has another default alphabet, that must have all characters,
+too (`relay.text.carrier_form` translates the text then). A text that is too long for one part is cut into several. Each
+part begins with a concatenation header (3GPP TS 23.040 section 9.2.3.24.1, eight-bit reference). A cut never separates
+two units that the handset shows as one character: an escape and the septet after it, or a surrogate pair.
 
-SMPP customers do all this themselves; their submit_sm pass through as they are.
+SMPP customers do all this themselves. The relay doesn't change the texts of their submit_sm.
 """
 
 import re
@@ -26,7 +26,7 @@ from relay.text.text_form import (
 )
 from relay.values.smpp_constants import ESM_CLASS_UDHI, TAG_MESSAGE_PAYLOAD
 
-#: A part holds 140 octets on the air, 160 septets; the header takes six octets, or seven septets.
+#: On the air a part has 140 octets, or 160 septets. The header takes six octets, or seven septets, of these.
 GSM_SEPTETS_ALONE: Final = 160
 GSM_SEPTETS_A_PART: Final = 153
 OCTETS_ALONE: Final = 140
@@ -38,20 +38,20 @@ _INTERNATIONAL, _NETWORK_SPECIFIC, _ALPHANUMERIC = 1, 3, 5
 _UNKNOWN_PLAN, _ISDN = 0, 1
 
 _number = re.compile(r"\+?([0-9]{3,20})", re.ASCII).fullmatch
-#: Numbers up to here, without a plus, are short codes when they are senders.
+#: A sender of at most so many digits, without a plus, is a short code.
 _SHORT_CODE_DIGITS: Final = 8
 _MAX_ALPHANUMERIC: Final = 11
-#: What an alphanumeric sender may hold: the printable characters that GSM's alphabet and ASCII share. Carriers read the
-#: octets of source_addr as ASCII, so that no letter of GSM's own would arrive. A name has a letter: digits alone are a
-#: number that was mistyped.
+#: The characters of an alphanumeric sender: the printable ones that GSM's alphabet and ASCII share. Carriers read the
+#: octets of source_addr as ASCII, so other letters of GSM's alphabet would not arrive. A name needs a letter, because
+#: a sender without letters is most likely a mistyped number.
 _alphanumeric = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 !\"#$%&'()*+,\-./:;<=>?@_]+", re.ASCII).fullmatch
 
 
 class InvalidText(ValueError):
-    """A request of a customer's that can't be made a message.
+    """A customer's request can't become a message.
 
-    :ivar field: the field that is to blame: "to", "from" or "text".
-    :ivar reason: a sentence for the customer. It repeats nothing of what the field holds.
+    :ivar field: the field that is wrong: "to", "from" or "text".
+    :ivar reason: a sentence for the customer. It doesn't repeat the field's value.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -61,9 +61,9 @@ class InvalidText(ValueError):
 
 
 class Composed(NamedTuple):
-    """A message ready to be accepted: see `relay.values.messages.Submission`, whose fields these are.
+    """A message ready to be accepted. The fields are those of `relay.values.messages.Submission`.
 
-    :ivar data_coding: of every part.
+    :ivar data_coding: the data_coding of every part.
     """
 
     addresses: bytes
@@ -82,17 +82,17 @@ def compose(
     flash: bool = False,
     tlvs: bytes = b"",
 ) -> Composed:
-    """The submit_sm bodies of a text, each asking for a receipt.
+    """Makes the submit_sm bodies of a text. Each of them asks for a receipt.
 
     :param source: a number (a short code up to eight digits) or up to eleven letters and digits.
     :param destination: a number with its country code, with or without a plus.
-    :param reference: ties the parts of a long message together on the handset; the lowest eight bits are used. Count
-        it up from message to message.
-    :param validity_period: as it stands in a submit_sm, see `relay.smpp.times`.
-    :param form: of the carriers that may get it.
+    :param reference: the number by which the handset knows the parts of one long message. Only its lowest eight bits
+        are used. Each message should have the next number.
+    :param validity_period: the field of the submit_sm, see `relay.smpp.times`.
+    :param form: of the carriers that may get the text.
     :param flash: the handset shows the text at once, and doesn't keep it.
-    :param tlvs: optional parameters that every part gets, ready made.
-    :raises InvalidText: one of the three can't be sent.
+    :param tlvs: optional parameters for every part, as octets.
+    :raises InvalidText: the source, the destination or the text can't be sent.
     """
     addresses = source_address(source) + destination_address(destination)
     octets, data_coding = encode(text, form, flash=flash)
@@ -123,10 +123,11 @@ def compose(
 
 
 def encode(text: str, form: TextForm = PLAIN, *, flash: bool = False) -> tuple[bytes, int]:
-    """A text's octets and their data_coding: GSM's alphabet or UCS-2, or Latin-1 where GSM's can't write the text and
-    all carriers take it as their default alphabet.
+    """Encodes a text. Returns its octets and their data_coding.
 
-    :raises InvalidText: it is empty, or no text.
+    They are Latin-1 if GSM's alphabet can't write the text and Latin-1 is the default alphabet of all carriers.
+
+    :raises InvalidText: the text is empty, or has half of a surrogate pair.
     """
     if not text:
         raise InvalidText("text", "The text is empty.")
@@ -138,16 +139,16 @@ def encode(text: str, form: TextForm = PLAIN, *, flash: bool = False) -> tuple[b
         if form.alphabets is not PLAIN.alphabets and not flash:
             return text.encode("latin-1"), DATA_CODING_LATIN1
     try:
-        # UCS-2 is what the standard says; characters beyond it go as surrogate pairs, which is what handsets read.
+        # The standard says UCS-2, which has no surrogate pairs. Handsets read them, so characters beyond UCS-2 go so.
         return text.encode("utf-16-be"), DATA_CODING_UCS2 | shown_at_once
     except UnicodeEncodeError as error:
         raise InvalidText(
-            "text", f"Character {error.start + 1} is half of a surrogate pair, which is no character."
+            "text", f"Character {error.start + 1} is half of a surrogate pair. Send the whole pair, or leave it out."
         ) from None
 
 
 def decode(octets: bytes, data_coding: int) -> str:
-    """The text of what `encode` gave."""
+    """Decodes what `encode` returned, but for Latin-1."""
     if data_coding & ~FLASH == DATA_CODING_UCS2:
         return octets.decode("utf-16-be", "replace")
     return gsm0338.decode(octets)
@@ -158,9 +159,9 @@ def _fits_alone(octets: bytes, data_coding: int) -> bool:
 
 
 def split(octets: bytes, data_coding: int) -> list[bytes]:
-    """The pieces of an encoded text, without headers: one where it fits into one part.
+    """Splits an encoded text into pieces, without headers. A text that fits into one part stays one piece.
 
-    :raises InvalidText: more than 255 parts would be needed.
+    :raises InvalidText: the text needs more than 255 parts.
     """
     if _fits_alone(octets, data_coding):
         return [octets]
@@ -171,8 +172,8 @@ def split(octets: bytes, data_coding: int) -> list[bytes]:
     while start < len(octets):
         end = start + size
         if end < len(octets) and (
-            # The octet before the cut is a high surrogate's first one; or it is an escape. An escape is never the
-            # second septet of an escape sequence in what `encode` makes.
+            # UCS-2: the last character before the cut is a high surrogate. GSM: the last septet is an escape. `encode`
+            # never writes an escape as the second septet of an escape sequence.
             (ucs2 and 0xD8 <= octets[end - 2] <= 0xDB) or (gsm and octets[end - 1] == gsm0338.ESCAPE)
         ):
             end -= 2 if ucs2 else 1
@@ -184,9 +185,9 @@ def split(octets: bytes, data_coding: int) -> list[bytes]:
 
 
 def destination_address(destination: str) -> bytes:
-    """A destination as it stands in a submit_sm.
+    """Writes a destination as a submit_sm has it.
 
-    :raises InvalidText: it is no number.
+    :raises InvalidText: the destination isn't a number.
     """
     found = _number(destination)
     if found is None:
@@ -196,9 +197,9 @@ def destination_address(destination: str) -> bytes:
 
 @lru_cache(1024)
 def source_address(source: str) -> bytes:
-    """A source as it stands in a submit_sm.
+    """Writes a source as a submit_sm has it.
 
-    :raises InvalidText: it is neither a number nor a name that can be sent.
+    :raises InvalidText: the source is neither a number nor a name that can be sent.
     """
     found = _number(source)
     if found is not None:
@@ -210,7 +211,7 @@ def source_address(source: str) -> bytes:
     if not source:
         reason = "A sender is needed: a number, or up to 11 letters and digits."
     elif len(source) > _MAX_ALPHANUMERIC:
-        reason = "Expected a number of 3 to 20 digits, or up to 11 letters, digits, blanks and signs of ASCII."
+        reason = "Expected a number of 3 to 20 digits, or up to 11 ASCII letters, digits, spaces and punctuation marks."
     else:
-        reason = "Only letters, digits, blanks and signs of ASCII can stand in a sender's name."
+        reason = "A sender's name may only have ASCII letters, digits, spaces and punctuation marks."
     raise InvalidText("from", reason)

@@ -1,6 +1,6 @@
 """The GSM 7-bit default alphabet and its extension table (3GPP TS 23.038 section 6.2.1), one octet a septet.
 
-Septets are not packed: SMPP carries them one an octet, and the message centre packs them for the air.
+Septets are not packed: SMPP carries each septet in an octet of its own, and the message centre packs them for the air.
 """
 
 import re
@@ -8,12 +8,12 @@ from typing import Final
 
 ESCAPE: Final = 0x1B
 
-#: By septet; the escape's own place holds U+00A0, as the standard has receivers show it that know no extension.
+#: The character of each septet. The escape has U+00A0: receivers without the extension table show it as a space.
 _DEFAULT: Final = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\xa0ÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-#: By the septet that follows an escape.
+#: The character of each septet that follows an escape.
 _EXTENSION: Final = {
     0x0A: "\f",
     0x14: "^",
@@ -35,12 +35,12 @@ _septets_of: Final = {
     **{ord(character): chr(ESCAPE) + chr(septet) for septet, character in _EXTENSION.items()},
 }
 _encodable = re.compile(f"[{re.escape(''.join(map(chr, _septets_of)))}]*").fullmatch
-#: Most texts hold only what ASCII has at the same places; they need no table.
+#: Most texts have only characters with the same number in ASCII. They need no table.
 _same_in_ascii = re.compile(r"[\n\r !\"#%&'()*+,\-./0-9:;<=>?A-Za-z]*+").fullmatch
 
 
 def encode(text: str) -> bytes | None:
-    """The septets of `text`; None where it has a character that the alphabet doesn't have."""
+    """Encodes a text into septets. Returns None if the alphabet lacks one of its characters."""
     if _same_in_ascii(text) is not None:
         return text.encode("ascii")
     if _encodable(text) is None:
@@ -49,10 +49,10 @@ def encode(text: str) -> bytes | None:
 
 
 def decode(septets: bytes) -> str:
-    """The text of septets.
+    """Decodes septets into a text. The eighth bit of each octet is ignored.
 
-    As TS 23.038 has it: an escape before a septet that the extension table doesn't have is skipped, and an escape
-    before an escape or at the end is a space. An octet's eighth bit is ignored.
+    As TS 23.038 says, an escape is skipped if the extension table lacks the septet after it. An escape before another
+    escape, or at the end, becomes a space.
     """
     characters: list[str] = []
     escaped = False

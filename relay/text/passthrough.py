@@ -1,9 +1,9 @@
-"""Parts that are not text, or must stay octet for octet as they are: how they cross HTTP between two relays.
+"""Sends parts from one relay to another over HTTP without changing their octets.
 
-Theory of operation: what a relay queues for a carrier are submit_sm bodies; what its API takes is text. A part whose
-octets are exactly what the API would make of its text crosses as text. Every other one (a header before the text, 8-bit
-data, an alphabet that is not ours) crosses as its octets: data_coding, the user data header and the payload. What a
-submit_sm holds beside that (service_type, protocol_id, priority_flag, vendors' TLVs) does not cross.
+Theory of operation: a relay's queue has submit_sm bodies, and another relay's API takes texts. A part is sent as text
+if the other relay will make exactly the same octets of that text. Any other part (one with a header before the text,
+8-bit data, or another alphabet) is sent as octets: data_coding, user data header and payload. The other fields of the
+submit_sm (service_type, protocol_id, priority_flag, vendors' TLVs) are not sent.
 """
 
 from typing import NamedTuple
@@ -14,15 +14,15 @@ from relay.text.text_form import DATA_CODING_DEFAULT, DATA_CODING_UCS2
 from relay.values import smpp_constants as c
 from relay.values.messages import destination_of, source_of
 
-#: 255 parts of 140 octets: no handset puts together more.
+#: 255 parts of 140 octets. A handset can't put a longer message together.
 MAX_OCTETS = 35_700
-#: What the API takes as a text.
+#: The longest text that the API accepts.
 MAX_CHARACTERS = 10_000
 _INTERNATIONAL = 1
 
 
 class RawPart(NamedTuple):
-    """A part as it crosses HTTP. `text` is None where the octets must be kept: `data_coding`, `udh`, `payload`."""
+    """A part as it is sent over HTTP. If `text` is None, the part is sent as `data_coding`, `udh` and `payload`."""
 
     to: str
     sender: str
@@ -33,9 +33,9 @@ class RawPart(NamedTuple):
 
 
 def read_part(body: bytes) -> RawPart:
-    """What a submit_sm body says.
+    """Reads a submit_sm body.
 
-    :raises CodecError: it is none.
+    :raises CodecError: the octets aren't a submit_sm body.
     """
     pdu = decode_message(c.SUBMIT_SM, 0, body)
     octets = message_octets(pdu)
@@ -57,9 +57,9 @@ def read_part(body: bytes) -> RawPart:
 def compose_raw(
     source: str, destination: str, *, data_coding: int, udh: bytes, payload: bytes, tlvs: bytes = b""
 ) -> tuple[bytes, tuple[bytes, ...]]:
-    """Addresses and the one body, asking for a receipt, of a part that came as octets.
+    """Makes the addresses and the one submit_sm body of a part that came as octets. The body asks for a receipt.
 
-    :raises compose.InvalidText: the addresses can't be sent, or the octets are no message.
+    :raises compose.InvalidText: the addresses can't be sent, or the octets aren't a message.
     """
     if udh and udh[0] != len(udh) - 1:
         raise compose.InvalidText("udh", f"Its first octet says {udh[0]} octets follow; there are {len(udh) - 1}.")
@@ -81,7 +81,7 @@ def compose_raw(
 
 
 def _as_text(octets: bytes, data_coding: int) -> str | None:
-    """The text that the API would write as just these octets; None where there is none."""
+    """The text of which the API would make exactly these octets; None if there is no such text."""
     if not octets or data_coding not in (DATA_CODING_DEFAULT, DATA_CODING_UCS2):
         return None
     words = compose.decode(octets, data_coding)

@@ -1,6 +1,7 @@
 """The services' counters, as plain integers, for the metrics and the operator's page.
 
-A service adds once a batch. Counters begin at 0 with the process and are never reset: readers take differences.
+A service adds to them once for each batch. Counters begin at 0 when the process starts, and are never reset. A reader
+who wants the count of a time compares two readings.
 """
 
 from collections.abc import Iterable
@@ -10,9 +11,9 @@ from relay.values.messages import Attempt, Channel, Verdict
 
 
 class ChannelCounters:
-    """Attempts to notify one account, on one channel.
+    """Counts the attempts to notify one account on one channel.
 
-    :ivar attempts: by `Verdict`. DELIVERED and GIVEN_UP end the notification; RETRY doesn't.
+    :ivar attempts: one count for each `Verdict`. DELIVERED and GIVEN_UP end the notification; RETRY doesn't.
     """
 
     __slots__ = ("attempts",)
@@ -22,10 +23,10 @@ class ChannelCounters:
 
 
 class AccountCounters:
-    """Counts of one account since the start.
+    """Counts what one account has done since the start.
 
     :ivar accepted: messages that became durable, by interface.
-    :ivar refused: messages that were refused, by SMPP command_status (for HTTP: the status that SMPP would give).
+    :ivar refused: messages that were refused, by SMPP command_status. Over HTTP, it is the status that SMPP would give.
     """
 
     __slots__ = ("accepted", "channels", "refused")
@@ -41,12 +42,13 @@ class AccountCounters:
 
 
 class Counters:
-    """All counts by account. The flow owns it; accounts come from the configuration, never from input.
+    """The counters of all accounts, and how long things took. The message flow owns it.
 
-    :ivar accept_seconds: time from a batch of messages being read to its being durable, when its answers leave.
-    :ivar notification_seconds: by channel, time from the relay learning a state to the customer being notified.
-    :ivar webhook_seconds: how long one POST took, successful or not, with the POST to the fallback URL if there was
-        one.
+    :ivar accounts: by name. Only accounts of the configuration are counted, so that input can't add names.
+    :ivar accept_seconds: from the moment when a batch of messages was read until it is durable and its answers leave.
+    :ivar notification_seconds: by channel, from the moment when the relay learnt a state until the customer has the
+        notification.
+    :ivar webhook_seconds: how long a POST took, successful or not. The POST to the fallback URL is part of it.
     """
 
     __slots__ = ("accept_seconds", "accounts", "notification_seconds", "webhook_seconds")
@@ -65,7 +67,7 @@ class Counters:
         return counters
 
     def attempted(self, attempts: Iterable[Attempt]) -> None:
-        """Counts attempts, of any accounts and channels."""
+        """Counts attempts. They may be of several accounts and channels."""
         for attempt in attempts:
             n = attempt.notification
             self.account(n.account).channels[n.channel].attempts[attempt.verdict] += 1
@@ -74,10 +76,10 @@ class Counters:
 
 
 class CarrierCounters:
-    """Counts of one carrier since the start.
+    """Counts what happened at one carrier since the start.
 
     :ivar last_error: the last error, in words.
-    :ivar without_id: of those taken, the parts that the carrier gave no id, so that no receipt can be matched to them.
+    :ivar without_id: parts that the carrier took without giving an id. No receipt can be matched to them.
     """
 
     __slots__ = (

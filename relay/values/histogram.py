@@ -1,10 +1,10 @@
-"""Counts by size, for the histograms of the metrics.
+"""Counts observations by size, for the histograms of the metrics.
 
-Theory of operation: there is one count for each upper bound, and a last one for everything above. A histogram is filled
-once a batch, not once a message; a call costs a fifth of a microsecond. If all messages of a batch waited equally long,
-`observe` with the size of the batch is exact. If one read brings answers to messages that were sent at different times,
-`observe_ends` counts half of the batch with the time of the first and half with that of the last. That is right on
-average if the times in a batch rise or fall evenly, and never outside of what was measured.
+Theory of operation: a histogram has one count for each upper bound, and a last one for everything above. It is called
+once for each batch and not once for each message; a call takes a fifth of a microsecond. `observe` is exact if all
+messages of the batch waited equally long. `observe_ends` is for batches whose messages waited for different times. It
+counts half of the batch with the time of the first message, and half with the time of the last. The average is then
+right if the times in the batch rise or fall evenly.
 """
 
 from bisect import bisect_left
@@ -21,8 +21,9 @@ SLOW_SECONDS: Final = (
 
 
 class Histogram:
-    """Counts of observations by `bounds` (ascending, inclusive upper ends).
+    """Counts observations by their size.
 
+    :param bounds: the upper bounds, in ascending order. An observation that equals a bound counts below it.
     :ivar counts: one count for each of `bounds`, and one for everything above the last.
     :ivar total: the sum of all observed values.
     """
@@ -40,7 +41,7 @@ class Histogram:
         self.total += value * count
 
     def observe_ends(self, first: float, last: float, count: int) -> None:
-        """Counts `count` observations, of which the first and the last are known."""
+        """Counts `count` observations if only the first and the last value are known."""
         half = count // 2
         if half and first != last:
             self.observe(first, half)
@@ -50,14 +51,13 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """All observations."""
+        """The number of all observations."""
         return sum(self.counts)
 
     def quantile(self, share: float) -> float:
-        """The bound below which about `share` (0 to 1) of the observations are; infinity if that is above the last
-        bound.
+        """The lowest bound that at least `share` (0 to 1) of the observations don't exceed.
 
-        0.0 if nothing was observed.
+        :returns: 0.0 if nothing was observed; infinity if even the last bound is too low.
         """
         wanted = share * self.count
         seen = 0

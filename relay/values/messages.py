@@ -1,11 +1,11 @@
 """The values that packages pass to each other: messages, submissions, receipts, notifications, attempts.
 
-They are immutable and hold nothing of a transport or a store. Packages pass batches (plain sequences) of them. All are
-msgspec structs that the garbage collector doesn't track: they hold no cycles, and a million tracked objects would cost
-a pause of half a second in each full collection.
+They are immutable and know no transport and no store. Packages pass batches (plain sequences) of them. All are msgspec
+structs that the garbage collector doesn't track. They hold no cycles, so it need not; and with a million tracked
+objects each full collection would pause the relay for half a second.
 
-`Message`, `Submitted` and `Receipt` are written to the journal in this form (`array_like`). So a new field may only be
-added at the end, with a default.
+The journal has `Message`, `Submitted` and `Receipt` in this form (`array_like`). So a new field may only be added at
+the end, with a default.
 """
 
 import enum
@@ -25,10 +25,10 @@ class Channel(enum.StrEnum):
 
 
 class QueueKey(NamedTuple):
-    """Names one queue of owed notifications. They go the same way, and so fail together.
+    """Names one notification queue. Its notifications go the same way, so they fail together.
 
-    `url` is the notification URL that messages were submitted with. It is empty for the account's own URL (whichever it
-    is at the time of the attempt) and for SMPP.
+    :ivar url: the notification URL that the messages were submitted with. It is empty for SMPP, and for the account's
+        own URL, which may change until the attempt is made.
     """
 
     account: str
@@ -56,11 +56,11 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar accepted_at: seconds since 1970.
     :ivar expires_at: end of the message's validity: no carrier is tried after it.
     :ivar addresses: source and destination as they stand in a submit_sm: ton, npi, address, NUL, twice.
-    :ivar parts: the body of one submit_sm a part, ready to be sent (registered_delivery already 1).
+    :ivar parts: for each part the body of its submit_sm, ready to be sent: registered_delivery is 1 already.
     :ivar registered_delivery: what the customer asked for over SMPP; 0 for messages from HTTP.
     :ivar interface: "smpp" or "http".
     :ivar priority: 1 to `MAX_PRIORITY` if the customer asked for one; 0: the account's default.
-    :ivar user_message_reference: the optional parameter of the submission, for its receipts; None: there was none.
+    :ivar user_message_reference: the optional parameter of the submission, which receipts repeat; None: it had none.
     :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     """
 
@@ -80,20 +80,20 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
 
 
 def destination_of(addresses: bytes) -> bytes:
-    """The destination's digits in a `Message.addresses`."""
+    """The destination's digits in `Message.addresses`."""
     return addresses[addresses.index(b"\0", 2) + 3 : -1]
 
 
 def source_of(addresses: bytes) -> bytes:
-    """The source address's characters in a `Message.addresses`."""
+    """The source address's characters in `Message.addresses`."""
     return addresses[2 : addresses.index(b"\0", 2)]
 
 
 def same_addresses(pdu: MessageIdPdu, addresses: bytes) -> bool:
-    """Whether a query_sm or cancel_sm names the addresses of its message.
+    """Whether the addresses in a query_sm or cancel_sm are those of the message.
 
-    "For verification purposes", SMPP 3.4 sections 4.8.1 and 4.9.1 say: source and destination must be those of the
-    submission, or NULL where the asker doesn't know them (4.9.1: or has named the message by its id).
+    SMPP 3.4 sections 4.8.1 and 4.9.1 want this check "for verification purposes": source and destination must be those
+    of the submission. They may be NULL if the sender doesn't know them, or (4.9.1) names the message by its id.
 
     :param addresses: as in `Message`.
     """
@@ -104,15 +104,15 @@ def same_addresses(pdu: MessageIdPdu, addresses: bytes) -> bool:
 
 
 def _same_address(ton: int, npi: int, address: bytes, own: bytes) -> bool:
-    # ton and npi mean nothing without an address: clients fill them in even if they leave out the address.
+    # Without an address, ton and npi mean nothing: some clients fill them in, and leave the address out.
     return not address or (address == own[2:-1] and ton in (0, own[0]) and npi in (0, own[1]))
 
 
 class Submission(msgspec.Struct, frozen=True, gc=False):
-    """A customer's request as a message that has no id yet. Fields as in `Message`.
+    """A customer's request as a message that has no id yet. The fields mean the same as in `Message`.
 
-    :ivar validity_seconds: None is the configuration's default.
-    :ivar scheduled_seconds: how long the carrier is to wait. The validity counts from then.
+    :ivar validity_seconds: None: the configuration's default.
+    :ivar scheduled_seconds: how long the carrier shall wait before it sends the message. The validity begins after it.
     """
 
     addresses: bytes
@@ -134,7 +134,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     :ivar command_status: the status for SMPP.
     :ivar field: for HTTP, the field of the request that is wrong; "" if none is.
     :ivar reason: a sentence for the customer.
-    :ivar retry_after_seconds: above 0 where the same request may succeed later (429 or 503 over HTTP).
+    :ivar retry_after_seconds: above 0 if the same request may succeed later (429 or 503 over HTTP).
     """
 
     command_status: int
@@ -158,10 +158,10 @@ class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     :ivar carrier_message_id: canonical (see `relay.receipts.dialects`). Empty if the carrier gave none; then no receipt
         can be matched to the part.
     :ivar receipt_due_at: when the relay stops waiting for the part's receipt (validity + 73 h, per carrier).
-    :ivar given_id: the carrier's own spelling of the id; empty if it is the canonical one. None if queries are off for
-        the carrier. In a batch, all or none of a carrier's parts have it.
-    :ivar orphans_left: set by the store: some orphans with this id are of another number and wait on. `Placed` records
-        name those that were taken.
+    :ivar given_id: the carrier's own spelling of the id; empty if it is the canonical one; None if queries are off for
+        the carrier. In a batch, either all parts of a carrier have it or none.
+    :ivar orphans_left: the store sets it if some orphans with this id stay orphans, because they name another number.
+        `Placed` records name the orphans that were matched.
     """
 
     id: bytes
@@ -176,10 +176,10 @@ class Submitted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
 
 
 class AtCarrier(msgspec.Struct, frozen=True, gc=False):
-    """A part that a carrier has taken and that has not ended, so that the carrier can be asked about it.
+    """A part that a carrier has taken and that has not ended. The relay can ask the carrier about it.
 
-    :ivar carrier_message_id: canonical; the key of the receipt that is made of the answer.
-    :ivar given_id: the id to send to the carrier: in the carrier's own spelling, if it was kept.
+    :ivar carrier_message_id: canonical. The relay makes a receipt with this id of the carrier's answer.
+    :ivar given_id: the id to send to the carrier. It has the carrier's own spelling, if that was kept.
     :ivar addresses: as in `Message`; likewise `adapt`.
     """
 
@@ -193,10 +193,10 @@ class AtCarrier(msgspec.Struct, frozen=True, gc=False):
 
 
 class QueryOutcome(msgspec.Struct, frozen=True, gc=False):
-    """The result of a query about an overdue part, if the carrier named no final state.
+    """The result of a query about an overdue part for which the carrier named no final state.
 
-    :ivar wait_until: the receipt is awaited until then, because the carrier says that the part is under way. 0.0: the
-        part ends as unanswered now.
+    :ivar wait_until: until when the relay waits for the receipt, because the carrier says that the part is under way.
+        0.0: the part ends now, without a receipt.
     """
 
     id: bytes
@@ -215,8 +215,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     :ivar stat: the carrier's `stat`, verbatim.
     :ivar network_error_code: the TLV's octets.
     :ivar raw: the body of the PDU, kept if the receipt can't be matched or read.
-    :ivar own_word: `stat`, if it is not Appendix B's word for `state`; kept with the state.
-    :ivar carrier_done_at: when the state was reached, as the carrier says (`done date`); 0.0: it doesn't say.
+    :ivar own_word: `stat`, if it is not Appendix B's word for `state`. It is kept together with the state.
+    :ivar carrier_done_at: when the part reached the state, by the carrier's `done date`; 0.0: the receipt has no date.
     """
 
     carrier: str
@@ -233,12 +233,12 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
 
 
 class AmbiguousReceipt(msgspec.Struct, frozen=True, gc=False):
-    """A receipt that could not be told for certain to belong to one message.
+    """A receipt that may belong to more than one message, because they have the same carrier message id.
 
-    :ivar carrier_message_id: canonical; the id that several messages have.
-    :ivar message_id: the message that it was taken for. Empty: it was taken for none, because its number is another
-        than the message's; then it is kept as an orphan.
-    :ivar others: the other messages that it may belong to.
+    :ivar carrier_message_id: the id, canonical.
+    :ivar message_id: the message to which the relay matched the receipt. Empty: to none, because the receipt names
+        another number; the receipt is then kept as an orphan.
+    :ivar others: the other messages that the receipt may belong to.
     """
 
     carrier: str
@@ -276,7 +276,7 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outcome(enum.IntEnum):
-    """The outcome of a receipt."""
+    """What the store did with a receipt."""
 
     FINAL = 0
     INTERMEDIATE = 1
@@ -291,14 +291,14 @@ class Outcome(enum.IntEnum):
 class StoreResult(msgspec.Struct, frozen=True, gc=False):
     """The result of a batch of receipts, responses or endings, once it is durable.
 
-    :ivar queues: queues in which notifications have become owed. Whoever serves them must be woken.
-    :ivar outcomes: for a batch of receipts, one outcome a receipt, in the same order; otherwise one for each orphan
-        that found its message.
+    :ivar queues: queues that have new notifications. The caller must wake the services that send them.
+    :ivar outcomes: for a batch of receipts, the outcome of each, in the same order. Otherwise one outcome for each
+        orphan that found its message.
     :ivar accepted_at: when the last of the messages that this batch ended was accepted; 0.0 if it ended none.
-    :ivar first_accepted_at: the same of the first of them, for a batch of receipts.
-    :ivar ended: the messages that this batch ended, in their present state. Always empty unless the store was made with
-        `views_of_ended=True`. Only message records need them, and a view costs more than the rest of a receipt's way.
-    :ivar overdue: of `Store.expire`: the parts about which carriers are to be asked before they end.
+    :ivar first_accepted_at: for a batch of receipts, when the first of these messages was accepted; 0.0 likewise.
+    :ivar ended: the messages that this batch ended, in their present state. It is empty unless the store was made with
+        `views_of_ended=True`. Only message records need it, and a view takes longer than all other work on a receipt.
+    :ivar overdue: only from `Store.expire`: the parts about which carriers must be asked before the parts end.
     """
 
     queues: frozenset[QueueKey]
@@ -310,7 +310,7 @@ class StoreResult(msgspec.Struct, frozen=True, gc=False):
 
 
 def _not_before(accepted_at: float, carrier_done_at: float) -> float:
-    """A carrier's date that is less than a minute before acceptance is as good as then: most have no seconds."""
+    """Corrects a carrier's date that is up to a minute before acceptance, because most dates have no seconds."""
     return accepted_at if accepted_at - 60.0 < carrier_done_at < accepted_at else carrier_done_at
 
 
@@ -322,14 +322,14 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar addresses: as in `Message`: the customer's own source first.
     :ivar url: the message's own notification URL, or "".
     :ivar done_at: when the relay learnt the state.
-    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: it doesn't say.
-    :ivar user_message_reference: the optional parameter of the submission; None: there was none.
-    :ivar scheduled_at: if the notification was brought forward (`Store.bring_forward`), attempt number `attempt` is
-        made once more, and this is when the next attempt is due by the schedule. Otherwise 0.0.
-    :ivar taken: whether a carrier took the message. This and the next two are known only for messages with a
-        notification URL of their own.
-    :ivar carrier: the carrier that took or refused it; "": it was sent to none.
-    :ivar carrier_message_id: its canonical id at the carrier, for a message of one part.
+    :ivar carrier_done_at: when the message reached the state, as the carrier says; 0.0: the carrier doesn't say.
+    :ivar user_message_reference: the optional parameter of the submission; None: it had none.
+    :ivar scheduled_at: above 0 if the notification was brought forward (`Store.bring_forward`). Then this attempt
+        repeats attempt number `attempt`, and `scheduled_at` is when the schedule makes the next attempt due.
+    :ivar taken: whether a carrier took the message. `taken`, `carrier` and `carrier_message_id` are known only if the
+        message has a notification URL of its own.
+    :ivar carrier: the carrier that took or refused the message; "": it was sent to none.
+    :ivar carrier_message_id: the canonical id, for a message of one part.
     """
 
     id: bytes
@@ -356,7 +356,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def told_done_at(self) -> float:
-        """When the state was reached, as customers are told: as the carrier says, or else when the relay learnt it."""
+        """When the message reached its state: as the carrier says, or else when the relay learnt it."""
         return _not_before(self.accepted_at, self.carrier_done_at) or self.done_at
 
     @property
@@ -366,7 +366,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """Claimed notifications; `more` says whether others are due in the queue now."""
+    """The notifications that were claimed. `more` says whether others in the queue are due now, too."""
 
     notifications: Sequence[Notification]
     more: bool = False
@@ -381,12 +381,12 @@ class Verdict(enum.IntEnum):
 
 
 class Recovery(enum.IntEnum):
-    """What lets a notification that waits for its retry be tried ahead of its time.
+    """The event that brings a retry forward.
 
-    A higher value needs less: the end of an outage also brings forward what a reached customer brings forward.
+    OUTAGE_ENDED also brings forward the retries that wait for REACHED.
     """
 
-    #: Nothing: it waits until its time.
+    #: No event brings the retry forward.
     NOTHING = 0
     #: The customer's URL was skipped for a while, and takes notifications again.
     OUTAGE_ENDED = 1
@@ -400,8 +400,9 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     :ivar due_at: for RETRY, when the next attempt is due.
     :ivar answer: the customer's answer in a word or two: "204", "ESME_RX_T_APPN", "timeout".
     :ivar seconds: how long the attempt took.
-    :ivar brought_forward_by: for RETRY, what lets the next attempt be made before `due_at` (`Store.bring_forward`).
-    :ivar place: for RETRY, where it failed: the part of the URL that has to come back. "": the queue's own place.
+    :ivar brought_forward_by: for RETRY, the event that makes the next attempt due before `due_at`
+        (`Store.bring_forward`).
+    :ivar place: for RETRY, the part of the URL that failed and has to recover. "": the queue's own place.
     """
 
     notification: Notification
@@ -415,9 +416,9 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
-    """A part that no carrier has taken yet, as the store gives it out at a start.
+    """A part that no carrier has taken yet. The store gives these parts to the message flow at a start.
 
-    :ivar in_doubt: the carrier to which it may have been written (see `Store.sending`); empty: it was written to none.
+    :ivar in_doubt: the carrier to which the part may have been written (see `Store.sending`); empty: to none.
     :ivar priority: as in `Message`; likewise `adapt`.
     """
 
@@ -446,8 +447,8 @@ class AttemptView(msgspec.Struct, frozen=True, gc=False):
 class PartView(msgspec.Struct, frozen=True, gc=False):
     """One part, as shown to customer and operator.
 
-    :ivar carrier_stat: the carrier's word for the state, where it is not one of Appendix B's.
-    :ivar carrier_done_at: when the state was reached, as the carrier says; None: it doesn't say.
+    :ivar carrier_stat: the carrier's word for the state, if it isn't one of Appendix B's.
+    :ivar carrier_done_at: when the part reached the state, as the carrier says; None: the carrier doesn't say.
     """
 
     carrier: str
@@ -463,9 +464,9 @@ class PartView(msgspec.Struct, frozen=True, gc=False):
 class MessageView(msgspec.Struct, frozen=True, gc=False):
     """Everything that the store knows of a message, for queries.
 
-    :ivar state: SCHEDULED until a carrier has taken it.
-    :ivar done_at: when the relay learnt its final state; None before.
-    :ivar carrier_done_at: when that was reached, as the carrier says; None: it doesn't say.
+    :ivar state: SCHEDULED until a carrier has taken the message.
+    :ivar done_at: when the relay learnt the final state; None before.
+    :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
     """
 
     id: bytes
@@ -488,5 +489,5 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def told_done_at(self) -> float | None:
-        """When its final state was reached, as customers are told: as the carrier says, or else when it was learnt."""
+        """When the message reached its final state: as the carrier says, or else when the relay learnt it."""
         return _not_before(self.accepted_at, self.carrier_done_at or 0.0) or self.done_at

@@ -1,12 +1,12 @@
 """The optional parameter network_error_code, in words (SMPP 3.4 section 5.3.2.31, SMPP 5.0 section 4.8.4.42).
 
-It has three octets: the type of network, and that network's error as a number.
+It has three octets: one for the type of the network, and two for the number of the network's error.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
-#: 8 is the message centre's own numbers.
+#: The types of networks. 8 stands for errors of the message centre itself.
 _NETWORKS: Final[Mapping[int, bytes]] = {
     1: b"ANSI-136",
     2: b"IS-95",
@@ -20,9 +20,9 @@ _NETWORKS: Final[Mapping[int, bytes]] = {
 
 
 def network_error_text(code: bytes) -> bytes:
-    """The error as people read it: `GSM 21`. Empty where there is none, or where its number is zero.
+    """The error in words, such as `GSM 21`. Empty if there is no error, or if its number is zero.
 
-    What has another length is given as its text, where it is one, or else in hexadecimal.
+    A parameter of another length is given as it is if it has only letters and digits, and otherwise in hexadecimal.
     """
     if not code.strip(b"\0") or (len(code) == 3 and code[1:] == b"\0\0"):
         return b""
@@ -37,7 +37,7 @@ def network_error_text(code: bytes) -> bytes:
 
 
 def error_in_receipts(error: bytes, network_error_code: bytes) -> bytes:
-    """A carrier's error as Appendix B's `err` has it: of a network's error only the number, with three digits.
+    """A carrier's error for the field `err` of a receipt: the network error's number in three digits, if there is one.
 
     :param error: the carrier's err, or `network_error_text`.
     """

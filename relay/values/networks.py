@@ -1,10 +1,10 @@
-"""Networks: everything that is counted or limited by address counts the network of the address."""
+"""Networks of addresses. A limit for one address holds for its network: an IPv6 customer has very many addresses."""
 
 import ipaddress
 from functools import lru_cache
 from typing import Final
 
-#: An IPv6 customer has at least so many leading bits of its own (RFC 6177), and may use any address under them.
+#: An IPv6 customer gets a network of at most this prefix length (RFC 6177), and may use every address in it.
 _IPV6_PREFIX: Final = 64
 
 
@@ -12,8 +12,8 @@ _IPV6_PREFIX: Final = 64
 def network_of(address: str) -> str:
     """The network of an address: an IPv4 address itself, or the /64 of an IPv6 address.
 
-    An IPv4 address in IPv6 form (::ffff:192.0.2.1, as a listener on :: sees it) counts as the IPv4 address. A text
-    that is no address, such as the path of a UNIX socket, counts as itself.
+    A listener on :: sees IPv4 addresses in IPv6 form (::ffff:192.0.2.1). They count as IPv4 addresses. If the text is
+    no address, such as the path of a UNIX socket, the text itself is returned.
     """
     if ":" not in address:
         return address

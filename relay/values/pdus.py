@@ -1,8 +1,8 @@
 """PDUs and events of a session, as values.
 
 One type serves submit_sm, deliver_sm and data_sm, because the relay needs the same fields of all three. Decoding reads
-the fields that every message needs; the rest stays in `body` until it is needed. The garbage collector tracks nothing
-here.
+only the fields that every message needs. The others stay in `body` until something reads them. The garbage collector
+doesn't track these values.
 """
 
 import msgspec
@@ -59,10 +59,11 @@ class MessagePdu(msgspec.Struct, frozen=True, gc=False):
 
 
 class SubmitMultiPdu(msgspec.Struct, frozen=True, gc=False):
-    """A submit_multi.
+    """A submit_multi, as the submit_sm that it stands for.
 
-    :ivar messages: for each destination the submit_sm that says the same, all with this PDU's sequence_number.
-    :ivar failed: destinations that can't be served, and why: (ton, npi and address with its NUL, command_status).
+    :ivar messages: one submit_sm for each destination. All have this PDU's sequence_number.
+    :ivar failed: the destinations that can't be served: ton, npi and address with its NUL, and the command_status that
+        says why.
     """
 
     command_id: int
@@ -84,10 +85,10 @@ class BindPdu(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageIdPdu(msgspec.Struct, frozen=True, gc=False):
-    """A query_sm or cancel_sm: a question about a message id.
+    """A query_sm or cancel_sm: a request about a message, by its id.
 
-    :ivar source: with `source_ton` and `source_npi` the message's own, empty where the asker doesn't know it; likewise
-        `destination`, which only cancel_sm has.
+    :ivar source: the message's source address, with `source_ton` and `source_npi`; empty if the sender doesn't know it.
+    :ivar destination: likewise the message's destination. Only cancel_sm has it.
     """
 
     command_id: int
@@ -102,7 +103,7 @@ class MessageIdPdu(msgspec.Struct, frozen=True, gc=False):
 
 
 class OtherPdu(msgspec.Struct, frozen=True, gc=False):
-    """A request that the relay knows by its number only."""
+    """A request that the relay doesn't decode, because it needs only the command_id."""
 
     command_id: int
     sequence_number: int
@@ -112,7 +113,7 @@ class OtherPdu(msgspec.Struct, frozen=True, gc=False):
 class Bound(msgspec.Struct, frozen=True, gc=False):
     """Our bind was accepted.
 
-    :ivar interface_version: what the peer said in sc_interface_version, 0x33 where it said nothing.
+    :ivar interface_version: the peer's sc_interface_version; 0x33 if the bind response has none.
     """
 
     system_id: str
@@ -128,9 +129,9 @@ class BindRefused(msgspec.Struct, frozen=True, gc=False):
 class Answered(msgspec.Struct, frozen=True, gc=False):
     """The response to a request of ours.
 
-    :ivar token: what was given with the request.
-    :ivar message_id: the body's message_id without NUL; empty where there is none.
-    :ivar body: the response's octets after the header, for the responses with more in them (query_sm_resp).
+    :ivar token: the token that the sender gave with the request.
+    :ivar message_id: the body's message_id without NUL; empty if there is none.
+    :ivar body: all octets after the header, for responses with further fields (query_sm_resp).
     """
 
     token: object
@@ -141,13 +142,13 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unanswered(msgspec.Struct, frozen=True, gc=False):
-    """No response within the response timeout. A late one will be reported as `LateAnswer`."""
+    """A request got no response within the response timeout. A response that comes later is a `LateAnswer`."""
 
     token: object
 
 
 class LateAnswer(msgspec.Struct, frozen=True, gc=False):
-    """A response that came after its `Unanswered`, as long as the session remembers the number."""
+    """The response to a request that had been reported as `Unanswered`, if the session still knows its number."""
 
     token: object
     command_status: int
@@ -155,15 +156,15 @@ class LateAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class PeerUnbound(msgspec.Struct, frozen=True, gc=False):
-    """The peer asked to unbind and was answered; write what is in the output and close."""
+    """The peer asked to unbind, and the session has answered. Write the output, then close the connection."""
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
-    """The session is over: write what is in the output and close the connection.
+    """The session is over. Write the output, then close the connection.
 
     :ivar reason: for the log, in a few words.
-    :ivar unanswered: the tokens of the requests that will now never be answered.
-    :ivar peer_gone: the peer is silent: drop the connection, and wait for nothing to be read.
+    :ivar unanswered: the tokens of the requests that will never get a response now.
+    :ivar peer_gone: the peer is silent. Drop the connection at once, because the peer may never read the output.
     """
 
     reason: str
@@ -186,5 +187,5 @@ Event = (
     | Ended
 )
 
-#: Responses to what counts against `pending_requests`: messages of every kind.
+#: The responses to requests that count against `pending_requests`: all requests that carry messages.
 COUNTED_RESPONSES = frozenset({c.SUBMIT_SM_RESP, c.DELIVER_SM_RESP, c.DATA_SM_RESP, c.SUBMIT_MULTI_RESP})

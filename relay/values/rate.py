@@ -1,8 +1,8 @@
-"""How fast something may happen: a token bucket as a value that time is passed to."""
+"""Limits how often something may happen: a token bucket. The caller passes the time."""
 
 
 class TokenBucket:
-    """`rate` tokens a second, at most `burst` of them saved up. A rate of 0 means no limit.
+    """Gives `rate` tokens a second, and saves up at most `burst` of them. A rate of 0 means no limit.
 
     :param now: seconds on any clock; the same clock must serve every call.
     """
@@ -22,11 +22,11 @@ class TokenBucket:
         self._at = now
 
     def take_up_to(self, count: int, now: float) -> int:
-        """Takes as many of `count` tokens as there are, and says how many that was."""
+        """Takes as many of `count` tokens as the bucket has. Returns how many it took."""
         if self.rate <= 0.0:
             return count
         self._refill(now)
-        # The tolerance keeps a token that is there but for rounding from costing another wait.
+        # Rounding may leave a token a tiny bit short. Without the tolerance the caller would wait once more for it.
         taken = max(0, min(count, int(self._tokens + 1e-9)))
         self._tokens -= taken
         return taken
@@ -36,9 +36,11 @@ class TokenBucket:
         self._tokens = min(self.burst, self._tokens + count)
 
     def take(self, count: int, now: float) -> float:
-        """Takes all `count` tokens and gives 0.0, or takes none and gives the seconds until they will be there.
+        """Takes all `count` tokens, or none.
 
-        A count above the burst is let through when the bucket is full, and paid back by the time after it.
+        If `count` is above the burst, they are taken when the bucket is full, and the bucket then owes the rest.
+
+        :returns: 0.0 if they were taken; otherwise the seconds until the bucket has enough.
         """
         if self.rate <= 0.0:
             return 0.0
@@ -50,13 +52,13 @@ class TokenBucket:
         return (needed - self._tokens) / self.rate
 
     def seconds_until_one(self, now: float) -> float:
-        """How long until a token is there."""
+        """The seconds until the bucket has a token."""
         if self.rate <= 0.0:
             return 0.0
         self._refill(now)
         return max(0.0, (1.0 - self._tokens) / self.rate)
 
     def remaining(self, now: float) -> int:
-        """Whole tokens that are there."""
+        """How many whole tokens the bucket has."""
         self._refill(now)
         return max(0, int(self._tokens))

@@ -4,9 +4,9 @@ import hmac
 
 
 class Secret:
-    """A password or key. Its repr, str and format say nothing; only `reveal` gives the text.
+    """A password or key. Its repr, str and format don't show the text; only `reveal` does.
 
-    Two secrets are compared in constant time, so a login check may simply use `==` or `matches`.
+    A login check may use `==` or `matches`: both compare in constant time.
     """
 
     __slots__ = ("_text",)
@@ -15,11 +15,11 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself, for the one place that sends it or checks it."""
+        """The text itself. Only the code that sends or checks the secret may call it."""
         return self._text
 
     def matches(self, candidate: str) -> bool:
-        """Whether `candidate` is the secret; takes the same time wherever they first differ."""
+        """Whether `candidate` is the secret. The time doesn't depend on where the two differ."""
         return hmac.compare_digest(self._text.encode(), candidate.encode("utf-8", "surrogateescape"))
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""Numbers of SMPP 3.4 (and the few of 5.0 that are met on 3.4 links), under their names in the specification."""
+"""The numbers of SMPP 3.4, and the few of SMPP 5.0 that 3.4 peers send, under their names in the specification."""
 
 from typing import Final
 

@@ -1,8 +1,8 @@
 """Message states, and the customer's words for them.
 
-A state is SMPP's message_state number (SMPP 3.4 section 5.2.28) everywhere inside the relay. Plain integers and not
-an Enum: a state is compared and looked up several times a message on the hot path, and an Enum member costs four
-times as much there. `CUSTOMER_WORDS` is the only place that turns states into the customer's words.
+Everywhere inside the relay, a state is SMPP's message_state number (SMPP 3.4 section 5.2.28). It is a plain integer
+because the relay compares and looks up states several times for each message, and an Enum member takes four times as
+long. Only `CUSTOMER_WORDS` turns states into the customer's words.
 """
 
 from typing import Final, NamedTuple

@@ -259,7 +259,7 @@ class SettingsTests(SiteTestCase):
         self.site.post("/my/secret", action="generate")
         page = self.site.get("/my/settings")
         self.assertNotIn(first, page)
-        self.assertIn("signs as well until", page)
+        self.assertIn("signs, too, until", page)
         target = self.site.driver.accounts.target("acme")
         assert target is not None
         self.assertEqual((len(target.keys), target.old_key_until), (1, 1_700_000_000.0 + 86_400.0))

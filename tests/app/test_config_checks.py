@@ -194,7 +194,7 @@ class SendersTests(ChecksTestCase):
     def test_senders_that_cannot_be_read_are_refused(self) -> None:
         self.assert_fine('accounts: {a: {senders: {allow: [ACME, "4477*", numeric], default: ACME}}}')
         self.assert_problem(
-            'accounts: {a: {senders: {allow: [ACME, "A*B"]}}}', r"accounts.a.senders.allow\[1\]", "is no sender"
+            'accounts: {a: {senders: {allow: [ACME, "A*B"]}}}', r"accounts.a.senders.allow\[1\]", "can't be a sender"
         )
         self.assert_problem("accounts: {a: {senders: {default: Far too long a name}}}", "accounts.a.senders.default")
 

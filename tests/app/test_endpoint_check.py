@@ -40,7 +40,7 @@ class EndpointCheckTests(SynchronousTestCase):
             ("tcp:", "the port must be a number, not ''"),
             ("tcp", "too few"),
             ("nonsense:80", "Unknown endpoint type"),
-            ("tcp:80:colour=red", "unknown parts"),
+            ("tcp:80:colour=red", "unknown arguments"),
             ("tcp:99999", "the port must be from 0 to 65535, not 99999"),
             ("tcp6:port=-1", "the port must be from 0 to 65535, not -1"),
             ("tcp:80:interface=::1", r"interface=\:\:1"),
@@ -49,7 +49,7 @@ class EndpointCheckTests(SynchronousTestCase):
         ):
             found = self.problems(Config(http=HttpListener(listen=["tcp:80", description])))
             self.assertEqual(list(found), ["http.listen.1"])
-            self.assertIn(f"{description!r} is no server endpoint: ", found["http.listen.1"])
+            self.assertIn(f"{description!r} is not a server endpoint: ", found["http.listen.1"])
             self.assertIn(reason, found["http.listen.1"])
 
     def test_a_carriers_port_has_its_bounds(self) -> None:

@@ -39,8 +39,8 @@ class RouteChecksTests(ChecksTestCase):
         self.assert_route_problem("{carriers: [{t: 1, u: 1}, t]}", r"routes\[0\].carriers\[1\]", "named twice")
 
     def test_a_sender_or_hours_that_cannot_be_read_are_refused(self) -> None:
-        self.assert_route_problem('{sender: "A*B", carriers: [t]}', r"routes\[0\].sender", "is no sender")
-        self.assert_route_problem('{sender: "*", carriers: [t]}', r"routes\[0\].sender", "is no sender")
+        self.assert_route_problem('{sender: "A*B", carriers: [t]}', r"routes\[0\].sender", "can't be a sender")
+        self.assert_route_problem('{sender: "*", carriers: [t]}', r"routes\[0\].sender", "can't be a sender")
         self.assert_route_problem('{hours: "8-20", carriers: [t]}', r"routes\[0\].hours", "08:00-20:00 Europe/London")
 
     def test_one_prefix_may_stand_more_than_once_with_other_conditions(self) -> None:

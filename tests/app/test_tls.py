@@ -159,11 +159,11 @@ class ListenerTests(TlsTestCase):
 
     def test_a_key_that_others_may_read_is_refused_by_name(self) -> None:
         problem = self.assertRaises(TlsProblem, self.server, "localhost", mode=0o644)
-        self.assertIn("server.key may be read by others (mode 0644): chmod o-rwx", str(problem))
+        self.assertIn("server.key (mode 0644): chmod o-rwx", str(problem))
 
-    def test_what_is_no_key_or_certificate_is_refused_by_name(self) -> None:
+    def test_a_file_without_a_key_or_certificate_is_refused_by_name(self) -> None:
         key, certificate = self.authority.issue("server", "localhost")
-        for file, expected in ((key, "server.key holds no private key"), (certificate, "server.pem holds no certif")):
+        for file, expected in ((key, "server.key has no private key"), (certificate, "server.pem has no certif")):
             kept = file.read_bytes()
             file.write_bytes(b"nothing of the kind")
             problem = self.assertRaises(

@@ -167,7 +167,7 @@ class AccountPageTests(IntegrationTestCase):
             )
             self.assertTrue(page.driver.find_element("id", "live").get_attribute("hidden"))
             page.press("Send the notification again")
-            page.until("it is on its way again", lambda: "on its way again" in page.text(".notice.good"))
+            page.until("it will be sent again", lambda: "will be sent again" in page.text(".notice.good"))
             page.follow("Messages")
             page.follow("Failed")
             page.until("there are none", lambda: "No message like this" in page.text("#messages"))

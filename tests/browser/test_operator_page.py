@@ -157,7 +157,7 @@ class OperatorPageTests(IntegrationTestCase):
             page.until("orphans are shown", lambda: "orphan" in page.text("#receipts tbody"))
             self.assertIn("under carriers.tier1", page.text("#advice"))
             self.assertIn("base: hex", page.text("#advice pre"))
-            self.assertIn("receipts name ids that no message has", page.text("#troubles"))
+            self.assertIn("receipts have ids that no message has", page.text("#troubles"))
 
         await self.drive(relay, script)
 
@@ -191,7 +191,7 @@ class OperatorPageTests(IntegrationTestCase):
 
         def script(page: Browser) -> None:
             page.until("it is shown", lambda: "tier1 draining" in page.text("#carriers tbody"))
-            page.until("they are counted", lambda: "7 receipts are still out" in page.text("#carriers tbody"))
+            page.until("they are counted", lambda: "7 receipts are outstanding" in page.text("#carriers tbody"))
             page.press("Unbind now")
             page.until("it asks", lambda: page.text("#confirm-title") == "Unbind tier1 now?")
             page.press("Unbind carrier")

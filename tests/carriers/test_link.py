@@ -105,6 +105,10 @@ class CarrierLinkTestCase(SynchronousTestCase):
         )
         self.carriers[name] = carrier
         self.network.listen(name, carrier.factory)
+        return self.make_link(name, queue_bytes, **fields)
+
+    def make_link(self, name: str, queue_bytes: int = 1_000_000, **fields: Any) -> CarrierLink:
+        """A link, started, to whatever listens under this name."""
         settings = Carrier(**{"throttle_seconds": 1.0, "reconnect_min_seconds": 1.0, **fields})
         link = self.links[name] = CarrierLink(
             name,

@@ -381,6 +381,85 @@ class QueryTests(QuestionsTestCase):
         self.turn(1.0)
         self.assertEqual((stopped, self.view(message).state), ([None], DELIVERED))
 
+    def dies(self, pdu: MessageIdPdu) -> Answer:
+        """As Jasmin's server: the session ends without an answer."""
+        self.network.cut("sim")
+        return None
+
+    def test_a_carrier_whose_sessions_end_on_questions_is_asked_no_more(self) -> None:
+        link = self.link(cancel_sm=True)
+        said = self.enterContext(capturedLogs())
+        self.carrier.answer = self.dies
+        [message] = self.submit()
+        self.overdue()
+        self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), link.queries is None), (1, False))
+        self.look(1300.0)
+        self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), link.queries, link.can_cancel, link.up), (2, None, False, True))
+        self.look(1300.0)
+        self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), self.view(message).state), (2, UNKNOWN))
+        lines = [line for line in said if (line.get("log_format") or "").startswith("carrier_dies_of_questions")]
+        self.assertEqual([line["carrier"] for line in lines], ["sim"])
+
+    def test_sessions_that_end_on_cancels_count_as_well(self) -> None:
+        link = self.link(cancel_sm=True)
+        self.carrier.answer = self.dies
+        first, second, third = self.submit(3)
+        for message in (first, second):
+            self.assertTrue(link.can_cancel)
+            cancelled = self.cancel(message)
+            self.turn(5.0)
+            self.assertEqual(cancelled, [False])
+        self.assertEqual(self.cancel(third), [False])
+        self.assertEqual((len(self.carrier.asked), link.can_cancel), (2, False))
+
+    def goes_silent(self, pdu: MessageIdPdu) -> Answer:
+        """The session reads and writes nothing more, and stays open."""
+        for connection in self.network.connections:
+            connection.server.connected = False
+        return None
+
+    def check_that_silence_counts(self, response_timeout_seconds: float) -> None:
+        link = self.link(enquire_link_seconds=30.0, response_timeout_seconds=response_timeout_seconds)
+        self.carrier.answer = self.goes_silent
+        for message in self.submit(2):
+            self.assertTrue(link.can_cancel)
+            cancelled = self.cancel(message)
+            for _ in range(7):
+                self.turn(30.0)
+            self.assertEqual(cancelled, [False])
+        self.assertEqual((len(self.carrier.asked), link.can_cancel, link.up), (2, False, True))
+
+    def test_sessions_that_go_silent_on_questions_and_then_end_count_as_well(self) -> None:
+        self.check_that_silence_counts(60.0)
+
+    def test_sessions_that_end_in_silence_before_the_questions_time_is_up_count_as_well(self) -> None:
+        self.check_that_silence_counts(300.0)
+
+    def test_a_session_that_ends_long_after_an_unanswered_question_does_not_count(self) -> None:
+        link = self.link(enquire_link_seconds=30.0)
+        self.carrier.answer = lambda pdu: None
+        for message in self.submit(3):
+            self.cancel(message)
+            for _ in range(7):
+                self.turn(30.0)
+            self.network.cut("sim")
+            self.turn()
+            self.turn(5.0)
+        self.assertEqual((len(self.carrier.asked), link.can_cancel), (3, True))
+
+    def test_an_answer_between_two_ends_of_a_session_says_that_questions_are_not_the_cause(self) -> None:
+        link = self.link(cancel_sm=True)
+        for message in self.submit(3):
+            self.carrier.answer = self.dies
+            self.cancel(message)
+            self.turn(5.0)
+            self.carrier.answer = lambda pdu: (c.ESME_ROK, b"")
+            self.assertEqual(self.cancel(message), [True])
+        self.assertTrue(link.can_cancel)
+
     def test_it_is_said_once_that_a_carrier_knows_no_questions(self) -> None:
         self.link({"refuse_questions": True})
         said = self.enterContext(capturedLogs())

@@ -104,7 +104,7 @@ class CheckTests(CommandLineTestCase):
             done.stderr.splitlines(),
             [
                 f"{file}:1: journal.sync: expected always, interval or never, got 'x'",
-                f"{file}:3: smpp.listen[0]: 'tcp:x' is no server endpoint: the port must be a number, not 'x'",
+                f"{file}:3: smpp.listen[0]: 'tcp:x' is not a server endpoint: the port must be a number, not 'x'",
             ],
         )
 

@@ -477,7 +477,7 @@ class HttpChain(IntegrationTestCase):
             sorted((message_id, "DELIVRD") for _, message_id in answers),
         )
         await until("it is over", lambda: "carrier_removed: up" in a.log())
-        self.assertIn("receipts that were still out: 0", a.log())
+        self.assertIn("outstanding receipts that are lost: 0", a.log())
 
     async def test_a_notification_that_came_before_the_answer_is_matched_after_a_restart(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.1)

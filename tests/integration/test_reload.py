@@ -74,7 +74,7 @@ class ReloadTests(ReloadTestCase):
         esme = await self.esme(self.started.smpp_port)
         good = dict(self.started.configuration)
         self.rewrite(self.started, carriers={"tier1": {"connect": "nonsense:1", "widow": 7}}, accounts={})
-        await until("it is refused", lambda: "nothing of the file was taken" in self.started.log())
+        await until("it is refused", lambda: "the file was not applied" in self.started.log())
         self.assertIn("widow", self.started.log())
         self.started.configuration = good
         [(status, _)] = await within(10, esme.submit([submit_body("447700900001")]))
@@ -133,7 +133,7 @@ class ReloadTests(ReloadTestCase):
         await until("it is unbound", lambda: late.carrier.bound_sessions == 0)
         self.assertEqual({"DELIVRD"}, {receipt.stat for receipt in esme.receipts})
         self.assertEqual((50, 50), (late.counters.submits, self.simulator_port.counters.submits))
-        self.assertIn("carrier_removed: late is unbound; receipts that were still out: 0", self.started.log())
+        self.assertIn("carrier_removed: late is unbound; outstanding receipts that are lost: 0", self.started.log())
 
     async def test_a_removed_carrier_that_comes_back_takes_its_receipts(self) -> None:
         await self.start()

@@ -141,5 +141,5 @@ class TlsTests(IntegrationTestCase):
             [*twistd, "relay", "--config", str(file)], capture_output=True, text=True, timeout=HUNG_SECONDS, check=False
         )
         self.assertEqual(1, done.returncode, done.stdout + done.stderr)
-        self.assertIn("upstream.key may be read by others (mode 0644): chmod o-rwx", done.stdout + done.stderr)
+        self.assertIn("upstream.key (mode 0644): chmod o-rwx", done.stdout + done.stderr)
         self.assertNotIn("Traceback", done.stdout + done.stderr)

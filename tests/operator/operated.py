@@ -242,6 +242,7 @@ class BoundSession:
 
     takes_messages = brings_receipts = True
     outstanding = 0
+    heard_at = 0.0
     room = 0
 
     def send(self, command_id: int, requests: Sequence[tuple[bytes, object]]) -> None:

@@ -70,8 +70,8 @@ class LookTests(PagesTestCase):
                 "tier1 is down: bind refused: ESME_RINVPASWD; 0 parts wait",
                 "tier2 is held by the operator; 0 parts wait",
                 "acme's notification URL failed 7 times in a row",
-                "3 receipts name ids that no message has; for the dialect that would match see Receipts on the page, "
-                "or python -m relay dialect --orphans",
+                "3 receipts have ids that no message has. To find the dialect that matches them, see Receipts on the "
+                "page, or run python -m relay dialect --orphans",
             ],
             self.look()["troubles"],
         )
@@ -231,7 +231,7 @@ class ActionTests(PagesTestCase):
         [carrier] = [carrier for carrier in self.observer.look().carriers if carrier.draining]
         self.assertEqual(("tier2", 7, 72 * 3600.0), (carrier.name, carrier.receipts_out, carrier.drain_seconds))
         self.assertIn(
-            "tier2 was removed with 7 receipts still out, and is down: not bound", self.observer.look().troubles
+            "tier2 was removed with 7 receipts outstanding, and is down: not bound", self.observer.look().troubles
         )
         status, answer = self.ask("POST", "/carriers/tier2/unbind", {"reason": "contract ended"})
         self.assertEqual((200, "tier2 is being unbound"), (status, answer["done"]))

@@ -223,6 +223,29 @@ class CompactionTests(SynchronousTestCase):
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
 
+    def test_a_relay_that_dies_in_the_midst_of_it_again_and_again_gets_on_segment_by_segment(self) -> None:
+        self.accept(*range(90))
+        expected = state_of(self.store)
+        for _ in range(3):
+            oldest, second = self.names()[:2]
+            remove = self.disk.remove
+            left: list[SimulatedDisk] = []
+
+            def removed(path: str, remove: Any = remove, left: list[SimulatedDisk] = left) -> None:
+                remove(path)
+                left.append(self.disk)
+                self.disk.write_error = OSError(5, "the relay is killed here")
+
+            self.disk.remove = removed  # type: ignore[method-assign]
+            victims = self.store._journal.segments[:-1]
+            with self.assertRaises(StoreUnavailable):
+                wait_for(self.clock, self.store._compaction._run(victims))
+            self.disk = left[0].kill()
+            self.assertNotIn(oldest, self.names())
+            self.assertIn(second, self.names())
+            self.store = self.start()
+            self.assertEqual(state_of(self.store), expected)
+
     def test_messages_that_go_on_while_they_are_copied_are_read_back_as_they_went_on(self) -> None:
         self.accept(*range(30))
         victims = self.store._journal.segments[:-1]

@@ -219,7 +219,7 @@ class Walk:
         self.change(carriers=carriers, routes=[{"carriers": ["sim"]}])
         status = f"{RELAY} status"
         self.expect(re.search(r"tier1 +draining", self.machine.run(status)), "status doesn't say that it drains")
-        self.machine.until("receipts are counted", lambda: "3 receipts still out" in self.machine.run(status))
+        self.machine.until("receipts are counted", lambda: "3 receipts outstanding" in self.machine.run(status))
         print("    the three receipts from before the dialect never come: unbound by the page's button")
         self.act("/carriers/tier1/unbind", "gone for good")
         log = "journalctl -u relay"

@@ -5,7 +5,7 @@ const LIVE_MS = 2000;
 const SLOW_MS = 15000;
 const CHARTS = [
   ["accepted", "Accepted"], ["taken", "Taken by carriers"], ["receipts", "Receipts"],
-  ["delivered", "Notifications told"], ["failed", "Attempts that failed"], ["refused", "Refused"],
+  ["delivered", "Notifications delivered"], ["failed", "Attempts that failed"], ["refused", "Refused"],
 ];
 const byId = (id) => document.getElementById(id);
 let told = 0;
@@ -159,12 +159,12 @@ function carrierRow(carrier) {
              "No more messages are sent to it. They go to the next carrier of their route, or wait. Receipts still come.", `${path}/hold`);
   const out = carrier.receipts_out < 0 ? "receipts" : `${number(carrier.receipts_out)} receipts`;
   const end = action("Unbind now", "Unbind carrier", `Unbind ${carrier.name} now?`,
-                     `${out} are still out. They will be lost, and their messages end UNKNOWN.`,
+                     `${out} are outstanding. They will be lost, and their messages end UNKNOWN.`,
                      `${path}/unbind`);
   const remarks = element("td", carrier.last_error, "wide");
   if (carrier.draining) {
     remarks.append(element(
-      "div", `Removed from the file. ${out} are still out; it is unbound after ${atMost(carrier.drain_seconds)} at the latest.`));
+      "div", `Removed from the file. ${out} are outstanding; it is unbound after ${atMost(carrier.drain_seconds)} at the latest.`));
   }
   const refused = carrier.error_share > 0.2 ? "bad" : "";
   const limit = carrier.rate_limit ? ` of ${number(carrier.rate_limit)}` : "";
@@ -197,7 +197,7 @@ function accountRow(account) {
                      `Its ${account.binds} SMPP sessions end. It can bind again at once.`, `${path}/unbind`));
   }
   made.push(action("Resend", "Resend notifications", `Resend the notifications of ${account.name} that were given up?`,
-                   "All of them that are still kept are sent again.", `${path}/replay`));
+                   "The relay sends all of them that it still keeps.", `${path}/replay`));
   const refused = Object.entries(account.refused).map(([status, count]) => `${number(count)} ${status}`).join(", ");
   return row([
     account.name, account.binds, `${number(account.rate)} /s`, number(account.accepted),
@@ -277,7 +277,7 @@ async function slow() {
     const receipts = kinds.flatMap(([why, list]) => list.map((receipt) => ({ why, ...receipt })));
     receipts.push(...review.ambiguous.map((receipt) => ({
       ...receipt, why: "ambiguous: several messages have this id", ids: [receipt.carrier_message_id], stat: "", error: "",
-      raw: `taken for ${receipt.message_id || "none, its number is another"}; may be ${receipt.others.join(", ")}` })));
+      raw: `matched to ${receipt.message_id || "none, because its number differs"}; may also be ${receipt.others.join(", ")}` })));
     byId("receipts").hidden = !receipts.length;
     byId("receipts-summary").textContent = receipts.length
       ? `${review.orphans.length} orphans, ${review.evidence.length} kept as evidence, ${review.unreadable.length} ` +
@@ -285,7 +285,7 @@ async function slow() {
     drawEvidence([...new Set(review.evidence.map((receipt) => receipt.carrier))]);
     byId("advice").replaceChildren(...review.advice.flatMap((advice) => [
       element("p", `With this under carriers.${advice.carrier}, ${advice.matched} of ${advice.tried} orphans would ` +
-                   `find a message${advice.presets.length ? ` (as preset ${advice.presets.join(", ")})` : ""}:`),
+                   `match a message${advice.presets.length ? ` (as preset ${advice.presets.join(", ")})` : ""}:`),
       element("pre", advice.yaml)]));
     fill("receipts", receipts, (receipt) => {
       const at = element("td");

@@ -2,15 +2,16 @@
 
 Theory of operation: only the oldest segments are ever deleted. Whatever in them still counts (messages that are in the
 table, settings, orphans, idempotency keys) is first written again at the journal's end, as its state is then; when
-that is durable, the files go. A message that waits for a carrier takes its bodies along; any other has none any
+that is durable, the file goes. A message that waits for a carrier takes its bodies along; any other has none any
 more. It is due when the journal is three times what it must hold, when the oldest segment holds nothing at all, or
 when the oldest segment is older than texts may be.
 
 It works in slices of a few milliseconds, each of which waits for its own commit, so that it never outruns the disk
-nor holds up the reactor. Until a slice is durable its messages belong to their old segment; if anything fails, nothing
-is deleted, and it is tried again later.
+nor holds up the reactor. Until a slice is durable its messages belong to their old segment; if anything fails, the
+segment stays, and it is tried again later.
 """
 
+from functools import partial
 from os.path import join
 from typing import Any
 
@@ -117,16 +118,20 @@ class Compaction:
     # How
 
     async def _run(self, victims: list[Segment]) -> None:
+        """Copies out of one segment after the other, the oldest first, and deletes each before the next is copied.
+
+        If we stop in the middle, then the segments that are deleted by then stay deleted: a relay that is killed again
+        and again before it comes to the end still gets on.
+        """
         last = victims[-1].sequence
         await self._copy_notes(last)
-        if any(segment.rows for segment in victims):
-            await self._copy_rows(await self._rows_in(last))
-        left = sum(segment.rows for segment in victims)
-        if left:
-            raise RuntimeError(f"{left} messages are still in segments up to {last}")
-        names = [segment_name(segment.sequence) for segment in victims]
-        await self._disk.in_thread(lambda: self._delete(names))
-        del self._journal.segments[: len(victims)]
+        groups = await self._rows_in(last) if any(segment.rows for segment in victims) else {}
+        for segment in victims:
+            await self._copy_rows(groups.pop(segment.sequence, []))
+            if segment.rows:
+                raise RuntimeError(f"{segment.rows} messages are still in segment {segment.sequence}")
+            await self._disk.in_thread(partial(self._delete, segment_name(segment.sequence)))
+            del self._journal.segments[0]
         self.log.info(
             "journal_compacted: {count} segments up to {last} deleted, {bytes} octets in {segments} segments left",
             count=len(victims),
@@ -135,11 +140,10 @@ class Compaction:
             segments=len(self._journal.segments),
         )
 
-    def _delete(self, names: list[str]) -> None:
+    def _delete(self, name: str) -> None:
         """In the thread. The oldest first, each for good before the next: there must never be a gap."""
-        for name in names:
-            self._disk.files.remove(join(self._disk.directory, name))
-            self._disk.files.sync_directory(self._disk.directory)
+        self._disk.files.remove(join(self._disk.directory, name))
+        self._disk.files.sync_directory(self._disk.directory)
 
     async def _copy_notes(self, last: int) -> None:
         """Writes again what isn't messages."""
@@ -160,20 +164,21 @@ class Compaction:
         for container in containers:
             container.moved(last, first)
 
-    async def _rows_in(self, last: int) -> list[list[Row]]:
-        """The messages in segments up to `last`, those of one frame together: they will share a `Acceptance` again."""
-        groups: dict[Acceptance, list[Row]] = {}
+    async def _rows_in(self, last: int) -> dict[int, list[list[Row]]]:
+        """The messages in segments up to `last`, by segment; those of one frame share an `Acceptance` again."""
+        segments: dict[int, dict[Acceptance, list[Row]]] = {}
         looked_at = 0
         for shard in self._table.shards:
             for row in shard.values():
                 acceptance = row.acceptance
-                if acceptance.segment.sequence <= last:
-                    groups.setdefault(acceptance, []).append(row)
+                sequence = acceptance.segment.sequence
+                if sequence <= last:
+                    segments.setdefault(sequence, {}).setdefault(acceptance, []).append(row)
             looked_at += len(shard)
             if looked_at >= ROWS_LOOKED_AT:
                 looked_at = 0
                 await self._pause()
-        return list(groups.values())
+        return {sequence: list(groups.values()) for sequence, groups in segments.items()}
 
     async def _copy_rows(self, groups: list[list[Row]]) -> None:
         chunk: list[Row] = []
