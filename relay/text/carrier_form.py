@@ -143,8 +143,8 @@ class CarrierForm:
                 header = b""
                 esm_class &= ~c.ESM_CLASS_UDHI
             octets = header + octets
-        parameters.pop(c.TAG_MESSAGE_PAYLOAD, None)
-        if len(octets) > MAX_SHORT_MESSAGE_OCTETS:
+        whole = parameters.pop(c.TAG_MESSAGE_PAYLOAD, None) is not None
+        if whole or len(octets) > MAX_SHORT_MESSAGE_OCTETS:
             parameters[c.TAG_MESSAGE_PAYLOAD], octets = octets, b""
         return message_body(
             addresses=self.addresses(pdu.addresses),
