@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from relay.accounts.signing import secret_key
 from relay.app.route_checks import check_routes
 from relay.config.endpoint_text import is_loopback
-from relay.config.model import Account, Carrier, Config, Dialect, Senders
+from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, Senders
 from relay.config.sender_patterns import AllowedSenders, SenderPattern
 from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
@@ -253,6 +253,11 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
             yield (*path, key), "doesn't work with kind: http, which has no such request; leave it out"
     if carrier.kind == "http" and not _is_plain(carrier):
         yield path, "has keys for the form of messages, which another relay (kind: http) chooses itself; leave them out"
+    for key in ("source_ton", "source_npi"):
+        by_kind = getattr(carrier, key)
+        for kind in by_kind if isinstance(by_kind, dict) else ():
+            if kind not in SENDER_KINDS:
+                yield (*path, key, kind), f"there is no such kind of sender: expected one of {', '.join(SENDER_KINDS)}"
     for side in ("source", "destination"):
         if getattr(carrier, f"{side}_form") == "national" and not carrier.country_code:
             yield (*path, "country_code"), f"missing; {side}_form: national needs it"

@@ -1,13 +1,10 @@
 """From a carrier's settings to the form in which it gets messages that came over HTTP."""
 
 from collections.abc import Mapping
-from typing import Final
 
-from relay.config.model import Carrier, SenderKind
+from relay.config.model import SENDER_KINDS, Carrier
 from relay.text.carrier_form import PLAIN_CARRIER_FORM, AddressForm, CarrierForm
 from relay.text.tlv_text import read_tlvs
-
-_KINDS: Final[tuple[SenderKind, ...]] = ("number", "short_code", "name")
 
 
 def wanted_form(settings: Carrier) -> CarrierForm:
@@ -41,7 +38,7 @@ def wanted_form(settings: Carrier) -> CarrierForm:
     )
 
 
-def _by_kind(setting: int | Mapping[SenderKind, int] | None) -> Mapping[str, int]:
+def _by_kind(setting: int | Mapping[str, int] | None) -> Mapping[str, int]:
     if isinstance(setting, int):
-        return dict.fromkeys(_KINDS, setting)
-    return {str(kind): value for kind, value in (setting or {}).items()}
+        return dict.fromkeys(SENDER_KINDS, setting)
+    return setting or {}

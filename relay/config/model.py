@@ -256,7 +256,7 @@ IdWriting = Literal["decimal", "hex", "upper_hex", "padded", "low_32", "prefixed
 #: A type of number or a numbering plan, SMPP 3.4 sections 5.2.5 and 5.2.6.
 TypeOfNumber = Annotated[int, Meta(ge=0, le=255)]
 #: What kinds of senders there are: numbers with a country code, short codes, and names.
-SenderKind = Literal["number", "short_code", "name"]
+SENDER_KINDS = ("number", "short_code", "name")
 
 
 class Simulator(ConfigStruct, frozen=True):
@@ -387,14 +387,14 @@ class Carrier(ConfigStruct, frozen=True):
     ] = "udh"
     service_type: Annotated[str, Meta(max_length=5, description="service_type of messages that have none.")] = ""
     source_ton: Annotated[
-        TypeOfNumber | dict[SenderKind, TypeOfNumber] | None,
+        TypeOfNumber | dict[str, TypeOfNumber] | None,
         _text(
             "Type of number of senders: one for all, or by kind: `{number: 1, short_code: 3, name: 5}`, which is what "
             "they have if this is absent."
         ),
     ] = None
     source_npi: Annotated[
-        TypeOfNumber | dict[SenderKind, TypeOfNumber] | None,
+        TypeOfNumber | dict[str, TypeOfNumber] | None,
         _text("Numbering plan of senders; if absent `{number: 1, short_code: 0, name: 0}`."),
     ] = None
     source_form: Annotated[

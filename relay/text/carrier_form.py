@@ -65,6 +65,9 @@ class AddressForm(NamedTuple):
 
     def write(self, ton: int, npi: int, digits: bytes) -> bytes:
         """An address in this form, with its NUL."""
+        if not digits:
+            # No sender: the carrier fills it in.
+            return encode_address(ton, npi, digits)
         kind = "name" if ton == ALPHANUMERIC else "short_code" if ton == NETWORK_SPECIFIC else "number"
         if ton == INTERNATIONAL:
             code = self.country_code.encode()

@@ -12,6 +12,7 @@ from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, 
 from tests.ports import free_port
 
 TO = "447700900123"
+FLASH: dict[str, Any] = {"class": "flash"}
 
 
 class SentTests(IntegrationTestCase):
@@ -59,7 +60,7 @@ class SentTests(IntegrationTestCase):
             found = tlv_values(pdu.body, pdu.tlvs_at)
             self.assertEqual((pdu.esm_class, found[0x020E], found[0x020F]), (0, b"\2", bytes((number,))))
             self.assertEqual((found[0x1400], found[0x1401]), (b"1001", b"\xff"))
-        [pdu] = await self.send(text="hello", **{"class": "flash"})
+        [pdu] = await self.send(text="hello", **FLASH)
         self.assertEqual((pdu.data_coding, pdu.short_message), (0x10, b"hello"))
         [pdu] = await self.send(data_coding=4, payload="80ff", tlvs={"0x1402": ""})
         self.assertEqual((pdu.data_coding, pdu.short_message, pdu.service_type), (4, b"\x80\xff", b"CMT"))
@@ -87,7 +88,7 @@ class SentTests(IntegrationTestCase):
 
     async def test_without_settings_messages_are_as_ever_and_what_can_not_be_sent_is_refused(self) -> None:
         await self.world()
-        [pdu] = await self.send(text="é", tlvs={"0x1400": "aa"}, **{"class": "flash"})
+        [pdu] = await self.send(text="é", tlvs={"0x1400": "aa"}, **FLASH)
         self.assertEqual((pdu.data_coding, pdu.short_message, pdu.addresses[:2]), (0x10, b"\x05", b"\5\0"))
         self.assertEqual(tlv_values(pdu.body, pdu.tlvs_at), {0x1400: b"\xaa"})
         parts = await self.send(2, text="x" * 200)
