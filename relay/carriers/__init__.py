@@ -1,7 +1,7 @@
-"""Carriers: their connections, queues and windows, and what their responses and receipts mean.
+"""Carriers: sends messages to them, and handles their responses and receipts.
 
 In:   parts to send; octets from carriers.
-Out:  submitted parts, receipts, ends, for the flow; reports for the operator.
-Read: `link.py` first. One link a carrier. It talks to sessions over SMPP, or to another relay over HTTP. `queries`
-    asks carriers about overdue messages; `draining` ends removed carriers.
+Out:  submitted parts, receipts and ended messages, for the message flow; figures for the operator.
+Read: `link.py` first. Each carrier has one link. The link has sessions over SMPP, or posts to another relay over HTTP.
+    `queries` asks carriers about overdue messages; `draining` ends removed carriers.
 """

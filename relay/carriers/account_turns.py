@@ -1,11 +1,10 @@
-"""The order of one carrier's queue while parts of several accounts, or of several priorities, wait in it.
+"""Orders one carrier's queue while parts of several accounts, or of several priorities, wait in it.
 
-Theory of operation: a class is a priority among accounts. The highest class goes first, but of `_PLACES` parts it
-leaves one to the lower classes, so that none of them ever stands still. Within a class accounts take turns (deficit
-round robin: every part costs one, and an account may send `weight` of them in a turn). A part of another account thus
-waits for one turn of each account, however much these have queued. Within an account's turn its own parts of a higher
-priority go first. That costs nobody else anything, so it needs no leave; to be of a higher class an account needs it
-(`highest_priority`).
+Theory of operation: waiting parts belong to priority classes. The highest class sends first. But while lower classes
+wait, they send one of each `_PLACES` parts, so that they never stop. In a class, accounts take turns (deficit round
+robin): in each turn an account sends up to `weight` parts. So a part waits for at most one turn of each other account,
+however many parts they have queued. In its turn, an account sends its own parts of a higher priority first. It may
+always do so, because that delays no other account. It may use a higher class only up to its `highest_priority`.
 """
 
 from collections import deque
@@ -16,12 +15,12 @@ from relay.routing.flow_api import Outgoing
 from relay.values.account_share import AccountShare
 from relay.values.messages import MAX_PRIORITY
 
-#: Of so many parts a class sends all but one while lower classes wait.
+#: While lower classes wait, they send one of so many parts.
 _PLACES: Final = 8
 
 
 class _Waiting:
-    """What waits of one account in one class.
+    """The waiting parts of one account in one class.
 
     :ivar left: how many parts it may still send in its turn.
     """
@@ -34,7 +33,7 @@ class _Waiting:
         self.by_priority: dict[int, deque[Outgoing]] = {}
 
     def queue(self, priority: int) -> deque[Outgoing]:
-        """What waits with a priority; made where nothing does. The highest priority stands first."""
+        """The waiting parts of a priority. Makes an empty queue if there is none. The highest priority comes first."""
         queue = self.by_priority.get(priority)
         if queue is None:
             queue = deque()
@@ -42,7 +41,7 @@ class _Waiting:
         return queue
 
     def put(self, priority: int, queue: deque[Outgoing]) -> None:
-        """Has these wait with this priority."""
+        """Makes a queue the one of a priority."""
         self.by_priority[priority] = queue
         self.by_priority = dict(sorted(self.by_priority.items(), reverse=True))
 
@@ -50,7 +49,7 @@ class _Waiting:
 class _PriorityClass:
     """The accounts of one class, in the order of their turns.
 
-    :ivar sent: parts sent since a lower class last sent one, while one waited.
+    :ivar sent: how many parts it has sent since a lower class last sent one. Counted only while a lower class waits.
     """
 
     __slots__ = ("accounts", "sent", "turns")
@@ -62,40 +61,42 @@ class _PriorityClass:
 
 
 class AccountTurns:
-    """Gives out queued parts in turns. Belongs to one `PartQueue`, which alone calls.
+    """Gives out queued parts in turns. It belongs to one `PartQueue`, and only that calls it.
 
-    :param share_of: what an account may have of a carrier.
+    :param share_of: the share of the carrier that an account may have.
     """
 
     def __init__(self, share_of: Callable[[str], AccountShare]) -> None:
         self._share_of = share_of
-        #: The highest first.
+        #: The classes, highest first.
         self._classes = [_PriorityClass() for _ in range(MAX_PRIORITY + 1)]
 
     def __iter__(self) -> Iterator[Outgoing]:
         return (part for queue in self.queues() for part in queue)
 
     def adopt(self, parts: deque[Outgoing]) -> None:
-        """Takes over parts that are all of one account and priority, without looking at each. Nothing of that account
-        and priority may wait yet."""
+        """Takes over a queue of parts that all have one account and one priority. The parts are not copied.
+
+        No part of this account and priority may wait yet.
+        """
         if parts:
             waiting, priority = self._place(parts[0])
             waiting.put(priority, parts)
 
     def append(self, part: Outgoing) -> None:
-        """Puts a part behind its account's others of the same priority."""
+        """Puts a part after the other parts of its account and priority."""
         waiting, priority = self._place(part)
         waiting.queue(priority).append(part)
 
     def appendleft(self, part: Outgoing) -> None:
-        """Puts a part before its account's others of the same priority."""
+        """Puts a part before the other parts of its account and priority."""
         waiting, priority = self._place(part)
         waiting.queue(priority).appendleft(part)
 
     def next(self) -> tuple[deque[Outgoing], int]:
-        """Whose turn it is: the parts of one account, and how many of them may be sent. Something must wait.
+        """The queue of the account whose turn it is, and how many of its parts may be sent. Some part must wait.
 
-        The caller takes them off the queue's left, and then says `took`.
+        The caller removes parts from the left of the queue, and then calls `took`.
         """
         chosen = self._next_class()
         waiting = chosen.turns[0]
@@ -103,7 +104,7 @@ class AccountTurns:
         return queue, min(waiting.left, _PLACES - 1 - chosen.sent) if self._waits_below(chosen) else waiting.left
 
     def took(self, sent: int) -> None:
-        """So many parts of what `next` gave have been sent. Parts that were dropped cost no turn."""
+        """Tells how many parts of the queue from `next` have been sent. Parts that were dropped don't count."""
         chosen = self._next_class()
         for one in self._classes:
             if one is chosen:
@@ -124,11 +125,11 @@ class AccountTurns:
             chosen.turns.rotate(-1)
 
     def queues(self) -> list[deque[Outgoing]]:
-        """All queues, those first whose turn comes first."""
+        """All queues, in the order of their turns."""
         return [queue for one in self._classes for waiting in one.turns for queue in waiting.by_priority.values()]
 
     def of_account(self, account: str) -> tuple[int, float]:
-        """How many parts of an account wait, and all weights of those who wait over its own."""
+        """How many parts of an account wait; and the weights of all waiting accounts, divided by its own weight."""
         own = total = 0
         for one in self._classes:
             waiting = one.accounts.get(account)
@@ -139,7 +140,7 @@ class AccountTurns:
         return own, (total + weight) / weight
 
     def _place(self, part: Outgoing) -> tuple[_Waiting, int]:
-        """Among what a part is to wait, and with which priority."""
+        """Where a part must wait: its account's parts in a class, and the priority among these."""
         account = part.account
         share = self._share_of(account)
         priority = part.priority or share.priority
@@ -147,7 +148,7 @@ class AccountTurns:
         waiting = one.accounts.get(account)
         if waiting is None:
             waiting = one.accounts[account] = _Waiting(account, share.weight)
-            # At the end: who sends one part at a time gets no more turns than the others.
+            # A new account comes last. So an account that sends one part at a time gets no more turns than others.
             one.turns.append(waiting)
         return waiting, priority
 

@@ -1,8 +1,8 @@
-"""Keeping SMPP sessions with a carrier alive: connect, bind, and again after a pause that grows.
+"""Keeps SMPP sessions with a carrier alive: connects, binds, and tries again after pauses that grow.
 
-ClientService connects anew whenever a connection ends, but its count of failed attempts starts over with every TCP
-connect, and a carrier that accepts the connection and refuses the bind would be hammered. So failed binds are counted
-here, and the retry policy reads that count.
+ClientService connects again whenever a connection ends. But it counts failed attempts from 0 after every TCP connect.
+So it would try again and again, without pauses, at a carrier that accepts connections and refuses binds. This module
+counts failed binds itself, and the retry policy uses that count.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from relay.smpp.client import BindRequest, SmppClientFactory, SmppClientProtocol
 from relay.smpp.session import SessionLimits
 from relay.values import smpp_constants as c
 
-#: The carrier's requests that may be unanswered at once on one session: receipts, mostly.
+#: How many of the carrier's requests (mostly receipts) may be unanswered at once on one session.
 _PENDING_REQUESTS = 10_000
 
 _BIND_COMMANDS = {
@@ -29,19 +29,22 @@ _BIND_COMMANDS = {
 
 
 def pause_seconds(failures: int, min_seconds: float, max_seconds: float, fraction: float) -> float:
-    """The pause before attempt `failures + 1`: doubling from `min_seconds`, capped, and jittered down by half.
+    """The pause before attempt `failures + 1`.
 
-    :param fraction: a random number from 0 to 1; jitter keeps many relays from coming back in the same second.
+    It begins at `min_seconds`, doubles with each failure, and is at most `max_seconds`. Then a random part of up to one
+    half is taken off, so that many relays don't all come back in the same second.
+
+    :param fraction: a random number from 0 to 1.
     """
-    # 2 ** 30 of any sensible unit is past the cap; a larger exponent would only overflow.
+    # 2 ** 30 exceeds every maximum. A larger exponent would only overflow.
     pause: float = min(max_seconds, min_seconds * 2 ** min(failures, 30))
     return pause * (0.5 + 0.5 * fraction)
 
 
 class SmppKeeper:
-    """Keeps one SMPP session with a carrier alive. A `SessionKeeper`, and the `CarrierBind` of its connections.
+    """Keeps one SMPP session with a carrier alive. It is a `SessionKeeper`, and the `CarrierBind` of its connections.
 
-    :param pause_seconds: gives the pause after so many failures in a row.
+    :param pause_seconds: returns the pause after so many failures in a row.
     """
 
     def __init__(
@@ -55,13 +58,13 @@ class SmppKeeper:
     ) -> None:
         self._reports = reports
         self._pause_seconds = pause_seconds
-        #: Attempts in a row that did not end in a bind.
+        #: How many attempts in a row did not end in a bind.
         self._failures = 0
         self._session: SmppClientProtocol | None = None
         self._refused = False
         factory = SmppClientFactory(self, request, limits, clock)
         self._service = ClientService(_Reporting(endpoint, reports), factory, self._pause, clock)
-        # What a bound session says is the link's business alone, and goes there without another call.
+        # The keeper doesn't need the reports of a bound session. They go to the link without another call.
         self.answered = reports.answered
         self.late_answers = reports.late_answers
         self.unanswered = reports.unanswered
@@ -69,11 +72,11 @@ class SmppKeeper:
         self.messages = reports.messages
 
     def start(self) -> None:
-        """Begins to connect; returns at once."""
+        """Begins to connect, and returns at once."""
         self._service.startService()
 
     def stop(self) -> "Deferred[None]":
-        """Stops connecting and closes what is open; fires when it is closed."""
+        """Stops to connect, and closes the connection. Fires when it is closed."""
         return self._service.stopService()
 
     def sending(self) -> Sequence[object]:
@@ -84,7 +87,7 @@ class SmppKeeper:
         self._failures = max(self._failures, attempts)
         return self._pause_seconds(self._failures)
 
-    # What the connection says of its bind
+    # The connection's reports about its bind
 
     def bound(self, protocol: SmppClientProtocol) -> None:
         """The carrier accepted the bind."""
@@ -93,18 +96,18 @@ class SmppKeeper:
         self._reports.bound(protocol)
 
     def bind_refused(self, protocol: SmppClientProtocol, command_status: int) -> None:
-        """The carrier refused the bind; the connection is being closed."""
+        """The carrier refused the bind. The connection is being closed."""
         self._failures += 1
         self._refused = True
         self._reports.bind_refused(command_status)
 
     def lost(self, protocol: SmppClientProtocol, tokens: Sequence[object], reason: str) -> None:
-        """The connection is gone. Before the bind that is one more way not to reach the carrier."""
+        """The connection has ended. If it was not bound, this counts as a failed attempt to reach the carrier."""
         if self._session is protocol:
             self._session = None
             self._reports.lost(protocol, tokens, reason)
         elif self._refused:
-            # The refusal has been reported, and says more.
+            # The refusal of the bind has been reported already, and says more.
             self._refused = False
         else:
             self._reports.unreachable(reason)
@@ -118,10 +121,10 @@ def smpp_binds(
     pdu_bytes: int,
     fraction: Callable[[], float],
 ) -> MakeKeepers:
-    """What keeps the SMPP sessions alive that a carrier's settings ask for.
+    """Makes the keepers of the SMPP sessions that a carrier's settings ask for.
 
-    :param endpoint: where the carrier is.
-    :param fraction: gives random numbers from 0 to 1, for the jitter of reconnects.
+    :param endpoint: connects to the carrier.
+    :param fraction: returns random numbers from 0 to 1, for the pauses before reconnects.
     """
     limits = SessionLimits(
         window=settings.window,
@@ -161,7 +164,7 @@ def smpp_binds(
 
 @implementer(IStreamClientEndpoint)
 class _Reporting:
-    """An endpoint that reports its failures; ClientService keeps them to itself."""
+    """An endpoint that reports its failures, because ClientService doesn't."""
 
     def __init__(self, endpoint: IStreamClientEndpoint, reports: SessionReports) -> None:
         self._endpoint = endpoint

@@ -1,7 +1,7 @@
-"""The sessions of one carrier: which are bound, and what the log says of the others.
+"""Knows which sessions of one carrier are bound, and logs why others are not.
 
-Theory of operation: a session takes messages, or brings receipts, or both. What keeps a session from being bound is
-tried again and again by its keeper, and logged once: until it is bound, or the reason is another one.
+Theory of operation: a session takes messages, or brings receipts, or both. If a session can't be bound, its keeper
+tries again and again. The reason is logged once, and again only if it changes or the session was bound meanwhile.
 """
 
 from collections.abc import Sequence
@@ -41,11 +41,11 @@ class CarrierSessions:
 
     @property
     def bound(self) -> Sequence[CarrierSession]:
-        """Those that are bound now."""
+        """The sessions that are bound now."""
         return [*self.senders, *(session for session in self.receivers if session not in self.senders)]
 
     def add(self, session: CarrierSession) -> None:
-        """The carrier accepted a bind."""
+        """Adds a session whose bind the carrier has accepted."""
         self._counters.binds += 1
         self._unreachable_for = ""
         if session.brings_receipts:
@@ -56,7 +56,7 @@ class CarrierSessions:
                       bound=len(self.bound), wanted=self._wanted_count)  # fmt: skip
 
     def refused(self, command_status: int) -> None:
-        """The carrier refused a bind; its connection is being closed."""
+        """Notes that the carrier refused a bind."""
         self._counters.bind_failures += 1
         transceiver = self._settings.kind != "http" and self._settings.bind == "transceiver"
         advice = ""
@@ -67,14 +67,14 @@ class CarrierSessions:
                       status=c.status_name(command_status), advice=advice)  # fmt: skip
 
     def unreachable(self, reason: str) -> None:
-        """No connection could be made, or it ended before the bind."""
+        """Notes that no connection could be made, or that it ended before the bind."""
         if reason != self._unreachable_for and not self._closing:
             self._unreachable_for = self._counters.last_error = reason
-            self.log.warn("carrier_unreachable: no connection to {carrier}: {reason}; tried again until there is one",
+            self.log.warn("carrier_unreachable: no connection to {carrier}: {reason}. The relay goes on trying",
                           carrier=self._name, reason=reason)  # fmt: skip
 
     def remove(self, session: CarrierSession, reason: str) -> None:
-        """A bound session ended."""
+        """Removes a bound session that has ended."""
         for sessions in (self.senders, self.receivers):
             if session in sessions:
                 sessions.remove(session)
@@ -83,5 +83,5 @@ class CarrierSessions:
         self.log.warn("carrier_lost: a connection to {carrier} ended: {reason}", carrier=self._name, reason=reason)
 
     def close(self) -> None:
-        """They are being ended: that they can't be bound is no news any more."""
+        """Tells that the link is being stopped. From now on, sessions that aren't bound are not logged."""
         self._closing = True

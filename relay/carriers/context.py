@@ -1,4 +1,4 @@
-"""What every piece of one carrier's link needs to know of its carrier."""
+"""The context that all pieces of one carrier's link share."""
 
 from typing import NamedTuple
 
@@ -11,9 +11,9 @@ from relay.values.counters import CarrierCounters
 
 
 class CarrierContext(NamedTuple):
-    """One carrier's name, settings and counters, and what stands around its link.
+    """One carrier's name, settings and counters, and the services that its link uses.
 
-    :ivar tasks: where the link's coroutines run; the link waits for them when it stops.
+    :ivar tasks: runs the link's coroutines. The link waits for them when it stops.
     """
 
     name: str

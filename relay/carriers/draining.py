@@ -1,18 +1,20 @@
-"""Carriers that a reload removed: what is queued is sent, and the receipts that are still out are waited for.
+"""Drains carriers that a reload removed: sends their queued messages, and waits for their outstanding receipts.
 
-Theory of operation: a removed carrier's link is taken out of the flow, so that no new message comes to it, and drains
-in two stages.
+Theory of operation: a removed carrier's link is taken out of the message flow, so that it gets no new messages. Then it
+drains in two stages.
 
-* *Sending*: what it has queued goes out for as long as it is up, and for `SENDING_SECONDS` at the most. What is left
-  then takes the routes that hold now.
-* *Waiting*: nothing more is sent. The binds stay, because a receipt comes over a bind or not at all, and are made anew
-  when they end. It is over when no message waits for this carrier's receipt any more, or after `drain_hours` of the
-  configuration, counted from the removal.
+* *Sending*: while the link is up, it sends its queued parts, for `SENDING_SECONDS` at the most. Parts that are left
+  after that take the present routes.
+* *Waiting*: nothing more is sent. The sessions stay bound, because receipts come only over bound sessions. They are
+  bound again when they end. This stage ends when no message waits for a receipt of this carrier any more, or
+  `drain_hours` after the removal.
 
-How many receipts are out is asked of the store now and then, and never counted on the way of a message. A carrier of
-the same name that comes back takes over: the old link is handed out, and whoever starts the new one ends it first.
+Now and then the store is asked how many receipts are outstanding. They are never counted on the way of a message. If a
+carrier with the same name comes back, it takes over: `take_over` gives the old link to the caller, who ends it and then
+starts the new one.
 
-Nothing of this is kept over a restart: the configuration names the carrier no more, so nobody knows how to bind to it.
+A restart ends all drains. The configuration doesn't have the carrier any more, so the relay doesn't know how to bind to
+it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,23 +29,23 @@ from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Tasks
 
-#: How long a removed carrier may take to send what it has queued.
+#: How long a removed carrier may go on sending its queued parts.
 SENDING_SECONDS: Final = 300.0
-#: Between two looks whether everything is sent.
+#: How often a drain checks whether all parts are sent.
 _LOOK_SECONDS: Final = 0.1
-#: Between two counts of the receipts still out: this, and a second for each so many that the last count found. The
-#: store walks through all of them, so a count of a million may cost a tenth of a second.
+#: The least time between two counts of outstanding receipts. If there are many, the time is longer, because the store
+#: reads through all of them: a count of a million may take a tenth of a second.
 _COUNT_SECONDS: Final = 1.0
 _RECEIPTS_A_SECOND: Final = 20_000
 
 
 class Drain:
-    """One removed carrier.
+    """The state of one carrier that drains.
 
     :ivar begun_at: when it was removed.
-    :ivar receipts_out: parts whose receipt had not come at the last count; None before the first.
-    :ivar cut_short: nobody waits any longer.
-    :ivar ending: it is being unbound.
+    :ivar receipts_out: how many receipts were outstanding at the last count; None before the first count.
+    :ivar cut_short: whether an operator has ended the wait.
+    :ivar ending: whether it is being unbound.
     """
 
     __slots__ = ("begun_at", "cut_short", "ending", "link", "receipts_out")
@@ -57,11 +59,11 @@ class Drain:
 
 
 class DrainingCarriers:
-    """Keeps removed carriers bound until their receipts are in. Only the reactor thread may call.
+    """Keeps removed carriers bound until their receipts have come. Only the reactor thread may call.
 
-    :param limit_seconds: how long after its removal a carrier may stay bound; asked at every look.
-    :param shutdown_seconds: how long an unbind waits for answers in flight.
-    :param gone: called with the name once the carrier is unbound.
+    :param limit_seconds: returns how long after its removal a carrier may stay bound. It is called at each check.
+    :param shutdown_seconds: returns how long an unbind waits for outstanding responses.
+    :param gone: called with the name when the carrier is unbound.
     """
 
     log = Logger()
@@ -91,55 +93,55 @@ class DrainingCarriers:
         return self._drains
 
     def link(self, name: str) -> CarrierLink | None:
-        """The carrier of that name, where it drains."""
+        """The link of the carrier with this name, if it drains."""
         drain = self._drains.get(name)
         return None if drain is None else drain.link
 
     def ends_at(self, drain: Drain) -> float:
-        """When this carrier is unbound at the latest, as the configuration is now."""
+        """When this carrier is unbound at the latest, by the present configuration."""
         return drain.begun_at + self._limit_seconds()
 
     def begin(self, name: str, link: CarrierLink) -> None:
-        """Drains a carrier that the flow knows no more; returns at once."""
+        """Begins to drain a carrier that the message flow doesn't know any more. Returns at once."""
         drain = self._drains[name] = Drain(link, self._clock.seconds())
         self._tasks.start(self._drain(name, drain))
 
     def take_over(self, name: str) -> CarrierLink | None:
-        """Hands out the link of a carrier that drains, for the caller to retire and stop; None where none does."""
+        """Ends a drain. Returns its link, which the caller must retire and stop; None: the carrier doesn't drain."""
         link = self.link(name)
         self._drains.pop(name, None)
         self.look()
         return link
 
     def cut_short(self, name: str) -> None:
-        """Has a carrier that drains be unbound without waiting for more. Harmless where none does."""
+        """Unbinds a carrier that drains, without waiting for its receipts. Does nothing if it doesn't drain."""
         drain = self._drains.get(name)
         if drain is not None:
             drain.cut_short = True
             self.look()
 
     def look(self) -> None:
-        """Has every drain look again now: something has changed."""
+        """Makes every drain check now whether it has ended, because something has changed."""
         for sleeping in tuple(self._sleeping):
             sleeping.callback(None)
 
     async def stop(self) -> None:
-        """Waits for no receipt and sends nothing more; unbinds them all at once. What is queued is in the journal."""
+        """Unbinds all carriers that drain, without waiting for receipts. Their queued parts are in the journal."""
         self._stopping = True
         self.look()
         limit = self._shutdown_seconds()
         links = [drain.link for drain in self._drains.values() if not drain.ending]
         await DeferredList([Deferred.fromCoroutine(link.stop(limit)) for link in links], consumeErrors=True)
         await self._tasks.wait()
-        # What came back unanswered meanwhile may have been on its way to another carrier.
+        # Parts that came back unanswered may have been given to another carrier meanwhile.
         await self._tasks.wait()
 
     async def _drain(self, name: str, drain: Drain) -> None:
         link = drain.link
         drain.receipts_out = await self._flow.store.receipts_out(name)
         self.log.info(
-            "carrier_draining: {carrier} was removed; {queued} parts are still sent to it, and it stays bound while "
-            "receipts are out: {receipts_out} now",
+            "carrier_draining: {carrier} was removed; {queued} queued parts are still sent to it, and it stays bound "
+            "for outstanding receipts: {receipts_out} now",
             carrier=name, queued=link.queued, receipts_out=drain.receipts_out,
         )  # fmt: skip
         until = drain.begun_at + SENDING_SECONDS
@@ -156,7 +158,7 @@ class DrainingCarriers:
                 break
             await self._sleep(min(left_seconds, _COUNT_SECONDS + drain.receipts_out / _RECEIPTS_A_SECOND))
         if not self._goes_on(name, drain):
-            # The carrier is back in the configuration and its new link takes this one's place, or the relay stops.
+            # The relay stops, or the carrier is back in the configuration and has a new link.
             return
         drain.ending = True
         await link.stop(self._shutdown_seconds())

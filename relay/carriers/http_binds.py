@@ -1,4 +1,4 @@
-"""The sessions with a carrier that is another relay, as its settings ask for them."""
+"""Makes the session with a carrier that is another relay, from its settings."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ from relay.values.ids import id_text
 
 
 def http_binds(settings: Carrier, http: Any, clock: IReactorTime, *, fraction: Callable[[], float]) -> MakeKeepers:
-    """What posts to another relay, as a carrier's settings ask for it.
+    """Makes the session that posts to another relay.
 
-    Each part goes up under a key that follows from message and part, so that the other relay knows it again when it is
-    sent anew after the death of this process.
+    Each part is posted with a key, which is made of the message's id and the part's number. So the other relay
+    recognizes a part that is posted again, also after this process was killed and restarted.
 
     :param http: a treq client that may reach the carrier.
-    :param fraction: gives random numbers from 0 to 1, for the jitter of pauses.
+    :param fraction: returns random numbers from 0 to 1, for the pauses.
     """
 
     def item_of(body: bytes, token: object) -> bytes | None:

@@ -1,14 +1,18 @@
-"""A carrier that is another relay's HTTP API: a `CarrierSession` that sends POSTs, and the keeper of itself.
+"""Sends messages to another relay's HTTP API: a `CarrierSession` that posts, and that is its own keeper.
 
-Theory of operation: what the link sends is gathered while every allowed POST is under way, so that arrays grow with
-the load by themselves. A POST ends in one of three ways. It has an answer for every item. Or it certainly wasn't taken
-(no connection, a refusal of the whole): then its parts go back to the link's queue. Or nobody can know (the connection
-ended, no answer came in time, the answer makes no sense): then its parts stay here, in doubt, and are posted again
-before anything else until each has an answer or its validity is over. That is harmless: every item has a key of its
-own, by which the other relay knows it again in whatever array it comes, also after the death of either process.
+Theory of operation: while the allowed number of POSTs is under way, the parts from the link are collected. So arrays
+get longer under load. A POST ends in one of three ways:
 
-The "bind" is a GET of the account: it shows that the other relay is there and knows us. After a failed POST it is
-asked again until it answers, and nothing is posted meanwhile.
+* Each item has an answer.
+* The other relay certainly has not accepted the POST: no connection could be made, or it refused the whole array. Then
+  the parts go back to the link's queue.
+* It is not known whether the other relay has accepted it: the connection ended, no answer came in time, or the answer
+  makes no sense. Then the parts stay here, in doubt. They are posted again, before all others, until each has an answer
+  or its validity ends. That does no harm, because every item has a key of its own. By its key the other relay
+  recognizes an item in any array, also after one of the two processes was killed and restarted.
+
+Instead of a bind, the session gets the account (`GET /account`). The answer shows that the other relay is there and
+knows us. After a failed POST the session repeats this until it gets an answer, and posts nothing meanwhile.
 """
 
 from collections import deque
@@ -33,23 +37,23 @@ from relay.webhooks.connections import ReadyHeaders, common_headers
 from relay.webhooks.schedule import retry_after_seconds
 from relay.webhooks.webhook_client import reason_of
 
-#: POSTs under way at once.
+#: How many POSTs may be under way at once.
 POSTS: Final = 4
-#: Bounds of one POST. The API takes 1,000 messages and a megabyte.
+#: The bounds of one POST. The API accepts 1,000 messages and a megabyte.
 ITEMS_A_POST: Final = 500
 BYTES_A_POST: Final = 262_144
-#: An answer to so many items, each with a problem of many words, is smaller.
+#: The largest answer that is read. Even an answer with a long problem for each item is smaller.
 ANSWER_BYTES: Final = 1_048_576
-#: The other relay may not put us off for longer than this at once.
+#: The longest Retry-After of the other relay that is obeyed.
 LONGEST_PAUSE_SECONDS: Final = 3_600.0
 
-#: Turns a submit_sm's body and its token into an item of the array; None: it isn't worth sending any more. Raises
+#: Makes an item of the array from a submit_sm's body and its token; None: the part's validity has ended. It may raise
 #: CodecError.
 ItemOf = Callable[[bytes, object], bytes | None]
 
 
 class HttpAnswer(NamedTuple):
-    """What came back."""
+    """An HTTP response that has been read."""
 
     status: int
     content: bytes
@@ -57,14 +61,14 @@ class HttpAnswer(NamedTuple):
 
 
 class HttpCarrierSession:
-    """Sends messages to another relay over HTTP. A `CarrierSession` and its `SessionKeeper` in one.
+    """Sends messages to another relay over HTTP. It is both a `CarrierSession` and its `SessionKeeper`.
 
     :param reports: the link.
     :param http: a treq client that may reach the carrier.
-    :param base_url: of the other relay, without a slash at the end.
-    :param authorization: the header's value.
-    :param timeout_seconds: how long one request may take, from connecting to the answer's last octet.
-    :param pause_seconds: gives the pause after so many failures in a row.
+    :param base_url: the URL of the other relay, without a slash at the end.
+    :param authorization: the value of the header Authorization.
+    :param timeout_seconds: how long one request may take, from the connect to the last octet of the answer.
+    :param pause_seconds: returns the pause after so many failures in a row.
     """
 
     log = Logger()
@@ -86,7 +90,7 @@ class HttpCarrierSession:
         #: Nobody asks: no query_sm and no cancel_sm go over HTTP.
         self.heard_at = 0.0
         self._window = window
-        #: Attempts in a row to reach the account that failed.
+        #: How many GETs of the account failed in a row.
         self._failures = 0
         self._reports = reports
         self._http = http
@@ -96,29 +100,29 @@ class HttpCarrierSession:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._pause_seconds = pause_seconds
-        #: What the link has sent and no POST has taken up.
+        #: The link's requests that have not been posted yet.
         self._waiting: deque[Request] = deque()
-        #: What was posted, and nobody knows whether it was taken.
+        #: Requests that were posted, and of which it is not known whether the other relay has accepted them.
         self._in_doubt: deque[Request] = deque()
-        #: What each POST under way holds.
+        #: The requests of each POST that is under way.
         self._posting: dict[Deferred[None], list[Request]] = {}
-        #: POSTs in a row that came to nothing.
+        #: How many POSTs failed in a row.
         self._failed_posts = 0
         self._asking: Deferred[None] | None = None
         self._filling: IDelayedCall | None = None
         self._bound = False
         self._stopped = False
 
-    # A bind's life
+    # Start and stop
 
     def start(self) -> None:
-        """Begins to ask for the account; returns at once. A second call does nothing."""
+        """Begins to ask for the account, and returns at once. A second call does nothing."""
         if self._asking is None and not self._bound and not self._stopped:
             asking = self._asking = Deferred.fromCoroutine(self._ask())
             asking.addErrback(self._broken)
 
     def stop(self) -> "Deferred[None]":
-        """Ends everything; what has no answer is reported as lost, what was never posted is given back."""
+        """Ends all POSTs. Requests without an answer are reported as lost, and those that were not posted as unsent."""
         self._stopped = True
         if self._asking is not None:
             self._asking.cancel()
@@ -145,13 +149,13 @@ class HttpCarrierSession:
         return done
 
     def unbind(self) -> None:
-        """HTTP knows no farewell; `stop` does it all."""
+        """Does nothing: HTTP has no unbind. `stop` ends the session."""
 
     async def _ask(self) -> None:
-        # Leaves the caller first, which may be in the middle of an answer.
+        # The caller may be in the middle of its work on an answer. So this returns to it first.
         await deferLater(self._clock, 0)
         if self._failed_posts > 1:
-            # The account may well answer while POSTs fail: without a pause one would chase the other.
+            # The GET may succeed although POSTs fail. Without a pause, they would follow each other without end.
             await deferLater(self._clock, self._pause_seconds(self._failed_posts - 1))
         while not self._stopped:
             if await self._is_there():
@@ -181,7 +185,7 @@ class HttpCarrierSession:
         return False
 
     def _down(self, reason: str) -> None:
-        """Nothing more is taken from the link, nor posted, until the account has answered again."""
+        """Takes no more requests from the link, and posts nothing, until a GET of the account has been answered."""
         if self._bound:
             self._bound = False
             self._reports.lost(self, (), reason)
@@ -192,43 +196,43 @@ class HttpCarrierSession:
 
     @property
     def takes_messages(self) -> bool:
-        """Always: parts may be sent over it."""
+        """Always true: parts may be sent over it."""
         return True
 
     @property
     def brings_receipts(self) -> bool:
-        """Never: receipts come to the HTTP listener."""
+        """Always false: receipts come to the HTTP listener."""
         return False
 
     @property
     def room(self) -> int:
-        """How many more parts it takes."""
+        """How many more parts it can take."""
         return max(0, self._window - self.outstanding)
 
     def send(self, command_id: int, batch: Sequence[Request]) -> None:
-        """Takes parts; each will be answered, given back as unsent, or reported as unanswered or lost."""
+        """Takes parts. Each will be reported once: as answered, unsent, unanswered or lost."""
         self.outstanding += len(batch)
         self._waiting.extend(batch)
         self._fill_soon()
 
     def _fill_soon(self) -> None:
-        # Never from within the link's own loop: what is answered or given back at once must not come in the middle.
+        # It never runs inside the link's own loop, because reports must not come while the link is in that loop.
         if self._filling is None and not self._stopped:
             self._filling = self._clock.callLater(0, self._fill)
 
     def sending(self) -> Sequence[object]:
-        """The tokens of the parts that have no answer yet, bound or not."""
+        """The tokens of the parts that have no answer yet, also while it isn't bound."""
         under_way = [send for batch in self._posting.values() for send in batch]
         return _tokens([*self._waiting, *under_way, *self._in_doubt])
 
     def _fill(self) -> None:
         self._filling = None
         while self._bound and len(self._posting) < POSTS:
-            # What is in doubt is older, and its answer is waited for.
+            # Parts in doubt come first, because they are older.
             batch, items = self._next_batch(self._in_doubt or self._waiting)
             if not batch:
                 if self._in_doubt or self._waiting:
-                    # Nothing of the one queue could be posted any more; the other one's turn.
+                    # No part of this queue could be posted any more. Now try the other queue.
                     continue
                 return
             posting = Deferred.fromCoroutine(self._post(batch, items))
@@ -237,11 +241,11 @@ class HttpCarrierSession:
             posting.addCallback(self._posted, posting)
 
     def _next_batch(self, queue: deque[Request]) -> tuple[list[Request], list[bytes]]:
-        """Takes what fits into one POST off a queue, and gives its items as well."""
+        """Removes as many parts from a queue as fit into one POST. Returns them and their items."""
         batch: list[Request] = []
         items: list[bytes] = []
-        # Smaller after each failure: what is too much for the other side, or for something in between, gets through
-        # in the end, and one item that is fatal is alone with itself.
+        # After each failure the POST is smaller. So a POST that is too large for the other relay, or for a proxy, gets
+        # through in the end; and an item that makes every POST fail is soon alone in its own.
         bytes_left = BYTES_A_POST >> self._failed_posts
         most = max(1, ITEMS_A_POST >> self._failed_posts)
         while queue and len(batch) < most:
@@ -266,16 +270,16 @@ class HttpCarrierSession:
     def _posted(self, result: object, posting: "Deferred[None]") -> None:
         left = self._posting.pop(posting, None)
         if left:
-            # Nobody settled them: a mistake of ours, which must not cost a message.
-            self._doubt("a mistake in the relay itself; see carrier_http_broken in the log", left)
+            # Only an error in our own code leaves parts here. It must not lose messages.
+            self._doubt("an error in the relay itself; see carrier_http_broken in the log", left)
         self._fill_soon()
 
     def _broken(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
-            self.log.failure("carrier_http_broken: a mistake in the relay itself", failure=failure)
+            self.log.failure("carrier_http_broken: an error in the relay itself", failure=failure)
 
     async def _post(self, batch: list[Request], items: list[bytes]) -> None:
-        """Posts once. What is settled is taken out of `batch`; what is left in it at the end is in doubt."""
+        """Posts once. Removes parts with a known result from `batch`. Those that are left at the end are in doubt."""
         try:
             answer = await self._exchange("POST", "/messages", b"[%b]" % b",".join(items))
         except CancelledError:
@@ -301,13 +305,13 @@ class HttpCarrierSession:
                 ]
             )
         elif status == 409:
-            # One of them is just being accepted there, for a POST whose answer we did not wait for.
+            # The other relay is accepting one of them now, from an earlier POST whose answer we didn't wait for.
             await deferLater(self._clock, answer.retry_after_seconds or 1.0)
             self._in_doubt.extendleft(reversed(_taken_out(batch)))
         elif status in (429, 503):
             self._answer_all(_taken_out(batch), status_of(status))
             self._reports.pause(answer.retry_after_seconds)
-            # They would only be put off one by one.
+            # The other relay would put them off, too, one by one.
             self._give_back(self._take_waiting())
         elif status >= 500:
             self._doubt(f"POST /messages was answered {status}", _taken_out(batch))
@@ -315,7 +319,7 @@ class HttpCarrierSession:
             if len(batch) == 1:
                 self._answer_all(_taken_out(batch), c.ESME_RSUBMITFAIL)
                 return
-            # One item is to blame for all: by halves until it is alone.
+            # One item makes the whole array fail. The array is halved until that item is alone.
             middle = len(batch) // 2
             for half, its_items in ((batch[:middle], items[:middle]), (batch[middle:], items[middle:])):
                 count = len(half)
@@ -325,25 +329,25 @@ class HttpCarrierSession:
             self._fail(f"POST /messages was answered {status}", unsent=_taken_out(batch))
 
     def _fail(self, reason: str, unsent: list[Request]) -> None:
-        """A POST that certainly was not taken."""
+        """Handles a POST that the other relay certainly has not accepted."""
         self._count_failure()
         self._down(reason)
         self._give_back(unsent)
 
     def _doubt(self, reason: str, batch: list[Request]) -> None:
-        """A POST of which nobody knows whether it was taken."""
+        """Handles a POST of which it is not known whether the other relay has accepted it."""
         self._count_failure()
         self._in_doubt.extend(batch)
-        # The first time it may only have been a kept connection that the other side had just closed.
+        # The first time, the reason may only be that the other side had just closed an idle connection.
         if self._failed_posts > 1:
             self._down(reason)
 
     def _count_failure(self) -> None:
-        # POSTs that were under way together fail together, and that is one failure.
+        # POSTs that are under way at the same time fail together. They count as one failure.
         if self._bound:
             self._failed_posts += 1
 
-    # What the link gets back
+    # Reports to the link
 
     def _answer_all(self, batch: list[Request], command_status: int) -> None:
         self._answer([Answered(token, c.SUBMIT_SM_RESP, command_status, b"") for _, token in batch])
@@ -393,7 +397,7 @@ def _tokens(batch: Iterable[Request]) -> list[object]:
 
 
 def _taken_out(batch: list[Request]) -> list[Request]:
-    """What is in the list, which is empty afterwards."""
+    """Empties the list. Returns what was in it."""
     taken = list(batch)
     batch.clear()
     return taken

@@ -1,10 +1,9 @@
-"""One carrier: what the flow, the operator and the carrier's sessions see of it.
+"""The link to one carrier. The message flow, the operator's side and the carrier's sessions call it.
 
-Theory of operation: the link has four pieces. `LinkStateMachine` knows where it stands, `PartSender` has the queue and
-says what may be sent when, `SubmitResponses` knows what responses mean, and `CarrierSessions` which sessions are bound.
-A part is in exactly one place at a time: the queue, a session's window, or the flow's hands.
-
-What the carrier is asked beside messages is `CarrierQueries`, and what it sends of itself goes to its `ReceiptIntake`.
+Theory of operation: the link has six pieces. `LinkStateMachine` has its state. `PartSender` has the queue, and decides
+which parts are sent when. `CarrierSessions` knows which sessions are bound. `SubmitResponses` handles the responses to
+messages. `CarrierQueries` sends query_sm and cancel_sm. `ReceiptIntake` takes receipts and messages from handsets.
+At any time a part is in exactly one place: in the queue, in a session's window, or with the message flow.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,13 +34,13 @@ from relay.values.pdus import Answered, LateAnswer, MessagePdu
 
 
 class CarrierLink:
-    """One carrier: takes parts for it, sends them, and says what became of them. Only the reactor thread may call.
+    """The link to one carrier: takes parts, sends them, and reports their results. Only the reactor thread may call.
 
     :param keepers: makes what connects to the carrier: `relay.carriers.binds.smpp_binds`, or
         `relay.carriers.http_session.http_binds`.
-    :param queue_bytes: texts that its queue holds in memory.
-    :param mobile_originated: gets an account's name and a deliver_sm that is no receipt; None: nobody can take it.
-    :param notification_reader: reads what another relay sends, where the carrier is one.
+    :param queue_bytes: how many octets of texts its queue keeps in memory.
+    :param mobile_originated: gets an account's name and a deliver_sm that isn't a receipt.
+    :param notification_reader: reads the notifications of a carrier that is another relay; None: it isn't one.
     """
 
     log = Logger()
@@ -77,33 +76,33 @@ class CarrierLink:
         self._responses = SubmitResponses(carrier, self._sender, self._queries)
         self._drain = Drain(lambda: self.in_flight, clock)
 
-    # What the flow sees
+    # For the message flow
 
     @property
     def up(self) -> bool:
-        """Whether a submit_sm could be sent now, were there room for it."""
+        """Whether a submit_sm could be sent now, if a window had room."""
         return self._state.up
 
     @property
     def room(self) -> int:
-        """How many more parts the queue takes."""
+        """How many more parts the queue can take."""
         return self.settings.queue - len(self._sender.queue)
 
     def room_within(self, seconds: float, account: str) -> int:
-        """How many more parts of an account would be sent within so many seconds, as far as one can tell."""
+        """An estimate of how many more parts of an account could be sent within so many seconds."""
         return self._sender.room_within(seconds, account)
 
     def offer(self, parts: Sequence[Outgoing]) -> None:
-        """Queues parts and sends what the windows take."""
+        """Queues parts, and sends as many as the windows take."""
         self._sender.put(parts)
         self._sender.pump()
 
     def take_back(self) -> Sequence[Outgoing]:
-        """Gives up the queued parts that another carrier may take as well."""
+        """Removes the queued parts that another carrier may take, too, and returns them."""
         return self._sender.queue.take_shared()
 
     def is_sending(self, message_id: bytes) -> bool:
-        """Whether a part of the message has been written, or is about to be, and has no response."""
+        """Whether a part of the message has been written, or is about to be written, and has no response."""
         return self._sender.is_marking(message_id) or any(
             type(token) is Outgoing and token.id == message_id for keeper in self._keepers for token in keeper.sending()
         )
@@ -115,26 +114,26 @@ class CarrierLink:
 
     @property
     def queries(self) -> int | None:
-        """How many overdue parts the carrier can be asked about now; None where it isn't asked (`query_sm`)."""
+        """About how many overdue parts the carrier can be asked now; None: it isn't asked (`query_sm`)."""
         if not self.settings.query_sm or self._queries.given_up:
             return None
         return self._queries.room if self._sender.may_ask else 0
 
     def ask(self, parts: Sequence[AtCarrier]) -> None:
-        """Asks query_sm about overdue parts; what comes of it goes to the flow."""
+        """Asks the carrier about overdue parts (query_sm). The results go to the message flow."""
         self._queries.ask(parts)
         self._sender.pump()
 
     @property
     def can_cancel(self) -> bool:
-        """Whether the carrier can be asked to cancel what it has taken (`cancel_sm`), now."""
+        """Whether the carrier can be asked now to cancel a part that it has taken (`cancel_sm`)."""
         may_be_asked = self.settings.cancel_sm and not self._queries.given_up
         return may_be_asked and self._sender.may_ask and self._queries.cancels_room > 0
 
     @property
     def can_schedule(self) -> bool:
         """Whether the carrier keeps messages until their schedule_delivery_time (`scheduled_delivery: pass`)."""
-        # Over HTTP nothing carries the time.
+        # The HTTP API has no field for the time.
         return self.settings.scheduled_delivery == "pass" and self.settings.kind != "http"
 
     @property
@@ -143,21 +142,21 @@ class CarrierLink:
         return self._form.text_form
 
     def cancel(self, part: AtCarrier) -> "Deferred[bool]":
-        """Asks cancel_sm; false: the carrier refused, or gave no response."""
+        """Asks the carrier to cancel a part (cancel_sm). False: the carrier refused, or gave no response."""
         done = self._queries.cancel(part)
         self._sender.pump()
         return done
 
-    # Life
+    # Start and stop
 
     def start(self) -> None:
-        """Begins to bind; returns at once. Receipts and messages may flow from now on."""
+        """Begins to bind, and returns at once. Messages and receipts may come and go from now on."""
         self._state.on(LinkEvent.STARTED)
         for keeper in self._keepers:
             keeper.start()
 
     async def stop(self, limit_seconds: float) -> None:
-        """Sends nothing more, waits up to `limit_seconds` for responses in flight, unbinds and closes."""
+        """Sends nothing more, waits up to `limit_seconds` for outstanding responses, unbinds and closes."""
         self._state.on(LinkEvent.STOPPED)
         self._sessions.close()
         self._sender.stop()
@@ -169,17 +168,18 @@ class CarrierLink:
         await DeferredList([keeper.stop() for keeper in self._keepers], consumeErrors=True)
 
     def retire(self, returned: Callable[[Sequence[Outgoing]], None]) -> None:
-        """Sends nothing more, because another link or other carriers take over. The binds stay, and receipts are taken,
-        until `stop`, which is to be called some time after it.
+        """Sends nothing more, because another link or other carriers take over.
 
-        :param returned: gets what is queued, at once, and later what comes back unanswered or to be tried again.
+        The sessions stay bound and take receipts until the caller calls `stop`.
+
+        :param returned: gets the queued parts at once, and later those that were not answered or must be sent again.
         """
         self._state.on(LinkEvent.RETIRED)
         self._sender.retire(returned)
         self._queries.drop()
 
     def hold(self, held: bool) -> None:
-        """An operator's pause and resume: while held nothing is sent; what comes in is handled as ever."""
+        """Holds the carrier, or resumes it, for an operator. While it is held, nothing is sent. Receipts are taken."""
         if held:
             self._state.on(LinkEvent.HELD)
             self._queries.drop()
@@ -194,27 +194,27 @@ class CarrierLink:
 
     @property
     def state(self) -> LinkState:
-        """Where it stands."""
+        """The state of the link."""
         return self._state.state
 
     @property
     def held(self) -> bool:
-        """Whether an operator holds it, or held it to its end."""
+        """Whether an operator holds the carrier. It stays true after the link has ended."""
         return self._state.held
 
     @property
     def paused_until(self) -> float:
-        """Until when nothing is sent, because the carrier asked for it."""
+        """Until when nothing is sent, because the carrier asked for a pause."""
         return self._sender.paused_until
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait for their response."""
+        """How many requests wait for their response."""
         return sum(session.outstanding for session in self._sessions.senders)
 
     @property
     def queue(self) -> PartQueue:
-        """The parts that wait. To be looked at only."""
+        """The queued parts. The caller may only read them."""
         return self._sender.queue
 
     @property
@@ -224,37 +224,37 @@ class CarrierLink:
 
     @property
     def bound_count(self) -> int:
-        """Sessions that are bound now."""
+        """How many sessions are bound now."""
         return len(self._sessions.bound)
 
     @property
     def wanted_count(self) -> int:
-        """Sessions that the configuration asks for."""
+        """How many sessions the configuration asks for."""
         return len(self._keepers)
 
     @property
     def last_error(self) -> str:
-        """What went wrong last, in words."""
+        """The last error, in words."""
         return self.counters.last_error
 
     @property
     def query_counts(self) -> Mapping[tuple[str, str], int]:
-        """What came of questions since the start, by command and result."""
+        """How many queries had which result since the start, by command and result."""
         return self._queries.counts
 
-    # Receipts that don't come over a session
+    # Receipts that don't come over sessions
 
     @property
     def http_receipts(self) -> HttpReceipts | None:
-        """How notifications are read and kept where the carrier is another relay; None where it isn't."""
+        """Takes the notifications of a carrier that is another relay; None: it isn't one."""
         reader = self._notification_reader
         return None if reader is None else HttpReceipts(reader, self.intake.keep)
 
     def read_again(self, kept: Receipt) -> Receipt | None:
-        """What a receipt of this carrier that the store keeps says with the dialect of now; None: nothing."""
+        """Reads a receipt that the store keeps, with the present dialect; None: it is unreadable."""
         return (self._notification_reader or self.intake).read_again(kept)
 
-    # What the sessions report (SessionReports)
+    # Reports of the sessions (SessionReports)
 
     def bound(self, session: CarrierSession) -> None:
         self._sessions.add(session)
@@ -277,7 +277,7 @@ class CarrierLink:
         self._responses.in_doubt(tokens)
         self._queries.lost(session, tokens)
         self._flow.link_changed()
-        # What it leaves unanswered may go over another of the sessions.
+        # Its unanswered parts may be sent over another session.
         self._sent_or_settled()
 
     def answered(self, session: CarrierSession, answers: list[Answered]) -> None:
@@ -294,14 +294,14 @@ class CarrierLink:
         self._sent_or_settled()
 
     def abandoned(self, session: CarrierSession, tokens: Sequence[object]) -> None:
-        # As `lost`, which comes when the connection is closed.
+        # `lost` does the same, but it is called only when the connection is closed.
         self._responses.in_doubt(tokens)
         self._queries.lost(session, tokens)
         self._sent_or_settled()
 
     def unsent(self, session: CarrierSession, tokens: Sequence[object]) -> None:
         self._responses.not_taken([token for token in tokens if type(token) is Outgoing and not token.done])
-        # Where the session is down, other carriers may take them.
+        # If no session is bound, other carriers may take them.
         self._flow.link_changed()
         self._sent_or_settled()
 
@@ -312,6 +312,6 @@ class CarrierLink:
         self._sender.pause(seconds)
 
     def _sent_or_settled(self) -> None:
-        """Windows have room again: sends more, and lets a stop go on that waits for the last response."""
+        """Sends more parts, because windows have room again. If a stop waits for the last response, lets it go on."""
         self._sender.pump()
         self._drain.check()

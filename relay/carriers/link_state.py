@@ -1,7 +1,7 @@
-"""Where a carrier's link stands.
+"""The state machine of a carrier's link.
 
-Theory of operation: a table says for each state which events lead to which state. What a table doesn't name changes
-nothing. It is a table like those in `relay.smpp.rules`; docs/decisions says why it isn't Automat.
+Theory of operation: a table says which event leads from which state to which. An event that a state's row doesn't name
+changes nothing. The table is like those in `relay.smpp.rules`. docs/decisions says why it isn't Automat.
 """
 
 import enum
@@ -10,11 +10,11 @@ from typing import Final
 
 
 class LinkState(enum.Enum):
-    """Where a link stands. Only UP sends messages."""
+    """The state of a link. It sends messages only in UP."""
 
-    #: Made, and not started yet.
+    #: The link has not been started yet.
     DOWN = "down"
-    #: No session takes messages; the keepers connect and bind.
+    #: No session takes messages yet. The keepers connect and bind.
     BINDING = "binding"
     #: At least one session takes messages.
     UP = "up"
@@ -22,7 +22,7 @@ class LinkState(enum.Enum):
     HELD = "held"
     #: Another link, or other carriers, take over. The sessions stay bound, and receipts are taken.
     RETIRING = "retiring"
-    #: It waits for its last responses and unbinds, or has done so.
+    #: The link waits for its last responses and unbinds, or has done so.
     STOPPED = "stopped"
 
 
@@ -47,7 +47,7 @@ NEXT: Final[Mapping[LinkState, Mapping[LinkEvent, LinkState]]] = {
     LinkState.DOWN: {LinkEvent.STARTED: LinkState.BINDING, LinkEvent.HELD: LinkState.HELD, **_ENDS},
     LinkState.BINDING: {LinkEvent.BOUND: LinkState.UP, LinkEvent.HELD: LinkState.HELD, **_ENDS},
     LinkState.UP: {LinkEvent.LAST_LOST: LinkState.BINDING, LinkEvent.HELD: LinkState.HELD, **_ENDS},
-    # Whoever resumes says BOUND next, where a session is bound.
+    # If a session is bound, the caller reports BOUND right after RESUMED.
     LinkState.HELD: {LinkEvent.RESUMED: LinkState.BINDING, **_ENDS},
     LinkState.RETIRING: {LinkEvent.STOPPED: LinkState.STOPPED},
     LinkState.STOPPED: {},
@@ -55,11 +55,11 @@ NEXT: Final[Mapping[LinkState, Mapping[LinkEvent, LinkState]]] = {
 
 
 class LinkStateMachine:
-    """The state of one link, and what follows from it.
+    """Keeps the state of one link.
 
-    :ivar up: whether messages may be sent. It is asked for every batch, so it is worked out when the state changes.
-    :ivar held: whether an operator holds the carrier. It outlives the link's end, so that the link that takes over can
-        be held as well.
+    :ivar up: whether messages may be sent. Every batch reads it, so it is computed when the state changes.
+    :ivar held: whether an operator holds the carrier. It is kept after the link's end, so that the link that takes over
+        can be held, too.
     """
 
     __slots__ = ("held", "state", "up")
@@ -71,11 +71,11 @@ class LinkStateMachine:
 
     @property
     def over(self) -> bool:
-        """Whether it sends nothing for good."""
+        """Whether the link will never send again."""
         return self.state is LinkState.RETIRING or self.state is LinkState.STOPPED
 
     def on(self, event: LinkEvent) -> None:
-        """Takes the step that the table names for this event, if it names one."""
+        """Changes the state as the table says for this event."""
         if event is LinkEvent.HELD:
             self.held = True
         elif event is LinkEvent.RESUMED:

@@ -1,12 +1,13 @@
-"""The parts that wait for one carrier, in the order in which they are to be sent.
+"""The parts that wait for one carrier, in the order in which they will be sent.
 
-Theory of operation: while all parts are one account's and of one priority they stand in one deque, in the order in
-which they came. When another account or priority comes, `AccountTurns` says whose turn it is, until only one is left.
+Theory of operation: while all parts have one account and one priority, they are in one deque, in the order in which
+they came. When a part of another account or priority comes, `AccountTurns` takes over and decides whose turn it is,
+until again only one account and priority is left.
 
-Texts are held in memory up to a bound of octets. Beyond it, parts are queued without their bodies. The bodies are read
-from the journal, some hundred at a time, when a part without one comes to the head; the queue gives nothing until they
-are there. A part that was settled while it waited (`Outgoing.done`), or whose message was cancelled, stays where it is
-and is dropped at the head, because looking for it would cost a search.
+Texts are kept in memory up to a number of octets. Beyond it, parts are queued without their bodies. When a part without
+its body comes to the head, some hundred bodies are read from the journal. Until they are read, the queue gives no
+parts. A part that was settled while it waited (`Outgoing.done`), or whose message was cancelled, stays in its place. It
+is dropped at the head, because to find it earlier would need a search.
 """
 
 from collections import deque
@@ -21,38 +22,37 @@ from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
 from relay.values.account_share import AccountShare
 
-#: Bodies are fetched in batches of this many parts.
+#: How many parts' bodies are read at once.
 _FETCH_PARTS = 500
 
 
 class Journalled(Protocol):
-    """Where the bodies are: the store, as far as a queue needs it."""
+    """Reads bodies from the journal: the store, as far as a queue needs it."""
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         """See `Store.bodies`."""
 
 
 class QueueOwner(Protocol):
-    """Whose queue it is."""
+    """The owner of a queue: `PartSender`."""
 
     def bodies_fetched(self) -> None:
-        """Bodies have come, so that `PartQueue.take` is worth calling again."""
+        """Tells that bodies have been read. The owner can call `PartQueue.take` again."""
 
     def bodies_unreadable(self, reason: str) -> None:
-        """Bodies can't be read now. Call `PartQueue.take` some time later; it tries again."""
+        """Tells that bodies can't be read now. The owner must call `PartQueue.take` later, which tries again."""
 
 
 class PartQueue:
-    """Keeps what waits for one carrier, within a bound of octets. Belongs to one `CarrierLink`, which alone calls.
+    """Keeps the parts that wait for one carrier. It belongs to one `PartSender`, and only that calls it.
 
-    :param limit_bytes: texts that are held.
-    :param store: where bodies are fetched.
-    :param owner: called when bodies have been fetched, or can't be.
-    :param tasks: where fetching runs.
-    :param cancelled: the messages of which no part is to be sent any more.
-    :param share_of: what an account may have of the carrier.
-
-    :ivar octets: texts that are held now.
+    :param limit_bytes: how many octets of texts are kept in memory.
+    :param store: reads bodies from the journal.
+    :param owner: called when bodies have been read, or can't be read.
+    :param tasks: runs the coroutines that read bodies.
+    :param cancelled: the messages that must not be sent any more.
+    :param share_of: returns the share of the carrier that an account may have.
+    :ivar octets: how many octets of texts are in memory now.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class PartQueue:
         self._cancelled = cancelled
         self._share_of = share_of
         self._count = 0
-        #: Everything that waits, while it is all of one account and priority.
+        #: All parts, while they have one account and one priority.
         self._parts: deque[Outgoing] = deque()
         self._account = ""
         self._priority = 0
-        #: Everything that waits, while it is not; `_parts` is empty then.
+        #: All parts, while they have several accounts or priorities. `_parts` is empty then.
         self._turns: AccountTurns | None = None
-        #: How many of them another carrier may take as well.
+        #: How many of the parts another carrier may take, too.
         self._shared = 0
         self.octets = 0
         self._fetching = False
@@ -90,7 +90,7 @@ class PartQueue:
         return iter(self._parts if self._turns is None else self._turns)
 
     def put(self, parts: Sequence[Outgoing]) -> None:
-        """Adds parts behind those of their accounts; past the bound of octets their bodies are let go."""
+        """Adds parts after the other parts of their accounts. Beyond `limit_bytes`, their bodies are dropped."""
         if not parts:
             return
         limit_bytes = self._limit_bytes
@@ -113,8 +113,10 @@ class PartQueue:
         self._shared += shared
 
     def put_first(self, parts: Sequence[Outgoing]) -> None:
-        """Puts parts back before the others of their accounts, in their order. They keep their bodies, although the
-        bound may be passed by a window."""
+        """Puts parts back before the other parts of their accounts, in their order.
+
+        They keep their bodies. So the texts in memory may exceed `limit_bytes` by those of a window.
+        """
         if not parts:
             return
         account, priority = self._kind(parts)
@@ -128,8 +130,11 @@ class PartQueue:
         self._add(parts, 1)
 
     def take(self, count: int, now: float) -> tuple[list[tuple[bytes, object]], list[Outgoing]]:
-        """Takes up to `count` parts off the head that can be sent now, as body and part each, and with them the parts
-        whose validity has ended. Fewer than there are where a body has to be fetched first: the owner is called then.
+        """Takes up to `count` parts that can be sent now from the head. If a body has to be read first, takes fewer.
+
+        The owner is called when the body has been read.
+
+        :return: the body of each part, with the part; and the parts whose validity has ended.
         """
         batch: list[tuple[bytes, object]] = []
         expired: list[Outgoing] = []
@@ -157,7 +162,7 @@ class PartQueue:
         batch: list[tuple[bytes, object]],
         expired: list[Outgoing],
     ) -> bool:
-        """Fills `batch` up to `count` from the left of `parts`; false where a body has to be fetched first."""
+        """Moves parts from the left of `parts` to `batch`, up to `count`. False: a body has to be read first."""
         cancelled = self._cancelled or None
         octets = shared = 0
         waiting = len(parts)
@@ -186,7 +191,7 @@ class PartQueue:
         return bodies_are_there
 
     def take_shared(self) -> list[Outgoing]:
-        """Takes out the parts that another carrier may take as well. Where there are none, it doesn't look for them."""
+        """Removes the parts that another carrier may take, too. If there are none, it doesn't search."""
         if self._shared <= 0:
             return []
         given = [part for part in self if len(part.carriers) > 1]
@@ -204,7 +209,7 @@ class PartQueue:
         return given
 
     def clear(self) -> list[Outgoing]:
-        """Ends the queue; gives what waits to be sent. What is being fetched then is dropped when it comes."""
+        """Empties the queue for good. Returns the parts that were to be sent. Bodies that come later are dropped."""
         waiting = [part for part in self if not part.done]
         self._parts.clear()
         self._turns = None
@@ -213,33 +218,36 @@ class PartQueue:
         return waiting
 
     def ahead_of(self, account: str) -> float:
-        """How many parts would be sent before one more of an account's, in round numbers and among equal priorities."""
+        """An estimate of how many parts would be sent before one more part of an account, with equal priorities."""
         if self._turns is not None:
             own, factor = self._turns.of_account(account)
             return min(self._count, (own + 1) * factor - 1)
         return self._count if account == self._account else min(self._count, 1)
 
-    # Who waits
+    # Accounts and priorities
 
     def _kind(self, parts: Sequence[Outgoing]) -> tuple[str, int]:
-        """The account and priority that everything has which waits, unless accounts take turns. Where nothing waits,
-        those of the first of `parts`, which are about to be put."""
+        """The account and priority of all waiting parts. Only called while accounts don't take turns.
+
+        :param parts: parts that are about to be added. If no part waits, those of the first of these are returned.
+        """
         if not self._count and self._turns is None:
             self._account, self._priority = parts[0].account, parts[0].priority
         return self._account, self._priority
 
     def _take_turns(self) -> AccountTurns:
-        """Has accounts take turns from now on."""
+        """Makes accounts take turns from now on."""
         turns = self._turns
         if turns is None:
             turns = self._turns = AccountTurns(self._share_of)
-            # A million may wait, and the turns begin and end with each message of a small account: none is copied.
+            # A million parts may wait, and turns may begin and end with each message of a small account. So no part is
+            # copied.
             turns.adopt(self._parts)
             self._parts = deque()
         return turns
 
     def _take_no_turns_if_alone(self, turns: AccountTurns) -> None:
-        """Ends the turns where no more than one account waits, with one priority."""
+        """Ends the turns if only one account waits, with one priority."""
         queues = turns.queues()
         if len(queues) <= 1:
             self._turns = None
@@ -255,7 +263,7 @@ class PartQueue:
     # Bodies
 
     def _fetch(self, parts: deque[Outgoing]) -> None:
-        """Begins to fetch the bodies that `parts` and all others need next, unless some are being fetched."""
+        """Begins to read the bodies that `parts` and all other queues need next, unless some are being read."""
         if not self._fetching:
             self._fetching = True
             self._tasks.start(self._fetch_bodies(parts))
@@ -263,7 +271,7 @@ class PartQueue:
     async def _fetch_bodies(self, first: deque[Outgoing]) -> None:
         queues = [first]
         if self._turns is not None:
-            # The others will need theirs in a moment.
+            # The other queues will need their bodies in a moment.
             queues += [queue for queue in self._turns.queues() if queue is not first and queue[0].body is None]
             del queues[_FETCH_PARTS:]
         parts: list[Outgoing] = []
@@ -278,12 +286,12 @@ class PartQueue:
         finally:
             self._fetching = False
         if self._cleared:
-            # They are in another link's queue now, which fetches for itself.
+            # The parts are in another link's queue now, which reads their bodies itself.
             return
         for part, body in zip(parts, bodies, strict=True):
             part.body = body
             if body is None:
-                # It has ended meanwhile (cancelled, or another part was refused): nothing is to be sent.
+                # The message has ended meanwhile: it was cancelled, or another part was refused.
                 part.done = True
                 self._cancelled.take(part.id)
             else:

@@ -1,11 +1,11 @@
-"""Sends parts to one carrier: its queue, and how much of it may go when.
+"""Sends parts to one carrier. It has the carrier's queue, and decides how many parts may be sent when.
 
-Theory of operation: parts wait in one queue for all sessions of the carrier. `pump` fills the sessions' windows from it
-as far as windows, rate and pauses allow, and is called whenever one of these may have changed. Questions to the carrier
-go before messages, which they are few beside.
+Theory of operation: parts wait in one queue for all sessions of the carrier. `pump` moves parts from the queue to the
+sessions' windows, as far as windows, rate and pauses allow. It is called whenever one of these may have changed.
+Queries to the carrier go before messages; there are only few of them.
 
-Where what is in doubt is to end (`in_doubt: end`), the journal is told before the carrier is (`_mark_and_write`), so
-that the same holds after the death of this process.
+With `in_doubt: end`, parts are marked in the journal before they are written to the carrier (`_mark_and_write`). So
+after a kill, the next start knows which parts are in doubt.
 """
 
 import contextlib
@@ -28,23 +28,23 @@ from relay.values.messages import Ending
 from relay.values.rate import TokenBucket
 from relay.values.states import EXPIRED
 
-#: How much of a rate may be saved up: enough that a timer that fires late costs nothing.
+#: How many seconds of a rate may be saved up. So no time is lost if a timer fires late.
 _RATE_BURST_SECONDS = 0.25
-#: While the journal can't be written, marks are tried again after this; and bodies, while it can't be read.
+#: The pause before marks are written again while the journal can't be written, and before bodies are read again.
 _JOURNAL_AGAIN_SECONDS = 1.0
-#: Each refusal after a pause doubles the next pause, up to so many times the first.
+#: Each refusal after a pause doubles the next pause, up to so many times the first pause.
 _LONGEST_PAUSE_FACTOR = 32
 
-#: What is to be written to a session.
+#: Requests that are about to be written, and their session.
 Write = tuple[CarrierSession, list[Request]]
 
 
 class PartSender:
-    """Sends the parts that wait for one carrier. Belongs to one `CarrierLink`, which alone calls.
+    """Sends the parts that wait for one carrier. It belongs to one `CarrierLink`, and only its pieces call it.
 
-    :param sessions: the sessions that take messages; the same list for ever.
-    :param queries: the questions that are to be sent before messages.
-    :param form: in which messages from HTTP are sent.
+    :param sessions: the bound sessions that take messages. It is always the same list.
+    :param queries: the queries, which are sent before messages.
+    :param form: of messages that came over HTTP.
     """
 
     log = Logger()
@@ -70,17 +70,17 @@ class PartSender:
         self.queue = PartQueue(queue_bytes, flow.store, self, carrier.tasks, flow.cancelled, flow.share_of)
         self._speed = SendingSpeed(settings.rate)
         self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), self._clock.seconds())
-        #: Until when nothing is sent, because the carrier asked for it.
+        #: Until when nothing is sent, because the carrier asked for a pause.
         self.paused_until = 0.0
         self._throttled_in_a_row = 0
         self._wake_up: IDelayedCall | None = None
         self._next_session = 0
-        #: The marks, where parts are marked in the journal before they are written.
+        #: Whether parts are marked in the journal before they are written to the carrier.
         self._marks_first = settings.in_doubt == "end"
         self._marking = False
         self._being_marked: list[Outgoing] = []
         self._unreadable_journal = ""
-        #: Where parts go once the link has retired.
+        #: Gets the parts after the link has retired.
         self._returned: Callable[[Sequence[Outgoing]], None] | None = None
 
     # Parts in and out
@@ -95,7 +95,7 @@ class PartSender:
         self.queue.put(parts)
 
     def room_within(self, seconds: float, account: str) -> int:
-        """See `Link.room_within`."""
+        """An estimate of how many more parts of an account could be sent within so many seconds."""
         now = self._clock.seconds()
         taken = self._carrier.counters.taken
         speed = self._speed.at(now, taken, busy=bool(self.queue))
@@ -106,18 +106,18 @@ class PartSender:
         return max(0, int(left_seconds * speed - self.queue.ahead_of(account)))
 
     def put_back(self, parts: Sequence[Outgoing]) -> None:
-        """Puts parts back at the queue's head, in their order. They may pass its limit by a window."""
+        """Puts parts back at the queue's head, in their order. The queue may exceed its limit by a window."""
         if self._returned is not None:
             self._returned(parts)
         else:
             self.queue.put_first(parts)
 
     def is_marking(self, message_id: bytes) -> bool:
-        """Whether a part of the message is about to be written."""
+        """Whether a part of the message is being marked in the journal, and will be written after that."""
         return any(part.id == message_id for part in self._being_marked)
 
     def retire(self, returned: Callable[[Sequence[Outgoing]], None]) -> None:
-        """Gives what is queued to `returned`, at once, and later what comes back."""
+        """Gives the queued parts to `returned` at once, and later those that come back."""
         self._returned = returned
         queued = self.queue.clear()
         if queued:
@@ -126,12 +126,12 @@ class PartSender:
     # Pauses
 
     def pause(self, seconds: float) -> None:
-        """Sends nothing for so long."""
+        """Sends nothing for so many seconds."""
         self.paused_until = max(self.paused_until, self._clock.seconds() + seconds)
 
     def throttled(self, now: float) -> None:
-        """The carrier can't take more now: sends nothing for a while."""
-        # Responses of one window come together and mean one thing; the pause grows only with fresh refusals after it.
+        """Sends nothing for a while, because the carrier can't take more now."""
+        # All refusals of one window come together and count once. The pause grows only with refusals after its end.
         if now >= self.paused_until:
             carrier = self._carrier
             factor = min(2**self._throttled_in_a_row, _LONGEST_PAUSE_FACTOR)
@@ -139,21 +139,21 @@ class PartSender:
             carrier.counters.pauses += 1
             pause_seconds = carrier.settings.throttle_seconds * factor
             self.paused_until = now + pause_seconds
-            self.log.info("carrier_throttled: {carrier} said {status}; pausing for {pause_seconds} s",
+            self.log.info("carrier_throttled: {carrier} answered {status}; the relay pauses for {pause_seconds} s",
                           carrier=carrier.name, status=carrier.counters.last_error,
                           pause_seconds=pause_seconds)  # fmt: skip
 
     def throttled_no_more(self) -> None:
-        """The carrier takes messages: the next pause is a short one again."""
+        """Tells that the carrier takes messages. The next pause will be short again."""
         self._throttled_in_a_row = 0
 
     @property
     def may_ask(self) -> bool:
-        """Whether a question could be sent now, were there room for it."""
+        """Whether a query could be sent now, if a window had room."""
         return self._state.up and self._clock.seconds() >= self.paused_until
 
     def stop(self) -> None:
-        """Sets no more timers."""
+        """Stops the timers for good."""
         if self._wake_up is not None:
             self._wake_up.cancel()
             self._wake_up = None
@@ -161,7 +161,7 @@ class PartSender:
     # Sending
 
     def pump(self) -> None:
-        """Sends what windows, rate and pauses allow. Harmless when repeated."""
+        """Sends as many parts as windows, rate and pauses allow. It may be called at any time."""
         if self._queries.waiting:
             self._send_questions()
         queue = self.queue
@@ -173,7 +173,7 @@ class PartSender:
             return
         sessions = self._sessions
         count = len(sessions)
-        # Each pump begins with the next session, so that a short queue is spread over all of them.
+        # Each call begins with the next session, so that all sessions are used, even if the queue is short.
         first = self._next_session = (self._next_session + 1) % count
         to_mark: list[Write] = []
         for index in range(count):
@@ -198,7 +198,7 @@ class PartSender:
             self._carrier.tasks.start(self._mark_and_write(to_mark))
 
     def _next_batch(self, count: int, now: float) -> list[Request]:
-        """Takes up to `count` parts off the queue's head that can be sent now; ends those that have expired."""
+        """Takes up to `count` parts that can be sent now from the queue's head, and ends those that have expired."""
         batch, expired = self.queue.take(count, now)
         if expired:
             carrier = self._carrier
@@ -231,7 +231,7 @@ class PartSender:
     # Marks in the journal
 
     async def _mark_and_write(self, writes: list[Write]) -> None:
-        """Has the journal know, before the carrier does, what is being written to it. One batch at a time."""
+        """Marks parts in the journal, and then writes them to the carrier. Only one batch is marked at a time."""
         carrier = self._carrier
         parts = [part for _, batch in writes for _, part in batch if type(part) is Outgoing]
         self._marking = True
@@ -258,27 +258,27 @@ class PartSender:
         self.pump()
 
     def unmark(self, parts: list[Outgoing]) -> None:
-        """The carrier has not got these, for certain: should the process die now, they may be sent again."""
+        """Removes the marks of parts that certainly did not reach the carrier. They may be sent again after a kill."""
         if self._marks_first:
             self._carrier.tasks.start(self._take_marks_away([(part.id, part.part) for part in parts]))
 
     async def _take_marks_away(self, parts: list[tuple[bytes, int]]) -> None:
-        # With a broken disk the store keeps it and writes it later.
+        # If the journal can't be written, the store keeps this and writes it later.
         with contextlib.suppress(StoreUnavailable):
             await self._carrier.flow.store.sending(parts, "")
 
-    # What the queue reports
+    # Reports of the queue
 
     def bodies_fetched(self) -> None:
-        """Texts have come from the journal."""
+        """Goes on sending, because bodies have been read from the journal."""
         self._unreadable_journal = ""
         self.pump()
 
     def bodies_unreadable(self, reason: str) -> None:
-        """Texts can't be read from the journal now."""
+        """Tries again later, because bodies can't be read from the journal now."""
         if reason != self._unreadable_journal:
             self._unreadable_journal = reason
-            self.log.error("texts_unreadable: texts that wait for {carrier}: {reason}; tried again every second",
+            self.log.error("texts_unreadable: can't read texts for {carrier}: {reason}. The relay tries every second",
                            carrier=self._carrier.name, reason=reason)  # fmt: skip
         self._wake_up_in(_JOURNAL_AGAIN_SECONDS)
 

@@ -1,13 +1,13 @@
-"""What one carrier is asked about messages that it has taken: query_sm for overdue parts, cancel_sm for customers.
+"""Asks one carrier about parts that it has taken: query_sm for overdue parts, and cancel_sm for customers.
 
-Theory of operation: questions wait here for the carrier's link, which sends them before messages, as far as its
-windows, rate and pauses allow; only `_SHARE` of a window is ever taken by query_sm. An answer to query_sm becomes a
-`Receipt` under the same key and goes the way of all receipts, so that whatever holds of receipts holds of it. Where it
-says of no end, or can't be believed, or there is none, the store is told, and decides.
+Theory of operation: queries wait here. The carrier's link sends them before messages, as far as its windows, rate and
+pauses allow. query_sm use at most `_SHARE` of the windows. The relay makes a `Receipt` of the answer to a query_sm, and
+handles it like any other receipt. If the answer has no final state, or makes no sense, or if no answer comes, the store
+is told, and decides.
 
-The carrier is told its own id of a message as it wrote it (`AtCarrier.given_id`), since the canonical one has lost
-case, zeros or base. For a message that it took while nobody kept that, the canonical id serves where the carrier could
-have written it; otherwise the carrier isn't asked.
+A query has the id as the carrier wrote it (`AtCarrier.given_id`), because the canonical id has lost case, zeros or
+base. If that spelling was not kept, the canonical id is used if the carrier could have written it. Otherwise the
+carrier isn't asked.
 """
 
 from collections import deque
@@ -30,15 +30,16 @@ from relay.values import smpp_constants as c
 from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
 from relay.values.pdus import Answered, CodecError
 
-#: query_sm that are under way at once: this share of all windows, and one at the least.
+#: The share of all windows that query_sm may use. At least one is always allowed.
 _SHARE: Final = 0.1
-#: cancel_sm that wait or are under way at once; more are refused.
+#: How many cancel_sm may wait or be under way at once. Further ones are refused.
 _CANCELS: Final = 1_000
-#: A message that is under way at its carrier is waited for once more: as long as for its receipt, and at the most this.
+#: If the carrier says that a message is under way, the relay waits once more: as long as for the receipt, but at most
+#: this long.
 _LONGEST_WAIT_SECONDS: Final = 24 * 3600.0
 #: A carrier is asked no more after so many sessions in a row that ended with a question unanswered.
 _DEATHS: Final = 2
-#: Answers that say that the link is asked too much.
+#: Answers by which the carrier says that it gets too many requests.
 _THROTTLING: Final = frozenset({c.ESME_RTHROTTLED, c.ESME_RMSGQFUL})
 
 
@@ -56,10 +57,10 @@ class _Cancel(msgspec.Struct, frozen=True, eq=False):
 
 
 class CarrierQueries:
-    """Sends query_sm and cancel_sm to one carrier, and reads what it answers. Only its `CarrierLink` calls.
+    """Sends query_sm and cancel_sm to one carrier, and reads its answers. Only its `CarrierLink` calls it.
 
-    :ivar counts: what came of questions since the start, by command (`query_sm`, `cancel_sm`) and result: `answered`,
-        `refused`, `unanswered`; for query_sm also `later`: asked again.
+    :ivar counts: how many queries had which result since the start, by command (`query_sm`, `cancel_sm`) and result:
+        `answered`, `refused`, `unanswered`; for query_sm also `later` (will be asked again).
     """
 
     log = Logger()
@@ -103,23 +104,23 @@ class CarrierQueries:
 
     @property
     def room(self) -> int:
-        """How many more query_sm may be asked."""
+        """How many more query_sm may be queued."""
         return max(0, self._most_queries - self._queries_under_way - len(self._queries))
 
     @property
     def cancels_room(self) -> int:
-        """How many more cancel_sm may be asked."""
+        """How many more cancel_sm may be queued."""
         return max(0, _CANCELS - self._cancels_under_way - len(self._cancels))
 
     @property
     def waiting(self) -> int:
-        """Questions to be sent."""
+        """How many queries wait to be sent."""
         return len(self._queries) + len(self._cancels)
 
     def named(self, taken: Sequence[Submitted], given: Sequence[bytes]) -> list[Submitted]:
-        """The same parts, with their ids as the carrier wrote them.
+        """Adds the ids as the carrier wrote them to parts that it has taken.
 
-        :param given: message_id of each submit_sm_resp, in the order of `taken`.
+        :param given: the message_id of each submit_sm_resp, in the order of `taken`.
         """
         return [
             msgspec.structs.replace(s, given_id=b"" if given_id == s.carrier_message_id else given_id)
@@ -127,7 +128,7 @@ class CarrierQueries:
         ]
 
     def ask(self, parts: Iterable[AtCarrier]) -> None:
-        """Queues query_sm. Parts whose id the carrier can't be told end unasked."""
+        """Queues query_sm. A part ends without a query if its id can't be written as the carrier would."""
         unknown = []
         for part in parts:
             if self._can_be_named(part):
@@ -137,7 +138,7 @@ class CarrierQueries:
         self._give_up(unknown)
 
     def cancel(self, part: AtCarrier) -> "Deferred[bool]":
-        """Queues a cancel_sm; its Deferred fires with whether the carrier has cancelled, and never fails."""
+        """Queues a cancel_sm. Its Deferred fires with whether the carrier has cancelled the part, and never fails."""
         if not self._can_be_named(part):
             return succeed(False)
         cancel = _Cancel(part, Deferred())
@@ -145,8 +146,10 @@ class CarrierQueries:
         return cancel.done
 
     def next(self, count: int) -> list[tuple[int, list[tuple[bytes, object]]]]:
-        """Up to `count` questions that are to be sent now: command_id, and the requests for `SessionProtocol.send`.
-        Customers wait for theirs, so these come first."""
+        """Takes up to `count` queries that may be sent now. cancel_sm come first, because customers wait for them.
+
+        :return: each command_id, with its requests for `SessionProtocol.send`.
+        """
         cancels: list[tuple[bytes, object]] = []
         queries: list[tuple[bytes, object]] = []
         while self._cancels and len(cancels) < count:
@@ -170,10 +173,10 @@ class CarrierQueries:
         given_id = part.given_id
         return 0 < len(given_id) <= 64 and self._ids.response_key(given_id) == part.carrier_message_id
 
-    # What comes of it
+    # Results
 
     def answered(self, answers: Iterable[Answered]) -> bool:
-        """Acts on responses; true where one said that the link is asked too much."""
+        """Handles responses. True: one said that the carrier gets too many requests."""
         throttled = False
         receipts: list[tuple[AtCarrier, Receipt]] = []
         ending: list[AtCarrier] = []
@@ -190,7 +193,7 @@ class CarrierQueries:
             elif isinstance(token, _Query):
                 self._queries_under_way -= 1
                 if status != c.ESME_ROK and class_of(status) is AnswerClass.LATER:
-                    # The store names the part again.
+                    # The store will ask for this part again.
                     self._count("query_sm", "later")
                     continue
                 receipt = self._receipt(token.part, answer)
@@ -206,14 +209,14 @@ class CarrierQueries:
         return throttled
 
     def _receipt(self, part: AtCarrier, answer: Answered) -> Receipt | None:
-        """What a query_sm_resp says; None where it says nothing, or of another message."""
+        """Makes a receipt of a query_sm_resp; None: it has no final state, or is about another message."""
         if answer.command_id != c.QUERY_SM_RESP or answer.command_status != c.ESME_ROK:
             return None
         try:
             message_id, final_date, message_state, error_code = decode_query_sm_resp(answer.body)
         except CodecError:
             return None
-        # Its number says which question it answers; an id that it repeats must not say otherwise.
+        # The sequence_number says which query it answers. If the response has an id, it must be of the same message.
         same = {b"", self._ids.response_key(message_id), self._ids.text_key(message_id), self._ids.tlv_key(message_id)}
         if message_id and part.carrier_message_id not in same:
             return None
@@ -229,7 +232,7 @@ class CarrierQueries:
 
     async def _keep(self, answers: list[tuple[AtCarrier, Receipt]]) -> None:
         if not await self._intake.keep([receipt for _, receipt in answers], asked_for=True):
-            # The disk is broken. They are asked about again.
+            # The journal can't be written now. The store will ask for these parts again.
             return
         under_way = [
             QueryOutcome(part.id, part.part, receipt.received_at, receipt.received_at + self._wait_seconds)
@@ -240,7 +243,7 @@ class CarrierQueries:
             self._flow.follow_up_later(self._flow.store.query_outcomes(under_way))
 
     def unanswered(self, session: CarrierSession, tokens: Iterable[object]) -> None:
-        """Their time is up: overdue parts end, cancels are refused."""
+        """Handles queries that got no response in time: overdue parts end, and cancel_sm are refused."""
         ending: list[AtCarrier] = []
         for token in tokens:
             if isinstance(token, _Query):
@@ -259,7 +262,7 @@ class CarrierQueries:
         self._give_up(ending)
 
     def lost(self, session: CarrierSession, tokens: Iterable[object]) -> None:
-        """Their session ended: overdue parts are asked about again later, cancels are refused.
+        """Handles queries whose session has ended: query_sm are repeated later, and cancel_sm are refused.
 
         If this happens twice in a row, the questions may be what ends the sessions: no more are asked. A session that
         nothing came over since a question, whose time was up before the session's end, counts as well.
@@ -290,7 +293,7 @@ class CarrierQueries:
                           "and cancel_sm to false for it", carrier=self._name)  # fmt: skip
 
     def drop(self) -> None:
-        """Nothing that waits can be sent: as `lost`."""
+        """Drops all waiting queries, because the link has ended. They are handled as in `lost`."""
         self._queries.clear()
         cancels = list(self._cancels)
         self._cancels.clear()
@@ -310,5 +313,5 @@ class CarrierQueries:
     def _say_unknown(self, status: int) -> None:
         if status == c.ESME_RINVCMDID and not self._unknown_command:
             self._unknown_command = True
-            self.log.warn("carrier_knows_no_questions: {carrier} answered a query_sm or cancel_sm with ESME_RINVCMDID; "
-                          "set query_sm or cancel_sm to false for it", carrier=self._name)  # fmt: skip
+            self.log.warn("carrier_knows_no_questions: {carrier} doesn't know query_sm or cancel_sm: it answered "
+                          "ESME_RINVCMDID. Set the key to false for it", carrier=self._name)  # fmt: skip

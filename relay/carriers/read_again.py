@@ -1,9 +1,10 @@
-"""A kept receipt, read again with the dialect that its carrier has now.
+"""Reads a kept receipt again, with the present dialect of its carrier.
 
-Theory of operation: what is kept is the PDU's body, without its command and cut where it was over-long. In a
-deliver_sm the two times are empty (SMPP 3.4 section 4.6.1); a data_sm read as one has the tag of its first optional
-parameter there. So a body whose times are empty is a deliver_sm, another one is a data_sm if its parameters end where
-it does, and what is neither is left alone, because half an id could be another message's.
+Theory of operation: the store keeps the body of the PDU, without its command_id. A very long body has been cut. In a
+deliver_sm the two times are empty (SMPP 3.4 section 4.6.1). If a data_sm is read as a deliver_sm, the tag of its first
+optional parameter is in the place of the times. So a body with empty times is a deliver_sm. Another body is a data_sm
+if its last parameter ends where the body ends. A body that is neither is not read, because half an id may be that of
+another message.
 """
 
 from msgspec.structs import replace
@@ -18,9 +19,9 @@ from relay.values.pdus import CodecError, MessagePdu
 
 
 def read_again(reader: ReceiptReader, kept: Receipt) -> Receipt | None:
-    """What a kept receipt says now, with the time at which it came; None where it is unreadable now.
+    """Reads a kept receipt again. The result has the time at which the receipt came; None: it is unreadable.
 
-    :param reader: of the receipt's carrier.
+    :param reader: the reader of the receipt's carrier.
     """
     pdu = _decoded(kept.raw)
     if pdu is None:
@@ -28,14 +29,14 @@ def read_again(reader: ReceiptReader, kept: Receipt) -> Receipt | None:
     receipt = reader.read(pdu, kept.received_at)
     if is_unreadable(receipt):
         return None
-    # One and the same object for all: what the table compares first.
+    # All receipts of a carrier must have the same string object, because the table compares by identity first.
     return replace(receipt, carrier=kept.carrier)
 
 
 def _decoded(body: bytes) -> MessagePdu | None:
-    """The PDU that a body was of, as far as that can be told."""
+    """Decodes a kept body as a deliver_sm or a data_sm; None: it is neither."""
     if not body:
-        # Said by an answer to query_sm, which has no such body.
+        # The receipt was made of an answer to a query_sm, which has no such body.
         return None
     deliver = _message(c.DELIVER_SM, body)
     if deliver is not None and not deliver.schedule_delivery_time and not deliver.validity_period:

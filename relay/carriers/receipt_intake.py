@@ -1,9 +1,10 @@
-"""What a carrier sends us: receipts, and messages from handsets.
+"""Takes what a carrier sends to us: receipts, and messages from handsets.
 
-Each read's receipts go to the flow as one batch, and are answered ESME_ROK in one write when the batch is durable, or
-ESME_RX_T_APPN when it can't be made so: the carrier then tries again. An unknown id is never an error (carriers stop
-their queues on one). What is no receipt is refused with ESME_RX_P_APPN, unless the configuration names an account
-whose receivers get it; it is answered then as the customer answers.
+All receipts of one read go to the message flow as one batch. When the batch is durable, they are answered ESME_ROK in
+one write. If it can't be made durable, they are answered ESME_RX_T_APPN, and the carrier tries again. An unknown id is
+never an error, because some carriers stop their queues after an error. A deliver_sm that isn't a receipt is refused
+with ESME_RX_P_APPN, unless the configuration names an account for it. Then that account's receivers get it, and the
+carrier gets the customer's answer.
 """
 
 from collections import Counter
@@ -31,8 +32,8 @@ from relay.values.smpp_constants import (
 )
 from relay.values.states import UNKNOWN
 
-#: Gets an account's name and a deliver_sm or data_sm that is no receipt. None: nobody can take it; otherwise it fires
-#: with the command_status with which the customer answered.
+#: Gets an account's name and a deliver_sm or data_sm that isn't a receipt. Returns None if no receiver can take it;
+#: otherwise a Deferred that fires with the command_status of the customer's answer.
 MobileOriginated = Callable[[str, MessagePdu], "Deferred[int] | None"]
 
 #: The body of every deliver_sm_resp and data_sm_resp: an empty message_id (SMPP 3.4 section 4.6.2).
@@ -40,7 +41,7 @@ _EMPTY_MESSAGE_ID = b"\0"
 
 
 class ReceiptIntake:
-    """Takes what one carrier sends, over all its binds: receipts come over any of them."""
+    """Takes the receipts and handsets' messages of one carrier. They may come over any of its sessions."""
 
     log = Logger()
 
@@ -51,19 +52,19 @@ class ReceiptIntake:
         self._tasks = carrier.tasks
         self._mobile_originated = mobile_originated
         self._reader = ReceiptReader(carrier.name, carrier.settings.dialect)
-        #: How often each `Outcome` was met, by its number.
+        #: How many receipts had each `Outcome`, by its number.
         self.outcomes = [0] * len(Outcome)
-        #: Messages that receipts ended, by the state that the last of these told.
+        #: How many messages receipts have ended, by the state in the last receipt.
         self.ended: Counter[int] = Counter()
-        #: From a message's being accepted to the receipt that ended it.
+        #: The time from accepting a message to the receipt that ended it.
         self.receipt_seconds = Histogram(SLOW_SECONDS)
         self.mobile_originated = 0
         self.not_durable = 0
-        #: Kept receipts that found their message when they were read again.
+        #: How many kept receipts found their message when they were read again.
         self.reread = 0
 
     def take(self, protocol: Responder, pdus: list[MessagePdu]) -> None:
-        """Handles one read's deliver_sm and data_sm; they are answered when they are durable."""
+        """Handles the deliver_sm and data_sm of one read. They are answered when they are durable."""
         now = self._clock.seconds()
         reader = self._reader
         receipts: list[Receipt] = []
@@ -71,7 +72,7 @@ class ReceiptIntake:
         command_id = -1
         sequence_numbers: list[int] = []
         for pdu in pdus:
-            # The usual mark first: it saves a call for each receipt.
+            # The usual esm_class is checked first, to save a call for each receipt.
             if pdu.esm_class != ESM_CLASS_DELIVERY_RECEIPT and not reader.is_receipt(pdu):
                 self._take_mobile_originated(protocol, pdu)
                 continue
@@ -84,12 +85,14 @@ class ReceiptIntake:
             self._tasks.start(self._take_receipts(protocol, receipts, answers))
 
     def read_again(self, kept: Receipt) -> Receipt | None:
-        """What a receipt that the store keeps says with the dialect of now; None where it says nothing."""
+        """Reads a receipt that the store keeps, with the present dialect; None: it is unreadable."""
         return read_again(self._reader, kept)
 
     def count_reread(self, batch: Sequence[ReadAgain], outcomes: Sequence[Outcome]) -> int:
-        """Counts receipts that were counted as orphans or unreadable when they came, and have been read again: those
-        that found their message as reread, never once more as receipts that came. Gives how many these are."""
+        """Counts the kept receipts that found their message when they were read again. Returns how many they are.
+
+        They were counted as orphans or unreadable when they came, so they are not counted as receipts again.
+        """
         found = len(outcomes) - outcomes.count(Outcome.ORPHAN)
         self.reread += found
         for again, outcome in zip(batch, outcomes, strict=True):
@@ -99,9 +102,9 @@ class ReceiptIntake:
         return found
 
     async def keep(self, receipts: list[Receipt], *, asked_for: bool = False) -> bool:
-        """True when the receipts are durable, False when they can't be made so and the carrier must come again.
+        """Makes receipts durable. False: they can't be made durable now, and the carrier must send them again.
 
-        :param asked_for: they are answers to query_sm: that they are late says nothing of the carrier's receipts.
+        :param asked_for: whether they are answers to query_sm. Then they don't count in `receipt_seconds`.
         """
         try:
             result = await self._flow.follow_up(self._flow.store.receipts(receipts))
@@ -117,9 +120,9 @@ class ReceiptIntake:
         return True
 
     def _count(self, receipts: list[Receipt], found: Sequence[Outcome]) -> int:
-        """Counts a batch by outcome and by the states that ended messages; gives how many it ended.
+        """Counts a batch by outcome, and by the states that ended messages. Returns how many messages it ended.
 
-        Nearly always that is all of them, and then it is done by counting lists, which costs less than a loop.
+        Nearly always each receipt ends its message. Then the counts are made without a loop, which is faster.
         """
         ended = found.count(Outcome.FINAL)
         if ended == len(receipts):
@@ -137,15 +140,15 @@ class ReceiptIntake:
     async def _take_receipts(self, protocol: Responder, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:
         command_status = ESME_ROK if await self.keep(receipts) else ESME_RX_T_APPN
         body = _EMPTY_MESSAGE_ID if command_status == ESME_ROK else b""
-        # If we stop here, then the carrier sends these again, and they are found to be repeated.
+        # If we stop here, then the carrier sends these again, and the store recognizes them as repeated.
         for command_id, sequence_numbers in answers.items():
             protocol.respond(command_id | RESPONSE_BIT, [(n, command_status, body) for n in sequence_numbers])
 
     def _take_mobile_originated(self, protocol: Responder, pdu: MessagePdu) -> None:
         self.mobile_originated += 1
         if pdu.esm_class & ESM_CLASS_TYPE_MASK:
-            # What is marked as the network's own is handed up although it is damaged (`decode_damaged_receipt`). The
-            # customer isn't to get it like that.
+            # A damaged PDU is passed on if esm_class marks it as a receipt (`decode_damaged_receipt`). A customer must
+            # not get a damaged PDU.
             try:
                 decode_message(pdu.command_id, pdu.sequence_number, pdu.body)
             except CodecError as problem:
@@ -157,10 +160,10 @@ class ReceiptIntake:
             return
         handed = self._mobile_originated(account, pdu)
         if handed is None:
-            # Nobody of the account is bound to take it: the carrier may try again.
+            # No receiver of the account is bound. The carrier may try again.
             self._answer(ESME_RX_T_APPN, protocol, pdu)
         else:
-            # Nothing of it is kept here: the carrier has it until the customer has.
+            # The relay doesn't keep it. It is answered only when the customer has answered.
             handed.addCallback(self._answer, protocol, pdu)
 
     def _answer(self, status: int, protocol: Responder, pdu: MessagePdu) -> None:

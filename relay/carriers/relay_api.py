@@ -1,9 +1,9 @@
-"""Another relay as a carrier, over HTTP: what is posted to it, what its answers mean, and its notifications.
+"""The formats of another relay that is a carrier over HTTP: items to post, their answers, and notifications.
 
-Theory of operation: queued parts go up as items of one `POST /messages`, each with what the API takes (see
-`relay.text.passthrough`). Every item of the answer is an id or a problem, and a problem is turned into the SMPP status
-that says the same, so that the queue above needs to know one kind of answer only. Notifications come back as POSTs
-signed by Standard Webhooks, and become receipts as if they had come over SMPP.
+Theory of operation: parts are posted as items of one `POST /messages`. `relay.text.passthrough` says what an item has.
+The answer has an id or a problem for each item. A problem is converted to the SMPP status with the same meaning, so
+that the link needs to know only one kind of answer. Notifications come as POSTs that are signed as Standard Webhooks
+says. The relay makes receipts of them, and handles these like receipts over SMPP.
 """
 
 import base64
@@ -21,23 +21,23 @@ from relay.text.passthrough import read_part
 from relay.values import smpp_constants as c
 from relay.values.messages import Receipt
 
-#: How far a notification's timestamp may be from now, either way; later it may be somebody's recording.
+#: How many seconds a notification's timestamp may be before or after now. An older one may be a replay by an attacker.
 REPLAY_SECONDS: Final = 300
 
-#: A longer id is none of a relay's: as many characters as SMPP gives a message_id.
+#: The longest id that a relay may give: as many characters as SMPP allows for a message_id.
 LONGEST_ID: Final = 64
 
-#: Notifications in one POST: as many as an account's `notification_batch` may be.
+#: The most notifications in one POST: the maximum of an account's `notification_batch`.
 MOST_NOTIFICATIONS: Final = 1000
 
-#: What the API takes as a message's validity.
+#: The bounds of a message's validity in the API.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 604_800.0
 
 
 class BadNotification(Exception):
-    """A POST that is no notification of this carrier; the text says why.
+    """A POST is not a notification of this carrier. The text says why.
 
-    :ivar forged: the signature is missing or wrong, or too old.
+    :ivar forged: whether its signature is missing, wrong or too old.
     """
 
     def __init__(self, reason: str, *, forged: bool) -> None:
@@ -45,7 +45,7 @@ class BadNotification(Exception):
         self.forged = forged
 
 
-# Up
+# Messages to the other relay
 
 
 class _Item(msgspec.Struct, omit_defaults=True):
@@ -61,12 +61,13 @@ class _Item(msgspec.Struct, omit_defaults=True):
 
 
 def item_json(body: bytes, name: str, validity_seconds: float) -> bytes:
-    """One part as an item of the array that is posted.
+    """Makes an item of the posted array from one part.
 
-    :param body: of its submit_sm.
-    :param name: the part's own: the key by which the other relay takes it once only, and what it shows beside it.
-    :param validity_seconds: how long it is still worth sending; brought within what the API takes.
-    :raises CodecError: `body` is no submit_sm's.
+    :param body: the body of its submit_sm.
+    :param name: the part's own name. It is the key with which the other relay accepts the part only once, and the
+        reference that the other relay shows.
+    :param validity_seconds: the rest of its validity. It is brought within the API's bounds.
+    :raises CodecError: `body` isn't the body of a submit_sm.
     """
     part = read_part(body)
     validity_seconds = round(min(max(validity_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS), 3)
@@ -98,32 +99,32 @@ _decode_answers = msgspec.json.Decoder(list[_Answer]).decode
 
 
 def read_answers(content: bytes, count: int) -> list[tuple[int, bytes]]:
-    """What became of each item: a command_status and the carrier message id.
+    """Reads the answer to a posted array. Returns a command_status and the carrier message id for each item.
 
-    :raises ValueError: it is no answer to so many items.
+    :raises ValueError: it isn't an answer to so many items.
     """
     try:
         answers = _decode_answers(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise ValueError(f"an answer that is no array of ids and problems: {problem}") from None
+        raise ValueError(f"the answer is not an array of ids and problems: {problem}") from None
     if len(answers) != count:
-        raise ValueError(f"an answer of {len(answers)} items to {count} messages")
+        raise ValueError(f"the answer to {count} messages has {len(answers)} items")
     results: list[tuple[int, bytes]] = []
     for answer in answers:
         if answer.id:
             if len(answer.id) > LONGEST_ID:
-                raise ValueError(f"an answer with an id of {len(answer.id)} characters")
+                raise ValueError(f"the answer has an id of {len(answer.id)} characters")
             results.append((c.ESME_ROK, answer.id.encode()))
         elif answer.status >= 400:
             results.append((status_of(answer.status, answer.type, answer.field), b""))
         else:
-            # Nothing that a message may be refused for.
-            raise ValueError("an answer with an item that is neither an id nor a problem")
+            # This is no reason to refuse a message.
+            raise ValueError("the answer has an item that is neither an id nor a problem")
     return results
 
 
 def status_of(status: int, kind: str = "", field: str = "") -> int:
-    """The command_status that says what a problem document says.
+    """The command_status with the same meaning as a problem document.
 
     :param kind: the document's `type`.
     """
@@ -132,7 +133,8 @@ def status_of(status: int, kind: str = "", field: str = "") -> int:
     if status == 503:
         return c.ESME_RMSGQFUL
     if status >= 500 or (field == "idempotency_key" and kind.endswith("unknown-field")):
-        # The second: a relay too old for keys. To wait until it is a newer one is better than to lose the message.
+        # The second condition is for a relay that is too old for keys. It is better to wait for a newer one than to
+        # lose the message.
         return c.ESME_RSYSERR
     if field == "to" or kind.endswith("no-route"):
         return c.ESME_RINVDSTADR
@@ -141,13 +143,13 @@ def status_of(status: int, kind: str = "", field: str = "") -> int:
     return c.ESME_RSUBMITFAIL
 
 
-# Down
+# Notifications from the other relay
 
 
 class NotificationReader:
-    """Turns a carrier's notifications into receipts.
+    """Makes receipts of a carrier's notifications.
 
-    :param key: of the signing secret, see `relay.accounts.signing.secret_key`.
+    :param key: the key in the signing secret, see `relay.accounts.signing.secret_key`.
     """
 
     def __init__(self, carrier: str, dialect: Dialect, key: bytes) -> None:
@@ -157,34 +159,35 @@ class NotificationReader:
         self._states = CarrierStates(dialect)
 
     def check(self, webhook_id: bytes, timestamp: bytes, signatures: bytes, body: bytes, now: float) -> None:
-        """Returns where a POST is the carrier's, unchanged and recent. The first three are its headers.
+        """Checks that a POST is from the carrier, unchanged and recent. The first three parameters are its headers.
 
         :raises BadNotification: it isn't.
         """
         if not (webhook_id and timestamp and signatures):
             raise BadNotification("webhook-id, webhook-timestamp or webhook-signature is missing.", forged=True)
         expected = signature([self._key], webhook_id, timestamp, body)
-        # A sender that is changing its secret signs with both.
+        # After a change of its secret, a sender signs with both secrets for a while.
         if not any(hmac.compare_digest(expected, given) for given in signatures.split(b" ")):
-            raise BadNotification("webhook-signature is not this carrier's.", forged=True)
+            raise BadNotification("webhook-signature was not made with this carrier's signing_secret.", forged=True)
         if not timestamp.isdigit() or len(timestamp) > 12:
-            raise BadNotification("webhook-timestamp is no number of seconds since 1970.", forged=True)
+            raise BadNotification("webhook-timestamp is not a number of seconds since 1970.", forged=True)
         ahead_seconds = int(timestamp) - now
         if abs(ahead_seconds) > REPLAY_SECONDS:
-            # Said only where the signature is right: then it is a recording, or one of two clocks is wrong.
+            # This is checked after the signature. So the POST is a replay, or one of the two clocks is wrong.
             raise BadNotification(
                 f"webhook-timestamp is {abs(ahead_seconds):.0f} s {'ahead of' if ahead_seconds > 0 else 'behind'} this "
-                f"relay's clock; more than {REPLAY_SECONDS} s are not taken.",
+                f"relay's clock; at most {REPLAY_SECONDS} s are allowed. Check both clocks.",
                 forged=True,
             )
 
     def read(self, body: bytes, carrier_error: bytes, now: float) -> list[Receipt]:
-        """The receipts in a POST's body: one object, or an array of them. An item that can't be read becomes an
-        unreadable receipt.
+        """Reads the receipts in a POST's body: one object, or an array of them.
 
-        :param carrier_error: the X-Relay-Carrier-Error header, which only single objects have: what the carrier
-            behind the other relay wrote.
-        :raises BadNotification: it isn't JSON, or something else than objects.
+        An item that can't be read becomes an unreadable receipt.
+
+        :param carrier_error: the header X-Relay-Carrier-Error, which comes only with single objects. It has the error
+            of the carrier behind the other relay.
+        :raises BadNotification: the body isn't JSON, or has anything other than objects.
         """
         try:
             decoded = msgspec.json.decode(body)
@@ -194,18 +197,18 @@ class NotificationReader:
         if not all(isinstance(item, dict) for item in items):
             raise BadNotification("Expected a notification, or an array of them.", forged=False)
         if len(items) > MOST_NOTIFICATIONS:
-            reason = f"An array holds up to {MOST_NOTIFICATIONS} notifications; this one holds {len(items)}."
+            reason = f"An array may have up to {MOST_NOTIFICATIONS} notifications; this one has {len(items)}."
             raise BadNotification(reason, forged=False)
         if len(items) != 1:
             carrier_error = b""
         return [self._receipt(item, carrier_error, now) for item in items]
 
     def read_again(self, kept: Receipt) -> Receipt | None:
-        """As `relay.carriers.read_again.read_again`, of a receipt that came here."""
+        """Does what `relay.carriers.read_again.read_again` does, for receipts that came as notifications."""
         try:
             [receipt] = self.read(kept.raw, kept.error, kept.received_at)
         except (BadNotification, ValueError):
-            # Cut, or from before the carrier was spoken to over HTTP.
+            # The body was cut, or the receipt came when the carrier was still on SMPP.
             return None
         return None if is_unreadable(receipt) else msgspec.structs.replace(receipt, carrier=kept.carrier)
 
@@ -222,19 +225,19 @@ class NotificationReader:
 
 
 def notification_reader(name: str, settings: Carrier) -> NotificationReader | None:
-    """What reads a carrier's notifications; None where it is spoken to over SMPP."""
+    """Makes the reader of a carrier's notifications; None: it is a carrier over SMPP."""
     if settings.kind != "http":
         return None
     secret = settings.signing_secret
-    # The configuration's checks see to it that there is one.
+    # The checks of the configuration make sure that there is a secret.
     return NotificationReader(name, settings.dialect, b"" if secret is None else secret_key(secret.reveal()))
 
 
 class HttpReceipts(NamedTuple):
-    """What a carrier that is another relay does with the notifications that come from it.
+    """Takes the notifications of a carrier that is another relay.
 
     :ivar reader: checks and reads them.
-    :ivar keep: true when the receipts are durable, false when they can't be made so now.
+    :ivar keep: makes the receipts durable. False: they can't be made durable now.
     """
 
     reader: NotificationReader
@@ -242,5 +245,5 @@ class HttpReceipts(NamedTuple):
 
 
 def basic_authorization(system_id: str, password: str) -> bytes:
-    """The Authorization header of our account there."""
+    """Makes the Authorization header for our account at the other relay."""
     return b"Basic " + base64.b64encode(f"{system_id}:{password}".encode())

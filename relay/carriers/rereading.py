@@ -1,16 +1,17 @@
-"""Receipts that nobody could place, read again when their carrier's dialect has changed.
+"""Reads kept receipts again when their carrier's dialect has changed.
 
-Theory of operation: with a wrong dialect a carrier's receipts become orphans, or unreadable, although their messages
-are known. Once the dialect is corrected, by a reload or by a start with another file, all that the store keeps of that
-carrier is read again from the PDUs' bodies, in slices between which the reactor does its other work. What reads as it
-did before costs no call. What finds its message now goes the ordinary way, as of the time at which it came: the first
-final state wins, customers are told once. The rest stays as it was, but for the evidence (see
-`relay.store.table.evidence`): where some of a carrier's receipts found their messages, its dialect is mended, and the
-evidence that is left is dismissed. Where none did, it is kept for the next try.
+Theory of operation: with a wrong dialect, a carrier's receipts become orphans, or unreadable, although their messages
+are known. A reload, or a start with another file, may correct the dialect. Then all receipts that the store keeps of
+that carrier are read again from the PDUs' bodies. This is done in slices, and the reactor does other work between them.
+A receipt that finds its message now is handled like any other, with the time at which it came: the first final state
+stays, and customers are notified once. A receipt that reads as before stays as it was. So does the
+evidence (see `relay.store.table.evidence`), unless some of the carrier's receipts have found their messages: then its
+dialect is right now, and the evidence that is left is dismissed.
 
-At a start nobody knows which dialect the receipts were read with, so those of every carrier are read again.
+At a start it is not known with which dialect the receipts were read. So those of all carriers are read again.
 
-If we stop in the middle, then the next start begins anew: what was found by then is in the journal and kept no more.
+If we stop in the middle, then the next start reads the rest again. Receipts that have found their message are in the
+journal, and are not kept any more.
 """
 
 from collections import Counter
@@ -28,14 +29,14 @@ from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
 from relay.values.messages import Outcome, ReadAgain
 
-#: Receipts that are looked at in one turn of the reactor; some milliseconds.
+#: How many receipts are read in one turn of the reactor. That takes some milliseconds.
 _READ_A_TURN: Final = 200
 
 
 class Rereading:
     """Reads kept receipts again after their carrier's dialect has changed. Only the reactor thread may call.
 
-    :param link: gives the carrier of a name as it is now; None: there is none.
+    :param link: returns the present link of a carrier; None: there is none.
     """
 
     log = Logger()
@@ -51,10 +52,11 @@ class Rereading:
         self._sleeping: Deferred[None] | None = None
 
     def begin(self, carriers: Iterable[str], *, at_start: bool = False) -> None:
-        """Reads what is kept of these carriers again; returns at once. While that is under way, what is asked for
-        follows.
+        """Begins to read the kept receipts of these carriers again, and returns at once.
 
-        :param at_start: says in the log only where something was found.
+        If this is under way already, these carriers follow.
+
+        :param at_start: logs a carrier only if some of its receipts found their messages.
         """
         self._wanted.update(carriers)
         if self._wanted and not self._running and not self._stopping:
@@ -62,7 +64,7 @@ class Rereading:
             self._tasks.start(self._run(at_start))
 
     async def stop(self) -> None:
-        """Ends after the slice that is under way."""
+        """Stops after the slice that is under way."""
         self._stopping = True
         if self._sleeping is not None:
             self._sleeping.cancel()
@@ -97,7 +99,7 @@ class Rereading:
                 for carrier, batch in by_carrier.items():
                     found[carrier] += await self._reread(carrier, batch)
             except StoreUnavailable as problem:
-                # Nothing, or what the store will write by itself, has happened; the same slice is looked at again.
+                # Either nothing has changed, or the store will write the changes itself. The slice is read again.
                 await self._sleep(problem.retry_after_seconds)
                 continue
             read.update(looked_at)

@@ -1,14 +1,14 @@
-"""What becomes of a part after the carrier's response to its submit_sm, or without one.
+"""Handles the carrier's responses to submit_sm, and parts that get no response.
 
-Theory of operation: each response is classed once (`relay.carriers.submit_results`):
+Theory of operation: each response has one of four classes (`relay.carriers.submit_results`):
 
 * taken: the store is told the carrier message id.
 * later: the part goes back to the queue's head, and the sender pauses.
-* elsewhere: the part goes to the next carrier of its route, or its message ends where there is none.
+* elsewhere: the part goes to the next carrier of its route. If there is none, its message ends.
 * refused: the message ends.
 
-A part that was written and got no response is in doubt: it is sent again, or its message ends as UNKNOWN, as `in_doubt`
-of the configuration says.
+A part that was written and got no response is in doubt. The carrier's key `in_doubt` says whether it is sent again, or
+its message ends as UNKNOWN.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,12 +27,12 @@ from relay.values.messages import Ending, PartsReceipted, Submitted
 from relay.values.pdus import Answered, LateAnswer
 from relay.values.states import REJECTED, UNKNOWN
 
-#: Between two log lines about responses without an id.
+#: The least time between two log lines about responses without an id.
 _LOG_SECONDS: Final = 60.0
 
 
 class SubmitResponses:
-    """Acts on what became of submitted parts. Belongs to one `CarrierLink`, which alone calls."""
+    """Handles the results of submit_sm. It belongs to one `CarrierLink`, and only that calls it."""
 
     log = Logger()
 
@@ -49,7 +49,7 @@ class SubmitResponses:
         self._keeps_given_ids = settings.query_sm or settings.cancel_sm
 
     def take(self, answers: Sequence[Answered]) -> None:
-        """Acts on a batch of responses, to messages and to questions."""
+        """Handles a batch of responses to messages and to queries."""
         carrier = self._carrier
         now = carrier.clock.seconds()
         due_at_after_expiry = self._receipt_seconds
@@ -94,7 +94,7 @@ class SubmitResponses:
                 self._count_without_id(without_id, now)
             if self._keeps_given_ids:
                 taken = self._with_given_ids(taken, answers)
-            # Nobody waits for this to be durable: if we stop here, then the part is in doubt after the start.
+            # Nothing waits until this is durable. If we stop here, then the part is in doubt after the next start.
             carrier.flow.follow_up_later(carrier.flow.store.submitted(taken))
         if later:
             carrier.counters.throttled += len(later)
@@ -104,10 +104,10 @@ class SubmitResponses:
             self._sender.throttled(now)
 
     def take_late(self, answers: Sequence[LateAnswer]) -> None:
-        """Acts on responses that came after their time was up.
+        """Handles responses that came after the response timeout.
 
-        Only a late "taken" says something that is still worth knowing. The part itself is being sent again, unless it
-        is still queued, where `done` keeps that from happening.
+        Only "taken" is still useful. The part may have been sent again already. If it is still queued, `done` keeps it
+        from being sent again.
         """
         self.take(
             [
@@ -118,12 +118,12 @@ class SubmitResponses:
         )
 
     def not_taken(self, parts: list[Outgoing]) -> None:
-        """The carrier has not got these parts, for certain: they go back to the queue's head."""
+        """Puts parts back at the queue's head that certainly did not reach the carrier."""
         self._sender.unmark(parts)
         self._sender.put_back(parts)
 
     def in_doubt(self, tokens: Iterable[object]) -> None:
-        """The carrier may have got these requests: no response came."""
+        """Handles requests without a response, which the carrier may have."""
         parts = [token for token in tokens if type(token) is Outgoing and not token.done]
         if not parts:
             return
@@ -148,26 +148,26 @@ class SubmitResponses:
             carrier.flow.end_later([Ending(part.id, REJECTED, now, reason.encode(), carrier.name)])
 
     def _count_without_id(self, count: int, now: float) -> None:
-        """Counts parts that were taken without an id, and logs it once a minute at most."""
+        """Counts parts that the carrier took without giving an id, and logs it once a minute at most."""
         counters = self._carrier.counters
         counters.without_id += count
         if now < self._without_id_logged_until:
             return
         self._without_id_logged_until = now + _LOG_SECONDS
         self.log.warn(
-            "carrier_gave_no_id: {carrier} took messages and gave them no message_id, {count} since the start. No "
-            "receipt can be matched to them: ask the carrier",
+            "carrier_gave_no_id: {carrier} took messages without giving a message_id, {count} since the start. No "
+            "receipt can be matched to them. Ask the carrier",
             carrier=self._carrier.name, count=counters.without_id,
         )  # fmt: skip
 
     def _observe(self, answers: Sequence[Answered], now: float) -> None:
-        """Counts how long the responses took, by the first and the last of them."""
+        """Counts how long the responses took, from the times of the first and the last of them."""
         first, last = (answers[0].token, answers[-1].token) if answers else (None, None)
         if type(first) is Outgoing and type(last) is Outgoing:
             seconds = self._carrier.counters.response_seconds
             seconds.observe_ends(now - first.sent_at, now - last.sent_at, len(answers))
 
     def _with_given_ids(self, taken: list[Submitted], answers: Sequence[Answered]) -> list[Submitted]:
-        """The same, with the ids as the carrier wrote them."""
+        """Adds the ids as the carrier wrote them."""
         given = [a.message_id for a in answers if a.command_status == 0 and type(a.token) is Outgoing]
         return self._queries.named(taken, given)

@@ -1,18 +1,18 @@
-"""How fast one carrier takes messages, for whoever must guess how long one more would wait.
+"""Estimates how fast one carrier takes messages, to predict how long another message would wait.
 
-Theory of operation: nothing is noted on a message's way. Whoever asks brings how many messages the carrier has taken so
-far, and the speed is what it took between two questions while messages waited for it all the time. A carrier is never
-taken to be faster than its `rate`.
+Theory of operation: nothing is measured on a message's way. Each caller says how many messages the carrier has taken so
+far. The speed is computed from two such calls between which messages waited all the time. It is never higher than the
+carrier's `rate`.
 """
 
 from typing import Final
 
-#: A speed is measured over at least this, and the next measurement begins after it.
+#: The least time of one measurement. The next one begins after it.
 _MEASURED_SECONDS: Final = 2.0
 
 
 class SendingSpeed:
-    """Estimates one carrier's messages a second. Belongs to one `PartSender`, which alone calls.
+    """Estimates how many messages a second one carrier takes. It belongs to one `PartSender`.
 
     :param rate: the carrier's `rate`; 0.0: no limit.
     """
@@ -24,13 +24,13 @@ class SendingSpeed:
         self._taken = 0
 
     def at(self, now: float, taken: int, *, busy: bool) -> float | None:
-        """Messages a second; None: not known, because no rate is set and no messages have waited for long enough.
+        """The messages a second; None: not known, because there is no rate and messages have not waited long enough.
 
         :param taken: how many messages the carrier has taken so far.
         :param busy: whether messages wait.
         """
         if not busy:
-            # How fast it would be is not to be seen while it has little to do.
+            # While the carrier has little to do, its speed can't be measured.
             self._began_at = None
         elif self._began_at is None:
             self._began_at, self._taken = now, taken

@@ -1,7 +1,7 @@
-"""What a carrier's link knows of the ways to its carrier, be it SMPP sessions or POSTs to another relay.
+"""The interfaces between a carrier's link and its sessions, over SMPP or over HTTP to another relay.
 
-A `SessionKeeper` keeps one `CarrierSession` alive. Both report to the link, which is the `SessionReports`. They report
-a batch at a time, in the order of events.
+A `SessionKeeper` keeps one `CarrierSession` alive. Both report to the link, which implements `SessionReports`. They
+report batches, in the order of events.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from relay.values.pdus import Answered, LateAnswer, MessagePdu
 
-#: One request: its body, and the token under which the link hears of it again.
+#: One request: its body, and the token that the reports about it have.
 Request = tuple[bytes, object]
 
 
@@ -28,7 +28,7 @@ class CarrierSession(Protocol):
 
     @property
     def room(self) -> int:
-        """How many more requests its window takes now."""
+        """How many more requests its window can take now."""
 
     @property
     def outstanding(self) -> int:
@@ -39,41 +39,43 @@ class CarrierSession(Protocol):
         """When the carrier was last heard on it. Asked only of sessions that take query_sm and cancel_sm."""
 
     def send(self, command_id: int, requests: Sequence[Request]) -> None:
-        """Sends requests, as many as there is `room` for. Each token comes back in exactly one report: `answered`,
-        `unanswered`, `unsent` or `lost`."""
+        """Sends requests. There must be `room` for them.
+
+        Each token comes back in exactly one report: `answered`, `unanswered`, `unsent` or `lost`.
+        """
 
     def sending(self) -> Sequence[object]:
         """The tokens of the requests that have no response yet."""
 
     def unbind(self) -> None:
-        """Ends the session politely. Its keeper may bind again."""
+        """Ends the session with an unbind. Its keeper may bind again."""
 
 
 class SessionKeeper(Protocol):
-    """Keeps one session with a carrier alive: connects, binds, and again after a pause that grows."""
+    """Keeps one session with a carrier alive: connects, binds, and tries again after pauses that grow."""
 
     def start(self) -> None:
-        """Begins to connect; returns at once."""
+        """Begins to connect, and returns at once."""
 
     def stop(self) -> "Deferred[None]":
-        """Connects no more and closes what is open; fires when it is closed."""
+        """Stops to connect, and closes the connection. Fires when it is closed."""
 
     def sending(self) -> Sequence[object]:
         """The tokens of all requests that have no response yet, also while the session is not bound."""
 
 
 class Responder(Protocol):
-    """A session over which the carrier's own requests came, and over which they are answered."""
+    """A session over which the carrier sends its own requests, and gets the responses."""
 
     def respond(self, command_id: int, responses: Sequence[tuple[int, int, bytes]]) -> None:
         """See `SessionProtocol.respond`."""
 
 
 class SessionReports(Protocol):
-    """What sessions and their keepers tell the link."""
+    """Gets the reports of sessions and their keepers. The link implements it."""
 
     def bound(self, session: CarrierSession) -> None:
-        """A session is bound: it takes requests from now on."""
+        """A session is bound, and takes requests from now on."""
 
     def bind_refused(self, command_status: int) -> None:
         """The carrier refused a bind. The keeper tries again."""
@@ -85,26 +87,26 @@ class SessionReports(Protocol):
         """A bound session ended with these requests unanswered. The keeper tries again."""
 
     def answered(self, session: CarrierSession, answers: list[Answered]) -> None:
-        """Responses to our requests."""
+        """Responses to our requests have come."""
 
     def late_answers(self, session: CarrierSession, answers: list[LateAnswer]) -> None:
-        """Responses that came after their time was up."""
+        """Responses have come after the response timeout."""
 
     def unanswered(self, session: CarrierSession, tokens: Sequence[object]) -> None:
-        """Requests whose time is up: the carrier may have them."""
+        """Requests got no response in time. The carrier may have them."""
 
     def abandoned(self, session: CarrierSession, tokens: Sequence[object]) -> None:
-        """Requests of a session that is over: the carrier may have them. `lost` follows when it is closed."""
+        """A session is over, and these requests got no response. The carrier may have them. `lost` follows."""
 
     def unsent(self, session: CarrierSession, tokens: Sequence[object]) -> None:
-        """Requests that certainly did not reach the carrier."""
+        """Requests certainly did not reach the carrier."""
 
     def messages(self, session: Responder, pdus: list[MessagePdu]) -> None:
-        """deliver_sm and data_sm. Each must be answered with `respond`, when what it says is durable."""
+        """deliver_sm and data_sm have come. Each must be answered with `respond` when it is durable."""
 
     def pause(self, seconds: float) -> None:
-        """The carrier said when to come again: nothing is to be sent for so long."""
+        """The carrier asked for a pause. Nothing may be sent for so many seconds."""
 
 
-#: Makes the keepers that a carrier's settings ask for; none is started yet.
+#: Makes the keepers that a carrier's settings ask for, and doesn't start them.
 MakeKeepers = Callable[[SessionReports], Sequence[SessionKeeper]]

@@ -1,4 +1,4 @@
-"""What a carrier's command_status to a submit_sm means for the message (SMPP 3.4 section 5.1.3)."""
+"""Says what a carrier's command_status in submit_sm_resp means for the message (SMPP 3.4 section 5.1.3)."""
 
 import enum
 from typing import Final
@@ -7,7 +7,7 @@ from relay.values import smpp_constants as c
 
 
 class AnswerClass(enum.Enum):
-    """What to do after an answer."""
+    """The class of a response: what the relay does after it."""
 
     TAKEN = "taken"
     LATER = "later"
@@ -15,11 +15,11 @@ class AnswerClass(enum.Enum):
     REFUSED = "refused"
 
 
-#: The carrier can't now. Kannel and Vumi treat these alike; ESME_RINVBNDSTS comes from carriers that are just
-#: taking a session down.
+#: The carrier can't take the message now. Kannel and Vumi handle these in the same way. Carriers that are about to end
+#: a session send ESME_RINVBNDSTS.
 _LATER: Final = frozenset({c.ESME_RTHROTTLED, c.ESME_RMSGQFUL, c.ESME_RSYSERR, c.ESME_RX_T_APPN, c.ESME_RINVBNDSTS})
 
-#: The message itself is at fault, so that another carrier would only say the same.
+#: The message itself is wrong, so another carrier would refuse it, too.
 _REFUSED: Final = frozenset(
     {
         c.ESME_RINVMSGLEN,
@@ -38,9 +38,9 @@ _REFUSED: Final = frozenset(
 
 
 def class_of(command_status: int) -> AnswerClass:
-    """The class of a submit_sm_resp's (or generic_nack's) command_status.
+    """The class of the command_status in a submit_sm_resp or generic_nack.
 
-    A number that the specification doesn't name is the carrier's own reason: another carrier may not have it.
+    If the specification doesn't name the number, the carrier has a reason of its own. Another carrier may take it.
     """
     if command_status == c.ESME_ROK:
         return AnswerClass.TAKEN

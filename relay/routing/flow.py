@@ -23,7 +23,7 @@ from relay.routing.routes import Routes
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
-from relay.text.text_form import TextForm, in_common
+from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
 from relay.values.ids import RandomBytes, new_ids
@@ -84,6 +84,8 @@ class MessageFlow:
         self._validity_seconds = validity_seconds
         self.routes = routes
         self._links: dict[str, Link] = {}
+        #: No carrier wants texts in a form of its own.
+        self._plain_texts = True
         #: Those that a reload has replaced or taken away, while they have parts under way.
         self._leaving: list[Link] = []
         self._servers: dict[str, NotificationSender] = {}
@@ -104,6 +106,7 @@ class MessageFlow:
     def connect(self, links: Mapping[str, Link], servers: Mapping[Channel, NotificationSender]) -> None:
         """Names the carriers and those who serve queues; once, before anything flows."""
         self._links = dict(links)
+        self._plain_texts = all(link.text_form == PLAIN for link in links.values())
         self._servers = {channel.value: server for channel, server in servers.items()}
         self.store.subscribe(self.wake)
 
@@ -113,6 +116,7 @@ class MessageFlow:
         leaving = [*self._leaving, *(link for name, link in self._links.items() if links.get(name) is not link)]
         self._leaving = [link for link in leaving if link.busy]
         self._links = dict(links)
+        self._plain_texts = all(link.text_form == PLAIN for link in links.values())
         self._validity_seconds = validity_seconds
 
     async def send_anew(self, parts: Sequence[Outgoing]) -> None:
@@ -127,6 +131,8 @@ class MessageFlow:
 
     def text_form(self, account: str, addresses: bytes) -> TextForm:
         """What the carriers that may get a message want of its text."""
+        if self._plain_texts:
+            return PLAIN
         links = self._links
         carriers = self.routes.carriers_of(addresses, account, self._clock.seconds())
         return in_common([links[name].text_form for name in carriers if name in links])

@@ -116,13 +116,13 @@ class StatusTests(CommandsTestCase):
         for sentence in said:
             self.assertEqual(relay.log().count(sentence), 1)
         troubles = (await self.status(relay))["troubles"]
-        self.assertEqual([t.partition(" which")[0] for t in troubles if "configuration doesn't have" in t], said)
+        self.assertEqual([t.partition(" which")[0] for t in troubles if "not in the configuration" in t], said)
         relay.configuration |= with_silent
         (relay.directory / "relay.yaml").write_text(yaml.safe_dump(relay.configuration))
         assert relay.process is not None
         relay.process.send_signal(signal.SIGHUP)
         await until("the file is taken up", lambda: "config_reloaded" in relay.log())
-        while any("configuration doesn't have" in trouble for trouble in (await self.status(relay))["troubles"]):
+        while any("not in the configuration" in trouble for trouble in (await self.status(relay))["troubles"]):
             pass
 
     async def test_a_relay_that_is_not_ready_has_the_exit_status_1(self) -> None:

@@ -29,9 +29,9 @@ class StaleNamesTests(SynchronousTestCase):
         return said
 
     def troubles(self) -> list[str]:
-        return [trouble for trouble in self.observer.look().troubles if "configuration doesn't have" in trouble]
+        return [trouble for trouble in self.observer.look().troubles if "is not in the configuration" in trouble]
 
-    def test_all_is_well_where_everything_is_configured(self) -> None:
+    def test_nothing_is_shown_if_the_configuration_has_all_names(self) -> None:
         self.store.out = {"tier1": 7}
         self.store.owed = {"acme": 3}
         self.daemon.stale_names.look()
@@ -39,7 +39,7 @@ class StaleNamesTests(SynchronousTestCase):
         # Nobody looks again, then.
         self.assertEqual(self.daemon.clock.getDelayedCalls(), [])
 
-    def test_what_waits_is_said_once_a_name_and_shown_until_it_is_over(self) -> None:
+    def test_each_name_is_logged_once_and_shown_until_nothing_waits_for_it(self) -> None:
         self.store.out = {"tier1": 7, "gone": 5, "past": 0}
         self.store.owed = {"acme": 3, "former": 2}
         self.daemon.stale_names.look()
