@@ -4,6 +4,8 @@
 out of its source archive, and a copy of the package with one mend. As published, Jasmin 0.11.1 loses the receipt of
 every message of one part: `managers/listeners.py` reads `_pdu.response` of a submit_sm, which has none, so the id that
 the carrier gave is never kept. The copy reads it from the response itself. RabbitMQ and Redis are Debian's.
+
+`python -m benchmarks.jasmin DIRECTORY` prepares it and measures nothing.
 """
 
 import contextlib
@@ -181,3 +183,7 @@ def jasmin_row(bench: Bench, home: Path) -> Row:
     ):
         options: dict[str, object] = {"total": total, "connections": 1, "window": 50, "idle_seconds": 20}
         return smpp_row("Jasmin (mended): SMPP in and out", directory, gateway, upstream, **options)
+
+
+if __name__ == "__main__":
+    prepare(Path(sys.argv[1]).resolve())

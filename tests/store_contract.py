@@ -749,6 +749,13 @@ class StoreContract(SynchronousTestCase):
         (told,) = self.claimed()
         self.assertEqual((told.state, told.final, self.numbers([told])), (ACCEPTED, False, [2]))
 
+    def test_the_mask_of_a_callback_says_whether_intermediate_states_are_told_there(self) -> None:
+        asks, asks_not = "kannel:4:http://own/", "kannel:3:http://own/"
+        self.sent(1, account="hooked", registered_delivery=0, notification_url=asks)
+        self.sent(2, account="hooked-all", registered_delivery=0, notification_url=asks_not)
+        answer = self.result(self.store.receipts([receipt(n, ACCEPTED, final=False) for n in (1, 2)]))
+        self.assertEqual(answer.queues, {QueueKey("hooked", Channel.WEBHOOK, asks)})
+
     def test_a_carriers_own_word_is_kept_beside_the_state(self) -> None:
         self.sent(1, 2, 3)
         self.result(self.store.accept([message(4, parts=(b"a", b"b"))]))

@@ -12,7 +12,7 @@ from relay.account_pages.html import flatten
 from relay.account_pages.login import login_page, problem_page
 from relay.account_pages.page_values import Flash, Session, Sessions, TooManyAttempts
 from relay.http.api_request import ApiRequest, Reply
-from relay.http.message_calls import FORM
+from relay.http.message_calls import FORMS
 from relay.http.paths import Handler
 from relay.http.problems import Problem, of_store, retry_after
 from relay.store.api import StoreUnavailable
@@ -85,7 +85,7 @@ class Gate:
             session = self.session(request)
             if session is None:
                 return see("/login")
-            fields = request.form() if request.content_type == FORM else {}
+            fields = request.form() if request.content_type in FORMS else {}
             if not hmac.compare_digest(fields.get("csrf", "").encode(), session.csrf.encode()):
                 detail = "The form came from another site, or it was too old. Go back, reload the page and try again."
                 raise Problem(403, detail)
@@ -129,7 +129,7 @@ class Gate:
 
     async def log_in(self, request: ApiRequest) -> Reply:
         """`POST /login`."""
-        fields = request.form() if request.content_type == FORM else {}
+        fields = request.form() if request.content_type in FORMS else {}
         account, wanted = fields.get("account", "").strip(), fields.get("next", "")
         sent, kept = fields.get("csrf", ""), cookie_of(request, LOGIN_COOKIE)
         if not sent or not hmac.compare_digest(sent.encode(), kept.encode()):

@@ -16,6 +16,7 @@ from twisted.web.http import Request as TwistedRequest
 from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 
+from relay.http.multipart import MULTIPART, multipart_fields
 from relay.http.problems import PROBLEM_TYPE, Problem
 from relay.http.whole_request import Whole
 from relay.runtime.direct_write import write_at_once
@@ -218,11 +219,13 @@ class ApiRequest(TwistedRequest):
         return _fields(self.query)
 
     def form(self) -> dict[str, str]:
-        """The fields of a body that is application/x-www-form-urlencoded.
+        """The fields of a body that is application/x-www-form-urlencoded or multipart/form-data.
 
         :raises Problem: the body can't be read.
         """
         body = self.body()
+        if self.content_type == MULTIPART:
+            return _text_fields(multipart_fields(self.header(b"Content-Type") or b"", body, MOST_FIELDS))
         if body.lstrip()[:1] in (b"{", b"["):
             # curl -d calls every body a form. No form field of ours begins like this.
             raise Problem(400, "The body is JSON but is sent as a form. Add the header Content-Type: application/json.")
@@ -292,4 +295,14 @@ def _fields(encoded: bytes) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in pairs:
         fields.setdefault(name, value)
+    return fields
+
+
+def _text_fields(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    try:
+        for name, value in pairs:
+            fields.setdefault(name.decode(), value.decode())
+    except UnicodeDecodeError:
+        raise Problem(400, "The fields are not UTF-8.") from None
     return fields

@@ -11,7 +11,8 @@ from relay.http.docs_page import docs_page
 from relay.http.forwarded import TrustedProxies
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
-from relay.http.migration.other_gateways import Jasmin, Kannel
+from relay.http.migration.jasmin import Jasmin
+from relay.http.migration.kannel import Kannel
 from relay.http.openapi import openapi_document
 from relay.http.paths import Router
 from relay.http.site import NO_PROXIES, ApiSite
@@ -67,11 +68,22 @@ class HttpApi:
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
         if kannel:
-            router.add("GET", "/cgi-bin/sendsms", Kannel(messages, logins).send, anybody=True)
+            smsbox = Kannel(messages, logins)
+            router.add("GET", "/cgi-bin/sendsms", smsbox.send, anybody=True)
+            router.add("POST", "/cgi-bin/sendsms", smsbox.send, anybody=True)
+            router.add("GET", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
+            router.add("POST", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
         if jasmin:
-            send = Jasmin(messages, logins).send
-            router.add("GET", "/send", send, anybody=True)
-            router.add("POST", "/send", send, anybody=True)
+            calls = Jasmin(messages, logins)
+            router.add("GET", "/send", calls.send, anybody=True)
+            router.add("POST", "/send", calls.send, anybody=True)
+            router.add("GET", "/ping", calls.ping, anybody=True)
+            router.add("GET", "/balance", calls.balance, anybody=True)
+            router.add("GET", "/rate", calls.rate, anybody=True)
+            router.add("GET", "/secure/balance", calls.secure_balance)
+            router.add("GET", "/secure/rate", calls.secure_rate)
+            router.add("POST", "/secure/send", calls.secure_send)
+            router.add("POST", "/secure/sendbatch", calls.refuse_batch)
         document = openapi_document(version)
         self._openapi = msgspec.json.encode(document)
         self._docs = docs_page(document).encode()

@@ -15,6 +15,7 @@ from relay.config.urls import UrlProblem
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow
 from relay.http.item_keys import ItemKeys, Repeats
+from relay.http.multipart import MULTIPART
 from relay.http.problems import Problem, ProblemDocument, invalid_field, of_refusal
 from relay.http.types import (
     MOST_MESSAGES,
@@ -45,6 +46,8 @@ from relay.values.states import ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
 FORM: Final = b"application/x-www-form-urlencoded"
+#: The media types of a form, which `ApiRequest.form` reads.
+FORMS: Final = frozenset({FORM, MULTIPART})
 
 LONGEST_KEY: Final = 255
 
@@ -145,7 +148,7 @@ class Messages:
     async def take(
         self,
         account: str,
-        items: Sequence[MessageRequest | Problem],
+        items: Sequence[MessageRequest | Submission | Problem],
         callback: Callable[[str], str] | None = None,
     ) -> tuple[list[Message | Problem], list[Message]]:
         """Accepts all items that can be accepted. The messages are durable when this returns.
@@ -195,11 +198,12 @@ class Messages:
     def prepare(
         self,
         account: str,
-        items: Sequence[MessageRequest | Problem],
+        items: Sequence[MessageRequest | Submission | Problem],
         callback: Callable[[str], str] | None = None,
     ) -> list[Message | Problem]:
         """Makes a message or a problem of each item, in order. The caller must accept and dispatch the messages.
 
+        :param items: of a `Submission` only the notification URL is checked.
         :param callback: changes a message's notification URL after its check, see `relay.webhooks.callbacks`.
         """
         results: list[Message | Problem] = []
@@ -221,6 +225,17 @@ class Messages:
                 results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
         return results
 
+    def compose(self, to: str, sender: str, text: str) -> tuple[bytes, tuple[bytes, ...]]:
+        """The addresses and the submit_sm bodies of a text.
+
+        :raises InvalidText: it can't be sent.
+        """
+        return self._compose(to, sender, text)
+
+    def now(self) -> float:
+        """The time, in seconds since 1970."""
+        return self._clock.seconds()
+
     def default_sender(self, account: str) -> str:
         """The sender of the account's messages that name none; "" if they must name one."""
         return self._accounts.get(account).senders.default
@@ -229,7 +244,9 @@ class Messages:
         """Whether the account's messages may come without a sender."""
         return bool(self.default_sender(account))
 
-    def _submission(self, account: str, item: MessageRequest, callback: Callable[[str], str] | None) -> Submission:
+    def _submission(
+        self, account: str, item: MessageRequest | Submission, callback: Callable[[str], str] | None
+    ) -> Submission:
         url = item.notification_url
         if url is not None:
             try:
@@ -238,6 +255,8 @@ class Messages:
                 raise invalid_field("notification_url", str(problem)) from None
             if callback is not None:
                 url = callback(url)
+        if isinstance(item, Submission):
+            return item if url is item.notification_url else msgspec.structs.replace(item, notification_url=url)
         try:
             source = item.from_ or self.default_sender(account)
             adapt = ADAPT_TEXT
@@ -395,7 +414,7 @@ def _requests(request: ApiRequest, lenient: bool) -> tuple[Sequence[MessageReque
     :param lenient: messages may come without a sender.
     :raises Problem: the body can't be read. If only one item of an array is wrong, its place has the problem.
     """
-    if request.content_type == FORM:
+    if request.content_type in FORMS:
         return [from_form(request.form(), _KINDS[lenient])], True
     raw = request.body()
     try:

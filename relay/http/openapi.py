@@ -238,7 +238,8 @@ def _described(operation: Operation, schema: Any, resolve: Any) -> dict[str, Any
         form = operation.body.item if isinstance(operation.body, OneOrMany) else operation.body
         content = {"application/json": {"schema": schema(operation.body)}}
         if form is not ReplayRequest:
-            content["application/x-www-form-urlencoded"] = {"schema": _of_form(resolve(schema(form)))}
+            fields = {"schema": _of_form(resolve(schema(form)))}
+            content |= {"application/x-www-form-urlencoded": fields, "multipart/form-data": fields}
         described["requestBody"] = {"required": True, "content": content}
     if operation.anybody:
         described["security"] = []

@@ -186,7 +186,7 @@ class MessageFlow:
             elif s.scheduled_seconds and not all(self._links[name].can_schedule for name in carriers):
                 self.counters.account(account).refuse(ESME_RINVSCHED)
                 reason = "The carriers of this route take no messages for later."
-                result.append(Refused(ESME_RINVSCHED, "", reason))
+                result.append(Refused(ESME_RINVSCHED, "schedule_delivery_time", reason))
             else:
                 expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
                 expires_at += s.scheduled_seconds

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
+from relay.values.callback_masks import KANNEL_ON_ITS_WAY
 from relay.values.ids import id_text
 from relay.values.messages import Notification, destination_of, source_of
 from relay.values.network_errors import error_in_receipts
@@ -21,7 +22,6 @@ from relay.webhooks.request import WebhookRequest
 #: Kannel's bits of `dlr-mask`, and what `%d` says.
 KANNEL_DELIVERED: Final = 1
 KANNEL_FAILED: Final = 2
-KANNEL_ON_ITS_WAY: Final = 4
 KANNEL_SMSC_REFUSED: Final = 16
 
 #: The largest mask that Kannel 1.4.5 accepts.

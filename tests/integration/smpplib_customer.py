@@ -2,6 +2,7 @@
 
 import logging
 import re
+import ssl
 import time
 
 from smpplib import consts
@@ -16,15 +17,27 @@ logging.getLogger("smpp").propagate = False
 class SmpplibCustomer:
     """Binds, submits and reads, one call after the other.
 
+    :param ssl_context: for a connection over TLS.
     :ivar ids: the ids of the responses, in order.
     :ivar receipts: (id, stat) of the receipts, in order.
     """
 
-    def __init__(self, port: int, system_id: str = "acme", password: str = "secret08") -> None:
+    def __init__(
+        self,
+        port: int,
+        system_id: str = "acme",
+        password: str = "secret08",
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         self.ids: list[str] = []
         self.receipts: list[tuple[str, str]] = []
         self.client = Client(
-            "127.0.0.1", port, timeout=10 * PATIENCE, allow_unknown_opt_params=True, logger_name="smpp"
+            "127.0.0.1",
+            port,
+            timeout=10 * PATIENCE,
+            allow_unknown_opt_params=True,
+            logger_name="smpp",
+            ssl_context=ssl_context,
         )
         self.client.set_message_sent_handler(self._sent)
         self.client.set_message_received_handler(self._received)
@@ -73,9 +86,9 @@ class SmpplibCustomer:
         return int(consts.SMPP_ESME_ROK)
 
 
-def submit_and_read(port: int, count: int) -> SmpplibCustomer:
+def submit_and_read(port: int, count: int, ssl_context: ssl.SSLContext | None = None) -> SmpplibCustomer:
     """A customer's whole visit: submits `count` messages and waits for as many receipts."""
-    customer = SmpplibCustomer(port)
+    customer = SmpplibCustomer(port, ssl_context=ssl_context)
     try:
         customer.submit(count)
         customer.read_receipts(count)

@@ -2,5 +2,6 @@
 
 In:   requests as Kannel's and Jasmin's customers send them.
 Out:  the same submissions as from the API, and answers in those gateways' words.
-Read: `other_gateways.py` first. Each interface is off until the configuration switches it on.
+Read: `kannel.py` or `jasmin.py` first; `gateway_fields` is for both. Each interface is off until the
+configuration switches it on.
 """

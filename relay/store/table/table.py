@@ -41,6 +41,7 @@ from relay.store.table.orphans import Orphans, Unreadable
 from relay.store.table.same_id import without_row
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import UnsubmittedMessages
+from relay.values.callback_masks import tells_intermediate
 from relay.values.messages import AmbiguousReceipt, Channel, Outcome, QueueKey, Receipt
 from relay.values.network_errors import network_error_text
 from relay.values.states import UNKNOWN
@@ -145,7 +146,8 @@ class Table:
     def owed_intermediate(self, row: Row, policy: NotifyPolicy) -> int:
         """The channels on which an intermediate state is to be told."""
         owed = row.origin.smpp_intermediate
-        if policy.intermediate and (policy.webhook or (row.rare_fields is not None and row.rare_fields.url)):
+        url = None if row.rare_fields is None else row.rare_fields.url
+        if tells_intermediate(url, policy.intermediate) if url else policy.intermediate and policy.webhook:
             owed |= OWED_WEBHOOK
         return owed
 

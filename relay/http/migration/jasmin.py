@@ -1,0 +1,220 @@
+"""Jasmin's HTTP API and the calls of its REST API for one message, so that its customers change a host name only.
+
+The user name is the account's, the password its API key. docs/migration.md has every parameter. The callbacks are made
+by `relay.webhooks.callbacks`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any, Final
+
+import msgspec
+
+from relay.http.api_request import JSON, ApiRequest, Reply
+from relay.http.logins import Logins
+from relay.http.message_calls import Messages
+from relay.http.migration.gateway_fields import Fields, Refusal, text_of, urlencoded, validity_seconds
+from relay.http.migration.jasmin_message import (
+    FIELD_NAMES,
+    PAIR_CODINGS,
+    JasminMessage,
+    check_names,
+    json_fields,
+    read_dlr,
+    read_fields,
+    read_message,
+)
+from relay.http.migration.jasmin_tlvs import invalid
+from relay.http.problems import Problem, invalid_field
+from relay.smpp.message_codec import encode_address
+from relay.smpp.times import smpp_time_text
+from relay.store.api import StoreUnavailable
+from relay.text.compose import destination_address, encode, source_address
+from relay.text.raw_parts import PLAIN, PduFields, compose_octets, with_fields
+from relay.values.ids import id_text
+from relay.values.messages import Message, Submission
+from relay.webhooks.callbacks import jasmin_callback
+
+_TYPE: Final = b"text/plain"
+#: What `/rate` doesn't know.
+_RATE_NAMES: Final = FIELD_NAMES - {"dlr", "dlr-url", "dlr-level", "dlr-method", "sdt", "custom_tlvs"}
+_LOGIN: Final = ("username", "password")
+#: Jasmin sends a message without a sender without a source address; the carrier fills its own in.
+_NO_SOURCE: Final = encode_address(0, 0, b"")
+_UNLIMITED: Final = {"balance": "ND", "sms_count": "ND"}
+
+
+class Jasmin:
+    """`/send`, `/ping`, `/balance`, `/rate`, and `/secure/send`, `/secure/balance`, `/secure/rate`."""
+
+    def __init__(self, messages: Messages, logins: Logins) -> None:
+        self._messages = messages
+        self._logins = logins
+        self._references = count()
+
+    async def send(self, request: ApiRequest, _: str) -> Reply:
+        """`/send` answers as Jasmin's HTTP API does."""
+        try:
+            fields = read_fields(request)
+            check_names(fields, FIELD_NAMES, ("to", *_LOGIN))
+            message_id, taken = await self._send(fields, self._log_in(request, fields))
+        except Refusal as refusal:
+            return Reply(refusal.status, f'Error "{refusal.text}"'.encode(), _TYPE)
+        return Reply(200, f'Success "{message_id}"'.encode(), _TYPE, then=partial(self._messages.dispatch, taken))
+
+    async def ping(self, request: ApiRequest, _: str) -> Reply:
+        """`/ping`, for whoever asks."""
+        return Reply(200, b"Jasmin/PONG", b"text/html")
+
+    async def balance(self, request: ApiRequest, _: str) -> Reply:
+        """`/balance`: no account has one here."""
+
+        def answer(fields: Fields) -> object:
+            check_names(fields, frozenset(_LOGIN), _LOGIN)
+            self._log_in(request, fields)
+            return _UNLIMITED
+
+        return _json_reply(answer, request, lambda text: text)
+
+    async def rate(self, request: ApiRequest, _: str) -> Reply:
+        """`/rate`: how many parts a message takes; nothing has a price here."""
+
+        def answer(fields: Fields) -> object:
+            check_names(fields, _RATE_NAMES, ("to", *_LOGIN))
+            return self._rate(fields, self._log_in(request, fields))
+
+        return _json_reply(answer, request, lambda text: text)
+
+    async def secure_send(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /secure/send` of Jasmin's REST API. As there, the quotation mark at the end is missing."""
+        try:
+            fields = _with_hyphens(json_fields(request.body()))
+            for name in _LOGIN:
+                fields.pop(name, None)
+            check_names(fields, FIELD_NAMES, ("to",))
+            message_id, taken = await self._send(fields, account)
+        except Refusal as refusal:
+            return Reply(refusal.status, msgspec.json.encode({"message": f'Error "{refusal.text}'}))
+        body = msgspec.json.encode({"data": f'Success "{message_id}'})
+        return Reply(200, body, then=partial(self._messages.dispatch, taken))
+
+    async def refuse_batch(self, request: ApiRequest, account: str) -> Reply:
+        """`POST /secure/sendbatch` says what to use instead."""
+        reason = "There are no batches here: send each message with /secure/send, or up to 1000 with POST /messages."
+        return Reply(400, msgspec.json.encode({"message": f'Error "{reason}'}))
+
+    async def secure_balance(self, request: ApiRequest, account: str) -> Reply:
+        """`/secure/balance` of the REST API."""
+        return Reply(200, msgspec.json.encode({"data": _UNLIMITED}))
+
+    async def secure_rate(self, request: ApiRequest, account: str) -> Reply:
+        """`/secure/rate` of the REST API."""
+
+        def answer(fields: Fields) -> object:
+            fields = _with_hyphens(fields)
+            check_names(fields, _RATE_NAMES, ("to",))
+            return {"data": self._rate(fields, account)}
+
+        return _json_reply(answer, request, lambda text: {"message": text})
+
+    def _log_in(self, request: ApiRequest, fields: Fields) -> str:
+        user = text_of(fields, "username")
+        account = self._logins.by_login(request, user, text_of(fields, "password"))
+        if account is None:
+            raise Refusal(403, f"Authentication failure for username:{user[:50]}")
+        return account
+
+    async def _send(self, fields: Fields, account: str) -> tuple[str, list[Message]]:
+        """Accepts the message: its id, and what is to be dispatched after the answer."""
+        message = read_message(fields, self._messages.now())
+        url, level, method = read_dlr(fields)
+        sender = text_of(fields, "from") or self._messages.default_sender(account)
+        # A plus that was not percent-encoded arrives as a blank.
+        if sender[:1] == " " and sender[1:].isdecimal():
+            sender = "+" + sender[1:]
+        item = self._item(message, sender, url, account)
+        callback = partial(jasmin_callback, level=level, method=method)
+        try:
+            results, taken = await self._messages.take(account, [item], callback)
+        except StoreUnavailable:
+            raise Refusal(500, "Cannot send submit_sm, try again later") from None
+        result = results[0]
+        if not isinstance(result, Message):
+            raise _refusal(result, fields)
+        return id_text(result.id), taken
+
+    def _item(self, message: JasminMessage, sender: str, url: str | None, account: str) -> Submission | Problem:
+        try:
+            addresses, parts = self._parts(message, sender)
+        except ValueError as problem:
+            return invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem)))
+        minutes = message.validity_minutes
+        return Submission(
+            addresses,
+            parts,
+            0,
+            "http",
+            None if minutes is None else validity_seconds(minutes, account),
+            message.tags or None,
+            url,
+            message.scheduled_seconds,
+            message.priority,
+        )
+
+    def _parts(self, message: JasminMessage, sender: str) -> tuple[bytes, tuple[bytes, ...]]:
+        if message.text and sender:
+            addresses, parts = self._messages.compose(message.to, sender, message.text)
+        else:
+            source = source_address(sender) if sender else _NO_SOURCE
+            addresses = source + destination_address(message.to)
+            octets, coding, reference = message.octets, message.coding, next(self._references)
+            if message.text:
+                octets, coding = encode(message.text)
+            parts = compose_octets(
+                addresses,
+                octets,
+                coding,
+                septets=coding in (0, 1),
+                pairs=coding in PAIR_CODINGS,
+                udh=b"",
+                reference=reference,
+            )
+        fields = PduFields(priority_flag=message.priority, tlvs=message.tlvs)
+        if message.scheduled_seconds:
+            at = smpp_time_text(self._messages.now() + message.scheduled_seconds)
+            fields = msgspec.structs.replace(fields, schedule_delivery_time=at)
+        if fields != PLAIN:
+            parts = tuple(with_fields(body, fields) for body in parts)
+        return addresses, parts
+
+    def _rate(self, fields: Fields, account: str) -> dict[str, Any]:
+        message = read_message(fields, self._messages.now(), content_needed=False)
+        item = self._item(message, text_of(fields, "from"), None, account)
+        if isinstance(item, Problem):
+            raise _refusal(item, fields)
+        return {"unit_rate": 0.0, "submit_sm_count": len(item.parts)}
+
+
+def _with_hyphens(fields: Fields) -> Fields:
+    """The REST API's names: an underscore may stand for a hyphen."""
+    return {name if name in FIELD_NAMES else name.replace("_", "-"): value for name, value in fields.items()}
+
+
+def _json_reply(answer: Callable[[Fields], object], request: ApiRequest, error: Callable[[str], object]) -> Reply:
+    try:
+        return Reply(200, msgspec.json.encode(answer(urlencoded(request.query))), JSON)
+    except Refusal as refusal:
+        return Reply(refusal.status, msgspec.json.encode(error(refusal.text)), JSON)
+
+
+def _refusal(problem: Problem, fields: Fields) -> Refusal:
+    if problem.kind == "no-route":
+        return Refusal(412, "No route found")
+    if problem.kind == "rate-limit":
+        return Refusal(403, "User throughput exceeded")
+    if problem.status == 503:
+        return Refusal(500, "Cannot send submit_sm, try again later")
+    names = {"text": "content", "notification_url": "dlr-url", "schedule_delivery_time": "sdt"}
+    name = names.get(problem.document.field, problem.document.field)
+    return invalid(name, fields) if name in fields and name != "content" else Refusal(400, problem.document.detail)

@@ -1,0 +1,127 @@
+"""Kannel's `/cgi-bin/sendsms`, so that its customers change a host name and nothing else.
+
+The user name is the account's, the password its API key. docs/migration.md has every parameter. The callbacks are made
+by `relay.webhooks.callbacks`.
+"""
+
+from functools import partial
+from itertools import count
+from typing import Final
+
+import msgspec
+from twisted.logger import Logger
+
+from relay.http.api_request import ApiRequest, Reply
+from relay.http.logins import Logins
+from relay.http.message_calls import Messages
+from relay.http.migration.gateway_fields import Fields, Refusal, text_of, validity_seconds
+from relay.http.migration.kannel_message import KannelMessage, is_text, parts_of, read_message
+from relay.http.migration.kannel_request import read_fields
+from relay.http.problems import Problem, invalid_field
+from relay.smpp.times import smpp_time_text
+from relay.store.api import StoreUnavailable
+from relay.text.compose import destination_address, source_address
+from relay.values.messages import Submission
+from relay.webhooks.callbacks import kannel_callback
+
+log = Logger()
+
+_TYPE: Final = b"text/html"
+#: Fields that choose nothing here: the operator's routes choose the carrier.
+_IGNORED: Final = ("smsc", "meta-data")
+
+
+class Kannel:
+    """`GET` and `POST /cgi-bin/sendsms`."""
+
+    def __init__(self, messages: Messages, logins: Logins) -> None:
+        self._messages = messages
+        self._logins = logins
+        self._references = count()
+        self._noted: set[tuple[str, str]] = set()
+
+    async def send(self, request: ApiRequest, _: str) -> Reply:
+        """Answers as smsbox does."""
+        try:
+            return await self._send(request, read_fields(request))
+        except Refusal as refusal:
+            return Reply(refusal.status, refusal.text.encode(), _TYPE)
+        except StoreUnavailable:
+            return Reply(503, b"Temporal failure, try again later.", _TYPE)
+
+    async def _send(self, request: ApiRequest, fields: Fields) -> Reply:
+        user = text_of(fields, "username") or text_of(fields, "user")
+        account = self._logins.by_login(request, user, text_of(fields, "password") or text_of(fields, "pass"))
+        if account is None:
+            raise Refusal(403, "Authorization failed for sendsms")
+        message = read_message(fields, self._messages.default_sender(account))
+        self._note_ignored(account, fields)
+        minutes = message.validity_minutes
+        validity = None if minutes is None else validity_seconds(minutes, account)
+        items = [self._item(message, to, validity) for to in message.recipients]
+        results, taken = await self._messages.take(account, items, partial(kannel_callback, mask=message.mask))
+        if not taken:
+            first = results[0]
+            assert isinstance(first, Problem)
+            raise _refusal(first)
+        left_out = message.left_out + len(results) - len(taken)
+        if left_out:
+            log.info(
+                "kannel_numbers_left_out: {count} numbers of a request of {account} can't be sent to; the others were",
+                count=left_out,
+                account=account,
+            )
+        then = partial(self._messages.dispatch, taken)
+        return Reply(202, b"0: Accepted for delivery", _TYPE, then=then)
+
+    def _note_ignored(self, account: str, fields: Fields) -> None:
+        """Logs, once for an account and a field, that a field has no effect here."""
+        for name in _IGNORED:
+            if fields.get(name) and (account, name) not in self._noted:
+                self._noted.add((account, name))
+                log.info(
+                    "kannel_field_ignored: {account} sends {field}, which has no effect here",
+                    account=account,
+                    field=name,
+                )
+
+    async def refuse_ota(self, request: ApiRequest, _: str) -> Reply:
+        """`/cgi-bin/sendota` says why it does nothing."""
+        reason = b"OTA settings are not sent here; send the ready-made octets with udh by sendsms, rejected"
+        return Reply(400, reason, _TYPE)
+
+    def _item(self, message: KannelMessage, to: str, validity: float | None) -> Submission | Problem:
+        scheduled_seconds = message.deferred_minutes * 60.0
+        if scheduled_seconds:
+            at = smpp_time_text(self._messages.now() + scheduled_seconds)
+            message = message._replace(fields=msgspec.structs.replace(message.fields, schedule_delivery_time=at))
+        try:
+            text_parts: tuple[bytes, ...] = ()
+            if is_text(message):
+                addresses, text_parts = self._messages.compose(to, message.sender, message.text or "")
+            else:
+                addresses = source_address(message.sender) + destination_address(to)
+            parts = parts_of(message, addresses, text_parts, next(self._references))
+        except ValueError as problem:
+            return invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem)))
+        return Submission(
+            addresses,
+            parts,
+            0,
+            "http",
+            validity,
+            message.reference,
+            message.url,
+            scheduled_seconds,
+            message.fields.priority_flag,
+        )
+
+
+def _refusal(problem: Problem) -> Refusal:
+    if problem.status in (429, 503):
+        return Refusal(503, "Temporal failure, try again later.")
+    if problem.kind == "no-route":
+        return Refusal(403, "Not routable. Do not try again.")
+    if problem.document.field == "notification_url":
+        return Refusal(400, "DLR-URL field misformed, rejected")
+    return Refusal(400, f"{problem.document.detail.rstrip('.')}, rejected")

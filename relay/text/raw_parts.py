@@ -1,0 +1,137 @@
+"""Messages of ready-made octets: split into parts, each with its user data header, and the fields of SMPP beside them.
+
+For customers who give a data_coding, a header or a protocol_id themselves. A message that is only a text goes through
+`relay.text.compose`.
+"""
+
+from typing import Final
+
+import msgspec
+
+from relay.smpp.message_codec import decode_message, message_body, message_octets, tlv
+from relay.text import compose, gsm0338
+from relay.values import smpp_constants as c
+
+#: A part holds 140 octets on the air, which are 160 septets of the GSM alphabet.
+PART_OCTETS: Final = 140
+PART_SEPTETS: Final = 160
+#: The information element that ties parts together: its number, its length, reference, count, number.
+_CONCATENATION_OCTETS: Final = 5
+
+ESM_CLASS_REPLY_PATH: Final = 0x80
+
+
+class PduFields(msgspec.Struct, frozen=True):
+    """Fields of a submit_sm that a customer may set. The defaults are those of a plain text.
+
+    :ivar reply_path: asks the carrier for a reply path (esm_class 0x80).
+    :ivar tlvs: optional parameters, ready made.
+    """
+
+    protocol_id: int = 0
+    priority_flag: int = 0
+    service_type: bytes = b""
+    reply_path: bool = False
+    schedule_delivery_time: bytes = b""
+    tlvs: bytes = b""
+
+
+#: No field set.
+PLAIN: Final = PduFields()
+
+
+def compose_octets(
+    addresses: bytes, octets: bytes, data_coding: int, *, septets: bool, pairs: bool, udh: bytes, reference: int
+) -> tuple[bytes, ...]:
+    """The submit_sm bodies of a message's octets, in parts where one doesn't hold them.
+
+    :param addresses: as in `MessagePdu.addresses`.
+    :param septets: each octet is a septet of the GSM alphabet, and 160 fit into a part.
+    :param pairs: the octets are UTF-16; no pair and no surrogate pair is cut.
+    :param udh: the user data header that each part gets, with its length octet; b"" is none.
+    :param reference: ties the parts together on the handset. Count it up from message to message.
+    :raises InvalidText: the header is no header, or more than 255 parts are needed.
+    """
+    if udh and udh[0] != len(udh) - 1:
+        raise compose.InvalidText("udh", f"Its first octet says {udh[0]} octets follow; there are {len(udh) - 1}.")
+    esm_class = c.ESM_CLASS_UDHI if udh else 0
+    if len(octets) <= _room(len(udh), septets):
+        body = message_body(
+            addresses=addresses, short_message=udh + octets, esm_class=esm_class, data_coding=data_coding
+        )
+        return (body,)
+    header_octets = (len(udh) or 1) + _CONCATENATION_OCTETS
+    size = _room(header_octets, septets)
+    if pairs:
+        size -= size % 2
+    if size < 2:
+        raise compose.InvalidText("udh", f"It has {len(udh)} octets, which leave no room for a message in parts.")
+    pieces = _pieces(octets, size, septets=septets, pairs=pairs)
+    if len(pieces) > compose.MAX_PARTS:
+        raise compose.InvalidText("text", f"It needs {len(pieces)} parts; a message has {compose.MAX_PARTS} at most.")
+    head = bytes((header_octets - 1,)) + udh[1:] + bytes((0, 3, reference & 0xFF, len(pieces)))
+    return tuple(
+        message_body(
+            addresses=addresses,
+            short_message=head + bytes((number,)) + piece,
+            esm_class=c.ESM_CLASS_UDHI,
+            data_coding=data_coding,
+        )
+        for number, piece in enumerate(pieces, 1)
+    )
+
+
+def _room(header_octets: int, septets: bool) -> int:
+    if septets:
+        return PART_SEPTETS - (header_octets * 8 + 6) // 7
+    return PART_OCTETS - header_octets
+
+
+def _pieces(octets: bytes, size: int, *, septets: bool, pairs: bool) -> list[bytes]:
+    pieces: list[bytes] = []
+    start = 0
+    while start < len(octets):
+        end = start + size
+        if end < len(octets):
+            if pairs and 0xD8 <= octets[end - 2] <= 0xDB:
+                end -= 2
+            elif septets and octets[end - 1] == gsm0338.ESCAPE:
+                end -= 1
+        # A message of escapes or of halves alone has no better place to be cut.
+        if end <= start:
+            end = start + size
+        pieces.append(octets[start:end])
+        start = end
+    return pieces
+
+
+def with_fields(body: bytes, fields: PduFields, data_coding: int | None = None) -> bytes:
+    """A body of this module or of `relay.text.compose` with other fields.
+
+    :param data_coding: None keeps the body's.
+    :raises CodecError: it is no submit_sm body.
+    """
+    pdu = decode_message(c.SUBMIT_SM, 0, body)
+    return message_body(
+        addresses=pdu.addresses,
+        short_message=message_octets(pdu),
+        esm_class=pdu.esm_class | (ESM_CLASS_REPLY_PATH if fields.reply_path else 0),
+        protocol_id=fields.protocol_id,
+        priority_flag=fields.priority_flag,
+        schedule_delivery_time=fields.schedule_delivery_time,
+        service_type=fields.service_type,
+        data_coding=pdu.data_coding if data_coding is None else data_coding,
+        tlvs=fields.tlvs,
+    )
+
+
+def vendor_tlv(tag: int, value: bytes) -> bytes:
+    """An optional parameter of a vendor's own.
+
+    :raises InvalidText: SMPP 3.4 (section 5.3.2) doesn't leave the tag to vendors, or the value is too long.
+    """
+    if not 0x1400 <= tag <= 0x3FFF:
+        raise compose.InvalidText("custom_tlvs", f"Tag 0x{tag:04X} is not a vendor's: those are 0x1400 to 0x3FFF.")
+    if len(value) > 1024:
+        raise compose.InvalidText("custom_tlvs", f"A value has {len(value)} octets; 1024 are allowed.")
+    return tlv(tag, value)
