@@ -225,12 +225,13 @@ class Messages:
                 results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
         return results
 
-    def compose(self, to: str, sender: str, text: str) -> tuple[bytes, tuple[bytes, ...]]:
+    def compose(self, to: str, sender: str, text: str, account: str) -> tuple[bytes, tuple[bytes, ...]]:
         """The addresses and the submit_sm bodies of a text.
 
+        :param account: whose routes say in which form the carriers want the text; "": as GSM 03.38 or UCS-2.
         :raises InvalidText: it can't be sent.
         """
-        return self._compose(to, sender, text)
+        return self._compose(to, sender, text, account=account)
 
     def now(self) -> float:
         """The time, in seconds since 1970."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from relay.routing.flow import MessageFlow
 from relay.text.compose import compose, destination_address, source_address
+from relay.text.text_form import PLAIN
 
 
 class Composer:
@@ -21,10 +22,12 @@ class Composer:
     ) -> tuple[bytes, tuple[bytes, ...]]:
         """Addresses and parts, as in `Submission`.
 
-        :param account: whose routes are looked at.
+        :param account: whose routes are looked at; "": none.
         :param flash: as in `compose`; likewise `tlvs`.
         :raises InvalidText: it can't be sent.
         """
-        form = self._flow.text_form(account, source_address(sender) + destination_address(to))
+        form = PLAIN
+        if account:
+            form = self._flow.text_form(account, source_address(sender) + destination_address(to))
         reference = next(self._references)
         return compose(sender, to, text, reference=reference, form=form, flash=flash, tlvs=tlvs)[:2]

@@ -166,15 +166,17 @@ class CarrierForm:
 
     def _in_alphabet(self, octets: bytes, data_coding: int) -> tuple[bytes, int]:
         """A text's octets and data_coding, of those that `relay.text.compose` wrote."""
-        flash = data_coding & FLASH
-        coding = data_coding & ~FLASH
-        if coding == DATA_CODING_UCS2 or (coding == DATA_CODING_DEFAULT and self._alphabet == "gsm"):
+        coding, message_class = data_coding, 0
+        if data_coding & 0xF0 == FLASH:
+            # The alphabet in bits 2 and 3, and the class in bits 0 and 1.
+            coding, message_class = data_coding & 0x0C, data_coding & 0x13
+        if coding != DATA_CODING_LATIN1 and (coding != DATA_CODING_DEFAULT or self._alphabet == "gsm"):
             return octets, data_coding
         text = octets.decode("latin-1") if coding == DATA_CODING_LATIN1 else gsm0338.decode(octets)
         if holds(self._alphabet, text):
             codec = "ascii" if self._alphabet == "ascii" else "latin-1"
-            return text.encode(codec), DATA_CODING_DEFAULT | flash
-        return text.encode("utf-16-be"), DATA_CODING_UCS2 | flash
+            return text.encode(codec), DATA_CODING_DEFAULT | message_class
+        return text.encode("utf-16-be"), DATA_CODING_UCS2 | message_class
 
 
 #: Of a carrier without settings.

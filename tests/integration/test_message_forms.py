@@ -1,11 +1,12 @@
 """Carriers get messages from HTTP in the form that their settings ask for, on real sockets."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
-from relay.smpp.message_codec import tlv_values
+from relay.smpp.message_codec import message_octets, tlv_values
 from relay.values.pdus import MessagePdu
 from tests.fakes import ScriptedCarrier, submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until
@@ -22,11 +23,13 @@ class SentTests(IntegrationTestCase):
         listening = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(self.carrier)
         self.addCleanup(until, "the carrier's sessions are closed", lambda: not self.carrier.open)
         self.addCleanup(listening.stopListening)
-        self.daemon: Relay = await self.relay(
+        self.daemon: Relay = self.prepare_relay(
             accounts={"acme": smpp_account()},
             carriers={"scripted": smpp_carrier(port, **carrier)},
             routes=[{"carriers": ["scripted"]}],
         )
+        self.daemon.configuration["http"] |= {"kannel": True, "jasmin": True}
+        await self.daemon.start()
         await until("the relay has bound", lambda: self.carrier.bound)
 
     async def send(self, count: int = 1, **message: Any) -> list[MessagePdu]:
@@ -85,6 +88,30 @@ class SentTests(IntegrationTestCase):
         self.assertEqual(self.carrier.submits[1].body, pdu.body)
         found = tlv_values(pdu.body, pdu.tlvs_at)
         self.assertEqual((found, pdu.short_message), ({0x0424: ("hello " * 100).encode("utf-16-be")}, b""))
+
+    async def test_so_are_texts_that_came_as_to_kannel_or_jasmin(self) -> None:
+        await self.world(default_alphabet="latin1", destination_form="plus", long_messages="payload")
+        kannel = {"username": "acme", "password": "key", "from": "ACME", "to": TO}
+        jasmin = {"username": "acme", "password": "key", "from": "ACME", "to": TO}
+        long = "é" * 200
+        for path, fields, data_coding, octets in (
+            ("/cgi-bin/sendsms", {**kannel, "text": "é@ñ"}, 0, "é@ñ".encode("latin-1")),
+            ("/cgi-bin/sendsms", {**kannel, "text": "ж"}, 8, "ж".encode("utf-16-be")),
+            ("/cgi-bin/sendsms", {**kannel, "text": "é", "mclass": "1"}, 0xF1, b"\x05"),
+            ("/cgi-bin/sendsms", {**kannel, "text": "%E9", "udh": "%03%01%02%03"}, 4, b"\3\1\2\3\xe9"),
+            ("/cgi-bin/sendsms", {**kannel, "text": long}, 0, long.encode("latin-1")),
+            ("/send", {**jasmin, "content": "é@ñ"}, 0, "é@ñ".encode("latin-1")),
+            ("/send", {**jasmin, "content": long}, 0, long.encode("latin-1")),
+            ("/send", {**jasmin, "hex-content": "05ff", "coding": "4"}, 4, b"\x05\xff"),
+        ):
+            before = len(self.carrier.submits)
+            query = urlencode(fields).replace("%25", "%")
+            status, answer = await self.http("GET", self.daemon, f"{path}?{query}")
+            self.assertIn(status, (200, 202), answer)
+            await until("the carrier has it", lambda before=before: len(self.carrier.submits) > before)
+            [pdu] = self.carrier.submits[before:]
+            self.assertEqual((pdu.data_coding, message_octets(pdu)), (data_coding, octets), fields)
+            self.assertEqual(pdu.destination, b"+447700900123")
 
     async def test_without_settings_messages_are_as_ever_and_what_can_not_be_sent_is_refused(self) -> None:
         await self.world()
