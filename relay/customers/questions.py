@@ -8,6 +8,7 @@ from relay.store.api import StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets, parse_id
 from relay.values.messages import MessageView, same_addresses
+from relay.values.network_errors import error_number
 from relay.values.pdus import MessageIdPdu
 from relay.values.states import ENROUTE, SCHEDULED
 
@@ -42,7 +43,9 @@ class CustomerQuestions:
         done_at = view.told_done_at
         final_date = smpp_time_text(done_at) if view.final and done_at is not None else b""
         state = ENROUTE if view.state == SCHEDULED else view.state
-        error = int(view.carrier_error) if view.carrier_error.isdecimal() and int(view.carrier_error) < 256 else 0
+        # One octet, SMPP 3.4 section 4.8.2.
+        error = error_number(view.carrier_error)
+        error = error if error < 256 else 0
         body = query_sm_resp_body(id_octets(view.id), final_date, state, error)
         protocol.respond(c.QUERY_SM_RESP, [(pdu.sequence_number, c.ESME_ROK, body)])
 

@@ -115,7 +115,10 @@ class Correlation:
             found.state = state
             found.carrier_error = carrier_error
             found.done_at = at
-            found.carrier_done_at = r.carrier_done_at
+            done_at = r.carrier_done_at
+            if done_at:
+                done_at = table.done_date(r, found)
+            found.carrier_done_at = done_at
             found.cursor = cursor
             if found.handoff is None:
                 table.unsubmitted -= 1
@@ -155,7 +158,7 @@ class Correlation:
                     "",
                     0.0,
                     b"",
-                    r.carrier_done_at,
+                    done_at,
                 )
             )
             outcomes.append(final_outcome)

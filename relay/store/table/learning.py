@@ -58,7 +58,7 @@ class Learning:
         if not r.final:
             return self._learn_intermediate(row, 0, state, carrier_error, r, changes)
         owed = table.owed_final(row, state, self._policy_of(row))
-        done_at = r.carrier_done_at
+        done_at = table.done_date(r, row)
         cursor = table.finish(row, state, carrier_error, at, owed, changes, done_at)
         changes.records.append(_learnt(row.id, 0, state, True, at, owed, cursor, carrier_error, "", done_at))
         return Outcome.FINAL
@@ -67,10 +67,11 @@ class Learning:
         self, row: Row, part: int, state: int, carrier_error: CarrierError, r: Receipt, changes: TableChanges
     ) -> Outcome:
         """A message that goes on; told only when it says something new."""
-        at, done_at = r.received_at, r.carrier_done_at
+        at = r.received_at
         if row.flags & REPORTED and row.state == state:
             self._table.repeated_count += 1
             return Outcome.REPEATED
+        done_at = self._table.done_date(r, row)
         owed = self._table.owed_intermediate(row, self._policy_of(row))
         row.state = state
         row.carrier_error = carrier_error
@@ -92,9 +93,9 @@ class Learning:
         part.state = state
         part.carrier_error = carrier_error
         part.done_at = at
-        part.carrier_done_at = r.carrier_done_at
+        done_at = part.carrier_done_at = self._table.done_date(r, row)
         part.final = r.final
-        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", r.carrier_done_at))
+        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", done_at))
         if row.flags & FINAL:
             return Outcome.PART
         if not r.final:
