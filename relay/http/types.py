@@ -280,12 +280,18 @@ _T = TypeVar("_T")
 
 
 def from_form(fields: Mapping[str, str], kind: type[_T]) -> _T:
-    """Makes a request of a form's fields. An empty field becomes null if it may be null in JSON.
+    """Makes a request of a form's fields. An empty field becomes null if it may be null in JSON. A field that is an
+    object in JSON is written as one.
 
     :raises Problem: the fields don't fit.
     """
     nullable = _nullable(kind)  # type: ignore[arg-type]
-    values = {name: value if value or name not in nullable else None for name, value in fields.items()}
+    values: dict[str, Any] = {name: value if value or name not in nullable else None for name, value in fields.items()}
+    if values.get("tlvs"):
+        try:
+            values["tlvs"] = msgspec.json.decode(values["tlvs"])
+        except msgspec.DecodeError:
+            raise Problem(422, "Expected a JSON object.", "tlvs", kind="invalid-field") from None
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
