@@ -1,5 +1,5 @@
-# Two commands matter: `make run` starts the demonstration, `make test` runs the whole suite. Both make the virtual
-# environment when there is none, and install again only when setup.cfg has changed.
+# Two commands matter: `make run` starts the demonstration, `make test` runs the whole suite. Both first make the virtual
+# environment if there is none. They install again only if setup.cfg or constraints.txt has changed.
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -18,28 +18,30 @@ FAST_TESTS := $(filter-out $(SLOW_TESTS) tests.walk,$(subst /,.,$(patsubst %/__i
 # Everything is installed in the versions of constraints.txt, so that two people test the same thing.
 INSTALL := -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help run test test-late lint format types docs wheel wheel-check browser screenshots clean
+.PHONY: help environment run test test-late lint format types docs wheel wheel-check browser screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
+environment: $(VENV)/.installed-for-tests ## make .venv with everything that the tests and checks need
+
 run: $(VENV)/.installed ## start the demonstration (CONFIG=FILE for another configuration)
 	@$(BIN)/twistd -n --pidfile= relay --config $(CONFIG)
 
-test: $(VENV)/.installed-for-tests ## run the suite (TESTS=tests.core for a part of it)
+test: $(VENV)/.installed-for-tests ## run the suite (TESTS=tests.smpp for a part of it)
 	$(BIN)/python -m twisted.trial -j$(JOBS) $(TESTS)
 
 test-late: $(VENV)/.installed-for-tests ## the integration tests on a store that answers late and in bursts
 	RELAY_TEST_STORE=late $(BIN)/python -m twisted.trial -j$(JOBS) tests.integration
 
-lint: $(VENV)/.installed-for-tests ## ruff
+lint: $(VENV)/.installed-for-tests ## check the Python files with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.installed-for-tests ## write all Python files as ruff formats them
+format: $(VENV)/.installed-for-tests ## format all Python files with ruff
 	$(BIN)/ruff format .
 
-types: $(VENV)/.installed-for-tests ## mypy, strict
+types: $(VENV)/.installed-for-tests ## check the types with mypy, in strict mode
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed ## write docs/configuration.md and etc/relay.yaml from the configuration's types
@@ -50,13 +52,13 @@ wheel: $(VENV)/bin/python ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	rm -rf build
 
-wheel-check: $(VENV)/.installed-for-tests ## build the wheel, install it elsewhere, start the relay from there
+wheel-check: $(VENV)/.installed-for-tests ## build the wheel, install it in a new environment, and start the relay there
 	$(BIN)/python .ci/wheel_check.py
 
-browser: $(VENV)/bin/python ## install Chromium and axe-core for the browser tests (as root, or tell what is missing)
+browser: $(VENV)/bin/python ## install Chromium and axe-core for the browser tests (needs root; otherwise it says what is missing)
 	.ci/make-browser $(VENV)
 
-screenshots: $(VENV)/.installed-for-tests ## draw the README's pictures (SHOTS=DIRECTORY: every page, three widths, light and dark)
+screenshots: $(VENV)/.installed-for-tests ## make the README's pictures (SHOTS=DIRECTORY for every page, at three widths, light and dark)
 	$(BIN)/python -m tests.browser.screenshots $(if $(SHOTS),--all $(SHOTS))
 
 clean: ## remove the environment and everything generated (not var/, where the journal is)
@@ -64,7 +66,7 @@ clean: ## remove the environment and everything generated (not var/, where the j
 	rm -rf .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp a set of requirements. The one for tests includes the other.
+# Each set of requirements has its own stamp file. The set for tests includes the other.
 $(VENV)/.installed: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(BIN)/python $(INSTALL) .
 	@touch $@
@@ -78,55 +80,58 @@ $(VENV)/bin/python:
 
 .PHONY: coverage test-slow test-pythons constraints
 
-coverage: $(VENV)/.installed-for-tests ## run all but the slow tests, measure branch coverage, fail below what is held
+coverage: $(VENV)/.installed-for-tests ## run the fast tests and measure branch coverage; fails below the figure in pyproject.toml
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m twisted.trial -j$(JOBS) $(FAST_TESTS); status=$$?; \
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage report || status=$$?; exit $$status
 
-test-slow: $(VENV)/.installed-for-tests ## run what `make coverage` leaves out: sockets, simulated days, browser, fuzzing
+test-slow: $(VENV)/.installed-for-tests ## run the other tests: real sockets and processes, simulated days, browser, fuzzing
 	$(BIN)/python -m twisted.trial -j$(JOBS) $(SLOW_TESTS)
 
-test-pythons: ## run the suite on each of Python 3.11 to 3.13 that is installed, and say which is missing
+test-pythons: ## run the suite on each installed Python from 3.11 to 3.13, and say which are missing
 	.ci/test-pythons $(filter-out tests,$(TESTS))
 
-constraints: ## write constraints.txt anew, with the newest versions that setup.cfg allows
+constraints: ## write constraints.txt again, with the newest versions that setup.cfg allows
 	.ci/make-constraints
 
-.PHONY: bench bench-peers bench-guard overload profile
+.PHONY: bench bench-peers bench-guard bench-history overload profile
 
 bench: $(VENV)/.installed ## measure every row (ROWS="smpp latency" for some, SCALE=0.1 for a quick look)
 	$(BIN)/python -m benchmarks $(ROWS) --scale $(or $(SCALE),1)
 
-bench-peers: $(VENV)/.installed ## Kannel and Jasmin beside the relay, where they are installed
+bench-peers: $(VENV)/.installed ## measure Kannel and Jasmin beside the relay, if they are installed
 	$(BIN)/python -m benchmarks.peers --scale $(or $(SCALE),1)
 
-bench-guard: $(VENV)/.installed ## fail where the SMPP path costs twice what is recorded, measured against the floor
+bench-guard: $(VENV)/.installed ## fail if the SMPP path costs twice the recorded figure (a multiple of the floor of docs/performance.md)
 	$(BIN)/python -m benchmarks.guard
 
-overload: $(VENV)/.installed ## what somebody's overdoing costs everybody else (CASES="flood dead" for some)
+bench-history: $(VENV)/.installed ## measure searches in a history of ten million messages (MESSAGES=1000000 for a quick look)
+	$(BIN)/python -m benchmarks.history_size --messages $(or $(MESSAGES),10000000)
+
+overload: $(VENV)/.installed ## measure what one customer's overload costs the others (CASES="flood dead" for some)
 	$(BIN)/python -m benchmarks.overload $(CASES)
 
-profile: $(VENV)/.installed ## where the time goes on the SMPP path (finer with py-spy in the environment)
+profile: $(VENV)/.installed ## show where the time goes on the SMPP path (in more detail if py-spy is installed)
 	$(BIN)/python -m benchmarks.profile --scale $(or $(SCALE),1)
 
 .PHONY: crash
 
-crash: $(VENV)/.installed-for-tests ## kill the relay KILLS times under load, account for every message (SEED=7 for another course)
+crash: $(VENV)/.installed-for-tests ## kill the relay KILLS times under load, and check every message (SEED=7 for another order of events)
 	CRASH_KILLS=$(or $(KILLS),20) CRASH_SEED=$(or $(SEED),1) $(BIN)/python -m twisted.trial tests.integration.test_crash
 
 .PHONY: fuzz
 
-fuzz: $(VENV)/.installed-for-tests ## send both listeners what is nearly right (SECONDS=600 SEED=7), and keep what broke something
+fuzz: $(VENV)/.installed-for-tests ## send nearly correct input to both listeners (SECONDS=600 SEED=7), and keep each input that broke something
 	RELAY_FUZZ_SECONDS=$(or $(SECONDS),120) RELAY_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/python -m twisted.trial tests.fuzz
 
 .PHONY: soak
 
-soak: $(VENV)/.installed-for-tests ## steady traffic for SECONDS; fails when memory, open files or the journal grow
+soak: $(VENV)/.installed-for-tests ## send steady traffic for SECONDS; fails if memory, open files or the journal grow
 	RELAY_SOAK_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m twisted.trial tests.integration.test_soak
 
 .PHONY: simulate
 
-simulate: $(VENV)/.installed-for-tests ## play days of traffic and faults on a simulated clock (SEED=7 COUNT=1000)
+simulate: $(VENV)/.installed-for-tests ## run days of traffic and faults on a simulated clock (SEED=7 COUNT=1000)
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --count $(or $(COUNT),1)
 
 .PHONY: walk

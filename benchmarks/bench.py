@@ -1,4 +1,4 @@
-"""What all rows share: where they write, how many messages, and the processes of a usual row."""
+"""Common to all rows: where they write, how many messages they send, and which processes a usual row starts."""
 
 import contextlib
 import dataclasses

@@ -1,6 +1,6 @@
-"""A customer who minds its own business: one message at a time, and how long its answer and its receipt take.
+"""A customer that sends one message at a time, and measures how long its answer and its receipt take.
 
-What a neighbour's flood costs others shows here. Ends after `--rounds` messages with one JSON line.
+It shows what the load of another customer costs. It ends after `--rounds` messages, and prints one JSON line.
 """
 
 import argparse

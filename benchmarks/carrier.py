@@ -1,8 +1,9 @@
 """A carrier that costs almost nothing: takes submit_sm, answers with counted ids, and sends a receipt for each.
 
-Receipts leave in the order of their messages, on any bind of the same login that may receive, within a window a bind.
-What a lost connection had unacknowledged is sent again on the next one, and a refused receipt a second later, as
-carriers do. The faults (`--drop-every` and the like) are there to show that a measurement notices them.
+It sends receipts in the order of their messages, on any bind of the same login that may receive, within a window for
+each bind. Receipts without an answer on a lost connection are sent again on the next one, and a refused receipt a
+second later, as carriers do. The options for faults (`--drop-every` and others) prove that a measurement notices
+faults.
 
 On SIGUSR1 it releases the receipts that `--withhold-prefix` kept; on SIGTERM it prints one JSON line and ends.
 """

@@ -138,9 +138,15 @@ def _meet(load: Child, meeting: Path, what: str, read_meter: Callable[[], None])
 
 def smpp_row(name: str, directory: Path, gateway: Gateway, upstream: CarrierProcess, **options: object) -> Row:
     """Messages in over SMPP, out over SMPP, receipts back over SMPP. Ends the carrier."""
+    return metered_smpp_row(name, directory, gateway, upstream, Metered(gateway), **options)
+
+
+def metered_smpp_row(
+    name: str, directory: Path, gateway: Gateway, upstream: CarrierProcess, meter: Metered, **options: object
+) -> Row:
+    """As `smpp_row`, with a meter of one's own."""
     upstream.wait_for_binds(gateway)
     arrivals = directory / "esme.instants"
-    meter = Metered(gateway)
     load = run_esme(directory, gateway, meter=meter, instants_file=arrivals, **options)
     from_carrier = upstream.result()
     receipt_ms = milliseconds(joined_durations(load_instants(upstream.instants_file), load_instants(arrivals)))

@@ -1,8 +1,8 @@
 """SMPP load: binds as customers, submits within a window or at a rate, and matches receipts to responses by id.
 
-A receipt that overtakes its response is kept until the response names the id. What is reported as lost was accepted
-and never receipted; as duplicate, receipted more than once; as unmatched, a receipt for an id that no response named.
-Prints one JSON line.
+If a receipt comes before its response, it is kept until the response has the id. *Lost* counts messages that were
+accepted and never got a receipt, *duplicate* those that got more than one, and *unmatched* receipts for an id that no
+response had. Prints one JSON line.
 """
 
 import argparse

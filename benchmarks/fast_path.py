@@ -1,9 +1,10 @@
-"""Reading a whole read at once.
+"""Finds all PDUs of one read with one call of a regular expression.
 
-Nearly all PDUs that a generator gets are of two shapes: responses to its requests, and requests of one length that
-differ in a few fields. Once one of each was taken apart the plain way, a regular expression of exactly these two
-shapes finds all of them in one call: 0.3 us a PDU and not 2 us, so that the generator costs less than what it measures.
-Whatever doesn't fit exactly, end to end, is left to the plain way.
+Nearly all PDUs that a generator gets have one of two shapes: responses to its requests, and requests of one length
+that differ in a few fields. First the plain way takes one PDU of each shape apart. Then a regular expression of
+exactly these two shapes finds all PDUs of a read in one call. This takes 0.3 us per PDU instead of 2 us, so the
+generator costs less than the gateway that it measures. If a read doesn't match exactly, from end to end, the plain way
+reads it.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a run is said in: percentiles, and one JSON line a process."""
+"""Figures of a run: percentiles, and the one JSON line that each process prints."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A flame graph as SVG, from counted stacks: no script in it, so that it shows wherever an image does."""
+"""Draws a flame graph as SVG, from counted stacks. It has no script, so every program that shows images can show it."""
 
 import html
 from collections import Counter

@@ -1,8 +1,8 @@
 """The floor: the least that a Twisted process can do with the same traffic.
 
-It reframes, renumbers, gives each message an id of its own, looks up the receipt's id and puts its own in the place.
-It checks nothing, stores nothing and forgets everything; one read costs one write a destination. What the relay costs
-beyond it is what durability, correctness and bounds cost.
+It passes PDUs on with new sequence numbers, gives each message an id of its own, and replaces the id of each receipt.
+It checks nothing and stores nothing; one read causes one write per destination. The difference between the relay and
+the floor is the cost of durability, correctness and limits.
 """
 
 import argparse

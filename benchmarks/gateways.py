@@ -1,4 +1,4 @@
-"""What is measured: the relay as its operator would start it, and the bare floor beside it."""
+"""Starts the gateways that are measured: the relay as its operator would start it, and the floor."""
 
 import contextlib
 import http.client
@@ -86,6 +86,7 @@ class RelaySetup:
         webhook_concurrency: int = 8,
         sync: str = "always",
         finished: int = 200_000,
+        history_days: float = 0.0,
         profile: str = "",
         reactor: str = "",
         under: Sequence[str] = (),
@@ -106,6 +107,7 @@ class RelaySetup:
         self._webhook_concurrency = webhook_concurrency
         self._sync = sync
         self._finished = finished
+        self._history_days = history_days
 
     def config(self) -> dict[str, object]:
         """The configuration file's contents."""
@@ -126,6 +128,7 @@ class RelaySetup:
         return {
             "data_dir": str(self.directory / "data"),
             "journal": {"sync": self._sync},
+            "history": {"days": self._history_days},
             "limits": {
                 "connections": connections,
                 "connections_per_address": connections,

@@ -1,8 +1,9 @@
 """`python -m benchmarks.guard`: a short check that the SMPP path has not become much slower.
 
-The relay and the bare floor move the same messages in the same minute; what is compared with the recorded figure is
-the ratio of their CPU time, because it moves little from machine to machine and from quiet to busy minutes. It fails
-only past twice the recorded ratio. `--record` writes a new figure after a change that is meant to be dearer or cheaper.
+The relay and the floor handle the same messages in the same minute. The guard compares the ratio of their CPU times
+with the recorded ratio, because this ratio changes little between machines, and between quiet and busy minutes. It
+fails only above twice the recorded ratio. `--record` writes a new figure, after a change that is meant to cost more or
+less.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """HTTP load: POST /messages on kept-alive connections, one message or an array of them in a request.
 
-Prints one JSON line. With `--ids-file`, the id of every accepted message is written there, one a line, with the
-message's number and the instant at which its 202 was read.
+Prints one JSON line. With `--ids-file` it writes one line for each accepted message into that file: its id, the
+message's number, and the time at which its 202 was read.
 """
 
 import argparse

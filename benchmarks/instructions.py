@@ -1,9 +1,9 @@
-"""`python -m benchmarks.instructions`: how many instructions a message costs the relay and the floor, under valgrind.
+"""`python -m benchmarks.instructions`: counts the instructions per message, of the relay and of the floor.
 
-CPU time on a shared machine varies by a third from one minute to the next; the number of instructions doesn't vary by
-one in a hundred. So this is the instrument for small steps: it shows whether a change that should save half a
-microsecond saves anything. Two runs of different length are compared, which takes the start out of it. It says nothing
-of caches and little of system calls, so what it finds is confirmed by a row of the table.
+CPU time on a shared machine varies by a third from one minute to the next; the number of instructions varies by less
+than 1 %. So use this, which runs valgrind, for small changes: it shows whether a change that should save half a
+microsecond saves anything. It compares two runs of different length, so the start of the process doesn't count. It
+counts nothing of caches and little of system calls, so confirm its results with a row of the table.
 """
 
 import argparse

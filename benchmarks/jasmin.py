@@ -1,9 +1,9 @@
 """Jasmin as a peer: RabbitMQ, Redis and Jasmin's three processes on free ports of loopback, measured as one gateway.
 
-`prepare` makes what it needs under one directory: a virtual environment with Jasmin from PyPI, the AMQP specification
-out of its source archive, and a copy of the package with one mend. As published, Jasmin 0.11.1 loses the receipt of
-every message of one part: `managers/listeners.py` reads `_pdu.response` of a submit_sm, which has none, so the id that
-the carrier gave is never kept. The copy reads it from the response itself. RabbitMQ and Redis are Debian's.
+`prepare` makes everything under one directory: a virtual environment with Jasmin from PyPI, the AMQP specification from
+its source archive, and a copy of the package with one repair. The published Jasmin 0.11.1 loses the receipt of every
+message of one part: `managers/listeners.py` reads `_pdu.response` of a submit_sm, which has none, so Jasmin never keeps
+the carrier's id. The copy reads it from the response itself. RabbitMQ and Redis are Debian's.
 
 `python -m benchmarks.jasmin DIRECTORY` prepares it and measures nothing.
 """

@@ -1,4 +1,4 @@
-"""Sockets for the generators: non-blocking, level-triggered epoll, one read and one write a wake-up."""
+"""Sockets for the generators: non-blocking, level-triggered epoll, one read and one write per wake-up."""
 
 import contextlib
 import select

@@ -1,8 +1,8 @@
-"""What messages that wait for their receipts cost: memory each, and the time to read them back at a start.
+"""Measures messages that wait for their receipts: memory for each, and the time to read them back at a start.
 
     python -m benchmarks.memory [--messages 1000000] [--batch 50]
 
-Fills an embedded store in a process of its own, then starts another on its journal, and prints both.
+Fills an embedded store in one process, then starts another process on its journal, and prints both.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.opcodes`: how many bytecodes of each function a message costs, counted and not sampled.
+"""`python -m benchmarks.opcodes`: counts how many bytecodes of each function a message costs.
 
-The daemon runs with a tracer that counts every bytecode. Two runs of different length are compared, so that what is
-printed is what one more message on the SMPP path adds: the same to the last digit on a quiet machine and on a busy one.
-Work in C (regular expressions, structs, the journal's encoding) is not in it, and what goes by the clock
-(housekeeping) is too large in it, because the daemon is a hundred times slower than usual.
+The daemon runs with a tracer that counts every bytecode. Two runs of different length are compared, so the result is
+the cost of one more message on the SMPP path: exactly the same number on a quiet machine and on a busy one. Work in C
+(regular expressions, structs, the journal's encoding) is not counted. Work that depends on time (housekeeping) counts
+too much, because the daemon is a hundred times slower than usual.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""`python -m benchmarks.overload [CASE ...]`: what somebody's overdoing costs everybody else.
+"""`python -m benchmarks.overload [CASE ...]`: measures what one customer's overload costs the other customers.
 
-One customer overdoes it in one of the ways below, on a carrier (or a URL) of its own; another one, the bystander, sends
-a message at a time to another carrier (in the case `bulk`, to the same one) and notes how long its receipt takes,
-before and meanwhile. Each
-peer is a process of its own. Where the machine has more than one processor, the relay has the first to itself and the
-peers the others, so that what is measured is what the relay does, and not who else got its processor.
+One customer overloads the relay in one of the ways below, on a carrier (or a URL) of its own. Another one, the
+bystander, sends one message at a time to another carrier (in the case `bulk`, to the same one), and measures how long
+its receipt takes, before the load and during it. Each peer is a separate process. On a machine with several
+processors, the relay has the first one alone and the peers have the others, so that the result depends on the relay
+only.
 """
 
 import argparse

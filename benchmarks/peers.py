@@ -1,9 +1,9 @@
-"""`python -m benchmarks.peers`: other gateways under the same load in the same run, where they are installed.
+"""`python -m benchmarks.peers`: measures other gateways with the same load in the same run, if they are installed.
 
-Kannel (Debian's `kannel`) has no SMPP side for customers in Debian, so it is measured from HTTP to HTTP callback:
-beside the relay's row of one POST a message and one webhook a message. `none` keeps nothing on disk, `spool` writes
-every message to a file of its own and never syncs it; the relay's 202 means an fdatasync has happened. Jasmin is
-measured from SMPP to SMPP, beside the relay's first row; `--prepare` downloads it (see `benchmarks.jasmin`).
+Debian's `kannel` has no SMPP server for customers, so it is measured from HTTP to HTTP callback, beside the relay's
+row with one POST and one webhook per message. `none` keeps nothing on disk; `spool` writes every message to a file of
+its own and never syncs it. The relay's 202 means that an fdatasync has happened. Jasmin is measured from SMPP to SMPP,
+beside the relay's first row; `--prepare` downloads it (see `benchmarks.jasmin`).
 """
 
 import argparse

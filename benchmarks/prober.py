@@ -1,7 +1,7 @@
-"""Looks for pauses: asks one bound SMPP session enquire_link every few milliseconds and notes how long answers take.
+"""Looks for pauses: sends enquire_link every few milliseconds on one bound session, and measures each answer's time.
 
-A probe that leaves late because this process did not get the processor is not held against the gateway. Ends on
-SIGTERM with one JSON line.
+If this process itself gets the processor too late, and so sends a probe late, that doesn't count against the gateway.
+Ends on SIGTERM with one JSON line.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Processes of a measurement: started here, ended here by their own id, their CPU time and memory read from /proc."""
+"""Starts the processes of a measurement, ends them by id, and reads their CPU time and memory from /proc."""
 
 import contextlib
 import json

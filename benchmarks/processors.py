@@ -1,4 +1,4 @@
-"""Which processor runs whom, where what is measured must not depend on who else is running."""
+"""Gives processes their own processors, so that a result doesn't depend on other processes."""
 
 import os
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.profile`: where the daemon's time goes on a row.
+"""`python -m benchmarks.profile`: shows where the daemon's time goes on a row.
 
-With py-spy installed it is sampled from outside, which costs it nothing and also gives a flame graph
-(`--flame FILE.svg`); without, or with `--deterministic`, it runs under cProfile, which counts calls exactly but makes
-short functions look dearer than they are. Prints the functions that took most.
+If py-spy is installed, it samples the daemon from outside, which costs the daemon nothing, and also gives a flame
+graph (`--flame FILE.svg`). Otherwise, or with `--deterministic`, the daemon runs under cProfile, which counts calls
+exactly but makes short functions look more expensive than they are. Prints the functions that took most.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def sampled(py_spy: str, scale: float, flame: Path | None, top: int, native: boo
     if flame is not None:
         from benchmarks.flame import flame_graph
 
-        flame.write_text(flame_graph(stacks, title=f"SMPP path, {row.cpu_us:.1f} us of CPU a message"))
+        flame.write_text(flame_graph(stacks, title="SMPP path: the width is the share of the samples"))
         print(f"flame graph: {flame}")
 
 

@@ -1,6 +1,7 @@
-"""`python -m benchmarks.reactors`: the SMPP row, and one POST a message, on each reactor that the daemon may run on.
+"""`python -m benchmarks.reactors`: measures the SMPP row and one POST per message on each reactor.
 
-In turns, so that all of them meet the same minutes. uvloop is measured where it is installed (`pip install uvloop`).
+The reactors take turns, so that all of them run in the same minutes. uvloop is measured if it is installed (`pip
+install uvloop`).
 """
 
 import argparse

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from benchmarks import gateways
 from benchmarks.bench import Bench
-from benchmarks.chain import Row, carrier, http_row, smpp_row
+from benchmarks.chain import Row, carrier, http_row, metered_smpp_row, smpp_row
+from benchmarks.history_cost import HistoryMeter
 from benchmarks.processes import free_ports
 from benchmarks.waiting import waiting
 
@@ -28,6 +29,17 @@ def smpp(bench: Bench) -> list[Row]:
         row = smpp_row("SMPP in, SMPP out, receipt over SMPP", path, gateway, upstream, total=total)
     bench.top_rate = row.messages_per_second
     return [row]
+
+
+def history(bench: Bench) -> list[Row]:
+    """The SMPP row without and with a history, whose thread has written everything when the CPU time is read."""
+    total, measured = bench.count(500_000), []
+    for days, name in ((0.0, "SMPP without a history"), (90.0, "SMPP with a history")):
+        with bench.relay("history", total, history_days=days) as (path, gateway, upstream):
+            meter = HistoryMeter(gateway, path / "data", total if days else 0)
+            measured.append(metered_smpp_row(name, path, gateway, upstream, meter, total=total))
+    bench.say(f"with a history it costs {measured[1].cpu_us / measured[0].cpu_us:.2f} times as much")
+    return measured
 
 
 def http_batch(bench: Bench) -> list[Row]:
@@ -99,6 +111,7 @@ def measured(bench: Bench, name: str) -> list[Row]:
 ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "floor": floor,
     "smpp": smpp,
+    "history": history,
     "http-batch": http_batch,
     "http-single": http_single,
     "latency": latency,

@@ -1,6 +1,6 @@
-"""Peers that behave badly, one kind a process: for what they cost everyone else.
+"""Peers that behave badly, one kind per process. They show what such a peer costs the others.
 
-Prints `ready` on standard error once it does what it should, and goes on until SIGTERM.
+Prints `ready` on standard error when it behaves badly as told, and goes on until SIGTERM.
 """
 
 import argparse

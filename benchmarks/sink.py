@@ -1,7 +1,7 @@
-"""A webhook receiver that costs almost nothing: answers at once and remembers when it first heard of each id.
+"""A webhook receiver that costs almost nothing: answers at once, and remembers when each id came first.
 
-`GET /count` answers with the number of different ids so far. On SIGTERM it prints one JSON line; with `--ids-file` it
-writes every id there with the instant of its first arrival, one a line.
+`GET /count` answers with the number of different ids so far. On SIGTERM it prints one JSON line. With `--ids-file` it
+writes one line for each id into that file, with the time at which it came first.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Rows as a table for people, and as JSON for machines."""
+"""Writes rows as a table for people, and as JSON for programs."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""A million messages that wait for receipts: what they cost, and how they come back after kill -9."""
+"""A million messages that wait for receipts: what they cost, and how the relay reads them back after kill -9."""
 
 import contextlib
 import signal

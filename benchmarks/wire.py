@@ -1,6 +1,6 @@
-"""The few SMPP PDUs of a benchmark, as bytes with holes.
+"""The few SMPP PDUs of a benchmark, as octets with places for the values.
 
-Nothing of the relay is imported: a mistake in its codec must not cancel itself out here.
+This module imports nothing of the relay: a mistake in the relay's codec must not cancel itself out here.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""`twistd relay`: its options, and the composition of the whole relay on a real machine.
+"""`twistd relay`: its options, and how the parts of the relay are put together.
 
 This is the only module that imports the reactor. `build` takes the reactor as an argument, so that tests can build the
 same relay.
@@ -22,6 +22,7 @@ from twisted.python import usage
 
 from relay import __version__
 from relay.account_pages.account_site import AccountPages
+from relay.account_pages.history_stats import HistoryStats
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
@@ -35,6 +36,14 @@ from relay.app.reload import ConfigRefused, Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.config.model import Config, NumberComparison
+from relay.history.history import History
+from relay.history.history_database import HistoryDatabase
+from relay.history.history_numbers import number_keeper
+from relay.history.history_questions import HistoryQuestions
+from relay.history.history_search import HistorySearch
+from relay.history.history_writer import HistoryWriter
+from relay.history.journal_tail import JournalTail
+from relay.history.message_lists import MessageLists
 from relay.history.message_records import InThread, MessageRecords
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.forwarded import TrustedProxies
@@ -72,16 +81,16 @@ class Options(usage.Options):
     config: Config
 
     def postOptions(self) -> None:
-        """Reads the configuration here, because a problem then gives a message and exit status 1, and no traceback."""
+        """Reads the configuration. If that fails here, twistd prints the problem without a traceback, with status 1."""
         from twisted.internet import reactor
 
         self.config = load_config(Path(self["config"]), reactor)
 
 
 def load_config(path: Path, reactor: Any) -> Config:
-    """The configuration in a file.
+    """Reads the configuration in a file.
 
-    :raises usage.UsageError: with every problem, one a line.
+    :raises usage.UsageError: the file can't be used. The text has all problems, one a line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -100,14 +109,14 @@ def load_config(path: Path, reactor: Any) -> Config:
 
 
 def makeService(options: Options) -> IService:
-    """The relay on this machine's reactor, disk and network."""
+    """Makes the relay with this machine's reactor, disk and network. twistd calls it."""
     from twisted.internet import reactor
 
-    # Imported modules live as long as the process, so the garbage collector need not look at them again. It doesn't
-    # track the values that come with traffic (see relay.values.messages).
+    # Imported modules live as long as the process, so the garbage collector need not check them again. It doesn't track
+    # the values that come with traffic (see relay.values.messages).
     gc.collect()
     gc.freeze()
-    # Before anything takes the time. `relay.app.steady_clock` says why.
+    # This must be set before anything reads the time. `relay.app.steady_clock` says why.
     reactor.seconds = SteadyClock().seconds  # type: ignore[method-assign]
     limits, sessions = options.config.limits, _carrier_sessions(options.config)
     may_be_open = allow_files(files_wanted(limits.connections, sessions))
@@ -122,7 +131,7 @@ def makeService(options: Options) -> IService:
     if parent.get("syslog"):
         _reload_on_hangup(daemon, path, reactor, lambda config: None)
         return daemon
-    # The same file that twistd itself would choose.
+    # twistd itself would choose the same file.
     log_file = parent.get("logfile") or ("-" if parent.get("nodaemon", True) else "twistd.log")
     observer = line_observer(options.config.logs, log_file)
     _reload_on_hangup(daemon, path, reactor, lambda config: observer.reconfigure(config.logs))
@@ -162,22 +171,23 @@ def build(
     open_files: OpenFiles | None = None,
     wall: Callable[[], float] | None = None,
 ) -> Daemon:
-    """Makes the whole relay. Nothing is opened before the service starts.
+    """Makes the whole relay. It opens nothing before the service starts.
 
-    :param files: the disk for the journal; None is the real one.
-    :param wall: the system's time, for signatures that others compare with theirs; None: the reactor's.
-    :param open_files: keeps some of the files that the process may open; None: there are always enough.
+    :param store_wrapper: wraps the store, for tests.
+    :param files: the disk for the journal; None: the real one.
+    :param open_files: keeps some open files free; None: there are always enough.
+    :param wall: the system's time, for signatures, which others compare with their own time; None: the reactor's time.
     """
     randomness = random.SystemRandom()
     accounts = Accounts(config.accounts)
-    # The disk has a thread of its own: in the reactor's pool a commit would wait behind slow name look-ups.
+    # The disk has a thread of its own. In the reactor's thread pool, a commit would wait for slow name look-ups.
     in_thread = DiskThread(reactor)
     reactor.addSystemEventTrigger("after", "shutdown", in_thread.stop)
 
     def compare_numbers(carrier: str) -> NumberComparison:
         return daemon.compare_numbers(carrier)
 
-    store: Any = JournalStore(
+    journal_store = JournalStore(
         files or OsFiles(),
         config.data_dir,
         journal=config.journal,
@@ -188,8 +198,9 @@ def build(
         views_of_ended=bool(config.logs.message_records),
         compare_numbers=compare_numbers,
     )
-    if store_wrapper is not None:
-        store = store_wrapper(store)
+    history, questions = _history(config, reactor, journal_store, files or OsFiles())
+    store: Any = journal_store if store_wrapper is None else store_wrapper(journal_store)
+    lists = MessageLists(store, questions, config.history.numbers)
     flow = MessageFlow(
         store=store,
         rates=accounts,
@@ -199,6 +210,7 @@ def build(
         validity_seconds=config.validity_seconds,
         share_of=accounts.share,
         senders_of=accounts.senders,
+        most_scheduled=config.limits.scheduled,
     )
     public_http, any_http = treq_clients(reactor)
     client = WebhookClient(public_http, any_http, reactor)
@@ -226,6 +238,7 @@ def build(
         failed_logins_a_minute=config.http.failed_logins_a_minute,
         turns=turns,
         proxies=proxies,
+        lists=lists,
     )
     AccountPages(
         api,
@@ -233,7 +246,7 @@ def build(
         accounts=accounts,
         webhooks=webhooks,
         sessions=PageSessions(accounts, os.urandom, reactor.seconds),
-        page_stats=PageStats(store, reactor),
+        page_stats=PageStats(store, reactor) if questions is None else HistoryStats(questions, reactor),
         clock=reactor,
         random_bytes=os.urandom,
     )
@@ -262,6 +275,8 @@ def build(
         flow=flow,
         webhooks=webhooks,
         records=_message_records(config, reactor, in_thread),
+        history=history,
+        lists=lists,
         notifier=from_environment(reactor),
         carrier_http=any_http,
     )
@@ -279,11 +294,32 @@ def build(
 
 
 def _carrier_sessions(config: Config) -> int:
-    """How many connections the carriers need. One that speaks HTTP keeps a few."""
+    """How many connections the carriers need. A carrier over HTTP needs a few."""
     return sum(
         carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
         for carrier in config.carriers.values()
     )
+
+
+def _history(
+    config: Config, reactor: Any, store: JournalStore, files: Files
+) -> tuple[History | None, HistoryQuestions | None]:
+    """Who writes the history, and who is asked about it; None where there is none."""
+    if not config.history.days:
+        return None, None
+    directory = Path(config.data_dir)
+    path = str(directory / "history.sqlite3")
+    keep = number_keeper(config.history.numbers, str(directory / "history.key"))
+    # A thread for each: a search must not wait for a long batch, nor the batch for a long search.
+    writing, searching = DiskThread(reactor, "history"), DiskThread(reactor, "searches")
+    for thread in (writing, searching):
+        reactor.addSystemEventTrigger("after", "shutdown", thread.stop)
+    writer = HistoryWriter(
+        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0
+    )
+    history = History(writer, store.durable_segments, reactor, writing)
+    store.needed_from = history.needed_from
+    return history, HistoryQuestions(HistorySearch(path, keep), searching)
 
 
 def _message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:
@@ -292,7 +328,7 @@ def _message_records(config: Config, reactor: Any, in_thread: InThread) -> Messa
 
 
 def _say_how_to_try(daemon: Daemon) -> None:
-    """Prints where the demonstration listens, and a line to paste."""
+    """Prints where the demonstration listens, and a command to paste."""
     for name, account in daemon.config.accounts.items():
         if account.api_key is None or not daemon.config.http.listen:
             continue
@@ -302,7 +338,7 @@ def _say_how_to_try(daemon: Daemon) -> None:
             f"  curl -u {name}:{account.api_key.reveal()} http://127.0.0.1:{port}/messages"
             """ -d '{"to": "447700900123", "from": "RELAY", "text": "Hello"}' -H 'Content-Type: application/json'\n"""
             "\nThe delivery notification is printed here a moment later. Ctrl-C stops the relay.\n",
-            # twistd turns lines on sys.stdout into log lines. A line to paste must not be changed.
+            # twistd turns lines on sys.stdout into log lines. The command must not be changed.
             file=sys.__stdout__,
             flush=True,
         )
@@ -311,7 +347,7 @@ def _say_how_to_try(daemon: Daemon) -> None:
 
 def _exit_with_failure(reactor: Any, reason: str) -> None:
     """Ends the process with status 1. twistd itself can't end a running reactor with a status."""
-    # Not sys.stderr: twistd writes that to the log, which has the reason already.
+    # twistd writes sys.stderr to the log, which has the reason already. So this uses the process's own standard error.
     print(f"relay: {reason}", file=sys.__stderr__)
 
     def leave() -> None:
@@ -319,6 +355,6 @@ def _exit_with_failure(reactor: Any, reason: str) -> None:
         sys.stderr.flush()
         os._exit(1)
 
-    # Runs after twistd has removed its pid file and has cleaned up everything else.
+    # This runs after twistd has removed its pid file and has cleaned up everything else.
     atexit.register(leave)
     reactor.callWhenRunning(reactor.stop)

@@ -1,5 +1,7 @@
-"""The tests, which mirror relay/. What all of them share whichever way they are started is set here, in one place:
-their environment, their patience, and how Hypothesis runs.
+"""The tests, in the same packages as relay/.
+
+This module sets what all tests share, however they are started: their environment, how long they wait, and how
+Hypothesis runs.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Certificates made on the fly: an authority, and what it signs."""
+"""Makes certificates for tests: an authority, and certificates that it signs."""
 
 import datetime
 import ipaddress

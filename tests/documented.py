@@ -1,4 +1,4 @@
-"""The shell commands of the documentation: those that stand in blocks, and those within sentences."""
+"""Finds the shell commands of the documentation: in blocks, and within sentences."""
 
 import re
 import shutil
@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "RELEASING.md",
+    "SECURITY.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+)
 
 #: What a command may begin with that this machine need not have.
 _PROGRAMS = frozenset(
@@ -18,7 +24,7 @@ _PROGRAMS = frozenset(
 class Command(NamedTuple):
     """A command as a reader would type it.
 
-    :ivar page: README.md or docs/NAME.md.
+    :ivar page: a page at the top of the checkout, or docs/NAME.md.
     """
 
     page: str
@@ -55,5 +61,5 @@ def _typed(line: str) -> str:
 def _is_command(text: str) -> bool:
     first = text.split()[0]
     if "/" in first:
-        return first.startswith(("/opt/relay/bin/", ".venv/bin/", "./"))
+        return first.startswith(("/opt/relay/bin/", ".venv/bin/", ".ci/", "./"))
     return first in _PROGRAMS or (first.islower() and first.isalpha() and shutil.which(first) is not None)

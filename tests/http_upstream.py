@@ -1,4 +1,4 @@
-"""A web client for tests: keeps what is asked of it until the test answers."""
+"""A web client for tests: it keeps each request until the test answers it."""
 
 import json
 from collections import deque

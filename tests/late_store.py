@@ -1,7 +1,7 @@
 """A store whose awaitables fire late and in bursts, like those of a store on the other side of a network.
 
-It wraps another store: calls take effect there at once and in order, and only the answers wait. Whatever works with
-both doesn't count on a store in the same process.
+It wraps another store: calls take effect there at once and in order, and only the answers wait. Code that works with
+both doesn't depend on a store in the same process.
 """
 
 import random
@@ -30,6 +30,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -120,6 +121,9 @@ class LateStore:
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         return self._late(self.inner.submitted(batch))
 
+    def replace(self, replacement: Replacement) -> "Deferred[bool]":
+        return self._late(self.inner.replace(replacement))
+
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":
         return self._late(self.inner.sending(batch, carrier))
 
@@ -170,6 +174,12 @@ class LateStore:
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.unsubmitted(after, limit))
+
+    def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
+        return self._late(self.inner.scheduled_due(now, limit))
+
+    def scheduled_count(self, account: str) -> int:
+        return self.inner.scheduled_count(account)  # type: ignore[no-any-return]
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return self._late(self.inner.bodies(parts))

@@ -1,8 +1,8 @@
-"""Stream connections in memory, on a simulated clock: what sockets do, without sockets.
+"""Stream connections in memory, on a simulated clock: they behave like sockets, without sockets.
 
-A connection is a pair of transports. What one end writes reaches the other a configurable moment later, in order, and
-in chunks as large as they were written; a connection can be cut at any instant, and then what was on its way is gone.
-Everything happens in turns of the clock, so a run is repeatable.
+A connection is a pair of transports. Octets that one end writes reach the other end a configurable time later, in
+order, and in the chunks in which they were written. A connection can be cut at any instant; then the octets on their
+way are lost. Everything happens in turns of the clock, so a run can be repeated.
 """
 
 from collections.abc import Callable, Iterable

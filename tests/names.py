@@ -1,4 +1,4 @@
-"""A resolver of names that tests decide over."""
+"""A resolver of host names that the test controls."""
 
 from typing import Any
 

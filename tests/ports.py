@@ -1,4 +1,4 @@
-"""Ports of loopback for what a test starts, which no other test gets at the same time, in whatever process it runs."""
+"""Gives tests free ports of loopback. No other test gets the same port at the same time, in any process."""
 
 import random
 import socket

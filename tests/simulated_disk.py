@@ -1,4 +1,4 @@
-"""A disk in memory that can fill, fail, tear, and lose at a crash whatever was not synced."""
+"""A disk in memory that can fill up, fail and tear writes, and that loses everything at a crash that was not synced."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""As much of systemctl as docs/operations.md needs, for one unit and without systemd: `make walk` has the real one.
+"""A small systemctl for one unit, without systemd. It does as much as docs/operations.md needs.
 
 Usage: small_systemctl.py ROOT COMMAND... Units are read below ROOT, and so are the paths in them. A start
 waits for READY=1 on the notify socket, a stop for the process's end.

@@ -1,7 +1,7 @@
-"""The store's contract as tests: run against every store (see tests/store/test_journal_store.py).
+"""The store's contract as tests. tests/store/test_journal_store.py runs it on every store.
 
-A test case that inherits this gives `make_store` and, where the store outlives its process, `reopen`. It imports this
-module, not the class: trial runs every test case that it finds among a test module's names.
+A test case that inherits this class has `make_store` and, if the store survives its process, `reopen`. It imports this
+module, not the class, because trial runs every test case among the names of a test module.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     Submitted,
     Verdict,
 )
@@ -127,7 +128,7 @@ class StoreContract(SynchronousTestCase):
         waiting = self.result(self.store.unsubmitted(None, 100))
         return {(int.from_bytes(p.id[1:], "big"), p.part): p.in_doubt for p in waiting}
 
-    def test_what_is_being_sent_is_in_doubt_until_it_is_known_what_became_of_it(self) -> None:
+    def test_a_part_that_is_being_sent_is_in_doubt_until_its_outcome_is_known(self) -> None:
         self.result(self.store.accept([message(n) for n in range(1, 6)] + [message(6, parts=(b"one", b"two"))]))
         written = [(message_id(n), 0) for n in range(1, 5)] + [(message_id(6), 1)]
         self.result(self.store.sending(written, "tier1"))
@@ -244,6 +245,97 @@ class StoreContract(SynchronousTestCase):
         bodies = self.result(self.store.bodies(parts))
         self.assertEqual(list(bodies), [b"body of 1", None, b"two", None, None, None])
 
+    def replaced(self, number: int, body: bytes = b"new") -> bool:
+        replacement = Replacement(message_id(number), body, 0, NOW + 2 * DAY)
+        return bool(self.result(self.store.replace(replacement)))
+
+    def test_a_message_that_waits_may_be_replaced_and_keeps_its_place(self) -> None:
+        self.result(self.store.accept([message(n, reference=f"order {n}", priority=2) for n in (1, 2, 3)]))
+        self.assertTrue(self.replaced(2))
+        self.assertTrue(self.replaced(2, b"newer"))
+        for _ in range(2):
+            waiting = self.result(self.store.unsubmitted(None, 10))
+            self.assertEqual((self.numbers(waiting), [p.priority for p in waiting]), ([1, 2, 3], [2, 2, 2]))
+            self.assertEqual([p.expires_at for p in waiting], [NOW + DAY, NOW + 2 * DAY, NOW + DAY])
+            bodies = self.result(self.store.bodies([(message_id(n), 0) for n in (1, 2)]))
+            self.assertEqual(list(bodies), [b"body of 1", b"newer"])
+            view = self.view(2)
+            self.assertEqual((view.reference, view.accepted_at), ("order 2", NOW + 0.002))
+            self.assertEqual(self.store.figures().unsubmitted, 3)
+            if not self.after_restart():
+                break
+        # No receipt over SMPP is asked for any more.
+        self.result(self.store.submitted([submitted(2), submitted(3)]))
+        self.result(self.store.receipts([receipt(2), receipt(3)]))
+        self.assertEqual(self.numbers(self.claimed()), [3])
+
+    def due(self, now: float, limit: int = 100) -> list[int]:
+        return self.numbers(self.result(self.store.scheduled_due(now, limit)))
+
+    def unsubmitted(self) -> list[int]:
+        return self.numbers(self.result(self.store.unsubmitted(None, 100)))
+
+    def scheduled(self, *numbers: int, **fields: Any) -> None:
+        """Messages that wait until so many seconds after NOW as their number says."""
+        self.result(self.store.accept([message(n, scheduled_at=NOW + n, **fields) for n in numbers]))
+
+    def test_scheduled_messages_wait_for_their_time_in_no_queue_and_over_restarts(self) -> None:
+        self.scheduled(3000, 1000, 2000, parts=(b"one", b"two"))
+        self.result(self.store.accept([message(1)]))
+        for _ in range(2):
+            self.assertEqual((self.unsubmitted(), self.due(NOW + 999)), ([1], []))
+            figures = self.store.figures()
+            self.assertEqual((figures.scheduled, figures.unsubmitted, figures.messages), (3, 1, 4))
+            self.assertEqual([self.store.scheduled_count(name) for name in ("plain", "other")], [3, 0])
+            view = self.view(2000)
+            self.assertEqual((view.state, view.scheduled_at, view.waits_for_its_time), (SCHEDULED, NOW + 2000, True))
+            if not self.after_restart():
+                break
+        self.assertEqual(self.due(NOW + 2000, limit=1), [1000, 1000])
+        self.assertEqual((self.due(NOW + 2000), self.due(NOW + 2000)), ([2000, 2000], []))
+        self.assertEqual(self.unsubmitted(), [1, 1000, 1000, 2000, 2000])
+        self.assertEqual([self.view(n).waits_for_its_time for n in (1, 2000, 3000)], [False, False, True])
+        bodies = self.result(self.store.bodies([(message_id(n), 1) for n in (1000, 3000)]))
+        self.assertEqual((list(bodies), self.store.figures().scheduled), ([b"two", b"two"], 1))
+
+    def test_a_scheduled_message_whose_time_has_come_during_a_stop_is_sent_at_the_start(self) -> None:
+        self.scheduled(1000)
+        self.clock.advance(1001)
+        if self.after_restart():
+            self.assertEqual((self.unsubmitted(), self.due(NOW + 1001)), ([1000], []))
+            self.assertFalse(self.view(1000).waits_for_its_time)
+
+    def test_a_scheduled_message_that_is_cancelled_is_handed_out_no_more(self) -> None:
+        self.scheduled(1000, 2000, registered_delivery=1)
+        result = self.result(self.store.end([Ending(message_id(1000), DELETED, NOW + 1)]))
+        self.assertEqual(result.queues, {SMPP})
+        for _ in range(2):
+            self.assertEqual((self.store.scheduled_count("plain"), self.view(1000).waits_for_its_time), (1, False))
+            if not self.after_restart():
+                break
+        self.assertEqual((self.due(NOW + 5000), self.unsubmitted()), ([2000], [2000]))
+
+    def test_a_replacement_gives_a_message_another_time_or_none(self) -> None:
+        self.scheduled(1000, 2000, 3000)
+        self.result(self.store.accept([message(1), message(2)]))
+        for number, scheduled_at in ((1000, 0), (2000, NOW + 4000), (1, NOW + 1500), (2, NOW + 1600), (2, 0)):
+            replacement = Replacement(message_id(number), b"new", 1, NOW + DAY, scheduled_at)
+            self.assertTrue(self.result(self.store.replace(replacement)))
+        for _ in range(2):
+            self.assertEqual((sorted(self.unsubmitted()), self.store.scheduled_count("plain")), ([2, 1000], 3))
+            if not self.after_restart():
+                break
+        self.assertEqual((self.due(NOW + 3500), self.due(NOW + 9000)), ([1, 3000], [2000]))
+        self.assertEqual(sorted(self.unsubmitted()), [1, 2, 1000, 2000, 3000])
+
+    def test_what_a_carrier_may_have_is_not_replaced(self) -> None:
+        self.result(self.store.accept([message(1), message(2, parts=(b"one", b"two")), message(3), message(4)]))
+        self.result(self.store.submitted([submitted(1)]))
+        self.result(self.store.end([Ending(message_id(3), DELETED, NOW + 1)]))
+        self.result(self.store.sending([(message_id(4), 0)], "tier1"))
+        self.assertEqual([self.replaced(n) for n in (1, 2, 3, 4, 9)], [False] * 5)
+        self.assertEqual(self.view(4).expires_at, NOW + DAY)
+
     # Correlation
 
     def test_a_final_receipt_ends_its_message_and_says_which_queue_to_wake(self) -> None:
@@ -290,7 +382,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.result(self.store.receipts_out("tier2")), 1)
         self.assertEqual(self.result(self.store.receipts_out("tier3")), 0)
 
-    def test_the_carriers_and_the_accounts_that_are_owed_something_are_told(self) -> None:
+    def test_carriers_with_outstanding_receipts_and_accounts_with_owed_notifications_are_listed(self) -> None:
         self.assertEqual(list(self.result(self.store.carriers())), [])
         self.assertEqual(self.result(self.store.owed_by_account()), {})
         self.sent(1, 2)
@@ -344,7 +436,7 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(self.states(1, 2, 3), [UNDELIVERABLE, EXPIRED, ENROUTE])
             self.assertEqual(self.store.figures().ambiguous_receipts, 0)
 
-    def test_parts_of_long_messages_are_told_apart_by_the_number_too(self) -> None:
+    def test_parts_of_long_messages_are_distinguished_by_the_number_too(self) -> None:
         self.result(
             self.store.accept(
                 [
@@ -394,7 +486,7 @@ class StoreContract(SynchronousTestCase):
                 self.after_restart()
             self.assertEqual((self.states(1, 2), self.store.figures().orphans), ([EXPIRED, UNDELIVERABLE], 0))
 
-    def test_what_the_carrier_says_of_the_end_is_kept_beside_the_arrival(self) -> None:
+    def test_the_carriers_done_date_is_kept_beside_the_time_of_arrival(self) -> None:
         for restarts in (False, True):
             self.store = self.make_store(model.Limits())
             batch = [message(1), message(2, parts=(b"a", b"b")), message(3), message(4, user_message_reference=7)]
@@ -532,7 +624,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(answer.outcomes), [Outcome.ORPHAN] * 3)
         self.assertEqual((self.store.figures().repeated, self.store.figures().contradicting), (0, 0))
 
-    def test_what_is_read_again_finds_no_younger_message_and_none_to_another_number(self) -> None:
+    def test_a_receipt_that_is_read_again_matches_no_younger_message_and_none_to_another_number(self) -> None:
         early, late = NOW - 100, NOW + 100
         self.to(HANDSET)
         self.result(self.store.submitted([submitted(1)]))
@@ -547,7 +639,7 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(list(self.result(self.store.reread([again])).outcomes), [outcome])
         self.assertEqual((self.states(1), self.store.figures().orphans), ([UNDELIVERABLE], 2))
 
-    def test_what_is_read_again_is_final_only_where_nothing_was_before(self) -> None:
+    def test_a_receipt_that_is_read_again_ends_a_message_only_if_it_has_not_ended(self) -> None:
         self.sent(1)
         orphan = receipt(b"x1", UNDELIVERABLE, received_at=NOW + 2)
         self.result(self.store.receipts([orphan, receipt(1, received_at=NOW + 3)]))
@@ -728,7 +820,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.view(1).state, ENROUTE)
         self.assertEqual([r.stat for r in self.result(self.store.unreadable(10))], [b"MAYBE"])
 
-    def test_a_first_final_state_stays_for_ever(self) -> None:
+    def test_the_first_final_state_stays_for_ever(self) -> None:
         self.sent(1)
         answer = self.result(
             self.store.receipts(
@@ -755,7 +847,7 @@ class StoreContract(SynchronousTestCase):
         self.result(self.store.receipts([receipt(1, None), receipt(2, 99)]))
         self.assertEqual((self.view(1).state, self.view(2).state), (UNKNOWN, UNKNOWN))
 
-    def test_intermediate_states_show_and_are_told_where_asked_for(self) -> None:
+    def test_intermediate_states_are_shown_and_notified_if_asked_for(self) -> None:
         self.sent(1)
         self.sent(2, registered_delivery=0x11)
         self.sent(3, account="hooked-all", registered_delivery=0)
@@ -795,25 +887,25 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual([self.view(n).state for n in (1, 2, 3, 4)], [UNDELIVERABLE] * 2 + [ENROUTE, DELIVERED])
             self.after_restart()
 
-    def test_an_intermediate_state_is_told_once(self) -> None:
+    def test_an_intermediate_state_is_notified_once(self) -> None:
         self.sent(1, registered_delivery=0x11)
         enroute = receipt(1, ENROUTE, final=False)
         answer = self.result(self.store.receipts([enroute, enroute]))
         self.assertEqual(list(answer.outcomes), [Outcome.INTERMEDIATE, Outcome.REPEATED])
         self.assertEqual(len(self.claimed()), 1)
 
-    def test_a_final_state_overtakes_an_intermediate_one_that_was_not_told(self) -> None:
+    def test_a_final_state_replaces_an_intermediate_one_that_was_not_notified(self) -> None:
         self.sent(1, registered_delivery=0x11)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False), receipt(1)]))
         self.assertEqual([(n.state, n.final) for n in self.claimed()], [(DELIVERED, True)])
 
-    def test_an_unwanted_final_state_ends_what_is_owed_of_the_intermediate_one(self) -> None:
+    def test_an_unwanted_final_state_ends_the_owed_notification_of_the_intermediate_one(self) -> None:
         self.sent(1, registered_delivery=0x10)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False), receipt(1)]))
         self.assertEqual(self.claimed(), [])
         self.assertEqual(self.store.figures().owed, 0)
 
-    def test_a_final_state_during_an_intermediate_attempt_is_told_as_well(self) -> None:
+    def test_a_final_state_during_the_attempt_for_an_intermediate_one_is_notified_as_well(self) -> None:
         self.sent(1, registered_delivery=0x11)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
         first = self.claimed()
@@ -841,7 +933,7 @@ class StoreContract(SynchronousTestCase):
 
     # The relay's own verdict
 
-    def test_a_message_ended_by_the_relay_is_told(self) -> None:
+    def test_a_message_ended_by_the_relay_is_notified(self) -> None:
         self.result(self.store.accept([message(1)]))
         answer = self.result(self.store.end([Ending(message_id(1), REJECTED, NOW + 1, b"0x45", "tier1")]))
         self.assertEqual(answer.queues, {SMPP})
@@ -875,17 +967,17 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((view.state, view.carrier_error), (UNDELIVERABLE, "33"))
         self.assertEqual([p.state for p in view.parts], [DELIVERED, UNDELIVERABLE, EXPIRED])
 
-    def test_where_only_the_first_part_is_receipted_it_decides(self) -> None:
+    def test_if_only_the_first_part_gets_a_receipt_that_receipt_decides(self) -> None:
         self.long(3, PartsReceipted.FIRST)
         answer = self.result(self.store.receipts([receipt(b"p0")]))
         self.assertEqual((list(answer.outcomes), self.view(1).state), ([Outcome.FINAL], DELIVERED))
 
-    def test_where_only_the_last_part_is_receipted_it_decides(self) -> None:
+    def test_if_only_the_last_part_gets_a_receipt_that_receipt_decides(self) -> None:
         self.long(3, PartsReceipted.LAST)
         answer = self.result(self.store.receipts([receipt(b"p0"), receipt(b"p2")]))
         self.assertEqual(list(answer.outcomes), [Outcome.PART, Outcome.FINAL])
 
-    def test_where_any_part_is_receipted_the_first_receipt_decides(self) -> None:
+    def test_if_any_part_may_get_the_receipt_the_first_receipt_decides(self) -> None:
         self.long(3, PartsReceipted.ANY)
         answer = self.result(self.store.receipts([receipt(b"p1", REJECTED)]))
         self.assertEqual((list(answer.outcomes), self.view(1).state), ([Outcome.FINAL], REJECTED))
@@ -915,7 +1007,7 @@ class StoreContract(SynchronousTestCase):
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
         self.assertEqual((answer.queues, self.view(1).state), ({SMPP}, UNKNOWN))
 
-    def test_an_account_may_not_want_to_hear_of_unanswered_messages(self) -> None:
+    def test_an_account_may_choose_no_notification_of_unanswered_messages(self) -> None:
         self.sent(1, account="silent")
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1))
         self.assertEqual((answer.queues, self.view(1).state), (frozenset(), UNKNOWN))
@@ -936,7 +1028,7 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual((answer.queues, self.view(1).state, self.view(1).final), (frozenset(), UNKNOWN, True))
             self.assertEqual(self.store.figures().owed, 0)
 
-    def test_one_receipt_for_any_part_is_enough_to_be_told_of_a_long_message(self) -> None:
+    def test_one_receipt_for_any_part_is_enough_for_the_notification_of_a_long_message(self) -> None:
         for said in (receipt(b"p0"), receipt(b"p0", ENROUTE, final=False), receipt(b"p0", UNKNOWN)):
             self.setUp()
             self.long(3, account="silent")
@@ -948,7 +1040,7 @@ class StoreContract(SynchronousTestCase):
         """What is to be asked for, long after everything is due."""
         return self.result(self.store.expire(NOW + 4 * DAY + 1, room or {"tier1": 10})).overdue
 
-    def test_a_carrier_that_can_be_asked_is_asked_before_its_message_ends(self) -> None:
+    def test_a_carrier_that_answers_queries_is_queried_before_its_message_ends(self) -> None:
         self.sent(1)
         self.assertEqual(self.result(self.store.expire(NOW + 4 * DAY - 1, {"tier1": 10})).overdue, ())
         [part] = self.overdue()
@@ -962,7 +1054,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.view(1).state, UNDELIVERABLE)
         self.assertEqual(list(self.overdue()), [])
 
-    def test_other_carriers_are_not_asked_and_their_messages_end(self) -> None:
+    def test_other_carriers_are_not_queried_and_their_messages_end(self) -> None:
         self.sent(1)
         self.assertEqual(list(self.overdue(tier2=10)), [])
         self.assertEqual(self.view(1).state, UNKNOWN)
@@ -981,7 +1073,7 @@ class StoreContract(SynchronousTestCase):
         answer = self.result(self.store.expire(NOW + 4 * DAY + 3601, {"tier1": 10}))
         self.assertEqual((list(answer.overdue), self.view(1).state), ([], UNKNOWN))
 
-    def test_a_question_of_which_nothing_more_is_heard_is_asked_again(self) -> None:
+    def test_a_query_without_any_result_is_repeated(self) -> None:
         self.sent(1)
         self.assertEqual(len(self.overdue()), 1)
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1000, {"tier1": 10}))
@@ -989,7 +1081,7 @@ class StoreContract(SynchronousTestCase):
         answer = self.result(self.store.expire(NOW + 4 * DAY + 1300, {"tier1": 10}))
         self.assertEqual([part.id for part in answer.overdue], [message_id(1)])
 
-    def test_what_nobody_could_say_anything_of_ends_as_unknown_in_the_accounts_way(self) -> None:
+    def test_a_message_without_any_receipt_ends_as_unknown_as_the_account_wishes(self) -> None:
         self.sent(1)
         self.sent(2, account="silent")
         self.assertEqual(len(self.overdue()), 2)
@@ -999,7 +1091,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((answer.queues, self.view(1).state, self.view(2).state), ({SMPP}, UNKNOWN, UNKNOWN))
         self.assertEqual(self.store.figures().owed, 1)
 
-    def test_what_is_under_way_is_waited_for_once_more_and_no_longer(self) -> None:
+    def test_a_message_under_way_is_waited_for_once_more_and_no_longer(self) -> None:
         self.sent(1)
         self.overdue()
         self.result(self.store.query_outcomes([QueryOutcome(message_id(1), 0, NOW + 4 * DAY + 2, NOW + 5 * DAY)]))
@@ -1027,7 +1119,7 @@ class StoreContract(SynchronousTestCase):
         self.result(self.store.receipts([receipt(b"p0")]))
         self.assertEqual((self.view(1).final, self.view(1).state), (True, UNKNOWN))
 
-    def test_a_restart_forgets_the_questions_and_they_are_asked_again(self) -> None:
+    def test_queries_interrupted_by_a_restart_are_repeated(self) -> None:
         self.sent(1)
         self.assertEqual(len(self.overdue()), 1)
         if self.after_restart():
@@ -1046,7 +1138,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(self.overdue()), [])
         self.assertEqual(self.view(1).state, UNKNOWN)
 
-    def test_ids_are_kept_as_their_carrier_wrote_them_where_that_is_told(self) -> None:
+    def test_ids_are_kept_as_their_carrier_wrote_them_if_they_are_given(self) -> None:
         self.result(self.store.accept([message(1), message(2, parts=(b"a", b"b")), message(3, reference="r")]))
         self.result(
             self.store.submitted(
@@ -1114,7 +1206,7 @@ class StoreContract(SynchronousTestCase):
         self.result(self.store.expire(NOW + 3603))
         self.assertIsNone(self.view(1))
 
-    def test_what_is_owed_is_not_forgotten(self) -> None:
+    def test_a_message_with_an_owed_notification_is_not_forgotten(self) -> None:
         self.store = self.make_store(model.Limits(finished=0, finished_hours=1))
         self.sent(1, account="hooked")
         self.result(self.store.receipts([receipt(1)]))
@@ -1123,7 +1215,7 @@ class StoreContract(SynchronousTestCase):
 
     # Notifications
 
-    def test_registered_delivery_says_which_final_states_are_told(self) -> None:
+    def test_registered_delivery_says_which_final_states_are_notified(self) -> None:
         told: dict[int, list[int]] = {}
         for asked in (0, 1, 2, 3):
             for state in (DELIVERED, UNDELIVERABLE):
@@ -1133,7 +1225,7 @@ class StoreContract(SynchronousTestCase):
                 told.setdefault(asked, []).extend(n.state for n in self.claimed())
         self.assertEqual(told, {0: [], 1: [DELIVERED, UNDELIVERABLE], 2: [UNDELIVERABLE], 3: [DELIVERED]})
 
-    def test_every_message_of_an_account_with_a_url_is_told_there_and_over_smpp_where_asked(self) -> None:
+    def test_every_message_of_an_account_with_a_url_is_notified_there_and_over_smpp_if_asked_for(self) -> None:
         self.sent(1, account="hooked")
         self.sent(2, account="hooked", registered_delivery=0, interface="http")
         answer = self.result(self.store.receipts([receipt(1), receipt(2)]))
@@ -1176,7 +1268,7 @@ class StoreContract(SynchronousTestCase):
             ),
         )
 
-    def test_what_is_claimed_is_not_handed_out_again(self) -> None:
+    def test_a_claimed_notification_is_not_claimed_again(self) -> None:
         self.sent(1, 2, 3)
         self.result(self.store.receipts([receipt(n) for n in (1, 2, 3)]))
         self.assertEqual(self.numbers(self.claimed(limit=2)), [1, 2])
@@ -1298,13 +1390,13 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((planned.attempt, planned.scheduled_at), (2, 0.0))
         self.assertEqual([a.attempt for a in self.view(1).attempts], [1, 1])
 
-    def test_what_was_brought_forward_and_comes_to_its_time_first_is_the_next_attempt(self) -> None:
+    def test_a_brought_forward_retry_that_reaches_its_own_time_first_is_the_next_attempt(self) -> None:
         self.waiting(Recovery.REACHED)
         self.store.bring_forward(WEBHOOK, Recovery.REACHED)
         [told] = self.claimed(WEBHOOK, now=NOW + 301)
         self.assertEqual((told.attempt, told.scheduled_at), (2, 0.0))
 
-    def test_a_newer_state_is_told_as_a_first_attempt_whatever_was_brought_forward(self) -> None:
+    def test_a_newer_state_is_notified_as_a_first_attempt_whatever_was_brought_forward(self) -> None:
         self.sent(1, account="hooked-all", registered_delivery=0)
         queue_key = QueueKey("hooked-all", Channel.WEBHOOK)
         self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
@@ -1325,7 +1417,7 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual(self.claimed(WEBHOOK, now=NOW + 300), [])
             self.assertEqual([n.attempt for n in self.claimed(WEBHOOK, now=NOW + 301)], [2])
 
-    def test_what_was_written_while_the_clock_was_ahead_is_due_when_its_schedule_says(self) -> None:
+    def test_retries_written_while_the_clock_was_ahead_are_due_when_the_schedule_says(self) -> None:
         self.clock.rightNow = NOW + DAY
         self.sent(1, account="hooked", registered_delivery=0)
         self.result(self.store.accept([message(2, accepted_at=NOW + DAY, expires_at=NOW + DAY + 3600)]))
@@ -1364,7 +1456,7 @@ class StoreContract(SynchronousTestCase):
         self.settle(self.claimed(QueueKey("hooked", Channel.SMPP)), Verdict.DELIVERED)
         self.assertEqual(self.view(1).owed, ["webhook"])
 
-    def test_what_was_given_up_is_listed_and_can_be_sent_again(self) -> None:
+    def test_given_up_notifications_are_listed_and_can_be_sent_again(self) -> None:
         self.sent(1, 2, account="hooked", registered_delivery=0)
         self.result(self.store.receipts([receipt(1), receipt(2)]))
         self.settle(self.claimed(WEBHOOK), Verdict.GIVEN_UP)
@@ -1381,7 +1473,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + DAY, 10))), [message_id(2)])
         self.assertEqual((self.store.given_up_count("hooked"), self.store.given_up_count("nobody")), (1, 0))
 
-    def test_what_was_learnt_in_a_span_of_time_is_found_for_the_account_itself(self) -> None:
+    def test_an_account_finds_its_own_final_states_of_a_span_of_time(self) -> None:
         self.sent(1, 2, 3, account="hooked")
         self.sent(4, account="silent")
         at = {1: NOW + 20, 2: NOW + 22, 3: NOW + 21, 4: NOW + 21}

@@ -1,4 +1,4 @@
-"""What tests of stores have in common: messages and receipts with few words, a store to drive, its whole state."""
+"""Tools for tests of stores: short ways to make messages and receipts, a store, and its whole state."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

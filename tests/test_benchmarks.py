@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: their parts agree with each other, and a fault in the chain shows."""
+"""The benchmarks measure what they claim: their parts agree, and they notice each fault in the chain."""
 
 import http.client
 import shutil
@@ -78,7 +78,9 @@ class WholeReads(SynchronousTestCase):
         self.path.learn_request(receipt, [(at, at + 10)], [(receipt.index(b"DELIVRD"), receipt.index(b"DELIVRD") + 7)])
 
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9999)), max_size=30), st.integers(0, 400))
-    def test_finds_every_pdu_of_a_read_however_it_is_cut(self, kinds: list[tuple[bool, int]], cut: int) -> None:
+    def test_the_fast_path_finds_every_pdu_of_a_read_however_it_is_cut(
+        self, kinds: list[tuple[bool, int]], cut: int
+    ) -> None:
         pdus = [submit_response(n, b"%010d" % n) if answer else receipts(range(n, n + 1))[0] for answer, n in kinds]
         stream = b"".join(pdus)
         data = stream[: max(0, len(stream) - cut)]
@@ -98,7 +100,7 @@ class WholeReads(SynchronousTestCase):
         self.assertEqual([f[3] for f in requests], [b"%010d" % n for a, n in whole if not a])
 
     @given(st.integers(0, 5), st.sampled_from(["enquire_link", "refusal", "other state", "junk"]))
-    def test_leaves_a_read_with_anything_else_in_it(self, place: int, kind: str) -> None:
+    def test_the_fast_path_leaves_a_read_with_anything_else_in_it_to_the_plain_one(self, place: int, kind: str) -> None:
         pdus = [submit_response(n, b"%010d" % n) for n in range(5)]
         odd = {
             "enquire_link": wire.header_pdu(wire.ENQUIRE_LINK, 7),
@@ -109,7 +111,7 @@ class WholeReads(SynchronousTestCase):
         pdus.insert(place, odd[kind])
         self.assertIsNone(self.path.find(b"".join(pdus)))
 
-    def test_leaves_everything_until_it_has_seen_both_shapes(self) -> None:
+    def test_the_fast_path_reads_nothing_until_it_has_seen_both_shapes(self) -> None:
         self.assertIsNone(FastPath().find(submit_response(1, b"0123456789")))
 
 
@@ -129,7 +131,7 @@ class Figures(SynchronousTestCase):
     def test_only_messages_with_both_instants_have_a_duration(self) -> None:
         self.assertEqual(joined_durations(array("d", [1.0, 2.0, 0.0]), array("d", [1.5, 0.0, 9.0, 9.0])), [0.5])
 
-    def test_where_the_floor_was_measured_every_row_is_compared_with_it(self) -> None:
+    def test_every_row_is_compared_with_the_floor_if_it_was_measured(self) -> None:
         floor = chain.Row("floor: pass-through", 1000, 10.0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
         row = chain.Row("a row", 1000, 35.0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
         self.assertIn("| 35.0       | 3.5     |", table([floor, row]))

@@ -1,4 +1,4 @@
-"""docs/carriers.md says what the relay does."""
+"""docs/carriers.md agrees with what the relay does."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Hover help is never empty: every public module and class says in its first line what it is for."""
+"""Every public module and class says in its first line what it is for, so that hover help is never empty."""
 
 import ast
 import re

@@ -1,4 +1,5 @@
-"""Every command of the README and of docs/ is run by a test, or stands here with the reason why it isn't.
+"""Every command of the pages at the top of the checkout and of docs/ is run by a test, or stands here with the reason
+why it isn't.
 
 docs/operations.md is run from its first command to its last, in a directory that stands for the machine: /opt, /etc,
 and /var are below it, and the ports are other ones. `apt-get` and `adduser` only note that they were called, `install`
@@ -32,6 +33,19 @@ RUN_ELSEWHERE = {
         "pip install .": "operations.md's installation, and .ci/wheel_check.py",
         "twistd relay": "is the name of a command: `twistd -n relay --config` is run",
     },
+    "CONTRIBUTING.md": {
+        ".venv/bin/pip install pre-commit": "needs a package index",
+        ".venv/bin/pre-commit install": "writes into the checkout's .git",
+        "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
+    },
+    "RELEASING.md": {
+        ".ci/run": "is what runs this",
+        ".venv/bin/pip install -c constraints.txt *": "needs a package index",
+        ".venv/bin/towncrier build *": "writes NEWS.md and deletes the fragments",
+        "git tag -a vX.Y.Z": "is for a release",
+        "git push origin main vX.Y.Z": "is for a release",
+    },
+    "SECURITY.md": {"python -m relay --version": "tests.cli.test_cli"},
     "docs/deprecation.md": {
         "python -m relay check": "named in a sentence; run with a file at the installation",
         "python -m relay --help": "run below",
@@ -40,6 +54,11 @@ RUN_ELSEWHERE = {
         "curl *": "tests.test_http_api_docs",
         "ID=$(curl *": "tests.test_http_api_docs",
         "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
+    },
+    "docs/history.md": {
+        "python -m relay find": "named in a sentence; tests.integration.test_history runs it",
+        "python -m relay find *": "tests.integration.test_history",
+        "python -m relay history erase *": "tests.history.test_erasure",
     },
     "docs/carriers.md": {
         "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
@@ -73,6 +92,9 @@ RUN_ELSEWHERE = {
     },
 }
 
+#: What runs single tests; these are looked for, and not run once more.
+_TRIAL = ".venv/bin/python -m twisted.trial"
+
 #: What runs the work of a make target, on whatever page it stands and with whatever variables.
 MAKE_TARGETS = {
     "bench": "minutes of a quiet machine",
@@ -83,8 +105,11 @@ MAKE_TARGETS = {
     "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",
     "docs": "tests.cli.test_config_reference holds what it writes to be current",
+    "environment": "makes the environment in which this runs",
+    "format": "writes into the checkout; `make lint` checks the same, in .ci/run",
     "fuzz": "tests.fuzz",
     "help": "run here",
+    "lint": ".ci/run",
     "overload": "minutes of a quiet machine; tests.integration.test_overload has the bounds",
     "profile": "minutes of a quiet machine",
     "run": "tests.test_readme starts what it starts, on other ports",
@@ -92,8 +117,11 @@ MAKE_TARGETS = {
     "simulate": "tests.simulation plays its worlds",
     "soak": "tests.integration.test_soak",
     "test": "is what runs this",
+    "test-late": ".ci/run",
     "test-pythons": "the suite once more a Python; RELEASING.md says when it is run",
     "test-slow": ".ci/run",
+    "types": ".ci/run",
+    "walk": "needs root and minutes; RELEASING.md says when it is run",
     "wheel": "run here, in a copy of the checkout",
     "wheel-check": ".ci/run",
 }
@@ -183,6 +211,7 @@ class TableTests(SynchronousTestCase):
             if command not in run_here
             and not runs_elsewhere(command.page, command.text)
             and command.page != "docs/operations.md"
+            and not command.text.startswith(_TRIAL)
             and not command.text.startswith("python -m relay simulate --listen")
         ]
         self.assertEqual([], unknown, "run these in a test, or say in RUN_ELSEWHERE why not")
@@ -315,6 +344,15 @@ class RelayCommandsTests(DocumentedCommandsTestCase):
                     relay.send_signal(end)
         self.assertIn(ready, seen)
         return seen
+
+    def test_the_commands_for_single_tests_find_these_tests(self) -> None:
+        texts = [c.text for c in commands() if c.text.startswith(_TRIAL)]
+        self.assertNotEqual([], texts)
+        for text in texts:
+            names = text.removeprefix(_TRIAL).replace(" -j2", "")
+            options = f"--dry-run --temp-directory={self.root}/trial"
+            printed = self.succeed(f"python -m twisted.trial {options} {names}", ROOT)
+            self.assertNotIn("ModuleNotFound", printed)
 
     def test_commands_print_what_their_pages_say(self) -> None:
         self.assertIn("journal", self.succeed("python -m relay --help", ROOT))

@@ -1,4 +1,4 @@
-"""The suite does the same whatever the environment of whoever starts it says."""
+"""The suite does the same with any environment variables."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class EnvironmentTests(SynchronousTestCase):
         wanted = {"PIP_INDEX_URL": "file:///x", "HTTPS_PROXY": "http://proxy:1", "SSL_CERT_FILE": "/x.pem"}
         self.assertLessEqual(wanted.items(), self.inherited(**wanted).items())
 
-    def test_what_a_test_gives_to_its_process_stays_although_that_imports_tests_as_well(self) -> None:
+    def test_variables_that_a_test_sets_for_its_process_stay_although_that_process_imports_tests(self) -> None:
         given = {"NOTIFY_SOCKET": "/from/the/test", "RELAY_TESTS_SETTLED": "1"}
         self.assertLessEqual(given.items(), self.inherited(**given).items())
 

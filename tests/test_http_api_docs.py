@@ -1,4 +1,4 @@
-"""The commands of docs/http-api.md do what stands there, on the demonstration's own configuration."""
+"""The commands of docs/http-api.md do what the page says, on the demonstration's own configuration."""
 
 import json
 import re

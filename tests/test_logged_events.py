@@ -1,4 +1,4 @@
-"""docs/logging.md names every event that the code logs, with its fields, and nothing that it doesn't."""
+"""docs/logging.md has every event that the code logs, with its fields, and no others."""
 
 import ast
 import re

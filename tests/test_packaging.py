@@ -1,4 +1,4 @@
-"""What setup.cfg, the Makefile and CI say is so. That the wheel works is checked by .ci/wheel_check.py."""
+"""setup.cfg, the Makefile and CI agree with the checkout. .ci/wheel_check.py checks that the wheel works."""
 
 import configparser
 import importlib.util
@@ -91,7 +91,7 @@ class SummaryTests(SynchronousTestCase):
         counted: tuple[int, int] = self.summary.count(text)
         return counted
 
-    def test_it_counts_what_trial_counted(self) -> None:
+    def test_the_summary_counts_what_trial_counted(self) -> None:
         self.assertEqual(self.count("Ran 12 tests in 1.2s\n\nPASSED (successes=12)\n"), (12, 0))
         self.assertEqual(self.count("Ran 12 tests in 1.2s\n\nPASSED (skips=2, successes=10)\n"), (10, 0))
         self.assertEqual(
@@ -107,7 +107,7 @@ class SummaryTests(SynchronousTestCase):
         second = "Ran 3 tests in 1.2s\n\nFAILED (failures=1, successes=2)\n"
         self.assertEqual(self.count(first + second), (14, 1))
 
-    def test_what_was_skipped_is_listed_by_reason_once(self) -> None:
+    def test_skipped_tests_are_listed_once_for_each_reason(self) -> None:
         rule = "=" * 79
         first = f"{rule}\n[SKIPPED]\nneeds root, and\na mount\n\ntests.a.A.test_b\ntests.a.A.test_a\n"
         second = f"{rule}\n[SKIPPED]\nno browser\n\ntests.b.B.test_c\n{rule}\n[FAIL]\nFailTest: x\n\ntests.b.B.test_d\n"

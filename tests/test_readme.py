@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to paste does what the README says, on the demonstration's own configuration."""
+"""The commands of the README do what the README says, on the demonstration's own configuration."""
 
 import re
 import signal

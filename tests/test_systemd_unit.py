@@ -1,4 +1,4 @@
-"""etc/relay.service is a unit that systemd takes, and one that keeps the relay in its place."""
+"""systemd accepts etc/relay.service, and the unit restricts the relay as it should."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A store for tests that use a few of its calls: every other call fails the test."""
+"""A store for tests that use only a few of its calls: every other call makes the test fail."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NoReturn
@@ -20,6 +20,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -38,8 +39,17 @@ class UnusedStore(Store):
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
         _unexpected("unsubmitted")
 
+    def scheduled_due(self, now: float, limit: int) -> Awaitable[Sequence[Pending]]:
+        _unexpected("scheduled_due")
+
+    def scheduled_count(self, account: str) -> int:
+        _unexpected("scheduled_count")
+
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         _unexpected("bodies")
+
+    def replace(self, replacement: Replacement) -> Awaitable[bool]:
+        _unexpected("replace")
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
         _unexpected("sending")

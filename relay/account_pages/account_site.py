@@ -1,6 +1,7 @@
 """The paths of My Account, and the handler of each."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from math import inf, nextafter
@@ -20,9 +21,13 @@ from relay.account_pages.page_values import Flash, Session, Sessions, StatsSourc
 from relay.account_pages.send_form import send_card
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
 from relay.accounts.account_settings import SettingProblem
+from relay.history.export import Format
+from relay.history.history_search import HistoryQuery
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
+from relay.http.cursors import NoCursor
 from relay.http.http_api import HttpApi
+from relay.http.list_calls import stream_export
 from relay.http.problems import Problem, of_store
 from relay.http.types import MessageRequest, problem_of
 from relay.store.api import StoreUnavailable
@@ -80,6 +85,7 @@ class AccountPages:
         for path, handler in (
             ("/", self._overview),
             ("/my/messages", self._messages),
+            ("/my/messages/export", self._export),
             ("/my/messages/{id}", self._message),
             ("/my/settings", self._settings),
             ("/my/send", self._send_form),
@@ -139,9 +145,41 @@ class AccountPages:
         if show not in message_pages.FILTERS:
             show = "all"
         search = asked.get("search", "").strip()[:60]
+        if self._api.lists.questions is not None:
+            return await self._searched(request, session, show, search, asked.get("after", ""))
         before, skip = _instant(asked.get("before", "")), _number(asked.get("skip", ""))
         views = await self._find(account, show, search, before, skip)
         shown, more = views[:LISTED], len(views) > LISTED
+        older = message_pages.older_link(show, search, shown, skip) if more else None
+        return self._list_page(request, session, show, search, shown, older, first=before is None)
+
+    async def _searched(self, request: ApiRequest, session: Session, show: str, search: str, after: str) -> Reply:
+        """A page of the list where there is a history to search."""
+        cursors, account = self._api.account.cursors, session.account
+        await cursors.ready()
+        place: int | None = None
+        if after:
+            with contextlib.suppress(NoCursor):
+                place = cursors.place(account, after)
+        query = HistoryQuery(account=account, states=_states(show), after=place, limit=LISTED)
+        found = await self._api.lists.find_text(search, query)
+        older = None
+        if found.cursor is not None:
+            older = message_pages.next_link(show, search, cursors.texts(account, [found.cursor])[0], found.complete)
+        return self._list_page(request, session, show, search, found.messages, older, first=place is None)
+
+    def _list_page(
+        self,
+        request: ApiRequest,
+        session: Session,
+        show: str,
+        search: str,
+        shown: Sequence[MessageView],
+        older: Tag | None,
+        *,
+        first: bool,
+    ) -> Reply:
+        account = session.account
         listed = message_pages.table(
             shown,
             self._accounts.get(account).error_codes,
@@ -156,12 +194,26 @@ class AccountPages:
                 "/my/messages",
                 _given_up_notice(session, given_up) if given_up else None,
                 message_pages.finder(show, search),
-                el("section", el("div", listed, id="messages", data_live=before is None), class_="card"),
-                el("p", message_pages.older_link(show, search, shown, skip), class_="more") if more else None,
+                el("section", el("div", listed, id="messages", data_live=first), class_="card"),
+                el("p", older, class_="more") if older is not None else None,
+                el("p", "All of these as a file: ", *message_pages.export_links(show, search), class_="hint"),
                 flash=self._gate.flash(request, session),
-                data_events="/my/events" if before is None else None,
+                data_events="/my/events" if first else None,
             )
         )
+
+    async def _export(self, request: ApiRequest, session: Session) -> Reply:
+        """What the list shows, all pages of it, as a file."""
+        asked = request.parameters()
+        kind: Format = "jsonl" if asked.get("format") == "jsonl" else "csv"
+        show = asked.get("show", "all")
+        query = HistoryQuery(account=session.account, states=_states(show))
+        search = asked.get("search", "").strip()[:60]
+        lists = self._api.lists
+        if search:
+            # The first meaning of the text that finds something, as on the page.
+            query = await lists.meant_by(search, query)
+        return await stream_export(request, lists, query, kind, f"messages.{kind}")
 
     async def _find(self, account: str, show: str, search: str, before: float | None, skip: int) -> list[MessageView]:
         """Finds the messages of a page, and one more if there is one.
@@ -181,7 +233,7 @@ class AccountPages:
 
     async def _message(self, request: ApiRequest, session: Session) -> Reply:
         account = session.account
-        view = await self._api.messages.find(request.path.split(b"/")[3], account)
+        view = await self._api.messages.find_anywhere(request.path.split(b"/")[3], account)
         settings = self._accounts.get(account)
         can_notify = bool(view.notification_url or settings.notification_url)
         return html_reply(
@@ -335,6 +387,12 @@ def _instant(text: str) -> float | None:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 4 else 0
+
+
+def _states(show: str) -> frozenset[int] | None:
+    """The states that a filter of the list means; None: all."""
+    _, states = message_pages.FILTERS.get(show, message_pages.FILTERS["all"])
+    return None if None in states else frozenset(state for state in states if state is not None)
 
 
 def _given_up_notice(session: Session, count: int) -> Tag:

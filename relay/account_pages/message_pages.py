@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import badge, button, card, duration, el, form, moment
+from relay.account_pages.html import Content, badge, button, card, duration, el, form, moment
 from relay.account_pages.page_values import Session
 from relay.http.message_calls import report
 from relay.http.types import MessageReport
@@ -124,6 +124,22 @@ def older_link(show: str, search: str, views: Sequence[MessageView], skip: int) 
         here += skip
     query = {"show": show, "before": repr(last_at), "skip": str(here)} | ({"search": search} if search else {})
     return el("a", "Older messages", href="/my/messages?" + urlencode(query), class_="button", rel="next")
+
+
+def next_link(show: str, search: str, after: str, complete: bool) -> Tag:
+    """To the next page of a search in the history; or on with one that took too long."""
+    query = {"show": show, "after": after} | ({"search": search} if search else {})
+    words = "Older messages" if complete else "The search took too long: go on with older messages"
+    return el("a", words, href="/my/messages?" + urlencode(query), class_="button", rel="next")
+
+
+def export_links(show: str, search: str) -> list[Content]:
+    """To the list as a file, in both formats."""
+    links: list[Content] = []
+    for kind, words in (("csv", "CSV"), ("jsonl", "JSON lines")):
+        query = {"format": kind, "show": show} | ({"search": search} if search else {})
+        links += [" " if links else "", el("a", words, href="/my/messages/export?" + urlencode(query))]
+    return links
 
 
 def details(session: Session, view: MessageView, error_codes: str, *, can_notify: bool) -> Tag:

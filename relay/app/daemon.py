@@ -26,6 +26,8 @@ from relay.carriers.relay_api import HttpReceipts, notification_reader
 from relay.carriers.rereading import Rereading
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.history.history import History
+from relay.history.message_lists import MessageLists
 from relay.history.message_records import MessageRecords
 from relay.http.forwarded import TrustedProxies
 from relay.operator.actions import held_carriers
@@ -72,6 +74,8 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of the relay that the daemon does not make itself. `relay.tap.build` or a simulation makes them.
 
     :ivar records: writes message records; None: the configuration wants none.
+    :ivar history: follows the journal, where the configuration wants a history.
+    :ivar lists: finds messages: in the history where there is one, or else in memory.
     :ivar open_files: keeps some open files free for the journal, carriers and webhooks; None: there are always enough.
     :ivar notifier: tells the service manager when the relay is ready and when it stops.
     :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP.
@@ -84,6 +88,8 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     flow: MessageFlow
     webhooks: WebhookService
     records: MessageRecords | None = None
+    history: History | None = None
+    lists: MessageLists | None = None
     open_files: OpenFiles | None = None
     notifier: SystemdNotifier | None = None
     carrier_http: Any = None
@@ -143,6 +149,8 @@ class Daemon(Service):
         self._ready = ready
         self._failed = failed
         self._records = collaborators.records
+        self.history = collaborators.history
+        self.lists = collaborators.lists or MessageLists(self.store)
         self._open_files = collaborators.open_files
         self._carrier_http = collaborators.carrier_http
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
@@ -192,6 +200,8 @@ class Daemon(Service):
         self._reading_journal = True
         await self.store.start()
         self._reading_journal = False
+        if self.history is not None:
+            await self.history.start()
         settings = await self.store.settings()
         self.accounts.load_settings(settings)
         if self._records is not None:
@@ -381,6 +391,11 @@ class Daemon(Service):
         await self.store.stop()
         if self._records is not None:
             await self._records.stop()
+        if self.history is not None:
+            # The journal is complete: if we stop here, the next start reads the rest of it.
+            await self.history.stop()
+        if self.lists.questions is not None:
+            await self.lists.questions.stop()
         self.sessions.abort()
         for name in tuple(self._simulators):
             await self.close_simulator(name)

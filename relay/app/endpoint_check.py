@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from relay.app.tls import carrier_endpoint, server_endpoint, split_description
+from relay.app.tls import carrier_endpoint, server_endpoint
+from relay.config.endpoint_text import split_description
 from relay.config.model import Config
 from relay.config.yaml_reader import Path
 from relay.runtime.client_tls import TlsProblem

@@ -31,6 +31,7 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from relay.config.endpoint_text import join_description, split_description
 from relay.config.host_names import ascii_host
 from relay.config.model import Carrier, CarrierTls
 from relay.runtime.client_tls import ClientTlsEndpoint, TlsProblem, read_certificates, read_key
@@ -171,7 +172,7 @@ def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
     names = {part.partition("=")[0] for part in parts[1:] if "=" in part}
     if parts[0] != "tls" or (carrier.tls is None and names - set(_CLIENT_ARGUMENTS)):
         # With further arguments (such as trustRoots), Twisted's own endpoint is used.
-        twisted_endpoint: IStreamClientEndpoint = clientFromString(reactor, _joined(parts))
+        twisted_endpoint: IStreamClientEndpoint = clientFromString(reactor, join_description(parts))
         return twisted_endpoint
     given = _arguments(parts[1:], _CLIENT_ARGUMENTS, carrier.connect)
     below: dict[str, Any] = {}
@@ -188,30 +189,10 @@ def carrier_endpoint(reactor: Any, carrier: Carrier) -> IStreamClientEndpoint:
     return endpoint
 
 
-def split_description(description: str) -> list[str]:
-    """Splits an endpoint description at its colons. `\\:` is a colon within an argument."""
-    parts = [""]
-    escaped = False
-    for character in description:
-        if escaped or character not in ":\\":
-            parts[-1] += character
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        else:
-            parts.append("")
-    return parts
-
-
-def _joined(parts: list[str]) -> str:
-    """The description that `split_description` takes apart into these."""
-    return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in parts)
-
-
 def _ascii_hosts(parts: list[str]) -> list[str]:
-    """A client's description with its host names in ASCII. Twisted and the system's resolver would use IDNA 2003.
+    """Writes the host names of a client's description in ASCII. Twisted and the system's resolver would use IDNA 2003.
 
-    :raises ValueError: one of them is no host name.
+    :raises ValueError: one of them isn't a host name.
     """
     scheme, *arguments = parts
     if scheme.lower() not in ("tcp", "ssl", "tls"):

@@ -19,12 +19,12 @@ _TRANSCEIVER_REFUSED: Final = frozenset({c.ESME_RINVCMDID, c.ESME_RINVBNDSTS, c.
 
 
 class CarrierSessions:
-    """Knows which sessions of a carrier are bound. Belongs to one `CarrierLink`, which alone calls.
+    """Knows which sessions of a carrier are bound. It belongs to one `CarrierLink`, and only that calls it.
 
-    :param wanted_count: how many the configuration asks for.
+    :param wanted_count: how many sessions the configuration asks for.
 
-    :ivar senders: bound sessions that take messages; the same list for ever, for whoever looks at each batch.
-    :ivar receivers: bound sessions over which receipts come.
+    :ivar senders: the bound sessions that take messages. It is always the same list, so that others may keep it.
+    :ivar receivers: the bound sessions over which receipts come.
     """
 
     log = Logger()

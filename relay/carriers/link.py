@@ -114,7 +114,7 @@ class CarrierLink:
 
     @property
     def queries(self) -> int | None:
-        """About how many overdue parts the carrier can be asked now; None: it isn't asked (`query_sm`)."""
+        """About how many overdue parts the carrier can be asked now; None: it is not asked (`query_sm`)."""
         if not self.settings.query_sm or self._queries.given_up:
             return None
         return self._queries.room if self._sender.may_ask else 0

@@ -50,7 +50,7 @@ class PartQueue:
     :param store: reads bodies from the journal.
     :param owner: called when bodies have been read, or can't be read.
     :param tasks: runs the coroutines that read bodies.
-    :param cancelled: the messages that must not be sent any more.
+    :param cancelled: the messages whose queued parts must not be sent any more.
     :param share_of: returns the share of the carrier that an account may have.
     :ivar octets: how many octets of texts are in memory now.
     """
@@ -169,7 +169,7 @@ class PartQueue:
         bodies_are_there = True
         while parts and len(batch) < count:
             part = parts.popleft()
-            if cancelled is not None and not part.done and cancelled.take(part.id):
+            if cancelled is not None and not part.done and cancelled.take(part.id, part):
                 part.done = True
             body = part.body
             if body is None and not part.done and part.expires_at > now:
@@ -293,7 +293,7 @@ class PartQueue:
             if body is None:
                 # The message has ended meanwhile: it was cancelled, or another part was refused.
                 part.done = True
-                self._cancelled.take(part.id)
+                self._cancelled.take(part.id, part)
             else:
                 self.octets += len(body)
         self._owner.bodies_fetched()

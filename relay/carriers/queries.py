@@ -37,7 +37,7 @@ _CANCELS: Final = 1_000
 #: If the carrier says that a message is under way, the relay waits once more: as long as for the receipt, but at most
 #: this long.
 _LONGEST_WAIT_SECONDS: Final = 24 * 3600.0
-#: A carrier is asked no more after so many sessions in a row that ended with a question unanswered.
+#: After so many sessions in a row that ended with a query unanswered, the carrier is not asked any more.
 _DEATHS: Final = 2
 #: Answers by which the carrier says that it gets too many requests.
 _THROTTLING: Final = frozenset({c.ESME_RTHROTTLED, c.ESME_RMSGQFUL})
@@ -264,8 +264,8 @@ class CarrierQueries:
     def lost(self, session: CarrierSession, tokens: Iterable[object]) -> None:
         """Handles queries whose session has ended: query_sm are repeated later, and cancel_sm are refused.
 
-        If this happens twice in a row, the questions may be what ends the sessions: no more are asked. A session that
-        nothing came over since a question, whose time was up before the session's end, counts as well.
+        If this happens twice in a row, the queries may be the reason why the sessions end, and the carrier gets no
+        more of them. A session that was silent after a query until its end counts, too.
         """
         questions = [token for token in tokens if isinstance(token, _Cancel | _Query)]
         silent_since = self._silent.pop(session, None)

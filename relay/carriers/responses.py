@@ -44,8 +44,8 @@ class SubmitResponses:
         self._response_key = CarrierIds(settings.dialect).response_key
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
-        #: Where the carrier may have to be told its ids, they are kept as it wrote them.
         self._without_id_logged_until = 0.0
+        #: If the carrier may be asked about its ids, they are kept as it wrote them.
         self._keeps_given_ids = settings.query_sm or settings.cancel_sm
 
     def take(self, answers: Sequence[Answered]) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from relay.config.host_names import ascii_host
 from relay.values.user_agent import USER_AGENT
 
-#: Exit status: nobody answered, or the answer was not an admin listener's.
+#: The exit status if nobody answered, or if the answer was not that of an admin listener.
 NO_ANSWER: Final = 3
 PASSWORD_VARIABLE: Final = "RELAY_ADMIN_PASSWORD"
 #: What every request of a command has.
@@ -23,7 +23,7 @@ _TIMEOUT_SECONDS: Final = 30.0
 
 
 class NoAnswer(Exception):
-    """The admin listener could not be asked; the text says why and what to do."""
+    """The admin listener didn't answer. The text says why, and what to do."""
 
 
 class Refused(Exception):
@@ -75,9 +75,9 @@ def _secret(file: str) -> str:
 
 
 def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
-    """The admin listener's answer to a GET, or to a POST if there is a body.
+    """Asks the admin listener with a GET, or with a POST if there is a body. Returns its answer.
 
-    :raises NoAnswer: it can't be reached, or wants a password.
+    :raises NoAnswer: it can't be reached, or needs a password.
     :raises Refused: it refuses the request.
     """
     request = urllib.request.Request(options.admin + path, headers=REQUEST_HEADERS)
@@ -89,7 +89,7 @@ def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
         request.data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
         request.add_header("X-Relay-Action", "command")
-    # Never through a proxy: the listener is on this machine, or the operator has named it.
+    # Proxies are never used, because the listener is on this machine, or the operator has named it.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
@@ -106,9 +106,9 @@ def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
 def _refusal(options: argparse.Namespace, problem: urllib.error.HTTPError) -> Exception:
     text = problem.read().decode("utf-8", "replace").strip()
     if problem.code == 401:
-        return NoAnswer(f"{options.admin} wants the password: --password-file FILE, or ${PASSWORD_VARIABLE}")
+        return NoAnswer(f"{options.admin} needs the password: give --password-file FILE, or set ${PASSWORD_VARIABLE}")
     if "problem+json" in problem.headers.get("Content-Type", ""):
-        # This is how the customers' listener answers.
+        # The customers' listener answers like this.
         return NoAnswer(f"{options.admin}: no answer: HTTP status {problem.code}; is this the relay's admin.listen?")
     try:
         text = json.loads(text)["error"]

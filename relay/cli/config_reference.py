@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md and etc/relay.yaml from the configuration's types, so that both are right.
+"""Writes docs/configuration.md and etc/relay.yaml from the configuration's types, so that both agree with them.
 
 `python -m relay.cli.config_reference` prints the reference; `--sample` the sample; `--write` writes both files (in a
 checkout). A test fails if either file differs from the types.
@@ -73,7 +73,7 @@ _SAMPLE_HEAD = """\
 
 
 def written(value: Any) -> str:
-    """A default, written as in the file."""
+    """Writes a default as in the file."""
     match value:
         case None:
             return ""
@@ -107,7 +107,7 @@ def _default_in_words(field: inspect.Field) -> str:
 
 
 def reference() -> str:
-    """docs/configuration.md."""
+    """The text of docs/configuration.md."""
     lines = [_INTRODUCTION, "## The top of the file", "", *_rows(struct_type(Config))]
     for key in keys():
         if key.table is None:
@@ -163,7 +163,7 @@ def _opens_table(kind: inspect.Type) -> bool:
 
 
 def sample() -> str:
-    """etc/relay.yaml."""
+    """The text of etc/relay.yaml."""
     return _SAMPLE_HEAD + "\n" + "\n".join(_Sample().table(struct_type(Config), (), 0)) + "\n"
 
 

@@ -14,9 +14,8 @@ from typing import Final
 from relay import __version__
 from relay.config.yaml_reader import did_you_mean
 
-#: What every command's exit status means.
+#: Exit statuses of all commands. Each command's help says what its others mean.
 FINE: Final = 0
-NOT_FINE: Final = 1
 WRONG_USE: Final = 2
 _INTERRUPTED: Final = 130
 
@@ -27,6 +26,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
     "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
     "status": ("relay.cli.status", "show the state of a running relay"),
+    "find": ("relay.cli.find", "find messages of a running relay, also old ones, or export them"),
+    "history": ("relay.cli.history_command", "take a phone number out of the history and the message records"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
     "route": ("relay.cli.route", "say which carriers a message would go to, and why"),
     "dialect": ("relay.cli.dialect_command", "find the settings for a carrier's ids and receipts"),

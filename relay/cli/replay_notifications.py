@@ -1,4 +1,4 @@
-"""`python -m relay replay`: has a running relay send notifications again."""
+"""`python -m relay replay`: makes a running relay send notifications again."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     """Asks the relay for the replay, and prints how many notifications will be sent."""
     parser = argparse.ArgumentParser(
         prog="python -m relay replay",
-        description="Has a running relay send notifications of an account again.",
+        description="Makes a running relay send notifications of an account again.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -107,5 +107,5 @@ def _instant(text: str) -> float:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time such as 2026-11-23T14:00") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2026-11-23T14:00") from None
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()

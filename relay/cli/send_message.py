@@ -44,7 +44,7 @@ exit status:
 
 
 class Failed(Exception):
-    """Refused, or nobody answered. `status` is the command's exit status."""
+    """The message was refused, or nobody answered. `status` is the command's exit status."""
 
     def __init__(self, reason: str, status: int = 1) -> None:
         super().__init__(reason)
@@ -52,7 +52,7 @@ class Failed(Exception):
 
 
 class Seen:
-    """One step of the message: when, and what."""
+    """One step of the message: its status, its id and its error."""
 
     def __init__(self, status: str, message_id: str = "", error: str = "") -> None:
         self.status = status
@@ -148,7 +148,7 @@ def _call(url: str, authorization: str, body: Any) -> Any:
     except urllib.error.HTTPError as problem:
         text = problem.read().decode("utf-8", "replace")
         if problem.code == 401:
-            raise Failed(f"{url}: there is no such account, or this is not its key") from None
+            raise Failed(f"{url}: there is no account with this name and key") from None
         try:
             text = json.loads(text)["detail"]
         except (ValueError, KeyError, TypeError):
@@ -244,7 +244,7 @@ class _Esme:
 
 
 class _Line:
-    """Writes one line of a terminal again and again. Writes nothing if standard error is no terminal."""
+    """Writes one line of a terminal again and again. Writes nothing if standard error isn't a terminal."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""`python -m relay simulate`: the carrier simulator as a process of its own.
+"""`python -m relay simulate`: runs the simulated carrier as a process of its own.
 
 The options are the keys of `carriers.NAME.simulator` in the configuration file, with dashes for underscores.
 """
@@ -18,7 +18,7 @@ from relay.simulator.simulated_carrier import SimulatedCarrier
 
 
 def parse_arguments(arguments: Sequence[str]) -> Simulator:
-    """The settings that the command line asks for.
+    """Reads the settings in the command line.
 
     If a value is wrong, exits with status 2 and a line on standard error, as argparse does.
     """
@@ -48,7 +48,7 @@ def parse_arguments(arguments: Sequence[str]) -> Simulator:
     values = vars(parser.parse_args(arguments))
     try:
         settings = msgspec.convert(values, Simulator, strict=False)
-        # Made only for its checks of the states: the command must end here if one is wrong, and not after it listens.
+        # It is made only because it checks the states. If one is wrong, the command must end before it listens.
         SimulatedCarrier(settings, task.Clock(), random.Random(settings.seed))
     except msgspec.ValidationError as error:
         # Turns "Expected `float` <= 1.0 - at `$.throttle_share`" into words of the command line.
@@ -95,7 +95,7 @@ async def _run(reactor: Any, settings: Simulator) -> None:
         carrier.stop()
 
     reactor.addSystemEventTrigger("before", "shutdown", stopping)
-    # Printed only when the reactor runs, and so handles signals: the reader of the line may send one at once.
+    # This is printed only when the reactor runs and handles signals, because the reader may send a signal at once.
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     await running

@@ -50,6 +50,14 @@ class Limits(ConfigStruct, frozen=True):
     messages: Annotated[
         int, Meta(ge=1, description="Messages that have not ended; at the bound, new ones are refused as 'queue full'.")
     ] = 5_000_000
+    scheduled: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Messages of one account that wait for their time (`send_at`, schedule_delivery_time); at the "
+            "bound new ones get 'queue full'.",
+        ),
+    ] = 100_000
     finished: Annotated[int, Meta(ge=0, description="Ended messages kept for queries and late receipts.")] = 200_000
     finished_hours: Annotated[float, Meta(gt=0, description="Hours for which ended messages are kept.")] = 168.0
     orphans: Annotated[
@@ -366,8 +374,8 @@ class Carrier(ConfigStruct, frozen=True):
     scheduled_delivery: Annotated[
         Literal["refuse", "pass"],
         _text(
-            "pass: the carrier keeps messages until their schedule_delivery_time. Customers may schedule messages "
-            "if all carriers of the route do so; otherwise they get ESME_RINVSCHED."
+            "pass: the carrier keeps SMPP customers' messages until their schedule_delivery_time, if all carriers of "
+            "the route do so. refuse: the messages wait in the relay."
         ),
     ] = "refuse"
     mobile_originated: Annotated[str, _text("The account that gets messages from handsets, or `refuse`.")] = "refuse"
@@ -474,6 +482,24 @@ class Logs(ConfigStruct, frozen=True):
     message_records: Annotated[str, _text("File that gets one JSON line for each finished message; empty = none.")] = ""
 
 
+class History(ConfigStruct, frozen=True):
+    """What the relay keeps of every message, to be searched: in `data_dir/history.sqlite3`, never with its text.
+
+    All keys are taken up at a start.
+    """
+
+    days: Annotated[
+        float, Meta(ge=0, description="How many days a message is kept there; 0 = there is no history.")
+    ] = 0.0
+    numbers: Annotated[
+        Literal["full", "masked", "hashed"],
+        _text(
+            "Destinations' numbers there. masked: without their last two digits, so a search finds all that differ "
+            "only in those, and none by its end; hashed: with a key of the relay's, so only whole numbers are found."
+        ),
+    ] = "full"
+
+
 class Demo(ConfigStruct, frozen=True):
     """Helpers for the demonstration. They are refused if another machine can reach a listener."""
 
@@ -503,6 +529,7 @@ class Config(ConfigStruct, frozen=True):
     smpp: SmppListener = field(default_factory=SmppListener)
     admin: AdminListener = field(default_factory=AdminListener)
     logs: Logs = field(default_factory=Logs)
+    history: History = field(default_factory=History)
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)

@@ -9,7 +9,6 @@ Secrets: a problem never shows the value of a secret key, nor a value from the e
 """
 
 import difflib
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -19,6 +18,7 @@ import yaml
 from msgspec import inspect
 
 from relay.config.schema import describe, expectation, optional, plain, tables_with
+from relay.config.yaml_scalars import Unreadable, convert
 from relay.values.secret import Secret
 
 #: The place of a key in the file: the names of tables and keys, and the indices of list items.
@@ -31,13 +31,9 @@ _IMPLICIT_TAGS: Final = frozenset(
     for name in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value", "map", "seq")
 )
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
-_TRUE: Final = frozenset({"true", "yes", "on"})
-_FALSE: Final = frozenset({"false", "no", "off"})
 _LONGEST_SHOWN: Final = 40
 #: The most tables that << may copy in the whole file. Ten lines of nested merges can copy thousands of millions.
 _MOST_MERGED: Final = 100_000
-#: Above this a float no longer holds every integer.
-_EXACT: Final = 2.0**53
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -56,10 +52,6 @@ class Scalar(msgspec.Struct, frozen=True):
 
     text: str
     source: str = ""
-
-
-class _Unreadable(Exception):
-    """A value doesn't fit. The text says why. Only this module raises and catches it."""
 
 
 def dotted(path: Path) -> str:
@@ -124,11 +116,11 @@ class ConfigReader:
             return self._collection(node, target, path)
         try:
             scalar = self._scalar(node, target)
-        except _Unreadable as problem:
+        except Unreadable as problem:
             return self._refuse(path, target, str(problem))
         try:
-            return _convert(scalar.text, target)
-        except _Unreadable as problem:
+            return convert(scalar.text, target)
+        except Unreadable as problem:
             return self._refuse(path, target, f"{problem}, got {_shown(scalar)}")
 
     def note(self, path: Path, text: str, line: int = 0) -> None:
@@ -237,7 +229,7 @@ class ConfigReader:
             if file is not None:
                 return self._from_file(file)
         if not isinstance(node, yaml.ScalarNode):
-            raise _Unreadable(f"expected {expectation(target)}, got {_kind_of(node)}")
+            raise Unreadable(f"expected {expectation(target)}, got {_kind_of(node)}")
         return self._substituted(node.value)
 
     def _substituted(self, text: str) -> Scalar:
@@ -247,9 +239,9 @@ class ConfigReader:
             if match[0] == "$${":
                 return "${"
             if match[1] is None:
-                raise _Unreadable("${ must be followed by a variable's name and }; write $${ for a plain ${")
+                raise Unreadable("${ must be followed by a variable's name and }; write $${ for a plain ${")
             if match[1] not in self._environ:
-                raise _Unreadable(f"the environment variable {match[1]} is not set")
+                raise Unreadable(f"the environment variable {match[1]} is not set")
             names.append(match[1])
             return self._environ[match[1]]
 
@@ -261,10 +253,10 @@ class ConfigReader:
         try:
             text = self._read_file(name)
         except OSError as problem:
-            raise _Unreadable(f"the file {name!r} can't be read: {problem.strerror or problem}") from None
+            raise Unreadable(f"the file {name!r} can't be read: {problem.strerror or problem}") from None
         except ValueError:
             # UnicodeDecodeError's own text would show a part of what may be a secret.
-            raise _Unreadable(f"the file {name!r} can't be read: it is not UTF-8 text") from None
+            raise Unreadable(f"the file {name!r} can't be read: it is not UTF-8 text") from None
         return Scalar(text.rstrip("\r\n"), f"the file {name!r}")
 
 
@@ -335,70 +327,3 @@ def _stand_in(target: inspect.Type) -> Any:
         case inspect.IntType() | inspect.FloatType():
             return target.ge or target.gt or 0
     return ""
-
-
-# Text to values
-
-
-def _convert(text: str, target: inspect.Type) -> Any:
-    match target:
-        case inspect.StrType():
-            return _as_text(text, target)
-        case inspect.CustomType():
-            return Secret(text)
-        case inspect.LiteralType():
-            if text not in target.values:
-                raise _Unreadable(f"expected {expectation(target)}")
-            return text
-        case inspect.BoolType():
-            if text.lower() not in _TRUE | _FALSE:
-                raise _Unreadable("expected true or false")
-            return text.lower() in _TRUE
-        case inspect.IntType():
-            return _within(_as_integer(text, target), target)
-        case inspect.FloatType():
-            return _within(_as_number(text, target), target)
-    raise TypeError(f"no reading for {target}")
-
-
-def _as_text(text: str, target: inspect.StrType) -> str:
-    length = len(text)
-    if (
-        length < (target.min_length or 0)
-        or (target.max_length is not None and length > target.max_length)
-        or (target.pattern is not None and re.fullmatch(target.pattern, text) is None)
-    ):
-        raise _Unreadable(f"expected {expectation(target)}")
-    return text
-
-
-def _as_integer(text: str, target: inspect.IntType) -> int:
-    try:
-        return int(text, 0)
-    except ValueError:
-        number = _as_number(text, target)
-        # 1e6 and 5.0 are accepted as integers. 010 is refused, because some people mean ten and others eight.
-        if not number.is_integer() or abs(number) > _EXACT or text.lstrip("+-0123456789_") == "":
-            raise _Unreadable(f"expected {expectation(target)}") from None
-        return int(number)
-
-
-def _as_number(text: str, target: inspect.Type) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise _Unreadable(f"expected {expectation(target)}") from None
-    if not math.isfinite(number):
-        raise _Unreadable(f"expected {expectation(target)}")
-    return number
-
-
-def _within(number: Any, target: inspect.IntType | inspect.FloatType) -> Any:
-    if (
-        (target.ge is not None and number < target.ge)
-        or (target.gt is not None and number <= target.gt)
-        or (target.le is not None and number > target.le)
-        or (target.lt is not None and number >= target.lt)
-    ):
-        raise _Unreadable(f"expected {expectation(target)}")
-    return number

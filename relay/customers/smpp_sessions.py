@@ -78,7 +78,7 @@ class CustomerSessions:
         self._settings = settings
         self._clock = clock
         self._guard = BindGuard(settings.failed_binds_a_minute, limits.connections, limits.connections_per_address)
-        self._questions = CustomerQuestions(flow)
+        self._questions = CustomerQuestions(flow, clock)
         self._tasks = Tasks(self.log)
         self._writer = ReceiptWriter()
         self._sessions: dict[str, list[SmppServerProtocol]] = {}

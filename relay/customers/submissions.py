@@ -1,16 +1,22 @@
-"""Makes submissions of customers' submit_sm and data_sm, and checks them."""
+"""Makes submissions of customers' submit_sm and data_sm, and replacements of their replace_sm, and checks them."""
 
 import re
 from typing import Final
 
 import msgspec
 
-from relay.smpp.message_codec import find_tlv, submit_body_from_data_sm, with_registered_delivery, with_schedule
+from relay.smpp.message_codec import (
+    find_tlv,
+    submit_body_from_data_sm,
+    with_other_text,
+    with_registered_delivery,
+    with_schedule,
+)
 from relay.smpp.times import seconds_until, smpp_time_text
 from relay.text.compose import source_address
 from relay.values import smpp_constants as c
-from relay.values.messages import MAX_PRIORITY, Submission, source_of
-from relay.values.pdus import MessagePdu
+from relay.values.messages import MAX_PRIORITY, MessageView, Replacement, Submission, source_of
+from relay.values.pdus import MessagePdu, ReplacePdu
 
 #: How far in the future a message may be scheduled.
 MAX_SCHEDULE_SECONDS: Final = 30 * 86_400.0
@@ -37,27 +43,25 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
     scheduled_seconds = 0.0
     if pdu.schedule_delivery_time:
         try:
-            scheduled_seconds = max(0.0, seconds_until(pdu.schedule_delivery_time, now))
+            scheduled_seconds = _scheduled_seconds(pdu.schedule_delivery_time, now)
         except ValueError:
-            return c.ESME_RINVSCHED
-        if scheduled_seconds > MAX_SCHEDULE_SECONDS:
             return c.ESME_RINVSCHED
     validity: float | None = None
     if pdu.validity_period:
         try:
-            validity = seconds_until(pdu.validity_period, now)
+            validity = _validity_seconds(pdu.validity_period, now, scheduled_seconds)
         except ValueError:
             return c.ESME_RINVEXPIRY
-        if not pdu.validity_period.endswith(b"R"):
-            validity -= scheduled_seconds
-        if validity <= 0.0:
-            return c.ESME_RINVEXPIRY
+    scheduled_parts: tuple[bytes, ...] = ()
     if pdu.command_id == c.DATA_SM:
         body = submit_body_from_data_sm(pdu, c.REGISTERED_DELIVERY_FINAL)
     elif pdu.schedule_delivery_time:
-        # A time in the past means now. A relative time is made absolute, because the message may wait in a queue first.
-        scheduled_at = smpp_time_text(now + scheduled_seconds) if scheduled_seconds else b""
-        body = with_schedule(pdu, scheduled_at, c.REGISTERED_DELIVERY_FINAL)
+        # A time in the past means now. The message waits here, or at a carrier that keeps scheduled messages. For the
+        # carrier a relative time is made absolute, because the message may wait in a queue first.
+        body = with_schedule(pdu, b"", c.REGISTERED_DELIVERY_FINAL)
+        if scheduled_seconds:
+            scheduled_at = smpp_time_text(now + scheduled_seconds)
+            scheduled_parts = (with_schedule(pdu, scheduled_at, c.REGISTERED_DELIVERY_FINAL),)
     else:
         body = with_registered_delivery(pdu, c.REGISTERED_DELIVERY_FINAL)
     reference = find_tlv(pdu.body, pdu.tlvs_at, c.TAG_USER_MESSAGE_REFERENCE) if pdu.tlvs_at < len(pdu.body) else None
@@ -73,7 +77,67 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
         pdu.priority_flag if pdu.priority_flag <= MAX_PRIORITY else MAX_PRIORITY,
         # It has two octets (SMPP 3.4 section 5.3.2.17). A longer one is ignored.
         int.from_bytes(reference) if reference and len(reference) <= _REFERENCE_OCTETS else None,
+        scheduled_parts,
     )
+
+
+def _scheduled_seconds(schedule_delivery_time: bytes, now: float) -> float:
+    """How long a message is to wait; 0.0 where the time is past.
+
+    :raises ValueError: it is no SMPP time, or too far ahead.
+    """
+    seconds = max(0.0, seconds_until(schedule_delivery_time, now))
+    if seconds > MAX_SCHEDULE_SECONDS:
+        raise ValueError("more than 30 days ahead")
+    return seconds
+
+
+def _validity_seconds(validity_period: bytes, now: float, scheduled_seconds: float) -> float:
+    """How long a message is valid, from the time for which it is scheduled on.
+
+    :raises ValueError: it is no SMPP time, or ends before that.
+    """
+    seconds = seconds_until(validity_period, now)
+    if not validity_period.endswith(b"R"):
+        seconds -= scheduled_seconds
+    if seconds <= 0.0:
+        raise ValueError("it ends before it begins")
+    return seconds
+
+
+def replacement(pdu: ReplacePdu, view: MessageView, body: bytes, now: float) -> Replacement | int:
+    """What a replace_sm makes of a message (SMPP 3.4 section 4.10), or the command_status to refuse it with.
+
+    :param body: the message's submit_sm.
+    :param now: seconds since 1970.
+    """
+    # When it was, or is to be, sent: the validity counts from then.
+    before_at = view.scheduled_at or view.accepted_at
+    scheduled_at = view.scheduled_at if view.waits_for_its_time else 0
+    if pdu.schedule_delivery_time:
+        try:
+            seconds = _scheduled_seconds(pdu.schedule_delivery_time, now)
+        except ValueError:
+            return c.ESME_RINVSCHED
+        scheduled_at = now + seconds if seconds else 0
+    if pdu.validity_period:
+        waits_seconds = max(0.0, scheduled_at - now)
+        try:
+            expires_at = now + waits_seconds + _validity_seconds(pdu.validity_period, now, waits_seconds)
+        except ValueError:
+            return c.ESME_RINVEXPIRY
+    elif pdu.schedule_delivery_time:
+        expires_at = (scheduled_at or now) + view.expires_at - before_at
+    else:
+        expires_at = view.expires_at
+    body = with_other_text(
+        body,
+        pdu.short_message,
+        pdu.message_payload,
+        validity_period=pdu.validity_period,
+        sm_default_msg_id=pdu.sm_default_msg_id,
+    )
+    return Replacement(view.id, body, pdu.registered_delivery, expires_at, scheduled_at)
 
 
 def with_default_sender(one: Submission, sender: str) -> Submission:
@@ -85,11 +149,18 @@ def with_default_sender(one: Submission, sender: str) -> Submission:
         return one
     # An empty source has three octets: ton, npi and NUL. In a body, it comes right after the service_type.
     source = source_address(sender)
-    bodies = []
-    for body in one.parts:
-        begin = body.index(0) + 1
-        bodies.append(body[:begin] + source + body[begin + 3 :])
-    return msgspec.structs.replace(one, addresses=source + one.addresses[3:], parts=tuple(bodies))
+    return msgspec.structs.replace(
+        one,
+        addresses=source + one.addresses[3:],
+        parts=tuple([_from(source, body) for body in one.parts]),
+        scheduled_parts=tuple([_from(source, body) for body in one.scheduled_parts]),
+    )
+
+
+def _from(source: bytes, body: bytes) -> bytes:
+    """A submit_sm's body without a sender, with this one."""
+    begin = body.index(0) + 1
+    return body[:begin] + source + body[begin + 3 :]
 
 
 def _address_status(pdu: MessagePdu) -> int:

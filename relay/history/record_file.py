@@ -3,6 +3,7 @@
 All functions run in a thread, one at a time for one file.
 """
 
+import fcntl
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ class RecordFile:
         :param sync: whether to return only when they are on the disk.
         :raises OSError: as the operating system has it.
         """
-        handle = self._open(now)
+        handle = self._open_locked(now)
         before = os.fstat(handle)
         try:
             written = 0
@@ -39,6 +40,17 @@ class RecordFile:
             os.utime(handle, ns=(before.st_atime_ns, before.st_mtime_ns))
             self.close()
             raise
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
+    def _open_locked(self, now: float) -> int:
+        """The file, with a lock on it: whoever writes it anew without some lines waits, and so do we."""
+        while True:
+            handle = self._open(now)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if not self._moved_away(handle):
+                return handle
+            # It was written anew while we waited; closing lets the lock go.
+            self.close()
 
     def begin(self, now: float, *, sync: bool) -> None:
         """Makes the file where there is none, empty, with `now` as the time of its last change. One that is there

@@ -17,8 +17,13 @@ _encode = msgspec.json.Encoder().encode
 
 def record_line(view: MessageView) -> bytes:
     """The line, with its newline."""
+    return _encode(record_of(view)) + b"\n"
+
+
+def record_of(view: MessageView) -> dict[str, Any]:
+    """The line's fields."""
     words = customer_words(view.state, view.carrier_error.encode())
-    record: dict[str, Any] = {
+    return {
         "id": id_text(view.id),
         "account": view.account,
         "reference": view.reference,
@@ -48,7 +53,6 @@ def record_line(view: MessageView) -> bytes:
             for part in view.parts
         ],
     }
-    return _encode(record) + b"\n"
 
 
 def _carrier_done_at(at: float | None) -> dict[str, str | None]:

@@ -69,7 +69,7 @@ class AccountApi:
         self._webhooks = webhooks
         self._clock = clock
         self._random_bytes = random_bytes
-        self._cursors = Cursors(self._store, random_bytes)
+        self.cursors = Cursors(self._store, random_bytes)
         self._polls: dict[str, int] = {}
         #: The accounts that have a replay under way.
         self._replaying: set[str] = set()
@@ -129,10 +129,10 @@ class AccountApi:
         unknown = next((name for name in parameters if name not in ("after", "limit", "wait")), None)
         if unknown is not None:
             raise Problem(422, f"There is no parameter '{unknown[:100]}'.", unknown[:100], kind="unknown-field")
-        await self._cursors.ready()
+        await self.cursors.ready()
         text = parameters.get("after", "0")
         try:
-            after = self._cursors.place(account, text)
+            after = self.cursors.place(account, text)
         except NoCursor:
             raise invalid_field("after", "Set 'after' to the 'next' of an earlier answer, or to 0.") from None
         limit = _number(parameters, "limit", 1, MOST_NOTIFICATIONS, 100)
@@ -141,7 +141,7 @@ class AccountApi:
         if not entries and wait:
             entries = await self._poll(request, account, after, limit, wait)
         error_codes = self._accounts.get(account).error_codes
-        cursors = self._cursors.texts(account, [entry.cursor for entry in entries])
+        cursors = self.cursors.texts(account, [entry.cursor for entry in entries])
         reports = [_entry(entry, cursor, error_codes) for entry, cursor in zip(entries, cursors, strict=True)]
         feed = Feed(reports, cursors[-1] if cursors else text)
         return Reply(200, msgspec.json.encode(feed))

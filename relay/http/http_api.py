@@ -4,11 +4,13 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from relay.config.model import Limits
+from relay.history.message_lists import MessageLists
 from relay.http.account_calls import AccountApi
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow, WebhookTester
 from relay.http.docs_page import docs_page
 from relay.http.forwarded import TrustedProxies
+from relay.http.list_calls import ListCalls
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
 from relay.http.migration.jasmin import Jasmin
@@ -31,6 +33,7 @@ class HttpApi:
         are refused until the minute is over; 0 = no limit.
     :param turns: shares the time between the connections of all HTTP listeners.
     :param proxies: the proxies that may name a client's address.
+    :param lists: where messages are searched; None: in memory.
     :ivar site: the factory to listen with.
     :ivar router: other packages add their paths here.
     """
@@ -51,15 +54,19 @@ class HttpApi:
         failed_logins_a_minute: int = 0,
         turns: FairTurns | None = None,
         proxies: TrustedProxies = NO_PROXIES,
+        lists: MessageLists | None = None,
     ) -> None:
         logins = Logins(accounts, failed_logins_a_minute, clock.seconds)
         self.router = router = Router(logins)
         self.site = ApiSite(router.handle, limits, clock, turns, proxies)
         self.site.log_in_early = logins.early
-        self.messages = messages = Messages(flow, accounts, compose, clock)
+        self.messages = messages = Messages(flow, accounts, compose, clock, lists)
         self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes)
+        self.lists = lists = lists or MessageLists(flow.store)
+        router.add("GET", "/messages", ListCalls(lists, accounts, account.cursors).messages)
         router.add("POST", "/messages", messages.submit)
         router.add("GET", "/messages/{id}", messages.query)
+        router.add("DELETE", "/messages/{id}", messages.cancel)
         router.add("POST", "/messages/{id}/notify", messages.notify)
         router.add("GET", "/notifications", account.feed)
         router.add("POST", "/notifications/replay", account.replay)

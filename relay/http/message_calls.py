@@ -1,7 +1,7 @@
-"""The handlers that submit messages, show a message, and send its notification again."""
+"""The handlers that submit messages, show and cancel a message, and send its notification again."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -12,12 +12,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from relay.config.urls import UrlProblem
+from relay.history.message_lists import MessageLists
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow
 from relay.http.item_keys import ItemKeys, Repeats
 from relay.http.multipart import MULTIPART
 from relay.http.problems import Problem, ProblemDocument, invalid_field, of_refusal
 from relay.http.types import (
+    LONGEST_SCHEDULE_SECONDS,
     MOST_MESSAGES,
     Accepted,
     AttemptReport,
@@ -42,7 +44,7 @@ from relay.values.messages import (
     destination_of,
     source_of,
 )
-from relay.values.states import ENROUTE, SCHEDULED, customer_words
+from relay.values.states import DELETED, ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
 FORM: Final = b"application/x-www-form-urlencoded"
@@ -58,8 +60,16 @@ HEAVY_ITEMS: Final = 20
 class Messages:
     """The handlers of `/messages`."""
 
-    def __init__(self, flow: SubmissionFlow, accounts: Customers, compose: Compose, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        flow: SubmissionFlow,
+        accounts: Customers,
+        compose: Compose,
+        clock: IReactorTime,
+        lists: MessageLists | None = None,
+    ) -> None:
         self._flow = flow
+        self._lists = lists or MessageLists(flow.store)
         self._accounts = accounts
         self._compose = compose
         self._clock = clock
@@ -282,9 +292,22 @@ class Messages:
             item.validity_seconds,
             item.reference,
             url,
-            priority=item.priority or 0,
+            self._scheduled_seconds(item),
+            item.priority or 0,
             adapt=adapt,
         )
+
+    def _scheduled_seconds(self, item: MessageRequest) -> float:
+        """How long the message is to wait; 0.0: it is sent at once.
+
+        :raises Problem: too long.
+        """
+        if item.send_at is None:
+            return 0.0
+        seconds = item.send_at.timestamp() - self._clock.seconds()
+        if seconds > LONGEST_SCHEDULE_SECONDS:
+            raise invalid_field("send_at", "At most 30 days ahead.")
+        return max(0.0, seconds)
 
     def _accepted(
         self,
@@ -332,7 +355,20 @@ class Messages:
 
     async def query(self, request: ApiRequest, account: str) -> Reply:
         """`GET /messages/{id}`."""
-        view = await self.find(request.path.split(b"/")[2], account)
+        view = await self.find_anywhere(request.path.split(b"/")[2], account)
+        return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
+
+    async def cancel(self, request: ApiRequest, account: str) -> Reply:
+        """`DELETE /messages/{id}`: the message is not to be sent. A second call gives the same answer."""
+        segment = request.path.split(b"/")[2]
+        view = await self.find(segment, account)
+        if view.state != DELETED:
+            if not await self._flow.cancel(view.id):
+                detail = "A carrier has the message and can't take it back."
+                if view.final:
+                    detail = "The message has ended."
+                raise Problem(409, detail, kind="not-cancellable")
+            view = await self.find(segment, account)
         return Reply(200, msgspec.json.encode(report(view, self._accounts.get(account).error_codes)))
 
     async def notify(self, request: ApiRequest, account: str) -> Reply:
@@ -354,12 +390,24 @@ class Messages:
         return (await self._flow.store.notify_again(account, [view.id], self._clock.seconds())).queues
 
     async def find(self, segment: bytes, account: str) -> MessageView:
-        """The account's message that a path names.
+        """The account's message that a path names, if memory has it: something can still be done about it.
 
         :raises Problem: 404.
         """
+        return await self._find(segment, account, self._flow.store.look_up)
+
+    async def find_anywhere(self, segment: bytes, account: str) -> MessageView:
+        """The account's message that a path names, in memory or in the history.
+
+        :raises Problem: 404.
+        """
+        return await self._find(segment, account, self._lists.look_up)
+
+    async def _find(
+        self, segment: bytes, account: str, look_up: Callable[[bytes], Awaitable[MessageView | None]]
+    ) -> MessageView:
         message_id = parse_id(segment.decode("latin-1"))
-        view = await self._flow.store.look_up(message_id) if message_id is not None else None
+        view = await look_up(message_id) if message_id is not None else None
         if view is None or view.account != account:
             raise Problem(404, "The account has no message with this id, or it ended too long ago.", "id")
         return view
@@ -462,6 +510,8 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
     """Makes the report about a message that its customer sees."""
     carrier_error = view.carrier_error.encode("latin-1", "replace")
     words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
+    if view.waits_for_its_time:
+        words = words._replace(status="SCHEDULED")
     return MessageReport(
         id=id_text(view.id),
         to=destination_of(view.addresses).decode("latin-1"),
@@ -475,6 +525,7 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
         parts=len(view.parts),
         submitted_at=instant(view.accepted_at),
         done_at=None if view.told_done_at is None else instant(view.told_done_at),
+        send_at=instant(view.scheduled_at) if view.scheduled_at else UNSET,
         learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
         attempts=[
             AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)

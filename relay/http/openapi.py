@@ -5,12 +5,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from relay.history.history_entries import NOTIFICATIONS
+from relay.history.query_text import MOST_FOUND
 from relay.http.problems import ProblemDocument
 from relay.http.types import (
     MOST_MESSAGES,
     Accepted,
     AccountReport,
     Feed,
+    MessageList,
     MessageReport,
     MessageRequest,
     ReplayReport,
@@ -54,6 +57,7 @@ def _integer(minimum: int, maximum: int, default: int) -> dict[str, Any]:
     return {"type": "integer", "minimum": minimum, "maximum": maximum, "default": default}
 
 
+_TEXT: Final = {"type": "string", "maxLength": 200}
 _ID: Final = _parameter("id", "path", "The message's id.", {"type": "string", "format": "uuid"}, required=True)
 
 OPERATIONS: Final = (
@@ -76,7 +80,56 @@ OPERATIONS: Final = (
         "After the answer 202, the messages are on disk and will be sent. The answer to an array has an id or a "
         "problem for each item.",
     ),
+    Operation(
+        "get",
+        "/messages",
+        "messages",
+        "Search messages",
+        {200: MessageList},
+        None,
+        (
+            _parameter("id", "query", "The id, or its beginning.", _TEXT),
+            _parameter("to", "query", "The whole number.", _TEXT),
+            _parameter("to_end", "query", "The end of the number.", _TEXT),
+            _parameter("from", "query", "The sender.", _TEXT),
+            _parameter("reference", "query", "Your own reference.", _TEXT),
+            _parameter("status", "query", "A status, such as DELIVRD, or a send_status, such as failed.", _TEXT),
+            _parameter("carrier", "query", "The carrier that took it.", _TEXT),
+            _parameter("carrier_error", "query", "The carrier's own code.", _TEXT),
+            _parameter(
+                "notification",
+                "query",
+                "What became of its notification.",
+                {"type": "string", "enum": list(NOTIFICATIONS)},
+            ),
+            _parameter("since", "query", "Accepted then or later: RFC 3339, or a date.", _TEXT),
+            _parameter("until", "query", "Accepted before.", _TEXT),
+            _parameter(
+                "order",
+                "query",
+                "Which come first.",
+                {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
+            ),
+            _parameter("limit", "query", "How many at the most.", _integer(1, MOST_FOUND, 50)),
+            _parameter("after", "query", "The `next` of the last answer.", _TEXT),
+        ),
+        (422,),
+        "All that is given must fit. With a history (`history.days`) it finds every message that is kept, from a "
+        "second after its acceptance on; without one, the latest that are in memory, newest first.",
+    ),
     Operation("get", "/messages/{id}", "message", "Show a message", {200: MessageReport}, None, (_ID,), (404,)),
+    Operation(
+        "delete",
+        "/messages/{id}",
+        "cancel",
+        "Cancel a message",
+        {200: MessageReport},
+        None,
+        (_ID,),
+        (404, 409),
+        "What is scheduled or waits for a carrier is not sent, and ends as DELETED; its notification follows. 409: a "
+        "carrier has it and can't take it back, or it has ended. Cancelling twice is harmless.",
+    ),
     Operation(
         "post",
         "/messages/{id}/notify",

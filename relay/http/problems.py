@@ -94,6 +94,7 @@ PROBLEM_KINDS: Final = {
     "idempotency-in-progress": "The same request is under way",
     "not-final": "The message has not ended",
     "no-notification-url": "The account has no notification URL",
+    "not-cancellable": "The message can't be cancelled any more",
 }
 
 

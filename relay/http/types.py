@@ -16,6 +16,8 @@ from relay.text.tlv_text import MOST as MOST_TLVS
 MOST_MESSAGES: Final = 1000
 
 LONGEST_VALIDITY_SECONDS: Final = 604_800
+#: How far ahead `send_at` may lie.
+LONGEST_SCHEDULE_SECONDS: Final = 30 * 86_400
 
 
 # The pattern is only for the description. The sender is checked where a better message about it can be given.
@@ -65,7 +67,10 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     validity_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=LONGEST_VALIDITY_SECONDS)] | None,
-        Meta(description="How long carriers may try to deliver the message. Default: the relay's."),
+        Meta(
+            description="How long carriers may try to deliver the message, from `send_at` on if it is given. Default: "
+            "the relay's."
+        ),
     ] = None
     notification_url: Annotated[
         Annotated[str, _URL] | None,
@@ -96,6 +101,14 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="1 to 3: the message overtakes waiting messages with a lower priority, as far as the account "
             "may. 0 or null: the account's default."
+        ),
+    ] = None
+    send_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        Meta(
+            description="When the message is to be sent, as RFC 3339 with an offset, at most 30 days ahead. A time "
+            "past is now. Until then it can be cancelled.",
+            examples=["2030-01-31T09:00:00+01:00"],
         ),
     ] = None
 
@@ -143,7 +156,10 @@ class MessageReport(msgspec.Struct, frozen=True):
     to: str
     from_: str = field(name="from")
     reference: str | None
-    status: Annotated[str, Meta(description="As in notifications; ENROUTE while it is on its way.")]
+    status: Annotated[
+        str,
+        Meta(description="As in notifications; SCHEDULED until its time has come, ENROUTE while it is on its way."),
+    ]
     send_status: Annotated[str, Meta(description="delivered, failed, carrier-reject, or pending.")]
     error: str
     carrier: Annotated[str, Meta(description="The carrier that took it; empty until one has.")]
@@ -162,6 +178,19 @@ class MessageReport(msgspec.Struct, frozen=True):
         str | UnsetType,
         Meta(description="When the relay learnt its final state. Only present if `done_at` is the carrier's date."),
     ] = UNSET
+    send_at: Annotated[
+        str | UnsetType, Meta(description="When it is, or was, to be sent. Only there if the message was scheduled.")
+    ] = UNSET
+
+
+class MessageList(msgspec.Struct, frozen=True):
+    """Some of an account's messages."""
+
+    messages: list[MessageReport]
+    next: Annotated[str | None, Meta(description="`after` takes it, for the next page; null: there is no more.")]
+    complete: Annotated[
+        bool, Meta(description="False: the search took too long and ended early; go on with `next`, or ask for less.")
+    ] = True
 
 
 class NotificationReport(msgspec.Struct, frozen=True):

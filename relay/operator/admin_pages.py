@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from relay.history.history_search import HistoryQuery
+from relay.history.message_lists import MessageLists
+from relay.history.query_text import PARAMETERS, QueryProblem, query_of
 from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
 from relay.http.site import NO_PROXIES, ApiSite
@@ -28,7 +31,7 @@ from relay.operator.health import readiness
 from relay.operator.metrics import CONTENT_TYPE, Metrics
 from relay.operator.overview import Looked, Observer
 from relay.operator.receipt_review import review
-from relay.operator.time_line import time_line
+from relay.operator.time_line import TimeLine, time_line
 from relay.routing.explanation import explain, instant_of
 from relay.runtime.fair_turns import FairTurns
 from relay.store.api import StoreUnavailable
@@ -41,8 +44,25 @@ _REASON_CHARACTERS = 200
 class Administered(Looked, Operated, Protocol):
     """The parts of the daemon that the admin listener needs."""
 
+    lists: MessageLists
+
     def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
         """Registers a function that a stop awaits."""
+
+
+#: Parameters of a search.
+_SEARCHED_BY = (*PARAMETERS, "account", "find", "after")
+
+
+class FoundMessages(msgspec.Struct, frozen=True):
+    """What a search found. `next` is the parameter `after` of the next page; None: there is no more.
+
+    :ivar complete: False: the search took too long; `next` goes on with it.
+    """
+
+    messages: list[TimeLine]
+    next: str | None
+    complete: bool
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -106,10 +126,11 @@ class AdminPages:
         return json_reply(self._observer.look())
 
     async def messages(self, request: AdminRequest) -> Reply:
-        """/messages?id=ID: the messages with this id (ours or a carrier's), and all that the relay knows about each."""
+        """/messages?id=ID: the messages with this id (ours or a carrier's), and all that is known of each. /messages?
+        with other parameters searches them, see `relay.history.query_text`; `find` takes any of them as text."""
         wanted = request.query.get("id", "").strip()
-        if not wanted:
-            return json_reply({"error": "give an id: /messages?id=..."}, 422)
+        if not wanted or len(request.query) > 1:
+            return await _answered_search(self._search(request))
         store = self._daemon.flow.store
         message_id = parse_id(wanted)
         if message_id is not None:
@@ -117,7 +138,28 @@ class AdminPages:
             if view is not None:
                 return json_reply([time_line(view)])
         found = await store.find_carrier_id(wanted.encode("utf-8", "replace"))
+        if not found and self._daemon.lists.questions is not None:
+            found = (await self._daemon.lists.find_text(wanted, HistoryQuery())).messages
         return json_reply([time_line(view) for view in found])
+
+    async def _search(self, request: AdminRequest) -> FoundMessages:
+        asked = request.query
+        unknown = next((name for name in asked if name not in _SEARCHED_BY), None)
+        if unknown is not None:
+            raise QueryProblem(
+                unknown, f"There is no parameter '{unknown[:100]}'; there are {', '.join(_SEARCHED_BY)}."
+            )
+        query = query_of(asked, asked.get("account") or None)
+        if after := asked.get("after", ""):
+            if not (after.isascii() and after.isdigit() and len(after) <= 19 and int(after) < 1 << 63):
+                raise QueryProblem("after", "'after' must be the 'next' of an earlier answer.")
+            query = msgspec.structs.replace(query, after=int(after))
+        lists = self._daemon.lists
+        if lists.questions is None and query.account is None:
+            raise QueryProblem("account", "Without a history (history.days) a search needs an account.")
+        page = await lists.find_text(asked.get("find", "").strip(), query)
+        found = [time_line(view) for view in page.messages]
+        return FoundMessages(found, None if page.cursor is None else str(page.cursor), page.complete)
 
     def route(self, request: AdminRequest) -> Reply:
         """/route?account=NAME&from=SENDER&to=NUMBER[&at=TIME]: which carriers a message would go to, and why."""
@@ -181,6 +223,15 @@ class AdminPages:
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
                 raise Refusal("the actions are /accounts/NAME/unbind, url-off, url-on and replay")
+
+
+async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:
+    try:
+        return json_reply(await searching)
+    except QueryProblem as problem:
+        return json_reply({"error": str(problem)}, 422)
+    except StoreUnavailable as problem:
+        return json_reply({"error": problem.reason}, 503)
 
 
 async def _answered(doing: Awaitable[Done]) -> Reply:

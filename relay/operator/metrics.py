@@ -258,8 +258,12 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
     yield _gauge("relay_store_messages", "Messages in the table.", [({}, figures.messages)])
     yield _gauge(
         "relay_store_messages_by_stage",
-        "Messages that no carrier has taken yet, that wait for their receipt, and that have ended.",
-        (({"stage": stage}, getattr(figures, stage)) for stage in ("unsubmitted", "awaiting_receipt", "finished")),
+        "Messages that wait for their time, that no carrier has taken yet, that wait for their receipt, and that have "
+        "ended.",
+        (
+            ({"stage": stage}, getattr(figures, stage))
+            for stage in ("scheduled", "unsubmitted", "awaiting_receipt", "finished")
+        ),
     )
     yield _gauge("relay_store_orphans", "Receipts that wait for their id to become known.", [({}, figures.orphans)])
     yield _counter(

@@ -68,6 +68,8 @@ def time_line(view: MessageView) -> TimeLine:
         what = f"ended {words.status} (error {words.error})"
         events.append(Event(view.done_at, what, words.send_status == "delivered"))
     events.sort(key=lambda event: event.at)
+    if view.waits_for_its_time:
+        events.append(Event(view.scheduled_at, "is to be sent"))
     if not view.final:
         events.append(Event(view.expires_at, "validity ends"))
     return TimeLine(
@@ -76,7 +78,7 @@ def time_line(view: MessageView) -> TimeLine:
         interface=view.interface,
         sender=source_of(view.addresses).decode("latin-1"),
         to=destination_of(view.addresses).decode("latin-1"),
-        status=customer_words(view.state, b"").status,
+        status="SCHEDULED" if view.waits_for_its_time else customer_words(view.state, b"").status,
         final=view.final,
         carrier=view.carrier,
         carrier_error=view.carrier_error,

@@ -1,8 +1,8 @@
-"""Dates in receipts, which come in seven shapes and hardly ever say their time zone.
+"""Reads the dates in receipts. They come in seven forms, and hardly ever have a time zone.
 
-Twelve digits are `YYMMDDhhmmss` with some carriers and `YYYYMMDDhhmm` with others, and `200809011130` is a date either
-way. So a date has readings, and the one nearest to the receipt's arrival is believed. The time zone is the carrier's:
-`dialect: {time_zone: ...}`.
+Some carriers write twelve digits as `YYMMDDhhmmss`, and others as `YYYYMMDDhhmm`. `200809011130` is a valid date in
+both forms. So a date has several readings, and the one nearest to the receipt's arrival is used. The time zone is the
+carrier's: `dialect: {time_zone: ...}`.
 """
 
 import datetime
@@ -11,26 +11,26 @@ from collections.abc import Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
-#: By the number of digits, in order of preference: patterns for the first digits; what follows them is ignored.
+#: For each number of digits, the patterns in order of preference. Digits after those of the pattern are ignored.
 _PATTERNS: Final = {
     10: ("%y%m%d%H%M",),
     12: ("%y%m%d%H%M%S", "%Y%m%d%H%M"),
     14: ("%Y%m%d%H%M%S",),
-    # YYYYMMDDhhmmss and hundredths. SMPP's own sixteen characters end in a sign: see `_smpp_time`.
+    # YYYYMMDDhhmmss and hundredths of a second. SMPP's own sixteen characters end with a sign: see `_smpp_time`.
     16: ("%Y%m%d%H%M%S",),
 }
-#: Dates of a carrier that are kept as read. Most have the precision of a minute, or of a second.
+#: How many dates of a carrier are remembered with their instants. Many receipts have the same date.
 _DATES_KEPT: Final = 4_000
-#: Kiribati's is 14 hours.
+#: The largest offset from UTC: that of Kiribati.
 _LARGEST_OFFSET_HOURS: Final = 14
 _smpp_time = re.compile(rb"(\d{12})\d(\d\d)([+-])").fullmatch
 _iso = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?").fullmatch
 
 
 def date_readings(raw: bytes) -> tuple[datetime.datetime, ...]:
-    """Every instant that `raw` may mean, the likeliest first; empty for zeros and for what is no date.
+    """All instants that `raw` may mean, most likely first. Empty: it is zeros, or not a date.
 
-    Readings have no time zone, unless `raw` names its own: it is the carrier's, and unknown.
+    They have no time zone unless `raw` names one, because it is the carrier's, which isn't known here.
     """
     readings: list[datetime.datetime] = []
     try:
@@ -56,13 +56,13 @@ def _read_digits(raw: bytes, pattern: str, readings: list[datetime.datetime]) ->
         at = datetime.datetime.strptime(digits, pattern)
     except ValueError:
         return
-    # strptime takes %y 69 to 99 for the last century, when there was no SMPP.
+    # strptime reads %y from 69 to 99 as years of the last century. No receipt is so old.
     if 2000 <= at.year < 2100:
         readings.append(at)
 
 
 def nearest(readings: Sequence[datetime.datetime], at: float) -> datetime.datetime | None:
-    """The reading nearest to an instant that is known, in seconds since 1970; None where there is no reading."""
+    """The reading nearest to an instant in seconds since 1970; None: there is no reading."""
 
     def distance(reading: datetime.datetime) -> float:
         aware = reading if reading.tzinfo is not None else reading.replace(tzinfo=datetime.UTC)
@@ -75,9 +75,9 @@ _offset = re.compile(r"(?:UTC|GMT)?([+-])(\d\d?)(?::?([0-5]\d))?", re.IGNORECASE
 
 
 def time_zone(name: str) -> datetime.tzinfo:
-    """The time zone of a name such as Asia/Kolkata, or of an offset such as +05:30.
+    """Finds the time zone of a name such as Asia/Kolkata, or of an offset such as +05:30.
 
-    :raises ValueError: there is none. The text says what may stand there.
+    :raises ValueError: there is no such time zone. The text says what to write.
     """
     found = _offset(name)
     if found is not None and int(found[2]) <= _LARGEST_OFFSET_HOURS:
@@ -95,21 +95,22 @@ def time_zone(name: str) -> datetime.tzinfo:
 
 
 class DoneDates:
-    """Reads when a carrier's messages ended, as its receipts say.
+    """Reads the `done date` of a carrier's receipts.
 
     :param zone: the name of the carrier's time zone.
-    :raises ValueError: see `time_zone`.
+    :raises ValueError: there is no such time zone.
     """
 
     def __init__(self, zone: str) -> None:
         self._zone = time_zone(zone)
-        #: What was read, because many receipts have the same date, and reading one takes longer than all the rest.
+        #: The instants of recent dates. Many receipts have the same date, and to read it takes longer than all other
+        #: work on a receipt.
         self._read: dict[bytes, float] = {}
 
     def at(self, raw: bytes, now: float) -> float:
-        """The instant, in seconds since 1970; 0.0 where there is no date, or none that can be read.
+        """The instant of a date, in seconds since 1970; 0.0: there is no date, or it can't be read.
 
-        :param now: when the receipt came; of several readings the nearest one counts.
+        :param now: when the receipt came. If a date has several readings, the nearest one counts.
         """
         at = self._read.get(raw)
         return self._instant(raw, now) if at is None else at
@@ -124,7 +125,7 @@ class DoneDates:
                 continue
             local = reading.replace(tzinfo=self._zone)
             readings.append(local)
-            # An hour that comes twice, when summer time ends, has two readings.
+            # When summer time ends, an hour comes twice. A time in it has two readings.
             again = local.replace(fold=1)
             if again.utcoffset() != local.utcoffset():
                 readings.append(again)

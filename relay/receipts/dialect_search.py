@@ -1,11 +1,12 @@
-"""Which dialect does a carrier speak? Found out from ids in responses and the receipts that belong to them.
+"""Finds a carrier's dialect from ids in responses and the receipts that belong to them.
 
-Theory of operation. There are few ways in which carriers write ids (numbers in either base, zeros, a length, the low
-32 bits, something in front or behind), so all of them are tried, singly and together, on every pair, and those that
-make most pairs match are given, the fewest settings first. A setting that makes two responses' ids the same is no
-setting: it would match anything. What stands in front of or behind ids is learnt from the pairs themselves.
+Theory of operation. Carriers write ids in few ways: numbers in two bases, with zeros, of a certain length, only the low
+32 bits, with a prefix or a suffix. So the search tries all of them on every pair, alone and together. It suggests those
+with which most pairs match; if several match equally well, those with the fewest settings. A setting that makes ids of
+two responses equal isn't suggested, because it would match any receipt. Prefixes and suffixes are found in the pairs
+themselves.
 
-Nothing is decided here: more than one dialect may fit a handful of pairs, and the operator is shown all that do.
+The search doesn't decide. More than one dialect may fit a few pairs, and the operator sees all of them.
 """
 
 import itertools
@@ -21,15 +22,16 @@ from msgspec.structs import replace
 from relay.config.model import Dialect, IdForm
 from relay.receipts.dialects import UNHEARD_OF, Canonical, CarrierStates, canonical
 from relay.receipts.presets import PRESETS
-from relay.receipts.reader import ReceiptFields, ReceiptReader, read_fields
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import ReceiptFields, read_fields
 from relay.smpp.message_codec import decode_message
 from relay.values import smpp_constants as c
 from relay.values.messages import Receipt
 from relay.values.pdus import CodecError, MessagePdu
 
-#: How many suggestions are given that fit equally well.
+#: The most suggestions that fit equally well.
 _MOST_SUGGESTIONS: Final = 3
-#: The ways in which numbers are tried: response, receipt.
+#: The forms of numbers that are tried, in responses and in receipts.
 _HEX, _DECIMAL = IdForm(base="hex"), IdForm(base="decimal")
 _LOW_HEX, _LOW_DECIMAL = IdForm(base="hex", low_32_bits=True), IdForm(base="decimal", low_32_bits=True)
 _FORMS: Final = (
@@ -46,18 +48,18 @@ _FORMS: Final = (
 )
 
 _FOLDED: Final = canonical(IdForm())
-#: Tells receipts by what only the network writes.
+#: Accepts only receipts with marks that only the network writes.
 _STRICT_READER: Final = ReceiptReader("", Dialect())
 
 
 class Sample(msgspec.Struct, frozen=True):
     """A receipt, and the response's id if it is known.
 
-    :ivar response_id: b"" where it isn't known.
-    :ivar unmarked: the receipt came with neither a mark in esm_class nor the optional parameters of a receipt.
-    :ivar mark: its message type in esm_class where that is none of a receipt's, else 0.
-    :ivar behind_text: it could be read only with the fields behind `text:`.
-    :ivar line: where it stood in the input, from 1.
+    :ivar response_id: b"": it isn't known.
+    :ivar unmarked: whether the receipt has neither a mark in esm_class nor the optional parameters of a receipt.
+    :ivar mark: its message type in esm_class, if that isn't a receipt's; otherwise 0.
+    :ivar behind_text: whether it could be read only with the fields after `text:`.
+    :ivar line: its line in the input, from 1.
     """
 
     response_id: bytes
@@ -71,11 +73,11 @@ class Sample(msgspec.Struct, frozen=True):
 class Suggestion(msgspec.Struct, frozen=True):
     """A dialect, and how well it fits.
 
-    :ivar dialect: only what differs from the defaults is set.
-    :ivar matched: how many of the receipts find their response with it.
+    :ivar dialect: it has only the settings that differ from the defaults.
+    :ivar matched: how many of the receipts match their response.
     :ivar settings: how many settings it has.
     :ivar missed: the lines of the samples that don't match.
-    :ivar presets: those that say the same of ids.
+    :ivar presets: the presets with the same settings of ids.
     """
 
     dialect: Dialect
@@ -86,7 +88,7 @@ class Suggestion(msgspec.Struct, frozen=True):
 
 
 def sample(response_id: bytes, pdu: MessagePdu, line: int = 0) -> Sample:
-    """The sample that a receipt makes."""
+    """Makes a sample of a receipt."""
     fields = read_fields(pdu)
     behind_text = False
     if not (fields.id and (fields.stat or fields.message_state is not None)):
@@ -102,20 +104,22 @@ def sample(response_id: bytes, pdu: MessagePdu, line: int = 0) -> Sample:
 
 
 def suggest(samples: Sequence[Sample]) -> list[Suggestion]:
-    """The dialects with which most pairs match, the fewest settings first; empty where no pair matches with any."""
+    """The dialects with which most pairs match, fewest settings first. Empty: no pair matches with any dialect."""
     return _search([s for s in samples if s.fields.id], [s.response_id for s in samples if s.fields.id], paired=True)
 
 
 def suggest_for_orphans(response_ids: Sequence[bytes], orphans: Sequence[Receipt]) -> list[Suggestion]:
-    """The dialects with which most orphans find any of the ids that responses brought. For a running daemon, where it
-    isn't known which belong together: chance matches more here, so look at `matched`.
+    """The dialects with which most orphans match any of the responses' ids.
 
-    :param response_ids: as carriers wrote them.
-    :param orphans: with their `raw` kept.
+    In a running daemon it isn't known which orphan belongs to which response. So more of them match by chance: check
+    how many `matched`.
+
+    :param response_ids: the ids as carriers wrote them.
+    :param orphans: the orphans, with `raw`.
     """
     samples = []
     for number, orphan in enumerate(orphans, 1):
-        # A body doesn't say which command it came in; read as the wrong one it gives no id.
+        # A body doesn't say which command it came in. If it is read as the wrong one, it has no id.
         for command_id in (c.DELIVER_SM, c.DATA_SM):
             pdu = _decoded(command_id, orphan.raw)
             if pdu is not None and read_fields(pdu).id:
@@ -125,7 +129,7 @@ def suggest_for_orphans(response_ids: Sequence[bytes], orphans: Sequence[Receipt
 
 
 def unknown_words(samples: Iterable[Sample]) -> Counter[str]:
-    """The status words that have no meaning yet, and how often each came."""
+    """The status words without a known meaning, and how often each came."""
     known = CarrierStates(Dialect())
     words = (s.fields.stat for s in samples if s.fields.stat and s.fields.message_state is None)
     return Counter(word.decode("latin-1") for word in words if known.of_word(word) is UNHEARD_OF)
@@ -189,7 +193,7 @@ def _suggestion(
 
 
 def _like(preset: Dialect, dialect: Dialect) -> bool:
-    # A preset says how receipted_message_id is written even where this carrier sends none.
+    # A preset says how receipted_message_id is written, even if this carrier doesn't send it.
     return (preset.response_id, preset.receipt_id) == (dialect.response_id, dialect.receipt_id) and (
         dialect.tlv_id is None or preset.tlv_id == dialect.tlv_id
     )
@@ -198,7 +202,7 @@ def _like(preset: Dialect, dialect: Dialect) -> bool:
 def _candidates(
     response_ids: Sequence[bytes], text_ids: Sequence[bytes], tlv_ids: Sequence[bytes], paired: bool
 ) -> Iterator[tuple[IdForm, IdForm]]:
-    """Every form of ids in responses and in receipts that is worth trying."""
+    """Yields the forms of ids in responses and in receipts that are worth trying."""
     receipt_ids = [text_id or tlv_id for text_id, tlv_id in zip(text_ids, tlv_ids, strict=True)]
     response_trims = [{}, *_trims(response_ids, receipt_ids if paired else ())]
     receipt_trims = [{}, *_trims(receipt_ids, response_ids if paired else ())]
@@ -209,12 +213,16 @@ def _candidates(
         len(min(ids, key=len)) for ids in (list(filter(None, receipt_ids)), list(filter(None, response_ids))) if ids
     }
     if len(lengths) > 1:
-        # One side is shorter than the other: cut off, perhaps.
+        # One side is shorter than the other. Perhaps it has been cut.
         yield IdForm(truncate=min(lengths)), IdForm(truncate=min(lengths))
 
 
 def _trims(ids: Sequence[bytes], others: Sequence[bytes]) -> list[dict[str, str]]:
-    """What stands in front of or behind `ids`: in most pairs, if it isn't in the other; or in all, behind a sign."""
+    """The prefixes and suffixes of `ids` that are worth trying.
+
+    A prefix or suffix counts if most pairs have it, and the other id of the pair hasn't. It also counts if all ids have
+    it, and a sign separates it from the rest.
+    """
     prefixes: Counter[bytes] = Counter()
     suffixes: Counter[bytes] = Counter()
     for one, other in zip(ids, others, strict=False):
@@ -224,11 +232,11 @@ def _trims(ids: Sequence[bytes], others: Sequence[bytes]) -> list[dict[str, str]
             suffixes[one[at + len(other) :]] += 1
     start = _common_start(ids)
     end = _common_start([one[::-1] for one in ids])
-    # Numbers of one day begin alike, too; but what ends in a sign is no part of a number.
+    # Numbers of one day begin alike, too. But a beginning that ends with a sign isn't a part of a number.
     prefix = _most(prefixes, len(ids)) or start[: _after_last_sign(start)]
     suffix = _most(suffixes, len(ids)) or end[: _after_last_sign(end)][::-1]
     trims = []
-    # Zeros in front are a number's, and `strip_zeros` is for them.
+    # Leading zeros belong to a number. `strip_zeros` removes them.
     if prefix.strip(b"0"):
         trims.append({"strip_prefix": prefix.decode("ascii", "replace")})
     if suffix:
@@ -279,7 +287,7 @@ def set_fields(struct: msgspec.Struct) -> dict[str, object]:
 
 
 def yaml(dialect: Dialect) -> str:
-    """The settings of a dialect that differ from the defaults, as they stand under a carrier."""
+    """Writes the settings of a dialect that differ from the defaults, as YAML for a carrier."""
     lines = ["dialect:"]
     for name, value in set_fields(dialect).items():
         if isinstance(value, IdForm):
@@ -291,5 +299,5 @@ def yaml(dialect: Dialect) -> str:
 
 
 def _scalar(value: object) -> str:
-    # JSON's scalars are YAML's; words that need no quotes get none.
+    # JSON's scalars are valid YAML. Words that need no quotes are written without.
     return value if isinstance(value, str) and value in ("as-is", "decimal", "hex") else json.dumps(value)

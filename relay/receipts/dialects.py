@@ -1,14 +1,14 @@
-"""What a carrier's dialect means: which ids are the same id, and which words are which state.
+"""Applies a carrier's dialect: says which ids are the same id, and which words mean which state.
 
-Theory of operation. A carrier names a message in its submit_sm_resp and again in each receipt, and may write the name
-differently in each place. Each place has a function that makes the *canonical* id of what stands there, built once
-from the configuration; two ids are the same when their canonical forms are equal octets. Numbers become their decimal
-digits, so that any base may be compared with any other; what is no number in a place where one was promised stays
-text, which no number can be taken for. The base is never guessed: `11259375` is a number in either.
+Theory of operation. A carrier writes a message's id in submit_sm_resp and in each receipt, and perhaps not in the same
+way. For each place there is a function that makes the *canonical* id. It is made once, from the configuration. Two ids
+are the same if their canonical forms are equal octets. Numbers become decimal digits, so that numbers of different
+bases can be compared. If the dialect promises a number and an id isn't one, the id stays text, which never equals a
+number. The base is never guessed, because `11259375` is a number in both.
 
-Words work alike: one dict from the carrier's words to a state and whether it ends the message. Words that mean the
-same wherever they have been seen are built in; all else is the configuration's. A word that nobody knows is UNKNOWN
-and not final: the carrier has said something, and a guess at what would stay with the customer for ever.
+For words, there is a dict from each of the carrier's words to a state, and to whether the state is final. It has all
+words that mean the same at every carrier. The configuration can add others. An unknown word means UNKNOWN, and is not
+final, because a wrong guess would be final for the customer.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,29 +22,29 @@ from relay.receipts.presets import PRESETS
 from relay.values import smpp_constants as c
 from relay.values import states as s
 
-#: Makes the canonical form of an id as it stands in a PDU; empty where there is no id.
+#: Makes the canonical form of an id in a PDU; empty: there is no id.
 Canonical = Callable[[bytes], bytes]
 
-#: Ids longer than this are none. SMPP 3.4 sections 5.2.23 and 5.3.2.12 allow 64; some carriers don't count the NUL.
+#: A longer text isn't an id. SMPP 3.4 sections 5.2.23 and 5.3.2.12 allow 64 octets; some carriers don't count the NUL.
 MAX_ID_OCTETS: Final = 255
-#: What surrounds ids and fields without belonging to them; 0xA0 is the no-break space of Latin-1.
+#: Characters around ids and fields that don't belong to them. 0xA0 is the no-break space of Latin-1.
 BLANKS: Final = b" \t\r\n\x0b\x0c\0\xa0"
 
 
 class Meaning(NamedTuple):
-    """What a carrier's word says: a message_state, and whether it ends the message."""
+    """The meaning of a carrier's word: a message_state, and whether it ends the message."""
 
     state: int
     final: bool
 
 
-#: What may stand around a word without being a part of it.
+#: Characters around a word that don't belong to it.
 _PUNCTUATION: Final = b"\"'.!|&/[]{}()<>"
 
-#: For words that nobody knows.
+#: The meaning of unknown words.
 UNHEARD_OF: Final = Meaning(s.UNKNOWN, False)
 
-#: The words of SMPP 3.4 Appendix B, and those of carriers that mean one thing wherever they were seen.
+#: The words of SMPP 3.4 Appendix B, and those words of carriers that mean the same at every carrier.
 WORDS: Final[Mapping[bytes, int]] = {
     b"DELIVRD": s.DELIVERED,
     b"EXPIRED": s.EXPIRED,
@@ -69,16 +69,16 @@ WORDS: Final[Mapping[bytes, int]] = {
     b"FAILED": s.UNDELIVERABLE,
     # Indian carriers, for numbers in the do-not-disturb register.
     b"DND_REJECTED": s.REJECTED,
-    # Words of HTTP APIs that gateways hand on: they can't mean anything else.
+    # Words of HTTP APIs that gateways pass on. They can't mean anything else.
     b"UNDELIVERED": s.UNDELIVERABLE,
     b"BUFFERED": s.ENROUTE,
     b"EN_ROUTE": s.ENROUTE,
-    # mBlox; Kannel too takes both for "not yet".
+    # mBlox. Kannel, too, reads both as "not yet".
     b"ACKED": s.ACCEPTED,
     b"BUFFRED": s.ENROUTE,
 }
 
-#: Appendix B's own word for each state, and that of section 5.2.28 for the one that it has none for.
+#: Appendix B's word for each state. It has none for one state, which has the word of section 5.2.28.
 STANDARD_WORDS: Final[Mapping[int, bytes]] = {
     s.ENROUTE: b"ENROUTE",
     s.DELIVERED: b"DELIVRD",
@@ -92,11 +92,11 @@ STANDARD_WORDS: Final[Mapping[int, bytes]] = {
 
 
 def own_word(stat: bytes, state: int | None) -> bytes:
-    """`stat` where it is another word than the standard's for this state, else nothing: see `Receipt.own_word`."""
+    """Returns `stat` if it isn't the standard's word for this state, otherwise b"": see `Receipt.own_word`."""
     return b"" if state is not None and stat.upper() == STANDARD_WORDS.get(state) else stat
 
 
-#: What may stand at the right of the configuration's `states`.
+#: The values that the configuration's `states` may have.
 STATE_NAMES: Final[Mapping[str, int]] = {
     "SCHEDULED": s.SCHEDULED,
     "ENROUTE": s.ENROUTE,
@@ -110,15 +110,15 @@ STATE_NAMES: Final[Mapping[str, int]] = {
     "SKIPPED": s.SKIPPED,
 }
 
-#: What may stand in the configuration's `columns`.
+#: The names that the configuration's `columns` may have.
 COLUMN_NAMES: Final = frozenset({"", "id", "sub", "dlvrd", "submit date", "done date", "stat", "err"})
 
 
 def resolve(dialect: Dialect) -> Dialect:
-    """The dialect with its preset's settings where it has none of its own. `states` are merged word by word.
+    """Adds the preset's settings to a dialect that has none of its own for them. `states` are merged word by word.
 
-    :raises ValueError: there is no such preset; a state, a column or a combination of settings makes no sense. The
-        text names the key.
+    :raises ValueError: there is no such preset; or a state, a column or a combination of settings isn't valid. The text
+        names the key.
     """
     resolved = dialect
     if dialect.preset:
@@ -150,19 +150,19 @@ def resolve(dialect: Dialect) -> Dialect:
     for mark in resolved.receipt_marks or ():
         if not mark or mark & ~c.ESM_CLASS_TYPE_MASK:
             raise ValueError(
-                f"receipt_marks: {mark} is no message type in esm_class; give multiples of 4 from 4 to 60, such as 8, "
-                "and unmarked_receipts for 0"
+                f"receipt_marks: {mark} is not a message type in esm_class; give multiples of 4 from 4 to 60, such as "
+                "8; for 0, set unmarked_receipts"
             )
     return resolved
 
 
 class CarrierIds:
-    """The ids of one carrier.
+    """Makes canonical ids of one carrier's ids.
 
-    :ivar response_key: for message_id in submit_sm_resp; empty where the carrier gave none.
-    :ivar text_key: for the `id` in a receipt's text.
-    :ivar tlv_key: for receipted_message_id.
-    :raises ValueError: see `resolve`.
+    :ivar response_key: makes that of a message_id in submit_sm_resp; empty: the carrier gave none.
+    :ivar text_key: makes that of the `id` in a receipt's text.
+    :ivar tlv_key: makes that of a receipted_message_id.
+    :raises ValueError: the dialect isn't valid, see `resolve`.
     """
 
     __slots__ = ("_text_first", "response_key", "text_key", "tlv_key")
@@ -176,9 +176,10 @@ class CarrierIds:
         self._text_first = bool(dialect.prefer_text_id)
 
     def candidates(self, tlv_id: bytes, text_id: bytes) -> tuple[bytes, ...]:
-        """Under which keys a receipt is to be looked up, most trusted first.
+        """The canonical ids under which a receipt is looked up, most trusted first.
 
-        :param tlv_id: receipted_message_id as it came, b"" where there was none; `text_id` likewise.
+        :param tlv_id: receipted_message_id as it came; b"": there was none.
+        :param text_id: the `id` in the text, likewise.
         """
         if not tlv_id:
             key = self.text_key(text_id)
@@ -195,11 +196,11 @@ class CarrierIds:
 
 
 def canonical(form: IdForm) -> Canonical:
-    """The function that makes canonical ids of ids in this form. It takes any octets and never raises.
+    """Makes the function that makes canonical ids of ids in this form. The function takes any octets and never raises.
 
-    What it does, in this order: cuts blanks, NULs, prefix and suffix off; truncates; reads the number, or folds the
-    case and cuts zeros. An id of zeros alone is `0`. Prefix and suffix are cut off once, in any case where
-    `fold_case` says so.
+    It first removes blanks, NULs, prefix and suffix. Then it truncates. Then it reads the number, or makes all letters
+    capitals and removes leading zeros. An id of only zeros becomes `0`. Prefix and suffix are removed once. With
+    `fold_case`, capitals and small letters in them don't differ.
     """
     if form == IdForm():
         return _folded
@@ -240,7 +241,7 @@ def _stripped(raw: bytes) -> bytes:
 
 def _decimal(raw: bytes) -> bytes:
     key = _folded(raw)
-    # Quicker than int() and back, and the same digits.
+    # It is faster than int() and back, and gives the same digits.
     return key.lstrip(b"0") or b"0" if key.isdigit() else key
 
 
@@ -251,7 +252,7 @@ def _hex(raw: bytes) -> bytes:
 
 
 def _number(text: bytes, base: int) -> int | None:
-    # int() takes signs, blanks and underscores as well, which make no id a number.
+    # int() also accepts signs, blanks and underscores. An id with these is not a number.
     if text.isalnum():
         try:
             return int(text, base)
@@ -261,12 +262,12 @@ def _number(text: bytes, base: int) -> int | None:
 
 
 class CarrierStates:
-    """The states of one carrier.
+    """Knows what one carrier's words and numbers mean.
 
-    :ivar words: meanings by word, in capitals.
-    :ivar quick: the same, each with its `own_word`. The hot path looks words up directly.
-    :ivar numbers: meanings by message_state.
-    :raises ValueError: see `resolve`.
+    :ivar words: the meaning of each word, in capitals.
+    :ivar quick: the same, each with its `own_word`. The code that handles each receipt reads it directly.
+    :ivar numbers: the meaning of each message_state.
+    :raises ValueError: the dialect isn't valid, see `resolve`.
     """
 
     __slots__ = ("numbers", "quick", "words")
@@ -275,7 +276,7 @@ class CarrierStates:
         dialect = resolve(dialect)
         meanings = {state: Meaning(state, state in s.FINAL_STATES) for state in range(s.SKIPPED + 1)}
         if dialect.accepted_is_final:
-            # To the customer ACCEPTD is "pending"; where it is the best that a carrier ever says, it is delivered.
+            # For customers ACCEPTD is "pending". But for carriers that never say more, it means delivered.
             meanings[s.ACCEPTED] = Meaning(s.DELIVERED, True)
         self.numbers: Mapping[int, Meaning] = meanings
         words = {word: meanings[state] for word, state in WORDS.items()}
@@ -287,11 +288,11 @@ class CarrierStates:
         }
 
     def of_word(self, stat: bytes) -> Meaning:
-        """What the `stat` of a receipt says, in any case, and with punctuation around it."""
+        """The meaning of a receipt's `stat`. Case, and punctuation around the word, don't matter."""
         word = stat.upper()
         meaning = self.words.get(word)
         return self.words.get(word.strip(_PUNCTUATION), UNHEARD_OF) if meaning is None else meaning
 
     def of_number(self, message_state: int) -> Meaning:
-        """What a message_state says."""
+        """The meaning of a message_state."""
         return self.numbers.get(message_state, UNHEARD_OF)

@@ -1,10 +1,10 @@
-"""The optional parameters of receipts, read as some carriers write them.
+"""Reads the optional parameters of receipts, also with the mistakes that some carriers make.
 
-Theory of operation: everything that is well formed is read by `tlv_values`. Two mistakes are common enough to be
-mended, both in the length of receipted_message_id, which is a C-octet string: the length doesn't count the NUL that
-follows, or counts one that isn't there. Either puts all that follows out of step by one octet, and message_state is
-lost. A mended reading is taken only where the plain one runs over the end of the body, or stops short of it, and the
-mended one finds message_state and comes out even.
+Theory of operation: `tlv_values` reads all parameters that are well formed. This module corrects two frequent mistakes
+in the length of receipted_message_id, which is a C-octet string. Either the length doesn't count the NUL at its end, or
+it counts a NUL that isn't there. Both shift all later parameters by one octet, and message_state would be lost. The
+length is corrected only if two things are true. The plain reading runs over the end of the body, or stops before it.
+The corrected reading finds message_state, and ends exactly where the body ends.
 """
 
 from struct import Struct
@@ -16,15 +16,15 @@ from relay.values import smpp_constants as c
 _head: Final = Struct(">HH")
 
 
-#: NULs that are skipped behind an id.
+#: How many NULs are skipped after an id.
 _NULS: Final = 4
 
 
 def receipt_tlvs(body: bytes, tlvs_at: int) -> dict[int, bytes]:
-    """All optional parameters by tag, the first of each.
+    """All optional parameters by tag; of each tag, the first. It never raises.
 
-    Lenient: padding is skipped, a parameter that runs over the end is left out, and see the module's text. Never
-    raises.
+    Padding is skipped. A parameter that runs over the end of the body is left out. Wrong lengths of
+    receipted_message_id are corrected.
     """
     values = tlv_values(body, tlvs_at)
     tlv_id = values.get(c.TAG_RECEIPTED_MESSAGE_ID)
@@ -42,7 +42,7 @@ def receipt_tlvs(body: bytes, tlvs_at: int) -> dict[int, bytes]:
 
 
 def ends_even(body: bytes, at: int) -> bool:
-    """Whether the parameters from here on end where the body does, but for NULs."""
+    """Whether the parameters from `at` on end exactly where the body ends. NULs at the end don't count."""
     while at + 4 <= len(body):
         tag, length = _head.unpack_from(body, at)
         at += 1 if tag == 0 else 4 + length
@@ -50,7 +50,7 @@ def ends_even(body: bytes, at: int) -> bool:
 
 
 def _first(body: bytes, at: int, wanted: int) -> int:
-    """Where the first parameter with this tag begins; there is one."""
+    """The offset of the first parameter with this tag. There must be one."""
     while True:
         tag, length = _head.unpack_from(body, at)
         if tag == wanted:

@@ -28,6 +28,7 @@ from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
 from relay.values.ids import RandomBytes, new_ids
 from relay.values.messages import (
+    ADAPT_NOTHING,
     AtCarrier,
     Channel,
     Ending,
@@ -35,13 +36,13 @@ from relay.values.messages import (
     MessageView,
     QueueKey,
     Refused,
+    Replacement,
     StoreResult,
     Submission,
     source_of,
 )
 from relay.values.smpp_constants import (
     ESME_RINVDSTADR,
-    ESME_RINVSCHED,
     ESME_RINVSRCADR,
     ESME_RMSGQFUL,
     ESME_RSYSERR,
@@ -49,15 +50,19 @@ from relay.values.smpp_constants import (
 )
 from relay.values.states import DELETED, REJECTED, UNKNOWN
 
+#: Scheduled messages that are sent in one go.
+_SCHEDULED_AT_ONCE = 1000
+
 
 class MessageFlow:
     """Leads messages to carriers, and news of them to customers.
 
-    It owns the routes, the links, and the list of messages that were cancelled while queued. The store keeps the
-    messages.
+    It owns the routes, the links, and the list of messages that were cancelled or replaced while queued. The store
+    keeps the messages.
 
     :ivar routes: the routes that hold now.
     :param senders_of: the senders that an account may use; None: all.
+    :param most_scheduled: messages of an account that may wait for their time (`limits.scheduled`).
     :ivar share_of: what an account may have of a carrier for which several wait.
     """
 
@@ -74,7 +79,9 @@ class MessageFlow:
         validity_seconds: float,
         share_of: Callable[[str], AccountShare] = lambda account: NO_SHARE,
         senders_of: Callable[[str], AllowedSenders | None] = lambda account: None,
+        most_scheduled: int = 100_000,
     ) -> None:
+        self._most_scheduled = most_scheduled
         self._senders_of = senders_of
         self.share_of = share_of
         self.store = store
@@ -90,8 +97,10 @@ class MessageFlow:
         self._leaving: list[Link] = []
         self._servers: dict[str, NotificationSender] = {}
         self._tasks = Tasks(self.log)
-        #: Cancelled messages, of which parts may stand in the links' queues.
+        #: Cancelled and replaced messages, of which parts may stand in the links' queues.
         self.cancelled = CancelledMessages()
+        #: Messages that are being replaced.
+        self._replacing: set[bytes] = set()
         #: Read by the metrics; whoever serves queues adds its attempts here.
         self.counters = Counters()
         #: Gets the messages that have ended, where the store shows them (`StoreResult.ended`): message records.
@@ -127,7 +136,7 @@ class MessageFlow:
                 part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds())
                 self.send([part])
             else:
-                self.cancelled.take(part.id)
+                self.cancelled.take(part.id, part)
 
     def text_form(self, account: str, addresses: bytes) -> TextForm:
         """What the carriers that may get a message want of its text."""
@@ -170,8 +179,19 @@ class MessageFlow:
         # Neighbours in a batch mostly go the same way; asking for room once a run of them saves 0.5 µs a message.
         asked: tuple[str, ...] = ()
         room = False
+        later = 0
         for message_id, s in zip(ids, submissions, strict=True):
+            scheduled_at: float = 0
+            parts = s.parts
             carriers = carriers_of(s.addresses)
+            if s.scheduled_seconds:
+                if s.scheduled_parts and carriers and all(self._links[name].can_schedule for name in carriers):
+                    parts = s.scheduled_parts
+                else:
+                    # The route is decided then; whether there will be one is known now.
+                    scheduled_at = now + s.scheduled_seconds
+                    carriers = self.routes.carriers_of(s.addresses, account, scheduled_at)
+                    later += 1
             if carriers is not asked:
                 asked, room = carriers, self._any_room(carriers)
             if not carriers:
@@ -180,13 +200,13 @@ class MessageFlow:
             elif senders is not None and not senders.allow(source_of(s.addresses)):
                 self.counters.account(account).refuse(ESME_RINVSRCADR)
                 result.append(Refused(ESME_RINVSRCADR, "from", "The account may not send with this sender."))
-            elif not room:
+            elif scheduled_at and self.store.scheduled_count(account) + later > self._most_scheduled:
+                self.counters.account(account).refuse(ESME_RMSGQFUL)
+                reason = f"The account has {self._most_scheduled} messages scheduled, which is the limit."
+                result.append(Refused(ESME_RMSGQFUL, "", reason, 60.0))
+            elif not (room or scheduled_at):
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))
-            elif s.scheduled_seconds and not all(self._links[name].can_schedule for name in carriers):
-                self.counters.account(account).refuse(ESME_RINVSCHED)
-                reason = "The carriers of this route take no messages for later."
-                result.append(Refused(ESME_RINVSCHED, "schedule_delivery_time", reason))
             else:
                 expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
                 expires_at += s.scheduled_seconds
@@ -197,13 +217,14 @@ class MessageFlow:
                         now,
                         expires_at,
                         s.addresses,
-                        s.parts,
+                        parts,
                         s.registered_delivery,
                         s.interface,
                         s.reference,
                         s.notification_url,
                         s.priority,
                         s.user_message_reference,
+                        scheduled_at,
                         s.adapt,
                     )
                 )
@@ -229,14 +250,17 @@ class MessageFlow:
             counters.accept_seconds.observe(self._clock.seconds() - begun_at, len(messages))
 
     def dispatch(self, messages: Sequence[Message]) -> None:
-        """Sends accepted messages on their way. A batch is one account's, and was prepared at once. To be called once,
-        after the answer has been written."""
+        """Sends accepted messages on their way, but for those that are scheduled for later. A batch is one account's,
+        and was prepared at once. To be called once, after the answer has been written."""
         if not messages:
             return
         # By the time of `prepare`: the route that it found holds, also where its hours have ended meanwhile.
         carriers_of = self.routes.chooser(messages[0].account, messages[0].accepted_at)
         outgoing: list[Outgoing] = []
         for m in messages:
+            if m.scheduled_at:
+                # `_send_scheduled` has it when its time comes.
+                continue
             carriers = carriers_of(m.addresses)
             parts = m.parts
             if len(parts) == 1:
@@ -249,6 +273,28 @@ class MessageFlow:
                     for n, body in enumerate(parts)
                 )
         self.send(outgoing)
+
+    async def _send_scheduled(self, now: float) -> None:
+        """Sends the messages whose time has come, by the routes that hold now."""
+        while due := await self.store.scheduled_due(now, _SCHEDULED_AT_ONCE):
+            carriers_of = self.routes.carriers_of
+            parts = [
+                Outgoing(
+                    p.id,
+                    p.part,
+                    None,
+                    p.expires_at,
+                    carriers_of(p.addresses, p.account, now),
+                    p.account,
+                    p.priority,
+                    adapt=p.adapt,
+                )
+                for p in due
+            ]
+            if self.cancelled:
+                for part in parts:
+                    self.cancelled.keep(part)
+            self.send(parts)
 
     async def resume(self) -> int:
         """After a start: dispatches what no carrier had taken, and wakes every queue; gives the number of parts.
@@ -374,7 +420,8 @@ class MessageFlow:
         waiting = sum(part.submitted_at is None for part in view.parts)
         if waiting:
             now = self._clock.seconds()
-            self.cancelled.add(message_id, waiting, view.expires_at, now)
+            if not view.waits_for_its_time:
+                self.cancelled.add(message_id, waiting, view.expires_at, now)
             # If we stop here, then it is sent after the start: the customer has no answer yet.
             await self.follow_up(self.store.end([Ending(message_id, DELETED, now)]))
             return True
@@ -390,6 +437,42 @@ class MessageFlow:
         # A receipt may have come first.
         view = await self.store.look_up(message_id)
         return view is not None and view.state == DELETED
+
+    async def replace(self, replacement: Replacement) -> bool:
+        """A customer's wish that a message be sent in another form. True: it is durable. False: nothing was changed,
+        because a carrier may have the message, it has several parts, or it has ended.
+
+        :raises StoreUnavailable: nothing was changed.
+        """
+        message_id = replacement.id
+        view = await self.store.look_up(message_id)
+        if view is None or message_id in self._replacing or self._is_sending(message_id):
+            return False
+        if view.final or len(view.parts) != 1 or view.parts[0].submitted_at is not None:
+            return False
+        now = self._clock.seconds()
+        # It is queued anew, without its body: the journal has the one that holds then, also where this fails.
+        part = Outgoing(message_id, 0, None, view.expires_at, (), view.account, view.priority, adapt=view.adapt)
+        expires_at = max(view.expires_at, replacement.expires_at)
+        later = view.waits_for_its_time
+        self._replacing.add(message_id)
+        try:
+            replacing = self.store.replace(replacement)
+            # From here on no link sends the text of before.
+            if not view.waits_for_its_time:
+                self.cancelled.add(message_id, 1, expires_at, now, kept=part)
+            # If we stop here, then one of the two is sent after the start: the customer has no answer yet.
+            replaced = await replacing
+            if replaced:
+                later = bool(replacement.scheduled_at)
+                part.expires_at = replacement.expires_at
+                part.adapt = ADAPT_NOTHING
+            return replaced
+        finally:
+            self._replacing.discard(message_id)
+            if not later:
+                part.carriers = self.routes.carriers_of(view.addresses, view.account, self._clock.seconds())
+                self.send([part])
 
     def _is_sending(self, message_id: bytes) -> bool:
         self._leaving = [link for link in self._leaving if link.busy]
@@ -425,7 +508,9 @@ class MessageFlow:
         self.follow_up_later(self.store.end(batch))
 
     async def housekeeping(self, now: float) -> None:
-        """One slice of the store's own work, what became owed by it, and what carriers are to be asked about."""
+        """One slice of the store's own work, what became owed by it, what carriers are to be asked about, and the
+        messages whose time has come."""
+        await self._send_scheduled(now)
         askable = {name: count for name, link in self._links.items() if (count := link.queries) is not None}
         result = await self.follow_up(self.store.expire(now, askable))
         by_carrier: dict[str, list[AtCarrier]] = {}

@@ -147,12 +147,12 @@ def set_headers(headers: Headers, values: dict[bytes, list[bytes]]) -> None:
 
 
 class ClientConnection(HTTP11ClientProtocol):
-    """A connection to an HTTP server whose subclass hears when an answer has ended."""
+    """A connection to an HTTP server. It tells its subclass when a response has ended."""
 
     def answer_ended(self, rest: bytes) -> None:
-        """An answer has ended.
+        """Called when a response has ended.
 
-        :param rest: what came behind it, and belongs to no answer.
+        :param rest: the octets after it, which belong to no response.
         """
 
     def _finishResponse(self, rest: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the simulated carrier decides: ids, refusals, final states, and the words of its receipts.
+"""Decides for the simulated carrier: ids, refusals, final states, and the words of its receipts.
 
 Theory of operation: `Simulation.decide` draws everything about a message at once (refuse it, drop the connection, which
 final state, no receipt, two receipts). A choice whose share is 0 or 1 draws nothing, and the draws depend only on the
@@ -196,7 +196,7 @@ class Simulation:
         :param taken: the message that it names, if there is one. A cancelled one is DELETED from now on.
         """
         query = pdu.command_id == c.QUERY_SM
-        if self._settings.refuse_questions:
+        if self._settings.refuse_questions or pdu.command_id == c.REPLACE_SM:
             return c.ESME_RINVCMDID, b""
         if taken is None or not _names(pdu, taken) or (taken.ended and not query):
             return c.ESME_RQUERYFAIL if query else c.ESME_RCANCELFAIL, b""

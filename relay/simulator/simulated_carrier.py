@@ -28,14 +28,14 @@ _REFUSED_FOR_GOOD = frozenset({c.ESME_RX_P_APPN, c.ESME_RX_R_APPN, c.ESME_RINVCM
 RETRY_SECONDS = 0.5
 #: Messages remembered for query_sm and cancel_sm.
 REMEMBERED = 100_000
-#: Receipts due within this time go out together: a timer for each would cost more than they do.
+#: Receipts that are due within this time are sent together. A timer for each would take longer than to send them.
 _TICK_SECONDS = 0.002
 
 
 class Counters(msgspec.Struct):
     """Counts of the simulated carrier since it was made.
 
-    :ivar submits: submit_sm and data_sm that arrived, whatever became of them.
+    :ivar submits: submit_sm and data_sm that arrived, with any result.
     :ivar taken: those that were taken; `throttled`, `rejected` and `dropped` count the others.
     :ivar receipts_owed: receipts that will be sent or were: the goal that `acked` reaches when all is well.
     :ivar receipts_sent: deliver_sm written, repetitions included.
@@ -106,7 +106,7 @@ class SimulatedCarrier:
         self.factory = SimulatorFactory(self, clock)
         self.settings = settings
         self._clock = clock
-        # A hundred numbers a millisecond: a restarted carrier doesn't give out the ids of its last life again.
+        # There are a hundred numbers for each millisecond, so a restarted carrier doesn't give the same ids again.
         self._simulation = Simulation(settings, randomness, (1 << 40) + int(clock.seconds() * 100_000))
         self._remembered: OrderedDict[bytes, Taken] = OrderedDict()
         self._mailboxes: dict[str, _Mailbox] = {}
@@ -203,7 +203,7 @@ class SimulatedCarrier:
         self._take(taken)
         counters.receipts_owed += sum(one.receipts for one in taken)
         if dropped:
-            # As when a carrier dies: it has taken the messages, whether or not the answers got out.
+            # It is as if the carrier were killed: it has taken the messages, perhaps without answering.
             self._due.extend((one, mailbox) for one in taken)
             protocol.abort()
         elif settings.receipt_first:

@@ -1,7 +1,7 @@
-"""What the SMPP server's and client's protocols have in common: one `Session` on one transport.
+"""The base of the SMPP server's and client's protocols: it connects one `Session` with one transport.
 
-Bytes go in, the session's events go to `events_received` in one list a read, and whatever the session has to say
-goes out in one write. One delayed call a connection serves every timeout of the session.
+Each read gives its octets to the session. The session's events go to `events_received` in one list, and its output goes
+out in one write. Each connection has one delayed call, for all timeouts of the session.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,15 +27,15 @@ from relay.values.pdus import (
 
 #: How long a peer may take to read what was written before the connection is closed.
 CLOSE_SECONDS: Final = 10.0
-#: What is at least as long is sent at once. What is shorter goes in the reactor's next turn, together with what else is
-#: said in this one: messages that come one by one over HTTP go to the carrier together.
+#: Output of at least this length is sent at once. Shorter output is sent in the reactor's next turn, together with all
+#: other output of this turn. So messages that come one by one over HTTP go to the carrier together.
 AT_ONCE_BYTES: Final = 1024
-#: How long nothing is read from a peer that goes on although it was told to wait.
+#: How long nothing is read from a peer that goes on sending although it was told to wait.
 SLOW_SECONDS: Final = 0.05
 
 
 class StreamTransport(Protocol):
-    """What is used of a TCP or TLS transport."""
+    """The methods of a TCP or TLS transport that are used."""
 
     def write(self, data: bytes) -> object: ...
     def registerProducer(self, producer: Any, streaming: bool) -> object: ...
@@ -48,13 +48,13 @@ class StreamTransport(Protocol):
 
 @implementer(IPushProducer, IHandshakeListener)
 class SessionProtocol(protocol.Protocol):
-    """A `Session` with a transport and a timer. Sub-classes say what events mean.
+    """A `Session` with a transport and a timer. Subclasses handle its events.
 
-    As a producer it stops reading from a peer that doesn't read: what we owe such a peer is bounded by what it may
-    ask of us, and that stops growing.
+    It is also the transport's producer. If the peer doesn't read, it stops to read from the peer. So the peer makes no
+    more requests, and the output that waits for it doesn't grow.
     """
 
-    #: Who is at the other end, for the log.
+    #: The word for the other end, for the log.
     PEER = "peer"
 
     def __init__(self, role: Role, limits: SessionLimits, clock: IReactorTime) -> None:
@@ -64,19 +64,20 @@ class SessionProtocol(protocol.Protocol):
         self._timer_at = 0.0
         self.lost = False
         self._closing = False
-        #: Why nothing is read: the peer doesn't read either, or goes on although it was told to wait.
+        #: Whether nothing is read, because the peer doesn't read, or goes on sending although it was told to wait.
         self._unread = False
         self._slowed: IDelayedCall | None = None
         self.stream: StreamTransport
 
-    # What Twisted calls
+    # Called by Twisted
 
     def connectionMade(self) -> None:
         self.stream = cast(StreamTransport, self.transport)
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)
         if set_no_delay is not None:
             set_no_delay(True)
-        # Over TLS what we write now can't go out before the handshake, and pausing would keep it from being read.
+        # With TLS, output can't be sent before the handshake. If reading were paused because of it, the handshake could
+        # not go on.
         if not INegotiated.providedBy(self.transport):
             self.stream.registerProducer(self, True)
         self.flush()
@@ -91,7 +92,7 @@ class SessionProtocol(protocol.Protocol):
         if events:
             self.events_received(events)
             while session.held and not self._closing:
-                # A bind was answered; what followed it in the same read comes after the answer.
+                # A bind was answered. Now the PDUs that followed it in the same read are handled.
                 events = session.receive(b"", self.clock.seconds())
                 if not events:
                     break
@@ -118,23 +119,23 @@ class SessionProtocol(protocol.Protocol):
             self.stream.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The transport is going away; `connectionLost` does what is to be done."""
+        """Does nothing: the transport is closing, and `connectionLost` will do the work."""
 
-    # What services call
+    # Called by services
 
     def send(self, command_id: int, requests: Iterable[tuple[bytes, object]]) -> None:
-        """Sends requests of ours; see `Session.request`."""
+        """Sends requests, see `Session.request`."""
         self.session.request(command_id, requests, self.clock.seconds())
         self.flush()
 
     def respond(self, command_id: int, responses: Sequence[tuple[int, int, bytes]]) -> None:
-        """Answers requests of the peer's; see `Session.respond`. A peer that has left is not answered."""
+        """Answers requests of the peer, see `Session.respond`. Does nothing if the peer has gone."""
         if not self.lost:
             self.session.respond(command_id, responses)
             self.flush()
 
     def slow_down(self, seconds: float = SLOW_SECONDS) -> None:
-        """Reads nothing from this peer for a moment. What it goes on sending waits in its own socket."""
+        """Reads nothing from this peer for a moment. The data that it sends waits in its own socket."""
         if self._slowed is None and not self.lost and not self._closing:
             self._slowed = self.clock.callLater(seconds, self._slow_no_more)
             self.stream.pauseProducing()
@@ -145,21 +146,21 @@ class SessionProtocol(protocol.Protocol):
             self.stream.resumeProducing()
 
     def unbind(self) -> None:
-        """Ends the session politely; the connection closes when the peer has answered or its time is up."""
+        """Ends the session with an unbind. The connection closes when the peer has answered, or its time is over."""
         self.session.unbind(self.clock.seconds())
         self.flush()
 
     def close(self) -> None:
-        """Closes the connection once what has been written is out, in `CLOSE_SECONDS` at the latest.
+        """Closes the connection when all output has been sent, in `CLOSE_SECONDS` at the latest.
 
-        Harmless when repeated.
+        A second call does nothing.
         """
         if not self.lost and not self._closing:
             self._closing = True
-            # A producer that stays registered would keep loseConnection from ever finishing.
+            # loseConnection never finishes while a producer is registered.
             self.stream.unregisterProducer()
             self.stream.loseConnection()
-            # Nor would it finish with a peer that doesn't read; the timer has nothing else to do by now.
+            # Nor does it finish if the peer doesn't read. The timer is free now, and closes the connection.
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self.clock.callLater(CLOSE_SECONDS, self._close_overdue)
@@ -174,7 +175,7 @@ class SessionProtocol(protocol.Protocol):
             self.stream.abortConnection()
 
     def flush(self) -> None:
-        """Writes what the session has to say, and sees to the timer. Called after every use of the session."""
+        """Writes the session's output, and sets the timer. It must be called after every use of the session."""
         output = self.session.take_output()
         if output and not self.lost:
             if len(output) >= AT_ONCE_BYTES:
@@ -184,8 +185,8 @@ class SessionProtocol(protocol.Protocol):
         deadline = self.session.deadline
         if deadline is None or self.lost or self._closing:
             return
-        # The timer is moved only forward in time by its own firing: most deadlines are pushed back by each read, and
-        # re-arming on every one of them would cost more than the reads.
+        # The timer isn't set again if the deadline has moved later. Each read moves most deadlines, and it would take
+        # longer than the read to set the timer. When the timer fires too early, it is set again.
         if self._timer is None:
             self._arm(deadline)
         elif deadline < self._timer_at:
@@ -206,13 +207,14 @@ class SessionProtocol(protocol.Protocol):
     # Events, sorted into batches
 
     def events_received(self, events: list[Event]) -> None:
-        """Acts on what one read, or the passing of time, meant.
+        """Handles the events of one read, or of a timer.
 
-        Binds and questions are handled one by one, in order. Then each batch is handed over: responses before
-        messages, because a receipt may be in the same read as the response that names its id, and the table must
-        have the id first. The end of the session comes last.
+        Binds and queries are handled one by one, in order. Then the batches are handled: responses before messages.
+        A receipt may be in the same read as the response that has its id, and the table must have the id first. The end
+        of the session is handled last.
         """
-        # Most reads bring one kind, and the list goes on as it is: 0.03 µs an event, where sorting takes 0.07.
+        # Most reads have events of one kind. The list is passed on unchanged, which takes 0.03 µs for each event. To
+        # sort them takes 0.07 µs.
         kinds = set(map(type, events))
         if kinds == {MessagePdu}:
             self.messages_received(events)  # type: ignore[arg-type]
@@ -222,7 +224,7 @@ class SessionProtocol(protocol.Protocol):
             self._sort(events)
 
     def _sort(self, events: list[Event]) -> None:
-        """Sorts events of several kinds into batches, and hands each batch over."""
+        """Sorts events of several kinds into batches, and handles each batch."""
         answers: list[Answered] = []
         messages: list[MessagePdu] = []
         late: list[LateAnswer] = []
@@ -263,31 +265,34 @@ class SessionProtocol(protocol.Protocol):
             else:
                 self.close()
 
-    # What sub-classes say
+    # Implemented by subclasses
 
     def messages_received(self, pdus: list[MessagePdu]) -> None:
-        """Acts on the messages of one read. Each must be answered with `respond`."""
+        """Handles the messages of one read. Each must be answered with `respond`."""
         raise NotImplementedError
 
     def answers_received(self, answers: list[Answered]) -> None:
-        """Acts on the responses to our requests that one read brought."""
+        """Handles the responses of one read to our requests."""
         raise NotImplementedError
 
     def event_received(self, event: Event) -> None:
-        """Acts on a bind, the answer to our bind, or a question. All other events come in batches."""
+        """Handles a bind, the answer to our bind, or a query. All other events come in batches."""
         raise NotImplementedError
 
     def late_answers_received(self, answers: list[LateAnswer]) -> None:
-        """Acts on responses that came after their time was up. A sub-class that has no use for them does nothing."""
+        """Handles responses that came after the response timeout. Subclasses may do nothing."""
 
     def requests_unanswered(self, tokens: list[object]) -> None:
-        """Acts on requests of ours whose time is up."""
+        """Handles our requests that got no response in time."""
         raise NotImplementedError
 
     def session_ended(self, ended: Ended) -> None:
-        """Acts on the end of a session whose connection still stands; it is closed when this returns."""
+        """Handles the end of a session whose connection is still open. It is closed when this returns."""
         raise NotImplementedError
 
     def session_lost(self, unanswered: Sequence[object], reason: str) -> None:
-        """The connection is gone, with these requests unanswered."""
+        """Handles the end of the connection.
+
+        :param unanswered: the tokens of our requests that got no response.
+        """
         raise NotImplementedError

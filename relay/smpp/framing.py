@@ -1,8 +1,8 @@
-"""The beginning of a PDU that waits for its rest, between two reads.
+"""Keeps the beginning of a PDU between two reads, until the rest comes.
 
-Theory of operation. The session's loop cuts complete PDUs out of a read by itself. What is left over comes here, with
-the number of octets that it takes to go on; pieces are kept as they come and joined once, so that a peer that sends
-octet by octet costs no more than its octets.
+Theory of operation. The session's loop takes complete PDUs out of a read by itself. The rest of a read is kept here,
+with the number of octets that are needed to go on. Pieces are kept as they come, and joined once. So even a peer that
+sends octet by octet takes little time.
 """
 
 from relay.smpp.rules import HEADER_OCTETS
@@ -11,9 +11,9 @@ from relay.values.pdus import CodecError
 
 
 class FramingError(CodecError):
-    """No PDU can have this command_length: where the next one begins is unknown, and the session must end.
+    """A command_length isn't possible. So it is unknown where the next PDU begins, and the session must end.
 
-    :ivar sequence_number: what the generic_nack is to say; 0 where the PDU can't be decoded as far (section 4.3.1).
+    :ivar sequence_number: the sequence_number for the generic_nack; 0: it can't be decoded (section 4.3.1).
     """
 
     def __init__(self, message: str, sequence_number: int) -> None:
@@ -22,9 +22,9 @@ class FramingError(CodecError):
 
 
 class Remainder:
-    """What was left over of a read.
+    """The rest of a read: the beginning of a PDU.
 
-    :ivar octets: how many; 0: `complete` need not be asked.
+    :ivar octets: how many octets are kept; 0: `complete` need not be called.
     """
 
     __slots__ = ("_max_pdu_octets", "_needed_octets", "_pieces", "octets")
@@ -36,7 +36,7 @@ class Remainder:
         self.octets = 0
 
     def complete(self, data: bytes) -> bytes:
-        """Adds a read and gives all there is, once that makes a PDU (or tells more of its header); b"" until then."""
+        """Adds a read. Returns all octets if they have a whole PDU, or more of its header; otherwise b""."""
         self._pieces.append(data)
         self.octets += len(data)
         if self.octets < self._needed_octets:
@@ -46,13 +46,13 @@ class Remainder:
         return joined
 
     def keep(self, data: bytes, at: int) -> None:
-        """Keeps what `data` holds from `at` on: the beginning of a PDU, and never the whole of a good one.
+        """Keeps `data` from `at` on. It must be the beginning of a PDU, and not a whole one.
 
-        A length under 16 is noticed as soon as it is there, because such a PDU may never have a whole header. One that
-        is too long is noticed when its header, which has the number, is there. So how TCP cuts the stream changes
-        nothing.
+        A length below 16 is refused as soon as it has come, because such a PDU may never have a whole header. A length
+        that is too large is refused when the whole header has come, because that has the sequence_number. So the result
+        doesn't depend on how TCP divides the stream.
 
-        :raises FramingError: command_length is impossible.
+        :raises FramingError: command_length isn't possible.
         """
         octets = len(data) - at
         needed_octets = 4
@@ -60,7 +60,7 @@ class Remainder:
             needed_octets = HEADER_OCTETS
             length = int.from_bytes(data[at : at + 4], "big")
             if length < HEADER_OCTETS:
-                raise FramingError(f"command_length {length} is less than a header's", 0)
+                raise FramingError(f"command_length {length} is less than that of a header", 0)
             if octets >= HEADER_OCTETS:
                 needed_octets = length
                 if length > self._max_pdu_octets:
@@ -73,12 +73,12 @@ class Remainder:
         self.octets = octets
 
     def hold(self, data: bytes, at: int) -> None:
-        """Keeps what `data` holds from `at` on, whatever it is. The next `complete` gives it back."""
+        """Keeps `data` from `at` on, whatever it is. The next `complete` returns it."""
         self._needed_octets = 0
         self._pieces.append(data[at:])
         self.octets += len(data) - at
 
     def clear(self) -> None:
-        """Forgets what was kept."""
+        """Drops the kept octets."""
         self._pieces.clear()
         self.octets = 0

@@ -1,8 +1,8 @@
-"""Where one session stands, and what is due when: binds, unbinds and signs of life.
+"""The state of one session, and its deadlines: those of binds, of unbinds, and of enquire_link.
 
-Theory of operation. `Session` tells this module what was sent and received; the tables in `relay.smpp.rules` say what
-the state becomes. This module writes nothing: it answers what may come, what may be sent, and what is due at a given
-reading of the clock. It keeps few plain attributes, because the session's receiving loop reads them.
+Theory of operation. `Session` tells this module what was sent and received. The tables in `relay.smpp.rules` say how
+the state changes. This module writes nothing. It says which requests may come, which may be sent, and what is due at a
+given time. It has a few plain attributes, because the session's receiving loop reads them.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ from relay.smpp.rules import (
     SessionState,
 )
 
-#: No command: what the receiving loop compares with while no message may come.
+#: No command has this number. The receiving loop compares with it while no message may come.
 NO_COMMAND: Final = -1
 
 
@@ -28,9 +28,9 @@ class SessionLimits(msgspec.Struct, frozen=True):
     """The bounds of a session. All times are in seconds; 0 means never.
 
     :ivar window: how many requests of ours may be unanswered at once.
-    :ivar pending_requests: how many requests of the peer we may have unanswered at once. Further requests are answered
-        with ESME_RTHROTTLED and not handed up.
-    :ivar response_timeout_seconds: a request of ours that is older is reported as `Unanswered`.
+    :ivar pending_requests: how many requests of the peer may be unanswered at once. Further ones are answered with
+        ESME_RTHROTTLED, and give no event.
+    :ivar response_timeout_seconds: after so long without a response, a request of ours is reported as `Unanswered`.
     :ivar enquire_link_seconds: we send enquire_link after this much silence. Two unanswered ones end the session.
     :ivar bind_timeout_seconds: how long a connection may stay unbound.
     :ivar inactivity_seconds: a server session ends after this much time with nothing but enquire_link_resp.
@@ -48,13 +48,14 @@ class SessionLimits(msgspec.Struct, frozen=True):
 class Lifecycle:
     """A session's state and its deadlines, without its messages.
 
-    :ivar over: the state is UNBOUND or CLOSED. A plain bool: the set of enum members costs half a microsecond a read.
-    :ivar may_send: our submit_sm (client) or deliver_sm (server) may go out.
-    :ivar message_request: the message request that may come in this state; `NO_COMMAND` where none may.
-    :ivar bind: command_id and sequence_number of our bind, until it is answered.
-    :ivar bind_offered: sequence_number of the peer's bind, from the time it is handed up until it is answered.
-    :ivar unbind: sequence_number of our unbind.
-    :ivar peer_unbind: sequence_number of the peer's unbind, while its last requests are being answered.
+    :ivar over: whether the state is UNBOUND or CLOSED. It is a bool, because to look for the state in a set of enum
+        members takes half a microsecond for each read.
+    :ivar may_send: whether our submit_sm (client) or deliver_sm (server) may be sent.
+    :ivar message_request: the message request that may come in this state; `NO_COMMAND`: none may come.
+    :ivar bind: the command_id and sequence_number of our bind, until it is answered.
+    :ivar bind_offered: the sequence_number of the peer's bind, from its event until it is answered.
+    :ivar unbind: the sequence_number of our unbind.
+    :ivar peer_unbind: the sequence_number of the peer's unbind, while its last requests are being answered.
     """
 
     __slots__ = (
@@ -96,12 +97,12 @@ class Lifecycle:
 
     @property
     def bound(self) -> bool:
-        """Whether the session is bound. It still is while an unbind waits for its answer."""
+        """Whether the session is bound. It is still bound while an unbind waits for its answer."""
         return self.state in BOUND_STATES
 
     @property
     def probing(self) -> bool:
-        """Whether a probe waits for a sign of life."""
+        """Whether a probe was sent, and no PDU has come since."""
         return self._probed_by is not None
 
     def may_come(self, command_id: int) -> bool:
@@ -110,21 +111,21 @@ class Lifecycle:
         return states is not None and self.state in states
 
     def may_come_early(self, command_id: int) -> bool:
-        """Whether a request that may not come yet may come as soon as the peer has accepted our bind."""
+        """Whether this request, which may not come yet, may come as soon as the peer has accepted our bind."""
         if self.bind is None:
             return False
         states = EXPECTED[self.role].get(command_id)
         return states is not None and STATE_AFTER_BIND[self.bind[0]] in states
 
-    # What happened
+    # Events
 
     def bind_sent(self, command_id: int, sequence_number: int, now: float) -> None:
-        """Our bind was sent: it must be answered in time."""
+        """Notes that our bind was sent. It must be answered in time."""
         self.bind = (command_id, sequence_number)
         self._since = now
 
     def become_bound(self, bind_command_id: int, now: float) -> None:
-        """A bind was accepted: other requests may come now, and silence begins to count."""
+        """Notes that a bind was accepted. Other requests may come now, and silence begins to count."""
         self.bind = None
         self.bind_offered = None
         state = self.state = STATE_AFTER_BIND[bind_command_id]
@@ -134,12 +135,12 @@ class Lifecycle:
         self.liveness.begin(now)
 
     def unbind_sent(self, sequence_number: int, now: float) -> None:
-        """Our unbind was sent: nothing more is sent, and it must be answered in time."""
+        """Notes that our unbind was sent. It must be answered in time, and no more requests are sent."""
         self.unbind = sequence_number
         self._limit_unbind(now)
 
     def unbind_received(self, sequence_number: int, now: float) -> None:
-        """The peer's unbind waits until the peer's last requests are answered, for a limited time."""
+        """Notes that the peer's unbind has come. It waits a while for the answers to the peer's last requests."""
         self.peer_unbind = sequence_number
         self.message_request = NO_COMMAND
         self._limit_unbind(now)
@@ -150,22 +151,22 @@ class Lifecycle:
         self._unbind_by = now + seconds if seconds > 0.0 else None
 
     def probed(self, now: float, seconds: float) -> None:
-        """An enquire_link was sent that must be followed by any PDU within `seconds`."""
+        """Notes that an enquire_link was sent as a probe. Some PDU must come within `seconds`."""
         self._probed_at = now
         self._probed_by = now + seconds
         self.liveness.enquired(now)
 
     def stop(self, state: SessionState) -> None:
-        """The session is over."""
+        """Notes that the session is over."""
         self.state = state
         self.over = True
         self.may_send = False
 
-    # What is due
+    # Deadlines
 
     @property
     def next_at(self) -> float | None:
-        """When something is due next, apart from our requests; None: nothing is timed."""
+        """The next deadline, apart from those of our requests; None: there is none."""
         if self.state is SessionState.OPEN:
             timeout_seconds = self._limits.bind_timeout_seconds
             return self._since + timeout_seconds if timeout_seconds > 0.0 else None
@@ -175,21 +176,21 @@ class Lifecycle:
         return min((at for at in times if at is not None), default=None)
 
     def bind_overdue(self, now: float) -> bool:
-        """Whether the session stayed unbound for too long."""
+        """Whether the session has been unbound for too long."""
         timeout_seconds = self._limits.bind_timeout_seconds
         return self.state is SessionState.OPEN and 0.0 < timeout_seconds <= now - self._since
 
     def unbind_overdue(self, now: float) -> bool:
-        """Whether an unbind waited for too long, ours or the peer's."""
+        """Whether our unbind, or the peer's, has waited for too long."""
         return self._unbind_by is not None and now >= self._unbind_by
 
     def inactive(self, now: float) -> bool:
-        """Whether the peer lives, but asked for nothing for too long."""
+        """Whether the peer is alive, but has sent no requests for too long."""
         idle_at = self.liveness.idle_at
         return idle_at is not None and now >= idle_at
 
     def peer_gone(self, now: float) -> str:
-        """Why the peer must be taken for gone; empty where it need not be."""
+        """Why the peer counts as gone; empty: it doesn't."""
         liveness = self.liveness
         if self._probed_by is not None and now >= self._probed_by:
             seconds = self._probed_by - self._probed_at
@@ -201,6 +202,6 @@ class Lifecycle:
         return ""
 
     def enquire_due(self, now: float) -> bool:
-        """Whether the peer was silent for so long that it must be asked."""
+        """Whether the peer has been silent for so long that an enquire_link must be sent."""
         enquire_at = self.liveness.enquire_at
         return enquire_at is not None and now >= enquire_at

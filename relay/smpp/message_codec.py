@@ -351,6 +351,50 @@ def with_schedule(pdu: MessagePdu, schedule_delivery_time: bytes, registered_del
     return body[:at] + schedule_delivery_time + body[at + len(pdu.schedule_delivery_time) :]
 
 
+def with_other_text(
+    body: bytes,
+    short_message: bytes,
+    message_payload: bytes | None,
+    *,
+    validity_period: bytes,
+    sm_default_msg_id: int,
+) -> bytes:
+    """A submit_sm's body with another text, in the same data_coding; every other octet as it came.
+
+    :param message_payload: the text where it doesn't stand in `short_message`.
+    :param validity_period: empty: as it is.
+    """
+    pdu = decode_message(c.SUBMIT_SM, 0, body)
+    flags_at = pdu.registered_delivery_at
+    validity_at = flags_at - 1 - len(pdu.validity_period)
+    tlvs = _without_tlv(body, pdu.tlvs_at, c.TAG_MESSAGE_PAYLOAD)
+    if message_payload is not None:
+        # The others may end in padding, which would be taken for a part of it.
+        tlvs = tlv(c.TAG_MESSAGE_PAYLOAD, message_payload) + tlvs
+    return b"%b%b\0%b%b%b%b" % (
+        body[:validity_at],
+        validity_period or pdu.validity_period,
+        body[flags_at : flags_at + 3],
+        bytes((sm_default_msg_id, len(short_message))),
+        short_message,
+        tlvs,
+    )
+
+
+def _without_tlv(body: bytes, tlvs_at: int, tag: int) -> bytes:
+    """The optional parameters from `tlvs_at` on, but for those with this tag. Lenient as `find_tlv`."""
+    kept = []
+    end = len(body)
+    at = tlvs_at
+    while at + 4 <= end:
+        found, length = _tlv_head.unpack_from(body, at)
+        next_at = at + 1 if found == 0 else at + 4 + length
+        if found != tag:
+            kept.append(body[at:next_at])
+        at = next_at
+    return b"".join([*kept, body[at:]])
+
+
 def encode_address(ton: int, npi: int, address: bytes) -> bytes:
     """An address as it stands in a body: type of number, numbering plan, the characters, NUL.
 

@@ -16,9 +16,9 @@ from smpp.pdu.error import PDUCorruptError, PDUParseError
 from smpp.pdu.pdu_encoding import COctetStringEncoder, IEncoder, Int1Encoder, PDUEncoder
 from smpp.pdu.pdu_types import CommandStatus
 
-from relay.smpp.message_codec import decode_message, find_tlv, tlv
+from relay.smpp.message_codec import MAX_SUBMIT_ADDRESS_OCTETS, decode_message, find_tlv, tlv
 from relay.values import smpp_constants as c
-from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, MessagePdu, OtherPdu, SubmitMultiPdu
+from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, MessagePdu, OtherPdu, ReplacePdu, SubmitMultiPdu
 
 #: What sc_interface_version says of us.
 INTERFACE_VERSION: Final = 0x34
@@ -119,6 +119,8 @@ def decode_request(
         return _decode_bind(command_id, sequence_number, body)
     if command_id == c.SUBMIT_MULTI:
         return decode_submit_multi(sequence_number, body)
+    if command_id == c.REPLACE_SM:
+        return decode_replace_sm(sequence_number, body)
     if command_id == c.QUERY_SM:
         values = _read(operations.QuerySM, body)
     elif command_id == c.CANCEL_SM:
@@ -190,14 +192,49 @@ def decode_submit_multi(sequence_number: int, body: bytes) -> SubmitMultiPdu:
     return SubmitMultiPdu(c.SUBMIT_MULTI, sequence_number, tuple(messages), tuple(failed))
 
 
-def _after_string(body: bytes, at: int) -> int:
+def decode_replace_sm(sequence_number: int, body: bytes) -> ReplacePdu:
+    """Reads the body of a replace_sm (section 4.10.1).
+
+    :raises CodecError: the body is no such body; the status says which field is wrong.
+    """
+    id_end = _after_string(body, 0, 64, c.ESME_RINVMSGID)
+    source_end = _after_string(body, id_end + 2, MAX_SUBMIT_ADDRESS_OCTETS, c.ESME_RINVSRCADR)
+    schedule_end = _after_string(body, source_end, 16, c.ESME_RINVSCHED)
+    validity_end = _after_string(body, schedule_end, 16, c.ESME_RINVEXPIRY)
+    text_at = validity_end + 3
+    if len(body) < text_at:
+        raise CodecError(f"replace_sm ends after {len(body)} octets, before its last field", c.ESME_RINVCMDLEN)
+    registered_delivery, sm_default_msg_id, sm_length = body[validity_end:text_at]
+    tlvs_at = text_at + sm_length
+    if len(body) < tlvs_at:
+        left = len(body) - text_at
+        raise CodecError(f"replace_sm says sm_length {sm_length} with {left} octets left", c.ESME_RINVMSGLEN)
+    return ReplacePdu(
+        c.REPLACE_SM,
+        sequence_number,
+        body[: id_end - 1],
+        body[id_end + 2 : source_end - 1],
+        source_ton=body[id_end],
+        source_npi=body[id_end + 1],
+        schedule_delivery_time=body[source_end : schedule_end - 1],
+        validity_period=body[schedule_end : validity_end - 1],
+        registered_delivery=registered_delivery,
+        sm_default_msg_id=sm_default_msg_id,
+        short_message=body[text_at:tlvs_at],
+        message_payload=None if sm_length else find_tlv(body, tlvs_at, c.TAG_MESSAGE_PAYLOAD),
+    )
+
+
+def _after_string(body: bytes, at: int, most_octets: int | None = None, status_if_long: int = 0) -> int:
     """Where the C-octet string at `at` is over.
 
-    :raises CodecError: the body ends before it.
+    :raises CodecError: the body ends before it, or it has more octets.
     """
     end = body.find(0, at)
+    if most_octets is not None and (len(body) if end < 0 else end) - at > most_octets:
+        raise CodecError(f"a string has more than {most_octets} octets", status_if_long)
     if end < 0:
-        raise CodecError(f"submit_multi ends after {len(body)} octets, within a string", c.ESME_RINVCMDLEN)
+        raise CodecError(f"the body ends after {len(body)} octets, within a string", c.ESME_RINVCMDLEN)
     return end + 1
 
 

@@ -59,6 +59,7 @@ EXPECTED: Final[Mapping[Role, Mapping[int, frozenset[SessionState]]]] = {
         c.SUBMIT_MULTI: _TX,
         c.QUERY_SM: _TX,
         c.CANCEL_SM: _TX,
+        c.REPLACE_SM: _TX,
         c.UNBIND: BOUND_STATES,
         c.ENQUIRE_LINK: BOUND_STATES | _OPEN,
     },

@@ -1,4 +1,4 @@
-"""A customer's connection to us. What a bind, a message or a question means is for `CustomerSessions` to say."""
+"""A customer's SMPP connection. `CustomerSessions` decides about its binds, messages and queries."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -14,42 +14,42 @@ from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, Mes
 
 
 class CustomerSide(Protocol):
-    """Who decides about customers' sessions. Lists are one read's worth."""
+    """Decides about customers' sessions. A list has the PDUs of one read."""
 
     def connected(self, protocol: "SmppServerProtocol", address: str) -> bool:
-        """A connection was made; false: there are too many, and it is closed without a word."""
+        """Handles a new connection. False: there are too many, and the connection is closed without an answer."""
 
     def bind(self, protocol: "SmppServerProtocol", pdu: BindPdu) -> None:
         """Answers a bind."""
 
     def messages(self, protocol: "SmppServerProtocol", pdus: list[MessagePdu]) -> None:
-        """submit_sm and data_sm, to be answered when durable."""
+        """Handles submit_sm and data_sm. They are answered when they are durable."""
 
     def question(self, protocol: "SmppServerProtocol", pdu: MessageIdPdu) -> None:
-        """query_sm or cancel_sm."""
+        """Handles a query_sm or cancel_sm."""
 
     def submit_multi(self, protocol: "SmppServerProtocol", pdu: SubmitMultiPdu) -> None:
-        """submit_multi, to be answered when durable."""
+        """Handles a submit_multi. It is answered when its messages are durable."""
 
     def answered(self, protocol: "SmppServerProtocol", answers: list[Answered]) -> None:
-        """Responses to our deliver_sm."""
+        """Handles responses to our deliver_sm."""
 
     def unanswered(self, protocol: "SmppServerProtocol", tokens: Sequence[object]) -> None:
-        """Our deliver_sm that will not be answered any more."""
+        """Handles the tokens of deliver_sm that will get no response any more."""
 
     def lost(self, protocol: "SmppServerProtocol", reason: str) -> None:
-        """The connection is gone; its `unanswered` has been called."""
+        """Handles the end of a connection. `unanswered` was called before."""
 
 
 class SmppServerProtocol(SessionProtocol):
-    """One customer's connection.
+    """One connection of a customer.
 
-    :param address: the customer's: of what has connected, or what a proxy says.
+    :param address: the customer's address: that of the connection, or the one that a proxy has written.
     """
 
-    #: The account, from a successful bind on.
+    #: The account; "": the connection isn't bound yet.
     account = ""
-    #: What the customer said it speaks.
+    #: The interface_version of the customer's bind.
     interface_version = 0x34
 
     def __init__(
@@ -97,8 +97,8 @@ class SmppServerProtocol(SessionProtocol):
             self._side.submit_multi(self, event)
 
     def requests_unanswered(self, tokens: list[object]) -> None:
-        # A late answer changes nothing: the notification was offered again when its time was up, and the customer
-        # dedupes on id and status.
+        # A late response changes nothing. The notification is sent again, and the customer drops it if it has its id
+        # and status already.
         self._side.unanswered(self, tokens)
 
     def session_ended(self, ended: Ended) -> None:
@@ -134,7 +134,7 @@ class SmppServerFactory(Factory):
 
 
 def _limit_reads(transport: Any, octets: int) -> None:
-    """Sets how much one read of a TCP connection, under TLS or not, may bring. Other transports are left alone."""
+    """Sets the size of reads of a TCP connection, with TLS or without. Does nothing for other transports."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     if hasattr(transport, "bufferSize"):

@@ -1,15 +1,14 @@
-"""One SMPP session, without its transport: octets and clock readings go in, events and octets come out.
+"""One SMPP session, without its transport. Octets and the time go in; events and octets come out.
 
-Theory of operation. A session has a role (SERVER: the peer binds to us; CLIENT: we bind) and a state. The edge calls
-`receive` for every read, acts on the events in order, then writes `take_output()` once. It keeps one delayed call for
-`deadline` and calls `check_time` then. Nothing here waits. One read costs one list of events and one write, however
-many PDUs it held.
+Theory of operation. A session has a role (SERVER: the peer binds to us; CLIENT: we bind) and a state. The caller calls
+`receive` for every read, handles the events in order, and then writes `take_output()` once. It keeps one delayed call
+for `deadline`, and calls `check_time` then. Nothing in the session waits. A read leads to one list of events and one
+write, however many PDUs it has.
 
-`receive` is the loop that every PDU of the daemon goes through. It cuts the frames itself and handles two kinds of PDU
-on the spot: responses to our messages, and the message request that a peer sends (submit_sm to a server, deliver_sm
-to a client). Everything else takes `_other`. Read on in `relay.smpp.rules` (tables: which request may come when),
-`relay.smpp.lifecycle` (the state, and what is due when), `relay.smpp.window` (our requests that are unanswered) and
-`relay.smpp.outgoing` (what we send).
+Every PDU goes through the loop in `receive`. The loop finds the frames, and handles two kinds of PDU itself: responses
+to our messages, and the message request that the peer sends (submit_sm to a server, deliver_sm to a client). `_other`
+handles all others. Read on in `relay.smpp.rules` (tables: which request may come when), `relay.smpp.lifecycle` (the
+state and its deadlines), `relay.smpp.window` (our unanswered requests) and `relay.smpp.outgoing` (sending).
 """
 
 from typing import Final
@@ -29,24 +28,25 @@ _MESSAGES: Final = frozenset({c.SUBMIT_SM, c.DELIVER_SM, c.DATA_SM})
 
 
 class Session(OutgoingSession):
-    """One end of an SMPP session: turns what is read into events, and requests and answers into what is written.
+    """One end of an SMPP session: makes events of the octets that are read, and octets of requests and answers.
 
-    :param now: any monotonic reading in seconds; the same clock must serve every call.
-    :param first_sequence_number: of our requests; for tests.
+    :param now: seconds of any clock that is never set back. All calls must use the same clock.
+    :param first_sequence_number: that of our first request, for tests.
 
-    :ivar held: the rest of the last read waits for the answer to the peer's bind. Once that is given, call `receive`
-        with b"" to go on.
-    :ivar throttled_requests: requests that were answered ESME_RTHROTTLED for want of room.
-    :ivar refused_requests: requests that were answered with another error without being handed up.
+    :ivar held: whether the rest of the last read waits until the peer's bind is answered. Then call `receive` with b""
+        to go on.
+    :ivar throttled_requests: how many requests were answered ESME_RTHROTTLED, because too many were unanswered.
+    :ivar refused_requests: how many requests were answered with another error, without an event.
     """
 
     def receive(self, data: bytes, now: float) -> list[Event]:
-        """Takes what was read and gives what it means, in order of arrival. Never raises.
+        """Takes the octets of a read. Returns their events, in order of arrival. Never raises.
 
-        Answered inside, without an event: enquire_link, requests in the wrong state (ESME_RINVBNDSTS), bodies that
-        can't be decoded (their status), commands that are no command (generic_nack ESME_RINVCMDID), more than
-        `pending_requests`. An unknown sequence number in a response is counted in `unknown_responses` and dropped.
-        A framing error queues a generic_nack and ends the session (`Ended`); later bytes are ignored.
+        The session itself answers enquire_link, requests in the wrong state (ESME_RINVBNDSTS), bodies that can't be
+        decoded (with the status that says why), unknown commands (generic_nack ESME_RINVCMDID), and requests beyond
+        `pending_requests`. They give no events. A response with an unknown sequence_number is counted in
+        `unknown_responses` and dropped. After a framing error, the session sends a generic_nack and ends (`Ended`).
+        Later octets are ignored.
         """
         life = self._life
         if life.over:
@@ -90,7 +90,7 @@ class Session(OutgoingSession):
                     at = self._window.settle_row(data, at, length, events)
                     continue
                 entry = waiting.pop(sequence_number, None)
-                # Nearly always the body is message_id and its NUL, which two looks tell faster than a search.
+                # Nearly always the body has only message_id and its NUL. To compare two octets is faster than a search.
                 message_id = data[at + 16 : next_at if data[next_at - 1] else next_at - 1]
                 if entry is None or 0 in message_id:
                     body = data[at + 16 : next_at]
@@ -128,8 +128,10 @@ class Session(OutgoingSession):
     def _damaged(
         self, command_id: int, command_status: int, sequence_number: int, body: bytes, events: list[Event]
     ) -> bool:
-        """A message whose body can't be decoded: refused, but for receipts. These are handed up (true) as far as they
-        can be read, for a carrier would only send the same again."""
+        """Handles a message whose body can't be decoded: refuses it, unless it is a receipt.
+
+        A receipt gives an event (true) with what can be read, because the carrier would only send the same again.
+        """
         if self._role is Role.CLIENT:
             pdu = decode_damaged_receipt(command_id, sequence_number, body)
             if pdu is not None:
@@ -139,26 +141,26 @@ class Session(OutgoingSession):
         return False
 
     def _hold(self, data: bytes, at: int) -> list[Event]:
-        """Keeps what followed the peer's bind until the bind is answered."""
+        """Keeps the octets after the peer's bind until the bind is answered."""
         events: list[Event] = []
         if at < len(data):
             self.held = True
             self._remainder.hold(data, at)
             if self._remainder.octets > self._limits.max_pdu_bytes + len(data):
-                self._end("too much was sent before the bind was answered", events)
+                self._end("the peer sent too much before its bind was answered", events)
         return events
 
     def _other(
         self, command_id: int, status: int, sequence_number: int, body: bytes, now: float, events: list[Event]
     ) -> None:
-        """Every PDU but a message and its response."""
+        """Handles all PDUs other than usual messages and their responses."""
         if command_id & c.RESPONSE_BIT:
             self._other_response(command_id, status, sequence_number, body, now, events)
             return
         life = self._life
         if not life.may_come(command_id):
             if command_id in _MESSAGES and life.may_come_early(command_id):
-                # The carrier has queued it behind a bind_resp that is still to come.
+                # The carrier has sent it before its bind_resp, which will still come.
                 self._message(command_id, sequence_number, body, self._early)
             else:
                 self._refuse(command_id, refusal_status(self._role, life.state, command_id), sequence_number)
@@ -168,8 +170,8 @@ class Session(OutgoingSession):
             self._refuse(command_id, c.ESME_RINVBNDSTS, sequence_number)
         elif command_id == c.UNBIND:
             if self._pending:
-                # What came before the unbind is answered before it: a peer that unbinds right after its last
-                # submit_sm wants to know their ids.
+                # Earlier requests are answered before the unbind. If a peer unbinds right after its last submit_sm, it
+                # still gets their ids.
                 life.unbind_received(sequence_number, now)
                 self._set_deadline()
             else:
@@ -180,14 +182,14 @@ class Session(OutgoingSession):
             self._hand_up(command_id, sequence_number, body, events)
 
     def _message(self, command_id: int, sequence_number: int, body: bytes, events: list[Event]) -> None:
-        """A message that isn't the role's usual one, or came early: as the loop handles the others."""
+        """Handles a message that isn't the role's usual one, or came early, as the loop handles the others."""
         if self._pending >= self._limits.pending_requests:
             self._throttle(command_id, sequence_number)
             return
         try:
             pdu = decode_message(command_id, sequence_number, body)
             if command_id == c.DATA_SM and self._role is Role.SERVER:
-                # What a customer hands in goes on as a submit_sm; say now if it can't.
+                # A customer's data_sm is sent on as a submit_sm. If that isn't possible, it is refused now.
                 submit_body_from_data_sm(pdu)
         except CodecError as e:
             if self._damaged(command_id, e.command_status, sequence_number, body, events):

@@ -6,16 +6,16 @@ from smpp.pdu import smpp_time
 
 
 def seconds_until(text: bytes, now: float) -> float:
-    """How far from `now` (seconds since 1970) the instant lies; below 0 where it is past.
+    """The seconds from `now` (seconds since 1970) to an SMPP time; below 0: it is in the past.
 
-    :raises ValueError: it is no SMPP time.
+    :raises ValueError: the text isn't an SMPP time.
     """
     if len(text) != 16:
         raise ValueError(f"an SMPP time has 16 characters, not {len(text)}")
-    # Not smpp_time.parse: in smpp.pdu3 0.6 it prints to standard output.
+    # smpp_time.parse isn't used, because in smpp.pdu3 0.6 it prints to standard output.
     if text[-1:] == b"R":
         parsed = smpp_time.parse_relative_time(text.decode("ascii"))
-        # The specification leaves a month's length open; 30 days is what a person would expect.
+        # The specification doesn't say how long a month is. Most people would expect 30 days.
         days = parsed.years * 365 + parsed.months * 30 + parsed.days
         return float(((days * 24 + parsed.hours) * 60 + parsed.minutes) * 60 + parsed.seconds)
     parsed = smpp_time.parse_absolute_time(text.decode("ascii"))
@@ -25,6 +25,6 @@ def seconds_until(text: bytes, now: float) -> float:
 
 
 def smpp_time_text(at: float) -> bytes:
-    """An instant as absolute SMPP time in UTC, without the NUL."""
+    """Writes an instant as an absolute SMPP time in UTC, without the NUL."""
     instant = datetime.datetime.fromtimestamp(at, datetime.UTC)
     return f"{instant:%y%m%d%H%M%S}{instant.microsecond // 100_000}00+".encode()

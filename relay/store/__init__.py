@@ -1,7 +1,7 @@
-"""The store: what became of every message, and the only place where anything is made durable.
+"""The store: knows the state of every message. It is the only place where anything is made durable.
 
-In:   batches: messages accepted, ids and receipts from carriers, ends, attempts to notify.
-Out:  awaitables that fire when the batch is durable; notifications to hand over; answers to queries.
-Read: `api.py` first. `api` is the contract in four facets. `table` is the state machine in memory; `journal` makes
-    it durable in files.
+In:   batches of accepted messages, of ids and receipts from carriers, of ended messages, and of attempts to notify.
+Out:  awaitables that fire when the batch is durable; notifications to deliver; answers to queries.
+Read: `api.py` first. `api` is the contract in four facets. `table` is the state machine in memory. `journal` makes it
+    durable in files.
 """

@@ -48,6 +48,7 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
@@ -141,6 +142,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
         latest one.
     :ivar contradicting: receipts that said something else of a message after it had ended.
     :ivar repeated: receipts that said the same again.
+    :ivar scheduled: messages that wait for their time; none of them counts as unsubmitted.
     :ivar orphans_dropped: orphans over the bound or past their time, those that are kept as evidence among them.
     :ivar evidence: by carrier: how many receipts are kept as evidence of a wrong dialect. See `StoreQueries.evidence`.
     :ivar implausible_dates: by carrier, since the start: receipts whose date of the end is more than a day before the
@@ -175,6 +177,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     feed_place: int = 0
     ambiguous_receipts: int = 0
     latest_ambiguous: str = ""
+    scheduled: int = 0
 
 
 class MessageStore(Protocol):
@@ -189,12 +192,27 @@ class MessageStore(Protocol):
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
         """Parts that no carrier has taken, in the order of acceptance, from the one after `after` on (the last one
-        that an earlier call gave out, whatever has become of it since)."""
+        that an earlier call gave out, whatever has become of it since). Messages that wait for their time are not
+        among them."""
+
+    def scheduled_due(self, now: float, limit: int) -> Awaitable[Sequence[Pending]]:
+        """The parts of up to `limit` scheduled messages whose time has come, the earliest first. Each message is
+        handed out once; from then on it is one of those that `unsubmitted` names, as it is after a restart."""
+
+    def scheduled_count(self, account: str) -> int:
+        """How many of the account's messages wait for their time."""
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         """The submit_sm bodies of parts, from the journal; None where a part needs none any more.
 
         :raises StoreUnavailable: through the awaitable: they can't be read now.
+        """
+
+    def replace(self, replacement: Replacement) -> Awaitable[bool]:
+        """Gives a message another text, receipts, validity and time, if it has one part and no carrier has taken it.
+        Nobody else may be replacing it. False: nothing was changed, because a carrier may have it, or it has ended.
+
+        :raises StoreUnavailable: through the awaitable; nothing was changed then either.
         """
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:

@@ -27,9 +27,6 @@ _EXTENSION: Final = {
     0x65: "€",
 }
 
-#: The characters that need no escape.
-DEFAULT_CHARACTERS: Final = frozenset(_DEFAULT) - {"\xa0"}
-
 _septets_of: Final = {
     **{ord(character): chr(septet) for septet, character in enumerate(_DEFAULT) if septet != ESCAPE},
     **{ord(character): chr(ESCAPE) + chr(septet) for septet, character in _EXTENSION.items()},

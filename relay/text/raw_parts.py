@@ -32,7 +32,6 @@ class PduFields(msgspec.Struct, frozen=True):
     priority_flag: int = 0
     service_type: bytes = b""
     reply_path: bool = False
-    schedule_delivery_time: bytes = b""
     tlvs: bytes = b""
 
 
@@ -119,7 +118,6 @@ def with_fields(body: bytes, fields: PduFields, data_coding: int | None = None) 
         esm_class=pdu.esm_class | (ESM_CLASS_REPLY_PATH if fields.reply_path else 0),
         protocol_id=fields.protocol_id,
         priority_flag=fields.priority_flag,
-        schedule_delivery_time=fields.schedule_delivery_time,
         service_type=fields.service_type,
         data_coding=pdu.data_coding if data_coding is None else data_coding,
         tlvs=tlv(c.TAG_MESSAGE_PAYLOAD, payload) + fields.tlvs if payload else fields.tlvs,

@@ -61,6 +61,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar interface: "smpp" or "http".
     :ivar priority: 1 to `MAX_PRIORITY` if the customer asked for one; 0: the account's default.
     :ivar user_message_reference: the optional parameter of the submission, which receipts repeat; None: it had none.
+    :ivar scheduled_at: no carrier gets the message before this instant; 0: it is sent at once.
     :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     """
 
@@ -76,6 +77,8 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     notification_url: str | None = None
     priority: int = 0
     user_message_reference: int | None = None
+    # An integer takes one octet in the journal, and 0.0 nine.
+    scheduled_at: float = 0
     adapt: int = 0
 
 
@@ -112,7 +115,9 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     """A customer's request as a message that has no id yet. The fields mean the same as in `Message`.
 
     :ivar validity_seconds: None: the configuration's default.
-    :ivar scheduled_seconds: how long the carrier shall wait before it sends the message. The validity begins after it.
+    :ivar scheduled_seconds: how long the message shall wait, here or at the carrier. The validity begins after it.
+    :ivar scheduled_parts: `parts` with the time in them, for carriers that keep scheduled messages
+        (`scheduled_delivery: pass`). Empty: the message waits here in any case.
     """
 
     addresses: bytes
@@ -125,7 +130,18 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     scheduled_seconds: float = 0.0
     priority: int = 0
     user_message_reference: int | None = None
+    scheduled_parts: tuple[bytes, ...] = ()
     adapt: int = 0
+
+
+class Replacement(msgspec.Struct, frozen=True, gc=False):
+    """What takes the place of a message of one part that no carrier has taken. Fields as in `Message`."""
+
+    id: bytes
+    body: bytes
+    registered_delivery: int
+    expires_at: float
+    scheduled_at: float = 0
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -467,6 +483,8 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar state: SCHEDULED until a carrier has taken the message.
     :ivar done_at: when the relay learnt the final state; None before.
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
+    :ivar priority: as in `Message`; likewise `scheduled_at` and `adapt`.
+    :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
     """
 
     id: bytes
@@ -486,6 +504,10 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     reference: str | None = None
     notification_url: str | None = None
     carrier_done_at: float | None = None
+    priority: int = 0
+    scheduled_at: float = 0.0
+    waits_for_its_time: bool = False
+    adapt: int = 0
 
     @property
     def told_done_at(self) -> float | None:

@@ -85,7 +85,7 @@ class BindPdu(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageIdPdu(msgspec.Struct, frozen=True, gc=False):
-    """A query_sm or cancel_sm: a request about a message, by its id.
+    """A query_sm, cancel_sm or replace_sm (see `ReplacePdu`): a request about a message, by its id.
 
     :ivar source: the message's source address, with `source_ton` and `source_npi`; empty if the sender doesn't know it.
     :ivar destination: likewise the message's destination. Only cancel_sm has it.
@@ -100,6 +100,20 @@ class MessageIdPdu(msgspec.Struct, frozen=True, gc=False):
     source_npi: int = 0
     destination_ton: int = 0
     destination_npi: int = 0
+
+
+class ReplacePdu(MessageIdPdu, frozen=True, gc=False):
+    """A replace_sm. The times are as they stand in it; empty: they stay as they are.
+
+    :ivar message_payload: the new text where `short_message` is empty and this parameter is there.
+    """
+
+    schedule_delivery_time: bytes = b""
+    validity_period: bytes = b""
+    registered_delivery: int = 0
+    sm_default_msg_id: int = 0
+    short_message: bytes = b""
+    message_payload: bytes | None = None
 
 
 class OtherPdu(msgspec.Struct, frozen=True, gc=False):

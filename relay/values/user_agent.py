@@ -1,6 +1,6 @@
-"""The name by which the relay's HTTP requests are known.
+"""The User-Agent of the relay's HTTP requests.
 
-Firewalls refuse requests without a User-Agent, and whoever runs a receiver finds ours in the log by it.
+Firewalls refuse requests without a User-Agent. With ours, the operator of a receiver finds our requests in the log.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""The account page as a browser without JavaScript meets it."""
+"""The account page in a browser without JavaScript."""
 
 import html
 import random
@@ -126,7 +126,7 @@ class SiteTestCase(SynchronousTestCase):
 
 
 class LoginTests(SiteTestCase):
-    def test_who_is_not_logged_in_is_led_to_the_login_and_from_there_to_where_they_wanted(self) -> None:
+    def test_a_visitor_without_a_login_gets_the_login_form_and_then_the_requested_page(self) -> None:
         for path in ("/", "/my/messages", "/my/settings", "/my/send"):
             reply = self.site.ask("GET", path)
             self.assertEqual((reply.status, reply.headers["Location"].partition("?")[0]), (303, "/login"))
@@ -147,7 +147,7 @@ class LoginTests(SiteTestCase):
         self.site.cookies.clear()
         self.assertIn("Secure", self.site.log_in().headers["Set-Cookie"])
 
-    def test_a_wrong_key_and_an_unknown_account_are_told_the_same(self) -> None:
+    def test_a_wrong_key_and_an_unknown_account_get_the_same_answer(self) -> None:
         wrong, unknown = self.site.log_in(key="wrong"), self.site.log_in(account="nobody")
         said = [re.findall(r'role="alert">([^<]+)<', reply.body.decode()) for reply in (wrong, unknown)]
         self.assertEqual((wrong.status, unknown.status), (403, 403))
@@ -204,7 +204,7 @@ class ProtectionTests(SiteTestCase):
         self.assertEqual((self.site.driver.store.kept, self.site.driver.flow.accepted), ({}, []))
         self.assertEqual(self.site.ask("GET", "/").status, 200, "nobody was logged out")
 
-    def test_what_others_wrote_stands_on_the_page_as_text(self) -> None:
+    def test_text_of_others_is_shown_as_text(self) -> None:
         self.message(reference="<script>alert(1)</script>", carrier_error='"><img src=x>')
         self.site.log_in()
         page = self.site.ask("GET", f"/my/messages/{id_text(bytes([1]) * 16)}").body
@@ -303,7 +303,7 @@ class MessagesTests(SiteTestCase):
         self.assertEqual(reply.headers["Location"], f"/my/messages/{id_text(message.id)}")
         self.assertEqual(self.site.driver.flow.dispatched, [message])
 
-    def test_what_is_wrong_with_a_message_stands_at_its_field(self) -> None:
+    def test_a_problem_with_a_message_is_shown_at_its_field(self) -> None:
         self.site.log_in()
         good = {"to": "447700900123", "from": "RELAY", "text": "Hello"}
         for field, value in (("to", "abc"), ("to", ""), ("from", "much too long a sender"), ("text", "")):
@@ -338,7 +338,7 @@ class MessagesTests(SiteTestCase):
         self.assertEqual(self.site.driver.store.again, [view.id])
         self.assertEqual(len(self.site.driver.flow.woken), 1)
 
-    def test_what_was_given_up_can_be_sent_again_at_once(self) -> None:
+    def test_given_up_notifications_can_be_sent_again_at_once(self) -> None:
         self.site.driver.store.lost = [b"a" * 16, b"b" * 16]
         self.site.log_in()
         self.assertIn("2 notifications were given up", self.site.get("/my/messages"))
@@ -433,7 +433,7 @@ class LiveTests(SiteTestCase):
 
 
 class FlattenTests(SynchronousTestCase):
-    def test_pages_are_written_as_twisted_would_write_them(self) -> None:
+    def test_pages_have_the_same_octets_as_twisted_would_write(self) -> None:
         odd = el("p", "<&>\"'", el("br"), el("input", value="<&>\"'", checked=True), title='a"b', id=None, class_="é")
         for tag in (odd, login_page("t", "/", account="<b>", problem='"x" & <y>')):
             expected = self.successResultOf(flattenString(None, tag))

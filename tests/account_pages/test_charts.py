@@ -1,4 +1,4 @@
-"""Charts: what is drawn is well-formed, in scale and within its frame."""
+"""Charts: their SVG is well-formed, in scale and within its frame."""
 
 import xml.etree.ElementTree as ET
 
@@ -20,12 +20,12 @@ def drawn(counts: list[list[int]], width: int = 640, text: str = "x") -> ET.Elem
 
 class AxisTests(SynchronousTestCase):
     @given(st.integers(0, 10**12))
-    def test_the_top_holds_the_largest_is_not_far_above_it_and_has_whole_quarters(self, largest: int) -> None:
+    def test_the_top_of_an_axis_is_a_multiple_of_four_and_not_far_above_the_largest_value(self, largest: int) -> None:
         top = axis_top(largest)
         self.assertTrue(largest <= top <= max(4, 2.1 * largest), (largest, top))
         self.assertEqual(top % 4, 0)
 
-    def test_numbers_are_short(self) -> None:
+    def test_large_numbers_are_shortened(self) -> None:
         said = [short_number(number) for number in (0, 950, 1000, 1500, 12_000, 1_500_000)]
         self.assertEqual(said, ["0", "950", "1k", "1.5k", "12k", "1.5M"])
 

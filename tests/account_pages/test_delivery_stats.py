@@ -44,7 +44,7 @@ class DeliveryStatsTests(SynchronousTestCase):
             stats.ended(NOW - 10, NOW - 10 + took, "delivered", NOW)
             self.assertEqual(stats.view(DAY, [], NOW).durations.index(1), place, took)
 
-    def test_what_waits_for_longer_than_the_span_stands_at_its_beginning(self) -> None:
+    def test_messages_that_wait_for_longer_than_the_span_are_counted_at_its_beginning(self) -> None:
         view = DeliveryStats().view(DAY, [NOW, NOW - 10 * 86_400.0], NOW)
         self.assertEqual((view.counts[0][3], view.counts[-1][3], view.totals["waiting"]), (1, 1, 2))
 
@@ -57,7 +57,7 @@ class DeliveryStatsTests(SynchronousTestCase):
         self.assertLess(kept, 300)
         self.assertEqual(stats.view(SPANS["week"], [], at).totals["failed"], 6 * 27 + int(at // 3600) % 6 + 1)
 
-    def test_what_ended_too_long_after_it_came_is_in_no_span(self) -> None:
+    def test_a_message_that_ended_too_long_after_it_was_accepted_is_in_no_span(self) -> None:
         stats = DeliveryStats()
         stats.ended(NOW - 30 * 86_400.0, NOW, "delivered", NOW)
         self.assertEqual(stats.view(SPANS["week"], [], NOW).totals["delivered"], 0)

@@ -49,7 +49,7 @@ class PageSessionsTests(SynchronousTestCase):
         self.assertIsNone(self.sessions.find(used))
         self.assertEqual(len(self.sessions), 0)
 
-    def test_a_look_that_is_nobodys_doing_does_not_prolong_it(self) -> None:
+    def test_a_look_that_no_person_caused_does_not_prolong_a_session(self) -> None:
         token = self.log_in()
         self.clock.advance(page_sessions.IDLE_SECONDS - 1.0)
         self.assertIsNotNone(self.sessions.find(token, use=False))

@@ -1,4 +1,4 @@
-"""Accounts: whose key is whose, which settings hold, how fast who may submit."""
+"""Accounts: which key belongs to which account, which settings count, and how fast an account may submit."""
 
 import base64
 
@@ -145,7 +145,7 @@ class RateTests(SynchronousTestCase):
         self.assertEqual(accounts.allow("acme", 1_000_000, 0.0), 0.0)
         self.assertIsNone(accounts.allowance("acme", 0.0))
 
-    def test_burst_and_rate_hold_and_what_is_left_is_told(self) -> None:
+    def test_burst_and_rate_are_kept_and_the_rest_is_reported(self) -> None:
         accounts = Accounts({"acme": Account(rate=10.0, burst=20)})
         self.assertEqual(accounts.allow("acme", 20, 0.0), 0.0)
         self.assertAlmostEqual(accounts.allow("acme", 1, 0.0), 0.1)

@@ -1,4 +1,4 @@
-"""What must hold between the values of a configuration."""
+"""Rules between several values of a configuration."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -46,7 +46,7 @@ class ExposureTests(ChecksTestCase):
         self.assert_problem("admin: {listen: [tcp:80]}", r"admin.listen\[0\]", "set admin.password")
         self.assert_fine("admin: {listen: [tcp:80], password: x}")
 
-    def test_loopback_is_told_from_the_rest_as_twisted_reads_endpoints(self) -> None:
+    def test_loopback_addresses_are_recognised_as_twisted_reads_endpoints(self) -> None:
         for description in (
             "tcp:80:interface=127.0.0.1",
             "tcp:80:127.0.0.1",

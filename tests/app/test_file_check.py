@@ -33,7 +33,7 @@ class FileCheckTests(SynchronousTestCase):
         with tempfile.NamedTemporaryFile() as file:
             for named in (f"{file.name}/records", f"{file.name}/not-made-yet/records"):
                 (problem,) = self.problems(f"logs: {{message_records: {named}}}")
-                self.assertIn(f"{file.name!r} is no directory", problem)
+                self.assertIn(f"{file.name!r} is not a directory", problem)
 
     def test_message_records_in_a_directory_that_is_made_later_are_fine(self) -> None:
         with tempfile.TemporaryDirectory() as directory:

@@ -1,4 +1,4 @@
-"""Reading a configuration file: what it may say, and what is said about what it may not."""
+"""Reading a configuration file: what it may contain, and how problems are reported."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -177,7 +177,7 @@ class ProblemsTests(SynchronousTestCase):
         (problem,) = problems("accounts:\n  a:\n    smpp:\n      system_id: a\n")
         self.assertIn("x.yaml:3: accounts.a.smpp.password: missing; expected text", problem)
 
-    def test_wrong_kinds_are_named(self) -> None:
+    def test_a_value_of_the_wrong_type_is_named(self) -> None:
         for text, expected in (
             ("http: {listen: tcp:80}", "1: http.listen: expected a list, such as [a, b]; got a single value"),
             ("journal: [a]", "1: journal: expected a table of keys and values, got a list"),

@@ -1,4 +1,4 @@
-"""Log lines: one an event, with a stable name, and nothing in them that a peer could forge."""
+"""Log lines: one line per event, with a stable name, and nothing in it that a peer could forge."""
 
 import json
 import tempfile
@@ -89,7 +89,7 @@ class LineObserverTests(SynchronousTestCase):
             self.assertEqual("x" if index in digits[-2:] else number[index], result[index])
 
     @given(st.text(), st.sampled_from(["text", "json"]))
-    def test_whatever_a_peer_sends_stays_one_line(self, sent: str, format: str) -> None:
+    def test_text_from_a_peer_stays_in_one_line(self, sent: str, format: str) -> None:
         self.lines.clear()
         self.logger(format=format).info("customer_bind_refused: {system_id}", system_id=sent)
         [line] = self.lines

@@ -1,4 +1,4 @@
-"""Which routes of a configuration are refused, and in which words."""
+"""Which routes of a configuration are refused, and with which messages."""
 
 from pathlib import Path
 

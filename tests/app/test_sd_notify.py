@@ -1,4 +1,4 @@
-"""What systemd is told, and when."""
+"""What the relay tells systemd, and when."""
 
 import socket
 import tempfile
@@ -42,48 +42,48 @@ class SystemdNotifierTests(SynchronousTestCase):
     def notifier(self, **environ: str) -> SystemdNotifier:
         return SystemdNotifier({"NOTIFY_SOCKET": self.path} | environ, self.clock, 77)
 
-    def test_says_ready_with_its_status(self) -> None:
+    def test_readiness_is_reported_with_a_status(self) -> None:
         self.notifier().ready(lambda: "2 of 2 carriers bound")
         self.assertEqual(["READY=1\nSTATUS=2 of 2 carriers bound"], self.manager.heard())
 
-    def test_says_a_status_only_when_it_has_changed(self) -> None:
+    def test_a_status_is_reported_only_when_it_has_changed(self) -> None:
         statuses = ["one", "one", "one", "two"]
         self.notifier().ready(lambda: statuses.pop(0))
         self.clock.pump([10.0] * 2)
         self.assertEqual(["READY=1\nSTATUS=one", "STATUS=two"], self.manager.heard())
 
-    def test_feeds_the_watchdog_twice_in_its_time(self) -> None:
+    def test_the_watchdog_is_fed_twice_in_its_time(self) -> None:
         notifier = self.notifier(WATCHDOG_USEC="30000000", WATCHDOG_PID="77")
         notifier.ready(lambda: "fine")
         self.manager.heard()
         self.clock.pump([15.0, 15.0])
         self.assertEqual(["WATCHDOG=1", "WATCHDOG=1"], self.manager.heard())
 
-    def test_does_not_feed_a_watchdog_before_it_is_ready(self) -> None:
+    def test_the_watchdog_is_not_fed_before_the_relay_is_ready(self) -> None:
         self.notifier(WATCHDOG_USEC="30000000")
         self.clock.advance(60)
         self.assertEqual([], self.manager.heard())
 
-    def test_leaves_the_watchdog_of_another_process_alone(self) -> None:
+    def test_the_watchdog_of_another_process_is_not_fed(self) -> None:
         notifier = self.notifier(WATCHDOG_USEC="30000000", WATCHDOG_PID="78")
         notifier.ready(lambda: "fine")
         self.clock.advance(60)
         self.assertEqual(["READY=1\nSTATUS=fine"], self.manager.heard())
 
-    def test_a_second_ready_does_not_feed_twice_as_often(self) -> None:
+    def test_a_second_report_of_readiness_does_not_feed_the_watchdog_twice_as_often(self) -> None:
         notifier = self.notifier(WATCHDOG_USEC="30000000")
         notifier.ready(lambda: "fine")
         notifier.ready(lambda: "fine")
         self.assertEqual(1, len(self.clock.getDelayedCalls()))
 
-    def test_stops_feeding_when_told_to(self) -> None:
+    def test_the_watchdog_is_not_fed_after_a_stop(self) -> None:
         notifier = self.notifier(WATCHDOG_USEC="30000000")
         notifier.ready(lambda: "fine")
         notifier.stop()
         notifier.stop()
         self.assertEqual([], self.clock.getDelayedCalls())
 
-    def test_says_when_a_reload_began_and_that_it_stops(self) -> None:
+    def test_the_beginning_of_a_reload_and_of_a_stop_are_reported(self) -> None:
         notifier = self.notifier()
         notifier.reloading(123456)
         notifier.stopping()

@@ -1,4 +1,4 @@
-"""The relay's time, when the system's clock is set."""
+"""The relay's own clock, when the system's clock is set."""
 
 from twisted.internet.base import ReactorBase
 from twisted.trial.unittest import SynchronousTestCase

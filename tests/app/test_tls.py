@@ -1,4 +1,4 @@
-"""TLS with real certificates on real sockets: what is shown, what is verified, what is refused."""
+"""TLS with real certificates on real sockets: which certificates are shown, verified and refused."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A real, headless Chromium for tests and screenshots."""
+"""Controls a real, headless Chromium for tests and screenshots."""
 
 import shutil
 import tempfile

@@ -1,7 +1,7 @@
-"""The account page in a real browser: with JavaScript, without it, and under a checker of accessibility.
+"""The account page in a real browser: with JavaScript, without it, and with a checker of accessibility.
 
-What is said to the browser waits in a thread, so that the receiver of notifications, which is in this process, can
-answer meanwhile.
+The test waits for the browser in a thread, so that the receiver of notifications, which is in this process, can answer
+at the same time.
 """
 
 import re

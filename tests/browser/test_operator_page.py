@@ -1,4 +1,4 @@
-"""The operator's page in a real browser: what is wrong at one look, and actions with a question and a record."""
+"""The operator's page in a real browser: it shows what is wrong, and asks before each action and records it."""
 
 import signal
 from pathlib import Path
@@ -47,7 +47,7 @@ class OperatorPageTests(IntegrationTestCase):
         answers = await within(20, esme.submit([submit_body("447700900001")] * count))
         return [message_id for _, message_id in answers]
 
-    async def test_when_all_is_well_one_look_says_so(self) -> None:
+    async def test_the_page_says_that_all_is_well(self) -> None:
         relay = await self.start()
         await self.send(relay, 20)
 
@@ -82,7 +82,7 @@ class OperatorPageTests(IntegrationTestCase):
 
         await self.drive(relay, script)
 
-    async def test_a_message_is_found_by_its_id_and_told_again(self) -> None:
+    async def test_a_message_is_found_by_its_id_and_notified_again(self) -> None:
         relay = await self.start()
         [message_id] = await self.send(relay, 1)
         await until("it has been told", lambda: len(self.receiver.posts) == 1)
@@ -217,7 +217,7 @@ class OperatorPageTests(IntegrationTestCase):
 
         await self.drive(relay, script)
 
-    async def test_what_a_carrier_says_is_shown_as_text_and_never_as_markup(self) -> None:
+    async def test_text_from_a_carrier_is_shown_as_text_and_never_as_markup(self) -> None:
         relay = await self.start()
 
         def script(page: Browser) -> None:

@@ -1,4 +1,4 @@
-"""Receipts whose PDUs are damaged: acknowledged, read as far as that goes, kept for the operator, and no obstacle."""
+"""Receipts in damaged PDUs: the relay acknowledges them, reads as much as it can, and keeps them for the operator."""
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -22,7 +22,7 @@ class DamagedReceiptTests(QuestionsTestCase):
     def receipt(self, text: bytes) -> bytes:
         return message_body(addresses=ADDRESSES, short_message=text, esm_class=0x04)
 
-    def test_one_that_says_it_is_longer_than_it_is_still_says_what_it_says(self) -> None:
+    def test_a_receipt_with_a_wrong_sm_length_is_still_read(self) -> None:
         self.link()
         [message] = self.submit()
         [given] = self.carrier._remembered
@@ -31,7 +31,7 @@ class DamagedReceiptTests(QuestionsTestCase):
         self.assertEqual(self.view(message).state, DELIVERED)
         self.assertEqual((self.carrier.counters.acked, self.carrier.counters.nacked), (1, 0))
 
-    def test_one_that_can_not_be_read_is_acknowledged_and_shown_with_its_octets(self) -> None:
+    def test_an_unreadable_receipt_is_acknowledged_and_shown_with_its_octets(self) -> None:
         link = self.link()
         [message] = self.submit()
         body = self.receipt(b"id:7 stat:DELIVRD")

@@ -1,4 +1,4 @@
-"""Carriers that were removed: bound until their receipts are home, and no longer than they may."""
+"""Removed carriers: they stay bound until their receipts have come, and no longer than `drain_hours`."""
 
 from typing import Any
 
@@ -133,7 +133,7 @@ class DrainTests(CarrierLinkTestCase):
         self.assertEqual(link.bound_count, 1)
         self.assertEqual(self.gone, [])
 
-    def test_what_it_can_t_send_takes_another_carrier_and_its_receipts_are_waited_for(self) -> None:
+    def test_messages_that_it_can_not_send_go_to_another_carrier_and_its_receipts_are_awaited(self) -> None:
         link = self.link(simulator={"receipt_delay_seconds": 1e9}, rate=0.01)
         self.link("other")
         self.submit(10)
@@ -146,7 +146,7 @@ class DrainTests(CarrierLinkTestCase):
         self.assertEqual(self.carriers["other"].counters.submits, 10 - sent)
         self.assertEqual((link.bound_count, self.drains.all["sim"].receipts_out), (1, sent))
 
-    def test_who_takes_over_gets_the_link_and_it_drains_no_longer(self) -> None:
+    def test_a_carrier_that_takes_over_gets_the_link_and_the_drain_ends(self) -> None:
         self.link(simulator={"receipt_delay_seconds": 1e9})
         self.submit(1)
         link = self.remove()

@@ -1,4 +1,4 @@
-"""A carrier over HTTP: the link's queue and doubts, with POSTs where an SMPP carrier has submit_sm."""
+"""A link to a carrier over HTTP: its queue, and parts in doubt, with POSTs instead of submit_sm."""
 
 import random
 from typing import Any
@@ -120,7 +120,7 @@ class HttpCarrierTests(SynchronousTestCase):
         self.assertEqual([asked.method for asked in self.http.asked], [])
         self.assertEqual([(e.id, e.state) for e in self.store.ended], [(message.id, EXPIRED)])
 
-    def test_what_could_not_be_sent_waits_in_the_queue_or_goes_to_another_carrier(self) -> None:
+    def test_parts_that_could_not_be_sent_wait_in_the_queue_or_go_to_another_carrier(self) -> None:
         link = self.link()
         self.submit(3)
         self.next().done.errback(ConnectionRefusedError())

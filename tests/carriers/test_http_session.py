@@ -1,4 +1,4 @@
-"""A session with a carrier over HTTP: what is posted, and what becomes of each part whatever the other side does."""
+"""A session with a carrier over HTTP: what it posts, and the outcome of each part, whatever the other side answers."""
 
 import json
 from collections.abc import Sequence
@@ -168,7 +168,7 @@ class BindTests(SessionTestCase):
             self.clock.advance(0.02)
         self.assertEqual([told[0] for told in self.owner.told], ["bind_refused"] * 3)
 
-    def test_what_is_no_relay_is_said_with_its_status(self) -> None:
+    def test_an_answer_that_is_not_from_a_relay_is_reported_with_its_status(self) -> None:
         self.session.start()
         self.next().answer(301, b"", Location="http://elsewhere/")
         self.assertEqual(self.owner.told, [("unreachable", "GET /account was answered 301")])
@@ -244,7 +244,7 @@ class PostTests(SessionTestCase):
                          {"a": c.ESME_ROK, "b": c.ESME_RINVMSGLEN, "c": c.ESME_ROK})  # fmt: skip
         self.settled()
 
-    def test_what_expires_while_it_waits_goes_back_and_is_not_posted(self) -> None:
+    def test_a_part_that_expires_while_it_waits_goes_back_and_is_not_posted(self) -> None:
         self.expired.add("b")
         self.send("a", "b")
         self.assertEqual(self.next().items, ["a"])
@@ -283,7 +283,7 @@ class PostTests(SessionTestCase):
         self.assertTrue(self.owner.up)
         self.settled()
 
-    def test_what_is_in_doubt_stays_and_is_posted_again_before_anything_else(self) -> None:
+    def test_parts_in_doubt_stay_and_are_posted_again_before_all_others(self) -> None:
         self.send("a")
         self.next().done.errback(LOST_IN_BETWEEN)
         self.next().done.errback(LOST_IN_BETWEEN)
@@ -388,7 +388,7 @@ class PostTests(SessionTestCase):
         self.assertEqual(sizes, [ITEMS_A_POST])
         self.settled()
 
-    def test_what_is_in_doubt_when_its_validity_ends_is_the_links_to_decide(self) -> None:
+    def test_the_link_decides_on_a_part_in_doubt_whose_validity_ends(self) -> None:
         self.send("a", "b")
         self.next().answer(500)
         self.expired.add("a")
@@ -397,7 +397,7 @@ class PostTests(SessionTestCase):
         self.assertEqual(self.next().items, ["b"])
         self.assertEqual((self.owner.in_doubt, self.owner.given_back), (["a"], []))
 
-    def test_what_expires_in_doubt_does_not_hold_up_what_waits(self) -> None:
+    def test_a_part_that_expires_in_doubt_does_not_delay_the_parts_that_wait(self) -> None:
         self.send("a")
         post = self.next()
         self.expired.add("a")

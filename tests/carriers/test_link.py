@@ -173,7 +173,7 @@ class CarrierLinkTests(CarrierLinkTestCase):
             self.turn(5.0)
         self.assertEqual(len(self.store.received), 1)
 
-    def test_what_a_carrier_takes_without_an_id_is_counted_and_logged_once_a_minute(self) -> None:
+    def test_messages_that_a_carrier_takes_without_an_id_are_counted_and_logged_once_a_minute(self) -> None:
         link = self.link()
         logged = self.enterContext(capturedLogs())
 
@@ -265,7 +265,7 @@ class CarrierLinkTests(CarrierLinkTestCase):
         sent = [submitted.id for submitted in self.store.taken]
         self.assertEqual(sent[:4], [urgent[0], otp[0], bulk[0][0], bulk[1][0]])
 
-    def test_what_a_slow_carrier_would_keep_waiting_goes_over_to_the_next(self) -> None:
+    def test_messages_that_would_wait_for_a_slow_carrier_go_to_the_next_one(self) -> None:
         slow, other = self.link(rate=20.0), self.link("other")
         route = Route(carriers=["sim", "other"], spill_over_seconds=5.0)
         self.flow.reroute(Routes([route]), self.links, 3600.0)
@@ -306,7 +306,7 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.assertEqual((ending.id, ending.state), (message.id, REJECTED))
         self.assertTrue(ending.error.startswith(b"ESME_"))
 
-    def test_what_waits_while_the_carrier_is_away_goes_out_when_it_is_back(self) -> None:
+    def test_messages_that_wait_while_the_carrier_is_away_are_sent_when_it_is_back(self) -> None:
         link = self.link()
         self.network.unlisten("sim")
         self.network.cut("sim")
@@ -336,7 +336,7 @@ class CarrierLinkTests(CarrierLinkTestCase):
         [message] = self.in_doubt("resend")
         self.assertEqual([s.id for s in self.store.taken], [message.id])
 
-    def test_what_a_lost_session_leaves_unanswered_goes_over_another_one_at_once(self) -> None:
+    def test_unanswered_parts_of_a_lost_session_are_sent_over_another_one_at_once(self) -> None:
         link = self.link(binds=2, reconnect_min_seconds=60.0)
         self.network.latency_seconds = 1.0
         self.submit()
@@ -379,7 +379,7 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.submit(5)
         self.assertEqual(self.store.sent, [])
 
-    def test_what_could_not_be_marked_is_sent_once_the_disk_is_back(self) -> None:
+    def test_parts_that_could_not_be_marked_are_sent_when_the_disk_works_again(self) -> None:
         self.link(in_doubt="end")
         self.store.full_disk = True
         self.submit(5)
@@ -389,7 +389,7 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.turn(3.0)
         self.assertEqual((len(self.store.taken), self.carriers["sim"].counters.submits), (5, 5))
 
-    def test_what_was_marked_and_not_written_loses_its_mark_and_is_sent_when_the_session_is_back(self) -> None:
+    def test_a_part_that_was_marked_and_not_written_loses_its_mark_and_is_sent_when_the_session_is_back(self) -> None:
         link = self.link(in_doubt="end")
         self.store.slow_disk = []
         [message] = self.submit()

@@ -1,4 +1,4 @@
-"""The queue of one carrier: order, bounds, and what is counted of it."""
+"""The queue of one carrier: its order, its limits and its counts."""
 
 from collections.abc import Sequence
 
@@ -88,13 +88,13 @@ class PartQueueTests(SynchronousTestCase):
         self.queue.put(parts[3:])
         self.assertEqual(self.taken(3) + self.taken(9), [p.id for p in parts])
 
-    def test_what_is_put_back_comes_out_first_and_in_its_order(self) -> None:
+    def test_parts_that_are_put_back_come_out_first_and_in_their_order(self) -> None:
         parts = [part(n) for n in range(5)]
         self.queue.put(parts[2:])
         self.queue.put_first(parts[:2])
         self.assertEqual(self.taken(9), [p.id for p in parts])
 
-    def test_what_has_expired_is_told_apart_and_what_was_settled_is_dropped(self) -> None:
+    def test_expired_parts_are_returned_apart_and_settled_ones_are_dropped(self) -> None:
         parts = [part(0, expires_at=NOW), part(1), part(2), part(3, expires_at=NOW - 1)]
         parts[1].done = True
         self.queue.put(parts)
@@ -129,20 +129,20 @@ class PartQueueTests(SynchronousTestCase):
     def withdraw(self, part: Outgoing) -> None:
         self.cancelled.add(part.id, 1, part.expires_at, NOW)
 
-    def test_what_was_cancelled_is_dropped_and_those_behind_it_take_its_room(self) -> None:
+    def test_a_cancelled_part_is_dropped_and_the_next_ones_take_its_room(self) -> None:
         parts = [part(n) for n in range(4)]
         self.queue.put(parts)
         self.withdraw(parts[1])
         self.assertEqual(self.taken(2), [parts[0].id, parts[2].id])
         self.assertEqual((len(self.queue), self.queue.octets, len(self.cancelled)), (1, 10, 0))
 
-    def test_what_was_cancelled_is_not_fetched(self) -> None:
+    def test_the_body_of_a_cancelled_part_is_not_fetched(self) -> None:
         self.queue = self.make(0)
         self.queue.put([part(0)])
         self.withdraw(part(0))
         self.assertEqual((self.taken(1), self.journal.asked, len(self.cancelled)), ([], [], 0))
 
-    def test_what_was_cancelled_leaves_nothing_behind_however_it_went(self) -> None:
+    def test_a_cancelled_part_leaves_nothing_in_memory(self) -> None:
         self.queue = self.make(0)
         self.journal.slow = True
         fetched, expired = part(0), part(1, expires_at=NOW + 1.0)
@@ -169,7 +169,7 @@ class PartQueueTests(SynchronousTestCase):
         self.assertEqual(self.taken(1) + self.taken(1), [])
         self.assertEqual(self.journal.asked, [1])
 
-    def test_bodies_that_come_after_the_end_are_nobody_s(self) -> None:
+    def test_bodies_that_come_after_the_end_are_dropped(self) -> None:
         self.queue = self.make(0)
         self.journal.slow = True
         waiting = part(0)
@@ -314,7 +314,7 @@ class PartQueueTests(SynchronousTestCase):
         self.assertEqual({p.id for p in self.queue.take_shared()}, {p.id for p in parts if len(p.carriers) > 1})
         self.assertEqual(set(self.taken(12)), {p.id for p in parts if len(p.carriers) == 1})
 
-    def test_what_is_ahead_of_an_account_is_its_own_parts_and_as_many_of_each_other_account(self) -> None:
+    def test_before_a_part_stand_its_account_s_parts_and_as_many_of_each_other_account(self) -> None:
         self.bulk(400)
         self.assertEqual((self.queue.ahead_of("bulk"), self.queue.ahead_of("otp")), (400, 1))
         self.bulk(10, "otp")
@@ -334,7 +334,7 @@ class PartQueueTests(SynchronousTestCase):
         ),
         st.integers(0, 60),
     )
-    def test_what_is_counted_is_what_is_there(self, steps: list[tuple[str, int]], limit_bytes: int) -> None:
+    def test_the_counts_agree_with_the_parts_in_the_queue(self, steps: list[tuple[str, int]], limit_bytes: int) -> None:
         queue = self.make(limit_bytes)
         number = 0
         for step, count in steps:

@@ -1,7 +1,7 @@
-"""Carriers asked about overdue messages, and to cancel them: flow, link and store, with a simulated carrier."""
+"""query_sm for overdue messages and cancel_sm to carriers: flow, link and store, with a simulated carrier."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from relay.smpp.other_codec import query_sm_resp_body
 from relay.store.api import StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.messages import Message, MessageView, Submission
-from relay.values.pdus import MessageIdPdu
+from relay.values.pdus import MessageIdPdu, MessagePdu
 from relay.values.states import DELETED, DELIVERED, ENROUTE, EXPIRED, SCHEDULED, UNDELIVERABLE, UNKNOWN
 from tests.memory_network import MemoryNetwork
 from tests.routing.test_flow import ADDRESSES, Rates
@@ -35,12 +35,17 @@ Answer = tuple[int, bytes] | None
 
 
 class AskedCarrier(SimulatedCarrier):
-    """A simulated carrier that notes what it is asked, and answers as a test says where it says so."""
+    """A simulated carrier that notes what it gets and is asked, and answers as a test says where it says so."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self.got: list[MessagePdu] = []
         self.asked: list[MessageIdPdu] = []
         self.answer: Callable[[MessageIdPdu], Answer] | None = None
+
+    def submitted(self, protocol: SimulatorProtocol, pdus: Sequence[MessagePdu]) -> None:
+        self.got += pdus
+        super().submitted(protocol, pdus)
 
     def question(self, protocol: SimulatorProtocol, pdu: MessageIdPdu) -> None:
         self.asked.append(pdu)
@@ -63,6 +68,10 @@ class QuestionsTestCase(SynchronousTestCase):
         self.clock = SettableClock()
         self.network = MemoryNetwork(self.clock)
         self.disk = SimulatedDisk()
+        self.begin()
+
+    def begin(self) -> None:
+        """Opens the store, and makes a flow that begins with it."""
         self.store: Any = started(self.disk, self.clock)
         self.flow = MessageFlow(
             store=self.store,
@@ -143,7 +152,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual(sum(link.intake.receipt_seconds.counts), 0)
         self.assertEqual(link.in_flight, 0)
 
-    def test_the_carrier_is_told_its_own_id_and_the_messages_source(self) -> None:
+    def test_a_query_has_the_carriers_own_id_and_the_messages_source(self) -> None:
         self.link()
         self.submit()
         self.overdue()
@@ -152,7 +161,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual((asked.message_id, asked.source), (given, b"RELAY"))
         self.assertEqual((asked.source_ton, asked.source_npi), (5, 0))
 
-    def test_the_id_is_told_as_the_carrier_wrote_it_whatever_the_dialect_makes_of_it(self) -> None:
+    def test_a_query_has_the_id_as_the_carrier_wrote_it_whatever_the_dialect_makes_of_it(self) -> None:
         dialects: list[tuple[str, dict[str, Any]]] = [
             ("upper_hex", {"response_id": {"base": "hex"}, "receipt_id": {"base": "decimal"}}),
             ("upper_hex", {}),
@@ -242,7 +251,7 @@ class QueryTests(QuestionsTestCase):
         self.overdue()
         self.assertEqual(self.view(message).state, DELIVERED)
 
-    def test_what_is_under_way_is_waited_for_once_more_and_asked_about_a_last_time(self) -> None:
+    def test_a_message_under_way_is_waited_for_once_more_and_queried_a_last_time(self) -> None:
         self.link()
         self.carrier.answer = says(ENROUTE)
         [message] = self.submit()
@@ -269,7 +278,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual([part.state for part in self.view(message).parts], [DELIVERED] * 3)
         self.assertEqual(self.view(message).state, DELIVERED)
 
-    def test_of_a_window_only_a_share_is_ever_taken_by_questions(self) -> None:
+    def test_queries_take_only_a_share_of_the_window(self) -> None:
         link = self.link(window=30)
         self.carrier.answer = lambda pdu: None
         self.submit(20)
@@ -278,7 +287,7 @@ class QueryTests(QuestionsTestCase):
         self.look(1)
         self.assertEqual(len(self.carrier.asked), 3)
 
-    def test_all_are_asked_about_in_the_end(self) -> None:
+    def test_all_overdue_messages_are_queried_in_the_end(self) -> None:
         self.link(window=30)
         messages = self.submit(20)
         self.turn(VALIDITY + HOUR + 1)
@@ -287,7 +296,7 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual({self.view(message).state for message in messages}, {DELIVERED})
         self.assertEqual(len(self.carrier.asked), 20)
 
-    def test_questions_keep_to_the_rate(self) -> None:
+    def test_queries_keep_to_the_rate(self) -> None:
         self.link(rate=1.0)
         for _ in range(2):
             self.submit(2)
@@ -299,7 +308,7 @@ class QueryTests(QuestionsTestCase):
             asked.append(len(self.carrier.asked))
         self.assertEqual(asked, [2, 3, 4])
 
-    def test_a_carrier_that_says_it_is_asked_too_much_is_left_alone_for_a_while(self) -> None:
+    def test_a_carrier_that_throttles_queries_is_not_queried_for_a_while(self) -> None:
         link = self.link(throttle_seconds=5.0)
         self.carrier.answer = lambda pdu: (c.ESME_RTHROTTLED, b"")
         [message] = self.submit()
@@ -312,7 +321,7 @@ class QueryTests(QuestionsTestCase):
         self.look(1300.0)
         self.assertEqual(self.view(message).state, DELIVERED)
 
-    def test_a_question_whose_connection_ended_is_asked_again(self) -> None:
+    def test_a_query_whose_connection_ended_is_repeated(self) -> None:
         self.link()
         self.carrier.answer = lambda pdu: None
         [message] = self.submit()
@@ -325,7 +334,7 @@ class QueryTests(QuestionsTestCase):
         self.look(1300.0)
         self.assertEqual(self.view(message).state, DELIVERED)
 
-    def test_a_question_whose_session_ended_with_an_error_is_asked_again(self) -> None:
+    def test_a_query_whose_session_ended_with_an_error_is_repeated(self) -> None:
         self.link()
         self.carrier.answer = lambda pdu: None
         [message] = self.submit()
@@ -460,7 +469,7 @@ class QueryTests(QuestionsTestCase):
             self.assertEqual(self.cancel(message), [True])
         self.assertTrue(link.can_cancel)
 
-    def test_it_is_said_once_that_a_carrier_knows_no_questions(self) -> None:
+    def test_a_carrier_that_knows_no_queries_is_logged_once(self) -> None:
         self.link({"refuse_questions": True})
         said = self.enterContext(capturedLogs())
         self.submit(3)
@@ -471,7 +480,7 @@ class QueryTests(QuestionsTestCase):
 
 
 class CancelTests(QuestionsTestCase):
-    def test_what_a_carrier_has_taken_is_cancelled_there(self) -> None:
+    def test_a_message_that_a_carrier_has_taken_is_cancelled_at_the_carrier(self) -> None:
         link = self.link({"receipt_delay_seconds": 60.0, "silent_share": 0.0})
         [message] = self.submit()
         self.assertEqual(self.cancel(message), [True])
@@ -571,7 +580,7 @@ class CancelTests(QuestionsTestCase):
         self.turn()
         self.assertEqual((waiting, self.view(message).state), ([False], DELIVERED))
 
-    def test_what_has_ended_and_what_nobody_knows_is_refused(self) -> None:
+    def test_cancelling_an_ended_or_unknown_message_is_refused(self) -> None:
         self.link({"silent_share": 0.0})
         [message] = self.submit()
         self.turn(1.0)
@@ -604,7 +613,7 @@ class CancelTests(QuestionsTestCase):
         self.turn(31.0)
         self.assertEqual(self.view(message).state, ENROUTE)
 
-    def test_nor_can_one_that_is_just_being_written_to_a_carrier_that_a_reload_took_away(self) -> None:
+    def test_a_message_just_being_written_to_a_removed_carrier_can_not_be_called_back(self) -> None:
         self.link({"receipt_first": True, "receipt_delay_seconds": 30.0})
         [message] = self.submit()
         self.flow.reroute(Routes([]), {}, VALIDITY)

@@ -1,4 +1,4 @@
-"""Kept receipts are read again as the carrier's PDUs were read, from what is kept of them."""
+"""A kept receipt that is read again gives the same as the carrier's PDU did, as far as the kept octets allow."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +52,9 @@ class RereadingTests(SynchronousTestCase):
         self.assertEqual(read_again(RIGHT, kept(c.DELIVER_SM, body)), right)
 
     @given(ids, options, st.booleans())
-    def test_so_does_a_data_sm(self, key: bytes, tlvs: bytes, in_payload: bool) -> None:
+    def test_a_data_sm_says_what_it_would_have_said_with_the_right_dialect(
+        self, key: bytes, tlvs: bytes, in_payload: bool
+    ) -> None:
         if in_payload:
             tlvs += tlv(c.TAG_MESSAGE_PAYLOAD, TEXT % key)
         else:
@@ -63,14 +65,14 @@ class RereadingTests(SynchronousTestCase):
         self.assertEqual(again, None if is_unreadable(right) else right)
 
     @given(ids, st.integers(0, 400))
-    def test_of_a_damaged_one_no_half_id_is_taken(self, key: bytes, end: int) -> None:
+    def test_a_half_id_of_a_damaged_receipt_is_not_used(self, key: bytes, end: int) -> None:
         body = deliver_sm(TEXT % key)[:end]
         again = read_again(RIGHT, Receipt("tier1", (), None, False, NOW, raw=body))
         if again is not None:
             self.assertEqual(again.keys, RIGHT.read(decode_message(c.DELIVER_SM, 0, deliver_sm(TEXT % key)), NOW).keys)
 
     @given(ids, options, st.data())
-    def test_of_a_data_sm_cut_anywhere_no_half_id_is_taken(self, key: bytes, tlvs: bytes, data: st.DataObject) -> None:
+    def test_a_half_id_of_a_cut_data_sm_is_not_used(self, key: bytes, tlvs: bytes, data: st.DataObject) -> None:
         whole = data_sm(tlv(c.TAG_MESSAGE_PAYLOAD, TEXT % key) + tlvs)
         body = whole[: data.draw(st.integers(0, len(whole)))]
         again = read_again(RIGHT, Receipt("tier1", (), None, False, NOW, raw=body))
@@ -94,7 +96,7 @@ class RereadingTests(SynchronousTestCase):
         self.assertIsNone(read_again(RIGHT, kept(c.DATA_SM, data_sm(tlv(c.TAG_MESSAGE_PAYLOAD, text)))))
 
     @given(st.binary(max_size=200))
-    def test_whatever_the_octets_are_nothing_raises(self, body: bytes) -> None:
+    def test_no_octets_raise_an_error(self, body: bytes) -> None:
         read_again(RIGHT, Receipt("tier1", (), None, False, NOW, raw=body))
 
     def test_an_answer_to_a_question_has_nothing_to_be_read(self) -> None:

@@ -1,4 +1,4 @@
-"""A relay as a carrier over HTTP: what goes up, what its answers and notifications mean."""
+"""Another relay as a carrier over HTTP: what is posted to it, and what its answers and notifications mean."""
 
 import base64
 
@@ -127,7 +127,7 @@ class Notifications(SynchronousTestCase):
         given_signature = signature([KEY], b"id", timestamp, body if signed is None else signed)
         self.reader.check(b"id", timestamp, given_signature, body, NOW)
 
-    def test_what_the_carrier_signed_just_now_is_taken(self) -> None:
+    def test_a_notification_with_a_fresh_signature_is_accepted(self) -> None:
         self.check(b"{}")
         self.check(b"{}", at=NOW - REPLAY_SECONDS)
         both = signature([b"o" * 32, KEY], b"id", b"%d" % NOW, b"{}")
@@ -144,7 +144,7 @@ class Notifications(SynchronousTestCase):
         ):
             self.assertTrue(self.assertRaises(BadNotification, refused).forged)
 
-    def test_a_right_signature_of_another_time_is_told_how_far_the_clocks_are_apart(self) -> None:
+    def test_a_right_signature_of_another_time_is_refused_with_the_difference_of_the_clocks(self) -> None:
         for at, words in ((NOW - 4000, "4000 s behind"), (NOW + 400, "400 s ahead of")):
             problem = self.assertRaises(BadNotification, self.check, b"{}", at=at)
             self.assertIn(words, str(problem))
@@ -200,7 +200,7 @@ class Notifications(SynchronousTestCase):
             [(r.state, r.final, r.error) for r in receipts], [(DELIVERED, True, b"002"), (ENROUTE, False, b"001")]
         )
 
-    def test_what_is_no_notification_is_kept_as_unreadable(self) -> None:
+    def test_a_body_that_is_no_notification_is_kept_as_unreadable(self) -> None:
         (receipt,) = self.read({"hello": "world"})
         self.assertEqual((receipt.keys, receipt.state), ((), None))
 

@@ -1,4 +1,4 @@
-"""Receipts that a wrong dialect could not place find their messages once it is corrected."""
+"""Receipts that matched no message with a wrong dialect find their messages when the dialect is corrected."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ class RereadingTests(QuestionsTestCase):
         figures = self.store.figures()
         self.assertEqual((figures.repeated, figures.contradicting, figures.orphans), (0, 0, 1))
 
-    def test_what_was_found_is_found_after_a_restart_and_kept_no_more(self) -> None:
+    def test_a_receipt_that_found_its_message_is_matched_after_a_restart_and_no_longer_kept(self) -> None:
         self.link()
         messages = self.submit(2)
         self.deliver(b"id:R-%b stat:EXPIRED err:003" % self.ids()[0], b"id:R-4711 stat:DELIVRD err:000")

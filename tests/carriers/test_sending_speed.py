@@ -1,4 +1,4 @@
-"""How fast a carrier takes messages, as far as one can tell."""
+"""The estimate of how fast a carrier takes messages."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

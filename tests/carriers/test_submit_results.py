@@ -7,14 +7,14 @@ from relay.values import smpp_constants as c
 
 
 class ClassOfTests(SynchronousTestCase):
-    def test_ok_means_taken(self) -> None:
+    def test_esme_rok_means_that_the_part_was_accepted(self) -> None:
         self.assertIs(class_of(c.ESME_ROK), AnswerClass.TAKEN)
 
-    def test_throttling_a_full_queue_and_a_system_error_mean_later(self) -> None:
+    def test_throttling_a_full_queue_and_a_system_error_mean_that_the_part_is_sent_later(self) -> None:
         for status in (c.ESME_RTHROTTLED, c.ESME_RMSGQFUL, c.ESME_RSYSERR):
             self.assertIs(class_of(status), AnswerClass.LATER, c.status_name(status))
 
-    def test_a_fault_of_the_message_itself_is_refused_everywhere(self) -> None:
+    def test_a_fault_of_the_message_itself_ends_the_message(self) -> None:
         for status in (c.ESME_RINVMSGLEN, c.ESME_RINVESMCLASS, c.ESME_RINVEXPIRY):
             self.assertIs(class_of(status), AnswerClass.REFUSED, c.status_name(status))
 

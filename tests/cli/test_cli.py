@@ -237,7 +237,7 @@ class WrongUseTests(CommandLineTestCase):
             (("replay", "acme", "--ids", binary), "it is not UTF-8 text"),
             (("replay", "acme", "--ids", key, "--since", "2026-01-01"), "leave --since and --until out"),
             (("replay", "acme", "--since", "2026-02-01", "--until", "2026-01-01"), "--until is not after --since"),
-            (("replay", "acme", "--since", "yesterday"), "no ISO 8601 time"),
+            (("replay", "acme", "--since", "yesterday"), "is not an ISO 8601 time"),
             ((*self.SEND, "--key-file", key, "--http", "nonsense"), "--http: expected a URL"),
             ((*self.SEND, "--key-file", key, "--smpp", "127.0.0.1"), "expected HOST:PORT such as 127.0.0.1:2775"),
             ((*self.SEND, "--key-file", binary), "it is not UTF-8 text"),

@@ -14,7 +14,8 @@ from relay.cli.dialect_finder import main
 from relay.config.model import Dialect, IdForm, IdWriting, Simulator
 from relay.receipts.dialect_search import Sample, sample, suggest, suggest_for_orphans
 from relay.receipts.dialects import CarrierIds
-from relay.receipts.reader import ReceiptFields, ReceiptReader
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import ReceiptFields
 from relay.simulator.decisions import Simulation, Taken
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.values import smpp_constants as c
@@ -59,7 +60,7 @@ class Search(SynchronousTestCase):
     def dialects(self, *samples: Sample) -> list[Dialect]:
         return [suggestion.dialect for suggestion in suggest(samples)]
 
-    def test_ids_that_match_as_they_are_need_nothing(self) -> None:
+    def test_ids_that_match_without_settings_need_none(self) -> None:
         (best,) = suggest([pair(b"A1", b"a1"), pair(b"B2", b"b2")])
         self.assertEqual((best.dialect, best.matched, best.settings), (Dialect(), 2, 0))
 
@@ -84,7 +85,7 @@ class Search(SynchronousTestCase):
             self.dialects(*(pair(uuid, uuid[:32]) for uuid in uuids)), [Dialect(response_id=form, receipt_id=form)]
         )
 
-    def test_cutting_ids_until_they_are_all_alike_is_no_solution(self) -> None:
+    def test_ids_are_not_cut_so_far_that_all_are_the_same(self) -> None:
         self.assertEqual(suggest([pair(b"1001", b"1"), pair(b"1002", b"1")]), [])
 
     def test_prefixes_and_suffixes_of_ids_are_found(self) -> None:
@@ -156,7 +157,7 @@ class Search(SynchronousTestCase):
 
 
 class Orphans(SynchronousTestCase):
-    def test_the_dialect_is_found_though_nobody_knows_which_belong_together(self) -> None:
+    def test_the_dialect_is_found_from_ids_and_receipts_that_are_not_paired(self) -> None:
         messages = Carrier("hex", "padded").messages(50, seed=3)
         orphans = [Receipt("tier1", (b"?",), 2, True, 0.0, raw=pdu.body) for _, pdu in messages[:20]]
         random.Random(4).shuffle(orphans)

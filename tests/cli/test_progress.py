@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal, plain lines elsewhere, nothing where work is short."""
+"""The progress of long work: a bar on a terminal, plain lines elsewhere, nothing if the work is short."""
 
 import io
 import os

@@ -35,7 +35,7 @@ class AsciiHostTests(SynchronousTestCase):
         ):
             self.assertEqual(ascii_host(name), name)
 
-    def test_what_no_host_may_be_called_is_refused(self) -> None:
+    def test_a_name_that_no_host_may_have_is_refused(self) -> None:
         for name in ("☃.example", "a\u200cb.example", "\u0301a.example", "ü" * 60 + ".example", "-ü.example", "\ud800"):
             self.assertRaises(ValueError, ascii_host, name)
 

@@ -118,7 +118,7 @@ class AccountReceiversTests(SynchronousTestCase):
         self.receivers(store).wake()
         self.assertEqual(store.claim_calls, [])
 
-    def test_what_waited_flows_on_bind(self) -> None:
+    def test_waiting_receipts_are_sent_after_a_bind(self) -> None:
         store = QueueStore(3)
         protocol = self.bound(self.receivers(store), 10)
         self.assertEqual(len(protocol.sent), 3)

@@ -123,7 +123,7 @@ class SubmitTests(SessionTestCase):
         self.assertEqual([part.id for part in self.link.offered], [message.id])
         self.assertEqual(written_first, [self.transport.value()])
 
-    def test_what_can_not_be_made_durable_is_refused_and_not_sent_on(self) -> None:
+    def test_a_message_that_can_not_be_made_durable_is_refused_and_not_sent_on(self) -> None:
         for problem, expected in ((StoreUnavailable("full disk"), c.ESME_RSYSERR), (StoreFull("x"), c.ESME_RMSGQFUL)):
             self.store.durable = Deferred()
             self.protocol.dataReceived(SUBMIT)
@@ -132,7 +132,7 @@ class SubmitTests(SessionTestCase):
             self.assertEqual(self.link.offered, [])
             self.transport.clear()
 
-    def test_who_goes_on_above_its_rate_is_told_so_and_not_read_for_a_moment(self) -> None:
+    def test_a_customer_above_its_rate_is_told_so_and_not_read_for_a_moment(self) -> None:
         self.protocol.dataReceived(SUBMIT * 2)
         self.assertEqual(self.transport.producerState, "producing")
         self.protocol.dataReceived(SUBMIT)
@@ -199,14 +199,31 @@ class FieldTests(SessionTestCase):
         for esm_class in (0x04, 0x0C, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x28):
             self.assertEqual(self.status_of(esm_class=esm_class), "ESME_RINVESMCLASS", hex(esm_class))
 
-    def test_a_time_past_is_now(self) -> None:
+    def test_a_schedule_delivery_time_in_the_past_is_ignored(self) -> None:
         self.assertEqual(self.status_of(schedule_delivery_time=b"261127235959000+"), "ESME_ROK")
         self.assertNotIn(b"261127235959000+", self.store.accepted[-1].parts[0])
         self.assertEqual(decode_message(c.SUBMIT_SM, 1, self.store.accepted[-1].parts[0]).schedule_delivery_time, b"")
 
-    def test_messages_for_later_are_refused_where_a_carrier_takes_none(self) -> None:
-        self.assertEqual(self.status_of(schedule_delivery_time=b"261128120000000+"), "ESME_RINVSCHED")
-        self.assertEqual(self.status_of(schedule_delivery_time=b"tomorrow"), "ESME_RINVSCHED")
+    def test_messages_for_later_wait_here_where_a_carrier_takes_none(self) -> None:
+        noon, in_an_hour = NOW + 12 * 3600.0, NOW + 3600.0
+        for schedule, scheduled_at, validity, valid_until in (
+            (b"261128120000000+", noon, b"", noon + 3600.0),
+            (b"000000010000000R", in_an_hour, b"", in_an_hour + 3600.0),
+            (b"261128120000000+", noon, b"000000001000000R", noon + 600.0),
+            (b"261128120000000+", noon, b"261128130000000+", noon + 3600.0),
+        ):
+            status = self.status_of(schedule_delivery_time=schedule, validity_period=validity, short_message=b"hello")
+            message = self.store.accepted[-1]
+            sent = decode_message(c.SUBMIT_SM, 1, message.parts[0])
+            self.assertEqual((status, sent.schedule_delivery_time, sent.short_message), ("ESME_ROK", b"", b"hello"))
+            # The relative time counts from the submission.
+            self.assertTrue(0 <= message.scheduled_at - scheduled_at < 10)
+            self.assertTrue(0 <= message.expires_at - valid_until < 10)
+        self.assertEqual(self.link.offered, [])
+
+    def test_times_that_are_none_or_too_far_ahead_are_refused(self) -> None:
+        for schedule in (b"tomorrow", b"261332120000000+", b"270101000000000+", b"000100010000000R"):
+            self.assertEqual(self.status_of(schedule_delivery_time=schedule), "ESME_RINVSCHED", schedule)
 
     def test_messages_for_later_are_passed_on_and_their_validity_counts_from_then(self) -> None:
         self.link.can_schedule = True
@@ -261,7 +278,7 @@ class SubmitMultiTests(SessionTestCase):
             [decode_message(c.SUBMIT_SM, 1, m.parts[0]).short_message for m in (first, second)], [b"hi"] * 2
         )
 
-    def test_where_nothing_is_taken_the_status_says_why(self) -> None:
+    def test_if_no_destination_is_accepted_the_status_says_why(self) -> None:
         self.assertEqual(self.submit(b"\2friends\0"), (c.ESME_RINVDLNAME, b""))
         self.store.durable.errback(StoreFull("x"))
         self.assertEqual(self.submit(b"\1\1\x01447700900001\0"), (c.ESME_RMSGQFUL, b""))
@@ -332,15 +349,15 @@ class StopTests(SessionTestCase):
         self.stopped = Deferred.fromCoroutine(self.side.stop(10.0))
         self.assertNoResult(self.stopped)
 
-    def test_it_waits_for_the_response(self) -> None:
+    def test_a_stop_waits_for_the_response(self) -> None:
         self.protocol.dataReceived(pdu(c.DELIVER_SM_RESP, b"\0", sequence_number=self.number))
         self.successResultOf(self.stopped)
 
-    def test_it_does_not_wait_for_who_has_left(self) -> None:
+    def test_a_stop_does_not_wait_for_a_session_that_has_ended(self) -> None:
         self.protocol.connectionLost()
         self.successResultOf(self.stopped)
 
-    def test_it_waits_no_longer_than_it_may(self) -> None:
+    def test_a_stop_waits_no_longer_than_it_may(self) -> None:
         self.clock.advance(9.9)
         self.assertNoResult(self.stopped)
         self.clock.advance(0.2)

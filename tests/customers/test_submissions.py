@@ -1,4 +1,4 @@
-"""What a customer's submit_sm becomes."""
+"""Submissions made of customers' submit_sm."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

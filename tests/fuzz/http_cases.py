@@ -1,4 +1,4 @@
-"""Connections' worth of HTTP that is nearly right."""
+"""Nearly correct HTTP requests, as the octets of whole connections."""
 
 import json
 import random

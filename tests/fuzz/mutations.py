@@ -1,4 +1,4 @@
-"""Octets that are nearly right: what both fuzzers are made of. Everything follows from a `random.Random`."""
+"""Makes nearly correct octets, for both fuzzers. A `random.Random` decides everything."""
 
 import random
 from collections.abc import Sequence

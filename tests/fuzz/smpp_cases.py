@@ -1,4 +1,4 @@
-"""Connections' worth of SMPP that is nearly right."""
+"""Nearly correct SMPP PDUs, as the octets of whole connections."""
 
 import random
 import struct

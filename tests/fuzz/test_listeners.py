@@ -1,8 +1,7 @@
-"""Both listeners under fuzz: the daemon lives, nobody else notices, nothing was unforeseen.
+"""Sends nearly correct input to both listeners: the daemon goes on, and other clients notice nothing.
 
-Seconds and seed come from the environment (`make fuzz SECONDS=600 SEED=7`); without them the run is short and the
-seed fixed, so that it is the same every time. What made a run fail is kept in tests/data/fuzz, and is sent again by
-every run from then on.
+Seconds and seed come from the environment (`make fuzz SECONDS=600 SEED=7`). Without them the run is short, and its seed
+is always the same. If an input makes a run fail, it is kept in tests/data/fuzz, and every later run sends it again.
 """
 
 import hashlib

@@ -83,7 +83,7 @@ class MessageRecordsTests(SynchronousTestCase):
     def stop(self) -> None:
         self.successResultOf(Deferred.fromCoroutine(self.records.stop()))
 
-    def test_what_has_ended_is_in_the_file_at_once(self) -> None:
+    def test_an_ended_message_is_in_the_file_at_once(self) -> None:
         self.records.add([view(1), view(2)])
         self.assertEqual([1, 2], self.ids())
 
@@ -96,7 +96,7 @@ class MessageRecordsTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual([1, 2], self.ids())
 
-    def test_what_ends_during_a_write_is_in_the_next(self) -> None:
+    def test_a_message_that_ends_during_a_write_is_in_the_next_write(self) -> None:
         self.disk.held = []
         self.records.add([view(1)])
         self.records.add([view(2)])

@@ -1,4 +1,4 @@
-"""Message records: what a line says, and what the end of a file tells."""
+"""Message records: the content of a line, and what the relay learns from the end of a file."""
 
 import json
 
@@ -68,7 +68,7 @@ class RecordLineTests(SynchronousTestCase):
             json.loads(line),
         )
 
-    def test_what_there_is_none_of_is_null(self) -> None:
+    def test_missing_values_are_null(self) -> None:
         bare = MessageView(
             id=b"\1" * 16, account="acme", addresses=ADDRESSES, state=REJECTED, final=True, carrier="",
             carrier_error="", interface="smpp", accepted_at=0.0, expires_at=1.0, done_at=1.0,

@@ -1,4 +1,4 @@
-"""The HTTP edge without a network: requests in, replies out, over a flow and a store that tests decide over."""
+"""The HTTP API without a network: requests in, replies out, with a flow and a store that the test controls."""
 
 import base64
 import random
@@ -20,6 +20,7 @@ from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreFigures, 
 from relay.text.compose import compose
 from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission
 from relay.values.secret import Secret
+from relay.values.states import DELETED
 from relay.webhooks.answer import Answer, Tested, UrlState
 from relay.webhooks.request import WebhookRequest
 
@@ -113,7 +114,7 @@ class FakeFlow:
                 self._random.randbytes(16),
                 account,
                 now,
-                now + (s.validity_seconds or 100.0),
+                now + (s.validity_seconds or 100.0) + s.scheduled_seconds,
                 s.addresses,
                 s.parts,
                 0,
@@ -121,9 +122,17 @@ class FakeFlow:
                 s.reference,
                 s.notification_url,
                 s.priority,
+                scheduled_at=now + s.scheduled_seconds if s.scheduled_seconds else 0,
             )
             for s in submissions
         ]
+
+    async def cancel(self, message_id: bytes) -> bool:
+        view = self.store.views[message_id]
+        if view.final or view.carrier:
+            return False
+        self.store.views[message_id] = msgspec.structs.replace(view, state=DELETED, final=True)
+        return True
 
     async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
         if self.durable is not None:

@@ -1,4 +1,4 @@
-"""What one connection sends costs the others no more than its share, and is no other request than it seems."""
+"""One connection can't delay others by more than its share, and can't smuggle a request into another one."""
 
 import base64
 
@@ -85,7 +85,7 @@ class FloodTests(SynchronousTestCase):
         self.assertEqual(len(self.http.flow.accepted), 30)
         self.assertEqual(connection.transport.value().count(b"HTTP/1.1 202"), 30)
 
-    def test_what_is_sent_faster_than_it_is_answered_waits_in_the_senders_socket(self) -> None:
+    def test_requests_that_come_faster_than_answers_wait_in_the_senders_socket(self) -> None:
         connection = self.http.connect()
         connection.write(STRANGERS_REQUEST * 1_000)
         self.assertEqual(connection.transport.producerState, "paused")
@@ -93,7 +93,7 @@ class FloodTests(SynchronousTestCase):
         self.assertEqual(connection.transport.producerState, "producing")
         self.assertEqual(replies(connection), 1_000)
 
-    def test_a_long_poll_does_not_have_the_requests_behind_it_read(self) -> None:
+    def test_requests_behind_a_long_poll_are_not_read(self) -> None:
         connection = self.http.connect()
         connection.send("GET", "/notifications?wait=30")
         connection.write(STRANGERS_REQUEST * (UNREAD_BYTES // len(STRANGERS_REQUEST) + 1))

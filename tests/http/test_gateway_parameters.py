@@ -12,10 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config.model import Account
 from relay.smpp.message_codec import decode_message, find_tlv
 from relay.values.ids import id_text
-from relay.values.messages import Refused, source_of
+from relay.values.messages import source_of
 from relay.values.pdus import MessagePdu
 from relay.values.secret import Secret
-from relay.values.smpp_constants import ESME_RINVSCHED, SUBMIT_SM
+from relay.values.smpp_constants import SUBMIT_SM
 from tests.http.http_driver import KEY, HttpDriver, Reply
 
 LOGIN = {"username": "acme", "password": KEY}
@@ -111,7 +111,13 @@ class GatewayTestCase(SynchronousTestCase):
         return self.pdus()[-1]
 
     def validity_seconds(self) -> float:
-        return self.flow.accepted[-1].expires_at - self.flow.accepted[-1].accepted_at
+        message = self.flow.accepted[-1]
+        return message.expires_at - (message.scheduled_at or message.accepted_at)
+
+    def scheduled_seconds(self) -> float:
+        """How long the message waits for its time."""
+        message = self.flow.accepted[-1]
+        return message.scheduled_at - message.accepted_at if message.scheduled_at else 0.0
 
 
 class KannelParameterTests(GatewayTestCase):
@@ -138,16 +144,10 @@ class KannelParameterTests(GatewayTestCase):
             self.assertTaken(self.send(validity=minutes))
             self.assertEqual(self.validity_seconds(), seconds)
 
-    def test_a_deferred_message_names_its_time_to_the_carrier(self) -> None:
-        self.send(deferred="0")
-        self.assertEqual(self.pdu().schedule_delivery_time, b"")
-        self.send(deferred="10")
-        self.assertEqual(self.pdu().schedule_delivery_time, b"231114222320000+")
-
-    def test_a_deferred_message_that_no_carrier_keeps_is_refused_with_the_reason(self) -> None:
-        self.flow.refusal = Refused(ESME_RINVSCHED, "schedule_delivery_time", "No carrier keeps it.")
-        reply = self.send(deferred="10")
-        self.assertEqual((reply.status, reply.body), (400, b"No carrier keeps it, rejected"))
+    def test_a_deferred_message_waits(self) -> None:
+        for minutes, seconds in (("0", 0.0), ("10", 600.0)):
+            self.assertTaken(self.send(deferred=minutes))
+            self.assertEqual((self.scheduled_seconds(), self.pdu().schedule_delivery_time), (seconds, b""))
 
     def test_classes_and_waiting_indications_make_the_data_coding(self) -> None:
         for fields, data_coding in (
@@ -338,7 +338,7 @@ class KannelXmlTests(GatewayTestCase):
         message, pdu = self.flow.accepted[0], self.pdu()
         self.assertEqual((pdu.short_message, pdu.data_coding, pdu.protocol_id), (b"Gr\x7e\x1ee d\x7crfer", 0xF1, 64))
         self.assertEqual((source_of(message.addresses), message.reference, message.priority), (b"RELAY", "bill 7", 2))
-        self.assertEqual((self.validity_seconds(), pdu.schedule_delivery_time), (3600.0, b"231114222320000+"))
+        self.assertEqual((self.validity_seconds(), self.scheduled_seconds()), (3600.0, 600.0))
         self.assertEqual(message.notification_url, "kannel:31:http://a.example/dlr?a=1&t=%d")
 
     def test_octets_are_in_hexadecimal(self) -> None:
@@ -395,14 +395,10 @@ class JasminParameterTests(GatewayTestCase):
             self.assertEqual(self.send(**fields).status, 200)
             self.assertEqual(self.pdu().short_message, b"")
 
-    def test_a_time_to_send_at_reaches_the_carrier_and_a_time_past_is_now(self) -> None:
-        for time, expected in (
-            ("231114222320000 ", b"231114222320000+"),
-            ("000000001000000R", b"231114222320000+"),
-            ("200101000000000+", b""),
-        ):
+    def test_a_message_waits_for_its_time_to_send_at_and_a_time_past_is_now(self) -> None:
+        for time, seconds in (("231114222320000 ", 600.0), ("000000001000000R", 600.0), ("200101000000000+", 0.0)):
             self.assertEqual(self.send(sdt=time).status, 200)
-            self.assertEqual(self.pdu().schedule_delivery_time, expected)
+            self.assertEqual((self.scheduled_seconds(), self.pdu().schedule_delivery_time), (seconds, b""))
 
     def test_vendors_optional_parameters_reach_the_carrier_in_each_form(self) -> None:
         for written, value in (

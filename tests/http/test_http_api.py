@@ -18,7 +18,7 @@ from relay.values.ids import id_of_key, id_text, parse_id
 from relay.values.messages import AttemptView, MessageView, PartView, Refused, Submission, destination_of, source_of
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED, SUBMIT_SM
-from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE
+from relay.values.states import DELIVERED, ENROUTE, SCHEDULED, UNDELIVERABLE
 from tests.http.http_driver import KEY, HttpDriver, Reply
 
 MESSAGE = {"to": "+447700900123", "from": "RELAY", "text": "Hello"}
@@ -84,16 +84,16 @@ class SlowClientTests(HttpTestCase):
     def test_headers_that_drip_do_not_prolong_a_requests_time(self) -> None:
         self.assertLessEqual(self.drip(b"GET /account HTTP/1.1\r\nX: ", b"a"), 66.0)
 
-    def test_a_body_that_drips_does_not_either(self) -> None:
+    def test_a_body_that_drips_does_not_prolong_a_requests_time(self) -> None:
         self.assertLessEqual(self.drip(self.HEAD + b"\r\n[", b" "), 66.0)
 
-    def test_nor_do_empty_lines_before_a_request(self) -> None:
+    def test_empty_lines_before_a_request_do_not_prolong_its_time(self) -> None:
         self.assertLessEqual(self.drip(b"\r\n", b"\r\n"), 66.0)
 
-    def test_who_says_nothing_is_not_waited_for_longer(self) -> None:
+    def test_a_client_that_sends_nothing_is_not_waited_for_longer(self) -> None:
         self.assertLessEqual(self.drip(b"", b""), 66.0)
 
-    def test_who_asks_again_and_again_stays(self) -> None:
+    def test_a_client_that_keeps_sending_requests_stays_connected(self) -> None:
         connection = self.http.connect()
         for _ in range(10):
             connection.send("GET", "/account")
@@ -115,7 +115,7 @@ class SubmitTests(HttpTestCase):
         self.assertEqual((reply.status, reply.json), (202, {"id": id_text(self.flow.accepted[0].id)}))
         self.assertEqual(seen, [True])
 
-    def test_what_the_customer_wrote_is_what_is_sent(self) -> None:
+    def test_the_text_is_sent_as_the_customer_wrote_it(self) -> None:
         fields = {"reference": "order 7", "validity_seconds": 60, "notification_url": "https://a.example/x"}
         self.http.ask("POST", "/messages", MESSAGE | fields)
         message = self.flow.accepted[0]
@@ -130,7 +130,7 @@ class SubmitTests(HttpTestCase):
             self.http.ask("POST", "/messages", MESSAGE | fields)
         self.assertEqual([message.priority for message in self.flow.accepted], [2, 0, 0])
 
-    def test_a_form_will_do(self) -> None:
+    def test_a_message_may_come_as_a_form(self) -> None:
         reply = self.http.ask(
             "POST", "/messages", b"to=%2B447700900123&from=RELAY&text=Hi+there&validity_seconds=60", FORM
         )
@@ -173,7 +173,7 @@ class SubmitTests(HttpTestCase):
             self.assertProblem(self.http.ask("POST", "/messages", body), 422, field, kind)
         self.assertEqual(self.flow.accepted, [])
 
-    def test_what_is_no_json_is_said_to_be_none(self) -> None:
+    def test_a_body_that_is_no_json_is_refused_as_such(self) -> None:
         for body in (b"{", b"\xff\xfe", b'{"to":"\xff"}', b"[1,", b"to=1"):
             self.assertProblem(self.http.ask("POST", "/messages", body), 400, kind="not-json")
 
@@ -223,7 +223,7 @@ class SubmitTests(HttpTestCase):
         self.flow.refusal = Refused(ESME_RINVDSTADR, "to", "No route leads to this number.")
         self.assertProblem(self.http.ask("POST", "/messages", MESSAGE), 422, "to")
 
-    def test_what_the_store_can_not_keep_is_not_accepted(self) -> None:
+    def test_a_message_that_the_store_can_not_keep_is_not_accepted(self) -> None:
         self.flow.broken = StoreFull("full", 30.0)
         reply = self.http.ask("POST", "/messages", MESSAGE)
         self.assertProblem(reply, 503)
@@ -238,7 +238,7 @@ class SubmitTests(HttpTestCase):
         self.flow.durable.callback(None)
         self.assertEqual(len(self.flow.dispatched), 1)
 
-    def test_an_account_with_a_rate_is_told_how_much_is_left(self) -> None:
+    def test_an_answer_to_an_account_with_a_rate_says_how_much_is_left(self) -> None:
         http = HttpDriver({"acme": Account(api_key=Secret(KEY), rate=10.0, burst=50)})
         http.accounts.allow("acme", 20, http.clock.seconds())
         reply = http.ask("POST", "/messages", MESSAGE)
@@ -259,7 +259,7 @@ class IdempotencyTests(HttpTestCase):
         reply = self.http.ask("POST", "/messages", MESSAGE | {"text": "Other"}, {"Idempotency-Key": "order-7"})
         self.assertProblem(reply, 409, kind="idempotency-conflict")
 
-    def test_a_repeat_while_the_first_is_under_way_is_told_so(self) -> None:
+    def test_a_repeat_while_the_first_is_under_way_is_a_conflict(self) -> None:
         self.flow.durable = Deferred()
         first = self.http.connect()
         first.send("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
@@ -300,7 +300,7 @@ class ItemKeyTests(HttpTestCase):
         self.assertEqual(len({item["id"] for item in second.json}), 3)
         self.assertEqual([id_text(m.id) for m in self.flow.accepted[:1]], [first.json["id"]])
 
-    def test_what_is_known_is_answered_with_its_id_and_not_taken_again(self) -> None:
+    def test_a_known_message_is_answered_with_its_id_and_not_accepted_again(self) -> None:
         known = self.known()
         reply = self.http.ask("POST", "/messages", [self.OTHER, self.KEYED, MESSAGE])
         self.assertEqual(reply.json[1], {"id": known})
@@ -339,7 +339,7 @@ class ItemKeyTests(HttpTestCase):
         self.assertEqual(self.http.ask("POST", "/messages", self.KEYED).status, 202)
         self.assertEqual(self.store.again, [])
 
-    def test_twice_in_one_request_is_once(self) -> None:
+    def test_an_item_that_is_twice_in_one_request_is_accepted_once(self) -> None:
         reply = self.http.ask("POST", "/messages", [self.KEYED, self.KEYED, self.OTHER, self.KEYED])
         self.assertEqual([reply.json[n] for n in (1, 3)], [reply.json[0]] * 2)
         self.assertEqual(len(self.flow.accepted), 2)
@@ -347,7 +347,7 @@ class ItemKeyTests(HttpTestCase):
         refused = self.http.ask("POST", "/messages", [wrong, wrong])
         self.assertEqual([item["field"] for item in refused.json], ["from", "from"])
 
-    def test_a_key_is_one_messages_and_one_accounts(self) -> None:
+    def test_a_key_belongs_to_one_message_of_one_account(self) -> None:
         self.known()
         other_number = self.KEYED | {"to": "+447700900124"}
         self.assertProblem(
@@ -359,7 +359,7 @@ class ItemKeyTests(HttpTestCase):
         self.http.ask("POST", "/messages", self.KEYED, login=f"other:{'o' * 24}")
         self.assertEqual(len(self.flow.accepted), accepted + 1)
 
-    def test_a_repeat_while_the_first_is_being_accepted_is_told_so(self) -> None:
+    def test_a_repeat_while_the_first_is_being_accepted_is_a_conflict(self) -> None:
         self.flow.durable = Deferred()
         first = self.http.connect()
         first.send("POST", "/messages", [self.OTHER, self.KEYED])
@@ -371,14 +371,14 @@ class ItemKeyTests(HttpTestCase):
         self.assertEqual(first.reply().status, 202)
         self.assertEqual(self.http.ask("POST", "/messages", [self.KEYED, MESSAGE]).status, 202)
 
-    def test_beside_an_idempotency_key_for_the_whole(self) -> None:
+    def test_item_keys_work_beside_an_idempotency_key_for_the_whole_request(self) -> None:
         header = {"Idempotency-Key": "whole"}
         first = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE], header)
         second = self.http.ask("POST", "/messages", [self.KEYED, MESSAGE], header)
         self.assertEqual((first.json, second.headers["Idempotent-Replayed"]), (second.json, "true"))
         self.assertEqual(len(self.flow.accepted), 2)
 
-    def test_keys_have_their_bounds(self) -> None:
+    def test_keys_that_are_too_long_or_have_spaces_are_refused(self) -> None:
         for key in ("", "k" * 256, "a b", "\u00e9", 7):
             reply = self.http.ask("POST", "/messages", MESSAGE | {"idempotency_key": key})
             self.assertProblem(reply, 422, "idempotency_key", "invalid-field")
@@ -386,7 +386,7 @@ class ItemKeyTests(HttpTestCase):
 
 
 class FormTests(HttpTestCase):
-    def test_json_that_says_it_is_a_form_is_told_what_to_say(self) -> None:
+    def test_json_that_says_it_is_a_form_is_refused_with_the_right_content_type(self) -> None:
         for body in (msgspec.json.encode(MESSAGE), msgspec.json.encode([MESSAGE])):
             reply = self.http.ask("POST", "/messages", body, FORM)
             self.assertProblem(reply, 400)
@@ -395,12 +395,12 @@ class FormTests(HttpTestCase):
 
 
 class LoginTests(HttpTestCase):
-    def test_basic_and_bearer_will_do(self) -> None:
+    def test_basic_and_bearer_logins_are_accepted(self) -> None:
         bearer = {"Authorization": f"Bearer {KEY}"}
         self.assertEqual(self.http.ask("GET", "/account", headers=bearer, login=None).json["account"], "acme")
         self.assertEqual(self.http.ask("GET", "/account").json["account"], "acme")
 
-    def test_a_whole_url_in_place_of_a_path_will_do(self) -> None:
+    def test_a_whole_url_in_place_of_a_path_is_accepted(self) -> None:
         for url in (
             "http://relay.example/account",
             "HTTPS://relay.example:8443/account",
@@ -409,7 +409,7 @@ class LoginTests(HttpTestCase):
             self.assertEqual(self.http.ask("GET", url).json["account"], "acme")
         self.assertProblem(self.http.ask("GET", "ftp://relay.example/account"), 404)
 
-    def test_anything_else_is_told_how_to_log_in(self) -> None:
+    def test_any_other_login_is_refused_with_the_ways_to_log_in(self) -> None:
         encoded = base64.b64encode(b"acme").decode()
         for login, headers in (
             (None, {}),
@@ -437,6 +437,41 @@ class LoginTests(HttpTestCase):
         self.assertEqual(self.http.ask("GET", "/account", headers={"Origin": "https://evil.example"}).status, 200)
         own = {"Origin": "https://relay.example"}
         self.assertEqual(self.http.ask("POST", "/messages", MESSAGE, own).status, 202)
+
+
+class SendAtTests(HttpTestCase):
+    """The clock begins at 22:13:20 on 2023-11-14."""
+
+    BEGIN = 1_700_000_000.0
+
+    def test_a_message_is_scheduled_and_its_validity_counts_from_then(self) -> None:
+        for send_at, seconds in (
+            ("2023-11-14T23:13:20Z", 3600.0),
+            ("2023-11-15T01:43:20.5+02:30", 3600.5),
+            ("2023-12-14T22:13:20-00:00", 30 * 86_400.0),
+        ):
+            reply = self.http.ask("POST", "/messages", MESSAGE | {"send_at": send_at, "validity_seconds": 60})
+            message = self.flow.accepted[-1]
+            self.assertEqual(reply.status, 202)
+            self.assertEqual(message.scheduled_at - self.BEGIN, seconds)
+            self.assertEqual(message.expires_at - self.BEGIN, seconds + 60)
+
+    def test_a_time_past_is_now_and_null_is_none(self) -> None:
+        for send_at in ("2023-11-14T22:13:19Z", "0001-01-01T00:00:00Z", None):
+            self.assertEqual(self.http.ask("POST", "/messages", MESSAGE | {"send_at": send_at}).status, 202)
+            self.assertEqual(self.flow.accepted[-1].scheduled_at, 0)
+
+    def test_a_form_may_say_it(self) -> None:
+        body = b"to=%2B447700900123&from=RELAY&text=Hi&send_at=2023-11-14T23:13:20Z"
+        self.assertEqual(self.http.ask("POST", "/messages", body, FORM).status, 202)
+        self.assertEqual(self.flow.accepted[-1].scheduled_at - self.BEGIN, 3600.0)
+        self.assertEqual(self.http.ask("POST", "/messages", body[: body.index(b"2023")], FORM).status, 202)
+        self.assertEqual(self.flow.accepted[-1].scheduled_at, 0)
+
+    def test_no_time_a_time_without_offset_and_more_than_30_days_are_refused(self) -> None:
+        for send_at in ("tomorrow", "2023-11-15T00:00:00", "2023-12-14T22:13:21Z", "9999-12-31T23:59:59Z", 5, ""):
+            reply = self.http.ask("POST", "/messages", MESSAGE | {"send_at": send_at})
+            self.assertProblem(reply, 422, "send_at", "invalid-field")
 
 
 class QueryTests(HttpTestCase):
@@ -471,19 +506,42 @@ class QueryTests(HttpTestCase):
             },
         )
 
-    def test_others_messages_and_what_is_no_id_are_not_there(self) -> None:
+    def test_a_scheduled_message_is_shown_as_scheduled_and_pending(self) -> None:
+        fields: dict[str, Any] = {"state": SCHEDULED, "final": False, "done_at": None, "scheduled_at": 1_700_003_600.0}
+        for waits, status in ((True, "SCHEDULED"), (False, "ENROUTE")):
+            view = self.view(waits_for_its_time=waits, **fields)
+            shown = self.http.ask("GET", f"/messages/{id_text(view.id)}").json
+            self.assertEqual((shown["status"], shown["send_status"], shown["error"]), (status, "pending", "001"))
+            self.assertEqual(shown["send_at"], "2023-11-14T23:13:20.000Z")
+
+    def test_what_waits_can_be_cancelled_once_or_twice(self) -> None:
+        view = self.view(state=SCHEDULED, final=False, carrier="", done_at=None)
+        for _ in range(2):
+            reply = self.http.ask("DELETE", f"/messages/{id_text(view.id)}")
+            self.assertEqual((reply.status, reply.json["status"], reply.json["error"]), (200, "DELETED", "004"))
+
+    def test_what_a_carrier_keeps_and_what_has_ended_is_not_cancelled(self) -> None:
+        for fields, words in (({"state": ENROUTE, "final": False}, "carrier"), ({}, "ended")):
+            view = self.view(**fields)
+            reply = self.http.ask("DELETE", f"/messages/{id_text(view.id)}")
+            self.assertProblem(reply, 409, kind="not-cancellable")
+            self.assertIn(words, reply.json["detail"])
+            self.assertEqual(self.store.views[view.id], view)
+
+    def test_messages_of_others_and_wrong_ids_are_not_found(self) -> None:
         view = self.view(account="other")
         for name in (id_text(view.id), "7", "x" * 36, "%00"):
-            self.assertProblem(self.http.ask("GET", f"/messages/{name}"), 404, "id")
+            for method in ("GET", "DELETE"):
+                self.assertProblem(self.http.ask(method, f"/messages/{name}"), 404, "id")
 
-    def test_a_notification_can_be_had_again(self) -> None:
+    def test_a_notification_can_be_sent_again(self) -> None:
         view = self.view(notification_url="http://x.example/")
         reply = self.http.ask("POST", f"/messages/{id_text(view.id)}/notify")
         self.assertEqual(reply.status, 202)
         self.assertEqual(self.store.again, [view.id])
         self.assertEqual(len(self.flow.woken), 1)
 
-    def test_but_only_of_a_message_that_has_ended_and_where_there_is_a_url(self) -> None:
+    def test_only_an_ended_message_with_a_url_can_be_notified_again(self) -> None:
         view = self.view(state=ENROUTE, final=False, notification_url="http://x.example/")
         self.assertProblem(self.http.ask("POST", f"/messages/{id_text(view.id)}/notify"), 409, kind="not-final")
         view = self.view()
@@ -541,7 +599,7 @@ class FeedTests(HttpTestCase):
         self.http.store.kept, self.http.store.entries = before.kept, before.entries
         self.assertEqual(len(self.http.ask("GET", f"/notifications?after={cursor}").json["notifications"]), 2)
 
-    def test_an_entry_says_what_a_notification_says(self) -> None:
+    def test_an_entry_of_the_feed_has_the_fields_of_a_notification(self) -> None:
         self.store.entries = [self.entry(1)]
         entry = self.http.ask("GET", "/notifications").json["notifications"][0]
         self.assertEqual((entry["send_status"], entry["status"], entry["error"]), ("failed", "UNDELIV", "005"))
@@ -593,25 +651,25 @@ class FeedTests(HttpTestCase):
 
 
 class ReplayTests(HttpTestCase):
-    def test_by_message(self) -> None:
+    def test_messages_that_are_named_are_notified_again(self) -> None:
         ids = [number.to_bytes(16, "big") for number in range(3)]
         reply = self.http.ask("POST", "/notifications/replay", {"ids": [id_text(i) for i in ids]})
         self.assertEqual((reply.status, reply.json), (202, {"messages": 3}))
         self.assertEqual(self.store.again, ids)
         self.assertEqual(len(self.flow.woken), 1)
 
-    def test_by_time(self) -> None:
+    def test_messages_of_a_span_of_time_are_notified_again(self) -> None:
         self.store.entries = [FeedEntry(n, bytes([n] * 16), DELIVERED, b"", 1_700_000_000.0 + n) for n in range(1, 9)]
         body = {"since": "2023-11-14T22:13:23Z", "until": "2023-11-14T23:13:26+01:00"}
         self.assertEqual(self.http.ask("POST", "/notifications/replay", body).json, {"messages": 3})
         self.assertEqual(self.store.again, [bytes([n] * 16) for n in (3, 4, 5)])
 
-    def test_what_was_given_up(self) -> None:
+    def test_notifications_that_were_given_up_are_sent_again(self) -> None:
         self.store.lost = [b"x" * 16]
         self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).json, {"messages": 1})
         self.assertEqual(self.store.again, [b"x" * 16])
 
-    def test_one_of_an_account_runs_at_a_time(self) -> None:
+    def test_one_replay_of_an_account_runs_at_a_time(self) -> None:
         durable: Deferred[ReplayResult] = Deferred()
         at_once = self.store.notify_again
         self.store.notify_again = lambda account, ids, now: durable  # type: ignore[method-assign]
@@ -626,18 +684,18 @@ class ReplayTests(HttpTestCase):
         self.store.notify_again = at_once  # type: ignore[method-assign]
         self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).status, 202)
 
-    def test_an_account_that_asks_too_much_at_once_is_told_to_wait(self) -> None:
+    def test_an_account_with_too_many_requests_at_once_gets_429(self) -> None:
         self.store.learnt_between = lambda *question: fail(StoreBusy("20 questions wait already", 1.0))  # type: ignore[method-assign]
         reply = self.http.ask("POST", "/notifications/replay", {"since": "2023-11-14T22:13:23Z"})
         self.assertProblem(reply, 429)
 
-    def test_the_answer_counts_what_is_told_again(self) -> None:
+    def test_the_answer_counts_the_notifications_that_are_sent_again(self) -> None:
         # Of another account, or forgotten: nothing is told again.
         self.store.notify_again = lambda account, ids, now: succeed(ReplayResult(0, frozenset()))  # type: ignore[method-assign]
         reply = self.http.ask("POST", "/notifications/replay", {"ids": [id_text(b"x" * 16)]})
         self.assertEqual(reply.json, {"messages": 0})
 
-    def test_nothing_at_all_is_no_request(self) -> None:
+    def test_a_replay_without_any_selection_is_refused(self) -> None:
         self.assertProblem(self.http.ask("POST", "/notifications/replay", {}), 422)
         for since in ("9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"):
             self.assertEqual(self.http.ask("POST", "/notifications/replay", {"since": since}).status, 202)
@@ -695,7 +753,7 @@ class HttpTests(HttpTestCase):
         self.assertProblem(self.http.ask("GET", "/messages/"), 404)
         reply = self.http.ask("DELETE", "/messages")
         self.assertProblem(reply, 405)
-        self.assertEqual(reply.headers["Allow"], "POST")
+        self.assertEqual(reply.headers["Allow"], "GET, POST")
 
     def test_head_is_get_without_a_body(self) -> None:
         reply = self.http.ask("HEAD", "/account")
@@ -724,14 +782,14 @@ class HttpTests(HttpTestCase):
         connection.write(b"201\r\n" + b"x" * 513 + b"\r\n")
         self.assertProblem(connection.reply(), 413)
 
-    def test_what_is_no_http_is_answered_and_ended(self) -> None:
+    def test_a_request_that_is_no_http_is_answered_and_the_connection_ends(self) -> None:
         for octets in (b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"):
             connection = self.http.connect()
             connection.write(octets)
             self.assertProblem(connection.reply(), 400)
             self.assertTrue(connection.transport.disconnecting)
 
-    def test_who_sends_one_octet_at_a_time_runs_out_of_time(self) -> None:
+    def test_a_client_that_sends_one_octet_at_a_time_runs_out_of_time(self) -> None:
         connection = self.http.connect()
         for _ in range(59):
             connection.write(b"G")
@@ -755,7 +813,7 @@ class HttpTests(HttpTestCase):
         self.http.clock.pump([0.5] * 118)
         self.assertFalse(connection.transport.disconnecting)
 
-    def test_one_address_holds_so_many_connections_and_no_more(self) -> None:
+    def test_one_address_can_not_hold_more_connections_than_its_limit(self) -> None:
         self.http = HttpDriver(limits=Limits(connections_per_address=2))
         first, _second = self.http.connect(), self.http.connect()
         self.assertIsNone(self.http.connect().channel)
@@ -787,7 +845,7 @@ class DescriptionTests(HttpTestCase):
         self.assertGreater(len(references), 10)
         self.assertEqual([r for r in references if r.decode() not in schemas], [])
 
-    def test_what_it_says_of_a_message_is_what_is_checked(self) -> None:
+    def test_the_description_of_a_message_has_the_limits_that_are_checked(self) -> None:
         schema = self.http.ask("GET", "/openapi.json").json["components"]["schemas"]["MessageRequest"]
         # A text, or data_coding and payload.
         self.assertEqual(schema["required"], ["to", "from"])

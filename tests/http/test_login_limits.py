@@ -1,4 +1,4 @@
-"""Wrong keys are limited; right keys of others are not in the way of it."""
+"""Wrong keys are limited; customers with a right key can still log in."""
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -50,7 +50,7 @@ class LoginLimitsTests(SynchronousTestCase):
         self.assertFalse(self.limits.knows("192.0.2.1", "acme", Secret("n" * 24)), "the account has a new key")
         self.assertFalse(self.limits.knows("192.0.2.1", "acme", None))
 
-    def test_what_is_remembered_is_bounded(self) -> None:
+    def test_the_memory_of_failed_logins_is_bounded(self) -> None:
         for number in range(40_000):
             self.limits.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
             self.limits.succeeded(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", "acme", KEY)

@@ -1,4 +1,4 @@
-"""Kannel's and Jasmin's HTTP interfaces, as programs written for them use them."""
+"""Kannel's and Jasmin's HTTP interfaces, used as programs for these gateways use them."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -28,7 +28,7 @@ class CompatTestCase(SynchronousTestCase):
 
 
 class OffTests(SynchronousTestCase):
-    def test_neither_is_served_unless_switched_on(self) -> None:
+    def test_kannels_and_jasmins_interfaces_are_off_by_default(self) -> None:
         http = HttpDriver()
         self.assertEqual(http.ask("GET", "/cgi-bin/sendsms?" + urlencode(KANNEL), login=None).status, 404)
         self.assertEqual(http.ask("GET", "/send?" + urlencode(JASMIN), login=None).status, 404)
@@ -48,7 +48,7 @@ class KannelTests(CompatTestCase):
         self.assertEqual((source_of(message.addresses), destination_of(message.addresses)), (b"RELAY", b"447700900123"))
         self.assertIsNone(message.notification_url)
 
-    def test_the_short_names_of_the_login_will_do(self) -> None:
+    def test_the_short_names_of_the_login_parameters_are_accepted(self) -> None:
         reply = self.send(username=None, password=None, user="acme", **{"pass": KEY})
         self.assertEqual(reply.status, 202)
 
@@ -115,7 +115,7 @@ class KannelTests(CompatTestCase):
             self.assertAnswer(self.send(**fields), status, text)
         self.assertEqual(self.flow.accepted, [])
 
-    def test_what_may_work_later_is_said_to(self) -> None:
+    def test_a_temporary_failure_is_answered_so_that_the_client_tries_again(self) -> None:
         self.flow.refusal = Refused(ESME_RTHROTTLED, "", "Slower.", 1.0)
         self.assertAnswer(self.send(), 503, "Temporal failure, try again later.")
         self.flow.refusal = Refused(ESME_RINVDSTADR, "to", "No route.")
@@ -141,7 +141,7 @@ class JasminTests(CompatTestCase):
             self.assertEqual((reply.status, reply.headers["Content-Type"]), (200, "text/plain"))
             self.assertEqual(reply.body.decode(), f'Success "{id_text(self.flow.dispatched[-1].id)}"')
 
-    def test_json_will_do(self) -> None:
+    def test_a_message_may_come_as_json(self) -> None:
         headers = {"Content-Type": "application/json"}
         reply = self.http.ask("POST", "/send", JASMIN | {"coding": 0, "dlr-level": 2}, headers, login=None)
         self.assertEqual(reply.status, 200)
@@ -214,6 +214,6 @@ class DefaultSenderTests(SynchronousTestCase):
         self.assertEqual(self.http.ask("POST", "/messages", [message]).status, 202)
         self.assertEqual(self.sender(), b"ACME")
 
-    def test_other_mistakes_are_named_as_ever(self) -> None:
+    def test_other_mistakes_are_still_named(self) -> None:
         reply = self.http.ask("POST", "/messages", {"to": "447700900123"})
         self.assertEqual((reply.status, reply.json["field"]), (422, "text"))

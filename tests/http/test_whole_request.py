@@ -110,7 +110,7 @@ class WholeRequestTests(SynchronousTestCase):
         self.assertEqual((whole.method, whole.target, whole.body), (b"POST", b"/messages?a=1", b"{}"))
         self.assertEqual(whole.headers[b"Authorization"], [b"Basic eDp5"])
 
-    def test_what_asks_for_something_special_is_left_to_twisted(self) -> None:
+    def test_unusual_requests_are_left_to_twisted(self) -> None:
         for old, new in (
             (b"Connection: keep-alive", b"Connection: close"),
             (b"Connection: keep-alive", b"Transfer-Encoding: chunked"),
@@ -127,7 +127,7 @@ class WholeRequestTests(SynchronousTestCase):
 
     @given(requests(), st.integers(1, 200))
     @example(PLAIN, 5)
-    def test_in_one_piece_or_in_two_it_is_the_same_request(self, octets: bytes, cut: int) -> None:
+    def test_a_request_in_one_piece_or_in_two_is_read_the_same(self, octets: bytes, cut: int) -> None:
         whole, pieces = Listener(), Listener()
         whole.receive(octets)
         for piece in (octets[:cut], octets[cut:]):
@@ -136,7 +136,7 @@ class WholeRequestTests(SynchronousTestCase):
         self.assertEqual(whole.outcome(), pieces.outcome())
 
     @given(st.lists(requests(), min_size=2, max_size=4))
-    def test_one_after_the_other_on_one_connection_too(self, several: list[bytes]) -> None:
+    def test_requests_one_after_the_other_on_one_connection_are_read_the_same(self, several: list[bytes]) -> None:
         apart, octet_by_octet = Listener(), Listener()
         for octets in several:
             apart.receive(octets)
@@ -145,6 +145,6 @@ class WholeRequestTests(SynchronousTestCase):
         self.assertEqual(apart.outcome(), octet_by_octet.outcome())
 
     @given(st.binary(max_size=200))
-    def test_no_octets_do_anything_but_be_read_or_be_left(self, octets: bytes) -> None:
+    def test_any_octets_are_either_read_in_one_go_or_left_to_twisted(self, octets: bytes) -> None:
         parse_whole(octets, 1024)
         parse_whole(b"POST / HTTP/1.1\r\n" + octets + b"\r\n\r\n", 1024)

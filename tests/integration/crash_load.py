@@ -1,4 +1,4 @@
-"""Customers who go on whatever happens, and remember exactly what the relay has promised them."""
+"""Customers for the crash tests: they never stop sending, and remember exactly what the relay has promised them."""
 
 import itertools
 import json

@@ -1,10 +1,10 @@
-"""The relay's peers in the crash tests: processes of their own, which outlive every kill and write down what they saw.
+"""The relay's peers in the crash tests: separate processes, which survive every kill and write down what they got.
 
     python -m tests.integration.crash_peers carrier PORT FILE
     python -m tests.integration.crash_peers receiver PORT FILE
 
-One line an event in FILE: the time, a tab, and the destination of a submit_sm or the JSON of a notification. Prints
-`listening` once it does.
+FILE gets one line per event: the time, a tab, and the destination of a submit_sm or the JSON of a notification. The
+process prints `listening` when it listens.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""What the integration tests stand on: relays as processes, webhook receivers, simulated carriers, and waiting.
+"""Tools of the integration tests: relays as processes, webhook receivers, simulated carriers, and waiting for events.
 
-Everything is on loopback, in temporary directories, bounded in time, and cleaned up by the test case that asked for
-it. A relay that doesn't do as it should shows its log in the failure.
+Everything is on loopback, in temporary directories, limited in time, and cleaned up by the test case that asked for it.
+If a relay doesn't behave as it should, the failure shows its log.
 """
 
 import contextlib

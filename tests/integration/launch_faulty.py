@@ -1,7 +1,7 @@
 """Runs `twistd` as always, but with a disk that fails when it is told to.
 
-While there is a file beside the data directory, named like it with `.faults` behind, the operations that it names fail:
-one a line, `write ENOSPC`.
+If there is a file beside the data directory, with the same name and `.faults` added, then the operations in it fail:
+one per line, such as `write ENOSPC`.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """Runs `twistd` as always, but with a store whose awaitables fire late and in bursts (see tests/late_store.py).
 
-`RELAY_TEST_STORE=late python -m twisted.trial tests.integration` runs the whole suite with it: what passes there
-doesn't count on a store in the same process.
+`RELAY_TEST_STORE=late python -m twisted.trial tests.integration` runs the whole suite with it. A test that passes this
+way doesn't depend on a store in the same process.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Bad input on real sockets: each is answered as its protocol says, and nobody else notices."""
+"""Bad input on real sockets: it gets the answer that its protocol demands, and other clients notice nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Relays in a row: receipts come home hop by hop, through a relay that dies on the way too."""
+"""Relays in a row: receipts go back through each of them, also if one of the relays is killed."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Receipts that real carriers sent, through a real socket: each reaches the customer whose message it is about."""
+"""Receipts that real carriers sent, through a real socket: each reaches the customer that sent its message."""
 
 import json
 import struct

@@ -1,8 +1,9 @@
-"""Killed with SIGKILL at any instant, again and again, under load: nothing that was accepted is lost.
+"""Kills the relay with SIGKILL at any instant, again and again, under load: nothing that was accepted is lost.
 
-The relay, its carriers and the webhook receiver are processes; only the relay is killed. Every accepted message goes to
-a number of its own, so at the end each is accounted for: at the customers, by id, and at the carriers, by number. What
-came twice must have been in flight at a kill. `make crash KILLS=20 SEED=7` is the long form, whose figures are printed.
+The relay, its carriers and the webhook receiver are processes; only the relay is killed. Every accepted message has a
+destination of its own. So at the end each one is checked: at the customers by id, and at the carriers by destination.
+If something came twice, it must have been in flight at a kill. `make crash KILLS=20 SEED=7` runs it for longer and
+prints its figures.
 """
 
 import json

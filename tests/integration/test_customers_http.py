@@ -1,4 +1,4 @@
-"""What a customer's programs are promised over HTTP, against a relay process that is also stopped and killed."""
+"""The promises of the HTTP API to customers' programs, with a relay process that is also stopped and killed."""
 
 from typing import Any
 
@@ -189,7 +189,7 @@ class CustomersHttpTests(IntegrationTestCase):
         await within(60, gatherResults([Deferred.fromCoroutine(submit_all()), reading]))
         self.assertEqual(sorted(await reading), sorted(accepted))
 
-    async def test_what_was_given_up_or_learnt_in_a_time_can_be_had_again(self) -> None:
+    async def test_notifications_of_a_span_of_time_or_given_up_can_be_sent_again(self) -> None:
         recorder = await self.recorder()
         relay = await self.relay(accounts={"acme": smpp_account(notification_url=recorder.url)}, **SIMULATED)
         message_id = await self.submit(relay)

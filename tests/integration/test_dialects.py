@@ -91,20 +91,20 @@ class Orders(IntegrationTestCase):
         await relay.carrier_bound(self.carrier)
         return relay, await self.esme(relay.smpp_port)
 
-    async def test_receipts_before_the_responses(self) -> None:
+    async def test_receipts_that_come_before_the_responses_find_their_messages(self) -> None:
         relay, esme = await self.world(receipt_first=True, receipt_delay_seconds=0.3)
         await all_come_home(esme, 500)
         self.assertEqual(await self.metric(relay, "relay_store_orphans"), 0)
 
-    async def test_receipts_without_text(self) -> None:
+    async def test_receipts_without_text_find_their_messages(self) -> None:
         _, esme = await self.world(tlv_only=True)
         await all_come_home(esme, 500)
 
-    async def test_receipts_on_the_other_bind(self) -> None:
+    async def test_receipts_on_the_other_bind_find_their_messages(self) -> None:
         _, esme = await self.world({"bind": "transmitter+receiver"}, receipt_delay_seconds=0.0)
         await all_come_home(esme, 500)
 
-    async def test_receipts_spread_over_several_binds(self) -> None:
+    async def test_receipts_spread_over_several_binds_find_their_messages(self) -> None:
         relay, esme = await self.world({"binds": 3}, receipt_delay_seconds=0.0)
         await relay.carrier_bound(self.carrier, 3)
         await all_come_home(esme, 500)
@@ -129,7 +129,7 @@ class Orders(IntegrationTestCase):
         await until("all receipts are home", lambda: {r.message_id for r in esme.receipts} >= accepted, 60)
         self.assertGreater(self.carrier.counters.dropped, 0)
 
-    async def test_receipts_after_a_restart(self) -> None:
+    async def test_receipts_that_come_after_a_restart_find_their_messages(self) -> None:
         relay, esme = await self.world(receipt_delay_seconds=2.0)
         answers = await within(60, esme.submit([submit_body(f"4477{n:08}") for n in range(300)]))
         accepted = {message_id for _, message_id in answers}
@@ -176,7 +176,7 @@ class Scripted(IntegrationTestCase):
     def taking(self, session: ScriptedSession, pdu: MessagePdu) -> None:
         session.queue_answer(pdu, next(self.ids).encode())
 
-    async def test_a_receipt_in_the_same_segment_as_its_response_and_before_it(self) -> None:
+    async def test_a_receipt_in_the_same_segment_before_its_response_finds_its_message(self) -> None:
         await self.world()
 
         def receipt_then_response(session: ScriptedSession, pdu: MessagePdu) -> None:
@@ -188,7 +188,7 @@ class Scripted(IntegrationTestCase):
         message_id = await self.submit_one()
         self.assertEqual(await self.home(), [(message_id, "UNDELIV")])
 
-    async def test_a_receipt_in_the_same_segment_as_its_response_and_after_it(self) -> None:
+    async def test_a_receipt_in_the_same_segment_after_its_response_finds_its_message(self) -> None:
         await self.world()
 
         def response_then_receipt(session: ScriptedSession, pdu: MessagePdu) -> None:
@@ -200,7 +200,7 @@ class Scripted(IntegrationTestCase):
         message_id = await self.submit_one()
         self.assertEqual(await self.home(), [(message_id, "EXPIRED")])
 
-    async def test_a_receipt_that_was_acknowledged_before_its_response_came(self) -> None:
+    async def test_a_receipt_acknowledged_before_its_response_came_finds_its_message(self) -> None:
         await self.world()
         asked: list[tuple[ScriptedSession, MessagePdu]] = []
         self.carrier.on_submit = lambda session, pdu: asked.append((session, pdu))
@@ -235,7 +235,7 @@ class Scripted(IntegrationTestCase):
         self.assertEqual(await self.home(), [(message_id, "UNDELIV")])
         self.assertEqual(await self.metric(self.daemon, "relay_store_orphans"), 0)
 
-    async def test_a_receipt_after_a_restart(self) -> None:
+    async def test_a_receipt_that_comes_after_a_restart_finds_its_message(self) -> None:
         await self.world()
         self.carrier.on_submit = self.taking
         message_id = await self.submit_one()
@@ -273,7 +273,7 @@ class Scripted(IntegrationTestCase):
         await self.acknowledged(4)
         self.assertEqual(sorted(await self.home(2)), sorted([(first, "DELIVRD"), (second, "DELETED")]))
 
-    async def test_receipts_that_nobody_can_read_or_place_are_acknowledged_and_disturb_nobody(self) -> None:
+    async def test_unreadable_receipts_and_orphans_are_acknowledged_and_delay_nobody(self) -> None:
         await self.world()
         self.carrier.on_submit = self.taking
         message_id = await self.submit_one()
@@ -330,7 +330,7 @@ class Scripted(IntegrationTestCase):
         self.carrier.bound[0].deliver(receipt_body("AB 12", "EXPIRED"))
         self.assertEqual(await self.home(), [(message_id, "EXPIRED")])
 
-    async def test_what_is_no_receipt_is_refused(self) -> None:
+    async def test_a_message_that_is_no_receipt_is_refused(self) -> None:
         await self.world()
         session = self.carrier.bound[0]
         session.deliver(receipt_body("1", esm_class=0))

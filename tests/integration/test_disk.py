@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or broken: nothing new is taken, what was taken goes on, and it recovers by itself."""
+"""A full, read-only or broken disk: the relay accepts nothing new, goes on with the rest, and recovers by itself."""
 
 import errno
 import os
@@ -147,16 +147,16 @@ class InjectedFaults(DiskTestCase):
         number = getattr(errno, orders[0].split()[1])
         await self.course(lambda: file.write_text("\n".join(orders)), file.unlink, os.strerror(number))
 
-    async def test_a_full_disk(self) -> None:
+    async def test_nothing_is_lost_with_a_full_disk(self) -> None:
         await self.faults("write ENOSPC")
 
-    async def test_a_disk_that_fails_to_write(self) -> None:
+    async def test_nothing_is_lost_with_a_disk_that_fails_to_write(self) -> None:
         await self.faults("write EIO")
 
-    async def test_a_disk_that_fails_to_sync(self) -> None:
+    async def test_nothing_is_lost_with_a_disk_that_fails_to_sync(self) -> None:
         await self.faults("sync EIO")
 
-    async def test_a_disk_that_has_become_read_only(self) -> None:
+    async def test_nothing_is_lost_with_a_disk_that_has_become_read_only(self) -> None:
         await self.faults("write EROFS", "open EROFS", "sync EROFS", "truncate EROFS")
 
 
@@ -217,6 +217,6 @@ class RealFaults(DiskTestCase):
                 except OSError as problem:
                     self.assertEqual(problem.errno, errno.ENOSPC)
 
-    async def test_a_file_system_without_room_and_then_with_room_again(self) -> None:
+    async def test_nothing_is_lost_on_a_full_file_system_that_gets_room_again(self) -> None:
         await self.start()
         await self.course(self.fill, (self.mountpoint / "ballast").unlink, os.strerror(errno.ENOSPC))

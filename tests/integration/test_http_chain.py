@@ -1,4 +1,4 @@
-"""Relays in a row over HTTP, and over HTTP and SMPP in turn: every notification comes home, whoever dies on the way."""
+"""Relays in a row over HTTP, and over HTTP and SMPP in turn: every notification arrives, whichever relay is killed."""
 
 import base64
 import json
@@ -400,7 +400,7 @@ class HttpChain(IntegrationTestCase):
             await back.leave()
         return accepted, Counter(home[message_id] for message_id in wanted)
 
-    async def test_what_was_under_way_when_the_sending_relay_was_killed_goes_out_once(self) -> None:
+    async def test_parts_under_way_when_the_sending_relay_was_killed_are_sent_once(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.1)
         seen = self.count_at_the_carrier()
         b = self.last("b")
@@ -530,7 +530,7 @@ class HttpChain(IntegrationTestCase):
         )
         self.assertEqual({receipt.stat for receipt in esme.receipts}, {"DELIVRD"})
 
-    async def test_http_and_smpp_in_turn(self) -> None:
+    async def test_http_and_smpp_carriers_take_turns(self) -> None:
         self.carrier = await self.simulator(receipt_delay_seconds=0.1)
         c_relay = self.last("c")
         b = self.over_http("b", c_relay)

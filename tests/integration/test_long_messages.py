@@ -1,4 +1,4 @@
-"""Long messages on real sockets: parts answered and receipted separately, in any order, with ids that tell nothing."""
+"""Long messages on real sockets: responses and receipts for each part alone, in any order, with unrelated ids."""
 
 import itertools
 from collections.abc import Iterable
@@ -185,7 +185,7 @@ class LongMessages(IntegrationTestCase):
         told = {mode: self.news_of(message_id) for mode, (message_id, _) in messages.items()}
         self.assertEqual(told, {mode: [status] for mode, status in expected.items()})
 
-    async def test_where_nobody_says_anything_the_whole_times_out_once(self) -> None:
+    async def test_a_long_message_without_any_receipt_times_out_once(self) -> None:
         await self.world()
         messages = {mode: (await self.submitted(mode, range(PARTS), 1))[0] for mode in MODES}
         await until("all are told", lambda: len(self.receiver.posts) >= len(MODES))

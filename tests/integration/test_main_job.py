@@ -1,4 +1,4 @@
-"""The main job on real sockets: a message out, its notification home."""
+"""The main job on real sockets: a message goes out, and its notification comes back."""
 
 from typing import Any
 
@@ -126,7 +126,7 @@ class Http(MainJob):
         words = {(p.json["send_status"], p.json["status"], p.json["error"]) for p in receiver.posts}
         self.assertEqual(words, expected)
 
-    async def test_what_a_customers_server_missed_is_there_soon_after_it_is_back(self) -> None:
+    async def test_notifications_that_a_customers_server_missed_come_soon_after_it_is_back(self) -> None:
         receiver = await self.webhooks()
         # Large batches, so that 200 that fail are no outage: the server is found to be back by what comes next.
         account = smpp_account(notification_url=receiver.url, notification_batch=100)

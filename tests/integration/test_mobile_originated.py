@@ -1,4 +1,4 @@
-"""Messages from handsets, on their way from a carrier to the receivers of the account that is to get them."""
+"""Messages from handsets: from a carrier to the receivers of the account that the configuration names."""
 
 from typing import Any
 
@@ -38,14 +38,14 @@ class MobileOriginatedTests(IntegrationTestCase):
         bodies = [message_body(addresses=ADDRESSES, short_message=text, registered_delivery=0) for text in texts]
         self.carrier.bound[0].deliver(*bodies)
 
-    async def test_without_the_setting_they_are_refused(self) -> None:
+    async def test_without_the_setting_messages_from_handsets_are_refused(self) -> None:
         await self.world()
         customer = await self.esme(self.daemon.smpp_port)
         self.deliver(b"hello", b"id:1 stat:DELIVRD err:000")
         self.assertEqual(await self.answers(2), ["ESME_RX_P_APPN"] * 2)
         self.assertEqual((customer.others, customer.receipts), ([], []))
 
-    async def test_they_go_to_a_receiver_of_the_account_octet_for_octet(self) -> None:
+    async def test_messages_from_handsets_go_to_a_receiver_of_the_account_octet_for_octet(self) -> None:
         await self.world(mobile_originated="acme")
         customer = await self.esme(self.daemon.smpp_port)
         other = await self.esme(self.daemon.smpp_port, "other")
@@ -69,14 +69,14 @@ class MobileOriginatedTests(IntegrationTestCase):
         self.assertEqual((pdu.command_id, pdu.addresses, pdu.data_coding), (c.DELIVER_SM, ADDRESSES, 3))
         self.assertEqual((message_octets(pdu), pdu.body[pdu.tlvs_at :]), (b"a long story", tlvs))
 
-    async def test_the_carrier_is_told_what_the_customer_says(self) -> None:
+    async def test_the_carrier_gets_the_customers_answer(self) -> None:
         await self.world(mobile_originated="acme")
         customer = await self.esme(self.daemon.smpp_port)
         customer.answer = lambda pdu: c.ESME_RX_R_APPN
         self.deliver(b"hello")
         self.assertEqual(await self.answers(1), ["ESME_RX_R_APPN"])
 
-    async def test_with_nobody_to_take_them_or_to_answer_the_carrier_keeps_them(self) -> None:
+    async def test_without_a_receiver_or_an_answer_the_carrier_keeps_the_message(self) -> None:
         await self.world(mobile_originated="acme")
         self.deliver(b"nobody is there")
         self.assertEqual(await self.answers(1), ["ESME_RX_T_APPN"])

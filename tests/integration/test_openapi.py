@@ -1,4 +1,4 @@
-"""The live relay is what its OpenAPI document says: schemathesis, which nobody here wrote, tries to refute that."""
+"""The running relay agrees with its OpenAPI document: schemathesis tries to find a contradiction."""
 
 import sys
 from pathlib import Path

@@ -75,7 +75,7 @@ class DialectTests(CommandsTestCase):
         done = await self.command("dialect", "--dismiss", "tier1", "--admin", admin)
         self.assertEqual((1, "no receipts of 'tier1' are kept as evidence\n"), (done.returncode, done.stderr))
 
-    async def test_without_orphans_it_says_so(self) -> None:
+    async def test_without_orphans_the_command_says_so(self) -> None:
         relay = await self.start()
         done = await self.command("dialect", "--orphans", "--admin", f"http://127.0.0.1:{relay.admin_port}")
         self.assertEqual((0, "# No receipt waits for its message: nothing to find.\n"), (done.returncode, done.stdout))
@@ -91,7 +91,7 @@ class StatusTests(CommandsTestCase):
         self.assertRegex(done.stdout, r"tier1 +up +1/1")
         self.assertRegex(done.stdout, r"acme +0 +0\.0")
 
-    async def test_what_waits_for_a_carrier_or_account_that_the_file_has_lost_is_said_until_it_is_back(self) -> None:
+    async def test_carriers_and_accounts_missing_in_the_file_are_shown_while_something_waits_for_them(self) -> None:
         relay = await self.start(receipt_delay_seconds=0.05)
         silent = await self.simulator(silent_share=1.0)
         before = dict(relay.configuration)
@@ -132,7 +132,7 @@ class StatusTests(CommandsTestCase):
         self.assertEqual(1, done.returncode)
         self.assertIn("dead is down: Connection was refused", done.stdout)
 
-    async def test_nobody_there_is_the_exit_status_3(self) -> None:
+    async def test_the_exit_status_is_3_if_no_relay_answers(self) -> None:
         done = await self.command("status", "--admin", "http://127.0.0.1:1")
         self.assertEqual((3, ""), (done.returncode, done.stdout))
         self.assertIn("no answer", done.stderr)
@@ -175,7 +175,7 @@ class SendTests(CommandsTestCase):
             self.assertEqual(1, done.returncode, done.stderr)
             self.assertIn("UNDELIV, error 005", done.stdout)
 
-    async def test_a_refusal_is_told_with_its_reason(self) -> None:
+    async def test_a_refusal_is_printed_with_its_reason(self) -> None:
         relay = await self.start()
         http = ["--http", f"http://127.0.0.1:{relay.http_port}"]
         done = await self.command(*self.arguments(relay, *http, to="99123456"), RELAY_SEND_KEY="key")
@@ -185,7 +185,7 @@ class SendTests(CommandsTestCase):
         done = await self.command(*self.arguments(relay, *smpp), RELAY_SEND_KEY="wrong")
         self.assertIn("ESME_RBINDFAIL", done.stderr)
         done = await self.command(*self.arguments(relay, *http), RELAY_SEND_KEY="wrong")
-        self.assertIn("there is no such account, or this is not its key", done.stderr)
+        self.assertIn("there is no account with this name and key", done.stderr)
 
     async def test_a_wrong_port_is_named_as_such(self) -> None:
         relay = await self.start()
@@ -211,7 +211,7 @@ class SendTests(CommandsTestCase):
 
 
 class ReplayTests(CommandsTestCase):
-    async def test_notifications_are_told_again_by_id(self) -> None:
+    async def test_notifications_are_sent_again_by_message_id(self) -> None:
         relay = await self.start()
         admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
         esme = await self.esme(relay.smpp_port)

@@ -1,8 +1,8 @@
-"""Too much of everything: memory stays within bounds, others go on, and nothing accepted is dropped.
+"""Too much of everything: memory stays within limits, other customers go on, and nothing accepted is dropped.
 
-What another customer's message waits for is counted in the messages of the customer that overdoes it: those that go
-out between its submit_sm and its receipt. The relay's processor time in between is printed beside the same without the
-load. It isn't asserted, because on a busy machine it says more of the machine than of the relay.
+How long another customer's message waits is counted in messages of the customer that overloads the relay: those that go
+out between its submit_sm and its receipt. The test also prints the relay's processor time in between, beside the same
+without the load. It doesn't assert it, because on a busy machine it depends more on the machine than on the relay.
 """
 
 import statistics

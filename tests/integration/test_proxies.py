@@ -1,4 +1,4 @@
-"""The proxies of docs/operations.md, set up as it says: the relay knows the client behind each of them."""
+"""The proxies of docs/operations.md, set up as the page says: the relay knows the client behind each of them."""
 
 import os
 import re
@@ -125,7 +125,7 @@ class ProxyTests(IntegrationTestCase):
             connection.sendall(pdu(c.BIND_TRANSCEIVER, bind_body("acme", "secret08")))
             return parse_header(connection.recv(16, socket.MSG_WAITALL))[2]
 
-    async def test_nginx_hands_http_on_and_clients_are_told_apart(self) -> None:
+    async def test_behind_nginx_http_clients_are_distinguished(self) -> None:
         relay = await self.world()
         text = recipe("nginx").replace("listen 443", f"listen 127.0.0.1:{self.http_port}")
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{relay.http_port}")
@@ -136,7 +136,7 @@ class ProxyTests(IntegrationTestCase):
         await self.proxy("nginx", text, "-p", str(self.directory), "-e", "stderr", "-c", "FILE")
         await self.clients_are_told_apart()
 
-    async def test_caddy_hands_http_on_and_clients_are_told_apart(self) -> None:
+    async def test_behind_caddy_http_clients_are_distinguished(self) -> None:
         relay = await self.world()
         # Of a name, Caddy would get a certificate from an authority in the internet.
         text = recipe("caddy").replace("sms.example.net", f"http://127.0.0.1:{self.http_port}")
@@ -144,7 +144,7 @@ class ProxyTests(IntegrationTestCase):
         await self.proxy("caddy", f"{{\nadmin off\n}}\n{text}", "run", "--adapter", "caddyfile", "--config", "FILE")
         await self.clients_are_told_apart(secure=False)
 
-    async def test_haproxy_hands_http_and_smpp_on_and_clients_are_told_apart(self) -> None:
+    async def test_behind_haproxy_http_and_smpp_clients_are_distinguished(self) -> None:
         relay = await self.world(smpp="haproxy:tcp")
         text = recipe("haproxy").replace("bind :443", f"bind 127.0.0.1:{self.http_port}")
         text = text.replace("bind :2776", f"bind 127.0.0.1:{self.smpp_port}")

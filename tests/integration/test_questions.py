@@ -1,4 +1,4 @@
-"""Carriers asked by query_sm before a message is given up, and customers' cancel_sm passed on, over real sockets."""
+"""query_sm to carriers before a message is given up, and customers' cancel_sm passed on, over real sockets."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ class Queries(QuestionsTestCase):
     #: Receipts are waited for for as long after the validity.
     ASKED = {"query_sm": True, "receipt_hours": 1.0 / 3600}
 
-    async def test_what_a_silent_carrier_says_when_it_is_asked_reaches_the_customer(self) -> None:
+    async def test_the_answer_of_a_silent_carrier_to_a_query_reaches_the_customer(self) -> None:
         dialect = {"response_id": {"base": "hex"}, "receipt_id": {"base": "decimal"}}
         relay, esme = await self.world(
             {**self.ASKED, "dialect": dialect},
@@ -82,7 +82,7 @@ class Queries(QuestionsTestCase):
         found = await self.ended(relay, message, "DELIVRD")
         self.assertEqual((found["parts"], self.carrier.counters.queried), (3, 3))
 
-    async def test_after_the_death_of_the_relay_it_is_asked_all_the_same(self) -> None:
+    async def test_a_query_is_made_also_after_the_relay_was_killed(self) -> None:
         relay, esme = await self.world(
             {"query_sm": True, "receipt_hours": 3.0 / 3600},
             silent_share=1.0,
@@ -107,7 +107,7 @@ class Queries(QuestionsTestCase):
         self.assertEqual(self.carrier.counters.queried, 5)
         self.assertIn("carrier_knows_no_questions", relay.log())
 
-    async def test_what_is_under_way_is_waited_for_and_its_receipt_still_counts(self) -> None:
+    async def test_a_message_under_way_is_waited_for_and_its_receipt_still_counts(self) -> None:
         # Due after 4 seconds, asked about within one more, waited for three more.
         asked = {"query_sm": True, "receipt_hours": 3.0 / 3600}
         _, esme = await self.world(asked, receipt_delay_seconds=3600.0, states={"EXPIRED": 1.0})
@@ -126,7 +126,7 @@ class Cancels(QuestionsTestCase):
         answer = await within(30, esme.ask(c.CANCEL_SM, cancel_sm_body(message_id.encode(), addresses)))
         return c.status_name(answer.command_status)
 
-    async def test_what_a_carrier_has_taken_is_cancelled_there(self) -> None:
+    async def test_a_message_that_a_carrier_has_taken_is_cancelled_at_the_carrier(self) -> None:
         _, esme = await self.world({"cancel_sm": True}, receipt_delay_seconds=30.0, response_id="upper_hex")
         first, second = await self.submit(esme, 2)
         self.assertEqual(await self.ask(esme, first), "ESME_ROK")
@@ -166,12 +166,13 @@ class Cancels(QuestionsTestCase):
         self.assertEqual((found["error"], self.carrier.counters.cancelled), ("004", 3))
 
     async def test_a_carrier_that_is_away_can_not_cancel(self) -> None:
-        _, esme = await self.world({"cancel_sm": True}, receipt_delay_seconds=30.0)
+        relay, esme = await self.world({"cancel_sm": True}, receipt_delay_seconds=30.0)
         [message] = await self.submit(esme, 1)
+        await until("the carrier's answer is in the journal", lambda: relay.journal("Submitted"))
         await self.carrier.close()
         self.assertEqual(await self.ask(esme, message), "ESME_RCANCELFAIL")
 
-    async def test_what_waits_in_the_queue_is_cancelled_and_never_sent(self) -> None:
+    async def test_a_message_that_waits_in_the_queue_is_cancelled_and_never_sent(self) -> None:
         relay, esme = await self.world({"window": 1, "rate": 1.0}, validity_seconds=60.0, receipt_delay_seconds=0.1)
         answers = await within(10, esme.submit([submit_body(f"4477{n:08}") for n in range(4)]))
         third = answers[2][1]

@@ -1,4 +1,4 @@
-"""A new configuration under load: nothing is lost, what didn't change stays up, a bad file changes nothing."""
+"""A new configuration under load: nothing is lost, unchanged connections stay up, and a bad file changes nothing."""
 
 import signal
 from typing import Any
@@ -81,7 +81,7 @@ class ReloadTests(ReloadTestCase):
         self.assertEqual(c.ESME_ROK, status)
         self.assertEqual(1, self.simulator_port.carrier.bound_sessions)
 
-    async def test_what_needs_a_restart_is_said_to(self) -> None:
+    async def test_changes_that_need_a_restart_are_named(self) -> None:
         await self.start()
         await self.taken(self.started, shutdown_seconds=7, data_dir="/nowhere")
         self.assertIn("config_needs_restart: data_dir", self.started.log())
@@ -167,7 +167,7 @@ class ReloadTests(ReloadTestCase):
         await until("it is unbound", lambda: late.carrier.bound_sessions == 0)
         self.assertIn("relay_stopped", self.started.log())
 
-    async def test_what_a_removed_carrier_that_is_down_has_queued_takes_the_new_routes(self) -> None:
+    async def test_messages_queued_for_a_removed_carrier_that_is_down_take_the_new_routes(self) -> None:
         await self.start()
         self.carriers["dead"] = smpp_carrier(1)
         await self.taken(self.started, carriers=self.carriers, routes=[{"carriers": ["dead"]}])
@@ -281,7 +281,7 @@ class CorrectedDialectTests(ReloadTestCase):
         self.assertEqual(0, await self.metric(self.started, "relay_store_orphans"))
         self.assertEqual(0, await self.metric(self.started, "relay_receipts_reread_total", carrier="tier1"))
 
-    async def test_so_does_a_restart_with_it(self) -> None:
+    async def test_a_restart_with_the_right_dialect_brings_the_receipts_home(self) -> None:
         ids = await self.mismatched()
         self.started.kill()
         self.started.configuration["carriers"] = self.corrected()

@@ -1,4 +1,4 @@
-"""The relay under attack: guessing, silent peers, ambiguous requests, URLs that lead inside, forged log lines."""
+"""The relay under attack: guessed passwords, silent peers, ambiguous requests, internal URLs, forged log lines."""
 
 import contextlib
 import re
@@ -74,7 +74,7 @@ class Guessing(Security):
                 await self.esme(relay.smpp_port, "acme", password)
             self.assertEqual(caught.exception.command_status, c.ESME_RBINDFAIL, password)
 
-    async def test_an_address_that_guesses_keys_is_told_to_wait_whatever_it_says(self) -> None:
+    async def test_an_address_that_guesses_keys_gets_429_whatever_it_sends(self) -> None:
         relay = await self.world(http={"failed_logins_a_minute": 5, "kannel": True})
         wrong = "/cgi-bin/sendsms?username=acme&password=wrong&to=447700900001&from=447700&text=hi"
         for attempt in range(5):
@@ -100,7 +100,7 @@ class SlowAndSilent(Security):
             await within(20, peer.gone)
         await self.undisturbed()
 
-    async def test_an_address_holds_its_share_of_connections_and_no_more(self) -> None:
+    async def test_an_address_can_not_hold_more_than_its_share_of_connections(self) -> None:
         relay = await self.world(limits={"connections_per_address": 20})
         for port in (relay.smpp_port, relay.http_port):
             peers = []
@@ -112,7 +112,7 @@ class SlowAndSilent(Security):
             self.assertGreaterEqual(sum(not peer.closed for peer in peers), 18)
         await self.undisturbed()
 
-    async def test_who_asks_and_never_reads_is_not_read_any_more_and_costs_a_bounded_amount(self) -> None:
+    async def test_a_client_that_never_reads_is_not_read_any_more_and_costs_a_bounded_amount(self) -> None:
         relay = await self.world()
         resident_before = relay.resident_bytes()
         asking = pdu(c.ENQUIRE_LINK, sequence_number=7) * 4000
@@ -225,7 +225,7 @@ class AmbiguousRequests(Security):
 
 
 class UrlsThatLeadInside(Security):
-    async def test_no_way_of_writing_the_own_machine_reaches_it(self) -> None:
+    async def test_no_spelling_of_a_loopback_address_reaches_the_relays_own_machine(self) -> None:
         receiver = await self.webhooks()
         relay = await self.world(smpp_account(allow_private_urls=False))
         hosts = (
@@ -318,7 +318,7 @@ class Logs(Security):
         self.assertNotIn("c2VzYW1", log)
         self.assertNotIn("447700900042", log)
 
-    async def test_what_a_peer_sends_can_not_begin_a_line(self) -> None:
+    async def test_text_from_a_peer_can_not_begin_a_log_line(self) -> None:
         relay = await self.world()
         for system_id in ("x\r\nforged_a: b", "x\nforged_a: b", "x\u0085forged_a:", "x\x1b[2Jforged_a:"):
             body = system_id.encode("latin-1") + b"\0wrong\0\0\x34\0\0\0"

@@ -1,8 +1,9 @@
-"""Steady traffic for as long as asked (`make soak SECONDS=3600`): nothing may grow without bound.
+"""Steady traffic for a given time (`make soak SECONDS=3600`): nothing may grow without limit.
 
-An SMPP customer whose receipts come home, and an HTTP customer with webhooks and an Idempotency-Key a request, half of
-whose messages go to a carrier that names other ids in its receipts than in its responses: they become orphans, and
-their messages end without a receipt. So everything that expires does so here, with limits that are reached soon.
+One customer uses SMPP, and its receipts come back. The other one uses HTTP, with webhooks and an Idempotency-Key for
+each request; half of its messages go to a carrier that writes other ids into receipts than into responses. These
+receipts become orphans, and the messages end without a receipt. So everything that can expire does expire here, with
+limits that are reached soon.
 """
 
 import itertools

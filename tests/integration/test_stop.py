@@ -63,7 +63,7 @@ class StopTests(PeersTestCase):
         self.assertEqual(await relay.stop(), 0)
         self.assertEqual(unsubmitted(relay), set())
 
-    async def test_a_stop_waits_no_longer_than_it_is_told_to_for_a_carrier_that_does_not_answer(self) -> None:
+    async def test_a_stop_waits_no_longer_than_shutdown_seconds_for_a_carrier_that_does_not_answer(self) -> None:
         # Frozen, the carrier keeps its connection and answers nothing: what was written to it stays in doubt.
         again, once = await self.peer("carrier", "again"), await self.peer("carrier", "once")
         relay = await self.loaded_relay(again, once, shutdown_seconds=1)

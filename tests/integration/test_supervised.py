@@ -1,4 +1,4 @@
-"""The relay under a service manager: what it is told, and when."""
+"""The relay under a service manager: what the relay tells it, and when."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ class SupervisedTests(IntegrationTestCase):
             self.addCleanup(os.environ.pop, name)
         return await self.relay(**configuration)
 
-    async def test_ready_watchdog_reload_and_stop_are_told_in_their_order(self) -> None:
+    async def test_ready_watchdog_reload_and_stop_are_reported_in_order(self) -> None:
         simulator = await self.simulator()
         carriers = {"tier1": smpp_carrier(simulator.port)}
         relay = await self.supervised(carriers=carriers, routes=[{"carriers": ["tier1"]}])

@@ -90,7 +90,7 @@ class TlsTests(IntegrationTestCase):
         self.assertIn("certificate verify failed", relay.log())
         self.assertNotIn("customer_bound", upstream.log())
 
-    async def test_a_carrier_over_https_whose_certificate_is_not_trusted_is_told_nothing_not_even_our_key(self) -> None:
+    async def test_a_carrier_over_https_whose_certificate_is_not_trusted_gets_nothing_not_even_our_key(self) -> None:
         upstream = self.prepare_relay("upstream", accounts={"down": smpp_account("down", "secret07")})
         upstream.configuration["http"]["listen"].append(self.listener)
         await upstream.start()

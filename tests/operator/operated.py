@@ -1,4 +1,4 @@
-"""A daemon for tests of the operator's side: real flow, links and sessions, nothing connected, a quick store."""
+"""A daemon for tests of the operator's pages: real flow, links and sessions, no connections, and a quick store."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from relay.carriers.link import CarrierLink
 from relay.carriers.session_api import CarrierSession
 from relay.config.model import Account, AccountSmpp, Carrier, Config, Route
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.history.message_lists import MessageLists
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
@@ -151,6 +152,7 @@ class OperatedDaemon:
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.store = OperatedStore()
+        self.lists = MessageLists(self.store)
         self.accounts = Accounts(self.config.accounts)
         self.flow = MessageFlow(
             store=self.store,

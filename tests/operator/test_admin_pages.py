@@ -1,4 +1,4 @@
-"""The operator's pages: one look, a message's life, and actions that are recorded before they are done."""
+"""The operator's pages: the overview, the events of a message, and actions that are recorded before they are done."""
 
 import json
 from collections.abc import Coroutine
@@ -347,7 +347,7 @@ class RouteTests(PagesTestCase):
         self.assertIn("takes the message", found["decision"])
         self.assertEqual(len(found["steps"]), len(self.daemon.config.routes))
 
-    def test_what_cannot_be_read_is_named(self) -> None:
+    def test_parameters_that_cannot_be_read_are_named(self) -> None:
         for query, words in (
             ({"account": "nobody", "to": "447700900123"}, "no account 'nobody'"),
             ({"account": "acme", "to": "44"}, "to: Expected a number"),

@@ -1,4 +1,4 @@
-"""The admin listener's door: who may come in, and which page answers."""
+"""The admin listener: who may use it, and which page answers."""
 
 import base64
 from typing import Any
@@ -155,7 +155,7 @@ class AdminSiteTests(SynchronousTestCase):
         self.assertTrue(self.transport.disconnecting)
         self.assertEqual(b"", self.channel.requests[-1].content.getvalue())
 
-    def test_answers_may_not_be_framed_kept_or_guessed_at(self) -> None:
+    def test_answers_forbid_framing_caching_and_guessing_of_types(self) -> None:
         _, head, _ = self.ask("GET /metrics")
         for header in ("X-Frame-Options: DENY", "X-Content-Type-Options: nosniff", "Cache-Control: no-store"):
             self.assertIn(header.lower(), head.lower())

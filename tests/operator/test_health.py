@@ -1,4 +1,4 @@
-"""Readiness: what must be in order, and what may be away."""
+"""Readiness: what must work, and what may be away."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

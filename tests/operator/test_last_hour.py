@@ -1,4 +1,4 @@
-"""The last hour, in steps."""
+"""The counts of the last hour, in steps."""
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase

@@ -1,4 +1,4 @@
-"""Metrics: what the services counted is what Prometheus reads, and alerts and dashboard name only what is there."""
+"""Metrics: Prometheus reads what the services counted, and alerts and dashboard use only metrics that exist."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A message's life, told in order."""
+"""The events of a message, in order."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

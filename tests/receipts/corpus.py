@@ -1,7 +1,7 @@
 """Receipts that carriers, gateways and other projects' tests really sent: tests/data/corpus.jsonl as PDUs.
 
-Each line of the file holds what one receipt consists of and what is to be read from it; `needs` names the dialect
-option without which it need not be read so. See `Line`.
+Each line of the file has the content of one receipt, and what must be read from it. `needs` names the dialect option
+without which the relay need not read it so. See `Line`.
 """
 
 import json

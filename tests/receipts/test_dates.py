@@ -10,7 +10,7 @@ from relay.receipts.dates import DoneDates, date_readings, nearest, time_zone
 
 
 class Readings(SynchronousTestCase):
-    def test_every_shape_that_was_met(self) -> None:
+    def test_every_known_form_of_a_date_is_read(self) -> None:
         for raw, iso in (
             (b"2609211413", "2026-09-21T14:13:00"),
             (b"260921141359", "2026-09-21T14:13:59"),
@@ -45,7 +45,7 @@ class Readings(SynchronousTestCase):
             self.assertEqual(date_readings(raw), (), raw)
 
     @given(st.one_of(st.binary(max_size=30), st.from_regex(rb"[0-9]{8,20}[+-]?", fullmatch=True)))
-    def test_no_octets_are_too_odd(self, raw: bytes) -> None:
+    def test_any_octets_are_read_as_a_date_or_as_none(self, raw: bytes) -> None:
         self.assertTrue(all(2000 <= reading.year < 2100 for reading in date_readings(raw) if b"-" not in raw))
 
 
@@ -82,7 +82,7 @@ class DoneDateTests(SynchronousTestCase):
         dates = DoneDates("Europe/Berlin")
         self.assertEqual([dates.at(b"2610250230", first + hours * 3600) - first for hours in (0, 1)], [-60, 3540])
 
-    def test_what_is_no_date_says_nothing(self) -> None:
+    def test_a_text_that_is_no_date_gives_no_date(self) -> None:
         for raw in (b"", b"0000000000", b"2613011413", b"null", b"1999-01-01 00:00:00", b"0001-01-01 00:00:00"):
             self.assertEqual(self.at(raw, "+14"), "", raw)
 

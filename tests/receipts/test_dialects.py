@@ -30,14 +30,14 @@ class CanonicalIds(SynchronousTestCase):
     def assert_different(self, form: IdForm, *written: bytes) -> None:
         self.assertEqual(len({canonical(form)(raw) for raw in written}), len(written), written)
 
-    def test_as_is_ids_differ_in_nothing_but_case_and_what_surrounds_them(self) -> None:
+    def test_by_default_ids_match_in_any_case_and_with_blanks_around_them(self) -> None:
         self.assert_same(IdForm(), b"00B8BE19", b"00b8be19", b"00b8be19\0", b" 00B8BE19\r\n")
         self.assert_different(IdForm(), b"00b8be19", b"b8be19", b"0x00b8be19", b"00b8be1", b"12107289")
 
-    def test_case_counts_where_it_is_said_to(self) -> None:
+    def test_case_counts_if_the_dialect_says_so(self) -> None:
         self.assert_different(IdForm(fold_case=False), b"00B8BE19", b"00b8be19")
 
-    def test_leading_zeros_are_ignored_where_that_is_said(self) -> None:
+    def test_leading_zeros_are_ignored_if_the_dialect_says_so(self) -> None:
         self.assert_same(IdForm(strip_zeros=True), b"00ABCDEF", b"abcdef", b"0abcdef")
 
     def test_an_id_of_zeros_alone_is_still_an_id(self) -> None:
@@ -55,7 +55,7 @@ class CanonicalIds(SynchronousTestCase):
         self.assertEqual(canonical(IdForm(base="decimal"))(b"59071138615259880630"), b"59071138615259880630")
         self.assertEqual(canonical(IdForm(base="hex"))(b"f" * 40), b"%d" % (16**40 - 1))
 
-    def test_what_is_no_number_stays_text(self) -> None:
+    def test_an_id_that_is_no_number_stays_text(self) -> None:
         uuid = b"4A38DC46-5125-4969-90BE-72104C340D5C"
         for base in ("decimal", "hex"):
             self.assertEqual(canonical(IdForm(base=base))(uuid), uuid.lower())
@@ -63,7 +63,7 @@ class CanonicalIds(SynchronousTestCase):
             self.assertEqual(canonical(IdForm(base="hex"))(odd), odd, odd)
             self.assertEqual(canonical(IdForm(base="decimal"))(odd), odd, odd)
 
-    def test_ids_are_cut_to_the_length_that_is_said(self) -> None:
+    def test_ids_are_cut_to_the_length_in_the_dialect(self) -> None:
         uuid = b"59018505-8565-49ed-9feb-8b6d83081a2b"
         self.assert_same(IdForm(truncate=32), uuid, uuid[:32])
         self.assert_different(IdForm(truncate=32), uuid, uuid[:31])
@@ -80,13 +80,13 @@ class CanonicalIds(SynchronousTestCase):
     def test_the_low_32_bits_are_a_number_too(self) -> None:
         self.assertEqual(canonical(IdForm(base="hex", low_32_bits=True))(b"2680000bc8b215d"), b"3163234653")
 
-    def test_what_is_longer_than_any_id_is_none(self) -> None:
+    def test_a_text_longer_than_any_id_is_no_id(self) -> None:
         for form in (IdForm(), IdForm(fold_case=False), IdForm(base="decimal"), IdForm(base="hex"), IdForm(truncate=8)):
             self.assertEqual(canonical(form)(b"1" * 256), b"", form)
             self.assertEqual(canonical(form)(b" \0"), b"", form)
 
     @given(forms, st.one_of(st.binary(max_size=300), st.text("0123abcdefABCDEF-x", max_size=40).map(str.encode)))
-    def test_no_octets_are_too_odd_for_any_form(self, form: IdForm, raw: bytes) -> None:
+    def test_any_octets_have_a_canonical_id_in_every_form(self, form: IdForm, raw: bytes) -> None:
         self.assertIsInstance(canonical(form)(raw), bytes)
 
     @given(st.integers(0, 2**100), st.integers(0, 20))
@@ -201,13 +201,13 @@ class Words(SynchronousTestCase):
 
 
 class Presets(SynchronousTestCase):
-    def test_each_can_be_used(self) -> None:
+    def test_each_preset_can_be_used(self) -> None:
         for name in PRESETS:
             dialect = Dialect(preset=name)
             self.assertTrue(CarrierIds(dialect).response_key(b"1"), name)
             self.assertTrue(CarrierStates(dialect).of_word(b"DELIVRD").final, name)
 
-    def test_each_says_whose_it_is_and_where_that_was_read(self) -> None:
+    def test_each_preset_says_whose_it_is_and_where_that_was_read(self) -> None:
         for name, preset in PRESETS.items():
             self.assertTrue(preset.title and preset.about.endswith(".") and preset.source, name)
 
@@ -223,7 +223,7 @@ class Presets(SynchronousTestCase):
         resolved = resolve(Dialect(preset="mblox", states={"ACKED": "ACCEPTD", "LOST": "UNDELIV"}))
         self.assertEqual(resolved.states, {"ACKED": "ACCEPTD", "BUFFRED": "ENROUTE", "LOST": "UNDELIV"})
 
-    def test_without_one_nothing_is_changed(self) -> None:
+    def test_without_a_preset_nothing_is_changed(self) -> None:
         dialect = Dialect(prefer_text_id=True)
         self.assertEqual(asdict(resolve(dialect)), asdict(dialect))
 
@@ -251,7 +251,7 @@ class Nonsense(SynchronousTestCase):
         for name in STATE_NAMES:
             self.assertIn(name, message)
 
-    def test_bits_of_text_are_refused(self) -> None:
+    def test_low_32_bits_without_a_base_are_refused(self) -> None:
         self.assertIn("tlv_id.low_32_bits", self.message_of(Dialect(tlv_id=IdForm(low_32_bits=True))))
 
     def test_an_unknown_column_is_refused(self) -> None:

@@ -1,4 +1,4 @@
-"""Reading receipts, kind by kind."""
+"""Reading receipts: one group of tests for each kind of receipt."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Dialect, IdForm
 from relay.receipts.dialects import CarrierIds
-from relay.receipts.reader import ReceiptReader, read_fields
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import read_fields
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.smpp.session import Role
 from relay.values import smpp_constants as c
@@ -70,7 +71,7 @@ def id_and_state(receipt: Receipt) -> tuple[bytes, int | None]:
 
 
 class Fields(SynchronousTestCase):
-    def test_whatever_stands_between_fields_belongs_to_none_of_them(self) -> None:
+    def test_separators_between_fields_belong_to_no_field(self) -> None:
         for between in (b" ", b"\n", b"\r\n", b"\t", b"\0", b",", b", ", b";", b"\xa0", b" \0 "):
             receipt = read(between.join((b"id:42", b"sub:001", b"stat:UNDELIV", b"err:011", b"text:x")))
             self.assertEqual((*id_and_state(receipt), receipt.error), (b"42", 5, b"011"), between)
@@ -135,7 +136,7 @@ class Fields(SynchronousTestCase):
         receipt = read(b"A1,447700900001,4,,17", dialect=dialect)
         self.assertEqual((*id_and_state(receipt), receipt.error), (b"a1", 3, b""))
 
-    def test_what_was_received_is_kept(self) -> None:
+    def test_the_received_octets_are_kept(self) -> None:
         pdu = deliver_sm(b"gibberish")
         receipt = ReceiptReader("carrier", PLAIN).read(pdu, NOW)
         self.assertEqual(receipt, Receipt("carrier", (), None, False, NOW, raw=pdu.body))
@@ -246,7 +247,7 @@ class Recognition(SynchronousTestCase):
 
     def test_a_mark_that_esm_class_does_not_have_is_refused(self) -> None:
         for mark in (0, 1, 0x40, -4, 0x104):
-            with self.assertRaisesRegex(ValueError, f"receipt_marks: {mark} is no message type"):
+            with self.assertRaisesRegex(ValueError, f"receipt_marks: {mark} is not a message type"):
                 ReceiptReader("a", Dialect(receipt_marks=[mark]))
 
 

@@ -1,4 +1,4 @@
-"""Receipts that real carriers sent are read as they were meant."""
+"""Receipts that real carriers sent are read with the meaning that the carrier intended."""
 
 import datetime
 from typing import Any
@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config.model import Dialect
 from relay.receipts.dates import date_readings
 from relay.receipts.dialects import resolve
-from relay.receipts.reader import ReceiptFields, ReceiptReader, read_fields
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import ReceiptFields, read_fields
 from relay.values import states
 from tests.receipts.corpus import Line, read_corpus
 

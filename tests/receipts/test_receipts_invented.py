@@ -1,7 +1,7 @@
-"""Receipts of every kind that carriers are known to send, and none that was ever seen: the kinds are read, not lines.
+"""Invented receipts of every known kind, so that the relay reads kinds and not single receipts.
 
-The corpus (`test_receipts_corpus`) holds what real carriers sent. This table holds neighbours of these: what is special
-about each, the PDU, and what must be read: the first key, the state, whether it ends the message, and err.
+The corpus (`test_receipts_corpus`) has receipts of real carriers. This table has similar ones: what is special about
+each, the PDU, and what must be read: the first key, the state, whether it ends the message, and err.
 """
 
 from typing import Any, NamedTuple
@@ -342,7 +342,7 @@ CASES: list[tuple[Any, ...]] = [
 
 
 class InventedReceipts(SynchronousTestCase):
-    def test_every_one_is_read_as_a_carriers_engineer_would(self) -> None:
+    def test_every_receipt_of_the_corpus_is_read_as_a_carriers_engineer_would_read_it(self) -> None:
         for name, pdu, expected, *dialect in CASES:
             reader = ReceiptReader("carrier", dialect[0] if dialect else Dialect())
             for receipt in (reader.read(pdu, 1.0), reader.read_any(pdu, 1.0)):

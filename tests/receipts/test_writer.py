@@ -6,7 +6,8 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Dialect
-from relay.receipts.reader import ReceiptReader, read_fields
+from relay.receipts.reader import ReceiptReader
+from relay.receipts.receipt_fields import read_fields
 from relay.receipts.writer import ReceiptWriter
 from relay.smpp.message_codec import decode_message, encode_address, tlv_values
 from relay.values import smpp_constants as c
@@ -96,7 +97,7 @@ class Receipts(SynchronousTestCase):
         self.assertEqual(pdu.tlvs_at, len(pdu.body))
         self.assertEqual(pdu.short_message, written().short_message)
 
-    def test_each_state_is_said_in_the_words_of_the_contract(self) -> None:
+    def test_each_state_has_its_words_of_the_contract(self) -> None:
         for state, words in states.CUSTOMER_WORDS.items():
             fields = read_fields(written(state=state))
             self.assertEqual((fields.stat, fields.err), (words.status.encode(), words.error.encode()), state)
@@ -114,14 +115,14 @@ class Receipts(SynchronousTestCase):
         self.assertEqual(read_fields(written(state=states.EXPIRED, carrier_error=b"254")).err, b"003")
         self.assertEqual(read_fields(written(state=states.UNDELIVERABLE, carrier_error=b"002")).err, b"005")
 
-    def test_but_002_of_a_delivered_message(self) -> None:
+    def test_error_002_of_a_delivered_message_is_kept(self) -> None:
         self.assertEqual(read_fields(written(carrier_error=b"002")).err, b"002")
 
     def test_the_carriers_error_is_given_verbatim_to_who_asks_for_it(self) -> None:
         for error in (b"254", b"000004A6", b"E_NETWORK", b"1", b"%b%d"):
             self.assertEqual(read_fields(written("carrier", carrier_error=error)).err, error)
 
-    def test_who_asks_for_the_carriers_error_gets_ours_where_it_sent_none(self) -> None:
+    def test_an_account_that_asks_for_the_carriers_error_gets_ours_if_the_carrier_sent_none(self) -> None:
         self.assertEqual(read_fields(written("carrier", state=states.EXPIRED)).err, b"003")
 
     def test_an_error_of_a_carriers_can_add_no_field(self) -> None:
@@ -138,7 +139,7 @@ class Receipts(SynchronousTestCase):
         ]
         self.assertEqual(errors, [b"005", b"002", b"005"])
 
-    def test_what_is_kept_is_bounded(self) -> None:
+    def test_the_kept_part_of_a_receipt_is_bounded(self) -> None:
         writer = ReceiptWriter()
         for number in range(5000):
             told = notification(carrier_error=b"%d" % number, done_at=ACCEPTED_AT + 60.0 * number)

@@ -1,4 +1,4 @@
-"""Cancelled messages whose parts may stand in queues."""
+"""Cancelled messages whose parts may still be in queues."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,7 +19,7 @@ class CancelledMessagesTests(SynchronousTestCase):
         self.assertFalse(cancelled.take(b"two"))
         self.assertTrue(cancelled)
 
-    def test_what_has_expired_is_forgotten_when_another_comes(self) -> None:
+    def test_expired_entries_are_forgotten_when_another_comes(self) -> None:
         cancelled = CancelledMessages()
         for number in range(10):
             cancelled.add(b"%d" % number, 1, 100.0 + number, 0.0)

@@ -1,4 +1,4 @@
-"""Routes with conditions and weights: which of them takes a message, and over which carriers."""
+"""Routes with conditions and weights: which route a message takes, and which carriers."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -87,7 +87,7 @@ class DecidingTests(SynchronousTestCase):
         routes = [route("uk", account="acme", prefix="44"), route("mobile", account="acme", prefix="447")]
         self.assertEqual(self.way(routes, "acme"), "mobile")
 
-    def test_different_hours_that_hold_together_are_told_apart_by_the_prefix(self) -> None:
+    def test_of_routes_whose_hours_overlap_the_longer_prefix_decides(self) -> None:
         routes = [
             route("uk", prefix="44", hours="08:00-18:00 UTC"),
             route("mobile", prefix="447", hours="Mon-Sun 00:00-24:00 UTC"),

@@ -1,4 +1,4 @@
-"""Why a message takes its route, in words."""
+"""The explanation of why a message takes its route."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

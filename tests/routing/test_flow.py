@@ -1,4 +1,4 @@
-"""The flow: what may come in, where it goes, and who is woken."""
+"""The message flow: which messages it accepts, where they go, and which queues it wakes."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -45,6 +45,12 @@ class RecordingStore(UnusedStore):
     def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
         self.accepted.extend(messages)
         return succeed(None)
+
+    def scheduled_due(self, now: float, limit: int) -> Deferred[Sequence[Pending]]:
+        return succeed([])
+
+    def scheduled_count(self, account: str) -> int:
+        return 0
 
     def end(self, batch: Sequence[Ending]) -> Deferred[StoreResult]:
         self.ended.extend(batch)
@@ -184,12 +190,12 @@ class MessageFlowTests(SynchronousTestCase):
             if isinstance(prepared, Refused):
                 self.assertEqual((prepared.command_status, prepared.field), (c.ESME_RINVSRCADR, "from"))
 
-    def test_over_the_rate_the_customer_is_told_when_to_come_again(self) -> None:
+    def test_above_the_rate_the_refusal_says_when_to_try_again(self) -> None:
         self.rates.wait_seconds = 2.5
         refusal = self.refusal()
         self.assertEqual((refusal.command_status, refusal.retry_after_seconds), (c.ESME_RTHROTTLED, 2.5))
 
-    def test_with_every_queue_full_the_customer_is_told_so(self) -> None:
+    def test_with_every_queue_full_the_refusal_says_so(self) -> None:
         self.first.room = self.second.room = 0
         self.assertEqual(self.refusal().command_status, c.ESME_RMSGQFUL)
 
@@ -207,7 +213,7 @@ class MessageFlowTests(SynchronousTestCase):
         self.flow.dispatch([self.message()])
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (1, 0))
 
-    def test_what_waits_for_a_carrier_that_is_down_moves_to_one_that_came_up(self) -> None:
+    def test_messages_for_a_carrier_that_is_down_move_to_one_that_came_up(self) -> None:
         self.first.up = self.second.up = False
         self.flow.dispatch([self.message()])
         self.second.up = True
@@ -225,7 +231,7 @@ class MessageFlowTests(SynchronousTestCase):
         route = Route(carriers=["first", "second"], spill_over_seconds=seconds)
         self.flow.reroute(Routes([route]), {"first": self.first, "second": self.second}, 3600.0)
 
-    def test_what_the_first_carrier_would_send_too_late_goes_to_the_next_one(self) -> None:
+    def test_messages_that_the_first_carrier_would_send_too_late_go_to_the_next_one(self) -> None:
         self.spill_over()
         self.first.soon = 3
         self.flow.dispatch([self.message() for _ in range(5)])
@@ -238,7 +244,7 @@ class MessageFlowTests(SynchronousTestCase):
         self.flow.dispatch([self.message() for _ in range(5)])
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (5, 0))
 
-    def test_where_every_carrier_would_send_too_late_messages_wait_for_the_first_one(self) -> None:
+    def test_messages_wait_for_the_first_carrier_if_every_carrier_would_send_them_too_late(self) -> None:
         self.spill_over()
         self.first.soon = self.second.soon = 1
         self.flow.dispatch([self.message() for _ in range(5)])

@@ -48,7 +48,7 @@ class RoutesTests(SynchronousTestCase):
         for _ in ("found", "known by now"):
             self.assertEqual(carriers(routes, number.encode()), expected)
 
-    def test_what_is_known_of_numbers_is_bounded(self) -> None:
+    def test_the_memory_of_routes_by_number_is_bounded(self) -> None:
         table = PrefixTable({b"44770090": "one", b"": "rest"}, "none")
         for number in range(100_000):
             table.find(b"\0\0\0\0\0%08d\0" % number)

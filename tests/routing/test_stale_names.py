@@ -1,4 +1,4 @@
-"""What waits for carriers and accounts that the file no longer has is said once, and shown while it is so."""
+"""Carriers and accounts that the file no longer has: logged once, and shown while something waits for them."""
 
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase

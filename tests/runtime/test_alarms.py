@@ -47,7 +47,7 @@ class AlarmsTests(SynchronousTestCase):
             self.clock.advance(0.0)
         self.assertEqual(self.batches, [ALARMS_A_TURN] * 3)
 
-    def test_what_is_discarded_does_not_go_off_and_the_last_takes_the_delayed_call_along(self) -> None:
+    def test_a_discarded_alarm_does_not_go_off_and_the_last_one_cancels_the_delayed_call(self) -> None:
         self.alarms.at("acme", 10.0)
         self.alarms.at("other", 20.0)
         self.alarms.discard("acme")

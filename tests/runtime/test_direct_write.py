@@ -1,4 +1,4 @@
-"""Writing at once keeps the order, whatever the socket takes and however else is written."""
+"""Writing at once keeps the order, however much the socket takes and however else the relay writes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Connections share the reactor's turns: what one has to do keeps no other waiting for long."""
+"""Connections share the reactor's turns: the work of one delays no other for long."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Files that are kept for the journal and for what the relay opens itself."""
+"""Open files that the relay reserves for the journal and for its own connections."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""The private parts of other libraries: they are as we expect them, and one module alone uses them."""
+"""Private parts of other libraries: they are as we expect them, and only one module uses them."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""The PROXY protocol: whose a connection is, as a proxy says it in front."""
+"""The PROXY protocol: the header in which a proxy names the client of a connection."""
 
 import ipaddress
 import struct

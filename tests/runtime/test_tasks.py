@@ -1,4 +1,4 @@
-"""Coroutines on the side: failures are seen, and a stop can wait."""
+"""Background tasks: failures are logged, and a stop can wait for them."""
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger

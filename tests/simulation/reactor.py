@@ -1,7 +1,7 @@
-"""Time and connections for everything that takes part in a simulation.
+"""Time and connections for all processes of a simulation.
 
-`Time` is the one clock. Each process (the relay of one life, a carrier, a customer) sees it and the network through a
-`ProcessReactor` of its own, which can be killed: from then on nothing that it had under way happens any more, and its
+`Time` is the one clock. Each process (the relay between two starts, a carrier, a customer) uses it and the network
+through a `ProcessReactor` of its own, which can be killed: after that nothing of this process happens any more, and its
 connections end for the other side, as they do when a process dies.
 """
 

@@ -1,6 +1,6 @@
-"""A number of simulated worlds in the suite, and proof that a world notices a promise that isn't kept.
+"""Runs a number of simulated worlds, and proves that a world notices a broken promise.
 
-`RELAY_SIMULATED_WORLDS` says how many; `make simulate` plays thousands.
+`RELAY_SIMULATED_WORLDS` is their number; `make simulate` runs thousands.
 """
 
 import os
@@ -89,7 +89,9 @@ class LosingWorld(World):
 class WorldTests(SynchronousTestCase):
     """Days of traffic and of faults, again and again."""
 
-    def test_in_many_simulated_worlds_nothing_accepted_is_lost_and_nothing_is_told_twice_without_a_cause(self) -> None:
+    def test_in_many_simulated_worlds_nothing_accepted_is_lost_and_nothing_is_notified_twice_without_a_cause(
+        self,
+    ) -> None:
         counts: Counter[str] = Counter()
         for seed in range(1, WORLDS + 1):
             world, broken = play(seed, plan(seed))
@@ -107,10 +109,10 @@ class WorldTests(SynchronousTestCase):
     def test_a_world_notices_messages_that_were_accepted_and_not_stored(self) -> None:
         self.assertIn("was accepted and is not known", broken_in(ForgetfulWorld(3, HISTORY)))
 
-    def test_a_world_notices_at_once_that_a_notification_is_owed_no_more_which_nobody_got(self) -> None:
+    def test_a_world_notices_at_once_that_a_notification_nobody_got_is_no_longer_owed(self) -> None:
         self.assertIn("is owed nothing", broken_in(DroppingWorld(3, HISTORY)))
 
-    def test_a_world_notices_a_part_that_is_nowhere_any_more(self) -> None:
+    def test_a_world_notices_a_part_that_is_in_no_queue_any_more(self) -> None:
         # Of these two courses of faults each cuts a connection on which a submit_sm was not answered.
         self.assertIn("is nowhere", broken_in(LosingWorld(1, plan(1))) + broken_in(LosingWorld(2, plan(2))))
 

@@ -1,10 +1,11 @@
-"""A whole world around one relay: its disk, carriers, customers, and whatever goes wrong.
+"""A world around one relay: its disk, carriers and customers, and the faults that happen to them.
 
-Everything that happens is decided by a seed: the world's habits (how late carriers are, how often they repeat
-themselves) and the faults, which are a plain list, so that a run can be repeated with fewer of them.
+A seed decides everything: the world's habits (how late carriers are, how often they repeat themselves), and the faults,
+which are a plain list, so that a run can be repeated with fewer of them.
 """
 
 import errno
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from relay.store.api import StoreUnavailable
 from relay.store.journal.journal_store import JournalStore
 from relay.values import smpp_constants as c
 from relay.values.ids import id_text, parse_id
-from relay.values.messages import Message, Submission
+from relay.values.messages import Message, Replacement, Submission
 from relay.values.secret import Secret
 from relay.values.states import DELIVERED, UNKNOWN
 from relay.webhooks.answer import Answer
@@ -127,14 +128,16 @@ class World:
         self.accepted: dict[str, tuple[str, ...]] = {}
         self.heard: dict[tuple[str, str], list[tuple[str, int]]] = {}
         self.webhooks_mode = "answer"
-        self.customers_home = True
-        self.carriers_home = True
         self.failures: list[str] = []
         # What a reload changes.
         self.with_slow = True
         self.url_version = 1
         self.window = 20
         self.in_doubt = self.random.choice(["resend", "resend", "end"])
+        #: Decides what is scheduled, replaced and cancelled.
+        self.later = random.Random(f"later {seed}")
+        #: When messages from HTTP, and those that were replaced, are to be sent; 0: at once.
+        self.send_at: dict[bytes, float] = {}
         self._tear = False
         self._splits = self.random.random() < 0.3
         self.network.pieces = self._pieces
@@ -479,6 +482,11 @@ class World:
         count = self.random.choice([1, 3, 40])
         self.customer.submit(count)
         if self.ready and not self.relay_process.dead:
+            if self.accepted:
+                for _ in range(count):
+                    Deferred.fromCoroutine(self._change_one()).addErrback(
+                        lambda failure: self.failures.append(failure.getTraceback())
+                    )
             account = self.random.choice(["hook", "both"])
             Deferred.fromCoroutine(self._post(account, count)).addErrback(
                 lambda failure: self.failures.append(failure.getTraceback())
@@ -489,7 +497,8 @@ class World:
         process, flow = self.relay_process, self.daemon.flow
         parts = self.random.choice([1, 1, 1, 3])
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
-        submission = Submission(ADDRESSES, (body,) * parts, interface="http")
+        later = self.later.choice([0.0, 0.0, 0.0, 600.0, 5 * HOUR])
+        submission = Submission(ADDRESSES, (body,) * parts, interface="http", scheduled_seconds=later)
         prepared = flow.prepare(account, [submission] * count)
         messages = [message for message in prepared if isinstance(message, Message)]
         try:
@@ -501,7 +510,31 @@ class World:
             return
         for message in messages:
             self.accept(id_text(message.id), ("webhook",))
+            self.send_at[message.id] = message.scheduled_at
         flow.dispatch(messages)
+
+    async def _change_one(self) -> None:
+        """What becomes of a customer's replace_sm or cancel_sm for any message."""
+        process, flow = self.relay_process, self.daemon.flow
+        name = self.later.choice(list(self.accepted))
+        message_id = parse_id(name)
+        assert message_id is not None
+        try:
+            if self.later.random() < 0.3:
+                self.counts["cancelled"] += await flow.cancel(message_id)
+                return
+            now = self.time.seconds()
+            send_at = self.later.choice([0, 0, now + 300.0, now + 3 * HOUR])
+            body = message_body(addresses=ADDRESSES, short_message=b"other")
+            receipts = int("smpp" in self.accepted[name])
+            replacement = Replacement(message_id, body, receipts, max(now, send_at) + DAY, send_at)
+            # Nobody can say which time holds until this is answered.
+            self.send_at.pop(message_id, None)
+            if await flow.replace(replacement) and not process.dead:
+                self.send_at[message_id] = send_at
+                self.counts["replaced"] += 1
+        except StoreUnavailable:
+            self.counts["refused"] += 1
 
     def accept(self, message_id: str, channels: tuple[str, ...]) -> None:
         """The customer has been told that the relay has this message."""
@@ -537,6 +570,8 @@ class World:
             view: Any = self._view(message_id)
             if view is None:
                 self.failures.append(f"{message_id} was accepted and is not known")
+            elif any((part.submitted_at or math.inf) < self.send_at.get(view.id, 0.0) for part in view.parts):
+                self.failures.append(f"{message_id} was sent before its time: {view}")
             elif view.final:
                 lost = [channel for channel in missing if channel not in view.owed]
                 self.failures += [f"{message_id} has ended and {channel} is owed nothing: {view}" for channel in lost]
@@ -562,6 +597,7 @@ class World:
             if pending.accepted_at < self.time.seconds() - 60.0
             and (pending.id, pending.part) not in queued
             and not any(link.is_sending(pending.id) for link in links)
+            and pending.id not in self.daemon.flow._replacing
         ]
 
     def _check(self) -> None:

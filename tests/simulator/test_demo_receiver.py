@@ -1,4 +1,4 @@
-"""The demonstration's receiver: what comes is printed, a line each."""
+"""The demonstration's receiver prints each notification as a line."""
 
 import io
 

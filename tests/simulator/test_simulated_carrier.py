@@ -1,4 +1,4 @@
-"""The simulated carrier on a transport: its sessions, its mailboxes, its timing."""
+"""The simulated carrier on a transport: its sessions, its receipts, its timing."""
 
 import random
 
@@ -123,7 +123,7 @@ class Receipts(Carrier):
         self.assertEqual(self.simulated.counters.receipts_sent, 0)
         self.assertEqual(self.ids(self.esme(command_id=c.BIND_RECEIVER)), ids)
 
-    def test_messages_may_get_two_receipts_none_or_an_intermediate_one(self) -> None:
+    def test_messages_may_get_two_receipts_no_receipt_or_an_intermediate_one(self) -> None:
         self.carrier(receipt_delay_seconds=0.1, duplicate_share=1.0, intermediate=True)
         esme = self.esme()
         [message_id] = self.submit(esme, 1)
@@ -168,7 +168,7 @@ class Repeats(Carrier):
         self.flush(60)
         self.assertEqual(esme.all_read, 1)
 
-    def test_what_a_lost_session_did_not_acknowledge_goes_to_another_in_the_old_order(self) -> None:
+    def test_receipts_that_a_lost_session_did_not_acknowledge_go_to_another_in_the_same_order(self) -> None:
         self.carrier(receipt_delay_seconds=0.1)
         esme = self.esme()
         esme.answer = lambda pdu: None

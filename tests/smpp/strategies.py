@@ -1,4 +1,4 @@
-"""What the wire tests draw from: message PDUs as keyword arguments of `message_body`, streams and their cuts."""
+"""Hypothesis strategies for tests of the codecs: arguments of `message_body`, streams and their cuts."""
 
 from itertools import pairwise
 from typing import Any

@@ -1,4 +1,4 @@
-"""The hot queue held to smpp.pdu: same octets and same values, wherever smpp.pdu accepts a PDU."""
+"""The message codec compared with smpp.pdu: same octets and same values, for every PDU that smpp.pdu accepts."""
 
 import contextlib
 import io
@@ -131,7 +131,7 @@ class MessageTests(SynchronousTestCase):
 
     @quick
     @given(st.one_of(submits, delivers, datas))
-    def test_what_smpp_pdu_writes_we_read_as_it_was_meant(self, theirs: operations.PDU) -> None:
+    def test_the_codec_reads_the_same_values_as_smpp_pdu_wrote(self, theirs: operations.PDU) -> None:
         data = encoder.encode(theirs)
         ((command_id, _, sequence_number, body),) = frames_in(data)
         ours = message_codec.decode_message(command_id, sequence_number, body)
@@ -177,7 +177,7 @@ class MessageTests(SynchronousTestCase):
 
     @settings(max_examples=200)
     @given(st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]), message_fields, st.data())
-    def test_whatever_smpp_pdu_accepts_we_accept_with_the_same_values(
+    def test_every_body_that_smpp_pdu_accepts_gives_the_same_values(
         self, command_id: int, fields: MessageFields, data: st.DataObject
     ) -> None:
         fields["tlvs"] = b""

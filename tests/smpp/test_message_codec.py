@@ -1,4 +1,4 @@
-"""The hot queue on its own: what it reads, what it refuses and with which status, what it leaves untouched."""
+"""The message codec alone: what it reads, what it refuses and with which status, and what it leaves unchanged."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ LONG_ADDRESS = codec.encode_address(1, 1, b"4" * 300)
 
 class DecodingTests(SynchronousTestCase):
     @given(message_fields, st.sampled_from([c.SUBMIT_SM, c.DELIVER_SM]))
-    def test_what_message_body_writes_is_read_back_field_by_field(self, fields: MessageFields, command_id: int) -> None:
+    def test_a_written_body_is_read_back_field_by_field(self, fields: MessageFields, command_id: int) -> None:
         body = codec.message_body(**fields)
         pdu = codec.decode_message(command_id, 7, body)
         self.assertEqual((pdu.command_id, pdu.sequence_number, pdu.body), (command_id, 7, body))

@@ -1,4 +1,4 @@
-"""The PDUs off the hot path: what is read although smpp.pdu alone would refuse it, and what is refused how."""
+"""The codec of all other PDUs: what it reads although smpp.pdu would refuse it, and what it refuses."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.smpp import other_codec
 from relay.smpp.message_codec import decode_message, tlv
 from relay.values import smpp_constants as c
-from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, OtherPdu
+from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, OtherPdu, ReplacePdu
 
 
 class ReadingTests(SynchronousTestCase):
@@ -75,7 +75,7 @@ class AnswerTests(SynchronousTestCase):
             other_codec.decode_query_sm_resp(b"id\0\0\2")
         self.assertEqual(caught.exception.command_status, c.ESME_RINVCMDLEN)
 
-    def test_what_does_not_fit_cannot_be_written(self) -> None:
+    def test_a_field_that_is_too_long_cannot_be_written(self) -> None:
         self.assertRaises(ValueError, other_codec.query_sm_resp_body, b"x" * 65, b"", 2, 0)
         self.assertRaises(ValueError, other_codec.query_sm_resp_body, b"x", b"", 2, 256)
         self.assertRaises(ValueError, other_codec.bind_resp_body, "x" * 16, 0x34)
@@ -100,7 +100,7 @@ class SubmitMultiTests(SynchronousTestCase):
         self.assertEqual([m.destination for m in multi.messages], [b"447700900001"])
         self.assertEqual(multi.failed, ((b"\0\0friends\0", c.ESME_RINVDLNAME), (long, c.ESME_RINVDSTADR)))
 
-    def test_what_is_no_submit_multi_is_refused_with_its_status(self) -> None:
+    def test_a_body_that_is_no_submit_multi_is_refused_with_its_status(self) -> None:
         one = b"\1\1\x01447700900001\0"
         for body, status in (
             (self.head + b"\0" + self.tail, c.ESME_RINVNUMDESTS),
@@ -118,3 +118,51 @@ class SubmitMultiTests(SynchronousTestCase):
     def test_the_response_names_each_destination_that_failed(self) -> None:
         body = other_codec.submit_multi_resp_body(b"the-id", [(b"\1\x0112\0", c.ESME_RTHROTTLED)])
         self.assertEqual(body, b"the-id\0\1\1\x0112\0\0\0\0\x58")
+
+
+class ReplaceSmTests(SynchronousTestCase):
+    def body(
+        self,
+        message_id: bytes = b"the-id",
+        source: bytes = b"447700",
+        schedule: bytes = b"",
+        validity: bytes = b"000002000000000R",
+        rest: bytes = b"\1\3\5hello",
+    ) -> bytes:
+        return b"%b\0\1\2%b\0%b\0%b\0%b" % (message_id, source, schedule, validity, rest)
+
+    def test_its_fields_are_read(self) -> None:
+        self.assertEqual(
+            other_codec.decode_request(c.REPLACE_SM, 9, self.body()),
+            ReplacePdu(
+                c.REPLACE_SM,
+                9,
+                b"the-id",
+                b"447700",
+                source_ton=1,
+                source_npi=2,
+                validity_period=b"000002000000000R",
+                registered_delivery=1,
+                sm_default_msg_id=3,
+                short_message=b"hello",
+            ),
+        )
+
+    def test_its_text_may_stand_in_message_payload(self) -> None:
+        request = other_codec.decode_replace_sm(9, self.body(rest=b"\0\0\0\x04\x24\0\2hi"))
+        self.assertEqual((request.short_message, request.message_payload), (b"", b"hi"))
+
+    def test_what_is_no_replace_sm_is_refused_with_its_status(self) -> None:
+        for body, status in (
+            (self.body(message_id=b"x" * 65), c.ESME_RINVMSGID),
+            (self.body(source=b"4" * 21), c.ESME_RINVSRCADR),
+            (self.body(schedule=b"0" * 17), c.ESME_RINVSCHED),
+            (self.body(validity=b"0" * 17), c.ESME_RINVEXPIRY),
+            (self.body(rest=b"\0\0"), c.ESME_RINVCMDLEN),
+            (self.body(rest=b"\0\0\5hell"), c.ESME_RINVMSGLEN),
+            (b"the-id", c.ESME_RINVCMDLEN),
+            (b"", c.ESME_RINVCMDLEN),
+        ):
+            with self.assertRaises(CodecError) as caught:
+                other_codec.decode_request(c.REPLACE_SM, 9, body)
+            self.assertEqual(caught.exception.command_status, status)

@@ -1,4 +1,4 @@
-"""A customer's connection that brings more than the others can bear."""
+"""A customer's connection that sends more than its share."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -61,7 +61,7 @@ class TurnsOfConnections(SynchronousTestCase):
         protocol.dataReceived(pdu(c.BIND_TRANSCEIVER, bind_body(system_id, "secret08")))
         return protocol, transport
 
-    def test_who_is_alone_is_read_on_and_on(self) -> None:
+    def test_a_customer_that_is_alone_is_read_without_pauses(self) -> None:
         protocol, transport = self.bound("acme")
         protocol.dataReceived(MANY)
         self.assertEqual(transport.producerState, "producing")
@@ -78,7 +78,7 @@ class TurnsOfConnections(SynchronousTestCase):
         self.clock.advance(PAUSES * 0.001)
         self.assertEqual(transport.producerState, "producing")
 
-    def test_who_goes_on_after_being_throttled_is_not_read_for_a_moment(self) -> None:
+    def test_a_throttled_customer_is_not_read_for_a_moment(self) -> None:
         protocol, transport = self.bound("acme")
         protocol.dataReceived(MANY)
         protocol.dataReceived(MANY)

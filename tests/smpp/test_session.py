@@ -103,12 +103,12 @@ class BindingTests(SynchronousTestCase):
             nack = frame(c.GENERIC_NACK, sent_number(session), command_status=status)
             self.assertEqual(session.receive(nack, 0.0), [BindRefused(expected)])
 
-    def test_a_second_bind_is_told_that_the_session_is_bound(self) -> None:
+    def test_a_second_bind_is_answered_with_already_bound(self) -> None:
         session = bound_session(Role.SERVER)
         self.assertEqual(session.receive(frame(c.BIND_RECEIVER, 2, BIND_BODY), 0.0), [])
         self.assertEqual(replies(session), [(c.BIND_RECEIVER_RESP, "ESME_RALYBND", 2)])
 
-    def test_what_follows_a_bind_is_answered_after_it(self) -> None:
+    def test_requests_behind_a_bind_are_answered_after_the_bind(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 0.0)
         octets = (
             frame(c.BIND_TRANSCEIVER, 1, BIND_BODY) + frame(c.SUBMIT_SM, 2, BODY) + frame(c.BIND_RECEIVER, 3, BIND_BODY)
@@ -123,7 +123,7 @@ class BindingTests(SynchronousTestCase):
         (message,) = of_kind(MessagePdu, session.receive(frame(c.SUBMIT_SM, 4, BODY)[20:], 0.0))
         self.assertEqual(message.sequence_number, 4)
 
-    def test_what_follows_a_refused_bind_is_dropped(self) -> None:
+    def test_requests_behind_a_refused_bind_are_dropped(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 0.0)
         (request,) = session.receive(frame(c.BIND_TRANSCEIVER, 1, BIND_BODY) * 20, 0.0)
         session.refuse_bind(request, c.ESME_RBINDFAIL)
@@ -148,7 +148,7 @@ class BindingTests(SynchronousTestCase):
             self.assertEqual(replies(session), [(c.BIND_TRANSCEIVER_RESP, status, 3)])
             self.assertEqual(len(session.receive(frame(c.BIND_TRANSCEIVER, 4, BIND_BODY), 0.0)), 1)
 
-    def test_what_real_clients_bind_with_is_read(self) -> None:
+    def test_the_binds_of_real_clients_are_read(self) -> None:
         session = Session(Role.SERVER, SessionLimits(), 0.0)
         body = b"acme\0a-long-password\0a-system-type-that-is-long\0\x34\x63\x63\0"
         (request,) = of_kind(BindPdu, session.receive(frame(c.BIND_TRANSCEIVER, 1, body), 0.0))
@@ -192,7 +192,7 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(replies(session), [(c.ENQUIRE_LINK_RESP, "ESME_ROK", 6)])
 
     def test_a_receiver_may_not_submit_or_ask(self) -> None:
-        for command_id in (c.SUBMIT_SM, c.DATA_SM, c.QUERY_SM, c.CANCEL_SM):
+        for command_id in (c.SUBMIT_SM, c.DATA_SM, c.QUERY_SM, c.CANCEL_SM, c.REPLACE_SM):
             session = bound_session(Role.SERVER, c.BIND_RECEIVER)
             self.assertEqual(session.receive(frame(command_id, 5, BODY), 0.0), [])
             self.assertEqual(replies(session), [(command_id | c.RESPONSE_BIT, "ESME_RINVBNDSTS", 5)])
@@ -205,7 +205,7 @@ class StateTests(SynchronousTestCase):
 
     def test_commands_that_we_know_and_do_not_serve_get_their_own_response(self) -> None:
         for role, command_ids in (
-            (Role.SERVER, (c.REPLACE_SM, c.DELIVER_SM, 0x111, 0x112, 0x113)),
+            (Role.SERVER, (c.DELIVER_SM, 0x111, 0x112, 0x113)),
             (Role.CLIENT, (c.SUBMIT_SM, c.QUERY_SM, c.BIND_TRANSMITTER)),
         ):
             session = bound_session(role)
@@ -227,7 +227,7 @@ class StateTests(SynchronousTestCase):
         session.receive(frame(c.OUTBIND, 8, b"x\0y\0"), 0.0)
         self.assertEqual(replies(session), [(c.GENERIC_NACK, "ESME_RINVCMDID", 8)])
 
-    def test_an_alert_notification_is_handed_up_and_not_answered(self) -> None:
+    def test_an_alert_notification_gives_an_event_and_no_answer(self) -> None:
         session = bound_session(Role.CLIENT)
         events = session.receive(frame(c.ALERT_NOTIFICATION, 8, b"abc"), 0.0)
         self.assertEqual((events, session.take_output()), ([OtherPdu(c.ALERT_NOTIFICATION, 8, b"abc")], b""))
@@ -239,7 +239,7 @@ class StateTests(SynchronousTestCase):
         events = session.receive(frame(c.BIND_RECEIVER_RESP, number, b"carrier\0") + frame(c.DELIVER_SM, 1, BODY), 0.0)
         self.assertEqual([type(event) for event in events], [Bound, MessagePdu])
 
-    def test_a_message_that_comes_before_the_answer_to_our_bind_is_handed_up_once_we_are_bound(self) -> None:
+    def test_a_message_that_comes_before_the_answer_to_our_bind_gives_an_event_once_we_are_bound(self) -> None:
         for answer, expected in ((c.ESME_ROK, [Bound, MessagePdu, MessagePdu]), (c.ESME_RBINDFAIL, [BindRefused])):
             session = Session(Role.CLIENT, SessionLimits(), 0.0)
             session.bind(c.BIND_TRANSCEIVER, "relay", "secret", now=0.0)
@@ -259,7 +259,7 @@ class StateTests(SynchronousTestCase):
 
 
 class MessageTests(SynchronousTestCase):
-    def test_messages_are_handed_up_in_order_and_answered_in_any(self) -> None:
+    def test_messages_give_events_in_order_and_may_be_answered_in_any_order(self) -> None:
         pair = Pair()
         pair.bind()
         bodies = [codec.message_body(addresses=ADDRESSES, short_message=b"%d" % n) for n in range(5)]
@@ -332,7 +332,7 @@ class MessageTests(SynchronousTestCase):
         session.receive(frame(c.DELIVER_SM, 1, b"") + frame(c.DATA_SM, 2, b""), 0.0)
         self.assertEqual([body for _, _, _, body in frames_in(session.take_output())], [b"\0", b"\0"])
 
-    def test_a_damaged_receipt_is_handed_up_as_far_as_it_can_be_read(self) -> None:
+    def test_a_damaged_receipt_gives_an_event_with_as_much_as_can_be_read(self) -> None:
         text = b"id:7 stat:DELIVRD err:000"
         whole = codec.message_body(addresses=ADDRESSES, short_message=text, esm_class=0x04)
         text_at = len(whole) - len(text)
@@ -360,7 +360,7 @@ class MessageTests(SynchronousTestCase):
         (pdu,) = of_kind(MessagePdu, events)
         self.assertEqual((pdu.command_id, pdu.esm_class, pdu.short_message), (c.DATA_SM, 0x04, b""))
 
-    def test_what_is_damaged_and_not_marked_as_a_receipt_is_refused_with_its_status(self) -> None:
+    def test_a_damaged_message_that_is_not_marked_as_a_receipt_is_refused_with_its_status(self) -> None:
         session = bound_session(Role.CLIENT)
         handset = codec.message_body(addresses=ADDRESSES, short_message=b"id:7 stat:DELIVRD")[:-1]
         self.assertEqual(session.receive(frame(c.DELIVER_SM, 1, handset) + frame(c.DATA_SM, 2, b"\0"), 0.0), [])
@@ -372,13 +372,13 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(server.receive(frame(c.SUBMIT_SM, 1, body), 0.0), [])
         self.assertEqual(replies(server), [(c.SUBMIT_SM_RESP, "ESME_RINVMSGLEN", 1)])
 
-    def test_data_sm_is_handed_up_at_both_ends(self) -> None:
+    def test_data_sm_gives_an_event_at_both_ends(self) -> None:
         body = data_body(addresses=ADDRESSES, tlvs=codec.tlv(c.TAG_MESSAGE_PAYLOAD, b"hello"))
         for role in Role:
             (event,) = of_kind(MessagePdu, bound_session(role).receive(frame(c.DATA_SM, 4, body), 0.0))
             self.assertEqual((event.command_id, event.body), (c.DATA_SM, body))
 
-    def test_questions_about_a_message_are_handed_up(self) -> None:
+    def test_query_sm_and_cancel_sm_give_events(self) -> None:
         session = bound_session(Role.SERVER)
         events = session.receive(
             frame(c.QUERY_SM, 3, b"the-id\0\1\1" + b"123\0")
@@ -503,7 +503,7 @@ class AnswerTests(SynchronousTestCase):
             events = session.receive(frame(c.SUBMIT_SM_RESP, number, body, c.ESME_RSUBMITFAIL), 0.0)
             self.assertEqual(events, [Answered("token", c.SUBMIT_SM_RESP, c.ESME_RSUBMITFAIL, message_id)])
 
-    def test_what_follows_the_message_id_is_kept(self) -> None:
+    def test_octets_after_the_message_id_are_kept(self) -> None:
         session, number = self.ask()
         body = b"id\0" + codec.tlv(c.TAG_NETWORK_ERROR_CODE, b"\3\0\1")
         events = session.receive(frame(c.SUBMIT_SM_RESP, number, body), 0.0)
@@ -684,8 +684,8 @@ class FramingTests(SynchronousTestCase):
         self.assertEqual((session.state, session.take_output()), (SessionState.CLOSED, b""))
 
     def test_a_pdu_of_length_15_ends_the_session_with_a_generic_nack(self) -> None:
-        self.assert_ends(b"\0\0\0\x0f" + bytes(11), 0, "command_length 15 is less than a header's")
-        self.assert_ends(b"\0\0\0\x0f" + bytes(100), 0, "command_length 15 is less than a header's")
+        self.assert_ends(b"\0\0\0\x0f" + bytes(11), 0, "command_length 15 is less than that of a header")
+        self.assert_ends(b"\0\0\0\x0f" + bytes(100), 0, "command_length 15 is less than that of a header")
 
     def test_a_pdu_of_10_mb_ends_the_session_before_its_body_came(self) -> None:
         header = frame(c.SUBMIT_SM, 77)
@@ -703,7 +703,7 @@ class FramingTests(SynchronousTestCase):
         events = session.receive(frame(c.SUBMIT_SM, 2, BODY + payload + b"\0"), 0.0)
         self.assertEqual([type(event) for event in events], [Ended])
 
-    def test_what_came_before_a_framing_error_is_handed_up(self) -> None:
+    def test_pdus_before_a_framing_error_become_events(self) -> None:
         session = bound_session(Role.SERVER)
         events = session.receive(frame(c.SUBMIT_SM, 1, BODY) + b"\0\0\0\1", 0.0)
         self.assertEqual([type(event) for event in events], [MessagePdu, Ended])

@@ -1,4 +1,4 @@
-"""The session's rules about time, with plain numbers for a clock."""
+"""The session's rules about time, with plain numbers as times."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,7 +200,9 @@ class DeadlineTests(SynchronousTestCase):
             st.tuples(st.sampled_from(["send", "answer", "hear", "ask", "check"]), st.floats(0.1, 40.0)), max_size=30
         ),
     )
-    def test_whoever_wakes_at_the_deadline_misses_nothing(self, role: Role, steps: list[tuple[str, float]]) -> None:
+    def test_a_session_that_is_checked_only_at_its_deadlines_misses_nothing(
+        self, role: Role, steps: list[tuple[str, float]]
+    ) -> None:
         """A session that is asked the time at its deadlines only says what one says that is asked all the time."""
         limits = SessionLimits(
             window=1000, response_timeout_seconds=17.0, enquire_link_seconds=11.0, inactivity_seconds=90.0

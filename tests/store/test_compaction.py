@@ -1,5 +1,6 @@
-"""Compaction: the journal stays small, and what still counts survives it."""
+"""Compaction: the journal stays small, and everything that still counts is kept."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -9,8 +10,8 @@ from relay.config import model
 from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
-from relay.values.messages import QueryOutcome
-from relay.values.states import UNKNOWN
+from relay.values.messages import Ending, QueryOutcome, Replacement
+from relay.values.states import DELETED, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
     DAY,
@@ -73,7 +74,7 @@ class CompactionTests(SynchronousTestCase):
         self.assertLess(len(after), 3)
         self.assertEqual(after[-1], before[-1])
 
-    def test_what_carriers_are_asked_by_and_who_was_waited_for_once_more_is_carried_on(self) -> None:
+    def test_compaction_keeps_ids_for_queries_and_marks_of_a_second_wait(self) -> None:
         self.accept(1)
         self.accept(2, parts=(b"a", b"b"))
         taken = [submitted(1, b"171", given_id=b"0xAB"), submitted(2, b"172", 0, given_id=b"0xAC")]
@@ -127,6 +128,19 @@ class CompactionTests(SynchronousTestCase):
         wait_for(self.clock, self.store.stop())
         return self.start(limits=model.Limits(finished=3))
 
+    def test_the_time_of_scheduled_messages_and_their_texts_are_carried_on(self) -> None:
+        self.accept(*range(30), scheduled_at=NOW + 5000)
+        wait_for(self.clock, self.store.end([Ending(message_id(n), DELETED, NOW) for n in range(10, 30)]))
+        wait_for(self.clock, self.store._compaction._run(self.store._journal.segments[:-1]))
+        snapshots = [record for record in self.records() if type(record) is Snapshot and record.parts[0].body]
+        self.assertEqual({record.scheduled_at for record in snapshots}, {NOW + 5000})
+        self.store = started(self.disk.crash(), self.clock)
+        self.assertEqual(wait_for(self.clock, self.store.scheduled_due(NOW + 4999, 100)), [])
+        due = wait_for(self.clock, self.store.scheduled_due(NOW + 5000, 100))
+        self.assertEqual({part.id for part in due}, {message_id(n) for n in range(10)})
+        bodies = wait_for(self.clock, self.store.bodies([(part.id, 0) for part in due]))
+        self.assertEqual(sorted(bodies), sorted(b"body of %d" % n for n in range(10)))
+
     def test_texts_leave_the_disk_when_they_are_old(self) -> None:
         self.accept(1, 2, expires_at=self.clock.seconds() + 5 * DAY)
         wait_for(self.clock, self.store.submitted([submitted(1)]))
@@ -140,7 +154,7 @@ class CompactionTests(SynchronousTestCase):
         self.assertEqual(state_of(again), state_of(self.store))
         self.assertEqual(list(wait_for(self.clock, again.bodies([(message_id(2), 0)]))), [b"body of 2"])
 
-    def test_what_is_being_sent_stays_in_doubt_and_what_came_back_does_not(self) -> None:
+    def test_compaction_keeps_parts_in_doubt_and_no_mark_of_parts_that_came_back(self) -> None:
         self.accept(1, 2, 3, expires_at=self.clock.seconds() + 5 * DAY)
         wait_for(self.clock, self.store.sending([(message_id(1), 0), (message_id(2), 0)], "tier1"))
         wait_for(self.clock, self.store.sending([(message_id(2), 0)], ""))
@@ -259,8 +273,8 @@ class CompactionTests(SynchronousTestCase):
             self.store = self.start()
             self.assertEqual(state_of(self.store), expected)
 
-    def test_messages_that_go_on_while_they_are_copied_are_read_back_as_they_went_on(self) -> None:
-        self.accept(*range(30))
+    def compacting(self) -> tuple["Deferred[None]", Callable[[], bool]]:
+        """A compaction that is under way, and what has the disk do one more thing; this gives whether there was any."""
         victims = self.store._journal.segments[:-1]
         held: list[tuple[Any, Deferred[Any]]] = []
 
@@ -269,26 +283,51 @@ class CompactionTests(SynchronousTestCase):
             held.append((work, done))
             return done
 
+        def step() -> bool:
+            self.clock.advance(0.02)
+            if not held:
+                return False
+            work, done = held.pop(0)
+            at_once(work).chainDeferred(done)
+            return True
+
         self.store._journal._in_thread = in_thread
         for owner in (self.store._compaction, self.store._compaction._body_reader):
             owner._disk = owner._disk._replace(in_thread=in_thread)
-        running = Deferred.fromCoroutine(self.store._compaction._run(victims))
+        return Deferred.fromCoroutine(self.store._compaction._run(victims)), step
+
+    def test_messages_that_go_on_while_they_are_copied_are_read_back_as_they_went_on(self) -> None:
+        self.accept(*range(30))
+        running, step = self.compacting()
         for n in range(30):
             self.store.submitted([submitted(n)])
             if n % 3 == 0:
                 self.store.receipts([receipt(n)])
-            self.clock.advance(0.02)
-            if held:
-                work, done = held.pop(0)
-                at_once(work).chainDeferred(done)
+            step()
         for _ in range(200):
-            self.clock.advance(0.02)
-            if held:
-                work, done = held.pop(0)
-                at_once(work).chainDeferred(done)
+            step()
         self.assertIsNone(self.successResultOf(running))
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
+
+    def test_messages_that_are_replaced_while_they_are_copied_keep_the_new_text(self) -> None:
+        # They are replaced at each step of a compaction, before and after they are copied.
+        for steps in range(8):
+            self.setUp()
+            self.accept(*range(30))
+            running, step = self.compacting()
+            for _ in range(steps):
+                step()
+            for n in (0, 15):
+                self.store.replace(Replacement(message_id(n), b"new %d" % n, 0, NOW + 2 * DAY))
+            while step() or not running.called:
+                pass
+            self.assertIsNone(self.successResultOf(running))
+            self.assertEqual(sum(segment.rows for segment in self.store._journal.segments), 30)
+            self.store = started(self.disk.crash(), self.clock)
+            for n, body in ((0, b"new 0"), (15, b"new 15"), (1, b"body of 1")):
+                bodies = wait_for(self.clock, self.store.bodies([(message_id(n), 0)]))
+                self.assertEqual((steps, list(bodies)), (steps, [body]))
 
     def test_many_messages_are_copied_in_slices(self) -> None:
         wait_for(self.clock, self.store.accept([message(n) for n in range(2600)]))

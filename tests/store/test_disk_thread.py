@@ -30,7 +30,7 @@ class DiskThreadTests(TestCase):
         await [self.thread(partial(seen.append, n)) for n in range(20)][-1]
         self.assertEqual(seen, list(range(20)))
 
-    async def test_what_is_raised_comes_back_and_the_next_is_done(self) -> None:
+    async def test_an_error_comes_back_to_the_caller_and_the_next_task_is_done(self) -> None:
         def fail() -> None:
             raise OSError(28, "full")
 

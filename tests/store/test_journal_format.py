@@ -1,4 +1,4 @@
-"""The journal's bytes."""
+"""The journal's format, octet by octet."""
 
 from hypothesis import given
 from hypothesis import strategies as st

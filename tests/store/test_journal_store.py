@@ -1,4 +1,4 @@
-"""The embedded store: the contract on it, alone and behind late answers."""
+"""The embedded store passes the store's contract, alone and behind late answers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The embedded store when its files are cut, flipped, or the disk under it fails."""
+"""The embedded store when its files are cut or changed, or when the disk fails."""
 
 import os
 import random
@@ -183,7 +183,7 @@ class CutAndFlippedTests(SynchronousTestCase):
         with self.assertRaises(Locked):
             repair("data/journal", disk)
 
-    def test_a_second_relay_is_told_whose_directory_it_is(self) -> None:
+    def test_a_second_relay_is_refused_with_the_owner_of_the_directory(self) -> None:
         disk = SimulatedDisk()
         started(disk, self.clock)
         with self.assertRaises(JournalError) as caught:
@@ -265,7 +265,7 @@ class FailingDiskTests(SynchronousTestCase):
         self.assertEqual(fired, [0, 1, 2])
         self.assertEqual(list(wait_for(self.clock, self.store.settings())), [])
 
-    def test_what_could_not_be_marked_as_being_sent_is_not_in_doubt(self) -> None:
+    def test_a_part_that_could_not_be_marked_as_being_sent_is_not_in_doubt(self) -> None:
         wait_for(self.clock, self.store.accept([message(1), message(2)]))
         wait_for(self.clock, self.store.sending([(message_id(2), 0)], "tier1"))
         self.disk.write_error = NO_SPACE
@@ -303,7 +303,7 @@ class FailingDiskTests(SynchronousTestCase):
         self.refused(self.store.receipts([receipt(1)]))
         self.assertFalse(wait_for(self.clock, self.store.look_up(message_id(1))).final)
 
-    def test_what_is_in_memory_goes_on_being_delivered(self) -> None:
+    def test_notifications_in_memory_are_still_delivered(self) -> None:
         self.sent(1, 2)
         wait_for(self.clock, self.store.receipts([receipt(1), receipt(2)]))
         self.disk.sync_error = BROKEN
@@ -323,7 +323,7 @@ class FailingDiskTests(SynchronousTestCase):
         queues: frozenset[QueueKey] = wait_for(self.clock, self.store.expire(self.clock.seconds())).queues
         return queues
 
-    def test_a_final_state_is_told_once_it_is_durable_and_not_before(self) -> None:
+    def test_a_final_state_is_notified_once_it_is_durable_and_not_before(self) -> None:
         self.sent(1, 2, 3)
         wait_for(self.clock, self.store.receipts([receipt(1)]))
         self.disk.sync_error = BROKEN
@@ -338,7 +338,7 @@ class FailingDiskTests(SynchronousTestCase):
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(wait_for(self.clock, again.look_up(message_id(3))).state, REJECTED)
 
-    def test_a_final_state_whose_commit_is_under_way_is_not_told_yet(self) -> None:
+    def test_a_final_state_whose_commit_is_under_way_is_not_notified_yet(self) -> None:
         self.sent(1)
         durable = self.store.receipts([receipt(1)])
         self.assertEqual(self.successResultOf(self.store.claim(SMPP, 10, NOW + 5)).notifications, [])

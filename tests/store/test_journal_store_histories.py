@@ -1,4 +1,4 @@
-"""Random histories: the journal, however it was compacted, gives back the table that wrote it."""
+"""Random histories: replay of the journal gives the table that wrote it, however often it was compacted."""
 
 from typing import Any
 

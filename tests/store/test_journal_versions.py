@@ -1,6 +1,6 @@
-"""Journals that earlier relays wrote are read by this one: tests/data/journal-v1 was written by the first format.
+"""This relay reads the journals of earlier relays: tests/data/journal-v1 was written in the first format.
 
-The fixture must never be written anew for a test to pass: that is what it is for. Another format gets another one.
+Never write the fixture again to make a test pass: the fixture exists to prevent that. Another format gets another one.
 """
 
 from pathlib import Path
@@ -39,17 +39,17 @@ class FirstFormatTests(SynchronousTestCase):
         expected = "Counters Handed Learnt Message OwedAgain Receipt Sending Settled Snapshot Submitted"
         self.assertEqual(kinds, {*expected.split(), "Idempotency", "Setting"})
 
-    def test_messages_stand_where_they_stood(self) -> None:
+    def test_messages_of_the_old_journal_are_in_their_old_state(self) -> None:
         self.assertEqual([self.state(n) for n in (1, 2, 3, 4)], [DELIVERED, DELIVERED, REJECTED, ENROUTE])
         self.assertEqual([self.state(n) for n in (5, 6)], [SCHEDULED, SCHEDULED])
 
-    def test_what_waits_is_handed_out_with_its_body_and_what_was_being_sent_is_in_doubt(self) -> None:
+    def test_waiting_parts_are_handed_out_with_their_bodies_and_parts_being_sent_are_in_doubt(self) -> None:
         waiting = wait_for(self.clock, self.store.unsubmitted(None, 10))
         self.assertEqual([(p.id, p.in_doubt) for p in waiting], [(message_id(5), "tier1"), (message_id(6), "")])
         bodies = wait_for(self.clock, self.store.bodies([(p.id, p.part) for p in waiting]))
         self.assertEqual(list(bodies), [b"body of 5", b"body of 6"])
 
-    def test_what_is_owed_is_owed(self) -> None:
+    def test_owed_notifications_are_still_owed(self) -> None:
         owed = {queue.queue_key: queue.owed for queue in self.store.table.queues.owing()}
         self.assertEqual(
             owed,
@@ -60,19 +60,19 @@ class FirstFormatTests(SynchronousTestCase):
             },
         )
 
-    def test_settings_keys_and_orphans_are_there(self) -> None:
+    def test_settings_keys_and_orphans_of_the_old_journal_are_read(self) -> None:
         self.assertEqual(list(wait_for(self.clock, self.store.settings())), [("plain", "notify", "all")])
         kept = wait_for(self.clock, self.store.repeated("plain", "k"))
         self.assertEqual((kept.digest, kept.answer, kept.at), (b"d", b"a", NOW))
         [orphan] = wait_for(self.clock, self.store.orphans(10))
         self.assertEqual(orphan.keys, (b"77",))
 
-    def test_it_can_be_written_on_and_read_again(self) -> None:
+    def test_the_old_journal_can_be_continued_and_read_again(self) -> None:
         wait_for(self.clock, self.store.put_setting("plain", "notify", None))
         again = started(self.disk.crash(), self.clock)
         self.assertEqual(state_of(again), state_of(self.store))
 
-    def test_what_is_written_on_is_in_a_segment_of_todays_format_and_the_old_ones_stay_as_they_are(self) -> None:
+    def test_new_frames_go_to_a_segment_of_the_present_format_and_old_segments_stay_unchanged(self) -> None:
         before = {name: bytes(file.octets) for name, file in self.disk.files.items() if name.endswith(".seg")}
         wait_for(self.clock, self.store.put_setting("plain", "notify", None))
         after = {name: bytes(file.octets) for name, file in self.disk.files.items() if name.endswith(".seg")}

@@ -1,4 +1,4 @@
-"""The journal's writing side: what shares a commit, what waits for it, and what stands in the file."""
+"""The journal's writer: which frames share a commit, which calls wait for it, and what is in the file."""
 
 import os
 from typing import Any
@@ -78,7 +78,7 @@ class JournalTests(SynchronousTestCase):
         self.finish_commit()
         self.assertEqual((len(self.held), self.fired), (0, ["a", "b", "c"]))
 
-    def test_what_an_answer_leads_to_is_in_the_next_commit(self) -> None:
+    def test_frames_that_an_answer_causes_are_in_the_next_commit(self) -> None:
         journal = self.journal(hold=True)
         journal.append(frame("a"), None).addCallback(lambda _: self.append(journal, "b"))
         self.clock.advance(0)
@@ -250,7 +250,7 @@ class OsFilesTests(SynchronousTestCase):
         self.files.close(handle)
         self.files.close(self.files.lock(self.path, "4712"))
 
-    def test_what_is_written_with_and_without_sync_is_read_back(self) -> None:
+    def test_frames_written_with_and_without_sync_are_read_back(self) -> None:
         handle = self.files.open(self.path, create=True)
         self.addCleanup(self.files.close, handle)
         write_all(self.files, handle, 0, b"first")

@@ -1,4 +1,4 @@
-"""Questions about much that is stored: in each turn of the reactor a bounded part of them is answered."""
+"""Requests about many messages: each turn of the reactor does a limited part of their work."""
 
 from collections.abc import Iterator
 
@@ -74,7 +74,7 @@ class LongQuestionsTests(SynchronousTestCase):
         for one in asked:
             self.successResultOf(one)
 
-    def test_who_asks_no_more_leaves_the_line_and_holds_nobody_up(self) -> None:
+    def test_a_cancelled_question_leaves_the_queue_and_delays_nobody(self) -> None:
         first, second, third = self.ask("acme", 3), self.ask("acme", 3), self.ask("acme", 1)
         second.cancel()
         self.failureResultOf(second, CancelledError)

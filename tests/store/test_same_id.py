@@ -1,4 +1,4 @@
-"""Whose receipt it is where several messages have one carrier message id: what the numbers say."""
+"""Several messages with one carrier message id: how the numbers decide which of them a receipt belongs to."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class NumberTests(SynchronousTestCase):
         raw = b"\0" + numbers_in(source, to) + b"\4\0\0\0\0\0\0\0\0\0"
         return fit(receipt_numbers(receipt(1, raw=raw), comparison), row, comparison) > 0
 
-    def test_the_same_number_written_in_other_ways_fits(self) -> None:
+    def test_the_same_number_in_another_format_matches(self) -> None:
         for destination, written in [
             (b"447700900001", b"447700900001 +447700900001 00447700900001 07700900001 7700900001 0044-7700-900001"),
             (b"74951234567", b"84951234567 4951234567 81074951234567"),
@@ -43,7 +43,7 @@ class NumberTests(SynchronousTestCase):
             for source in written.split():
                 self.assertTrue(self.fits(source, row_to(destination)), source)
 
-    def test_another_number_does_not_fit(self) -> None:
+    def test_another_number_does_not_match(self) -> None:
         for destination, written in [
             (b"447700900001", b"447700900002 337700900001 7700900002 0001 1 ACME"),
             (b"12125550100", b"13105550100 3105550100"),
@@ -52,7 +52,7 @@ class NumberTests(SynchronousTestCase):
             for source in written.split():
                 self.assertFalse(self.fits(source, row_to(destination)), source)
 
-    def test_exact_wants_all_digits_and_never_compares_nothing(self) -> None:
+    def test_exact_compares_all_digits_and_never_compares_none(self) -> None:
         row = row_to(b"447700900001")
         self.assertTrue(self.fits(b"+00447700900001", row, "exact"))
         self.assertFalse(self.fits(b"07700900001", row, "exact"))

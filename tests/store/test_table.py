@@ -1,4 +1,4 @@
-"""The table's parts, each alone: order, bounds, what is shared. What they do together is in the store's contract."""
+"""Each part of the table alone: order, limits, shared values. The store's contract tests them together."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice, permutations
@@ -91,7 +91,7 @@ class UnsubmittedMessagesTests(SynchronousTestCase):
         self.assertTrue({row.id for row in rows if row.handoff is None} <= set(seen))
         self.assertEqual(seen, sorted(seen, key=lambda i: i[1:]))
 
-    def test_what_has_been_taken_is_dropped_whether_in_order_or_not(self) -> None:
+    def test_taken_entries_are_dropped_in_order_and_out_of_order(self) -> None:
         for keep in (0, 9_999):
             _, rows = rows_of(10_000)
             unsubmitted_messages = UnsubmittedMessages()
@@ -168,7 +168,7 @@ class QueueTests(SynchronousTestCase):
         queue.owe(rows[2])
         self.assertEqual(queue.take(9, NOW + 5, 0), [rows[1], rows[2], rows[0]])
 
-    def test_what_is_not_durable_stands_aside_and_holds_nothing_up(self) -> None:
+    def test_a_notification_that_is_not_durable_waits_apart_and_delays_no_other(self) -> None:
         _, rows = rows_of(4)
         queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         for cursor, row in enumerate(rows, 1):
@@ -180,7 +180,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(queue.take(9, NOW, 2), [rows[1]])
         self.assertEqual(queue.take(9, NOW, 3), [rows[2]])
 
-    def test_a_newer_state_is_told_at_once_and_its_delayed_elder_is_forgotten(self) -> None:
+    def test_a_newer_state_is_notified_at_once_and_the_older_delayed_one_is_forgotten(self) -> None:
         _, rows = rows_of(1)
         queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         queue.owe(rows[0])
@@ -201,7 +201,7 @@ class QueueTests(SynchronousTestCase):
             max_size=60,
         )
     )
-    def test_what_waits_comes_at_its_time_or_when_it_is_brought_forward(self, steps: list[Any]) -> None:
+    def test_a_retry_comes_at_its_time_or_when_it_is_brought_forward(self, steps: list[Any]) -> None:
         """Beside a plain model: lists of numbers."""
         _, rows = rows_of(8)
         queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
@@ -252,7 +252,7 @@ class QueueTests(SynchronousTestCase):
         everything = sorted(ready + brought_forward + [entry[2] for entry in retries])
         self.assertEqual(sorted(rows.index(row) for row in queue.take(99, now + 1000.0, 0)), everything)
 
-    def test_what_is_brought_forward_and_taken_leaves_nothing_behind(self) -> None:
+    def test_a_retry_that_is_brought_forward_and_taken_leaves_nothing_behind(self) -> None:
         _, rows = rows_of(1_000)
         queue: NotificationQueue[Row] = NotificationQueue(QueueKey("plain", Channel.WEBHOOK))
         for row in rows:
@@ -389,7 +389,7 @@ class BoundsTests(SynchronousTestCase):
             steps += 1
         self.assertEqual(steps, 1)
 
-    def test_what_is_forgotten_while_an_answer_is_made_is_left_out_and_nothing_is_shown_twice(self) -> None:
+    def test_messages_forgotten_during_a_search_are_left_out_and_none_is_shown_twice(self) -> None:
         table, rows = rows_of(3 * LOOKED_AT_A_TURN)
         shown: list[bytes] = []
         for step in recent(table, rows[0].origin.account.name, None, None, "", len(rows)):
@@ -470,7 +470,7 @@ class BoundsTests(SynchronousTestCase):
 class UnfetchedTests(SynchronousTestCase):
     """Receipts for a customer that never binds a receiver."""
 
-    def test_what_is_given_up_is_kept_by_nothing(self) -> None:
+    def test_a_given_up_row_is_kept_by_no_container(self) -> None:
         table, rows = rows_of(1_000)
         learning, claims = Learning(table), Claims(table)
         Submissions(table, learning).submitted([submitted(n) for n in range(1_000)])

@@ -1,4 +1,4 @@
-"""What the values that cross the seams say of each other."""
+"""The methods of values that packages pass to each other."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

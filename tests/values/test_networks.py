@@ -1,4 +1,4 @@
-"""Addresses of one customer are counted as one."""
+"""All addresses of one customer count as one."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Token buckets: how fast something may happen, with time as an argument."""
+"""Token buckets: they limit how fast something happens, with the time as an argument."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Passwords and keys: what they tell, and how they are compared."""
+"""Passwords and keys: they never show their value, and comparing takes constant time."""
 
 import hmac
 from typing import Any

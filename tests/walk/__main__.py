@@ -1,8 +1,8 @@
-"""Walks through docs/operations.md: `python -m tests.walk`, as root, some three minutes.
+"""Follows docs/operations.md on an empty machine: `python -m tests.walk`, as root, some three minutes.
 
-The commands of "Install" are taken from the page and run as they stand, in the order of the page, on an empty machine;
-the rest does what the page says a running relay is changed by. WALK_BASE names a root of debootstrap's to be copied
-instead of a new one.
+It takes the commands of "Install" from the page, and runs them unchanged, in their order. After that it makes the
+changes to a running relay that the page describes. WALK_BASE names a root directory of debootstrap to copy, instead of
+a new one.
 """
 
 import json

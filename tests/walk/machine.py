@@ -1,8 +1,8 @@
-"""An empty Debian machine: debootstrap's root, with systemd as its first process, in a container of systemd-nspawn.
+"""An empty Debian machine: a root directory of debootstrap, with systemd as its first process, in a container.
 
-The machine has the host's network while things are installed, and none but its own loopback once it has booted, so
-that its ports are its own. pip gets its wheels from a directory, because a container need not have the host's way to a
-package index.
+systemd-nspawn runs the container. It has the host's network while packages are installed. After the boot it has only
+its own loopback, so that its ports are its own. pip gets wheels from a directory, because a container may have no
+connection to a package index.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Answers as receivers really give them, octet by octet: which count, and which connections are used again."""
+"""Answers of real receivers, octet by octet: which of them count, and which connections are used again."""
 
 from itertools import pairwise
 from typing import Any
@@ -176,7 +176,7 @@ class OddAnswersTests(AnswersTestCase):
                 self.assertEqual(self.successResultOf(sending), Answer(200, "", b"ok"))
                 self.assertTrue(self.receiver.closed_by_us())
 
-    def test_what_is_no_answer_is_refused_at_once(self) -> None:
+    def test_octets_that_are_no_answer_are_refused_at_once(self) -> None:
         for octets in (
             b"220 mail.example ESMTP\r\n",
             b"HTTP/1.1 99 What\r\n\r\n",

@@ -1,4 +1,4 @@
-"""Callbacks in the manner of Kannel and Jasmin."""
+"""Callbacks as Kannel and Jasmin send them."""
 
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -47,7 +47,7 @@ def called(url: str, state: int = DELIVERED, **fields: Any) -> WebhookRequest:
 
 class PrefixTests(SynchronousTestCase):
     @given(st.sampled_from(["http://a.example/?x=%d&y=a:b", "https://b/"]), st.integers(1, 66))
-    def test_what_is_put_in_front_comes_off_again(self, url: str, mask: int) -> None:
+    def test_the_prefix_of_a_callback_url_is_removed_again(self, url: str, mask: int) -> None:
         self.assertEqual(parse_callback(kannel_callback(url, mask)), Callback("kannel", mask, "GET", url))
         self.assertEqual(parse_callback(jasmin_callback(url, 2, "POST")), Callback("jasmin", 2, "POST", url))
         self.assertEqual(parse_callback(url), Callback("", 0, "POST", url))
@@ -92,7 +92,7 @@ class KannelTests(SynchronousTestCase):
         self.assertEqual((fields["k"], fields["s1"], fields["s2"]), ("id:7f", "id:7f", "sub:001"))
         self.assertTrue(fields["r"].startswith("dlvrd:001 submit date:"), fields["r"])
 
-    def test_what_a_report_does_not_have_is_empty_or_minus_one(self) -> None:
+    def test_values_that_a_report_lacks_are_empty_or_minus_one(self) -> None:
         fields = self.query("m=%m&M=%M&O=%O&c=%c&C=%C&B=%B&f=%f&u=%u&v=%v&V=%V&D=%D&x=%#smpp#name#")
         empty = dict.fromkeys("BfuvVDx", "")
         self.assertEqual(fields, {"m": "-1", "M": "-1", "O": "00", "c": "0", "C": "UTF-8"} | empty)
@@ -110,7 +110,7 @@ class KannelTests(SynchronousTestCase):
         request = called(kannel_callback("http://a.example/?ref=#5&st=%d", 31))
         self.assertEqual(request.url, "http://a.example/?ref=%235&st=1")
 
-    def test_the_mask_says_what_is_told_and_how(self) -> None:
+    def test_the_mask_says_which_events_are_notified(self) -> None:
         for state, taken, mask, value in (
             (DELIVERED, True, 31, 1),
             (DELIVERED, True, 2, None),
@@ -131,12 +131,12 @@ class KannelTests(SynchronousTestCase):
         ):
             self.assertEqual(kannel_value(notification(state, taken=taken), mask), value, (state, taken, mask))
 
-    def test_what_the_mask_leaves_out_makes_no_request(self) -> None:
+    def test_events_that_the_mask_leaves_out_make_no_request(self) -> None:
         callback = parse_callback(kannel_callback("http://a.example/%d", 2))
         self.assertIsNone(callback_request(notification(DELIVERED), callback))
 
     @given(st.text(st.sampled_from("%dpPAatTIzx2F&=/#ksrSeR"), max_size=30), st.binary(max_size=5))
-    def test_whatever_the_pattern_a_url_comes_of_it(self, tail: str, error: bytes) -> None:
+    def test_every_pattern_gives_a_url(self, tail: str, error: bytes) -> None:
         request = called(kannel_callback("http://a.example/?" + tail, 31), carrier_error=error)
         self.assertEqual(parse_url(request.url).host, "a.example")
 
@@ -186,7 +186,7 @@ class JasminTests(SynchronousTestCase):
         self.assertEqual(request.url.partition("&")[0], "http://a.example/dlr?k=1")
         self.assertIn("message_status=ESME_ROK", request.url)
 
-    def test_an_error_that_is_no_number_is_told_as_one(self) -> None:
+    def test_an_error_that_is_no_number_is_sent_as_a_number(self) -> None:
         request = called(jasmin_callback("http://a.example/", 2, "GET"), UNDELIVERABLE, carrier_error=b"ABC")
         self.assertEqual(dict(parse_qsl(urlsplit(request.url).query))["err"], "005")
 

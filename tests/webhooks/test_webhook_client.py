@@ -1,4 +1,4 @@
-"""The webhook client: over treq's own stub, and over real sockets where sockets are the point."""
+"""The webhook client: with treq's own stub, and with real sockets for tests about sockets."""
 
 import gzip
 from typing import Any
@@ -91,7 +91,7 @@ class StubbedTests(SynchronousTestCase):
         self.receiver.code, self.receiver.headers = 429, {b"Retry-After": b"30"}
         self.assertEqual(self.send().retry_after, "30")
 
-    def test_what_is_no_url_is_answered_without_a_request(self) -> None:
+    def test_a_text_that_is_no_url_is_answered_without_a_request(self) -> None:
         self.assertEqual(self.send("gopher://x").code, 0)
         self.assertEqual(self.receiver.seen, [])
 
@@ -231,7 +231,7 @@ class SocketTests(TestCase):
         self.resolve_to()
         self.assertEqual((await self.send("http://nowhere.example/")).reason, "no such host")
 
-    async def test_who_closes_a_fresh_connection_without_an_answer_is_asked_once(self) -> None:
+    async def test_a_receiver_that_closes_a_fresh_connection_without_an_answer_is_asked_once(self) -> None:
         class Rude(Protocol):
             def dataReceived(self, data: bytes) -> None:
                 assert self.transport is not None
@@ -239,7 +239,7 @@ class SocketTests(TestCase):
 
         await self.serve(Rude, "connection closed", 1)
 
-    async def test_who_does_not_speak_http_is_reported(self) -> None:
+    async def test_a_receiver_that_does_not_speak_http_is_reported(self) -> None:
         class Other(Protocol):
             def dataReceived(self, data: bytes) -> None:
                 assert self.transport is not None
@@ -299,7 +299,7 @@ class OneWriteTests(SynchronousTestCase):
         ),
         st.none() | st.binary(max_size=50),
     )
-    def test_both_write_the_same(
+    def test_writing_at_once_and_in_the_next_turn_write_the_same_octets(
         self, method: bytes, target: bytes, headers: dict[bytes, list[bytes]], body: bytes | None
     ) -> None:
         written = []

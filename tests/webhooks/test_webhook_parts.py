@@ -1,4 +1,4 @@
-"""The pieces that webhooks are made of: schedule, signatures, bodies, requests, circuit breaker."""
+"""The parts of webhooks: schedule, signatures, bodies, requests, circuit breaker."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime

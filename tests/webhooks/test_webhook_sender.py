@@ -1,4 +1,4 @@
-"""Webhooks: who is told what and when, and what a bad URL may cost the others."""
+"""Webhooks: who gets which notification and when, and how little a bad URL costs the others."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -154,7 +154,7 @@ class DeliveryTests(WebhooksTestCase):
         self.assertEqual(self.client.sent[0].url, "http://elsewhere.example/dlr?t=1&to=447700900123")
         self.assertEqual(self.verdicts(), [Verdict.DELIVERED])
 
-    def test_what_such_a_callback_was_not_asked_for_is_settled_without_a_request(self) -> None:
+    def test_events_that_a_callback_did_not_ask_for_are_settled_without_a_request(self) -> None:
         self.owe(1, url="kannel:2:http://elsewhere.example/dlr?t=%d")
         self.assertEqual(self.client.sent, [])
         self.assertEqual(self.store.attempts[0].answer, "not asked for")
@@ -167,7 +167,7 @@ class DeliveryTests(WebhooksTestCase):
         self.assertLess(self.store.settles, 100)
         self.assertLess(self.store.claims, 100)
 
-    def test_what_was_owed_before_a_start_is_sent(self) -> None:
+    def test_notifications_owed_before_a_start_are_sent(self) -> None:
         self.store.owe(notification(1), notification(2, account="other"))
         self.successResultOf(Deferred.fromCoroutine(self.webhooks.start()))
         self.turn()
@@ -258,7 +258,7 @@ class RetryTests(WebhooksTestCase):
         self.pass_time(6.0)
         self.assertEqual(self.client.sent[1].headers[b"X-Relay-Attempt"], [b"2"])
 
-    def test_what_a_broken_store_could_not_write_is_known_to_it_and_not_settled_again(self) -> None:
+    def test_a_settlement_that_a_broken_store_could_not_write_is_not_made_again(self) -> None:
         waiting: Deferred[Answer] = Deferred()
         self.client.answer = lambda sent: waiting
         self.owe(1)
@@ -489,7 +489,7 @@ class BadUrlTests(WebhooksTestCase):
         self.assertEqual(self.store.still_owed, 0)
         self.assertEqual(self.client.sent[-1].url, "http://new.example/")
 
-    def test_what_waits_for_a_url_longer_than_the_schedule_is_given_up(self) -> None:
+    def test_a_notification_that_waits_for_a_url_longer_than_the_schedule_is_given_up(self) -> None:
         self.build(notification_url=None)
         self.owe(5)
         self.assertEqual(self.store.attempts, [])
@@ -528,7 +528,7 @@ class RecoveryTests(WebhooksTestCase):
         named = [attempt for attempt in self.store.attempts if attempt.notification.id == number.to_bytes(16, "big")]
         return [attempt.notification.attempt for attempt in named]
 
-    def test_what_an_outage_has_delayed_comes_when_it_is_over_and_not_by_the_schedule(self) -> None:
+    def test_notifications_delayed_by_an_outage_come_when_it_is_over_and_not_by_the_schedule(self) -> None:
         self.build(notification_concurrency=3)
         self.away(12)
         self.pass_time(5 * 3600.0, step=5.0)
@@ -551,7 +551,7 @@ class RecoveryTests(WebhooksTestCase):
             place = "/".join(each.url.split("/")[:3])
             self.store.brought_forward_by[each.id] = (retry.brought_forward_by, place)
 
-    def test_what_comes_back_takes_no_more_places_than_the_url_has(self) -> None:
+    def test_notifications_that_come_back_take_no_more_places_than_the_url_has(self) -> None:
         self.build(notification_concurrency=3)
         self.delayed(*[notification(number) for number in range(300)])
         self.client.answer = lambda sent: REFUSED
@@ -566,7 +566,7 @@ class RecoveryTests(WebhooksTestCase):
             self.pass_time(1.0, step=0.1)
         self.assertEqual(self.client.most_in_flight, 3)
 
-    def test_what_fails_in_the_turn_in_which_another_is_taken_comes_back_with_it(self) -> None:
+    def test_a_notification_that_fails_in_the_turn_in_which_another_is_taken_is_sent_again_with_it(self) -> None:
         self.build(notification_concurrency=2)
         self.client.answer = lambda sent: REFUSED
         self.owe(1)
@@ -593,7 +593,7 @@ class RecoveryTests(WebhooksTestCase):
         # The other URL's, and the one that was refused just now and has five seconds to wait.
         self.assertEqual(self.store.still_owed, 2)
 
-    def test_one_that_reaches_the_customer_brings_the_few_that_did_not(self) -> None:
+    def test_a_notification_that_reaches_the_customer_brings_forward_the_few_that_did_not(self) -> None:
         for answer in (REFUSED, Answer(0, "timeout"), Answer(502), Answer(503), Answer(504)):
             self.build()
             self.store.attempts.clear()
@@ -606,7 +606,7 @@ class RecoveryTests(WebhooksTestCase):
             # The second attempt failed, and is made once more.
             self.assertEqual(self.attempts_of(0), [1, 2, 2])
 
-    def test_what_the_customer_itself_refused_waits_for_its_time_whoever_else_comes_back(self) -> None:
+    def test_a_notification_that_the_customer_refused_waits_for_its_time_although_others_are_sent_again(self) -> None:
         for code in (400, 404, 422, 429, 500):
             self.store = OwingStore()
             self.build()
@@ -674,7 +674,7 @@ class RecoveryTests(WebhooksTestCase):
         self.pass_time(20.0)
         self.assertEqual((self.store.still_owed, len(self.client.sent)), (0, 4))
 
-    def test_what_was_put_off_for_longer_than_the_url_itself_is_not_brought_forward(self) -> None:
+    def test_a_notification_that_was_postponed_longer_than_its_url_is_not_brought_forward(self) -> None:
         self.client.answer = lambda sent: Answer(503, retry_after="7200")
         self.owe(1)
         self.client.answer = lambda sent: OK

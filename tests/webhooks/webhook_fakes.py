@@ -1,4 +1,4 @@
-"""A store of owed notifications and an HTTP client, both of which tests decide over."""
+"""A store of owed notifications and an HTTP client that the test controls."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

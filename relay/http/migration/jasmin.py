@@ -28,7 +28,6 @@ from relay.http.migration.jasmin_message import (
 from relay.http.migration.jasmin_tlvs import invalid
 from relay.http.problems import Problem, invalid_field
 from relay.smpp.message_codec import encode_address
-from relay.smpp.times import smpp_time_text
 from relay.store.api import StoreUnavailable
 from relay.text.compose import destination_address, encode, source_address
 from relay.text.raw_parts import PLAIN, PduFields, compose_octets, with_fields
@@ -182,9 +181,6 @@ class Jasmin:
                 reference=reference,
             )
         fields = PduFields(priority_flag=message.priority, tlvs=message.tlvs)
-        if message.scheduled_seconds:
-            at = smpp_time_text(self._messages.now() + message.scheduled_seconds)
-            fields = msgspec.structs.replace(fields, schedule_delivery_time=at)
         if fields != PLAIN:
             parts = tuple(with_fields(body, fields) for body in parts)
         return addresses, parts
@@ -216,6 +212,6 @@ def _refusal(problem: Problem, fields: Fields) -> Refusal:
         return Refusal(403, "User throughput exceeded")
     if problem.status == 503:
         return Refusal(500, "Cannot send submit_sm, try again later")
-    names = {"text": "content", "notification_url": "dlr-url", "schedule_delivery_time": "sdt"}
+    names = {"text": "content", "notification_url": "dlr-url"}
     name = names.get(problem.document.field, problem.document.field)
     return invalid(name, fields) if name in fields and name != "content" else Refusal(400, problem.document.detail)

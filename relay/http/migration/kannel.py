@@ -8,7 +8,6 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-import msgspec
 from twisted.logger import Logger
 
 from relay.http.api_request import ApiRequest, Reply
@@ -18,7 +17,6 @@ from relay.http.migration.gateway_fields import Fields, Refusal, text_of, validi
 from relay.http.migration.kannel_message import KannelMessage, is_text, names_coding, parts_of, read_message
 from relay.http.migration.kannel_request import read_fields
 from relay.http.problems import Problem, invalid_field
-from relay.smpp.times import smpp_time_text
 from relay.store.api import StoreUnavailable
 from relay.text.compose import destination_address, source_address
 from relay.values.messages import ADAPT_ADDRESSES, ADAPT_TEXT, Submission
@@ -91,10 +89,6 @@ class Kannel:
         return Reply(400, reason, _TYPE)
 
     def _item(self, message: KannelMessage, to: str, validity: float | None, account: str) -> Submission | Problem:
-        scheduled_seconds = message.deferred_minutes * 60.0
-        if scheduled_seconds:
-            at = smpp_time_text(self._messages.now() + scheduled_seconds)
-            message = message._replace(fields=msgspec.structs.replace(message.fields, schedule_delivery_time=at))
         try:
             text_parts: tuple[bytes, ...] = ()
             if is_text(message):
@@ -114,7 +108,7 @@ class Kannel:
             validity,
             message.reference,
             message.url,
-            scheduled_seconds,
+            message.deferred_minutes * 60.0,
             message.fields.priority_flag,
             adapt=ADAPT_TEXT if text_parts else ADAPT_ADDRESSES,
         )

@@ -1,7 +1,7 @@
-"""The embedded store: the table in memory, and a journal of files under it.
+"""The embedded store: the table in memory, and its journal in files.
 
 In:   calls of the store contract; the journal directory.
-Out:  durable batches: one frame a batch, one write and one fdatasync for all that came meanwhile.
+Out:  durable batches. A batch is one frame. One write and one fdatasync make all frames durable that came meanwhile.
 Read: `journal_store.py` first. `journal_writer` writes, `recovery` reads at a start, `compaction` keeps the files
-    small, `repair` mends what was damaged.
+    small, `repair` repairs damaged files.
 """

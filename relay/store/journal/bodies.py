@@ -1,4 +1,4 @@
-"""The bodies of messages that wait for a carrier, read back from the journal."""
+"""Reads the bodies of messages that wait for a carrier from the journal."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ from relay.store.table.records import Snapshot
 from relay.store.table.table import Table
 from relay.values.messages import Message
 
-#: By message id: the body of each of its parts.
+#: For each message id, the bodies of its parts.
 BodiesOf = dict[bytes, Sequence[bytes]]
 
 
 class BodyReader:
-    """Reads bodies in a thread; messages that came in one frame cost one read."""
+    """Reads bodies in a thread. Messages of one frame are read together."""
 
     def __init__(self, disk: JournalDisk) -> None:
         self._disk = disk
 
     async def read(self, rows: Sequence[Row]) -> BodiesOf:
-        """The bodies of these messages; one is left out whose segment compaction has deleted meanwhile.
+        """Reads the bodies of these messages. A message is left out if compaction has deleted its segment meanwhile.
 
         :raises StoreUnavailable: the disk fails.
         """
@@ -45,7 +45,7 @@ class BodyReader:
 
 
 class PartBodies:
-    """Reads the bodies of parts that wait for a carrier, wherever compaction has moved them meanwhile."""
+    """Reads the bodies of parts that wait for a carrier, even if compaction moves them meanwhile."""
 
     def __init__(self, table: Table, journal: Journal, reader: BodyReader) -> None:
         self._table = table
@@ -53,12 +53,12 @@ class PartBodies:
         self._reader = reader
 
     async def read(self, parts: Sequence[tuple[bytes, int]]) -> Sequence[bytes | None]:
-        """The bodies of these parts; None where a part needs none any more.
+        """Reads the bodies of these parts; None: the part doesn't wait any more.
 
         :raises StoreUnavailable: they can't be read now.
         """
         bodies: BodiesOf = {}
-        # Compaction may move a message while its old place is being read; then the new one is read.
+        # Compaction may move a message while its old place is being read. Then its new place is read.
         for _ in range(2):
             rows = [row for message_id, part in parts if (row := self._waiting(message_id, part)) is not None]
             rows = [row for row in rows if row.id not in bodies]
@@ -71,8 +71,8 @@ class PartBodies:
                     continue
             bodies.update(await self._reader.read(rows))
         if any(message_id not in bodies and self._waiting(message_id, part) is not None for message_id, part in parts):
-            # None says that there is nothing to be sent any more.
-            raise StoreUnavailable("texts have been moved while they were being read")
+            # None would say that the part doesn't wait any more.
+            raise StoreUnavailable("compaction has moved texts while they were being read")
         return [
             bodies[message_id][part] if message_id in bodies and self._waiting(message_id, part) is not None else None
             for message_id, part in parts

@@ -1,4 +1,4 @@
-"""What the commits were like: how many, how large and how long they took, since the start."""
+"""Counts the journal's commits since the start: how many there were, how large they were, and how long they took."""
 
 from relay.store.api import COMMIT_SECONDS_BOUNDS
 

@@ -11,6 +11,7 @@ nor holds up the reactor. Until a slice is durable its messages belong to their 
 segment stays, and it is tried again later.
 """
 
+from collections.abc import Callable
 from functools import partial
 from os.path import join
 from typing import Any
@@ -48,7 +49,10 @@ RATIO = 3.0
 
 
 class Compaction:
-    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second."""
+    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second.
+
+    :param needed_from: the number of the first segment that somebody else still has to read.
+    """
 
     log = Logger()
 
@@ -62,8 +66,10 @@ class Compaction:
         disk: JournalDisk,
         journal_settings: model.Journal,
         clock: IReactorTime,
+        needed_from: Callable[[], int],
     ) -> None:
         self._table = table
+        self._needed_from = needed_from
         self._settings = settings
         self._keys = keys
         self._journal = journal
@@ -97,7 +103,8 @@ class Compaction:
 
     def victims(self, now: float) -> list[Segment]:
         """The oldest segments that should go; none where nothing is due."""
-        closed = self._journal.segments[:-1]
+        needed_from = self._needed_from()
+        closed = [segment for segment in self._journal.segments[:-1] if segment.sequence < needed_from]
         count = 0
         while count < len(closed) and closed[count].rows == 0:
             count += 1
@@ -127,9 +134,11 @@ class Compaction:
         await self._copy_notes(last)
         groups = await self._rows_in(last) if any(segment.rows for segment in victims) else {}
         for segment in victims:
-            await self._copy_rows(groups.pop(segment.sequence, []))
+            await self._copy_rows(groups.pop(segment.sequence, []), segment.sequence)
             if segment.rows:
                 raise RuntimeError(f"{segment.rows} messages are still in segment {segment.sequence}")
+            # A message that has just been replaced belongs to this segment again if its replacement can't be written.
+            await self._journal.append(b"", None)
             await self._disk.in_thread(partial(self._delete, segment_name(segment.sequence)))
             del self._journal.segments[0]
         self.log.info(
@@ -180,24 +189,26 @@ class Compaction:
                 await self._pause()
         return {sequence: list(groups.values()) for sequence, groups in segments.items()}
 
-    async def _copy_rows(self, groups: list[list[Row]]) -> None:
+    async def _copy_rows(self, groups: list[list[Row]], last: int) -> None:
         chunk: list[Row] = []
         for group in groups:
             chunk += group
             while len(chunk) >= ROWS_A_SLICE:
-                await self._copy(chunk[:ROWS_A_SLICE])
+                await self._copy(chunk[:ROWS_A_SLICE], last)
                 del chunk[:ROWS_A_SLICE]
                 await self._pause()
         if chunk:
-            await self._copy(chunk)
+            await self._copy(chunk, last)
 
-    async def _copy(self, rows: list[Row]) -> None:
+    async def _copy(self, rows: list[Row], last: int) -> None:
         bodies: BodiesOf = {}
-        waiting = [row for row in rows if needs_bodies(row)]
+        waiting = [row for row in rows if needs_bodies(row) and row.acceptance.segment.sequence <= last]
         if waiting:
             bodies = await self._bodies(waiting)
         # From here to the append nothing else runs: the snapshots are of this very moment.
-        rows = [row for row in rows if not row.flags & FORGOTTEN]
+        # A message that was replaced meanwhile isn't in these segments any more.
+        rows = [row for row in rows if not row.flags & FORGOTTEN and row.acceptance.segment.sequence <= last]
+        copied = [row.acceptance for row in rows]
         ids = self._table.ids
         records: list[Any] = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
         if self._table.in_doubt:
@@ -206,10 +217,9 @@ class Compaction:
         segment, offset = self._journal.place
         await appended
         acceptance: Acceptance | None = None
-        for row in rows:
-            if row.flags & FORGOTTEN:
+        for row, old in zip(rows, copied, strict=True):
+            if row.flags & FORGOTTEN or row.acceptance is not old:
                 continue
-            old = row.acceptance
             if (
                 acceptance is None
                 or acceptance.accepted_at != old.accepted_at

@@ -1,8 +1,9 @@
-"""One process at a time works on a data directory.
+"""Makes sure that only one process at a time works on a data directory.
 
-Theory of operation: the operating system's lock (flock) on the directory itself keeps others out: whoever opens the
-same directory meets the same lock. A file `lock` in it says who holds it. That file is locked as well, because relays
-before 1.1 knew only that one; a file can be deleted and made anew, and then its lock keeps nobody out.
+Theory of operation: the process locks the directory itself (flock), so every other process that opens the directory
+finds the lock. A file `lock` in the directory says which process has it. That file is locked, too, because relays
+before 1.1 check only its lock. Alone, that lock isn't safe: after somebody has deleted the file and made it again, it
+keeps nobody out.
 """
 
 import os
@@ -24,14 +25,14 @@ class DirectoryLock:
 
     @property
     def held(self) -> bool:
-        """Whether this process has the directory."""
+        """Whether this process has locked the directory."""
         return bool(self._handles)
 
     def take(self, owner: str = "") -> None:
         """Locks the directory.
 
-        :param owner: what others are told of the holder; the process id where it is empty.
-        :raises Locked: another process has it.
+        :param owner: the text that tells others who has the lock; empty: the process id.
+        :raises Locked: another process has locked it.
         :raises OSError: it can't be locked.
         """
         files, path = self._files, join(self._directory, LOCK_FILE)
@@ -51,13 +52,13 @@ class DirectoryLock:
         return bool(handles) and self._files.has_name(handles[0], self._directory)
 
     def release(self) -> None:
-        """Lets others in. Harmless where nothing is held."""
+        """Unlocks the directory. Does nothing if it isn't locked."""
         handles, self._handles = self._handles, []
         for handle in reversed(handles):
             self._files.close(handle)
 
     def _holder(self, path: str) -> str:
-        """Who wrote the lock file."""
+        """Reads in the lock file who has the lock."""
         holder = ""
         with suppress(OSError):
             handle = self._files.open(path)

@@ -1,6 +1,6 @@
-"""The disk, as the journal sees it: few operations, so that tests and simulations can bring a disk of their own.
+"""The journal's interface to the disk. It is small, so that tests and simulations can have a disk of their own.
 
-Everything raises OSError as the operating system does. Calls may come from a thread, one at a time for one handle.
+All functions raise OSError as the operating system does. Any thread may call, but only one at a time for each handle.
 """
 
 import errno
@@ -8,12 +8,12 @@ import fcntl
 import os
 from typing import Final, Protocol
 
-#: Makes one write durable by itself (Linux 4.7); None elsewhere.
+#: The flag that makes a single write durable (Linux 4.7 and later); None: the system doesn't have it.
 _DSYNC: Final[int | None] = getattr(os, "RWF_DSYNC", None)
 
 
 class Locked(Exception):
-    """Another process holds the lock. `owner`: what it wrote there, its process id."""
+    """Another process has the lock. `owner` is the text that it wrote: its process id."""
 
     def __init__(self, owner: str) -> None:
         super().__init__(f"locked by {owner or 'another process'}")
@@ -24,7 +24,7 @@ class Files(Protocol):
     """A file system. Handles are opaque numbers."""
 
     def make_directory(self, path: str) -> None:
-        """Makes a directory and its parents; harmless where it exists."""
+        """Makes a directory and its parents. Does nothing if it exists."""
 
     def list_directory(self, path: str) -> list[str]:
         """The names in a directory."""
@@ -33,18 +33,18 @@ class Files(Protocol):
         """A file's length in octets."""
 
     def open(self, path: str, *, create: bool = False) -> int:
-        """Opens for reading and writing; with `create` the file must not exist yet."""
+        """Opens a file for reading and writing. With `create` the file must not exist yet."""
 
     def close(self, handle: int) -> None:
-        """Closes. Nothing is synced by it."""
+        """Closes a file. This doesn't sync it."""
 
     def read(self, handle: int, offset: int, count: int) -> bytes:
-        """Up to `count` octets; fewer at the end of the file."""
+        """Reads up to `count` octets; fewer at the end of the file."""
 
     def write(self, handle: int, offset: int, octets: bytes | memoryview, *, sync: bool = False) -> int:
-        """Writes at an offset; gives how many octets were taken, which may be fewer.
+        """Writes at an offset. Returns how many octets were written, which may be fewer than given.
 
-        :param sync: return only when they, and the file's length, are on the disk.
+        :param sync: whether to return only when the octets and the file's length are on the disk.
         """
 
     def sync(self, handle: int) -> None:
@@ -54,27 +54,27 @@ class Files(Protocol):
         """Returns when the directory's entries are on the disk."""
 
     def truncate(self, path: str, size: int) -> None:
-        """Cuts a file to `size` octets and syncs it."""
+        """Shortens a file to `size` octets, and syncs it."""
 
     def rename(self, path: str, new_path: str) -> None:
-        """Gives a file another name, in place of what had it."""
+        """Gives a file another name. A file that has this name already is replaced."""
 
     def remove(self, path: str) -> None:
         """Deletes a file."""
 
     def has_name(self, handle: int, path: str) -> bool:
-        """Whether `path` still leads to the open file or directory: it was not deleted, moved or replaced."""
+        """Whether `path` is still the open file or directory, and nobody has deleted, moved or replaced it."""
 
     def lock(self, path: str, owner: str) -> int:
-        """Takes a lock for as long as the handle is open or the process lives, and writes down whose it is.
+        """Locks a file until the handle is closed or the process ends, and writes the owner into it.
 
-        :raises Locked: somebody else has it.
+        :raises Locked: another process has locked it.
         """
 
     def lock_directory(self, path: str) -> int:
-        """As `lock`, of a directory; nothing is written down.
+        """Locks a directory until the handle is closed or the process ends.
 
-        :raises Locked: somebody else has it. Its `owner` is empty.
+        :raises Locked: another process has locked it. The exception's `owner` is empty.
         """
 
 
@@ -91,7 +91,7 @@ class OsFiles:
         return os.stat(path).st_size
 
     def open(self, path: str, *, create: bool = False) -> int:
-        # Message texts and numbers are in it: nobody else's business.
+        # Other users must not read it, because it has message texts and numbers.
         return os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0), 0o640)
 
     def close(self, handle: int) -> None:
@@ -107,8 +107,8 @@ class OsFiles:
             written = os.pwrite(handle, octets, offset)
             os.fdatasync(handle)
             return written
-        # One system call in place of two: each has to wait for the interpreter's lock when it returns, for up to
-        # `sys.getswitchinterval()` while the reactor is busy.
+        # This is one system call instead of two. After each, the thread has to wait for the interpreter's lock: up to
+        # `sys.getswitchinterval()` if the reactor is busy.
         return os.pwritev(handle, [octets], offset, _DSYNC)
 
     def sync(self, handle: int) -> None:
@@ -168,7 +168,7 @@ class OsFiles:
 
 
 def write_all(files: Files, handle: int, offset: int, octets: bytes, *, sync: bool = False) -> None:
-    """Writes all of it, however little the disk takes at a time. `sync` as in `Files.write`."""
+    """Writes all octets, even if the disk takes only some at a time. `sync` means the same as in `Files.write`."""
     written = files.write(handle, offset, octets, sync=sync)
     if written == len(octets):
         return

@@ -169,12 +169,15 @@ def payload_bytes_at(octets: bytes, at: int) -> int | None:
 ReadBlock = Callable[[int, int], bytes]
 
 
-def read_frames(read: ReadBlock, size: int, block_bytes: int = 1 << 20) -> Iterator[tuple[int, bytes]]:
+def read_frames(
+    read: ReadBlock, size: int, block_bytes: int = 1 << 20, *, start: int = HEADER_BYTES
+) -> Iterator[tuple[int, bytes]]:
     """The intact frames of a segment of `size` octets, in order, as offset and payload; ends at the first bad one.
 
     :param read: gives so many octets from an offset.
+    :param start: where the first of them begins.
     """
-    at = HEADER_BYTES
+    at = start
     base, octets = at, b""
     while at < size:
         length = payload_bytes_at(octets, at - base)

@@ -101,6 +101,9 @@ class JournalQueries:
         found = views.given_up(self.table, account, since, until, limit)
         return Deferred.fromCoroutine(self._long_questions.answer(account, found))
 
+    def scheduled_count(self, account: str) -> int:
+        return self.table.scheduled.count_of(account)
+
     def given_up_count(self, account: str) -> int:
         entry = self.table.accounts.get(account)
         return 0 if entry is None else len(entry.given_up)
@@ -130,7 +133,8 @@ class JournalQueries:
         commits = journal.figures
         return StoreFigures(
             messages=table.rows,
-            unsubmitted=table.unsubmitted,
+            unsubmitted=table.unsubmitted - table.scheduled.count,
+            scheduled=table.scheduled.count,
             awaiting_receipt=table.awaiting,
             finished=table.rows - table.unsubmitted - table.awaiting,
             orphans=table.orphans.count,

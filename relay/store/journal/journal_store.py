@@ -36,10 +36,11 @@ from relay.store.journal.journal_queries import JournalQueries, ambiguous_text
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
-from relay.store.table.accept import accept, take_back
+from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
 from relay.store.table.claims import Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
+from relay.store.table.entry_values import LATER
 from relay.store.table.evidence import judge
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
@@ -48,6 +49,7 @@ from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
+from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
@@ -64,11 +66,14 @@ from relay.values.messages import (
     ReadAgain,
     Receipt,
     Recovery,
+    Replacement,
     StoreResult,
     Submitted,
 )
 from relay.values.states import EXPIRED, UNKNOWN
 
+#: Above every segment's number.
+_NO_SEGMENT = 1 << 62
 #: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
 FORGOTTEN_A_CALL = 4_000
 
@@ -123,6 +128,9 @@ class JournalStore(JournalQueries):
         self._overdue = Overdue(self.table)
         self._compaction: Compaction
         self._part_bodies: PartBodies
+        #: The number of the first journal segment that somebody else (the history) still has to read: compaction
+        #: leaves it and those behind it alone. To be set before the start; by default nobody has to read any.
+        self.needed_from: Callable[[], int] = lambda: _NO_SEGMENT
         self._announced = (0, True)
         self._ambiguous_said = (0, 0.0)
 
@@ -157,8 +165,9 @@ class JournalStore(JournalQueries):
         reader = BodyReader(disk)
         self._part_bodies = PartBodies(self.table, self._journal, reader)
         self._compaction = Compaction(
-            self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock
-        )
+            self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock,
+            self._needed_by_others,
+        )  # fmt: skip
 
     async def stop(self) -> None:
         """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
@@ -169,6 +178,13 @@ class JournalStore(JournalQueries):
         await self._compaction.stop()
         await self._journal.stop()
         self._lock.release()
+
+    def _needed_by_others(self) -> int:
+        return self.needed_from()
+
+    def durable_segments(self) -> list[tuple[int, int]]:
+        """Number and durable octets of each segment of the journal, the oldest first; for whoever reads its files."""
+        return [(segment.sequence, segment.committed_bytes) for segment in self._journal.segments]
 
     # Messages and what becomes of them
 
@@ -190,6 +206,20 @@ class JournalStore(JournalQueries):
         take_back(self.table, messages)
         if idempotency is not None:
             self._keys.take_back(idempotency)
+
+    def replace(self, replacement: Replacement) -> "Deferred[bool]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        row = self.table.get(replacement.id)
+        if row is None or not may_be_replaced(self.table, row):
+            return succeed(False)
+        message = replaced(row, replacement)
+        scheduled_at, later = rare_fields_of(row).scheduled_at, bool(row.flags & LATER)
+        undo = partial(accept_as, self.table, row, row.acceptance, row.origin, scheduled_at, later=later)
+        done = journal.append(encode_frame([message]), True, undo)
+        replace(self.table, row, message, *journal.place)
+        return done
 
     def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
         changes = self._submissions.submitted(batch)
@@ -317,6 +347,9 @@ class JournalStore(JournalQueries):
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return succeed(views.pending(self.table, after, limit))
+
+    def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
+        return succeed(views.scheduled_due(self.table, now, limit))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))

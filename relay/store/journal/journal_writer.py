@@ -1,14 +1,14 @@
-"""The journal's writing side: frames are gathered, and one write and one fdatasync make them all durable.
+"""Writes the journal: collects frames, and makes them durable with one write and one fdatasync.
 
-Theory of operation: `append` gives a frame its place at once (the end of the active segment) and a Deferred. The first
-frame of a quiet journal starts a commit at the end of the same turn of the reactor, so that all that one read led to
-shares it. A commit runs in a thread; what is appended meanwhile gathers for the next one. When it returns, its
-Deferreds fire in the order of their calls, and what has gathered is committed at once. Nothing waits for company: the
-batches are as large as the disk is slow.
+Theory of operation: `append` gives a frame its place at once (the end of the active segment), and returns a Deferred.
+If no commit is under way, the first frame starts one at the end of the same turn of the reactor. So all frames that one
+read leads to are committed together. A commit runs in a thread. Frames that are appended meanwhile are collected for
+the next one. When a commit is done, its Deferreds fire in the order of their calls, and the collected frames are
+committed at once. No commit waits for further frames, so commits get larger if the disk is slow.
 
-When a write or a sync fails, nothing of that commit or after it counts as durable: every Deferred fails, and the
-callers' `undo` is called for what must not have happened. What did happen (`keep`) is written when the disk is back
-(see `relay.store.journal.writing_again`).
+When a write or a sync fails, no frame of that commit, and no later one, counts as durable. All their Deferreds fail,
+and the callers' `undo` takes back changes that must not hold without the journal. Frames about events that have
+happened anyway (`keep`) are written when the disk works again (see `relay.store.journal.writing_again`).
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ T = TypeVar("T")
 
 #: How often `sync: interval` syncs.
 SYNC_INTERVAL_SECONDS = 1.0
-#: The soonest that a commit looks again whether the segment still has its name. A look makes the disk's thread wait for
-#: the interpreter's lock once more, which costs a busy relay more than the two system calls.
+#: The least time between two checks whether the segment still has its name. After each check the thread waits for the
+#: interpreter's lock once more, which takes a busy relay more time than the two system calls.
 LOOK_SECONDS = 0.05
 
 
@@ -55,10 +55,10 @@ class Journal:
     """Appends frames and commits them in groups. Only the reactor thread may call.
 
     :ivar writable: false from a failed commit until a new segment has been written.
-    :ivar reason: why not.
-    :ivar durable_mark: what `mark` said when the last commit was closed that succeeded. A number that the caller raises
-        before it appends is covered, frame and all, once this has reached it.
-    :ivar failures: failed commits, and calls refused because of one, since the start.
+    :ivar reason: why it isn't writable.
+    :ivar durable_mark: the value of `mark` when the frames of the last successful commit were collected. A caller can
+        raise its mark and then append a frame. The frame is durable when `durable_mark` has reached that value.
+    :ivar failures: how many commits failed since the start, and how many calls were refused because of that.
     """
 
     log = Logger()
@@ -104,17 +104,17 @@ class Journal:
 
     @property
     def open(self) -> bool:
-        """Whether frames are taken."""
+        """Whether frames are accepted."""
         return self.writable and not self._stopped
 
     @property
     def why_not(self) -> str:
-        """Why frames are not taken; empty when they are."""
+        """Why frames are not accepted; empty: they are."""
         return "the relay is stopping" if self._stopped else self.reason
 
     @property
     def segments(self) -> list[Segment]:
-        """All of them, oldest first; the last is the active one."""
+        """All segments, oldest first. The last one is the active one."""
         return self._segments.all
 
     @property
@@ -124,7 +124,7 @@ class Journal:
 
     @property
     def place(self) -> tuple[Segment, int]:
-        """Segment and offset of the frame that was appended last."""
+        """The segment and offset of the frame that was appended last."""
         return self._segments.place
 
     @property
@@ -137,12 +137,12 @@ class Journal:
     def append(
         self, frame: bytes, result: T, undo: Callable[[], None] | None = None, keep: bool = True
     ) -> "Deferred[T]":
-        """Adds a frame; `self.place` says where.
+        """Adds a frame to the next commit. `self.place` is then its place.
 
-        :param frame: empty where there is nothing to write but the call must not be overtaken.
-        :param result: what the Deferred fires with.
-        :param undo: called when the frame could not be made durable.
-        :param keep: whether the frame is to be written when the disk is back, although the Deferred has failed.
+        :param frame: empty: there is nothing to write, and the Deferred fires after those of earlier calls.
+        :param result: the value with which the Deferred fires.
+        :param undo: called if the frame could not be made durable.
+        :param keep: whether the frame is written when the disk works again, although the Deferred has failed.
         :raises StoreUnavailable: through the Deferred.
         """
         if not self.open:
@@ -165,7 +165,7 @@ class Journal:
         return fail(StoreUnavailable(self.why_not))
 
     def roll(self, now: float) -> None:
-        """Begins a new segment where the active one is old enough; its first frame makes the file."""
+        """Begins a new segment if the active one is old enough. Its first frame makes the file."""
         if self.open and self._segments.is_old(now):
             self._segments.begin_next()
             self._commit_soon()
@@ -197,7 +197,8 @@ class Journal:
 
     def _committed(self, _: object, groups: list[FrameGroup], sync: bool) -> None:
         now = self._clock.seconds()
-        # Not None while the Deferreds fire: what their callbacks append is committed below, not a turn later.
+        # It is not None while the Deferreds fire. So frames that their callbacks append are committed below, and not in
+        # the next turn.
         entries, self._committing = self._committing or [], []
         self.durable_mark = self._mark_under_way
         self.figures.count(now - self._begun_at, len(entries), sum(group.octets for group in groups))
@@ -209,7 +210,7 @@ class Journal:
         for entry in entries:
             entry.deferred.callback(entry.result)
         while self._entries and not self._segments.waiting:
-            # Calls with nothing to write, which had to wait for what was under way.
+            # These calls have nothing to write. They only had to wait for the commit that was under way.
             entries, self._entries = self._entries, []
             for entry in entries:
                 entry.deferred.callback(entry.result)
@@ -230,7 +231,7 @@ class Journal:
             self._commit()
 
     def idle(self) -> "Deferred[None]":
-        """Fires when all that was appended so far has been committed, or has failed."""
+        """Fires when all frames appended so far have been committed, or have failed."""
         if self._committing is None and self._scheduled is None:
             return succeed(None)
         deferred: Deferred[None] = Deferred()
@@ -246,7 +247,7 @@ class Journal:
         if not failure.check(OSError):
             self.log.failure("journal_commit_failed: an error in the relay itself", failure=failure)
         self.log.error(
-            "journal_unwritable: {reason}; no messages are taken until a new segment can be written. The relay tries "
+            "journal_unwritable: {reason}; the relay accepts no messages until it can write a new segment. It tries "
             "that every second",
             reason=self.reason,
         )
@@ -271,8 +272,8 @@ class Journal:
         self._synced_at = self._clock.seconds()
         self.writable = True
         self.reason = ""
-        self.log.info("journal_writable: the journal can be written again; messages are taken")
-        # What was learnt while the new segment was being written.
+        self.log.info("journal_writable: the journal can be written again; the relay accepts messages")
+        # These frames were refused while the new segment was being written.
         unwritten, self._again.unwritten = self._again.unwritten, []
         for frame in unwritten:
             self.append(frame, None).addErrback(_already_reported)
@@ -284,9 +285,9 @@ class Journal:
     # Stopping
 
     async def stop(self) -> None:
-        """Commits what there is, syncs in any mode, and closes. A second call does nothing.
+        """Commits all frames, syncs in any mode, and closes. A second call does nothing.
 
-        What could not be written until now is tried once more; if it can't be, the log says how much is lost.
+        Frames that could not be written before are tried once more. If that fails, the log says how many are lost.
         """
         if self._stopped:
             return
@@ -306,7 +307,7 @@ class Journal:
                 self.log.error("journal_close_failed: {reason}", reason=str(problem))
         elif not self.writable:
             self.log.error(
-                "journal_left_unwritten: {count} batches of news could not be written before the stop",
+                "journal_left_unwritten: {count} batches could not be written before the stop, and are lost",
                 count=len(self._again.unwritten),
             )
 

@@ -1,8 +1,8 @@
-"""Questions whose answers take long: each is worked out in slices, and the reactor serves everybody else in between.
+"""Answers long queries in slices. Between the slices, the reactor does other work.
 
-Theory of operation: an answer is made by a generator, which yields None wherever a slice ends. The first slice is done
-at once. Further slices wait in one line, of which each turn of the reactor does one: however many ask, a turn gets no
-longer than a slice. An account has one question in work at a time, so that the line goes round by account.
+Theory of operation: a generator makes the answer, and yields None at the end of each slice. The first slice is done at
+once. Further slices wait in one line, and each turn of the reactor does one of them. So a turn takes no longer than a
+slice, however many queries there are. Only one query of an account is answered at a time. So accounts take turns.
 """
 
 from collections import deque
@@ -14,14 +14,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.store.api import StoreBusy
 
-#: Questions of one account that wait for the one in work: the parts of a page and a few clicks.
+#: How many queries of one account may wait for the present one: those of a page, and of a few clicks.
 MOST_WAITING: Final = 20
 
 _T = TypeVar("_T")
 
 
 class LongQuestions:
-    """Has long questions answered in slices, a slice a turn of the reactor.
+    """Answers long queries in slices, one slice in each turn of the reactor.
 
     :ivar turns: how many slices have waited for a turn.
     """
@@ -30,24 +30,24 @@ class LongQuestions:
         self._clock = clock
         self._line: deque[Deferred[None]] = deque()
         self._scheduled = False
-        #: Who has a question in work, and those that wait for its end.
+        #: The accounts that have a query in work, and their further queries, which wait for its end.
         self._accounts: dict[str, deque[Deferred[None]]] = {}
         self.turns = 0
 
     async def answer(self, account: str, steps: Iterator[_T | None]) -> list[_T]:
-        """All that the generator gives.
+        """Returns all values of a generator.
 
-        :param account: whose question it is.
-        :param steps: gives None at the end of each slice.
-        :raises StoreBusy: too many of the account's questions wait already.
+        :param account: the account that asks.
+        :param steps: the generator. It yields None at the end of each slice.
+        :raises StoreBusy: too many queries of the account wait already.
         """
         waiting = self._accounts.get(account)
         if waiting is None:
             self._accounts[account] = deque()
         elif len(waiting) >= MOST_WAITING:
-            raise StoreBusy(f"{MOST_WAITING} questions of this account wait for their answers already", 1.0)
+            raise StoreBusy(f"{MOST_WAITING} queries of this account wait already", 1.0)
         else:
-            # Whoever asks no more leaves the line.
+            # A caller that cancels its query leaves the line.
             ended: Deferred[None] = Deferred(waiting.remove)
             waiting.append(ended)
             await ended

@@ -1,8 +1,8 @@
-"""The journal's segments while it is open: each frame gets its place, and the frames of the next commit are gathered.
+"""The segments of an open journal: gives each frame its place, and collects the frames of the next commit.
 
-Theory of operation: a frame's place is the end of the active segment. A segment that is long or old enough gets a
-successor, whose file is made by the commit that brings its first frame. The lengths of a segment are kept in three
-steps: appended (`end_bytes`), committed, and synced (see `Segment`).
+Theory of operation: a frame's place is the end of the active segment. If the active segment is long or old enough, a
+new one begins. The commit with its first frame makes the file. For each segment three lengths are kept: appended
+(`end_bytes`), committed, and synced (see `Segment`).
 """
 
 from twisted.internet.interfaces import IReactorTime
@@ -14,7 +14,7 @@ from relay.store.table.entry_values import Segment
 
 
 class FrameGroup:
-    """The frames of one commit that go to one segment. The first two places are for the header and the mark."""
+    """The frames of one commit that go to one segment. Its first two elements are for the header and the mark."""
 
     __slots__ = ("frames", "segment", "start")
 
@@ -25,7 +25,7 @@ class FrameGroup:
         segment.end_bytes += SYNCED_FRAME_BYTES if self.start else HEADER_BYTES + SYNCED_FRAME_BYTES
 
     def seal(self) -> Write:
-        """What is to be written, and where. Nothing may be added any more."""
+        """Makes the write of this group. After that, no frame may be added."""
         segment = self.segment
         if not self.start:
             self.frames[0] = encode_header(segment.sequence, segment.created_at)
@@ -42,7 +42,7 @@ class OpenSegments:
     """Keeps the list of segments, and the frames that wait for the next commit.
 
     :ivar all: every segment, oldest first. The last one is the active one.
-    :ivar place: segment and offset of the frame that was added last.
+    :ivar place: the segment and offset of the frame that was added last.
     """
 
     def __init__(self, found: list[Segment], settings: model.Journal, clock: IReactorTime) -> None:
@@ -66,11 +66,11 @@ class OpenSegments:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to commit."""
+        """Whether there are frames to commit."""
         return bool(self._groups)
 
     def add(self, frame: bytes) -> None:
-        """Gives a frame its place, and keeps it for the next commit."""
+        """Gives a frame its place, and collects it for the next commit."""
         groups = self._groups
         segment = self.active
         if segment.end_bytes >= self._settings.segment_bytes:
@@ -84,25 +84,25 @@ class OpenSegments:
         group.frames.append(frame)
 
     def is_old(self, now: float) -> bool:
-        """Whether the active segment holds something and is old enough for a successor."""
+        """Whether the active segment has frames, and is so old that a new one must begin."""
         active = self.active
         return active.end_bytes > HEADER_BYTES and now - active.created_at >= self._settings.segment_seconds
 
     def begin_next(self) -> None:
-        """Makes a new active segment; the next commit makes its file."""
+        """Begins a new active segment. The next commit makes its file."""
         segment = Segment(self.active.sequence + 1, self._clock.seconds())
         self.all.append(segment)
         self._groups.append(FrameGroup(segment))
 
     def take(self) -> list[FrameGroup]:
-        """Hands over what the next commit must write."""
+        """Takes the collected frames for the next commit."""
         groups, self._groups = self._groups, []
         return groups
 
     def committed(self, groups: list[FrameGroup], *, synced: bool) -> None:
-        """A commit has written these groups.
+        """Notes that a commit has written these groups.
 
-        :param synced: whether the active segment is on the disk as well.
+        :param synced: whether the active segment has been synced, too.
         """
         for group in groups:
             segment = group.segment
@@ -117,20 +117,25 @@ class OpenSegments:
     # After a failed commit
 
     def torn(self) -> list[Segment]:
-        """The segments with more in them than has been committed."""
+        """The segments that are longer than what has been committed."""
         return [segment for segment in self.all if segment.end_bytes > segment.committed_bytes]
 
     def lengths(self) -> list[tuple[int, int]]:
-        """Sequence and committed octets of each segment of which something has been committed."""
+        """The sequence and the committed length of each segment that has committed frames."""
         return [(segment.sequence, segment.committed_bytes) for segment in self.all if segment.committed_bytes]
 
     def successor(self) -> Segment:
-        """A segment to go on with behind the last one of which something has been committed; not in the list yet."""
+        """Makes the segment that follows the last one with committed frames. It isn't in the list yet."""
         last = max((s.sequence for s in self.all if s.committed_bytes), default=self.all[0].sequence - 1)
         return Segment(last + 1, self._clock.seconds())
 
     def go_on_with(self, fresh: Segment, size: int, cut: list[Segment]) -> None:
-        """`fresh` has been written, `size` octets of it, and the `cut` ones have lost what was not committed."""
+        """Makes a new segment the active one, after a failure.
+
+        :param fresh: the new segment.
+        :param size: how many of its octets have been written.
+        :param cut: segments whose uncommitted octets have been cut off.
+        """
         for segment in cut:
             segment.end_bytes = segment.synced_bytes = segment.committed_bytes
         self.all[:] = [segment for segment in self.all if segment.committed_bytes]

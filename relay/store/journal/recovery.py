@@ -1,4 +1,4 @@
-"""A start: the journal is read from end to end, its torn tail is cut, and the table stands as it was."""
+"""Reads the whole journal at a start, cuts its torn tail, and restores the table."""
 
 from collections.abc import Callable
 from os.path import join
@@ -13,11 +13,11 @@ from relay.store.journal.segment_reader import SegmentReader, TornTail, read_seg
 from relay.store.table.entry_values import Segment
 from relay.store.table.replaying import Replay
 
-#: Journals longer than this say in the log how far their reading has come.
+#: While a longer journal is read, the log shows the progress.
 PROGRESS_BYTES = 64 << 20
 PROGRESS_SECONDS = 2.0
 
-#: Called with the octets read so far and altogether.
+#: Called with the octets that have been read, and with all octets.
 Progress = Callable[[int, int], None]
 
 log = Logger()
@@ -26,7 +26,7 @@ log = Logger()
 async def read_journal(
     files: Files, directory: str, replay: Replay, clock: IReactorTime, progress: Progress | None = None
 ) -> list[Segment]:
-    """Replays every segment and gives them, all that is in them being on the disk now.
+    """Replays all segments and returns them. Everything in them is on the disk then.
 
     :raises JournalError: the journal is damaged, or of a newer version.
     :raises OSError: the disk fails.
@@ -63,7 +63,8 @@ async def read_journal(
     if segments:
         _sync(files, directory, segments[-1])
         if version < FORMAT_VERSION:
-            # What is written from here on may be more than that format has: an older relay must refuse it by name.
+            # From here on, records may be written that the old format doesn't have. A new segment names the new format,
+            # so that an older relay refuses it.
             segments.append(Segment(segments[-1].sequence + 1, clock.seconds()))
     replay.finish(clock.seconds())
     if total:
@@ -79,8 +80,8 @@ async def read_journal(
 
 def _cut(files: Files, torn: TornTail, segments: list[Segment]) -> None:
     log.warn(
-        "journal_torn: {file} ends in {lost} octets of a commit that was under way when the relay stopped; they "
-        "are cut at offset {offset}",
+        "journal_torn: {file} ends with {lost} octets of a commit that was under way when the relay stopped. They are "
+        "cut off at offset {offset}",
         file=torn.path,
         lost=torn.lost_bytes,
         offset=torn.offset,
@@ -93,7 +94,7 @@ def _cut(files: Files, torn: TornTail, segments: list[Segment]) -> None:
 
 
 def _sync(files: Files, directory: str, segment: Segment) -> None:
-    """What was read may only be in the kernel's memory; from here on it counts as durable."""
+    """Syncs a segment. What was read may be only in the kernel's memory, and must be durable from here on."""
     reader = SegmentReader(files, directory, segment.sequence)
     try:
         reader.sync()

@@ -1,8 +1,9 @@
-"""Repair: a journal that the relay refuses, made into one that it reads, with a copy of what was there.
+"""Repairs a journal that the relay refuses to read. Copies of the damaged files are kept.
 
-Only what is damaged is dropped: one frame where the next one stands where it should, or else everything up to the next
-commit that can be found. What a dropped frame means is not known. It may be messages that were accepted (their
-customers were told so), or news of messages, which then seem to wait for it still.
+Only damaged octets are dropped. If the next frame is in its place, one frame is dropped. Otherwise everything up to the
+next commit is dropped. It is not known what a dropped frame had. It may have had accepted messages, which are lost,
+although their customers think that they will be sent. Or it may have had news of messages, which then seem to wait for
+it.
 """
 
 from collections.abc import Callable
@@ -28,22 +29,22 @@ from relay.store.journal.journal_format import (
 from relay.store.journal.segment_reader import SegmentReader
 from relay.store.table.records import Synced
 
-#: Gets how many octets have been looked at, and how many there are.
+#: Called with the octets that have been read, and with all octets.
 Progress = Callable[[int, int], None]
 
-#: Frames between two calls of it.
+#: How many frames are read between two calls of `Progress`.
 _FRAMES_A_LOOK: Final = 1_000
 
 
 def repair(directory: str, files: Files | None = None, progress: Progress = lambda done, total: None) -> list[str]:
-    """Repairs the journal in `directory` (the one with the segments, or the data directory above it).
+    """Repairs the journal in `directory` (the directory with the segments, or the data directory above it).
 
-    Gives a sentence for everything that was done; an empty list where nothing was wrong. Run it again at will. Blocks:
-    a gigabyte takes some ten seconds, and `progress` is called all the while.
+    It may be called again. It blocks: a gigabyte takes about ten seconds. It calls `progress` meanwhile.
 
+    :return: a sentence for each thing that was done; empty: nothing was wrong.
     :raises Locked: a relay is running there.
-    :raises NewerJournal: the journal is not this version's to repair.
-    :raises JournalError: there is none.
+    :raises NewerJournal: a newer version wrote the journal, and only that can repair it.
+    :raises JournalError: there is no journal.
     """
     files = OsFiles() if files is None else files
     if not _has_segments(files, directory) and basename(normpath(directory)) != "journal":
@@ -51,7 +52,7 @@ def repair(directory: str, files: Files | None = None, progress: Progress = lamb
         try:
             files.list_directory(inner)
         except (FileNotFoundError, NotADirectoryError):
-            # A path that isn't there at all is the error that it is.
+            # If the path doesn't exist at all, this raises the system's own error.
             files.list_directory(directory)
             raise no_journal(directory) from None
         directory = inner
@@ -76,7 +77,7 @@ def _repair(files: Files, directory: str, progress: Progress) -> list[str]:
     for earlier, later in pairwise(found):
         for missing in range(earlier + 1, later):
             _write(files, directory, missing, encode_header(missing, 0.0) + synced_frame(0))
-            done.append(f"{segment_name(missing)} was missing: an empty one stands in its place.")
+            done.append(f"{segment_name(missing)} was missing. It was replaced by an empty one.")
     total = sum(files.size(join(directory, segment_name(sequence))) for sequence in found)
     before = 0
     for sequence in found:
@@ -114,7 +115,7 @@ def _repair_segment(
     kept: list[bytes] = []
     at = HEADER_BYTES
     if created_at is None:
-        done.append(f"{name}: the header was damaged and has been written anew.")
+        done.append(f"{name}: the header was damaged. It was written again.")
         created_at = 0.0
         if not _readable(octets, at):
             at = reader.next_intact(0) or len(octets)
@@ -139,7 +140,7 @@ def _repair_segment(
         _write_file(files, directory, copy, octets)
         head = encode_header(reader.sequence, created_at) + synced_frame(0)
         _write(files, directory, reader.sequence, head + b"".join(kept))
-        done.append(f"{name}: {len(kept)} frames kept; the file as it was is {copy}.")
+        done.append(f"{name}: {len(kept)} frames kept. The damaged file is kept as {copy}.")
     return done
 
 
@@ -157,7 +158,7 @@ def _records(payload: bytes) -> bool:
 
 
 def _resume(octets: bytes, at: int, reader: SegmentReader) -> int:
-    """Where to read on after a bad frame."""
+    """The offset where reading goes on after a bad frame."""
     following = at + FRAME_HEADER_BYTES + int.from_bytes(octets[at : at + 4], "big")
     if following > at + FRAME_HEADER_BYTES and _readable(octets, following):
         return following

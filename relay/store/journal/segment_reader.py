@@ -1,9 +1,9 @@
-"""The journal's reading side: what stands in the directory at a start, and whether its end may be cut.
+"""Reads the journal's segments at a start, and decides whether a bad end may be cut.
 
-Theory of operation: segments are numbered without gaps, because only the oldest is ever deleted. Every segment but the
-last was synced before the next one was begun, so a bad frame in it is damage. In the last one a bad frame is a torn
-tail, unless a later commit knew that the place had been synced (see `relay.store.journal.journal_format`). Damage stops
-the start; a torn tail is cut.
+Theory of operation: segments are numbered without gaps, because only the oldest one is ever deleted. Every segment was
+synced before the next one began. So a bad frame before the last segment is damage. In the last segment, a bad frame is
+a torn tail, unless a later commit says that this place was synced (see `relay.store.journal.journal_format`). The relay
+refuses to start with damage. It cuts a torn tail.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,9 +34,9 @@ Take = Callable[[list[Any], Segment, int], None]
 
 
 class SegmentReader:
-    """One segment file, open for reading. Close it.
+    """One segment file, open for reading. The caller must close it.
 
-    :ivar version: of its format, once `created_at` was asked.
+    :ivar version: the version of its format. It is known after `created_at` was read.
     """
 
     def __init__(self, files: Files, directory: str, sequence: int) -> None:
@@ -53,17 +53,17 @@ class SegmentReader:
         self._files.close(self._handle)
 
     def sync(self) -> None:
-        """Returns when all of the file is on the disk."""
+        """Returns when the whole file is on the disk."""
         self._files.sync(self._handle)
 
     def read(self, offset: int, count: int) -> bytes:
-        """Up to `count` octets from `offset` on."""
+        """Reads up to `count` octets from `offset` on."""
         return self._files.read(self._handle, offset, count)
 
     def created_at(self) -> float | None:
-        """What the header says; None where it is bad.
+        """The time in the segment's header; None: the header is bad.
 
-        :raises NewerJournal: see there.
+        :raises NewerJournal: a newer version wrote the segment.
         """
         header = decode_header(self.read(0, HEADER_BYTES), self.path)
         if header is not None and header.sequence != self.sequence:
@@ -74,15 +74,15 @@ class SegmentReader:
         return header.created_at
 
     def damage(self, offset: int, what: str) -> DamagedJournal:
-        """The error that names a place in this segment."""
+        """Makes the error that names a place in this segment."""
         return DamagedJournal(self.path, offset, self._directory, what)
 
     def synced_beyond(self, offset: int) -> bool:
-        """Whether a later commit knew that more than `offset` octets had been synced."""
+        """Whether a later commit says that more than `offset` octets had been synced."""
         return synced_beyond(self.read(offset, self.size - offset), 0, offset)
 
     def next_intact(self, offset: int) -> int | None:
-        """Where the next commit begins after `offset`."""
+        """The offset of the first commit after `offset`."""
         found = next_intact(self.read(offset, self.size - offset), 0)
         return None if found is None else offset + found
 
@@ -90,7 +90,7 @@ class SegmentReader:
 def sequences(files: Files, directory: str) -> list[int]:
     """The numbers of the segments in a directory, oldest first.
 
-    :raises JournalError: one between them is missing.
+    :raises JournalError: a segment between them is missing.
     """
     found = sorted(
         sequence for name in files.list_directory(directory) if (sequence := segment_sequence(name)) is not None
@@ -106,7 +106,7 @@ def sequences(files: Files, directory: str) -> list[int]:
 
 
 class TornTail(msgspec.Struct, frozen=True):
-    """What the last segment lost: the octets after `offset`. With `offset` 0 the file goes as a whole."""
+    """The torn tail of the last segment: the octets after `offset`. If `offset` is 0, the whole file is removed."""
 
     path: str
     offset: int
@@ -114,10 +114,12 @@ class TornTail(msgspec.Struct, frozen=True):
 
 
 def read_segment(reader: SegmentReader, segment: Segment, last: bool, take: Take) -> Iterator[TornTail | None]:
-    """Hands every record of a segment to `take`, a frame at a time. Yields None after each few frames, so that the
-    caller can let others run, and at last the torn tail where there is one. `segment.end_bytes` is its good length.
+    """Gives all records of a segment to `take`, a frame at a time. Sets `segment.end_bytes` to the good length.
 
-    :raises DamagedJournal: see the module's text.
+    It yields None after some frames, so that the caller can do other work. Last, it yields the torn tail if there is
+    one.
+
+    :raises DamagedJournal: a frame is bad, and is not a torn tail.
     """
     created_at = reader.created_at()
     if created_at is None:
@@ -149,8 +151,10 @@ def read_segment(reader: SegmentReader, segment: Segment, last: bool, take: Take
 
 
 def read_payloads(files: Files, directory: str, places: list[tuple[int, int]]) -> list[bytes | None]:
-    """The payloads of frames at places (segment's sequence, offset); None where the segment is gone. For a thread.
+    """Reads the payloads of frames. Call it in a thread.
 
+    :param places: for each frame, the sequence of its segment and its offset.
+    :return: None for a frame whose segment is gone.
     :raises OSError: the disk fails.
     """
     found: list[bytes | None] = []

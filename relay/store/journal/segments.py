@@ -1,10 +1,10 @@
-"""What the journal does in the thread: writes, syncs, and what follows a failure. One call at a time.
+"""The journal's work in the disk's thread: writes, syncs, and a new beginning after a failure. One call at a time.
 
-Only the last segment may ever have a torn end, so a segment is synced before the next one is begun, in any mode, and
-after a failure the old one is cut back first.
+Only the last segment may have a torn end. So a segment is synced before the next one begins, in any mode. After a
+failure, the old segment is first cut back to what was committed.
 
-A file that somebody deletes can still be written, and so can one in a directory that was moved away; but no start will
-find it. So commits look whether the segment still has its name.
+If somebody deletes a file, or moves its directory away, an open file can still be written. But the next start won't
+find it. So commits check whether the segment still has its name.
 """
 
 import errno
@@ -16,17 +16,17 @@ from relay.store.journal.files import write_all
 from relay.store.journal.journal_format import segment_name, segment_sequence
 from relay.store.table.entry_values import Segment
 
-#: A segment, where in it to write, and what. At offset 0 the file is made.
+#: A write: the segment, the offset, and the octets. A write at offset 0 makes the file.
 Write = tuple[Segment, int, bytes]
 
 
 class Misplaced(OSError):
-    """The journal is not where it was any more. The text says what to do."""
+    """Somebody has deleted, moved or replaced the journal. The text says what to do."""
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(
             errno.ESTALE,
-            f"{path} {what} while the relay was running, so what was accepted may be lost. If it was moved, move it "
+            f"{path} {what} while the relay was running, so accepted messages may be lost. If it was moved, move it "
             "back: the relay goes on by itself. Otherwise stop the relay, restore data_dir from a backup, run "
             "`python -m relay journal --repair DATA_DIR` and start the relay again",
         )
@@ -36,9 +36,9 @@ class Misplaced(OSError):
 
 
 class SegmentWriter:
-    """Keeps the file open that is being written.
+    """Writes the active segment, and keeps its file open.
 
-    :param each_write_synced: whether every write is to be on the disk when `write` returns.
+    :param each_write_synced: whether every write must be on the disk when `write` returns.
     """
 
     def __init__(self, disk: JournalDisk, *, each_write_synced: bool) -> None:
@@ -52,16 +52,16 @@ class SegmentWriter:
     def write(self, writes: Sequence[Write], sync: Segment | None, *, look: bool = False) -> None:
         """Makes one commit.
 
-        :param sync: the active segment, where it must be on the disk afterwards.
-        :param look: whether to look if the segment still has its name.
-        :raises Misplaced: it has not.
-        :raises OSError: how much of it has been written is not known.
+        :param sync: the active segment, if it must be on the disk when this returns.
+        :param look: whether to check if the segment still has its name.
+        :raises Misplaced: it doesn't have its name any more.
+        :raises OSError: the disk fails. It is not known how much has been written.
         """
         files = self._files
         synced = False
         for segment, start, octets in writes:
             handle = self._open(segment, create=not start)
-            # Everything before was synced by the commit before, so with that this write alone needs to be.
+            # The commit before has synced everything else, so only this write needs a sync.
             synced = start > 0 and segment is sync and self._each_write_synced
             write_all(files, handle, start, octets, sync=synced)
             if not start:
@@ -78,14 +78,14 @@ class SegmentWriter:
     def begin_again(
         self, needed: Sequence[tuple[int, int]], cut: Sequence[Segment], fresh: Segment, octets: bytes
     ) -> None:
-        """After a failure: cuts segments back to what had been committed, and makes a new one that begins so.
+        """After a failure, cuts segments back to what had been committed, and writes the first octets of a new one.
 
-        :param needed: sequence and length of the segments that must be there.
-        :raises Misplaced: they are not.
-        :raises OSError: the disk still fails. It may be tried again.
+        :param needed: the sequence and length of each segment that must exist.
+        :raises Misplaced: one of them doesn't exist.
+        :raises OSError: the disk still fails. The caller may try again.
         """
         files, directory = self._files, self._directory
-        # While something is missing, the old file stays open: its octets can be copied from /proc/PID/fd.
+        # While a file is missing, the old one stays open, so that an operator can copy it from /proc/PID/fd.
         self._check(needed)
         handle, self._handle = self._handle, None
         if handle is not None:
@@ -95,7 +95,7 @@ class SegmentWriter:
             if segment.sequence in found and segment.committed_bytes:
                 files.truncate(join(directory, segment_name(segment.sequence)), segment.committed_bytes)
         for sequence, name in sorted((s, name) for s, name in found.items() if s is not None)[::-1]:
-            # Files that were begun and never committed.
+            # These files were begun, and have no committed frames.
             if sequence >= fresh.sequence:
                 files.remove(join(directory, name))
         handle = self._open(fresh, create=True)
@@ -104,9 +104,9 @@ class SegmentWriter:
         files.sync_directory(directory)
 
     def _check(self, needed: Sequence[tuple[int, int]]) -> None:
-        """Looks whether the journal is all there, in the directory that this process has locked.
+        """Checks whether all of the journal is in the directory that this process has locked.
 
-        :raises Misplaced: it is not.
+        :raises Misplaced: some of it is missing.
         """
         if not self._in_place():
             raise Misplaced(dirname(self._directory), "was deleted, moved or replaced")
@@ -120,7 +120,7 @@ class SegmentWriter:
                 raise Misplaced(path, f"was replaced by a file of {found} octets, {size} were written")
 
     def finish(self, segment: Segment, offset: int, mark: bytes) -> None:
-        """At a stop: syncs, and then writes the mark that says so, for the next start to know."""
+        """Syncs the last segment at a stop, and then writes the mark that tells the next start so."""
         handle = self._open(segment)
         self._files.sync(handle)
         write_all(self._files, handle, offset, mark)

@@ -1,10 +1,10 @@
-"""After a failed commit: the journal is brought back with a new segment, as soon as the disk takes one.
+"""Makes the journal writable again after a failed commit, with a new segment.
 
-Theory of operation: a sync that failed is not tried again, because the kernel may have dropped what it could not write
-and report success the next time. Instead the segment is cut back to what had been committed, and once a second a new
-segment is begun with every frame that tells of something that did happen. When that has been written and synced, the
-journal is writable again. The cut comes first, because a segment that isn't the last one must have no torn end. Before
-all that the segments must be where they were: a journal of which a part is missing is not gone on with.
+Theory of operation: a failed sync is not repeated, because the kernel may have dropped the octets that it could not
+write, and may report success the next time. Instead, the segment is cut back to what had been committed. Then a new
+segment begins with all frames about events that have happened anyway. This is tried once a second. When the new segment
+has been written and synced, the journal is writable again. The cut comes first, because only the last segment may have
+a torn end. Before the cut, all segments must still exist: the relay doesn't go on with a journal that misses a part.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ from relay.store.journal.open_segments import OpenSegments
 from relay.store.journal.segments import SegmentWriter
 from relay.store.table.entry_values import Segment
 
-#: How often a broken journal tries a new segment.
+#: How often a new segment is tried.
 PROBE_SECONDS = 1.0
 
 
 class WritingAgain:
-    """Keeps what could not be written, and tries a new segment until the disk takes it.
+    """Keeps the frames that could not be written, and tries a new segment until it succeeds.
 
-    :ivar unwritten: frames of what has happened and is not on the disk.
-    :param mark: as the journal's.
+    :param mark: the journal's `mark`.
     :param succeeded: called with the mark that is durable now.
-    :param failed: called with the reason each time the disk refuses.
+    :param failed: called with the reason each time that the disk fails.
+    :ivar unwritten: frames about events that have happened, and that aren't on the disk.
     """
 
     log = Logger()
@@ -59,12 +59,12 @@ class WritingAgain:
         self.unwritten: list[bytes] = []
 
     def begin(self) -> None:
-        """Tries in a second, and then each second until it succeeds."""
+        """Tries after a second, and then each second until it succeeds."""
         if not self._stopped:
             self._timer = self._clock.callLater(PROBE_SECONDS, self._try)
 
     async def stop(self) -> None:
-        """Tries a last time, at once, where it would have tried later; then no more."""
+        """If it would try later, tries a last time now. After that, it doesn't try any more."""
         timer, self._timer = self._timer, None
         self._stopped = True
         if timer is not None:

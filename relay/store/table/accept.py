@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from relay.store.table.entries import Row, TableAccount
-from relay.store.table.entry_values import FINAL, Acceptance, Part, RareFields, Segment
+from relay.store.table.entries import Origin, Row, TableAccount, is_unsubmitted, parts_of
+from relay.store.table.entry_values import FINAL, FORGOTTEN, LATER, LISTED, Acceptance, Part, RareFields, Segment
+from relay.store.table.retries import rare_fields_of
 from relay.store.table.table import Table
-from relay.values.messages import Message
+from relay.values.messages import Message, Replacement
 
 
 def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: int) -> None:
@@ -14,6 +15,7 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
     account: TableAccount | None = None
     acceptance: Acceptance | None = None
     rows: list[Row] = []
+    later: list[Row] = []
     for m in messages:
         if account is None or m.account != account.name:
             account = table.account(m.account)
@@ -27,17 +29,21 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
             or m.reference is not None
             or m.notification_url is not None
             or m.user_message_reference is not None
+            or m.scheduled_at
         ):
             row.rare_fields = _rare_fields(m)
         shards[message_id[0]][message_id] = row
         account.recent.rows.append(row)
-        rows.append(row)
+        (later if m.scheduled_at else rows).append(row)
     if account is not None:
         account.trim()
     table.unsubmitted_messages.extend(rows)
-    segment.rows += len(rows)
-    table.rows += len(rows)
-    table.unsubmitted += len(rows)
+    for row in later:
+        table.scheduled.add(row, rare_fields_of(row).scheduled_at)
+    count = len(messages)
+    segment.rows += count
+    table.rows += count
+    table.unsubmitted += count
 
 
 def take_back(table: Table, messages: Sequence[Message]) -> None:
@@ -49,13 +55,79 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
                 table.unsubmitted -= 1
             else:
                 table.awaiting -= 1
+            if row.flags & LATER:
+                table.scheduled.drop(row)
             row.flags |= FINAL
             table.forget(row)
 
 
+def may_be_replaced(table: Table, row: Row) -> bool:
+    """Whether a message has one part, and no carrier can have it."""
+    return parts_of(row) is None and is_unsubmitted(row) and not table.in_doubt.carrier(row.id, 0)
+
+
+def replaced(row: Row, r: Replacement) -> Message:
+    """The message that a replacement makes, as if it had been accepted so. It is an SMPP customer's: no carrier's
+    settings change it."""
+    origin, rare_fields = row.origin, row.rare_fields or RareFields()
+    return Message(
+        row.id,
+        origin.account.name,
+        row.acceptance.accepted_at,
+        r.expires_at,
+        row.addresses,
+        (r.body,),
+        r.registered_delivery,
+        origin.interface,
+        rare_fields.reference,
+        rare_fields.url,
+        origin.priority,
+        rare_fields.user_message_reference,
+        r.scheduled_at,
+    )
+
+
+def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
+    """Has the row be the one of this message, whose frame is at this place in the journal."""
+    origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority, m.adapt)
+    acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
+    accept_as(table, row, acceptance, origin, m.scheduled_at, later=bool(m.scheduled_at))
+
+
+def accept_as(
+    table: Table, row: Row, acceptance: Acceptance, origin: Origin, scheduled_at: float, *, later: bool
+) -> None:
+    """Has the row be accepted like this, and no longer as it was.
+
+    :param later: whether it waits until `scheduled_at`.
+    """
+    if row.flags & FORGOTTEN:
+        return
+    row.acceptance.segment.rows -= 1
+    acceptance.segment.rows += 1
+    row.acceptance, row.origin = acceptance, origin
+    if not is_unsubmitted(row):
+        return
+    if row.flags & LATER:
+        table.scheduled.drop(row)
+    else:
+        row.flags |= LISTED
+    if later:
+        table.scheduled.add(row, scheduled_at)
+    else:
+        rare_fields_of(row).scheduled_at = scheduled_at
+        table.wait_for_carriers([row])
+
+
 def _rare_fields(m: Message) -> RareFields:
     parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
-    return RareFields(parts, m.reference, m.notification_url or None, user_message_reference=m.user_message_reference)
+    return RareFields(
+        parts,
+        m.reference,
+        m.notification_url or None,
+        user_message_reference=m.user_message_reference,
+        scheduled_at=m.scheduled_at,
+    )
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
@@ -66,6 +138,7 @@ def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
         or m.reference is not None
         or m.notification_url is not None
         or m.user_message_reference is not None
+        or m.scheduled_at
     ):
         row.rare_fields = _rare_fields(m)
     return row

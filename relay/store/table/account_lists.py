@@ -1,9 +1,10 @@
-"""What the table keeps of each customer: recent messages, the feed of final states, and what was given up.
+"""The table's lists for each customer: recent messages, the feed of final states, and given-up notifications.
 
-Theory of operation: these lists would keep rows alive that have left the table. Rows leave it nearly in the order in
-which they came, so the next to leave is nearly always the first of its lists, which then begin one further on. Others
-are counted as stale, and a list is made anew when half of it is stale. Either way it costs a constant time a message,
-and the rows themselves, which are no longer in any cache of the processor, needn't be looked at.
+Theory of operation: without further work, these lists would keep rows in memory that have left the table. Rows leave
+the table nearly in the order in which they came. So a row that leaves is nearly always the first of its lists, and the
+list then begins with the next row. Other rows that leave are counted as stale, and the list is made again when half of
+it is stale. Both take a constant time for each message. The rows themselves, which are no longer in the processor's
+caches, need not be read.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,14 +12,14 @@ from typing import Generic, Protocol, TypeVar
 
 from relay.store.table.entry_values import FORGOTTEN, Acceptance
 
-#: Messages of an account that can be listed; older ones can still be looked up by id.
+#: How many messages of an account can be listed. Older ones can still be found by id.
 RECENT_KEPT = 20_000
-#: Rows that have gone from the front of a list and are dropped together.
+#: How many rows at the front of a list are dropped together.
 _DROP_AT = 256
 
 
 class ListedRow(Protocol):
-    """What an account's lists need to know of a message."""
+    """The fields of a row that an account's lists use."""
 
     id: bytes
     acceptance: Acceptance
@@ -30,9 +31,9 @@ RowT = TypeVar("RowT", bound=ListedRow)
 
 
 class RowList(Generic[RowT]):
-    """Rows in an order, of which those that have left the table are dropped by and by.
+    """A list of rows in an order. Rows that have left the table are dropped later.
 
-    :ivar rows: all from `first` on count, but for those that are FORGOTTEN.
+    :ivar rows: the list begins at index `first`. Rows with the flag FORGOTTEN don't count.
     """
 
     __slots__ = ("_stale", "first", "rows")
@@ -43,7 +44,7 @@ class RowList(Generic[RowT]):
         self._stale = 0
 
     def forgot(self, row: RowT) -> None:
-        """A row has left the table. `tidy` once after a series of these."""
+        """Notes that a row has left the table. Call `tidy` once after a series of these."""
         first = self.first
         rows = self.rows
         if first < len(rows) and rows[first] is row:
@@ -52,7 +53,7 @@ class RowList(Generic[RowT]):
             self._stale += 1
 
     def tidy(self) -> None:
-        """Drops the rows that have gone, when there are many."""
+        """Drops the rows that have left the table, if there are many."""
         if self.first >= _DROP_AT:
             del self.rows[: self.first]
             self.first = 0
@@ -67,24 +68,24 @@ class RowList(Generic[RowT]):
 
 
 class AccountLists(Generic[RowT]):
-    """One customer's messages, in the orders in which they are asked for."""
+    """The lists of one customer's messages."""
 
     __slots__ = ("feed", "given_up", "name", "recent")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        #: Messages in the order of their acceptance.
+        #: The messages, in the order of their acceptance.
         self.recent: RowList[RowT] = RowList()
-        #: Messages in the order of their final states, so with growing cursors.
+        #: The ended messages, in the order of their final states, which is also that of their cursors.
         self.feed: RowList[RowT] = RowList()
-        #: Messages whose webhook was given up, and when.
+        #: For each message whose webhook was given up: when.
         self.given_up: dict[bytes, float] = {}
 
     def forgot(self, row: RowT) -> None:
-        """A row has left the table (and is marked so). `tidy` once after a series of these."""
+        """Notes that a row has left the table, and is marked so. Call `tidy` once after a series of these."""
         recent = self.recent
         rows, first = recent.rows, recent.first
-        # One that is older than the list's first was dropped from it long ago.
+        # If the row is older than the first of the list, it was dropped from the list before.
         if first < len(rows) and row.acceptance.accepted_at >= rows[first].acceptance.accepted_at:
             recent.forgot(row)
         if row.cursor:
@@ -93,29 +94,29 @@ class AccountLists(Generic[RowT]):
                 self.given_up.pop(row.id, None)
 
     def tidy(self) -> None:
-        """Drops forgotten rows where there are many."""
+        """Drops forgotten rows, if there are many."""
         self.recent.tidy()
         self.feed.tidy()
 
     def trim(self) -> None:
-        """Holds `recent` to its bound; to be called after adding to it."""
+        """Limits the length of `recent`. Call it after adding to the list."""
         if len(self.recent.rows) > 2 * RECENT_KEPT:
             self.recent.keep_last(RECENT_KEPT)
 
     def restored(self) -> None:
-        """Puts the lists in order after a replay, which fills them in the order of the journal."""
+        """Sorts the lists after a replay, which fills them in the order of the journal."""
         self.recent.rows.sort(key=_accepted_at)
         self.trim()
         self.feed.rows.sort(key=_cursor)
 
     def feed_after(self, cursor: int, limit: int) -> list[RowT]:
-        """Up to `limit` finished rows from the one after `cursor` on; some may have left the table."""
+        """Up to `limit` finished rows after `cursor`. Some of them may have left the table."""
         rows = self.feed.rows
         start = bisect_right(rows, cursor, key=_cursor)
         return rows[start : start + limit]
 
     def recent_before(self, before: float | None) -> int:
-        """The index in `recent.rows` below which all were accepted before `before`."""
+        """The index in `recent.rows` of the first row that was not accepted before `before`."""
         rows = self.recent.rows
         return len(rows) if before is None else bisect_left(rows, before, key=_accepted_at)
 

@@ -1,8 +1,8 @@
-"""Carrier message ids: which message each of them means.
+"""Finds messages by their carrier message ids.
 
-Theory of operation: one index a carrier, since ids are unique within a carrier at best. Each index is 256 dicts, so
-that none ever grows large enough for its resizing to be a pause (a dict of a million entries takes 60 ms to resize).
-An id that several messages have leads to all of them: to a tuple (see `same_id`).
+Theory of operation: each carrier has an index of its own, because two carriers may give the same id. An index has 256
+dicts, so that no dict gets large: to resize a dict with a million entries takes 60 ms, and all other work would wait.
+If several messages of a carrier have the same id, the id leads to a tuple of them (see `same_id`).
 """
 
 from relay.store.table.entries import Row
@@ -14,9 +14,11 @@ Shards = list[dict[bytes, Found]]
 
 
 class CarrierIdIndex:
-    """The index. The table's hot paths use `shards` directly: `shards(carrier)[hash(key) & 255]`.
+    """The index of all carriers' ids.
 
-    :ivar ambiguous: how often a message got an id that another live one had.
+    The code that handles each message uses `shards` directly: `shards(carrier)[hash(key) & 255]`.
+
+    :ivar ambiguous: how often a message got an id that another live message had.
     """
 
     def __init__(self) -> None:
@@ -25,7 +27,7 @@ class CarrierIdIndex:
         self.ambiguous = 0
 
     def shards(self, carrier: str) -> Shards:
-        """The dicts of one carrier, made where there are none."""
+        """The dicts of one carrier. Makes them if there are none."""
         shards = self._by_carrier.get(carrier)
         if shards is None:
             shards = self._by_carrier[carrier] = [{} for _ in range(256)]
@@ -33,19 +35,19 @@ class CarrierIdIndex:
         return shards
 
     def existing(self, carrier: str) -> Shards | None:
-        """The dicts of one carrier, if it ever took anything."""
+        """The dicts of one carrier; None: it has never taken a part."""
         return self._by_carrier.get(carrier)
 
     def carriers(self) -> list[str]:
-        """The carriers that ever took anything."""
+        """The carriers that have ever taken a part."""
         return list(self._by_carrier)
 
     def name(self, carrier: str) -> str:
-        """The one string object for a carrier's name."""
+        """The string object of a carrier's name that all rows share."""
         return self._names.setdefault(carrier, carrier)
 
     def put(self, carrier: str, key: bytes, entry: Entry) -> None:
-        """From now on the id means this message too."""
+        """Adds a message to those that have the id."""
         if not key:
             return
         shard = self.shards(carrier)[hash(key) & 255]
@@ -54,25 +56,25 @@ class CarrierIdIndex:
             self.add(shard, key, older, entry)
 
     def add(self, shard: dict[bytes, Found], key: bytes, older: Found, entry: Entry) -> None:
-        """One more message has an id that led to `older` until now."""
+        """Adds a message to an id that led to `older` until now."""
         row = row_of(entry)
         if any(row_of(other) is not row and not row_of(other).flags & FINAL for other in as_several(older)):
             self.ambiguous += 1
-        # The key object must be the one that the entry holds, or both would be kept.
+        # The key must be the same object as the one in the entry. Otherwise both would stay in memory.
         del shard[key]
         shard[key] = with_entry(older, entry)
 
     def means(self, carrier: str, key: bytes, row: Row) -> bool:
-        """Whether the id leads to this message, alone or among others."""
+        """Whether the id leads to this message, or to several that include it."""
         return any(row_of(entry) is row for entry in self._entries(carrier, key))
 
     def means_first(self, carrier: str, key: bytes, row: Row) -> bool:
-        """Whether the id leads to this message and to no newer one."""
+        """Whether this message is the newest that the id leads to."""
         entries = self._entries(carrier, key)
         return bool(entries) and row_of(newest(entries)) is row
 
     def remove(self, carrier: str, key: bytes, row: Row) -> None:
-        """The id means this message no more."""
+        """Removes a message from those that have the id."""
         shards = self._by_carrier.get(carrier)
         if shards is None or not key:
             return
@@ -84,7 +86,7 @@ class CarrierIdIndex:
             del shard[key]
 
     def find(self, key: bytes) -> list[Row]:
-        """The messages that have this id with any carrier."""
+        """The messages that have this id at any carrier."""
         return [row_of(entry) for carrier in self._by_carrier for entry in self._entries(carrier, key)]
 
     def _entries(self, carrier: str, key: bytes) -> Several:

@@ -1,9 +1,9 @@
-"""How owed notifications are handed over: claimed, and settled when the attempt has ended.
+"""Gives out owed notifications: they are claimed for an attempt, and settled when the attempt has ended.
 
-Theory of operation: what is claimed is marked and stands in no queue until it is settled, released, or the process
-starts anew. A settlement counts only while it is about the row's present state: when a newer state became owed during
-the attempt, the newer one has been queued already, and the attempt is only kept for show. For the commonest case, an
-SMPP receipt that the customer took at the first try, nothing but the ids is written down.
+Theory of operation: a claimed row is marked, and is in no queue until it is settled or released, or the process starts
+again. A settlement counts only if it is about the row's present state. If a newer state became owed during the attempt,
+the newer one is in the queue already, and the attempt is kept only to be shown. The most frequent case is an SMPP
+receipt that the customer took at the first attempt. For it, the journal gets only the message's id.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
 
-#: Characters of an answer that are kept.
+#: How many characters of an answer are kept.
 ANSWER_KEPT = 200
 _NOTHING = Claim(())
 
 
 class Claims:
-    """Hands out owed notifications, and takes in how their attempts ended."""
+    """Gives out owed notifications, and settles them when their attempts have ended."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -42,8 +42,11 @@ class Claims:
         table.queues.gone = self._recoveries.forget
 
     def claim(self, queue_key: QueueKey, limit: int, now: float, durable_cursor: int) -> Claim:
-        """Claims up to `limit` notifications that are due in a queue, of what is durable (see
-        `relay.store.table.notification_queues`)."""
+        """Claims up to `limit` notifications of a queue that are due.
+
+        :param durable_cursor: the last durable place in the feed. Later final states aren't claimed yet (see
+            `relay.store.table.notification_queues`).
+        """
         queue = self._table.queues.existing(queue_key)
         if queue is None:
             return _NOTHING
@@ -70,7 +73,7 @@ class Claims:
                 elif tries.due_at <= now:
                     attempt = tries.attempts + 1
                 else:
-                    # Hastened: the last attempt is made once more.
+                    # It was brought forward. So the last attempt is repeated.
                     attempt, scheduled_at = tries.attempts, tries.due_at
                 user_message_reference = rare_fields.user_message_reference
                 parts = 1 if rare_fields.parts is None else len(rare_fields.parts)
@@ -113,7 +116,7 @@ class Claims:
         return Claim(claimed, next_due_at <= now)
 
     def settle(self, batch: Sequence[Attempt]) -> list[Any]:
-        """Ends attempts; gives the records to write."""
+        """Settles attempts. Returns the records to write."""
         table = self._table
         shards = table.shards
         delivered = Verdict.DELIVERED
@@ -141,7 +144,7 @@ class Claims:
                 at = a.at
                 handed_ids.append(row.id)
                 if row.rare_fields is None:
-                    # `queue.settle` in place: half of the cost of settling a batch of these is calls.
+                    # This is `queue.settle`, written here because calls take half of the time of settling a batch.
                     row.flags = flags = flags & ~(owed_bit | claimed_bit)
                     queue.owed -= 1
                 else:
@@ -160,7 +163,8 @@ class Claims:
                 self.give_up(row, given_up_bit, a.at)
             self.settled(row, queue)
         if handed_ids:
-            # A message settled twice in a batch is superseded the second time, so their order among the rest is free.
+            # If a batch settles a message twice, the second settlement is about an old state. So the order of these
+            # among the other records doesn't matter.
             records.append(Handed(OWED_SMPP, at, b"".join(handed_ids)))
         return records
 
@@ -173,7 +177,7 @@ class Claims:
             self._recoveries.failed(place, queue, attempt.brought_forward_by)
 
     def settled(self, row: Row, queue: NotificationQueue[Row]) -> None:
-        """Nothing is owed in this queue any more for a claimed or delayed row."""
+        """Notes that a claimed or delayed row is not owed a notification in this queue any more."""
         table = self._table
         queue.settle(row)
         table.owed -= 1
@@ -183,14 +187,14 @@ class Claims:
             table.keep(row)
 
     def give_up(self, row: Row, given_up_bit: int, at: float) -> None:
-        """Marks that the customer was not told."""
+        """Marks that a notification was given up."""
         row.flags |= given_up_bit
         rare_fields_of(row).given_up_at = at
         if given_up_bit == GIVEN_UP_WEBHOOK:
             row.origin.account.given_up[row.id] = at
 
     def give_up_receipts(self, rows: Sequence[Row], now: float) -> list[Any]:
-        """SMPP receipts that no receiver came for in time. Rows that are claimed right now are left alone."""
+        """Gives up SMPP receipts for which no receiver was bound in time. Rows that are claimed now are skipped."""
         records: list[Any] = []
         queues: set[NotificationQueue[Row]] = set()
         for row in rows:
@@ -205,12 +209,12 @@ class Claims:
             self.give_up(row, GIVEN_UP_SMPP, now)
             self.settled(row, queue)
         for queue in queues:
-            # Nobody may ever claim in this queue: what is stale at its head would keep these rows for good.
+            # Perhaps nobody will ever claim from this queue. Then stale entries at its head would stay in memory.
             queue.drop_stale()
         return records
 
     def release(self, batch: Sequence[Notification]) -> None:
-        """Gives claimed notifications back to the head of their queues, in their order."""
+        """Puts claimed notifications back to the head of their queues, in their order."""
         table = self._table
         for n in reversed(batch):
             row = table.get(n.id)
@@ -222,8 +226,10 @@ class Claims:
                 queue.give_back(row)
 
     def bring_forward(self, place: QueueKey, recovery: Recovery) -> None:
-        """Makes due what failed at a place and may come sooner by this: in some queues now, in the rest of them at
-        further calls of `go_on_bringing_forward`."""
+        """Brings forward the retries at a place that wait for this recovery.
+
+        It does so in some queues now. `go_on_bringing_forward` does it in the others.
+        """
         self._recoveries.came_back(place, recovery)
         self.go_on_bringing_forward()
 
@@ -233,7 +239,7 @@ class Claims:
             self._table.queues.due_at(queue.queue_key, 0.0)
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> tuple[TableChanges, int]:
-        """Makes finished messages of this account owed again on the webhook; also gives how many they are."""
+        """Makes webhooks of finished messages owed again. Also returns how many these messages are."""
         table = self._table
         changes = TableChanges()
         again: list[bytes] = []
@@ -243,7 +249,7 @@ class Claims:
                 continue
             queue = table.queue_of(row, OWED_WEBHOOK)
             if row.flags & queue.claimed_bit:
-                # An attempt is under way: that is again enough.
+                # An attempt is under way, so the customer is being notified again.
                 continue
             self.owe_again(row, now)
             if queue.owe(row):
@@ -255,7 +261,7 @@ class Claims:
         return changes, len(again)
 
     def owe_again(self, row: Row, now: float) -> None:
-        """Takes back that the webhook was given up."""
+        """Makes a webhook owed again, and takes back that it was given up."""
         row.flags &= ~GIVEN_UP_WEBHOOK
         rare_fields_of(row).again_at = now
         row.origin.account.given_up.pop(row.id, None)
@@ -266,7 +272,7 @@ class Claims:
 
 
 def keep_attempt(row: Row, settled: Settled) -> None:
-    """Keeps an attempt for whoever asks; the last few."""
+    """Keeps an attempt to be shown. Only the last few are kept."""
     rare_fields = rare_fields_of(row)
     rare_fields.attempts = (*rare_fields.attempts[1 - ATTEMPTS_KEPT :], settled)
 

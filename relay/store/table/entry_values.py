@@ -1,9 +1,9 @@
-"""What several messages share in the table, and what few of them have: the values that a row refers to.
+"""The values that rows of the table refer to: those that messages share, and those that few messages have.
 
-Everything that several messages have in common is one shared object. A batch's times and place in the journal are a
-`Acceptance`, what a carrier's batch of responses has in common is a `CarrierHandoff`, and errors are `CarrierError`s; a
-row holds references. What few messages have (several parts, a reference, retries) hangs in `RareFields`. Bodies are not
-kept: a row knows where in the journal they are. None of these is tracked by the garbage collector.
+Messages share everything that they have in common, to save memory. Rows refer to an `Acceptance` (the times of a batch,
+and its place in the journal), to a `CarrierHandoff` (what a carrier's batch of responses has in common), and to
+`CarrierError`s. `RareFields` has what only few messages have: several parts, a reference, retries. Bodies are not kept,
+because a row knows where they are in the journal. The garbage collector tracks none of these values.
 """
 
 from typing import Final
@@ -13,8 +13,8 @@ import msgspec
 from relay.store.table.records import Settled
 from relay.values.states import SCHEDULED
 
-# Row.flags. The channels' bits stand so that OWED << 2 is CLAIMED, << 4 is RETRY and << 8 is GIVEN_UP of the same
-# channel. All that a row usually has together stays under 257, where CPython shares the integers.
+# Row.flags. For each channel, OWED << 2 is CLAIMED, OWED << 4 is RETRY, and OWED << 8 is GIVEN_UP. The usual flags of a
+# row together are below 257, because CPython shares the objects of such integers.
 FINAL: Final = 1
 OWED_WEBHOOK: Final = 2
 OWED_SMPP: Final = 4
@@ -22,32 +22,37 @@ CLAIMED_WEBHOOK: Final = 8
 CLAIMED_SMPP: Final = 16
 RETRY_WEBHOOK: Final = 32
 RETRY_SMPP: Final = 64
-#: The row stands in the table's list of finished messages.
+#: The row is in the table's list of finished messages.
 KEPT: Final = 128
-#: The row has left the table; whoever still holds it drops it.
+#: The row has left the table. Lists that still have it must drop it.
 FORGOTTEN: Final = 256
 GIVEN_UP_WEBHOOK: Final = 512
 GIVEN_UP_SMPP: Final = 1024
-#: `state` is an intermediate one that a carrier reported (and not ENROUTE because a carrier took the message).
+#: `state` is an intermediate state that a carrier reported. (It isn't only ENROUTE because a carrier took the message.)
 REPORTED: Final = 2048
-#: Its receipt was overdue and is waited for once more, because the carrier said that the message is under way.
+#: The receipt was overdue. The relay waits for it once more, because the carrier said that the message is under way.
 WAITED: Final = 4096
+#: The row waits for the time that its customer asked for (see `relay.store.table.scheduled`).
+LATER: Final = 8192
+#: With LATER: it was unsubmitted before, and still stands in the list of these.
+LISTED: Final = 16384
 
 OWED: Final = OWED_WEBHOOK | OWED_SMPP
-#: What the journal keeps of the flags.
+#: The flags that the journal keeps.
 DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED | WAITED
 
-#: Attempts kept a message, for show.
+#: How many attempts of a message are kept, to be shown.
 ATTEMPTS_KEPT: Final = 12
 
 
 class Segment(msgspec.Struct, eq=False):
-    """A journal file, as table and journal both know it.
+    """A journal file. Both the table and the journal use it.
 
-    :ivar end_bytes: its length once everything appended is written.
-    :ivar committed_bytes: how much of it callers have been told is durable; a failed commit is cut back to it.
-    :ivar synced_bytes: how much of it is known to be on the disk. With `sync: always` the same.
-    :ivar rows: messages whose body and first record are in it.
+    :ivar end_bytes: its length when everything that was appended has been written.
+    :ivar committed_bytes: its length at the last successful commit. After a failed commit it is cut back to this.
+    :ivar synced_bytes: how many of its octets are certainly on the disk. With `sync: always` it equals
+        `committed_bytes`.
+    :ivar rows: how many messages have their bodies and first records in it.
     """
 
     sequence: int
@@ -68,7 +73,7 @@ class Acceptance(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 
 class CarrierHandoff(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """What the parts that a carrier took together have in common. `at` is None for a carrier that refused."""
+    """What the parts that a carrier took together have in common. If a carrier refused a message, `at` is None."""
 
     carrier: str
     at: float | None
@@ -79,7 +84,7 @@ class CarrierHandoff(msgspec.Struct, frozen=True, gc=False, eq=False):
 class CarrierError(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A carrier's own words on an outcome.
 
-    :ivar stat: where it is another word than Appendix B's own for the state.
+    :ivar stat: the carrier's word for the state, if it isn't Appendix B's.
     """
 
     error: bytes = b""
@@ -91,7 +96,7 @@ NO_CARRIER_ERROR: Final = CarrierError()
 
 
 class Part(msgspec.Struct, gc=False, eq=False):
-    """One part of a long message. Fields as in `Row` and `RareFields`; `waited` is what WAITED is for a row."""
+    """One part of a long message. The fields mean the same as in `Row` and `RareFields`; `waited` is WAITED."""
 
     handoff: CarrierHandoff | None = None
     carrier_message_id: bytes = b""
@@ -105,22 +110,22 @@ class Part(msgspec.Struct, gc=False, eq=False):
 
 
 class Tries(msgspec.Struct, gc=False, eq=False):
-    """The retries of one notification: how many attempts ended, and when the next is due."""
+    """The retries of one notification: how many attempts have ended, and when the next one is due."""
 
     attempts: int = 0
     due_at: float = 0.0
 
 
 class RareFields(msgspec.Struct, gc=False, eq=False):
-    """What only some messages have.
+    """The fields that only few messages have.
 
-    :ivar parts: for long messages; None where there is one part, which is then in the row itself.
-    :ivar former_ids: carrier, carrier message id and part of earlier submissions of the same part, when one was
-        submitted again: a late receipt for them still counts.
-    :ivar again_at: when somebody last asked for the webhook to be sent again.
+    :ivar parts: the parts of a long message; None: there is one part, which is in the row itself.
+    :ivar former_ids: for each part that was submitted again: carrier, carrier message id and part of the earlier
+        submission. A late receipt with such an id still counts.
+    :ivar again_at: when somebody last asked to send the webhook again.
     :ivar user_message_reference: as in `Message`.
-    :ivar given_id: of the only part: its carrier message id as the carrier wrote it, where it can be asked by it and
-        wrote it in another way than the canonical one.
+    :ivar given_id: for a message of one part, the carrier's own spelling of its id. It is kept only if queries are
+        enabled, and it differs from the canonical id.
     """
 
     parts: list[Part] | None = None
@@ -134,3 +139,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     again_at: float = 0.0
     given_id: bytes = b""
     user_message_reference: int | None = None
+    scheduled_at: float = 0

@@ -1,11 +1,11 @@
-"""What time does to messages: they expire, their receipts don't come, nobody fetches what they are owed.
+"""Finds messages whose time is over: they expire, their receipts don't come, or nobody fetches their notifications.
 
-Theory of operation: there are no timers. Every call goes on through the table where the last one stopped, dict by
-dict, until it has looked at so many rows, so a deadline is met as late as one round takes: with a million rows and
-calls every second, four minutes. That is nothing beside deadlines of days, and the common deadline of a message that
-no carrier takes is kept by the carrier link, which looks before it sends.
+Theory of operation: there are no timers. Each call walks through some dicts of the table, from where the last call
+stopped, until it has read enough rows. So a deadline may be noticed one round too late: four minutes, with a million
+rows and a call every second. That doesn't matter for deadlines of days. For messages that no carrier takes, the carrier
+link checks the deadline before it sends.
 
-A message that no carrier has taken by its expiry is given a grace for the response that may be under way.
+If no carrier has taken a message by its expiry, the relay waits a little longer, because the response may be under way.
 """
 
 import msgspec
@@ -14,20 +14,20 @@ from relay.store.table.entries import Row
 from relay.store.table.entry_values import FINAL, OWED_SMPP
 from relay.store.table.table import SHARDS, Table
 
-#: Rows after which a call stops at the end of the dict that it is in. Where none of them is in the processor's caches
-#: a row costs up to 10 us: with a million waiting, a dict of 4,000 is what one call may look at.
+#: After so many rows, a call stops at the end of the present dict. A row that isn't in the processor's caches takes up
+#: to 10 µs. If a million messages wait, a dict has 4,000 rows, and a call reads one dict.
 ROWS_A_CALL = 1_000
-#: Messages due after which a call stops at the end of the dict that it is in; each costs some 3 µs.
+#: After so many messages that are due, a call stops at the end of the present dict. Each takes about 3 µs.
 DUE_A_CALL = 1_000
 
 
 class Due(msgspec.Struct):
-    """What one call found to be due.
+    """The messages that one call found to be due.
 
     :ivar expired: messages that no carrier took in time.
     :ivar unanswered: messages of one part whose receipt didn't come.
-    :ivar long: messages of several parts of which a receipt may be overdue.
-    :ivar unfetched: finished messages whose SMPP receipt may have waited too long.
+    :ivar long: messages of several parts. A receipt of one of the parts may be overdue.
+    :ivar unfetched: finished messages whose SMPP receipt may have waited too long for a receiver.
     """
 
     expired: list[Row]
@@ -37,9 +37,9 @@ class Due(msgspec.Struct):
 
 
 class Expiry:
-    """Goes round the table for ever.
+    """Walks through the table, again and again, and finds messages that are due.
 
-    :param grace_seconds: how long after its expiry a message that no carrier has taken is still left alone.
+    :param grace_seconds: how long after its expiry a message that no carrier has taken may still get a response.
     """
 
     def __init__(self, table: Table, grace_seconds: float) -> None:
@@ -48,7 +48,7 @@ class Expiry:
         self._next = 0
 
     def step(self, now: float, rows: int = ROWS_A_CALL) -> Due:
-        """Looks at the next dicts until it has seen `rows` rows or has been round."""
+        """Reads the next dicts, until it has read `rows` rows or the whole table."""
         due = Due([], [], [], [])
         seen = 0
         shards = self._table.shards

@@ -1,9 +1,9 @@
-"""What is learnt of a message: from a receipt that has found it, or by the relay's own verdict; and how it ends by it.
+"""Changes the states of messages, because of a receipt or by the relay's own decision, and ends them.
 
-Theory of operation: whoever finds a message (`correlation` for receipts, `submitted` for receipts that came early)
-hands it to `Learning.learn`. The first final state ends the message, and what the account wants to be told is asked
-for at that moment and written down with it. Later receipts are counted. A long message ends when its parts have
-(see `parts`).
+Theory of operation: `correlation` finds the messages of receipts, and `submitted` those of receipts that came early.
+They give the message to `Learning.learn`. The first final state ends the message. At that moment the account's policy
+says which notifications are owed, and the journal gets this together with the state. Later receipts are only counted. A
+long message ends when its parts have ended (see `parts`).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from relay.values.states import UNKNOWN
 class Learning:
     """Changes the states of messages, and ends them.
 
-    :param views_of_ended: whether answers show the messages that a batch ended (`StoreResult.ended`).
+    :param views_of_ended: whether results have the messages that a batch ended (`StoreResult.ended`).
     """
 
     def __init__(self, table: Table, *, views_of_ended: bool = False) -> None:
@@ -34,15 +34,17 @@ class Learning:
         self._policy = NotifyPolicy()
 
     def changes(self) -> TableChanges:
-        """Room for what a batch does. To be asked for at the start of each batch: what accounts want to be told is
-        looked up anew from here on."""
+        """Makes an empty `TableChanges`. Call it at the start of each batch.
+
+        From here on, the accounts' policies are looked up again.
+        """
         self._policy_account = None
         return TableChanges(self._views_of_ended)
 
-    # A receipt has found its message
+    # Receipts that have found their messages
 
     def learn(self, found: Entry, r: Receipt, changes: TableChanges) -> Outcome:
-        """A receipt has found its part."""
+        """Handles a receipt that has found its part."""
         if type(found) is PartOfRow:
             row = found.row
             if row.rare_fields is not None and row.rare_fields.parts is not None:
@@ -66,7 +68,7 @@ class Learning:
     def _learn_intermediate(
         self, row: Row, part: int, state: int, carrier_error: CarrierError, r: Receipt, changes: TableChanges
     ) -> Outcome:
-        """A message that goes on; told only when it says something new."""
+        """Handles an intermediate state. The customer is notified only if the state is new."""
         at = r.received_at
         if row.flags & REPORTED and row.state == state:
             self._table.repeated_count += 1
@@ -84,7 +86,7 @@ class Learning:
         return Outcome.INTERMEDIATE
 
     def _learn_part(self, row: Row, index: int, part: Part, r: Receipt, changes: TableChanges) -> Outcome:
-        """A receipt for one of several parts."""
+        """Handles a receipt for one of several parts."""
         state = state_number(r.state)
         if part.final:
             return self._table.late(state, part.state, r)
@@ -103,9 +105,9 @@ class Learning:
         return Outcome.FINAL if self.end_if_all_ended(row, at, changes) else Outcome.PART
 
     def end_if_all_ended(self, row: Row, at: float, changes: TableChanges, *, timed_out: bool = False) -> bool:
-        """Ends a long message of which nothing is awaited any more.
+        """Ends a long message if no more receipts are awaited.
 
-        :param timed_out: whether the last that was awaited has just timed out.
+        :param timed_out: whether the last awaited receipt has just timed out.
         """
         rare_fields = row.rare_fields
         if rare_fields is None or rare_fields.parts is None:
@@ -114,7 +116,7 @@ class Learning:
         if part is None:
             return False
         unanswered = timed_out and never_answered(row)
-        # A message has ended when the last of its parts has. The carrier hasn't said when, if that one timed out.
+        # A message ends when its last part ends. If that part timed out, the carrier hasn't given a date.
         done_at = 0.0 if timed_out else max(part.carrier_done_at for part in rare_fields.parts)
         self._end(
             row,
@@ -129,7 +131,7 @@ class Learning:
         )
         return True
 
-    # The relay's own verdict
+    # The relay's own decisions
 
     def end(self, batch: Sequence[Ending]) -> TableChanges:
         """Ends messages that have not ended."""
@@ -145,7 +147,7 @@ class Learning:
         return changes
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> TableChanges:
-        """What came of asking carriers about overdue parts: these end as unanswered, or are waited for once more."""
+        """Handles the results of queries about overdue parts: each part ends without a receipt, or is awaited again."""
         changes = self.changes()
         for a in batch:
             row = self._table.get(a.id)
@@ -180,10 +182,10 @@ class Learning:
     def time_out(
         self, rows: Sequence[Row], parts: Sequence[tuple[Row, list[int]]], state: int, now: float, changes: TableChanges
     ) -> None:
-        """Ends messages, and parts of them, for which nothing more is expected.
+        """Ends messages, and parts of long messages, whose receipts are not awaited any more.
 
         :param rows: messages that end in `state` as a whole.
-        :param parts: long messages, and those of their parts whose receipts didn't come: these end as `state`.
+        :param parts: long messages, with those parts whose receipts didn't come. These parts end in `state`.
         """
         table = self._table
         carrier_error = table.carrier_error(b"", b"")
@@ -229,7 +231,7 @@ class Learning:
         )
 
     def _policy_of(self, row: Row) -> NotifyPolicy:
-        """What the row's account wants; asked for once for a run of messages of the same account."""
+        """The policy of the row's account. It is looked up once for consecutive messages of the same account."""
         account = row.origin.account
         if account is not self._policy_account:
             self._policy = self._table.policy_of(account.name)
@@ -268,5 +270,5 @@ def _learnt(
 
 
 def refusal(carrier: str) -> CarrierHandoff:
-    """The handoff of a message that a carrier refused: only the name means something."""
+    """Makes the handoff of a message that a carrier refused. Only the carrier's name in it has a meaning."""
     return CarrierHandoff(carrier, None, 0.0)

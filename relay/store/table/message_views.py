@@ -3,6 +3,7 @@
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import (
     FINAL,
+    LATER,
     NO_CARRIER_ERROR,
     OWED_SMPP,
     OWED_WEBHOOK,
@@ -86,4 +87,8 @@ def message_view(row: Row) -> MessageView:
         reference=None if rare_fields is None else rare_fields.reference,
         notification_url=None if rare_fields is None else rare_fields.url,
         carrier_done_at=row.carrier_done_at or None if final else None,
+        priority=row.origin.priority,
+        scheduled_at=0.0 if rare_fields is None else rare_fields.scheduled_at,
+        waits_for_its_time=bool(row.flags & LATER),
+        adapt=row.origin.adapt,
     )

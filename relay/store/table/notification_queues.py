@@ -1,13 +1,16 @@
-"""What is owed to whom: queues, first come first served, with retries waiting for their time.
+"""The notification queues: what is owed first is sent first, and retries wait for their time.
 
-Theory of operation: a row's flags say whether a notification is owed on a channel and where it stands (ready, delayed
-or claimed); the queues hold the rows. An entry in a queue may be stale, because something newer made the row ready
-before its time or nothing is owed any more: the row's flags tell, and the entry is dropped when its turn comes.
-A final state that is not durable yet is not told, or a crash could lead to another one: whoever takes rows says up to
-which place in the feed they are, and the others stand aside until a later call says more.
-A row that is ready although its retry is due later has been brought forward: that is not written down, so after a
-restart the schedule holds, which is later and safe. A notification is made from the row when it is claimed, so an
-intermediate state that has been overtaken by the final one is never told.
+Theory of operation: a row's flags say whether a notification is owed on a channel, and whether it is ready, delayed or
+claimed. The queues have the rows. An entry in a queue may be stale, because a newer state made the row ready earlier,
+or because nothing is owed any more. The row's flags show this, and the entry is dropped when it comes to the head.
+
+Customers are notified of a final state only when it is durable. Otherwise the relay could stop now, learn another final
+state after the start, and notify of both. So the caller of `take` says up to which place in the feed states are
+durable. Rows beyond it wait aside until a later call.
+
+A row that was brought forward is ready, although its retry is due later. The journal doesn't keep this. After a restart
+the schedule holds, which is later and safe. A notification is made from the row when it is claimed. So customers never
+get an intermediate state after the final one.
 """
 
 from collections import deque
@@ -25,7 +28,7 @@ BIT_OF_CHANNEL: dict[str, int] = {Channel.WEBHOOK.value: OWED_WEBHOOK, Channel.S
 class NotificationQueue(Generic[RowT]):
     """The rows that are owed a notification in one queue.
 
-    :ivar owed: how many there are, whether ready, delayed or claimed.
+    :ivar owed: how many rows there are: ready, delayed and claimed ones.
     """
 
     __slots__ = (
@@ -47,30 +50,30 @@ class NotificationQueue(Generic[RowT]):
         self.claimed_bit = self.owed_bit << 2
         self.retry_bit = self.owed_bit << 4
         self.ready: deque[RowT] = deque()
-        #: What came first in `ready` and was not durable then, in the order of the feed.
+        #: Rows that came to the head of `ready` and were not durable yet, in the order of the feed.
         self.undurable: deque[RowT] = deque()
-        #: Made when first needed: in most queues nothing ever fails.
+        #: Made when it is first needed, because in most queues no attempt ever fails.
         self.retries: Retries[RowT] | None = None
         self.owed = 0
 
     def owe(self, row: RowT) -> bool:
-        """Makes the row's present state owed, at once; True where nothing was owed before."""
+        """Makes the row's present state owed at once. Returns whether nothing was owed before."""
         flags = row.flags
         if not flags & self.owed_bit:
             row.flags = flags | self.owed_bit
             self.owed += 1
             self.ready.append(row)
             return True
-        # An older state was owed: what was tried for it says nothing of the new one.
+        # If an older state was owed, its attempts don't count for the new one.
         set_tries(row, self.owed_bit, None)
         if flags & (self.claimed_bit | self.retry_bit):
-            # It is being told, or waits for its retry. The new one doesn't wait for it.
+            # The older state is being sent now, or waits for its retry. The new one doesn't wait for that.
             row.flags = flags & ~(self.claimed_bit | self.retry_bit)
             self.ready.append(row)
         return False
 
     def restore(self, row: RowT, now: float) -> None:
-        """Queues a row that is owed already, as found at a start."""
+        """Queues a row at a start that is owed a notification already."""
         self.owed += 1
         tries = tries_of(row, self.owed_bit)
         if tries is not None and tries.due_at > now:
@@ -85,7 +88,7 @@ class NotificationQueue(Generic[RowT]):
             self.retries.restored()
 
     def take(self, limit: int, now: float, durable_cursor: int) -> list[RowT]:
-        """Claims up to `limit` rows that are due. Retries that have become due go behind what is ready.
+        """Claims up to `limit` rows that are due. Retries that have become due come after the rows that are ready.
 
         :param durable_cursor: the last place in the feed that is durable.
         """
@@ -109,7 +112,7 @@ class NotificationQueue(Generic[RowT]):
         return rows
 
     def _admit(self, durable_cursor: int) -> None:
-        """Puts what has become durable back to the head of the queue."""
+        """Puts rows that have become durable back to the head of the queue."""
         undurable = self.undurable
         admitted: list[RowT] = []
         while undurable and undurable[0].cursor <= durable_cursor:
@@ -125,19 +128,19 @@ class NotificationQueue(Generic[RowT]):
             self.ready.append(row)
 
     def bring_forward(self, recovery: Recovery) -> None:
-        """Makes due what waits for a retry and may come sooner by this. It goes behind what is ready, as retries do."""
+        """Makes the retries due that wait for this recovery. They come after the rows that are ready, as retries do."""
         if self.retries is not None:
             self.retries.bring_forward(recovery)
 
     def next_due_at(self, now: float) -> float | None:
-        """When the next row can be claimed; None where none is left that isn't claimed, or waits to become durable."""
+        """When the next row can be claimed; None: all rows are claimed, or wait until they are durable."""
         self.drop_stale()
         if self.ready:
             return now
         return None if self.retries is None else self.retries.next_due_at(now)
 
     def drop_stale(self) -> None:
-        """Drops what stands first and isn't owed any more: all of it, in time, where it is called in time."""
+        """Drops stale entries at the head. To drop all of them in time, call it now and then."""
         ready = self.ready
         states = self.owed_bit | self.claimed_bit | self.retry_bit
         while ready and ready[0].flags & states != self.owed_bit:
@@ -146,18 +149,18 @@ class NotificationQueue(Generic[RowT]):
             self.retries.drop_stale()
 
     def give_back(self, row: RowT) -> None:
-        """Unclaims a row, to the head of the queue."""
+        """Puts a claimed row back to the head of the queue."""
         row.flags &= ~self.claimed_bit
         self.ready.appendleft(row)
 
     def delay(self, row: RowT, tries: Tries, brought_forward_by: Recovery = Recovery.NOTHING) -> None:
-        """Unclaims a row until its next attempt is due, or something makes it due sooner."""
+        """Delays a claimed row until its next attempt is due, or until it is brought forward."""
         row.flags = row.flags & ~self.claimed_bit | self.retry_bit
         set_tries(row, self.owed_bit, tries)
         self._made_retries().add(row, tries.due_at, brought_forward_by)
 
     def settle(self, row: RowT) -> None:
-        """Nothing is owed any more. Where the row stands in `ready` or `retries`, its entry there is stale now."""
+        """Notes that the row is owed nothing any more. If it is in `ready` or `retries`, its entry is stale now."""
         row.flags &= ~(self.owed_bit | self.claimed_bit | self.retry_bit)
         set_tries(row, self.owed_bit, None)
         self.owed -= 1
@@ -170,13 +173,14 @@ class NotificationQueue(Generic[RowT]):
 
 
 class NotificationQueues(Generic[RowT]):
-    """All queues, by name. Those of messages' own URLs go when nothing is owed in them.
+    """All queues, by name. A queue of messages' own URL is removed when nothing is owed in it.
 
-    Theory of operation: there may be as many as messages. So they are in 256 dicts, as messages are: no dict's resizing
-    is a pause, and whoever wants all of them goes through one dict at a time.
+    Theory of operation: there may be as many queues as messages. So they are in 256 dicts, as messages are. No dict
+    gets so large that resizing it takes long, and a caller that needs all queues reads one dict at a time.
 
-    :ivar due_at: is told when something will be due in a queue; called again for a queue, the earliest time counts.
-    :ivar gone: is told of a queue that goes.
+    :ivar due_at: called with a queue and the time when something in it is due. If it is called again for the queue, the
+        earliest time counts.
+    :ivar gone: called with a queue that is removed.
     """
 
     def __init__(self) -> None:
@@ -188,7 +192,7 @@ class NotificationQueues(Generic[RowT]):
         return sum(map(len, self._shards))
 
     def queue(self, queue_key: QueueKey) -> NotificationQueue[RowT]:
-        """The queue of this name, made where there is none."""
+        """The queue of this name. Makes it if there is none."""
         shard = self._shards[hash(queue_key) & 255]
         queue = shard.get(queue_key)
         if queue is None:
@@ -200,19 +204,19 @@ class NotificationQueues(Generic[RowT]):
         return self._shards[hash(queue_key) & 255].get(queue_key)
 
     def drop_if_empty(self, queue: NotificationQueue[RowT]) -> None:
-        """Forgets a message's own URL when nothing is owed there any more."""
+        """Removes the queue of messages' own URL if nothing is owed in it any more."""
         queue_key = queue.queue_key
         if queue_key.url and not queue.owed and self._shards[hash(queue_key) & 255].pop(queue_key, None) is not None:
             self.gone(queue)
 
     def slices(self) -> Iterator[list[NotificationQueue[RowT]]]:
-        """All queues, some at a time. Between two slices queues may come and go."""
+        """Yields all queues, some at a time. Between two slices, queues may be added and removed."""
         return (list(shard.values()) for shard in self._shards)
 
     def owing(self) -> list[NotificationQueue[RowT]]:
-        """The queues in which something is owed."""
+        """The queues in which notifications are owed."""
         return [queue for queues in self.slices() for queue in queues if queue.owed]
 
 
 def _nobody_is_told(*_: object) -> None:
-    """Stands where nobody asked to be told."""
+    """The default of `due_at` and `gone`. It does nothing."""

@@ -1,8 +1,8 @@
-"""How a long message ends: from what is known of its parts.
+"""Decides how a long message ends, from the states of its parts.
 
 Theory of operation: a carrier sends receipts for all parts, for the first, for the last, or for any one of them
-(`parts_receipted`). The parts for which receipts come are *awaited*. A message has ended when every part has been
-taken and every awaited one has ended: as delivered when all of those were, else as the worst of them.
+(`parts_receipted`). The parts for which receipts come are *awaited*. A message has ended when carriers have taken all
+parts and all awaited parts have ended. It ends as the worst of them, so it is delivered if all of them are.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _BADNESS = {state: rank for rank, state in enumerate(WORST_FIRST)}
 
 
 def is_awaited(index: int, part: Part, count: int) -> bool:
-    """Whether the carrier that took a part sends a receipt for that very part."""
+    """Whether the carrier that took a part sends a receipt for this part."""
     handoff = part.handoff
     mode = PartsReceipted.ALL if handoff is None else handoff.parts_receipted
     if mode == PartsReceipted.ALL:
@@ -29,18 +29,18 @@ def is_awaited(index: int, part: Part, count: int) -> bool:
 
 
 def awaited_parts(parts: Sequence[Part]) -> list[Part]:
-    """The parts that must each end; all, where the carriers' ways of receipting would leave none."""
+    """The parts that all must end. If carriers sent receipts for none of the parts, these are all parts."""
     awaited = [part for index, part in enumerate(parts) if is_awaited(index, part, len(parts))]
     return awaited or ([] if any_parts(parts) else list(parts))
 
 
 def any_parts(parts: Sequence[Part]) -> list[Part]:
-    """The parts of which any one is receipted."""
+    """The parts of which one, whichever it is, gets a receipt."""
     return [part for part in parts if part.handoff is not None and part.handoff.parts_receipted == PartsReceipted.ANY]
 
 
 def ending_part(parts: Sequence[Part]) -> Part | None:
-    """The part whose state is the whole message's; None while something is awaited."""
+    """The part whose state becomes that of the message; None: a receipt is still awaited."""
     for part in parts:
         if part.handoff is None and not part.final:
             return None
@@ -58,8 +58,10 @@ def ending_part(parts: Sequence[Part]) -> Part | None:
 
 
 def overdue_parts(parts: Sequence[Part], now: float) -> list[int]:
-    """The indexes of parts that end because no receipt came in time. Of parts of which any one is receipted, the last
-    to be due decides."""
+    """The indexes of the parts that end because no receipt came in time.
+
+    If any one of several parts gets the receipt, they end when the last of them is overdue.
+    """
     awaited = set(map(id, awaited_parts(parts)))
     overdue = [
         index
@@ -75,10 +77,10 @@ def overdue_parts(parts: Sequence[Part], now: float) -> list[int]:
 
 
 def never_answered(row: Row) -> bool:
-    """Whether no receipt ever came for any part of a long message, of which some have timed out.
+    """Whether some parts of a long message have timed out, and no receipt came for any part.
 
-    A part that timed out is UNKNOWN without a word of its carrier's; a receipt that says UNKNOWN and nothing else looks
-    the same.
+    A part that timed out is UNKNOWN, without an error or a word of its carrier. A receipt that says UNKNOWN and nothing
+    else looks the same.
     """
     parts = parts_of(row) or ()
     return not row.flags & REPORTED and all(
@@ -87,9 +89,10 @@ def never_answered(row: Row) -> bool:
 
 
 def latest_handoff(parts: Sequence[Part]) -> CarrierHandoff | None:
-    """The handoff that a long message shows: of the parts that were taken last, the first one's; None while one waits.
+    """The handoff that a long message shows: the latest of its parts'; None: a part still waits for a carrier.
 
-    It follows from the parts alone, and not from the order in which they were taken, which a snapshot doesn't keep.
+    If several parts have the same time, the first one counts. The order in which they were taken doesn't count, because
+    a snapshot doesn't keep it.
     """
     latest: CarrierHandoff | None = None
     latest_at = -1.0

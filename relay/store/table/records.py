@@ -176,7 +176,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar attempts: the last attempts, oldest first.
     :ivar again_at: when the webhook was last asked for once more.
     :ivar refused_by: the carrier that refused a long message as a whole.
-    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference` and `adapt`.
+    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`
+        and `adapt`.
     """
 
     id: bytes
@@ -208,6 +209,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     priority: int = 0
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
+    scheduled_at: float = 0
     adapt: int = 0
 
 

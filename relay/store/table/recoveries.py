@@ -1,9 +1,9 @@
-"""Which queues have something that may be tried ahead of its time, by the place where it failed.
+"""Knows which queues have retries that may be brought forward, by the place where their attempts failed.
 
-Theory of operation: a *place* is what fails and comes back as a whole: an account's own URL, or the host or the path
-that messages' own URLs have in common. Many queues may have failed at one place. To bring a place forward is to set its
-queues aside. They are then worked through some at a time, so that very many of them are no pause. A queue leaves when
-it is brought forward, or when nothing is owed in it.
+Theory of operation: a *place* fails and recovers as a whole. It is an account's own URL, or the host or path that
+messages' own URLs have in common. Many queues may have failed at one place. When a place recovers, its queues are set
+aside, and then some of them are brought forward at a time, so that very many queues don't delay other work. A queue is
+removed when it is brought forward, or when nothing is owed in it.
 """
 
 from collections import deque
@@ -13,17 +13,17 @@ from relay.store.table.notification_queues import NotificationQueue
 from relay.store.table.retries import RowT
 from relay.values.messages import QueueKey, Recovery
 
-#: Queues brought forward at once; some milliseconds.
+#: How many queues are brought forward at once. That takes some milliseconds.
 BROUGHT_FORWARD_AT_ONCE: Final = 500
 
 
 class Recoveries(Generic[RowT]):
-    """Keeps the queues by place and by what brings them forward, and brings them forward."""
+    """Keeps the queues by place and by the recovery that they wait for, and brings them forward."""
 
     def __init__(self) -> None:
         self._failed: dict[tuple[QueueKey, Recovery], dict[NotificationQueue[RowT], None]] = {}
         self._kept_in: dict[NotificationQueue[RowT], set[tuple[QueueKey, Recovery]]] = {}
-        #: What has come back and isn't brought forward yet.
+        #: The queues of places that have recovered. They must still be brought forward.
         self._back: deque[tuple[Recovery, dict[NotificationQueue[RowT], None]]] = deque()
 
     def __len__(self) -> int:
@@ -31,13 +31,13 @@ class Recoveries(Generic[RowT]):
         return len(self._kept_in)
 
     def failed(self, place: QueueKey, queue: NotificationQueue[RowT], brought_forward_by: Recovery) -> None:
-        """Something waits in the queue that may come sooner when the place is back."""
+        """Notes that the queue has a retry that this recovery of the place brings forward."""
         key = (place, brought_forward_by)
         self._failed.setdefault(key, {})[queue] = None
         self._kept_in.setdefault(queue, set()).add(key)
 
     def forget(self, queue: NotificationQueue[RowT]) -> None:
-        """Nothing is owed in the queue any more. Harmless for one that isn't kept."""
+        """Removes a queue in which nothing is owed any more. Does nothing if it isn't kept."""
         for key in self._kept_in.pop(queue, ()):
             queues = self._failed[key]
             del queues[queue]
@@ -45,7 +45,7 @@ class Recoveries(Generic[RowT]):
                 del self._failed[key]
 
     def came_back(self, place: QueueKey, recovery: Recovery) -> None:
-        """What this recovery, or less, lets be tried at the place is handed out by `bring_forward` from now on."""
+        """Notes that a place has recovered. `bring_forward` then handles its queues that wait for this recovery."""
         for brought_forward_by in sorted(Recovery, reverse=True):
             key = (place, brought_forward_by)
             if Recovery.NOTHING < recovery <= brought_forward_by and key in self._failed:
@@ -58,7 +58,7 @@ class Recoveries(Generic[RowT]):
                         del self._kept_in[queue]
 
     def bring_forward(self, limit: int = BROUGHT_FORWARD_AT_ONCE) -> list[NotificationQueue[RowT]]:
-        """Brings up to `limit` queues forward and gives them; there may be more where it gives so many."""
+        """Brings up to `limit` queues forward, and returns them. If it returns so many, there may be more."""
         brought: list[NotificationQueue[RowT]] = []
         back = self._back
         while back and len(brought) < limit:

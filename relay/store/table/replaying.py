@@ -118,6 +118,7 @@ class Replay:
         order.sort(key=_accepted_at)
         table.rows = table.awaiting = 0
         waiting: list[Row] = []
+        later = 0
         owed: list[Row] = []
         for row in order:
             if table.get(row.id) is not row:
@@ -126,6 +127,8 @@ class Replay:
             flags = row.flags
             acceptance = row.acceptance
             if acceptance.accepted_at > now + AHEAD_SECONDS:
+                if row.rare_fields is not None and row.rare_fields.scheduled_at:
+                    row.rare_fields.scheduled_at -= acceptance.accepted_at - now
                 acceptance = row.acceptance = self._not_from_the_future(acceptance, now)
             self._handed_over_by(row, now)
             acceptance.segment.rows += 1
@@ -138,12 +141,17 @@ class Replay:
                 if not flags & OWED:
                     table.finished.append(row)
             elif row.handoff is None:
-                waiting.append(row)
+                scheduled_at = 0.0 if row.rare_fields is None else row.rare_fields.scheduled_at
+                if scheduled_at > now:
+                    table.scheduled.add(row, scheduled_at)
+                    later += 1
+                else:
+                    waiting.append(row)
             else:
                 table.awaiting += 1
             if flags & OWED:
                 owed.append(row)
-        table.unsubmitted = len(waiting)
+        table.unsubmitted = len(waiting) + later
         table.unsubmitted_messages.extend(waiting)
         self._restore_finished()
         self._restore_queues(owed, now)

@@ -1,11 +1,11 @@
-"""What waits for a retry in one queue: by when it is due, and by what lets it be tried ahead of that.
+"""The retries of one queue, in the order of their times, and by the recovery that brings them forward.
 
-Theory of operation: there is a heap of rows for each `Recovery`. To bring forward is to set heaps aside as they are,
-whatever is in them: from there they are taken in the order in which they would have become due, as many at a time as
-somebody claims. So it takes no longer for a hundred thousand than for one, and no row stands in two places.
+Theory of operation: there is a heap of rows for each `Recovery`. To bring retries forward, whole heaps are set aside.
+Later calls take rows from them, in the order in which they would have become due. So bringing forward takes no longer
+for a hundred thousand retries than for one, and no row is in two places.
 
-An entry may be stale, because something newer made the row ready before its time or nothing is owed any more: the
-row's flags tell, and the entry is dropped when its turn comes.
+An entry may be stale, because a newer state made the row ready earlier, or because nothing is owed any more. The row's
+flags show this, and the entry is dropped when it comes to the head.
 """
 
 from heapq import heapify, heappop, heappush
@@ -16,7 +16,7 @@ from relay.values.messages import Recovery
 
 
 class OwedRow(Protocol):
-    """What the queues of notifications need to know of a message."""
+    """The fields of a row that notification queues use."""
 
     flags: int
     cursor: int
@@ -28,7 +28,7 @@ _Heap = list[tuple[float, int, RowT]]
 
 
 def rare_fields_of(row: OwedRow) -> RareFields:
-    """The row's `RareFields`, made where it has none."""
+    """The row's `RareFields`. Makes them if it has none."""
     rare_fields = row.rare_fields
     if rare_fields is None:
         rare_fields = row.rare_fields = RareFields()
@@ -36,7 +36,7 @@ def rare_fields_of(row: OwedRow) -> RareFields:
 
 
 def tries_of(row: OwedRow, owed_bit: int) -> Tries | None:
-    """The retries of one channel's notification, if there were any."""
+    """The retries of the notification on one channel; None: it had none."""
     rare_fields = row.rare_fields
     if rare_fields is None:
         return None
@@ -44,7 +44,7 @@ def tries_of(row: OwedRow, owed_bit: int) -> Tries | None:
 
 
 def set_tries(row: OwedRow, owed_bit: int, tries: Tries | None) -> None:
-    """Keeps or drops the retries of one channel's notification."""
+    """Sets the retries of the notification on one channel; None removes them."""
     rare_fields = row.rare_fields
     if rare_fields is None and tries is None:
         return
@@ -57,7 +57,7 @@ def set_tries(row: OwedRow, owed_bit: int, tries: Tries | None) -> None:
 class Retries(Generic[RowT]):
     """The rows of one queue that wait for a retry.
 
-    :param owed_bit: of the queue's channel.
+    :param owed_bit: the flag OWED of the queue's channel.
     """
 
     __slots__ = ("_brought_forward", "_heaps", "_next_order", "_owed_bit", "_retry_bit")
@@ -74,11 +74,11 @@ class Retries(Generic[RowT]):
         return sum(map(len, self._heaps)) + sum(map(len, self._brought_forward))
 
     def add(self, row: RowT, due_at: float, brought_forward_by: Recovery) -> None:
-        """A row that is marked as delayed waits until `due_at`, which its tries say as well."""
+        """Adds a row that is marked as delayed until `due_at`. Its `Tries` have the same time."""
         heappush(self._heaps[brought_forward_by], self._entry(row, due_at))
 
     def restore(self, row: RowT, due_at: float) -> None:
-        """As `add`, at a start: nothing brings forward it. To be followed by `restored`."""
+        """Adds a row at a start. No recovery brings it forward. Call `restored` after a series of these."""
         self._heaps[Recovery.NOTHING].append(self._entry(row, due_at))
 
     def restored(self) -> None:
@@ -86,14 +86,14 @@ class Retries(Generic[RowT]):
         heapify(self._heaps[Recovery.NOTHING])
 
     def bring_forward(self, recovery: Recovery) -> None:
-        """What this lets be tried ahead of its time is due. Those that were brought forward earlier stay before it."""
+        """Makes the retries due that wait for this recovery. Retries that were brought forward earlier come first."""
         for brought_forward_by in range(len(self._heaps) - 1, recovery - 1, -1):
             if self._heaps[brought_forward_by]:
                 self._brought_forward.append(self._heaps[brought_forward_by])
                 self._heaps[brought_forward_by] = []
 
     def pop(self, now: float) -> RowT | None:
-        """Takes one that is due, first those whose time has come; None where there is none."""
+        """Takes a row that is due; None: there is none. Rows whose time has come go before those brought forward."""
         while (heap := self._first()) is not None and heap[0][0] <= now:
             due_at, _, row = heappop(heap)
             if not self._is_stale(due_at, row):
@@ -108,10 +108,9 @@ class Retries(Generic[RowT]):
         return None
 
     def next_due_at(self, now: float) -> float | None:
-        """When one can be taken: `now` where something is brought forward, None where nothing waits. Call `drop_stale`
-        before.
+        """When the next row can be taken; None: no row waits. Call `drop_stale` before.
 
-        It may have passed.
+        It is `now` if a row was brought forward. It may be in the past.
         """
         if self._brought_forward:
             return now
@@ -119,7 +118,7 @@ class Retries(Generic[RowT]):
         return None if heap is None else heap[0][0]
 
     def drop_stale(self) -> None:
-        """Drops what stands first and isn't owed any more: all of it, in time, where it is called in time."""
+        """Drops stale entries at the head. To drop all of them in time, call it now and then."""
         for heap in self._heaps:
             self._drop_stale(heap)
         brought_forward = self._brought_forward
@@ -142,7 +141,7 @@ class Retries(Generic[RowT]):
         return first
 
     def _entry(self, row: RowT, due_at: float) -> tuple[float, int, RowT]:
-        # Rows can't be compared; those that are due together go in the order in which they came.
+        # Rows can't be compared. Rows with the same time are taken in the order in which they came.
         self._next_order += 1
         return due_at, self._next_order, row
 

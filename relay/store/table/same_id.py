@@ -1,10 +1,10 @@
-"""Messages that have the same carrier message id at once: which of them does a receipt mean?
+"""Finds the message of a receipt if several messages have the same carrier message id.
 
-Carriers give an id twice: one that counts to 65,535, or counts from 1 again after a restart. A receipt's source address
-is the handset's number, and so is its message's destination. Carriers write numbers in several ways, so the digits are
-compared from their end, without plus and leading zeros.
+Some carriers give an id twice, because they count only to 65,535, or begin again from 1 after a restart. Then the
+numbers decide: a receipt's source is the handset's number, and so is the destination of its message. Carriers write
+numbers in several ways. So digits are compared from their end, without plus and leading zeros.
 
-None of this is done where an id has one message.
+If only one message has the id, nothing of this is done.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from relay.store.table.entries import PartOfRow, Row, parts_of
 from relay.store.table.entry_values import FINAL
 from relay.values.messages import Receipt, destination_of, source_of
 
-#: What a carrier message id leads to: a message, or a part of one.
+#: A carrier message id leads to a message, or to a part of a message.
 Entry = Row | PartOfRow
-#: Messages of one id, in the order in which they got it.
+#: The messages that have one id, in the order in which they got it.
 Several = tuple[Entry, ...]
 
-#: So many messages of one id are kept. A carrier that gives all messages one id must not cost more with each.
+#: How many messages of one id are kept. Otherwise, if a carrier gave all messages the same id, each would take longer.
 KEPT_AN_ID: Final = 100
 
-#: With as many digits in common at the end, the first digits of the shorter number may differ: an exit code or a trunk
-#: prefix, such as Russia's 8 in place of 7, or the 1 that Mexico once had behind its country code. Of numbers with
-#: equally many digits only one may, because two are another country's code.
+#: If two numbers have so many digits in common at their end, the first digits of the shorter one may differ. These are
+#: an exit code or a trunk prefix, such as Russia's 8 in place of 7, or the 1 that Mexico once had after its country
+#: code. If both numbers have the same length, only one digit may differ, because two are another country's code.
 _SUBSCRIBER_DIGITS: Final = 7
 _DIFFERING: Final = 2
-#: A number with fewer digits is a short code: it has no national form.
+#: A number with fewer digits is a short code, and has no national form.
 _SHORTEST_NATIONAL: Final = 5
 _PUNCTUATION: Final = b"+-. ()/"
 
@@ -39,7 +39,7 @@ def row_of(entry: Entry) -> Row:
 
 
 def is_awaited(entry: Entry) -> bool:
-    """Whether a receipt for this id would still say something new: neither its message nor its part has ended."""
+    """Whether a receipt would still be news: neither the message nor the part has ended."""
     row = row_of(entry)
     if row.flags & FINAL:
         return False
@@ -50,7 +50,7 @@ def is_awaited(entry: Entry) -> bool:
 
 
 def with_entry(older: Entry | Several, entry: Entry) -> Entry | Several:
-    """What an id leads to after one more message got it. Of one message, the latest part counts."""
+    """What an id leads to after one more message got it. Of each message, only the latest part is kept."""
     row = row_of(entry)
     others = [other for other in as_several(older) if row_of(other) is not row]
     if len(others) >= KEPT_AN_ID:
@@ -59,7 +59,7 @@ def with_entry(older: Entry | Several, entry: Entry) -> Entry | Several:
 
 
 def without_row(several: Several, row: Row) -> Entry | Several:
-    """What an id leads to after one of its messages was forgotten."""
+    """What an id leads to after one of its messages has left the table."""
     others = tuple([other for other in several if row_of(other) is not row])
     return others if len(others) > 1 else others[0]
 
@@ -70,15 +70,15 @@ def as_several(found: Entry | Several) -> Several:
 
 
 def newest(several: Several) -> Entry:
-    """The message that a carrier took last. The same after a replay, which may bring messages in another order."""
+    """The message that a carrier took last. A replay may bring messages in another order, and gives the same one."""
     return max(several, key=_age)
 
 
 def choose(several: Several, receipt: Receipt, comparison: NumberComparison) -> tuple[Entry, Sequence[Row]]:
-    """The message that a receipt means, and the others that it may mean as well.
+    """Chooses the message of a receipt. Also returns the other messages that it may belong to.
 
-    Those count whose destination fits the receipt's number best, and all where there is no number or none fits. A
-    message that has not ended goes before one that has, and then the newest goes first.
+    The messages count whose destination fits the receipt's number best. If the receipt has no number, or none fits, all
+    count. Among them, a message that has not ended goes before one that has; and then the newest goes first.
     """
     numbers = receipt_numbers(receipt, comparison)
     best = 0
@@ -95,7 +95,7 @@ def choose(several: Several, receipt: Receipt, comparison: NumberComparison) -> 
 
 
 def is_of(receipt: Receipt, row: Row, comparison: NumberComparison) -> bool:
-    """Whether a receipt may be this message's: its number fits, or it has none."""
+    """Whether a receipt may belong to this message: its number fits, or it has none."""
     numbers = receipt_numbers(receipt, comparison)
     return not numbers.source or fit(numbers, row, comparison) > 0
 
@@ -104,15 +104,15 @@ def is_of(receipt: Receipt, row: Row, comparison: NumberComparison) -> bool:
 
 
 class ReceiptNumbers(NamedTuple):
-    """The significant digits of a receipt's addresses. Empty where there are none, or none that are to be compared."""
+    """The significant digits of a receipt's addresses. Empty: it has none, or numbers are not compared."""
 
     source: bytes = b""
     destination: bytes = b""
 
 
 def receipt_numbers(receipt: Receipt, comparison: NumberComparison) -> ReceiptNumbers:
-    """The numbers in a receipt, from the body of its deliver_sm or data_sm."""
-    # service_type, then ton, npi and address, twice.
+    """Reads the numbers in the body of a receipt's deliver_sm or data_sm."""
+    # The body has service_type, and then ton, npi and address, twice.
     raw = receipt.raw
     source_at = raw.find(b"\0") + 3
     source_end = raw.find(b"\0", source_at)
@@ -124,11 +124,10 @@ def receipt_numbers(receipt: Receipt, comparison: NumberComparison) -> ReceiptNu
 
 
 def fit(numbers: ReceiptNumbers, row: Row, comparison: NumberComparison) -> int:
-    """How many digits, counted from the end, the handset's number in a receipt and a message's destination have in
-    common; 0 where they are not the same number.
+    """How many digits at their end a receipt's number and a message's destination share; 0: they are different numbers.
 
-    The handset's number is the receipt's source. Where that is the message's own source, the carrier has not swapped
-    the addresses, and its destination is.
+    The handset's number is the receipt's source. If the source is the message's own, the carrier has not swapped the
+    addresses, and the handset's number is the destination.
     """
     destination = significant_digits(destination_of(row.addresses))
     digits = _in_common(numbers.source, destination, comparison)
@@ -139,7 +138,7 @@ def fit(numbers: ReceiptNumbers, row: Row, comparison: NumberComparison) -> int:
 
 def _in_common(number: bytes, other: bytes, comparison: NumberComparison) -> int:
     if number == other:
-        # More than any two that end alike.
+        # A higher value than any pair of different numbers has.
         return len(number) + 1 if number else 0
     shorter = min(len(number), len(other))
     if comparison == "exact":
@@ -154,7 +153,7 @@ def _in_common(number: bytes, other: bytes, comparison: NumberComparison) -> int
 
 
 def significant_digits(address: bytes) -> bytes:
-    """A number's digits without plus and leading zeros; empty for what is no number, such as a name."""
+    """A number's digits without plus and leading zeros; empty: it isn't a number, but a name for example."""
     digits = address.translate(None, _PUNCTUATION)
     return digits.lstrip(b"0") if digits.isdigit() else b""
 

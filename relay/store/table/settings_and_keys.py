@@ -1,7 +1,7 @@
-"""What the store keeps beside messages: settings made while running, and answers to repeatable requests.
+"""Keeps the settings of accounts, and the answers to requests with an Idempotency-Key.
 
-Theory of operation: both are small and bounded, and remember which journal segment their record is in, so that
-compaction can copy what it would otherwise drop. Idempotency keys stand in the order of their age.
+Theory of operation: both are small and bounded. Each entry knows which journal segment has its record, so that
+compaction can copy the record before it deletes the segment. Idempotency keys are in the order of their age.
 """
 
 from collections import OrderedDict
@@ -9,20 +9,23 @@ from collections import OrderedDict
 from relay.store.api import Idempotency
 from relay.store.table.records import Setting
 
-#: How long a repeat gets the first answer.
+#: For how long a repeated request gets the first answer.
 IDEMPOTENCY_SECONDS = 24 * 3600.0
-#: Octets of answers and keys that are kept: an answer to a thousand messages has forty thousand.
+#: How many octets of answers and keys are kept. An answer to a thousand messages has forty thousand octets.
 BYTES_KEPT = 64 << 20
 
 
 class Settings:
-    """Settings made while running, by account and name."""
+    """The settings that were made while the relay runs, by account and name."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str], tuple[str, int]] = {}
 
     def put(self, setting: Setting, segment: int = 0) -> None:
-        """Keeps or takes back one setting. `segment`: the sequence of the segment that holds the record."""
+        """Keeps or removes a setting.
+
+        :param segment: the sequence of the segment that has its record.
+        """
         key = setting.account, setting.name
         if setting.value is None:
             self._values.pop(key, None)
@@ -30,16 +33,16 @@ class Settings:
             self._values[key] = setting.value, segment
 
     def get(self, account: str, name: str) -> str | None:
-        """The present value; None where the configuration's holds."""
+        """The setting's value; None: the configuration's value holds."""
         entry = self._values.get((account, name))
         return None if entry is None else entry[0]
 
     def all(self) -> list[tuple[str, str, str]]:
-        """Account, name and value of each."""
+        """The account, name and value of each setting."""
         return [(account, name, value) for (account, name), (value, _) in self._values.items()]
 
     def in_segments(self, last: int) -> list[Setting]:
-        """Those whose record is in segment `last` or an earlier one."""
+        """The settings whose record is in segment `last` or an earlier one."""
         return [
             Setting(account, name, value)
             for (account, name), (value, segment) in self._values.items()
@@ -47,18 +50,18 @@ class Settings:
         ]
 
     def moved(self, last: int, segment: int) -> None:
-        """Those of `in_segments(last)` have been copied to `segment`."""
+        """Notes that the records of `in_segments(last)` have been copied to `segment`."""
         for key, (value, was) in self._values.items():
             if was <= last:
                 self._values[key] = value, segment
 
 
 class IdempotencyKeys:
-    """The requests of the last day that may be repeated. Over `limit` or BYTES_KEPT the oldest are forgotten early."""
+    """The answers to requests of the last day. Beyond `limit` or BYTES_KEPT, the oldest are forgotten earlier."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # Not a plain dict: finding the first entry of one whose first entries were deleted takes a walk over the gaps.
+        # In a plain dict, to find the first entry takes long after many first entries were deleted.
         self._entries: OrderedDict[tuple[str, str], tuple[Idempotency, int]] = OrderedDict()
         self._bytes = 0
 
@@ -82,7 +85,7 @@ class IdempotencyKeys:
         self._bytes -= _size(entry)
 
     def get(self, account: str, key: str) -> Idempotency | None:
-        """What the key was used for."""
+        """The request and the answer of a key; None: the key was not used."""
         entry = self._entries.get((account, key))
         return None if entry is None else entry[0]
 
@@ -97,17 +100,17 @@ class IdempotencyKeys:
             self._forget(key)
 
     def in_segments(self, last: int) -> list[Idempotency]:
-        """As `Settings.in_segments`."""
+        """The entries whose record is in segment `last` or an earlier one."""
         return [entry for entry, segment in self._entries.values() if segment <= last]
 
     def moved(self, last: int, segment: int) -> None:
-        """As `Settings.moved`."""
+        """Notes that the records of `in_segments(last)` have been copied to `segment`."""
         for key, (entry, was) in self._entries.items():
             if was <= last:
                 self._entries[key] = entry, segment
 
     def restored(self) -> None:
-        """Puts them in order of age after a replay."""
+        """Sorts the entries by age after a replay."""
         self._entries = OrderedDict(sorted(self._entries.items(), key=lambda item: item[1][0].at))
 
     def __len__(self) -> int:

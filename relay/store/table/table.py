@@ -24,6 +24,8 @@ from relay.store.table.entry_values import (
     FINAL,
     FORGOTTEN,
     KEPT,
+    LATER,
+    LISTED,
     NO_CARRIER_ERROR,
     OWED,
     OWED_SMPP,
@@ -39,6 +41,7 @@ from relay.store.table.match_rates import MatchRates
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
 from relay.store.table.same_id import without_row
+from relay.store.table.scheduled import ScheduledMessages
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.values.callback_masks import tells_intermediate
@@ -84,6 +87,7 @@ class Table:
         self.ids = CarrierIdIndex()
         self.queues: NotificationQueues[Row] = NotificationQueues()
         self.unsubmitted_messages = UnsubmittedMessages()
+        self.scheduled = ScheduledMessages()
         self.in_doubt = InDoubt()
         self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
         self.match_rates = MatchRates()
@@ -139,6 +143,12 @@ class Table:
     def open_rows(self) -> int:
         """Messages that have not ended, or are owed a notification: what `limits.messages` bounds."""
         return self.rows - len(self.finished)
+
+    def wait_for_carriers(self, rows: Sequence[Row]) -> None:
+        """These rows wait for no time any more."""
+        self.unsubmitted_messages.extend([row for row in rows if not row.flags & LISTED])
+        for row in rows:
+            row.flags &= ~LISTED
 
     # What is owed
 
@@ -196,6 +206,8 @@ class Table:
         """
         if row.handoff is None:
             self.unsubmitted -= 1
+            if row.flags & LATER:
+                self.scheduled.drop(row)
         else:
             self.awaiting -= 1
         row.state = state

@@ -1,4 +1,4 @@
-"""What one batch did to the table: what the journal must hold of it, and the answer to whoever made the call."""
+"""Collects the changes of one batch to the table: the records for the journal, and the result for the caller."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ _NO_VIEWS: tuple[MessageView, ...] = ()
 
 
 class TableChanges:
-    """Collects while a batch is worked through.
+    """Collects the changes of one batch.
 
-    :ivar records: a sequence, to be written in order.
-    :ivar outcomes: of receipts.
-    :ivar touched: the queues in which something has become owed.
+    :param views_of_ended: whether to keep all messages that the batch ended, for their views.
+    :ivar records: the records to write, in order.
+    :ivar outcomes: the outcomes of receipts.
+    :ivar touched: the queues that have new notifications.
     :ivar first_ended: the first message that a batch of receipts ended.
     :ivar last_ended: the last message that the batch ended.
-    :param views_of_ended: whether to keep all that it ended, for their views.
     """
 
     __slots__ = ("ended", "first_ended", "last_ended", "outcomes", "records", "touched")
@@ -43,7 +43,7 @@ class TableChanges:
         return frozenset([queue.queue_key for queue in touched])
 
     def result(self) -> StoreResult:
-        """The answer to the batch."""
+        """The result of the batch."""
         first, last = self.first_ended, self.last_ended
         return StoreResult(
             self.queues(),

@@ -1,41 +1,45 @@
-"""Which messages wait for a carrier, in the order of their acceptance.
+"""The messages that wait for a carrier, in the order of their acceptance.
 
-Theory of operation: rows are appended as they are accepted and never taken out when a carrier takes them, which would
-cost a search; a row says itself whether it still waits. The stale ones are dropped from the front as they come to
-stand there, and altogether when they outnumber the others. A reader goes on after the row that it saw last; the last
-few of those are kept although stale, so that nobody's place is lost.
+Theory of operation: a row is appended when it is accepted. It is not removed when a carrier takes it, because that
+would need a search. The row itself knows whether it still waits. Stale rows are dropped when they come to the front,
+and all stale rows are dropped when they are more than the others. A reader goes on after the row that it read last. The
+last rows of recent readers are kept even if they are stale, so that no reader loses its place.
 """
 
 from collections import OrderedDict
 
 from relay.store.table.entries import Row, is_unsubmitted, parts_of
+from relay.store.table.entry_values import LATER
 
-#: Readers whose place is remembered at once.
+#: How many readers' places are remembered at once.
 _PLACES_KEPT = 256
-#: Stale rows that are put up with, and how many are looked at in one go.
+#: How many stale rows may stay, and how many rows are checked at once.
 _SLACK = 4096
 
 
 class UnsubmittedMessages:
-    """The rows that no carrier has wholly taken."""
+    """The rows of messages with parts that no carrier has taken."""
 
     def __init__(self) -> None:
         self._rows: list[Row] = []
-        #: Index of the first row that may still wait; those before it are stale.
+        #: The index of the first row that may still wait. All rows before it are stale.
         self._first = 0
         self._places: OrderedDict[bytes, Row] = OrderedDict()
         self._cursor: tuple[bytes, int] | None = None
 
     def append(self, row: Row) -> None:
-        """A message was accepted."""
+        """Adds a message that was accepted."""
         self._rows.append(row)
 
     def extend(self, rows: list[Row]) -> None:
-        """As `append`, for many."""
+        """Adds many messages that were accepted."""
         self._rows.extend(rows)
 
     def tidy(self, unsubmitted: int) -> None:
-        """Drops what is stale, given how many rows are not; cheap enough to be called after every batch."""
+        """Drops stale rows. It takes so little time that it may be called after every batch.
+
+        :param unsubmitted: how many rows are not stale.
+        """
         rows = self._rows
         end = len(rows)
         if end <= 2 * unsubmitted + _SLACK:
@@ -50,7 +54,7 @@ class UnsubmittedMessages:
             self._first = 0
             self._cursor = None
         elif first < stop:
-            # An old row keeps waiting at the front while younger ones went.
+            # An old row at the front still waits, although many younger ones are stale.
             self._rows = [row for row in rows[first:] if self._stays(row)]
             self._first = 0
             self._cursor = None
@@ -59,19 +63,21 @@ class UnsubmittedMessages:
         return is_unsubmitted(row) or row.id in self._places
 
     def after(self, place: tuple[bytes, int] | None, limit: int) -> list[tuple[Row, int]]:
-        """Up to `limit` parts that wait for a carrier, from the one after `place` on. A place that was never given
-        out, or so long ago that it is forgotten, counts as the beginning."""
+        """Up to `limit` parts that wait for a carrier, from the one after `place` on.
+
+        If the place is unknown, or forgotten because it is old, the list begins at the first part.
+        """
         found: list[tuple[Row, int]] = []
         rows = self._rows
         index = self._index_of(place)
         if place is not None and index < len(rows) and rows[index].id == place[0]:
             row = rows[index]
-            if is_unsubmitted(row):
+            if _is_ready(row):
                 found.extend((row, part) for part in unsubmitted_parts(row) if part > place[1])
             index += 1
         while index < len(rows) and len(found) < limit:
             row = rows[index]
-            if is_unsubmitted(row):
+            if _is_ready(row):
                 found.extend((row, part) for part in unsubmitted_parts(row))
             index += 1
         del found[limit:]
@@ -100,6 +106,11 @@ class UnsubmittedMessages:
         self._places.move_to_end(row.id)
         if len(self._places) > _PLACES_KEPT:
             self._places.popitem(last=False)
+
+
+def _is_ready(row: Row) -> bool:
+    # One that got a later time by a replacement stays in the list.
+    return is_unsubmitted(row) and not row.flags & LATER
 
 
 def unsubmitted_parts(row: Row) -> list[int]:

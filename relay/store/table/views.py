@@ -11,6 +11,7 @@ from relay.store.table.entries import Row
 from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK
 from relay.store.table.message_views import message_view
 from relay.store.table.table import Table
+from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values.ids import id_text, parse_id
 from relay.values.messages import KeptReceipts, MessageView, Pending
 
@@ -116,20 +117,28 @@ def learnt_between(table: Table, account: str, since: float, until: float, limit
 
 def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequence[Pending]:
     """See `Store.unsubmitted`."""
-    return [
-        Pending(
-            row.id,
-            part,
-            row.origin.account.name,
-            row.addresses,
-            row.acceptance.accepted_at,
-            row.acceptance.expires_at,
-            table.in_doubt.carrier(row.id, part),
-            row.origin.priority,
-            row.origin.adapt,
-        )
-        for row, part in table.unsubmitted_messages.after(after, limit)
-    ]
+    return [_pending(table, row, part) for row, part in table.unsubmitted_messages.after(after, limit)]
+
+
+def _pending(table: Table, row: Row, part: int) -> Pending:
+    return Pending(
+        row.id,
+        part,
+        row.origin.account.name,
+        row.addresses,
+        row.acceptance.accepted_at,
+        row.acceptance.expires_at,
+        table.in_doubt.carrier(row.id, part),
+        row.origin.priority,
+        row.origin.adapt,
+    )
+
+
+def scheduled_due(table: Table, now: float, limit: int) -> Sequence[Pending]:
+    """See `Store.scheduled_due`."""
+    rows = table.scheduled.due(now, limit)
+    table.wait_for_carriers(rows)
+    return [_pending(table, row, part) for row in rows for part in unsubmitted_parts(row)]
 
 
 def kept_receipts(table: Table, after: tuple[int, int] | None, limit: int) -> KeptReceipts:

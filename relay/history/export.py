@@ -1,0 +1,52 @@
+"""Messages as lines of a file: CSV for spreadsheets, or a JSON object a line. Texts are in neither."""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from relay.history.record_line import record_line, record_of
+from relay.values.messages import MessageView
+
+Format = Literal["csv", "jsonl"]
+
+CONTENT_TYPES: Final[dict[str, bytes]] = {
+    "csv": b"text/csv; charset=utf-8; header=present",
+    "jsonl": b"application/jsonl; charset=utf-8",
+}
+_COLUMNS: Final = (
+    "id", "account", "reference", "interface", "from", "to", "status", "send_status", "error", "carrier",
+    "carrier_error", "carrier_message_ids", "parts", "accepted_at", "done_at",
+)  # fmt: skip
+#: A spreadsheet takes a cell that begins so for a formula, or cuts off what is before the text.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def head(kind: Format) -> bytes:
+    """What stands before the first message."""
+    return _rows([_COLUMNS]) if kind == "csv" else b""
+
+
+def lines(kind: Format, views: Iterable[MessageView]) -> bytes:
+    """The lines of messages; one each."""
+    if kind == "jsonl":
+        return b"".join([record_line(view) for view in views])
+    return _rows(_cells(view) for view in views)
+
+
+def _cells(view: MessageView) -> list[str]:
+    record = record_of(view)
+    record["carrier_message_ids"] = " ".join(part.carrier_message_id for part in view.parts if part.carrier_message_id)
+    record["parts"] = len(view.parts)
+    return [_safe("" if record[name] is None else str(record[name])) for name in _COLUMNS]
+
+
+def _safe(text: str) -> str:
+    """The text as a cell that no spreadsheet takes for a formula: with an apostrophe before it where it needs one."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _rows(rows: Iterable[Iterable[str]]) -> bytes:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\r\n").writerows(rows)
+    return written.getvalue().encode()

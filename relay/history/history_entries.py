@@ -1,0 +1,320 @@
+"""What the history keeps of a message: its row in the database, and the view that is made of it again.
+
+Theory of operation: a message is one row. What searches ask for stands in columns of its own. What many messages share
+stands once in a small table and is named by a number: where a message came from (`Origin`), and what became of it
+(`Group`). What few messages have (several parts, attempts over HTTP, resends) is packed into one column, `details`.
+
+A row's key, `seq`, is the time of acceptance in milliseconds with a running number behind it. So the rows' own order
+is the order of acceptance, a span of time is a range of keys, and no index over times is needed.
+"""
+
+from bisect import bisect_left
+from typing import Final, NamedTuple
+
+import msgspec
+
+from relay.values.messages import AttemptView, Channel, Message, MessageView, PartView
+from relay.values.states import DELIVERED, SCHEDULED, customer_words
+
+#: The low bits of a row's key: a running number, so that messages of the same millisecond have keys of their own.
+_COUNTER_BITS: Final = 20
+_COUNTER_MASK: Final = (1 << _COUNTER_BITS) - 1
+
+# Flags of an entry. A channel's bits stand so that OWED << 2 is NOTIFIED and OWED << 4 is GIVEN_UP of the same channel.
+FINAL: Final = 1
+OWED_WEBHOOK: Final = 2
+OWED_SMPP: Final = 4
+OWED: Final = OWED_WEBHOOK | OWED_SMPP
+NOTIFIED: Final = OWED << 2
+GIVEN_UP: Final = OWED << 4
+_CHANNELS: Final = ((OWED_WEBHOOK, Channel.WEBHOOK), (OWED_SMPP, Channel.SMPP))
+
+#: Attempts and earlier hand-overs kept of a message; the latest.
+ATTEMPTS_KEPT: Final = 12
+
+
+class PartEntry(msgspec.Struct, gc=False, eq=False, array_like=True):
+    """One part of a long message. Fields as in `Entry`."""
+
+    carrier: str = ""
+    carrier_message_id: bytes = b""
+    state: int = SCHEDULED
+    error: bytes = b""
+    stat: bytes = b""
+    submitted_at: float = 0.0
+    done_at: float = 0.0
+    carrier_done_at: float = 0.0
+
+
+class AttemptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One attempt to notify. `due_at`: when the next one was due; 0.0: there was none to come."""
+
+    channel: int
+    attempt: int
+    state: int
+    at: float
+    due_at: float
+    answer: str
+    seconds: float
+
+
+class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
+    """What few messages have.
+
+    :ivar parts: of a long message; None: there is one part, and it is in the entry itself.
+    :ivar handoffs: earlier hand-overs of parts that were submitted again: carrier, carrier message id, when.
+    :ivar stat: the carrier's word for the state, where it isn't Appendix B's.
+    :ivar error: the carrier's error, where the row's group doesn't have it because there are too many different ones.
+    """
+
+    parts: list[PartEntry] | None = None
+    attempts: list[AttemptEntry] = []
+    handoffs: list[tuple[str, bytes, float]] = []
+    stat: bytes = b""
+    error: bytes = b""
+    url: str | None = None
+    user_message_reference: int | None = None
+
+
+class Entry(msgspec.Struct, gc=False, eq=False):
+    """A message while the writer works on it.
+
+    :ivar message: as it was accepted. Of one that was read from the database, the bodies are empty.
+    :ivar flags: see above.
+    :ivar error: the carrier's own.
+    :ivar done_at: when the latest state was learnt; 0.0 before.
+    :ivar segment: the segment that its row is in; 0: it has none yet.
+    :ivar group: the number of the group that its row names; 0: it has no row yet.
+    """
+
+    seq: int
+    message: Message
+    state: int = SCHEDULED
+    flags: int = 0
+    carrier: str = ""
+    carrier_message_id: bytes = b""
+    error: bytes = b""
+    submitted_at: float = 0.0
+    done_at: float = 0.0
+    carrier_done_at: float = 0.0
+    details: Details | None = None
+    segment: int = 0
+    group: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether more is to come: it has not ended, or its customer is owed a notification."""
+        return not self.flags & FINAL or self.flags & OWED != 0
+
+    def rare(self) -> Details:
+        """Its details, made where there are none."""
+        if self.details is None:
+            self.details = Details()
+        return self.details
+
+
+class Origin(NamedTuple):
+    """Where messages came from. `head` is all of a message's addresses before the digits of its destination."""
+
+    interface: str
+    head: bytes
+
+    @property
+    def sender(self) -> bytes:
+        """The source address's characters."""
+        return self.head[2 : self.head.index(b"\0", 2)]
+
+
+class Group(NamedTuple):
+    """What became of messages; each message counts in exactly one group."""
+
+    account: str
+    carrier: str
+    state: int
+    error: bytes
+    flags: int
+
+    @property
+    def final(self) -> bool:
+        """Whether its messages have ended."""
+        return bool(self.flags & FINAL)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether its messages have ended as delivered."""
+        return self.state == DELIVERED and self.flags & FINAL != 0
+
+    @property
+    def notification(self) -> str:
+        """The outcome of the customer's notification, in one word; see `NOTIFICATIONS`."""
+        return _NOTIFICATION[self.flags]
+
+
+#: Outcomes of notifications. `none`: the customer wants none, or there is nothing to tell yet.
+NOTIFICATIONS: Final = ("none", "owed", "delivered", "failed")
+
+
+def _notification(flags: int) -> str:
+    if flags & OWED:
+        return "owed"
+    if flags & GIVEN_UP:
+        return "failed"
+    return "delivered" if flags & NOTIFIED else "none"
+
+
+_NOTIFICATION: Final = tuple(_notification(flags) for flags in range(128))
+
+
+def seq_of(accepted_at: float, counter: int) -> int:
+    """The key of a row.
+
+    :param accepted_at: seconds since 1970.
+    :param counter: a number that grows with every message.
+    """
+    return round(accepted_at * 1000.0) << _COUNTER_BITS | counter & _COUNTER_MASK
+
+
+def first_seq(at: float) -> int:
+    """The lowest key of a message that was accepted at `at` or later."""
+    return round(at * 1000.0) << _COUNTER_BITS
+
+
+def accepted_at_of(seq: int) -> float:
+    """When the message of a row was accepted, in seconds since 1970."""
+    return (seq >> _COUNTER_BITS) / 1000.0
+
+
+def minute_of(seq: int) -> int:
+    """The minute since 1970 in which the message of a row was accepted."""
+    return (seq >> _COUNTER_BITS) // 60_000
+
+
+#: Upper ends of the classes of delivery times, in seconds; one more class is above the last.
+TOOK_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0)
+
+
+def took_class(entry: Entry) -> int:
+    """The class of `TOOK_SECONDS` of a message that was delivered: how long after its acceptance that was learnt."""
+    return bisect_left(TOOK_SECONDS, entry.done_at - entry.message.accepted_at)
+
+
+#: The values of `COLUMNS`. Times are in milliseconds after the acceptance, None for none.
+Row = tuple[
+    int, bytes, bytes, int, int, bytes | None, str | None, int, int | None, int | None, int | None, bytes | None
+]
+COLUMNS: Final = (
+    "seq", "id", "number", "origin", "grp", "carrier_id", "reference", "validity", "submitted", "done", "carrier_done",
+    "details",
+)  # fmt: skip
+
+_encode_details: Final = msgspec.msgpack.Encoder().encode
+_decode_details: Final = msgspec.msgpack.Decoder(Details).decode
+
+
+def row_of(entry: Entry, number: bytes, origin: int, group: int) -> Row:
+    """The row of an entry.
+
+    :param number: as the database keeps it, backwards.
+    """
+    # Every message comes through here, so it is written for CPython: each value is read once.
+    message = entry.message
+    accepted_at, submitted_at, done_at = message.accepted_at, entry.submitted_at, entry.done_at
+    carrier_done_at, details = entry.carrier_done_at, entry.details
+    return (
+        entry.seq,
+        message.id,
+        number,
+        origin,
+        group,
+        entry.carrier_message_id or None,
+        message.reference,
+        int((message.expires_at - accepted_at) * 1000.0),
+        int((submitted_at - accepted_at) * 1000.0) if submitted_at else None,
+        int((done_at - accepted_at) * 1000.0) if done_at else None,
+        int((carrier_done_at - accepted_at) * 1000.0) if carrier_done_at else None,
+        None if details is None else _encode_details(details),
+    )
+
+
+def entry_of(row: Row, origin: Origin, group: Group, segment: int) -> Entry:
+    """The entry of a row; its number is as the database keeps it."""
+    seq, message_id, number, _, group_id, carrier_id, reference, validity, submitted, done, carrier_done, packed = row
+    details = None if packed is None else _decode_details(packed)
+    parts: tuple[bytes, ...] = (b"",)
+    url = reference_number = None
+    error = group.error
+    if details is not None:
+        url, reference_number, error = details.url, details.user_message_reference, details.error or error
+        if details.parts is not None:
+            parts *= len(details.parts)
+    accepted_at = accepted_at_of(seq)
+    message = Message(
+        message_id, group.account, accepted_at, accepted_at + validity / 1000.0, origin.head + number[::-1] + b"\0",
+        parts, 0, origin.interface, reference, url, 0, reference_number,
+    )  # fmt: skip
+    return Entry(
+        seq, message, group.state, group.flags, group.carrier, carrier_id or b"", error,
+        _instant(accepted_at, submitted), _instant(accepted_at, done), _instant(accepted_at, carrier_done), details,
+        segment, group_id,
+    )  # fmt: skip
+
+
+def _instant(accepted_at: float, milliseconds: int | None) -> float:
+    return 0.0 if milliseconds is None else accepted_at + milliseconds / 1000.0
+
+
+def view_of(entry: Entry) -> MessageView:
+    """The message as customers and operators see it, as the store's `look_up` gives it while it knows it."""
+    message, flags, details = entry.message, entry.flags, entry.details
+    final = bool(flags & FINAL)
+    if details is not None and details.parts is not None:
+        parts = [_part_view(part) for part in details.parts]
+    else:
+        stat = b"" if details is None else details.stat
+        only = PartEntry(
+            entry.carrier, entry.carrier_message_id, entry.state, entry.error, stat, entry.submitted_at, entry.done_at,
+            entry.carrier_done_at,
+        )  # fmt: skip
+        parts = [_part_view(only)]
+    return MessageView(
+        id=message.id,
+        account=message.account,
+        addresses=message.addresses,
+        state=entry.state,
+        final=final,
+        carrier=entry.carrier,
+        carrier_error=_text(entry.error),
+        interface=message.interface,
+        accepted_at=message.accepted_at,
+        expires_at=message.expires_at,
+        done_at=entry.done_at if final else None,
+        parts=parts,
+        attempts=[] if details is None else [_attempt_view(attempt) for attempt in details.attempts],
+        owed=[channel.value for bit, channel in _CHANNELS if flags & bit],
+        reference=message.reference,
+        notification_url=message.notification_url,
+        carrier_done_at=(entry.carrier_done_at or None) if final else None,
+    )
+
+
+def _part_view(part: PartEntry) -> PartView:
+    return PartView(
+        part.carrier,
+        _text(part.carrier_message_id),
+        part.state,
+        _text(part.error),
+        part.submitted_at or None,
+        part.done_at or None,
+        _text(part.stat),
+        part.carrier_done_at or None,
+    )
+
+
+def _attempt_view(attempt: AttemptEntry) -> AttemptView:
+    channel = Channel.WEBHOOK if attempt.channel == OWED_WEBHOOK else Channel.SMPP
+    words = customer_words(attempt.state, b"")
+    return AttemptView(channel.value, attempt.attempt, attempt.at, attempt.answer, attempt.seconds, words.status)
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode("ascii", "backslashreplace")

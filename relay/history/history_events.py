@@ -1,0 +1,262 @@
+"""What the journal's records do to the entries of the history, one record after the other.
+
+Theory of operation: the history reads what the journal says was decided, as a start of the relay does
+(`relay.store.table.replaying`), and keeps of it what a search may ask for. Messages and their events gather in a
+window, so that one that is accepted, sent and receipted within a second or so is written once. `take` empties
+the window.
+
+A history normally reads each record once. Where it can't know that (it was begun anew, or restored from an older copy,
+or parts of the journal were deleted before it had read them), the records are *repeated* ones: messages are looked for
+before they are added, and snapshots, which compaction writes of what the table still knows, fill what is missing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from msgspec.structs import replace
+
+from relay.history.history_entries import (
+    ATTEMPTS_KEPT,
+    FINAL,
+    OWED,
+    OWED_WEBHOOK,
+    AttemptEntry,
+    Details,
+    Entry,
+    PartEntry,
+    seq_of,
+)
+from relay.store.table.records import (
+    SETTLED_DELIVERED,
+    SETTLED_GIVEN_UP,
+    Handed,
+    Learnt,
+    OwedAgain,
+    PartSnapshot,
+    Settled,
+    Snapshot,
+)
+from relay.values.messages import Message, Submitted
+from relay.values.states import ENROUTE, SCHEDULED
+
+#: The table's flags of a notification that was given up, see `relay.store.table.entry_values`: OWED << 8.
+_TABLE_GIVEN_UP_SHIFT: Final = 8
+
+Finder = Callable[[bytes], Entry | None]
+
+
+class HistoryEvents:
+    """The window of entries that the writer works on.
+
+    :param find: reads an entry from the database by its message id.
+    :param counter: how many messages the history has seen so far.
+    """
+
+    def __init__(self, find: Finder, counter: int) -> None:
+        self._find = find
+        self.counter = counter
+        self._entries: dict[bytes, Entry] = {}
+        #: Entries whose id was used once more in the same window; they are in `_entries` no longer.
+        self._earlier: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._entries) + len(self._earlier)
+
+    def take(self) -> list[Entry]:
+        """All entries of the window, in the order in which they came into it; the window is empty then."""
+        taken = [*self._earlier, *self._entries.values()]
+        self._entries, self._earlier = {}, []
+        return taken
+
+    def apply(self, records: Iterable[Any], *, repeated: bool = False, fresh: bool = True) -> None:
+        """Applies the records of a frame.
+
+        :param repeated: the history may have seen them before.
+        :param fresh: although they are repeated, the messages accepted in them are new to it: it was empty when the
+            journal was read from its beginning.
+        """
+        entries = self._entries
+        for record in records:
+            kind = type(record)
+            if kind is Message:
+                if repeated and not fresh and self._entry(record.id) is not None:
+                    continue
+                if record.id in entries:
+                    self._earlier.append(entries.pop(record.id))
+                self.counter += 1
+                entry = entries[record.id] = Entry(seq_of(record.accepted_at, self.counter), record)
+                if (
+                    len(record.parts) != 1
+                    or record.notification_url is not None
+                    or record.user_message_reference is not None
+                ):
+                    _add_details(entry)
+            elif kind is Submitted:
+                if (known := entries.get(record.id) or self._entry(record.id)) is not None:
+                    _submitted(known, record)
+            elif kind is Learnt:
+                if (known := entries.get(record.id) or self._entry(record.id)) is not None:
+                    _learnt(known, record)
+            elif kind is Handed:
+                for message_id in _ids(record.ids):
+                    if (known := entries.get(message_id) or self._entry(message_id)) is not None:
+                        known.flags = known.flags & ~record.channel | record.channel << 2
+            elif kind is Settled:
+                if (known := self._entry(record.id)) is not None:
+                    _settled(known, record)
+            elif kind is OwedAgain:
+                for message_id in _ids(record.ids):
+                    if (known := self._entry(message_id)) is not None:
+                        known.flags = known.flags & ~(OWED_WEBHOOK << 4) | OWED_WEBHOOK
+            elif kind is Snapshot and repeated:
+                self._snapshot(record)
+
+    def _entry(self, message_id: bytes) -> Entry | None:
+        """The entry of a message, brought into the window where it isn't; None where the history doesn't know it."""
+        entry = self._entries.get(message_id)
+        if entry is None:
+            entry = self._find(message_id)
+            if entry is not None:
+                self._entries[message_id] = entry
+        return entry
+
+    def _snapshot(self, s: Snapshot) -> None:
+        entry = self._entry(s.id)
+        if entry is None:
+            message = Message(
+                s.id, s.account, s.accepted_at, s.expires_at, s.addresses, (b"",) * len(s.parts), 0, s.interface,
+                s.reference, s.notification_url, 0, s.user_message_reference,
+            )  # fmt: skip
+            self.counter += 1
+            entry = self._entries[s.id] = Entry(seq_of(s.accepted_at, self.counter), message)
+            if len(s.parts) != 1 or s.notification_url is not None or s.user_message_reference is not None:
+                _add_details(entry)
+        _take_snapshot(entry, s)
+
+
+def _ids(joined: bytes) -> Iterable[bytes]:
+    return (joined[at : at + 16] for at in range(0, len(joined), 16))
+
+
+def _add_details(entry: Entry) -> None:
+    message = entry.message
+    url = without_secrets(message.notification_url)
+    if url != message.notification_url:
+        entry.message = replace(message, notification_url=url)
+    entry.details = Details(
+        [PartEntry() for _ in message.parts] if len(message.parts) != 1 else None,
+        url=url,
+        user_message_reference=message.user_message_reference,
+    )
+
+
+def without_secrets(url: str | None) -> str | None:
+    """A URL without what may be secret in it: the login, the query and the fragment."""
+    if url is None or not any(letter in url for letter in "@?#"):
+        return url
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _parts(entry: Entry) -> list[PartEntry] | None:
+    return None if entry.details is None else entry.details.parts
+
+
+def _submitted(entry: Entry, s: Submitted) -> None:
+    parts = _parts(entry)
+    if parts is not None:
+        if not 0 <= s.part < len(parts):
+            return
+        part = parts[s.part]
+        if part.submitted_at:
+            _keep_handoff(entry, part.carrier, part.carrier_message_id, part.submitted_at)
+        elif not part.done_at:
+            part.state = ENROUTE
+        part.carrier, part.carrier_message_id, part.submitted_at = s.carrier, s.carrier_message_id, s.at
+        if not all(each.submitted_at for each in parts):
+            return
+    elif entry.submitted_at:
+        _keep_handoff(entry, entry.carrier, entry.carrier_message_id, entry.submitted_at)
+    entry.carrier = s.carrier
+    entry.submitted_at = s.at
+    if parts is None:
+        entry.carrier_message_id = s.carrier_message_id
+    if entry.state == SCHEDULED and not entry.flags & FINAL:
+        entry.state = ENROUTE
+
+
+def _keep_handoff(entry: Entry, carrier: str, carrier_message_id: bytes, at: float) -> None:
+    details = entry.rare()
+    handoff = (carrier, carrier_message_id, at)
+    if handoff not in details.handoffs:
+        details.handoffs = [*details.handoffs[1 - ATTEMPTS_KEPT :], handoff]
+
+
+def _learnt(entry: Entry, record: Learnt) -> None:
+    if record.wait_until:
+        return
+    parts = _parts(entry)
+    if parts is not None and record.part >= 0:
+        if record.part < len(parts):
+            part = parts[record.part]
+            part.state, part.error, part.stat = record.state, record.error, record.stat
+            part.done_at, part.carrier_done_at = record.at, record.carrier_done_at
+        return
+    entry.state, entry.error, entry.done_at = record.state, record.error, record.at
+    entry.carrier_done_at = record.carrier_done_at
+    if record.stat or entry.details is not None:
+        entry.rare().stat = record.stat
+    if record.final:
+        entry.flags = FINAL | record.owed
+        if record.carrier and not entry.carrier:
+            entry.carrier = record.carrier
+    else:
+        entry.flags |= record.owed
+
+
+def _settled(entry: Entry, record: Settled) -> None:
+    details = entry.rare()
+    if any(a.at == record.at and a.channel == record.channel for a in details.attempts):
+        # A repeated record: the attempt is there already, and has had its effect.
+        return
+    attempt = AttemptEntry(
+        record.channel, record.attempt, record.state, record.at, record.due_at, record.answer, record.seconds
+    )
+    details.attempts = [*details.attempts[1 - ATTEMPTS_KEPT :], attempt]
+    channel = record.channel
+    if record.verdict == SETTLED_DELIVERED:
+        entry.flags = entry.flags & ~channel | channel << 2
+    elif record.verdict == SETTLED_GIVEN_UP:
+        entry.flags = entry.flags & ~channel | channel << 4
+
+
+def _take_snapshot(entry: Entry, s: Snapshot) -> None:
+    """Has an entry say what a snapshot says: that is never older than what the history knows."""
+    parts: Sequence[PartSnapshot] = s.parts
+    entry.state, entry.error, entry.done_at, entry.carrier_done_at = s.state, s.error, s.done_at, s.carrier_done_at
+    given_up = s.flags >> _TABLE_GIVEN_UP_SHIFT & OWED
+    notified = entry.flags & OWED << 2
+    entry.flags = s.flags & (FINAL | OWED) | given_up << 4 | notified & ~((s.flags & OWED) << 2)
+    for attempt in s.attempts:
+        if attempt.verdict == SETTLED_DELIVERED and not s.flags & attempt.channel:
+            entry.flags |= attempt.channel << 2
+    if s.attempts:
+        details = entry.rare()
+        details.attempts = [
+            AttemptEntry(a.channel, a.attempt, a.state, a.at, a.due_at, a.answer, a.seconds) for a in s.attempts
+        ]
+    if s.stat or entry.details is not None:
+        entry.rare().stat = s.stat
+    if len(parts) == 1:
+        entry.carrier_message_id = parts[0].carrier_message_id
+    else:
+        entry.rare().parts = [
+            PartEntry(
+                p.carrier, p.carrier_message_id, p.state, p.error, p.stat, p.submitted_at or 0.0, p.done_at,
+                p.carrier_done_at,
+            )
+            for p in parts
+        ]  # fmt: skip
+    latest = max(parts, key=lambda part: part.submitted_at or 0.0)
+    entry.carrier, entry.submitted_at = latest.carrier or s.refused_by, latest.submitted_at or 0.0

@@ -1,0 +1,111 @@
+"""Questions to the history, for whoever is on the reactor's thread: searches and sums, answered in a thread.
+
+The number of questions that wait is bounded; beyond it whoever asks is told to come again.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+
+from relay.history.history_search import HistoryPage, HistoryQuery, HistorySums
+from relay.store.api import StoreBusy, StoreUnavailable
+from relay.values.messages import MessageView
+
+#: Questions that may wait, of one account (or of the operator) and of all.
+MOST_WAITING_EACH: Final = 4
+MOST_WAITING: Final = 32
+#: Messages that an export reads at a time.
+EXPORT_PAGE: Final = 500
+
+InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
+_T = TypeVar("_T")
+
+
+class Searching(Protocol):
+    """The part of `HistorySearch` that is called here, in the thread."""
+
+    def search(self, query: HistoryQuery) -> HistoryPage:
+        """The messages that a query asks for."""
+
+    def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
+        """How many messages were accepted in each hour or minute."""
+
+    def close(self) -> None:
+        """Closes the connection."""
+
+
+class HistoryQuestions:
+    """Asks the history. Only the reactor thread may call.
+
+    :param in_thread: runs a function in the searches' thread.
+    """
+
+    def __init__(self, search: Searching, in_thread: InThread) -> None:
+        self._search = search
+        self._in_thread = in_thread
+        self._waiting: Counter[str] = Counter()
+
+    async def search(self, query: HistoryQuery) -> HistoryPage:
+        """The messages that a query asks for; see `HistoryPage`.
+
+        :raises StoreBusy: too many questions wait.
+        :raises StoreUnavailable: the history can't be read now.
+        """
+        page: HistoryPage = await self._ask(query.account, lambda: self._search.search(query))
+        return page
+
+    async def look_up(self, message_id: bytes) -> MessageView | None:
+        """One message, by its id; None where the history doesn't have it.
+
+        :raises StoreBusy, StoreUnavailable: as `search`.
+        """
+        page = await self.search(HistoryQuery(id=message_id.hex(), limit=1))
+        return page.messages[0] if page.messages else None
+
+    async def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
+        """How many messages were accepted in each hour or minute from `since` to `until`, and what became of them.
+
+        :param account: None: of all accounts.
+        :raises StoreBusy, StoreUnavailable: as `search`.
+        """
+        question = partial(self._search.sums, account, since, until, minutes=minutes)
+        found: HistorySums = await self._ask(account, question)
+        return found
+
+    async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:
+        """Everything that a query asks for, whatever its `limit`: a page at a time, each read when it is wanted.
+
+        :raises StoreBusy, StoreUnavailable: as `search`.
+        """
+        after = query.after
+        while True:
+            page = await self.search(replace(query, after=after, limit=EXPORT_PAGE))
+            if page.messages:
+                yield page.messages
+            after = page.cursor
+            if after is None:
+                return
+
+    async def _ask(self, account: str | None, question: Callable[[], _T]) -> _T:
+        asker = account or ""
+        if self._waiting[asker] >= MOST_WAITING_EACH or self._waiting.total() >= MOST_WAITING:
+            raise StoreBusy("too many searches are waiting", 2.0)
+        self._waiting[asker] += 1
+        try:
+            answer: _T = await self._in_thread(question)
+        except (OSError, sqlite3.Error) as problem:
+            raise StoreUnavailable(f"the history can't be read: {problem}") from None
+        finally:
+            self._waiting[asker] -= 1
+            if not self._waiting[asker]:
+                del self._waiting[asker]
+        return answer
+
+    async def stop(self) -> None:
+        """Closes; to be called when nobody asks any more."""
+        await self._in_thread(self._search.close)

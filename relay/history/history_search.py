@@ -1,0 +1,382 @@
+"""Finds messages in the history. Runs in the searches' thread, with a connection that only reads.
+
+Theory of operation: a search walks through the segments of its span of time, from its newest or its oldest end, until
+it has what was asked for. In each segment it uses one index, that of the most telling key, and looks at the rest row by
+row. The newest segment has no index and is read through. A search ends after a set time, and then says that it isn't
+complete and from where another one can go on.
+"""
+
+import heapq
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from relay.history.history_database import connect
+from relay.history.history_entries import COLUMNS, Group, Origin, Row, entry_of, first_seq, view_of
+from relay.history.history_numbers import NumberKeeper
+from relay.values.messages import MessageView
+
+SEARCH_SECONDS: Final = 2.0
+#: Instructions of SQLite between two looks at the time: about a millisecond.
+_STEPS_A_LOOK: Final = 20_000
+#: So many values of a key are looked up one by one; with more, rows are read in their order and compared.
+_MOST_WALKS: Final = 64
+#: Shorter ends of numbers are so common that rows are read in their order and compared.
+_TELLING_DIGITS: Final = 5
+_LAST_SEQ: Final = (1 << 63) - 1
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What to find: messages that have all that is given here. None and "" ask for nothing.
+
+    :ivar id: a message id, or its beginning, as hexadecimal digits without hyphens.
+    :ivar number: the whole destination, its digits.
+    :ivar number_end: the end of it.
+    :ivar carrier_id: a carrier message id, canonical.
+    :ivar states: message_state numbers.
+    :ivar error: the carrier's error.
+    :ivar notification: one of `relay.history.history_entries.NOTIFICATIONS`.
+    :ivar ended: whether it has ended.
+    :ivar since, until: when it was accepted, in seconds since 1970; `until` itself is not meant.
+    :ivar after: where an earlier search ended (`HistoryPage.cursor`).
+    """
+
+    account: str | None = None
+    id: str = ""
+    number: str = ""
+    number_end: str = ""
+    reference: str = ""
+    sender: str = ""
+    carrier: str = ""
+    carrier_id: str = ""
+    states: frozenset[int] | None = None
+    error: str = ""
+    notification: str = ""
+    ended: bool | None = None
+    since: float | None = None
+    until: float | None = None
+    oldest_first: bool = False
+    after: int | None = None
+    limit: int = 50
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """What was found.
+
+    :ivar cursor: where the next search goes on; None: there is no more.
+    :ivar complete: False: the time was over before `limit` messages were found.
+    """
+
+    messages: Sequence[MessageView]
+    cursor: int | None
+    complete: bool = True
+
+
+class HistorySums(msgspec.Struct, frozen=True):
+    """How many messages were accepted in each minute or hour, and what became of them.
+
+    :ivar counts: the number of the minute or hour since 1970, the group, how many; in order.
+    :ivar took: of delivered messages: the same number, the class of `TOOK_SECONDS`, how many.
+    :ivar waiting_before: messages that were accepted before all that, and have not ended.
+    """
+
+    counts: Sequence[tuple[int, Group, int]]
+    took: Sequence[tuple[int, int, int]]
+    waiting_before: int = 0
+
+
+class HistorySearch:
+    """Answers searches. One call at a time.
+
+    :param seconds: the time that a search may take.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        keep: NumberKeeper,
+        *,
+        seconds: float = SEARCH_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._keep = keep
+        #: The time that a search may take.
+        self.seconds = seconds
+        self._monotonic = monotonic
+        self._db: sqlite3.Connection | None = None
+        self._inode = (0, 0)
+        #: See `_STEPS_A_LOOK`; taken up by the next connection.
+        self.steps_a_look = _STEPS_A_LOOK
+        self._groups: dict[int, Group] = {}
+        self._deadline = 0.0
+
+    def search(self, query: HistoryQuery) -> HistoryPage:
+        """The messages that a query asks for.
+
+        :raises OSError, sqlite3.Error: the database can't be read now.
+        """
+        db = self._connection()
+        self._deadline = self._monotonic() + self.seconds
+        db.execute("BEGIN")
+        try:
+            return self._search(db, query)
+        finally:
+            if db.in_transaction:
+                db.execute("COMMIT")
+
+    def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
+        """How many messages were accepted and what became of them.
+
+        :param since, until: seconds since 1970; the hours or minutes in which they are count whole.
+        :param minutes: by minute instead of by hour; these are known for the last three hours.
+        :raises OSError, sqlite3.Error: the database can't be read now.
+        """
+        db = self._connection()
+        self._deadline = self._monotonic() + self.seconds
+        self._load_groups(db)
+        mine = {n: group for n, group in self._groups.items() if account is None or group.account == account}
+        span = 60 if minutes else 3600
+        within = (span, int(since // span), int(until // span))
+        counts = db.execute(
+            "SELECT bucket, grp, count FROM sums WHERE span = ? AND bucket BETWEEN ? AND ? AND count > 0", within
+        )
+        took = db.execute(
+            "SELECT bucket, class, sum(count) FROM took WHERE span = ? AND bucket BETWEEN ? AND ? "
+            "AND coalesce(account = ?, 1) GROUP BY 1, 2",
+            (*within, account),
+        )
+        known = [(bucket, mine[number], count) for bucket, number, count in counts if number in mine]
+        waiting = ", ".join(str(number) for number, group in mine.items() if not group.final)
+        (before,) = db.execute(
+            f"SELECT coalesce(sum(count), 0) FROM sums WHERE span = 3600 AND bucket < ? AND grp IN ({waiting})",
+            (int(since // 3600),),
+        ).fetchone()
+        return HistorySums(known, took.fetchall(), before)
+
+    def close(self) -> None:
+        """Closes the connection; the next call opens another one."""
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        found = os.stat(self._path)
+        inode = (found.st_dev, found.st_ino)
+        if self._db is None or inode != self._inode:
+            self.close()
+            self._groups = {}
+            self._db = connect(self._path, read_only=True)
+            self._db.set_progress_handler(lambda: self._monotonic() > self._deadline, self.steps_a_look)
+            self._inode = inode
+        return self._db
+
+    def _load_groups(self, db: sqlite3.Connection) -> None:
+        last = max(self._groups, default=0)
+        for number, *values in db.execute(
+            "SELECT id, account, carrier, state, error, flags FROM groups WHERE id > ?", (last,)
+        ):
+            self._groups[number] = Group(*values)
+
+    def _search(self, db: sqlite3.Connection, query: HistoryQuery) -> HistoryPage:
+        self._load_groups(db)
+        conditions = _Conditions.of(query, db, self._groups, self._keep)
+        if conditions is None:
+            return HistoryPage([], None)
+        backwards = not query.oldest_first
+        first, last = _span(query)
+        found: list[tuple[Row, int]] = []
+        for number, lowest, highest, indexed in _segments(db, first, last, backwards):
+            if len(found) > query.limit:
+                reached = found[query.limit][0][0]
+                if reached > highest if backwards else reached < lowest:
+                    break
+            try:
+                rows = conditions.rows(db, number, indexed, (max(first, lowest), min(last, highest)), query.limit + 1)
+            except sqlite3.OperationalError as problem:
+                if "interrupt" not in str(problem):
+                    raise
+                goes_on_at = min(last, highest) + 1 if backwards else max(first, lowest) - 1
+                return self._page(db, found[: query.limit], goes_on_at, complete=False)
+            found = sorted(found + [(row, number) for row in rows], key=_seq, reverse=backwards)[: query.limit + 1]
+        more = len(found) > query.limit
+        found = found[: query.limit]
+        return self._page(db, found, found[-1][0][0] if more else None)
+
+    def _page(
+        self, db: sqlite3.Connection, found: Sequence[tuple[Row, int]], cursor: int | None, *, complete: bool = True
+    ) -> HistoryPage:
+        self._deadline = self._monotonic() + self.seconds
+        origins: dict[int, Origin] = {}
+        views = []
+        for row, segment in found:
+            origin = origins.get(row[3])
+            if origin is None:
+                values = db.execute("SELECT interface, head FROM origins WHERE id = ?", (row[3],)).fetchone()
+                origin = origins[row[3]] = Origin(*values)
+            views.append(view_of(entry_of(row, origin, self._groups[row[4]], segment)))
+        return HistoryPage(views, cursor, complete)
+
+
+def _seq(found: tuple[Row, int]) -> int:
+    return found[0][0]
+
+
+def _span(query: HistoryQuery) -> tuple[int, int]:
+    """The keys between which the rows are, both of them included."""
+    first = 0 if query.since is None else first_seq(query.since)
+    last = _LAST_SEQ if query.until is None else first_seq(query.until) - 1
+    if query.after is not None:
+        first, last = (max(first, query.after + 1), last) if query.oldest_first else (first, min(last, query.after - 1))
+    return first, last
+
+
+def _segments(db: sqlite3.Connection, first: int, last: int, backwards: bool) -> Iterator[tuple[int, int, int, bool]]:
+    """The segments that have rows in a span: number, lowest and highest key, whether they have indexes."""
+    found = []
+    for number, lowest, highest, indexed in db.execute("SELECT number, first_seq, last_seq, indexed FROM segments"):
+        if not indexed:
+            # Two queries: one for both would read every row.
+            ends = f"SELECT (SELECT min(seq) FROM m{number}), (SELECT max(seq) FROM m{number})"
+            lowest, highest = db.execute(ends).fetchone()
+        elif highest is not None and highest < last:
+            # Rows that came late stand in segments that were closed long ago.
+            highest = db.execute(f"SELECT max(seq) FROM m{number}").fetchone()[0]
+        if lowest is not None and lowest <= last and highest >= first:
+            found.append((number, lowest, highest, bool(indexed)))
+    yield from sorted(found, key=lambda segment: segment[2] if backwards else segment[1], reverse=backwards)
+
+
+class _Conditions:
+    """A query as conditions of SQL.
+
+    :param terms: conditions, with their values.
+    :param walked: the column whose index is used, and its values where it is walked value by value.
+    """
+
+    def __init__(
+        self, terms: Sequence[tuple[str, Sequence[Any]]], index: str, walked: Sequence[int], backwards: bool
+    ) -> None:
+        self._terms = terms
+        self._index = index
+        self._walked = walked
+        self._order = "DESC" if backwards else "ASC"
+        self._backwards = backwards
+
+    @classmethod
+    def of(
+        cls, query: HistoryQuery, db: sqlite3.Connection, groups: dict[int, Group], keep: NumberKeeper
+    ) -> "_Conditions | None":
+        """The conditions of a query; None where nothing can have them."""
+        terms: list[tuple[str, Sequence[Any]]] = []
+        index = ""
+        walked: Sequence[int] = ()
+        if query.id:
+            terms.append(("id BETWEEN ? AND ?", _id_range(query.id)))
+            index = "id"
+        if query.carrier_id:
+            key = query.carrier_id.encode("latin-1", "replace")
+            both = "SELECT seq FROM m{n} WHERE carrier_id = ? UNION ALL SELECT seq FROM p{n} WHERE carrier_id = ?"
+            terms.append((f"seq IN ({both})", (key, key)))
+            index = index or "carrier_id"
+        if query.reference:
+            terms.append(("reference = ?", (query.reference,)))
+            index = index or "reference"
+        if query.number:
+            terms.append(("number = ?", (keep(query.number.encode("latin-1", "replace"))[::-1],)))
+            index = index or "number"
+        if query.number_end:
+            end = query.number_end.encode("latin-1", "replace")[::-1]
+            terms.append(("number >= ? AND number < ?", (end, end + b"\xff")))
+            if len(end) >= _TELLING_DIGITS:
+                index = index or "number"
+        if query.sender:
+            sender = query.sender.encode("latin-1", "replace")
+            origins = [number for (number,) in db.execute("SELECT id FROM origins WHERE sender = ?", (sender,))]
+            if not origins:
+                return None
+            if not index and len(origins) <= _MOST_WALKS:
+                index, walked = "origin", origins
+            else:
+                terms.append(_one_of("origin", origins))
+        if (mine := _groups_of(query, groups)) is not None:
+            if not mine:
+                return None
+            if not index and len(mine) <= _MOST_WALKS:
+                index, walked = "grp", mine
+            else:
+                terms.append(_one_of("grp", mine))
+        return cls(terms, index, walked, not query.oldest_first)
+
+    def rows(
+        self, db: sqlite3.Connection, segment: int, indexed: bool, span: tuple[int, int], limit: int
+    ) -> Sequence[Row]:
+        """The first rows of a segment that have all conditions, in order.
+
+        :raises sqlite3.OperationalError: the time is over.
+        """
+        if self._walked and indexed:
+            walks = [
+                self._select(db, segment, f"INDEXED BY m{segment}_{self._index}", [(f"{self._index} = ?", (value,))],
+                             span, limit)
+                for value in self._walked
+            ]  # fmt: skip
+            return list(islice(heapq.merge(*walks, reverse=self._backwards), limit))
+        terms = [_one_of(self._index, self._walked)] if self._walked else []
+        how = ""
+        if not self._index or self._walked:
+            # In the rows' own order; the planner would take any index.
+            how = "NOT INDEXED"
+        elif indexed and self._index != "carrier_id":
+            how = f"INDEXED BY m{segment}_{self._index}"
+        return list(self._select(db, segment, how, terms, span, limit))
+
+    def _select(
+        self,
+        db: sqlite3.Connection,
+        segment: int,
+        how: str,
+        terms: Iterable[tuple[str, Sequence[Any]]],
+        span: tuple[int, int],
+        limit: int,
+    ) -> Iterator[Row]:
+        terms = [("seq BETWEEN ? AND ?", span), *terms, *self._terms]
+        where = " AND ".join(term for term, _ in terms).format(n=segment)
+        values = [value for _, some in terms for value in some]
+        return db.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM m{segment} {how} WHERE {where} ORDER BY seq {self._order} LIMIT ?",
+            (*values, limit),
+        )
+
+
+def _one_of(column: str, values: Sequence[int]) -> tuple[str, Sequence[Any]]:
+    # Numbers of our own, and there may be more of them than a statement may have parameters.
+    return f"{column} IN ({', '.join(map(str, values))})", ()
+
+
+def _id_range(digits: str) -> tuple[bytes, bytes]:
+    digits = digits[:32].lower()
+    return bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
+
+
+def _groups_of(query: HistoryQuery, groups: dict[int, Group]) -> Sequence[int] | None:
+    """The numbers of the groups that a query asks for; None where it asks for none of a group's fields."""
+    error = query.error.encode("latin-1", "replace")
+    asked = (query.account, query.carrier, query.states, query.error, query.notification, query.ended)
+    if all(value is None or value == "" for value in asked):
+        return None
+    return [
+        number
+        for number, group in groups.items()
+        if (query.account is None or group.account == query.account)
+        and (not query.carrier or group.carrier == query.carrier)
+        and (query.states is None or group.state in query.states)
+        and (not error or group.error == error)
+        and (not query.notification or group.notification == query.notification)
+        and (query.ended is None or group.final is query.ended)
+    ]

@@ -1,0 +1,154 @@
+"""Carries the journal's records into the history's database. Everything here runs in the history's thread.
+
+Theory of operation: each call of `catch_up` reads on where the database's cursor stands, as far as the journal is
+durable, and writes what it found as one batch with the new cursor. When the batch can't be written, nothing is
+remembered of it: the next call reads the same again.
+"""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+
+import msgspec
+from twisted.logger import Logger
+
+from relay.history.history_database import Cursor, HistoryDatabase
+from relay.history.history_entries import first_seq
+from relay.history.history_events import HistoryEvents
+from relay.history.journal_tail import JournalGap, JournalTail, Length
+
+#: A batch is written when it has so many messages; some tenths of a second.
+MESSAGES_A_BATCH = 10_000
+_FORGET_PAUSE_SECONDS = 60.0
+#: Sums by minute are kept so long; those by hour as long as the messages.
+_MINUTES_KEPT_SECONDS = 3 * 3600.0
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """What a call of `catch_up` came to.
+
+    :ivar cursor: how far the journal has been read.
+    :ivar more: whether there is more to be read at once.
+    """
+
+    cursor: Cursor
+    more: bool
+
+
+class HistoryWriter:
+    """Keeps the database up with the journal.
+
+    :param keep_seconds: how long a message is kept after it was accepted.
+    """
+
+    log = Logger()
+
+    def __init__(self, database: HistoryDatabase, tail: JournalTail, keep_seconds: float) -> None:
+        self._database = database
+        self._tail = tail
+        self._keep_seconds = keep_seconds
+        self._forget_at = 0.0
+
+    def open(self, lengths: Sequence[Length]) -> None:
+        """Opens the database; begins it anew where it is damaged.
+
+        :raises NewerHistory: a newer relay wrote it.
+        :raises OSError, sqlite3.Error: it can't be opened or made.
+        """
+        database = self._database
+        try:
+            known = database.open()
+        except sqlite3.DatabaseError as problem:
+            if isinstance(problem, sqlite3.OperationalError):
+                raise
+            self._begin_anew(lengths, str(problem))
+            return
+        if lengths and database.cursor > Cursor(*lengths[-1]):
+            # The journal is an older copy, or lost its end in a crash. Before it has grown again is the time to see it.
+            database.lacking(0, Cursor(*lengths[-1]), Cursor(lengths[0][0], 0))
+            self.log.warn("history_ahead: the history knows more than the journal, which is an older copy or lost its "
+                          "end in a crash; the journal is read once more")  # fmt: skip
+        if not known:
+            self._begun(lengths)
+            self.log.info("history_begun: {path} is new; it has what the journal still knows", path=database.path)
+
+    def _begun(self, lengths: Sequence[Length]) -> None:
+        """The database is empty: everything that the journal holds is read into it."""
+        if lengths:
+            self._database.lacking(0, Cursor(*lengths[-1]), Cursor(lengths[0][0], 0))
+
+    def _begin_anew(self, lengths: Sequence[Length], reason: str) -> None:
+        kept = self._database.begin_anew()
+        self._begun(lengths)
+        self.log.warn(
+            "history_begun_anew: {path} {reason}. A new one was begun, and has what the journal still knows; older "
+            "entries are lost. {kept}",
+            path=self._database.path,
+            reason=reason,
+            kept=f"The damaged file is kept as {kept}" if kept else "Restore a backup with the relay stopped",
+        )
+
+    def catch_up(self, lengths: Sequence[Length], now: float) -> Reached:
+        """Reads on and writes what it finds.
+
+        :param lengths: of the journal's segments, as far as they are durable.
+        :raises OSError, sqlite3.Error: nothing was written; to be called again later.
+        """
+        database = self._database
+        if not database.in_place:
+            self._begin_anew(lengths, "was deleted or replaced while the relay was running")
+        try:
+            more = self._read_on(lengths)
+            if not more:
+                self._tidy(now)
+        except sqlite3.DatabaseError as problem:
+            if isinstance(problem, sqlite3.OperationalError):
+                raise
+            self._begin_anew(lengths, f"is damaged ({problem})")
+            more = True
+        return Reached(database.cursor, more)
+
+    def _read_on(self, lengths: Sequence[Length]) -> bool:
+        database = self._database
+        events = HistoryEvents(database.find, database.counter)
+        cursor, repeated_until = database.cursor, database.repeated_until
+        gap: JournalGap | None = None
+        more = False
+        try:
+            for records, place in self._tail.read(cursor, lengths):
+                events.apply(records, repeated=cursor < repeated_until, fresh=database.fresh)
+                cursor = place
+                if len(events) >= MESSAGES_A_BATCH:
+                    more = True
+                    break
+                # The reactor may be waiting for the interpreter's lock, and goes first.
+                time.sleep(0)
+        except JournalGap as problem:
+            gap = problem
+        if cursor != database.cursor:
+            database.write(events.take(), cursor, events.counter)
+        if gap is not None:
+            self._go_on_behind(gap, lengths)
+            more = True
+        return more
+
+    def _go_on_behind(self, gap: JournalGap, lengths: Sequence[Length]) -> None:
+        database = self._database
+        self.log.error(
+            "history_lacks: {octets} octets of the journal were gone before the history had read them, so it lacks "
+            "some messages or their outcomes. It has read up to {cursor} and goes on at {goes_on_at}",
+            octets=gap.lost_bytes,
+            cursor=f"{database.cursor.sequence}:{database.cursor.offset}",
+            goes_on_at=f"{gap.goes_on_at.sequence}:{gap.goes_on_at.offset}",
+        )  # fmt: skip
+        database.lacking(gap.lost_bytes, Cursor(*lengths[-1]), gap.goes_on_at)
+
+    def _tidy(self, now: float) -> None:
+        if not self._database.close_segment(now) and now >= self._forget_at:
+            self._forget_at = now + _FORGET_PAUSE_SECONDS
+            self._database.forget_before(first_seq(now - self._keep_seconds))
+            self._database.forget_minutes_before(now - _MINUTES_KEPT_SECONDS)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._database.close()

@@ -1,0 +1,79 @@
+"""Reads on in a journal that is being written: every frame from a place on, as far as it is durable.
+
+Called in the history's thread; the journal itself is only read.
+"""
+
+from collections.abc import Iterator, Sequence
+from os.path import join
+from typing import Any
+
+from relay.history.history_database import Cursor
+from relay.store.journal.files import Files
+from relay.store.journal.journal_format import FRAME_HEADER_BYTES, HEADER_BYTES, decode_records, read_frames
+from relay.store.journal.segment_reader import SegmentReader
+
+#: A segment's number and how many of its octets are durable.
+Length = tuple[int, int]
+
+
+class JournalGap(Exception):
+    """The journal can't be read on from a place: what stood there is gone, or isn't as it was written.
+
+    :ivar lost_bytes: octets that will never be read, as far as that is known.
+    :ivar goes_on_at: where reading can go on.
+    """
+
+    def __init__(self, lost_bytes: int, goes_on_at: Cursor) -> None:
+        super().__init__(f"{lost_bytes} octets of the journal can't be read")
+        self.lost_bytes = lost_bytes
+        self.goes_on_at = goes_on_at
+
+
+class JournalTail:
+    """Gives the frames of a journal.
+
+    :param data_dir: the journal is in `journal` below it.
+    """
+
+    def __init__(self, files: Files, data_dir: str) -> None:
+        self._files = files
+        self._directory = join(data_dir, "journal")
+        self._known: dict[int, int] = {}
+
+    def read(self, start: Cursor, lengths: Sequence[Length]) -> Iterator[tuple[list[Any], Cursor]]:
+        """The records of every frame from `start` on, and where the next frame begins.
+
+        :param lengths: of all segments, the oldest first.
+        :raises JournalGap: see there. Everything before the gap was given.
+        :raises OSError: the disk fails.
+        """
+        if not lengths:
+            return
+        known, self._known = self._known, dict(lengths)
+        first, last = lengths[0][0], lengths[-1]
+        if start.sequence < first or start > Cursor(*last):
+            # Compaction didn't wait, or the journal or the history is an older copy.
+            lost = sum(size for sequence, size in known.items() if start.sequence <= sequence < first)
+            raise JournalGap(max(0, lost - start.offset), Cursor(first, 0))
+        for sequence, size in lengths:
+            if sequence < start.sequence:
+                continue
+            at = max(HEADER_BYTES, start.offset if sequence == start.sequence else 0)
+            if size > at:
+                yield from self._segment(sequence, at, size, last)
+
+    def _segment(self, sequence: int, at: int, size: int, last: Length) -> Iterator[tuple[list[Any], Cursor]]:
+        following = Cursor(min(sequence + 1, last[0]), 0 if sequence < last[0] else size)
+        try:
+            reader = SegmentReader(self._files, self._directory, sequence)
+        except FileNotFoundError:
+            raise JournalGap(size - at, following) from None
+        try:
+            for offset, payload in read_frames(reader.read, size, start=at):
+                records = decode_records(payload)
+                at = offset + FRAME_HEADER_BYTES + len(payload)
+                yield records, Cursor(sequence, at)
+        finally:
+            reader.close()
+        if at < size:
+            raise JournalGap(size - at, following)

@@ -1,0 +1,200 @@
+"""Lists of messages for whoever looks: from the history where there is one, and from memory otherwise.
+
+Theory of operation: memory knows everything of now, and little of before; the history knows everything of before, and
+nothing of the last second. So an id is looked up in memory first. A list comes from the history, and its first page
+begins with what memory has that is too new for it. Without a history, a list ends where memory ends.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from math import inf, nextafter
+from typing import Final
+
+from msgspec.structs import replace
+
+from relay.history.history_entries import accepted_at_of, first_seq
+from relay.history.history_numbers import Numbers
+from relay.history.history_questions import HistoryQuestions
+from relay.history.history_search import HistoryPage, HistoryQuery
+from relay.store.api import StoreQueries
+from relay.values.ids import id_text
+from relay.values.messages import MessageView, destination_of, source_of
+
+#: How far the history may be behind, for what is looked for in memory.
+_BEHIND_SECONDS: Final = 5.0
+#: Digits of an id's beginning that are enough to look for it.
+_ID_DIGITS: Final = 6
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+class MessageLists:
+    """Finds messages. Only the reactor thread may call.
+
+    :param questions: None: there is no history.
+    :param numbers: `history.numbers`.
+    """
+
+    def __init__(
+        self, store: StoreQueries, questions: HistoryQuestions | None = None, numbers: Numbers = "full"
+    ) -> None:
+        self._store = store
+        self.questions = questions
+        self._numbers = numbers
+
+    async def look_up(self, message_id: bytes) -> MessageView | None:
+        """One message, wherever it is known.
+
+        :raises StoreBusy, StoreUnavailable: the history can't be asked now.
+        """
+        view = await self._store.look_up(message_id)
+        if view is None and self.questions is not None:
+            view = await self.questions.look_up(message_id)
+        return view
+
+    async def find(self, query: HistoryQuery) -> HistoryPage:
+        """A page of the messages that a query asks for. `HistoryPage.cursor` is the next query's `after`.
+
+        :param query: without a history it must name an account, and finds no more than memory has.
+        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        """
+        if self.questions is None:
+            return await self._find_in_memory(query)
+        page = await self.questions.search(query)
+        if query.account is None or query.after is not None or query.oldest_first or not page.complete:
+            return page
+        known = {view.id for view in page.messages}
+        newest = page.messages[0].accepted_at if page.messages else 0.0
+        recent = await self._store.recent(query.account, limit=query.limit)
+        fresh = [
+            view
+            for view in recent
+            if view.id not in known and view.accepted_at > newest - _BEHIND_SECONDS and matches(query, view)
+        ]
+        return replace(page, messages=[*fresh, *page.messages]) if fresh else page
+
+    async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:
+        """Everything that a query asks for, in pages: as `find`, and on to the end.
+
+        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        """
+        if self.questions is not None:
+            async for messages in self.questions.all(query):
+                yield messages
+            return
+        after: int | None = None
+        while True:
+            page = await self._find_in_memory(replace(query, after=after, limit=500))
+            if page.messages:
+                yield page.messages
+            after = page.cursor
+            if after is None:
+                return
+
+    async def _find_in_memory(self, query: HistoryQuery) -> HistoryPage:
+        """Newest first, whatever the query says: memory has no other order.
+
+        Its cursors are instants with the number of messages of that millisecond that were given already.
+        """
+        before, given = query.until, 0
+        if query.after is not None:
+            before, given = (
+                nextafter(accepted_at_of(query.after) + 0.001, inf),
+                query.after - first_seq(accepted_at_of(query.after)),
+            )
+        found: list[MessageView] = []
+        limit = query.limit + given
+        # Most filters are not the store's: it is asked for more until enough has been found.
+        asked = 4 * limit + 50
+        while True:
+            views = await self._store.recent(query.account or "", before=before, limit=asked)
+            found = [view for view in views if matches(query, view)]
+            if len(found) > limit or len(views) < asked:
+                break
+            asked *= 4
+        if query.after is not None:
+            same = first_seq(accepted_at_of(query.after))
+            skipped = [view for view in found if first_seq(view.accepted_at) == same][:given]
+            found = [view for view in found if view not in skipped and first_seq(view.accepted_at) <= same]
+        page, more = found[: query.limit], len(found) > query.limit
+        if not more:
+            return HistoryPage(page, None)
+        last = first_seq(page[-1].accepted_at)
+        here = sum(first_seq(view.accepted_at) == last for view in page)
+        if query.after is not None and last == first_seq(accepted_at_of(query.after)):
+            here += given
+        return HistoryPage(page, last + here)
+
+    def queries_of(self, text: str, query: HistoryQuery) -> list[HistoryQuery]:
+        """What somebody may mean who looks for this text, the most likely first: an id or its beginning, a number or
+        its end, a reference, a carrier message id.
+
+        :param query: what else it must have.
+        """
+        text = text.strip()
+        plain = text.lower().replace("-", "")
+        digits = text.lstrip("+").replace(" ", "")
+        found = []
+        if digits.isascii() and digits.isdigit():
+            # A number is the end of itself, where ends can be found.
+            key = "number_end" if self._numbers == "full" else "number"
+            found.append(replace(query, **{key: digits}))
+        if len(plain) >= _ID_DIGITS and len(plain) <= 32 and _HEX.issuperset(plain):
+            found.insert(0 if not digits.isdigit() or "-" in text else 1, replace(query, id=plain))
+        return [*found, replace(query, reference=text), replace(query, carrier_id=text)]
+
+    async def find_text(self, text: str, query: HistoryQuery) -> HistoryPage:
+        """As `find`, for the first of `queries_of` that finds something.
+
+        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        """
+        return await self.find(await self.meant_by(text, query))
+
+    async def meant_by(self, text: str, query: HistoryQuery) -> HistoryQuery:
+        """The first of `queries_of` that finds something, on whichever page; `query` itself for no text.
+
+        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        """
+        if not text:
+            return query
+        meanings = self.queries_of(text, query)
+        for wanted in meanings:
+            page = await self.find(replace(wanted, after=None, limit=1))
+            if page.messages or not page.complete:
+                return wanted
+        return meanings[0]
+
+
+def matches(query: HistoryQuery, view: MessageView) -> bool:
+    """Whether a message is one that a query asks for; its cursor and limit aside."""
+    destination = destination_of(view.addresses).decode("latin-1")
+    error = view.carrier_error
+    return all(
+        (
+            query.account is None or view.account == query.account,
+            not query.id or id_text(view.id).replace("-", "").startswith(query.id.lower()),
+            not query.number or destination == query.number,
+            not query.number_end or destination.endswith(query.number_end),
+            not query.reference or view.reference == query.reference,
+            not query.sender or source_of(view.addresses).decode("latin-1") == query.sender,
+            not query.carrier or view.carrier == query.carrier,
+            not query.carrier_id or any(part.carrier_message_id == query.carrier_id for part in view.parts),
+            query.states is None or view.state in query.states,
+            not query.error or error == query.error,
+            not query.notification or _notification(view) == query.notification,
+            query.ended is None or view.final is query.ended,
+            query.since is None or view.accepted_at >= query.since,
+            query.until is None or view.accepted_at < query.until,
+        )
+    )
+
+
+def _notification(view: MessageView) -> str:
+    """The outcome of a message's notification, as far as a view of memory tells it; see `NOTIFICATIONS`."""
+    if view.owed:
+        return "owed"
+    if not view.attempts:
+        return "none"
+    return "delivered" if _taken(view.attempts[-1].answer) else "failed"
+
+
+def _taken(answer: str) -> bool:
+    return answer[:1] == "2" or answer == "ESME_ROK"

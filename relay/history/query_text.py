@@ -1,0 +1,103 @@
+"""A search as its parameters stand in a URL, for the HTTP API, the operator's page and the command `find`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from relay.history.history_entries import NOTIFICATIONS
+from relay.history.history_search import HistoryQuery
+from relay.values.states import CUSTOMER_WORDS
+
+#: By parameter, the field of `HistoryQuery` that takes its text as it is.
+_TEXTS: Final = {
+    "id": "id", "to": "number", "to_end": "number_end", "from": "sender", "reference": "reference",
+    "carrier": "carrier", "carrier_id": "carrier_id", "carrier_error": "error",
+}  # fmt: skip
+#: The parameters of a search, in the order in which they are described.
+PARAMETERS: Final = (
+    "id", "to", "to_end", "from", "reference", "status", "carrier", "carrier_id", "carrier_error", "notification",
+    "since", "until", "order", "limit",
+)  # fmt: skip
+MOST_FOUND: Final = 500
+_LONGEST_TEXT: Final = 200
+_ORDERS: Final = ("newest", "oldest")
+
+
+class QueryProblem(ValueError):
+    """A parameter is wrong.
+
+    :ivar parameter: which one.
+    """
+
+    def __init__(self, parameter: str, reason: str) -> None:
+        super().__init__(reason)
+        self.parameter = parameter
+
+
+def query_of(parameters: Mapping[str, str], account: str | None) -> HistoryQuery:
+    """The query that parameters ask for. Parameters that are none of `PARAMETERS` are left to the caller.
+
+    :raises QueryProblem: see there.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in _TEXTS.items():
+        text = parameters.get(name, "").strip()
+        if len(text) > _LONGEST_TEXT:
+            raise QueryProblem(name, f"'{name}' has {_LONGEST_TEXT} characters at the most.")
+        fields[field] = text.lstrip("+") if field in ("number", "number_end") else text
+    fields["id"] = fields["id"].lower().replace("-", "")
+    if not set(fields["id"]) <= set("0123456789abcdef") or len(fields["id"]) > 32:
+        raise QueryProblem("id", "'id' must be a message id, or its beginning.")
+    return HistoryQuery(
+        account=account,
+        states=_states(parameters.get("status", "")),
+        notification=_choice(parameters, "notification", NOTIFICATIONS, ""),
+        since=_instant(parameters, "since"),
+        until=_instant(parameters, "until"),
+        oldest_first=_choice(parameters, "order", _ORDERS, "newest") == "oldest",
+        limit=_limit(parameters.get("limit", "50")),
+        **fields,
+    )
+
+
+def _states(text: str) -> frozenset[int] | None:
+    """The states that a status (`DELIVRD`) or send_status (`failed`) means."""
+    if not text:
+        return None
+    states = frozenset(
+        state for state, words in CUSTOMER_WORDS.items() if text.upper() == words.status or text == words.send_status
+    )
+    if not states:
+        words = sorted({words.send_status for words in CUSTOMER_WORDS.values()})
+        raise QueryProblem("status", f"'status' must be one such as DELIVRD, or one of {', '.join(words)}.")
+    return states
+
+
+def _choice(parameters: Mapping[str, str], name: str, choices: tuple[str, ...], default: str) -> str:
+    text = parameters.get(name, "") or default
+    if text not in choices and text != default:
+        raise QueryProblem(name, f"'{name}' must be one of {', '.join(choices)}.")
+    return text
+
+
+def _instant(parameters: Mapping[str, str], name: str) -> float | None:
+    text = parameters.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        # A plus in a URL is a space.
+        at = datetime.fromisoformat(text.replace(" ", "+", 1) if "T" in text else text)
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        seconds = at.timestamp()
+    except (ValueError, OverflowError):
+        raise QueryProblem(name, f"'{name}' must be a time such as 2026-11-29T08:30:00Z or a date.") from None
+    if not 0.0 <= seconds < 4e9:
+        raise QueryProblem(name, f"'{name}' must be a time since 1970.")
+    return seconds
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_FOUND):
+        raise QueryProblem("limit", f"'limit' must be a number from 1 to {MOST_FOUND}.")
+    return int(text)

@@ -1,0 +1,102 @@
+"""A store with a history beside it, for tests: the journal on a simulated disk, the database in a directory."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.history.history_database import HistoryDatabase
+from relay.history.history_numbers import number_keeper
+from relay.history.history_search import HistoryPage, HistoryQuery, HistorySearch
+from relay.history.history_writer import HistoryWriter
+from relay.history.journal_tail import JournalTail
+from relay.store.journal.journal_store import JournalStore
+from relay.values.messages import MessageView
+from tests.simulated_disk import SimulatedDisk
+from tests.stores import DAY, SettableClock, started, wait_for
+
+
+class HistoryCase(SynchronousTestCase):
+    """`store` has a journal, `writer` carries it into a database, `find` searches there.
+
+    Segments of the database have 20 rows, so that a few messages fill one.
+    """
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = os.path.join(directory.name, "history.sqlite3")
+        self.events: list[Any] = []
+        observer: Any = self.events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.clock = SettableClock()
+        self.disk = SimulatedDisk()
+        self.store: JournalStore = started(self.disk, self.clock, segment_bytes=2000)
+        self.open()
+
+    def open(self, numbers: Any = "full", days: float = 90.0, segment_rows: int = 20) -> None:
+        """Opens the database, as a start does."""
+        self.keep = number_keeper(numbers, self.path + ".key")
+        self.database = HistoryDatabase(self.path, self.keep, segment_rows=segment_rows)
+        self.writer = HistoryWriter(self.database, JournalTail(self.disk, "data"), days * DAY)
+        self.writer.open(self.store.durable_segments())
+        self.search = HistorySearch(self.path, self.keep)
+        self.addCleanup(self.writer.close)
+        self.addCleanup(self.search.close)
+
+    def reopen(self, **options: Any) -> None:
+        """As after a kill: nothing is remembered but what is in the files."""
+        self.writer.close()
+        self.search.close()
+        self.open(**options)
+
+    def catch_up(self) -> None:
+        """Reads the journal to its end."""
+        while self.writer.catch_up(self.store.durable_segments(), self.clock.seconds()).more:
+            pass
+
+    def done(self, awaitable: Any) -> Any:
+        """What the store gives, once it is durable."""
+        return wait_for(self.clock, awaitable)
+
+    def page(self, **query: Any) -> HistoryPage:
+        """What a search finds."""
+        return self.search.search(HistoryQuery(**query))
+
+    def find(self, **query: Any) -> list[MessageView]:
+        """The messages that a search finds, all pages of it."""
+        found: list[MessageView] = []
+        after: int | None = None
+        while True:
+            page = self.page(**{"after": after, **query})
+            self.assertTrue(page.complete)
+            found += page.messages
+            after = page.cursor
+            if after is None:
+                return found
+
+    def ids(self, **query: Any) -> list[bytes]:
+        """The ids of the messages that a search finds."""
+        return [view.id for view in self.find(**query)]
+
+
+def without_times(view: MessageView) -> tuple[Any, ...]:
+    """All of a view that the history keeps to the letter; it keeps times in milliseconds."""
+    parts = [(p.carrier, p.carrier_message_id, p.state, p.carrier_error, p.carrier_stat) for p in view.parts]
+    attempts = [(a.channel, a.attempt, a.answer, a.status) for a in view.attempts]
+    return (
+        view.id, view.account, view.addresses, view.interface, view.state, view.final, view.carrier_error, parts,
+        attempts, sorted(view.owed), view.reference, view.notification_url,
+    )  # fmt: skip
+
+
+def times_of(view: MessageView) -> Sequence[float]:
+    """All times of a view, for a comparison within milliseconds."""
+    times = [view.accepted_at, view.expires_at, view.done_at, view.carrier_done_at]
+    for part in view.parts:
+        times += [part.submitted_at, part.done_at, part.carrier_done_at]
+    return [at or 0.0 for at in times]

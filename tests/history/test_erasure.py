@@ -1,0 +1,121 @@
+"""After an erasure the number is nowhere any more, and everything else is as it was."""
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from relay.cli.history_command import main
+from relay.history.erasure import Erased, erase_in_history, erase_in_records
+from relay.history.record_file import RecordFile
+from relay.history.record_line import record_line
+from relay.values.messages import destination_of
+from tests.history.keeping import HistoryCase
+from tests.stores import NOW, message, message_id, numbers_in
+
+NUMBER = "447700900123"
+
+
+class ErasureTests(HistoryCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.records = os.path.join(os.path.dirname(self.path), "records.jsonl")
+
+    def accept(self, *numbers: int, **fields: Any) -> None:
+        for n in numbers:
+            to = NUMBER if n % 5 == 0 else f"4477009{n:05}"
+            sender = NUMBER if n % 7 == 1 else "RELAY"
+            addresses = numbers_in(sender.encode(), to.encode())
+            self.done(self.store.accept([message(n, addresses=addresses, reference=f"order {n}", **fields)]))
+
+    def erase(self, numbers: Any = "full") -> Erased:
+        erased = Erased()
+        erase_in_history(self.path, NUMBER, numbers, self.keep, erased)
+        erase_in_records(self.records, NUMBER, erased)
+        return erased
+
+    def octets(self) -> bytes:
+        """All that is in the files of the history."""
+        directory = Path(self.path).parent
+        return b"".join(file.read_bytes() for file in sorted(directory.iterdir()) if file.name != "history.sqlite3.key")
+
+    def test_the_number_is_in_no_page_of_any_file_and_the_messages_stay(self) -> None:
+        # More than a segment, so that it is in indexes, too; then many messages move, so that pages were split.
+        self.accept(*range(60))
+        self.catch_up()
+        self.assertIn(NUMBER[::-1].encode(), self.octets())
+        self.search.close()
+        erased = self.erase()
+        self.assertEqual((erased.rows, erased.left_in_log), (12, False))
+        found = self.octets()
+        self.assertNotIn(NUMBER[::-1].encode(), found)
+        self.assertNotIn(NUMBER.encode(), found)
+        self.assertNotIn(b"order 55", found)
+        self.assertIn(b"order 54", found)
+        self.assertEqual(len(self.ids()), 60)
+        self.assertEqual(self.ids(number=NUMBER), [])
+        self.assertEqual(destination_of(self.find(id=message_id(5).hex())[0].addresses), b"")
+
+    def test_what_comes_after_it_is_kept_as_always(self) -> None:
+        self.accept(5)
+        self.catch_up()
+        self.erase()
+        self.accept(10)
+        self.catch_up()
+        self.assertEqual(self.ids(number=NUMBER), [message_id(10)])
+
+    def test_the_command_says_what_it_erased_and_what_the_journal_still_holds_until_when(self) -> None:
+        self.accept(*range(11))
+        self.catch_up()
+        self.search.close()
+        directory = Path(self.path).parent
+        (directory / "journal").mkdir()
+        for name, file in self.disk.files.items():
+            if name.endswith(".seg"):
+                (directory / "journal" / name.rpartition("/")[2]).write_bytes(bytes(file.octets))
+        config = directory / "relay.yaml"
+        config.write_text(f"data_dir: {directory}\nlogs: {{message_records: {self.records}}}\n")
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            self.assertEqual(main(["erase", "--config", str(config), "--number", f"+{NUMBER}"]), 0)
+        # Validity (a day), limits.finished_hours (a week) and journal.text_hours (a day) after 2023-11-14 22:13:20.
+        self.assertEqual(
+            said.getvalue().splitlines(),
+            [
+                "history: emptied in 3 messages",
+                "message records: emptied in 0 lines",
+                "journal: still holds the number in 5 messages; they are gone by 2023-11-23 22:13 UTC at the latest. A "
+                "history that is begun anew before then reads them again: erase again then",
+            ],
+        )
+
+    def test_hashed_numbers_are_erased_by_the_whole_number(self) -> None:
+        self.reopen(numbers="hashed")
+        self.accept(5, 6)
+        self.catch_up()
+        self.assertEqual(self.erase("hashed").rows, 1)
+        self.assertEqual(self.ids(number=NUMBER), [])
+        self.assertEqual(len(self.ids()), 2)
+
+    def test_message_records_lose_the_number_and_the_reference_and_nothing_else(self) -> None:
+        self.accept(*range(10))
+        self.catch_up()
+        views = self.find(oldest_first=True)
+        file = RecordFile(self.records)
+        file.append(b"".join(record_line(view) for view in views), NOW, sync=True)
+        yesterday = Path(self.records + ".2023-11-13")
+        yesterday.write_bytes(record_line(views[5]) + b'{"torn": "' + NUMBER[:6].encode() + b"\n")
+        erased = self.erase()
+        self.assertEqual(erased.lines, 5)
+        lines = [json.loads(line) for line in Path(self.records).read_bytes().splitlines()]
+        self.assertEqual([line["id"] for line in lines], [json.loads(record_line(view))["id"] for view in views])
+        self.assertEqual([line["to"] for line in lines[4:7]], ["447700900004", "", "447700900006"])
+        self.assertEqual([line["reference"] for line in lines[4:7]], ["order 4", None, "order 6"])
+        self.assertEqual([line["from"] for line in lines[7:9]], ["RELAY", ""])
+        self.assertNotIn(NUMBER.encode(), yesterday.read_bytes())
+        # The relay has the old file open, and goes on with the new one.
+        file.append(b"{}\n", NOW, sync=True)
+        self.assertEqual(Path(self.records).read_bytes().count(b"\n"), 11)
+        file.close()

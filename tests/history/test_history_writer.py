@@ -1,0 +1,265 @@
+"""The history follows the journal: nothing is missing, nothing is there twice, whatever happens in between."""
+
+import itertools
+import os
+import sqlite3
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.history.history_search import HistoryQuery, HistorySearch
+from relay.store.journal.journal_format import segment_name
+from relay.store.table.message_views import message_view
+from relay.values.messages import Attempt, Channel, Ending, QueueKey, Verdict
+from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
+from tests.history.keeping import HistoryCase, times_of, without_times
+from tests.store.test_journal_store_histories import History, histories
+from tests.stores import DAY, all_rows, message, message_id, receipt, submitted
+
+
+class FollowingTests(HistoryCase):
+    """Whatever becomes of a message, the history says of it what the store says."""
+
+    def assert_as_the_store(self, view: Any) -> None:
+        (found,) = self.find(id=view.id.hex())
+        self.assertEqual(without_times(found), without_times(view))
+        for kept, known in zip(times_of(found), times_of(view), strict=True):
+            self.assertLess(abs(kept - known), 0.002)
+
+    def test_a_message_is_found_from_its_acceptance_on_and_shows_each_state(self) -> None:
+        self.done(self.store.accept([message(1)]))
+        self.catch_up()
+        (waiting,) = self.find()
+        self.assertEqual((waiting.state, waiting.final, waiting.carrier), (SCHEDULED, False, ""))
+        self.done(self.store.submitted([submitted(1, b"x17")]))
+        self.catch_up()
+        (sent,) = self.find(carrier_id="x17")
+        self.assertEqual((sent.state, sent.carrier), (ENROUTE, "tier1"))
+        self.done(self.store.receipts([receipt(b"x17")]))
+        self.catch_up()
+        (delivered,) = self.find(states=frozenset([DELIVERED]))
+        self.assertEqual((delivered.final, delivered.owed, delivered.carrier_error), (True, ["smpp"], "000"))
+        self.assert_as_the_store(self.done(self.store.look_up(message_id(1))))
+        self.assertEqual(len(self.find()), 1)
+
+    def test_attempts_to_notify_are_kept_with_their_answers(self) -> None:
+        self.done(self.store.accept([message(1, "hooked", registered_delivery=0)]))
+        self.done(self.store.submitted([submitted(1)]))
+        self.done(self.store.receipts([receipt(1)]))
+        self.catch_up()
+        self.assertEqual(self.ids(notification="owed"), [message_id(1)])
+        for attempt, verdict in ((1, Verdict.RETRY), (2, Verdict.GIVEN_UP)):
+            now = self.clock.seconds() + 100.0 * attempt
+            claim = self.done(self.store.claim(QueueKey("hooked", Channel.WEBHOOK), 10, now))
+            self.done(self.store.settle([Attempt(claim.notifications[0], verdict, now, now + 50, "503", 0.25)]))
+        self.catch_up()
+        (view,) = self.find(notification="failed")
+        self.assertEqual(
+            [(a.attempt, a.answer, a.seconds) for a in view.attempts], [(1, "503", 0.25), (2, "503", 0.25)]
+        )
+        self.done(self.store.notify_again("hooked", [message_id(1)], now + 200))
+        self.catch_up()
+        self.assertEqual(self.ids(notification="owed"), [message_id(1)])
+
+    def test_a_url_is_kept_without_what_is_secret_in_it(self) -> None:
+        url = "https://user:password@example.com:8443/hook/7?token=secret#x"
+        self.done(self.store.accept([message(1, notification_url=url)]))
+        self.catch_up()
+        self.assertEqual(self.find()[0].notification_url, "https://example.com:8443/hook/7")
+        self.writer.close()
+        with open(self.path, "rb") as file:
+            self.assertNotIn(b"secret", file.read())
+
+    def test_texts_are_never_in_it(self) -> None:
+        self.done(self.store.accept([message(1), message(2, parts=(b"body of two", b"body of three"))]))
+        self.catch_up()
+        self.writer.close()
+        self.search.close()
+        for name in os.listdir(os.path.dirname(self.path)):
+            with open(os.path.join(os.path.dirname(self.path), name), "rb") as file:
+                self.assertNotIn(b"body of", file.read())
+
+    @settings(max_examples=40)
+    @given(histories, st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40), max_size=2))
+    def test_after_any_course_of_events_it_says_what_the_store_says(
+        self, history: list[Any], looks: set[int], restarts: set[int]
+    ) -> None:
+        self.setUp()
+        player = History(self.store, self.clock)
+        for place, operation in enumerate(history):
+            player.play(operation)
+            if place in looks:
+                self.catch_up()
+            if place in restarts:
+                self.reopen()
+        self.done(self.store.accept([]))
+        self.catch_up()
+        for row in all_rows(self.store.table):
+            view = message_view(row)
+            found = self.find(id=view.id.hex())
+            self.assertGreaterEqual(len(found), 1)
+            self.assertEqual(without_times(found[0]), without_times(view))
+            for kept, known in zip(times_of(found[0]), times_of(view), strict=True):
+                self.assertLess(abs(kept - known), 0.002)
+
+
+class CrashTests(HistoryCase):
+    """After a crash, a full disk or a damaged file it goes on by itself."""
+
+    def accept(self, *numbers: int) -> None:
+        for number in numbers:
+            self.done(self.store.accept([message(number)]))
+
+    def test_after_a_kill_it_goes_on_where_it_was(self) -> None:
+        self.accept(1, 2)
+        self.catch_up()
+        self.accept(3, 4)
+        self.reopen()
+        self.catch_up()
+        self.assertEqual(sorted(self.ids()), sorted(message_id(n) for n in (1, 2, 3, 4)))
+
+    def test_a_batch_that_can_not_be_written_is_written_later_and_once(self) -> None:
+        self.accept(1)
+        self.catch_up()
+        self.accept(2, 3)
+        self.done(self.store.submitted([submitted(1)]))
+        # Another one writes: as the database sees it, that is as good as a disk that is full for a while.
+        other = sqlite3.connect(self.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        self.database.busy_milliseconds(1)
+        with self.assertRaises(sqlite3.OperationalError):
+            self.catch_up()
+        other.execute("ROLLBACK")
+        other.close()
+        self.assertEqual(self.ids(), [message_id(1)])
+        self.catch_up()
+        self.assertEqual(sorted(self.ids()), sorted(message_id(n) for n in (1, 2, 3)))
+        self.assertEqual(self.sum_of_all(), 3)
+
+    def sum_of_all(self) -> int:
+        return sum(count for _, _, count in self.search.sums(None, 0.0, self.clock.seconds() + DAY).counts)
+
+    def test_a_damaged_database_is_begun_anew_and_has_what_the_journal_knows(self) -> None:
+        self.accept(*range(30))
+        self.done(self.store.submitted([submitted(7, b"x7")]))
+        self.catch_up()
+        self.writer.close()
+        self.search.close()
+        with open(self.path, "r+b") as file:
+            file.write(b"This is no database. " * 500)
+        self.open()
+        self.catch_up()
+        self.assertEqual(len(self.ids()), 30)
+        self.assertEqual(self.ids(carrier_id="x7"), [message_id(7)])
+        self.assertTrue(os.path.exists(self.path + ".damaged"))
+        self.assertIn("history_begun_anew", self.logged())
+
+    def logged(self) -> str:
+        return " ".join(event["log_format"].partition(":")[0] for event in self.events)
+
+    def test_a_database_that_is_deleted_under_the_relay_is_begun_anew(self) -> None:
+        self.accept(1, 2)
+        self.catch_up()
+        for suffix in ("", "-wal", "-shm"):
+            os.remove(self.path + suffix)
+        self.accept(3)
+        self.catch_up()
+        self.assertEqual(len(self.ids()), 3)
+        self.assertIn("history_begun_anew", self.logged())
+
+    def test_a_history_that_begins_late_has_what_compaction_carried_on(self) -> None:
+        self.accept(*range(40))
+        self.done(self.store.submitted([submitted(n) for n in range(40)]))
+        self.done(self.store.receipts([receipt(n) for n in range(20)]))
+        self.done(self.store.end([Ending(message_id(25), REJECTED, self.clock.seconds())]))
+        self.compact()
+        self.catch_up()
+        self.assertEqual(len(self.ids()), 40)
+        self.assertEqual(len(self.ids(states=frozenset([DELIVERED]))), 20)
+        self.assertEqual(self.ids(states=frozenset([REJECTED])), [message_id(25)])
+
+    def compact(self) -> None:
+        """Has compaction delete the segments that are there now."""
+        before = self.store.durable_segments()[-1][0]
+        for _ in range(3):
+            self.clock.advance(DAY)
+            for _ in range(5):
+                self.done(self.store.expire(self.clock.seconds()))
+                self.clock.pump([0.02] * 50)
+        self.assertGreater(self.store.durable_segments()[0][0], before)
+
+    def test_what_was_deleted_unread_is_counted_and_said_and_the_rest_is_there_once(self) -> None:
+        self.accept(*range(10))
+        self.catch_up()
+        self.accept(*range(10, 20))
+        self.compact()
+        self.catch_up()
+        self.assertEqual(sorted(self.ids()), sorted(message_id(n) for n in range(20)))
+        self.assertIn("history_lacks", self.logged())
+
+    def test_a_segment_that_vanishes_costs_only_what_stood_in_it(self) -> None:
+        self.accept(*range(3))
+        self.catch_up()
+        self.accept(*range(3, 40))
+        lengths = self.store.durable_segments()
+        self.assertGreater(len(lengths), 2)
+        self.disk.remove(f"data/journal/{segment_name(lengths[1][0])}")
+        self.catch_up()
+        self.assertGreater(self.database.lacking_bytes, 100)
+        self.assertIn(message_id(39), self.ids())
+
+    def test_a_history_older_than_the_journal_s_beginning_reads_nothing_twice(self) -> None:
+        self.accept(*range(5))
+        self.catch_up()
+        self.database.lacking(0, self.database.cursor, type(self.database.cursor)(1, 0))
+        self.accept(5)
+        self.reopen()
+        self.catch_up()
+        self.assertEqual(sorted(self.ids()), sorted(message_id(n) for n in range(6)))
+        self.assertEqual(self.sum_of_all(), 6)
+
+
+class SegmentTests(HistoryCase):
+    """Full segments get their indexes; old ones go as a whole."""
+
+    def test_messages_are_found_and_changed_in_every_segment(self) -> None:
+        for first in range(0, 100, 10):
+            self.done(self.store.accept([message(n) for n in range(first, first + 10)]))
+            self.catch_up()
+        self.done(self.store.submitted([submitted(n, b"late%d" % n) for n in range(100)]))
+        self.done(self.store.receipts([receipt(b"late%d" % n) for n in range(0, 100, 3)]))
+        self.catch_up()
+        self.assertEqual(len(self.find()), 100)
+        self.assertEqual(self.ids(carrier_id="late5"), [message_id(5)])
+        self.assertEqual(len(self.find(states=frozenset([DELIVERED]))), 34)
+        self.assertEqual(len(self.find(states=frozenset([ENROUTE]), limit=7)), 66)
+
+    def test_messages_older_than_the_days_that_are_kept_go_with_their_sums(self) -> None:
+        self.reopen(days=2.5)
+        for day in range(4):
+            now = self.clock.seconds()
+            self.done(self.store.accept([message(100 * day + n, accepted_at=now) for n in range(20)]))
+            self.catch_up()
+            self.clock.advance(DAY)
+        self.catch_up()
+        self.clock.advance(120.0)
+        self.catch_up()
+        self.assertEqual(len(self.ids()), 40)
+        self.assertEqual(sum(count for _, _, count in self.search.sums(None, 0.0, self.clock.seconds()).counts), 40)
+
+    def test_a_search_that_takes_too_long_says_so_and_can_go_on(self) -> None:
+        self.reopen(segment_rows=10_000)
+        self.done(self.store.accept([message(n, reference="first") for n in range(1000)]))
+        self.catch_up()
+        self.database.close_segment(self.clock.seconds() + 10 * DAY)
+        self.done(self.store.accept([message(1000 + n) for n in range(1000)]))
+        self.catch_up()
+        looks = itertools.count()
+        self.search = HistorySearch(self.path, self.keep, monotonic=lambda: 10.0 * next(looks))
+        self.search.steps_a_look = 1_000
+        page = self.search.search(HistoryQuery(reference="first"))
+        self.assertEqual((len(page.messages), page.complete), (0, False))
+        self.search.seconds = 1e9
+        page = self.search.search(HistoryQuery(reference="first", after=page.cursor, limit=1000))
+        self.assertEqual((len(page.messages), page.complete), (1000, True))

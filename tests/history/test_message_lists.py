@@ -1,0 +1,175 @@
+"""Messages are found wherever they are: in memory, in the history, or on the border between them."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from relay.history.export import head, lines
+from relay.history.history_questions import HistoryQuestions
+from relay.history.history_search import HistoryPage, HistoryQuery
+from relay.history.message_lists import MessageLists
+from relay.store.api import StoreBusy
+from relay.values.ids import id_text
+from relay.values.messages import destination_of
+from relay.values.states import DELIVERED
+from tests.history.keeping import HistoryCase
+from tests.stores import NOW, at_once, message, message_id, numbers_in, receipt, submitted
+
+
+class ListsCase(HistoryCase):
+    def lists(self, history: bool) -> MessageLists:
+        return MessageLists(self.store, HistoryQuestions(self.search, at_once) if history else None)
+
+    def find_all(self, lists: MessageLists, text: str = "", **query: Any) -> list[bytes]:
+        """The ids that a search finds, page by page."""
+        found: list[bytes] = []
+        after: int | None = None
+        while True:
+            wanted = HistoryQuery(account="plain", after=after, limit=query.pop("limit", 3), **query)
+            page: HistoryPage = self.done(lists.find_text(text, wanted))
+            found += [view.id for view in page.messages]
+            after = page.cursor
+            if after is None:
+                return found
+
+    def accept(self, *numbers: int, **fields: Any) -> None:
+        for n in numbers:
+            addresses = numbers_in(b"RELAY", b"4477009%05d" % n)
+            self.done(self.store.accept([message(n, addresses=addresses, **{"accepted_at": NOW + n // 2, **fields})]))
+
+
+class ListsTests(ListsCase):
+    def test_with_and_without_a_history_the_same_messages_are_found_in_the_same_order(self) -> None:
+        self.accept(*range(20))
+        self.done(self.store.submitted([submitted(n, b"k%d" % n) for n in range(20)]))
+        self.done(self.store.receipts([receipt(b"k%d" % n) for n in range(0, 20, 2)]))
+        self.catch_up()
+        for query in (
+            {},
+            {"states": frozenset([DELIVERED])},
+            {"ended": False},
+            {"carrier": "tier1"},
+            {"carrier": "tier2"},
+            {"carrier_id": "k7"},
+            {"number": "447700900004"},
+            {"number_end": "0005"},
+            {"sender": "RELAY"},
+            {"error": "000"},
+            {"since": NOW + 3, "until": NOW + 6},
+            {"notification": "owed"},
+            {"id": id_text(message_id(6)).replace("-", "")[:8]},
+        ):
+            with_history, without = (self.find_all(self.lists(on), **query) for on in (True, False))
+            self.assertEqual(sorted(with_history), sorted(without), query)
+            self.assertEqual(len(set(without)), len(without), query)
+
+    def test_a_message_of_this_second_stands_before_what_the_history_has(self) -> None:
+        self.accept(1, 2)
+        self.catch_up()
+        self.accept(3)
+        self.assertEqual(self.find_all(self.lists(True), limit=10)[0], message_id(3))
+        self.assertEqual(self.find_all(self.lists(True), "00003"), [message_id(3)])
+
+    def test_a_message_that_memory_has_forgotten_is_looked_up_in_the_history(self) -> None:
+        self.accept(1)
+        self.catch_up()
+        self.store.table.forget(self.store.table.get(message_id(1)))  # type: ignore[arg-type]
+        self.assertIsNone(self.done(self.lists(False).look_up(message_id(1))))
+        view = self.done(self.lists(True).look_up(message_id(1)))
+        self.assertEqual((view.id, view.account), (message_id(1), "plain"))
+        self.assertIsNone(self.done(self.lists(True).look_up(message_id(2))))
+
+    def test_a_text_is_taken_for_a_number_s_end_an_id_s_beginning_a_reference_or_a_carrier_s_id(self) -> None:
+        self.accept(7, reference="order 7")
+        self.accept(8)
+        self.done(self.store.submitted([submitted(8, b"A-88")]))
+        self.catch_up()
+        lists = self.lists(True)
+        for text, number in (
+            ("+447700900007", 7),
+            ("00008", 8),
+            (id_text(message_id(7)), 7),
+            ("order 7", 7),
+            ("A-88", 8),
+        ):
+            self.assertEqual(self.find_all(lists, text), [message_id(number)], text)
+        self.assertEqual(self.find_all(lists, "no such thing"), [])
+
+    def test_other_accounts_messages_are_not_found(self) -> None:
+        self.accept(1, account="other")
+        self.catch_up()
+        for on in (True, False):
+            self.assertEqual(self.find_all(self.lists(on)), [])
+            self.assertEqual(self.find_all(self.lists(on), id_text(message_id(1))), [])
+
+    def test_of_one_account_only_so_many_searches_wait(self) -> None:
+        held: list[Deferred[Any]] = []
+
+        def later(work: Any) -> "Deferred[Any]":
+            held.append(Deferred())
+            return held[-1]
+
+        questions = HistoryQuestions(self.search, later)
+        for _ in range(4):
+            Deferred.fromCoroutine(questions.search(HistoryQuery(account="plain")))
+        refused = self.failureResultOf(Deferred.fromCoroutine(questions.search(HistoryQuery(account="plain"))))
+        refused.trap(StoreBusy)
+        Deferred.fromCoroutine(questions.search(HistoryQuery(account="other")))
+        self.assertEqual(len(held), 5)
+        for waiting in held:
+            waiting.callback(HistoryPage([], None))
+        Deferred.fromCoroutine(questions.search(HistoryQuery(account="plain")))
+        self.assertEqual(len(held), 6)
+
+
+class NumbersTests(ListsCase):
+    """`history.numbers`: what of numbers is kept, and what is found."""
+
+    def kept(self, numbers: str) -> str:
+        self.reopen(numbers=numbers)
+        self.accept(12)
+        self.catch_up()
+        self.store.table.forget(self.store.table.get(message_id(12)))  # type: ignore[arg-type]
+        (view,) = self.find()
+        return destination_of(view.addresses).decode("latin-1")
+
+    def test_masked_numbers_lack_two_digits_and_are_found_by_the_whole_number(self) -> None:
+        self.assertEqual(self.kept("masked"), "4477009000xx")
+        self.assertEqual(self.ids(number="447700900012"), [message_id(12)])
+        self.assertEqual(self.ids(number="447700900099"), [message_id(12)])
+        self.assertEqual(self.ids(number="447700900112"), [])
+
+    def test_hashed_numbers_tell_nothing_and_are_found_by_the_whole_number(self) -> None:
+        kept = self.kept("hashed")
+        self.assertNotIn("4477", kept)
+        self.assertEqual(self.ids(number="447700900012"), [message_id(12)])
+        self.assertEqual(self.ids(number_end="00012"), [])
+        self.writer.close()
+        self.search.close()
+        with open(self.path, "rb") as file:
+            self.assertNotIn(b"210009007744", file.read())
+
+    def test_a_hash_is_of_this_relay_s_key(self) -> None:
+        first = self.kept("hashed")
+        self.setUp()
+        self.assertNotEqual(first, self.kept("hashed"))
+
+
+class ExportTests(ListsCase):
+    def test_a_cell_is_never_a_formula(self) -> None:
+        for n, reference in enumerate(("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "a,b", 'say "x"', "plain")):
+            self.accept(n, reference=reference)
+        self.catch_up()
+        rows = lines("csv", self.find(oldest_first=True)).decode().split("\r\n")
+        cells = [row.split(",")[2] for row in rows[:5]]
+        self.assertEqual(cells, ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\t=1"])
+        self.assertIn('"a,b"', rows[5])
+        self.assertIn('"say ""x"""', rows[6])
+
+    def test_every_row_has_the_columns_of_the_head(self) -> None:
+        self.accept(1)
+        self.catch_up()
+        csv_lines = (head("csv") + lines("csv", self.find())).decode().splitlines()
+        self.assertEqual(len(csv_lines[0].split(",")), len(csv_lines[1].split(",")))
+        self.assertEqual(head("jsonl"), b"")
+        self.assertIn(b'"to":"447700900001"', lines("jsonl", self.find()))
