@@ -58,7 +58,7 @@ from relay.simulator.demo_receiver import demo_receiver_site
 from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
 from relay.store.journal.journal_store import JournalStore
-from relay.webhooks.connections import treq_clients
+from relay.webhooks.connections import HttpClients
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.webhook_client import WebhookClient
 from relay.webhooks.webhook_sender import Webhooks
@@ -212,15 +212,15 @@ def build(
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
     )
-    public_http, any_http = treq_clients(reactor)
-    client = WebhookClient(public_http, any_http, reactor)
+    http_clients = HttpClients(reactor)
+    client = WebhookClient(http_clients, reactor)
     webhooks = Webhooks(
         store, accounts, WebhookDelivery(store, accounts, client, reactor, wall), reactor, randomness.random
     )
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
     webhooks.outcomes.on_settled = flow.counters.attempted
-    webhooks.on_post = flow.counters.webhook_seconds.observe
+    webhooks.attempts.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
     turns = FairTurns(reactor)
     proxies = TrustedProxies(config.trusted_proxies)
@@ -278,7 +278,7 @@ def build(
         history=history,
         lists=lists,
         notifier=from_environment(reactor),
-        carrier_http=any_http,
+        carrier_http=http_clients.any,
     )
     daemon = Daemon(
         config,

@@ -17,8 +17,9 @@ from typing import Final
 import msgspec
 
 from relay.accounts.account_settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, with_settings
+from relay.accounts.receiver_headers import receiver_headers
 from relay.accounts.signing import secret_key
-from relay.config.model import Account
+from relay.config.model import Account, NotificationTls
 from relay.config.sender_patterns import AllowedSenders
 from relay.config.urls import UrlProblem, WebUrl, check_url
 from relay.store.api import NotifyPolicy
@@ -33,6 +34,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     :ivar off: why the relay has switched the account's own URL off; "": the URL is on.
     :ivar keys: the keys that sign.
     :ivar old_key: the key before the last change, which signs, too, until `old_key_until`.
+    :ivar headers: the headers that the receivers ask for, by name. They hold secrets.
+    :ivar tls: our certificate for the receivers, and the authorities to trust.
     """
 
     url: str | None
@@ -43,9 +46,15 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     keys: tuple[bytes, ...]
     error_codes: str
     allow_private: bool
+    headers: dict[bytes, list[bytes]] = {}
+    tls: NotificationTls | None = None
     off: str = ""
     old_key: bytes = b""
     old_key_until: float = 0.0
+
+    def __repr__(self) -> str:
+        # Keys and headers are secret.
+        return f"Target(url={self.url!r})"
 
 
 class _Entry:
@@ -95,6 +104,8 @@ class _Entry:
             keys,
             account.error_codes,
             account.allow_private_urls,
+            receiver_headers(account),
+            account.notification_tls,
             off_url[1] if off else "",
             old_key,
             float(old_until) if old_key else 0.0,

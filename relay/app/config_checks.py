@@ -10,10 +10,11 @@ caller drops problems with stand-ins. So a check must skip them only if it compa
 import ipaddress
 from collections.abc import Iterator
 
+from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
 from relay.app.route_checks import check_routes
 from relay.config.endpoint_text import is_loopback
-from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, Senders
+from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, Senders, TlsFiles
 from relay.config.sender_patterns import AllowedSenders, SenderPattern
 from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
@@ -180,6 +181,9 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
             secret_key(account.notification_secret.reveal())
         except ValueError as problem:
             yield (*path, "notification_secret"), str(problem)
+    yield from _receiver_headers(path, account)
+    if account.notification_tls is not None:
+        yield from _tls_files((*path, "notification_tls"), account.notification_tls)
     yield from _senders((*path, "senders"), account.senders)
     if account.smpp is not None:
         smpp = account.smpp
@@ -187,6 +191,28 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
         yield from _ascii((*path, "smpp", "password"), smpp.password.reveal())
         for index, network in enumerate(smpp.allow_from):
             yield from _network((*path, "smpp", "allow_from", index), network)
+
+
+def _receiver_headers(path: Path, account: Account) -> Iterator[Finding]:
+    names: dict[str, str] = {}
+    for name, value in account.notification_headers.items():
+        here = (*path, "notification_headers", name)
+        problem = header_problem(name, value.reveal())
+        if problem is not None:
+            yield here, problem
+        elif names.setdefault(name.lower(), name) != name:
+            yield here, f"is the same header as {names[name.lower()]}; leave one out"
+    if account.notification_token is not None:
+        problem = token_problem(account.notification_token.reveal())
+        if problem is not None:
+            yield (*path, "notification_token"), problem
+        elif "authorization" in names:
+            yield (*path, "notification_token"), "and the header Authorization exclude each other; leave one out"
+
+
+def _tls_files(path: Path, files: TlsFiles) -> Iterator[Finding]:
+    if bool(files.certificate_file) != bool(files.key_file):
+        yield path, "certificate_file and key_file go together: give both or neither"
 
 
 def _senders(path: Path, senders: Senders) -> Iterator[Finding]:
@@ -268,8 +294,8 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
         yield (*path, "tlvs"), str(problem)
     if carrier.tls is not None and not connect.startswith("tls:"):
         yield (*path, "tls"), 'has no effect without TLS: begin connect with "tls:", or leave tls out'
-    if carrier.tls is not None and bool(carrier.tls.certificate_file) != bool(carrier.tls.key_file):
-        yield (*path, "tls"), "certificate_file and key_file go together: give both or neither"
+    if carrier.tls is not None:
+        yield from _tls_files((*path, "tls"), carrier.tls)
     if carrier.reconnect_max_seconds < carrier.reconnect_min_seconds:
         yield (*path, "reconnect_max_seconds"), "is less than reconnect_min_seconds"
     for key in ("system_id", "system_type", "address_range"):

@@ -144,6 +144,22 @@ class AccountSmpp(ConfigStruct, frozen=True):
     allow_from: Annotated[list[str], _text("Networks that may bind; empty = any.")] = field(default_factory=list)
 
 
+class TlsFiles(ConfigStruct, frozen=True):
+    """Files for connections over TLS."""
+
+    ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
+    certificate_file: Annotated[str, _text("Our client certificate.")] = ""
+    key_file: Annotated[str, _text("Its key; must not be readable by others.")] = ""
+
+
+class CarrierTls(TlsFiles, frozen=True):
+    """Files for SMPP over TLS. The relay always verifies the carrier's certificate."""
+
+
+class NotificationTls(TlsFiles, frozen=True):
+    """Files for webhooks over TLS. The relay always verifies the receiver's certificate."""
+
+
 class Senders(ConfigStruct, frozen=True):
     """The senders (from) of an account's messages."""
 
@@ -169,6 +185,15 @@ class Account(ConfigStruct, frozen=True):
     notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = (
         None
     )
+    notification_headers: Annotated[
+        dict[str, Secret], _text("Headers that this account's receivers ask for; every webhook and callback has them.")
+    ] = field(default_factory=dict)
+    notification_token: Annotated[
+        Secret | None, _text("A token that the receivers ask for; sent as `Authorization: Bearer TOKEN`.")
+    ] = None
+    notification_tls: Annotated[
+        NotificationTls | None, _text("For receivers that ask for a client certificate or have a private authority.")
+    ] = None
     notification_batch: Annotated[
         int, Meta(ge=1, le=1000, description="Notifications in one POST (an array above 1).")
     ] = 1
@@ -310,14 +335,6 @@ class Simulator(ConfigStruct, frozen=True):
     tlvs: Annotated[list[str], _text("Optional parameters without which it refuses a message, such as `0x1400`.")] = (
         field(default_factory=list)
     )
-
-
-class CarrierTls(ConfigStruct, frozen=True):
-    """Files for SMPP over TLS. The relay always verifies the carrier's certificate."""
-
-    ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
-    certificate_file: Annotated[str, _text("Our client certificate.")] = ""
-    key_file: Annotated[str, _text("Its key; must not be readable by others.")] = ""
 
 
 class Carrier(ConfigStruct, frozen=True):

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts, Target
+from relay.config.model import NotificationTls
 from relay.store.api import SettingsStore, StoreUnavailable
 from relay.values.messages import Channel, Notification, QueueKey
 from relay.values.states import DELIVERED
@@ -43,6 +44,7 @@ class Client(Protocol):
         *,
         allow_private: bool,
         method: str = "POST",
+        tls: NotificationTls | None = None,
     ) -> Answer:
         """Sends one request and gives its end, within a limit of time."""
 
@@ -76,8 +78,9 @@ class WebhookDelivery:
         """Makes one attempt; gives the answer that counts, and all answers in words."""
         if not queue_key.url:
             return await self._send_home(target, batch, now)
-        callback = parse_callback(queue_key.url)
-        if not callback.manner:
+        # Most have no prefix; this is asked for every message with a URL of its own.
+        callback = None if queue_key.url.startswith("http") else parse_callback(queue_key.url)
+        if callback is None or not callback.manner:
             request = self._request(target, queue_key.url, batch, now)
         else:
             made = callback_request(batch[0], callback)
@@ -156,7 +159,13 @@ class WebhookDelivery:
 
     async def _send_to(self, request: WebhookRequest, target: Target) -> Answer:
         return await self._client.send(
-            request.url, request.headers, request.body, allow_private=target.allow_private, method=request.method
+            request.url,
+            # The account's headers are not in `request`, which is shown to the customer. The relay's own win.
+            {**target.headers, **request.headers},
+            request.body,
+            allow_private=target.allow_private,
+            method=request.method,
+            tls=target.tls,
         )
 
     async def _switch_off(self, account: str, url: str, now: float) -> None:

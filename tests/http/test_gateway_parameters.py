@@ -165,7 +165,7 @@ class KannelParameterTests(GatewayTestCase):
             self.assertTaken(self.send(**fields))
             self.assertEqual(self.pdu().data_coding, data_coding, fields)
 
-    def test_what_smpp_has_a_field_for_stands_in_that_field(self) -> None:
+    def test_pid_rpi_priority_and_binfo_stand_in_their_fields_of_submit_sm(self) -> None:
         self.send(pid="64", rpi="1", priority="2", binfo="SVC", account="bill 7")
         pdu = self.pdu()
         self.assertEqual((pdu.protocol_id, pdu.esm_class, pdu.priority_flag, pdu.service_type), (64, 0x80, 2, b"SVC"))

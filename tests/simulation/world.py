@@ -20,7 +20,18 @@ from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
-from relay.config.model import Account, AccountSmpp, Carrier, Config, Journal, Limits, Route, Simulator, SmppListener
+from relay.config.model import (
+    Account,
+    AccountSmpp,
+    Carrier,
+    Config,
+    Journal,
+    Limits,
+    NotificationTls,
+    Route,
+    Simulator,
+    SmppListener,
+)
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
@@ -769,6 +780,7 @@ class SimulatedWeb:
         *,
         allow_private: bool,
         method: str = "POST",
+        tls: NotificationTls | None = None,
     ) -> Answer:
         world = self._world
         clock: Any = self._process
