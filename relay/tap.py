@@ -40,6 +40,7 @@ from relay.history.history import History
 from relay.history.history_database import HistoryDatabase
 from relay.history.history_numbers import number_keeper
 from relay.history.history_questions import HistoryQuestions
+from relay.history.history_records import HistoryRecords
 from relay.history.history_search import HistorySearch
 from relay.history.history_writer import HistoryWriter
 from relay.history.journal_tail import JournalTail
@@ -195,7 +196,8 @@ def build(
         policy=accounts.policy,
         clock=reactor,
         in_thread=in_thread,
-        views_of_ended=bool(config.logs.message_records),
+        # With a history, message records are written from it.
+        views_of_ended=bool(config.logs.message_records) and not config.history.days,
         compare_numbers=compare_numbers,
     )
     history, questions = _history(config, reactor, journal_store, files or OsFiles())
@@ -310,12 +312,14 @@ def _history(
     directory = Path(config.data_dir)
     path = str(directory / "history.sqlite3")
     keep = number_keeper(config.history.numbers, str(directory / "history.key"))
+    lines = config.logs.message_records
+    records = HistoryRecords(lines, sync=config.journal.sync != "never") if lines else None
     # A thread for each: a search must not wait for a long batch, nor the batch for a long search.
     writing, searching = DiskThread(reactor, "history"), DiskThread(reactor, "searches")
     for thread in (writing, searching):
         reactor.addSystemEventTrigger("after", "shutdown", thread.stop)
     writer = HistoryWriter(
-        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0
+        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0, records
     )
     history = History(writer, store.durable_segments, reactor, writing)
     store.needed_from = history.needed_from
@@ -324,7 +328,9 @@ def _history(
 
 def _message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:
     path = config.logs.message_records
-    return MessageRecords(path, config.journal.sync, reactor, in_thread) if path else None
+    if not path or config.history.days:
+        return None
+    return MessageRecords(path, config.journal.sync, reactor, in_thread)
 
 
 def _say_how_to_try(daemon: Daemon) -> None:

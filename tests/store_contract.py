@@ -328,7 +328,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((self.due(NOW + 3500), self.due(NOW + 9000)), ([1, 3000], [2000]))
         self.assertEqual(sorted(self.unsubmitted()), [1, 2, 1000, 2000, 3000])
 
-    def test_what_a_carrier_may_have_is_not_replaced(self) -> None:
+    def test_a_message_that_a_carrier_may_have_is_not_replaced(self) -> None:
         self.result(self.store.accept([message(1), message(2, parts=(b"one", b"two")), message(3), message(4)]))
         self.result(self.store.submitted([submitted(1)]))
         self.result(self.store.end([Ending(message_id(3), DELETED, NOW + 1)]))
@@ -795,7 +795,7 @@ class StoreContract(SynchronousTestCase):
             if not self.after_restart():
                 break
 
-    def test_what_came_before_a_dismissal_is_no_evidence_and_what_comes_after_it_is(self) -> None:
+    def test_receipts_before_a_dismissal_are_no_evidence_and_those_after_it_are(self) -> None:
         self.store = self.make_store(model.Limits(orphan_seconds=60.0))
         self.late(1)
         self.result(self.store.receipts([receipt(b"x2", received_at=self.clock.seconds())]))

@@ -99,6 +99,7 @@ _TRIAL = ".venv/bin/python -m twisted.trial"
 MAKE_TARGETS = {
     "bench": "minutes of a quiet machine",
     "bench-guard": ".ci/run",
+    "bench-history": "ten minutes of a quiet machine",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
     "constraints": "needs a package index; RELEASING.md says when it is run",

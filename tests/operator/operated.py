@@ -153,6 +153,7 @@ class OperatedDaemon:
         self.clock.advance(1000.0)
         self.store = OperatedStore()
         self.lists = MessageLists(self.store)
+        self.history: Any = None
         self.accounts = Accounts(self.config.accounts)
         self.flow = MessageFlow(
             store=self.store,
