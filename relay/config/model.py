@@ -95,6 +95,13 @@ class Limits(ConfigStruct, frozen=True):
     idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = (
         200_000
     )
+    inbound_parts: Annotated[
+        int, Meta(ge=1, description="Parts of long messages from handsets that wait for the other parts.")
+    ] = 10_000
+    inbound_part_seconds: Annotated[
+        float,
+        Meta(gt=0, description="How long they wait. After that the account gets the message without the other parts."),
+    ] = 3600.0
 
 
 class HttpListener(ConfigStruct, frozen=True):
@@ -198,7 +205,13 @@ class Account(ConfigStruct, frozen=True):
         int, Meta(ge=1, le=1000, description="Notifications in one POST (an array above 1).")
     ] = 1
     notification_concurrency: Annotated[int, Meta(ge=1, le=1000, description="POSTs under way at once to one URL.")] = 8
-    notify: Annotated[Literal["final", "all"], _text("all: also for ENROUTE and ACCEPTD.")] = "final"
+    notify: Annotated[
+        Literal["final", "all", "progress"],
+        _text(
+            "all: also ENROUTE and ACCEPTD, where a carrier reports them; progress: also ENROUTE when a carrier has "
+            "taken the message."
+        ),
+    ] = "final"
     error_codes: Annotated[
         Literal["standard", "carrier"], _text("carrier: `error` is the carrier's err, verbatim.")
     ] = "standard"
@@ -226,6 +239,16 @@ class Account(ConfigStruct, frozen=True):
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
     senders: Senders = field(default_factory=Senders)
+    inbound_url: Annotated[
+        str | None, _text("Where messages from handsets go, as POSTs; see docs/http-api.md. Null = not by HTTP.")
+    ] = None
+    inbound_format: Annotated[
+        Literal["json", "kannel", "jasmin", "jasmin-get"],
+        _text(
+            "json: this relay's own; kannel: GET of the URL with Kannel's escapes filled in (`%p`, `%P`, `%a`); "
+            "jasmin: Jasmin's form as POST; jasmin-get: the same as GET."
+        ),
+    ] = "json"
 
 
 class IdForm(ConfigStruct, frozen=True):
@@ -335,6 +358,30 @@ class Simulator(ConfigStruct, frozen=True):
     tlvs: Annotated[list[str], _text("Optional parameters without which it refuses a message, such as `0x1400`.")] = (
         field(default_factory=list)
     )
+    reply_share: Annotated[float, Meta(ge=0, le=1, description="Share of messages that the handset replies to.")] = 0.0
+    reply_text: Annotated[
+        str, Meta(min_length=1, max_length=1000, description="What it replies; a long text comes in parts.")
+    ] = "STOP"
+
+
+class InboundRule(ConfigStruct, frozen=True):
+    """Who gets which messages from handsets. The first rule that fits decides. Keys that are left out fit all."""
+
+    account: Annotated[str, Meta(min_length=1, description="The account that gets the message.")]
+    to: Annotated[
+        str, _text("The number that the handset sent to: `12345`, or `4477*` for all that begin so; empty = all.")
+    ] = ""
+    keyword: Annotated[
+        str,
+        _text(
+            "The first word of the message, in upper or lower case: `STOP`, or `STOP*` for all words that begin so; "
+            "empty = all."
+        ),
+    ] = ""
+    over: Annotated[
+        Literal["auto", "http", "smpp", "both"],
+        _text("auto: http if the account has an inbound_url, otherwise smpp."),
+    ] = "auto"
 
 
 class Carrier(ConfigStruct, frozen=True):
@@ -443,9 +490,42 @@ class Carrier(ConfigStruct, frozen=True):
             "value in hexadecimal."
         ),
     ] = field(default_factory=dict)
+    inbound: Annotated[
+        list[InboundRule],
+        _text("Which account gets which messages from handsets; the others follow `mobile_originated`."),
+    ] = field(default_factory=list)
+    replace_sender: Annotated[
+        str,
+        _text(
+            "The carrier gets this sender (from) instead of the customer's or the route's `replace_sender`; empty = "
+            "theirs."
+        ),
+    ] = ""
     dialect: Annotated[Dialect, _text("How the carrier writes receipts.")] = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)
     signing_secret: Annotated[Secret | None, _text("For kind http: the secret that signs its notifications.")] = None
+
+
+class NumberListFile(ConfigStruct, frozen=True):
+    """A file of numbers: opt-outs, ported numbers. SIGHUP reads it again."""
+
+    file: Annotated[
+        str,
+        _text(
+            "A number, or the beginning of numbers, a line, with the country code. Lines that begin with # are skipped."
+        ),
+    ]
+    on_match: Annotated[
+        Literal["tag", "refuse"],
+        _text("tag: the number gets a tag, which routes can ask for; refuse: messages to the number are refused."),
+    ] = "tag"
+    tag_column: Annotated[
+        str,
+        _text(
+            "For a file with columns: the column with the tag, by its name in the first line or its number from 1; "
+            "empty = the tag is the name of the list."
+        ),
+    ] = ""
 
 
 class Route(ConfigStruct, frozen=True):
@@ -470,6 +550,7 @@ class Route(ConfigStruct, frozen=True):
             "`alphanumeric` each name; empty = all."
         ),
     ] = ""
+    tag: Annotated[str, _text("A tag that the number has from one of the lists; empty = all.")] = ""
     hours: Annotated[
         str,
         _text(
@@ -484,6 +565,9 @@ class Route(ConfigStruct, frozen=True):
             "earlier ones are down or their queues are full."
         ),
     ] = 0.0
+    replace_sender: Annotated[
+        str, _text("Carriers get this sender (from) instead of the customer's; empty = the customer's.")
+    ] = ""
 
     @property
     def carrier_names(self) -> list[str]:
@@ -550,4 +634,5 @@ class Config(ConfigStruct, frozen=True):
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)
+    lists: dict[str, NumberListFile] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)

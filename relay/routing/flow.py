@@ -23,6 +23,7 @@ from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimit
 from relay.routing.routes import Routes
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
+from relay.smpp.message_codec import with_source
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
 from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
@@ -40,6 +41,7 @@ from relay.values.messages import (
     Replacement,
     StoreResult,
     Submission,
+    destination_of,
     source_of,
 )
 from relay.values.smpp_constants import (
@@ -177,12 +179,13 @@ class MessageFlow:
         ids = new_ids(len(submissions), self._random_bytes)
         default_expiry = now + self._validity_seconds
         carriers_of = self.routes.chooser(account, now)
-        senders = self._senders_of(account)
+        senders, refuses = self._senders_of(account), self.routes.refuses
         # Messages next to each other in a batch mostly have the same route. One check for room for all of them saves
         # 0.5 µs per message.
         asked: tuple[str, ...] = ()
         room = False
         later = 0
+        new_source = b""
         for message_id, s in zip(ids, submissions, strict=True):
             scheduled_at: float = 0
             parts = s.parts
@@ -197,12 +200,18 @@ class MessageFlow:
                     later += 1
             if carriers is not asked:
                 asked, room = carriers, self._any_room(carriers)
+                new_source = carriers.source if type(carriers) is RouteCarriers else b""
             if not carriers:
                 self.counters.account(account).refuse(ESME_RINVDSTADR)
                 result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
             elif senders is not None and not senders.allow(source_of(s.addresses)):
                 self.counters.account(account).refuse(ESME_RINVSRCADR)
                 result.append(Refused(ESME_RINVSRCADR, "from", "The account may not send with this sender."))
+            elif refuses is not None and refuses(destination_of(s.addresses)):
+                self.counters.account(account).refuse(ESME_RINVDSTADR)
+                result.append(
+                    Refused(ESME_RINVDSTADR, "to", "The number is on a list of numbers that get no messages.")
+                )
             elif scheduled_at and self.store.scheduled_count(account) + later > self._most_scheduled:
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 reason = f"The account has {self._most_scheduled} messages scheduled, which is the limit."
@@ -220,7 +229,7 @@ class MessageFlow:
                         now,
                         expires_at,
                         s.addresses,
-                        parts,
+                        tuple([with_source(body, new_source) for body in parts]) if new_source else parts,
                         s.registered_delivery,
                         s.interface,
                         s.reference,
@@ -360,7 +369,7 @@ class MessageFlow:
         for part in parts:
             if part.carriers is not asked:
                 asked = part.carriers
-                if type(asked) is RouteCarriers:
+                if type(asked) is RouteCarriers and asked.spill_over_seconds:
                     chosen = spilling
                 else:
                     name = self._choose(asked)

@@ -1,7 +1,7 @@
 """The interface of the store, which knows the state of every message, and makes everything durable.
 
 All packages above (message flow, carriers, customers, webhooks, API) use only this interface. They may not assume that
-the store is in the same process. The interface has four facets; code that needs one facet uses only that one.
+the store is in the same process. The interface has five facets; code that needs one facet uses only that one.
 `tests/store_contract.py` is the contract as a test suite, which runs against every store.
 
 The contract
@@ -35,6 +35,7 @@ from typing import Protocol
 
 import msgspec
 
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
     AtCarrier,
@@ -89,7 +90,8 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
     """The notifications that an account wants. It is read at the moment when a state is learnt.
 
     :ivar webhook: whether the account has a notification URL.
-    :ivar intermediate: whether the account has `notify: all`.
+    :ivar intermediate: whether intermediate states that carriers report are told.
+    :ivar progress: whether the customer is also told that a carrier has taken the message.
     :ivar unanswered: whether a message that never got a receipt ends with a notification (UNKNOWN) or silently.
     :ivar receipt_seconds: how long an SMPP receipt waits for the customer to bind before it is given up.
     """
@@ -98,6 +100,7 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
     intermediate: bool = False
     unanswered: bool = True
     receipt_seconds: float = 72 * 3600.0
+    progress: bool = False
 
 
 PolicyOf = Callable[[str], NotifyPolicy]
@@ -412,5 +415,32 @@ class SettingsStore(Protocol):
         """The request and answer of an Idempotency-Key in the last 24 hours (less if there are too many keys)."""
 
 
-class Store(MessageStore, NotificationStore, StoreQueries, SettingsStore, Protocol):
-    """All four facets, for the daemon, and for the few objects that need more than one."""
+class InboundStore(Protocol):
+    """Messages from handsets. They are owed to their accounts as notifications are, in queues of their own."""
+
+    def receive(self, batch: Sequence[InboundMessage]) -> Awaitable[StoreResult]:
+        """Takes responsibility for messages, and forgets the parts that they were put together from. When the
+        awaitable fires they survive anything; `StoreResult.queues` are to be woken.
+
+        :raises StoreFull, StoreUnavailable: through the awaitable.
+        """
+
+    def keep_parts(self, batch: Sequence[InboundPart]) -> Awaitable[None]:
+        """Keeps parts until their message is received. A part that is kept already is replaced.
+
+        :raises StoreUnavailable: through the awaitable.
+        """
+
+    def kept_parts(self) -> Awaitable[Sequence[InboundPart]]:
+        """All parts that are kept, in no order: to be asked for after a start."""
+
+    def look_up_inbound(self, message_id: bytes) -> Awaitable[MessageView | None]:
+        """All that is known of one message; `MessageView.inbound` says what the handset sent."""
+
+    def inbound_feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[MessageView]]:
+        """The account's messages from handsets in the order in which they came, from the one after cursor `after` on
+        (`InboundMessage.cursor`). Their cursors and those of `StoreQueries.feed` are places in one feed."""
+
+
+class Store(MessageStore, NotificationStore, StoreQueries, InboundStore, SettingsStore, Protocol):
+    """All five facets, for the daemon, and for the few objects that need more than one."""

@@ -25,6 +25,7 @@ from relay.config.urls import UrlProblem, origin_and_path
 from relay.runtime.alarms import Alarms
 from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore
+from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Channel, QueueKey
 from relay.webhooks.answer import Tested, UrlState
 from relay.webhooks.attempts import Attempts
@@ -100,6 +101,7 @@ class Webhooks:
             self._opened(destination)
         self._delivery.url_changed(account)
         self.wake(QueueKey(account, Channel.WEBHOOK))
+        self.wake(QueueKey(account, Channel.WEBHOOK, INBOUND_URL))
 
     def url_state(self, account: str) -> UrlState:
         """How the account's own URL is doing now."""
@@ -250,8 +252,10 @@ class Webhooks:
     def _usable(self, queue_key: QueueKey) -> Target | None:
         """Where the queue's notifications go now; None while there is nowhere."""
         target = self._accounts.target(queue_key.account)
-        if target is None or queue_key.url:
+        if target is None or (queue_key.url and queue_key.url != INBOUND_URL):
             return target
+        if queue_key.url:
+            return None if target.inbound_url is None else target
         if target.url is None or (target.off and target.fallback_url is None):
             return None
         return target
@@ -260,6 +264,9 @@ class Webhooks:
         """The queue's origin, and the name of its path."""
         account, _, url = queue_key
         origin = path = ""
+        if url == INBOUND_URL:
+            target = self._accounts.target(account)
+            url = (target.inbound_url if target is not None else None) or INBOUND_URL
         if url:
             try:
                 origin, path = origin_and_path(url if url.startswith("http") else parse_callback(url).url)

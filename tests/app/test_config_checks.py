@@ -239,8 +239,30 @@ class CarrierTests(ChecksTestCase):
         carrier = "carriers: {t: {connect: tcp:h:1, mobile_originated: acme}}\n"
         key = "carriers.t.mobile_originated"
         self.assert_fine(f"{carrier}accounts: {{acme: {{smpp: {{system_id: s, password: p}}}}}}")
+        self.assert_fine(f"{carrier}accounts: {{acme: {{inbound_url: 'https://acme.example.com/sms'}}}}")
         self.assert_problem(f"{carrier}accounts: {{acme: {{}}}}", key, "no smpp login")
         self.assert_problem(f"{carrier}accounts: {{acme2: {{}}}}", key, "did you mean 'acme2'?")
+
+    def test_rules_for_messages_from_handsets_name_accounts_that_can_get_them(self) -> None:
+        accounts = (
+            "accounts: {web: {inbound_url: 'https://web.example.com/?p=%p&t=%a', inbound_format: kannel}, "
+            "esme: {smpp: {system_id: s, password: p}}, none: {}}\n"
+        )
+        carrier = f"{accounts}carriers: {{t: {{connect: tcp:h:1, inbound: [RULE]}}}}"
+
+        def rule(text: str) -> str:
+            return carrier.replace("RULE", text)
+
+        for fine in ("{account: web}", "{account: esme, to: '+4477*', keyword: STOP*}", "{account: esme, over: smpp}"):
+            self.assert_fine(rule(fine))
+        key = r"carriers.t.inbound\[0\]"
+        self.assert_problem(rule("{account: wep}"), key + ".account", "did you mean 'web'?")
+        self.assert_problem(rule("{account: none}"), key + ".account", "no inbound_url and no smpp login")
+        self.assert_problem(rule("{account: esme, over: both}"), key + ".account", "no inbound_url")
+        self.assert_problem(rule("{account: web, over: smpp}"), key + ".account", "no smpp login")
+        self.assert_problem(rule("{account: web, to: '1*2'}"), key + ".to", "is no number")
+        self.assert_problem(rule("{account: web, keyword: STOP NOW}"), key + ".keyword", "is no word")
+        self.assert_problem("accounts: {web: {inbound_url: 'http://127.0.0.1/'}}", "accounts.web.inbound_url")
 
     def test_a_wrong_dialect_is_refused(self) -> None:
         carrier = "carriers: {t: {connect: tcp:h:1, dialect: {%s}}}"

@@ -268,6 +268,7 @@ class World:
         collaborators = Collaborators(
             reactor=reactor,
             randomness=self.random,
+            random_bytes=self.random.randbytes,
             store=store,
             accounts=accounts,
             flow=flow,

@@ -36,7 +36,7 @@ from tests.stores import (
     wait_for,
 )
 
-ACCOUNTS = ("plain", "hooked", "hooked-all", "silent")
+ACCOUNTS = ("plain", "hooked", "hooked-all", "hooked-progress", "silent")
 QUEUES = [QueueKey(account, channel) for account in ACCOUNTS for channel in Channel]
 QUEUES += [QueueKey("hooked", Channel.WEBHOOK, "http://own/")]
 numbers = st.integers(0, 14)

@@ -159,7 +159,8 @@ class Compaction:
         table = self._table
         # The rates last: replay counts the orphans before them once more.
         containers = (
-            self._settings, self._keys, table.orphans, table.unreadable, table.evidence, table.match_rates
+            self._settings, self._keys, table.orphans, table.unreadable, table.evidence, table.inbound_parts,
+            table.match_rates,
         )  # fmt: skip
         first = self._journal.active.sequence
         records: list[Any] = [Counters(table.cursor)]

@@ -24,8 +24,8 @@ from relay.values.messages import destination_of, source_of
 
 MAGIC: Final = b"RLYJRNL\n"
 #: It is raised when the journal gets a new kind of record, because an older relay would take that for damage.
-#: 2: `Placed`. 3: `Evidence` and `MatchRate`.
-FORMAT_VERSION: Final = 3
+#: 2: `Placed`. 3: `Evidence` and `MatchRate`. 4: `InboundMessage` and `InboundPart`.
+FORMAT_VERSION: Final = 4
 #: magic, format version, unused, sequence, created_at, CRC of all before it
 _HEADER = Struct(">8sHHQdI")
 HEADER_BYTES: Final = _HEADER.size
@@ -280,10 +280,10 @@ def _shown(record: Any, texts: bool) -> dict[str, Any]:
         elif name == "addresses":
             shown["from"], shown["to"] = _number(source_of(value), texts), _number(destination_of(value), texts)
             continue
-        elif name in ("body", "raw", "answer") and isinstance(value, bytes) and not texts:
+        elif name in ("body", "raw", "answer", "octets") and isinstance(value, bytes) and not texts:
             value = len(value)
             name = f"{name}_bytes"
-        elif name == "parts" and not texts and value and isinstance(value[0], bytes):
+        elif name == "parts" and not texts and isinstance(value, tuple) and value and isinstance(value[0], bytes):
             value = [len(body) for body in value]
             name = "parts_bytes"
         else:

@@ -15,6 +15,8 @@ from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
 from relay.store.table.message_views import message_view
 from relay.store.table.overdue import at_carriers
+from relay.store.table.receiving import feed as inbound_feed
+from relay.store.table.receiving import inbound_of
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
 from relay.values.ids import id_text
@@ -39,7 +41,15 @@ class JournalQueries:
 
     def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
         row = self.table.get(message_id)
-        return succeed(None if row is None else message_view(row))
+        return succeed(None if row is None or inbound_of(row) is not None else message_view(row))
+
+    def look_up_inbound(self, message_id: bytes) -> "Deferred[MessageView | None]":
+        row = self.table.get(message_id)
+        return succeed(None if row is None or inbound_of(row) is None else message_view(row))
+
+    def inbound_feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[MessageView]]":
+        found = inbound_feed(self.table, account, after, limit, views.LOOKED_AT_A_TURN)
+        return Deferred.fromCoroutine(self._feeds.answer(account, found))
 
     def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
         row = self.table.get(message_id)

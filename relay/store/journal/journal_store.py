@@ -47,12 +47,15 @@ from relay.store.table.in_doubt import sending
 from relay.store.table.learning import Learning
 from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
+from relay.store.table.receiving import numbered, receive
+from relay.store.table.receiving import take_back as take_back_inbound
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
 from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     Attempt,
     Claim,
@@ -89,6 +92,7 @@ class JournalStore(JournalQueries):
     :param submit_grace_seconds: how long after its expiry a message that no carrier has taken may still get a response.
         It must be longer than any carrier's response timeout.
     :param compare_numbers: returns a carrier's key `compare_numbers`.
+    :param tells_progress: whether any account has `NotifyPolicy.progress`.
     """
 
     log = Logger()
@@ -106,10 +110,13 @@ class JournalStore(JournalQueries):
         views_of_ended: bool = False,
         submit_grace_seconds: float = 60.0,
         compare_numbers: Callable[[str], model.NumberComparison] | None = None,
+        tells_progress: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__(Table(limits, policy), clock)
         if compare_numbers is not None:
             self.table.compare_numbers = compare_numbers
+        if tells_progress is not None:
+            self.table.tells_progress = tells_progress
         self._directory = directory
         self._lock = DirectoryLock(files, directory)
         self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)
@@ -353,6 +360,38 @@ class JournalStore(JournalQueries):
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))
+
+    # Messages from handsets
+
+    def receive(self, batch: Sequence[InboundMessage]) -> "Deferred[StoreResult]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        if self.table.open_rows + len(batch) > self._limits.messages:
+            return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
+        placed = numbered(self.table, batch)
+        answer: list[StoreResult] = []
+        dropped: list[tuple[InboundPart, int]] = []
+        done = journal.append(encode_frame(placed), answer, partial(take_back_inbound, self.table, placed, dropped))
+        answer.append(receive(self.table, placed, *journal.place, dropped).result())
+        return done.addCallback(lambda results: results[0])
+
+    def keep_parts(self, batch: Sequence[InboundPart]) -> "Deferred[None]":
+        journal, parts = self._journal, self.table.inbound_parts
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+
+        def undo() -> None:
+            for part in batch:
+                parts.take_back(part)
+
+        done = journal.append(encode_frame(batch), None, undo)
+        for part in batch:
+            parts.put(part, journal.place[0].sequence)
+        return done
+
+    def kept_parts(self) -> "Deferred[Sequence[InboundPart]]":
+        return succeed(self.table.inbound_parts.all())
 
     # Settings, and repeated requests
 

@@ -23,6 +23,7 @@ from relay.store.table.entry_values import (
     RareFields,
 )
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
+from relay.values.inbound import INBOUND
 from relay.values.messages import Channel, QueueKey
 from relay.values.smpp_constants import REGISTERED_DELIVERY_FINAL, REGISTERED_DELIVERY_INTERMEDIATE
 from relay.values.states import DELIVERED, SCHEDULED
@@ -34,6 +35,7 @@ STATES = 10
 _OVER_SMPP: Final = 256
 _A_PRIORITY: Final = 512
 _ADAPTED: Final = 2048
+_FROM_HANDSETS: Final = -1
 
 
 def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
@@ -111,6 +113,8 @@ class TableAccount(AccountLists["Row"]):
     def origin(self, interface: str, registered_delivery: int, priority: int, adapt: int) -> Origin:
         """The origin that all messages with these values share."""
         key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
+        if interface == INBOUND:
+            key = _FROM_HANDSETS
         if priority:
             key += priority * _A_PRIORITY
         if adapt:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from relay.store.api import Idempotency
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 
 #: The value of `Learnt.part` if a record is about the whole message.
@@ -179,6 +180,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar refused_by: the carrier that refused a long message as a whole.
     :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`
         and `adapt`.
+    :ivar inbound: of a message from a handset: what it says.
     """
 
     id: bytes
@@ -211,6 +213,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
     scheduled_at: float = 0
+    inbound: InboundMessage | None = None
     adapt: int = 0
 
 
@@ -250,6 +253,8 @@ Record = (
     | Placed
     | Evidence
     | MatchRate
+    | InboundMessage
+    | InboundPart
     | Idempotency
     | Setting
     | Counters

@@ -31,6 +31,7 @@ from relay.store.table.in_doubt import parts_in_doubt
 from relay.store.table.learning import Learning, refusal
 from relay.store.table.orphans import Mark, is_unreadable, mark_of
 from relay.store.table.overdue import keep_given_id, wait_once_more
+from relay.store.table.receiving import inbound_row, owed_bits
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
@@ -53,6 +54,7 @@ from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE, UNKNOWN
 
@@ -90,6 +92,8 @@ class Replay:
             Placed: self._placed,
             Evidence: self._evidence,
             MatchRate: self._match_rate,
+            InboundMessage: self._inbound_message,
+            InboundPart: self._inbound_part,
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
@@ -387,6 +391,20 @@ class Replay:
     def _match_rate(self, record: MatchRate) -> None:
         self._table.match_rates.restore(record)
         self._table.evidence.clear(record.carrier, record.dismissed_to)
+
+    def _inbound_message(self, m: InboundMessage) -> None:
+        table = self._table
+        table.inbound_parts.drop(m.key)
+        table.cursor = max(table.cursor, m.cursor)
+        if not m.account:
+            return
+        row = inbound_row(table, m, self._acceptance_of(m.received_at, m.received_at))
+        row.flags |= owed_bits(m)
+        table.shards[m.id[0]][m.id] = row
+        self._order.append(row)
+
+    def _inbound_part(self, part: InboundPart) -> None:
+        self._table.inbound_parts.put(part, self._segment.sequence)
 
     def _entry(self, row: Row, part: int) -> Entry:
         return row if parts_of(row) is None else PartOfRow(row, part)

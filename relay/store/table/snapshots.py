@@ -94,6 +94,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         row.carrier_done_at,
         rare_fields.user_message_reference,
         rare_fields.scheduled_at,
+        rare_fields.inbound,
         origin.adapt,
     )
 
@@ -163,6 +164,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
         s.parts[0].given_id if len(parts) == 1 else b"",
         s.user_message_reference,
         s.scheduled_at,
+        s.inbound,
     )
     if len(parts) != 1 or any(getattr(rare_fields, name) != default for name, default in _PLAIN):
         row.rare_fields = rare_fields

@@ -111,6 +111,10 @@ class Submissions:
         if table.in_doubt:
             for s in batch:
                 table.in_doubt.unmark(s.id, s.part)
+        if table.tells_progress():
+            for s in batch:
+                if id(s) not in skipped:
+                    self._learning.learn_taken(shards[s.id[0]][s.id], s.at, changes)
         table.unsubmitted_messages.tidy(table.unsubmitted)
         # Skipped parts are not written, because a replay applies every record.
         known = batch if not skipped else [s for s in batch if id(s) not in skipped]

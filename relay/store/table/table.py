@@ -37,6 +37,7 @@ from relay.store.table.entry_values import (
 )
 from relay.store.table.evidence import EvidenceList
 from relay.store.table.in_doubt import InDoubt
+from relay.store.table.inbound_parts import InboundParts
 from relay.store.table.match_rates import MatchRates
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
@@ -82,6 +83,8 @@ class Table:
         self.policy_of = policy_of
         #: Returns how a carrier's numbers are compared. It is called if several messages have an id, and for orphans.
         self.compare_numbers: Callable[[str], NumberComparison] = lambda carrier: "ending"
+        #: Whether any account wants to be told that a carrier has taken a message; asked once a batch.
+        self.tells_progress: Callable[[], bool] = lambda: False
         self.shards: list[dict[bytes, Row]] = [{} for _ in range(SHARDS)]
         self.accounts: dict[str, TableAccount] = {}
         self.ids = CarrierIdIndex()
@@ -93,6 +96,7 @@ class Table:
         self.match_rates = MatchRates()
         self.evidence = EvidenceList(limits.orphans)
         self.unreadable = Unreadable(limits.unreadable)
+        self.inbound_parts = InboundParts()
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
         self.ambiguous: deque[AmbiguousReceipt] = deque(maxlen=_AMBIGUOUS_KEPT)

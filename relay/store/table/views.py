@@ -14,6 +14,7 @@ from relay.store.table.message_views import message_view
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values.ids import id_text, parse_id
+from relay.values.inbound import INBOUND
 from relay.values.messages import KeptReceipts, MessageView, Pending
 
 #: How many messages are read in one turn of the reactor. That takes about 0.1 ms, or 1 ms in a search for a part of an
@@ -36,7 +37,9 @@ def recent(
     message_id = parse_id(search)
     if message_id is not None:
         row = table.get(message_id)
-        if row is not None and row.origin.account is entry and (state is None or row.state == state):
+        if row is None or row.origin.account is not entry or row.origin.interface == INBOUND:
+            return
+        if state is None or row.state == state:
             yield message_view(row)
         return
     digits = search.lstrip("+").encode("utf-8", "replace")
@@ -49,7 +52,7 @@ def recent(
         if looked_at > LOOKED_AT_A_TURN:
             looked_at = 0
             yield None
-        if row.flags & FORGOTTEN or (state is not None and row.state != state):
+        if row.flags & FORGOTTEN or (state is not None and row.state != state) or row.origin.interface == INBOUND:
             continue
         if digits and digits not in row.addresses and not (id_part and id_part in id_text(row.id)):
             continue
@@ -92,7 +95,9 @@ def feed(table: Table, account: str, after: int, limit: int) -> Iterator[FeedEnt
     return _finished(table, account, after, _feed_entry, limit)
 
 
-def _feed_entry(row: Row) -> FeedEntry:
+def _feed_entry(row: Row) -> FeedEntry | None:
+    if row.origin.interface == INBOUND:
+        return None
     return FeedEntry(row.cursor, row.id, row.state, row.carrier_error.error, row.done_at, row.acceptance.accepted_at)
 
 
