@@ -18,6 +18,7 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from relay import __version__
@@ -29,6 +30,7 @@ from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
+from relay.app.list_files import list_problems, read_lists
 from relay.app.load_config import ConfigError, load
 from relay.app.logging import LoggedService
 from relay.app.logging import observer as line_observer
@@ -59,7 +61,7 @@ from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
 from relay.store.journal.journal_store import JournalStore
 from relay.text.compose import compose
-from relay.webhooks.connections import treq_clients
+from relay.webhooks.connections import HttpClients
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.webhook_client import WebhookClient
 from relay.webhooks.webhook_sender import Webhooks
@@ -88,9 +90,10 @@ class Options(usage.Options):
         self.config = load_config(Path(self["config"]), reactor)
 
 
-def load_config(path: Path, reactor: Any) -> Config:
+def load_config(path: Path, reactor: Any, *, with_lists: bool = True) -> Config:
     """Reads the configuration in a file.
 
+    :param with_lists: whether to check the files of the lists as well, which takes seconds if they are long.
     :raises usage.UsageError: the file can't be used. The text has all problems, one a line.
     """
     try:
@@ -103,7 +106,11 @@ def load_config(path: Path, reactor: Any) -> Config:
             name=str(path),
             environ=os.environ,
             read_file=lambda name: Path(name).read_text(encoding="utf-8"),
-            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems],
+            further_checks=[
+                lambda config: endpoint_problems(config, reactor),
+                file_problems,
+                lambda config: list_problems(config) if with_lists else (),
+            ],
         )
     except ConfigError as problem:
         raise usage.UsageError("\n".join(problem.problems)) from None
@@ -147,7 +154,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
 
     def read() -> Config:
         try:
-            return load_config(path, reactor)
+            return load_config(path, reactor, with_lists=False)
         except usage.UsageError as problem:
             raise ConfigRefused(str(problem).splitlines()) from None
 
@@ -155,6 +162,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
         daemon,
         read,
         reactor,
+        read_lists=lambda config: deferToThreadPool(reactor, reactor.getThreadPool(), read_lists, config),
         taken=taken,
         begun=lambda: notifier.reloading(time.monotonic_ns() // 1000) if notifier else None,
         ended=lambda: notifier.ready(daemon.status) if notifier else None,
@@ -199,6 +207,7 @@ def build(
         # With a history, message records are written from it.
         views_of_ended=bool(config.logs.message_records) and not config.history.days,
         compare_numbers=compare_numbers,
+        tells_progress=lambda: accounts.tell_progress,
     )
     history, questions = _history(config, reactor, journal_store, files or OsFiles())
     store: Any = journal_store if store_wrapper is None else store_wrapper(journal_store)
@@ -206,7 +215,7 @@ def build(
     flow = MessageFlow(
         store=store,
         rates=accounts,
-        routes=Routes(config.routes),
+        routes=Routes(config.routes, read_lists(config)),
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
@@ -214,15 +223,15 @@ def build(
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
     )
-    public_http, any_http = treq_clients(reactor)
-    client = WebhookClient(public_http, any_http, reactor)
+    http_clients = HttpClients(reactor)
+    client = WebhookClient(http_clients, reactor)
     webhooks = Webhooks(
         store, accounts, WebhookDelivery(store, accounts, client, reactor, wall), reactor, randomness.random
     )
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
     webhooks.outcomes.on_settled = flow.counters.attempted
-    webhooks.on_post = flow.counters.webhook_seconds.observe
+    webhooks.attempts.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
     turns = FairTurns(reactor)
     proxies = TrustedProxies(config.trusted_proxies)
@@ -272,6 +281,7 @@ def build(
         open_files=open_files,
         reactor=reactor,
         randomness=randomness,
+        random_bytes=os.urandom,
         store=store,
         accounts=accounts,
         flow=flow,
@@ -280,7 +290,7 @@ def build(
         history=history,
         lists=lists,
         notifier=from_environment(reactor),
-        carrier_http=any_http,
+        carrier_http=http_clients.any,
     )
     daemon = Daemon(
         config,

@@ -37,7 +37,7 @@ class CarrierLink:
     :param keepers: makes what connects to the carrier: `relay.carriers.binds.smpp_binds`, or
         `relay.carriers.http_session.http_binds`.
     :param queue_bytes: how many octets of texts its queue keeps in memory.
-    :param mobile_originated: gets an account's name and a deliver_sm that isn't a receipt.
+    :param mobile_originated: gets the carrier's name and a deliver_sm that isn't a receipt.
     :param notification_reader: reads the notifications of a carrier that is another relay; None: it isn't one.
     """
 
@@ -52,7 +52,7 @@ class CarrierLink:
         keepers: MakeKeepers,
         *,
         queue_bytes: int,
-        mobile_originated: MobileOriginated = lambda account, pdu: None,
+        mobile_originated: MobileOriginated = lambda carrier, pdu: None,
         notification_reader: NotificationReader | None = None,
     ) -> None:
         self.name = name

@@ -21,7 +21,9 @@ from relay.carriers.queries import CarrierQueries
 from relay.carriers.sending_speed import SendingSpeed
 from relay.carriers.session_api import CarrierSession, Request
 from relay.routing.flow_api import Outgoing
+from relay.smpp.message_codec import with_source
 from relay.store.api import StoreUnavailable
+from relay.text.compose import source_address
 from relay.values import smpp_constants as c
 from relay.values.messages import Ending
 from relay.values.rate import TokenBucket
@@ -71,6 +73,8 @@ class PartSender:
         self._throttled_in_a_row = 0
         self._wake_up: IDelayedCall | None = None
         self._next_session = 0
+        #: The address of `replace_sender`; b"": senders stay.
+        self._new_source = source_address(settings.replace_sender) if settings.replace_sender else b""
         #: Whether parts are marked in the journal before they are written to the carrier.
         self._marks_first = settings.in_doubt == "end"
         self._marking = False
@@ -200,6 +204,8 @@ class PartSender:
             carrier = self._carrier
             carrier.counters.expired += len(expired)
             carrier.flow.end_later([Ending(part.id, EXPIRED, now, b"", carrier.name) for part in expired])
+        if source := self._new_source:
+            batch = [(with_source(body, source), token) for body, token in batch]
         return batch
 
     def _send_questions(self) -> None:

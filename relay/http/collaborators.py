@@ -27,7 +27,7 @@ class SubmissionFlow(Protocol):
         """Gives accepted messages to carriers. Call it only after the answer has been written."""
 
     async def cancel(self, message_id: bytes) -> bool:
-        """Has a message be not sent; false: it goes on, or has ended otherwise."""
+        """Cancels a message. False: the message goes on, or has ended otherwise."""
 
     def wake(self, queues: Iterable[QueueKey]) -> None:
         """Tells that these queues have new notifications."""

@@ -198,6 +198,41 @@ class Feed(msgspec.Struct, frozen=True):
     next: Annotated[str, Meta(description="The cursor for the next request; unchanged if there was nothing new.")]
 
 
+class InboundReport(msgspec.Struct, frozen=True):
+    """A message from a handset."""
+
+    id: str
+    from_: Annotated[str, Meta(description="The handset's number.")] = field(name="from")
+    to: Annotated[str, Meta(description="The number that it sent to.")]
+    text: Annotated[str | None, Meta(description="What it says; null if it is no text.")]
+    received_at: Annotated[str, Meta(description="When the relay got it, or its last part. RFC 3339, UTC.")]
+    parts: Annotated[int, Meta(description="How many SMS the handset sent for it.")]
+    missing_parts: Annotated[list[int], Meta(description="The numbers of those that did not come, from 1.")]
+    carrier: str
+    data_coding: int
+    udh: Annotated[str | None, Meta(description="The user data header of a message of one part, in hexadecimal.")]
+    payload: Annotated[str | None, Meta(description="If it is no text: its octets in hexadecimal.")]
+
+
+class InboundFeedReport(InboundReport, frozen=True):
+    """A message from a handset in the feed."""
+
+    cursor: Annotated[str, Meta(description="Its place in the feed; `after` takes it.")]
+
+
+class InboundView(InboundReport, frozen=True):
+    """A message from a handset, and how it was handed over."""
+
+    attempts: list[AttemptReport]
+
+
+class InboundFeed(msgspec.Struct, frozen=True):
+    """A piece of the feed of messages from handsets. For the next piece, set `after` to `next`."""
+
+    messages: list[InboundFeedReport]
+    next: Annotated[str, Meta(description="The cursor for the next request; unchanged if there was nothing new.")]
+
+
 class UrlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A notification URL to set."""
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from relay.values.inbound import InboundMessage
 from relay.values.pdus import MessageIdPdu
 
 
@@ -334,6 +335,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
         message has a notification URL of its own.
     :ivar carrier: the carrier that took or refused the message; "": it was sent to none.
     :ivar carrier_message_id: the canonical id, for a message of one part.
+    :ivar inbound: what a handset sent, if this is no notification but a message for the customer.
     """
 
     id: bytes
@@ -357,6 +359,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     carrier_message_id: bytes = b""
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
+    inbound: InboundMessage | None = None
 
     @property
     def told_done_at(self) -> float:
@@ -472,6 +475,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
     :ivar priority: as in `Message`; likewise `scheduled_at`.
     :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
+    :ivar inbound: what a handset sent; None: it is a customer's message.
     """
 
     id: bytes
@@ -494,6 +498,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     scheduled_at: float = 0.0
     waits_for_its_time: bool = False
+    inbound: InboundMessage | None = None
 
     @property
     def told_done_at(self) -> float | None:

@@ -119,7 +119,7 @@ class ReplaceTests(QuestionsTestCase):
         self.assertEqual((self.texts(), self.view(message).state), ([b"other"], ENROUTE))
         self.assertEqual(self.carrier.got[0].validity_period, b"000002000000000R")
 
-    def test_what_a_carrier_has_and_what_is_another_accounts_is_refused(self) -> None:
+    def test_replacing_a_message_at_a_carrier_or_of_another_account_is_refused(self) -> None:
         self.link()
         [message] = self.submit()
         self.assertEqual(self.replace(message), c.ESME_RREPLACEFAIL)

@@ -58,7 +58,7 @@ class ErasureTests(HistoryCase):
         self.assertEqual(self.ids(number=NUMBER), [])
         self.assertEqual(destination_of(self.find(id=message_id(5).hex())[0].addresses), b"")
 
-    def test_what_comes_after_it_is_kept_as_always(self) -> None:
+    def test_messages_after_an_erasure_are_kept_as_always(self) -> None:
         self.accept(5)
         self.catch_up()
         self.erase()

@@ -503,13 +503,13 @@ class QueryTests(HttpTestCase):
             self.assertEqual((shown["status"], shown["send_status"], shown["error"]), (status, "pending", "001"))
             self.assertEqual(shown["send_at"], "2023-11-14T23:13:20.000Z")
 
-    def test_what_waits_can_be_cancelled_once_or_twice(self) -> None:
+    def test_a_waiting_message_can_be_cancelled_once_or_twice(self) -> None:
         view = self.view(state=SCHEDULED, final=False, carrier="", done_at=None)
         for _ in range(2):
             reply = self.http.ask("DELETE", f"/messages/{id_text(view.id)}")
             self.assertEqual((reply.status, reply.json["status"], reply.json["error"]), (200, "DELETED", "004"))
 
-    def test_what_a_carrier_keeps_and_what_has_ended_is_not_cancelled(self) -> None:
+    def test_a_message_that_a_carrier_has_or_that_has_ended_is_not_cancelled(self) -> None:
         for fields, words in (({"state": ENROUTE, "final": False}, "carrier"), ({}, "ended")):
             view = self.view(**fields)
             reply = self.http.ask("DELETE", f"/messages/{id_text(view.id)}")

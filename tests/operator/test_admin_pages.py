@@ -173,7 +173,7 @@ class FindTests(PagesTestCase):
         self.assertEqual(("tier1", 5, 5), (best["carrier"], best["matched"], best["tried"]))
         self.assertIn("response_id: {base: hex}", best["yaml"])
 
-    def test_what_is_kept_as_evidence_is_shown_with_the_setting_that_would_match_its_older_messages(self) -> None:
+    def test_evidence_is_shown_with_the_setting_that_would_match_its_older_messages(self) -> None:
         self.daemon.store.views.clear()
         asked: list[float | None] = []
         keys = [255 + number * 77 for number in range(5)]

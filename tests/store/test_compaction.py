@@ -10,10 +10,12 @@ from relay.config import model
 from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
-from relay.values.messages import Ending, QueryOutcome, Replacement
+from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
+from relay.values.messages import Channel, Ending, QueryOutcome, QueueKey, Replacement
 from relay.values.states import DELETED, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
+    ADDRESSES,
     DAY,
     NOW,
     SettableClock,
@@ -189,6 +191,27 @@ class CompactionTests(SynchronousTestCase):
         self.accept(2)
         self.finish(2)
         self.assertGreater(wait_for(self.clock, again.feed("plain", cursor, 9))[0].cursor, cursor)
+
+    def test_messages_from_handsets_and_their_parts_are_carried_on(self) -> None:
+        owed, handed_over = (
+            InboundMessage(message_id(n), "hooked", "tier1", self.clock.seconds(), ADDRESSES, 0, b"hello")
+            for n in (1, 2)
+        )
+        part = InboundPart("tier1", self.clock.seconds(), ADDRESSES, 7, 2, 1, 0, b"hello")
+        wait_for(self.clock, self.store.receive([owed]))
+        wait_for(self.clock, self.store.keep_parts([part]))
+        for _ in range(3 * 24):
+            self.clock.advance(3600)
+            self.housekeeping(1)
+        wait_for(self.clock, self.store.receive([handed_over]))
+        self.assertNotIn("000000000001.seg", self.names())
+        again = started(self.disk.crash(), self.clock)
+        self.assertEqual(wait_for(self.clock, again.kept_parts()), [part])
+        queue_key = QueueKey("hooked", Channel.WEBHOOK, INBOUND_URL)
+        told = wait_for(self.clock, again.claim(queue_key, 9, self.clock.seconds())).notifications
+        self.assertEqual([(n.id, n.inbound.octets) for n in told], [(owed.id, b"hello"), (handed_over.id, b"hello")])
+        feed = wait_for(self.clock, again.inbound_feed("hooked", 0, 9))
+        self.assertEqual([view.inbound.cursor for view in feed], [1, 2])
 
     def test_a_crash_at_any_point_of_it_loses_nothing(self) -> None:
         self.accept(*range(60))

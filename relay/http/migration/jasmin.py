@@ -36,7 +36,7 @@ from relay.values.messages import Message, Submission
 from relay.webhooks.callbacks import jasmin_callback
 
 _TYPE: Final = b"text/plain"
-#: What `/rate` doesn't know.
+#: The parameters that `/rate` takes.
 _RATE_NAMES: Final = FIELD_NAMES - {"dlr", "dlr-url", "dlr-level", "dlr-method", "sdt", "custom_tlvs"}
 _LOGIN: Final = ("username", "password")
 #: Jasmin sends a message without a sender without a source address; the carrier fills its own in.

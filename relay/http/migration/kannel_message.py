@@ -108,7 +108,7 @@ def read_message(fields: Fields, default_sender: str) -> KannelMessage:
 
 
 def _binfo(fields: Fields) -> bytes:
-    """The service_type; and a refusal of the optional parameters that `meta-data` would carry."""
+    """The service_type. Refuses optional parameters in `meta-data`."""
     if b"?smpp?" in unquote_to_bytes(fields.get("meta-data", b"")):
         raise Refusal(400, "Meta-Data field has optional parameters of SMPP, which are not taken here, rejected")
     binfo = fields.get("binfo", b"").strip()
@@ -122,7 +122,7 @@ def _receivers(fields: Fields) -> list[str]:
         raise Refusal(400, "Missing receiver number, rejected")
     if not fields["to"]:
         raise Refusal(400, "Empty receiver number not allowed, rejected")
-    # Once each, whatever stands twice.
+    # A number that stands twice gets the message once.
     return list(dict.fromkeys(text_of(fields, "to").split()))
 
 
@@ -172,7 +172,7 @@ def _content(fields: Fields, coding: int) -> tuple[str | None, bytes]:
 
 
 def _utf8_or_latin(octets: bytes) -> str:
-    """A text of no named character set. It is UTF-8; older Kannels and their callers had windows-1252."""
+    """Decodes a text without `charset`: as UTF-8, or as windows-1252, the default of older Kannels."""
     for charset in ("utf-8", "cp1252"):
         with suppress(UnicodeDecodeError):
             return octets.decode(charset)

@@ -1,4 +1,4 @@
-"""Messages come into the table."""
+"""Adds accepted messages to the table."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from relay.values.messages import Message, Replacement
 
 
 def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: int) -> None:
-    """Makes a row of each message, whose frame is at this place in the journal."""
+    """Makes a row of each message. Their frame is at this place in the journal."""
     shards = table.shards
     account: TableAccount | None = None
     acceptance: Acceptance | None = None
@@ -86,7 +86,7 @@ def replaced(row: Row, r: Replacement) -> Message:
 
 
 def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
-    """Has the row be the one of this message, whose frame is at this place in the journal."""
+    """Makes this the row of the message. The message's frame is at this place in the journal."""
     origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority)
     acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
     accept_as(table, row, acceptance, origin, m.scheduled_at, later=bool(m.scheduled_at))
@@ -95,7 +95,7 @@ def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -
 def accept_as(
     table: Table, row: Row, acceptance: Acceptance, origin: Origin, scheduled_at: float, *, later: bool
 ) -> None:
-    """Has the row be accepted like this, and no longer as it was.
+    """Replaces what was accepted for the row.
 
     :param later: whether it waits until `scheduled_at`.
     """
@@ -129,7 +129,7 @@ def _rare_fields(m: Message) -> RareFields:
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
-    """A fresh row; for replay, which keeps its own counts."""
+    """Makes a new row, without counting it. Replay calls it, too, and counts by itself."""
     row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
     if (
         len(m.parts) != 1
