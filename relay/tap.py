@@ -52,6 +52,7 @@ from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.operator.admin_pages import make_admin_site
+from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.runtime.fair_turns import FairTurns
@@ -60,7 +61,6 @@ from relay.simulator.demo_receiver import demo_receiver_site
 from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
 from relay.store.journal.journal_store import JournalStore
-from relay.text.compose import compose
 from relay.webhooks.connections import HttpClients
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.webhook_client import WebhookClient
@@ -239,7 +239,7 @@ def build(
         flow=flow,
         accounts=accounts,
         webhooks=webhooks,
-        compose=lambda to, sender, text: compose(sender, to, text, reference=next(references))[:2],
+        compose=Composer(flow, references),
         clock=reactor,
         random_bytes=os.urandom,
         limits=config.limits,

@@ -509,6 +509,24 @@ class StoreContract(SynchronousTestCase):
             self.assertEqual([told[n].told_done_at for n in (1, 2, 3, 4)], [v.told_done_at for v in views])
             self.assertEqual([told[n].user_message_reference for n in (1, 2, 3, 4)], [None, None, None, 7])
 
+    def test_a_date_that_can_not_be_the_message_s_is_counted_and_the_arrival_counts(self) -> None:
+        self.result(self.store.accept([message(n) for n in range(1, 6)] + [message(6, parts=(b"a", b"b"))]))
+        self.result(self.store.submitted([submitted(n) for n in range(1, 6)]))
+        self.result(self.store.submitted([submitted(6, b"6a"), submitted(6, b"6b", part=1)]))
+        said = {
+            b"1": NOW + 2 + DAY, b"2": NOW + 3 + DAY, b"3": NOW + 0.003 - DAY, b"4": NOW - DAY,
+            b"5": NOW + 50 * 365 * DAY, b"6a": NOW + 1, b"6b": NOW + 2 * DAY,
+        }  # fmt: skip
+        self.result(self.store.receipts([receipt(2, ENROUTE, final=False, carrier_done_at=1.0)]))
+        self.result(self.store.receipts([receipt(key, carrier_done_at=at) for key, at in said.items()]))
+        self.assertEqual(dict(self.store.figures().implausible_dates), {"tier1": 5})
+        for _ in range(2):
+            dates = [self.view(n).carrier_done_at for n in range(1, 7)]
+            self.assertEqual(dates, [NOW + 2 + DAY, None, NOW + 0.003 - DAY, None, None, NOW + 1])
+            self.assertEqual([self.view(n).told_done_at for n in (2, 4, 5)], [NOW + 2] * 3)
+            if not self.after_restart():
+                break
+
     def test_a_network_s_error_is_the_carrier_s_where_it_has_no_other(self) -> None:
         self.sent(1, 2, 3)
         code = b"\3\0\x15"

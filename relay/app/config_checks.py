@@ -14,13 +14,14 @@ from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
 from relay.app.route_checks import check_routes, replaced_sender
 from relay.config.endpoint_text import is_loopback
-from relay.config.model import Account, Carrier, Config, Dialect, InboundRule, Senders, TlsFiles
+from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, InboundRule, Senders, TlsFiles
 from relay.config.sender_patterns import AllowedSenders, SenderPattern
 from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
 from relay.receipts.dialects import resolve
 from relay.simulator.decisions import WORDS as SIMULATED_WORDS
 from relay.text.compose import InvalidText, source_address
+from relay.text.tlv_text import read_tag, read_tlvs
 from relay.values.messages import source_of
 from relay.values.secret import Secret
 
@@ -283,6 +284,21 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
     for key in ("query_sm", "cancel_sm"):
         if carrier.kind == "http" and getattr(carrier, key):
             yield (*path, key), "doesn't work with kind: http, which has no such request; leave it out"
+    if carrier.kind == "http" and not _is_plain(carrier):
+        yield path, "has keys for the form of messages, which another relay (kind: http) chooses itself; leave them out"
+    for key in ("source_ton", "source_npi"):
+        by_kind = getattr(carrier, key)
+        for kind in by_kind if isinstance(by_kind, dict) else ():
+            if kind not in SENDER_KINDS:
+                yield (*path, key, kind), f"there is no such kind of sender: expected one of {', '.join(SENDER_KINDS)}"
+    for side in ("source", "destination"):
+        if getattr(carrier, f"{side}_form") == "national" and not carrier.country_code:
+            yield (*path, "country_code"), f"missing; {side}_form: national needs it"
+    yield from _ascii((*path, "service_type"), carrier.service_type)
+    try:
+        read_tlvs(carrier.tlvs)
+    except ValueError as problem:
+        yield (*path, "tlvs"), str(problem)
     if carrier.tls is not None and not connect.startswith("tls:"):
         yield (*path, "tls"), 'has no effect without TLS: begin connect with "tls:", or leave tls out'
     if carrier.tls is not None:
@@ -301,6 +317,23 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
     yield from _dialect((*path, "dialect"), carrier.dialect)
     if carrier.kind == "simulator":
         yield from _simulator((*path, "simulator", "states"), carrier.simulator.states)
+        for index, tag in enumerate(carrier.simulator.tlvs):
+            try:
+                read_tag(tag)
+            except ValueError as problem:
+                yield (*path, "simulator", "tlvs", index), str(problem)
+
+
+def _is_plain(carrier: Carrier) -> bool:
+    """Whether the carrier has none of the keys that `relay.carriers.wanted_form` reads."""
+    defaults = Carrier()
+    return all(getattr(carrier, key) == getattr(defaults, key) for key in _FORM_KEYS)
+
+
+_FORM_KEYS = (
+    "default_alphabet", "long_messages", "service_type", "source_ton", "source_npi", "source_form", "destination_ton",
+    "destination_npi", "destination_form", "country_code", "trunk_prefix", "tlvs",
+)  # fmt: skip
 
 
 def _gets_messages(path: Path, name: str, config: Config, over: str = "auto") -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from relay.carriers.submit_results import AnswerClass, class_of
 from relay.receipts.dates import DoneDates
 from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates, resolve
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
+from relay.text.carrier_form import PLAIN_CARRIER_FORM, CarrierForm
 from relay.text.compose import source_address
 from relay.values import smpp_constants as c
 from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
@@ -67,7 +68,8 @@ class CarrierQueries:
 
     log = Logger()
 
-    def __init__(self, carrier: CarrierContext, intake: ReceiptIntake) -> None:
+    def __init__(self, carrier: CarrierContext, intake: ReceiptIntake, form: CarrierForm = PLAIN_CARRIER_FORM) -> None:
+        self._form = form
         settings = carrier.settings
         self._name = carrier.name
         self._flow = carrier.flow
@@ -173,7 +175,8 @@ class CarrierQueries:
         source = self._new_source
         if not source and self._flow.routes.replace_senders:
             source = _UNKNOWN_SOURCE
-        return source + part.addresses[part.addresses.index(0, 2) + 1 :] if source else part.addresses
+        addresses = source + part.addresses[part.addresses.index(0, 2) + 1 :] if source else part.addresses
+        return self._form.addresses(addresses) if part.adapt else addresses
 
     def _can_be_named(self, part: AtCarrier) -> bool:
         given_id = part.given_id

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from relay.text.carrier_form import LongMessages, NumberForm
+from relay.text.text_form import Alphabet
 from relay.values.secret import Secret
 
 
@@ -307,6 +309,12 @@ NumberComparison = Literal["ending", "exact", "never"]
 IdWriting = Literal["decimal", "hex", "upper_hex", "padded", "low_32", "prefixed", "suffixed", "uuid"]
 
 
+#: A type of number or a numbering plan, SMPP 3.4 sections 5.2.5 and 5.2.6.
+TypeOfNumber = Annotated[int, Meta(ge=0, le=255)]
+#: What kinds of senders there are: numbers with a country code, short codes, and names.
+SENDER_KINDS = ("number", "short_code", "name")
+
+
 class Simulator(ConfigStruct, frozen=True):
     """The behaviour of the simulated carrier."""
 
@@ -330,6 +338,26 @@ class Simulator(ConfigStruct, frozen=True):
     ] = "all"
     intermediate: Annotated[bool, _text("Sends an ENROUTE notification before each receipt.")] = False
     refuse_questions: Annotated[bool, _text("Answers query_sm and cancel_sm with ESME_RINVCMDID.")] = False
+    default_alphabet: Annotated[
+        Literal["any", "gsm", "latin1", "ascii", "ucs2"],
+        _text(
+            "What it takes data_coding 0 for, in the `text:` of receipts; it refuses what can't be that. any: it "
+            "doesn't look."
+        ),
+    ] = "any"
+    long_messages: Annotated[
+        Literal["any", "udh", "sar", "payload"], _text("Refuses long messages in another form.")
+    ] = "any"
+    service_type: Annotated[str, Meta(max_length=5, description="Refuses another one; empty = takes all.")] = ""
+    source_ton: Annotated[TypeOfNumber | None, _text("Refuses messages with another type of number.")] = None
+    source_npi: Annotated[TypeOfNumber | None, _text("Refuses messages with another numbering plan.")] = None
+    destination_ton: Annotated[TypeOfNumber | None, _text("Refuses messages with another type of number.")] = None
+    destination_npi: Annotated[TypeOfNumber | None, _text("Refuses messages with another numbering plan.")] = None
+    source_begins: Annotated[str, _text("Refuses senders that don't begin so, such as `+`.")] = ""
+    destination_begins: Annotated[str, _text("Refuses numbers that don't begin so, such as `+`.")] = ""
+    tlvs: Annotated[list[str], _text("Optional parameters without which it refuses a message, such as `0x1400`.")] = (
+        field(default_factory=list)
+    )
     reply_share: Annotated[float, Meta(ge=0, le=1, description="Share of messages that the handset replies to.")] = 0.0
     reply_text: Annotated[
         str, Meta(min_length=1, max_length=1000, description="What it replies; a long text comes in parts.")
@@ -415,6 +443,53 @@ class Carrier(ConfigStruct, frozen=True):
         ),
     ] = "refuse"
     mobile_originated: Annotated[str, _text("The account that gets messages from handsets, or `refuse`.")] = "refuse"
+    default_alphabet: Annotated[
+        Alphabet,
+        _text(
+            "What data_coding 0 means to the carrier. A text that it can't write goes as UCS-2; ucs2: all do. This and "
+            "the next ten keys are for messages that came over HTTP; those of SMPP customers are passed on as they are."
+        ),
+    ] = "gsm"
+    long_messages: Annotated[
+        LongMessages,
+        _text(
+            "How a text that needs several parts goes. udh: parts with a user data header; sar: parts with the sar "
+            "parameters; payload: one submit_sm with message_payload, if the carrier is the first of the route."
+        ),
+    ] = "udh"
+    service_type: Annotated[str, Meta(max_length=5, description="service_type of messages that have none.")] = ""
+    source_ton: Annotated[
+        TypeOfNumber | dict[str, TypeOfNumber] | None,
+        _text(
+            "Type of number of senders: one for all, or by kind: `{number: 1, short_code: 3, name: 5}`, which is what "
+            "they have if this is absent."
+        ),
+    ] = None
+    source_npi: Annotated[
+        TypeOfNumber | dict[str, TypeOfNumber] | None,
+        _text("Numbering plan of senders; if absent `{number: 1, short_code: 0, name: 0}`."),
+    ] = None
+    source_form: Annotated[
+        NumberForm, _text("How a sender's number is written: digits, with a plus, or national (see country_code).")
+    ] = "digits"
+    destination_ton: Annotated[
+        TypeOfNumber | None, _text("Type of number of the recipient; if absent 1, or 2 in national form.")
+    ] = None
+    destination_npi: Annotated[TypeOfNumber | None, _text("Numbering plan of the recipient; if absent 1.")] = None
+    destination_form: Annotated[NumberForm, _text("How the recipient's number is written, as source_form.")] = "digits"
+    country_code: Annotated[
+        str, Meta(pattern="^[0-9]{0,4}$", description="For form national: numbers with it are written without it.")
+    ] = ""
+    trunk_prefix: Annotated[
+        str, Meta(pattern="^[0-9]{0,4}$", description="For form national: what stands before the number instead.")
+    ] = ""
+    tlvs: Annotated[
+        dict[str, str],
+        _text(
+            'Optional parameters that every message gets which has none with the tag: `{"0x1400": "31303031"}`, the '
+            "value in hexadecimal."
+        ),
+    ] = field(default_factory=dict)
     inbound: Annotated[
         list[InboundRule],
         _text("Which account gets which messages from handsets; the others follow `mobile_originated`."),

@@ -285,6 +285,12 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         "nothing, or far less than they used to.",
         (({"carrier": carrier}, count) for carrier, count in figures.evidence.items()),
     )
+    yield _counter(
+        "relay_receipts_implausible_dates",
+        "Receipts whose done date is more than a day before the message was accepted, or more than a day after the "
+        "receipt came. Their arrival counts instead.",
+        (({"carrier": carrier}, count) for carrier, count in figures.implausible_dates.items()),
+    )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])
     yield _counter(

@@ -25,10 +25,12 @@ from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.smpp.message_codec import with_source
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
 from relay.values.ids import RandomBytes, new_ids
 from relay.values.messages import (
+    ADAPT_NOTHING,
     AtCarrier,
     Channel,
     Ending,
@@ -92,6 +94,8 @@ class MessageFlow:
         self._validity_seconds = validity_seconds
         self.routes = routes
         self._links: dict[str, Link] = {}
+        #: No carrier wants texts in a form of its own.
+        self._plain_texts = True
         #: Links that a reload has replaced or removed, and that still have parts under way.
         self._leaving: list[Link] = []
         self._servers: dict[str, NotificationSender] = {}
@@ -114,6 +118,7 @@ class MessageFlow:
     def connect(self, links: Mapping[str, Link], servers: Mapping[Channel, NotificationSender]) -> None:
         """Sets the links to carriers and the senders of notifications. Call it once, before the first message."""
         self._links = dict(links)
+        self._plain_texts = all(link.text_form == PLAIN for link in links.values())
         self._servers = {channel.value: server for channel, server in servers.items()}
         self.store.subscribe(self.wake)
 
@@ -123,6 +128,7 @@ class MessageFlow:
         leaving = [*self._leaving, *(link for name, link in self._links.items() if links.get(name) is not link)]
         self._leaving = [link for link in leaving if link.busy]
         self._links = dict(links)
+        self._plain_texts = all(link.text_form == PLAIN for link in links.values())
         self._validity_seconds = validity_seconds
 
     async def send_anew(self, parts: Sequence[Outgoing]) -> None:
@@ -134,6 +140,14 @@ class MessageFlow:
                 self.send([part])
             else:
                 self.cancelled.take(part.id, part)
+
+    def text_form(self, account: str, addresses: bytes) -> TextForm:
+        """What the carriers that may get a message want of its text."""
+        if self._plain_texts:
+            return PLAIN
+        links = self._links
+        carriers = self.routes.carriers_of(addresses, account, self._clock.seconds())
+        return in_common([links[name].text_form for name in carriers if name in links])
 
     # The way of a message
 
@@ -223,6 +237,7 @@ class MessageFlow:
                         s.priority,
                         s.user_message_reference,
                         scheduled_at,
+                        s.adapt,
                     )
                 )
         return result + throttled if throttled else result
@@ -263,10 +278,12 @@ class MessageFlow:
             carriers = carriers_of(m.addresses)
             parts = m.parts
             if len(parts) == 1:
-                outgoing.append(Outgoing(m.id, 0, parts[0], m.expires_at, carriers, m.account, m.priority))
+                outgoing.append(
+                    Outgoing(m.id, 0, parts[0], m.expires_at, carriers, m.account, m.priority, adapt=m.adapt)
+                )
             else:
                 outgoing.extend(
-                    Outgoing(m.id, n, body, m.expires_at, carriers, m.account, m.priority)
+                    Outgoing(m.id, n, body, m.expires_at, carriers, m.account, m.priority, adapt=m.adapt)
                     for n, body in enumerate(parts)
                 )
         self.send(outgoing)
@@ -277,7 +294,14 @@ class MessageFlow:
             carriers_of = self.routes.carriers_of
             parts = [
                 Outgoing(
-                    p.id, p.part, None, p.expires_at, carriers_of(p.addresses, p.account, now), p.account, p.priority
+                    p.id,
+                    p.part,
+                    None,
+                    p.expires_at,
+                    carriers_of(p.addresses, p.account, now),
+                    p.account,
+                    p.priority,
+                    adapt=p.adapt,
                 )
                 for p in due
             ]
@@ -313,6 +337,7 @@ class MessageFlow:
                         carriers_of(p.addresses, p.account, p.accepted_at),
                         p.account,
                         p.priority,
+                        adapt=p.adapt,
                     )
                     for p in unsent
                 ]
@@ -449,7 +474,7 @@ class MessageFlow:
             return False
         now = self._clock.seconds()
         # The part is queued again without its body: the journal has the right one, even if the replacement fails.
-        part = Outgoing(message_id, 0, None, view.expires_at, (), view.account, view.priority)
+        part = Outgoing(message_id, 0, None, view.expires_at, (), view.account, view.priority, adapt=view.adapt)
         expires_at = max(view.expires_at, replacement.expires_at)
         later = view.waits_for_its_time
         self._replacing.add(message_id)
@@ -463,6 +488,7 @@ class MessageFlow:
             if replaced:
                 later = bool(replacement.scheduled_at)
                 part.expires_at = replacement.expires_at
+                part.adapt = ADAPT_NOTHING
             return replaced
         finally:
             self._replacing.discard(message_id)

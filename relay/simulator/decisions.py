@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from relay.config.model import Simulator
+from relay.simulator.demands import Demands
 from relay.smpp.message_codec import message_body
 from relay.text.compose import encode, split
 from relay.values import smpp_constants as c
@@ -110,7 +111,8 @@ class Simulation:
 
     :param first_number: the number in the first message's ids, below 2**48. Give a later one at each start (a clock
         reading, say): a carrier that uses its ids again confuses receipts.
-    :raises ValueError: the settings' `states` names an unknown state, or gives no state a share above 0.
+    :raises ValueError: the settings' `states` names an unknown state, or gives no state a share above 0; or `tlvs` has
+        what is no tag.
     """
 
     def __init__(self, settings: Simulator, randomness: Randomness, first_number: int = 1 << 40) -> None:
@@ -124,6 +126,7 @@ class Simulation:
         )
         self._shares = _cumulative(settings.states)
         self._dates: dict[int, bytes] = {}
+        self._demands = Demands(settings)
 
     def decide(self, pdu: MessagePdu, now: float) -> Taken | int | Fate:
         """Decides about one submit_sm or data_sm: it is taken, refused with a command_status, or the connection drops.
@@ -141,6 +144,13 @@ class Simulation:
         share = settings.reject_share
         if share and random() < share:
             return c.ESME_RINVDSTADR
+        text = pdu.short_message[:20] if not pdu.data_coding and not pdu.esm_class & c.ESM_CLASS_UDHI else b""
+        if self._demands.any:
+            refusal = self._demands.refusal(pdu)
+            if refusal:
+                return refusal
+            if text:
+                text = (self._demands.text(pdu) or "")[:20].encode("latin-1", "replace")
         shares = self._shares
         state = shares[-1][1]
         if len(shares) > 1:
@@ -176,7 +186,7 @@ class Simulation:
             now,
             now + settings.receipt_delay_seconds,
             receipts,
-            pdu.short_message[:20] if not pdu.data_coding and not pdu.esm_class & c.ESM_CLASS_UDHI else b"",
+            text,
             replied=replied,
         )
 

@@ -151,6 +151,8 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     :ivar scheduled: messages that wait for their time; none of them counts as unsubmitted.
     :ivar orphans_dropped: orphans over the bound or past their time, those that are kept as evidence among them.
     :ivar evidence: by carrier: how many receipts are kept as evidence of a wrong dialect. See `StoreQueries.evidence`.
+    :ivar implausible_dates: by carrier, since the start: receipts whose date of the end is more than a day before the
+        message's acceptance, or after the receipt's arrival. The arrival counts instead.
     :ivar feed_place: the latest place in the feed (`FeedEntry.cursor`) of all accounts.
     """
 
@@ -178,6 +180,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     repeated: int = 0
     orphans_dropped: int = 0
     evidence: Mapping[str, int] = {}
+    implausible_dates: Mapping[str, int] = {}
     feed_place: int = 0
     ambiguous_receipts: int = 0
     latest_ambiguous: str = ""

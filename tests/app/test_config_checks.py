@@ -202,6 +202,28 @@ class CarrierTests(ChecksTestCase):
             self.assert_fine(f"carriers: {{t: {{connect: tcp:h:2775, {key}: true}}}}")
             self.assert_fine(f"carriers: {{t: {{kind: simulator, {key}: true}}}}")
 
+    def test_the_form_of_messages_must_be_one_that_can_be_sent(self) -> None:
+        for keys, key, words in (
+            ("destination_form: national", "country_code", "destination_form: national needs it"),
+            ("source_form: national", "country_code", "source_form: national needs it"),
+            ("service_type: ä", "service_type", "ASCII"),
+            ("tlvs: {0x1400: zz}", "tlvs", "hexadecimal"),
+            ("tlvs: {0x0424: '00'}", "tlvs", "written by the relay"),
+            ("source_ton: {names: 5}", "source_ton", "name"),
+            ("destination_npi: 256", "destination_npi", "255"),
+        ):
+            self.assert_problem(f"carriers: {{t: {{connect: tcp:h:1, {keys}}}}}", rf"carriers\.t\.{key}.*", words)
+        self.assert_fine(
+            "carriers: {t: {connect: tcp:h:1, default_alphabet: latin1, long_messages: sar, service_type: CMT, "
+            "source_ton: {short_code: 0}, destination_ton: 0, destination_form: national, country_code: '44', "
+            "trunk_prefix: '0', tlvs: {0x1400: '31303031'}}}"
+        )
+        secret = "signing_secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        http = f"kind: http, connect: 'https://r.net', {secret}"
+        self.assert_problem(f"carriers: {{t: {{{http}, tlvs: {{0x1400: '00'}}}}}}", "carriers.t", "another relay")
+        simulated = "carriers: {t: {kind: simulator, simulator: {tlvs: [no]}}}"
+        self.assert_problem(simulated, r"carriers.t.simulator.tlvs\[0\]")
+
     def test_files_for_tls_need_a_tls_endpoint_and_go_in_pairs(self) -> None:
         self.assert_problem("carriers: {t: {connect: 'tcp:h:1', tls: {ca_file: f}}}", "carriers.t.tls", '"tls:"')
         self.assert_problem("carriers: {t: {connect: 'tls:h:1', tls: {key_file: f}}}", "carriers.t.tls", "both")

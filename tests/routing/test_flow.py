@@ -15,6 +15,7 @@ from relay.routing.flow_api import Outgoing
 from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
 from relay.smpp.message_codec import decode_message, message_body
+from relay.text.text_form import PLAIN
 from relay.values import smpp_constants as c
 from relay.values.messages import (
     AtCarrier,
@@ -94,6 +95,7 @@ class FakeLink:
     queries = None
     can_cancel = False
     can_schedule = False
+    text_form = PLAIN
     busy = False
 
     def is_sending(self, message_id: bytes) -> bool:

@@ -166,6 +166,7 @@ class JournalQueries:
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,
             evidence=table.evidence.counts(),
+            implausible_dates=dict(table.implausible_dates),
             feed_place=table.cursor,
         )
 

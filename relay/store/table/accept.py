@@ -22,7 +22,8 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
         if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
             acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
         message_id = m.id
-        row = Row(message_id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
+        origin = account.origin(m.interface, m.registered_delivery, m.priority, m.adapt)
+        row = Row(message_id, origin, m.addresses, acceptance)
         if (
             len(m.parts) != 1
             or m.reference is not None
@@ -66,7 +67,8 @@ def may_be_replaced(table: Table, row: Row) -> bool:
 
 
 def replaced(row: Row, r: Replacement) -> Message:
-    """The message that a replacement makes, as if it had been accepted so."""
+    """The message that a replacement makes, as if it had been accepted so. It is an SMPP customer's: no carrier's
+    settings change it."""
     origin, rare_fields = row.origin, row.rare_fields or RareFields()
     return Message(
         row.id,
@@ -87,7 +89,7 @@ def replaced(row: Row, r: Replacement) -> Message:
 
 def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
     """Makes this the row of the message. The message's frame is at this place in the journal."""
-    origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority)
+    origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority, m.adapt)
     acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
     accept_as(table, row, acceptance, origin, m.scheduled_at, later=bool(m.scheduled_at))
 
@@ -130,7 +132,7 @@ def _rare_fields(m: Message) -> RareFields:
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
     """Makes a new row, without counting it. Replay calls it, too, and counts by itself."""
-    row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
+    row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority, m.adapt), m.addresses, acceptance)
     if (
         len(m.parts) != 1
         or m.reference is not None

@@ -20,7 +20,7 @@ from relay.store.table.learning import Learning
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
 from relay.store.table.records import Learnt, Placed
 from relay.store.table.same_id import Entry, Several, as_several, choose, is_of, row_of
-from relay.store.table.table import Table
+from relay.store.table.table import DATE_TOLERANCE_SECONDS, Table
 from relay.store.table.table_changes import TableChanges
 from relay.values.messages import Outcome, ReadAgain, Receipt
 from relay.values.states import INTERMEDIATE_STATES, UNKNOWN
@@ -52,6 +52,7 @@ class Correlation:
         ended = changes.ended
         final_outcome = Outcome.FINAL
         in_place = self.in_place
+        tolerance = DATE_TOLERANCE_SECONDS
         carrier_error = NO_CARRIER_ERROR
         policy_account: TableAccount | None = None
         policy = NotifyPolicy()
@@ -115,7 +116,11 @@ class Correlation:
             found.state = state
             found.carrier_error = carrier_error
             found.done_at = at
-            found.carrier_done_at = r.carrier_done_at
+            done_at = r.carrier_done_at
+            # A call for each would cost 0.1 µs.
+            if done_at and not found.acceptance.accepted_at - tolerance <= done_at <= at + tolerance:
+                done_at = table.done_date(r, found)
+            found.carrier_done_at = done_at
             found.cursor = cursor
             if found.handoff is None:
                 table.unsubmitted -= 1
@@ -155,7 +160,7 @@ class Correlation:
                     "",
                     0.0,
                     b"",
-                    r.carrier_done_at,
+                    done_at,
                 )
             )
             outcomes.append(final_outcome)

@@ -30,9 +30,11 @@ from relay.values.states import DELIVERED, SCHEDULED
 
 #: States are 0 to 9.
 STATES = 10
-#: How many origins of an account are kept: 256 values of registered_delivery, two interfaces, four priorities.
+#: How many origins of an account are kept: 256 values of registered_delivery, two interfaces, four priorities, three of
+#: `adapt`.
 _OVER_SMPP: Final = 256
 _A_PRIORITY: Final = 512
+_ADAPTED: Final = 2048
 _FROM_HANDSETS: Final = -1
 
 
@@ -50,7 +52,7 @@ def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
 class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     """The account that submitted a message, the interface, and what was asked for; and values computed from these.
 
-    :ivar priority: as in `Message`.
+    :ivar priority: as in `Message`; likewise `adapt`.
     :ivar smpp_owed: for each final state, OWED_SMPP or 0.
     :ivar smpp_intermediate: OWED_SMPP if intermediate states were asked for (registered_delivery 0x10), else 0.
     """
@@ -63,6 +65,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     smpp_intermediate: int
     smpp_queue: "NotificationQueue[Row]"
     webhook_queue: "NotificationQueue[Row]"
+    adapt: int
 
 
 class Row(msgspec.Struct, gc=False, eq=False):
@@ -107,13 +110,15 @@ class TableAccount(AccountLists["Row"]):
         self._queues = queues
         self._origins: dict[int, Origin] = {}
 
-    def origin(self, interface: str, registered_delivery: int, priority: int) -> Origin:
+    def origin(self, interface: str, registered_delivery: int, priority: int, adapt: int) -> Origin:
         """The origin that all messages with these values share."""
         key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
         if interface == INBOUND:
             key = _FROM_HANDSETS
         if priority:
             key += priority * _A_PRIORITY
+        if adapt:
+            key += adapt * _ADAPTED
         origin = self._origins.get(key)
         if origin is None:
             intermediate = bool(registered_delivery & REGISTERED_DELIVERY_INTERMEDIATE)
@@ -126,6 +131,7 @@ class TableAccount(AccountLists["Row"]):
                 OWED_SMPP if intermediate else 0,
                 self._queues.queue(QueueKey(self.name, Channel.SMPP)),
                 self._queues.queue(QueueKey(self.name, Channel.WEBHOOK)),
+                adapt,
             )
         return origin
 

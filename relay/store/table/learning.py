@@ -57,10 +57,10 @@ class Learning:
         table = self._table
         error, network_error_code, at = r.error, r.network_error_code, r.received_at
         carrier_error = table.carrier_error(error, network_error_code, r.own_word)
+        done_at = table.done_date(r, row)
         if not r.final:
-            return self._learn_intermediate(row, 0, state, carrier_error, at, r.carrier_done_at, changes)
+            return self._learn_intermediate(row, 0, state, carrier_error, at, done_at, changes)
         owed = table.owed_final(row, state, self._policy_of(row))
-        done_at = r.carrier_done_at
         cursor = table.finish(row, state, carrier_error, at, owed, changes, done_at)
         changes.records.append(_learnt(row.id, 0, state, True, at, owed, cursor, carrier_error, "", done_at))
         return Outcome.FINAL
@@ -109,13 +109,13 @@ class Learning:
         part.state = state
         part.carrier_error = carrier_error
         part.done_at = at
-        part.carrier_done_at = r.carrier_done_at
+        done_at = part.carrier_done_at = self._table.done_date(r, row)
         part.final = r.final
-        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", r.carrier_done_at))
+        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", done_at))
         if row.flags & FINAL:
             return Outcome.PART
         if not r.final:
-            return self._learn_intermediate(row, WHOLE_MESSAGE, state, carrier_error, at, r.carrier_done_at, changes)
+            return self._learn_intermediate(row, WHOLE_MESSAGE, state, carrier_error, at, done_at, changes)
         return Outcome.FINAL if self.end_if_all_ended(row, at, changes) else Outcome.PART
 
     def end_if_all_ended(self, row: Row, at: float, changes: TableChanges, *, timed_out: bool = False) -> bool:

@@ -90,5 +90,6 @@ def message_view(row: Row) -> MessageView:
         priority=row.origin.priority,
         scheduled_at=0.0 if rare_fields is None else rare_fields.scheduled_at,
         waits_for_its_time=bool(row.flags & LATER),
+        adapt=row.origin.adapt,
         inbound=None if rare_fields is None else rare_fields.inbound,
     )

@@ -129,7 +129,7 @@ def at_carriers(row: Row) -> list[AtCarrier]:
 
 
 def _at_carrier(row: Row, index: int, handoff: CarrierHandoff, key: bytes, given_id: bytes) -> AtCarrier:
-    return AtCarrier(row.id, index, handoff.carrier, key, given_id or key, row.addresses)
+    return AtCarrier(row.id, index, handoff.carrier, key, given_id or key, row.addresses, row.origin.adapt)
 
 
 def given_id_of(row: Row, index: int) -> bytes:

@@ -18,7 +18,7 @@ from relay.store.table.notification_queues import BIT_OF_CHANNEL
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.values.inbound import INBOUND, INBOUND_URL, InboundMessage, InboundPart
-from relay.values.messages import MessageView
+from relay.values.messages import ADAPT_NOTHING, MessageView
 from relay.values.states import DELIVERED
 
 
@@ -37,7 +37,7 @@ def owed_bits(m: InboundMessage) -> int:
 
 def inbound_row(table: Table, m: InboundMessage, acceptance: Acceptance) -> Row:
     """The row of a message, with nothing owed yet and in no container."""
-    origin = table.account(m.account).origin(INBOUND, 0, 0)
+    origin = table.account(m.account).origin(INBOUND, 0, 0, ADAPT_NOTHING)
     row = Row(m.id, origin, m.addresses, acceptance, DELIVERED, FINAL)
     row.done_at = m.received_at
     row.cursor = m.cursor

@@ -178,8 +178,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar attempts: the last attempts, oldest first.
     :ivar again_at: when somebody last asked to send the webhook again.
     :ivar refused_by: the carrier that refused a long message as a whole.
-    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`
-        and `scheduled_at`.
+    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`
+        and `adapt`.
     :ivar inbound: of a message from a handset: what it says.
     """
 
@@ -214,6 +214,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     user_message_reference: int | None = None
     scheduled_at: float = 0
     inbound: InboundMessage | None = None
+    adapt: int = 0
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):

@@ -95,6 +95,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         rare_fields.user_message_reference,
         rare_fields.scheduled_at,
         rare_fields.inbound,
+        origin.adapt,
     )
 
 
@@ -143,7 +144,7 @@ class SharedHandoffs:
 
 def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs: SharedHandoffs) -> Row:
     """Makes the row of a snapshot. It isn't in any container of the table yet."""
-    origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority)
+    origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority, s.adapt)
     row = Row(s.id, origin, s.addresses, acceptance, s.state, s.flags)
     row.carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
     row.done_at = s.done_at

@@ -13,7 +13,7 @@ and `expiry` can read one dict at a time.
 The first final state stays. Later ones are only counted.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from relay.config.model import Limits, NumberComparison
@@ -60,6 +60,10 @@ _AMBIGUOUS_KEPT = 100
 #: How many of the other messages of an ambiguous receipt are shown.
 _OTHERS_SHOWN = 10
 
+#: A carrier's date may be so far before the message's acceptance, or after the receipt's arrival: clocks differ, and
+#: dates without a time zone are up to 14 hours off. Others are no dates of this message.
+DATE_TOLERANCE_SECONDS = 86_400.0
+
 SHARDS = 256
 
 
@@ -105,6 +109,8 @@ class Table:
         self.contradicting_count = 0
         self.ambiguous_count = 0
         self.repeated_count = 0
+        #: By carrier: receipts whose `carrier_done_at` can't be right.
+        self.implausible_dates: Counter[str] = Counter()
 
     # Finding and sharing
 
@@ -332,6 +338,18 @@ class Table:
         shown = tuple([other.id for other in others[:_OTHERS_SHOWN]])
         taken_for = b"" if row is None else row.id
         self.ambiguous.append(AmbiguousReceipt(receipt.carrier, key, receipt.received_at, taken_for, shown))
+
+    def done_date(self, receipt: Receipt, row: Row) -> float:
+        """When the state was reached, as the carrier says; 0.0: it doesn't say, or it can't be: that is counted."""
+        done_at = receipt.carrier_done_at
+        if not done_at or (
+            row.acceptance.accepted_at - DATE_TOLERANCE_SECONDS
+            <= done_at
+            <= receipt.received_at + DATE_TOLERANCE_SECONDS
+        ):
+            return done_at
+        self.implausible_dates[receipt.carrier] += 1
+        return 0.0
 
     def late(self, state: int, was: int, receipt: Receipt) -> Outcome:
         """Counts a receipt for a message that has ended. If it has another state, keeps it for the operator."""

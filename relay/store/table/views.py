@@ -138,6 +138,7 @@ def _pending(table: Table, row: Row, part: int) -> Pending:
         row.acceptance.expires_at,
         table.in_doubt.carrier(row.id, part),
         row.origin.priority,
+        row.origin.adapt,
     )
 
 
