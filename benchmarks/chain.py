@@ -188,9 +188,13 @@ def http_row(
     upstream: CarrierProcess,
     sink_port: int,
     sink_status: int = 204,
+    withheld: bool = False,
     **options: object,
 ) -> Row:
-    """Messages in over HTTP, out over SMPP, notifications as webhooks. Ends the carrier. `options` are http_load's."""
+    """Messages in over HTTP, out over SMPP, notifications as webhooks. Ends the carrier. `options` are http_load's.
+
+    :param withheld: the carrier withholds its receipts; they go when all messages have been submitted.
+    """
     upstream.wait_for_binds(gateway)
     submitted_file, notified_file = directory / "http_load.ids", directory / "sink.ids"
     sink = start_module("sink", directory, {"port": sink_port, "status": sink_status, "ids_file": notified_file})
@@ -201,6 +205,10 @@ def http_row(
             load_process = start_module("http_load", directory, {**arguments, **options})
             with stopping(load_process):
                 load = load_process.result(float(str(options.get("max_seconds", 300.0))) + 60.0)
+            if withheld:
+                # What was submitted last is still on its way to the carrier.
+                time.sleep(1.0)
+                upstream.release()
             _wait_for_notifications(sink_port, load["accepted"])
         sink.signal(signal.SIGTERM)
         sunk = sink.result(30.0)

@@ -1,9 +1,11 @@
-"""`python -m benchmarks.guard`: a short check that the SMPP path has not become much slower.
+"""`python -m benchmarks.guard`: a short check that nothing has become much slower.
 
 The relay and the floor handle the same messages in the same minute. The guard compares the ratio of their CPU times
 with the recorded ratio, because this ratio changes little between machines, and between quiet and busy minutes. It
 fails only above twice the recorded ratio. `--record` writes a new figure, after a change that is meant to cost more or
 less.
+
+Messages with notification URLs of their own are compared with messages without, see `benchmarks.own_urls`.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import rows
+from benchmarks import own_urls, rows
 from benchmarks.bench import Bench
 from benchmarks.processes import MeasurementFailed
 
@@ -41,11 +43,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-guard-") as directory:
         bench = Bench(Path(directory), options.scale, say=lambda text: None)
         try:
-            # In turns, and the middle one of three ratios: a neighbour's burst of work must not look like ours.
-            pairs = [(rows.floor(bench)[0], rows.smpp(bench)[0]) for _ in range(3)]
+            smpp_passed = guard_smpp(bench, record=options.record)
+            own_urls_passed = [guard_own_urls(bench, waiting=waiting) for waiting in (False, True)]
         except MeasurementFailed as failure:
             print(f"guard: not measured: {failure}", file=sys.stderr)
             return 1
+    return 0 if smpp_passed and all(own_urls_passed) else 1
+
+
+def guard_smpp(bench: Bench, *, record: bool) -> bool:
+    """Measures the SMPP path against the floor, and says what came out. True: it has not become much slower."""
+    # In turns, and the middle one of three ratios: a neighbour's burst of work must not look like ours.
+    pairs = [(rows.floor(bench)[0], rows.smpp(bench)[0]) for _ in range(3)]
     ratio, floor_us, relay_us = sorted(
         (relay.cpu_us / floor.cpu_us, floor.cpu_us, relay.cpu_us) for floor, relay in pairs
     )[1]
@@ -56,9 +65,31 @@ def main() -> int:
         f"guard: relay {relay_us:.1f} us, floor {floor_us:.1f} us CPU a message: ratio {verdict.ratio:.2f}, "
         f"recorded {verdict.recorded_ratio:.2f}, fails past {2 * verdict.recorded_ratio:.2f}; {lost} lost"
     )
-    if options.record:
+    if record:
         RECORDED.write_text(json.dumps({"ratio": verdict.ratio, "relay_us": relay_us, "floor_us": floor_us}) + "\n")
-    return 0 if (verdict.passed or options.record) and not lost else 1
+    return (verdict.passed or record) and not lost
+
+
+def guard_own_urls(bench: Bench, *, waiting: bool) -> bool:
+    """Measures messages with URLs of their own beside those without, and says what came out. True: they cost little
+    more.
+
+    The best of three pairs counts: the limit is near what it should be, and a busy minute must not look like a fault.
+    """
+    ratio, lost, own_us, one_us = 0.0, 0, 0.0, 0.0
+    for _ in range(3):
+        one, own = (own_urls.measure(bench, own=own, waiting=waiting) for own in (False, True))
+        lost += one.lost + own.lost
+        if not ratio or own.cpu_us / one.cpu_us < ratio:
+            ratio, own_us, one_us = own.cpu_us / one.cpu_us, own.cpu_us, one.cpu_us
+        if ratio <= own_urls.MOST_TIMES:
+            break
+    print(
+        f"guard: a URL a message {own_us:.0f} us, one URL {one_us:.0f} us CPU a message"
+        f"{f', {one.messages:,} waiting' if waiting else ''}: ratio {ratio:.2f}, fails past {own_urls.MOST_TIMES}; "
+        f"{lost} lost"
+    )
+    return ratio <= own_urls.MOST_TIMES and not lost
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from relay.history.history_database import Cursor, HistoryDatabase
+from relay.history.history_database import HistoryDatabase
 from relay.history.history_entries import FINAL, NOTIFIED, Entry, seq_of
 from relay.history.history_numbers import number_keeper
+from relay.history.history_schema import Cursor
 from relay.history.history_search import HistoryQuery, HistorySearch
 from relay.values.messages import Message
 from relay.values.states import DELIVERED, UNDELIVERABLE

@@ -121,8 +121,11 @@ def _read_until(sock: socket.socket, prompts: Sequence[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def jasmin(directory: Path, home: Path, carrier_port: int) -> Iterator[Gateway]:
-    """All of it, with one user, one connector and one route."""
+def jasmin(directory: Path, home: Path, carrier_port: int, start_seconds: float = 60.0) -> Iterator[Gateway]:
+    """All of it, with one user, one connector and one route.
+
+    :param start_seconds: how long the brokers, and then Jasmin, may take to start.
+    """
     ports = Ports()
     for name in ("store", "broker", "home", "redis"):
         (directory / name).mkdir()
@@ -160,9 +163,9 @@ def jasmin(directory: Path, home: Path, carrier_port: int) -> Iterator[Gateway]:
         start("epmd", ["epmd", "-address", "127.0.0.1", "-port", str(ports.epmd)], {})
         rabbit = start("rabbitmq", [BROKER], erlang)
         keeper = start("redis", redis, {})
-        wait_until(lambda: listening(ports.amqp) and listening(ports.redis), "brokers", rabbit, 60.0)
+        wait_until(lambda: listening(ports.amqp) and listening(ports.redis), "brokers", rabbit, start_seconds)
         daemon = program("jasmind.py", "jasmin.cfg")
-        wait_until(lambda: listening(ports.console) and listening(ports.smpp), "listeners", daemon, 60.0)
+        wait_until(lambda: listening(ports.console) and listening(ports.smpp), "listeners", daemon, start_seconds)
         helpers = [program("dlrlookupd.py", "lookup.cfg"), program("dlrd.py", "thrower.cfg")]
         time.sleep(2.0)  # They have no page that says when they are connected.
         connector = ["smppccm -a", "cid carrier", "host 127.0.0.1", f"port {carrier_port}", "username jasmin"]

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from benchmarks import jasmin, rows
@@ -118,7 +119,7 @@ def kannel_row(bench: Bench, store: str) -> Row:
     ):
         name = f"Kannel, store {store}: HTTP GET in, callback a message out"
         # It calls again when the answer to a callback has no body.
-        options: dict[str, object] = {"total": total, "connections": 50, "get": path}
+        options: dict[str, Any] = {"total": total, "connections": 50, "get": path}
         return http_row(name, directory, gateway, upstream, sink_port, 200, **options)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from relay import __version__
@@ -29,6 +30,7 @@ from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
+from relay.app.list_files import list_problems, read_lists
 from relay.app.load_config import ConfigError, load
 from relay.app.logging import LoggedService
 from relay.app.logging import observer as line_observer
@@ -40,6 +42,7 @@ from relay.history.history import History
 from relay.history.history_database import HistoryDatabase
 from relay.history.history_numbers import number_keeper
 from relay.history.history_questions import HistoryQuestions
+from relay.history.history_records import HistoryRecords
 from relay.history.history_search import HistorySearch
 from relay.history.history_writer import HistoryWriter
 from relay.history.journal_tail import JournalTail
@@ -49,6 +52,7 @@ from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.operator.admin_pages import make_admin_site
+from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.runtime.fair_turns import FairTurns
@@ -57,8 +61,7 @@ from relay.simulator.demo_receiver import demo_receiver_site
 from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
 from relay.store.journal.journal_store import JournalStore
-from relay.text.compose import compose
-from relay.webhooks.connections import treq_clients
+from relay.webhooks.connections import HttpClients
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.webhook_client import WebhookClient
 from relay.webhooks.webhook_sender import Webhooks
@@ -87,9 +90,10 @@ class Options(usage.Options):
         self.config = load_config(Path(self["config"]), reactor)
 
 
-def load_config(path: Path, reactor: Any) -> Config:
+def load_config(path: Path, reactor: Any, *, with_lists: bool = True) -> Config:
     """Reads the configuration in a file.
 
+    :param with_lists: whether to check the files of the lists as well, which takes seconds if they are long.
     :raises usage.UsageError: the file can't be used. The text has all problems, one a line.
     """
     try:
@@ -102,7 +106,11 @@ def load_config(path: Path, reactor: Any) -> Config:
             name=str(path),
             environ=os.environ,
             read_file=lambda name: Path(name).read_text(encoding="utf-8"),
-            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems],
+            further_checks=[
+                lambda config: endpoint_problems(config, reactor),
+                file_problems,
+                lambda config: list_problems(config) if with_lists else (),
+            ],
         )
     except ConfigError as problem:
         raise usage.UsageError("\n".join(problem.problems)) from None
@@ -146,7 +154,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
 
     def read() -> Config:
         try:
-            return load_config(path, reactor)
+            return load_config(path, reactor, with_lists=False)
         except usage.UsageError as problem:
             raise ConfigRefused(str(problem).splitlines()) from None
 
@@ -154,6 +162,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
         daemon,
         read,
         reactor,
+        read_lists=lambda config: deferToThreadPool(reactor, reactor.getThreadPool(), read_lists, config),
         taken=taken,
         begun=lambda: notifier.reloading(time.monotonic_ns() // 1000) if notifier else None,
         ended=lambda: notifier.ready(daemon.status) if notifier else None,
@@ -195,8 +204,10 @@ def build(
         policy=accounts.policy,
         clock=reactor,
         in_thread=in_thread,
-        views_of_ended=bool(config.logs.message_records),
+        # With a history, message records are written from it.
+        views_of_ended=bool(config.logs.message_records) and not config.history.days,
         compare_numbers=compare_numbers,
+        tells_progress=lambda: accounts.tell_progress,
     )
     history, questions = _history(config, reactor, journal_store, files or OsFiles())
     store: Any = journal_store if store_wrapper is None else store_wrapper(journal_store)
@@ -204,7 +215,7 @@ def build(
     flow = MessageFlow(
         store=store,
         rates=accounts,
-        routes=Routes(config.routes),
+        routes=Routes(config.routes, read_lists(config)),
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
@@ -212,15 +223,15 @@ def build(
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
     )
-    public_http, any_http = treq_clients(reactor)
-    client = WebhookClient(public_http, any_http, reactor)
+    http_clients = HttpClients(reactor)
+    client = WebhookClient(http_clients, reactor)
     webhooks = Webhooks(
         store, accounts, WebhookDelivery(store, accounts, client, reactor, wall), reactor, randomness.random
     )
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
     webhooks.outcomes.on_settled = flow.counters.attempted
-    webhooks.on_post = flow.counters.webhook_seconds.observe
+    webhooks.attempts.on_post = flow.counters.webhook_seconds.observe
     references = itertools.count(randomness.randrange(256))
     turns = FairTurns(reactor)
     proxies = TrustedProxies(config.trusted_proxies)
@@ -228,7 +239,7 @@ def build(
         flow=flow,
         accounts=accounts,
         webhooks=webhooks,
-        compose=lambda to, sender, text: compose(sender, to, text, reference=next(references))[:2],
+        compose=Composer(flow, references),
         clock=reactor,
         random_bytes=os.urandom,
         limits=config.limits,
@@ -270,6 +281,7 @@ def build(
         open_files=open_files,
         reactor=reactor,
         randomness=randomness,
+        random_bytes=os.urandom,
         store=store,
         accounts=accounts,
         flow=flow,
@@ -278,7 +290,7 @@ def build(
         history=history,
         lists=lists,
         notifier=from_environment(reactor),
-        carrier_http=any_http,
+        carrier_http=http_clients.any,
     )
     daemon = Daemon(
         config,
@@ -310,12 +322,14 @@ def _history(
     directory = Path(config.data_dir)
     path = str(directory / "history.sqlite3")
     keep = number_keeper(config.history.numbers, str(directory / "history.key"))
+    lines = config.logs.message_records
+    records = HistoryRecords(lines, sync=config.journal.sync != "never") if lines else None
     # A thread for each: a search must not wait for a long batch, nor the batch for a long search.
     writing, searching = DiskThread(reactor, "history"), DiskThread(reactor, "searches")
     for thread in (writing, searching):
         reactor.addSystemEventTrigger("after", "shutdown", thread.stop)
     writer = HistoryWriter(
-        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0
+        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0, records
     )
     history = History(writer, store.durable_segments, reactor, writing)
     store.needed_from = history.needed_from
@@ -324,7 +338,9 @@ def _history(
 
 def _message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:
     path = config.logs.message_records
-    return MessageRecords(path, config.journal.sync, reactor, in_thread) if path else None
+    if not path or config.history.days:
+        return None
+    return MessageRecords(path, config.journal.sync, reactor, in_thread)
 
 
 def _say_how_to_try(daemon: Daemon) -> None:

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, StoreFigures
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
     AtCarrier,
@@ -218,6 +219,21 @@ class LateStore:
 
     def learnt_between(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
         return self._late(self.inner.learnt_between(account, since, until, limit))
+
+    def receive(self, batch: Sequence[InboundMessage]) -> "Deferred[StoreResult]":
+        return self._late(self.inner.receive(batch))
+
+    def keep_parts(self, batch: Sequence[InboundPart]) -> "Deferred[None]":
+        return self._late(self.inner.keep_parts(batch))
+
+    def kept_parts(self) -> "Deferred[Sequence[InboundPart]]":
+        return self._late(self.inner.kept_parts())
+
+    def look_up_inbound(self, message_id: bytes) -> "Deferred[MessageView | None]":
+        return self._late(self.inner.look_up_inbound(message_id))
+
+    def inbound_feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[MessageView]]":
+        return self._late(self.inner.inbound_feed(account, after, limit))
 
     def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
         return self._late(self.inner.repeated(account, key))

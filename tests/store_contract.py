@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
 from relay.store.api import Idempotency, Store, StoreFull
+from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
     Attempt,
@@ -328,7 +329,7 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((self.due(NOW + 3500), self.due(NOW + 9000)), ([1, 3000], [2000]))
         self.assertEqual(sorted(self.unsubmitted()), [1, 2, 1000, 2000, 3000])
 
-    def test_what_a_carrier_may_have_is_not_replaced(self) -> None:
+    def test_a_message_that_a_carrier_may_have_is_not_replaced(self) -> None:
         self.result(self.store.accept([message(1), message(2, parts=(b"one", b"two")), message(3), message(4)]))
         self.result(self.store.submitted([submitted(1)]))
         self.result(self.store.end([Ending(message_id(3), DELETED, NOW + 1)]))
@@ -507,6 +508,24 @@ class StoreContract(SynchronousTestCase):
             told = {self.numbers([n])[0]: n for n in self.claimed()}
             self.assertEqual([told[n].told_done_at for n in (1, 2, 3, 4)], [v.told_done_at for v in views])
             self.assertEqual([told[n].user_message_reference for n in (1, 2, 3, 4)], [None, None, None, 7])
+
+    def test_a_date_that_can_not_be_the_message_s_is_counted_and_the_arrival_counts(self) -> None:
+        self.result(self.store.accept([message(n) for n in range(1, 6)] + [message(6, parts=(b"a", b"b"))]))
+        self.result(self.store.submitted([submitted(n) for n in range(1, 6)]))
+        self.result(self.store.submitted([submitted(6, b"6a"), submitted(6, b"6b", part=1)]))
+        said = {
+            b"1": NOW + 2 + DAY, b"2": NOW + 3 + DAY, b"3": NOW + 0.003 - DAY, b"4": NOW - DAY,
+            b"5": NOW + 50 * 365 * DAY, b"6a": NOW + 1, b"6b": NOW + 2 * DAY,
+        }  # fmt: skip
+        self.result(self.store.receipts([receipt(2, ENROUTE, final=False, carrier_done_at=1.0)]))
+        self.result(self.store.receipts([receipt(key, carrier_done_at=at) for key, at in said.items()]))
+        self.assertEqual(dict(self.store.figures().implausible_dates), {"tier1": 5})
+        for _ in range(2):
+            dates = [self.view(n).carrier_done_at for n in range(1, 7)]
+            self.assertEqual(dates, [NOW + 2 + DAY, None, NOW + 0.003 - DAY, None, None, NOW + 1])
+            self.assertEqual([self.view(n).told_done_at for n in (2, 4, 5)], [NOW + 2] * 3)
+            if not self.after_restart():
+                break
 
     def test_a_network_s_error_is_the_carrier_s_where_it_has_no_other(self) -> None:
         self.sent(1, 2, 3)
@@ -777,7 +796,7 @@ class StoreContract(SynchronousTestCase):
             if not self.after_restart():
                 break
 
-    def test_what_came_before_a_dismissal_is_no_evidence_and_what_comes_after_it_is(self) -> None:
+    def test_receipts_before_a_dismissal_are_no_evidence_and_those_after_it_are(self) -> None:
         self.store = self.make_store(model.Limits(orphan_seconds=60.0))
         self.late(1)
         self.result(self.store.receipts([receipt(b"x2", received_at=self.clock.seconds())]))
@@ -897,6 +916,143 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual((second.state, second.attempt), (DELIVERED, 1))
         self.settle([second], Verdict.DELIVERED)
         self.assertEqual(self.store.figures().owed, 0)
+
+    def test_a_final_state_waits_for_the_attempt_that_tells_an_earlier_one(self) -> None:
+        for verdict in (Verdict.DELIVERED, Verdict.RETRY, Verdict.GIVEN_UP, None):
+            with self.subTest(verdict):
+                self.setUp()
+                queue = QueueKey("hooked-all", Channel.WEBHOOK)
+                self.sent(1, account="hooked-all", registered_delivery=0)
+                self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
+                first = self.claimed(queue)
+                self.result(self.store.receipts([receipt(1)]))
+                self.assertEqual(self.claimed(queue), [])
+                announced: list[QueueKey] = []
+                self.store.subscribe(announced.extend)
+                if verdict is None:
+                    self.store.release(first)
+                else:
+                    self.settle(first, verdict, NOW + 500)
+                    for _ in range(20):
+                        self.clock.advance(0.01)
+                    self.assertEqual(announced, [queue])
+                (second,) = self.claimed(queue)
+                self.assertEqual((second.state, second.final, second.attempt), (DELIVERED, True, 1))
+                self.settle([second], Verdict.DELIVERED)
+                self.assertEqual((self.claimed(queue), self.store.figures().owed), ([], 0))
+
+    # Progress
+
+    PROGRESS = QueueKey("hooked-progress", Channel.WEBHOOK)
+
+    def accept_for_progress(self, *numbers: int, **fields: Any) -> None:
+        self.result(
+            self.store.accept([message(n, "hooked-progress", registered_delivery=0, **fields) for n in numbers])
+        )
+
+    def test_that_a_carrier_has_taken_a_message_is_told_once_where_asked_for(self) -> None:
+        self.accept_for_progress(1)
+        self.sent(2, account="hooked-all", registered_delivery=0)
+        answer = self.result(self.store.submitted([submitted(1)]))
+        self.assertEqual(answer.queues, {self.PROGRESS})
+        self.after_restart()
+        (told,) = self.claimed(self.PROGRESS)
+        self.assertEqual((self.numbers([told]), told.state, told.final), ([1], ENROUTE, False))
+        self.settle([told], Verdict.DELIVERED)
+        # A second submission of the part, and the carrier's own report of the same state, say nothing new.
+        self.result(self.store.submitted([submitted(1, b"again")]))
+        answer = self.result(self.store.receipts([receipt(1, ENROUTE, final=False)]))
+        self.assertEqual(list(answer.outcomes), [Outcome.REPEATED])
+        self.assertEqual(self.claimed(self.PROGRESS), [])
+        self.result(self.store.receipts([receipt(1, ACCEPTED, final=False)]))
+        self.assertEqual([n.state for n in self.claimed(self.PROGRESS)], [ACCEPTED])
+        self.assertEqual(self.claimed(QueueKey("hooked-all", Channel.WEBHOOK)), [])
+
+    def test_of_a_long_message_it_is_told_when_carriers_have_all_parts(self) -> None:
+        self.accept_for_progress(1, parts=(b"a", b"b"))
+        self.assertEqual(self.result(self.store.submitted([submitted(1, b"p1", 1)])).queues, frozenset())
+        self.assertEqual(self.result(self.store.submitted([submitted(1, b"p0", 0)])).queues, {self.PROGRESS})
+        self.assertEqual([n.state for n in self.claimed(self.PROGRESS)], [ENROUTE])
+
+    def test_what_came_before_the_response_is_told_instead(self) -> None:
+        self.accept_for_progress(1, 2)
+        self.result(self.store.receipts([receipt(1), receipt(2, ACCEPTED, final=False)]))
+        self.result(self.store.submitted([submitted(1), submitted(2)]))
+        told = self.claimed(self.PROGRESS)
+        self.assertEqual({(n.state, n.final) for n in told}, {(DELIVERED, True), (ACCEPTED, False)})
+
+    def test_a_final_state_replaces_progress_that_was_not_told(self) -> None:
+        self.accept_for_progress(1)
+        self.result(self.store.submitted([submitted(1)]))
+        self.result(self.store.receipts([receipt(1)]))
+        (told,) = self.claimed(self.PROGRESS)
+        self.assertEqual((told.state, told.final), (DELIVERED, True))
+
+    # Messages from handsets
+
+    FROM_HANDSETS = QueueKey("hooked", Channel.WEBHOOK, INBOUND_URL)
+
+    def inbound(self, number: int, account: str = "hooked", **fields: Any) -> InboundMessage:
+        values: dict[str, Any] = {"carrier": "tier1", "received_at": NOW, "addresses": ADDRESSES, "data_coding": 0,
+                                  "octets": b"hello"}  # fmt: skip
+        return InboundMessage(message_id(number), account, **(values | fields))
+
+    def test_a_message_from_a_handset_is_owed_until_it_is_handed_over_and_survives_restarts(self) -> None:
+        answer = self.result(self.store.receive([self.inbound(1, octets=b"one"), self.inbound(2, octets=b"two")]))
+        self.assertEqual(answer.queues, {self.FROM_HANDSETS})
+        for _ in range(2):
+            self.after_restart()
+            told = self.claimed(self.FROM_HANDSETS)
+            self.assertEqual([n.inbound.octets for n in told if n.inbound is not None], [b"one", b"two"])
+            self.assertEqual((self.claimed(WEBHOOK), self.store.figures().owed), ([], 2))
+            self.store.release(told)
+        first, second = self.claimed(self.FROM_HANDSETS)
+        self.settle([first], Verdict.DELIVERED)
+        self.settle([second], Verdict.RETRY, NOW + 500)
+        self.after_restart()
+        self.assertEqual(self.claimed(self.FROM_HANDSETS), [])
+        (again,) = self.claimed(self.FROM_HANDSETS, now=NOW + 501)
+        self.assertEqual((self.numbers([again]), again.attempt), ([2], 2))
+        self.settle([again], Verdict.GIVEN_UP)
+        self.assertEqual(self.result(self.store.notify_again("hooked", [message_id(1)], NOW + 600)).messages, 1)
+        self.assertEqual(self.numbers(self.claimed(self.FROM_HANDSETS, now=NOW + 601)), [1])
+
+    def test_messages_from_handsets_have_a_feed_of_their_own_and_are_no_messages_of_the_customer(self) -> None:
+        self.result(self.store.receive([self.inbound(1), self.inbound(2, account="plain", webhook=False, smpp=True)]))
+        self.result(self.store.accept([message(3, "hooked")]))
+        self.result(self.store.end([Ending(message_id(3), REJECTED, NOW)]))
+        self.result(self.store.receive([self.inbound(4, missing=(2,), parts=3, reference=7)]))
+        for _ in range(2):
+            found = self.result(self.store.inbound_feed("hooked", 0, 10))
+            self.assertEqual([view.inbound.parts for view in found], [1, 3])
+            self.assertEqual(self.numbers(found), [1, 4])
+            cursor = found[0].inbound.cursor
+            self.assertEqual(self.numbers(self.result(self.store.inbound_feed("hooked", cursor, 10))), [4])
+            self.assertEqual(self.numbers(self.result(self.store.inbound_feed("hooked", 0, 1))), [1])
+            self.assertEqual(self.numbers(self.result(self.store.feed("hooked", 0, 10))), [3])
+            self.assertEqual(self.numbers(self.result(self.store.recent("hooked"))), [3])
+            self.assertEqual((self.view(1), self.result(self.store.look_up_inbound(message_id(3)))), (None, None))
+            view = self.result(self.store.look_up_inbound(message_id(4)))
+            self.assertEqual((view.inbound.missing, view.owed), ((2,), ["webhook"]))
+            self.assertEqual([n.inbound.octets for n in self.claimed(SMPP) if n.inbound], [b"hello"])
+            # What an account gets over SMPP alone has no URL to be sent to again.
+            self.assertEqual(self.result(self.store.notify_again("plain", [message_id(2)], NOW)).messages, 0)
+            self.after_restart()
+
+    def test_parts_from_handsets_are_kept_until_the_message_is_received(self) -> None:
+        parts = [InboundPart("tier1", NOW, ADDRESSES, 7, 2, number, 0, b"part") for number in (1, 2)]
+        other = InboundPart("tier1", NOW, ADDRESSES, 8, 2, 1, 0, b"part")
+        self.result(self.store.keep_parts([parts[0], other]))
+        self.result(self.store.keep_parts([parts[0]]))
+        self.after_restart()
+        self.assertCountEqual(self.result(self.store.kept_parts()), [parts[0], other])
+        self.result(self.store.receive([self.inbound(1, parts=2, reference=7)]))
+        self.assertEqual(self.result(self.store.kept_parts()), [other])
+        # A message that nobody wants only forgets its parts.
+        self.result(self.store.receive([self.inbound(2, account="", parts=2, reference=8)]))
+        self.after_restart()
+        self.assertEqual(self.result(self.store.kept_parts()), [])
+        self.assertEqual((self.store.figures().messages, self.store.figures().owed), (1, 1))
 
     def test_a_part_submitted_twice_is_found_under_both_ids(self) -> None:
         self.sent(1)

@@ -25,6 +25,7 @@ ADDRESSES = b"\x01\x01447700900001\0\x01\x01447700900002\0"
 POLICIES = {
     "hooked": NotifyPolicy(webhook=True),
     "hooked-all": NotifyPolicy(webhook=True, intermediate=True),
+    "hooked-progress": NotifyPolicy(webhook=True, intermediate=True, progress=True),
     "silent": NotifyPolicy(webhook=True, unanswered=False),
     "plain": NotifyPolicy(receipt_seconds=3600.0),
 }
@@ -126,6 +127,7 @@ def make_store(
         policy=options.pop("policy", policy_of),
         clock=clock,
         in_thread=in_thread or at_once,
+        tells_progress=lambda: True,
         **options,
     )
 

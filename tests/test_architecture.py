@@ -101,6 +101,11 @@ class OtherPagesTests(SynchronousTestCase):
                     missing.append((page, name))
         self.assertEqual(missing, [])
 
+    def test_the_readme_links_to_every_page(self) -> None:
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")]
+        self.assertEqual([page for page in pages if f"({page})" not in readme], [])
+
     def test_every_yaml_block_of_a_page_can_be_read(self) -> None:
         blocks = 0
         for page in WRITTEN:

@@ -87,6 +87,13 @@ RUN_ELSEWHERE = {
         "python -m benchmarks.reactors": "minutes of a quiet machine",
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
     },
+    "docs/traffic.md": {
+        "twistd -n relay --config story.yaml": "tests.integration.test_story, on other ports",
+        "curl -u shop:shop-key *": "tests.integration.test_story",
+        "python -m relay route": "named in a sentence; tests.integration.test_story has what it says",
+        "python -m relay route --config *": "tests.integration.test_story has what it says",
+        "systemctl reload relay": "tests.integration.test_story sends the signal",
+    },
     "docs/simulator.md": {
         "python -m relay simulate --silent-share *": "tests.integration.test_questions",
     },
@@ -99,6 +106,7 @@ _TRIAL = ".venv/bin/python -m twisted.trial"
 MAKE_TARGETS = {
     "bench": "minutes of a quiet machine",
     "bench-guard": ".ci/run",
+    "bench-history": "ten minutes of a quiet machine",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
     "constraints": "needs a package index; RELEASING.md says when it is run",
@@ -324,7 +332,7 @@ class RelayCommandsTests(DocumentedCommandsTestCase):
     def test_check_and_start_of_the_sample_work_with_places_accounts_and_carriers_of_one_s_own(self) -> None:
         (self.root / "etc").mkdir()
         sample = yaml.safe_load((ROOT / "etc" / "relay.yaml").read_text())
-        own = {"accounts": {}, "carriers": {}, "routes": [], **self.minimal()}
+        own = {"accounts": {}, "carriers": {}, "lists": {}, "routes": [], **self.minimal()}
         (self.root / "etc" / "relay.yaml").write_text(json.dumps({**sample, **own}))
         self.succeed("python -m relay check etc/relay.yaml", self.root)
         self.start("twistd -n relay --config etc/relay.yaml")

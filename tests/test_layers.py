@@ -75,6 +75,8 @@ PURE = (
     "relay.routing.carrier_order",
     "relay.routing.explanation",
     "relay.routing.hours",
+    "relay.routing.inbound_rules",
+    "relay.routing.number_lists",
     "relay.routing.prefix_table",
     "relay.routing.routes",
     "relay.runtime.fair_share",
@@ -84,6 +86,7 @@ PURE = (
     "relay.webhooks.body",
     "relay.webhooks.callbacks",
     "relay.webhooks.circuit_breaker",
+    "relay.webhooks.inbound_request",
     "relay.webhooks.request",
     "relay.webhooks.schedule",
 )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NoReturn
 
 from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
     AtCarrier,
@@ -154,6 +155,21 @@ class UnusedStore(Store):
 
     def put_setting(self, account: str, name: str, value: str | None) -> Awaitable[None]:
         _unexpected("put_setting")
+
+    def receive(self, batch: Sequence[InboundMessage]) -> Awaitable[StoreResult]:
+        _unexpected("receive")
+
+    def keep_parts(self, batch: Sequence[InboundPart]) -> Awaitable[None]:
+        _unexpected("keep_parts")
+
+    def kept_parts(self) -> Awaitable[Sequence[InboundPart]]:
+        _unexpected("kept_parts")
+
+    def look_up_inbound(self, message_id: bytes) -> Awaitable[MessageView | None]:
+        _unexpected("look_up_inbound")
+
+    def inbound_feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[MessageView]]:
+        _unexpected("inbound_feed")
 
     def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
         _unexpected("repeated")

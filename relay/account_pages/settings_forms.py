@@ -154,7 +154,14 @@ def delivery_card(
             ),
             row(
                 "notify",
-                choice((("final", "Final states only"), ("all", "Every state")), values["notify"]),
+                choice(
+                    (
+                        ("final", "Final states only"),
+                        ("all", "Every state that a carrier reports"),
+                        ("progress", "Every state, and that a carrier has taken it"),
+                    ),
+                    values["notify"],
+                ),
                 "Every state: you also get notifications while a message is still on its way.",
             ),
             row(

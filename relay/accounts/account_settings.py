@@ -38,7 +38,7 @@ MOST_IN_A_BATCH: Final = 1000
 
 _CHOICES: Final = {
     "notification_format": ("json", "form"),
-    "notify": ("final", "all"),
+    "notify": ("final", "all", "progress"),
     "error_codes": ("standard", "carrier"),
 }
 

@@ -17,8 +17,9 @@ from typing import Final
 import msgspec
 
 from relay.accounts.account_settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, with_settings
+from relay.accounts.receiver_headers import receiver_headers
 from relay.accounts.signing import secret_key
-from relay.config.model import Account
+from relay.config.model import Account, NotificationTls
 from relay.config.sender_patterns import AllowedSenders
 from relay.config.urls import UrlProblem, WebUrl, check_url
 from relay.store.api import NotifyPolicy
@@ -33,6 +34,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     :ivar off: why the relay has switched the account's own URL off; "": the URL is on.
     :ivar keys: the keys that sign.
     :ivar old_key: the key before the last change, which signs, too, until `old_key_until`.
+    :ivar headers: the headers that the receivers ask for, by name. They hold secrets.
+    :ivar tls: our certificate for the receivers, and the authorities to trust.
     """
 
     url: str | None
@@ -43,9 +46,17 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     keys: tuple[bytes, ...]
     error_codes: str
     allow_private: bool
+    headers: dict[bytes, list[bytes]] = {}
+    tls: NotificationTls | None = None
     off: str = ""
+    inbound_url: str | None = None
+    inbound_format: str = "json"
     old_key: bytes = b""
     old_key_until: float = 0.0
+
+    def __repr__(self) -> str:
+        # Keys and headers are secret.
+        return f"Target(url={self.url!r})"
 
 
 class _Entry:
@@ -83,8 +94,9 @@ class _Entry:
         self.account = account
         self.policy = NotifyPolicy(
             webhook=account.notification_url is not None,
-            intermediate=account.notify == "all",
+            intermediate=account.notify != "final",
             unanswered=account.unanswered == "notify",
+            progress=account.notify == "progress",
         )
         self.target = Target(
             account.notification_url,
@@ -95,7 +107,11 @@ class _Entry:
             keys,
             account.error_codes,
             account.allow_private_urls,
+            receiver_headers(account),
+            account.notification_tls,
             off_url[1] if off else "",
+            account.inbound_url,
+            account.inbound_format,
             old_key,
             float(old_until) if old_key else 0.0,
         )
@@ -105,6 +121,7 @@ class Accounts:
     """Knows the customers: their keys, policies, limits and URLs.
 
     :param accounts: the accounts of the configuration, by name.
+    :ivar tell_progress: whether any account has `notify: progress`.
     :raises SettingProblem: a secret in them isn't valid. If `replace` raises it, nothing has changed.
     """
 
@@ -137,6 +154,7 @@ class Accounts:
                 key = account.api_key.reveal().encode()
                 self._by_key[self._hash(key)] = name
                 self._by_login[self._hash(name.encode() + b":" + key)] = name
+        self._look_for_progress()
 
     def load_settings(self, settings: Iterable[tuple[str, str, str]]) -> None:
         """Applies the settings that the store has kept. Call it once, at the start.
@@ -155,6 +173,7 @@ class Accounts:
                     del kept[setting]
             entry.settings = kept
             entry.derive()
+        self._look_for_progress()
 
     def check_setting(self, account: str, name: str, value: str) -> None:
         """Checks a value before it is stored as a setting.
@@ -185,6 +204,10 @@ class Accounts:
         if entry is not None:
             entry.settings = kept
             entry.derive()
+            self._look_for_progress()
+
+    def _look_for_progress(self) -> None:
+        self.tell_progress = any(entry.policy.progress for entry in self._entries.values())
 
     def setting(self, account: str, name: str) -> str | None:
         """The setting's value; None: the customer has set nothing, so that the configuration's value holds."""

@@ -10,16 +10,18 @@ caller drops problems with stand-ins. So a check must skip them only if it compa
 import ipaddress
 from collections.abc import Iterator
 
+from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
-from relay.app.route_checks import check_routes
+from relay.app.route_checks import check_routes, replaced_sender
 from relay.config.endpoint_text import is_loopback
-from relay.config.model import Account, Carrier, Config, Dialect, Senders
+from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, InboundRule, Senders, TlsFiles
 from relay.config.sender_patterns import AllowedSenders, SenderPattern
 from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
 from relay.receipts.dialects import resolve
 from relay.simulator.decisions import WORDS as SIMULATED_WORDS
 from relay.text.compose import InvalidText, source_address
+from relay.text.tlv_text import read_tag, read_tlvs
 from relay.values.messages import source_of
 from relay.values.secret import Secret
 
@@ -37,6 +39,13 @@ def check(config: Config) -> Iterator[Finding]:
     yield from _accounts(config)
     for name, carrier in config.carriers.items():
         yield from _carrier(("carriers", name), carrier, config)
+    for name, numbers in config.lists.items():
+        if not numbers.file:
+            yield ("lists", name, "file"), "must not be empty: it is the file with the numbers"
+        if numbers.tag_column == "0":
+            yield ("lists", name, "tag_column"), "columns are counted from 1"
+        if numbers.tag_column and numbers.on_match == "refuse":
+            yield ("lists", name, "tag_column"), "has no effect with on_match: refuse; leave one of them out"
     yield from check_routes(config)
 
 
@@ -166,7 +175,7 @@ def _accounts(config: Config) -> Iterator[Finding]:
 
 
 def _account(path: Path, account: Account) -> Iterator[Finding]:
-    for key in ("notification_url", "notification_fallback_url"):
+    for key in ("notification_url", "notification_fallback_url", "inbound_url"):
         url: str | None = getattr(account, key)
         if url is not None:
             try:
@@ -179,6 +188,9 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
             secret_key(account.notification_secret.reveal())
         except ValueError as problem:
             yield (*path, "notification_secret"), str(problem)
+    yield from _receiver_headers(path, account)
+    if account.notification_tls is not None:
+        yield from _tls_files((*path, "notification_tls"), account.notification_tls)
     yield from _senders((*path, "senders"), account.senders)
     if account.smpp is not None:
         smpp = account.smpp
@@ -186,6 +198,28 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
         yield from _ascii((*path, "smpp", "password"), smpp.password.reveal())
         for index, network in enumerate(smpp.allow_from):
             yield from _network((*path, "smpp", "allow_from", index), network)
+
+
+def _receiver_headers(path: Path, account: Account) -> Iterator[Finding]:
+    names: dict[str, str] = {}
+    for name, value in account.notification_headers.items():
+        here = (*path, "notification_headers", name)
+        problem = header_problem(name, value.reveal())
+        if problem is not None:
+            yield here, problem
+        elif names.setdefault(name.lower(), name) != name:
+            yield here, f"is the same header as {names[name.lower()]}; leave one out"
+    if account.notification_token is not None:
+        problem = token_problem(account.notification_token.reveal())
+        if problem is not None:
+            yield (*path, "notification_token"), problem
+        elif "authorization" in names:
+            yield (*path, "notification_token"), "and the header Authorization exclude each other; leave one out"
+
+
+def _tls_files(path: Path, files: TlsFiles) -> Iterator[Finding]:
+    if bool(files.certificate_file) != bool(files.key_file):
+        yield path, "certificate_file and key_file go together: give both or neither"
 
 
 def _senders(path: Path, senders: Senders) -> Iterator[Finding]:
@@ -250,10 +284,25 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
     for key in ("query_sm", "cancel_sm"):
         if carrier.kind == "http" and getattr(carrier, key):
             yield (*path, key), "doesn't work with kind: http, which has no such request; leave it out"
+    if carrier.kind == "http" and not _is_plain(carrier):
+        yield path, "has keys for the form of messages, which another relay (kind: http) chooses itself; leave them out"
+    for key in ("source_ton", "source_npi"):
+        by_kind = getattr(carrier, key)
+        for kind in by_kind if isinstance(by_kind, dict) else ():
+            if kind not in SENDER_KINDS:
+                yield (*path, key, kind), f"there is no such kind of sender: expected one of {', '.join(SENDER_KINDS)}"
+    for side in ("source", "destination"):
+        if getattr(carrier, f"{side}_form") == "national" and not carrier.country_code:
+            yield (*path, "country_code"), f"missing; {side}_form: national needs it"
+    yield from _ascii((*path, "service_type"), carrier.service_type)
+    try:
+        read_tlvs(carrier.tlvs)
+    except ValueError as problem:
+        yield (*path, "tlvs"), str(problem)
     if carrier.tls is not None and not connect.startswith("tls:"):
         yield (*path, "tls"), 'has no effect without TLS: begin connect with "tls:", or leave tls out'
-    if carrier.tls is not None and bool(carrier.tls.certificate_file) != bool(carrier.tls.key_file):
-        yield (*path, "tls"), "certificate_file and key_file go together: give both or neither"
+    if carrier.tls is not None:
+        yield from _tls_files((*path, "tls"), carrier.tls)
     if carrier.reconnect_max_seconds < carrier.reconnect_min_seconds:
         yield (*path, "reconnect_max_seconds"), "is less than reconnect_min_seconds"
     for key in ("system_id", "system_type", "address_range"):
@@ -261,18 +310,56 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
     if carrier.kind != "http":
         yield from _ascii((*path, "password"), carrier.password.reveal())
     if carrier.mobile_originated != "refuse":
-        yield from _mobile_originated((*path, "mobile_originated"), carrier.mobile_originated, config)
+        yield from _gets_messages((*path, "mobile_originated"), carrier.mobile_originated, config)
+    for index, rule in enumerate(carrier.inbound):
+        yield from _inbound_rule((*path, "inbound", index), rule, config)
+    yield from replaced_sender((*path, "replace_sender"), carrier.replace_sender)
     yield from _dialect((*path, "dialect"), carrier.dialect)
     if carrier.kind == "simulator":
         yield from _simulator((*path, "simulator", "states"), carrier.simulator.states)
+        for index, tag in enumerate(carrier.simulator.tlvs):
+            try:
+                read_tag(tag)
+            except ValueError as problem:
+                yield (*path, "simulator", "tlvs", index), str(problem)
 
 
-def _mobile_originated(path: Path, name: str, config: Config) -> Iterator[Finding]:
+def _is_plain(carrier: Carrier) -> bool:
+    """Whether the carrier has none of the keys that `relay.carriers.wanted_form` reads."""
+    defaults = Carrier()
+    return all(getattr(carrier, key) == getattr(defaults, key) for key in _FORM_KEYS)
+
+
+_FORM_KEYS = (
+    "default_alphabet", "long_messages", "service_type", "source_ton", "source_npi", "source_form", "destination_ton",
+    "destination_npi", "destination_form", "country_code", "trunk_prefix", "tlvs",
+)  # fmt: skip
+
+
+def _gets_messages(path: Path, name: str, config: Config, over: str = "auto") -> Iterator[Finding]:
+    """Whether an account can get messages from handsets in this way."""
     account = config.accounts.get(name)
     if account is None:
         yield path, f"there is no account {name!r}{did_you_mean(name, ['refuse', *config.accounts])}"
-    elif account.smpp is None:
-        yield path, f"accounts.{name} has no smpp login, so nobody could receive them"
+    elif over == "auto" and account.smpp is None and account.inbound_url is None:
+        yield path, f"accounts.{name} has no inbound_url and no smpp login, so nobody could receive them"
+    elif over in ("http", "both") and account.inbound_url is None:
+        yield path, f"accounts.{name} has no inbound_url"
+    elif over in ("smpp", "both") and account.smpp is None:
+        yield path, f"accounts.{name} has no smpp login"
+
+
+def _inbound_rule(path: Path, rule: InboundRule, config: Config) -> Iterator[Finding]:
+    yield from _gets_messages((*path, "account"), rule.account, config, rule.over)
+    number = rule.to.removeprefix("+").removesuffix("*")
+    if "*" in number or not number.isascii() or not number.isprintable() or " " in number:
+        yield (*path, "to"), f"{rule.to!r} is no number; write one such as 12345, or the beginning of some as 4477*"
+    word = rule.keyword.removesuffix("*")
+    if "*" in word or len(word.split()) > 1 or word != word.strip():
+        yield (
+            (*path, "keyword"),
+            f"{rule.keyword!r} is no word; write one such as STOP, or the beginning of some as ST*",
+        )
 
 
 def _dialect(path: Path, dialect: Dialect) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from relay.app.sd_notify import SystemdNotifier
 from relay.app.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
 from relay.carriers.binds import smpp_binds
 from relay.carriers.draining import DrainingCarriers
+from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.http_binds import http_binds
 from relay.carriers.link import CarrierLink
 from relay.carriers.relay_api import HttpReceipts, notification_reader
@@ -40,6 +41,7 @@ from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
 from relay.store.api import Store
 from relay.store.journal.journal_format import JournalError
+from relay.values.ids import RandomBytes
 from relay.values.messages import Channel
 
 
@@ -83,6 +85,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
 
     reactor: Any
     randomness: random.Random
+    random_bytes: RandomBytes
     store: DurableStore
     accounts: Accounts
     flow: MessageFlow
@@ -138,6 +141,15 @@ class Daemon(Service):
             known_accounts=lambda: {*self.config.accounts},
         )
         self.sessions = CustomerSessions(flow, self.accounts, config.smpp, config.limits, reactor)
+        self.handset_messages = HandsetMessages(
+            flow,
+            self.accounts.find,
+            self._carrier_settings,
+            self.sessions.mobile_originated,
+            reactor,
+            collaborators.random_bytes,
+            config.limits,
+        )
         self.housekeeping = Housekeeping(flow, reactor)
         self.rereading = Rereading(flow, reactor, self._link)
         #: Why the daemon isn't ready; empty when it is.
@@ -214,6 +226,7 @@ class Daemon(Service):
         for name in held_carriers(settings) & self.links.keys():
             self.links[name].hold(True)
         self.flow.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
+        await self.handset_messages.start()
         for link in self.links.values():
             link.start()
         await self.webhooks.start()
@@ -256,6 +269,10 @@ class Daemon(Service):
     def _link(self, name: str) -> CarrierLink | None:
         return self.links.get(name)
 
+    def _carrier_settings(self, name: str) -> Carrier | None:
+        link = self.links.get(name) or self.draining_carriers.link(name)
+        return None if link is None else link.settings
+
     def compare_numbers(self, carrier: str) -> NumberComparison:
         """How numbers in a carrier's receipts are compared. It also knows carriers that drain."""
         link = self.links.get(carrier) or self.draining_carriers.link(carrier)
@@ -288,7 +305,7 @@ class Daemon(Service):
             self._reactor,
             keepers,
             queue_bytes=self.config.limits.queue_bytes,
-            mobile_originated=self.sessions.mobile_originated,
+            mobile_originated=self.handset_messages.take,
             notification_reader=notification_reader(name, settings),
         )
 
@@ -384,6 +401,7 @@ class Daemon(Service):
             [Deferred.fromCoroutine(stop) for stop in (*stops, self.draining_carriers.stop())], consumeErrors=True
         )
         await self.sessions.stop(limit)
+        await self.handset_messages.stop()
         await self.webhooks.stop(limit)
         await self.rereading.stop()
         await self.stale_names.stop()

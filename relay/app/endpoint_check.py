@@ -5,15 +5,17 @@ from typing import Any
 
 from relay.app.tls import carrier_endpoint, server_endpoint
 from relay.config.endpoint_text import split_description
-from relay.config.model import Config
+from relay.config.model import Config, TlsFiles
 from relay.config.yaml_reader import Path
-from relay.runtime.client_tls import TlsProblem
+from relay.runtime.client_tls import TlsProblem, client_tls_options
 
 _HIGHEST_PORT = 65_535
 
 
 def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]]:
-    """Finds the descriptions that Twisted refuses, by key. It is one of the `further_checks` of `load_config.load`.
+    """Finds the descriptions that Twisted refuses and the files that OpenSSL refuses, by key.
+
+    It is one of the `further_checks` of `load_config.load`.
 
     It reads the certificate and key files that descriptions name. It doesn't listen, and doesn't connect.
 
@@ -23,6 +25,8 @@ def endpoint_problems(config: Config, reactor: Any) -> Iterator[tuple[Path, str]
         for index, description in enumerate(getattr(config, table).listen):
             yield from _try(server_endpoint, "server", reactor, (table, "listen", index), description)
     yield from _try(server_endpoint, "server", reactor, ("demo", "receiver"), config.demo.receiver)
+    for name, account in config.accounts.items():
+        yield from _try_files(("accounts", name, "notification_tls"), account.notification_tls)
     for name, carrier in config.carriers.items():
         path: Path = ("carriers", name)
         if carrier.kind == "smpp":
@@ -49,6 +53,16 @@ def _try(
     except Exception as problem:
         # Twisted itself raises ValueError, TypeError and FileNotFoundError. OpenSSL and plugins may raise anything.
         yield path, f"{description!r} is not a {kind} endpoint: {_reason(problem)}"
+
+
+def _try_files(path: Path, files: TlsFiles | None) -> Iterator[tuple[Path, str]]:
+    # A certificate without its key is found by another check.
+    if files is None or bool(files.certificate_file) != bool(files.key_file):
+        return
+    try:
+        client_tls_options("localhost", files.ca_file, files.certificate_file, files.key_file)
+    except (TlsProblem, OSError) as problem:
+        yield path, _reason(problem)
 
 
 def _check_port(description: str, kind: str) -> None:

@@ -9,6 +9,7 @@ connections.
 * A changed carrier gets a new link instead of the old one. The queued messages move to the new link at once. The old
   link waits for its responses and unbinds. The new link binds only after that, so that the carrier never has more binds
   than it allows.
+* The files of the lists are read again, in a thread.
 * If a carrier's dialect changed, its kept receipts are read again (`relay.carriers.rereading`).
 * A removed carrier drains (`relay.carriers.draining`): its link sends the queued messages, and stays bound for
   outstanding receipts.
@@ -17,7 +18,7 @@ connections.
 There is one reload at a time. If further reloads are requested meanwhile, one more follows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -31,6 +32,7 @@ from relay.config.changes import Change, changed_names, changes, login_changed, 
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.routing.flow import MessageFlow
+from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
 from relay.runtime.tasks import Tasks
@@ -63,10 +65,15 @@ class Reloadable(Protocol):
         """Makes a link and does not start it. Raises if the carrier's endpoint can't be used."""
 
 
+async def _no_lists(config: Config) -> NumberLists | None:
+    return None
+
+
 class Reloader:
     """Applies a new configuration while the relay runs. One reload at a time.
 
     :param read: reads and checks the file. It raises `ConfigRefused` if the file can't be used.
+    :param read_lists: reads the files of the lists. It raises an exception with `problems` if one can't be read.
     :param taken: called with each configuration after it has been applied. The log uses it.
     :param begun, ended: called before and after the work, for the service manager.
     """
@@ -79,6 +86,7 @@ class Reloader:
         read: Callable[[], Config],
         clock: Any,
         *,
+        read_lists: Callable[[Config], Awaitable[NumberLists | None]] = _no_lists,
         taken: Callable[[Config], None] = lambda config: None,
         begun: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
@@ -86,6 +94,7 @@ class Reloader:
         self._daemon = daemon
         self._read = read
         self._clock = clock
+        self._read_lists = read_lists
         self._taken = taken
         self._begun = begun
         self._ended = ended
@@ -122,6 +131,7 @@ class Reloader:
         links: dict[str, CarrierLink] = {}
         try:
             new = self._read()
+            lists = await self._read_lists(new)
             carriers = changed_names(old.carriers, new.carriers)
             for name in (*carriers.added, *carriers.changed):
                 links[name] = await daemon.make_link(name, new.carriers[name])
@@ -133,7 +143,7 @@ class Reloader:
         found = changes(old, new)
         replaced = {name: daemon.links[name] for name in carriers.changed}
         removed = {name: daemon.links[name] for name in carriers.removed}
-        self._exchange(taken_up(old, new), links)
+        self._exchange(taken_up(old, new), links, lists)
         self._say(found)
         for name, link in removed.items():
             daemon.draining_carriers.begin(name, link)
@@ -155,13 +165,13 @@ class Reloader:
         daemon.stale_names.look()
         return True
 
-    def _exchange(self, config: Config, links: dict[str, CarrierLink]) -> None:
+    def _exchange(self, config: Config, links: dict[str, CarrierLink], lists: NumberLists | None) -> None:
         daemon = self._daemon
         old = daemon.config
         daemon.config = config
         daemon.accounts.replace(config.accounts)
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
-        daemon.flow.reroute(Routes(config.routes), daemon.links, config.validity_seconds)
+        daemon.flow.reroute(Routes(config.routes, lists), daemon.links, config.validity_seconds)
         for name, account in old.accounts.items():
             now = config.accounts.get(name)
             if now is None or login_changed(account.smpp, now.smpp):

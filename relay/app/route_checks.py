@@ -14,6 +14,7 @@ from relay.config.yaml_reader import Path, did_you_mean
 from relay.routing.explanation import words
 from relay.routing.hours import hours_of, overlap, times_to_try
 from relay.routing.routes import CompiledRoute, Routes
+from relay.text.compose import InvalidText, source_address
 
 Finding = tuple[Path, str]
 
@@ -28,7 +29,7 @@ def check_routes(config: Config) -> Iterator[Finding]:
     readable = True
     for index, route in enumerate(config.routes):
         found = list(_route(("routes", index), route, config))
-        readable = readable and not any(path[2] in ("sender", "hours") for path, _ in found)
+        readable = readable and not any(path[2] in ("sender", "hours", "replace_sender") for path, _ in found)
         yield from found
     if readable:
         yield from _contradictions(Routes(config.routes))
@@ -38,6 +39,8 @@ def _route(path: Path, route: Route, config: Config) -> Iterator[Finding]:
     if route.account and route.account not in config.accounts:
         hint = did_you_mean(route.account, config.accounts)
         yield (*path, "account"), f"there is no account {route.account!r}{hint}"
+    if route.tag:
+        yield from _tag((*path, "tag"), route.tag, config)
     for key, reads in (("sender", SenderPattern), ("hours", hours_of)):
         value: str = getattr(route, key)
         try:
@@ -45,7 +48,24 @@ def _route(path: Path, route: Route, config: Config) -> Iterator[Finding]:
                 reads(value)
         except ValueError as problem:
             yield (*path, key), str(problem)
+    yield from replaced_sender((*path, "replace_sender"), route.replace_sender)
     yield from _carriers((*path, "carriers"), route.carriers, config)
+
+
+def replaced_sender(path: Path, sender: str) -> Iterator[Finding]:
+    """What is wrong with a `replace_sender`, of a route or of a carrier."""
+    try:
+        if sender:
+            source_address(sender)
+    except InvalidText as problem:
+        yield path, problem.reason
+
+
+def _tag(path: Path, tag: str, config: Config) -> Iterator[Finding]:
+    tagging = {name: one for name, one in config.lists.items() if one.on_match == "tag"}
+    # The tags of a column are known only when the file is read, and may change with it.
+    if tag not in tagging and not any(one.tag_column for one in tagging.values()):
+        yield path, f"no list gives the tag {tag!r}{did_you_mean(tag, tagging)}"
 
 
 def _carriers(path: Path, places: Sequence[str | dict[str, float]], config: Config) -> Iterator[Finding]:
@@ -71,8 +91,8 @@ def _contradictions(routes: Routes) -> Iterator[Finding]:
     first_of: dict[tuple[str, ...], list[CompiledRoute]] = {}
     doubled: set[int] = set()
     for route in routes.compiled:
-        account, sender, _ = route.conditions
-        rivals = first_of.setdefault((account, sender, route.route.prefix), [])
+        account, sender, tag, _ = route.conditions
+        rivals = first_of.setdefault((account, sender, tag, route.route.prefix), [])
         rival = next((rival for rival in rivals if _same_hours(route, rival)), None)
         if rival is not None:
             doubled.add(route.index)
@@ -98,10 +118,11 @@ def _same_hours(one: CompiledRoute, other: CompiledRoute) -> bool:
 def _takers(route: CompiledRoute, routes: Routes, times: Sequence[float]) -> set[int]:
     """The other routes that take the messages tried for a route. Empty if the route takes one of them itself."""
     account = route.route.account or _OTHER_ACCOUNT
+    tags = [route.route.tag] if route.route.tag else []
     held = [at for at in times if route.hours is None or route.hours.hold(at)]
     takers: set[int] = set()
     for sender, at in islice(product(_senders(route, routes.compiled), held), _MOST_TRIED):
-        taker = routes.find(b"\0\0%b\0\0\0%b\0" % (sender, route.prefix), account, at)
+        taker = routes.find(b"\0\0%b\0\0\0%b\0" % (sender, route.prefix), account, at, tags)
         if taker is not None and taker.index == route.index:
             return set()
         if taker is not None:

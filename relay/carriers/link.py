@@ -22,10 +22,12 @@ from relay.carriers.receipt_intake import MobileOriginated, ReceiptIntake
 from relay.carriers.relay_api import HttpReceipts, NotificationReader
 from relay.carriers.responses import SubmitResponses
 from relay.carriers.session_api import CarrierSession, MakeKeepers, Responder
+from relay.carriers.wanted_form import wanted_form
 from relay.config import model
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Drain, Tasks
+from relay.text.text_form import TextForm
 from relay.values.counters import CarrierCounters
 from relay.values.messages import AtCarrier, Receipt
 from relay.values.pdus import Answered, LateAnswer, MessagePdu
@@ -37,7 +39,7 @@ class CarrierLink:
     :param keepers: makes what connects to the carrier: `relay.carriers.binds.smpp_binds`, or
         `relay.carriers.http_session.http_binds`.
     :param queue_bytes: how many octets of texts its queue keeps in memory.
-    :param mobile_originated: gets an account's name and a deliver_sm that isn't a receipt.
+    :param mobile_originated: gets the carrier's name and a deliver_sm that isn't a receipt.
     :param notification_reader: reads the notifications of a carrier that is another relay; None: it isn't one.
     """
 
@@ -52,7 +54,7 @@ class CarrierLink:
         keepers: MakeKeepers,
         *,
         queue_bytes: int,
-        mobile_originated: MobileOriginated = lambda account, pdu: None,
+        mobile_originated: MobileOriginated = lambda carrier, pdu: None,
         notification_reader: NotificationReader | None = None,
     ) -> None:
         self.name = name
@@ -66,8 +68,11 @@ class CarrierLink:
         self._state = LinkStateMachine()
         self._keepers = keepers(self)
         self._sessions = CarrierSessions(name, settings, len(self._keepers), self.counters)
-        self._queries = CarrierQueries(carrier, self.intake)
-        self._sender = PartSender(carrier, self._state, self._sessions.senders, self._queries, queue_bytes=queue_bytes)
+        self._form = wanted_form(settings)
+        self._queries = CarrierQueries(carrier, self.intake, self._form)
+        self._sender = PartSender(
+            carrier, self._state, self._sessions.senders, self._queries, self._form, queue_bytes=queue_bytes
+        )
         self._responses = SubmitResponses(carrier, self._sender, self._queries)
         self._drain = Drain(lambda: self.in_flight, clock)
 
@@ -130,6 +135,11 @@ class CarrierLink:
         """Whether the carrier keeps messages until their schedule_delivery_time (`scheduled_delivery: pass`)."""
         # The HTTP API has no field for the time.
         return self.settings.scheduled_delivery == "pass" and self.settings.kind != "http"
+
+    @property
+    def text_form(self) -> TextForm:
+        """What must be known of the carrier before a text is cut into parts."""
+        return self._form.text_form
 
     def cancel(self, part: AtCarrier) -> "Deferred[bool]":
         """Asks the carrier to cancel a part (cancel_sm). False: the carrier refused, or gave no response."""

@@ -21,7 +21,10 @@ from relay.carriers.queries import CarrierQueries
 from relay.carriers.sending_speed import SendingSpeed
 from relay.carriers.session_api import CarrierSession, Request
 from relay.routing.flow_api import Outgoing
+from relay.smpp.message_codec import with_source
 from relay.store.api import StoreUnavailable
+from relay.text.carrier_form import CarrierForm
+from relay.text.compose import source_address
 from relay.values import smpp_constants as c
 from relay.values.messages import Ending
 from relay.values.rate import TokenBucket
@@ -43,6 +46,7 @@ class PartSender:
 
     :param sessions: the bound sessions that take messages. It is always the same list.
     :param queries: the queries, which are sent before messages.
+    :param form: of messages that came over HTTP.
     """
 
     log = Logger()
@@ -53,10 +57,12 @@ class PartSender:
         state: LinkStateMachine,
         sessions: list[CarrierSession],
         queries: CarrierQueries,
+        form: CarrierForm,
         *,
         queue_bytes: int,
     ) -> None:
         settings = carrier.settings
+        self._form = None if form.changes_nothing else form
         self._carrier = carrier
         self._clock = carrier.clock
         self._state = state
@@ -71,6 +77,8 @@ class PartSender:
         self._throttled_in_a_row = 0
         self._wake_up: IDelayedCall | None = None
         self._next_session = 0
+        #: The address of `replace_sender`; b"": senders stay.
+        self._new_source = source_address(settings.replace_sender) if settings.replace_sender else b""
         #: Whether parts are marked in the journal before they are written to the carrier.
         self._marks_first = settings.in_doubt == "end"
         self._marking = False
@@ -200,6 +208,14 @@ class PartSender:
             carrier = self._carrier
             carrier.counters.expired += len(expired)
             carrier.flow.end_later([Ending(part.id, EXPIRED, now, b"", carrier.name) for part in expired])
+        if source := self._new_source:
+            batch = [(with_source(body, source), token) for body, token in batch]
+        form = self._form
+        if form is not None:
+            return [
+                (form.body(body, part.adapt), part) if isinstance(part, Outgoing) and part.adapt else (body, part)
+                for body, part in batch
+            ]
         return batch
 
     def _send_questions(self) -> None:

@@ -25,6 +25,8 @@ from relay.carriers.submit_results import AnswerClass, class_of
 from relay.receipts.dates import DoneDates
 from relay.receipts.dialects import UNHEARD_OF, CarrierIds, CarrierStates, resolve
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
+from relay.text.carrier_form import PLAIN_CARRIER_FORM, CarrierForm
+from relay.text.compose import source_address
 from relay.values import smpp_constants as c
 from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
 from relay.values.pdus import Answered, CodecError
@@ -38,6 +40,8 @@ _CANCELS: Final = 1_000
 _LONGEST_WAIT_SECONDS: Final = 24 * 3600.0
 #: After so many sessions in a row that ended with a query unanswered, the carrier is not asked any more.
 _DEATHS: Final = 2
+#: ton, npi and an address without a character.
+_UNKNOWN_SOURCE: Final = b"\0\0\0"
 #: Answers by which the carrier says that it gets too many requests.
 _THROTTLING: Final = frozenset({c.ESME_RTHROTTLED, c.ESME_RMSGQFUL})
 
@@ -64,12 +68,14 @@ class CarrierQueries:
 
     log = Logger()
 
-    def __init__(self, carrier: CarrierContext, intake: ReceiptIntake) -> None:
+    def __init__(self, carrier: CarrierContext, intake: ReceiptIntake, form: CarrierForm = PLAIN_CARRIER_FORM) -> None:
+        self._form = form
         settings = carrier.settings
         self._name = carrier.name
         self._flow = carrier.flow
         self._intake = intake
         self._clock = carrier.clock
+        self._new_source = source_address(settings.replace_sender) if settings.replace_sender else b""
         self._tasks = carrier.tasks
         self._ids = CarrierIds(settings.dialect)
         self._dates = DoneDates(resolve(settings.dialect).time_zone or "")
@@ -152,16 +158,25 @@ class CarrierQueries:
         queries: list[tuple[bytes, object]] = []
         while self._cancels and len(cancels) < count:
             cancel = self._cancels.popleft()
-            cancels.append((cancel_sm_body(cancel.part.given_id, cancel.part.addresses), cancel))
+            cancels.append((cancel_sm_body(cancel.part.given_id, self._addresses(cancel.part)), cancel))
         while self._queries and len(cancels) + len(queries) < count:
             query = self._queries.popleft()
-            addresses = query.part.addresses
+            addresses = self._addresses(query.part)
             source = source_of(addresses)
             queries.append((query_sm_body(query.part.given_id, addresses[0], addresses[1], source), query))
         self._asked_since_death = self._asked_since_death or bool(cancels or queries)
         self._cancels_under_way += len(cancels)
         self._queries_under_way += len(queries)
         return [(command_id, b) for command_id, b in ((c.CANCEL_SM, cancels), (c.QUERY_SM, queries)) if b]
+
+    def _addresses(self, part: AtCarrier) -> bytes:
+        """The addresses with which the carrier has the part. A source that isn't known for certain is left empty, as
+        SMPP 3.4 sections 4.8.1 and 4.9.1 allow."""
+        source = self._new_source
+        if not source and self._flow.routes.replace_senders:
+            source = _UNKNOWN_SOURCE
+        addresses = source + part.addresses[part.addresses.index(0, 2) + 1 :] if source else part.addresses
+        return self._form.addresses(addresses) if part.adapt else addresses
 
     def _can_be_named(self, part: AtCarrier) -> bool:
         given_id = part.given_id

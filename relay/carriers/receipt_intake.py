@@ -3,8 +3,7 @@
 All receipts of one read go to the message flow as one batch. When the batch is durable, they are answered ESME_ROK in
 one write. If it can't be made durable, they are answered ESME_RX_T_APPN, and the carrier tries again. An unknown id is
 never an error, because some carriers stop their queues after an error. A deliver_sm that isn't a receipt is refused
-with ESME_RX_P_APPN, unless the configuration names an account for it. Then that account's receivers get it, and the
-carrier gets the customer's answer.
+with ESME_RX_P_APPN, unless the configuration names an account for it (`relay.carriers.handset_messages`).
 """
 
 from collections import Counter
@@ -32,8 +31,8 @@ from relay.values.smpp_constants import (
 )
 from relay.values.states import UNKNOWN
 
-#: Gets an account's name and a deliver_sm or data_sm that isn't a receipt. Returns None if no receiver can take it;
-#: otherwise a Deferred that fires with the command_status of the customer's answer.
+#: Gets the carrier's name and a deliver_sm or data_sm that isn't a receipt. Returns None if nobody can take it now;
+#: otherwise a Deferred that fires with the command_status of the answer.
 MobileOriginated = Callable[[str, MessagePdu], "Deferred[int] | None"]
 
 #: The body of every deliver_sm_resp and data_sm_resp: an empty message_id (SMPP 3.4 section 4.6.2).
@@ -51,6 +50,7 @@ class ReceiptIntake:
         self._clock = carrier.clock
         self._tasks = carrier.tasks
         self._mobile_originated = mobile_originated
+        self._name = carrier.name
         self._reader = ReceiptReader(carrier.name, carrier.settings.dialect)
         #: How many receipts had each `Outcome`, by its number.
         self.outcomes = [0] * len(Outcome)
@@ -154,16 +154,15 @@ class ReceiptIntake:
             except CodecError as problem:
                 self._answer(problem.command_status, protocol, pdu)
                 return
-        account = self._settings.mobile_originated
-        if account == "refuse":
+        if self._settings.mobile_originated == "refuse" and not self._settings.inbound:
             self._answer(ESME_RX_P_APPN, protocol, pdu)
             return
-        handed = self._mobile_originated(account, pdu)
+        handed = self._mobile_originated(self._name, pdu)
         if handed is None:
             # No receiver of the account is bound. The carrier may try again.
             self._answer(ESME_RX_T_APPN, protocol, pdu)
         else:
-            # The relay doesn't keep it. It is answered only when the customer has answered.
+            # It is answered only when it is durable, or when the customer has answered.
             handed.addCallback(self._answer, protocol, pdu)
 
     def _answer(self, status: int, protocol: Responder, pdu: MessagePdu) -> None:

@@ -28,6 +28,7 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
             "notification_url": "https://acme.example.com/sms/notifications",
             "notification_fallback_url": "https://backup.acme.example.com/sms/notifications",
             "notification_secret": "{file: /etc/relay/acme.webhook-secret}",
+            "inbound_url": "https://acme.example.com/sms/inbound",
         },
         remark="The name is the user of HTTP Basic authentication.",
     ),
@@ -43,6 +44,10 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
             "simulator": "{}  # as sim below",
         },
         remark="An ordinary carrier, with every key.",
+    ),
+    ("carriers", "tier1", "inbound", "0"): Example(
+        {"to": '"12345"', "keyword": '"STOP*"', "account": "acme", "over": "http"},
+        remark="opt-outs",
     ),
     ("carriers", "tier2"): Example(
         {"connect": '"tcp:smpp.tier2.example.net:2775"', "password": "{file: /etc/relay/tier2.password}"},
@@ -68,6 +73,16 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         only=frozenset({"kind", "simulator"}),
         remark="A carrier inside the relay, for tests. Its messages reach nobody.",
     ),
+    ("lists", "blocked"): Example(
+        {"file": "/etc/relay/blocked.txt", "on_match": "refuse"},
+        only=frozenset({"file", "on_match"}),
+        remark="Numbers that get no messages.",
+    ),
+    ("lists", "ported"): Example(
+        {"file": "/etc/relay/ported.csv", "tag_column": "network"},
+        only=frozenset({"file", "tag_column"}),
+        remark="The network of each ported number, for a route's `tag`.",
+    ),
     ("routes", "0"): Example(
         {"prefix": '"44"', "carriers": "[tier1, tier2]", "spill_over_seconds": "10"}, remark="United Kingdom"
     ),
@@ -75,11 +90,14 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         {
             "account": "acme",
             "sender": '"ACME*"',
+            "tag": "north",
             "hours": '"Mon-Fri 08:00-20:00 Europe/London"',
             "carriers": "[{tier1: 70, tier2: 30}, other-relay]",
         },
         remark="shared out by weight",
     ),
-    ("routes", "2"): Example({"prefix": '"999"', "carriers": "[sim]"}, remark="numbers for tests"),
+    ("routes", "2"): Example(
+        {"prefix": '"999"', "carriers": "[sim]", "replace_sender": "TEST"}, remark="numbers for tests"
+    ),
     ("routes", "3"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
 }

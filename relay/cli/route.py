@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from relay.app.list_files import ListsRefused, read_lists
 from relay.app.load_config import ConfigError, load
 from relay.config.model import Config
 from relay.config.yaml_reader import did_you_mean
@@ -51,14 +52,15 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--at: write a time with its offset from UTC, such as 2026-03-01T22:30Z or 2026-03-01T22:30+01:00")
     try:
         config = _load(options.config)
-    except ConfigError as error:
+        lists = read_lists(config)
+    except (ConfigError, ListsRefused) as error:
         print("\n".join(error.problems), file=sys.stderr)
         return 1
     if options.account not in config.accounts:
         hint = did_you_mean(options.account, config.accounts)
         parser.error(f"--account: {options.config} has no account {options.account!r}{hint}")
     try:
-        found = explain(Routes(config.routes), options.account, options.source, options.to, at)
+        found = explain(Routes(config.routes, lists), options.account, options.source, options.to, at)
     except InvalidText as problem:
         parser.error(f"--{problem.field}: {problem.reason}")
     _print(found, as_json=options.json)

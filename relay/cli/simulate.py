@@ -40,6 +40,8 @@ def parse_arguments(arguments: Sequence[str]) -> Simulator:
             options |= {"choices": choices, "default": default}
         elif field.name == "states":
             options |= {"type": _shares, "default": default, "metavar": "STATE=SHARE,..."}
+        elif field.name == "tlvs":
+            options |= {"type": lambda text: text.split(","), "default": default, "metavar": "TAG,..."}
         else:
             options |= {"default": default, "metavar": field.name.rpartition("_")[2].upper()}
         parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, **options)

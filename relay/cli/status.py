@@ -64,13 +64,20 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _scheduled(store: Any) -> str:
+    """How many messages wait for their time; nothing if none does."""
+    count = store.get("scheduled", 0)
+    return f"{count} scheduled for later, " if count else ""
+
+
 def report(look: Any) -> str:
     """The state as text."""
     store = look["store"]
     ready = "ready" if look["readiness"]["ready"] else "NOT READY"
     lines = [
         f"relay {look['version']}, {ready}, up {_age(look['uptime_seconds'])}",
-        f"messages: {store['unsubmitted']} to send, {store['awaiting_receipt']} await their receipt, "
+        f"messages: {_scheduled(store)}{store['unsubmitted']} to send, "
+        f"{store['awaiting_receipt']} await their receipt, "
         f"{store['owed']} notifications owed; journal {store['journal_bytes'] / 1e6:.1f} MB in "
         f"{store['journal_segments']} segments",
         "",

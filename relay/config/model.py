@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from relay.text.carrier_form import LongMessages, NumberForm
+from relay.text.text_form import Alphabet
 from relay.values.secret import Secret
 
 
@@ -93,6 +95,13 @@ class Limits(ConfigStruct, frozen=True):
     idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = (
         200_000
     )
+    inbound_parts: Annotated[
+        int, Meta(ge=1, description="Parts of long messages from handsets that wait for the other parts.")
+    ] = 10_000
+    inbound_part_seconds: Annotated[
+        float,
+        Meta(gt=0, description="How long they wait. After that the account gets the message without the other parts."),
+    ] = 3600.0
 
 
 class HttpListener(ConfigStruct, frozen=True):
@@ -142,6 +151,22 @@ class AccountSmpp(ConfigStruct, frozen=True):
     allow_from: Annotated[list[str], _text("Networks that may bind; empty = any.")] = field(default_factory=list)
 
 
+class TlsFiles(ConfigStruct, frozen=True):
+    """Files for connections over TLS."""
+
+    ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
+    certificate_file: Annotated[str, _text("Our client certificate.")] = ""
+    key_file: Annotated[str, _text("Its key; must not be readable by others.")] = ""
+
+
+class CarrierTls(TlsFiles, frozen=True):
+    """Files for SMPP over TLS. The relay always verifies the carrier's certificate."""
+
+
+class NotificationTls(TlsFiles, frozen=True):
+    """Files for webhooks over TLS. The relay always verifies the receiver's certificate."""
+
+
 class Senders(ConfigStruct, frozen=True):
     """The senders (from) of an account's messages."""
 
@@ -167,11 +192,26 @@ class Account(ConfigStruct, frozen=True):
     notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = (
         None
     )
+    notification_headers: Annotated[
+        dict[str, Secret], _text("Headers that this account's receivers ask for; every webhook and callback has them.")
+    ] = field(default_factory=dict)
+    notification_token: Annotated[
+        Secret | None, _text("A token that the receivers ask for; sent as `Authorization: Bearer TOKEN`.")
+    ] = None
+    notification_tls: Annotated[
+        NotificationTls | None, _text("For receivers that ask for a client certificate or have a private authority.")
+    ] = None
     notification_batch: Annotated[
         int, Meta(ge=1, le=1000, description="Notifications in one POST (an array above 1).")
     ] = 1
     notification_concurrency: Annotated[int, Meta(ge=1, le=1000, description="POSTs under way at once to one URL.")] = 8
-    notify: Annotated[Literal["final", "all"], _text("all: also for ENROUTE and ACCEPTD.")] = "final"
+    notify: Annotated[
+        Literal["final", "all", "progress"],
+        _text(
+            "all: also ENROUTE and ACCEPTD, where a carrier reports them; progress: also ENROUTE when a carrier has "
+            "taken the message."
+        ),
+    ] = "final"
     error_codes: Annotated[
         Literal["standard", "carrier"], _text("carrier: `error` is the carrier's err, verbatim.")
     ] = "standard"
@@ -199,6 +239,16 @@ class Account(ConfigStruct, frozen=True):
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
     senders: Senders = field(default_factory=Senders)
+    inbound_url: Annotated[
+        str | None, _text("Where messages from handsets go, as POSTs; see docs/http-api.md. Null = not by HTTP.")
+    ] = None
+    inbound_format: Annotated[
+        Literal["json", "kannel", "jasmin", "jasmin-get"],
+        _text(
+            "json: this relay's own; kannel: GET of the URL with Kannel's escapes filled in (`%p`, `%P`, `%a`); "
+            "jasmin: Jasmin's form as POST; jasmin-get: the same as GET."
+        ),
+    ] = "json"
 
 
 class IdForm(ConfigStruct, frozen=True):
@@ -259,6 +309,12 @@ NumberComparison = Literal["ending", "exact", "never"]
 IdWriting = Literal["decimal", "hex", "upper_hex", "padded", "low_32", "prefixed", "suffixed", "uuid"]
 
 
+#: A type of number or a numbering plan, SMPP 3.4 sections 5.2.5 and 5.2.6.
+TypeOfNumber = Annotated[int, Meta(ge=0, le=255)]
+#: What kinds of senders there are: numbers with a country code, short codes, and names.
+SENDER_KINDS = ("number", "short_code", "name")
+
+
 class Simulator(ConfigStruct, frozen=True):
     """The behaviour of the simulated carrier."""
 
@@ -282,14 +338,50 @@ class Simulator(ConfigStruct, frozen=True):
     ] = "all"
     intermediate: Annotated[bool, _text("Sends an ENROUTE notification before each receipt.")] = False
     refuse_questions: Annotated[bool, _text("Answers query_sm and cancel_sm with ESME_RINVCMDID.")] = False
+    default_alphabet: Annotated[
+        Literal["any", "gsm", "latin1", "ascii", "ucs2"],
+        _text(
+            "What it takes data_coding 0 for, in the `text:` of receipts; it refuses what can't be that. any: it "
+            "doesn't look."
+        ),
+    ] = "any"
+    long_messages: Annotated[
+        Literal["any", "udh", "sar", "payload"], _text("Refuses long messages in another form.")
+    ] = "any"
+    service_type: Annotated[str, Meta(max_length=5, description="Refuses another one; empty = takes all.")] = ""
+    source_ton: Annotated[TypeOfNumber | None, _text("Refuses messages with another type of number.")] = None
+    source_npi: Annotated[TypeOfNumber | None, _text("Refuses messages with another numbering plan.")] = None
+    destination_ton: Annotated[TypeOfNumber | None, _text("Refuses messages with another type of number.")] = None
+    destination_npi: Annotated[TypeOfNumber | None, _text("Refuses messages with another numbering plan.")] = None
+    source_begins: Annotated[str, _text("Refuses senders that don't begin so, such as `+`.")] = ""
+    destination_begins: Annotated[str, _text("Refuses numbers that don't begin so, such as `+`.")] = ""
+    tlvs: Annotated[list[str], _text("Optional parameters without which it refuses a message, such as `0x1400`.")] = (
+        field(default_factory=list)
+    )
+    reply_share: Annotated[float, Meta(ge=0, le=1, description="Share of messages that the handset replies to.")] = 0.0
+    reply_text: Annotated[
+        str, Meta(min_length=1, max_length=1000, description="What it replies; a long text comes in parts.")
+    ] = "STOP"
 
 
-class CarrierTls(ConfigStruct, frozen=True):
-    """Files for SMPP over TLS. The relay always verifies the carrier's certificate."""
+class InboundRule(ConfigStruct, frozen=True):
+    """Who gets which messages from handsets. The first rule that fits decides. Keys that are left out fit all."""
 
-    ca_file: Annotated[str, _text("CA certificates; empty = the system's.")] = ""
-    certificate_file: Annotated[str, _text("Our client certificate.")] = ""
-    key_file: Annotated[str, _text("Its key; must not be readable by others.")] = ""
+    account: Annotated[str, Meta(min_length=1, description="The account that gets the message.")]
+    to: Annotated[
+        str, _text("The number that the handset sent to: `12345`, or `4477*` for all that begin so; empty = all.")
+    ] = ""
+    keyword: Annotated[
+        str,
+        _text(
+            "The first word of the message, in upper or lower case: `STOP`, or `STOP*` for all words that begin so; "
+            "empty = all."
+        ),
+    ] = ""
+    over: Annotated[
+        Literal["auto", "http", "smpp", "both"],
+        _text("auto: http if the account has an inbound_url, otherwise smpp."),
+    ] = "auto"
 
 
 class Carrier(ConfigStruct, frozen=True):
@@ -351,9 +443,89 @@ class Carrier(ConfigStruct, frozen=True):
         ),
     ] = "refuse"
     mobile_originated: Annotated[str, _text("The account that gets messages from handsets, or `refuse`.")] = "refuse"
+    default_alphabet: Annotated[
+        Alphabet,
+        _text(
+            "What data_coding 0 means to the carrier. A text that it can't write goes as UCS-2; ucs2: all do. This and "
+            "the next ten keys are for messages that came over HTTP; those of SMPP customers are passed on as they are."
+        ),
+    ] = "gsm"
+    long_messages: Annotated[
+        LongMessages,
+        _text(
+            "How a text that needs several parts goes. udh: parts with a user data header; sar: parts with the sar "
+            "parameters; payload: one submit_sm with message_payload, if the carrier is the first of the route."
+        ),
+    ] = "udh"
+    service_type: Annotated[str, Meta(max_length=5, description="service_type of messages that have none.")] = ""
+    source_ton: Annotated[
+        TypeOfNumber | dict[str, TypeOfNumber] | None,
+        _text(
+            "Type of number of senders: one for all, or by kind: `{number: 1, short_code: 3, name: 5}`, which is what "
+            "they have if this is absent."
+        ),
+    ] = None
+    source_npi: Annotated[
+        TypeOfNumber | dict[str, TypeOfNumber] | None,
+        _text("Numbering plan of senders; if absent `{number: 1, short_code: 0, name: 0}`."),
+    ] = None
+    source_form: Annotated[
+        NumberForm, _text("How a sender's number is written: digits, with a plus, or national (see country_code).")
+    ] = "digits"
+    destination_ton: Annotated[
+        TypeOfNumber | None, _text("Type of number of the recipient; if absent 1, or 2 in national form.")
+    ] = None
+    destination_npi: Annotated[TypeOfNumber | None, _text("Numbering plan of the recipient; if absent 1.")] = None
+    destination_form: Annotated[NumberForm, _text("How the recipient's number is written, as source_form.")] = "digits"
+    country_code: Annotated[
+        str, Meta(pattern="^[0-9]{0,4}$", description="For form national: numbers with it are written without it.")
+    ] = ""
+    trunk_prefix: Annotated[
+        str, Meta(pattern="^[0-9]{0,4}$", description="For form national: what stands before the number instead.")
+    ] = ""
+    tlvs: Annotated[
+        dict[str, str],
+        _text(
+            'Optional parameters that every message gets which has none with the tag: `{"0x1400": "31303031"}`, the '
+            "value in hexadecimal."
+        ),
+    ] = field(default_factory=dict)
+    inbound: Annotated[
+        list[InboundRule],
+        _text("Which account gets which messages from handsets; the others follow `mobile_originated`."),
+    ] = field(default_factory=list)
+    replace_sender: Annotated[
+        str,
+        _text(
+            "The carrier gets this sender (from) instead of the customer's or the route's `replace_sender`; empty = "
+            "theirs."
+        ),
+    ] = ""
     dialect: Annotated[Dialect, _text("How the carrier writes receipts.")] = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)
     signing_secret: Annotated[Secret | None, _text("For kind http: the secret that signs its notifications.")] = None
+
+
+class NumberListFile(ConfigStruct, frozen=True):
+    """A file of numbers: opt-outs, ported numbers. SIGHUP reads it again."""
+
+    file: Annotated[
+        str,
+        _text(
+            "A number, or the beginning of numbers, a line, with the country code. Lines that begin with # are skipped."
+        ),
+    ]
+    on_match: Annotated[
+        Literal["tag", "refuse"],
+        _text("tag: the number gets a tag, which routes can ask for; refuse: messages to the number are refused."),
+    ] = "tag"
+    tag_column: Annotated[
+        str,
+        _text(
+            "For a file with columns: the column with the tag, by its name in the first line or its number from 1; "
+            "empty = the tag is the name of the list."
+        ),
+    ] = ""
 
 
 class Route(ConfigStruct, frozen=True):
@@ -378,6 +550,7 @@ class Route(ConfigStruct, frozen=True):
             "`alphanumeric` each name; empty = all."
         ),
     ] = ""
+    tag: Annotated[str, _text("A tag that the number has from one of the lists; empty = all.")] = ""
     hours: Annotated[
         str,
         _text(
@@ -392,6 +565,9 @@ class Route(ConfigStruct, frozen=True):
             "earlier ones are down or their queues are full."
         ),
     ] = 0.0
+    replace_sender: Annotated[
+        str, _text("Carriers get this sender (from) instead of the customer's; empty = the customer's.")
+    ] = ""
 
     @property
     def carrier_names(self) -> list[str]:
@@ -458,4 +634,5 @@ class Config(ConfigStruct, frozen=True):
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)
+    lists: dict[str, NumberListFile] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)

@@ -123,7 +123,7 @@ def expectation(kind: inspect.Type) -> str:
         case inspect.CustomType() if kind.cls is Secret:
             return "text"
         case inspect.UnionType():
-            return " or ".join(expectation(member) for member in kind.types)
+            return " or ".join(expectation(member) for member in kind.types if not isinstance(member, inspect.NoneType))
     raise TypeError(f"no words for {kind}")
 
 

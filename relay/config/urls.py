@@ -43,11 +43,6 @@ class WebUrl(msgspec.Struct, frozen=True, gc=False):
     plain: bytes = b""
     origin: str = ""
 
-    @property
-    def without_query(self) -> str:
-        """The URL without its query. URLs that differ only in the query go to one place, so they fail together."""
-        return self.origin + self.target.partition(b"?")[0].decode()
-
 
 #: A URL whose path and query need no quoting. The part before them is parsed once for all URLs of an origin.
 _ORDINARY: Final = re.compile(
@@ -76,6 +71,19 @@ def parse_url(text: str) -> WebUrl:
         origin.plain + target,
         origin.origin,
     )
+
+
+def origin_and_path(text: str) -> tuple[str, str]:
+    """Where a URL's connections go, and the URL without its query: such URLs lead to one place, and fail together.
+
+    :raises UrlProblem: the URL is wrong.
+    """
+    ordinary = _ORDINARY.fullmatch(text) if len(text) <= LONGEST_URL else None
+    if ordinary is None:
+        url = parse_any_url(text)
+        return url.origin, url.origin + url.target.partition(b"?")[0].decode()
+    origin = _parse_origin(ordinary[1]).origin
+    return origin, origin + ordinary[2]
 
 
 @lru_cache(maxsize=4096)

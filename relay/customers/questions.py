@@ -13,6 +13,7 @@ from relay.store.api import StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets, parse_id
 from relay.values.messages import MessageView, same_addresses
+from relay.values.network_errors import error_number
 from relay.values.pdus import MessageIdPdu, ReplacePdu
 from relay.values.states import ENROUTE, SCHEDULED
 
@@ -56,7 +57,9 @@ class CustomerQuestions:
         state = view.state
         if state == SCHEDULED and not (view.waits_for_its_time and protocol.interface_version >= _KNOWS_SCHEDULED):
             state = ENROUTE
-        error = int(view.carrier_error) if view.carrier_error.isdecimal() and int(view.carrier_error) < 256 else 0
+        # One octet, SMPP 3.4 section 4.8.2.
+        error = error_number(view.carrier_error)
+        error = error if error < 256 else 0
         body = query_sm_resp_body(id_octets(view.id), final_date, state, error)
         protocol.respond(c.QUERY_SM_RESP, [(pdu.sequence_number, c.ESME_ROK, body)])
 

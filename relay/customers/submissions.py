@@ -11,6 +11,7 @@ from relay.smpp.message_codec import (
     with_other_text,
     with_registered_delivery,
     with_schedule,
+    with_source,
 )
 from relay.smpp.times import seconds_until, smpp_time_text
 from relay.text.compose import source_address
@@ -136,6 +137,8 @@ def replacement(pdu: ReplacePdu, view: MessageView, body: bytes, now: float) -> 
         pdu.message_payload,
         validity_period=pdu.validity_period,
         sm_default_msg_id=pdu.sm_default_msg_id,
+        # It may have been meant for a carrier that keeps scheduled messages. Another time is kept here.
+        keep_schedule=not pdu.schedule_delivery_time,
     )
     return Replacement(view.id, body, pdu.registered_delivery, expires_at, scheduled_at)
 
@@ -147,20 +150,13 @@ def with_default_sender(one: Submission, sender: str) -> Submission:
     """
     if source_of(one.addresses):
         return one
-    # An empty source has three octets: ton, npi and NUL. In a body, it comes right after the service_type.
     source = source_address(sender)
     return msgspec.structs.replace(
         one,
         addresses=source + one.addresses[3:],
-        parts=tuple([_from(source, body) for body in one.parts]),
-        scheduled_parts=tuple([_from(source, body) for body in one.scheduled_parts]),
+        parts=tuple([with_source(body, source) for body in one.parts]),
+        scheduled_parts=tuple([with_source(body, source) for body in one.scheduled_parts]),
     )
-
-
-def _from(source: bytes, body: bytes) -> bytes:
-    """A submit_sm's body without a sender, with this one."""
-    begin = body.index(0) + 1
-    return body[:begin] + source + body[begin + 3 :]
 
 
 def _address_status(pdu: MessagePdu) -> int:

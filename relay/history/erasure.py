@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.history.history_database import connect
 from relay.history.history_numbers import NumberKeeper, Numbers
+from relay.history.history_schema import connect
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.journal.segment_reader import SegmentReader, sequences

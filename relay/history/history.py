@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from relay.history.history_database import Cursor, NewerHistory
+from relay.history.history_schema import Cursor, NewerHistory
 from relay.history.history_writer import Reached
 from relay.history.journal_tail import Length
 from relay.runtime.tasks import Tasks
@@ -109,6 +109,11 @@ class History:
         try:
             reached: Reached = await self._in_thread(lambda: self._writer.catch_up(lengths, now))
         except (OSError, sqlite3.Error) as problem:
+            self._failed(problem)
+            return False
+        except Exception as problem:
+            if not self.reason:
+                self.log.failure("history_failed: an error in the relay itself while it wrote the history")
             self._failed(problem)
             return False
         if reached.cursor != self._cursor or not reached.more:

@@ -109,7 +109,7 @@ class HistoryEvents:
                 for message_id in _ids(record.ids):
                     if (known := self._entry(message_id)) is not None:
                         known.flags = known.flags & ~(OWED_WEBHOOK << 4) | OWED_WEBHOOK
-            elif kind is Snapshot and repeated:
+            elif kind is Snapshot and repeated and record.inbound is None:
                 self._snapshot(record)
 
     def _entry(self, message_id: bytes) -> Entry | None:

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.history.history_database import connect
 from relay.history.history_entries import COLUMNS, Group, Origin, Row, entry_of, first_seq, view_of
 from relay.history.history_numbers import NumberKeeper
+from relay.history.history_schema import connect
 from relay.values.messages import MessageView
 
 SEARCH_SECONDS: Final = 2.0
@@ -244,9 +244,6 @@ def _segments(db: sqlite3.Connection, first: int, last: int, backwards: bool) ->
             # Two queries: one for both would read every row.
             ends = f"SELECT (SELECT min(seq) FROM m{number}), (SELECT max(seq) FROM m{number})"
             lowest, highest = db.execute(ends).fetchone()
-        elif highest is not None and highest < last:
-            # Rows that came late stand in segments that were closed long ago.
-            highest = db.execute(f"SELECT max(seq) FROM m{number}").fetchone()[0]
         if lowest is not None and lowest <= last and highest >= first:
             found.append((number, lowest, highest, bool(indexed)))
     yield from sorted(found, key=lambda segment: segment[2] if backwards else segment[1], reverse=backwards)

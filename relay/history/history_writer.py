@@ -8,13 +8,16 @@ remembered of it: the next call reads the same again.
 import sqlite3
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from twisted.logger import Logger
 
-from relay.history.history_database import Cursor, HistoryDatabase
+from relay.history.history_database import HistoryDatabase
 from relay.history.history_entries import first_seq
 from relay.history.history_events import HistoryEvents
+from relay.history.history_records import HistoryRecords
+from relay.history.history_schema import Cursor
 from relay.history.journal_tail import JournalGap, JournalTail, Length
 
 #: A batch is written when it has so many messages; some tenths of a second.
@@ -39,11 +42,20 @@ class HistoryWriter:
     """Keeps the database up with the journal.
 
     :param keep_seconds: how long a message is kept after it was accepted.
+    :param records: the message records, where the configuration wants them.
     """
 
     log = Logger()
 
-    def __init__(self, database: HistoryDatabase, tail: JournalTail, keep_seconds: float) -> None:
+    def __init__(
+        self,
+        database: HistoryDatabase,
+        tail: JournalTail,
+        keep_seconds: float,
+        records: HistoryRecords | None = None,
+    ) -> None:
+        self._records = records
+        self._records_open = False
         self._database = database
         self._tail = tail
         self._keep_seconds = keep_seconds
@@ -59,7 +71,7 @@ class HistoryWriter:
         try:
             known = database.open()
         except sqlite3.DatabaseError as problem:
-            if isinstance(problem, sqlite3.OperationalError):
+            if not _is_damage(problem):
                 raise
             self._begin_anew(lengths, str(problem))
             return
@@ -79,6 +91,7 @@ class HistoryWriter:
 
     def _begin_anew(self, lengths: Sequence[Length], reason: str) -> None:
         kept = self._database.begin_anew()
+        self._records_open = False
         self._begun(lengths)
         self.log.warn(
             "history_begun_anew: {path} {reason}. A new one was begun, and has what the journal still knows; older "
@@ -98,18 +111,20 @@ class HistoryWriter:
         if not database.in_place:
             self._begin_anew(lengths, "was deleted or replaced while the relay was running")
         try:
-            more = self._read_on(lengths)
+            more = self._read_on(lengths, now)
             if not more:
                 self._tidy(now)
         except sqlite3.DatabaseError as problem:
-            if isinstance(problem, sqlite3.OperationalError):
+            if not _is_damage(problem):
                 raise
             self._begin_anew(lengths, f"is damaged ({problem})")
             more = True
         return Reached(database.cursor, more)
 
-    def _read_on(self, lengths: Sequence[Length]) -> bool:
-        database = self._database
+    def _read_on(self, lengths: Sequence[Length], now: float) -> bool:
+        database, records_file = self._database, self._records
+        if records_file is not None and not self._records_open:
+            self._records_open = records_file.open(database, now)
         events = HistoryEvents(database.find, database.counter)
         cursor, repeated_until = database.cursor, database.repeated_until
         gap: JournalGap | None = None
@@ -126,7 +141,11 @@ class HistoryWriter:
         except JournalGap as problem:
             gap = problem
         if cursor != database.cursor:
-            database.write(events.take(), cursor, events.counter)
+            repeated = database.cursor < repeated_until
+            owed = None if records_file is None else partial(records_file.owed, repeated)
+            database.write(events.take(), cursor, events.counter, owed)
+        if records_file is not None and self._records_open:
+            records_file.write(database, now)
         if gap is not None:
             self._go_on_behind(gap, lengths)
             more = True
@@ -152,3 +171,10 @@ class HistoryWriter:
     def close(self) -> None:
         """Closes the database."""
         self._database.close()
+        if self._records is not None:
+            self._records.close()
+
+
+def _is_damage(problem: sqlite3.DatabaseError) -> bool:
+    """Whether the file is no database any more; anything else may pass."""
+    return problem.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

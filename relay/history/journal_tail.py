@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from os.path import join
 from typing import Any
 
-from relay.history.history_database import Cursor
+from relay.history.history_schema import Cursor
 from relay.store.journal.files import Files
 from relay.store.journal.journal_format import FRAME_HEADER_BYTES, HEADER_BYTES, decode_records, read_frames
 from relay.store.journal.segment_reader import SegmentReader

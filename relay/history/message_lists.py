@@ -69,7 +69,17 @@ class MessageLists:
             for view in recent
             if view.id not in known and view.accepted_at > newest - _BEHIND_SECONDS and matches(query, view)
         ]
-        return replace(page, messages=[*fresh, *page.messages]) if fresh else page
+        return await self._after_fresh(fresh[: query.limit], query) if fresh else page
+
+    async def _after_fresh(self, fresh: Sequence[MessageView], query: HistoryQuery) -> HistoryPage:
+        """A first page that begins with messages that are too new for the history."""
+        room = query.limit - len(fresh)
+        if not room:
+            # All of the same millisecond are given again, rather than one of them never.
+            return HistoryPage(fresh, first_seq(fresh[-1].accepted_at + 0.001))
+        page = await self.questions.search(replace(query, limit=room)) if self.questions else HistoryPage([], None)
+        known = {view.id for view in fresh}
+        return replace(page, messages=[*fresh, *(view for view in page.messages if view.id not in known)])
 
     async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:
         """Everything that a query asks for, in pages: as `find`, and on to the end.

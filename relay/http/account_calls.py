@@ -1,6 +1,6 @@
 """The handlers for an account's settings, for its feed of notifications, and for sending notifications again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
@@ -50,6 +50,10 @@ REPLAYED_A_TURN: Final = 250
 
 
 _T = TypeVar("_T")
+_EntryT = TypeVar("_EntryT")
+
+#: Gives an account's entries after a place in its feed, so many at the most.
+Question = Callable[[str, int, int], Awaitable[Sequence[_EntryT]]]
 
 
 class AccountApi:
@@ -125,6 +129,21 @@ class AccountApi:
 
     async def feed(self, request: ApiRequest, account: str) -> Reply:
         """`GET /notifications`: the notifications after a cursor. Waits for new ones if the request says so."""
+        entries, text = await self.page(request, account, self._store.feed)
+        error_codes = self._accounts.get(account).error_codes
+        cursors = self.cursors.texts(account, [entry.cursor for entry in entries])
+        reports = [_entry(entry, cursor, error_codes) for entry, cursor in zip(entries, cursors, strict=True)]
+        feed = Feed(reports, cursors[-1] if cursors else text)
+        return Reply(200, msgspec.json.encode(feed))
+
+    async def page(
+        self, request: ApiRequest, account: str, question: Question[_EntryT]
+    ) -> tuple[Sequence[_EntryT], str]:
+        """What `after`, `limit` and `wait` of a request ask for, and `after` itself.
+
+        :param question: gives the account's entries after a place in its feed.
+        :raises Problem: the request is wrong, or too many wait already.
+        """
         parameters = request.parameters()
         unknown = next((name for name in parameters if name not in ("after", "limit", "wait")), None)
         if unknown is not None:
@@ -137,29 +156,25 @@ class AccountApi:
             raise invalid_field("after", "Set 'after' to the 'next' of an earlier answer, or to 0.") from None
         limit = _number(parameters, "limit", 1, MOST_NOTIFICATIONS, 100)
         wait = _number(parameters, "wait", 0, int(LONGEST_WAIT_SECONDS), 0)
-        entries = await self._store.feed(account, after, limit)
+        entries = await question(account, after, limit)
         if not entries and wait:
-            entries = await self._poll(request, account, after, limit, wait)
-        error_codes = self._accounts.get(account).error_codes
-        cursors = self.cursors.texts(account, [entry.cursor for entry in entries])
-        reports = [_entry(entry, cursor, error_codes) for entry, cursor in zip(entries, cursors, strict=True)]
-        feed = Feed(reports, cursors[-1] if cursors else text)
-        return Reply(200, msgspec.json.encode(feed))
+            entries = await self._poll(request, account, partial(question, account, after, limit), wait)
+        return entries, text
 
     async def _poll(
-        self, request: ApiRequest, account: str, after: int, limit: int, wait_seconds: int
-    ) -> Sequence[FeedEntry]:
+        self, request: ApiRequest, account: str, question: Callable[[], Awaitable[Sequence[_EntryT]]], wait_seconds: int
+    ) -> Sequence[_EntryT]:
         polls = self._polls.get(account, 0)
         if polls >= MOST_POLLS:
             detail = f"{MOST_POLLS} requests of the account wait for notifications already."
             raise Problem(429, detail, headers=((b"Retry-After", b"1"),))
         self._polls[account] = polls + 1
         ends_at = self._clock.seconds() + wait_seconds
-        entries: Sequence[FeedEntry] = ()
+        entries: Sequence[_EntryT] = ()
         try:
             while not entries and not request.gone and self._clock.seconds() < ends_at:
                 await self._sleep(POLL_SECONDS)
-                entries = await self._store.feed(account, after, limit)
+                entries = await question()
         finally:
             self._polls[account] -= 1
             if not self._polls[account]:

@@ -27,7 +27,7 @@ class SubmissionFlow(Protocol):
         """Gives accepted messages to carriers. Call it only after the answer has been written."""
 
     async def cancel(self, message_id: bytes) -> bool:
-        """Has a message be not sent; false: it goes on, or has ended otherwise."""
+        """Cancels a message. False: the message goes on, or has ended otherwise."""
 
     def wake(self, queues: Iterable[QueueKey]) -> None:
         """Tells that these queues have new notifications."""
@@ -36,9 +36,14 @@ class SubmissionFlow(Protocol):
 class Compose(Protocol):
     """Makes addresses and submit_sm bodies of a customer's text."""
 
-    def __call__(self, to: str, sender: str, text: str) -> tuple[bytes, tuple[bytes, ...]]:
+    def __call__(
+        self, to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
+    ) -> tuple[bytes, tuple[bytes, ...]]:
         """Returns addresses and parts as in `Submission`.
 
+        :param account: its routes say in which form the carriers want the text.
+        :param flash: the handset shows the text at once, and doesn't keep it.
+        :param tlvs: optional parameters for every part, as octets.
         :raises ValueError: they can't be made. It has the attributes `field` (to, from or text) and `reason`, a
             sentence for the customer.
         """

@@ -10,6 +10,7 @@ from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Compose, Customers, SubmissionFlow, WebhookTester
 from relay.http.docs_page import docs_page
 from relay.http.forwarded import TrustedProxies
+from relay.http.inbound_calls import InboundApi
 from relay.http.list_calls import ListCalls
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
@@ -70,6 +71,10 @@ class HttpApi:
         router.add("POST", "/messages/{id}/notify", messages.notify)
         router.add("GET", "/notifications", account.feed)
         router.add("POST", "/notifications/replay", account.replay)
+        inbound = InboundApi(flow, accounts, account, clock)
+        router.add("GET", "/inbound", inbound.feed)
+        router.add("GET", "/inbound/{id}", inbound.query)
+        router.add("POST", "/inbound/{id}/notify", inbound.notify)
         router.add("GET", "/account", account.account)
         router.add("PUT", "/account/notification-url", account.set_url)
         router.add("DELETE", "/account/notification-url", account.reset_url)

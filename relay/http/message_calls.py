@@ -32,8 +32,18 @@ from relay.http.types import (
 )
 from relay.store.api import Idempotency
 from relay.text.passthrough import compose_raw
+from relay.text.tlv_text import read_tlvs, write_tlvs
 from relay.values.ids import id_text, parse_id
-from relay.values.messages import Message, MessageView, QueueKey, Submission, destination_of, source_of
+from relay.values.messages import (
+    ADAPT_ADDRESSES,
+    ADAPT_TEXT,
+    Message,
+    MessageView,
+    QueueKey,
+    Submission,
+    destination_of,
+    source_of,
+)
 from relay.values.states import DELETED, ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
@@ -225,12 +235,13 @@ class Messages:
                 results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
         return results
 
-    def compose(self, to: str, sender: str, text: str) -> tuple[bytes, tuple[bytes, ...]]:
+    def compose(self, to: str, sender: str, text: str, account: str) -> tuple[bytes, tuple[bytes, ...]]:
         """The addresses and the submit_sm bodies of a text.
 
+        :param account: whose routes say in which form the carriers want the text; "": as GSM 03.38 or UCS-2.
         :raises InvalidText: it can't be sent.
         """
-        return self._compose(to, sender, text)
+        return self._compose(to, sender, text, account=account)
 
     def now(self) -> float:
         """The time, in seconds since 1970."""
@@ -259,10 +270,18 @@ class Messages:
             return item if url is item.notification_url else msgspec.structs.replace(item, notification_url=url)
         try:
             source = item.from_ or self.default_sender(account)
+            adapt = ADAPT_TEXT
+            tlvs = _tlvs(item)
             if item.data_coding is None and item.payload is None and item.udh is None:
-                addresses, parts = self._compose(item.to, source, item.text or "")
+                if item.text is UNSET:
+                    raise Problem(422, "The field 'text' is missing.", "text", kind="missing-field")
+                flash = item.class_ is not None
+                addresses, parts = self._compose(
+                    item.to, source, item.text or "", account=account, flash=flash, tlvs=tlvs
+                )
             else:
-                addresses, parts = _ready_made(item, source)
+                addresses, parts = _ready_made(item, source, tlvs)
+                adapt = ADAPT_ADDRESSES
         except ValueError as problem:
             raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
         return Submission(
@@ -275,6 +294,7 @@ class Messages:
             url,
             self._scheduled_seconds(item),
             item.priority or 0,
+            adapt=adapt,
         )
 
     def _scheduled_seconds(self, item: MessageRequest) -> float:
@@ -393,17 +413,29 @@ class Messages:
         return view
 
 
-def _ready_made(item: MessageRequest, source: str) -> tuple[bytes, tuple[bytes, ...]]:
+def _tlvs(item: MessageRequest) -> bytes:
+    if not item.tlvs:
+        return b""
+    try:
+        return write_tlvs(read_tlvs(item.tlvs))
+    except ValueError as problem:
+        said = str(problem)
+        raise invalid_field("tlvs", f"{said[0].upper()}{said[1:]}.") from None
+
+
+def _ready_made(item: MessageRequest, source: str, tlvs: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """Makes the one part of an item that has octets instead of a text.
 
     :raises Problem, ValueError: the octets can't be sent.
     """
     if item.text:
-        raise invalid_field("text", "Give either a text, or data_coding and payload with text null.")
+        raise invalid_field("text", "Give either a text, or data_coding and payload without a text.")
+    if item.class_ is not None:
+        raise invalid_field("class", "The data_coding of ready-made octets says their class; leave class out.")
     if item.data_coding is None:
         raise invalid_field("data_coding", "Give a data_coding together with udh and payload.")
     udh, payload = bytes.fromhex(item.udh or ""), bytes.fromhex(item.payload or "")
-    return compose_raw(source, item.to, data_coding=item.data_coding, udh=udh, payload=payload)
+    return compose_raw(source, item.to, data_coding=item.data_coding, udh=udh, payload=payload, tlvs=tlvs)
 
 
 def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocument:

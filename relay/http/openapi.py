@@ -13,6 +13,8 @@ from relay.http.types import (
     Accepted,
     AccountReport,
     Feed,
+    InboundFeed,
+    InboundView,
     MessageList,
     MessageReport,
     MessageRequest,
@@ -59,6 +61,22 @@ def _integer(minimum: int, maximum: int, default: int) -> dict[str, Any]:
 
 _TEXT: Final = {"type": "string", "maxLength": 200}
 _ID: Final = _parameter("id", "path", "The message's id.", {"type": "string", "format": "uuid"}, required=True)
+
+_FEED_PARAMETERS: Final = (
+    _parameter(
+        "after",
+        "query",
+        "The `next` of the last answer; 0: from the beginning.",
+        {"type": "string", "pattern": "^([0-9]{1,19}|[A-Za-z0-9_-]{22})$", "default": "0"},
+    ),
+    _parameter(
+        "limit",
+        "query",
+        "How many at the most.",
+        {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+    ),
+    _parameter("wait", "query", "Seconds to wait if there is nothing new yet.", _integer(0, 60, 0)),
+)
 
 OPERATIONS: Final = (
     Operation(
@@ -147,21 +165,7 @@ OPERATIONS: Final = (
         "Read the notifications as a feed",
         {200: Feed},
         None,
-        (
-            _parameter(
-                "after",
-                "query",
-                "The `next` of the last answer; 0: from the beginning.",
-                {"type": "string", "pattern": "^([0-9]{1,19}|[A-Za-z0-9_-]{22})$", "default": "0"},
-            ),
-            _parameter(
-                "limit",
-                "query",
-                "How many at the most.",
-                {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-            ),
-            _parameter("wait", "query", "Seconds to wait if there is nothing new yet.", _integer(0, 60, 0)),
-        ),
+        _FEED_PARAMETERS,
         (422, 429),
         "For customers who want to poll, and not to be called. No notification is skipped while new ones arrive.",
     ),
@@ -174,6 +178,37 @@ OPERATIONS: Final = (
         ReplayRequest,
         (),
         (400, 413, 422),
+    ),
+    Operation(
+        "get",
+        "/inbound",
+        "inbound",
+        "Read messages from handsets as a feed",
+        {200: InboundFeed},
+        None,
+        _FEED_PARAMETERS,
+        (422, 429),
+        "The account's messages from handsets, also those that were sent to its `inbound_url`.",
+    ),
+    Operation(
+        "get",
+        "/inbound/{id}",
+        "inboundMessage",
+        "Ask after a message from a handset",
+        {200: InboundView},
+        None,
+        (_ID,),
+        (404,),
+    ),
+    Operation(
+        "post",
+        "/inbound/{id}/notify",
+        "sendInboundAgain",
+        "Have a message from a handset sent to the inbound_url again",
+        {202: Accepted},
+        None,
+        (_ID,),
+        (404, 409),
     ),
     Operation("get", "/account", "account", "The account's settings", {200: AccountReport}),
     Operation(

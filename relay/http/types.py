@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from relay.http.problems import Problem
+from relay.text.tlv_text import MOST as MOST_TLVS
 
 #: The most messages in one request.
 MOST_MESSAGES: Final = 1000
@@ -50,13 +51,13 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = field(name="from")
     text: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=10_000)] | None,
+        Annotated[str, Meta(min_length=1, max_length=10_000)] | UnsetType | None,
         Meta(
             description="The text. It is sent as GSM 03.38 if that has all its characters, otherwise as UCS-2. A long "
-            "text is sent in parts. Null only together with `data_coding`.",
+            "text is sent in parts. Left out, or null, only together with `data_coding`.",
             examples=["Your code is 493 022."],
         ),
-    ]
+    ] = UNSET
     reference: Annotated[
         Annotated[str, Meta(max_length=200, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]*$")] | None,
         Meta(
@@ -77,7 +78,7 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     data_coding: Annotated[
         Annotated[int, Meta(ge=0, le=255)] | None,
-        Meta(description="For one ready-made part instead of a text (`text` is then null): SMPP's data_coding."),
+        Meta(description="For one ready-made part instead of a text: SMPP's data_coding."),
     ] = None
     udh: Annotated[
         Annotated[str, Meta(max_length=512, pattern="^([0-9A-Fa-f]{2})*$")] | None,
@@ -108,6 +109,19 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="When the message is to be sent, as RFC 3339 with an offset, at most 30 days ahead. A time "
             "past is now. Until then it can be cancelled.",
             examples=["2030-01-31T09:00:00+01:00"],
+        ),
+    ] = None
+
+    class_: Annotated[
+        Literal["flash"] | None,
+        Meta(description="`flash`: the handset shows the text at once, and doesn't keep it (message class 0)."),
+    ] = field(name="class", default=None)
+    tlvs: Annotated[
+        Annotated[dict[str, str], Meta(max_length=MOST_TLVS)] | None,
+        Meta(
+            description="Optional parameters for the carrier: tags, and their values in hexadecimal, with 1024 octets "
+            "altogether. All parts of the message get them.",
+            examples=[{"0x1400": "31303031"}],
         ),
     ] = None
 
@@ -195,6 +209,41 @@ class Feed(msgspec.Struct, frozen=True):
     """A piece of the feed. For the next piece, set `after` to `next`."""
 
     notifications: list[NotificationReport]
+    next: Annotated[str, Meta(description="The cursor for the next request; unchanged if there was nothing new.")]
+
+
+class InboundReport(msgspec.Struct, frozen=True):
+    """A message from a handset."""
+
+    id: str
+    from_: Annotated[str, Meta(description="The handset's number.")] = field(name="from")
+    to: Annotated[str, Meta(description="The number that it sent to.")]
+    text: Annotated[str | None, Meta(description="What it says; null if it is no text.")]
+    received_at: Annotated[str, Meta(description="When the relay got it, or its last part. RFC 3339, UTC.")]
+    parts: Annotated[int, Meta(description="How many SMS the handset sent for it.")]
+    missing_parts: Annotated[list[int], Meta(description="The numbers of those that did not come, from 1.")]
+    carrier: str
+    data_coding: int
+    udh: Annotated[str | None, Meta(description="The user data header of a message of one part, in hexadecimal.")]
+    payload: Annotated[str | None, Meta(description="If it is no text: its octets in hexadecimal.")]
+
+
+class InboundFeedReport(InboundReport, frozen=True):
+    """A message from a handset in the feed."""
+
+    cursor: Annotated[str, Meta(description="Its place in the feed; `after` takes it.")]
+
+
+class InboundView(InboundReport, frozen=True):
+    """A message from a handset, and how it was handed over."""
+
+    attempts: list[AttemptReport]
+
+
+class InboundFeed(msgspec.Struct, frozen=True):
+    """A piece of the feed of messages from handsets. For the next piece, set `after` to `next`."""
+
+    messages: list[InboundFeedReport]
     next: Annotated[str, Meta(description="The cursor for the next request; unchanged if there was nothing new.")]
 
 
@@ -295,12 +344,18 @@ _T = TypeVar("_T")
 
 
 def from_form(fields: Mapping[str, str], kind: type[_T]) -> _T:
-    """Makes a request of a form's fields. An empty field becomes null if it may be null in JSON.
+    """Makes a request of a form's fields. An empty field becomes null if it may be null in JSON. A field that is an
+    object in JSON is written as one.
 
     :raises Problem: the fields don't fit.
     """
     nullable = _nullable(kind)  # type: ignore[arg-type]
-    values = {name: value if value or name not in nullable else None for name, value in fields.items()}
+    values: dict[str, Any] = {name: value if value or name not in nullable else None for name, value in fields.items()}
+    if values.get("tlvs"):
+        try:
+            values["tlvs"] = msgspec.json.decode(values["tlvs"])
+        except msgspec.DecodeError:
+            raise Problem(422, "Expected a JSON object.", "tlvs", kind="invalid-field") from None
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from relay import __version__
 from relay.carriers.draining import DrainingCarriers
+from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.link import CarrierLink
 from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
@@ -50,6 +51,7 @@ class Measured(Protocol):
     draining_carriers: DrainingCarriers
     sessions: CustomerSessions
     housekeeping: Housekeeping
+    handset_messages: HandsetMessages
     config: Config
     not_ready: str
 
@@ -85,6 +87,12 @@ class RelayCollector(Collector):
             (({"carrier": name}, drain.receipts_out or 0) for name, drain in draining_carriers.items()),
         )
         yield from _store(daemon.flow.store.figures())
+        yield _counter(
+            "relay_inbound_messages",
+            "Messages from handsets: for accounts (received), some of these without all parts (incomplete), and long "
+            "ones that no account gets (unwanted).",
+            (({"result": result}, count) for result, count in daemon.handset_messages.counts.items()),
+        )
         yield _histogram(
             "relay_reactor_lag_seconds",
             "How late the work of each second began.",
@@ -276,6 +284,12 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         "Receipts kept as evidence of a wrong dialect: they found no message in time, and the carrier's receipts match "
         "nothing, or far less than they used to.",
         (({"carrier": carrier}, count) for carrier, count in figures.evidence.items()),
+    )
+    yield _counter(
+        "relay_receipts_implausible_dates",
+        "Receipts whose done date is more than a day before the message was accepted, or more than a day after the "
+        "receipt came. Their arrival counts instead.",
+        (({"carrier": carrier}, count) for carrier, count in figures.implausible_dates.items()),
     )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])

@@ -8,6 +8,7 @@ from relay import __version__
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import Drain
 from relay.carriers.link import CarrierLink
+from relay.history.history import History as MessageHistory
 from relay.operator.health import Readiness, Watched, readiness
 from relay.operator.last_hour import STEP_SECONDS, History
 from relay.operator.metrics import Measured
@@ -105,6 +106,7 @@ class Looked(Watched, Measured, Protocol):
     accounts: Accounts
     webhooks: Any
     stale_names: StaleNames
+    history: MessageHistory | None
 
 
 class Observer:
@@ -133,12 +135,15 @@ class Observer:
         accounts = [self._account(name, now) for name in daemon.config.accounts]
         figures = daemon.flow.store.figures()
         state = readiness(daemon)
+        wrong = troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names)
+        if daemon.history is not None and daemon.history.reason:
+            wrong.append(f"the history can't be written: {daemon.history.reason}. Messages go their way")
         return Overview(
             version=__version__,
             now=now,
             uptime_seconds=now - self._started_at,
             readiness=state,
-            troubles=troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names),
+            troubles=wrong,
             carriers=carriers,
             accounts=accounts,
             store=msgspec.structs.asdict(figures),

@@ -159,9 +159,9 @@ def resolve(dialect: Dialect) -> Dialect:
 class CarrierIds:
     """Makes canonical ids of one carrier's ids.
 
-    :ivar response_key: makes that of a message_id in submit_sm_resp; empty: the carrier gave none.
-    :ivar text_key: makes that of the `id` in a receipt's text.
-    :ivar tlv_key: makes that of a receipted_message_id.
+    :ivar response_key: makes the key of a message_id in submit_sm_resp; empty: the carrier gave none.
+    :ivar text_key: makes the key of the `id` in a receipt's text.
+    :ivar tlv_key: makes the key of a receipted_message_id.
     :raises ValueError: the dialect isn't valid, see `resolve`.
     """
 

@@ -1,8 +1,8 @@
-"""Dialects that are known: carriers and gateways by name, for `dialect: {preset: NAME}`.
+"""The known dialects of carriers and gateways, by name, for `dialect: {preset: NAME}`.
 
-A preset is data. Each says where its knowledge comes from; a carrier may have changed since, and may write
-differently on different accounts, so that `python -m relay dialect` on a few of one's own receipts is the better
-source wherever they disagree. Carriers whose receipts need no setting stand here too, so that nobody has to wonder.
+Each preset names its source. A carrier may have changed since, or may write differently for different accounts. If
+`python -m relay dialect` finds something else in your own receipts, believe that. Carriers whose receipts need no
+settings are here, too, so that operators find them.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from relay.config.model import Dialect, IdForm
 class Preset(msgspec.Struct, frozen=True):
     """One known dialect.
 
-    :ivar title: whose it is.
-    :ivar about: what is special about it, in a sentence or two, for docs/carriers.md.
-    :ivar source: where that was read.
+    :ivar title: the carrier or gateway.
+    :ivar about: its peculiarities in a sentence or two, for docs/carriers.md.
+    :ivar source: the source of this knowledge.
     """
 
     title: str
@@ -32,8 +32,8 @@ _DECIMAL: Final = IdForm(base="decimal")
 _HEX_THEN_DECIMAL: Final = Dialect(response_id=_HEX, receipt_id=_DECIMAL, tlv_id=_HEX)
 
 PRESETS: Final[Mapping[str, Preset]] = {
-    # The hexadecimal way was cancelled in 2023 for UUIDs; a UUID is no number and stays what it is, so that the preset
-    # serves accounts of either kind.
+    # In 2023 the hexadecimal ids were replaced by UUIDs. A UUID isn't a number and is kept unchanged, so the preset
+    # fits accounts of both kinds.
     "vonage": Preset(
         "Vonage (Nexmo)",
         "Responses in hexadecimal, receipts in decimal on older accounts; UUIDs on newer ones. FAILED is a word of "
@@ -53,7 +53,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
         "Decimal on both sides.",
         "cardboardfish.com support, What is the format of SMPP delivery receipts",
     ),
-    # Kannel's own names for what its operators had to find out; for those who move a carrier over from Kannel.
+    # Kannel's own settings for ids, for operators who move a carrier over from Kannel.
     "kannel-0": Preset(
         "A carrier that Kannel has with msg-id-type = 0",
         "Decimal in responses and in receipts, with or without leading zeros.",
@@ -146,7 +146,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
             columns=["stat", "done date", "submit date", "err", "", "", ""], states={"00": "DELIVRD", "01": "ENROUTE"}
         ),
     ),
-    # It hands receipts over as messages; the REST API's RefId has no relation to their ids.
+    # It sends receipts as messages. The REST API's RefId has nothing to do with their ids.
     "bulkvs": Preset(
         "BulkVS",
         "Receipts come unmarked, as if a handset had sent them.",

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from relay.receipts.dialects import BLANKS
-from relay.smpp.message_codec import tlv
+from relay.smpp.message_codec import MAX_SHORT_MESSAGE_OCTETS, message_body, tlv
 from relay.values import smpp_constants as c
 from relay.values import states
 from relay.values.ids import id_octets
+from relay.values.inbound import InboundMessage
 from relay.values.messages import Notification
 from relay.values.network_errors import error_in_receipts
 
@@ -73,6 +74,8 @@ class ReceiptWriter:
             sent one.
         :param with_tlvs: false for a peer with an interface_version below 0x34, which has no optional parameters.
         """
+        if notification.inbound is not None:
+            return inbound_body(notification.inbound)
         key = (
             notification.state,
             notification.final,
@@ -128,3 +131,17 @@ class ReceiptWriter:
 def _written(minute: int) -> bytes:
     """Writes a date of Appendix B: YYMMDDhhmm."""
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%y%m%d%H%M").encode()
+
+
+def inbound_body(message: InboundMessage) -> bytes:
+    """The deliver_sm that hands a message from a handset on. A long one stands in message_payload."""
+    octets = message.header + message.octets
+    short = len(octets) <= MAX_SHORT_MESSAGE_OCTETS
+    return message_body(
+        addresses=message.addresses,
+        short_message=octets if short else b"",
+        esm_class=c.ESM_CLASS_UDHI if message.header else 0,
+        registered_delivery=0,
+        data_coding=message.data_coding,
+        tlvs=b"" if short else tlv(c.TAG_MESSAGE_PAYLOAD, octets),
+    )

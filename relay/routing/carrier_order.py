@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Final
 
 from relay.config.model import Route
+from relay.text.compose import source_address
 
 #: Orders kept. When there are as many, all are dropped.
 _KEPT: Final = 10_000
@@ -19,22 +20,28 @@ _HASH_RANGE: Final = 1 << (8 * _HASH_BYTES)
 
 
 class RouteCarriers(tuple[str, ...]):
-    """The carriers of a route with `spill_over_seconds`.
+    """The carriers of a route with `spill_over_seconds` or `replace_sender`.
 
     Other routes have plain tuples, which cost nothing to tell apart.
+
+    :ivar source: the address that replaces the sender, as it stands in a submit_sm; b"" where none does.
     """
 
     spill_over_seconds: float
+    source: bytes
 
 
 class CarrierOrder:
     """The carriers of one route. It never changes.
 
     :ivar fixed: the order of all numbers; None if the route has weights.
+    :ivar source: as in `RouteCarriers`.
+    :raises relay.text.compose.InvalidText: `replace_sender` can't be sent.
     """
 
     def __init__(self, route: Route) -> None:
         self._spill_over_seconds = route.spill_over_seconds
+        self.source = source_address(route.replace_sender) if route.replace_sender else b""
         self._places = [{place: 1.0} if isinstance(place, str) else place for place in route.carriers]
         self._orders: dict[tuple[str, ...], tuple[str, ...]] = {}
         weighted = any(len(place) > 1 for place in self._places)
@@ -57,9 +64,10 @@ class CarrierOrder:
         found = self._orders.get(names)
         if found is None:
             found = names
-            if self._spill_over_seconds:
+            if self._spill_over_seconds or self.source:
                 found = RouteCarriers(names)
                 found.spill_over_seconds = self._spill_over_seconds
+                found.source = self.source
             if len(self._orders) >= _KEPT:
                 self._orders.clear()
             self._orders[names] = found

@@ -1,12 +1,13 @@
-"""The flow, where messages and receipts meet. It reads straight down.
+"""The message flow: gives messages to carriers, and wakes the senders of notifications. Read it from top to bottom.
 
-Message: an edge asks `prepare` (which of these may come in, and as what?), awaits `accept` (durable), writes its
-answer with the ids, and then calls `dispatch`, which gives every part to the carrier link that should take it. The
-answer leaves before the dispatch, so nothing that follows from a message can overtake its id.
+Message: a listener (SMPP or HTTP) calls `prepare`, which makes messages of submissions or refuses them. It awaits
+`accept`, after which the messages are durable, and writes its answer with the ids. Then it calls `dispatch`, which
+gives every part to a carrier link. The customer gets the answer before the dispatch, so no receipt can reach the
+customer before the id.
 
-Receipt: a carrier link tells the store what its carrier said, and has the flow `follow_up`: once that is durable, the
-flow wakes the queues in which notifications have become owed. Whoever serves a queue claims them from the store, as
-many as it has room for, so that no queue of notifications is kept anywhere else.
+Receipt: a carrier link gives the receipt to the store, and calls `follow_up`. When the receipt is durable, the flow
+wakes the queues that have new notifications. The sender of such a queue claims from the store only as many
+notifications as it can send now. So notifications wait in the store only.
 """
 
 import contextlib
@@ -22,11 +23,14 @@ from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimit
 from relay.routing.routes import Routes
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
+from relay.smpp.message_codec import with_source
 from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
 from relay.values.ids import RandomBytes, new_ids
 from relay.values.messages import (
+    ADAPT_NOTHING,
     AtCarrier,
     Channel,
     Ending,
@@ -37,6 +41,7 @@ from relay.values.messages import (
     Replacement,
     StoreResult,
     Submission,
+    destination_of,
     source_of,
 )
 from relay.values.smpp_constants import (
@@ -53,15 +58,15 @@ _SCHEDULED_AT_ONCE = 1000
 
 
 class MessageFlow:
-    """Leads messages to carriers, and news of them to customers.
+    """Gives messages to carriers, and wakes the senders of notifications when receipts come.
 
     It owns the routes, the links, and the list of messages that were cancelled or replaced while queued. The store
     keeps the messages.
 
-    :ivar routes: the routes that hold now.
+    :ivar routes: the present routes.
     :param senders_of: the senders that an account may use; None: all.
     :param most_scheduled: messages of an account that may wait for their time (`limits.scheduled`).
-    :ivar share_of: what an account may have of a carrier for which several wait.
+    :ivar share_of: an account's share (weight, priority) of a carrier when several accounts wait for that carrier.
     """
 
     log = Logger()
@@ -89,41 +94,45 @@ class MessageFlow:
         self._validity_seconds = validity_seconds
         self.routes = routes
         self._links: dict[str, Link] = {}
-        #: Those that a reload has replaced or taken away, while they have parts under way.
+        #: No carrier wants texts in a form of its own.
+        self._plain_texts = True
+        #: Links that a reload has replaced or removed, and that still have parts under way.
         self._leaving: list[Link] = []
         self._servers: dict[str, NotificationSender] = {}
         self._tasks = Tasks(self.log)
-        #: Cancelled and replaced messages, of which parts may stand in the links' queues.
+        #: Cancelled and replaced messages whose parts may still be in the links' queues.
         self.cancelled = CancelledMessages()
         #: Messages that are being replaced.
         self._replacing: set[bytes] = set()
-        #: Read by the metrics; whoever serves queues adds its attempts here.
+        #: The metrics read these. The senders of notifications count their attempts here.
         self.counters = Counters()
-        #: Gets the messages that have ended, where the store shows them (`StoreResult.ended`): message records.
+        #: Called with the messages that have ended (`StoreResult.ended`), for message records. None: nobody needs them.
         self.on_ended: Callable[[Sequence[MessageView]], None] | None = None
-        #: How the customers' listeners share the time.
+        #: Shares the reactor's time among the customers' connections.
         self.fair_share = FairShare()
-        #: False from the beginning of a stop on: nothing new is taken.
+        #: False as soon as a stop begins: from then on the flow accepts no messages.
         self.open = True
 
     # Wiring
 
     def connect(self, links: Mapping[str, Link], servers: Mapping[Channel, NotificationSender]) -> None:
-        """Names the carriers and those who serve queues; once, before anything flows."""
+        """Sets the links to carriers and the senders of notifications. Call it once, before the first message."""
         self._links = dict(links)
+        self._plain_texts = all(link.text_form == PLAIN for link in links.values())
         self._servers = {channel.value: server for channel, server in servers.items()}
         self.store.subscribe(self.wake)
 
     def reroute(self, routes: Routes, links: Mapping[str, Link], validity_seconds: float) -> None:
-        """Takes up a new configuration's routes and carriers, for what is dispatched from now on."""
+        """Uses the routes and carriers of a new configuration for all messages that are dispatched after this."""
         self.routes = routes
         leaving = [*self._leaving, *(link for name, link in self._links.items() if links.get(name) is not link)]
         self._leaving = [link for link in leaving if link.busy]
         self._links = dict(links)
+        self._plain_texts = all(link.text_form == PLAIN for link in links.values())
         self._validity_seconds = validity_seconds
 
     async def send_anew(self, parts: Sequence[Outgoing]) -> None:
-        """Sends parts whose carriers are gone by the routes that hold now. What has ended meanwhile is dropped."""
+        """Sends parts of removed carriers again, by the present routes. Drops parts of messages that have ended."""
         for part in parts:
             view = await self.store.look_up(part.id)
             if view is not None and not view.final:
@@ -132,14 +141,23 @@ class MessageFlow:
             else:
                 self.cancelled.take(part.id, part)
 
-    # The message's way
+    def text_form(self, account: str, addresses: bytes) -> TextForm:
+        """What the carriers that may get a message want of its text."""
+        if self._plain_texts:
+            return PLAIN
+        links = self._links
+        carriers = self.routes.carriers_of(addresses, account, self._clock.seconds())
+        return in_common([links[name].text_form for name in carriers if name in links])
+
+    # The way of a message
 
     def prepare(
         self, account: str, submissions: Sequence[Submission], *, each_alone: bool = False
     ) -> list[Message | Refused]:
-        """Says of each submission what it becomes, in order. Nothing is kept yet; the rate limit is charged.
+        """Makes a `Message` or a `Refused` of each submission, in order. Counts for the rate limit; stores nothing.
 
-        :param each_alone: the rate judges each submission alone and in order. Otherwise it takes all or none of them.
+        :param each_alone: the rate limit accepts as many submissions as it allows, from the first one on. Otherwise it
+            accepts all of them or none.
         """
         now = self._clock.seconds()
         if not self.open:
@@ -161,11 +179,13 @@ class MessageFlow:
         ids = new_ids(len(submissions), self._random_bytes)
         default_expiry = now + self._validity_seconds
         carriers_of = self.routes.chooser(account, now)
-        senders = self._senders_of(account)
-        # Neighbours in a batch mostly go the same way; asking for room once a run of them saves 0.5 µs a message.
+        senders, refuses = self._senders_of(account), self.routes.refuses
+        # Messages next to each other in a batch mostly have the same route. One check for room for all of them saves
+        # 0.5 µs per message.
         asked: tuple[str, ...] = ()
         room = False
         later = 0
+        new_source = b""
         for message_id, s in zip(ids, submissions, strict=True):
             scheduled_at: float = 0
             parts = s.parts
@@ -174,18 +194,24 @@ class MessageFlow:
                 if s.scheduled_parts and carriers and all(self._links[name].can_schedule for name in carriers):
                     parts = s.scheduled_parts
                 else:
-                    # The route is decided then; whether there will be one is known now.
+                    # The route is chosen at that time. Whether there will be one is known now.
                     scheduled_at = now + s.scheduled_seconds
                     carriers = self.routes.carriers_of(s.addresses, account, scheduled_at)
                     later += 1
             if carriers is not asked:
                 asked, room = carriers, self._any_room(carriers)
+                new_source = carriers.source if type(carriers) is RouteCarriers else b""
             if not carriers:
                 self.counters.account(account).refuse(ESME_RINVDSTADR)
                 result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
             elif senders is not None and not senders.allow(source_of(s.addresses)):
                 self.counters.account(account).refuse(ESME_RINVSRCADR)
                 result.append(Refused(ESME_RINVSRCADR, "from", "The account may not send with this sender."))
+            elif refuses is not None and refuses(destination_of(s.addresses)):
+                self.counters.account(account).refuse(ESME_RINVDSTADR)
+                result.append(
+                    Refused(ESME_RINVDSTADR, "to", "The number is on a list of numbers that get no messages.")
+                )
             elif scheduled_at and self.store.scheduled_count(account) + later > self._most_scheduled:
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 reason = f"The account has {self._most_scheduled} messages scheduled, which is the limit."
@@ -203,7 +229,7 @@ class MessageFlow:
                         now,
                         expires_at,
                         s.addresses,
-                        parts,
+                        tuple([with_source(body, new_source) for body in parts]) if new_source else parts,
                         s.registered_delivery,
                         s.interface,
                         s.reference,
@@ -211,14 +237,15 @@ class MessageFlow:
                         s.priority,
                         s.user_message_reference,
                         scheduled_at,
+                        s.adapt,
                     )
                 )
         return result + throttled if throttled else result
 
     async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
-        """Returns when the messages are durable. A batch is one account's, and came over one interface.
+        """Waits until the messages are durable. All messages of a batch are of one account and one interface.
 
-        :raises StoreFull, StoreUnavailable: they are not, and the sender must be told so.
+        :raises StoreFull, StoreUnavailable: the messages are not durable; tell the sender.
         """
         begun_at = self._clock.seconds()
         counters = self.counters
@@ -235,35 +262,46 @@ class MessageFlow:
             counters.accept_seconds.observe(self._clock.seconds() - begun_at, len(messages))
 
     def dispatch(self, messages: Sequence[Message]) -> None:
-        """Sends accepted messages on their way, but for those that are scheduled for later. A batch is one account's,
-        and was prepared at once. To be called once, after the answer has been written."""
+        """Gives accepted messages to carriers, except scheduled ones. Call it once, after the answer has been written.
+
+        All messages of a batch are of one account, and come from one call of `prepare`.
+        """
         if not messages:
             return
-        # By the time of `prepare`: the route that it found holds, also where its hours have ended meanwhile.
+        # By the time of `prepare`: messages keep the route that it found, even if the route's hours have ended since.
         carriers_of = self.routes.chooser(messages[0].account, messages[0].accepted_at)
         outgoing: list[Outgoing] = []
         for m in messages:
             if m.scheduled_at:
-                # `_send_scheduled` has it when its time comes.
+                # `_send_scheduled` sends it when its time comes.
                 continue
             carriers = carriers_of(m.addresses)
             parts = m.parts
             if len(parts) == 1:
-                outgoing.append(Outgoing(m.id, 0, parts[0], m.expires_at, carriers, m.account, m.priority))
+                outgoing.append(
+                    Outgoing(m.id, 0, parts[0], m.expires_at, carriers, m.account, m.priority, adapt=m.adapt)
+                )
             else:
                 outgoing.extend(
-                    Outgoing(m.id, n, body, m.expires_at, carriers, m.account, m.priority)
+                    Outgoing(m.id, n, body, m.expires_at, carriers, m.account, m.priority, adapt=m.adapt)
                     for n, body in enumerate(parts)
                 )
         self.send(outgoing)
 
     async def _send_scheduled(self, now: float) -> None:
-        """Sends the messages whose time has come, by the routes that hold now."""
+        """Sends the scheduled messages whose time has come, by the present routes."""
         while due := await self.store.scheduled_due(now, _SCHEDULED_AT_ONCE):
             carriers_of = self.routes.carriers_of
             parts = [
                 Outgoing(
-                    p.id, p.part, None, p.expires_at, carriers_of(p.addresses, p.account, now), p.account, p.priority
+                    p.id,
+                    p.part,
+                    None,
+                    p.expires_at,
+                    carriers_of(p.addresses, p.account, now),
+                    p.account,
+                    p.priority,
+                    adapt=p.adapt,
                 )
                 for p in due
             ]
@@ -273,10 +311,10 @@ class MessageFlow:
             self.send(parts)
 
     async def resume(self) -> int:
-        """After a start: dispatches what no carrier had taken, and wakes every queue; gives the number of parts.
+        """Dispatches all parts that no carrier had taken, and wakes every queue. Call it after a start.
 
-        What may be with a carrier that ends what is in doubt is ended as UNKNOWN instead: a carrier message id, by
-        which a receipt could still be found, is not to be had any more.
+        Returns the number of parts. A part that is in doubt at a carrier with `in_doubt: end` is not sent: its message
+        ends as UNKNOWN. The relay never got a carrier message id for it, so it could match no receipt.
         """
         count = 0
         in_doubt: list[Ending] = []
@@ -299,6 +337,7 @@ class MessageFlow:
                         carriers_of(p.addresses, p.account, p.accepted_at),
                         p.account,
                         p.priority,
+                        adapt=p.adapt,
                     )
                     for p in unsent
                 ]
@@ -316,21 +355,21 @@ class MessageFlow:
         return count
 
     def send(self, parts: Iterable[Outgoing]) -> None:
-        """Gives each part to the first of its carriers that is up and has room, or to the first to wait for it.
+        """Gives each part to the first of its carriers that is up and has room, otherwise to the first to wait there.
 
-        Where the route has `spill_over_seconds`, a carrier has room only for what it would send within that time. If
-        none has, that setting doesn't count.
+        If the route has `spill_over_seconds`, a carrier has room only for messages that it would send within that
+        time. If no carrier has such room, the setting doesn't count.
         """
         by_link: dict[str, list[Outgoing]] = {}
         refused: list[Outgoing] = []
         spilling: list[Outgoing] = []
-        # As in `prepare`: chosen once for a run of parts that may go the same ways.
+        # As in `prepare`: chosen once for neighbouring parts with the same carriers.
         asked: tuple[str, ...] | None = None
         chosen = refused
         for part in parts:
             if part.carriers is not asked:
                 asked = part.carriers
-                if type(asked) is RouteCarriers:
+                if type(asked) is RouteCarriers and asked.spill_over_seconds:
                     chosen = spilling
                 else:
                     name = self._choose(asked)
@@ -346,7 +385,7 @@ class MessageFlow:
 
     def _spill(self, parts: Sequence[Outgoing], by_link: dict[str, list[Outgoing]], refused: list[Outgoing]) -> None:
         """Chooses a carrier for each of these parts, whose routes have `spill_over_seconds`."""
-        #: By carrier, account and time: how many more parts it would send.
+        #: How many more parts a carrier would send: by carrier, account and `spill_over_seconds`.
         room: dict[tuple[str, str, float], int] = {}
         for part in parts:
             carriers = part.carriers
@@ -369,10 +408,10 @@ class MessageFlow:
             (refused if name is None else by_link.setdefault(name, [])).append(part)
 
     def link_changed(self) -> None:
-        """A carrier came or went: what waits for a carrier that is down moves to one that is up."""
+        """Moves parts that wait for a carrier that is down to one that is up. Links call it when they go up or down."""
         links = self._links.values()
         if not any(link.up for link in links):
-            # All would come back to where they are, and a million of them are a pause.
+            # Every part would go back to the same queue, and for a million parts the relay would pause.
             return
         for link in links:
             if not link.up:
@@ -381,13 +420,16 @@ class MessageFlow:
                     self.send(moved)
 
     async def cancel(self, message_id: bytes) -> bool:
-        """A customer's wish that a message be not delivered. True: it has ended as DELETED, and what waits here is
-        not sent; False: it goes on, or has ended otherwise.
+        """Cancels a message for a customer.
 
-        What carriers have taken is cancelled there, where all of them can: the wish is granted when each has cancelled
-        each part. What is just being written to a carrier can't be called back.
+        True: the message has ended as DELETED, and parts in our queues are not sent. False: the message goes on, or has
+        ended with another state.
 
-        :raises StoreUnavailable: it is cancelled, and that can't be made durable now.
+        If carriers have taken the message, and all of them support cancel_sm, the relay asks them to cancel it. It is
+        cancelled when every carrier has cancelled every part. A part that is being written to a carrier can't be
+        cancelled.
+
+        :raises StoreUnavailable: the message is cancelled, but this can't be made durable now.
         """
         view = await self.store.look_up(message_id)
         if view is None or view.final or self._is_sending(message_id):
@@ -397,7 +439,7 @@ class MessageFlow:
             now = self._clock.seconds()
             if not view.waits_for_its_time:
                 self.cancelled.add(message_id, waiting, view.expires_at, now)
-            # If we stop here, then it is sent after the start: the customer has no answer yet.
+            # If we stop here, then the message is sent after the next start. The customer has no answer yet.
             await self.follow_up(self.store.end([Ending(message_id, DELETED, now)]))
             return True
         parts = await self.store.at_carriers(message_id)
@@ -407,15 +449,17 @@ class MessageFlow:
         asked = [link.cancel(part) for link, part in zip(links, parts, strict=True) if link is not None]
         if not all([await answer for answer in asked]):
             return False
-        # If we stop here, then the carrier's receipt says DELETED, or the message ends when that is overdue.
+        # If we stop here, then the carrier's receipt says DELETED, or the message ends when that receipt is overdue.
         await self.follow_up(self.store.end([Ending(message_id, DELETED, self._clock.seconds())]))
         # A receipt may have come first.
         view = await self.store.look_up(message_id)
         return view is not None and view.state == DELETED
 
     async def replace(self, replacement: Replacement) -> bool:
-        """A customer's wish that a message be sent in another form. True: it is durable. False: nothing was changed,
-        because a carrier may have the message, it has several parts, or it has ended.
+        """Replaces a message's text and times for a customer.
+
+        True: the new message is durable. False: nothing was changed, because a carrier may have the message, it has
+        several parts, or it has ended; or because the account has as many scheduled messages as it may have.
 
         :raises StoreUnavailable: nothing was changed.
         """
@@ -425,22 +469,26 @@ class MessageFlow:
             return False
         if view.final or len(view.parts) != 1 or view.parts[0].submitted_at is not None:
             return False
+        full = self.store.scheduled_count(view.account) >= self._most_scheduled
+        if replacement.scheduled_at and full and not view.waits_for_its_time:
+            return False
         now = self._clock.seconds()
-        # It is queued anew, without its body: the journal has the one that holds then, also where this fails.
-        part = Outgoing(message_id, 0, None, view.expires_at, (), view.account, view.priority)
+        # The part is queued again without its body: the journal has the right one, even if the replacement fails.
+        part = Outgoing(message_id, 0, None, view.expires_at, (), view.account, view.priority, adapt=view.adapt)
         expires_at = max(view.expires_at, replacement.expires_at)
         later = view.waits_for_its_time
         self._replacing.add(message_id)
         try:
             replacing = self.store.replace(replacement)
-            # From here on no link sends the text of before.
+            # From here on no link sends the old text.
             if not view.waits_for_its_time:
                 self.cancelled.add(message_id, 1, expires_at, now, kept=part)
-            # If we stop here, then one of the two is sent after the start: the customer has no answer yet.
+            # If we stop here, then one of the two texts is sent after the next start. The customer has no answer yet.
             replaced = await replacing
             if replaced:
                 later = bool(replacement.scheduled_at)
                 part.expires_at = replacement.expires_at
+                part.adapt = ADAPT_NOTHING
             return replaced
         finally:
             self._replacing.discard(message_id)
@@ -452,14 +500,15 @@ class MessageFlow:
         self._leaving = [link for link in self._leaving if link.busy]
         return any(link.is_sending(message_id) for link in (*self._links.values(), *self._leaving))
 
-    # The receipt's way
+    # The way of a receipt
 
     async def follow_up(self, change: Awaitable[StoreResult]) -> StoreResult:
-        """Returns when a change of the store is durable, with everybody told who is concerned: the queues in which
-        something is owed now are woken, and the messages that have ended go to the message records.
+        """Waits until a change of the store is durable, then wakes the queues that have new notifications.
 
-        :param change: what the store's call gave: `follow_up(store.receipts(batch))`.
-        :raises StoreUnavailable: it is not durable; see `relay.store.api` for what that leaves.
+        It also passes the messages that have ended to the message records.
+
+        :param change: the awaitable that a method of the store returned: `follow_up(store.receipts(batch))`.
+        :raises StoreUnavailable: the change is not durable; `relay.store.api` says what that means.
         """
         result = await change
         if result.queues:
@@ -469,8 +518,10 @@ class MessageFlow:
         return result
 
     def follow_up_later(self, change: Awaitable[StoreResult]) -> None:
-        """As `follow_up`, for whoever has nobody to tell and waits for nothing. The store keeps what has happened, and
-        writes it later where it can't write it now."""
+        """Like `follow_up`, for a caller that doesn't wait for the result.
+
+        If the store can't write the change now, it keeps it and writes it later.
+        """
         self._tasks.start(self._follow_up_later(change))
 
     async def _follow_up_later(self, change: Awaitable[StoreResult]) -> None:
@@ -478,12 +529,14 @@ class MessageFlow:
             await self.follow_up(change)
 
     def end_later(self, batch: Sequence[Ending]) -> None:
-        """Ends messages by the relay's own verdict."""
+        """Ends messages with a state that the relay itself decides, not a carrier. Doesn't wait for the store."""
         self.follow_up_later(self.store.end(batch))
 
     async def housekeeping(self, now: float) -> None:
-        """One slice of the store's own work, what became owed by it, what carriers are to be asked about, and the
-        messages whose time has come."""
+        """Does the regular work: scheduled messages, time limits, and queries to carriers about overdue parts.
+
+        One call does one slice of the store's work.
+        """
         await self._send_scheduled(now)
         askable = {name: count for name, link in self._links.items() if (count := link.queries) is not None}
         result = await self.follow_up(self.store.expire(now, askable))
@@ -492,12 +545,12 @@ class MessageFlow:
             by_carrier.setdefault(part.carrier, []).append(part)
         for name, parts in by_carrier.items():
             link = self._links.get(name)
-            # One that a reload took away meanwhile isn't asked: the store names its parts again, and they end.
+            # If a reload removed the carrier, nobody is asked: the store returns these parts again, and then they end.
             if link is not None:
                 link.ask(parts)
 
     def wake(self, queues: Iterable[QueueKey]) -> None:
-        """Tells whoever serves these queues that something is owed there."""
+        """Tells the senders of these queues that there are notifications."""
         servers = self._servers
         for queue_key in queues:
             server = servers.get(queue_key.channel)
@@ -526,6 +579,6 @@ class MessageFlow:
         return False
 
     async def stop(self) -> None:
-        """Takes nothing new and waits for what it has under way."""
+        """Stops accepting messages, and waits until its background tasks have ended."""
         self.open = False
         await self._tasks.wait()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from relay.text.text_form import TextForm
 from relay.values.messages import AtCarrier, QueueKey
 
 
@@ -14,7 +15,7 @@ class Outgoing(msgspec.Struct, gc=False):
     :ivar body: None while it waits in the journal only.
     :ivar carriers: who may take it, in order of preference; a carrier that refused it is taken out.
     :ivar account: whose it is: accounts take turns in a carrier's queue.
-    :ivar priority: as in `relay.values.messages.Message`.
+    :ivar priority: as in `relay.values.messages.Message`; likewise `adapt`.
     :ivar done: an answer that came after its time settled it; whoever finds it in a queue drops it.
     :ivar sent_at: when it was written to a carrier last.
     """
@@ -28,6 +29,7 @@ class Outgoing(msgspec.Struct, gc=False):
     priority: int = 0
     done: bool = False
     sent_at: float = 0.0
+    adapt: int = 0
 
 
 class Link(Protocol):
@@ -71,6 +73,10 @@ class Link(Protocol):
     @property
     def can_schedule(self) -> bool:
         """Whether the carrier keeps messages until their schedule_delivery_time."""
+
+    @property
+    def text_form(self) -> TextForm:
+        """What must be known of the carrier before a text is cut into parts."""
 
     def cancel(self, part: AtCarrier) -> Awaitable[bool]:
         """Asks the carrier to cancel a part; true: it has."""

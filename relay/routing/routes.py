@@ -2,12 +2,12 @@
 
 Theory of operation: where all routes have only a prefix, one `PrefixTable` answers, and the rest of this module costs
 nothing. Otherwise routes with the same conditions besides the prefix form a group with a `PrefixTable` of its own.
-Groups are tried in the order of what decides: account, sender, hours. Groups that say as much as each other stand
+Groups are tried in the order of what decides: account, sender, tag, hours. Groups that say as much as each other stand
 in one rank; among the routes that match there, the one with the longest prefix wins, then the first of the file. Which
 groups an account and a sender may use at all is kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Final
@@ -18,6 +18,7 @@ from relay.config.model import Route
 from relay.config.sender_patterns import SenderPattern
 from relay.routing.carrier_order import CarrierOrder
 from relay.routing.hours import hours_of
+from relay.routing.number_lists import NumberLists
 from relay.routing.prefix_table import PrefixTable
 from relay.values.messages import destination_of, source_of
 
@@ -26,8 +27,8 @@ Chooser = Callable[[bytes], tuple[str, ...]]
 #: Senders for which an account's groups are kept. When there are as many, all are dropped.
 _KEPT_SENDERS: Final = 10_000
 
-#: What decides, most important first: account, sender, hours.
-Rank = tuple[bool, tuple[int, int], bool]
+#: What decides, most important first: account, sender, tag, hours.
+Rank = tuple[bool, tuple[int, int], bool, bool]
 
 
 class CompiledRoute:
@@ -46,7 +47,7 @@ class CompiledRoute:
         self.hours = hours_of(route.hours) if route.hours else None
         self.order = CarrierOrder(route)
         sender_rank = self.sender.rank if self.sender is not None else (0, 0)
-        self.rank: Rank = (bool(route.account), sender_rank, self.hours is not None)
+        self.rank: Rank = (bool(route.account), sender_rank, bool(route.tag), self.hours is not None)
 
     @property
     def plain(self) -> bool:
@@ -54,10 +55,10 @@ class CompiledRoute:
         return not any(self.conditions) and self.order.fixed is not None
 
     @property
-    def conditions(self) -> tuple[str, str, str]:
+    def conditions(self) -> tuple[str, str, str, str]:
         """What it asks for besides the prefix."""
         route = self.route
-        return route.account, route.sender, route.hours
+        return route.account, route.sender, route.tag, route.hours
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -79,7 +80,8 @@ class _Group(msgspec.Struct, frozen=True):
 class _AccountRoutes:
     """The groups that an account's messages may use, best rank first."""
 
-    def __init__(self, routes: Sequence[CompiledRoute]) -> None:
+    def __init__(self, routes: Sequence[CompiledRoute], lists: NumberLists | None) -> None:
+        self._lists = lists
         # Sorting keeps the order of the file where the keys are equal.
         by_rank = sorted(routes, key=lambda route: (route.rank, route.conditions), reverse=True)
         self._ranks = [
@@ -88,8 +90,8 @@ class _AccountRoutes:
         ]
         self._by_sender: dict[bytes, list[list[_Group]]] = {}
 
-    def find(self, at: float, addresses: bytes) -> CompiledRoute | None:
-        """The route of a message."""
+    def find(self, at: float, addresses: bytes, tags: Collection[str] | None = None) -> CompiledRoute | None:
+        """The route of a message. Without `tags`, those of its number count."""
         sender = source_of(addresses)
         ranks = self._by_sender.get(sender)
         if ranks is None:
@@ -97,6 +99,12 @@ class _AccountRoutes:
         for rank in ranks:
             found: CompiledRoute | None = None
             for group in rank:
+                tag = group.first.route.tag
+                if tag:
+                    if tags is None:
+                        tags = self._lists.tags_of(destination_of(addresses)) if self._lists is not None else ()
+                    if tag not in tags:
+                        continue
                 hours = group.first.hours
                 if hours is not None and not hours.hold(at):
                     continue
@@ -135,11 +143,17 @@ def _before(one: CompiledRoute, other: CompiledRoute) -> bool:
 class Routes:
     """The routing table of one configuration. It never changes; a reload makes a new one.
 
+    :param lists: of numbers, with their tags.
     :ivar compiled: the routes in the order of the file.
     """
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], lists: NumberLists | None = None) -> None:
+        self.lists = lists
+        #: Says which list refuses a number; None where no list refuses any.
+        self.refuses = lists.refuses if lists is not None and lists.refuse else None
         self.compiled = [CompiledRoute(index, route) for index, route in enumerate(routes)]
+        #: Whether any route replaces senders.
+        self.replace_senders = any(route.order.source for route in self.compiled)
         self._plain: PrefixTable[tuple[str, ...]] | None = None
         if all(route.plain for route in self.compiled):
             carriers: dict[bytes, tuple[str, ...]] = {}
@@ -147,8 +161,8 @@ class Routes:
                 carriers.setdefault(route.prefix, route.order.fixed or ())
             self._plain = PrefixTable(carriers, ())
         names = {route.account for route in routes}
-        self._by_account = {name: _AccountRoutes(self._open_to(name)) for name in names if name}
-        self._others = _AccountRoutes(self._open_to(""))
+        self._by_account = {name: _AccountRoutes(self._open_to(name), lists) for name in names if name}
+        self._others = _AccountRoutes(self._open_to(""), lists)
 
     def _open_to(self, account: str) -> list[CompiledRoute]:
         return [route for route in self.compiled if route.route.account in ("", account)]
@@ -167,6 +181,11 @@ class Routes:
         """
         return self.chooser(account, at)(addresses)
 
-    def find(self, addresses: bytes, account: str, at: float) -> CompiledRoute | None:
-        """The route of a message, for those who explain it; None where none matches."""
-        return self._by_account.get(account, self._others).find(at, addresses)
+    def find(
+        self, addresses: bytes, account: str, at: float, tags: Collection[str] | None = None
+    ) -> CompiledRoute | None:
+        """The route of a message, for those who explain it; None where none matches.
+
+        :param tags: the number's tags; None: those that the lists say.
+        """
+        return self._by_account.get(account, self._others).find(at, addresses, tags)

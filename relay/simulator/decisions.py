@@ -17,6 +17,9 @@ from typing import Protocol
 import msgspec
 
 from relay.config.model import Simulator
+from relay.simulator.demands import Demands
+from relay.smpp.message_codec import message_body
+from relay.text.compose import encode, split
 from relay.values import smpp_constants as c
 from relay.values import states
 from relay.values.ids import id_text
@@ -72,6 +75,7 @@ class Taken(msgspec.Struct, gc=False):
     :ivar receipts: how many final receipts it gets: 0, 1, or 2 for a duplicate.
     :ivar text: the first octets of the text, if they are characters.
     :ivar ended: whether its receipt is out, or would be out if it got one.
+    :ivar replied: whether the handset replies to it.
     """
 
     response_id: bytes
@@ -83,6 +87,7 @@ class Taken(msgspec.Struct, gc=False):
     receipts: int
     text: bytes = b""
     ended: bool = False
+    replied: bool = False
 
 
 def _writer(form: str, randomness: Randomness) -> Callable[[int], bytes]:
@@ -106,19 +111,22 @@ class Simulation:
 
     :param first_number: the number in the first message's ids, below 2**48. Give a later one at each start (a clock
         reading, say): a carrier that uses its ids again confuses receipts.
-    :raises ValueError: the settings' `states` names an unknown state, or gives no state a share above 0.
+    :raises ValueError: the settings' `states` names an unknown state, or gives no state a share above 0; or `tlvs` has
+        what is no tag.
     """
 
     def __init__(self, settings: Simulator, randomness: Randomness, first_number: int = 1 << 40) -> None:
         self._settings = settings
         self._random = randomness.random
         self._number = first_number
+        self._replies = 0
         self._write_response_id = _writer(settings.response_id, randomness)
         self._write_receipt_id = (
             None if settings.receipt_id in ("same", settings.response_id) else _writer(settings.receipt_id, randomness)
         )
         self._shares = _cumulative(settings.states)
         self._dates: dict[int, bytes] = {}
+        self._demands = Demands(settings)
 
     def decide(self, pdu: MessagePdu, now: float) -> Taken | int | Fate:
         """Decides about one submit_sm or data_sm: it is taken, refused with a command_status, or the connection drops.
@@ -136,6 +144,13 @@ class Simulation:
         share = settings.reject_share
         if share and random() < share:
             return c.ESME_RINVDSTADR
+        text = pdu.short_message[:20] if not pdu.data_coding and not pdu.esm_class & c.ESM_CLASS_UDHI else b""
+        if self._demands.any:
+            refusal = self._demands.refusal(pdu)
+            if refusal:
+                return refusal
+            if text:
+                text = (self._demands.text(pdu) or "")[:20].encode("latin-1", "replace")
         shares = self._shares
         state = shares[-1][1]
         if len(shares) > 1:
@@ -155,6 +170,8 @@ class Simulation:
             receipts = 0
         if settings.parts_receipted != "all" and not _is_receipted(pdu, settings.parts_receipted):
             receipts = 0
+        share = settings.reply_share
+        replied = share > 0 and random() < share
         number = self._number
         self._number = number + 1
         response_id = self._write_response_id(number)
@@ -169,7 +186,8 @@ class Simulation:
             now,
             now + settings.receipt_delay_seconds,
             receipts,
-            pdu.short_message[:20] if not pdu.data_coding and not pdu.esm_class & c.ESM_CLASS_UDHI else b"",
+            text,
+            replied=replied,
         )
 
     def receipt(self, taken: Taken) -> bytes:
@@ -179,6 +197,23 @@ class Simulation:
     def intermediate(self, taken: Taken) -> bytes:
         """The body of the deliver_sm that tells that a message is on its way."""
         return self._body(taken, _ENROUTE, c.ESM_CLASS_INTERMEDIATE, taken.taken_at)
+
+    def replies(self, taken: Taken) -> list[bytes]:
+        """The bodies of the deliver_sm that bring the handset's reply to a message."""
+        octets, data_coding = encode(self._settings.reply_text)
+        pieces = split(octets, data_coding)
+        self._replies += 1
+        head = bytes((5, 0, 3, self._replies & 0xFF, len(pieces)))
+        return [
+            message_body(
+                addresses=taken.addresses,
+                short_message=piece if len(pieces) == 1 else head + bytes((number,)) + piece,
+                esm_class=0 if len(pieces) == 1 else c.ESM_CLASS_UDHI,
+                registered_delivery=0,
+                data_coding=data_coding,
+            )
+            for number, piece in enumerate(pieces, 1)
+        ]
 
     def answer(self, pdu: MessageIdPdu, taken: Taken | None) -> tuple[int, bytes]:
         """The command_status and body of the response to a query_sm or cancel_sm.

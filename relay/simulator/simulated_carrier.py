@@ -37,7 +37,8 @@ class Counters(msgspec.Struct):
 
     :ivar submits: submit_sm and data_sm that arrived, with any result.
     :ivar taken: those that were taken; `throttled`, `rejected` and `dropped` count the others.
-    :ivar receipts_owed: receipts that will be sent or were: the goal that `acked` reaches when all is well.
+    :ivar receipts_owed: receipts that will be sent or were, and replies that were: the goal that `acked` reaches when
+        all is well.
     :ivar receipts_sent: deliver_sm written, repetitions included.
     :ivar acked: receipts that were answered ESME_ROK.
     :ivar nacked: answers to receipts that were anything else.
@@ -285,6 +286,10 @@ class SimulatedCarrier:
             mailbox.waiting.append(body)
             if taken.receipts > 1:
                 mailbox.waiting.append(body)
+        if taken.replied:
+            replies = self._simulation.replies(taken)
+            self.counters.receipts_owed += len(replies)
+            mailbox.waiting.extend(replies)
 
     def _turn(self) -> None:
         """Does all that is due now."""

@@ -1,7 +1,7 @@
-"""Our end of a connection to a carrier: binds, then hands what arrives to the carrier's link.
+"""Our end of a connection to a carrier: binds, and then passes its events to the carrier's link.
 
-The bind is made in connectionMade and not in ClientService's prepareConnection: a connection that is lost or refused
-while that is under way leaves ClientService in a state with no transition, and the socket open.
+The bind is made in connectionMade, and not in ClientService's prepareConnection. If a connection were lost or refused
+there, ClientService would be left in a state without transitions, and the socket would stay open.
 """
 
 from collections.abc import Sequence
@@ -18,37 +18,37 @@ from relay.values.pdus import Answered, BindRefused, Bound, Ended, Event, LateAn
 
 
 class CarrierBind(Protocol):
-    """Who owns a connection to a carrier. Calls come in the order of events; lists are one read's worth."""
+    """Owns a connection to a carrier. Calls come in the order of events. A list has the events of one read."""
 
     def bound(self, protocol: "SmppClientProtocol") -> None:
         """The carrier accepted the bind."""
 
     def bind_refused(self, protocol: "SmppClientProtocol", command_status: int) -> None:
-        """The carrier refused the bind; the connection is being closed."""
+        """The carrier refused the bind. The connection is being closed."""
 
     def answered(self, protocol: "SmppClientProtocol", answers: list[Answered]) -> None:
-        """Responses to our requests."""
+        """Responses to our requests have come."""
 
     def late_answers(self, protocol: "SmppClientProtocol", answers: list[LateAnswer]) -> None:
-        """Responses that came after their time was up."""
+        """Responses have come after the response timeout."""
 
     def unanswered(self, protocol: "SmppClientProtocol", tokens: list[object]) -> None:
-        """Requests whose time is up."""
+        """Requests got no response in time."""
 
     def abandoned(self, protocol: "SmppClientProtocol", tokens: list[object]) -> None:
-        """Requests of a session that is over; its connection is being closed."""
+        """A session is over, and these requests got no response. Its connection is being closed."""
 
     def messages(self, protocol: "SmppClientProtocol", pdus: list[MessagePdu]) -> None:
-        """deliver_sm and data_sm. Each must be answered with `respond`, when what it says is durable."""
+        """deliver_sm and data_sm have come. Each must be answered with `respond` when it is durable."""
 
     def lost(self, protocol: "SmppClientProtocol", tokens: Sequence[object], reason: str) -> None:
-        """The connection is gone, with these requests unanswered."""
+        """The connection has ended, and these requests got no response."""
 
 
 class BindRequest(msgspec.Struct, frozen=True):
-    """What a connection says when it binds.
+    """The fields of our bind request.
 
-    :ivar addr_ton: with `addr_npi` and `address_range` the numbers whose messages we take.
+    :ivar addr_ton: together with `addr_npi` and `address_range`, the numbers whose messages we take.
     """
 
     command_id: int
@@ -70,7 +70,7 @@ class SmppClientProtocol(SessionProtocol):
         super().__init__(Role.CLIENT, limits, clock)
         self._owner = owner
         self.request = request
-        #: What ended the session, for the log; the transport's own words where this is empty.
+        #: The reason why the session ended, for the log; empty: the transport's own words are used.
         self.end_reason = ""
 
     def connectionMade(self) -> None:
@@ -123,12 +123,12 @@ class SmppClientProtocol(SessionProtocol):
 
     @property
     def room(self) -> int:
-        """How many more requests the window takes."""
+        """How many more requests the window can take."""
         return self.session.room
 
     @property
     def outstanding(self) -> int:
-        """Requests that have no answer yet."""
+        """How many requests have no answer yet."""
         return self.session.outstanding
 
     @property

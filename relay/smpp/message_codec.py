@@ -1,14 +1,14 @@
-"""The hot queue: submit_sm, deliver_sm and data_sm between octets and values, by hand.
+"""The fast codec for messages: reads and writes submit_sm, deliver_sm and data_sm.
 
-Theory of operation. Nearly every message on a real link has an empty service_type and no times, so that everything
-between the addresses and short_message stands at fixed distances: one bytes regex finds the addresses, one struct
-reads the rest. Whatever that regex doesn't match goes through `_walk`, field by field, which is the plain version of
-the same thing, knows every layout, and is the only place that says what is wrong with a body. Optional parameters
-are not parsed at all until someone asks for one; until then they are octets, and are passed on as they came.
+Theory of operation. Nearly all messages have an empty service_type and no times. So all fields between the addresses
+and short_message have fixed offsets. A regular expression finds the addresses, and one struct reads the other fields.
+If the expression doesn't match, `_walk` reads the body field by field. It knows every layout, and only it says what is
+wrong with a body. Optional parameters are not parsed until some code asks for one. Until then they are octets, and are
+passed on unchanged.
 
-smpp.pdu does everything off the hot path (`relay.smpp.other_codec`); it is not used here because it costs 25 to 35 µs
-a PDU each way, refuses receipts that real carriers send, and drops vendor TLVs. Property tests hold this module to it
-wherever it accepts a PDU.
+smpp.pdu reads and writes all other PDUs (`relay.smpp.other_codec`). It isn't used here, because it takes 25 to 35 µs
+for each PDU, refuses receipts that real carriers send, and drops vendors' TLVs. Property tests check that this module
+agrees with it for every PDU that it accepts.
 """
 
 import re
@@ -18,13 +18,14 @@ from typing import Final, NoReturn
 from relay.values import smpp_constants as c
 from relay.values.pdus import CodecError, MessagePdu
 
-#: Largest short_message, section 5.2.21. A peer's 255 is read all the same: the octet can say it.
+#: The largest short_message, section 5.2.21. A peer's message with 255 octets is read, too.
 MAX_SHORT_MESSAGE_OCTETS: Final = 254
-#: Largest source_addr and destination_addr of a submit_sm, without their NUL, section 4.4.1.
+#: The largest source_addr and destination_addr of a submit_sm, without their NUL, section 4.4.1.
 MAX_SUBMIT_ADDRESS_OCTETS: Final = 20
 
-#: By length: a response whose body is a message_id of up to 65 octets and one octet more, which should be its NUL. The
-#: first eight octets (length and command) are kept together, since they are the same in a row of responses.
+#: For each length, the layout of a response whose body has a message_id of up to 65 octets, and one more octet, which
+#: should be its NUL. The first eight octets (length and command) are one field, because they are the same in
+#: consecutive responses.
 RESPONSE_ROWS: Final = {length: Struct(f">8sII{length - 17}sB") for length in range(17, 17 + 66)}
 
 _five_octets = Struct("5B")
@@ -38,7 +39,7 @@ _match_common = re.compile(rb"\0(..[^\0]{0,20}+\0..([^\0]{0,20}+)\0)...\0\0", re
 
 
 class _Layout:
-    """What the walk needs to know of a command: how long its strings may be, and its name for error messages."""
+    """The longest strings of a command, and its name for error messages."""
 
     __slots__ = ("address_octets", "name", "service_type_octets", "time_octets")
 
@@ -49,8 +50,8 @@ class _Layout:
         self.time_octets = time_octets
 
 
-# A submit_sm is passed on, so it must be what the next hop accepts. A deliver_sm ends here, and a carrier whose receipt
-# is refused stops its queue on it: its strings may be as long as any address in SMPP (65 with NUL).
+# A submit_sm is passed on, so a carrier must accept it. A deliver_sm isn't passed on, and some carriers stop their
+# queue if a receipt is refused. So its strings may be as long as the longest address in SMPP (65 with NUL).
 _LAYOUTS: Final = {
     c.SUBMIT_SM: _Layout("submit_sm", 5, MAX_SUBMIT_ADDRESS_OCTETS, 16),
     c.DELIVER_SM: _Layout("deliver_sm", 64, 64, 64),
@@ -61,11 +62,11 @@ _LAYOUTS: Final = {
 def decode_message(command_id: int, sequence_number: int, body: bytes) -> MessagePdu:
     """Reads the body of a submit_sm, deliver_sm or data_sm.
 
-    Numbers outside the specification's lists are kept as they are; what follows short_message is not looked at.
+    Numbers that aren't in the specification's lists are kept. Octets after short_message are not read.
 
-    :raises CodecError: the body is no such body; `command_status` says what is wrong with it: ESME_RINVSRCADR and
-        ESME_RINVDSTADR (too long), ESME_RINVSERTYP, ESME_RINVSCHED, ESME_RINVEXPIRY (likewise), ESME_RINVMSGLEN
-        (sm_length is beyond the end), ESME_RINVCMDLEN (the body ends too early).
+    :raises CodecError: the body can't be read. `command_status` says why: ESME_RINVSRCADR, ESME_RINVDSTADR,
+        ESME_RINVSERTYP, ESME_RINVSCHED, ESME_RINVEXPIRY (the field is too long), ESME_RINVMSGLEN (sm_length is beyond
+        the end), ESME_RINVCMDLEN (the body ends too early).
     """
     if command_id != c.DATA_SM:
         found = _match_common(body)
@@ -77,7 +78,7 @@ def decode_message(command_id: int, sequence_number: int, body: bytes) -> Messag
                 registered_delivery, replace_if_present, data_coding, _, sm_length = _five_octets.unpack_from(body, at)
                 tlvs_at = text_at + sm_length
                 if tlvs_at <= len(body):
-                    # Positional, because keywords double what a msgspec struct costs to make.
+                    # The arguments are positional, because with keywords a msgspec struct takes twice as long.
                     return MessagePdu(
                         command_id,
                         sequence_number,
@@ -100,7 +101,7 @@ def decode_message(command_id: int, sequence_number: int, body: bytes) -> Messag
 
 
 def _walk(command_id: int, sequence_number: int, body: bytes) -> MessagePdu:
-    """`decode_message`, field by field."""
+    """Does what `decode_message` does, field by field."""
     layout = _LAYOUTS[command_id]
     find = body.find
     service_type_end = find(0)
@@ -108,7 +109,7 @@ def _walk(command_id: int, sequence_number: int, body: bytes) -> MessagePdu:
     source_end = find(0, source_at)
     destination_at = source_end + 3
     destination_end = find(0, destination_at)
-    # A string that doesn't end has its end at -1, so its length comes out negative.
+    # If a string has no NUL, its end is -1, and its length is negative.
     if not (
         0 <= service_type_end <= layout.service_type_octets
         and 0 <= source_end - source_at <= layout.address_octets
@@ -172,16 +173,16 @@ def _walk(command_id: int, sequence_number: int, body: bytes) -> MessagePdu:
 
 
 def decode_damaged_receipt(command_id: int, sequence_number: int, body: bytes) -> MessagePdu | None:
-    """What can be told of a deliver_sm or data_sm that `decode_message` refuses, as far as it is marked as a receipt.
+    """Reads a damaged receipt: a deliver_sm or data_sm that `decode_message` refuses, as far as possible.
 
-    A carrier whose receipt is refused sends it again and again, and may stop its queue on it; and what its text says
-    may still be read. The PDU has all octets that follow the mandatory parameters as short_message, or none where it
-    ends before.
+    If a receipt is refused, the carrier sends it again and again, and may stop its queue. And perhaps its text can
+    still be read. The result has all octets after the mandatory parameters as short_message, or none if the body ends
+    before.
 
-    :return: None where esm_class doesn't mark it as a receipt, or the body ends before esm_class.
+    :return: None: esm_class doesn't mark it as a receipt, or the body ends before esm_class.
     """
     at = 0
-    # service_type, then source and destination, each behind its ton and npi.
+    # Skips service_type, and then source and destination, each with its ton and npi before it.
     for skipped in (0, 2, 2):
         end = body.find(0, at + skipped)
         if end < 0:
@@ -212,7 +213,7 @@ def decode_damaged_receipt(command_id: int, sequence_number: int, body: bytes) -
 
 
 def _explain(layout: _Layout, body: bytes) -> NoReturn:
-    """Says what is wrong with a body that `_walk` stumbled over.
+    """Says what is wrong with a body that `_walk` could not read.
 
     :raises CodecError: always.
     """
@@ -227,9 +228,9 @@ def _explain(layout: _Layout, body: bytes) -> NoReturn:
 
 
 def _string_end(body: bytes, at: int, limit_octets: int, pdu_name: str, field: str, status_if_long: int) -> int:
-    """Where the NUL of the C-octet string at `at` is.
+    """The offset of the NUL of the C-octet string at `at`.
 
-    :raises CodecError: it is longer than `limit_octets`, or the body ends before it does.
+    :raises CodecError: the string is longer than `limit_octets`, or the body ends before the NUL.
     """
     end = body.find(0, at)
     length = (len(body) if end < 0 else end) - at
@@ -241,7 +242,7 @@ def _string_end(body: bytes, at: int, limit_octets: int, pdu_name: str, field: s
 
 
 def message_octets(pdu: MessagePdu) -> bytes:
-    """What the message says: short_message, or message_payload where short_message is empty (section 5.3.2.32)."""
+    """The octets of the text: short_message, or message_payload if short_message is empty (section 5.3.2.32)."""
     return pdu.short_message or find_tlv(pdu.body, pdu.tlvs_at, c.TAG_MESSAGE_PAYLOAD) or b""
 
 
@@ -261,11 +262,11 @@ def message_body(
     service_type: bytes = b"",
     tlvs: bytes = b"",
 ) -> bytes:
-    """The body of a submit_sm or deliver_sm.
+    """Writes the body of a submit_sm or deliver_sm.
 
     :param addresses: as in `MessagePdu.addresses`: two `encode_address`, the source's first.
-    :param tlvs: optional parameters, ready made (see `tlv`).
-    :raises ValueError: short_message has more than 254 octets (use message_payload), or a number is no octet.
+    :param tlvs: the optional parameters, in octets (see `tlv`).
+    :raises ValueError: short_message has more than 254 octets (use message_payload), or a number doesn't fit an octet.
     """
     octets = len(short_message)
     if octets > MAX_SHORT_MESSAGE_OCTETS:
@@ -297,7 +298,7 @@ def message_body(
 
 
 def deliver_body_from_data_sm(pdu: MessagePdu) -> bytes:
-    """The deliver_sm that says what a data_sm says, with all its optional parameters."""
+    """Makes the body of a deliver_sm from a data_sm, with all its optional parameters."""
     return message_body(
         addresses=pdu.addresses,
         esm_class=pdu.esm_class,
@@ -309,11 +310,10 @@ def deliver_body_from_data_sm(pdu: MessagePdu) -> bytes:
 
 
 def submit_body_from_data_sm(pdu: MessagePdu, registered_delivery: int | None = None) -> bytes:
-    """The submit_sm that says what a data_sm says. Its optional parameters, message_payload among them, are kept.
+    """Makes the body of a submit_sm from a data_sm. All optional parameters are kept, also message_payload.
 
-    :param registered_delivery: None: what the data_sm asked for.
-    :raises CodecError: an address or service_type is longer than a submit_sm can carry (a data_sm's may have 64
-        octets).
+    :param registered_delivery: None: the value of the data_sm.
+    :raises CodecError: an address or service_type is too long for a submit_sm. (In a data_sm they may have 64 octets.)
     """
     body = message_body(
         addresses=pdu.addresses,
@@ -329,9 +329,9 @@ def submit_body_from_data_sm(pdu: MessagePdu, registered_delivery: int | None = 
 
 
 def with_registered_delivery(pdu: MessagePdu, value: int) -> bytes:
-    """The PDU's body with another registered_delivery, every other octet as it came.
+    """The PDU's body with another registered_delivery. All other octets stay the same.
 
-    :raises IndexError: `value` is no octet.
+    :raises IndexError: `value` doesn't fit an octet.
     """
     if pdu.registered_delivery == value:
         return pdu.body
@@ -341,14 +341,24 @@ def with_registered_delivery(pdu: MessagePdu, value: int) -> bytes:
 
 
 def with_schedule(pdu: MessagePdu, schedule_delivery_time: bytes, registered_delivery: int) -> bytes:
-    """A submit_sm's body with another schedule_delivery_time and registered_delivery, every other octet as it came.
+    """A submit_sm's body with another schedule_delivery_time and registered_delivery. All other octets stay the same.
 
-    :raises IndexError: `registered_delivery` is no octet.
+    :raises IndexError: `registered_delivery` doesn't fit an octet.
     """
     body = with_registered_delivery(pdu, registered_delivery)
-    # service_type and its NUL, the addresses, then esm_class, protocol_id and priority_flag.
+    # Before it are service_type and its NUL, the addresses, esm_class, protocol_id and priority_flag.
     at = len(pdu.service_type) + 1 + len(pdu.addresses) + 3
     return body[:at] + schedule_delivery_time + body[at + len(pdu.schedule_delivery_time) :]
+
+
+def with_source(body: bytes, source: bytes) -> bytes:
+    """A submit_sm's body with another source address, every other octet as it came.
+
+    :param source: as `encode_address` gives it.
+    """
+    # Behind service_type and its NUL: ton, npi and the address's characters.
+    at = body.index(0) + 1
+    return body[:at] + source + body[body.index(0, at + 2) + 1 :]
 
 
 def with_other_text(
@@ -358,12 +368,17 @@ def with_other_text(
     *,
     validity_period: bytes,
     sm_default_msg_id: int,
+    keep_schedule: bool = True,
 ) -> bytes:
     """A submit_sm's body with another text, in the same data_coding; every other octet as it came.
 
     :param message_payload: the text where it doesn't stand in `short_message`.
     :param validity_period: empty: as it is.
+    :param keep_schedule: false: without schedule_delivery_time.
     """
+    if not keep_schedule:
+        pdu = decode_message(c.SUBMIT_SM, 0, body)
+        body = with_schedule(pdu, b"", pdu.registered_delivery)
     pdu = decode_message(c.SUBMIT_SM, 0, body)
     flags_at = pdu.registered_delivery_at
     validity_at = flags_at - 1 - len(pdu.validity_period)
@@ -396,41 +411,41 @@ def _without_tlv(body: bytes, tlvs_at: int, tag: int) -> bytes:
 
 
 def encode_address(ton: int, npi: int, address: bytes) -> bytes:
-    """An address as it stands in a body: type of number, numbering plan, the characters, NUL.
+    """Writes an address for a body: type of number, numbering plan, the characters, NUL.
 
-    :raises ValueError: `address` holds a NUL, or a number is no octet.
+    :raises ValueError: `address` has a NUL, or a number doesn't fit an octet.
     """
     if 0 in address:
-        raise ValueError("an address can't hold a NUL octet")
+        raise ValueError("an address can't have a NUL octet")
     return bytes((ton, npi)) + address + b"\0"
 
 
 def decode_message_id(body: bytes) -> bytes:
-    """message_id of a submit_sm_resp, deliver_sm_resp or data_sm_resp body; empty where there is none.
+    """Reads the message_id in the body of a submit_sm_resp, deliver_sm_resp or data_sm_resp; empty: there is none.
 
-    A missing NUL and a missing body are accepted: carriers leave out both, with errors and without.
+    A missing NUL and a missing body are accepted, because some carriers leave them out, with errors or without.
     """
     end = body.find(0)
     return body if end < 0 else body[:end]
 
 
 def tlv(tag: int, value: bytes) -> bytes:
-    """An optional parameter.
+    """Writes an optional parameter.
 
     :raises ValueError: `value` has more than 65535 octets.
     """
     if len(value) > 0xFFFF:
-        raise ValueError(f"an optional parameter holds at most 65535 octets, not {len(value)}")
+        raise ValueError(f"an optional parameter has at most 65535 octets, not {len(value)}")
     return _tlv_head.pack(tag, len(value)) + value
 
 
 def find_tlv(body: bytes, tlvs_at: int, tag: int) -> bytes | None:
-    """The value of the first optional parameter with this tag; None where there is none.
+    """The value of the first optional parameter with this tag; None: there is none.
 
-    Lenient: tag 0, which the specification reserves, is padding and skipped octet by octet. A parameter that runs over
-    the end counts as missing.
+    Tag 0, which the specification reserves, is padding, and is skipped octet by octet. A parameter that runs over the
+    end of the body counts as missing.
     """
-    # Most messages have none of what is asked for, and one search for two octets says so.
+    # Most messages don't have the parameter. One search for the two octets of its tag shows this.
     if body.find(tag.to_bytes(2, "big"), tlvs_at) < 0:
         return None
     head = _tlv_head.unpack_from
@@ -449,7 +464,7 @@ def find_tlv(body: bytes, tlvs_at: int, tag: int) -> bytes | None:
 
 
 def tlv_values(body: bytes, tlvs_at: int) -> dict[int, bytes]:
-    """All optional parameters by tag, the first of each: cheaper than three `find_tlv`, and as lenient."""
+    """All optional parameters by tag; of each tag, the first. It is faster than three calls of `find_tlv`."""
     head = _tlv_head.unpack_from
     end = len(body)
     at = tlvs_at

@@ -1,9 +1,9 @@
-"""The PDUs off the hot path: binds, questions about a message, and their responses, through smpp.pdu.
+"""The codec for all other PDUs: binds, queries about messages, and their responses. It uses smpp.pdu.
 
-Theory of operation. smpp.pdu knows every PDU's fields and their order (`PDUEncoder`, `operations`); this module hands
-it the field encoders to use, so that what real peers send is read, too: numbers that no list names, passwords longer
-than eight octets, characters that aren't ASCII. Times are left as the octets that they are: smpp.pdu's time parser
-prints to standard output. Optional parameters are read with the hot queue's lenient reader.
+Theory of operation. smpp.pdu knows the fields of every PDU and their order (`PDUEncoder`, `operations`). This module
+gives it other field encoders, so that it reads what real peers send: numbers that no list has, passwords longer than
+eight octets, characters that aren't ASCII. Times are kept as octets, because smpp.pdu's time parser prints to standard
+output. Optional parameters are read by `relay.smpp.message_codec`, which accepts more.
 """
 
 import io
@@ -20,12 +20,12 @@ from relay.smpp.message_codec import MAX_SUBMIT_ADDRESS_OCTETS, decode_message, 
 from relay.values import smpp_constants as c
 from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, MessagePdu, OtherPdu, ReplacePdu, SubmitMultiPdu
 
-#: What sc_interface_version says of us.
+#: Our sc_interface_version.
 INTERFACE_VERSION: Final = 0x34
-#: Highest interface_version that may bind: 5.0 is 3.4 with additions that a peer may do without. Everything from 0x00
-#: to 0x33 says "3.3 or earlier" (section 5.2.4). The servers refuse a higher one.
+#: The highest interface_version that may bind. SMPP 5.0 is 3.4 with additions that a peer need not use. Numbers from
+#: 0x00 to 0x33 mean "3.3 or earlier" (section 5.2.4). Servers refuse a higher one.
 MAX_INTERFACE_VERSION: Final = 0x50
-#: Most destinations of a submit_multi (section 5.2.24), and what their dest_flag may be (section 5.2.25).
+#: The most destinations of a submit_multi (section 5.2.24), and the values of their dest_flag (section 5.2.25).
 MAX_DESTINATIONS: Final = 254
 _SME_ADDRESS: Final = 1
 _DISTRIBUTION_LIST: Final = 2
@@ -35,8 +35,8 @@ def _string(max_octets: int, status: CommandStatus = CommandStatus.ESME_RUNKNOWN
     return COctetStringEncoder(max_octets + 1, decodeErrorStatus=status)
 
 
-# A password's limit is 8 in the specification; longer ones are common in practice. Any number is accepted as a TON, an
-# NPI or a state.
+# The specification allows passwords of 8 octets, but longer ones are common. Any number is accepted as a TON, an NPI or
+# a state.
 _FIELDS: Final[Mapping[str, IEncoder]] = {
     **PDUEncoder.DefaultRequiredParamEncoders,
     "system_id": _string(15, CommandStatus.ESME_RINVSYSID),
@@ -72,7 +72,7 @@ _encoder: Final = PDUEncoder()
 
 
 def _read(pdu_class: type[operations.PDU], body: bytes) -> dict[str, object]:
-    """The mandatory parameters of a body.
+    """Reads the mandatory parameters of a body.
 
     :raises CodecError: a field is too long, or the body ends too early.
     """
@@ -86,16 +86,16 @@ def _read(pdu_class: type[operations.PDU], body: bytes) -> dict[str, object]:
 
 
 def _write(pdu_class: type[operations.PDU], **values: object) -> bytes:
-    """The octets of the mandatory parameters.
+    """Writes the mandatory parameters.
 
-    :raises ValueError: a string is too long, or a number is no octet.
+    :raises ValueError: a string is too long, or a number doesn't fit an octet.
     """
     body: bytes = _encoder.encodeRequiredParams(pdu_class.mandatoryParams, _FIELDS, values)
     return body
 
 
 def _octets(value: object) -> bytes:
-    """A C-octet string's value as smpp.pdu gives it."""
+    """The octets of a C-octet string that smpp.pdu has read."""
     return value if isinstance(value, bytes) else b""
 
 
@@ -104,16 +104,16 @@ def _number(value: object) -> int:
 
 
 def _text(value: object) -> str:
-    # As `Secret.matches` encodes it: what isn't UTF-8 is kept, and no two passwords become the same.
+    # `Secret.matches` encodes in the same way. Octets that aren't UTF-8 are kept, so two passwords never become equal.
     return _octets(value).decode("utf-8", "surrogateescape")
 
 
 def decode_request(
     command_id: int, sequence_number: int, body: bytes
 ) -> BindPdu | MessageIdPdu | SubmitMultiPdu | OtherPdu:
-    """Reads the body of a request that is no message.
+    """Reads the body of a request that isn't a message.
 
-    :raises CodecError: the body is no such body.
+    :raises CodecError: the body can't be read.
     """
     if command_id in _BINDS:
         return _decode_bind(command_id, sequence_number, body)
@@ -155,12 +155,12 @@ def _decode_bind(command_id: int, sequence_number: int, body: bytes) -> BindPdu:
 
 
 def decode_submit_multi(sequence_number: int, body: bytes) -> SubmitMultiPdu:
-    """Reads the body of a submit_multi (section 4.5.1): for each destination the submit_sm that says the same.
+    """Reads the body of a submit_multi (section 4.5.1), and makes a submit_sm for each destination.
 
-    A distribution list fails: we keep none.
+    A distribution list fails, because the relay has none.
 
-    :raises CodecError: the body is no such body (ESME_RINVCMDLEN), has no destination or more than 254
-        (ESME_RINVNUMDESTS), or a dest_flag that is neither 1 nor 2 (ESME_RINVDESTFLAG).
+    :raises CodecError: the body can't be read (ESME_RINVCMDLEN), has no destination or more than 254
+        (ESME_RINVNUMDESTS), or has a dest_flag other than 1 and 2 (ESME_RINVDESTFLAG).
     """
     source_end = _after_string(body, _after_string(body, 0) + 2)
     head = body[:source_end]
@@ -226,9 +226,9 @@ def decode_replace_sm(sequence_number: int, body: bytes) -> ReplacePdu:
 
 
 def _after_string(body: bytes, at: int, most_octets: int | None = None, status_if_long: int = 0) -> int:
-    """Where the C-octet string at `at` is over.
+    """The offset after the C-octet string at `at`.
 
-    :raises CodecError: the body ends before it, or it has more octets.
+    :raises CodecError: the body ends before the string does, or the string has more than `most_octets`.
     """
     end = body.find(0, at)
     if most_octets is not None and (len(body) if end < 0 else end) - at > most_octets:
@@ -239,9 +239,9 @@ def _after_string(body: bytes, at: int, most_octets: int | None = None, status_i
 
 
 def submit_multi_resp_body(message_id: bytes, failed: Sequence[tuple[bytes, int]]) -> bytes:
-    """The body of a submit_multi_resp with ESME_ROK.
+    """Writes the body of a submit_multi_resp with ESME_ROK.
 
-    :param failed: each destination that was not taken: its ton, npi and address with the NUL, and its command_status.
+    :param failed: each destination that was refused: its ton, npi and address with the NUL, and its command_status.
     """
     unsuccess = b"".join(address + status.to_bytes(4, "big") for address, status in failed)
     return b"%b\0%b%b" % (message_id, bytes((len(failed),)), unsuccess)
@@ -258,7 +258,7 @@ def bind_body(
     addr_npi: int = 0,
     address_range: str = "",
 ) -> bytes:
-    """The body of a bind_transmitter, bind_receiver or bind_transceiver.
+    """Writes the body of a bind_transmitter, bind_receiver or bind_transceiver.
 
     :raises ValueError: system_id has more than 15 octets, or another string more than 64.
     """
@@ -275,10 +275,10 @@ def bind_body(
 
 
 def bind_resp_body(system_id: str, interface_version: int) -> bytes:
-    """The body of a bind response with ESME_ROK.
+    """Writes the body of a bind response with ESME_ROK.
 
-    :param interface_version: what the peer's bind said. sc_interface_version is for 3.4 and later only: optional
-        parameters are unknown before.
+    :param interface_version: the peer's. Only 3.4 and later get sc_interface_version, because earlier
+        versions have no optional parameters.
     :raises ValueError: system_id has more than 15 octets.
     """
     body = _write(operations.BindTransceiverResp, system_id=system_id.encode())
@@ -288,9 +288,9 @@ def bind_resp_body(system_id: str, interface_version: int) -> bytes:
 
 
 def decode_bind_resp(body: bytes) -> tuple[str, int]:
-    """system_id and sc_interface_version of a bind response; the latter is 0x33 where it is missing.
+    """Reads system_id and sc_interface_version in a bind response. If the latter is missing, it is 0x33.
 
-    Never raises: a carrier that accepted our bind is bound, however it says so.
+    It never raises, because a carrier that has accepted our bind is bound, whatever its response looks like.
     """
     end = body.find(0)
     if end < 0:
@@ -300,7 +300,7 @@ def decode_bind_resp(body: bytes) -> tuple[str, int]:
 
 
 def query_sm_body(message_id: bytes, ton: int = 0, npi: int = 0, source: bytes = b"") -> bytes:
-    """The body of a query_sm. The source must be the message's own.
+    """Writes the body of a query_sm. The source must be the message's own.
 
     :raises ValueError: a string has more than 64 octets.
     """
@@ -310,10 +310,10 @@ def query_sm_body(message_id: bytes, ton: int = 0, npi: int = 0, source: bytes =
 
 
 def query_sm_resp_body(message_id: bytes, final_date: bytes, message_state: int, error_code: int) -> bytes:
-    """The body of a query_sm_resp with ESME_ROK.
+    """Writes the body of a query_sm_resp with ESME_ROK.
 
     :param final_date: sixteen octets (section 7.1.1), or empty while the state isn't final.
-    :raises ValueError: message_id has more than 64 octets, final_date more than 16, or a number is no octet.
+    :raises ValueError: message_id has more than 64 octets, final_date more than 16, or a number doesn't fit an octet.
     """
     return _write(
         operations.QuerySMResp,
@@ -325,9 +325,9 @@ def query_sm_resp_body(message_id: bytes, final_date: bytes, message_state: int,
 
 
 def decode_query_sm_resp(body: bytes) -> tuple[bytes, bytes, int, int]:
-    """message_id, final_date, message_state, error_code.
+    """Reads message_id, final_date, message_state and error_code in a query_sm_resp.
 
-    :raises CodecError: the body is no such body.
+    :raises CodecError: the body can't be read.
     """
     values = _read(operations.QuerySMResp, body)
     return (
@@ -339,8 +339,8 @@ def decode_query_sm_resp(body: bytes) -> tuple[bytes, bytes, int, int]:
 
 
 def cancel_sm_body(message_id: bytes, addresses: bytes, service_type: bytes = b"") -> bytes:
-    """The body of a cancel_sm for one message.
+    """Writes the body of a cancel_sm for one message.
 
-    :param addresses: as the message had them (see `MessagePdu.addresses`).
+    :param addresses: those of the message (see `MessagePdu.addresses`).
     """
     return service_type + b"\0" + message_id + b"\0" + addresses

@@ -1,7 +1,7 @@
-"""The half of a session that sends: our requests, our answers, binds, and what time makes due.
+"""The sending half of a session: our requests, our answers, binds, and timeouts.
 
-Theory of operation. Everything to be written is appended to one list, which `take_output` joins: one write a read or a
-batch. `relay.smpp.session` adds the half that receives.
+Theory of operation. All output is appended to one list, which `take_output` joins. So each read or batch leads to one
+write. `relay.smpp.session` adds the receiving half.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from relay.values.pdus import COUNTED_RESPONSES, BindPdu, BindRefused, Ended, Ev
 
 
 class OutgoingSession:
-    """What a session may send, what it waits for, and when. Use `Session`, which can receive, too."""
+    """The part of a session that sends, and that checks timeouts. Use `Session`, which can receive, too."""
 
     def __init__(self, role: Role, limits: SessionLimits, now: float, *, first_sequence_number: int = 1) -> None:
         self._role = role
@@ -28,7 +28,7 @@ class OutgoingSession:
         self.held = False
         #: The response that answers the messages that we send.
         self._message_response = MESSAGE_RESPONSE[role]
-        #: The peer's message requests that are handed up and not answered.
+        #: How many message requests of the peer have given events and are not answered yet.
         self._pending = 0
         #: Messages that a carrier sent before it accepted our bind.
         self._early: list[Event] = []
@@ -39,7 +39,7 @@ class OutgoingSession:
 
     @property
     def state(self) -> SessionState:
-        """Where the session stands. While unbind waits for its answer, it is still bound."""
+        """The state of the session. While an unbind waits for its answer, the session is still bound."""
         return self._life.state
 
     @property
@@ -49,17 +49,17 @@ class OutgoingSession:
 
     @property
     def room(self) -> int:
-        """How many requests the window still takes; 0 where `can_send` is false."""
+        """How many more requests the window can take; 0 if `can_send` is false."""
         return max(0, self._limits.window - self._window.count) if self._life.may_send else 0
 
     @property
     def outstanding(self) -> int:
-        """Requests of ours that wait for a response."""
+        """How many requests of ours wait for a response."""
         return self._window.count
 
     @property
     def unknown_responses(self) -> int:
-        """How many responses answered nothing of ours, or were of another type than the request needs."""
+        """How many responses belonged to no request of ours, or had the wrong command for it."""
         return self._window.unknown_responses
 
     @property
@@ -73,17 +73,17 @@ class OutgoingSession:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `check_time` next; None: nothing is timed. Cheap to ask after every call.
+        """When to call `check_time` next; None: nothing is due. It takes almost no time, so read it after every call.
 
-        Never later than the next thing to do, and sometimes earlier: what pushes a deadline back (every PDU does) is
-        taken into account only when `check_time` works it out again.
+        It is never too late, but it may be too early. Every PDU moves a deadline to a later time, and this is taken
+        into account only when `check_time` computes the deadline again.
         """
         return self._deadline
 
     # Sending
 
     def take_output(self) -> bytes:
-        """What must be written now, once; b"" when there is nothing."""
+        """Removes the output and returns it, so that the caller writes it now; b"": there is none."""
         output = self._output
         if not output:
             return b""
@@ -92,9 +92,9 @@ class OutgoingSession:
         return data
 
     def request(self, command_id: int, requests: Iterable[tuple[bytes, object]], now: float) -> None:
-        """Sends requests: (body, token) each. The caller keeps within `room`.
+        """Sends requests: the body and token of each. There must be `room` for all.
 
-        :raises ValueError: more than `room`. Nothing of the batch was sent then.
+        :raises ValueError: there isn't room for all. None was sent.
         """
         batch = requests if isinstance(requests, (list, tuple)) else list(requests)
         if len(batch) > self.room:
@@ -123,9 +123,9 @@ class OutgoingSession:
         self._set_deadline()
 
     def respond(self, command_id: int, responses: Sequence[tuple[int, int, bytes]]) -> None:
-        """Answers requests: (sequence_number, command_status, body) each, with `command_id` being the response's.
+        """Answers requests: the sequence_number, command_status and body of each. Does nothing if the session is over.
 
-        Does nothing once the session is over.
+        :param command_id: the command_id of the response.
         """
         if self._life.over:
             return
@@ -137,7 +137,7 @@ class OutgoingSession:
         if command_id in COUNTED_RESPONSES:
             self._pending = max(0, self._pending - len(responses))
             if self._life.peer_unbind is not None and not self._pending:
-                # `check_time` answers the unbind, so that the event has a way out.
+                # `check_time` answers the unbind, because it can return the event.
                 self._deadline = 0.0
 
     def bind(
@@ -153,7 +153,7 @@ class OutgoingSession:
         address_range: str = "",
         now: float,
     ) -> None:
-        """Sends our bind, once. The answer is `Bound` or `BindRefused`; after the latter the edge closes.
+        """Sends our bind, once. It leads to the event `Bound`, or to `BindRefused`, after which the caller closes.
 
         :raises ValueError: system_id has more than 15 octets or another string more than 64, or a bind was sent.
         """
@@ -173,7 +173,7 @@ class OutgoingSession:
         self._set_deadline()
 
     def accept_bind(self, request: Event, system_id: str, now: float) -> None:
-        """Answers a `BindPdu` with ESME_ROK; the session is bound from now on. Does nothing if it is over by now.
+        """Answers a `BindPdu` with ESME_ROK. The session is bound from now on. Does nothing if the session is over.
 
         :raises ValueError: `system_id` has more than 15 octets.
         """
@@ -184,9 +184,9 @@ class OutgoingSession:
             self.respond(request.command_id | c.RESPONSE_BIT, [(request.sequence_number, c.ESME_ROK, body)])
 
     def refuse_bind(self, request: Event, command_status: int) -> None:
-        """Answers a `BindPdu` with a status. The session stays OPEN, and the edge should close it.
+        """Answers a `BindPdu` with another status. The session stays OPEN, and the caller should close it.
 
-        What followed the bind in the same read is dropped.
+        PDUs that followed the bind in the same read are dropped.
         """
         if isinstance(request, BindPdu) and self._life.state is SessionState.OPEN:
             self._life.bind_offered = None
@@ -195,15 +195,18 @@ class OutgoingSession:
             self._output.append(refusal(request.command_id, command_status, request.sequence_number))
 
     def unbind(self, now: float) -> None:
-        """Sends unbind; the answer (or its timeout) ends the session. Does nothing when repeated or not bound."""
+        """Sends unbind. Its answer, or its timeout, ends the session.
+
+        A second call, or a call while the session isn't bound, does nothing.
+        """
         if self._life.bound and self._life.unbind is None:
             self._life.unbind_sent(self._send(c.UNBIND, b""), now)
             self._set_deadline()
 
     def probe(self, now: float, seconds: float) -> None:
-        """Sends enquire_link at once. The session ends (`Ended`) if nothing comes from the peer within `seconds`.
+        """Sends enquire_link at once. If nothing comes from the peer within `seconds`, the session ends (`Ended`).
 
-        Does nothing while an earlier probe waits, or when the session isn't bound.
+        It does nothing while an earlier probe waits, or if the session isn't bound.
         """
         if self._life.bound and not self._life.probing:
             self._send(c.ENQUIRE_LINK, b"")
@@ -226,7 +229,7 @@ class OutgoingSession:
     # Time and ends
 
     def check_time(self, now: float) -> list[Event]:
-        """Does what is due: enquire_link out, `Unanswered`, `BindRefused`, `PeerUnbound`, `Ended`."""
+        """Does everything that is due: sends enquire_link, and returns timeouts and ends as events."""
         events: list[Event] = []
         life = self._life
         if life.bind_overdue(now):
@@ -260,7 +263,7 @@ class OutgoingSession:
             life.liveness.enquired(now)
 
     def _set_deadline(self) -> None:
-        """Works the deadline out. Called when something timed begins, and after the time was checked."""
+        """Computes the deadline. Called when a timeout begins, and after `check_time`."""
         deadline = self._life.next_at
         if self._life.bound:
             due_at = self._window.due_at
@@ -288,8 +291,8 @@ class OutgoingSession:
         self.held = False
 
     def connection_lost(self) -> Sequence[object]:
-        """The transport is gone: gives the tokens of all unanswered requests, oldest first; the state is CLOSED.
+        """Ends the session, because the transport has gone. Returns the tokens of unanswered requests, oldest first.
 
-        Tokens that an `Ended` has named are not given again.
+        Tokens that an `Ended` has named are not returned again.
         """
         return self._close()

@@ -1,9 +1,9 @@
-"""Which request may come when, and how a refusal is written: the session's state machine as tables.
+"""The session's state machine as tables: which request may come in which state, and how a refusal is written.
 
-Theory of operation. A request of the peer's is looked up in the table of our role. If the present state is among
-those in which it may come, the session acts on it; otherwise `refusal_status` says why not. What the state becomes is
-a table, too: only binds and unbinds change it. Sources: SMPP 3.4 section 2.2 and table 2-1; where 3.4 is vague on
-data_sm, table 2-2 of 5.0.
+Theory of operation. A request of the peer is looked up in the table of our role. If it may come in the present state,
+the session handles it. Otherwise `refusal_status` says why not. Another table says how the state changes; only binds
+and unbinds change it. The sources are SMPP 3.4 section 2.2 and table 2-1, and for data_sm, where 3.4 is vague, table
+2-2 of 5.0.
 """
 
 import enum
@@ -15,14 +15,14 @@ from relay.values import smpp_constants as c
 
 
 class Role(enum.Enum):
-    """Which end of the session we are."""
+    """Our end of the session: server or client."""
 
     SERVER = "server"
     CLIENT = "client"
 
 
 class SessionState(enum.Enum):
-    """Where a session stands (SMPP 3.4 section 2.2)."""
+    """The state of a session (SMPP 3.4 section 2.2)."""
 
     OPEN = "open"
     BOUND_TX = "bound_tx"
@@ -37,18 +37,18 @@ _RX: Final = frozenset({SessionState.BOUND_RX, SessionState.BOUND_TRX})
 BOUND_STATES: Final = _TX | _RX
 _OPEN: Final = frozenset({SessionState.OPEN})
 
-#: What a bind makes of the session, at both ends.
+#: The state of the session after each bind, at both ends.
 STATE_AFTER_BIND: Final[Mapping[int, SessionState]] = {
     c.BIND_TRANSMITTER: SessionState.BOUND_TX,
     c.BIND_RECEIVER: SessionState.BOUND_RX,
     c.BIND_TRANSCEIVER: SessionState.BOUND_TRX,
 }
 
-#: The states in which our own requests may go out.
+#: The states in which our own requests may be sent.
 SENDING_STATES: Final[Mapping[Role, frozenset[SessionState]]] = {Role.SERVER: _RX, Role.CLIENT: _TX}
 
 #: The requests that we understand, and the states in which they may come. enquire_link may come before a bind, as in
-#: 5.0: load balancers ask it.
+#: 5.0, because load balancers send it.
 EXPECTED: Final[Mapping[Role, Mapping[int, frozenset[SessionState]]]] = {
     Role.SERVER: {
         c.BIND_TRANSMITTER: _OPEN,
@@ -72,7 +72,7 @@ EXPECTED: Final[Mapping[Role, Mapping[int, frozenset[SessionState]]]] = {
     },
 }
 
-#: The request that makes up nearly all of what each role receives, and the response to those that it sends.
+#: Nearly all requests that each role receives, and the response to those that it sends.
 MESSAGE_REQUEST: Final[Mapping[Role, int]] = {Role.SERVER: c.SUBMIT_SM, Role.CLIENT: c.DELIVER_SM}
 MESSAGE_RESPONSE: Final[Mapping[Role, int]] = {Role.SERVER: c.DELIVER_SM_RESP, Role.CLIENT: c.SUBMIT_SM_RESP}
 
@@ -80,7 +80,7 @@ _BROADCAST_SM: Final = 0x00000111
 _QUERY_BROADCAST_SM: Final = 0x00000112
 _CANCEL_BROADCAST_SM: Final = 0x00000113
 
-#: Every request that some version of SMPP answers with a response of its own. The rest gets a generic_nack.
+#: The requests that have a response of their own in some version of SMPP. All others get a generic_nack.
 _ANSWERABLE: Final = frozenset(
     {
         *c.BIND_COMMANDS,
@@ -99,7 +99,7 @@ _ANSWERABLE: Final = frozenset(
     }
 )
 
-#: Responses that have message_id in their body even with an error (4.6.2, 4.7.2 have no exception as 4.4.2 has).
+#: The requests whose responses have a message_id even with an error. (4.6.2 and 4.7.2 have no exception as in 4.4.2.)
 _BODY_WITH_ERROR: Final = frozenset({c.DELIVER_SM, c.DATA_SM})
 
 header: Final = Struct(">IIII")
@@ -107,7 +107,7 @@ HEADER_OCTETS: Final = 16
 
 
 def refusal_status(role: Role, state: SessionState, command_id: int) -> int:
-    """Why a request may not come now: the command_status to refuse it with."""
+    """The command_status that says why a request may not come now."""
     states = EXPECTED[role].get(command_id)
     if states is None:
         if command_id in _ANSWERABLE and state is SessionState.OPEN:
@@ -119,7 +119,7 @@ def refusal_status(role: Role, state: SessionState, command_id: int) -> int:
 
 
 def refusal(command_id: int, command_status: int, sequence_number: int) -> bytes:
-    """The PDU that refuses a request: its own response, or generic_nack where it has none."""
+    """Writes the PDU that refuses a request: its own response, or a generic_nack if it has none."""
     if command_id not in _ANSWERABLE:
         return header.pack(HEADER_OCTETS, c.GENERIC_NACK, command_status, sequence_number)
     response_id = command_id | c.RESPONSE_BIT

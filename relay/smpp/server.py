@@ -44,7 +44,7 @@ class CustomerSide(Protocol):
 class SmppServerProtocol(SessionProtocol):
     """One connection of a customer.
 
-    :param address: the customer's address: that of the connection, or the one that a proxy has written.
+    :param address: the customer's address: the connection's, or the one that a proxy has written.
     """
 
     #: The account; "": the connection isn't bound yet.

@@ -31,7 +31,7 @@ class Session(OutgoingSession):
     """One end of an SMPP session: makes events of the octets that are read, and octets of requests and answers.
 
     :param now: seconds of any clock that is never set back. All calls must use the same clock.
-    :param first_sequence_number: that of our first request, for tests.
+    :param first_sequence_number: the sequence number of our first request, for tests.
 
     :ivar held: whether the rest of the last read waits until the peer's bind is answered. Then call `receive` with b""
         to go on.

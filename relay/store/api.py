@@ -1,30 +1,33 @@
-"""The store: who is asked what became of a message, and the one place where anything is made durable.
+"""The interface of the store, which knows the state of every message, and makes everything durable.
 
-This is a seam. Everything above it (flow, carrier links, customer sessions, webhooks, API) knows this interface only,
-and may not assume that the store is in the same process. It has four facets; whoever needs one takes that one.
-`tests/store_contract.py` is the contract as a test suite; it runs against every store.
+All packages above (message flow, carriers, customers, webhooks, API) use only this interface. They may not assume that
+the store is in the same process. The interface has five facets; code that needs one facet uses only that one.
+`tests/store_contract.py` is the contract as a test suite, which runs against every store.
 
 The contract
 ------------
-* A call takes effect when it is made, not when its awaitable is awaited, and calls take effect in the order in which
-  they are made. A `receipts` made after a `submitted` sees what that submitted, although neither awaitable has fired.
-* The awaitable of a call that changes something fires when its batch is durable, and so is everything called before it.
-  They may fire late and in bursts; they fire in the order of the calls.
-* A question sees every call made before it, durable or not, and need not wait until they are durable. So does `claim`.
-* A batch is a sequence and may be empty. It takes effect whole or, when the call raises, not at all.
-* Ids that the store doesn't know (expired, compacted away) are skipped; they are no error.
-* Nothing blocks. Nobody but the reactor thread may call.
-* `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store says through its
-  figures when it is writable again; nobody needs to ask it to try. What the failure leaves depends on what was told:
-  `accept` and `put_setting` asked for something, which has then not happened, and the caller answers with its
-  protocol's "not now". `submitted`, `end`, `query_outcomes`, `settle` and `notify_again` told of something that has
-  happened: the store knows it, and makes it durable by itself as soon as it can, so there is nothing to repeat.
-  `receipts` may be either: the caller refuses the receipts, and when the carrier sends them again they may be REPEATED.
-  So may `reread`. Final states that a failed call brought are not handed out before they are durable, or a crash could
-  lead to another one; their queues are in the answer to an `expire` after that.
+* A call takes effect when it is made, not when its awaitable is awaited. Calls take effect in the order in which they
+  are made. So a `receipts` after a `submitted` sees what was submitted, even if neither awaitable has fired.
+* The awaitable of a call that changes something fires when its batch and all earlier calls are durable. Awaitables may
+  fire late and in bursts, but they fire in the order of the calls.
+* A query sees all earlier calls, and doesn't wait until they are durable. So does `claim`.
+* A batch is a sequence and may be empty. It takes effect as a whole. If the call raises, it has no effect at all.
+* Ids that the store doesn't know (expired, or dropped by compaction) are skipped. They are no error.
+* No call blocks. Only the reactor thread may call.
+* `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store tries again by
+  itself; its figures say when it is writable. The calls differ in what has happened then:
+
+  * `accept` and `put_setting` ask for a change. It has not happened, and the caller answers "not now" in its protocol.
+  * `submitted`, `end`, `query_outcomes`, `settle` and `notify_again` report events. The store knows them, and makes
+    them durable as soon as it can. The caller must not repeat the call.
+  * `receipts` and `reread` may be either. The caller refuses the receipts. When the carrier sends them again, they may
+    be REPEATED.
+
+  Final states of a failed call aren't claimed before they are durable. Otherwise the relay could stop now, learn
+  another final state after the start, and notify of both. A later `expire` returns their queues.
 * `StoreFull`: a configured bound is reached.
-* `StoreBusy`: of `recent`, `learnt_between` and `given_up`, whose cost grows with what is stored. They are answered in
-  slices, one question of an account at a time, and few may wait.
+* `StoreBusy`: only from `recent`, `learnt_between` and `given_up`, which take longer if more is stored. They are
+  answered in slices, one query of an account at a time, and only few may wait.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,6 +35,7 @@ from typing import Protocol
 
 import msgspec
 
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
     AtCarrier,
@@ -64,17 +68,17 @@ class StoreUnavailable(Exception):
 
 
 class StoreFull(StoreUnavailable):
-    """A bound of the configuration is reached: no more messages until some have ended."""
+    """A bound of the configuration is reached. The store accepts no more messages until some have ended."""
 
 
 class StoreBusy(StoreUnavailable):
-    """Too many long questions of one account wait for their answers."""
+    """Too many long queries of one account wait for their answers."""
 
 
 class ReplayResult(msgspec.Struct, frozen=True, gc=False):
-    """What became owed once more.
+    """The notifications that became owed again.
 
-    :ivar messages: how many messages are told of again.
+    :ivar messages: how many messages they are about.
     :ivar queues: the queues to wake.
     """
 
@@ -83,10 +87,11 @@ class ReplayResult(msgspec.Struct, frozen=True, gc=False):
 
 
 class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
-    """What an account wants to be told, asked for at the moment when a state is learnt.
+    """The notifications that an account wants. It is read at the moment when a state is learnt.
 
     :ivar webhook: whether the account has a notification URL.
-    :ivar intermediate: `notify: all`.
+    :ivar intermediate: whether intermediate states that carriers report are told.
+    :ivar progress: whether the customer is also told that a carrier has taken the message.
     :ivar unanswered: whether a message that never got a receipt ends with a notification (UNKNOWN) or silently.
     :ivar receipt_seconds: how long an SMPP receipt waits for the customer to bind before it is given up.
     """
@@ -95,6 +100,7 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
     intermediate: bool = False
     unanswered: bool = True
     receipt_seconds: float = 72 * 3600.0
+    progress: bool = False
 
 
 PolicyOf = Callable[[str], NotifyPolicy]
@@ -133,18 +139,20 @@ COMMIT_SECONDS_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 
 
 class StoreFigures(msgspec.Struct, frozen=True, gc=False):
-    """How full the store is. Counting is the store's business, so asking is cheap.
+    """How much is in the store. The store keeps these counts, so a call takes almost no time.
 
-    :ivar writable: whether a batch could be made durable now; `reason` says why not.
-    :ivar ambiguous: how often a carrier gave an id to a message while another live one had it; since the start, as
-        the next four.
+    :ivar writable: whether a batch could be made durable now. If not, `reason` says why.
+    :ivar ambiguous: how often a carrier gave an id to a message while another live message had it. This and the next
+        four count since the start.
     :ivar ambiguous_receipts: receipts that could belong to more than one message; `latest_ambiguous` describes the
         latest one.
-    :ivar contradicting: receipts that said something else of a message after it had ended.
-    :ivar repeated: receipts that said the same again.
+    :ivar contradicting: receipts with another state for a message that had ended.
+    :ivar repeated: receipts with the same state again.
     :ivar scheduled: messages that wait for their time; none of them counts as unsubmitted.
     :ivar orphans_dropped: orphans over the bound or past their time, those that are kept as evidence among them.
     :ivar evidence: by carrier: how many receipts are kept as evidence of a wrong dialect. See `StoreQueries.evidence`.
+    :ivar implausible_dates: by carrier, since the start: receipts whose date of the end is more than a day before the
+        message's acceptance, or after the receipt's arrival. The arrival counts instead.
     :ivar feed_place: the latest place in the feed (`FeedEntry.cursor`) of all accounts.
     """
 
@@ -159,8 +167,9 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     journal_segments: int = 0
     writable: bool = True
     reason: str = ""
-    #: Commits since the start, calls and octets in them, and their seconds; `commit_buckets` counts the commits by
-    #: `COMMIT_SECONDS_BOUNDS` (the last one: longer than all bounds). Empty where the store has no commits.
+    #: The commits since the start, their calls and octets, and their seconds. `commit_buckets` counts the commits by
+    #: `COMMIT_SECONDS_BOUNDS`; the last bucket has those that took longer than all bounds. It is empty if the store has
+    #: no commits.
     commits: int = 0
     committed_batches: int = 0
     committed_bytes: int = 0
@@ -171,6 +180,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     repeated: int = 0
     orphans_dropped: int = 0
     evidence: Mapping[str, int] = {}
+    implausible_dates: Mapping[str, int] = {}
     feed_place: int = 0
     ambiguous_receipts: int = 0
     latest_ambiguous: str = ""
@@ -178,29 +188,33 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageStore(Protocol):
-    """What becomes of messages: accepted, handed to carriers, receipted, ended. For the flow and the carriers."""
+    """The facet for the message flow and the carriers: messages are accepted, submitted, receipted and ended."""
 
     def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
-        """Takes responsibility for messages. When the awaitable fires they survive anything. The caller sees to it
-        that no message that the store knows has one of their ids; one that it has forgotten may have had.
+        """Accepts messages. When the awaitable fires, they are durable.
+
+        No message that the store knows may have one of their ids. A message that it has forgotten may have had it.
 
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
-        """Parts that no carrier has taken, in the order of acceptance, from the one after `after` on (the last one
-        that an earlier call gave out, whatever has become of it since). Messages that wait for their time are not
-        among them."""
+        """Parts that no carrier has taken, in the order of acceptance, without messages that wait for their time.
+
+        :param after: the last part that an earlier call returned. The result begins with the part after it.
+        """
 
     def scheduled_due(self, now: float, limit: int) -> Awaitable[Sequence[Pending]]:
-        """The parts of up to `limit` scheduled messages whose time has come, the earliest first. Each message is
-        handed out once; from then on it is one of those that `unsubmitted` names, as it is after a restart."""
+        """The parts of up to `limit` scheduled messages whose time has come, earliest first.
+
+        Each message is returned once. From then on `unsubmitted` returns it, also after a restart.
+        """
 
     def scheduled_count(self, account: str) -> int:
         """How many of the account's messages wait for their time."""
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
-        """The submit_sm bodies of parts, from the journal; None where a part needs none any more.
+        """Reads the submit_sm bodies of parts; None: the part doesn't wait any more.
 
         :raises StoreUnavailable: through the awaitable: they can't be read now.
         """
@@ -213,96 +227,115 @@ class MessageStore(Protocol):
         """
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
-        """Marks parts (message id, part) that are about to be written to a carrier whose messages end when in doubt.
-        Only once the awaitable has fired may they be written. `submitted` and `end` take the mark away, and so does
-        a call with an empty `carrier`: the parts were refused, or not written after all. What is marked at a start
-        is handed out by `unsubmitted` with `Pending.in_doubt` set.
+        """Marks parts (message id, part) that are about to be written to a carrier with `in_doubt: end`.
 
-        :raises StoreUnavailable: through the awaitable; the parts are not marked then.
+        They may be written only when the awaitable has fired. `submitted` and `end` remove the marks. A call with an
+        empty `carrier` removes them, too: the parts were refused, or were not written. At a start, `unsubmitted`
+        returns marked parts with `Pending.in_doubt` set.
+
+        :raises StoreUnavailable: through the awaitable. The parts are not marked then.
         """
 
     def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
-        """Records what carriers took. Receipts that came early for these ids are matched at once."""
+        """Records the parts that carriers took. Receipts that came before these ids are matched at once."""
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
-        """Finds the messages that receipts belong to, or keeps them as orphans. Never fails for an unknown id."""
+        """Finds the messages of receipts, or keeps the receipts as orphans. An unknown id is never an error."""
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> Awaitable[StoreResult]:
-        """Says of parts from `StoreResult.overdue` that they end unanswered after all, or are waited for once more: a
-        second time is none, and ends the part. What has ended meanwhile stays as it is."""
+        """Records the results of queries about parts from `StoreResult.overdue`.
+
+        Each part ends without a receipt, or is awaited once more. If it has been awaited once more before, it ends.
+        Parts that have ended meanwhile don't change.
+        """
 
     def end(self, batch: Sequence[Ending]) -> Awaitable[StoreResult]:
-        """Ends messages by the relay's own verdict. A message that has ended already stays as it is."""
+        """Ends messages by the relay's own decision. Messages that have ended already don't change."""
 
     def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> Awaitable[StoreResult]:
-        """Does a slice of the housekeeping that is due: unanswered messages end, finished ones and orphans are
-        forgotten, segments compacted. Called every second or so; each call takes a few milliseconds at the most.
+        """Does some of the housekeeping that is due. Call it about once a second; it takes a few milliseconds.
 
-        :param askable: the carriers that are asked about a part before it ends unanswered, and how many questions each
-            takes now. `StoreResult.overdue` names the parts to ask about. Such a part is left alone until a receipt
-            ends it or `query_outcomes` says what came of it; where neither comes it is named again later, and a part
-            that could not be asked about in an hour ends (see `relay.store.table.overdue`). Whom a restart interrupts
-            is asked again.
+        Messages without receipts end, finished messages and orphans are forgotten, and segments are compacted.
+
+        :param askable: the carriers that are asked about a part before it ends without a receipt, and how many queries
+            each takes now. `StoreResult.overdue` names the parts to ask about. Such a part doesn't end until a receipt
+            comes, or `query_outcomes` has its result. If neither comes, it is named again later. A part ends if its
+            carrier could not be asked for an hour (see `relay.store.table.overdue`). Queries interrupted by a restart
+            are repeated.
         """
 
     def kept_receipts(self, after: tuple[int, int] | None, limit: int) -> Awaitable[KeptReceipts]:
-        """Receipts that wait for their id, such as could not be read, and evidence, up to `limit` of them, the oldest
-        of each kind first, to go through all of them by and by; from the first on where `after` is None, and otherwise
-        from where the call ended that gave it."""
+        """Reads the kept receipts step by step: orphans, unreadable receipts, and evidence. Of each kind, oldest first.
+
+        :param after: None: begins with the first. Otherwise `KeptReceipts.after` of the last call.
+        """
 
     def reread(self, batch: Sequence[ReadAgain]) -> Awaitable[StoreResult]:
-        """Finds the messages of kept receipts, as they are read now. They take the way of any receipt and are kept no
-        more. Those that find none, and those that are no longer kept, are left as they are; their outcome is ORPHAN.
-        One outcome a receipt. As with `receipts`, nothing has happened where it is refused, and something may have
-        where it fails later; then those receipts are kept no more."""
+        """Finds the messages of kept receipts that have been read again.
+
+        Receipts that find their messages are handled like all others, and aren't kept any more. Other receipts, and
+        those that aren't kept any more, don't change; their outcome is ORPHAN. There is one outcome for each receipt.
+        If the call is refused, nothing has changed. If it fails later, some receipts may have found their messages;
+        those aren't kept any more.
+        """
 
     def dismiss_evidence(self, carrier: str) -> Awaitable[int]:
-        """Keeps none of a carrier's receipts up to now as evidence any more; gives how many were. Whether the carrier
-        matches too little is judged by the receipts to come.
+        """Drops all receipts of a carrier that are kept as evidence. Returns how many they were.
+
+        From now on, only later receipts count for the decision whether too few of the carrier's receipts match.
 
         :raises StoreUnavailable: through the awaitable.
         """
 
 
 class NotificationStore(Protocol):
-    """What customers are owed: claimed for an attempt, settled, owed again. For whoever notifies customers.
+    """The facet for the services that notify customers: notifications are claimed, settled, and owed again.
 
-    The store alone knows when a notification is due. It announces queues (`subscribe`); nobody else keeps times.
+    Only the store knows when a notification is due. It announces queues (`subscribe`), so nobody else keeps times.
     """
 
     def queues(self) -> Awaitable[Sequence[QueueKey]]:
-        """Every queue in which something can be claimed now: what to wake after a start."""
+        """All queues with notifications that can be claimed now. They must be woken after a start."""
 
     def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
-        """From now on, `due` is called with queues in which something has come due by the passing of time or by
-        `bring_forward`: in batches, each queue once, and again only when something else comes due there. What becomes
-        owed by a call is in that call's answer instead. Whoever serves a queue need not remember any time: a queue from
-        which everything due was claimed is announced when its next notification is due. To be called once."""
+        """From now on, calls `due` with queues in which a notification has become due. Call it once only.
+
+        These are notifications that are due by time or by `bring_forward`. They are announced in batches, each queue
+        once, and again only when another notification becomes due there. The queues with notifications that a call
+        makes owed are in that call's result instead. Services need not remember times: when all due notifications of a
+        queue have been claimed, the queue is announced when its next one is due.
+        """
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> Awaitable[Claim]:
-        """Hands out up to `limit` notifications that are due in a queue. What is claimed is not handed out again
-        until it is settled for a retry, released, or the process starts anew. A final state is durable when it is
-        handed out, so that nobody is ever told two."""
+        """Claims up to `limit` notifications of a queue that are due.
+
+        Nobody else gets them until they are settled for a retry, released, or the process starts again. Only durable
+        final states are claimed, so that a customer never gets two.
+        """
 
     def settle(self, batch: Sequence[Attempt]) -> Awaitable[None]:
         """Records how attempts ended."""
 
     def release(self, batch: Sequence[Notification]) -> None:
-        """Gives claimed notifications back unattempted, to the head of their queues."""
+        """Puts claimed notifications back to the head of their queues, because no attempt was made."""
 
     def bring_forward(self, place: QueueKey, recovery: Recovery) -> None:
-        """Makes due what failed at a place, waits for a retry and may come sooner by this
-        (`Attempt.brought_forward_by`); to be claimed as anything that is due, behind what is. The place is the queue
-        itself, or has as its URL what `Attempt.place` said; then the queues are announced to the subscriber, those of
-        the first some hundred at once and the others in later turns. Each such notification has its last attempt once
-        more, under the same number, with `Notification.scheduled_at` set; settled for a retry at that instant, the
-        schedule goes on as if it hadn't been brought forward. Where nothing waits, and a second time, it does nothing.
-        Not durable: after a start of the process the schedule holds, and what waited then isn't brought forward."""
+        """Makes retries at a place due that wait for this recovery (`Attempt.brought_forward_by`).
+
+        They can be claimed after the notifications that are due already. The place is the queue itself, or has
+        `Attempt.place` as its URL. In the second case the queues are announced to the subscriber: some hundred at once,
+        and the others in later turns. Each notification repeats its last attempt, with the same number and with
+        `Notification.scheduled_at` set. If the caller settles it for a retry at that instant, the schedule goes on as
+        if it had not been brought forward. If no retry waits, the call does nothing. It isn't durable: after a restart
+        the schedule holds.
+        """
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[ReplayResult]:
-        """Makes finished messages of this account owed again on the webhook, as a first attempt. One that is being
-        attempted right now is left alone, and isn't counted. Some hundred ids at a time: they are worked off in one
-        turn."""
+        """Makes webhooks of finished messages of this account owed again, as first attempts.
+
+        A message with an attempt under way is skipped, and isn't counted. Give some hundred ids at a time, because they
+        are handled in one turn of the reactor.
+        """
 
     def given_up(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
         """Up to `limit` messages whose webhook was given up from `since` to just before `until`, for a replay."""
@@ -315,43 +348,49 @@ class NotificationStore(Protocol):
 
 
 class StoreQueries(Protocol):
-    """What the store knows: one message, lists, figures. Changes nothing. For the API, the pages and the operator."""
+    """The facet for the API, the pages and the operator: one message, lists, and figures. It changes nothing."""
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
-        """All that is known of one message."""
+        """Everything that the store knows about one message."""
 
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
     ) -> Awaitable[Sequence[MessageView]]:
-        """An account's latest messages, newest first; `search` matches an id, or a part of an id or number. How far
-        back it goes is bounded; older messages can still be looked up by id."""
+        """An account's latest messages, newest first. The number is bounded; older messages can be looked up by id.
+
+        :param search: an id, or a part of an id or number.
+        """
 
     def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
         """The account's final states in the order in which they were learnt, from the one after cursor `after`."""
 
     def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
-        """The messages that have this carrier message id (canonical) with any carrier; for the operator."""
+        """The messages that have this carrier message id (canonical) at any carrier. It is for the operator."""
 
     def at_carriers(self, message_id: bytes) -> Awaitable[Sequence[AtCarrier]]:
         """The parts of a message that carriers have taken and that have not ended."""
 
     def receipts_out(self, carrier: str) -> Awaitable[int]:
-        """How many parts this carrier took of messages that still wait for their receipt. It is counted at each call,
-        by a walk through all that the carrier took: ask once a second at the most."""
+        """How many parts that this carrier took still wait for their receipt.
+
+        Each call counts them, and reads all parts that the carrier took. Call it at most once a second.
+        """
 
     def carriers(self) -> Awaitable[Sequence[str]]:
-        """The carriers that have taken parts of messages, as far as the store remembers; in no order."""
+        """The carriers that have taken parts of messages that the store knows, in no order."""
 
     def owed_by_account(self) -> Awaitable[Mapping[str, int]]:
-        """How many notifications are owed, by account; only accounts that are owed any. It is counted at each call."""
+        """How many notifications are owed to each account that is owed any. Each call counts them."""
 
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that wait for their id, newest first."""
 
     def evidence(self, limit: int) -> Awaitable[Sequence[Receipt]]:
-        """Receipts that found no message in time, of carriers whose receipts match nothing, or far less than they used
-        to: kept until `dismiss_evidence`, and matched by `reread` only. Up to `limit` of each carrier, the latest
-        first."""
+        """Receipts that found no message in time, of carriers whose receipts match far too little.
+
+        They are kept until `dismiss_evidence`, and only `reread` matches them. Up to `limit` of each carrier, latest
+        first.
+        """
 
     def unreadable(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that could not be read, newest first."""
@@ -360,21 +399,48 @@ class StoreQueries(Protocol):
         """The latest receipts that could belong to more than one message, newest first. Not kept over a restart."""
 
     def figures(self) -> StoreFigures:
-        """How full it is, now."""
+        """How much is in the store now."""
 
 
 class SettingsStore(Protocol):
-    """Small things kept beside messages: settings made while running, and the answers to repeatable requests."""
+    """The facet for settings that customers make, and for the answers to requests with an Idempotency-Key."""
 
     def settings(self) -> Awaitable[Sequence[tuple[str, str, str]]]:
-        """Every setting made while running: account, name, value."""
+        """All settings: account, name, value."""
 
     def put_setting(self, account: str, name: str, value: str | None) -> Awaitable[None]:
-        """Keeps one setting that was made while running; None takes it back to the configuration's value."""
+        """Keeps a setting. None removes it, so that the configuration's value holds."""
 
     def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
-        """What an Idempotency-Key was used for in the last 24 hours (less where the bound on keys was reached)."""
+        """The request and answer of an Idempotency-Key in the last 24 hours (less if there are too many keys)."""
 
 
-class Store(MessageStore, NotificationStore, StoreQueries, SettingsStore, Protocol):
-    """All four facets: what the daemon starts, and what the few who need more than one facet are given."""
+class InboundStore(Protocol):
+    """Messages from handsets. They are owed to their accounts as notifications are, in queues of their own."""
+
+    def receive(self, batch: Sequence[InboundMessage]) -> Awaitable[StoreResult]:
+        """Takes responsibility for messages, and forgets the parts that they were put together from. When the
+        awaitable fires they survive anything; `StoreResult.queues` are to be woken.
+
+        :raises StoreFull, StoreUnavailable: through the awaitable.
+        """
+
+    def keep_parts(self, batch: Sequence[InboundPart]) -> Awaitable[None]:
+        """Keeps parts until their message is received. A part that is kept already is replaced.
+
+        :raises StoreUnavailable: through the awaitable.
+        """
+
+    def kept_parts(self) -> Awaitable[Sequence[InboundPart]]:
+        """All parts that are kept, in no order: to be asked for after a start."""
+
+    def look_up_inbound(self, message_id: bytes) -> Awaitable[MessageView | None]:
+        """All that is known of one message; `MessageView.inbound` says what the handset sent."""
+
+    def inbound_feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[MessageView]]:
+        """The account's messages from handsets in the order in which they came, from the one after cursor `after` on
+        (`InboundMessage.cursor`). Their cursors and those of `StoreQueries.feed` are places in one feed."""
+
+
+class Store(MessageStore, NotificationStore, StoreQueries, InboundStore, SettingsStore, Protocol):
+    """All five facets, for the daemon, and for the few objects that need more than one."""

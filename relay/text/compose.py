@@ -1,9 +1,10 @@
 """Makes submit_sm bodies of a text from the HTTP API: chooses the alphabet, splits the text, writes the addresses.
 
 Theory of operation. A text is sent in the GSM default alphabet if that has all its characters, and in UCS-2 otherwise.
-So no character is lost. A text that is too long for one part is cut into several. Each part begins with a concatenation
-header (3GPP TS 23.040 section 9.2.3.24.1, eight-bit reference). A cut never separates two units that the handset shows
-as one character: an escape and the septet after it, or a surrogate pair.
+So no character is lost. If a carrier that may get the text has another default alphabet, that must have all characters,
+too (`relay.text.carrier_form` translates the text then). A text that is too long for one part is cut into several. Each
+part begins with a concatenation header (3GPP TS 23.040 section 9.2.3.24.1, eight-bit reference). A cut never separates
+two units that the handset shows as one character: an escape and the septet after it, or a surrogate pair.
 
 SMPP customers do all this themselves. The relay doesn't change the texts of their submit_sm.
 """
@@ -12,19 +13,24 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from relay.smpp.message_codec import encode_address, message_body
+from relay.smpp.message_codec import encode_address, message_body, tlv
 from relay.text import gsm0338
-from relay.values.smpp_constants import ESM_CLASS_UDHI
-
-#: Values of data_coding (SMPP 3.4 section 5.2.19).
-DATA_CODING_DEFAULT: Final = 0x00
-DATA_CODING_UCS2: Final = 0x08
+from relay.text.text_form import (
+    DATA_CODING_DEFAULT,
+    DATA_CODING_LATIN1,
+    DATA_CODING_UCS2,
+    FLASH,
+    PLAIN,
+    TextForm,
+    holds,
+)
+from relay.values.smpp_constants import ESM_CLASS_UDHI, TAG_MESSAGE_PAYLOAD
 
 #: On the air a part has 140 octets, or 160 septets. The header takes six octets, or seven septets, of these.
 GSM_SEPTETS_ALONE: Final = 160
 GSM_SEPTETS_A_PART: Final = 153
-UCS2_OCTETS_ALONE: Final = 140
-UCS2_OCTETS_A_PART: Final = 134
+OCTETS_ALONE: Final = 140
+OCTETS_A_PART: Final = 134
 MAX_PARTS: Final = 255
 
 # Types of number and numbering plans, SMPP 3.4 sections 5.2.5 and 5.2.6.
@@ -65,7 +71,17 @@ class Composed(NamedTuple):
     data_coding: int
 
 
-def compose(source: str, destination: str, text: str, *, reference: int, validity_period: bytes = b"") -> Composed:
+def compose(
+    source: str,
+    destination: str,
+    text: str,
+    *,
+    reference: int,
+    validity_period: bytes = b"",
+    form: TextForm = PLAIN,
+    flash: bool = False,
+    tlvs: bytes = b"",
+) -> Composed:
     """Makes the submit_sm bodies of a text. Each of them asks for a receipt.
 
     :param source: a number (a short code up to eight digits) or up to eleven letters and digits.
@@ -73,14 +89,22 @@ def compose(source: str, destination: str, text: str, *, reference: int, validit
     :param reference: the number by which the handset knows the parts of one long message. Only its lowest eight bits
         are used. Each message should have the next number.
     :param validity_period: the field of the submit_sm, see `relay.smpp.times`.
+    :param form: of the carriers that may get the text.
+    :param flash: the handset shows the text at once, and doesn't keep it.
+    :param tlvs: optional parameters for every part, as octets.
     :raises InvalidText: the source, the destination or the text can't be sent.
     """
     addresses = source_address(source) + destination_address(destination)
-    octets, data_coding = encode(text)
-    pieces = split(octets, data_coding)
+    octets, data_coding = encode(text, form, flash=flash)
+    whole = form.payload and not _fits_alone(octets, data_coding)
+    pieces = [octets] if whole else split(octets, data_coding)
     if len(pieces) == 1:
         body = message_body(
-            addresses=addresses, short_message=octets, data_coding=data_coding, validity_period=validity_period
+            addresses=addresses,
+            short_message=b"" if whole else octets,
+            data_coding=data_coding,
+            validity_period=validity_period,
+            tlvs=tlv(TAG_MESSAGE_PAYLOAD, octets) + tlvs if whole else tlvs,
         )
         return Composed(addresses, (body,), data_coding)
     head = bytes((5, 0, 3, reference & 0xFF, len(pieces)))
@@ -91,25 +115,32 @@ def compose(source: str, destination: str, text: str, *, reference: int, validit
             esm_class=ESM_CLASS_UDHI,
             data_coding=data_coding,
             validity_period=validity_period,
+            tlvs=tlvs,
         )
         for number, piece in enumerate(pieces, 1)
     )
     return Composed(addresses, parts, data_coding)
 
 
-def encode(text: str) -> tuple[bytes, int]:
+def encode(text: str, form: TextForm = PLAIN, *, flash: bool = False) -> tuple[bytes, int]:
     """Encodes a text. Returns its octets and their data_coding.
+
+    They are Latin-1 if GSM's alphabet can't write the text and Latin-1 is the default alphabet of all carriers.
 
     :raises InvalidText: the text is empty, or has half of a surrogate pair.
     """
     if not text:
         raise InvalidText("text", "The text is empty.")
-    septets = gsm0338.encode(text)
-    if septets is not None:
-        return septets, DATA_CODING_DEFAULT
+    shown_at_once = FLASH if flash else 0
+    if form.alphabets is PLAIN.alphabets or all(holds(alphabet, text) for alphabet in form.alphabets):
+        septets = gsm0338.encode(text)
+        if septets is not None:
+            return septets, DATA_CODING_DEFAULT | shown_at_once
+        if form.alphabets is not PLAIN.alphabets and not flash:
+            return text.encode("latin-1"), DATA_CODING_LATIN1
     try:
         # The standard says UCS-2, which has no surrogate pairs. Handsets read them, so characters beyond UCS-2 go so.
-        return text.encode("utf-16-be"), DATA_CODING_UCS2
+        return text.encode("utf-16-be"), DATA_CODING_UCS2 | shown_at_once
     except UnicodeEncodeError as error:
         raise InvalidText(
             "text", f"Character {error.start + 1} is half of a surrogate pair. Send the whole pair, or leave it out."
@@ -117,10 +148,14 @@ def encode(text: str) -> tuple[bytes, int]:
 
 
 def decode(octets: bytes, data_coding: int) -> str:
-    """Decodes what `encode` returned."""
-    if data_coding == DATA_CODING_UCS2:
+    """Decodes what `encode` returned, but for Latin-1."""
+    if data_coding & ~FLASH == DATA_CODING_UCS2:
         return octets.decode("utf-16-be", "replace")
     return gsm0338.decode(octets)
+
+
+def _fits_alone(octets: bytes, data_coding: int) -> bool:
+    return len(octets) <= (GSM_SEPTETS_ALONE if data_coding & ~FLASH == DATA_CODING_DEFAULT else OCTETS_ALONE)
 
 
 def split(octets: bytes, data_coding: int) -> list[bytes]:
@@ -128,10 +163,10 @@ def split(octets: bytes, data_coding: int) -> list[bytes]:
 
     :raises InvalidText: the text needs more than 255 parts.
     """
-    ucs2 = data_coding == DATA_CODING_UCS2
-    if len(octets) <= (UCS2_OCTETS_ALONE if ucs2 else GSM_SEPTETS_ALONE):
+    if _fits_alone(octets, data_coding):
         return [octets]
-    size = UCS2_OCTETS_A_PART if ucs2 else GSM_SEPTETS_A_PART
+    gsm, ucs2 = (data_coding & ~FLASH == coding for coding in (DATA_CODING_DEFAULT, DATA_CODING_UCS2))
+    size = GSM_SEPTETS_A_PART if gsm else OCTETS_A_PART
     pieces: list[bytes] = []
     start = 0
     while start < len(octets):
@@ -139,7 +174,7 @@ def split(octets: bytes, data_coding: int) -> list[bytes]:
         if end < len(octets) and (
             # UCS-2: the last character before the cut is a high surrogate. GSM: the last septet is an escape. `encode`
             # never writes an escape as the second septet of an escape sequence.
-            0xD8 <= octets[end - 2] <= 0xDB if ucs2 else octets[end - 1] == gsm0338.ESCAPE
+            (ucs2 and 0xD8 <= octets[end - 2] <= 0xDB) or (gsm and octets[end - 1] == gsm0338.ESCAPE)
         ):
             end -= 2 if ucs2 else 1
         pieces.append(octets[start:end])

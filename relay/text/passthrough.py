@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from relay.smpp.message_codec import MAX_SHORT_MESSAGE_OCTETS, decode_message, message_body, message_octets, tlv
 from relay.text import compose
+from relay.text.text_form import DATA_CODING_DEFAULT, DATA_CODING_UCS2
 from relay.values import smpp_constants as c
 from relay.values.messages import destination_of, source_of
 
@@ -54,7 +55,7 @@ def read_part(body: bytes) -> RawPart:
 
 
 def compose_raw(
-    source: str, destination: str, *, data_coding: int, udh: bytes, payload: bytes
+    source: str, destination: str, *, data_coding: int, udh: bytes, payload: bytes, tlvs: bytes = b""
 ) -> tuple[bytes, tuple[bytes, ...]]:
     """Makes the addresses and the one submit_sm body of a part that came as octets. The body asks for a receipt.
 
@@ -74,14 +75,14 @@ def compose_raw(
         short_message=octets if short else b"",
         esm_class=c.ESM_CLASS_UDHI if udh else 0,
         data_coding=data_coding,
-        tlvs=b"" if short else tlv(c.TAG_MESSAGE_PAYLOAD, octets),
+        tlvs=tlvs if short else tlv(c.TAG_MESSAGE_PAYLOAD, octets) + tlvs,
     )
     return addresses, (body,)
 
 
 def _as_text(octets: bytes, data_coding: int) -> str | None:
     """The text of which the API would make exactly these octets; None if there is no such text."""
-    if not octets or data_coding not in (compose.DATA_CODING_DEFAULT, compose.DATA_CODING_UCS2):
+    if not octets or data_coding not in (DATA_CODING_DEFAULT, DATA_CODING_UCS2):
         return None
     words = compose.decode(octets, data_coding)
     if len(words) > MAX_CHARACTERS:

@@ -111,15 +111,16 @@ def with_fields(body: bytes, fields: PduFields, data_coding: int | None = None) 
     :raises CodecError: it is no submit_sm body.
     """
     pdu = decode_message(c.SUBMIT_SM, 0, body)
+    payload = b"" if pdu.short_message else message_octets(pdu)
     return message_body(
         addresses=pdu.addresses,
-        short_message=message_octets(pdu),
+        short_message=pdu.short_message,
         esm_class=pdu.esm_class | (ESM_CLASS_REPLY_PATH if fields.reply_path else 0),
         protocol_id=fields.protocol_id,
         priority_flag=fields.priority_flag,
         service_type=fields.service_type,
         data_coding=pdu.data_coding if data_coding is None else data_coding,
-        tlvs=fields.tlvs,
+        tlvs=tlv(c.TAG_MESSAGE_PAYLOAD, payload) + fields.tlvs if payload else fields.tlvs,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from relay.values.inbound import InboundMessage
 from relay.values.pdus import MessageIdPdu
 
 
@@ -40,6 +41,14 @@ class QueueKey(NamedTuple):
 MAX_PRIORITY: Final = 3
 
 
+#: `Message.adapt`: which of a carrier's settings change its bodies before they are sent. SMPP customers' messages are
+#: passed on as they are. Of octets that came over HTTP only addresses and parameters are changed, of texts also the
+#: alphabet and the concatenation.
+ADAPT_NOTHING = 0
+ADAPT_ADDRESSES = 1
+ADAPT_TEXT = 2
+
+
 class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A message as a customer submitted it, and the journal's record of its acceptance.
 
@@ -54,6 +63,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar priority: 1 to `MAX_PRIORITY` if the customer asked for one; 0: the account's default.
     :ivar user_message_reference: the optional parameter of the submission, which receipts repeat; None: it had none.
     :ivar scheduled_at: no carrier gets the message before this instant; 0: it is sent at once.
+    :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     """
 
     id: bytes
@@ -70,6 +80,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     user_message_reference: int | None = None
     # An integer takes one octet in the journal, and 0.0 nine.
     scheduled_at: float = 0
+    adapt: int = 0
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -121,6 +132,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     user_message_reference: int | None = None
     scheduled_parts: tuple[bytes, ...] = ()
+    adapt: int = 0
 
 
 class Replacement(msgspec.Struct, frozen=True, gc=False):
@@ -185,7 +197,7 @@ class AtCarrier(msgspec.Struct, frozen=True, gc=False):
 
     :ivar carrier_message_id: canonical. The relay makes a receipt with this id of the carrier's answer.
     :ivar given_id: the id to send to the carrier. It has the carrier's own spelling, if that was kept.
-    :ivar addresses: as in `Message`. Each part's submit_sm has the same.
+    :ivar addresses: as in `Message`; likewise `adapt`.
     """
 
     id: bytes
@@ -194,6 +206,7 @@ class AtCarrier(msgspec.Struct, frozen=True, gc=False):
     carrier_message_id: bytes
     given_id: bytes
     addresses: bytes
+    adapt: int = 0
 
 
 class QueryOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -334,6 +347,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
         message has a notification URL of its own.
     :ivar carrier: the carrier that took or refused the message; "": it was sent to none.
     :ivar carrier_message_id: the canonical id, for a message of one part.
+    :ivar inbound: what a handset sent, if this is no notification but a message for the customer.
     """
 
     id: bytes
@@ -357,6 +371,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     carrier_message_id: bytes = b""
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
+    inbound: InboundMessage | None = None
 
     @property
     def told_done_at(self) -> float:
@@ -423,7 +438,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     """A part that no carrier has taken yet. The store gives these parts to the message flow at a start.
 
     :ivar in_doubt: the carrier to which the part may have been written (see `Store.sending`); empty: to none.
-    :ivar priority: as in `Message`.
+    :ivar priority: as in `Message`; likewise `adapt`.
     """
 
     id: bytes
@@ -434,6 +449,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     expires_at: float
     in_doubt: str = ""
     priority: int = 0
+    adapt: int = 0
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):
@@ -470,8 +486,9 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar state: SCHEDULED until a carrier has taken the message.
     :ivar done_at: when the relay learnt the final state; None before.
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
-    :ivar priority: as in `Message`; likewise `scheduled_at`.
+    :ivar priority: as in `Message`; likewise `scheduled_at` and `adapt`.
     :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
+    :ivar inbound: what a handset sent; None: it is a customer's message.
     """
 
     id: bytes
@@ -494,6 +511,8 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     scheduled_at: float = 0.0
     waits_for_its_time: bool = False
+    adapt: int = 0
+    inbound: InboundMessage | None = None
 
     @property
     def told_done_at(self) -> float | None:

@@ -3,6 +3,7 @@
 It has three octets: one for the type of the network, and two for the number of the network's error.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,6 +18,9 @@ _NETWORKS: Final[Mapping[int, bytes]] = {
     7: b"SMPP",
     8: b"SMSC",
 }
+
+
+_in_words = re.compile(r"(?:(?:ANSI-136|IS-95|GSM|ANSI-41|SMPP|SMSC)|network [0-9]+ error) ([0-9]+)", re.A).fullmatch
 
 
 def network_error_text(code: bytes) -> bytes:
@@ -34,6 +38,14 @@ def network_error_text(code: bytes) -> bytes:
     if len(code) == 3:
         return b"network %d error %d" % (code[0], int.from_bytes(code[1:]))
     return code.hex().encode()
+
+
+def error_number(error: str) -> int:
+    """The number in a carrier's error: its err, or the number behind `network_error_text`'s words; 0: it has none."""
+    if error.isdecimal() and error.isascii():
+        return int(error)
+    found = _in_words(error)
+    return int(found[1]) if found is not None else 0
 
 
 def error_in_receipts(error: bytes, network_error_code: bytes) -> bytes:

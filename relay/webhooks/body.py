@@ -1,7 +1,7 @@
 """What a notification looks like on its way to a customer's URL: the five fields and the headers.
 
 The body has exactly the five fields of the contract, always strings, as JSON or as a form. It is put together from
-pieces that are made once a URL and once a state, because it is made once for every notification.
+pieces, of which those that say the state are made once.
 """
 
 import hashlib
@@ -28,11 +28,6 @@ def error_of(words: CustomerWords, carrier_error: bytes, error_codes: str) -> st
     return words.error
 
 
-@lru_cache(maxsize=1024)
-def _json_head(url: str) -> bytes:
-    return b'{"url":%b,"id":"' % msgspec.json.encode(url)
-
-
 @lru_cache(maxsize=4096)
 def _json_tail(state: int, carrier_error: bytes, error_codes: str) -> bytes:
     words = customer_words(state, carrier_error)
@@ -51,7 +46,11 @@ def json_body(notification: Notification, url: str, error_codes: str) -> bytes:
     :param error_codes: the account's setting.
     """
     n = notification
-    return b"%b%b%b" % (_json_head(url), id_text(n.id).encode(), _json_tail(n.state, n.carrier_error, error_codes))
+    return b'{"url":%b,"id":"%b%b' % (
+        msgspec.json.encode(url),
+        id_text(n.id).encode(),
+        _json_tail(n.state, n.carrier_error, error_codes),
+    )
 
 
 def form_body(notification: Notification, url: str, error_codes: str) -> bytes:

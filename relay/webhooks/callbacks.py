@@ -117,7 +117,7 @@ def _kannel_text(n: Notification, value: int) -> str:
     )
 
 
-class _Words:
+class Words:
     """The words of a text as `%k`, `%s`, `%S` and `%r` take them: the first, the next each time, the rest."""
 
     def __init__(self, text: str) -> None:
@@ -148,13 +148,13 @@ def _filled(pattern: str, n: Notification, value: int) -> str:
     destination = destination_of(n.addresses).decode("latin-1")
     id_ = id_text(n.id)
     text = _kannel_text(n, value)
-    words = _Words(text)
+    words = Words(text)
     escapes: Mapping[str, str] = {
         "d": str(value),
         "p": destination,
         "P": source,
-        "q": _with_plus(destination),
-        "Q": _with_plus(source),
+        "q": with_plus(destination),
+        "Q": with_plus(source),
         "A": text,
         "a": " ".join(text.split()),
         "b": text,
@@ -175,6 +175,15 @@ def _filled(pattern: str, n: Notification, value: int) -> str:
         "R": pattern,
         **dict.fromkeys("BDfuvV", ""),
     }
+    return fill(pattern, escapes, words)
+
+
+def fill(pattern: str, escapes: Mapping[str, str], words: Words) -> str:
+    """A URL with Kannel's escapes filled in.
+
+    :param escapes: by the letter behind the percent sign, what stands in its place.
+    :param words: for the escapes that take a text word by word.
+    """
     filled: list[str] = []
     at = 0
     while True:
@@ -214,7 +223,7 @@ def _group(pattern: str, at: int) -> int | None:
     return None if found is None else found.end()
 
 
-def _with_plus(number: str) -> str:
+def with_plus(number: str) -> str:
     return "+" + number[2:] if number.startswith("00") else number
 
 

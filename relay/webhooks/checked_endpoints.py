@@ -20,12 +20,15 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from relay.config.model import NotificationTls
 from relay.config.urls import address_problem
+from relay.runtime.client_tls import ClientTlsEndpoint, TlsProblem
 from relay.runtime.private_parts import AsciiHostEndpoint
 
 CONNECT_SECONDS: Final = 5.0
@@ -39,12 +42,17 @@ class AddressRefused(ConnectError):
         self.problem = problem
 
 
+class CertificateUnusable(ConnectError):
+    """An account's certificate or key can't be used; the log says which, and why."""
+
+
 @implementer(IAgentEndpointFactory)
 class CheckedEndpoints:
     """Makes endpoints that look at the addresses before they connect.
 
     :param allow_private: look at nothing.
     :param policy: for TLS; the system's certificates where it isn't given.
+    :param files: for TLS instead of `policy`: the files of an account.
     """
 
     def __init__(
@@ -53,17 +61,41 @@ class CheckedEndpoints:
         *,
         allow_private: bool,
         policy: IPolicyForHTTPS | None = None,
+        files: NotificationTls | None = None,
     ) -> None:
         self._reactor = reactor
         self._allow_private = allow_private
         self._policy = policy or BrowserLikePolicyForHTTPS()
+        self._files = files
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         endpoint = _CheckedEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, self._allow_private)
         if uri.scheme != b"https":
             return endpoint
         # Certificates name no root of the DNS, and neither does the handshake (RFC 6066 section 3).
-        return wrapClientTLS(self._policy.creatorForNetloc(uri.host.removesuffix(b"."), uri.port), endpoint)
+        host = uri.host.removesuffix(b".")
+        files = self._files
+        if files is None:
+            return wrapClientTLS(self._policy.creatorForNetloc(host, uri.port), endpoint)
+        return _CertifiedEndpoint(endpoint, host.decode("ascii"), files.ca_file, files.certificate_file, files.key_file)
+
+
+class _CertifiedEndpoint(ClientTlsEndpoint):
+    """Tells the operator when an account's files can't be used, because the customer gets to see nothing of them."""
+
+    log = Logger()
+
+    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+        return super().connect(protocolFactory).addErrback(self._report)
+
+    def _report(self, failure: Failure) -> Failure:
+        if failure.check(TlsProblem) or (failure.check(OSError) and getattr(failure.value, "filename", None)):
+            self.log.warn(
+                "webhook_tls_files: a notification can't be sent: {problem}; see notification_tls of the account",
+                problem=failure.value,
+            )
+            return Failure(CertificateUnusable())
+        return failure
 
 
 @implementer(IStreamClientEndpoint)

@@ -17,6 +17,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
+from relay.config.model import NotificationTls
 from relay.config.urls import WebUrl
 from relay.runtime.direct_write import write_at_once
 from relay.runtime.private_parts import (
@@ -31,6 +32,9 @@ from relay.webhooks.checked_endpoints import CheckedEndpoints
 from relay.webhooks.connection_pool import ConnectionPool, PooledConnection
 
 _ORIGINS_REMEMBERED: Final = 1_000
+
+#: Accounts with TLS files of their own whose clients are kept.
+_FILES_REMEMBERED: Final = 1_000
 
 _USER_AGENT: Final = USER_AGENT.encode("ascii")
 
@@ -111,15 +115,42 @@ class RememberingAgent(PoolAgent):
         return connecting.addCallback(self._ask, key, endpoint, request)
 
 
-def treq_clients(reactor: Any, policy: IPolicyForHTTPS | None = None) -> tuple[HTTPClient, HTTPClient]:
-    """The two clients that a `WebhookClient` takes: for public addresses, and for any. Each has a pool of its own."""
+class HttpClients:
+    """The treq clients for webhooks, each with a pool of its own: for public addresses, for any, and for TLS files.
 
-    def client(allow_private: bool) -> HTTPClient:
-        endpoints = CheckedEndpoints(reactor, allow_private=allow_private, policy=policy)
-        agent = RememberingAgent(reactor, endpoints, ConnectionPool(reactor))
-        return PlainTreq(agent)
+    A connection is made for what one client may do, so no other client may come by it.
 
-    return client(False), client(True)
+    :param policy: for TLS without files of an account; the system's certificates where it isn't given.
+    :ivar public: for accounts that may reach public addresses only.
+    :ivar any: for accounts that may reach all, and for carriers.
+    """
+
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None) -> None:
+        self._reactor = reactor
+        self._policy = policy
+        self.public = self._made(False, None)
+        self.any = self._made(True, None)
+        self._with_files: dict[tuple[bool, NotificationTls], HTTPClient] = {}
+
+    def __call__(self, allow_private: bool, files: NotificationTls | None) -> HTTPClient:
+        """The client for an account.
+
+        :param files: of the account, for TLS; they are read at each connect, so that new ones are used.
+        """
+        if files is None:
+            return self.any if allow_private else self.public
+        key = (allow_private, files)
+        client = self._with_files.get(key)
+        if client is None:
+            if len(self._with_files) >= _FILES_REMEMBERED:
+                # Its idle connections end by themselves.
+                del self._with_files[next(iter(self._with_files))]
+            client = self._with_files[key] = self._made(allow_private, files)
+        return client
+
+    def _made(self, allow_private: bool, files: NotificationTls | None) -> HTTPClient:
+        endpoints = CheckedEndpoints(self._reactor, allow_private=allow_private, policy=self._policy, files=files)
+        return PlainTreq(RememberingAgent(self._reactor, endpoints, ConnectionPool(self._reactor)))
 
 
 # What makes a request cheap

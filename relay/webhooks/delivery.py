@@ -13,12 +13,15 @@ from twisted.logger import Logger
 
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts, Target
+from relay.config.model import NotificationTls
 from relay.store.api import SettingsStore, StoreUnavailable
+from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Channel, Notification, QueueKey
 from relay.values.states import DELIVERED
 from relay.webhooks.answer import Answer, Tested
 from relay.webhooks.callbacks import callback_request, parse_callback
 from relay.webhooks.circuit_breaker import CircuitBreaker
+from relay.webhooks.inbound_request import inbound_request
 from relay.webhooks.request import WebhookRequest, webhook_request
 from relay.webhooks.schedule import retry_after_seconds
 
@@ -43,6 +46,7 @@ class Client(Protocol):
         *,
         allow_private: bool,
         method: str = "POST",
+        tls: NotificationTls | None = None,
     ) -> Answer:
         """Sends one request and gives its end, within a limit of time."""
 
@@ -76,8 +80,16 @@ class WebhookDelivery:
         """Makes one attempt; gives the answer that counts, and all answers in words."""
         if not queue_key.url:
             return await self._send_home(target, batch, now)
-        callback = parse_callback(queue_key.url)
-        if not callback.manner:
+        if queue_key.url == INBOUND_URL:
+            assert target.inbound_url is not None
+            request = inbound_request(
+                batch[0], target.inbound_url, target.inbound_format, self._keys(target, now), self._wall()
+            )
+            answer = await self._send_to(request, target)
+            return answer, answer.text
+        # Most have no prefix; this is asked for every message with a URL of its own.
+        callback = None if queue_key.url.startswith("http") else parse_callback(queue_key.url)
+        if callback is None or not callback.manner:
             request = self._request(target, queue_key.url, batch, now)
         else:
             made = callback_request(batch[0], callback)
@@ -140,9 +152,6 @@ class WebhookDelivery:
         return breaker
 
     def _request(self, target: Target, url: str, batch: Sequence[Notification], now: float) -> WebhookRequest:
-        keys = target.keys
-        if target.old_key and now < target.old_key_until:
-            keys = (*keys, target.old_key)
         own = url == target.url
         return webhook_request(
             batch,
@@ -150,13 +159,24 @@ class WebhookDelivery:
             form=target.format == "form",
             array=own and target.batch > 1,
             error_codes=target.error_codes,
-            keys=keys,
+            keys=self._keys(target, now),
             now=self._wall(),
         )
 
+    def _keys(self, target: Target, now: float) -> Sequence[bytes]:
+        if target.old_key and now < target.old_key_until:
+            return (*target.keys, target.old_key)
+        return target.keys
+
     async def _send_to(self, request: WebhookRequest, target: Target) -> Answer:
         return await self._client.send(
-            request.url, request.headers, request.body, allow_private=target.allow_private, method=request.method
+            request.url,
+            # The account's headers are not in `request`, which is shown to the customer. The relay's own win.
+            {**target.headers, **request.headers},
+            request.body,
+            allow_private=target.allow_private,
+            method=request.method,
+            tls=target.tls,
         )
 
     async def _switch_off(self, account: str, url: str, now: float) -> None:

@@ -14,7 +14,7 @@ that merely remember, the latest `REMEMBERED` of an account.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 from relay.values.messages import QueueKey
@@ -34,6 +34,7 @@ class Destination:
     """An origin or a path of one account: its state, and the queues that wait for room there.
 
     :ivar claiming: claims from the store under way, each of which may lead to a request.
+    :ivar waiting: the queues, each with the name of its path.
     """
 
     __slots__ = ("account", "breaker", "claiming", "in_line", "name", "waiting")
@@ -44,7 +45,7 @@ class Destination:
         self.breaker = CircuitBreaker(most)
         self.claiming = 0
         self.in_line = False
-        self.waiting: dict[QueueKey, None] = {}
+        self.waiting: dict[QueueKey, str] = {}
 
     def room(self, now: float) -> int:
         """How many more requests may begin."""
@@ -133,15 +134,15 @@ class Places:
             account = self._accounts[name] = AccountPlaces(name)
         return account
 
-    def origin(self, account_name: str, name: str, most: int) -> Origin:
+    def origin(self, account_name: str, name: str, most: Callable[[str], int]) -> Origin:
         """An account's origin, made where there is none.
 
-        :param most: requests to it at once, for one that is made.
+        :param most: gives the account's requests to it at once, for one that is made.
         """
         account = self.account(account_name)
         origin = account.origins.all.get(name)
         if origin is None:
-            origin = account.origins.all[name] = Origin(account, name, most)
+            origin = account.origins.all[name] = Origin(account, name, most(account_name))
         return origin
 
     def failing_path(self, account: AccountPlaces, name: str) -> Path:
@@ -162,9 +163,12 @@ class Places:
 
     # Lines
 
-    def wait(self, origin: Origin, queue_key: QueueKey) -> None:
-        """The queue wants to send there. A second call changes nothing."""
-        origin.waiting[queue_key] = None
+    def wait(self, origin: Origin, queue_key: QueueKey, path: str) -> None:
+        """The queue wants to send there. A second call changes nothing.
+
+        :param path: the name of its path.
+        """
+        origin.waiting[queue_key] = path
         origin.account.origins.use(origin)
         self.line_up(origin)
 

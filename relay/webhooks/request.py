@@ -60,6 +60,22 @@ def webhook_request(
     else:
         body = form_body(n, url, error_codes) if form else json_body(n, url, error_codes)
         content_type, webhook, attempt = FORM_TYPE if form else JSON_TYPE, webhook_id(n), n.attempt
+    headers = signed_headers(webhook, content_type, body, attempt, keys, now)
+    if n.carrier_error and not array:
+        headers[b"X-Relay-Carrier-Error"] = [header_safe(n.carrier_error)]
+    if n.reference and not array:
+        headers[b"X-Relay-Reference"] = [quote(n.reference, safe="").encode()]
+    return WebhookRequest("POST", url, headers, body)
+
+
+def signed_headers(
+    webhook: bytes, content_type: bytes, body: bytes, attempt: int, keys: Sequence[bytes], now: float
+) -> dict[bytes, list[bytes]]:
+    """The headers of a POST by the Standard Webhooks specification.
+
+    :param webhook: the `webhook-id`.
+    :param keys: what signs; nothing is signed without.
+    """
     timestamp = b"%d" % now
     headers = {
         b"Content-Type": [content_type],
@@ -69,8 +85,4 @@ def webhook_request(
     }
     if keys:
         headers[b"Webhook-Signature"] = [signature(keys, webhook, timestamp, body)]
-    if n.carrier_error and not array:
-        headers[b"X-Relay-Carrier-Error"] = [header_safe(n.carrier_error)]
-    if n.reference and not array:
-        headers[b"X-Relay-Reference"] = [quote(n.reference, safe="").encode()]
-    return WebhookRequest("POST", url, headers, body)
+    return headers

@@ -12,6 +12,7 @@ together a third of what a plain `treq.post` costs.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -40,9 +41,10 @@ from twisted.web.client import (
     ResponseFailed,
 )
 
+from relay.config.model import NotificationTls
 from relay.config.urls import UrlProblem, parse_url
 from relay.webhooks.answer import Answer
-from relay.webhooks.checked_endpoints import AddressRefused
+from relay.webhooks.checked_endpoints import AddressRefused, CertificateUnusable
 from relay.webhooks.connections import ReadyHeaders, common_headers
 
 #: From the first packet to the last octet of the answer.
@@ -53,16 +55,17 @@ BODY_KEPT_BYTES: Final = 4096
 BODY_READ_BYTES: Final = 65_536
 
 
+Clients = Callable[[bool, NotificationTls | None], HTTPClient]
+
+
 class WebhookClient:
     """Sends requests and reports how they ended; never raises for anything that the other side does.
 
-    :param http: the treq client for public addresses.
-    :param private_http: the one for accounts with `allow_private_urls`.
+    :param clients: gives the treq client for a request, see `relay.webhooks.connections.HttpClients`.
     """
 
-    def __init__(self, http: HTTPClient, private_http: HTTPClient, clock: IReactorTime) -> None:
-        self._http = http
-        self._private_http = private_http
+    def __init__(self, clients: Clients, clock: IReactorTime) -> None:
+        self._clients = clients
         self._clock = clock
         self._deadlines: deque[_Deadline] = deque()
         self._deadline_call: IDelayedCall | None = None
@@ -75,10 +78,13 @@ class WebhookClient:
         *,
         allow_private: bool,
         method: str = "POST",
+        tls: NotificationTls | None = None,
     ) -> Answer:
         """Sends one request and waits for the answer, `TOTAL_SECONDS` at the most.
 
-        :param headers: by canonical name; those of `common_headers` are added.
+        :param headers: by canonical name; those of `common_headers` are added where they are missing.
+        :param allow_private: whether private addresses may be reached.
+        :param tls: files of the account; the system's authorities and no certificate of our own where it is None.
         """
         try:
             parsed = parse_url(url)
@@ -87,7 +93,7 @@ class WebhookClient:
         headers = {**common_headers(parsed), **headers}
         deadline = _Deadline(self._clock.seconds() + TOTAL_SECONDS)
         self._watch(deadline)
-        http = self._private_http if allow_private else self._http
+        http = self._clients(allow_private, tls)
         try:
             return await _exchange(http, method, parsed.plain, headers, body, deadline, self._clock)
         except Exception as problem:
@@ -208,6 +214,8 @@ def reason_of(problem: BaseException) -> str:
         return next((cause for cause in causes if cause != "connection closed"), "connection closed")
     if isinstance(problem, AddressRefused):
         return f"refused: the name leads to {problem.problem}"
+    if isinstance(problem, CertificateUnusable):
+        return "TLS: our certificate or the authorities can't be used"
     if isinstance(problem, TimeoutError | DeferredTimeoutError | ConnectingCancelledError | CancelledError):
         return "timeout"
     if isinstance(problem, ConnectionRefusedError):

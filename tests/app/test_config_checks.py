@@ -129,6 +129,54 @@ class AccountTests(ChecksTestCase):
         self.assert_problem("accounts: {a: {notification_secret: whsec_AAAA}}", "accounts.a.notification_secret", "24")
         self.assert_fine("accounts: {a: {notification_secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}")
 
+    def test_headers_for_receivers_may_not_replace_what_the_relay_says_itself(self) -> None:
+        account = "accounts: {a: {notification_headers: {%s}}}"
+        fine = 'X-API-Key: k, user-agent: "Acme (SMS)", Accept: text/plain, Cookie: "a=b; c=d", Authorization: x'
+        self.assert_fine(account % fine)
+        for name in (
+            "Host", "content-length", "Transfer-Encoding", "CONNECTION", "Content-Type", "Keep-Alive", "TE", "Trailer",
+            "Upgrade", "Expect", "Content-Encoding", "Webhook-Signature", "webhook-id", "Webhook-Timestamp",
+            "X-Relay-Attempt", "x-relay-anything", "Webhook_Signature", "content_length", "a b",
+            '"a:b"', '"a\\r\\nb"', "é", '""',
+        ):  # fmt: skip
+            with self.subTest(name):
+                (problem,) = problems(account % f"{name}: s3cret")
+                self.assertIn("accounts.a.notification_headers.", problem)
+                self.assertNotIn("s3cret", problem)
+
+    def test_a_header_s_value_fits_into_one_line_of_ascii(self) -> None:
+        for value in (
+            '"s3cret\\r\\nHost: evil"',
+            '"s3cret\\0"',
+            '"s3cret\\e"',
+            "s3crét",
+            '" s3cret"',
+            '"s3cret "',
+            '""',
+        ):
+            with self.subTest(value):
+                (problem,) = problems(f"accounts: {{a: {{notification_headers: {{X-Key: {value}}}}}}}")
+                self.assertIn("accounts.a.notification_headers.X-Key: must be printable ASCII", problem)
+                self.assertNotIn("s3cr", problem)
+
+    def test_one_header_is_given_once(self) -> None:
+        account = "accounts: {a: {notification_headers: {X-Key: s3cret, x-key: other}}}"
+        self.assert_problem(account, "accounts.a.notification_headers.x-key", "the same header as X-Key")
+
+    def test_a_bearer_token_is_one_word_and_the_only_authorization(self) -> None:
+        self.assert_fine("accounts: {a: {notification_token: abc.DEF-123_~+/==}}")
+        for token in ('""', '"a b"', "é", '"a\\r\\nb"'):
+            self.assert_problem(f"accounts: {{a: {{notification_token: {token}}}}}", "accounts.a.notification_token")
+        self.assert_problem(
+            "accounts: {a: {notification_token: t, notification_headers: {authorization: x}}}",
+            "accounts.a.notification_token",
+            "exclude each other",
+        )
+
+    def test_a_certificate_for_receivers_has_its_key(self) -> None:
+        self.assert_problem("accounts: {a: {notification_tls: {certificate_file: c}}}", "accounts.a.notification_tls")
+        self.assert_problem("accounts: {a: {notification_tls: {key_file: k}}}", "accounts.a.notification_tls", "both")
+
     def test_logins_must_be_writable_in_smpp(self) -> None:
         self.assert_problem(
             "accounts: {a: {smpp: {system_id: é, password: p}}}", "accounts.a.smpp.system_id", "printable ASCII"
@@ -154,6 +202,28 @@ class CarrierTests(ChecksTestCase):
             self.assert_fine(f"carriers: {{t: {{connect: tcp:h:2775, {key}: true}}}}")
             self.assert_fine(f"carriers: {{t: {{kind: simulator, {key}: true}}}}")
 
+    def test_the_form_of_messages_must_be_one_that_can_be_sent(self) -> None:
+        for keys, key, words in (
+            ("destination_form: national", "country_code", "destination_form: national needs it"),
+            ("source_form: national", "country_code", "source_form: national needs it"),
+            ("service_type: ä", "service_type", "ASCII"),
+            ("tlvs: {0x1400: zz}", "tlvs", "hexadecimal"),
+            ("tlvs: {0x0424: '00'}", "tlvs", "written by the relay"),
+            ("source_ton: {names: 5}", "source_ton", "name"),
+            ("destination_npi: 256", "destination_npi", "255"),
+        ):
+            self.assert_problem(f"carriers: {{t: {{connect: tcp:h:1, {keys}}}}}", rf"carriers\.t\.{key}.*", words)
+        self.assert_fine(
+            "carriers: {t: {connect: tcp:h:1, default_alphabet: latin1, long_messages: sar, service_type: CMT, "
+            "source_ton: {short_code: 0}, destination_ton: 0, destination_form: national, country_code: '44', "
+            "trunk_prefix: '0', tlvs: {0x1400: '31303031'}}}"
+        )
+        secret = "signing_secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        http = f"kind: http, connect: 'https://r.net', {secret}"
+        self.assert_problem(f"carriers: {{t: {{{http}, tlvs: {{0x1400: '00'}}}}}}", "carriers.t", "another relay")
+        simulated = "carriers: {t: {kind: simulator, simulator: {tlvs: [no]}}}"
+        self.assert_problem(simulated, r"carriers.t.simulator.tlvs\[0\]")
+
     def test_files_for_tls_need_a_tls_endpoint_and_go_in_pairs(self) -> None:
         self.assert_problem("carriers: {t: {connect: 'tcp:h:1', tls: {ca_file: f}}}", "carriers.t.tls", '"tls:"')
         self.assert_problem("carriers: {t: {connect: 'tls:h:1', tls: {key_file: f}}}", "carriers.t.tls", "both")
@@ -169,8 +239,30 @@ class CarrierTests(ChecksTestCase):
         carrier = "carriers: {t: {connect: tcp:h:1, mobile_originated: acme}}\n"
         key = "carriers.t.mobile_originated"
         self.assert_fine(f"{carrier}accounts: {{acme: {{smpp: {{system_id: s, password: p}}}}}}")
+        self.assert_fine(f"{carrier}accounts: {{acme: {{inbound_url: 'https://acme.example.com/sms'}}}}")
         self.assert_problem(f"{carrier}accounts: {{acme: {{}}}}", key, "no smpp login")
         self.assert_problem(f"{carrier}accounts: {{acme2: {{}}}}", key, "did you mean 'acme2'?")
+
+    def test_rules_for_messages_from_handsets_name_accounts_that_can_get_them(self) -> None:
+        accounts = (
+            "accounts: {web: {inbound_url: 'https://web.example.com/?p=%p&t=%a', inbound_format: kannel}, "
+            "esme: {smpp: {system_id: s, password: p}}, none: {}}\n"
+        )
+        carrier = f"{accounts}carriers: {{t: {{connect: tcp:h:1, inbound: [RULE]}}}}"
+
+        def rule(text: str) -> str:
+            return carrier.replace("RULE", text)
+
+        for fine in ("{account: web}", "{account: esme, to: '+4477*', keyword: STOP*}", "{account: esme, over: smpp}"):
+            self.assert_fine(rule(fine))
+        key = r"carriers.t.inbound\[0\]"
+        self.assert_problem(rule("{account: wep}"), key + ".account", "did you mean 'web'?")
+        self.assert_problem(rule("{account: none}"), key + ".account", "no inbound_url and no smpp login")
+        self.assert_problem(rule("{account: esme, over: both}"), key + ".account", "no inbound_url")
+        self.assert_problem(rule("{account: web, over: smpp}"), key + ".account", "no smpp login")
+        self.assert_problem(rule("{account: web, to: '1*2'}"), key + ".to", "is no number")
+        self.assert_problem(rule("{account: web, keyword: STOP NOW}"), key + ".keyword", "is no word")
+        self.assert_problem("accounts: {web: {inbound_url: 'http://127.0.0.1/'}}", "accounts.web.inbound_url")
 
     def test_a_wrong_dialect_is_refused(self) -> None:
         carrier = "carriers: {t: {connect: tcp:h:1, dialect: {%s}}}"

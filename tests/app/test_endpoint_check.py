@@ -7,7 +7,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.app.endpoint_check import endpoint_problems
-from relay.config.model import Carrier, Config, Demo, HttpListener, Simulator
+from relay.config.model import Account, Carrier, Config, Demo, HttpListener, NotificationTls, Simulator
+from tests.certificates import Authority
 
 
 class EndpointCheckTests(SynchronousTestCase):
@@ -63,6 +64,26 @@ class EndpointCheckTests(SynchronousTestCase):
         for connect in ("tcp:☃.example:2775", "tls:port=3550:host=☃.example"):
             found = self.problems(Config(carriers={"a": Carrier(connect=connect)}))
             self.assertIn("U+2603", found["carriers.a.connect"])
+
+    def test_the_files_for_receivers_over_tls_are_read(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        authority = Authority(Path(directory.name))
+        key, certificate = map(str, authority.issue("relay", "relay.example"))
+        open_key, _ = map(str, authority.issue("open", "relay.example", mode=0o644))
+        other_key, _ = map(str, authority.issue("other", "relay.example"))
+        for files, reason in (
+            (NotificationTls(str(authority.file), certificate, key), None),
+            (NotificationTls("/no/such.pem"), "/no/such.pem: No such file"),
+            (NotificationTls(key), "no certificate in PEM form"),
+            (NotificationTls("", certificate, open_key), "other users may read"),
+            (NotificationTls("", certificate, other_key), "is not the key of"),
+        ):
+            found = self.problems(Config(accounts={"a": Account(notification_tls=files)}))
+            if reason is None:
+                self.assertEqual(found, {})
+            else:
+                self.assertIn(reason, found["accounts.a.notification_tls"])
 
     def test_every_endpoint_of_the_configuration_is_looked_at(self) -> None:
         config = Config(

@@ -110,6 +110,14 @@ class ReferencesTests(SynchronousTestCase):
     def test_a_file_gives_its_text_without_the_newline_at_its_end(self) -> None:
         config = read("accounts: {a: {api_key: {file: /etc/key}}}")
         self.assertEqual(config.accounts["a"].api_key, Secret("from-a-file"))
+        config = read("accounts: {a: {notification_token: {file: /etc/key}}}")
+        self.assertEqual(config.accounts["a"].notification_token, Secret("from-a-file"))
+        config = read(
+            "accounts: {a: {notification_headers: {X-Key: {file: /etc/key}, X-Other: '${OTHER}'}}}", {"OTHER": "o"}
+        )
+        self.assertEqual(
+            config.accounts["a"].notification_headers, {"X-Key": Secret("from-a-file"), "X-Other": Secret("o")}
+        )
         config = read("accounts: {a: {api_key: {file: '${DIR}/key'}}}", {"DIR": "/etc"})
         self.assertEqual(config.accounts["a"].api_key, Secret("from-a-file"))
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from relay.routing.explanation import explain
+from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
 from tests.app.test_config_checks import ChecksTestCase
 from tests.app.test_load_config import read
@@ -75,18 +76,28 @@ class RouteChecksTests(ChecksTestCase):
             "{carriers: [t]}, {hours: '08:00-20:00 UTC', carriers: [t]}, {hours: '20:05-08:00 UTC', carriers: [u]}"
         )
 
+    def test_a_sender_that_can_not_be_sent_replaces_none(self) -> None:
+        self.assert_route_problem(
+            "{carriers: [t], replace_sender: much too long for a name}",
+            r"routes\[0\].replace_sender",
+            "Expected a number of 3 to 20 digits, or up to 11 ASCII letters",
+        )
+
     def test_the_example_of_the_documentation_routes_as_its_comments_say(self) -> None:
         text = (ROOT / "docs/carriers.md").read_text("utf-8").partition("```yaml\naccounts:")[2].partition("```")[0]
-        routes = Routes(read("accounts:" + text).routes)
+        ported = NumberList(["number,network", "4477009001,second-network"], "network")
+        lists = NumberLists([NamedList("ported", ported, False)])
+        routes = Routes(read("accounts:" + text).routes, lists)
         tuesday = 1_768_305_600.0  # 2026-01-13 12:00 UTC
 
         def first(account: str, sender: str, to: str, at: float = tuesday) -> str:
             return explain(routes, account, sender, to, at).decision.split(" ")[0]
 
-        self.assertEqual(first("acme", "447700900000", "447700900123"), "routes[0]")
+        self.assertEqual(first("acme", "447700900000", "447700900223"), "routes[0]")
+        self.assertEqual(first("acme", "447700900000", "447700900123"), "routes[3]")
         self.assertEqual(first("bank", "BANK-OTP", "447700900123"), "routes[1]")
         self.assertEqual(first("acme", "ACME", "447700900123"), "routes[2]")
-        self.assertEqual(first("acme", "ACME", "447700900123", tuesday + 12 * 3600), "routes[0]")
-        self.assertEqual(first("bank", "BANK", "4915112345678"), "routes[3]")
-        shared = [explain(routes, "bank", "", f"4477009{n:05}", tuesday).carriers for n in range(1000)]
+        self.assertEqual(first("acme", "ACME", "447700900223", tuesday + 12 * 3600), "routes[0]")
+        self.assertEqual(first("bank", "BANK", "4915112345678"), "routes[4]")
+        shared = [explain(routes, "bank", "", f"4477008{n:05}", tuesday).carriers for n in range(1000)]
         self.assertLess(abs(sum(way == ("first", "second", "third") for way in shared) / 1000 - 0.7), 0.05)

@@ -48,7 +48,7 @@ class DamagedReceiptTests(QuestionsTestCase):
         link = self.link(mobile_originated="plain")
         handed: list[bytes] = []
 
-        def hand_over(account: str, pdu: MessagePdu) -> Deferred[int]:
+        def hand_over(carrier: str, pdu: MessagePdu) -> Deferred[int]:
             handed.append(pdu.body)
             return succeed(0)
 

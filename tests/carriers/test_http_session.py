@@ -73,6 +73,8 @@ class Owner:
 class SessionTestCase(SynchronousTestCase):
     window = 2000
 
+    base_url = "https://relay.example.net/api"
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000.0)
@@ -83,7 +85,7 @@ class SessionTestCase(SynchronousTestCase):
         self.session = HttpCarrierSession(
             self.owner,
             self.http,
-            "https://relay.example.net/api",
+            self.base_url,
             b"Basic key",
             self.item_of,
             self.clock,
@@ -144,6 +146,14 @@ class BindTests(SessionTestCase):
         self.assertEqual(asked.headers.getRawHeaders(b"Host"), [b"relay.example.net"])
         self.assertEqual(asked.headers.getRawHeaders(b"Authorization"), [b"Basic key"])
         self.assertIs(asked.options["allow_redirects"], False)
+
+    def test_a_name_beyond_ascii_is_written_by_idna_2008(self) -> None:
+        self.base_url = "https://faß.example:8443"
+        self.setUp()
+        self.session.start()
+        asked = self.next()
+        self.assertEqual(asked.url, b"https://xn--fa-hia.example:8443/account")
+        self.assertEqual(asked.headers.getRawHeaders(b"Host"), [b"xn--fa-hia.example:8443"])
 
     def test_it_is_asked_again_after_growing_pauses_until_it_answers(self) -> None:
         self.session.start()

@@ -161,6 +161,20 @@ class QueryTests(QuestionsTestCase):
         self.assertEqual((asked.message_id, asked.source), (given, b"RELAY"))
         self.assertEqual((asked.source_ton, asked.source_npi), (5, 0))
 
+    def test_the_carrier_is_told_the_sender_that_it_knows_or_none(self) -> None:
+        self.link(replace_sender="60300")
+        self.submit()
+        self.overdue()
+        self.assertEqual([(asked.source_ton, asked.source) for asked in self.carrier.asked], [(3, b"60300")])
+
+    def test_where_a_route_replaces_senders_the_carrier_is_told_none(self) -> None:
+        self.link({"receipt_delay_seconds": 900.0, "silent_share": 0.0})
+        [message] = self.submit()
+        self.flow.routes = Routes([Route(carriers=["sim"], replace_sender="60300")])
+        self.assertEqual(self.cancel(message), [True])
+        [asked] = self.carrier.asked
+        self.assertEqual((asked.source, asked.destination), (b"", b"447700900123"))
+
     def test_a_query_has_the_id_as_the_carrier_wrote_it_whatever_the_dialect_makes_of_it(self) -> None:
         dialects: list[tuple[str, dict[str, Any]]] = [
             ("upper_hex", {"response_id": {"base": "hex"}, "receipt_id": {"base": "decimal"}}),

@@ -9,10 +9,12 @@ from relay.customers.questions import CustomerQuestions
 from relay.smpp.message_codec import decode_message, encode_address, find_tlv, message_body, tlv, with_other_text
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets
-from relay.values.messages import Replacement
+from relay.values.messages import Message, Replacement, Submission
 from relay.values.pdus import ReplacePdu
 from relay.values.states import DELETED, ENROUTE, EXPIRED, SCHEDULED
 from tests.carriers.test_queries import VALIDITY, QuestionsTestCase
+from tests.routing.test_flow import ADDRESSES
+from tests.stores import wait_for
 
 SENDER = b"RELAY"
 
@@ -110,6 +112,21 @@ class ReplaceTests(QuestionsTestCase):
         self.assertEqual((self.view(first).state, self.view(first).owed), (EXPIRED, ["smpp"]))
         self.assertEqual(self.texts(), [b"hello"])
 
+    def test_a_time_that_was_meant_for_the_carrier_gives_way_to_another_one(self) -> None:
+        link = self.held(scheduled_delivery="pass")
+        body = message_body(addresses=ADDRESSES, schedule_delivery_time=b"401128120000000+", short_message=b"one")
+        [message] = self.flow.prepare(
+            "plain", [Submission(ADDRESSES, (body,), scheduled_seconds=60.0, scheduled_parts=(body,))]
+        )
+        assert isinstance(message, Message)
+        wait_for(self.clock, self.flow.accept([message]))
+        self.flow.dispatch([message])
+        self.assertEqual(self.replace(message.id, schedule_delivery_time=b"000000010000000R"), c.ESME_ROK)
+        self.go_on(link)
+        self.assertEqual(self.carrier.got, [])
+        self.look(3600.0)
+        self.assertEqual([(p.short_message, p.schedule_delivery_time) for p in self.carrier.got], [(b"other", b"")])
+
     def test_a_longer_validity_holds_although_the_first_one_has_ended(self) -> None:
         link = self.held()
         [message] = self.submit()
@@ -119,7 +136,7 @@ class ReplaceTests(QuestionsTestCase):
         self.assertEqual((self.texts(), self.view(message).state), ([b"other"], ENROUTE))
         self.assertEqual(self.carrier.got[0].validity_period, b"000002000000000R")
 
-    def test_what_a_carrier_has_and_what_is_another_accounts_is_refused(self) -> None:
+    def test_replacing_a_message_at_a_carrier_or_of_another_account_is_refused(self) -> None:
         self.link()
         [message] = self.submit()
         self.assertEqual(self.replace(message), c.ESME_RREPLACEFAIL)
@@ -196,3 +213,10 @@ class OtherTextTests(SynchronousTestCase):
         pdu = decode_message(c.SUBMIT_SM, 0, again)
         self.assertEqual((pdu.short_message, pdu.validity_period), (b"", b"200101000000000+"))
         self.assertEqual(find_tlv(again, pdu.tlvs_at, c.TAG_MESSAGE_PAYLOAD), b"long")
+
+    def test_the_time_for_the_carrier_may_be_dropped(self) -> None:
+        scheduled = message_body(addresses=ADDRESSES, schedule_delivery_time=b"401128120000000+", short_message=b"old")
+        for keep, left in ((True, b"401128120000000+"), (False, b"")):
+            done = with_other_text(scheduled, b"x", None, validity_period=b"", sm_default_msg_id=0, keep_schedule=keep)
+            pdu = decode_message(c.SUBMIT_SM, 0, done)
+            self.assertEqual((pdu.schedule_delivery_time, pdu.short_message), (left, b"x"))

@@ -120,6 +120,18 @@ class ScheduledTests(QuestionsTestCase):
         self.look(HOUR + 1)
         self.assertEqual((len(self.got()), len(self.schedule(count=3))), (3, 3))
 
+    def test_a_replacement_does_not_get_an_account_more_of_them(self) -> None:
+        link = self.link()
+        self.flow._most_scheduled = 1
+        [scheduled] = self.schedule()
+        link.hold(True)
+        [queued] = self.submit()
+        self.assertFalse(self.replace(queued, b"later", HOUR))
+        self.assertTrue(self.replace(scheduled, b"later", 2 * HOUR))
+        link.hold(False)
+        self.turn()
+        self.assertEqual([pdu.short_message for pdu in self.got()], [b"hello"])
+
     def test_a_carrier_that_waits_itself_gets_it_at_once_if_the_time_is_in_it(self) -> None:
         self.link(scheduled_delivery="pass")
         later = message_body(addresses=ADDRESSES, schedule_delivery_time=b"401128120000000+")

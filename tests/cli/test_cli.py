@@ -149,7 +149,7 @@ class JournalTests(CommandLineTestCase):
         for more in ((), ("--repair",)):
             done = self.relay("journal", self.directory, *more)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
-            self.assertIn("holds no journal", done.stderr)
+            self.assertIn("there is no journal", done.stderr)
             self.assertEqual([], list(self.directory.iterdir()))
 
     def journal(self, tail: bytes = b"") -> Path:
@@ -300,6 +300,8 @@ class RouteTests(CommandLineTestCase):
     def test_the_documented_command_explains_the_documented_file(self) -> None:
         page = (ROOT / "docs/carriers.md").read_text("utf-8")
         self.file("accounts:" + page.partition("```yaml\naccounts:")[2].partition("```")[0])
+        self.file("447700900999\n", "blocked.txt")
+        self.file("number,network\n4477009001,second-network\n", "ported.csv")
         command = next(line.split() for line in page.splitlines() if line.startswith("    python -m relay route "))
         self.assertIn("/etc/relay/relay.yaml", command)
         arguments = ["relay.yaml" if word == "/etc/relay/relay.yaml" else word for word in command[3:]]

@@ -50,6 +50,23 @@ class ChangesTests(SynchronousTestCase):
         )
         self.assertNotIn("other123", repr(found))
 
+    def test_headers_and_tokens_for_receivers_are_reported_but_not_shown(self) -> None:
+        old = changed(accounts={"acme": Account(notification_headers={"X-Key": Secret("hidden1")})})
+        acme = Account(
+            notification_headers={"X-Key": Secret("hidden2"), "X-More": Secret("hidden3")},
+            notification_token=Secret("hidden4"),
+        )
+        found = changes(old, changed(accounts={"acme": acme}))
+        self.assertEqual(
+            [
+                Change("accounts.acme.notification_headers.X-Key", "changed", True),
+                Change("accounts.acme.notification_headers.X-More", "added", True),
+                Change("accounts.acme.notification_token", "added", True),
+            ],
+            found,
+        )
+        self.assertNotIn("hidden", repr(found))
+
     def test_entries_are_added_and_removed_by_name(self) -> None:
         new = changed(carriers={"tier2": OLD.carriers["tier2"], "tier3": Carrier(connect="tcp:c:1")})
         self.assertEqual(

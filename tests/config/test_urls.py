@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.urls import UrlProblem, WebUrl, address_problem, check_url, parse_any_url, parse_url
+from relay.config.urls import UrlProblem, WebUrl, address_problem, check_url, origin_and_path, parse_any_url, parse_url
 
 
 class ParseTests(SynchronousTestCase):
@@ -17,7 +17,11 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual((url.authority, url.target), (b"example.com:8443", b"/a/b?x=1&y=%20"))
         self.assertEqual(url.authorization, b"Basic dXNlcjpwQHNz")
         self.assertEqual(url.plain, b"https://example.com:8443/a/b?x=1&y=%20")
-        self.assertEqual(url.without_query, "https://example.com:8443/a/b")
+
+    def test_urls_that_differ_in_their_query_only_lead_to_one_place(self) -> None:
+        for url in ("https://me:pw@Example.com:8443/a/b?x=1", "HTTPS://example.com:8443/a/b?x=ü#f"):
+            self.assertEqual(origin_and_path(url), ("https://example.com:8443", "https://example.com:8443/a/b"), url)
+        self.assertRaises(UrlProblem, origin_and_path, "ftp://example.com/")
 
     def test_names_beyond_ascii_are_written_as_dns_wants_them(self) -> None:
         url = parse_url("http://bücher.example/grüße?q=ü")
@@ -173,4 +177,8 @@ class BothWays(SynchronousTestCase):
                 return str(problem)
 
         text = beginning + end
-        self.assertEqual(outcome(text, parse_url), outcome(text, parse_any_url))
+        long_way = outcome(text, parse_any_url)
+        self.assertEqual(outcome(text, parse_url), long_way)
+        if isinstance(long_way, WebUrl):
+            path = long_way.origin + long_way.target.partition(b"?")[0].decode()
+            self.assertEqual(origin_and_path(text), (long_way.origin, path))

@@ -58,7 +58,7 @@ class ErasureTests(HistoryCase):
         self.assertEqual(self.ids(number=NUMBER), [])
         self.assertEqual(destination_of(self.find(id=message_id(5).hex())[0].addresses), b"")
 
-    def test_what_comes_after_it_is_kept_as_always(self) -> None:
+    def test_messages_after_an_erasure_are_kept_as_always(self) -> None:
         self.accept(5)
         self.catch_up()
         self.erase()
@@ -119,3 +119,12 @@ class ErasureTests(HistoryCase):
         file.append(b"{}\n", NOW, sync=True)
         self.assertEqual(Path(self.records).read_bytes().count(b"\n"), 11)
         file.close()
+
+    def test_a_number_that_was_erased_is_kept_again_as_a_sender_too(self) -> None:
+        self.accept(5, 8)
+        self.catch_up()
+        self.erase()
+        self.accept(10, 15)
+        self.catch_up()
+        self.assertEqual(set(self.ids(number=NUMBER)), {message_id(10), message_id(15)})
+        self.assertEqual(self.ids(sender=NUMBER), [message_id(15)])

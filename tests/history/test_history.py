@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.history.history import MOST_WAITING_BYTES, MOST_WAITING_SECONDS, PAUSE_SECONDS, History
-from relay.history.history_database import Cursor, NewerHistory
+from relay.history.history_schema import Cursor, NewerHistory
 from relay.history.history_writer import Reached
 from relay.history.journal_tail import Length
 from tests.stores import at_once

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.history.history_schema import Transaction
 from relay.history.history_search import HistoryQuery, HistorySearch
 from relay.store.journal.journal_format import segment_name
 from relay.store.table.message_views import message_view
@@ -137,6 +138,17 @@ class CrashTests(HistoryCase):
         self.assertEqual(sorted(self.ids()), sorted(message_id(n) for n in (1, 2, 3)))
         self.assertEqual(self.sum_of_all(), 3)
 
+    def test_a_commit_that_fails_leaves_no_transaction_behind(self) -> None:
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        self.addCleanup(db.close)
+        # A constraint that SQLite looks at when it commits.
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("CREATE TABLE a (n INTEGER PRIMARY KEY REFERENCES a (n) DEFERRABLE INITIALLY DEFERRED)")
+        db.execute("CREATE TABLE b (n REFERENCES a (n) DEFERRABLE INITIALLY DEFERRED)")
+        with self.assertRaises(sqlite3.IntegrityError), Transaction(db):
+            db.execute("INSERT INTO b VALUES (1)")
+        self.assertFalse(db.in_transaction)
+
     def sum_of_all(self) -> int:
         return sum(count for _, _, count in self.search.sums(None, 0.0, self.clock.seconds() + DAY).counts)
 
@@ -189,7 +201,7 @@ class CrashTests(HistoryCase):
                 self.clock.pump([0.02] * 50)
         self.assertGreater(self.store.durable_segments()[0][0], before)
 
-    def test_what_was_deleted_unread_is_counted_and_said_and_the_rest_is_there_once(self) -> None:
+    def test_journal_parts_that_were_deleted_unread_are_counted_and_logged_and_the_rest_is_there_once(self) -> None:
         self.accept(*range(10))
         self.catch_up()
         self.accept(*range(10, 20))
@@ -234,6 +246,17 @@ class SegmentTests(HistoryCase):
         self.assertEqual(self.ids(carrier_id="late5"), [message_id(5)])
         self.assertEqual(len(self.find(states=frozenset([DELIVERED]))), 34)
         self.assertEqual(len(self.find(states=frozenset([ENROUTE]), limit=7)), 66)
+
+    def test_a_receipt_that_comes_after_many_segments_finds_its_message_also_after_a_restart(self) -> None:
+        for first in range(0, 100, 20):
+            self.done(self.store.accept([message(n) for n in range(first, first + 20)]))
+            self.done(self.store.submitted([submitted(n) for n in range(first, first + 20)]))
+            self.catch_up()
+        self.reopen()
+        self.done(self.store.receipts([receipt(n) for n in range(0, 100, 2)]))
+        self.catch_up()
+        self.assertEqual(len(self.ids(states=frozenset([DELIVERED]))), 50)
+        self.assertEqual(len(self.ids(ended=False)), 50)
 
     def test_messages_older_than_the_days_that_are_kept_go_with_their_sums(self) -> None:
         self.reopen(days=2.5)

@@ -70,6 +70,21 @@ class ListsTests(ListsCase):
         self.assertEqual(self.find_all(self.lists(True), limit=10)[0], message_id(3))
         self.assertEqual(self.find_all(self.lists(True), "00003"), [message_id(3)])
 
+    def test_a_page_has_no_more_than_its_limit_and_the_next_one_goes_on(self) -> None:
+        self.accept(*range(10))
+        self.catch_up()
+        self.accept(10, 11, 12, 13)
+        lists = self.lists(True)
+        for limit in (1, 2, 3, 5, 20):
+            first: HistoryPage = self.done(lists.find(HistoryQuery(account="plain", limit=limit)))
+            self.assertEqual(len(first.messages), min(limit, 14))
+            # The history has them by the time of the next page.
+            if limit < 4:
+                continue
+            self.assertEqual(set(self.find_all(lists, limit=limit)), {message_id(n) for n in range(14)})
+        self.catch_up()
+        self.assertEqual(self.find_all(lists, limit=2), [message_id(n) for n in range(13, -1, -1)])
+
     def test_a_message_that_memory_has_forgotten_is_looked_up_in_the_history(self) -> None:
         self.accept(1)
         self.catch_up()

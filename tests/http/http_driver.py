@@ -27,6 +27,13 @@ from relay.webhooks.request import WebhookRequest
 KEY = "k" * 24
 
 
+def composed(
+    to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """Addresses and parts, for carriers without settings of their own."""
+    return compose(sender, to, text, reference=1, flash=flash, tlvs=tlvs)[:2]
+
+
 class Reply(msgspec.Struct):
     """A reply as the client reads it."""
 
@@ -189,7 +196,7 @@ class HttpDriver:
             flow=self.flow,
             accounts=self.accounts,
             webhooks=self.webhooks,
-            compose=lambda to, sender, text: compose(sender, to, text, reference=1)[:2],
+            compose=composed,
             clock=self.clock,
             random_bytes=random.Random(2).randbytes,
             limits=limits or Limits(),

@@ -165,7 +165,7 @@ class KannelParameterTests(GatewayTestCase):
             self.assertTaken(self.send(**fields))
             self.assertEqual(self.pdu().data_coding, data_coding, fields)
 
-    def test_what_smpp_has_a_field_for_stands_in_that_field(self) -> None:
+    def test_pid_rpi_priority_and_binfo_stand_in_their_fields_of_submit_sm(self) -> None:
         self.send(pid="64", rpi="1", priority="2", binfo="SVC", account="bill 7")
         pdu = self.pdu()
         self.assertEqual((pdu.protocol_id, pdu.esm_class, pdu.priority_flag, pdu.service_type), (64, 0x80, 2, b"SVC"))
@@ -245,7 +245,7 @@ class KannelParameterTests(GatewayTestCase):
         st.dictionaries(st.sampled_from(sorted(KANNEL_NAMES)), st.sampled_from(ODD_VALUES)),
         st.sampled_from(["GET", "FORM", "MULTIPART", "HEADERS"]),
     )
-    def test_whatever_the_values_the_answer_is_one_of_kannels(self, fields: dict[str, bytes], how: str) -> None:
+    def test_for_any_values_the_answer_is_one_of_kannels(self, fields: dict[str, bytes], how: str) -> None:
         path = "/cgi-bin/sendsms"
         values: dict[str, str | bytes] = {**KANNEL, **fields}
         if how == "GET":
@@ -347,7 +347,7 @@ class KannelXmlTests(GatewayTestCase):
         self.assertEqual(self.post(body.encode()).status, 202)
         self.assertEqual((self.pdu().data_coding, self.pdu().short_message), (0xF5, PORTS + b"\x00\xff"))
 
-    def test_what_can_not_be_read_is_refused_with_the_reason(self) -> None:
+    def test_values_that_can_not_be_read_are_refused_with_the_reason(self) -> None:
         entities = b'<!DOCTYPE m [<!ENTITY a "b">]><message><submit><ud>&a;</ud></submit></message>'
         binary = b'<message><submit><ud type="binary">zz</ud></submit></message>'
         for body, words in (
@@ -431,7 +431,7 @@ class JasminParameterTests(GatewayTestCase):
         st.dictionaries(st.sampled_from(sorted(JASMIN_NAMES)), st.sampled_from(ODD_VALUES)),
         st.sampled_from(["GET", "FORM", "MULTIPART", "JSON"]),
     )
-    def test_whatever_the_values_the_answer_is_one_of_jasmins(self, fields: dict[str, bytes], how: str) -> None:
+    def test_for_any_values_the_answer_is_one_of_jasmins(self, fields: dict[str, bytes], how: str) -> None:
         values: dict[str, str | bytes] = {**JASMIN, **fields}
         if how == "GET":
             reply = self.http.ask("GET", "/send?" + urlencode(values), login=None)

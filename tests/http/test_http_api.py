@@ -12,11 +12,12 @@ from relay.accounts.account_settings import URL_OFF
 from relay.config.model import Account, Limits
 from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from relay.runtime.fair_share import PAUSES
+from relay.smpp.message_codec import decode_message
 from relay.store.api import FeedEntry, ReplayResult, StoreBusy, StoreFull
 from relay.values.ids import id_of_key, id_text, parse_id
 from relay.values.messages import AttemptView, MessageView, PartView, Refused, Submission, destination_of, source_of
 from relay.values.secret import Secret
-from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED
+from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED, SUBMIT_SM
 from relay.values.states import DELIVERED, ENROUTE, SCHEDULED, UNDELIVERABLE
 from tests.http.http_driver import KEY, HttpDriver, Reply
 
@@ -135,6 +136,16 @@ class SubmitTests(HttpTestCase):
         )
         self.assertEqual(reply.status, 202)
         self.assertIn(b"Hi there", self.flow.accepted[0].parts[0])
+
+    def test_a_form_may_have_a_class_and_optional_parameters(self) -> None:
+        fields = b"to=447700900123&from=RELAY&text=Hi&class=flash&tlvs="
+        reply = self.http.ask("POST", "/messages", fields + b"%7B%220x1400%22%3A%22aabb%22%7D", FORM)
+        self.assertEqual(reply.status, 202)
+        pdu = decode_message(SUBMIT_SM, 1, self.flow.accepted[0].parts[0])
+        self.assertEqual((pdu.data_coding, pdu.body[pdu.tlvs_at :]), (0x10, b"\x14\0\0\2\xaa\xbb"))
+        self.assertEqual(self.http.ask("POST", "/messages", fields, FORM).status, 202)
+        for tlvs in (b"0x1400", b"%5B%5D", b"%7B%220x1400%22%3A%22a%22%7D"):
+            self.assertProblem(self.http.ask("POST", "/messages", fields + tlvs, FORM), 422, "tlvs")
 
     def test_of_an_array_each_item_is_answered_in_its_place(self) -> None:
         items = [MESSAGE, {"to": "1"}, MESSAGE | {"text": 7}, MESSAGE | {"from": "much too long a sender"}, MESSAGE]
@@ -503,13 +514,13 @@ class QueryTests(HttpTestCase):
             self.assertEqual((shown["status"], shown["send_status"], shown["error"]), (status, "pending", "001"))
             self.assertEqual(shown["send_at"], "2023-11-14T23:13:20.000Z")
 
-    def test_what_waits_can_be_cancelled_once_or_twice(self) -> None:
+    def test_a_waiting_message_can_be_cancelled_once_or_twice(self) -> None:
         view = self.view(state=SCHEDULED, final=False, carrier="", done_at=None)
         for _ in range(2):
             reply = self.http.ask("DELETE", f"/messages/{id_text(view.id)}")
             self.assertEqual((reply.status, reply.json["status"], reply.json["error"]), (200, "DELETED", "004"))
 
-    def test_what_a_carrier_keeps_and_what_has_ended_is_not_cancelled(self) -> None:
+    def test_a_message_that_a_carrier_has_or_that_has_ended_is_not_cancelled(self) -> None:
         for fields, words in (({"state": ENROUTE, "final": False}, "carrier"), ({}, "ended")):
             view = self.view(**fields)
             reply = self.http.ask("DELETE", f"/messages/{id_text(view.id)}")
@@ -836,7 +847,8 @@ class DescriptionTests(HttpTestCase):
 
     def test_the_description_of_a_message_has_the_limits_that_are_checked(self) -> None:
         schema = self.http.ask("GET", "/openapi.json").json["components"]["schemas"]["MessageRequest"]
-        self.assertEqual(schema["required"], ["to", "from", "text"])
+        # A text, or data_coding and payload.
+        self.assertEqual(schema["required"], ["to", "from"])
         self.assertFalse(schema["additionalProperties"])
         msgspec.json.encode(schema)
 

@@ -54,7 +54,7 @@ class ListTests(HttpTestCase):
         self.view(1, account="other")
         self.assertEqual(self.ids("/messages"), [])
 
-    def test_what_is_wrong_is_named(self) -> None:
+    def test_a_wrong_parameter_is_named(self) -> None:
         for name, value in (
             ("status", "nonsense"), ("since", "yesterday"), ("until", "9999999"), ("limit", "0"), ("limit", "1e9"),
             ("limit", str(MOST_FOUND + 1)), ("order", "random"), ("notification", "lost"), ("id", "xyz"),

@@ -302,6 +302,12 @@ class WebhookReceiver(Resource):
             await maybeDeferred(self._listening.stopListening)
             self._listening = None
 
+    def render_GET(self, request: Request) -> bytes:
+        if self.status < 300:
+            self.posts.append(Post(request.uri.decode(), {}, b""))
+        request.setResponseCode(self.status)
+        return b""
+
     def render_POST(self, request: Request) -> bytes:
         headers = {
             name.decode().lower(): values[0].decode("latin-1")

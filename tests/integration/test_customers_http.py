@@ -1,10 +1,12 @@
 """The promises of the HTTP API to customers' programs, with a relay process that is also stopped and killed."""
 
+import signal
+from collections.abc import Iterable
 from typing import Any
 
 from standardwebhooks import Webhook
 from twisted.internet import reactor, task
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.web.http import Request
 
@@ -38,6 +40,12 @@ class Recorder(WebhookReceiver):
             request.setHeader(name, value)
         request.setResponseCode(self.status)
         return b"seen"
+
+
+def settled(relay: Relay, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """The attempts to notify of these messages that have ended, as they stand in the journal."""
+    wanted = set(ids)
+    return [record for record in relay.journal("Settled") if record["id"] in wanted]
 
 
 class CustomersHttpTests(IntegrationTestCase):
@@ -127,6 +135,30 @@ class CustomersHttpTests(IntegrationTestCase):
         await until("it was notified there", lambda: recorder.requests)
         self.assertEqual(recorder.requests[0][1].json["id"], message_id)
 
+    async def test_a_receiver_s_token_comes_from_a_file_changes_with_a_reload_and_is_never_logged(self) -> None:
+        recorder = await self.recorder()
+        token = self.directory / "token"
+        token.write_text("first-s3cret\n")
+        account = smpp_account(
+            notification_url=recorder.url,
+            notification_token={"file": str(token)},
+            notification_headers={"X-Api-Key": "third-s3cret", "User-Agent": "Acme"},
+        )
+        relay = await self.relay(accounts={"acme": account}, **SIMULATED)
+        await self.submit(relay)
+        await until("it was notified", lambda: recorder.requests)
+        token.write_text("second-s3cret\n")
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGHUP)
+        await until("the file is taken up", lambda: "config_reloaded" in relay.log())
+        await self.submit(relay, notification_url=f"{recorder.url}/own")
+        await until("the second was notified", lambda: len(recorder.requests) >= 2)
+        headers = [post.headers for _, post in recorder.requests]
+        self.assertEqual([h["authorization"] for h in headers], ["Bearer first-s3cret", "Bearer second-s3cret"])
+        self.assertEqual({(h["x-api-key"], h["user-agent"]) for h in headers}, {("third-s3cret", "Acme")})
+        self.assertIn("accounts.acme.notification_token", relay.log())
+        self.assertNotIn("s3cret", relay.log())
+
     async def test_one_dead_url_delays_nobody_else(self) -> None:
         dead = await self.raw_listener()
         recorder = await self.recorder()
@@ -139,14 +171,51 @@ class CustomersHttpTests(IntegrationTestCase):
         await self.http("POST", relay, "/messages", [MESSAGE] * 100, account="other", key="other")
         await until("the others' all came", lambda: len(recorder.requests) >= 100)
         # Attempts at the dead one are given up after 15 seconds. None of the others' waited for that.
-        dead_ids = {answer["id"] for answer in answers}
-        self.assertEqual([record for record in relay.journal("Settled") if record["id"] in dead_ids], [])
+        self.assertEqual(settled(relay, [answer["id"] for answer in answers]), [])
+
+    async def test_many_urls_of_one_silent_host_delay_nobody_else_and_no_stop(self) -> None:
+        dead = await self.raw_listener()
+        recorder = await self.recorder()
+        accounts = {
+            "acme": smpp_account(notification_concurrency=8),
+            "other": {"api_key": "other", "allow_private_urls": True, "notification_url": recorder.url},
+        }
+        relay = await self.relay(accounts=accounts, shutdown_seconds=1, **SIMULATED)
+        begun_at = reactor.seconds()
+        ids: list[str] = []
+        for first in range(0, 2_000, 1_000):
+            own = [
+                MESSAGE | {"notification_url": f"http://127.0.0.1:{dead}/{number}?of={number}"}
+                for number in range(first, first + 1_000)
+            ]
+            status, answers = await self.http("POST", relay, "/messages", own)
+            self.assertEqual(status, 202)
+            ids += [answer["id"] for answer in answers]
+        await until("the host was called", lambda: self.silent)
+        await self.http("POST", relay, "/messages", [MESSAGE] * 100, account="other", key="other")
+        await until("the others' all came", lambda: len(recorder.requests) >= 100)
+        # However many URLs: one host has as many requests as the account allows, and each ends after 15 seconds.
+        self.assertLessEqual(len(self.silent), 8 * (1 + int((reactor.seconds() - begun_at) / 15)))
+        before = len(settled(relay, ids))
+        self.assertEqual(await relay.stop(), 0)
+        if reactor.seconds() - begun_at < 15:
+            # The stop has waited for none of the requests to end by itself.
+            self.assertEqual(len(settled(relay, ids)), before)
+        await self.close_listener()
+        answering = Recorder()
+        answering.port = dead
+        self.addCleanup(lambda: Deferred.fromCoroutine(answering.close()))
+        await answering.listen()
+        await relay.start()
+        await until("each was told at its own URL", lambda: len({p.path for _, p in answering.requests}) == 2_000, 60)
+        self.assertEqual({post.json["id"] for _, post in answering.requests}, set(ids))
 
     async def raw_listener(self) -> int:
-        """A port where connections are taken and nothing is ever said."""
+        """A port where connections are taken and nothing is ever said; `silent` holds them."""
         from twisted.internet.protocol import Factory, Protocol
 
         silent: list[Protocol] = []
+        self.silent = silent
 
         class Silent(Protocol):
             def connectionMade(self) -> None:
@@ -156,12 +225,13 @@ class CustomersHttpTests(IntegrationTestCase):
         port: Any = await endpoint.listen(Factory.forProtocol(Silent))
 
         async def close() -> None:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
             for each in silent:
                 transport: Any = each.transport
                 transport.abortConnection()
             await task.deferLater(reactor, 0.05)
 
+        self.close_listener = close
         self.addCleanup(lambda: Deferred.fromCoroutine(close()))
         number: int = port.getHost().port
         return number

@@ -6,8 +6,11 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
+from relay.smpp.message_codec import tlv
+from relay.smpp.other_codec import decode_query_sm_resp, query_sm_body
 from relay.values import smpp_constants as c
 from relay.values.pdus import MessagePdu
+from relay.values.states import UNDELIVERABLE
 from tests.fakes import FastEsme, ScriptedCarrier, ScriptedSession, receipt_body, submit_body
 from tests.integration.harness import (
     IntegrationTestCase,
@@ -304,6 +307,20 @@ class Scripted(IntegrationTestCase):
             session.deliver(receipt_body(number.decode(), "UNDELIV", esm_class=esm_class, tlvs=tlvs))
         await self.acknowledged(2)
         self.assertEqual(sorted(await self.home(2)), sorted([(first, "UNDELIV"), (second, "UNDELIV")]))
+
+    async def test_query_sm_gives_the_number_of_a_network_s_error(self) -> None:
+        await self.world()
+        self.carrier.on_submit = self.taking
+        for number, (error, code, expected) in enumerate(
+            (("", b"\3\0\x15", 21), ("034", b"\3\0\x15", 34), ("", b"\3\4\1", 0), ("", b"", 0)), 1
+        ):
+            message_id = await self.submit_one()
+            await until("the carrier has it", lambda number=number: len(self.carrier.submits) == number)
+            tlvs = tlv(c.TAG_NETWORK_ERROR_CODE, code) if code else b""
+            self.carrier.bound[0].deliver(receipt_body(str(number), "UNDELIV", error, tlvs=tlvs))
+            await self.home(number)
+            answer = await within(10, self.customer.ask(c.QUERY_SM, query_sm_body(message_id.encode(), 0, 0, b"")))
+            self.assertEqual(decode_query_sm_resp(answer.body)[2:], (UNDELIVERABLE, expected))
 
     async def test_an_id_with_a_blank_inside_finds_its_message(self) -> None:
         await self.world()

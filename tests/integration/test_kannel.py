@@ -62,8 +62,9 @@ class KannelCustomerTests(IntegrationTestCase):
         self.assertEqual(sorted(reports.calls), sorted((str(n), "1") for n in range(MESSAGES)))
         self.assertEqual(carrier.counters.taken, MESSAGES)
         throttled = await self.metric(relay, "relay_messages_refused_total", status="ESME_RTHROTTLED")
-        # Kannel has ten unanswered at the most, and waits for a second after one that was throttled.
-        self.assertLess(throttled, 4 * MESSAGES)
+        # Kannel has ten unanswered at the most and pauses for a second after one that was throttled. Meanwhile there is
+        # room again for the rate's five: at least four of each ten are taken, and seven rounds will do.
+        self.assertLess(throttled, 3 * MESSAGES)
 
     async def test_over_http_long_messages_classes_and_reports_pass(self) -> None:
         carrier = await self.simulator()

@@ -9,7 +9,7 @@ from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, 
 
 
 class MessageRecordsTests(IntegrationTestCase):
-    async def start(self, **journal: Any) -> Relay:
+    async def start(self, history_days: float = 0.0, **journal: Any) -> Relay:
         self.simulated = await self.simulator(receipt_delay_seconds=0.3, states={"DELIVRD": 0.9, "UNDELIV": 0.1})
         self.file = self.directory / "records.jsonl"
         relay = await self.relay(
@@ -17,6 +17,7 @@ class MessageRecordsTests(IntegrationTestCase):
             carriers={"tier1": smpp_carrier(self.simulated.port)},
             routes=[{"carriers": ["tier1"]}],
             logs={"message_records": str(self.file)},
+            history={"days": history_days},
             journal=journal,
         )
         await relay.carrier_bound(self.simulated)
@@ -57,6 +58,21 @@ class MessageRecordsTests(IntegrationTestCase):
         relay.kill()
         await relay.start()
         await until("every message is recorded", lambda: set(self.recorded()) >= ids, 40)
+
+    async def test_with_a_history_each_message_has_exactly_one_line_however_often_the_relay_is_killed(self) -> None:
+        relay = await self.start(history_days=90.0)
+        ids: set[str] = set()
+        for _ in range(3):
+            esme = await self.esme(relay.smpp_port)
+            for _ in range(2):
+                answers = await within(20, esme.submit([submit_body("447700900001")] * 100))
+                ids |= {message_id for status, message_id in answers if status == 0}
+            await until("some have ended", lambda esme=esme: len(esme.receipts) > 20)
+            relay.kill()
+            await relay.start()
+            await relay.carrier_bound(self.simulated)
+        await until("every message is recorded", lambda: set(self.recorded()) >= ids, 60)
+        self.assertEqual({message_id: count for message_id, count in self.recorded().items() if count > 1}, {})
 
     async def test_a_file_that_can_not_be_written_stops_nothing(self) -> None:
         relay = await self.start()

@@ -69,6 +69,24 @@ class ReloadTests(ReloadTestCase):
         await within(10, esme.gone)
         self.assertNotIn("fresh001", self.started.log(1_000_000))
 
+    async def test_a_changed_list_of_refused_numbers_counts_and_an_unreadable_one_changes_nothing(self) -> None:
+        await self.start()
+        esme = await self.esme(self.started.smpp_port)
+        numbers = self.started.directory / "blocked.txt"
+        numbers.write_text("447700900002\n")
+        await self.taken(self.started, lists={"blocked": {"file": str(numbers), "on_match": "refuse"}})
+        bodies = [submit_body("447700900001"), submit_body("447700900002")]
+        for statuses in ([c.ESME_ROK, c.ESME_RINVDSTADR], [c.ESME_RINVDSTADR, c.ESME_ROK]):
+            answers = await within(10, esme.submit(bodies))
+            self.assertEqual(statuses, [status for status, _ in answers])
+            numbers.write_text("447700900001\n")
+            await self.taken(self.started)
+        numbers.write_text("nobody\n")
+        self.rewrite(self.started)
+        await until("it is refused", lambda: "line 1 is no number" in self.started.log())
+        answers = await within(10, esme.submit(bodies))
+        self.assertEqual([c.ESME_RINVDSTADR, c.ESME_ROK], [status for status, _ in answers])
+
     async def test_a_bad_file_changes_nothing_and_says_why(self) -> None:
         await self.start()
         esme = await self.esme(self.started.smpp_port)

@@ -10,9 +10,10 @@ from twisted.internet.task import Clock
 
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import DrainingCarriers
+from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.link import CarrierLink
 from relay.carriers.session_api import CarrierSession
-from relay.config.model import Account, AccountSmpp, Carrier, Config, Route
+from relay.config.model import Account, AccountSmpp, Carrier, Config, Limits, Route
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_lists import MessageLists
 from relay.routing.flow import MessageFlow
@@ -153,6 +154,7 @@ class OperatedDaemon:
         self.clock.advance(1000.0)
         self.store = OperatedStore()
         self.lists = MessageLists(self.store)
+        self.history: Any = None
         self.accounts = Accounts(self.config.accounts)
         self.flow = MessageFlow(
             store=self.store,
@@ -164,6 +166,9 @@ class OperatedDaemon:
         )
         self.sessions = CustomerSessions(self.flow, self.accounts, self.config.smpp, self.config.limits, self.clock)
         self.housekeeping = Housekeeping(self.flow, self.clock)
+        self.handset_messages = HandsetMessages(
+            self.flow, self.accounts.find, lambda name: None, lambda account, pdu: None, self.clock, bytes, Limits()
+        )
         self.links = {
             name: CarrierLink(
                 name,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
@@ -93,6 +94,12 @@ class LookTests(PagesTestCase):
         self.assertEqual(0.2, self.look()["accounts"][0]["rate"])
         self.observer.history.stop()
 
+    def test_a_history_that_can_not_be_written_is_a_trouble(self) -> None:
+        self.daemon.history = SimpleNamespace(reason="database or disk is full")
+        self.assertIn("the history can't be written: database or disk is full", " ".join(self.look()["troubles"]))
+        self.daemon.history.reason = ""
+        self.assertNotIn("history", " ".join(self.look()["troubles"]))
+
     def test_a_carrier_that_gives_no_ids_is_a_trouble(self) -> None:
         self.daemon.links["tier1"].counters.without_id = 3
         self.assertIn("tier1 took 3 parts and gave them no message_id", " ".join(self.look()["troubles"]))
@@ -117,6 +124,17 @@ class FindTests(PagesTestCase):
         super().setUp()
         self.view = view(1)
         self.daemon.store.views[self.view.id] = self.view
+
+    def test_a_search_finds_an_account_s_messages_in_memory_and_says_what_is_wrong(self) -> None:
+        store: Any = self.daemon.store
+        store.recent = lambda account, before=None, limit=50: succeed([self.view] if account == "acme" else [])
+        for query, count in (({"find": "1a2b"}, 1), ({"to": "447700900123"}, 1), ({"status": "failed"}, 0)):
+            _, page = self.ask("GET", "/messages", account="acme", **query)
+            self.assertEqual((len(page["messages"]), page["next"], page["complete"]), (count, None, True), query)
+        for query in ({"find": "1a2b"}, {"account": "acme", "nonsense": "1"}, {"account": "acme", "limit": "x"},
+                      {"account": "acme", "after": "-1"}):  # fmt: skip
+            status, problem = self.ask("GET", "/messages", **query)
+            self.assertEqual((status, "error" in problem), (422, True), query)
 
     def test_a_message_is_found_by_our_id(self) -> None:
         _, [found] = self.ask("GET", "/messages", id="00000000-0000-0000-0000-000000000001")
@@ -155,7 +173,7 @@ class FindTests(PagesTestCase):
         self.assertEqual(("tier1", 5, 5), (best["carrier"], best["matched"], best["tried"]))
         self.assertIn("response_id: {base: hex}", best["yaml"])
 
-    def test_what_is_kept_as_evidence_is_shown_with_the_setting_that_would_match_its_older_messages(self) -> None:
+    def test_evidence_is_shown_with_the_setting_that_would_match_its_older_messages(self) -> None:
         self.daemon.store.views.clear()
         asked: list[float | None] = []
         keys = [255 + number * 77 for number in range(5)]

@@ -120,7 +120,8 @@ class MetricsTests(SynchronousTestCase):
         self.daemon.store.shown = StoreFigures(
             messages=9, awaiting_receipt=4, orphans=1, orphans_dropped=5, owed=2, journal_bytes=4096,
             writable=False, reason="disk full", commits=3, committed_batches=7, committed_bytes=700, commit_seconds=0.5,
-            ambiguous_receipts=6, evidence={"tier1": 8}, commit_buckets=[3] + [0] * len(COMMIT_SECONDS_BOUNDS),
+            ambiguous_receipts=6, evidence={"tier1": 8}, implausible_dates={"tier1": 9},
+            commit_buckets=[3] + [0] * len(COMMIT_SECONDS_BOUNDS),
         )  # fmt: skip
         for name, value in {
             "relay_store_messages": 9,
@@ -137,6 +138,7 @@ class MetricsTests(SynchronousTestCase):
         }.items():
             self.assertEqual(value, self.value(name), name)
         self.assertEqual(8, self.value("relay_store_evidence", carrier="tier1"))
+        self.assertEqual(9, self.value("relay_receipts_implausible_dates_total", carrier="tier1"))
         self.assertEqual(4, self.value("relay_store_messages_by_stage", stage="awaiting_receipt"))
 
     def test_readiness_is_a_gauge(self) -> None:
@@ -176,7 +178,7 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.sessions.binds_refused = {ESME_RINVPASWD: 1}
         daemon.flow.counters.account("acme").refuse(ESME_RINVSYSID)
         daemon.store.out["tier2"] = 1
-        daemon.store.shown = StoreFigures(evidence={"tier2": 1})
+        daemon.store.shown = StoreFigures(evidence={"tier2": 1}, implausible_dates={"tier2": 1})
         daemon.draining_carriers.begin("tier2", daemon.links.pop("tier2"))
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()
         self.labels: dict[str, set[str]] = {"up": {"instance", "job"}}

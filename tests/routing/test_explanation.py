@@ -12,7 +12,7 @@ ROUTES = Routes(
         Route(prefix="44", carriers=[{"a": 70.0, "b": 30.0}, "c"]),
         Route(account="acme", sender="ACME", carriers=["own"]),
         Route(hours="Mon 00:00-01:00 UTC", carriers=["night"]),
-        Route(prefix="49", carriers=["german"]),
+        Route(prefix="49", carriers=["german"], replace_sender="60300"),
     ]
 )
 
@@ -25,6 +25,10 @@ class ExplanationTests(SynchronousTestCase):
         found = self.explain()
         self.assertEqual(found.decision, "routes[2] takes the message: own.")
         self.assertEqual(found.carriers, ("own",))
+
+    def test_it_says_which_sender_replaces_the_customer_s(self) -> None:
+        found = self.explain(account="other", to="4915112345678")
+        self.assertEqual(found.decision, "routes[4] takes the message: german. The sender becomes 60300.")
 
     def test_it_says_of_each_other_route_why_it_does_not_take_the_message(self) -> None:
         verdicts = [step.verdict for step in self.explain().steps]

@@ -12,7 +12,10 @@ from relay.config.model import Route
 from relay.config.sender_patterns import AllowedSenders
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
+from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
+from relay.smpp.message_codec import decode_message, message_body
+from relay.text.text_form import PLAIN
 from relay.values import smpp_constants as c
 from relay.values.messages import (
     AtCarrier,
@@ -92,6 +95,7 @@ class FakeLink:
     queries = None
     can_cancel = False
     can_schedule = False
+    text_form = PLAIN
     busy = False
 
     def is_sending(self, message_id: bytes) -> bool:
@@ -187,6 +191,30 @@ class MessageFlowTests(SynchronousTestCase):
             self.assertEqual(isinstance(prepared, Message), allowed, sender)
             if isinstance(prepared, Refused):
                 self.assertEqual((prepared.command_status, prepared.field), (c.ESME_RINVSRCADR, "from"))
+
+    def test_a_number_on_a_refusing_list_is_refused_by_name(self) -> None:
+        lists = NumberLists([NamedList("blocked", NumberList(["44777"]), True)])
+        self.flow.reroute(Routes([Route(carriers=["first"])], lists), {"first": self.first}, 3600.0)
+        for number, allowed in ((b"44777", False), (b"+447779", False), (b"44778", True)):
+            prepared = self.prepare(b"\0\0a\0\1\1" + number + b"\0")
+            self.assertEqual(isinstance(prepared, Message), allowed, number)
+            if isinstance(prepared, Refused):
+                self.assertEqual((prepared.command_status, prepared.field), (c.ESME_RINVDSTADR, "to"))
+
+    def test_a_route_that_replaces_senders_changes_what_carriers_get_and_nothing_that_the_customer_sees(self) -> None:
+        for spill_over_seconds in (0.0, 10.0):
+            route = Route(carriers=["first", "second"], replace_sender="60300", spill_over_seconds=spill_over_seconds)
+            self.flow.reroute(Routes([route]), {"first": self.first, "second": self.second}, 3600.0)
+            bodies = tuple(message_body(addresses=ADDRESSES, short_message=text) for text in (b"one", b"two"))
+            [message] = self.flow.prepare("acme", [Submission(ADDRESSES, bodies)])
+            assert isinstance(message, Message)
+            self.assertEqual(message.addresses, ADDRESSES)
+            sent = [decode_message(c.SUBMIT_SM, 1, body) for body in message.parts]
+            self.assertEqual([pdu.short_message for pdu in sent], [b"one", b"two"])
+            self.assertEqual({pdu.addresses for pdu in sent}, {b"\3\00060300\0\1\x01447700900123\0"})
+            self.first.offered.clear()
+            self.flow.dispatch([message])
+            self.assertEqual([part.body for part in self.first.offered], list(message.parts))
 
     def test_above_the_rate_the_refusal_says_when_to_try_again(self) -> None:
         self.rates.wait_seconds = 2.5

@@ -20,7 +20,18 @@ from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
-from relay.config.model import Account, AccountSmpp, Carrier, Config, Journal, Limits, Route, Simulator, SmppListener
+from relay.config.model import (
+    Account,
+    AccountSmpp,
+    Carrier,
+    Config,
+    Journal,
+    Limits,
+    NotificationTls,
+    Route,
+    Simulator,
+    SmppListener,
+)
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
@@ -257,6 +268,7 @@ class World:
         collaborators = Collaborators(
             reactor=reactor,
             randomness=self.random,
+            random_bytes=self.random.randbytes,
             store=store,
             accounts=accounts,
             flow=flow,
@@ -769,6 +781,7 @@ class SimulatedWeb:
         *,
         allow_private: bool,
         method: str = "POST",
+        tls: NotificationTls | None = None,
     ) -> Answer:
         world = self._world
         clock: Any = self._process

@@ -152,7 +152,7 @@ class ReplaceSmTests(SynchronousTestCase):
         request = other_codec.decode_replace_sm(9, self.body(rest=b"\0\0\0\x04\x24\0\2hi"))
         self.assertEqual((request.short_message, request.message_payload), (b"", b"hi"))
 
-    def test_what_is_no_replace_sm_is_refused_with_its_status(self) -> None:
+    def test_a_body_that_is_no_replace_sm_is_refused_with_its_status(self) -> None:
         for body, status in (
             (self.body(message_id=b"x" * 65), c.ESME_RINVMSGID),
             (self.body(source=b"4" * 21), c.ESME_RINVSRCADR),

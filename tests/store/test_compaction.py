@@ -10,10 +10,12 @@ from relay.config import model
 from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
-from relay.values.messages import Ending, QueryOutcome, Replacement
+from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
+from relay.values.messages import Channel, Ending, QueryOutcome, QueueKey, Replacement
 from relay.values.states import DELETED, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
+    ADDRESSES,
     DAY,
     NOW,
     SettableClock,
@@ -108,6 +110,19 @@ class CompactionTests(SynchronousTestCase):
         again = self.start_after_crash()
         self.assertEqual([p.priority for p in wait_for(self.clock, again.unsubmitted(None, 9))], [3])
 
+    def test_which_of_a_carrier_s_settings_change_a_message_is_carried_on(self) -> None:
+        self.accept(1, adapt=2)
+        self.accept(2, adapt=1)
+        for n in range(3, 43):
+            self.accept(n, registered_delivery=0)
+            self.finish(n)
+        wait_for(self.clock, self.store.submitted([submitted(2)]))
+        wait_for(self.clock, self.store._compaction._run(self.store._journal.segments[:-1]))
+        self.assertNotIn("000000000001.seg", self.names())
+        again = self.start_after_crash()
+        self.assertEqual([p.adapt for p in wait_for(self.clock, again.unsubmitted(None, 9))], [2])
+        self.assertEqual([p.adapt for p in wait_for(self.clock, again.at_carriers(message_id(2)))], [1])
+
     def start_after_crash(self) -> Any:
         return started(self.disk.crash(), self.clock, segment_bytes=2000)
 
@@ -189,6 +204,27 @@ class CompactionTests(SynchronousTestCase):
         self.accept(2)
         self.finish(2)
         self.assertGreater(wait_for(self.clock, again.feed("plain", cursor, 9))[0].cursor, cursor)
+
+    def test_messages_from_handsets_and_their_parts_are_carried_on(self) -> None:
+        owed, handed_over = (
+            InboundMessage(message_id(n), "hooked", "tier1", self.clock.seconds(), ADDRESSES, 0, b"hello")
+            for n in (1, 2)
+        )
+        part = InboundPart("tier1", self.clock.seconds(), ADDRESSES, 7, 2, 1, 0, b"hello")
+        wait_for(self.clock, self.store.receive([owed]))
+        wait_for(self.clock, self.store.keep_parts([part]))
+        for _ in range(3 * 24):
+            self.clock.advance(3600)
+            self.housekeeping(1)
+        wait_for(self.clock, self.store.receive([handed_over]))
+        self.assertNotIn("000000000001.seg", self.names())
+        again = started(self.disk.crash(), self.clock)
+        self.assertEqual(wait_for(self.clock, again.kept_parts()), [part])
+        queue_key = QueueKey("hooked", Channel.WEBHOOK, INBOUND_URL)
+        told = wait_for(self.clock, again.claim(queue_key, 9, self.clock.seconds())).notifications
+        self.assertEqual([(n.id, n.inbound.octets) for n in told], [(owed.id, b"hello"), (handed_over.id, b"hello")])
+        feed = wait_for(self.clock, again.inbound_feed("hooked", 0, 9))
+        self.assertEqual([view.inbound.cursor for view in feed], [1, 2])
 
     def test_a_crash_at_any_point_of_it_loses_nothing(self) -> None:
         self.accept(*range(60))

@@ -28,10 +28,23 @@ from relay.store.journal.journal_store import JournalStore
 from relay.store.journal.repair import repair
 from relay.store.table.entry_values import Segment
 from relay.store.table.replaying import Replay
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Attempt, Channel, Ending, Outcome, QueueKey, Verdict
 from relay.values.states import DELIVERED, REJECTED
 from tests.simulated_disk import SimulatedDisk
-from tests.stores import DAY, NOW, SettableClock, message, message_id, receipt, started, state_of, submitted, wait_for
+from tests.stores import (
+    ADDRESSES,
+    DAY,
+    NOW,
+    SettableClock,
+    message,
+    message_id,
+    receipt,
+    started,
+    state_of,
+    submitted,
+    wait_for,
+)
 
 SEGMENT = "data/journal/000000000001.seg"
 NO_SPACE = OSError(28, "No space left on device")
@@ -218,6 +231,17 @@ class CutAndFlippedTests(SynchronousTestCase):
         self.assertNotIn("body of", repr(shown))
         self.assertIn("body of 1", repr(list(dump(directory, texts=True))))
 
+    def test_a_dump_shows_no_text_of_a_handset_either(self) -> None:
+        directory = self.mktemp()
+        os.makedirs(os.path.join(directory, "journal"))
+        with open(os.path.join(directory, "journal", "000000000001.seg"), "wb") as file:
+            message = InboundMessage(bytes(16), "plain", "tier1", NOW, ADDRESSES, 0, b"a secret", parts=2)
+            part = InboundPart("tier1", NOW, ADDRESSES, 7, 2, 1, 0, b"a secret")
+            file.write(encode_header(1, NOW) + encode_frame([message, part]))
+        shown = list(dump(directory))
+        self.assertEqual([entry.get("octets_bytes") for entry in shown], [None, 8, 8])
+        self.assertNotIn("secret", repr(shown))
+
 
 class FailingDiskTests(SynchronousTestCase):
     """What the store does when the disk fails, and after."""
@@ -230,6 +254,18 @@ class FailingDiskTests(SynchronousTestCase):
     def sent(self, *numbers: int) -> None:
         wait_for(self.clock, self.store.accept([message(n) for n in numbers]))
         wait_for(self.clock, self.store.submitted([submitted(n) for n in numbers]))
+
+    def test_messages_from_handsets_that_can_not_be_made_durable_leave_nothing_but_their_parts(self) -> None:
+        part = InboundPart("tier1", NOW, ADDRESSES, 7, 2, 1, 0, b"part")
+        whole = InboundMessage(message_id(1), "hooked", "tier1", NOW, ADDRESSES, 0, b"whole", parts=2, reference=7)
+        wait_for(self.clock, self.store.keep_parts([part]))
+        self.disk.write_error = NO_SPACE
+        self.refused(self.store.receive([whole]))
+        self.refused(self.store.receive([whole]))
+        self.assertEqual(wait_for(self.clock, self.store.kept_parts()), [part])
+        self.assertEqual((self.store.figures().messages, self.store.figures().owed), (0, 0))
+        self.refused(self.store.keep_parts([msgspec.structs.replace(part, number=2)]))
+        self.assertEqual(wait_for(self.clock, self.store.kept_parts()), [part])
 
     def refused(self, awaitable: Any) -> None:
         with self.assertRaises(StoreUnavailable):

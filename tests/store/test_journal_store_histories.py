@@ -36,7 +36,7 @@ from tests.stores import (
     wait_for,
 )
 
-ACCOUNTS = ("plain", "hooked", "hooked-all", "silent")
+ACCOUNTS = ("plain", "hooked", "hooked-all", "hooked-progress", "silent")
 QUEUES = [QueueKey(account, channel) for account in ACCOUNTS for channel in Channel]
 QUEUES += [QueueKey("hooked", Channel.WEBHOOK, "http://own/")]
 numbers = st.integers(0, 14)
@@ -281,7 +281,7 @@ class HistoryTests(SynchronousTestCase):
 
     @settings(max_examples=50, suppress_health_check=list(HealthCheck))
     @given(evidence_histories)
-    def test_what_is_evidence_is_evidence_after_a_replay_and_waits_for_nothing(self, history: list[Any]) -> None:
+    def test_evidence_is_still_evidence_after_a_replay_and_waits_for_nothing(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
         limits = model.Limits(finished=10**6, finished_hours=1e6, orphans=30)
         store = started(disk, clock, limits=limits, segment_bytes=700)

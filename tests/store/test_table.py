@@ -210,13 +210,15 @@ class QueueTests(SynchronousTestCase):
         brought_forward: list[int] = []
         retries: list[tuple[float, int, int, Recovery]] = []
         claimed: list[int] = []
+        newer: set[int] = set()
         for order, (step, number, recovery) in enumerate(steps):
             if step == "owe":
                 queue.owe(rows[number])
                 brought_forward = [n for n in brought_forward if n != number]
                 retries = [entry for entry in retries if entry[2] != number]
-                claimed = [n for n in claimed if n != number]
-                if number not in ready:
+                if number in claimed:
+                    newer.add(number)
+                elif number not in ready:
                     ready.append(number)
             elif step == "take":
                 due = sorted(entry for entry in retries if entry[0] <= now)
@@ -237,15 +239,21 @@ class QueueTests(SynchronousTestCase):
                 brought_forward += [entry[2] for entry in sorted(moved, key=lambda entry: (-entry[3], entry))]
             elif number in claimed:
                 claimed.remove(number)
-                if step == "retry":
+                if step == "release":
+                    newer.discard(number)
+                    queue.give_back(rows[number])
+                    ready.insert(0, number)
+                elif number in newer:
+                    # The attempt was about an older state, and the newer one has waited for its end.
+                    newer.remove(number)
+                    queue.superseded(rows[number])
+                    ready.append(number)
+                elif step == "retry":
                     due_at = now + 5.0 * (1 + order % 5)
                     queue.delay(rows[number], Tries(1, due_at), recovery)
                     retries.append((due_at, order, number, recovery))
-                elif step == "deliver":
-                    queue.settle(rows[number])
                 else:
-                    queue.give_back(rows[number])
-                    ready.insert(0, number)
+                    queue.settle(rows[number])
             self.assertEqual(queue.owed, len(ready) + len(brought_forward) + len(retries) + len(claimed))
             due_at = now if ready or brought_forward else min((entry[0] for entry in retries), default=None)  # type: ignore[assignment]
             self.assertEqual(queue.next_due_at(now), due_at)

@@ -1,5 +1,7 @@
 """Makes submit_sm bodies of texts."""
 
+from typing import Any
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,7 +23,7 @@ def pdus(composed: Composed) -> list[MessagePdu]:
     return [decode_message(c.SUBMIT_SM, 1, part) for part in composed.parts]
 
 
-def composed(text: str, reference: int = 7, **options: bytes) -> Composed:
+def composed(text: str, reference: int = 7, **options: Any) -> Composed:
     return compose("ACME", "447700900001", text, reference=reference, **options)
 
 

@@ -70,7 +70,7 @@ class AnswersTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.receiver = Receiver()
         http = PlainTreq(RememberingAgent(self.clock, self.receiver, ConnectionPool(self.clock)))
-        self.client = WebhookClient(http, http, self.clock)
+        self.client = WebhookClient(lambda allow_private, tls: http, self.clock)
 
     def send(self, url: str = "http://a.example/in") -> "Deferred[Answer]":
         return Deferred.fromCoroutine(

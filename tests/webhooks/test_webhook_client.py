@@ -1,26 +1,33 @@
 """The webhook client: with treq's own stub, and with real sockets for tests about sockets."""
 
 import gzip
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from treq.testing import StubTreq
-from twisted.internet import reactor
+from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web._newclient import Request
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
+from zope.interface import implementer
 
+from relay.config.model import NotificationTls
 from relay.webhooks.answer import Answer
-from relay.webhooks.connections import BytesBody, OneWrite, ReadyHeaders, treq_clients
+from relay.webhooks.connections import BytesBody, HttpClients, OneWrite, ReadyHeaders
 from relay.webhooks.webhook_client import BODY_KEPT_BYTES, TOTAL_SECONDS, WebhookClient
+from tests.certificates import Authority
 from tests.names import Names
 
 HEADERS = {b"Content-Type": [b"application/json"], b"Webhook-Id": [b"id_1"]}
@@ -55,7 +62,7 @@ class StubbedTests(SynchronousTestCase):
         self.clock = Clock()
         stub: Any = StubTreq(self.receiver)
         self.stub = stub
-        self.client = WebhookClient(stub, stub, self.clock)
+        self.client = WebhookClient(lambda allow_private, tls: stub, self.clock)
 
     def send(self, url: str = "http://yoursite.com/in?a=1", **more: Any) -> Answer:
         sending = Deferred.fromCoroutine(
@@ -143,13 +150,13 @@ class SocketTests(TestCase):
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         self.port: Any = self.successResultOf(endpoint.listen(self.site))
         self.addCleanup(self.port.stopListening)
-        self.clients = treq_clients(reactor)
-        self.client = WebhookClient(*self.clients, reactor)
+        self.clients = HttpClients(reactor)
+        self.client = WebhookClient(self.clients, reactor)
         self.addCleanup(self.close)
 
     async def close(self) -> None:
         self.client.close()
-        for http in self.clients:
+        for http in (self.clients.public, self.clients.any):
             agent: Any = http._agent
             await agent._pool.closeCachedConnections()
         await deferLater(reactor, 0.01)
@@ -285,6 +292,88 @@ class SocketTests(TestCase):
         if not at_least:
             self.assertEqual(len(opened), connections)
         return answer
+
+
+class TlsFilesTests(TestCase):
+    """Receivers over TLS that ask for our certificate, or whose authority nobody else knows."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.authority = Authority(Path(directory.name))
+        self.shown: list[bytes] = []
+        key, certificate = self.authority.issue("receiver", "localhost")
+        own = ssl.PrivateCertificate.loadPEM(certificate.read_bytes() + key.read_bytes())
+        trusted = ssl.Certificate.loadPEM(self.authority.file.read_bytes())
+        shown = self.shown
+
+        class Https(Scripted):
+            octets = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+            def dataReceived(self, data: bytes) -> None:
+                peer = ssl.Certificate.peerFromTransport(self.transport)
+                shown.append(peer.digest("sha256"))
+                super().dataReceived(data)
+
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        https = TLSMemoryBIOFactory(own.options(trusted), False, Factory.forProtocol(Https), reactor)
+        self.port: Any = self.successResultOf(endpoint.listen(https))
+        self.addCleanup(self.port.stopListening)
+        self.clients = HttpClients(reactor)
+        self.client = WebhookClient(self.clients, reactor)
+        self.key, self.certificate = self.authority.issue("relay", "relay.example")
+        self.files = NotificationTls(str(self.authority.file), str(self.certificate), str(self.key))
+        self.addCleanup(self.close)
+
+    async def close(self) -> None:
+        self.client.close()
+        for files in (None, self.files):
+            agent: Any = self.clients(True, files)._agent
+            await agent._pool.closeCachedConnections()
+        await deferLater(reactor, 0.01)
+
+    async def send(self, files: NotificationTls | None) -> Answer:
+        url = f"https://localhost:{self.port.getHost().port}/"
+        return await self.client.send(url, {}, b"{}", allow_private=True, tls=files)
+
+    def digest(self) -> bytes:
+        digest: bytes = ssl.Certificate.loadPEM(self.certificate.read_bytes()).digest("sha256")
+        return digest
+
+    async def test_a_receiver_that_asks_for_a_certificate_gets_the_account_s(self) -> None:
+        self.assertEqual(await self.send(self.files), Answer(204))
+        self.assertEqual(self.shown, [self.digest()])
+
+    async def test_an_account_without_it_comes_by_no_connection_that_was_made_with_it(self) -> None:
+        self.assertEqual((await self.send(self.files)).code, 204)
+        answer = await self.send(None)
+        self.assertEqual(answer.code, 0)
+        self.assertIn("TLS", answer.reason)
+
+    async def test_a_new_certificate_is_shown_with_the_next_connection(self) -> None:
+        await self.send(self.files)
+        first = self.digest()
+        self.authority.issue("relay", "relay.example")
+        agent: Any = self.clients(True, self.files)._agent
+        await agent._pool.closeCachedConnections()
+        await self.send(self.files)
+        self.assertEqual(self.shown, [first, self.digest()])
+        self.assertNotEqual(first, self.digest())
+
+    async def test_files_that_can_not_be_used_fail_the_attempt_and_the_log_says_which(self) -> None:
+        logged: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            logged.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.key.write_bytes(b"nothing of the kind")
+        answer = await self.send(self.files)
+        self.assertEqual(answer, Answer(0, "TLS: our certificate or the authorities can't be used"))
+        (line,) = [line for line in logged if line.startswith("webhook_tls_files")]
+        self.assertIn(str(self.key), line)
 
 
 class OneWriteTests(SynchronousTestCase):

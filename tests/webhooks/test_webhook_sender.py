@@ -11,19 +11,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts
 from relay.accounts.signing import new_secret
-from relay.config.model import Account
+from relay.config.model import Account, NotificationTls
 from relay.values.messages import Channel, Notification, QueueKey, Recovery, Verdict
 from relay.values.secret import Secret
 from relay.values.states import UNDELIVERABLE
 from relay.webhooks.answer import Answer
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.places import MOST_IN_FLIGHT, REMEMBERED
+from relay.webhooks.queue_claims import BATCH_SECONDS
 from relay.webhooks.schedule import PAUSES_SECONDS, WINDOW_SECONDS, Retry
-from relay.webhooks.webhook_sender import (
-    BATCH_SECONDS,
-    SERVED_A_TURN,
-    Webhooks,
-)
+from relay.webhooks.webhook_sender import SERVED_A_TURN, Webhooks
 from tests.webhooks.webhook_fakes import OK, FakeClient, OwingStore, Sent, notification
 
 URL = "http://yoursite.com/sms/notifications"
@@ -118,7 +115,7 @@ class DeliveryTests(WebhooksTestCase):
     def test_a_post_of_many_notifications_is_one_post_for_the_metrics(self) -> None:
         self.build(notification_batch=10)
         posts: list[float] = []
-        self.webhooks.on_post = posts.append
+        self.webhooks.attempts.on_post = posts.append
         self.owe(10)
         self.turn()
         self.assertEqual((len(self.client.sent), len(posts)), (1, 1))
@@ -147,6 +144,57 @@ class DeliveryTests(WebhooksTestCase):
         self.owe(1, url="https://elsewhere.example/cb?m=1")
         self.assertEqual(self.client.sent[0].url, "https://elsewhere.example/cb?m=1")
         self.assertEqual(self.client.sent[0].fields["url"], "https://elsewhere.example/cb?m=1")
+
+    def test_every_request_has_the_headers_that_the_account_s_receivers_ask_for(self) -> None:
+        self.build(
+            notification_headers={"X-Key": Secret("k"), "user-agent": Secret("Acme")},
+            notification_token=Secret("t"),
+            notification_fallback_url="http://second.example/",
+            notification_tls=NotificationTls("ca.pem"),
+        )
+        self.client.answer = lambda sent: Answer(500) if sent.url == URL else OK
+        self.owe(1)
+        self.owe(1, 1, url="http://own.example/")
+        self.owe(1, 2, url="kannel:3:http://elsewhere.example/dlr?t=%d")
+        self.owe(1, 3, url="jasmin:2:POST:http://elsewhere.example/dlr")
+        self.assertEqual(len(self.client.sent), 5)
+        for sent in self.client.sent:
+            self.assertEqual(
+                (sent.headers[b"X-Key"], sent.headers[b"User-Agent"], sent.headers[b"Authorization"], sent.tls),
+                ([b"k"], [b"Acme"], [b"Bearer t"], NotificationTls("ca.pem")),
+            )
+
+    def test_no_other_account_s_requests_have_them(self) -> None:
+        self.build(notification_token=Secret("t"), notification_tls=NotificationTls("ca.pem"))
+        self.owe(1, account="other")
+        sent = self.client.sent[0]
+        self.assertEqual((b"Authorization" in sent.headers, sent.tls), (False, None))
+
+    def test_a_header_of_the_relay_s_own_wins(self) -> None:
+        # The configuration would be refused. A mistake there must not forge what receivers rely on.
+        self.build(notification_headers={"Webhook-Id": Secret("forged"), "X-Relay-Attempt": Secret("9")})
+        self.owe(1)
+        sent = self.client.sent[0]
+        self.assertEqual(sent.headers[b"X-Relay-Attempt"], [b"1"])
+        self.assertNotEqual(sent.headers[b"Webhook-Id"], [b"forged"])
+
+    def test_a_reload_changes_them_for_what_waits_too(self) -> None:
+        self.build(notification_token=Secret("old"))
+        self.client.answer = lambda sent: Answer(401)
+        self.owe(1)
+        self.accounts.replace({"acme": Account(notification_url=URL, notification_token=Secret("new"))})
+        self.client.answer = lambda sent: OK
+        self.pass_time(PAUSES_SECONDS[1] + 1)
+        self.assertEqual(
+            [sent.headers[b"Authorization"] for sent in self.client.sent], [[b"Bearer old"], [b"Bearer new"]]
+        )
+
+    def test_the_customer_is_not_shown_them_with_a_test(self) -> None:
+        self.build(notification_headers={"X-Key": Secret("hidden")}, notification_token=Secret("hidden"))
+        tested = self.successResultOf(Deferred.fromCoroutine(self.webhooks.test("acme", b"\1" * 16)))
+        self.assertEqual(self.client.sent[0].headers[b"X-Key"], [b"hidden"])
+        self.assertNotIn("hidden", repr(tested))
+        self.assertNotIn("hidden", repr(self.accounts.target("acme")))
 
     def test_a_callback_of_another_gateways_manner_is_made_as_it_is_there(self) -> None:
         self.owe(1, url="kannel:3:http://elsewhere.example/dlr?t=%d&to=%p")

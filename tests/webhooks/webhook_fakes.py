@@ -7,6 +7,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
+from relay.config.model import NotificationTls
 from relay.runtime.alarms import Alarms
 from relay.store.api import StoreUnavailable
 from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
@@ -129,6 +130,7 @@ class Sent(msgspec.Struct):
     headers: dict[bytes, list[bytes]]
     body: bytes
     at: float
+    tls: NotificationTls | None = None
     answered: bool = False
 
     @property
@@ -157,8 +159,9 @@ class FakeClient:
         *,
         allow_private: bool,
         method: str = "POST",
+        tls: NotificationTls | None = None,
     ) -> Answer:
-        sent = Sent(method, url, headers, body or b"", self._clock.seconds())
+        sent = Sent(method, url, headers, body or b"", self._clock.seconds(), tls)
         self.sent.append(sent)
         self.in_flight += 1
         self.in_flight_to[url] += 1

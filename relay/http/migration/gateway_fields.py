@@ -14,7 +14,7 @@ from relay.http.types import LONGEST_VALIDITY_SECONDS
 
 log = Logger()
 
-#: The validity of a message that asks for none at all. Both gateways try such a message once.
+#: A validity of 0 becomes this one. Both gateways send such a message once.
 SHORTEST_VALIDITY_SECONDS: Final = 60.0
 
 Fields = dict[str, bytes]
@@ -91,7 +91,7 @@ def validity_seconds(minutes: int, account: str) -> float:
     return taken
 
 
-#: Names of iconv's for character sets that Python calls otherwise.
+#: iconv's names of character sets, where Python has other names.
 _CHARSETS: Final = {
     "latin1": "iso-8859-1",
     "8859_1": "iso-8859-1",
@@ -112,7 +112,7 @@ _CHARSETS: Final = {
 }
 #: Names in which a hyphen is missing.
 _number_of_charset = re.compile("(iso8859|windows)([0-9]+)").fullmatch
-#: Python's own notations, which are no character sets.
+#: Python's codecs for its own notations; they are not character sets.
 _NO_CHARSETS: Final = frozenset(
     {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
 )

@@ -32,11 +32,11 @@ from relay.store.api import StoreUnavailable
 from relay.text.compose import destination_address, encode, source_address
 from relay.text.raw_parts import PLAIN, PduFields, compose_octets, with_fields
 from relay.values.ids import id_text
-from relay.values.messages import Message, Submission
+from relay.values.messages import ADAPT_ADDRESSES, ADAPT_TEXT, Message, Submission
 from relay.webhooks.callbacks import jasmin_callback
 
 _TYPE: Final = b"text/plain"
-#: What `/rate` doesn't know.
+#: The parameters that `/rate` takes.
 _RATE_NAMES: Final = FIELD_NAMES - {"dlr", "dlr-url", "dlr-level", "dlr-method", "sdt", "custom_tlvs"}
 _LOGIN: Final = ("username", "password")
 #: Jasmin sends a message without a sender without a source address; the carrier fills its own in.
@@ -145,7 +145,7 @@ class Jasmin:
 
     def _item(self, message: JasminMessage, sender: str, url: str | None, account: str) -> Submission | Problem:
         try:
-            addresses, parts = self._parts(message, sender)
+            addresses, parts = self._parts(message, sender, account)
         except ValueError as problem:
             return invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem)))
         minutes = message.validity_minutes
@@ -159,11 +159,12 @@ class Jasmin:
             url,
             message.scheduled_seconds,
             message.priority,
+            adapt=ADAPT_TEXT if message.text else ADAPT_ADDRESSES,
         )
 
-    def _parts(self, message: JasminMessage, sender: str) -> tuple[bytes, tuple[bytes, ...]]:
+    def _parts(self, message: JasminMessage, sender: str, account: str) -> tuple[bytes, tuple[bytes, ...]]:
         if message.text and sender:
-            addresses, parts = self._messages.compose(message.to, sender, message.text)
+            addresses, parts = self._messages.compose(message.to, sender, message.text, account)
         else:
             source = source_address(sender) if sender else _NO_SOURCE
             addresses = source + destination_address(message.to)

@@ -14,12 +14,12 @@ from relay.http.api_request import ApiRequest, Reply
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
 from relay.http.migration.gateway_fields import Fields, Refusal, text_of, validity_seconds
-from relay.http.migration.kannel_message import KannelMessage, is_text, parts_of, read_message
+from relay.http.migration.kannel_message import KannelMessage, is_text, names_coding, parts_of, read_message
 from relay.http.migration.kannel_request import read_fields
 from relay.http.problems import Problem, invalid_field
 from relay.store.api import StoreUnavailable
 from relay.text.compose import destination_address, source_address
-from relay.values.messages import Submission
+from relay.values.messages import ADAPT_ADDRESSES, ADAPT_TEXT, Submission
 from relay.webhooks.callbacks import kannel_callback
 
 log = Logger()
@@ -56,7 +56,7 @@ class Kannel:
         self._note_ignored(account, fields)
         minutes = message.validity_minutes
         validity = None if minutes is None else validity_seconds(minutes, account)
-        items = [self._item(message, to, validity) for to in message.recipients]
+        items = [self._item(message, to, validity, account) for to in message.recipients]
         results, taken = await self._messages.take(account, items, partial(kannel_callback, mask=message.mask))
         if not taken:
             first = results[0]
@@ -88,11 +88,13 @@ class Kannel:
         reason = b"OTA settings are not sent here; send the ready-made octets with udh by sendsms, rejected"
         return Reply(400, reason, _TYPE)
 
-    def _item(self, message: KannelMessage, to: str, validity: float | None) -> Submission | Problem:
+    def _item(self, message: KannelMessage, to: str, validity: float | None, account: str) -> Submission | Problem:
         try:
             text_parts: tuple[bytes, ...] = ()
             if is_text(message):
-                addresses, text_parts = self._messages.compose(to, message.sender, message.text or "")
+                # A data_coding of the caller's own goes with GSM or UCS-2 only.
+                form_of = "" if names_coding(message) else account
+                addresses, text_parts = self._messages.compose(to, message.sender, message.text or "", form_of)
             else:
                 addresses = source_address(message.sender) + destination_address(to)
             parts = parts_of(message, addresses, text_parts, next(self._references))
@@ -108,6 +110,7 @@ class Kannel:
             message.url,
             message.deferred_minutes * 60.0,
             message.fields.priority_flag,
+            adapt=ADAPT_TEXT if text_parts else ADAPT_ADDRESSES,
         )
 
 

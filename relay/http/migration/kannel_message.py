@@ -7,8 +7,9 @@ from urllib.parse import unquote_to_bytes
 
 from relay.customers.submissions import MAX_SCHEDULE_SECONDS
 from relay.http.migration.gateway_fields import Fields, Refusal, decode_charset, leading_number, text_of
-from relay.text import compose, gsm0338
+from relay.text import gsm0338
 from relay.text.raw_parts import PART_OCTETS, PLAIN, PduFields, compose_octets, with_fields
+from relay.text.text_form import DATA_CODING_DEFAULT, DATA_CODING_UCS2
 from relay.webhooks.callbacks import LONGEST_MASK
 
 #: Recipients in one of Kannel's requests.
@@ -108,7 +109,7 @@ def read_message(fields: Fields, default_sender: str) -> KannelMessage:
 
 
 def _binfo(fields: Fields) -> bytes:
-    """The service_type; and a refusal of the optional parameters that `meta-data` would carry."""
+    """The service_type. Refuses optional parameters in `meta-data`."""
     if b"?smpp?" in unquote_to_bytes(fields.get("meta-data", b"")):
         raise Refusal(400, "Meta-Data field has optional parameters of SMPP, which are not taken here, rejected")
     binfo = fields.get("binfo", b"").strip()
@@ -122,7 +123,7 @@ def _receivers(fields: Fields) -> list[str]:
         raise Refusal(400, "Missing receiver number, rejected")
     if not fields["to"]:
         raise Refusal(400, "Empty receiver number not allowed, rejected")
-    # Once each, whatever stands twice.
+    # A number that stands twice gets the message once.
     return list(dict.fromkeys(text_of(fields, "to").split()))
 
 
@@ -172,7 +173,7 @@ def _content(fields: Fields, coding: int) -> tuple[str | None, bytes]:
 
 
 def _utf8_or_latin(octets: bytes) -> str:
-    """A text of no named character set. It is UTF-8; older Kannels and their callers had windows-1252."""
+    """Decodes a text without `charset`: as UTF-8, or as windows-1252, the default of older Kannels."""
     for charset in ("utf-8", "cp1252"):
         with suppress(UnicodeDecodeError):
             return octets.decode(charset)
@@ -200,15 +201,23 @@ def parts_of(
             udh=message.udh,
             reference=reference,
         )
-    data_coding = _data_coding(message, alphabet)
-    if message.fields == PLAIN and data_coding == _plain_coding(alphabet):
-        return parts
+    data_coding: int | None = _data_coding(message, alphabet)
+    if data_coding == _plain_coding(alphabet):
+        # A text has that of its form.
+        data_coding = None
+        if message.fields == PLAIN:
+            return parts
     return tuple(with_fields(body, message.fields, data_coding) for body in parts)
 
 
 def is_text(message: KannelMessage) -> bool:
     """Whether the message is a text that `relay.text.compose` can split."""
     return bool(message.text) and not message.udh
+
+
+def names_coding(message: KannelMessage) -> bool:
+    """Whether the caller asks for a data_coding besides those of plain texts."""
+    return _data_coding(message, GSM) != _plain_coding(GSM)
 
 
 def _octets_of(message: KannelMessage) -> tuple[bytes, int]:
@@ -227,7 +236,7 @@ def _is_ucs2(text: str) -> bool:
 
 
 def _plain_coding(alphabet: int) -> int:
-    return (compose.DATA_CODING_DEFAULT, 0x04, compose.DATA_CODING_UCS2)[alphabet]
+    return (DATA_CODING_DEFAULT, 0x04, DATA_CODING_UCS2)[alphabet]
 
 
 def _data_coding(message: KannelMessage, alphabet: int) -> int:

@@ -10,7 +10,7 @@ from relay.http.migration.gateway_fields import Fields, Refusal, leading_number,
 from relay.http.migration.kannel_xml import hex_or_percent, xml_fields
 from relay.http.multipart import MULTIPART
 
-#: What a POST without a form says in its headers, and the field that it is with GET.
+#: The X-Kannel headers of a POST, each with the parameter of GET that means the same.
 _HEADERS: Final = {
     f"X-Kannel-{name}".encode(): name.lower()
     for name in (
@@ -23,8 +23,8 @@ _HEADERS: Final = {
 def read_fields(request: ApiRequest) -> Fields:
     """The fields of a request, by Kannel's names for GET.
 
-    Kannel reads a POST by its X-Kannel headers, or as XML. Forms are read here as well: their senders had a proxy for
-    that.
+    Kannel takes a POST with X-Kannel headers, or in XML. The relay also takes forms, for customers who had a proxy that
+    translated them.
 
     :raises Refusal: the body is of no kind that is read.
     """
@@ -38,7 +38,7 @@ def read_fields(request: ApiRequest) -> Fields:
         if (values := request.requestHeaders.getRawHeaders(name))
     }
     if kind in FORMS and headers:
-        # What curl says of a body by itself. Kannel wants to hear what the body is.
+        # curl's default Content-Type. Kannel refuses it as well.
         raise Refusal(400, "Invalid content-type")
     if kind == FORM:
         return fields | urlencoded(body)

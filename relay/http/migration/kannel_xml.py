@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from relay.http.migration.gateway_fields import Fields, Refusal
 
-#: Each element below <message><submit>, and the field that it is with GET.
+#: The elements below <message><submit>, each with the parameter of GET that means the same.
 _FIELDS: Final[Mapping[str, str]] = {
     "from/username": "username",
     "from/user": "user",
@@ -102,7 +102,7 @@ def xml_fields(body: bytes) -> Fields:
         fields["text"] = _hexadecimal(fields["text"])
     elif "text" in fields:
         fields["text"] = unquote_to_bytes(fields["text"].replace(b"+", b" "))
-        # The XML's own character set has been read; with coding=1 the octets go out as they are.
+        # The parser has decoded the XML; with coding=1 the octets go out as they are.
         fields["charset"] = b"utf-8"
     return fields
 

@@ -1,14 +1,14 @@
-"""Compaction: the journal stays a small multiple of what it must hold, and texts leave the disk.
+"""Compaction: keeps the journal small, and removes texts from the disk.
 
-Theory of operation: only the oldest segments are ever deleted. Whatever in them still counts (messages that are in the
-table, settings, orphans, idempotency keys) is first written again at the journal's end, as its state is then; when
-that is durable, the file goes. A message that waits for a carrier takes its bodies along; any other has none any
-more. It is due when the journal is three times what it must hold, when the oldest segment holds nothing at all, or
-when the oldest segment is older than texts may be.
+Theory of operation: only the oldest segments are ever deleted. Everything in them that still counts (messages in the
+table, settings, orphans, idempotency keys) is first written again at the journal's end, in its present state. When that
+is durable, the file is deleted. The bodies of a message are copied only if it waits for a carrier. Compaction is due in
+three cases: the journal has three times the size that it needs; the oldest segment has nothing that counts; or the
+oldest segment is older than texts may be.
 
-It works in slices of a few milliseconds, each of which waits for its own commit, so that it never outruns the disk
-nor holds up the reactor. Until a slice is durable its messages belong to their old segment; if anything fails, the
-segment stays, and it is tried again later.
+It works in slices of a few milliseconds. Each slice waits for its own commit, so compaction is never faster than the
+disk, and doesn't hold up the reactor. Until a slice is durable, its messages belong to their old segment. If anything
+fails, the segment stays, and compaction tries again later.
 """
 
 from collections.abc import Callable
@@ -34,22 +34,22 @@ from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import needs_bodies, snapshot
 from relay.store.table.table import Table
 
-#: Messages copied in one slice, some 4 ms; and looked at, some 2 ms.
+#: How many messages are copied in one slice (about 4 ms), and how many are read (about 2 ms).
 ROWS_A_SLICE = 500
 ROWS_LOOKED_AT = 20_000
-#: Between slices, so that others get their turn.
+#: The pause between slices, in which the reactor does other work.
 PAUSE_SECONDS = 0.01
-#: After a failure.
+#: The pause after a failure.
 RETRY_SECONDS = 60.0
-#: What a message is taken to need on the disk: waiting for a carrier, or not.
+#: Estimates of what a message needs on the disk, while it waits for a carrier, and after that.
 UNSUBMITTED_BYTES = 400
 SUBMITTED_BYTES = 200
-#: How many times the journal may be what it must hold.
+#: The journal may have so many times the size that it needs.
 RATIO = 3.0
 
 
 class Compaction:
-    """Copies what counts out of the oldest segments, and deletes them. The store calls `consider` every second.
+    """Copies everything that counts out of the oldest segments, and deletes them. The store calls `consider` often.
 
     :param needed_from: the number of the first segment that somebody else still has to read.
     """
@@ -85,7 +85,7 @@ class Compaction:
     # When
 
     def consider(self, now: float) -> None:
-        """Begins a compaction where one is due and none is under way."""
+        """Begins a compaction if one is due and none is under way."""
         if self._running is None and not self._stopping and now >= self._not_before and self._journal.writable:
             victims = self.victims(now)
             if victims:
@@ -93,7 +93,7 @@ class Compaction:
                 self._running.addBoth(self._ended)
 
     def live_bytes(self) -> int:
-        """What the journal must hold, estimated."""
+        """An estimate of the size that the journal needs."""
         table = self._table
         return (
             table.unsubmitted * UNSUBMITTED_BYTES
@@ -102,7 +102,7 @@ class Compaction:
         )
 
     def victims(self, now: float) -> list[Segment]:
-        """The oldest segments that should go; none where nothing is due."""
+        """The oldest segments, if they should be deleted now; empty: compaction isn't due."""
         needed_from = self._needed_from()
         closed = [segment for segment in self._journal.segments[:-1] if segment.sequence < needed_from]
         count = 0
@@ -115,7 +115,7 @@ class Compaction:
         count = max(count, aged)
         total = self._journal.total_bytes
         if not count and closed and total > RATIO * self.live_bytes() + 2 * self._segment_bytes:
-            # A quarter at a time: one look through the table serves several segments.
+            # A quarter of the segments at a time, so that one walk through the table serves several segments.
             going = 0
             while count < len(closed) and (not count or going + closed[count].end_bytes <= total / 4):
                 going += closed[count].end_bytes
@@ -125,10 +125,10 @@ class Compaction:
     # How
 
     async def _run(self, victims: list[Segment]) -> None:
-        """Copies out of one segment after the other, the oldest first, and deletes each before the next is copied.
+        """Copies one segment after the other, oldest first, and deletes each before it copies the next.
 
-        If we stop in the middle, then the segments that are deleted by then stay deleted: a relay that is killed again
-        and again before it comes to the end still gets on.
+        If we stop in the middle, then the segments deleted so far stay deleted. So even a relay that is killed again
+        and again gets smaller journals.
         """
         last = victims[-1].sequence
         await self._copy_notes(last)
@@ -150,23 +150,24 @@ class Compaction:
         )
 
     def _delete(self, name: str) -> None:
-        """In the thread. The oldest first, each for good before the next: there must never be a gap."""
+        """Deletes a segment for good, in the disk's thread. The oldest goes first, so that there is never a gap."""
         self._disk.files.remove(join(self._disk.directory, name))
         self._disk.files.sync_directory(self._disk.directory)
 
     async def _copy_notes(self, last: int) -> None:
-        """Writes again what isn't messages."""
+        """Writes again everything that counts and isn't a message."""
         table = self._table
         # The rates last: replay counts the orphans before them once more.
         containers = (
-            self._settings, self._keys, table.orphans, table.unreadable, table.evidence, table.match_rates
+            self._settings, self._keys, table.orphans, table.unreadable, table.evidence, table.inbound_parts,
+            table.match_rates,
         )  # fmt: skip
         first = self._journal.active.sequence
         records: list[Any] = [Counters(table.cursor)]
         for container in containers:
             records += container.in_segments(last)
         for start in range(0, len(records), ROWS_A_SLICE):
-            # Appended in one turn only where there are few; whatever changes meanwhile is appended behind.
+            # If there are many, they are appended in several turns. Changes meanwhile are appended after them.
             await self._append(records[start : start + ROWS_A_SLICE])
             if start + ROWS_A_SLICE < len(records):
                 await self._pause()
@@ -174,7 +175,7 @@ class Compaction:
             container.moved(last, first)
 
     async def _rows_in(self, last: int) -> dict[int, list[list[Row]]]:
-        """The messages in segments up to `last`, by segment; those of one frame share an `Acceptance` again."""
+        """The messages in segments up to `last`, by segment. Messages of one frame are together."""
         segments: dict[int, dict[Acceptance, list[Row]]] = {}
         looked_at = 0
         for shard in self._table.shards:
@@ -205,7 +206,7 @@ class Compaction:
         waiting = [row for row in rows if needs_bodies(row) and row.acceptance.segment.sequence <= last]
         if waiting:
             bodies = await self._bodies(waiting)
-        # From here to the append nothing else runs: the snapshots are of this very moment.
+        # From here to the append, nothing else runs. So the snapshots have the state of this moment.
         # A message that was replaced meanwhile isn't in these segments any more.
         rows = [row for row in rows if not row.flags & FORGOTTEN and row.acceptance.segment.sequence <= last]
         copied = [row.acceptance for row in rows]
@@ -259,7 +260,7 @@ class Compaction:
             self.log.failure("journal_compaction_failed: nothing was deleted", failure=failure)  # type: ignore[arg-type]
 
     async def stop(self) -> None:
-        """Ends after the slice that is under way. What was copied already is copied for nothing, and does no harm."""
+        """Stops after the slice that is under way. Records that were copied already do no harm."""
         self._stopping = True
         if self._running is not None:
             await self._running

@@ -1,11 +1,12 @@
-"""The journal's bytes: segment headers, frames, and what a damaged end means. docs/journal.md draws it.
+"""The format of the journal's files: segment headers and frames. docs/journal.md draws it.
 
-Theory of operation: a segment is a header and frames; a frame is a length, a CRC and a msgpack array of records, and
-one store call makes one frame, so a batch is on the disk whole or not at all. Every commit begins with a frame that
-says how much of the segment had been synced before it (`Synced`). A crash can only tear what was not synced: a bad
-frame with a later `Synced` beyond it is damage, and anything else is a torn tail, which is cut.
+Theory of operation: a segment has a header and frames. A frame has a length, a CRC, and a msgpack array of records. One
+call of the store makes one frame, so a batch is on the disk as a whole or not at all. Every commit begins with a frame
+that says how much of the segment had been synced before it (`Synced`). A crash can tear only octets that were not
+synced. So if a later `Synced` says that a bad frame had been synced, it is damage. Any other bad frame is a torn tail,
+which is cut.
 
-Everything here works on bytes and is the same for the relay, for repair and for whoever prints a journal.
+All functions work on octets. The relay, the repair, and the command that prints a journal use the same ones.
 """
 
 import re
@@ -22,20 +23,20 @@ from relay.values.ids import id_text
 from relay.values.messages import destination_of, source_of
 
 MAGIC: Final = b"RLYJRNL\n"
-#: Raised when a record of a new kind is written, which an older relay would have to take for damage.
-#: 2: `Placed`. 3: `Evidence` and `MatchRate`.
-FORMAT_VERSION: Final = 3
+#: It is raised when the journal gets a new kind of record, because an older relay would take that for damage.
+#: 2: `Placed`. 3: `Evidence` and `MatchRate`. 4: `InboundMessage` and `InboundPart`.
+FORMAT_VERSION: Final = 4
 #: magic, format version, unused, sequence, created_at, CRC of all before it
 _HEADER = Struct(">8sHHQdI")
 HEADER_BYTES: Final = _HEADER.size
 #: length of the payload, CRC-32 of the payload (as zlib computes it)
 _FRAME = Struct(">II")
 FRAME_HEADER_BYTES: Final = _FRAME.size
-#: No frame's payload is longer: a length above it is no length.
+#: No frame has a longer payload. A larger number isn't a length.
 MAX_PAYLOAD_BYTES: Final = 256 * 1024 * 1024
 
-# A Synced record by hand, because it must have the same length whatever the number: an array of one array of the tag
-# and a 32-bit integer.
+# A `Synced` record is written by hand, because its length must not depend on the number: it is an array with one array
+# of the tag and a 32-bit integer.
 _SYNCED_PREFIX = b"\x91\x92\x1e\xce"
 _SYNCED = Struct(">4sI")
 SYNCED_FRAME_BYTES: Final = FRAME_HEADER_BYTES + _SYNCED.size
@@ -49,9 +50,9 @@ _decoder = msgspec.msgpack.Decoder(list[Record])
 
 
 class JournalError(Exception):
-    """The journal can't be read, and the relay must not guess.
+    """The journal can't be read. The relay must not guess what it had.
 
-    :ivar operator_message: what is wrong, where, and what to do, for the person at the terminal.
+    :ivar operator_message: what is wrong, where, and what to do, for the operator.
     """
 
     def __init__(self, message: str) -> None:
@@ -60,17 +61,17 @@ class JournalError(Exception):
 
 
 class DamagedJournal(JournalError):
-    """Something in the middle of the journal is not as it was written.
+    """Octets in the middle of the journal are not as they were written.
 
     :ivar file: the segment's path.
-    :ivar offset: where in it.
+    :ivar offset: the offset in the segment.
     """
 
     def __init__(self, file: str, offset: int, directory: str, what: str) -> None:
         super().__init__(
             f"{file}: damaged at offset {offset}: {what}. The relay has not started, and nothing was changed. "
             f"To go on without the damaged part: python -m relay journal --repair {directory} "
-            "(it keeps a copy and says what it dropped)."
+            "(it keeps a copy, and says what it drops)."
         )
         self.file = file
         self.offset = offset
@@ -100,7 +101,7 @@ def segment_name(sequence: int) -> str:
 
 
 def segment_sequence(name: str) -> int | None:
-    """The number in a segment's file name; None for other files."""
+    """The number in a segment's file name; None: it isn't a segment."""
     match = _SEGMENT_NAME.match(name)
     return int(match[1]) if match else None
 
@@ -112,9 +113,9 @@ def encode_header(sequence: int, created_at: float) -> bytes:
 
 
 def decode_header(octets: bytes, file: str) -> SegmentHeader | None:
-    """Reads a segment's first octets; None where they are no (whole) header.
+    """Reads a segment's first octets; None: they aren't a whole header.
 
-    :raises NewerJournal: the format is one of the future.
+    :raises NewerJournal: a newer version wrote the segment.
     """
     if len(octets) < HEADER_BYTES or not octets.startswith(MAGIC):
         return None
@@ -127,27 +128,27 @@ def decode_header(octets: bytes, file: str) -> SegmentHeader | None:
 
 
 def encode_frame(records: Sequence[Any]) -> bytes:
-    """One frame that holds these records."""
+    """Makes one frame of these records."""
     payload = _encoder.encode(records)
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def synced_frame(offset: int) -> bytes:
-    """The frame that begins a commit. Always SYNCED_FRAME_BYTES long."""
+    """Makes the frame that begins a commit. Its length is always SYNCED_FRAME_BYTES."""
     payload = _SYNCED.pack(_SYNCED_PREFIX, offset)
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def decode_records(payload: bytes | memoryview) -> list[Any]:
-    """The records of one frame.
+    """Reads the records of one frame.
 
-    :raises msgspec.MsgspecError: the octets are whole but mean nothing: written by another program or version.
+    :raises msgspec.MsgspecError: the octets are intact, but another program or version wrote them.
     """
     return _decoder.decode(payload)
 
 
 def frame_at(octets: bytes, at: int) -> bytes | None:
-    """The payload of the frame that begins at `at`; None where there is no whole, intact frame."""
+    """The payload of the frame that begins at `at`; None: there is no whole, intact frame."""
     end = at + FRAME_HEADER_BYTES
     if end > len(octets):
         return None
@@ -159,7 +160,7 @@ def frame_at(octets: bytes, at: int) -> bytes | None:
 
 
 def payload_bytes_at(octets: bytes, at: int) -> int | None:
-    """The length that the frame header at `at` claims; None where there are too few octets for a header."""
+    """The length in the frame header at `at`; None: there are too few octets for a header."""
     if at + FRAME_HEADER_BYTES > len(octets):
         return None
     length: int = _FRAME.unpack_from(octets, at)[0]
@@ -172,9 +173,9 @@ ReadBlock = Callable[[int, int], bytes]
 def read_frames(
     read: ReadBlock, size: int, block_bytes: int = 1 << 20, *, start: int = HEADER_BYTES
 ) -> Iterator[tuple[int, bytes]]:
-    """The intact frames of a segment of `size` octets, in order, as offset and payload; ends at the first bad one.
+    """Yields the offset and payload of each intact frame of a segment of `size` octets. Ends at the first bad frame.
 
-    :param read: gives so many octets from an offset.
+    :param read: reads a number of octets from an offset.
     :param start: where the first of them begins.
     """
     at = start
@@ -199,7 +200,7 @@ def read_frames(
 
 
 def synced_beyond(octets: bytes, start: int, bad_at: int) -> bool:
-    """Whether a commit at or after `start` in these octets knew that the segment was synced beyond `bad_at`."""
+    """Whether a commit at or after `start` says that the segment was synced beyond `bad_at`."""
     for match in _SYNCED_FRAME.finditer(octets, start):
         if zlib.crc32(match[2]) == int.from_bytes(match[1], "big") and _SYNCED.unpack(match[2])[1] > bad_at:
             return True
@@ -207,7 +208,7 @@ def synced_beyond(octets: bytes, start: int, bad_at: int) -> bool:
 
 
 def next_intact(octets: bytes, start: int) -> int | None:
-    """Where the next commit begins at or after `start`: how repair finds its feet after damage."""
+    """The offset of the first commit at or after `start`. Repair goes on there after damage."""
     for match in _SYNCED_FRAME.finditer(octets, start):
         if zlib.crc32(match[2]) == int.from_bytes(match[1], "big"):
             return match.start()
@@ -215,13 +216,14 @@ def next_intact(octets: bytes, start: int) -> int | None:
 
 
 def dump(directory: str | Path, *, texts: bool = False) -> Iterator[dict[str, Any]]:
-    """What a journal holds, a dict a record, ready for JSON: for people and scripts.
+    """Yields the records of a journal as dicts for JSON, for people and scripts.
 
-    Ids are UUID text, octets are hexadecimal where they aren't ASCII. A bad end or a damaged place is a record of the
-    kind `damaged`, after which the segment isn't read further. Reads only; a running relay isn't disturbed.
+    Ids are written as UUIDs. Octets that aren't ASCII are written in hexadecimal. A bad end or a damaged place is a
+    record of the kind `damaged`; the rest of that segment isn't read. It only reads, and doesn't disturb a running
+    relay.
 
-    :param texts: whether to show messages' bodies, and numbers in full.
-    :raises NewerJournal: see there.
+    :param texts: whether to show messages' bodies, and whole numbers.
+    :raises NewerJournal: a newer version wrote the journal.
     :raises JournalError: there is no journal.
     """
     folder = Path(directory)
@@ -236,9 +238,9 @@ def dump(directory: str | Path, *, texts: bool = False) -> Iterator[dict[str, An
 
 
 def no_journal(directory: str | Path) -> JournalError:
-    """What to say of a directory that is none of a journal's."""
+    """Makes the error for a directory without a journal."""
     return JournalError(
-        f"{directory}: holds no journal ({segment_name(1)} and so on), and neither does journal/ in it; name the "
+        f"{directory}: there is no journal ({segment_name(1)} and so on), and none in journal/ in it; name the "
         "configuration's data_dir"
     )
 
@@ -278,10 +280,10 @@ def _shown(record: Any, texts: bool) -> dict[str, Any]:
         elif name == "addresses":
             shown["from"], shown["to"] = _number(source_of(value), texts), _number(destination_of(value), texts)
             continue
-        elif name in ("body", "raw", "answer") and isinstance(value, bytes) and not texts:
+        elif name in ("body", "raw", "answer", "octets") and isinstance(value, bytes) and not texts:
             value = len(value)
             name = f"{name}_bytes"
-        elif name == "parts" and not texts and value and isinstance(value[0], bytes):
+        elif name == "parts" and not texts and isinstance(value, tuple) and value and isinstance(value[0], bytes):
             value = [len(body) for body in value]
             name = "parts_bytes"
         else:

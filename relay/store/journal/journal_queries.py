@@ -1,4 +1,4 @@
-"""What the embedded store answers: messages, lists and figures, from the table. Nothing here changes anything."""
+"""The queries of the embedded store: messages, lists and figures, from the table. They change nothing."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Sized
@@ -15,12 +15,14 @@ from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
 from relay.store.table.message_views import message_view
 from relay.store.table.overdue import at_carriers
+from relay.store.table.receiving import feed as inbound_feed
+from relay.store.table.receiving import inbound_of
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
 from relay.values.ids import id_text
 from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
 
-#: Carrier message ids, or queues, looked at in one turn of the reactor; about a millisecond.
+#: How many carrier message ids, or queues, are read in one turn of the reactor. That takes about a millisecond.
 COUNTED_A_TURN: Final = 4_000
 
 _PartT = TypeVar("_PartT", bound=Sized)
@@ -33,13 +35,21 @@ class JournalQueries:
         self.table = table
         self._clock = clock
         self._long_questions = LongQuestions(clock)
-        #: In a line of their own: a feed is short nearly always, and doesn't wait for a search.
+        #: Feeds have a line of their own, because they are nearly always short, and need not wait for a search.
         self._feeds = LongQuestions(clock)
         self._journal: Journal
 
     def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
         row = self.table.get(message_id)
-        return succeed(None if row is None else message_view(row))
+        return succeed(None if row is None or inbound_of(row) is not None else message_view(row))
+
+    def look_up_inbound(self, message_id: bytes) -> "Deferred[MessageView | None]":
+        row = self.table.get(message_id)
+        return succeed(None if row is None or inbound_of(row) is None else message_view(row))
+
+    def inbound_feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[MessageView]]":
+        found = inbound_feed(self.table, account, after, limit, views.LOOKED_AT_A_TURN)
+        return Deferred.fromCoroutine(self._feeds.answer(account, found))
 
     def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
         row = self.table.get(message_id)
@@ -64,7 +74,7 @@ class JournalQueries:
         return Deferred.fromCoroutine(self._owed_by_account())
 
     async def _owed_by_account(self) -> Mapping[str, int]:
-        # Messages with URLs of their own have queues of their own, so there may be very many.
+        # There may be very many queues, because messages with URLs of their own have queues of their own.
         counts: Counter[str] = Counter()
         async for queues in self._in_slices(self.table.queues.slices()):
             for queue in queues:
@@ -82,7 +92,7 @@ class JournalQueries:
         return found
 
     async def _in_slices(self, parts: Iterable[_PartT]) -> AsyncIterator[_PartT]:
-        """Gives the parts of something large. After every `COUNTED_A_TURN` entries others have a turn."""
+        """Yields the parts of something large. After each `COUNTED_A_TURN` entries, the reactor does other work."""
         seen = 0
         for part in parts:
             seen += len(part)
@@ -156,14 +166,15 @@ class JournalQueries:
             repeated=table.repeated_count,
             orphans_dropped=table.orphans.dropped,
             evidence=table.evidence.counts(),
+            implausible_dates=dict(table.implausible_dates),
             feed_place=table.cursor,
         )
 
 
 def ambiguous_text(receipt: AmbiguousReceipt) -> str:
-    """An ambiguous receipt with its messages, in words."""
+    """Describes an ambiguous receipt and its messages in words."""
     key = receipt.carrier_message_id.decode("latin-1")
     others = ", ".join([id_text(other) for other in receipt.others])
     if not receipt.message_id:
-        return f"id {key} of {receipt.carrier} was not taken for {others}, whose number is another"
-    return f"id {key} of {receipt.carrier} was taken for {id_text(receipt.message_id)} and may belong to {others}"
+        return f"id {key} of {receipt.carrier} was not matched to {others}, because the number differs"
+    return f"id {key} of {receipt.carrier} was matched to {id_text(receipt.message_id)} and may belong to {others}"

@@ -1,16 +1,16 @@
-"""The embedded store: the table in memory, the journal under it.
+"""The embedded store: the table in memory, and its journal.
 
-Theory of operation: every call changes the table at once and appends one frame that says what was concluded; its
-Deferred fires when the frame is durable. So the table is always ahead of the disk, by what is under way, and the order
-of the calls is the order of the frames. Reads answer from the table and don't wait for the disk.
+Theory of operation: each call changes the table at once, and appends one frame with the results. Its Deferred fires
+when the frame is durable. So the table is ahead of the disk by the calls under way, and the frames are in the order of
+the calls. Queries read the table, and don't wait for the disk.
 
-When the disk fails, `accept`, `receipts`, `reread` and `put_setting` are refused until it is back, and what of the
-first and the last was under way is undone. What `receipts`, `reread`, `submitted`, `end`, `query_outcomes`, `settle`
-and `notify_again` were told has happened in the world: their Deferreds fail, so that nobody is told that it is durable,
-but the table keeps it, and the journal writes it when the disk is back. A carrier that sends a receipt again gets
-REPEATED then. A final state is claimed by nobody before it is durable, or a crash could lead to another one after the
-customer was told; queues in which a call that failed made something owed are announced by the `expire` after the
-journal is written again.
+When the disk fails, `accept`, `receipts`, `reread` and `put_setting` are refused until it works again. Calls of
+`accept` and `put_setting` that were under way are undone. Calls of `receipts`, `reread`, `submitted`, `end`,
+`query_outcomes`, `settle` and `notify_again` report events that have happened. Their Deferreds fail, because the events
+are not durable. But the table keeps them, and the journal writes them when the disk works again. If a carrier sends a
+receipt again, its outcome is then REPEATED. A final state isn't claimed before it is durable. Otherwise the relay could
+stop now, learn another final state after the start, and notify of both. The first `expire` after the disk works again
+announces the queues with notifications of failed calls.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,12 +47,15 @@ from relay.store.table.in_doubt import sending
 from relay.store.table.learning import Learning
 from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
+from relay.store.table.receiving import numbered, receive
+from relay.store.table.receiving import take_back as take_back_inbound
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
 from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     Attempt,
     Claim,
@@ -74,21 +77,22 @@ from relay.values.states import EXPIRED, UNKNOWN
 
 #: Above every segment's number.
 _NO_SEGMENT = 1 << 62
-#: Finished messages, orphans and keys forgotten in one call of `expire`; some milliseconds.
+#: How many finished messages, orphans and keys one call of `expire` forgets. That takes some milliseconds.
 FORGOTTEN_A_CALL = 4_000
 
 
 class JournalStore(JournalQueries):
-    """Keeps all messages in memory and makes every change durable; see `relay.store.api.Store` for what the calls do.
+    """Keeps all messages in memory, and makes every change durable. `relay.store.api.Store` describes the calls.
 
     :param files: the disk.
-    :param directory: the data directory; the journal is in `journal` below it. Made where missing.
-    :param policy: see `NotifyPolicy`; asked on the reactor thread, once a batch and account.
-    :param in_thread: runs a function in a thread; commits are made there, one at a time.
-    :param views_of_ended: whether `StoreResult.ended` is filled.
-    :param submit_grace_seconds: how long after its expiry a message that no carrier has taken is still left alone,
-        because a response may be under way. Longer than any carrier's response timeout.
-    :param compare_numbers: the key `compare_numbers` of a carrier.
+    :param directory: the data directory. The journal is in `journal` in it. It is made if it is missing.
+    :param policy: returns an account's `NotifyPolicy`. Called on the reactor thread, once for each batch and account.
+    :param in_thread: runs a function in a thread. Commits are made there, one at a time.
+    :param views_of_ended: whether results have `StoreResult.ended`.
+    :param submit_grace_seconds: how long after its expiry a message that no carrier has taken may still get a response.
+        It must be longer than any carrier's response timeout.
+    :param compare_numbers: returns a carrier's key `compare_numbers`.
+    :param tells_progress: whether any account has `NotifyPolicy.progress`.
     """
 
     log = Logger()
@@ -106,10 +110,13 @@ class JournalStore(JournalQueries):
         views_of_ended: bool = False,
         submit_grace_seconds: float = 60.0,
         compare_numbers: Callable[[str], model.NumberComparison] | None = None,
+        tells_progress: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__(Table(limits, policy), clock)
         if compare_numbers is not None:
             self.table.compare_numbers = compare_numbers
+        if tells_progress is not None:
+            self.table.tells_progress = tells_progress
         self._directory = directory
         self._lock = DirectoryLock(files, directory)
         self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)
@@ -134,13 +141,13 @@ class JournalStore(JournalQueries):
         self._announced = (0, True)
         self._ambiguous_said = (0, 0.0)
 
-    # A store's life
+    # Start and stop
 
     async def start(self, progress: Progress | None = None) -> None:
-        """Locks the directory, reads the journal and opens it for writing. To be awaited before any other call.
+        """Locks the directory, reads the journal, and opens it for writing. Await it before any other call.
 
-        :param progress: called now and then with the octets read so far and altogether.
-        :raises JournalError: the directory is in use, damaged, of a newer version, or can't be read.
+        :param progress: called now and then with the octets that have been read, and with all octets.
+        :raises JournalError: the directory is in use, damaged or of a newer version, or it can't be read.
         """
         disk = self._disk
         try:
@@ -151,7 +158,7 @@ class JournalStore(JournalQueries):
             self.table.forget_finished(self.table.rows, self._clock.seconds())
         except Locked as problem:
             raise JournalError(
-                f"{self._directory} is in use by the relay with process id {problem.owner}. Stop that one first, or "
+                f"{self._directory} is in use by the relay with process id {problem.owner}. Stop that relay first, or "
                 "give this one a data_dir of its own."
             ) from None
         except OSError as problem:
@@ -170,7 +177,7 @@ class JournalStore(JournalQueries):
         )  # fmt: skip
 
     async def stop(self) -> None:
-        """Commits, closes, and lets the directory go. Calls after it fail; a second call does nothing."""
+        """Commits, closes, and unlocks the directory. Later calls of the store fail. A second stop does nothing."""
         if not self._lock.held:
             return
         self._alarms.stop()
@@ -183,17 +190,17 @@ class JournalStore(JournalQueries):
         return self.needed_from()
 
     def durable_segments(self) -> list[tuple[int, int]]:
-        """Number and durable octets of each segment of the journal, the oldest first; for whoever reads its files."""
+        """Gives the number and the durable octets of each segment, the oldest first, to a reader of the files."""
         return [(segment.sequence, segment.committed_bytes) for segment in self._journal.segments]
 
-    # Messages and what becomes of them
+    # Messages
 
     def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
         journal = self._journal
         if not journal.open:
             return fail(StoreUnavailable(journal.why_not))
         if self.table.open_rows + len(messages) > self._limits.messages:
-            return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
+            return fail(StoreFull(f"{self._limits.messages} messages have not ended, which is limits.messages"))
         records = messages if idempotency is None else [*messages, idempotency]
         frame = encode_frame(records) if records else b""
         done = journal.append(frame, None, partial(self._take_back, messages, idempotency))
@@ -266,7 +273,7 @@ class JournalStore(JournalQueries):
         self._keys.expire(now, FORGOTTEN_A_CALL)
         changes = self._learning.changes()
         if (journal.failures, journal.open) != self._announced:
-            # What was learnt by calls that failed is told once it is durable after all.
+            # The states of failed calls are durable now. So their queues are announced.
             self._announced = (journal.failures, journal.open)
             changes.touched.update(table.queues.owing())
         self._say_ambiguous(now)
@@ -290,7 +297,7 @@ class JournalStore(JournalQueries):
         table = self.table
         fallen = table.orphans.expire(now, FORGOTTEN_A_CALL)
         records += judge(fallen, table.match_rates, table.evidence, self._journal.active.sequence)
-        # If we stop here, then they wait again after the start, and are judged then.
+        # If we stop here, then they are orphans again after the start, and are judged then.
         for receipt in fallen:
             table.match_rates.judged(receipt.carrier, receipt.received_at)
         records += table.match_rates.due(now)
@@ -334,7 +341,7 @@ class JournalStore(JournalQueries):
         self._subscriber = due
 
     def _announce(self, queues: Sequence[QueueKey]) -> None:
-        # Before the daemon has subscribed nobody has asked for `queues` yet either, and these are among them then.
+        # Before the daemon subscribes, it hasn't called `queues` yet either. That call will return these queues.
         if self._subscriber is not None:
             self._subscriber(queues)
         self._claims.go_on_bringing_forward()
@@ -343,7 +350,7 @@ class JournalStore(JournalQueries):
         changes, messages = self._claims.notify_again(account, ids, now)
         return self._append(changes.records, ReplayResult(messages, changes.queues()))
 
-    # After a start, and when a queue has been emptied
+    # Parts that wait for a carrier
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return succeed(views.pending(self.table, after, limit))
@@ -354,7 +361,39 @@ class JournalStore(JournalQueries):
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))
 
-    # Settings, and requests that are repeated
+    # Messages from handsets
+
+    def receive(self, batch: Sequence[InboundMessage]) -> "Deferred[StoreResult]":
+        journal = self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        if self.table.open_rows + len(batch) > self._limits.messages:
+            return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
+        placed = numbered(self.table, batch)
+        answer: list[StoreResult] = []
+        dropped: list[tuple[InboundPart, int]] = []
+        done = journal.append(encode_frame(placed), answer, partial(take_back_inbound, self.table, placed, dropped))
+        answer.append(receive(self.table, placed, *journal.place, dropped).result())
+        return done.addCallback(lambda results: results[0])
+
+    def keep_parts(self, batch: Sequence[InboundPart]) -> "Deferred[None]":
+        journal, parts = self._journal, self.table.inbound_parts
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+
+        def undo() -> None:
+            for part in batch:
+                parts.take_back(part)
+
+        done = journal.append(encode_frame(batch), None, undo)
+        for part in batch:
+            parts.put(part, journal.place[0].sequence)
+        return done
+
+    def kept_parts(self) -> "Deferred[Sequence[InboundPart]]":
+        return succeed(self.table.inbound_parts.all())
+
+    # Settings, and repeated requests
 
     def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
         entry = self._keys.get(account, key)
@@ -377,5 +416,5 @@ class JournalStore(JournalQueries):
         return succeed(self._settings.all())
 
     def _append(self, records: Sequence[Any], result: Any) -> "Deferred[Any]":
-        """One frame of what has happened."""
+        """Appends one frame about events that have happened."""
         return self._journal.append(encode_frame(records) if records else b"", result)

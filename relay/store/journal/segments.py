@@ -54,7 +54,7 @@ class SegmentWriter:
 
         :param sync: the active segment, if it must be on the disk when this returns.
         :param look: whether to check if the segment still has its name.
-        :raises Misplaced: it doesn't have its name any more.
+        :raises Misplaced: the file has lost its name.
         :raises OSError: the disk fails. It is not known how much has been written.
         """
         files = self._files

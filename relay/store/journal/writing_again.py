@@ -64,7 +64,7 @@ class WritingAgain:
             self._timer = self._clock.callLater(PROBE_SECONDS, self._try)
 
     async def stop(self) -> None:
-        """If it would try later, tries a last time now. After that, it doesn't try any more."""
+        """If another try is due later, tries now. This is the last try."""
         timer, self._timer = self._timer, None
         self._stopped = True
         if timer is not None:

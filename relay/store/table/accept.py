@@ -1,4 +1,4 @@
-"""Messages come into the table."""
+"""Adds accepted messages to the table."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from relay.values.messages import Message, Replacement
 
 
 def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: int) -> None:
-    """Makes a row of each message, whose frame is at this place in the journal."""
+    """Makes a row of each message. Their frame is at this place in the journal."""
     shards = table.shards
     account: TableAccount | None = None
     acceptance: Acceptance | None = None
@@ -22,7 +22,8 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
         if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
             acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
         message_id = m.id
-        row = Row(message_id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
+        origin = account.origin(m.interface, m.registered_delivery, m.priority, m.adapt)
+        row = Row(message_id, origin, m.addresses, acceptance)
         if (
             len(m.parts) != 1
             or m.reference is not None
@@ -66,7 +67,8 @@ def may_be_replaced(table: Table, row: Row) -> bool:
 
 
 def replaced(row: Row, r: Replacement) -> Message:
-    """The message that a replacement makes, as if it had been accepted so."""
+    """The message that a replacement makes, as if it had been accepted so. It is an SMPP customer's: no carrier's
+    settings change it."""
     origin, rare_fields = row.origin, row.rare_fields or RareFields()
     return Message(
         row.id,
@@ -86,8 +88,8 @@ def replaced(row: Row, r: Replacement) -> Message:
 
 
 def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
-    """Has the row be the one of this message, whose frame is at this place in the journal."""
-    origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority)
+    """Makes this the row of the message. The message's frame is at this place in the journal."""
+    origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority, m.adapt)
     acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
     accept_as(table, row, acceptance, origin, m.scheduled_at, later=bool(m.scheduled_at))
 
@@ -95,7 +97,7 @@ def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -
 def accept_as(
     table: Table, row: Row, acceptance: Acceptance, origin: Origin, scheduled_at: float, *, later: bool
 ) -> None:
-    """Has the row be accepted like this, and no longer as it was.
+    """Replaces what was accepted for the row.
 
     :param later: whether it waits until `scheduled_at`.
     """
@@ -129,8 +131,8 @@ def _rare_fields(m: Message) -> RareFields:
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
-    """A fresh row; for replay, which keeps its own counts."""
-    row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority), m.addresses, acceptance)
+    """Makes a new row, without counting it. Replay calls it, too, and counts by itself."""
+    row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority, m.adapt), m.addresses, acceptance)
     if (
         len(m.parts) != 1
         or m.reference is not None

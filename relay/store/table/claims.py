@@ -2,8 +2,8 @@
 
 Theory of operation: a claimed row is marked, and is in no queue until it is settled or released, or the process starts
 again. A settlement counts only if it is about the row's present state. If a newer state became owed during the attempt,
-the newer one is in the queue already, and the attempt is kept only to be shown. The most frequent case is an SMPP
-receipt that the customer took at the first attempt. For it, the journal gets only the message's id.
+the newer one joins the queue when the attempt ends, and the attempt is kept only to be shown. The most frequent case is
+an SMPP receipt that the customer took at the first attempt. For it, the journal gets only the message's id.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class Claims:
             scheduled_at = 0.0
             if rare_fields is None:
                 attempt, parts, reference = 1, 1, None
-                user_message_reference = None
+                user_message_reference = inbound = None
             else:
                 owed_since = max(done_at, rare_fields.again_at)
                 tries = tries_of(row, owed_bit)
@@ -76,6 +76,7 @@ class Claims:
                     # It was brought forward. So the last attempt is repeated.
                     attempt, scheduled_at = tries.attempts, tries.due_at
                 user_message_reference = rare_fields.user_message_reference
+                inbound = rare_fields.inbound
                 parts = 1 if rare_fields.parts is None else len(rare_fields.parts)
                 reference = rare_fields.reference
             taken, carrier = True, ""
@@ -106,6 +107,7 @@ class Claims:
                     row.carrier_message_id if url else b"",
                     row.carrier_done_at,
                     user_message_reference,
+                    inbound,
                 )
             )
         next_due_at = queue.next_due_at(now)
@@ -138,6 +140,11 @@ class Claims:
             flags = row.flags
             if not flags & claimed_bit or row.state != n.state or (flags & FINAL != 0) is not n.final:
                 self._show(row, _settled(a, owed_bit, SETTLED_SUPERSEDED), records)
+                if flags & claimed_bit:
+                    # A newer state has waited for this attempt.
+                    queue = table.queue_of(row, owed_bit)
+                    queue.superseded(row)
+                    table.queues.due_at(queue.queue_key, 0.0)
                 continue
             queue = table.queue_of(row, owed_bit)
             if a.verdict is delivered and owed_bit == OWED_SMPP and n.attempt == 1:
@@ -246,6 +253,10 @@ class Claims:
         for message_id in dict.fromkeys(ids):
             row = table.get(message_id)
             if row is None or not row.flags & FINAL or row.origin.account.name != account:
+                continue
+            inbound = None if row.rare_fields is None else row.rare_fields.inbound
+            if inbound is not None and not inbound.webhook:
+                # The account gets it over SMPP alone.
                 continue
             queue = table.queue_of(row, OWED_WEBHOOK)
             if row.flags & queue.claimed_bit:

@@ -1,12 +1,12 @@
-"""The main job: which message a receipt belongs to.
+"""Finds the message of each receipt. This is the relay's main job.
 
-Theory of operation: a carrier's receipt carries the id that the carrier gave the message, in one or several
-spellings (`Receipt.keys`); the first one that is known says which message is meant. Where several messages have that
-id, the handset's number decides (`same_id`). What the receipt says of the message is learnt in `learning`. A receipt
-whose id nobody knows is kept as an orphan, until `submitted` brings the id.
+Theory of operation: a receipt has the id that the carrier gave the message, in one or several spellings
+(`Receipt.keys`). The first one that is known leads to the message. If several messages have this id, the handset's
+number decides (`same_id`). `learning` then changes the message's state. A receipt with an unknown id is kept as an
+orphan until `submitted` brings the id.
 
-This is a path that every receipt takes, so it is written for CPython: names bound outside loops, the common case of one
-part without a call more than needed.
+Every receipt goes through this code. So it is written for speed: names are bound outside of loops, and the usual case
+of one part makes as few calls as possible.
 """
 
 from collections.abc import Sequence
@@ -20,28 +20,28 @@ from relay.store.table.learning import Learning
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
 from relay.store.table.records import Learnt, Placed
 from relay.store.table.same_id import Entry, Several, as_several, choose, is_of, row_of
-from relay.store.table.table import Table
+from relay.store.table.table import DATE_TOLERANCE_SECONDS, Table
 from relay.store.table.table_changes import TableChanges
 from relay.values.messages import Outcome, ReadAgain, Receipt
 from relay.values.states import INTERMEDIATE_STATES, UNKNOWN
 
 
 class Correlation:
-    """Finds the messages that receipts belong to.
+    """Finds the messages of receipts.
 
-    :param learning: is told what the receipts say.
+    :param learning: changes the states of these messages.
     """
 
     def __init__(self, table: Table, learning: Learning) -> None:
         self._table = table
         self._learning = learning
-        #: False takes every receipt the general way; for the test that both ways agree.
+        #: If false, all receipts are handled the general way. A test checks that both ways agree.
         self.in_place = True
 
     def receipts(self, batch: Sequence[Receipt], segment_sequence: int) -> TableChanges:
-        """Finds the messages that receipts belong to; keeps the others.
+        """Finds the messages of receipts, and keeps the other receipts.
 
-        :param segment_sequence: of the journal segment that will hold the records, or of the one before it.
+        :param segment_sequence: that of the journal segment that will have the records, or of the one before it.
         """
         table = self._table
         existing = table.ids.existing
@@ -52,17 +52,18 @@ class Correlation:
         ended = changes.ended
         final_outcome = Outcome.FINAL
         in_place = self.in_place
+        tolerance = DATE_TOLERANCE_SECONDS
         carrier_error = NO_CARRIER_ERROR
         policy_account: TableAccount | None = None
         policy = NotifyPolicy()
         carrier: str | None = None
         shards = None
-        #: Outcomes that are no match, and all outcomes up to the present carrier's first.
+        #: The number of outcomes that are no match; and the number of outcomes before the present carrier's first one.
         missed = begun = 0
         for r in batch:
             keys = r.keys
-            # What says nothing that a customer could use, and the operator must see: no id, no state, or a word that
-            # nobody has told us the meaning of.
+            # The receipt has no id, no state, or an unknown word. A customer can't use it, and the operator must see
+            # it.
             if not keys or (not r.final and r.state not in INTERMEDIATE_STATES):
                 r = cut(r)
                 table.unreadable.add(r, segment_sequence)
@@ -96,8 +97,8 @@ class Correlation:
                 entry = self._choose(found, key, r) if type(found) is tuple else found
                 outcomes.append(learn(entry, r, changes))  # type: ignore[arg-type]
                 continue
-            # From here on what `Learning.learn` does, for what nearly every receipt is: final, and the first one of a
-            # message of one part. In place it saves 1 µs of 2.4.
+            # From here on, this does what `Learning.learn` does, for nearly all receipts: final, and the first one of a
+            # message with one part. Without the call it takes 1.4 µs, and with it 2.4 µs.
             origin = found.origin
             account = origin.account
             if account is not policy_account:
@@ -115,7 +116,11 @@ class Correlation:
             found.state = state
             found.carrier_error = carrier_error
             found.done_at = at
-            found.carrier_done_at = r.carrier_done_at
+            done_at = r.carrier_done_at
+            # A call for each would cost 0.1 µs.
+            if done_at and not found.acceptance.accepted_at - tolerance <= done_at <= at + tolerance:
+                done_at = table.done_date(r, found)
+            found.carrier_done_at = done_at
             found.cursor = cursor
             if found.handoff is None:
                 table.unsubmitted -= 1
@@ -155,7 +160,7 @@ class Correlation:
                     "",
                     0.0,
                     b"",
-                    r.carrier_done_at,
+                    done_at,
                 )
             )
             outcomes.append(final_outcome)
@@ -166,8 +171,11 @@ class Correlation:
         return changes
 
     def reread(self, batch: Sequence[ReadAgain]) -> TableChanges:
-        """Finds messages for receipts that are kept, as they are read now. Those that find none, or are kept no more,
-        stay as they are (ORPHAN); the records name those that are not to be kept any longer."""
+        """Finds the messages of kept receipts that have been read again.
+
+        Receipts that find none, or aren't kept any more, don't change (ORPHAN). The records name the receipts that
+        aren't kept any more.
+        """
         table = self._table
         changes = self._learning.changes()
         outcomes = [Outcome.ORPHAN] * len(batch)
@@ -201,8 +209,10 @@ class Correlation:
         return table.evidence.remove(kept)
 
     def _candidates(self, found: Found, receipt: Receipt) -> Several:
-        """The messages with an id that a kept receipt may belong to: accepted before it came, and to its number. With
-        a wrong dialect, or an id that was given again since, an id alone could lead to any message."""
+        """The messages with an id that a kept receipt may belong to: accepted before it came, and to its number.
+
+        With a wrong dialect, or an id that the carrier has given again, the id alone could lead to any message.
+        """
         comparison = self._table.compare_numbers(receipt.carrier)
         return tuple(
             [
@@ -214,7 +224,7 @@ class Correlation:
         )
 
     def _choose(self, several: Several, key: bytes, receipt: Receipt) -> Entry:
-        """The message that a receipt means, of those that have its id."""
+        """Chooses the message of a receipt among those that have its id."""
         table = self._table
         entry, others = choose(several, receipt, table.compare_numbers(receipt.carrier))
         if others:
@@ -222,7 +232,7 @@ class Correlation:
         return entry
 
     def _first_ended(self, batch: Sequence[Receipt], outcomes: Sequence[Outcome]) -> Row | None:
-        """The message that a batch of receipts ended first, looked up again: cheaper than a note in the loop."""
+        """The message that a batch of receipts ended first. To look it up again is faster than a note in the loop."""
         first = batch[outcomes.index(Outcome.FINAL)]
         shards = self._table.ids.existing(first.carrier) or ()
         for key in first.keys:

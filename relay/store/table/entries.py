@@ -1,10 +1,10 @@
-"""The messages of the table as rows, and the customers that they belong to.
+"""The rows of the table, one for each message, and the customers' accounts.
 
-A million rows are waiting on a busy day, so a row is small: what several rows have in common is one shared object (see
-`relay.store.table.entry_values`), and who asked in which way for what is an `Origin`.
+On a busy day a million messages wait, so a row must be small. Everything that several rows have in common is a shared
+object (see `relay.store.table.entry_values`). An `Origin` says who submitted a message, and what was asked for.
 
-None of these is tracked by the garbage collector, so none may be part of a lasting cycle: a row refers to its origin,
-whose queues hold rows only while a notification is owed.
+The garbage collector tracks none of these. So none may be part of a lasting cycle. A row refers to its origin, whose
+queues have rows only while a notification is owed.
 """
 
 from typing import Final
@@ -23,19 +23,23 @@ from relay.store.table.entry_values import (
     RareFields,
 )
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
+from relay.values.inbound import INBOUND
 from relay.values.messages import Channel, QueueKey
 from relay.values.smpp_constants import REGISTERED_DELIVERY_FINAL, REGISTERED_DELIVERY_INTERMEDIATE
 from relay.values.states import DELIVERED, SCHEDULED
 
 #: States are 0 to 9.
 STATES = 10
-#: Kinds of requests remembered an account: 256 values of registered_delivery, two interfaces, four priorities.
+#: How many origins of an account are kept: 256 values of registered_delivery, two interfaces, four priorities, three of
+#: `adapt`.
 _OVER_SMPP: Final = 256
 _A_PRIORITY: Final = 512
+_ADAPTED: Final = 2048
+_FROM_HANDSETS: Final = -1
 
 
 def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
-    """By final state: OWED_SMPP where `registered_delivery` asks for it (SMPP 3.4 section 5.2.17), else 0."""
+    """For each final state: OWED_SMPP if `registered_delivery` asks for a receipt (SMPP 3.4 section 5.2.17), else 0."""
     query_outcomes = registered_delivery & 3
     if query_outcomes == 0:
         return (0,) * STATES
@@ -46,11 +50,11 @@ def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """Who submitted, over what, asking for what; with what follows from it worked out.
+    """The account that submitted a message, the interface, and what was asked for; and values computed from these.
 
-    :ivar priority: as in `Message`.
-    :ivar smpp_owed: by final state, OWED_SMPP or 0.
-    :ivar smpp_intermediate: OWED_SMPP where intermediate states were asked for (registered_delivery 0x10).
+    :ivar priority: as in `Message`; likewise `adapt`.
+    :ivar smpp_owed: for each final state, OWED_SMPP or 0.
+    :ivar smpp_intermediate: OWED_SMPP if intermediate states were asked for (registered_delivery 0x10), else 0.
     """
 
     account: "TableAccount"
@@ -61,16 +65,17 @@ class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     smpp_intermediate: int
     smpp_queue: "NotificationQueue[Row]"
     webhook_queue: "NotificationQueue[Row]"
+    adapt: int
 
 
 class Row(msgspec.Struct, gc=False, eq=False):
-    """A message.
+    """One message in the table.
 
-    :ivar handoff: for a message of one part, where it went; for a long one `parts.latest_handoff`, once all are taken.
-    :ivar carrier_message_id: of the only part.
+    :ivar handoff: the only part's. For a long message it is `parts.latest_handoff` when all parts are taken.
+    :ivar carrier_message_id: the carrier's id of the only part.
     :ivar done_at: when the last state was learnt; 0.0 before.
-    :ivar cursor: place in the account's feed; 0 until the message has ended.
-    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: it doesn't say.
+    :ivar cursor: the place in the account's feed; 0 until the message has ended.
+    :ivar carrier_done_at: when the message reached the state, as the carrier says; 0.0: the carrier doesn't say.
     """
 
     id: bytes
@@ -89,14 +94,14 @@ class Row(msgspec.Struct, gc=False, eq=False):
 
 
 class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """What a carrier message id leads to where its message has several parts, or is an earlier submission's."""
+    """One part of a message. A carrier message id leads to it if the message has several parts, or was sent again."""
 
     row: Row
     part: int
 
 
 class TableAccount(AccountLists["Row"]):
-    """A customer, as the table knows it: its lists of messages, and the ways in which its messages came."""
+    """One customer's account in the table: its lists of messages, and the origins of its messages."""
 
     __slots__ = ("_origins", "_queues")
 
@@ -105,11 +110,15 @@ class TableAccount(AccountLists["Row"]):
         self._queues = queues
         self._origins: dict[int, Origin] = {}
 
-    def origin(self, interface: str, registered_delivery: int, priority: int) -> Origin:
-        """The shared origin of messages that came like this."""
+    def origin(self, interface: str, registered_delivery: int, priority: int, adapt: int) -> Origin:
+        """The origin that all messages with these values share."""
         key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
+        if interface == INBOUND:
+            key = _FROM_HANDSETS
         if priority:
             key += priority * _A_PRIORITY
+        if adapt:
+            key += adapt * _ADAPTED
         origin = self._origins.get(key)
         if origin is None:
             intermediate = bool(registered_delivery & REGISTERED_DELIVERY_INTERMEDIATE)
@@ -122,6 +131,7 @@ class TableAccount(AccountLists["Row"]):
                 OWED_SMPP if intermediate else 0,
                 self._queues.queue(QueueKey(self.name, Channel.SMPP)),
                 self._queues.queue(QueueKey(self.name, Channel.WEBHOOK)),
+                adapt,
             )
         return origin
 
@@ -133,5 +143,5 @@ def parts_of(row: Row) -> list[Part] | None:
 
 
 def is_unsubmitted(row: Row) -> bool:
-    """Whether some part waits for a carrier."""
+    """Whether some part of the message waits for a carrier."""
     return row.handoff is None and not row.flags & FINAL

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from relay.store.table.records import Settled
+from relay.values.inbound import InboundMessage
 from relay.values.states import SCHEDULED
 
 # Row.flags. For each channel, OWED << 2 is CLAIMED, OWED << 4 is RETRY, and OWED << 8 is GIVEN_UP. The usual flags of a
@@ -140,3 +141,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     given_id: bytes = b""
     user_message_reference: int | None = None
     scheduled_at: float = 0
+    inbound: InboundMessage | None = None

@@ -1,14 +1,14 @@
 """Evidence of a wrong dialect: receipts that found no message in time, of carriers whose receipts match too little.
 
-Theory of operation: an orphan waits for its id for some minutes, and is dropped then. Where a carrier's dialect is
-wrong, nothing would be left in the end to find the right one with, and nothing to rescue. So of a carrier that matches
-nothing, or far less than it used to (`match_rates`), a sample of what falls out is kept here. It has no keys: an id
-that comes later, or is given again, never finds it. Only `reread` does, and only for messages that were there before
-it.
+Theory of operation: an orphan waits for its id for some minutes, and is then dropped. If a carrier's dialect is wrong,
+all its receipts would be dropped, and nobody could find the right dialect, or save the receipts. So if a carrier's
+receipts match nothing, or far less than before (`match_rates`), a sample of the dropped ones is kept here. They have no
+keys, so an id that comes later, or is given again, never finds them. Only `reread` does, and only for messages that
+were accepted before the receipt came.
 
-The sample is bounded for each carrier, and what all have together by `limits.orphans`: beyond that the carrier with the
-most gives its oldest, so that none fills the others' share. It stays until an operator dismisses it, or a corrected
-dialect has found messages for it.
+The sample of each carrier is bounded, and all samples together are bounded by `limits.orphans`. Beyond that, the oldest
+receipt of the carrier with most is dropped, so that no carrier takes the others' room. A sample stays until an operator
+dismisses it, or until a corrected dialect has found its messages.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -23,28 +23,28 @@ from relay.store.table.orphans import Kept, Mark, mark_of
 from relay.store.table.records import Evidence, MatchRate
 from relay.values.messages import Receipt
 
-#: Receipts of one carrier that are kept at the most.
+#: The most receipts of one carrier that are kept.
 KEPT_A_CARRIER: Final = 1_000
-#: A carrier that has its share gets a later one kept in place of its oldest every so often.
+#: How often a later receipt replaces the oldest one of a carrier with a full sample.
 _RENEWED_SECONDS: Final = 1.0
 
 
 class EvidenceList:
-    """Receipts that are kept past their time, by carrier.
+    """Keeps a sample of dropped receipts for each carrier.
 
-    :ivar count: how many they are.
-    :param limit: how many of all carriers are kept.
+    :param limit: how many receipts of all carriers are kept.
+    :ivar count: how many receipts are kept.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        #: The oldest first.
+        #: The receipts of each carrier, oldest first.
         self._by_carrier: dict[str, dict[Mark, Kept]] = {}
         self._last_number = 0
         self.count = 0
 
     def wants(self, receipt: Receipt) -> bool:
-        """Whether the receipt is to be kept: there is room for it, or it is time to renew the carrier's sample."""
+        """Whether the receipt should be kept: there is room for it, or it is time to renew the carrier's sample."""
         kept = self._by_carrier.get(receipt.carrier)
         if not kept:
             return self._limit > 0
@@ -54,7 +54,7 @@ class EvidenceList:
         return receipt.received_at >= latest.receipt.received_at + _RENEWED_SECONDS
 
     def add(self, receipt: Receipt, segment: int = 0) -> None:
-        """Keeps a receipt, in place of another where there is no room. One that is kept already is kept once.
+        """Keeps a receipt. If there is no room, it replaces another. A receipt that is kept already isn't added again.
 
         :param segment: as in `Orphans.add`.
         """
@@ -73,11 +73,11 @@ class EvidenceList:
             self.discard(next(iter(self._by_carrier[largest])))
 
     def remove(self, receipt: Receipt) -> bool:
-        """Takes out one receipt; False where it is not kept."""
+        """Removes a receipt. False: it isn't kept."""
         return self.discard(mark_of(receipt))
 
     def discard(self, mark: Mark) -> bool:
-        """As `remove`, of one as the journal names it."""
+        """Removes the receipt that the journal names by this mark. False: it isn't kept."""
         kept = self._by_carrier.get(mark[0])
         if kept is None or kept.pop(mark, None) is None:
             return False
@@ -87,22 +87,25 @@ class EvidenceList:
         return True
 
     def clear(self, carrier: str, received_to: float = float("inf")) -> tuple[int, float]:
-        """Drops a carrier's receipts that came up to then; gives how many, and when the latest came (0.0: none did)."""
+        """Drops a carrier's receipts that came at `received_to` or before.
+
+        :return: how many they were, and when the latest came; 0.0: there were none.
+        """
         marks = [mark for mark in self._by_carrier.get(carrier, ()) if mark[1] <= received_to]
         for mark in marks:
             self.discard(mark)
         return len(marks), max((mark[1] for mark in marks), default=0.0)
 
     def counts(self) -> Mapping[str, int]:
-        """How many are kept of each carrier that has any."""
+        """How many receipts are kept of each carrier that has any."""
         return {carrier: len(kept) for carrier, kept in self._by_carrier.items()}
 
     def latest(self, limit: int) -> Sequence[Receipt]:
-        """Up to `limit` of each carrier, the latest first."""
+        """Up to `limit` receipts of each carrier, latest first."""
         return [one.receipt for kept in self._by_carrier.values() for one in islice(reversed(kept.values()), limit)]
 
     def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
-        """As `Orphans.after`."""
+        """Up to `limit` receipts after a number, as `Orphans.after` gives them."""
         found = nsmallest(limit + 1, (one for one in self._all() if one.number > number), key=_number)
         goes_on = len(found) > limit
         return [one.receipt for one in found[:limit]], found[limit - 1].number if goes_on else None
@@ -118,11 +121,11 @@ class EvidenceList:
                 one.segment = segment
 
     def marks(self) -> Set[Mark]:
-        """What tells these receipts from all others."""
+        """The marks of these receipts."""
         return {mark for kept in self._by_carrier.values() for mark in kept}
 
     def restored(self, placed: Set[Mark], rates: MatchRates) -> None:
-        """As `Orphans.restored`: copies may come after what was said of them."""
+        """Puts the receipts in order after a replay, as `Orphans.restored` does."""
         for mark in self.marks():
             if mark in placed or mark[1] <= rates.dismissed_to(mark[0]):
                 self.discard(mark)
@@ -141,9 +144,9 @@ def _number(kept: Kept) -> int:
 def judge(
     fallen: Iterable[Receipt], rates: MatchRates, evidence: EvidenceList, segment: int
 ) -> list[Evidence | MatchRate]:
-    """Keeps as evidence what is worth it of the orphans that wait no more; gives the records.
+    """Decides which dropped orphans are kept as evidence, and keeps them. Returns the records to write.
 
-    :param segment: the sequence of the journal segment that will hold the records, or of the one before it.
+    :param segment: the sequence of the journal segment that will have the records, or of the one before it.
     """
     records: list[Evidence | MatchRate] = []
     for receipt in fallen:
@@ -155,10 +158,10 @@ def judge(
 
 
 def evidence_of(receipt: Receipt) -> Evidence:
-    """The record of a receipt that is kept as evidence."""
+    """Makes the record of a receipt that is kept as evidence."""
     return Evidence(*astuple(receipt))
 
 
 def receipt_of(evidence: Evidence) -> Receipt:
-    """The receipt that a record keeps."""
+    """Makes the receipt of a record."""
     return Receipt(*astuple(evidence))

@@ -9,8 +9,8 @@ long message ends when its parts have ended (see `parts`).
 from collections.abc import Sequence
 
 from relay.store.api import NotifyPolicy
-from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
-from relay.store.table.entry_values import FINAL, REPORTED, CarrierError, CarrierHandoff, Part
+from relay.store.table.entries import PartOfRow, Row, TableAccount, is_unsubmitted, parts_of
+from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, REPORTED, CarrierError, CarrierHandoff, Part
 from relay.store.table.overdue import has_waited, is_at_carrier, wait_once_more
 from relay.store.table.parts import ending_part, never_answered
 from relay.store.table.records import WHOLE_MESSAGE, Learnt
@@ -18,7 +18,7 @@ from relay.store.table.same_id import Entry
 from relay.store.table.table import Table, state_number
 from relay.store.table.table_changes import TableChanges
 from relay.values.messages import Ending, Outcome, QueryOutcome, Receipt
-from relay.values.states import UNKNOWN
+from relay.values.states import ENROUTE, UNKNOWN
 
 
 class Learning:
@@ -57,19 +57,25 @@ class Learning:
         table = self._table
         error, network_error_code, at = r.error, r.network_error_code, r.received_at
         carrier_error = table.carrier_error(error, network_error_code, r.own_word)
+        done_at = table.done_date(r, row)
         if not r.final:
-            return self._learn_intermediate(row, 0, state, carrier_error, r, changes)
+            return self._learn_intermediate(row, 0, state, carrier_error, at, done_at, changes)
         owed = table.owed_final(row, state, self._policy_of(row))
-        done_at = r.carrier_done_at
         cursor = table.finish(row, state, carrier_error, at, owed, changes, done_at)
         changes.records.append(_learnt(row.id, 0, state, True, at, owed, cursor, carrier_error, "", done_at))
         return Outcome.FINAL
 
     def _learn_intermediate(
-        self, row: Row, part: int, state: int, carrier_error: CarrierError, r: Receipt, changes: TableChanges
+        self,
+        row: Row,
+        part: int,
+        state: int,
+        carrier_error: CarrierError,
+        at: float,
+        done_at: float,
+        changes: TableChanges,
     ) -> Outcome:
         """Handles an intermediate state. The customer is notified only if the state is new."""
-        at, done_at = r.received_at, r.carrier_done_at
         if row.flags & REPORTED and row.state == state:
             self._table.repeated_count += 1
             return Outcome.REPEATED
@@ -84,6 +90,15 @@ class Learning:
         changes.records.append(_learnt(row.id, part, state, False, at, owed, 0, carrier_error, "", done_at))
         return Outcome.INTERMEDIATE
 
+    def learn_taken(self, row: Row, at: float, changes: TableChanges) -> None:
+        """A carrier has taken a part. If carriers have all of them now and have reported nothing yet, the customer is
+        told ENROUTE, if the account asked for it."""
+        if row.flags & (FINAL | REPORTED) or is_unsubmitted(row):
+            return
+        policy = self._policy_of(row)
+        if policy.progress and self._table.owed_intermediate(row, policy):
+            self._learn_intermediate(row, WHOLE_MESSAGE, ENROUTE, NO_CARRIER_ERROR, at, 0.0, changes)
+
     def _learn_part(self, row: Row, index: int, part: Part, r: Receipt, changes: TableChanges) -> Outcome:
         """Handles a receipt for one of several parts."""
         state = state_number(r.state)
@@ -94,13 +109,13 @@ class Learning:
         part.state = state
         part.carrier_error = carrier_error
         part.done_at = at
-        part.carrier_done_at = r.carrier_done_at
+        done_at = part.carrier_done_at = self._table.done_date(r, row)
         part.final = r.final
-        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", r.carrier_done_at))
+        changes.records.append(_learnt(row.id, index, state, r.final, at, 0, 0, carrier_error, "", done_at))
         if row.flags & FINAL:
             return Outcome.PART
         if not r.final:
-            return self._learn_intermediate(row, WHOLE_MESSAGE, state, carrier_error, r, changes)
+            return self._learn_intermediate(row, WHOLE_MESSAGE, state, carrier_error, at, done_at, changes)
         return Outcome.FINAL if self.end_if_all_ended(row, at, changes) else Outcome.PART
 
     def end_if_all_ended(self, row: Row, at: float, changes: TableChanges, *, timed_out: bool = False) -> bool:

@@ -1,11 +1,11 @@
-"""How many of each carrier's receipts find messages: whether its dialect looks wrong.
+"""Computes how many of each carrier's receipts find messages, to see whether its dialect may be wrong.
 
-Theory of operation: two averages a carrier. The share of about the last fifty receipts that found a message is held
-against the share of some thousands before them. They count receipts, not time, so that a carrier of ten messages a day
-is judged as one of a thousand a second is. An orphan counts as missed when it comes; when its message turns up after
-all, that is taken back.
+Theory of operation: there are two averages for each carrier. One is the share of about the last fifty receipts that
+found a message. It is compared with the share of some thousand receipts before them. The averages count receipts and
+not time, so that carriers with ten messages a day and with a thousand a second are judged alike. An orphan counts as
+missed when it comes. If its message is found later, that is taken back.
 
-The averages are written to the journal now and then: after a restart a carrier isn't judged by a handful of receipts.
+The averages are written to the journal now and then, so that after a restart a carrier isn't judged by a few receipts.
 """
 
 from collections.abc import Mapping
@@ -15,20 +15,21 @@ import msgspec
 
 from relay.store.table.records import MatchRate
 
-#: Receipts in the two averages.
+#: How many receipts the two averages cover.
 _LATEST: Final = 50.0
 _EARLIER: Final = 5_000.0
-#: Below this share a carrier matches nothing.
+#: If the share is lower, the carrier's receipts match nothing.
 _NOTHING: Final = 0.05
-#: Below this part of the share of before, it matches far less than it used to; where so many found nothing.
+#: If the share is below this part of the earlier share, the receipts match far less than before, if at least so many
+#: found no message.
 _FAR_LESS: Final = 0.75
 _FEWEST_MISSED: Final = 5.0
-#: The averages are written this often at the most, where nothing has been decided by them.
+#: The least time between two writes of the averages, if nothing was decided by them.
 _WRITE_SECONDS: Final = 60.0
 
 
 class _Rate(msgspec.Struct):
-    """One carrier's averages; see `MatchRate`."""
+    """One carrier's averages. The fields are those of `MatchRate`."""
 
     matched: float = 0.0
     missed: float = 0.0
@@ -46,7 +47,7 @@ class MatchRates:
         self._by_carrier: dict[str, _Rate] = {}
 
     def count(self, carrier: str, matched: int, missed: int) -> None:
-        """Counts receipts that have come; below 0: takes back what has been counted."""
+        """Counts receipts that have come. Negative numbers take earlier counts back."""
         rate = self._rate(carrier)
         rate.changed = True
         rate.matched = max(0.0, rate.matched + matched)
@@ -58,7 +59,7 @@ class MatchRates:
             rate.missed *= _LATEST / total
 
     def is_low(self, carrier: str) -> bool:
-        """Whether the carrier's receipts match nothing, or far less than they used to."""
+        """Whether the carrier's receipts match nothing, or far less than before."""
         rate = self._by_carrier.get(carrier)
         if rate is None or not rate.missed:
             return False
@@ -66,31 +67,30 @@ class MatchRates:
         return share < _NOTHING or (rate.missed >= _FEWEST_MISSED and share < _FAR_LESS * rate.usual)
 
     def judged(self, carrier: str, received_at: float) -> None:
-        """The carrier's orphans that came up to then have been kept as evidence, or dropped."""
+        """Notes that the carrier's orphans up to this time were kept as evidence, or dropped."""
         rate = self._rate(carrier)
         rate.judged_to = max(rate.judged_to, received_at)
         rate.changed = True
         rate.write_at = 0.0
 
     def judged_to(self) -> Mapping[str, float]:
-        """By carrier: the orphans that came up to then are decided about."""
+        """For each carrier, the time up to which its orphans were kept as evidence, or dropped."""
         return {carrier: rate.judged_to for carrier, rate in self._by_carrier.items()}
 
     def dismiss(self, carrier: str, received_to: float) -> MatchRate:
-        """Receipts that came up to then are no evidence any more, and the carrier is judged by those to come. Gives the
-        record."""
+        """Forgets the receipts that came up to this time, and gives the record. Only later receipts are evidence."""
         rate = self._rate(carrier)
         rate.dismissed_to = received_to
         rate.matched = rate.missed = 0.0
         return self._written(carrier, rate, received_to)
 
     def dismissed_to(self, carrier: str) -> float:
-        """Receipts of the carrier that came up to then are no evidence; 0.0: none has been dismissed."""
+        """Receipts of the carrier up to this time aren't evidence; 0.0: none has been dismissed."""
         rate = self._by_carrier.get(carrier)
         return 0.0 if rate is None else rate.dismissed_to
 
     def due(self, now: float) -> list[MatchRate]:
-        """The averages that are to be written now."""
+        """The averages that must be written now."""
         return [
             self._written(carrier, rate, now)
             for carrier, rate in self._by_carrier.items()
@@ -104,11 +104,11 @@ class MatchRates:
         )
 
     def in_segments(self, last: int) -> list[MatchRate]:
-        """All of them: compaction copies them together. They are few, and small."""
+        """All averages. They are few and small, so compaction copies all of them."""
         return [_record(carrier, rate) for carrier, rate in self._by_carrier.items()]
 
     def moved(self, last: int, segment: int) -> None:
-        """Nothing is to be remembered of where they are."""
+        """Does nothing, because the places of the averages aren't kept."""
 
     def _rate(self, carrier: str) -> _Rate:
         rate = self._by_carrier.get(carrier)

@@ -1,4 +1,4 @@
-"""One message as customers and operators see it."""
+"""Makes the views of messages that customers and operators see."""
 
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import (
@@ -48,7 +48,7 @@ def _attempt_view(settled: Settled) -> AttemptView:
 
 
 def message_view(row: Row) -> MessageView:
-    """All that is known of one message."""
+    """Makes the view of everything that the store knows about one message."""
     rare_fields = row.rare_fields
     many: list[Part] | None = None if rare_fields is None else rare_fields.parts
     handoff = row.handoff
@@ -90,4 +90,6 @@ def message_view(row: Row) -> MessageView:
         priority=row.origin.priority,
         scheduled_at=0.0 if rare_fields is None else rare_fields.scheduled_at,
         waits_for_its_time=bool(row.flags & LATER),
+        adapt=row.origin.adapt,
+        inbound=None if rare_fields is None else rare_fields.inbound,
     )

@@ -66,11 +66,18 @@ class NotificationQueue(Generic[RowT]):
             return True
         # If an older state was owed, its attempts don't count for the new one.
         set_tries(row, self.owed_bit, None)
-        if flags & (self.claimed_bit | self.retry_bit):
-            # The older state is being sent now, or waits for its retry. The new one doesn't wait for that.
-            row.flags = flags & ~(self.claimed_bit | self.retry_bit)
+        if not flags & self.claimed_bit and flags & self.retry_bit:
+            # It waits for its retry. The new one doesn't.
+            row.flags = flags & ~self.retry_bit
             self.ready.append(row)
+        # If the older state is being told now, then the new one waits for the end of that attempt (`superseded`): the
+        # customer must not get them in the other order.
         return False
+
+    def superseded(self, row: RowT) -> None:
+        """The attempt to tell an older state has ended: the row's present state is due."""
+        row.flags &= ~self.claimed_bit
+        self.ready.append(row)
 
     def restore(self, row: RowT, now: float) -> None:
         """Queues a row at a start that is owed a notification already."""

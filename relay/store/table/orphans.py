@@ -1,14 +1,14 @@
-"""Receipts that nobody could place: orphans, which wait for their carrier message id, and unreadable ones.
+"""Keeps receipts without a message: orphans, which wait for their carrier message id, and unreadable receipts.
 
-Theory of operation: a receipt may overtake the response that brings its id, on another bind or in the same read. Such a
-receipt is kept under each of its candidate keys and found the instant `submitted` brings one of them. Both stores
-are bounded by count, orphans also by age and in each key; what falls out is counted. Long raw bodies are cut, because a
-carrier may send 64 KiB of them.
+Theory of operation: a receipt may come before the response with its id, on another session or in the same read. Such a
+receipt is kept under each of its keys, and is found when `submitted` brings one of them. The number of kept receipts is
+bounded. For orphans, their age and the number under each key are bounded, too. Dropped receipts are counted. Long
+bodies are cut, because a carrier may send 64 KiB.
 
-When a carrier's dialect was wrong, its receipts lie here although their messages are known. With another dialect they
-are read again from what is kept of them (`after` gives them by and by, `remove` takes out those that are placed now);
-the others stay as they are, with their time and their place in the bound. What `add` and `expire` give has fallen out;
-`evidence` keeps a sample of it where that is needed.
+If a carrier's dialect is wrong, its receipts are here although their messages are known. With another dialect they are
+read again from what is kept of them. `after` gives them step by step, and `remove` removes those that find their
+messages. The others don't change. `add` and `expire` return the receipts that were dropped; `evidence` may keep a
+sample of them.
 """
 
 import zlib
@@ -24,30 +24,30 @@ from msgspec.structs import replace
 from relay.values.messages import Receipt
 from relay.values.states import INTERMEDIATE_STATES
 
-#: Octets of a receipt's body that are kept for the operator. Receipts of real carriers are under 300.
+#: How many octets of a receipt's body are kept for the operator. Receipts of real carriers have less than 300.
 RAW_BYTES_KEPT = 1024
 
 
-#: Orphans that are kept under one key. Where a carrier writes the same word into every receipt's id (`id:0` beside a
-#: receipted_message_id), all of its orphans share a key, and each step over them would cost as many looks.
+#: How many orphans are kept under one key. Some carriers write the same word into the id of every receipt (`id:0`, with
+#: a receipted_message_id). Then all their orphans share a key, and each step would have to read all of them.
 KEPT_A_KEY = 100
 
-#: Tells one kept receipt from all others: carrier, received_at, `kept_crc`.
+#: Identifies a kept receipt: carrier, received_at, `kept_crc`.
 Mark = tuple[str, float, int]
 
 
 class _Orphan(msgspec.Struct, eq=False):
     receipt: Receipt
     segment: int
-    #: Grows along the queue; where a walk goes on.
+    #: It grows along the queue. A walk through the queue goes on after a number.
     number: int
     waiting: bool = True
 
 
 class Kept(msgspec.Struct, eq=False):
-    """A receipt that waits for nothing but the operator.
+    """A receipt that is kept for the operator.
 
-    :ivar segment: of the journal, that holds its record.
+    :ivar segment: the sequence of the journal segment with its record.
     :ivar number: as in `Orphans.after`.
     """
 
@@ -60,25 +60,24 @@ _KeptT = TypeVar("_KeptT", _Orphan, Kept)
 
 
 def cut(receipt: Receipt) -> Receipt:
-    """The receipt as it is kept: without the end of an over-long body."""
+    """Makes the receipt that is kept: the end of a very long body is cut off."""
     if len(receipt.raw) <= RAW_BYTES_KEPT:
         return receipt
     return replace(receipt, raw=receipt.raw[:RAW_BYTES_KEPT])
 
 
 def is_unreadable(receipt: Receipt) -> bool:
-    """Whether it says nothing that a customer could use: no id, no state, or a word that nobody has told us the
-    meaning of."""
+    """Whether a receipt has no id, no state, or an unknown word for the state. Customers can't use such receipts."""
     return not receipt.keys or (not receipt.final and receipt.state not in INTERMEDIATE_STATES)
 
 
 def kept_crc(receipt: Receipt) -> int:
-    """CRC-32 of the keys and of what is kept of the body: tells receipts of one read apart."""
+    """The CRC-32 of the keys and of the kept body. It differs for the receipts of one read."""
     return zlib.crc32(receipt.raw, zlib.crc32(b"\0".join(receipt.keys)))
 
 
 def mark_of(receipt: Receipt) -> Mark:
-    """What tells this receipt from all others."""
+    """The mark of a receipt."""
     return receipt.carrier, receipt.received_at, kept_crc(receipt)
 
 
@@ -87,11 +86,11 @@ def _is_placed(receipt: Receipt, placed: Set[Mark]) -> bool:
 
 
 class Orphans:
-    """The receipts that wait for their id.
+    """Keeps the receipts that wait for their id.
 
-    :ivar dropped: how many were dropped over the bound or past their time.
-    :param limit: how many are kept; the oldest go first.
+    :param limit: how many are kept. The oldest are dropped first.
     :param seconds: how long each is kept.
+    :ivar dropped: how many were dropped, because there were too many or their time was over.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -105,12 +104,12 @@ class Orphans:
         self.dropped = 0
 
     def add(self, receipt: Receipt, segment: int = 0) -> list[Receipt]:
-        """Keeps a receipt, or drops it where many wait for its first key. Gives those that the bound has no room for.
+        """Keeps a receipt, or drops it if too many wait for its first key. Returns the receipts that were dropped.
 
-        :param segment: the sequence of the journal segment that holds it.
+        :param segment: the sequence of the journal segment with its record.
         """
         keys = self._by_key.setdefault(receipt.carrier, {})
-        # `remove` looks under the first key. Earlier receipts stay: the first final state is the one that counts.
+        # `remove` searches under the first key. Earlier receipts stay, because the first final state counts.
         if len(keys.get(receipt.keys[0], ())) >= KEPT_A_KEY:
             self.dropped += 1
             return []
@@ -128,13 +127,13 @@ class Orphans:
         return fallen
 
     def take(self, carrier: str, key: bytes) -> list[Receipt]:
-        """Removes and gives the receipts that wait for this id, oldest first."""
+        """Removes the receipts that wait for this id, and returns them, oldest first."""
         return self.take_if(carrier, key, lambda receipt: True)[0]
 
     def take_if(self, carrier: str, key: bytes, fits: Callable[[Receipt], bool]) -> tuple[list[Receipt], list[Receipt]]:
-        """Of the receipts that wait for this id, oldest first: removes those that fit, and gives them and the others.
+        """Removes the receipts that wait for this id and fit.
 
-        The others wait on.
+        :return: those that fit and the others, oldest first. The others go on waiting.
         """
         waiting = self._by_key.get(carrier, {}).get(key)
         if not waiting:
@@ -151,13 +150,15 @@ class Orphans:
         return taken, others
 
     def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
-        """Up to `limit` receipts from behind this number on (0: the first), oldest first, and the number to go on
-        behind; None: these were the last. What is kept meanwhile stands behind them."""
+        """Up to `limit` receipts after a number, oldest first. With 0 it begins with the first receipt.
+
+        :return: the receipts, and the number for the next call; None: there are no more. New receipts come last.
+        """
         found, goes_on = _slice(self._queue, number, limit)
         return [orphan.receipt for orphan in found if orphan.waiting], found[-1].number if goes_on else None
 
     def remove(self, receipt: Receipt) -> bool:
-        """Takes out one receipt that waits; False where it does no more."""
+        """Removes a receipt. False: it isn't kept any more."""
         for orphan in self._by_key.get(receipt.carrier, {}).get(receipt.keys[0], ()):
             if orphan.receipt == receipt:
                 self._unlink(orphan)
@@ -166,7 +167,7 @@ class Orphans:
         return False
 
     def discard(self, key: bytes, mark: Mark) -> None:
-        """As `remove`, of one that is kept under this key, as the journal names it. Harmless where there is none."""
+        """Removes the receipt under this key that the journal names by its mark. Does nothing if there is none."""
         carrier, received_at, crc = mark
         for orphan in self._by_key.get(carrier, {}).get(key, ()):
             if orphan.receipt.received_at == received_at and kept_crc(orphan.receipt) == crc:
@@ -175,14 +176,14 @@ class Orphans:
                 return
 
     def _tidy(self, matched: int) -> None:
-        """So many more in the queue wait no longer: they go when they are half of it."""
+        """Counts receipts in the queue that don't wait any more. They are dropped when they are half of the queue."""
         self._matched_in_queue += matched
         if self._matched_in_queue * 2 > len(self._queue):
             self._queue = deque(orphan for orphan in self._queue if orphan.waiting)
             self._matched_in_queue = 0
 
     def expire(self, now: float, limit: int) -> list[Receipt]:
-        """Drops up to `limit` receipts whose time is over; gives those that were still waiting."""
+        """Drops up to `limit` receipts whose time is over. Returns those that were still waiting."""
         queue = self._queue
         fallen: list[Receipt] = []
         while queue and limit > 0:
@@ -193,7 +194,7 @@ class Orphans:
         return fallen
 
     def latest(self, limit: int) -> list[Receipt]:
-        """The latest ones, newest first."""
+        """The latest receipts, newest first."""
         found: list[Receipt] = []
         for orphan in reversed(self._queue):
             if len(found) >= limit:
@@ -203,21 +204,21 @@ class Orphans:
         return found
 
     def in_segments(self, last: int) -> list[Receipt]:
-        """Those whose record is in segment `last` or an earlier one: what compaction must copy."""
+        """The receipts whose record is in segment `last` or an earlier one. Compaction must copy them."""
         return [orphan.receipt for orphan in self._queue if orphan.waiting and orphan.segment <= last]
 
     def moved(self, last: int, segment: int) -> None:
-        """Those of `in_segments(last)` have been copied to `segment`."""
+        """Notes that the records of `in_segments(last)` have been copied to `segment`."""
         for orphan in self._queue:
             if orphan.segment <= last:
                 orphan.segment = segment
 
     def restored(self, placed: Set[Mark], judged_to: Mapping[str, float], now: float) -> None:
-        """Puts them in order of age after a replay, for copies come later than their time, and may come twice.
+        """Puts the receipts in order of age after a replay. Copies come later than the receipts, and may come twice.
 
-        :param placed: those that have found their messages, or are evidence.
-        :param judged_to: by carrier: those that came up to then wait no more. It may be wrong where the system's clock
-            was ahead: no such receipt was younger than `limits.orphan_seconds`.
+        :param placed: the receipts that have found their messages, or are evidence.
+        :param judged_to: for each carrier, the time up to which its receipts don't wait any more. It may be too late if
+            the system's clock was ahead. So receipts that are younger than `limits.orphan_seconds` are kept.
         """
         over_at = now - self._seconds
         ordered = sorted(self._queue, key=lambda orphan: orphan.receipt.received_at)
@@ -256,7 +257,7 @@ class Orphans:
 
 
 class Unreadable:
-    """The latest receipts in which no id or no state could be read, for the operator. `count`: how many there were."""
+    """Keeps the latest receipts without a readable id or state, for the operator. `count`: how many there were."""
 
     def __init__(self, limit: int) -> None:
         self._queue: deque[Kept] = deque(maxlen=limit)
@@ -264,22 +265,22 @@ class Unreadable:
         self.count = 0
 
     def add(self, receipt: Receipt, segment: int = 0) -> None:
-        """Keeps a receipt, in place of the oldest where the bound is reached."""
+        """Keeps a receipt. At the bound, it replaces the oldest one."""
         self.count += 1
         self._last_number += 1
         self._queue.append(Kept(receipt, segment, self._last_number))
 
     def latest(self, limit: int) -> Sequence[Receipt]:
-        """The latest ones, newest first."""
+        """The latest receipts, newest first."""
         return [unread.receipt for unread in islice(reversed(self._queue), limit)]
 
     def after(self, number: int, limit: int) -> tuple[list[Receipt], int | None]:
-        """As `Orphans.after`."""
+        """Up to `limit` receipts after a number, as `Orphans.after` gives them."""
         found, goes_on = _slice(self._queue, number, limit)
         return [unread.receipt for unread in found], found[-1].number if goes_on else None
 
     def remove(self, receipts: Iterable[Receipt]) -> list[bool]:
-        """Takes out receipts, in one walk through all; of each whether it was still there."""
+        """Removes receipts, in one walk through all. Returns for each whether it was still kept."""
         receipts = list(receipts)
         by_time: dict[float, list[int]] = {}
         for index, receipt in enumerate(receipts):
@@ -298,17 +299,17 @@ class Unreadable:
         return found
 
     def in_segments(self, last: int) -> list[Receipt]:
-        """As `Orphans.in_segments`."""
+        """The receipts whose record is in segment `last` or an earlier one."""
         return [unread.receipt for unread in self._queue if unread.segment <= last]
 
     def moved(self, last: int, segment: int) -> None:
-        """As `Orphans.moved`."""
+        """Notes that the records of `in_segments(last)` have been copied to `segment`."""
         for unread in self._queue:
             if unread.segment <= last:
                 unread.segment = segment
 
     def restored(self, placed: Set[Mark]) -> None:
-        """As `Orphans.restored`."""
+        """Puts the receipts in order after a replay, as `Orphans.restored` does."""
         unique = {unread.receipt: unread for unread in self._queue if not _is_placed(unread.receipt, placed)}
         self._queue.clear()
         for unread in sorted(unique.values(), key=lambda unread: unread.receipt.received_at):
@@ -320,8 +321,10 @@ class Unreadable:
 
 
 def _slice(queue: deque[_KeptT], number: int, limit: int) -> tuple[list[_KeptT], bool]:
-    """Up to `limit` from behind a number on, and whether there are more. By index, because a deque's iterator would
-    have to go all the way there: 10 ms for the last of 100,000."""
+    """Up to `limit` entries after a number, and whether there are more.
+
+    It uses indexes, because a deque's iterator would have to walk to the place: 10 ms for the last of 100,000.
+    """
     first = bisect_right(queue, number, key=_number)
     end = min(first + limit, len(queue))
     return [queue[index] for index in range(first, end)], end < len(queue)

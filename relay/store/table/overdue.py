@@ -1,15 +1,14 @@
-"""Overdue parts: their receipts didn't come in time, and some carriers can be asked about them before they end.
+"""Decides about overdue parts, whose receipts didn't come in time. Some carriers can be asked about them first.
 
-Theory of operation: the sweep finds what is overdue; `Overdue.sort` says what becomes of it. A part ends, unless its
-carrier is one that can be asked. Then the part is named once and held back: until a receipt ends it, until somebody
-says what came of the question, or until `HELD_SECONDS` have passed without either, when it is looked at anew. A
-carrier that has no room for questions, or is away, delays a part and never keeps it: `PATIENCE_SECONDS` after it was
-due it ends unasked.
+Theory of operation: `expiry` finds overdue parts, and `Overdue.sort` decides about them. A part ends, unless its
+carrier can be asked. Then the part is named once, and held. It is held until a receipt ends it, until the result of the
+query is known, or until `HELD_SECONDS` have passed; then it is checked again. If a carrier is down, or has no room for
+queries, its parts are delayed. But a part always ends `PATIENCE_SECONDS` after it was due, even without a query.
 
-A part that is still under way at its carrier is waited for once more, to a time that the row keeps (`WAITED`); when
-that is over it is overdue again, and named again, but nothing can put it off a second time.
+If the carrier says that a part is under way, the relay waits once more, until a time that the row keeps (`WAITED`).
+After that time the part is overdue again, and named again. But it is not delayed a second time.
 
-What is held is in memory only. After a restart the parts are overdue still, and are named again.
+Held parts are only in memory. After a restart they are still overdue, and are named again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,19 +21,19 @@ from relay.store.table.retries import rare_fields_of
 from relay.store.table.table import Table
 from relay.values.messages import AtCarrier
 
-#: How long a question may be under way before its part is looked at anew. Longer than any response timeout.
+#: How long a query may be under way before its part is checked again. It is longer than any response timeout.
 HELD_SECONDS: Final = 1200.0
-#: How long after it was due a part waits for its carrier to have room for a question.
+#: How long after it was due a part may wait until its carrier has room for a query.
 PATIENCE_SECONDS: Final = 3600.0
-#: Parts that are held back at once, over all carriers.
+#: How many parts of all carriers may be held at once.
 HELD_PARTS: Final = 10_000
 
 
 class Sorted(NamedTuple):
-    """Overdue parts, sorted by what becomes of them.
+    """The decision about overdue parts.
 
-    :ivar rows, parts: messages and parts that end, as `Learning.time_out` wants them.
-    :ivar queries: parts to ask the carrier about.
+    :ivar rows, parts: the messages and parts that end, as arguments of `Learning.time_out`.
+    :ivar queries: the parts about which carriers must be asked.
     """
 
     rows: list[Row]
@@ -47,7 +46,7 @@ class Overdue:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        #: Until when each is left alone; all were held for as long, so the first to be held is the first to be let go.
+        #: Until when each part is held. All are held equally long, so the first one is released first.
         self._held: dict[tuple[bytes, int], float] = {}
 
     def sort(
@@ -57,10 +56,11 @@ class Overdue:
         askable: Mapping[str, int],
         now: float,
     ) -> Sorted:
-        """Says what becomes of what is overdue.
+        """Decides about overdue messages.
 
-        :param rows: messages of one part; `long`: longer ones, each with the indexes of its overdue parts.
-        :param askable: carriers that can be asked, and how many questions each takes now.
+        :param rows: messages of one part.
+        :param long: long messages, each with the indexes of its overdue parts.
+        :param askable: the carriers that can be asked, and how many queries each takes now.
         """
         held = self._held
         while held and (first := next(iter(held.items())))[1] <= now:
@@ -87,7 +87,7 @@ class Overdue:
         return result
 
     def answered(self, parts: Iterable[tuple[bytes, int]]) -> None:
-        """The questions about these (message id, part) are over."""
+        """Releases parts (message id, part) whose queries have ended."""
         for part in parts:
             self._held.pop(part, None)
 
@@ -106,7 +106,8 @@ class Overdue:
         if handoff is None or handoff.carrier not in room or now >= handoff.receipt_due_at + PATIENCE_SECONDS:
             return True
         if not self._table.ids.means_first(handoff.carrier, key, row):
-            # The carrier gave no id, or has given the same to a newer message: an answer would not be about this one.
+            # The carrier gave no id, or has given the same id to a newer message. Its answer would not be about this
+            # part.
             return True
         if room[handoff.carrier] > 0 and len(self._held) < HELD_PARTS:
             room[handoff.carrier] -= 1
@@ -128,11 +129,11 @@ def at_carriers(row: Row) -> list[AtCarrier]:
 
 
 def _at_carrier(row: Row, index: int, handoff: CarrierHandoff, key: bytes, given_id: bytes) -> AtCarrier:
-    return AtCarrier(row.id, index, handoff.carrier, key, given_id or key, row.addresses)
+    return AtCarrier(row.id, index, handoff.carrier, key, given_id or key, row.addresses, row.origin.adapt)
 
 
 def given_id_of(row: Row, index: int) -> bytes:
-    """A part's id as its carrier wrote it; empty where it is the canonical one, or nobody kept it."""
+    """A part's id as its carrier wrote it; empty: it is the canonical one, or it was not kept."""
     rare_fields = row.rare_fields
     if rare_fields is None:
         return b""
@@ -140,7 +141,7 @@ def given_id_of(row: Row, index: int) -> bytes:
 
 
 def keep_given_id(row: Row, index: int, given_id: bytes) -> None:
-    """Keeps how the carrier wrote a part's id."""
+    """Keeps a part's id as the carrier wrote it."""
     parts = parts_of(row)
     if parts is None:
         rare_fields_of(row).given_id = given_id
@@ -159,13 +160,13 @@ def is_at_carrier(row: Row, index: int) -> bool:
 
 
 def has_waited(row: Row, index: int) -> bool:
-    """Whether the receipt of a part was waited for once more already."""
+    """Whether the relay has waited once more for the receipt of this part already."""
     parts = parts_of(row)
     return bool(row.flags & WAITED) if parts is None else parts[index].waited
 
 
 def wait_once_more(row: Row, index: int, until: float) -> None:
-    """Puts off when a part's receipt is due."""
+    """Delays the time when a part's receipt is due."""
     parts = parts_of(row)
     if parts is None:
         if row.handoff is not None:

@@ -40,7 +40,7 @@ def any_parts(parts: Sequence[Part]) -> list[Part]:
 
 
 def ending_part(parts: Sequence[Part]) -> Part | None:
-    """The part whose state becomes that of the message; None: a receipt is still awaited."""
+    """The part whose state the message takes. None: a receipt is still awaited."""
     for part in parts:
         if part.handoff is None and not part.final:
             return None

@@ -1,13 +1,13 @@
-"""What the journal holds: the records that are not messages' own values.
+"""The journal's own records.
 
-Theory of operation: the journal is a history of decisions, not of questions. A record says what was concluded (this
-message is now DELIVERED, these channels are owed a notification of it, this is its place in the feed), so that replay
-needs neither the configuration nor the order of lookups that led there, and gives the same table whatever has been
-reconfigured or forgotten meanwhile. `Message`, `Submitted`, `Receipt` (only those kept as orphans or unreadable) and
-`Idempotency` are written as they stand in `relay.values.messages` and `relay.store.api`.
+Theory of operation: a record has a decision, and not the event that led to it: this message is now DELIVERED, these
+channels are owed a notification, this is its place in the feed. So a replay doesn't need the configuration, and doesn't
+repeat look-ups. It gives the same table, whatever was reconfigured or forgotten meanwhile. `Message`, `Submitted`,
+`Receipt` (only of orphans and unreadable receipts) and `Idempotency` are written as `relay.values.messages` and
+`relay.store.api` define them.
 
-All are arrays in msgpack with their tag first. A field may only ever be added at the end, with a default; a tag is
-never used again for something else. docs/journal.md lists them field by field.
+All records are msgpack arrays that begin with their tag. A field may only be added at the end, with a default. A tag is
+never used for another record. docs/journal.md lists all fields.
 """
 
 from typing import Final
@@ -15,30 +15,32 @@ from typing import Final
 import msgspec
 
 from relay.store.api import Idempotency
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 
-#: `Learnt.part` where a record is about the message as a whole.
+#: The value of `Learnt.part` if a record is about the whole message.
 WHOLE_MESSAGE: Final = -1
 
-# Verdicts in `Settled`: those of `relay.values.messages.Verdict`, and one more.
+# The verdicts in `Settled` are those of `relay.values.messages.Verdict`, and one more.
 SETTLED_DELIVERED: Final = 0
 SETTLED_RETRY: Final = 1
 SETTLED_GIVEN_UP: Final = 2
-#: The attempt was about a state that a later one has replaced: kept for show, changes nothing.
+#: The attempt was about a state that a later one has replaced. It is kept to be shown, and changes nothing.
 SETTLED_SUPERSEDED: Final = 3
 
 
 class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
-    """A state was learnt of a part or a message.
+    """The state of a part or a message was learnt.
 
-    :ivar part: index of the part, or WHOLE_MESSAGE. For a message of one part, part 0 is the message.
-    :ivar owed: bits of the channels that are owed a notification from now on (see `relay.store.table.entries`).
-    :ivar cursor: place in the account's feed; 0 where the state doesn't end the message.
-    :ivar carrier: for a refusal: the carrier that refused, where no carrier took the message.
-    :ivar wait_until: above 0.0: the record says nothing but that the part's receipt is waited for once more, until
-        then. The other fields are as they were.
-    :ivar stat: the carrier's word for the state, where that is another than Appendix B's; likewise in snapshots.
-    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: it doesn't say. Likewise in snapshots.
+    :ivar part: the index of the part, or WHOLE_MESSAGE. For a message of one part, part 0 is the message.
+    :ivar owed: the bits of the channels that are owed a notification (see `relay.store.table.entries`).
+    :ivar cursor: the place in the account's feed; 0: the state doesn't end the message.
+    :ivar carrier: the carrier that refused the message, if no carrier took it.
+    :ivar wait_until: above 0.0: the record only says that the relay waits for the part's receipt once more, until
+        then. The other fields have the present values.
+    :ivar stat: the carrier's word for the state, if it isn't Appendix B's. Snapshots have it, too.
+    :ivar carrier_done_at: when the part reached the state, as the carrier says; 0.0: the carrier doesn't say. Snapshots
+        have it, too.
     """
 
     id: bytes
@@ -57,10 +59,10 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
 
 
 class Handed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
-    """Notifications were delivered, of which no more needs to be kept.
+    """Notifications were delivered. Nothing else about these attempts is kept.
 
     :ivar channel: the channel's owed bit.
-    :ivar ids: sixteen bytes a message, joined: one record a batch costs a quarter of one a message.
+    :ivar ids: the ids of the messages, sixteen bytes each, joined. One record for a batch takes a quarter of the time.
     """
 
     channel: int
@@ -69,7 +71,7 @@ class Handed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
-    """An attempt ended; also kept in memory, a few a message, for whoever asks what was tried."""
+    """An attempt ended. The last few attempts of each message are also kept in memory, to be shown."""
 
     id: bytes
     channel: int
@@ -83,18 +85,18 @@ class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
 
 
 class OwedAgain(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
-    """Finished messages became owed once more on the webhook. `ids` as in `Handed`."""
+    """Webhooks of finished messages became owed again. `ids` is as in `Handed`."""
 
     at: float
     ids: bytes
 
 
 class Sending(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
-    """Parts are about to be written to a carrier whose messages end when in doubt (see `relay.store.table.in_doubt`).
+    """Parts are about to be written to a carrier with `in_doubt: end` (see `relay.store.table.in_doubt`).
 
-    :ivar carrier: empty takes marks away again: the carrier did not take these parts, or they were not written.
+    :ivar carrier: empty: removes the marks, because the carrier did not take these parts, or they were not written.
     :ivar ids: as in `Handed`.
-    :ivar indexes: one octet an id: the part's index.
+    :ivar indexes: for each id one octet, the part's index.
     """
 
     carrier: str
@@ -103,12 +105,12 @@ class Sending(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
-    """A kept receipt was read again, has found its message, and is kept no more.
+    """A kept receipt was read again and has found its message. It isn't kept any more.
 
-    The records that follow hold what it said.
+    The next records have the states that it brought.
 
-    :ivar crc: `relay.store.table.orphans.kept_crc`, to tell it from others of the same read.
-    :ivar key: the first of the keys that it was kept under; empty for an unreadable one.
+    :ivar crc: `relay.store.table.orphans.kept_crc`, which differs for the receipts of one read.
+    :ivar key: the first of its keys; empty: it was unreadable.
     """
 
     carrier: str
@@ -118,19 +120,19 @@ class Placed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
 
 
 class Evidence(Receipt, frozen=True, gc=False, array_like=True, tag=11):
-    """A receipt that waited for its id in vain is kept as evidence of a wrong dialect.
+    """A receipt whose id never came is kept as evidence of a wrong dialect.
 
-    It waits no more: the `Receipt` with the same fields is this one. Compaction copies it as it is.
+    It doesn't wait any more. It is the earlier `Receipt` with the same fields. Compaction copies it unchanged.
     """
 
 
 class MatchRate(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
     """How many of a carrier's latest receipts found messages (see `relay.store.table.match_rates`).
 
-    :ivar matched: of the latest receipts, how many found a message; `missed`, how many did not.
-    :ivar usual: the share that found one before these.
-    :ivar judged_to: orphans that came up to then wait no more: they are evidence, or dropped.
-    :ivar dismissed_to: evidence that came up to then is kept no more.
+    :ivar matched: how many of the latest receipts found a message. `missed`: how many did not.
+    :ivar usual: the share of earlier receipts that found one.
+    :ivar judged_to: orphans up to this time don't wait any more. They are evidence, or were dropped.
+    :ivar dismissed_to: evidence up to this time isn't kept any more.
     """
 
     carrier: str
@@ -144,10 +146,10 @@ class MatchRate(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
 class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One part in a `Snapshot`.
 
-    :ivar body: the submit_sm's body; empty once a carrier has taken the part or the message has ended.
+    :ivar body: the submit_sm's body; empty: a carrier has taken the part, or the message has ended.
     :ivar named: whether the carrier message id leads to this message.
-    :ivar given_id: the id as the carrier wrote it, where that was kept.
-    :ivar waited: for parts of a long message: whether its receipt was waited for once more already.
+    :ivar given_id: the id as the carrier wrote it, if that was kept.
+    :ivar waited: for a part of a long message, whether the relay has waited once more for its receipt.
     """
 
     body: bytes = b""
@@ -169,15 +171,16 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
-    """A message's whole state, copied forward by compaction. It replaces whatever earlier records said.
+    """The whole state of a message, which compaction has copied. It replaces all earlier records about the message.
 
-    :ivar flags: the durable ones of `relay.store.table.entries`.
-    :ivar former_ids: carrier, carrier message id and part of earlier submissions, as far as they still mean them.
+    :ivar flags: the durable flags of `relay.store.table.entries`.
+    :ivar former_ids: the carrier, carrier message id and part of each earlier submission, if the id still leads to it.
     :ivar attempts: the last attempts, oldest first.
-    :ivar again_at: when the webhook was last asked for once more.
+    :ivar again_at: when somebody last asked to send the webhook again.
     :ivar refused_by: the carrier that refused a long message as a whole.
-    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`
-        and `scheduled_at`.
+    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`
+        and `adapt`.
+    :ivar inbound: of a message from a handset: what it says.
     """
 
     id: bytes
@@ -210,10 +213,12 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     carrier_done_at: float = 0.0
     user_message_reference: int | None = None
     scheduled_at: float = 0
+    inbound: InboundMessage | None = None
+    adapt: int = 0
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
-    """A setting made while running; `value` None takes it back."""
+    """A setting that was made while the relay runs. `value` None removes it."""
 
     account: str
     name: str
@@ -221,15 +226,15 @@ class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
 
 
 class Counters(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=22):
-    """Numbers that must never be used twice, kept when compaction drops the records that used them."""
+    """Numbers that must never be used twice. They are kept when compaction drops the records with them."""
 
     cursor: int
 
 
 class Synced(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=30):
-    """First in every commit: how much of this segment was known to be on the disk when the commit was written.
+    """The first record of every commit: how much of this segment was certainly on the disk before the commit.
 
-    It tells a torn tail from damage: what lies before `offset` can't have been torn by a crash.
+    A crash can't have torn anything before `offset`. So a bad frame there is damage, and not a torn tail.
     """
 
     offset: int
@@ -248,6 +253,8 @@ Record = (
     | Placed
     | Evidence
     | MatchRate
+    | InboundMessage
+    | InboundPart
     | Idempotency
     | Setting
     | Counters

@@ -1,9 +1,9 @@
-"""The table from the journal: every record is applied as it was decided, and nothing is decided anew.
+"""Builds the table from the journal. Records have decisions, so the replay decides nothing itself.
 
-Theory of operation: while records come, only rows, the index of carrier message ids, orphans and notes are kept up to
-date. What can be counted or sorted afterwards (queues, feeds, the order of finished messages, how many of which kind)
-is built once at the end, which is why a million messages are read in seconds. Records of messages that are not
-known, because compaction has dropped their beginning, are skipped: a snapshot further on says all that they did.
+Theory of operation: while records are read, only rows, the index of carrier message ids, orphans, settings and keys are
+kept up to date. Everything that can be counted or sorted later (queues, feeds, the order of finished messages, counts)
+is built once at the end. So a million messages are read in seconds. Records of unknown messages are skipped, because
+compaction has dropped the beginning of these messages. A later snapshot has their whole state.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ from relay.store.table.in_doubt import parts_in_doubt
 from relay.store.table.learning import Learning, refusal
 from relay.store.table.orphans import Mark, is_unreadable, mark_of
 from relay.store.table.overdue import keep_given_id, wait_once_more
+from relay.store.table.receiving import inbound_row, owed_bits
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
@@ -53,15 +54,16 @@ from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE, UNKNOWN
 
-#: What is dated so long after the start was written while the system's clock was ahead.
+#: If a date is so long after the start, the system's clock was ahead when it was written.
 AHEAD_SECONDS: Final = 60.0
 
 
 class Replay:
-    """Fills an empty table. `frame` for every frame in the order of the journal, then `finish` once."""
+    """Fills an empty table. Call `frame` for all frames, in the order of the journal, and then `finish` once."""
 
     def __init__(self, table: Table, settings: Settings, keys: IdempotencyKeys) -> None:
         self._table = table
@@ -72,7 +74,7 @@ class Replay:
         self._segment: Segment
         self._offset = 0
         self._acceptance: Acceptance | None = None
-        #: Of those that were dated after the start: what has taken their place.
+        #: What replaces each `Acceptance` with a date after the start.
         self._moved: dict[Acceptance, Acceptance] = {}
         self._moved_handoffs: dict[CarrierHandoff, CarrierHandoff] = {}
         self._handoffs = SharedHandoffs(table)
@@ -90,6 +92,8 @@ class Replay:
             Placed: self._placed,
             Evidence: self._evidence,
             MatchRate: self._match_rate,
+            InboundMessage: self._inbound_message,
+            InboundPart: self._inbound_part,
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
@@ -107,13 +111,13 @@ class Replay:
 
     @property
     def messages(self) -> int:
-        """How many there are, once finished."""
+        """How many messages there are, after `finish`."""
         return self._table.rows
 
     def finish(self, now: float) -> None:
-        """Builds what follows from the rows."""
+        """Builds everything that can be computed from the rows."""
         table = self._table
-        # One list of all rows and no copy of it: what a copy takes stays with the process for long.
+        # The list of all rows isn't copied, because the process would keep the memory of a copy for long.
         order, self._order = self._order, []
         order.sort(key=_accepted_at)
         table.rows = table.awaiting = 0
@@ -161,11 +165,11 @@ class Replay:
         table.orphans.restored(self._marks | table.evidence.marks(), table.match_rates.judged_to(), now)
         table.unreadable.restored(self._marks)
         self._keys.restored()
-        # Counted again on the way; what is shown counts from the start.
+        # The replay has counted, too. But the figures count only from the start of the process.
         table.ids.ambiguous = 0
 
     def _not_from_the_future(self, acceptance: Acceptance, now: float) -> Acceptance:
-        """The same with a validity that begins now. It was written while the system's clock was ahead."""
+        """Makes an acceptance whose validity begins now, because the system's clock was ahead when it was written."""
         again = self._moved.get(acceptance)
         if again is None:
             seconds = acceptance.expires_at - acceptance.accepted_at
@@ -174,7 +178,7 @@ class Replay:
         return again
 
     def _handed_over_by(self, row: Row, now: float) -> None:
-        """Has the wait for a receipt begin now where a carrier took the message while the system's clock was ahead."""
+        """Lets the wait for a receipt begin now, if the system's clock was ahead when a carrier took the message."""
         latest = now + AHEAD_SECONDS
         handoff = row.handoff
         # A long message has the handoff of its latest part.
@@ -230,7 +234,7 @@ class Replay:
         self._order.append(row)
 
     def _forget(self, row: Row) -> None:
-        """The table had forgotten this message when its key was used for another, which is known by the same id."""
+        """Drops a message that the table had forgotten. Its key was used again, so another message has the same id."""
         table = self._table
         table.in_doubt.forget(row.id)
         table.unindex(row)
@@ -245,7 +249,7 @@ class Replay:
     def _submitted(self, s: Submitted) -> None:
         table = self._table
         if s.carrier_message_id and table.orphans.count and not s.orphans_left:
-            # What was found for them is in the records that follow.
+            # The next records have the states that they brought.
             taken = table.orphans.take(s.carrier, s.carrier_message_id)
             table.match_rates.count(s.carrier, 0, -len(taken))
         if table.in_doubt:
@@ -302,7 +306,7 @@ class Replay:
             if record.carrier and row.handoff is None:
                 row.handoff = refusal(table.ids.name(record.carrier))
             elif table.orphans.count and row.handoff is not None and record.state != UNKNOWN:
-                # Nearly always by a receipt.
+                # Nearly always a receipt brought the state.
                 table.match_rates.count(row.handoff.carrier, 1, 0)
         else:
             row.flags |= REPORTED | record.owed
@@ -352,7 +356,7 @@ class Replay:
     def _snapshot(self, s: Snapshot) -> None:
         table = self._table
         older = table.get(s.id)
-        # Marks that still hold follow the snapshot.
+        # Marks that still hold come after the snapshot.
         table.in_doubt.forget(s.id)
         if older is not None:
             table.unindex(older)
@@ -375,7 +379,7 @@ class Replay:
         if record.key:
             self._table.orphans.discard(record.key, mark)
             self._table.evidence.discard(mark)
-        # Compaction may have copied it behind this record: that is seen to at the end.
+        # Compaction may have copied it to a place after this record. `finish` handles that.
         self._marks.add(mark)
 
     def _evidence(self, record: Evidence) -> None:
@@ -387,6 +391,20 @@ class Replay:
     def _match_rate(self, record: MatchRate) -> None:
         self._table.match_rates.restore(record)
         self._table.evidence.clear(record.carrier, record.dismissed_to)
+
+    def _inbound_message(self, m: InboundMessage) -> None:
+        table = self._table
+        table.inbound_parts.drop(m.key)
+        table.cursor = max(table.cursor, m.cursor)
+        if not m.account:
+            return
+        row = inbound_row(table, m, self._acceptance_of(m.received_at, m.received_at))
+        row.flags |= owed_bits(m)
+        table.shards[m.id[0]][m.id] = row
+        self._order.append(row)
+
+    def _inbound_part(self, part: InboundPart) -> None:
+        self._table.inbound_parts.put(part, self._segment.sequence)
 
     def _entry(self, row: Row, part: int) -> Entry:
         return row if parts_of(row) is None else PartOfRow(row, part)
@@ -413,8 +431,10 @@ def _done_at(row: Row) -> float:
 
 
 def _clamp_retry(row: Row, channel: int, now: float) -> None:
-    """Has a retry wait no longer than its schedule said, where the attempt before is dated after now: the system's
-    clock was ahead then."""
+    """Corrects a retry if the last attempt is dated after now, because the system's clock was ahead.
+
+    Such a retry waits no longer than its schedule says.
+    """
     tries = tries_of(row, channel)
     if tries is None or tries.due_at <= now or row.rare_fields is None:
         return

@@ -1,4 +1,4 @@
-"""A row as one record, and back: how compaction carries a message out of a segment that is to be deleted."""
+"""Makes a record of a row, and a row of a record. Compaction copies messages with it before it deletes a segment."""
 
 from collections.abc import Sequence
 
@@ -22,21 +22,20 @@ from relay.store.table.table import Table
 
 _NO_EXTRA = RareFields()
 _NO_TRIES = Tries()
-#: What a row of one part without an `RareFields` would have in it.
+#: The values of `RareFields` for a row of one part that has none.
 _PLAIN = tuple((name, getattr(_NO_EXTRA, name)) for name in RareFields.__struct_fields__ if name != "parts")
 
 
 def needs_bodies(row: Row) -> bool:
-    """Whether a snapshot of the row must carry the bodies of its parts."""
+    """Whether a snapshot of the row must have the bodies of its parts."""
     return is_unsubmitted(row)
 
 
 def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Snapshot:
-    """The row's whole state.
+    """Makes the record of a row's whole state.
 
-    :param ids: the table's, to say which ids still mean the row.
-
-    :param bodies: of all its parts, where `needs_bodies` says so; only those of parts that wait are kept.
+    :param ids: the table's index, which says which ids still lead to the row.
+    :param bodies: the bodies of all its parts, if `needs_bodies` is true. Only those of waiting parts are kept.
     """
     rare_fields = row.rare_fields or _NO_EXTRA
     if rare_fields.parts is None:
@@ -95,6 +94,8 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         row.carrier_done_at,
         rare_fields.user_message_reference,
         rare_fields.scheduled_at,
+        rare_fields.inbound,
+        origin.adapt,
     )
 
 
@@ -121,7 +122,7 @@ def _part(row: Row, part: Part, ids: CarrierIdIndex, body: bytes) -> PartSnapsho
 
 
 class SharedHandoffs:
-    """Makes handoffs, and gives the one it made last for as long as it fits: neighbours in a journal went together."""
+    """Makes handoffs, and returns the last one again if it fits, because neighbours in a journal were sent together."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -142,8 +143,8 @@ class SharedHandoffs:
 
 
 def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs: SharedHandoffs) -> Row:
-    """The row that a snapshot was made of, in no container of the table yet."""
-    origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority)
+    """Makes the row of a snapshot. It isn't in any container of the table yet."""
+    origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority, s.adapt)
     row = Row(s.id, origin, s.addresses, acceptance, s.state, s.flags)
     row.carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
     row.done_at = s.done_at
@@ -163,6 +164,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
         s.parts[0].given_id if len(parts) == 1 else b"",
         s.user_message_reference,
         s.scheduled_at,
+        s.inbound,
     )
     if len(parts) != 1 or any(getattr(rare_fields, name) != default for name, default in _PLAIN):
         row.rare_fields = rare_fields

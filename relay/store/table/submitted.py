@@ -1,9 +1,9 @@
-"""Carriers take messages: each part gets its carrier message id, by which its receipt will be found.
+"""Records that carriers took parts: each part gets its carrier message id, by which its receipt will be found.
 
-Theory of operation: a batch changes the table at once and gives the records that the journal must hold for replay to
-come to the same, along with the queues in which something has become owed: the receipt of a part may have come before
-its id. This is a path that every message takes, so it is written for CPython: names bound outside loops, the common
-case of one part without a call more than needed.
+Theory of operation: a batch changes the table at once. Its result has the records for the journal, from which a replay
+makes the same changes. It also has the queues with new notifications, because a receipt may have come before the id.
+Every message goes through this code. So it is written for speed: names are bound outside of loops, and the usual case
+of one part makes as few calls as possible.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,9 +27,9 @@ from relay.values.states import ENROUTE
 
 
 class Submissions:
-    """Records what carriers have taken, and what is about to be written to them.
+    """Records parts that carriers have taken, and parts that are about to be written to them.
 
-    :param learning: is told of the receipts that came before their ids.
+    :param learning: handles the receipts that came before their ids.
     """
 
     def __init__(self, table: Table, learning: Learning) -> None:
@@ -37,8 +37,10 @@ class Submissions:
         self._learning = learning
 
     def submitted(self, batch: Sequence[Submitted]) -> TableChanges:
-        """Gives parts their carrier message ids, and matches the receipts that came before. The records include the
-        batch, but for the parts that nobody knows."""
+        """Gives parts their carrier message ids, and matches the receipts that came before.
+
+        The records are the batch, without unknown parts, and the states that these receipts brought.
+        """
         table = self._table
         shards = table.shards
         ids = table.ids
@@ -56,7 +58,8 @@ class Submissions:
             if row is None:
                 skipped.add(id(s))
                 continue
-            # Identity first: a link gives all of a batch the same objects, and five comparisons cost 0.15 µs.
+            # It compares by identity first, because a link uses the same objects for a batch. To compare five values
+            # takes 0.15 µs.
             if (
                 handoff is None
                 or (s.receipt_due_at is not due_at and s.receipt_due_at != due_at)
@@ -67,12 +70,12 @@ class Submissions:
                 carrier, at, due_at = s.carrier, s.at, s.receipt_due_at
                 carrier_ids = ids.shards(carrier)
                 handoff = CarrierHandoff(ids.name(carrier), at, due_at, s.parts_receipted)
-                # All of a carrier's have it, or none: so one look a batch is enough.
+                # Either all parts of a carrier have it, or none. So one check for each batch is enough.
                 given = given or s.given_id is not None
             key = s.carrier_message_id
             entry: Entry
             if row.rare_fields is None and row.handoff is None:
-                # One part, taken for the first time.
+                # The message has one part, and a carrier takes it for the first time.
                 row.handoff = handoff
                 row.carrier_message_id = key
                 entry = row
@@ -97,7 +100,7 @@ class Submissions:
                     if not self._take_orphans(s, row, entry, changes):
                         orphans_left.add(id(s))
             if entry is not row and not row.flags & FINAL:
-                # The last part to be taken may be all that a long message waited for.
+                # A long message may have waited only until its last part was taken.
                 self._learning.end_if_all_ended(row, s.at, changes)
         table.unsubmitted -= taken_count
         table.awaiting += taken_count
@@ -108,8 +111,12 @@ class Submissions:
         if table.in_doubt:
             for s in batch:
                 table.in_doubt.unmark(s.id, s.part)
+        if table.tells_progress():
+            for s in batch:
+                if id(s) not in skipped:
+                    self._learning.learn_taken(shards[s.id[0]][s.id], s.at, changes)
         table.unsubmitted_messages.tidy(table.unsubmitted)
-        # What was skipped is not written: replay takes every record for something that happened.
+        # Skipped parts are not written, because a replay applies every record.
         known = batch if not skipped else [s for s in batch if id(s) not in skipped]
         if orphans_left:
             known = [replace(s, orphans_left=True) if id(s) in orphans_left else s for s in known]
@@ -117,7 +124,7 @@ class Submissions:
         return changes
 
     def _take_orphans(self, s: Submitted, row: Row, entry: Entry, changes: TableChanges) -> bool:
-        """Matches the receipts that came before a part's id. False: some are another number's, and wait on."""
+        """Matches the receipts that came before a part's id. False: some name another number, and stay orphans."""
         table = self._table
         comparison = table.compare_numbers(s.carrier)
         key = s.carrier_message_id
@@ -134,8 +141,10 @@ class Submissions:
         return not others
 
     def sending(self, parts: Iterable[tuple[bytes, int]], carrier: str) -> list[tuple[bytes, int]]:
-        """Marks the parts that wait for a carrier as about to be written to this one, or with no carrier takes marks
-        away; gives those that it concerned."""
+        """Marks waiting parts as about to be written to this carrier. If `carrier` is empty, removes the marks.
+
+        :return: the parts whose marks were set or removed.
+        """
         table = self._table
         marked: list[tuple[bytes, int]] = []
         for message_id, part in parts:
@@ -150,8 +159,10 @@ class Submissions:
         return marked
 
     def take_part(self, row: Row, s: Submitted, handoff: CarrierHandoff) -> Entry | None:
-        """The general case of a part that a carrier took: of several, or once more. Gives what its id means from now
-        on; None where the message has no such part."""
+        """Handles the general case: a part of a long message, or a part that was taken once more.
+
+        :return: what its id leads to from now on; None: the message has no such part.
+        """
         table = self._table
         rare_fields = rare_fields_of(row)
         parts = rare_fields.parts
@@ -191,7 +202,7 @@ class Submissions:
         return PartOfRow(row, s.part)
 
     def _remember_former(self, row: Row, handoff: CarrierHandoff, key: bytes, part: int) -> None:
-        """A part was submitted again. A late receipt for its earlier id still counts."""
+        """Keeps the earlier id of a part that was submitted again. A late receipt for it still counts."""
         if key and handoff.at is not None:
             rare_fields = rare_fields_of(row)
             rare_fields.former_ids = (*rare_fields.former_ids, (handoff.carrier, key, part))

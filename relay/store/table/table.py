@@ -1,19 +1,19 @@
-"""The table of messages: rows by id, carrier message ids, who is owed what, and how full it all is.
+"""The table of messages: the rows by id, the carrier message ids, the notification queues, and the counts.
 
-Theory of operation: this module keeps the containers and the few operations that change what a row counts as: ended
-(`finish`), kept for queries (`keep`), forgotten (`forget`). The modules that lead to them all work on one table:
-`accept` (accepted), `correlation` (submitted, receipted, ended), `claims` (claimed, settled), `expiry` (time),
-`replaying` and `snapshots` (the journal), `views` (queries).
+Theory of operation: this module has the containers, and the few operations that change the state of a row: it has ended
+(`finish`), is kept for queries (`keep`), or is forgotten (`forget`). Other modules work on the same table: `accept`
+(acceptance), `submitted` and `correlation` (ids and receipts), `claims` (notifications), `expiry` (time), `replaying`
+and `snapshots` (the journal), `views` (queries).
 
-A row is in one of three states: *unsubmitted* (some part waits for a carrier: `handoff` is None), *awaiting* its
-receipt, or *finished* (FINAL). A finished row that is owed no notification stands in `finished`, from which the oldest
-are forgotten. Rows are in 256 dicts by the first octet of their id, so that no dict's resizing is a pause and `expiry`
-can go dict by dict.
+A row has one of three states: *unsubmitted* (some part waits for a carrier; `handoff` is None), *awaiting* its receipt,
+or *finished* (FINAL). A finished row that is owed no notification is in `finished`, from which the oldest are
+forgotten. Rows are in 256 dicts, by the first octet of their id. So no dict gets so large that resizing it takes long,
+and `expiry` can read one dict at a time.
 
-A first final state stays for ever; what comes later is counted.
+The first final state stays. Later ones are only counted.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from relay.config.model import Limits, NumberComparison
@@ -37,6 +37,7 @@ from relay.store.table.entry_values import (
 )
 from relay.store.table.evidence import EvidenceList
 from relay.store.table.in_doubt import InDoubt
+from relay.store.table.inbound_parts import InboundParts
 from relay.store.table.match_rates import MatchRates
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
@@ -49,35 +50,41 @@ from relay.values.messages import AmbiguousReceipt, Channel, Outcome, QueueKey, 
 from relay.values.network_errors import network_error_text
 from relay.values.states import UNKNOWN
 
-#: Distinct errors that are shared between rows; beyond it each row has its own.
+#: How many different errors are shared between rows. Beyond it, each row has its own.
 _CARRIER_ERRORS_SHARED = 4096
-#: Octets of a carrier's error that are kept.
+#: How many octets of a carrier's error are kept.
 _ERROR_BYTES_KEPT = 64
-#: Contradicting and ambiguous receipts kept for the operator, of each kind.
+#: How many contradicting receipts, and how many ambiguous receipts, are kept for the operator.
 _CONTRADICTING_KEPT = 100
 _AMBIGUOUS_KEPT = 100
-#: Of an ambiguous receipt, so many of the other messages are shown.
+#: How many of the other messages of an ambiguous receipt are shown.
 _OTHERS_SHOWN = 10
+
+#: A carrier's date may be so far before the message's acceptance, or after the receipt's arrival: clocks differ, and
+#: dates without a time zone are up to 14 hours off. Others are no dates of this message.
+DATE_TOLERANCE_SECONDS = 86_400.0
 
 SHARDS = 256
 
 
 def state_number(state: int | None) -> int:
-    """The state as the table keeps it: what nobody can read is UNKNOWN."""
+    """The state that the table keeps. If it could not be read, it is UNKNOWN."""
     return state if state is not None and 0 <= state < STATES else UNKNOWN
 
 
 class Table:
-    """All messages that the store knows, and the indexes over them. Its counters are read from outside, never written.
+    """All messages that the store knows, and their indexes. Other modules may only read its counters.
 
-    :param policy_of: asked at the moment a state is learnt.
+    :param policy_of: returns an account's policy. It is called when a state is learnt.
     """
 
     def __init__(self, limits: Limits, policy_of: PolicyOf) -> None:
         self.limits = limits
         self.policy_of = policy_of
-        #: How a carrier's numbers are compared; asked for receipts whose id several messages have, and for orphans.
+        #: Returns how a carrier's numbers are compared. It is called if several messages have an id, and for orphans.
         self.compare_numbers: Callable[[str], NumberComparison] = lambda carrier: "ending"
+        #: Whether any account wants to be told that a carrier has taken a message; asked once a batch.
+        self.tells_progress: Callable[[], bool] = lambda: False
         self.shards: list[dict[bytes, Row]] = [{} for _ in range(SHARDS)]
         self.accounts: dict[str, TableAccount] = {}
         self.ids = CarrierIdIndex()
@@ -89,6 +96,7 @@ class Table:
         self.match_rates = MatchRates()
         self.evidence = EvidenceList(limits.orphans)
         self.unreadable = Unreadable(limits.unreadable)
+        self.inbound_parts = InboundParts()
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
         self.ambiguous: deque[AmbiguousReceipt] = deque(maxlen=_AMBIGUOUS_KEPT)
@@ -101,6 +109,8 @@ class Table:
         self.contradicting_count = 0
         self.ambiguous_count = 0
         self.repeated_count = 0
+        #: By carrier: receipts whose `carrier_done_at` can't be right.
+        self.implausible_dates: Counter[str] = Counter()
 
     # Finding and sharing
 
@@ -109,14 +119,14 @@ class Table:
         return self.shards[message_id[0]].get(message_id) if message_id else None
 
     def account(self, name: str) -> TableAccount:
-        """The account's lists, made where there are none."""
+        """The account's lists. Makes them if there are none."""
         account = self.accounts.get(name)
         if account is None:
             account = self.accounts[name] = TableAccount(name, self.queues)
         return account
 
     def carrier_error(self, error: bytes, network_error_code: bytes, stat: bytes = b"") -> CarrierError:
-        """The shared value for a carrier's words. Where it has no err, the network's error stands for it."""
+        """The shared value for a carrier's words. If there is no err, the network's error takes its place."""
         key: bytes | tuple[bytes, ...]
         if stat:
             key = (error, network_error_code, stat)
@@ -135,7 +145,7 @@ class Table:
 
     @property
     def open_rows(self) -> int:
-        """Messages that have not ended, or are owed a notification: what `limits.messages` bounds."""
+        """How many messages have not ended, or are owed a notification. `limits.messages` bounds them."""
         return self.rows - len(self.finished)
 
     def wait_for_carriers(self, rows: Sequence[Row]) -> None:
@@ -144,17 +154,17 @@ class Table:
         for row in rows:
             row.flags &= ~LISTED
 
-    # What is owed
+    # Notifications
 
     def owed_final(self, row: Row, state: int, policy: NotifyPolicy) -> int:
-        """The channels on which this final state is to be told."""
+        """The channels that are owed a notification of this final state."""
         owed = row.origin.smpp_owed[state]
         if policy.webhook or (row.rare_fields is not None and row.rare_fields.url):
             owed |= OWED_WEBHOOK
         return owed
 
     def owed_intermediate(self, row: Row, policy: NotifyPolicy) -> int:
-        """The channels on which an intermediate state is to be told."""
+        """The channels that are owed a notification of an intermediate state."""
         owed = row.origin.smpp_intermediate
         url = None if row.rare_fields is None else row.rare_fields.url
         if tells_intermediate(url, policy.intermediate) if url else policy.intermediate and policy.webhook:
@@ -162,7 +172,7 @@ class Table:
         return owed
 
     def queue_of(self, row: Row, owed_bit: int) -> NotificationQueue[Row]:
-        """Where the row's notification on a channel waits."""
+        """The queue of the row's notification on a channel."""
         origin = row.origin
         if owed_bit == OWED_SMPP:
             return origin.smpp_queue
@@ -172,7 +182,7 @@ class Table:
         return self.queues.queue(QueueKey(origin.account.name, Channel.WEBHOOK, rare_fields.url))
 
     def owe(self, row: Row, owed: int, changes: TableChanges) -> None:
-        """The row's present state is to be told on these channels."""
+        """Makes a notification of the row's present state owed on these channels."""
         if owed & OWED_SMPP:
             queue = row.origin.smpp_queue
             self.owed += queue.owe(row)
@@ -182,7 +192,7 @@ class Table:
             self.owed += queue.owe(row)
             changes.touched.add(queue)
 
-    # What a row counts as
+    # The states of rows
 
     def finish(
         self,
@@ -194,9 +204,9 @@ class Table:
         changes: TableChanges,
         carrier_done_at: float = 0.0,
     ) -> int:
-        """Ends a message that hasn't ended; gives its place in the feed.
+        """Ends a message that hasn't ended. Returns its place in the feed.
 
-        :param owed: the channels on which it is to be told.
+        :param owed: the channels that are owed a notification.
         """
         if row.handoff is None:
             self.unsubmitted -= 1
@@ -224,7 +234,7 @@ class Table:
         return cursor
 
     def _cancel(self, row: Row, owed: int) -> None:
-        """An intermediate state that was not told in time, and nobody wants to hear of the final one."""
+        """Takes back notifications of an intermediate state, because the final state needs none on these channels."""
         for bit in (OWED_WEBHOOK, OWED_SMPP):
             if owed & bit:
                 queue = self.queue_of(row, bit)
@@ -233,22 +243,22 @@ class Table:
                 self.queues.drop_if_empty(queue)
 
     def keep(self, row: Row) -> None:
-        """A finished message of which nothing is owed is kept for queries and late receipts."""
+        """Keeps a finished message for queries and late receipts. It must be owed no notification."""
         if not row.flags & KEPT:
             row.flags |= KEPT
             self.finished.append(row)
 
     def forget_finished(self, budget: int, now: float | None = None) -> int:
-        """Forgets up to `budget` of the oldest finished messages over the bound, or past their time; gives how many.
+        """Forgets up to `budget` of the oldest finished messages, if they are too many or too old. Returns how many.
 
-        :param now: None looks at the bound only.
+        :param now: None: only their number counts, and not their age.
         """
         finished = self.finished
         oldest = 0.0 if now is None else now - self.limits.finished_hours * 3600.0
         over = len(finished) - self.limits.finished
         forgotten = 0
         account: TableAccount | None = None
-        # `forget`, in place: in the long run it is done to every message, and calls would double its cost.
+        # This is `forget`, written here: it is done to every message in the end, and calls would double its time.
         shards = self.shards
         handoff: CarrierHandoff | None = None
         ids: Shards | None = None
@@ -258,7 +268,7 @@ class Table:
             row = finished.popleft()
             flags = row.flags
             if flags & OWED:
-                # It was made owed again, and comes back here when that is settled.
+                # A notification became owed again. The row comes back here when that is settled.
                 row.flags = flags & ~KEPT
                 continue
             forgotten += 1
@@ -291,13 +301,15 @@ class Table:
         return forgotten
 
     def forget_over_bound(self, batch: int) -> None:
-        """After a batch: forgets as many finished messages as it may have added, so that the bound costs every batch a
-        little and never one of them much."""
+        """Forgets as many finished messages as a batch may have added. Call it after each batch.
+
+        So each batch takes a little time for this, and no batch takes much.
+        """
         if len(self.finished) > self.limits.finished:
             self.forget_finished(2 * batch)
 
     def forget(self, row: Row) -> None:
-        """Takes a row out of the table. It must be owed nothing and not stand in `finished`."""
+        """Removes a row from the table. It must be owed no notification, and must not be in `finished`."""
         row.flags |= FORGOTTEN
         self.shards[row.id[0]].pop(row.id, None)
         row.acceptance.segment.rows -= 1
@@ -308,7 +320,7 @@ class Table:
         account.tidy()
 
     def unindex(self, row: Row) -> None:
-        """Takes a row's carrier message ids out of the index."""
+        """Removes a row's carrier message ids from the index."""
         handoff = row.handoff
         if handoff is not None and row.carrier_message_id:
             self.ids.remove(handoff.carrier, row.carrier_message_id, row)
@@ -321,15 +333,26 @@ class Table:
                 self.ids.remove(carrier, key, row)
 
     def say_ambiguous(self, receipt: Receipt, key: bytes, row: Row | None, others: Sequence[Row]) -> None:
-        """A receipt may belong to other messages than the one that it was taken for: counted, and kept for the
-        operator. See `AmbiguousReceipt`."""
+        """Counts an ambiguous receipt, and keeps it for the operator. See `AmbiguousReceipt`."""
         self.ambiguous_count += 1
         shown = tuple([other.id for other in others[:_OTHERS_SHOWN]])
         taken_for = b"" if row is None else row.id
         self.ambiguous.append(AmbiguousReceipt(receipt.carrier, key, receipt.received_at, taken_for, shown))
 
+    def done_date(self, receipt: Receipt, row: Row) -> float:
+        """When the state was reached, as the carrier says; 0.0: it doesn't say, or it can't be: that is counted."""
+        done_at = receipt.carrier_done_at
+        if not done_at or (
+            row.acceptance.accepted_at - DATE_TOLERANCE_SECONDS
+            <= done_at
+            <= receipt.received_at + DATE_TOLERANCE_SECONDS
+        ):
+            return done_at
+        self.implausible_dates[receipt.carrier] += 1
+        return 0.0
+
     def late(self, state: int, was: int, receipt: Receipt) -> Outcome:
-        """A receipt for what has ended already: counted, and kept for the operator where it says otherwise."""
+        """Counts a receipt for a message that has ended. If it has another state, keeps it for the operator."""
         if not receipt.final:
             return Outcome.LATE_INTERMEDIATE
         if state == was:

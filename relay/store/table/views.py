@@ -1,6 +1,7 @@
-"""What customers and operators may ask of the table: one message, an account's recent ones, its feed.
+"""The table's queries for customers and operators: one message, an account's recent messages, its feed.
 
-What may take long is a generator: it gives None wherever it has looked at so much that others should have a turn.
+A query that may take long is a generator. It yields None when it has read so much that the reactor should do other
+work.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +14,13 @@ from relay.store.table.message_views import message_view
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values.ids import id_text, parse_id
+from relay.values.inbound import INBOUND
 from relay.values.messages import KeptReceipts, MessageView, Pending
 
-#: Messages looked at in one turn of the reactor, which takes some 0.1 ms, or 1 ms in a search for a part of an id.
+#: How many messages are read in one turn of the reactor. That takes about 0.1 ms, or 1 ms in a search for a part of an
+#: id.
 LOOKED_AT_A_TURN: Final = 1_000
-#: A message that is found and shown costs as much as so many that are looked at.
+#: To show a message takes as long as to read so many.
 _SHOWN_COUNTS: Final = 20
 
 _T = TypeVar("_T")
@@ -34,12 +37,14 @@ def recent(
     message_id = parse_id(search)
     if message_id is not None:
         row = table.get(message_id)
-        if row is not None and row.origin.account is entry and (state is None or row.state == state):
+        if row is None or row.origin.account is not entry or row.origin.interface == INBOUND:
+            return
+        if state is None or row.state == state:
             yield message_view(row)
         return
     digits = search.lstrip("+").encode("utf-8", "replace")
     id_part = search.lower() if len(search) >= 4 else ""
-    # A copy, because the list is changed between two slices.
+    # It is a copy, because the list may change between two slices.
     rows = entry.recent.rows[entry.recent.first : entry.recent_before(before)]
     looked_at = 0
     for row in reversed(rows):
@@ -47,7 +52,7 @@ def recent(
         if looked_at > LOOKED_AT_A_TURN:
             looked_at = 0
             yield None
-        if row.flags & FORGOTTEN or (state is not None and row.state != state):
+        if row.flags & FORGOTTEN or (state is not None and row.state != state) or row.origin.interface == INBOUND:
             continue
         if digits and digits not in row.addresses and not (id_part and id_part in id_text(row.id)):
             continue
@@ -61,11 +66,12 @@ def recent(
 def _finished(
     table: Table, account: str, after: int, wanted: Callable[[Row], _T | None], limit: int
 ) -> Iterator[_T | None]:
-    """Goes through an account's finished messages, from behind a place in the feed on, and gives up to `limit` results.
+    """Reads an account's finished messages after a place in the feed, and yields up to `limit` results.
 
-    Every slice begins with a search for its place: the list changes between two slices, and may be too long to copy.
+    Each slice searches for its place again, because the list may change between two slices, and may be too long to
+    copy.
 
-    :param wanted: makes the result of a row; None: it isn't wanted.
+    :param wanted: makes the result of a row; None: the row isn't wanted.
     """
     entry = table.accounts.get(account)
     if entry is None or limit <= 0:
@@ -89,7 +95,9 @@ def feed(table: Table, account: str, after: int, limit: int) -> Iterator[FeedEnt
     return _finished(table, account, after, _feed_entry, limit)
 
 
-def _feed_entry(row: Row) -> FeedEntry:
+def _feed_entry(row: Row) -> FeedEntry | None:
+    if row.origin.interface == INBOUND:
+        return None
     return FeedEntry(row.cursor, row.id, row.state, row.carrier_error.error, row.done_at, row.acceptance.accepted_at)
 
 
@@ -108,7 +116,7 @@ def given_up(table: Table, account: str, since: float, until: float, limit: int)
 def learnt_between(table: Table, account: str, since: float, until: float, limit: int) -> Iterator[bytes | None]:
     """See `Store.learnt_between`."""
 
-    # The clock may have been set while they were learnt: their times needn't be in order, so all of them are looked at.
+    # All messages are read, because their times may not be in order: the clock may have been set meanwhile.
     def wanted(row: Row) -> bytes | None:
         return row.id if since <= row.done_at < until else None
 
@@ -130,6 +138,7 @@ def _pending(table: Table, row: Row, part: int) -> Pending:
         row.acceptance.expires_at,
         table.in_doubt.carrier(row.id, part),
         row.origin.priority,
+        row.origin.adapt,
     )
 
 
@@ -141,7 +150,7 @@ def scheduled_due(table: Table, now: float, limit: int) -> Sequence[Pending]:
 
 
 def kept_receipts(table: Table, after: tuple[int, int] | None, limit: int) -> KeptReceipts:
-    """Orphans, then unreadable receipts, then evidence from a place on; see `Store.kept_receipts`."""
+    """Kept receipts after a place: orphans, then unreadable receipts, then evidence. See `Store.kept_receipts`."""
     orphan, number = after or (0, 0)
     if orphan >= 0:
         receipts, goes_on = table.orphans.after(orphan, limit)

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use Net::SMPP;
 
-my $listener = Net::SMPP->new_listen('127.0.0.1', port => $ARGV[0]) or die "listen: $!";
+my $listener = Net::SMPP->new_listen('127.0.0.1', port => $ARGV[0], timeout => 600) or die "listen: $!";
 my $smpp = $listener->accept or die "accept: $!";
 my $last = 0;
 while (my $pdu = $smpp->read_pdu()) {

@@ -6,7 +6,7 @@ use Net::SMPP;
 
 my ($port, $system_id, $password, $count) = @ARGV;
 my ($smpp, $bound) = Net::SMPP->new_transceiver(
-    '127.0.0.1', port => $port, system_id => $system_id, password => $password
+    '127.0.0.1', port => $port, system_id => $system_id, password => $password, timeout => 60
 ) or die "connect: $!";
 die 'bind: ' . $bound->explain_status() if $bound->status;
 

@@ -1,0 +1,57 @@
+"""Reads the files of the configuration's lists. A list of a million lines takes seconds: give it a thread."""
+
+from collections.abc import Iterator
+
+from relay.config.model import Config, NumberListFile
+from relay.config.yaml_reader import Path, dotted
+from relay.routing.number_lists import NamedList, NumberList, NumberLists
+
+
+class ListsRefused(Exception):
+    """A list can't be read.
+
+    :ivar problems: one line for each list that can't.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def read_lists(config: Config) -> NumberLists | None:
+    """The lists of a configuration, read from their files now; None if it has none.
+
+    :raises ListsRefused: a file can't be read.
+    """
+    lists: list[NamedList] = []
+    problems: list[str] = []
+    for name, settings in config.lists.items():
+        try:
+            lists.append(NamedList(name, _read(settings), settings.on_match == "refuse"))
+        except ValueError as problem:
+            problems.append(f"{dotted(('lists', name, 'file'))}: {problem}")
+    if problems:
+        raise ListsRefused(problems)
+    return NumberLists(lists) if lists else None
+
+
+def list_problems(config: Config) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the files of the lists, as a further check of a configuration."""
+    for name, settings in config.lists.items():
+        try:
+            _read(settings)
+        except ValueError as problem:
+            yield ("lists", name, "file"), str(problem)
+
+
+def _read(settings: NumberListFile) -> NumberList:
+    file = settings.file
+    try:
+        with open(file, encoding="utf-8") as lines:
+            return NumberList(lines, settings.tag_column)
+    except OSError as problem:
+        raise ValueError(f"the file {file!r} can't be read: {problem.strerror or problem}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {file!r} can't be read: it is not UTF-8 text") from None
+    except ValueError as problem:
+        raise ValueError(f"the file {file!r}: {problem}") from None

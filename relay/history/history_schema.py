@@ -1,0 +1,133 @@
+"""The tables of the history's database, and connections to it.
+
+A segment's tables have its number in their names: `m7` has the messages of segment 7, `p7` their further carrier
+message ids. `relay.history.history_database` says what segments are for, `docs/history.md` what is kept.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+#: Raised when the tables change in a way that an older relay can't read.
+SCHEMA_VERSION: Final = 1
+_CACHE_KIB: Final = 16_384
+#: Of the file: larger than SQLite's own, because a search reads the newest segment from end to end.
+_PAGE_BYTES: Final = 16_384
+_BUSY_MILLISECONDS: Final = 5_000
+
+_SCHEMA: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE segments (number INTEGER PRIMARY KEY, first_seq INTEGER, last_seq INTEGER, rows INTEGER NOT NULL,
+    indexed INTEGER NOT NULL);
+CREATE TABLE origins (id INTEGER PRIMARY KEY, interface TEXT NOT NULL, head BLOB NOT NULL, sender BLOB NOT NULL);
+CREATE UNIQUE INDEX origins_head ON origins (head, interface);
+CREATE INDEX origins_sender ON origins (sender);
+CREATE TABLE groups (id INTEGER PRIMARY KEY, account TEXT NOT NULL, carrier TEXT NOT NULL, state INTEGER NOT NULL,
+    error BLOB NOT NULL, flags INTEGER NOT NULL, UNIQUE (account, carrier, state, error, flags));
+CREATE TABLE owed_lines (n INTEGER PRIMARY KEY, segment INTEGER NOT NULL, seq INTEGER NOT NULL);
+CREATE TABLE open_ids (id BLOB PRIMARY KEY, segment INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE sums (span INTEGER NOT NULL, bucket INTEGER NOT NULL, grp INTEGER NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (span, bucket, grp)) WITHOUT ROWID;
+CREATE TABLE took (span INTEGER NOT NULL, bucket INTEGER NOT NULL, account TEXT NOT NULL, class INTEGER NOT NULL,
+    count INTEGER NOT NULL, PRIMARY KEY (span, bucket, account, class)) WITHOUT ROWID;
+"""
+NEW_SEGMENT: Final = (
+    "CREATE TABLE m{n} (seq INTEGER PRIMARY KEY, id BLOB NOT NULL, number BLOB NOT NULL, origin INTEGER NOT NULL, "
+    "grp INTEGER NOT NULL, carrier_id BLOB, reference TEXT, validity INTEGER NOT NULL, submitted INTEGER, "
+    "done INTEGER, carrier_done INTEGER, details BLOB)",
+    # Carrier message ids beyond the row's own: those of long messages' parts, and of earlier hand-overs.
+    "CREATE TABLE p{n} (carrier_id BLOB NOT NULL, seq INTEGER NOT NULL)",
+    "INSERT INTO segments VALUES ({n}, NULL, NULL, 0, 0)",
+)
+INDEXES: Final = (
+    "CREATE INDEX IF NOT EXISTS m{n}_id ON m{n} (id)",
+    "CREATE INDEX m{n}_number ON m{n} (number)",
+    "CREATE INDEX m{n}_origin ON m{n} (origin)",
+    "CREATE INDEX m{n}_grp ON m{n} (grp)",
+    "CREATE INDEX m{n}_carrier_id ON m{n} (carrier_id) WHERE carrier_id IS NOT NULL",
+    "CREATE INDEX m{n}_reference ON m{n} (reference) WHERE reference IS NOT NULL",
+    "CREATE INDEX p{n}_carrier_id ON p{n} (carrier_id)",
+    "UPDATE segments SET indexed = 1 WHERE number = {n}",
+)
+
+DROP_SEGMENT: Final = (
+    "DROP TABLE m{n}",
+    "DROP TABLE p{n}",
+    "DELETE FROM segments WHERE number = {n}",
+    "DELETE FROM open_ids WHERE segment = {n}",
+)
+
+
+class Cursor(msgspec.Struct, frozen=True, order=True):
+    """A place in the journal: a segment file's number, and an offset in it."""
+
+    sequence: int
+    offset: int
+
+
+class NewerHistory(Exception):
+    """The database was written by a newer relay; the text says what to do."""
+
+
+def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection as the history uses it. Transactions are begun by hand.
+
+    :raises sqlite3.Error: it can't be opened.
+    """
+    name = f"{Path(path).absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, cached_statements=1_000)
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def prepare(db: sqlite3.Connection, path: str) -> bool:
+    """Makes the tables where there are none, and sets the connection up for writing. Gives whether there were tables.
+
+    :raises NewerHistory: see there.
+    :raises sqlite3.DatabaseError: it is damaged.
+    """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise NewerHistory(
+            f"{path} was written by a newer relay (format {version}, this one reads {SCHEMA_VERSION}). Run that relay, "
+            "or move the file away: the history then begins anew"
+        )
+    if not version:
+        # Both only before the first table. The second lets erased pages be given back to the file system.
+        db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    # Deleted rows are overwritten where that costs no writing of its own; see `relay.history.erasure`.
+    db.execute("PRAGMA secure_delete = FAST")
+    if not version:
+        with Transaction(db):
+            for statement in (*_SCHEMA.split(";"), *NEW_SEGMENT):
+                db.execute(statement.format(n=1))
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        os.chmod(path, 0o640)
+    return bool(version)
+
+
+class Transaction:
+    """A block that is written whole or not at all."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            # Also where the disk is full at the commit: the next transaction must find none.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")

@@ -1,0 +1,78 @@
+"""What many messages of the history share, once and by number: where they came from, and what became of them."""
+
+import sqlite3
+from typing import Final
+
+from relay.history.history_entries import Entry, Group, Origin
+
+#: Groups that are kept apart. A carrier with an error text of its own for each message gets no more of them.
+_MOST_GROUPS: Final = 20_000
+_MOST_ORIGINS_IN_MEMORY: Final = 100_000
+
+
+class SharedValues:
+    """The numbers of origins and groups; makes those that there are none of yet.
+
+    :ivar group_of: the groups by their numbers.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._origins: dict[Origin, int] = {}
+        self._groups: dict[Group, int] = {}
+        for number, *values in db.execute("SELECT id, account, carrier, state, error, flags FROM groups"):
+            self._groups[Group(*values)] = number
+        self.group_of = {number: group for group, number in self._groups.items()}
+        self._data_version = 0
+
+    def look(self) -> None:
+        """To be called before a batch: where somebody else has written, what is remembered of origins is forgotten,
+        because an erasure gives them other names."""
+        version = self._db.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._data_version:
+            self._data_version = version
+            self._origins.clear()
+
+    def of(self, entry: Entry, head: bytes) -> tuple[int, int]:
+        """The numbers of an entry's origin and group.
+
+        :param head: see `Origin`.
+        """
+        message = entry.message
+        # Plain tuples, which find what was put in under named ones: making those would cost as much as the row.
+        origin_key = (message.interface, head)
+        origin = self._origins.get(origin_key) or self._origin(Origin(*origin_key))  # type: ignore[call-overload]
+        group_key = (message.account, entry.carrier, entry.state, entry.error, entry.flags)
+        group = self._groups.get(group_key) or self._group(Group(*group_key), entry)  # type: ignore[call-overload]
+        return origin, group
+
+    def origin(self, number: int) -> Origin:
+        """The origin of a number."""
+        return Origin(*self._db.execute("SELECT interface, head FROM origins WHERE id = ?", (number,)).fetchone())
+
+    def _origin(self, origin: Origin) -> int:
+        db = self._db
+        found = db.execute(
+            "SELECT id FROM origins WHERE head = ? AND interface = ?", (origin.head, origin.interface)
+        ).fetchone()
+        number: int
+        if found is None:
+            values = (origin.interface, origin.head, origin.sender)
+            number = db.execute("INSERT INTO origins VALUES (NULL, ?, ?, ?)", values).lastrowid or 0
+        else:
+            number = found[0]
+        if len(self._origins) >= _MOST_ORIGINS_IN_MEMORY:
+            self._origins.clear()
+        self._origins[origin] = number
+        return number
+
+    def _group(self, group: Group, entry: Entry) -> int:
+        if len(self._groups) >= _MOST_GROUPS and group.error:
+            entry.rare().error = group.error
+            group = group._replace(error=b"")
+            if group in self._groups:
+                return self._groups[group]
+        number = self._db.execute("INSERT INTO groups VALUES (NULL, ?, ?, ?, ?, ?)", group).lastrowid or 0
+        self._groups[group] = number
+        self.group_of[number] = group
+        return number

@@ -1,0 +1,169 @@
+"""Requests under way, and what their ends mean: for the notifications, and for the places where they went."""
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from relay.accounts.accounts import Target
+from relay.runtime.tasks import Tasks
+from relay.store.api import NotificationStore
+from relay.values.messages import Attempt, Channel, Notification, QueueKey, Recovery, Verdict
+from relay.webhooks.answer import Answer
+from relay.webhooks.delivery import LONGEST_PAUSE_SECONDS, WebhookDelivery
+from relay.webhooks.outcomes import Outcomes
+from relay.webhooks.places import Destination, Path, Places
+from relay.webhooks.queue_work import QueueWork
+from relay.webhooks.schedule import retry_after_seconds, retry_of
+
+#: Hears that a request of a queue has ended, its path and when.
+Ended = Callable[[QueueWork, Path | None, float], None]
+
+
+class Attempts:
+    """Sends batches, counts how that went where they went, and passes the outcomes on.
+
+    :param fraction: random numbers from 0 to 1, for the jitter.
+    :param ended: hears of each request that has ended, unless `abandon` was called.
+    :ivar on_post: hears how long each request took: the metrics.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: NotificationStore,
+        delivery: WebhookDelivery,
+        places: Places,
+        outcomes: Outcomes,
+        clock: IReactorTime,
+        fraction: Callable[[], float],
+        ended: Ended,
+    ) -> None:
+        self.on_post: Callable[[float], None] | None = None
+        self._store = store
+        self._delivery = delivery
+        self._places = places
+        self._outcomes = outcomes
+        self._clock = clock
+        self._fraction = fraction
+        self._ended = ended
+        self._posting = Tasks(self.log)
+        self._out: dict[int, Sequence[Notification]] = {}
+        self._next_out = 0
+
+    def begin(
+        self, work: QueueWork, path: Path | None, target: Target, batch: Sequence[Notification], now: float
+    ) -> None:
+        """Begins an attempt to hand the batch over; there must be room for it."""
+        work.in_flight += 1
+        self._places.began(work.origin, path)
+        number = self._next_out
+        self._next_out += 1
+        self._out[number] = batch
+        self._posting.start(self._attempt(work, path, target, batch, number, now))
+
+    async def wait(self) -> None:
+        """Waits until nothing is under way."""
+        await self._posting.wait()
+
+    async def abandon(self) -> None:
+        """Gives everything under way back to the store, and ends the requests."""
+        for batch in self._out.values():
+            self._store.release(batch)
+        self._out.clear()
+        await self._posting.cancel()
+
+    async def _attempt(
+        self,
+        work: QueueWork,
+        path: Path | None,
+        target: Target,
+        batch: Sequence[Notification],
+        number: int,
+        began_at: float,
+    ) -> None:
+        queue_key = work.queue_key
+        try:
+            answer, text = await self._delivery.deliver(queue_key, target, batch, began_at)
+        except CancelledError:
+            answer, text = Answer(0, "stopped"), "stopped"
+        except Exception:
+            self.log.failure("webhook_broken: a webhook of {account} could not be sent", account=queue_key.account)
+            answer, text = Answer(0, "internal error"), "internal error"
+        work.in_flight -= 1
+        now = self._clock.seconds()
+        if self._out.pop(number, None) is None:
+            # Given back already, by a stop that could wait no longer.
+            work.origin.breaker.abandoned()
+            if path is not None:
+                path.breaker.abandoned()
+            self._places.ended(work.origin)
+            return
+        seconds = now - began_at
+        if self.on_post is not None:
+            self.on_post(seconds)
+        if answer.ok:
+            self._answered_well(work, path)
+            self._outcomes.add([Attempt(n, Verdict.DELIVERED, now, 0.0, text, seconds) for n in batch])
+        else:
+            self._failed(work, path, batch, answer, text, now, seconds)
+        self._places.ended(work.origin)
+        self._ended(work, path, now)
+
+    def _answered_well(self, work: QueueWork, path: Path | None) -> None:
+        self._came_back(work, work.origin, work.origin.breaker.succeeded())
+        if path is not None:
+            self._came_back(work, path, path.breaker.succeeded())
+
+    def _came_back(self, work: QueueWork, destination: Destination, recovery: Recovery) -> None:
+        if recovery:
+            self._outcomes.came_back(QueueKey(work.queue_key.account, Channel.WEBHOOK, destination.name), recovery)
+
+    def _failed(
+        self,
+        work: QueueWork,
+        path: Path | None,
+        batch: Sequence[Notification],
+        answer: Answer,
+        text: str,
+        now: float,
+        seconds: float,
+    ) -> None:
+        asked = retry_after_seconds(answer.retry_after, now)
+        pause = min(asked, LONGEST_PAUSE_SECONDS) if answer.code in (429, 503) else 0.0
+        place = self._count_failure(work, path, answer, pause, now)
+        # One draw for the whole batch: it comes back together.
+        fraction = self._fraction()
+        for n in batch:
+            retry = retry_of(n, answer, now, fraction, asked_seconds=asked, paused_seconds=pause)
+            if retry is None:
+                attempt = Attempt(n, Verdict.GIVEN_UP, now, 0.0, text, seconds)
+            else:
+                attempt = Attempt(
+                    n, Verdict.RETRY, now, retry.due_at, text, seconds, retry.brought_forward_by, place.name
+                )
+            self._outcomes.add([attempt])
+
+    def _count_failure(
+        self, work: QueueWork, path: Path | None, answer: Answer, pause_seconds: float, now: float
+    ) -> Destination:
+        """Counts a failure where it belongs, and gives that place: no answer is the origin's failure, a status the
+        path's. An account's own URL has one place for both."""
+        origin = work.origin
+        place: Destination = origin
+        if work.path:
+            if answer.code:
+                self._came_back(work, origin, origin.breaker.succeeded())
+                if path is None:
+                    path = self._places.failing_path(origin.account, work.path)
+                    path.breaker.began()
+                place = path
+            elif path is not None:
+                path.breaker.abandoned()
+        place.breaker.failed(
+            now, throttled=answer.code == 429, retry_after_seconds=pause_seconds, unreached=answer.unreached
+        )
+        self._places.leave(place, now)
+        return place

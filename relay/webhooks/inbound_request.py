@@ -1,0 +1,115 @@
+"""The webhook request that hands a customer a message from a handset: as JSON, or in the manner of other gateways."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from relay.text.from_handsets import text_of
+from relay.values.ids import id_text
+from relay.values.inbound import InboundMessage
+from relay.values.messages import Notification, destination_of, source_of
+from relay.webhooks.body import FORM_TYPE, JSON_TYPE
+from relay.webhooks.callbacks import Words, fill, with_plus
+from relay.webhooks.request import WebhookRequest, signed_headers
+
+_UCS2: Final = 8
+
+
+def inbound_fields(message: InboundMessage) -> dict[str, Any]:
+    """The message as customers see it, in JSON and in the feed."""
+    text = text_of(message.octets, message.data_coding)
+    return {
+        "id": id_text(message.id),
+        "from": source_of(message.addresses).decode("latin-1"),
+        "to": destination_of(message.addresses).decode("latin-1"),
+        "text": text,
+        "received_at": _instant(message.received_at),
+        "parts": message.parts,
+        "missing_parts": list(message.missing),
+        "carrier": message.carrier,
+        "data_coding": message.data_coding,
+        "udh": message.header.hex() or None,
+        "payload": message.octets.hex() if text is None else None,
+    }
+
+
+def inbound_request(
+    notification: Notification, url: str, manner: str, keys: Sequence[bytes], now: float
+) -> WebhookRequest:
+    """The request for an attempt.
+
+    :param url: the account's inbound_url.
+    :param manner: the account's inbound_format.
+    :param keys: what signs; see `relay.webhooks.request.webhook_request`.
+    """
+    message = notification.inbound
+    assert message is not None
+    if manner == "kannel":
+        return WebhookRequest("GET", _kannel(url, message), {}, None)
+    if manner == "json":
+        body, content_type = msgspec.json.encode(inbound_fields(message)), JSON_TYPE
+    else:
+        body, content_type = urlencode(_jasmin(message)).encode("ascii"), FORM_TYPE
+        if manner == "jasmin-get":
+            url = url.partition("#")[0]
+            return WebhookRequest("GET", f"{url}{'&' if '?' in url else '?'}{body.decode('ascii')}", {}, None)
+    webhook_id = id_text(message.id).encode() + b"_inbound"
+    headers = signed_headers(webhook_id, content_type, body, notification.attempt, keys, now)
+    return WebhookRequest("POST", url, headers, body)
+
+
+def _instant(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _kannel(pattern: str, message: InboundMessage) -> str:
+    """Kannel's `get-url` of an sms-service: here the handset is the sender, and `%a` is what it says."""
+    source = source_of(message.addresses).decode("latin-1")
+    destination = destination_of(message.addresses).decode("latin-1")
+    known = text_of(message.octets, message.data_coding)
+    text = message.octets.decode("latin-1") if known is None else known
+    words = Words(text)
+    id_ = id_text(message.id)
+    at = datetime.fromtimestamp(message.received_at, UTC)
+    escapes: Mapping[str, str] = {
+        "p": source,
+        "P": destination,
+        "q": with_plus(source),
+        "Q": with_plus(destination),
+        "a": " ".join(text.split()),
+        "b": text,
+        "e": message.octets.hex().upper(),
+        "k": words.first(),
+        "t": at.strftime("%Y-%m-%d %H:%M:%S"),
+        "T": str(int(message.received_at)),
+        "i": message.carrier,
+        "I": id_,
+        "F": id_,
+        "n": message.account,
+        "c": "2" if message.data_coding == _UCS2 else "1" if known is None else "0",
+        "C": "UTF-8",
+        "m": "-1",
+        "M": "-1",
+        "u": message.header.hex().upper(),
+        "O": str(message.data_coding),
+        **dict.fromkeys("ABDdfoRvV", ""),
+    }
+    return fill(pattern, escapes, words)
+
+
+def _jasmin(message: InboundMessage) -> dict[str, str | bytes]:
+    """The fields of Jasmin's MO callbacks."""
+    # Jasmin passes the octets on as they came, and beside them in hexadecimal.
+    return {
+        "id": id_text(message.id),
+        "from": source_of(message.addresses).decode("latin-1"),
+        "to": destination_of(message.addresses).decode("latin-1"),
+        "origin-connector": message.carrier,
+        "priority": "0",
+        "coding": str(message.data_coding),
+        "content": message.octets,
+        "binary": message.octets.hex(),
+    }

@@ -1,0 +1,119 @@
+"""Messages from handsets, while the disk fails, parts are missing, or too many of them wait."""
+
+import random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.carriers.handset_messages import HandsetMessages
+from relay.config.model import Account, Carrier, InboundRule, Limits
+from relay.routing.flow import MessageFlow
+from relay.routing.routes import Routes
+from relay.smpp.message_codec import decode_message
+from relay.text.compose import compose
+from relay.values import smpp_constants as c
+from relay.values.inbound import INBOUND_URL
+from relay.values.messages import Channel, QueueKey
+from relay.values.pdus import MessagePdu
+from tests.routing.test_flow import Rates
+from tests.simulated_disk import SimulatedDisk
+from tests.stores import SettableClock, started, wait_for
+
+NO_SPACE = OSError(28, "No space left on device")
+TEXT = "STOP " + "all of this at once, please. " * 10
+FROM_HANDSETS = QueueKey("hooked", Channel.WEBHOOK, INBOUND_URL)
+
+
+def parts_of(text: str, reference: int = 1) -> list[MessagePdu]:
+    bodies = compose("447700900001", "12345", text, reference=reference)[1]
+    return [decode_message(c.DELIVER_SM, number, body) for number, body in enumerate(bodies)]
+
+
+class HandsetMessagesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = SettableClock()
+        self.disk = SimulatedDisk()
+        self.carrier: Carrier | None = Carrier(
+            connect="tcp:h:1",
+            inbound=[InboundRule(account="hooked", keyword="STOP*"), InboundRule(account="plain", keyword="OTHER")],
+        )
+        self.open()
+
+    def open(self) -> None:
+        """Opens the store, at first and after a restart."""
+        self.store: Any = started(self.disk, self.clock)
+        flow = MessageFlow(
+            store=self.store, rates=Rates(), routes=Routes([]), clock=self.clock,
+            random_bytes=random.Random(1).randbytes, validity_seconds=60.0,
+        )  # fmt: skip
+        accounts = {"hooked": Account(inbound_url="https://example.com/"), "plain": Account()}
+        self.handsets = HandsetMessages(
+            flow, accounts.get, lambda name: self.carrier, lambda account, pdu: None, self.clock,
+            random.Random(2).randbytes, Limits(inbound_parts=4, inbound_part_seconds=600.0),
+        )  # fmt: skip
+        wait_for(self.clock, self.handsets.start())
+
+    def take(self, *pdus: MessagePdu) -> list[str]:
+        """What the carrier is answered."""
+        taken = [self.handsets.take("tier1", pdu) for pdu in pdus]
+        return [c.status_name(wait_for(self.clock, answer)) for answer in taken if isinstance(answer, Deferred)]
+
+    def received(self) -> list[tuple[bytes, tuple[int, ...]]]:
+        """What the account is owed: texts, and the numbers of missing parts."""
+        claim = wait_for(self.clock, self.store.claim(FROM_HANDSETS, 99, self.clock.seconds()))
+        self.store.release(claim.notifications)
+        return [(n.inbound.octets, n.inbound.missing) for n in claim.notifications]
+
+    def test_a_part_that_can_not_be_made_durable_is_left_with_the_carrier(self) -> None:
+        first, second = parts_of(TEXT)[:2]
+        self.disk.write_error = NO_SPACE
+        self.assertEqual(self.take(first), ["ESME_RX_T_APPN"])
+        self.disk.write_error = None
+        self.clock.advance(1.1)
+        self.assertEqual(self.take(first, second), ["ESME_ROK"] * 2)
+        self.assertEqual(self.received(), [(TEXT.encode(), ())])
+
+    def test_a_last_part_that_can_not_be_made_durable_is_left_with_the_carrier_and_the_others_stay(self) -> None:
+        first, second = parts_of(TEXT)
+        self.assertEqual(self.take(first), ["ESME_ROK"])
+        self.disk.write_error = NO_SPACE
+        self.assertEqual(self.take(second), ["ESME_RX_T_APPN"])
+        self.disk.write_error = None
+        self.clock.advance(1.1)
+        self.assertEqual(self.received(), [])
+        self.disk = self.disk.crash()
+        self.open()
+        self.assertEqual(self.take(second), ["ESME_ROK"])
+        self.assertEqual(self.received(), [(TEXT.encode(), ())])
+        self.assertEqual(self.take(first, second), ["ESME_ROK"] * 2)
+        self.clock.advance(700.0)
+        self.assertEqual(len(self.received()), 1)
+
+    def test_over_the_bound_the_oldest_message_goes_without_its_missing_parts(self) -> None:
+        firsts = [parts_of(TEXT, reference)[0] for reference in range(5)]
+        self.assertEqual(self.take(*firsts), ["ESME_ROK"] * 5)
+        self.assertEqual(self.received(), [(TEXT.encode()[:153], (2,))])
+        self.assertEqual(self.handsets.counts, {"received": 1, "incomplete": 1, "unwanted": 0})
+
+    def test_while_the_disk_is_broken_nothing_is_lost_and_nothing_spins(self) -> None:
+        self.take(*[parts_of(TEXT, reference)[0] for reference in range(4)])
+        self.disk.write_error = NO_SPACE
+        self.assertEqual(self.take(parts_of(TEXT, 4)[0]), ["ESME_RX_T_APPN"])
+        self.clock.advance(601.0)
+        self.disk.write_error = None
+        for _ in range(130):
+            self.clock.advance(1.0)
+        self.assertEqual(len(self.received()), 5)
+
+    def test_a_first_word_that_nobody_has_a_rule_for_drops_the_message_and_its_parts(self) -> None:
+        self.assertEqual(self.take(*parts_of("hello " + TEXT)), ["ESME_ROK"] * 2)
+        self.assertEqual((self.received(), self.handsets.counts["unwanted"]), ([], 1))
+        self.assertEqual(wait_for(self.clock, self.store.kept_parts()), [])
+
+    def test_the_rules_of_a_carrier_that_is_gone_hold_for_the_parts_that_it_left(self) -> None:
+        self.take(parts_of(TEXT)[0])
+        self.carrier = None
+        self.clock.advance(601.0)
+        self.clock.advance(1.0)
+        self.assertEqual(self.received(), [(TEXT.encode()[:153], (2,))])

@@ -1,0 +1,255 @@
+"""Messages from handsets on their way from a carrier to customers' URLs."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from standardwebhooks import Webhook
+from twisted.internet import reactor, task
+
+from relay.smpp.message_codec import decode_message, encode_address, message_body, message_octets, tlv
+from relay.text.compose import compose, encode
+from relay.values import smpp_constants as c
+from tests.integration.harness import WebhookReceiver, smpp_account, smpp_carrier, until
+from tests.integration.test_traffic import TrafficTestCase
+
+HANDSET = b"447700900001"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+LONG = "Now this is the story all about how my life got flipped, turned upside down. " * 5
+
+
+def delivery(text: str, to: bytes = b"12345", **fields: Any) -> bytes:
+    """A deliver_sm with a short text."""
+    octets, data_coding = encode(text)
+    addresses = encode_address(1, 1, HANDSET) + encode_address(3, 0, to)
+    return message_body(
+        addresses=addresses, short_message=octets, data_coding=data_coding, registered_delivery=0, **fields
+    )
+
+
+def parts_of(text: str, reference: int = 7) -> Sequence[bytes]:
+    """The deliver_sm of a long text, with user data headers."""
+    return compose(HANDSET.decode(), "12345", text, reference=reference)[1]
+
+
+class InboundTestCase(TrafficTestCase):
+    async def start(self, inbound: Sequence[dict[str, Any]] = (), **more: Any) -> None:
+        self.receiver = await self.webhooks()
+        account = {"inbound_url": self.receiver.url, "notification_secret": SECRET} | more.pop("account", {})
+        accounts = {
+            "acme": smpp_account(**account),
+            "esme": smpp_account("esme", api_key="esme"),
+            "both": smpp_account("both", api_key="both", inbound_url=self.receiver.url + "/both"),
+        }
+        carrier = {"mobile_originated": "acme"} | more.pop("carrier", {})
+        await self.world(
+            "tier1",
+            carriers={"tier1": carrier | ({"inbound": list(inbound)} if inbound else {})},
+            accounts=accounts,
+            routes=[{"carriers": ["tier1"]}],
+            **more,
+        )
+        self.carrier = self.carriers["tier1"]
+
+    def deliver(self, *bodies: bytes) -> None:
+        self.carrier.bound[0].deliver(*bodies)
+
+    async def answered(self, count: int) -> list[str]:
+        """The statuses with which the relay has answered."""
+        await until("the relay has answered", lambda: len(self.carrier.answers) >= count)
+        return [c.status_name(status) for _, status in self.carrier.answers]
+
+    async def told(self, count: int, receiver: WebhookReceiver | None = None) -> list[Any]:
+        """What the receiver got, in the order of the messages."""
+        receiver = receiver or self.receiver
+        await until(f"{count} messages have come", lambda: len(receiver.posts) >= count)
+        return [post.json for post in receiver.posts]
+
+
+class DeliveryTests(InboundTestCase):
+    async def test_a_message_comes_signed_with_all_that_is_known_of_it(self) -> None:
+        await self.start()
+        self.deliver(delivery("Grüße €"))
+        self.assertEqual(await self.answered(1), ["ESME_ROK"])
+        [message] = await self.told(1)
+        [post] = self.receiver.posts
+        Webhook(SECRET).verify(post.body, post.headers)
+        self.assertEqual(post.headers["webhook-id"], message["id"] + "_inbound")
+        self.assertTrue(message.pop("received_at").endswith("Z"))
+        self.assertEqual(
+            {key: value for key, value in message.items() if key != "id"},
+            {"from": "447700900001", "to": "12345", "text": "Grüße €", "parts": 1, "missing_parts": [],
+             "carrier": "tier1", "data_coding": 0, "udh": None, "payload": None},
+        )  # fmt: skip
+
+    async def test_it_is_durable_before_the_carrier_is_answered_and_tried_again_until_it_is_taken(self) -> None:
+        await self.start()
+        self.receiver.status = 503
+        self.deliver(delivery("hello"))
+        await self.answered(1)
+        self.daemon.kill()
+        self.assertEqual([record["octets"] for record in self.daemon.journal("InboundMessage")], ["hello"])
+        self.receiver.status = 200
+        await self.daemon.start()
+        [message] = await self.told(1)
+        self.assertEqual(message["text"], "hello")
+
+        async def feed(after: str = "0") -> Any:
+            return (await self.http("GET", self.daemon, f"/inbound?after={after}"))[1]
+
+        first = await feed()
+        self.assertEqual([entry["text"] for entry in first["messages"]], ["hello"])
+        self.assertEqual((await feed(first["next"]))["messages"], [])
+        path = f"/inbound/{message['id']}"
+        while [attempt["answer"] for attempt in (await self.http("GET", self.daemon, path))[1]["attempts"]][-1:] != [
+            "200"
+        ]:
+            await task.deferLater(reactor, 0.05)
+        self.assertEqual((await self.http("POST", self.daemon, f"{path}/notify"))[0], 202)
+        self.assertEqual([again["id"] for again in await self.told(2)], [message["id"]] * 2)
+        # To customers' own messages these are strangers, and to other customers, too.
+        for other in (f"/messages/{message['id']}", "/notifications"):
+            self.assertNotIn("hello", str(await self.http("GET", self.daemon, other)))
+        self.assertEqual((await self.http("GET", self.daemon, path, account="esme", key="esme"))[0], 404)
+
+    async def test_data_comes_as_octets(self) -> None:
+        await self.start()
+        header = b"\x06\x05\x04\x0b\x84\x23\xf0"
+        addresses = encode_address(1, 1, HANDSET) + encode_address(3, 0, b"12345")
+        self.deliver(message_body(addresses=addresses, short_message=header + b"\x01\x02", data_coding=4,
+                                  esm_class=c.ESM_CLASS_UDHI, registered_delivery=0))  # fmt: skip
+        [message] = await self.told(1)
+        self.assertEqual((message["text"], message["udh"], message["payload"]), (None, header.hex(), "0102"))
+
+
+class LongMessageTests(InboundTestCase):
+    async def test_parts_are_put_together_in_whatever_order_they_come_and_however_they_are_marked(self) -> None:
+        await self.start()
+        bodies = parts_of(LONG)
+        self.deliver(bodies[2], bodies[0])
+        self.deliver(bodies[1])
+        addresses = encode_address(1, 1, HANDSET) + encode_address(3, 0, b"12345")
+
+        def marked(number: int, text: bytes) -> bytes:
+            tlvs = tlv(c.TAG_SAR_MSG_REF_NUM, b"\0\7") + tlv(c.TAG_SAR_TOTAL_SEGMENTS, b"\2")
+            tlvs += tlv(c.TAG_SAR_SEGMENT_SEQNUM, bytes((number,)))
+            return message_body(addresses=addresses, short_message=text, tlvs=tlvs)
+
+        self.deliver(marked(2, b"world"), marked(1, b"hello "))
+        self.deliver(message_body(addresses=addresses, tlvs=tlv(c.TAG_MESSAGE_PAYLOAD, LONG.encode())))
+        self.assertEqual(await self.answered(6), ["ESME_ROK"] * 6)
+        messages = await self.told(3)
+        self.assertCountEqual(
+            [(message["text"], message["parts"]) for message in messages], [(LONG, 3), ("hello world", 2), (LONG, 1)]
+        )
+
+    async def test_parts_that_were_answered_survive_a_kill_and_a_repeated_part_makes_no_second_message(self) -> None:
+        await self.start()
+        bodies = parts_of(LONG)
+        self.deliver(*bodies[:2])
+        await self.answered(2)
+        self.daemon.kill()
+        await until("the connection is gone", lambda: not self.carrier.bound)
+        await self.daemon.start()
+        await until("the relay has bound", lambda: self.carrier.bound)
+        self.deliver(bodies[2])
+        [message] = await self.told(1)
+        self.assertEqual((message["text"], message["missing_parts"]), (LONG, []))
+        self.deliver(bodies[2], bodies[0])
+        self.deliver(delivery("the next"))
+        self.assertEqual((await self.answered(6))[3:], ["ESME_ROK"] * 3)
+        self.assertEqual([each["text"] for each in await self.told(2)], [LONG, "the next"])
+
+    async def test_when_parts_do_not_come_in_time_the_message_comes_without_them(self) -> None:
+        await self.start(limits={"inbound_part_seconds": 0.5})
+        bodies = parts_of(LONG)
+        self.deliver(bodies[2], bodies[0])
+        [message] = await self.told(1)
+        self.assertEqual((message["parts"], message["missing_parts"]), (3, [2]))
+        self.assertEqual(message["text"], LONG[:153] + LONG[306:])
+        self.assertIn("inbound_incomplete", self.daemon.log())
+
+
+class RuleTests(InboundTestCase):
+    async def test_number_and_keyword_say_who_gets_a_message_and_by_which_way(self) -> None:
+        await self.start(
+            [
+                {"to": "12345", "keyword": "STOP*", "account": "acme"},
+                {"to": "12345", "account": "esme"},
+                {"to": "777*", "account": "both", "over": "both"},
+            ],
+            carrier={"mobile_originated": "refuse"},
+        )
+        esme = await self.esme(self.daemon.smpp_port, "esme")
+        both = await self.esme(self.daemon.smpp_port, "both")
+        esme.answer = lambda pdu: c.ESME_RX_R_APPN
+        self.deliver(delivery("stop it"), delivery("hello"), delivery("to both", b"7771"), delivery("nobody's", b"1"))
+        self.assertCountEqual(
+            [(decode_message(c.DELIVER_SM, 1, body).short_message, c.status_name(status))
+             for body, status in await self.all_answers(4)],
+            [(b"stop it", "ESME_ROK"), (b"hello", "ESME_RX_R_APPN"), (b"to both", "ESME_ROK"),
+             (b"nobody's", "ESME_RX_P_APPN")],
+        )  # fmt: skip
+        self.assertCountEqual([message["text"] for message in await self.told(2)], ["stop it", "to both"])
+        await until("both has it over SMPP, too", lambda: len(both.others) == 1)
+        self.assertEqual([pdu.short_message for pdu in both.others], [b"to both"])
+
+    async def test_a_long_message_follows_its_first_word_although_its_account_has_smpp_only(self) -> None:
+        await self.start([{"keyword": "NOW", "account": "esme"}])
+        bodies = parts_of(LONG)
+        self.deliver(bodies[1], bodies[2])
+        self.deliver(bodies[0])
+        self.assertEqual(await self.answered(3), ["ESME_ROK"] * 3)
+        # Nobody was bound: it has waited.
+        esme = await self.esme(self.daemon.smpp_port, "esme")
+        await until("it has come", lambda: len(esme.others) == 1)
+        self.assertEqual(message_octets(esme.others[0]), LONG.encode())
+        self.assertEqual(self.receiver.posts, [])
+
+    async def all_answers(self, count: int) -> Sequence[tuple[bytes, int]]:
+        await self.answered(count)
+        return self.carrier.answers
+
+
+class OtherGatewaysTests(InboundTestCase):
+    async def test_kannel_s_url_is_filled_in(self) -> None:
+        receiver = await self.webhooks()
+        url = f"http://127.0.0.1:{receiver.port}/sms?from=%p&to=%P&text=%a&key=%k&rest=%r&smsc=%i&id=%I"
+        await self.start(account={"inbound_url": url, "inbound_format": "kannel"})
+        self.deliver(delivery("Stop € now"))
+        await until("it has come", lambda: bool(receiver.posts))
+        asked = {key: values[0] for key, values in parse_qs(urlsplit(receiver.posts[0].path).query).items()}
+        self.assertEqual(len(asked.pop("id")), 36)
+        self.assertEqual(
+            asked,
+            {"from": "447700900001", "to": "12345", "text": "Stop € now", "key": "Stop", "rest": "Stop € now",
+             "smsc": "tier1"},
+        )  # fmt: skip
+
+    async def test_jasmin_s_form_is_posted(self) -> None:
+        await self.start(account={"inbound_format": "jasmin"})
+        self.deliver(delivery("Grüße"), delivery("嗨"))
+        await until("they have come", lambda: len(self.receiver.posts) == 2)
+        forms = [parse_qs(post.body.decode("ascii"), encoding="latin-1") for post in self.receiver.posts]
+        by_coding = {form["coding"][0]: form for form in forms}
+        self.assertEqual(by_coding["8"]["binary"], ["嗨".encode("utf-16-be").hex()])
+        gsm = by_coding["0"]
+        self.assertEqual((gsm["from"], gsm["to"], gsm["origin-connector"]), ([HANDSET.decode()], ["12345"], ["tier1"]))
+        self.assertEqual(bytes.fromhex(gsm["binary"][0]), encode("Grüße")[0])
+        self.assertEqual(gsm["content"][0].encode("latin-1"), encode("Grüße")[0])
+
+
+class SimulatorTests(InboundTestCase):
+    async def test_the_simulated_carrier_s_handsets_reply(self) -> None:
+        simulator = await self.simulator(reply_share=1.0, reply_text=LONG)
+        receiver = await self.webhooks()
+        self.daemon = await self.relay(
+            accounts={"acme": smpp_account(inbound_url=receiver.url)},
+            carriers={"sim": smpp_carrier(simulator.port, mobile_originated="acme")},
+            routes=[{"carriers": ["sim"]}],
+        )
+        await self.daemon.carrier_bound(simulator)
+        self.assertEqual((await self.post("447700900001", "12345"))[0], 202)
+        [message] = await self.told(1, receiver)
+        self.assertEqual((message["from"], message["to"], message["text"]), ("447700900001", "12345", LONG))
+        await until("all is acknowledged", simulator.all_home)
