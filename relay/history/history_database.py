@@ -1,9 +1,9 @@
 """Writes the history's database: one SQLite file, which one thread writes.
 
-Theory of operation: new rows go into the newest *segment*. This table has no indexes, so a row costs little, whatever
-its number and ids are. When a segment is full or a day old, the writer builds its indexes at once, by sorting, and
-begins the next segment. Sorting costs a tenth of an update of the indexes at each row. So a search looks into each
-segment of its time span, and reads the newest one from end to end. Old segments are dropped as a whole.
+Theory of operation: new rows go into the newest *segment*. This table has no indexes, so each new row costs little.
+When a segment is full or a day old, the writer sorts its rows to build all its indexes, and begins the next segment.
+This costs a tenth of updating the indexes at each row. So a search looks into each segment of its time span, and reads
+the newest one from end to end. Old segments are dropped as a whole.
 
 One transaction writes a batch of rows, the sums that they change, and the *cursor*: the place up to which the journal
 was read. So after a crash the history has exactly the rows of the journal up to its cursor.

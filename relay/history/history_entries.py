@@ -47,7 +47,7 @@ class PartEntry(msgspec.Struct, gc=False, eq=False, array_like=True):
 
 
 class AttemptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Holds one attempt to notify a customer. `due_at` is when the next attempt was due; 0.0 if there was no next one."""
+    """Holds one attempt to notify a customer. `due_at` is when the next attempt was due; 0.0 if none was due."""
 
     channel: int
     attempt: int

@@ -99,8 +99,8 @@ def prepare(db: sqlite3.Connection, path: str) -> bool:
             "or move the file away: the history then begins anew"
         )
     if not version:
-        # SQLite takes both settings only before the first table exists. The second one lets SQLite give erased pages back
-        # to the file system.
+        # SQLite takes both settings only before the first table exists. The second one lets SQLite give erased pages
+        # back to the file system.
         db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")

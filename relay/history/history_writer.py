@@ -77,8 +77,8 @@ class HistoryWriter:
             self._begin_anew(lengths, str(problem))
             return
         if lengths and database.cursor > Cursor(*lengths[-1]):
-            # The journal is an older copy, or lost its end in a crash. We must notice this now: later the journal may have
-            # grown beyond the cursor.
+            # The journal is an older copy, or lost its end in a crash. We must notice this now: later the journal may
+            # have grown beyond the cursor.
             database.lacking(0, Cursor(*lengths[-1]), Cursor(lengths[0][0], 0))
             self.log.warn("history_ahead: the history knows more than the journal, which is an older copy or lost its "
                           "end in a crash; the journal is read once more")  # fmt: skip

@@ -45,7 +45,7 @@ class RecordFile:
         fcntl.flock(handle, fcntl.LOCK_UN)
 
     def _open_locked(self, now: float) -> int:
-        """Opens and locks the file. An erasure that rewrites the file takes the same lock, so each waits for the other."""
+        """Opens and locks the file. An erasure rewrites the file under the same lock, so each waits for the other."""
         while True:
             handle = self._open(now)
             fcntl.flock(handle, fcntl.LOCK_EX)
