@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamClientEndpoint
@@ -80,7 +81,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     :ivar lists: finds messages: in the history where there is one, or else in memory.
     :ivar open_files: keeps some open files free for the journal, carriers and webhooks; None: there are always enough.
     :ivar notifier: tells the service manager when the relay is ready and when it stops.
-    :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP.
+    :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP; None: there are no such carriers.
     """
 
     reactor: Any
@@ -95,7 +96,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     lists: MessageLists | None = None
     open_files: OpenFiles | None = None
     notifier: SystemdNotifier | None = None
-    carrier_http: Any = None
+    carrier_http: HTTPClient | None = None
 
 
 class Daemon(Service):
@@ -293,6 +294,8 @@ class Daemon(Service):
         """
         fraction = self._randomness.random
         if settings.kind == "http":
+            # Only daemons of tests go without a client, and they have no such carrier.
+            assert self._carrier_http is not None
             keepers = http_binds(settings, self._carrier_http, self._reactor, fraction=fraction)
         else:
             endpoint = await self._carrier_endpoint(name, settings)

@@ -1,8 +1,8 @@
 """Makes the session with a carrier that is another relay, from its settings."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
 from relay.carriers.binds import pause_seconds
@@ -14,7 +14,9 @@ from relay.routing.flow_api import Outgoing
 from relay.values.ids import id_text
 
 
-def http_binds(settings: Carrier, http: Any, clock: IReactorTime, *, fraction: Callable[[], float]) -> MakeKeepers:
+def http_binds(
+    settings: Carrier, http: HTTPClient, clock: IReactorTime, *, fraction: Callable[[], float]
+) -> MakeKeepers:
     """Makes the session that posts to another relay.
 
     Each part is posted with a key, which is made of the message's id and the part's number. So the other relay

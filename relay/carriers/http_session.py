@@ -17,8 +17,9 @@ knows us. After a failed POST the session repeats this until it gets an answer, 
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
@@ -76,7 +77,7 @@ class HttpCarrierSession:
     def __init__(
         self,
         reports: SessionReports,
-        http: Any,
+        http: HTTPClient,
         base_url: str,
         authorization: bytes,
         item_of: ItemOf,

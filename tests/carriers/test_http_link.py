@@ -1,8 +1,9 @@
 """A link to a carrier over HTTP: its queue, and parts in doubt, with POSTs instead of submit_sm."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
+from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
@@ -58,7 +59,7 @@ class HttpCarrierTests(SynchronousTestCase):
             carrier,
             self.flow,
             self.clock,
-            http_binds(carrier, self.http, self.clock, fraction=lambda: 1.0),
+            http_binds(carrier, cast(HTTPClient, self.http), self.clock, fraction=lambda: 1.0),
             queue_bytes=1_000_000,
             notification_reader=notification_reader(name, carrier),
         )

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+from treq.client import HTTPClient
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError, DNSLookupError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -84,7 +85,7 @@ class SessionTestCase(SynchronousTestCase):
         self.unreadable: set[object] = set()
         self.session = HttpCarrierSession(
             self.owner,
-            self.http,
+            cast(HTTPClient, self.http),
             self.base_url,
             b"Basic key",
             self.item_of,
