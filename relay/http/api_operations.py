@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from relay.history.history_entries import NOTIFICATIONS
 from relay.history.query_text import MOST_FOUND
-from relay.http.api_examples import ID, INBOUND_ID
+from relay.http.api_examples import CURSOR, ID, INBOUND_ID
 from relay.http.openapi_webhooks import parameter
 from relay.http.types import (
     Accepted,
@@ -55,8 +55,8 @@ def _integer(minimum: int, maximum: int, default: int) -> dict[str, Any]:
 
 _TEXT: Final = {"type": "string", "maxLength": 200}
 _UUID: Final = {"type": "string", "format": "uuid"}
-_ID: Final = parameter("id", "path", "The message's id.", _UUID, required=True) | {"example": ID}
-_INBOUND_ID: Final = parameter("id", "path", "The message's id.", _UUID, required=True) | {"example": INBOUND_ID}
+_ID: Final = parameter("id", "path", "The message's id.", _UUID, required=True, example=ID)
+_INBOUND_ID: Final = parameter("id", "path", "The message's id.", _UUID, required=True, example=INBOUND_ID)
 
 _FEED_PARAMETERS: Final = (
     parameter(
@@ -64,14 +64,16 @@ _FEED_PARAMETERS: Final = (
         "query",
         "The `next` of the last answer; 0: from the beginning.",
         {"type": "string", "pattern": "^([0-9]{1,19}|[A-Za-z0-9_-]{22})$", "default": "0"},
+        example="0",
     ),
     parameter(
         "limit",
         "query",
         "How many at the most.",
         {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+        example=100,
     ),
-    parameter("wait", "query", "Seconds to wait if there is nothing new yet.", _integer(0, 60, 0)),
+    parameter("wait", "query", "Seconds to wait if there is nothing new yet.", _integer(0, 60, 0), example=10),
 )
 
 OPERATIONS: Final = (
@@ -88,6 +90,7 @@ OPERATIONS: Final = (
                 "header",
                 "Makes a repeat harmless: for 24 hours, the same key and body get the first answer again.",
                 {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+                example="order-7",
             ),
         ),
         (400, 409, 413, 422, 429),
@@ -102,30 +105,40 @@ OPERATIONS: Final = (
         {200: MessageList},
         None,
         (
-            parameter("id", "query", "The id, or its beginning.", _TEXT),
-            parameter("to", "query", "The whole number.", _TEXT),
-            parameter("to_end", "query", "The end of the number.", _TEXT),
-            parameter("from", "query", "The sender.", _TEXT),
-            parameter("reference", "query", "Your own reference.", _TEXT),
-            parameter("status", "query", "A status, such as DELIVRD, or a send_status, such as failed.", _TEXT),
-            parameter("carrier", "query", "The carrier that took it.", _TEXT),
-            parameter("carrier_error", "query", "The carrier's own code.", _TEXT),
+            parameter("id", "query", "The id, or its beginning.", _TEXT, example="72b83667"),
+            parameter("to", "query", "The whole number.", _TEXT, example="447700900123"),
+            parameter("to_end", "query", "The end of the number.", _TEXT, example="0123"),
+            parameter("from", "query", "The sender.", _TEXT, example="RELAY"),
+            parameter("reference", "query", "Your own reference.", _TEXT, example="order 7"),
+            parameter(
+                "status",
+                "query",
+                "A status, such as DELIVRD, or a send_status, such as failed.",
+                _TEXT,
+                example="failed",
+            ),
+            parameter("carrier", "query", "The carrier that took it.", _TEXT, example="first"),
+            parameter("carrier_error", "query", "The carrier's own code.", _TEXT, example="005"),
             parameter(
                 "notification",
                 "query",
                 "What became of its notification.",
                 {"type": "string", "enum": list(NOTIFICATIONS)},
+                example="failed",
             ),
-            parameter("since", "query", "Accepted then or later: RFC 3339, or a date.", _TEXT),
-            parameter("until", "query", "Accepted before.", _TEXT),
+            parameter(
+                "since", "query", "Accepted then or later: RFC 3339, or a date.", _TEXT, example="2026-11-24T00:00:00Z"
+            ),
+            parameter("until", "query", "Accepted before.", _TEXT, example="2026-11-25"),
             parameter(
                 "order",
                 "query",
                 "Which come first.",
                 {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
+                example="oldest",
             ),
-            parameter("limit", "query", "How many at the most.", _integer(1, MOST_FOUND, 50)),
-            parameter("after", "query", "The `next` of the last answer.", _TEXT),
+            parameter("limit", "query", "How many at the most.", _integer(1, MOST_FOUND, 50), example=50),
+            parameter("after", "query", "The `next` of the last answer.", _TEXT, example=CURSOR),
         ),
         (422,),
         "All that is given must fit. With a history (`history.days`) it finds every message that is kept, from a "

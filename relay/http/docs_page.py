@@ -29,7 +29,8 @@ code { font: .92em ui-monospace, "Cascadia Mono", Menlo, Consolas, "DejaVu Sans 
 table { border-collapse: collapse; width: 100%; } tr + tr > td { border-top: 1px solid var(--line); }
 th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; }
 td:last-child { min-width: 13rem; } th { font-weight: 600; color: var(--soft); }
-nav ul { padding-left: 1.2rem; columns: 18rem; } a { color: var(--accent); text-underline-offset: 2px; }
+nav ul { padding-left: 1.2rem; columns: 18rem; } nav li { break-inside: avoid; }
+nav a { display: inline-block; padding: .2rem 0; } a { color: var(--accent); text-underline-offset: 2px; }
 pre { background: var(--sunken); border: 1px solid var(--line); border-radius: 12px; padding: .8rem; overflow-x: auto; }
 pre code { overflow-wrap: normal; }
 details { margin: .4rem 0; } summary { cursor: pointer; color: var(--accent); font-weight: 600; }

@@ -1,11 +1,11 @@
 """The part of the page `/docs` about notifications: what they say, how they are verified, when they are repeated."""
 
 import json
-from collections.abc import Mapping
 from typing import Final
 
-from relay.http.api_examples import FAILED_NOTIFICATION, ID, NOTIFICATION
+from relay.http.api_examples import FAILED_NOTIFICATION, NOTIFICATION
 from relay.http.docs_html import block, paragraph, table
+from relay.http.notification_headers import BODY, HEADERS, SECRET
 from relay.http.signature_examples import SIGNATURE_EXAMPLES
 from relay.values.states import (
     ACCEPTED,
@@ -29,22 +29,6 @@ STATES: Final = (
     (REJECTED, "The carrier refused it, or no carrier takes it. Check the sender, the number and the text."),
     (ENROUTE, "It is on its way. Only if the account has `notify: all` or `progress`."),
     (ACCEPTED, "The carrier has accepted it. Only if the account has `notify: all` or `progress`."),
-)
-
-#: The headers of a notification: name, meaning, example.
-HEADERS: Final = (
-    ("webhook-id", "The id of the notification. It is the same in every attempt.", f"{ID}_DELIVRD"),
-    ("webhook-timestamp", "The time of this attempt, in seconds since 1970.", "1795480000"),
-    (
-        "webhook-signature",
-        "`v1,` and the signature in base64, if the account has a secret. While the secret is being changed there are "
-        "two, with a space between them: one must be right.",
-        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-    ),
-    ("x-relay-attempt", "The number of the attempt, from 1.", "1"),
-    ("x-relay-carrier-error", "The carrier's own code, if it gave one. Not with batches.", "000"),
-    ("x-relay-reference", "Your `reference` of the message in percent-encoded UTF-8. Not with batches.", "order%207"),
-    ("x-relay-test", "1, if it is a test notification.", "1"),
 )
 
 _ANSWERS: Final = (
@@ -79,7 +63,7 @@ def notification_guide(fields: list[tuple[str, str, str]], inbound: list[tuple[s
             "The body has exactly these five fields. They are always strings:"
         ),
         table(("name", "type", "meaning"), [(f"`{name}`", kind, words) for name, kind, words in fields]),
-        block(_request(NOTIFICATION)),
+        block(_request()),
         paragraph(
             "Answer with any status of 2xx, such as 204. A message has one notification, also if its text was sent in "
             "several parts. A notification may come twice, and in another order than the messages: remember `id` and "
@@ -134,11 +118,11 @@ def _heading(anchor: str) -> str:
     return f"<h2 id='{anchor}'>{SECTIONS[anchor]}</h2>"
 
 
-def _request(body: Mapping[str, str]) -> str:
+def _request() -> str:
     """A notification as your server gets it."""
     lines = ["POST /sms/notifications HTTP/1.1", "content-type: application/json"]
     lines += [f"{name}: {example}" for name, _, example in HEADERS[:4]]
-    return "\n".join([*lines, "", json.dumps(body, indent=1)])
+    return "\n".join([*lines, "", BODY.decode()])
 
 
 def _signature() -> list[str]:
@@ -155,6 +139,10 @@ def _signature() -> list[str]:
         "<li>Make its HMAC-SHA256. The key is the secret after <code>whsec_</code>, decoded from base64.</li>",
         "<li>Compare <code>v1,</code> and its base64 with each signature in the header, in constant time.</li>",
         "</ol>",
+        paragraph(
+            f"To try your own function: the secret of the example above is `{SECRET}`. The example is old, so leave "
+            "the first step out."
+        ),
     ]
     for language, code in SIGNATURE_EXAMPLES.items():
         parts.append(f"<details><summary>{language}</summary>{block(code)}</details>")

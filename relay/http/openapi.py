@@ -4,10 +4,10 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.http.api_examples import EXAMPLES, PROBLEM
+from relay.http.api_examples import EXAMPLES
 from relay.http.api_operations import OPERATIONS, OneOrMany, Operation
 from relay.http.openapi_webhooks import webhooks
-from relay.http.problems import ProblemDocument
+from relay.http.problems import Problem, ProblemDocument
 from relay.http.types import MOST_MESSAGES, InboundReport, NotificationBody, ReplayRequest
 
 _PROBLEMS: Final = {
@@ -81,15 +81,14 @@ def _described(operation: Operation, schema: Any, resolve: Any) -> dict[str, Any
         }
         for status, kind in operation.answers.items()
     }
-    problem = {"application/problem+json": {"schema": schema(ProblemDocument)}}
     general: tuple[int, ...] = () if operation.anybody else (401, 503)
     if general and operation.method != "get":
         general = (401, 403, 503)
     for status in sorted({*operation.problems, *general}):
-        responses[str(status)] = {"description": _PROBLEMS[status], "content": problem}
-    if 422 in operation.problems and operation.name == "submit":
-        responses["422"]["content"] = {
-            "application/problem+json": problem["application/problem+json"] | {"example": PROBLEM}
+        problem = msgspec.to_builtins(Problem(status, _PROBLEMS[status]).document)
+        responses[str(status)] = {
+            "description": _PROBLEMS[status],
+            "content": {"application/problem+json": {"schema": schema(ProblemDocument), "example": problem}},
         }
     described: dict[str, Any] = {
         "operationId": operation.name,

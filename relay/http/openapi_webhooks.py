@@ -4,30 +4,28 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from relay.http.api_examples import FAILED_NOTIFICATION, INBOUND, NOTIFICATION
+from relay.http.notification_headers import ALWAYS, HEADERS
 from relay.http.types import InboundReport, NotificationBody
 
 
-def parameter(name: str, where: str, text: str, schema: Mapping[str, Any], required: bool = False) -> dict[str, Any]:
+def parameter(
+    name: str, where: str, text: str, schema: Mapping[str, Any], required: bool = False, *, example: object
+) -> dict[str, Any]:
     """Makes the description of a parameter or header."""
-    return {"name": name, "in": where, "description": text, "required": required, "schema": dict(schema)}
+    return {
+        "name": name,
+        "in": where,
+        "description": text,
+        "required": required,
+        "schema": dict(schema),
+        "example": example,
+    }
 
 
 _HEADER: Final = {"type": "string", "maxLength": 200}
-_WEBHOOK_HEADERS: Final = (
-    parameter("webhook-id", "header", "The notification's id. It is the same in every attempt.", _HEADER, True),
-    parameter("webhook-timestamp", "header", "The time of this attempt, in seconds since 1970.", _HEADER, True),
-    parameter(
-        "webhook-signature",
-        "header",
-        "`v1,` and the signature in base64, if the account has a secret; two, with a space between them, while the "
-        "secret is being changed. See `/docs#signature`.",
-        _HEADER,
-    ),
-    parameter("x-relay-attempt", "header", "The number of the attempt.", {"type": "integer", "minimum": 1}, True),
-    parameter("x-relay-carrier-error", "header", "The carrier's own code, if it gave one.", _HEADER),
-    parameter("x-relay-reference", "header", "Your reference of the message, in percent-encoded UTF-8.", _HEADER),
-    parameter("x-relay-test", "header", "1, if it is a test notification.", _HEADER),
-)
+_WEBHOOK_HEADERS: Final = [
+    parameter(name, "header", text, _HEADER, name in ALWAYS, example=example) for name, text, example in HEADERS
+]
 
 _WEBHOOK_ANSWERS: Final = {
     "2XX": "You have it. The relay doesn't send it again.",
@@ -44,7 +42,7 @@ def _webhook(name: str, summary: str, text: str, content: dict[str, Any]) -> dic
             "operationId": name,
             "summary": summary,
             "description": text,
-            "parameters": list(_WEBHOOK_HEADERS),
+            "parameters": _WEBHOOK_HEADERS,
             "requestBody": {"required": True, "description": summary + ".", "content": content},
             "responses": {status: {"description": meaning} for status, meaning in _WEBHOOK_ANSWERS.items()},
             "security": [],

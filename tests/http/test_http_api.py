@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
+from html import unescape
 from typing import Any, NoReturn
 
 import msgspec
@@ -10,9 +11,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.account_settings import URL_OFF
+from relay.accounts.signing import secret_key
 from relay.config.model import Account, Limits
 from relay.http.api_examples import EXAMPLES, NOTIFICATION
 from relay.http.api_operations import OPERATIONS, OneOrMany
+from relay.http.notification_headers import SECRET, TIMESTAMP, WEBHOOK_ID
 from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from relay.http.types import NotificationBody
 from relay.runtime.fair_share import PAUSES
@@ -34,6 +37,7 @@ from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED, SUBMIT_SM
 from relay.values.states import CUSTOMER_WORDS, DELIVERED, ENROUTE, SCHEDULED, UNDELIVERABLE
 from relay.webhooks.body import json_body
+from relay.webhooks.request import signed_headers
 from tests.http.http_driver import KEY, HttpDriver, Reply
 
 MESSAGE = {"to": "+447700900123", "from": "RELAY", "text": "Hello"}
@@ -914,6 +918,19 @@ class DescriptionTests(HttpTestCase):
                 missing += [f"{method} {path}: {each}" for each in described if not each.get("description")]
         self.assertEqual(missing, [])
 
+    def test_every_parameter_body_and_answer_has_an_example(self) -> None:
+        document = self.http.ask("GET", "/openapi.json").json
+        missing = []
+        for path, methods in (*document["paths"].items(), *document["webhooks"].items()):
+            for method, operation in methods.items():
+                described = list(operation.get("parameters", ()))
+                for each in (operation.get("requestBody", {}), *operation["responses"].values()):
+                    described += each.get("content", {}).values()
+                missing += [
+                    f"{method} {path}: {each}" for each in described if not each.keys() & {"example", "examples"}
+                ]
+        self.assertEqual(missing, [])
+
     def test_every_call_has_an_example_that_fits_its_types(self) -> None:
         self.assertEqual({operation.name for operation in OPERATIONS}, set(EXAMPLES))
         for operation in OPERATIONS:
@@ -933,6 +950,12 @@ class DescriptionTests(HttpTestCase):
         id_ = parse_id(NOTIFICATION["id"])
         assert id_ is not None
         notification = Notification(id_, "acme", Channel.WEBHOOK, DELIVERED, True, 1, 0.0, 0.0, b"")
-        sent = msgspec.json.decode(json_body(notification, NOTIFICATION["url"], "standard"))
-        self.assertEqual(sent, content["examples"]["one"]["value"])
-        msgspec.convert(sent, NotificationBody)
+        body = json_body(notification, NOTIFICATION["url"], "standard")
+        self.assertEqual(msgspec.json.decode(body), content["examples"]["one"]["value"])
+        msgspec.json.decode(body, type=NotificationBody)
+        # The page shows the same octets, so that the signature in it is right.
+        page = self.http.ask("GET", "/docs", login=None).body.decode()
+        self.assertIn(body.decode(), unescape(page))
+        headers = signed_headers(WEBHOOK_ID.encode(), b"", body, 1, [secret_key(SECRET)], float(TIMESTAMP))
+        self.assertIn(f"webhook-signature: {headers[b'Webhook-Signature'][0].decode()}", unescape(page))
+        self.assertIn(SECRET, page)
