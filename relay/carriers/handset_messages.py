@@ -191,8 +191,7 @@ class HandsetMessages:
         parts = [unfinished.parts[number] for number in sorted(unfinished.parts)]
         self._part_count -= len(parts)
         first = parts[0]
-        rules, to = self._rules_of(first.carrier), destination_of(first.addresses).decode("latin-1")
-        target = rules.find(to, text_of(first.octets, first.data_coding) or "")
+        target = self._target_of(first)
         webhook, smpp = self._ways(target)
         missing = tuple(number for number in range(1, first.count + 1) if number not in unfinished.parts)
         message = InboundMessage(
@@ -269,6 +268,20 @@ class HandsetMessages:
         self._arm()
 
     # Who gets it
+
+    def _target_of(self, first: InboundPart) -> InboundTarget:
+        """Who gets a long message.
+
+        :param first: the first of the parts that are there.
+        """
+        rules, to = self._rules_of(first.carrier), destination_of(first.addresses).decode("latin-1")
+        if first.number == 1:
+            return rules.find(to, text_of(first.octets, first.data_coding) or "")
+        # Nobody knows its first word. A word from its middle must not decide, and the carrier was answered ESME_ROK.
+        target = rules.find(to, "")
+        if any(self._ways(target)):
+            return target
+        return next((candidate for candidate in rules.candidates(to) if any(self._ways(candidate))), target)
 
     def _rules_of(self, carrier: str) -> InboundRules:
         settings = self._settings_of(carrier)

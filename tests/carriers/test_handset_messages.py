@@ -111,6 +111,21 @@ class HandsetMessagesTests(SynchronousTestCase):
         self.assertEqual((self.received(), self.handsets.counts["unwanted"]), ([], 1))
         self.assertEqual(wait_for(self.clock, self.store.kept_parts()), [])
 
+    def test_without_its_first_part_a_message_goes_to_the_account_of_the_number_and_no_later_word_decides(self) -> None:
+        text = "STOP " + "x" * 148 + "OTHER words"
+        self.take(parts_of(text)[1])
+        self.clock.advance(601.0)
+        self.clock.advance(1.0)
+        self.assertEqual(self.received(), [(b"OTHER words", (1,))])
+
+    def test_without_its_first_part_a_message_goes_by_the_rule_without_a_keyword(self) -> None:
+        rules = [InboundRule(account="plain", keyword="OTHER"), InboundRule(account="hooked")]
+        self.carrier = Carrier(connect="tcp:h:1", inbound=rules)
+        self.take(parts_of("hello " + "x" * 147 + "OTHER words")[1])
+        self.clock.advance(601.0)
+        self.clock.advance(1.0)
+        self.assertEqual(self.received(), [(b"OTHER words", (1,))])
+
     def test_the_rules_of_a_carrier_that_is_gone_hold_for_the_parts_that_it_left(self) -> None:
         self.take(parts_of(TEXT)[0])
         self.carrier = None
