@@ -11,6 +11,7 @@ before anybody can know whose it is: otherwise its deliver_sm is handed on as it
 customer answers.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -41,6 +42,10 @@ _AGAIN_SECONDS: Final = 60.0
 
 #: Long messages remembered after they were put together: a carrier that got no response sends a part again.
 _REMEMBERED: Final = 1_000
+
+#: For so long after it came, an equal part is the same part sent again: a carrier sends it again within its response
+#: time and the time it takes to bind. Later it is a part of another message: handsets use their references again.
+_SENT_AGAIN_SECONDS: Final = 300.0
 
 
 class _Unfinished(msgspec.Struct):
@@ -84,8 +89,8 @@ class HandsetMessages:
         self._unfinished: OrderedDict[PartsKey, _Unfinished] = OrderedDict()
         self._part_count = 0
         self._being_received: set[PartsKey] = set()
-        #: The parts of messages that were put together lately.
-        self._received: OrderedDict[PartsKey, dict[int, bytes]] = OrderedDict()
+        #: The parts of messages that were put together lately, by number: when each came, and its digest.
+        self._received: OrderedDict[PartsKey, dict[int, tuple[float, bytes]]] = OrderedDict()
         self._timer: IDelayedCall | None = None
         #: Messages since the start: taken for accounts, of these incomplete, and long ones that nobody wanted.
         self.counts = {"received": 0, "incomplete": 0, "unwanted": 0}
@@ -159,7 +164,7 @@ class HandsetMessages:
         key = part.key
         if key in self._being_received:
             return ESME_RX_T_APPN
-        if self._received.get(key, {}).get(part.number) == part.octets:
+        if self._is_sent_again(part):
             # The carrier got no response to it.
             return ESME_ROK
         unfinished = self._add(part)
@@ -176,6 +181,11 @@ class HandsetMessages:
         return ESME_ROK
 
     # Putting together
+
+    def _is_sent_again(self, part: InboundPart) -> bool:
+        """Whether the part is in a message that was put together a short time ago."""
+        came_at, digest = self._received.get(part.key, {}).get(part.number, (0.0, b""))
+        return part.received_at - came_at <= _SENT_AGAIN_SECONDS and digest == _digest(part)
 
     def _add(self, part: InboundPart) -> _Unfinished:
         unfinished = self._unfinished.get(part.key)
@@ -215,7 +225,8 @@ class HandsetMessages:
         self._being_received.discard(key)
         if received:
             self._say(message)
-            self._received[key] = {part.number: part.octets for part in parts}
+            self._received[key] = {part.number: (part.received_at, _digest(part)) for part in parts}
+            self._received.move_to_end(key)
             if len(self._received) > _REMEMBERED:
                 self._received.popitem(last=False)
         else:
@@ -307,6 +318,11 @@ class HandsetMessages:
         done: Deferred[int] = Deferred()
         self._tasks.start(_passed_on(taking, done))
         return done
+
+
+def _digest(part: InboundPart) -> bytes:
+    """Stands for what a part says, so that the texts need not stay in memory."""
+    return hashlib.blake2b(part.octets, digest_size=16).digest()
 
 
 async def _passed_on(taking: Coroutine[Any, Any, int], done: "Deferred[int]") -> None:

@@ -126,6 +126,26 @@ class HandsetMessagesTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.assertEqual(self.received(), [(b"OTHER words", (1,))])
 
+    def test_the_parts_of_a_message_that_come_again_at_once_are_the_same_message(self) -> None:
+        self.take(*parts_of(TEXT))
+        self.clock.advance(290.0)
+        self.assertEqual(self.take(*parts_of(TEXT)), ["ESME_ROK"] * 2)
+        self.clock.advance(700.0)
+        self.assertEqual(self.received(), [(TEXT.encode(), ())])
+
+    def test_an_equal_message_with_the_same_reference_is_another_message_when_it_comes_later(self) -> None:
+        self.take(*parts_of(TEXT))
+        self.clock.advance(310.0)
+        self.assertEqual(self.take(*parts_of(TEXT)), ["ESME_ROK"] * 2)
+        self.assertEqual(self.received(), [(TEXT.encode(), ())] * 2)
+
+    def test_a_later_message_that_begins_as_an_earlier_one_keeps_its_first_part(self) -> None:
+        other = TEXT[:160] + "But not this."
+        self.take(*parts_of(TEXT))
+        self.clock.advance(310.0)
+        self.assertEqual(self.take(*parts_of(other)), ["ESME_ROK"] * 2)
+        self.assertEqual(self.received(), [(TEXT.encode(), ()), (other.encode(), ())])
+
     def test_the_rules_of_a_carrier_that_is_gone_hold_for_the_parts_that_it_left(self) -> None:
         self.take(parts_of(TEXT)[0])
         self.carrier = None
