@@ -221,20 +221,23 @@ class HandsetMessages:
         )
         self._being_received.add(key)
         # If we stop here, then the parts that were answered are put together after the start, or wait for the others.
-        received = await self._receive(message)
-        self._being_received.discard(key)
+        received = False
+        try:
+            received = await self._receive(message)
+        finally:
+            self._being_received.discard(key)
+            if not received:
+                # The store has its parts again, but for the last one, which the carrier sends again.
+                unfinished.due_at = self._clock.seconds() + min(self._part_seconds, _AGAIN_SECONDS)
+                self._unfinished[key] = unfinished
+                self._part_count += len(parts)
+                self._arm()
         if received:
             self._say(message)
             self._received[key] = {part.number: (part.received_at, _digest(part)) for part in parts}
             self._received.move_to_end(key)
             if len(self._received) > _REMEMBERED:
                 self._received.popitem(last=False)
-        else:
-            # The store has its parts again, but for the last one, which the carrier sends again.
-            unfinished.due_at = self._clock.seconds() + min(self._part_seconds, _AGAIN_SECONDS)
-            self._unfinished[key] = unfinished
-            self._part_count += len(parts)
-            self._arm()
         return received
 
     def _say(self, message: InboundMessage) -> None:

@@ -146,6 +146,17 @@ class HandsetMessagesTests(SynchronousTestCase):
         self.assertEqual(self.take(*parts_of(other)), ["ESME_ROK"] * 2)
         self.assertEqual(self.received(), [(TEXT.encode(), ()), (other.encode(), ())])
 
+    def test_after_an_unexpected_error_of_the_store_the_carrier_sends_again_and_the_message_comes(self) -> None:
+        def broken(batch: object) -> None:
+            raise ValueError("broken")
+
+        receive, self.store.receive = self.store.receive, broken
+        self.assertEqual(self.take(*parts_of(TEXT)), ["ESME_ROK", "ESME_RX_T_APPN"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.store.receive = receive
+        self.assertEqual(self.take(parts_of(TEXT)[1]), ["ESME_ROK"])
+        self.assertEqual(self.received(), [(TEXT.encode(), ())])
+
     def test_the_rules_of_a_carrier_that_is_gone_hold_for_the_parts_that_it_left(self) -> None:
         self.take(parts_of(TEXT)[0])
         self.carrier = None
