@@ -167,6 +167,8 @@ class HandsetMessages:
         if self._is_sent_again(part):
             # The carrier got no response to it.
             return ESME_ROK
+        if self._is_of_another(part) and not await self._finish(key):
+            return ESME_RX_T_APPN
         unfinished = self._add(part)
         if len(unfinished.parts) == part.count:
             return ESME_ROK if await self._finish(key) else ESME_RX_T_APPN
@@ -186,6 +188,12 @@ class HandsetMessages:
         """Whether the part is in a message that was put together a short time ago."""
         came_at, digest = self._received.get(part.key, {}).get(part.number, (0.0, b""))
         return part.received_at - came_at <= _SENT_AGAIN_SECONDS and digest == _digest(part)
+
+    def _is_of_another(self, part: InboundPart) -> bool:
+        """Whether an unfinished message with the same reference has another part at this place, which was answered."""
+        unfinished = self._unfinished.get(part.key)
+        there = unfinished and unfinished.parts.get(part.number)
+        return bool(there and there.octets != part.octets)
 
     def _add(self, part: InboundPart) -> _Unfinished:
         unfinished = self._unfinished.get(part.key)

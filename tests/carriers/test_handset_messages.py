@@ -157,6 +157,23 @@ class HandsetMessagesTests(SynchronousTestCase):
         self.assertEqual(self.take(parts_of(TEXT)[1]), ["ESME_ROK"])
         self.assertEqual(self.received(), [(TEXT.encode(), ())])
 
+    def test_another_message_with_the_same_reference_does_not_replace_parts_that_were_answered(self) -> None:
+        other = "STOP " + "and another thing, please. " * 10
+        for part in (parts_of(TEXT)[0], *parts_of(other)):
+            self.assertEqual(self.take(part), ["ESME_ROK"])
+        self.assertEqual(self.received(), [(TEXT.encode()[:153], (2,)), (other.encode(), ())])
+
+    def test_while_parts_that_were_answered_can_not_be_made_durable_another_message_does_not_replace_them(self) -> None:
+        other = "STOP " + "and another thing, please. " * 10
+        self.take(parts_of(TEXT)[0])
+        self.disk.write_error = NO_SPACE
+        self.assertEqual(self.take(parts_of(other)[0]), ["ESME_RX_T_APPN"])
+        self.disk.write_error = None
+        self.clock.advance(1.1)
+        for part in parts_of(other):
+            self.assertEqual(self.take(part), ["ESME_ROK"])
+        self.assertEqual(self.received(), [(TEXT.encode()[:153], (2,)), (other.encode(), ())])
+
     def test_the_rules_of_a_carrier_that_is_gone_hold_for_the_parts_that_it_left(self) -> None:
         self.take(parts_of(TEXT)[0])
         self.carrier = None
