@@ -12,7 +12,7 @@ customer answers.
 """
 
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -88,6 +88,8 @@ class HandsetMessages:
         #: By the time when their first part came.
         self._unfinished: OrderedDict[PartsKey, _Unfinished] = OrderedDict()
         self._part_count = 0
+        #: How many of the parts have these addresses: the handset, and the number that it sent to.
+        self._parts_by_addresses: Counter[bytes] = Counter()
         self._being_received: set[PartsKey] = set()
         #: The parts of messages that were put together lately, by number: when each came, and its digest.
         self._received: OrderedDict[PartsKey, dict[int, tuple[float, bytes]]] = OrderedDict()
@@ -178,7 +180,7 @@ class HandsetMessages:
             await self._flow.store.keep_parts([part])
         except StoreUnavailable:
             return ESME_RX_T_APPN
-        while self._part_count > self._most_parts and await self._finish(next(iter(self._unfinished))):
+        while self._part_count > self._most_parts and await self._finish(self._oldest_of_most()):
             pass
         return ESME_ROK
 
@@ -199,15 +201,28 @@ class HandsetMessages:
         unfinished = self._unfinished.get(part.key)
         if unfinished is None:
             unfinished = self._unfinished[part.key] = _Unfinished(part.received_at + self._part_seconds, {})
-        self._part_count += part.number not in unfinished.parts
+        if part.number not in unfinished.parts:
+            self._count(part.key, 1)
         unfinished.parts[part.number] = part
         return unfinished
+
+    def _count(self, key: PartsKey, change: int) -> None:
+        addresses = key[1]
+        self._part_count += change
+        self._parts_by_addresses[addresses] += change
+        if not self._parts_by_addresses[addresses]:
+            del self._parts_by_addresses[addresses]
+
+    def _oldest_of_most(self) -> PartsKey:
+        """The oldest message of the handset that has most parts here: one that floods must not end others' messages."""
+        addresses = max(self._parts_by_addresses, key=self._parts_by_addresses.__getitem__)
+        return next(key for key in self._unfinished if key[1] == addresses)
 
     async def _finish(self, key: PartsKey) -> bool:
         """Puts a message together of the parts that are there; false: it can't be made durable now."""
         unfinished = self._unfinished.pop(key)
         parts = [unfinished.parts[number] for number in sorted(unfinished.parts)]
-        self._part_count -= len(parts)
+        self._count(key, -len(parts))
         first = parts[0]
         target = self._target_of(first)
         webhook, smpp = self._ways(target)
@@ -238,7 +253,7 @@ class HandsetMessages:
                 # The store has its parts again, but for the last one, which the carrier sends again.
                 unfinished.due_at = self._clock.seconds() + min(self._part_seconds, _AGAIN_SECONDS)
                 self._unfinished[key] = unfinished
-                self._part_count += len(parts)
+                self._count(key, len(parts))
                 self._arm()
         if received:
             self._say(message)

@@ -25,8 +25,8 @@ TEXT = "STOP " + "all of this at once, please. " * 10
 FROM_HANDSETS = QueueKey("hooked", Channel.WEBHOOK, INBOUND_URL)
 
 
-def parts_of(text: str, reference: int = 1) -> list[MessagePdu]:
-    bodies = compose("447700900001", "12345", text, reference=reference)[1]
+def parts_of(text: str, reference: int = 1, sender: str = "447700900001") -> list[MessagePdu]:
+    bodies = compose(sender, "12345", text, reference=reference)[1]
     return [decode_message(c.DELIVER_SM, number, body) for number, body in enumerate(bodies)]
 
 
@@ -95,6 +95,16 @@ class HandsetMessagesTests(SynchronousTestCase):
         self.assertEqual(self.take(*firsts), ["ESME_ROK"] * 5)
         self.assertEqual(self.received(), [(TEXT.encode()[:153], (2,))])
         self.assertEqual(self.handsets.counts, {"received": 1, "incomplete": 1, "unwanted": 0})
+
+    def test_over_the_bound_the_handset_with_most_parts_loses_and_the_older_message_of_another_stays(self) -> None:
+        other = parts_of("STOP " + TEXT, sender="447700900002")
+        flood = [parts_of(TEXT, reference)[0] for reference in range(8)]
+        self.take(other[0])
+        for part in flood:
+            self.assertEqual(self.take(part), ["ESME_ROK"])
+        self.assertEqual(self.received(), [(TEXT.encode()[:153], (2,))] * 5)
+        self.assertEqual(self.take(other[1]), ["ESME_ROK"])
+        self.assertEqual(self.received()[5:], [(b"STOP " + TEXT.encode(), ())])
 
     def test_while_the_disk_is_broken_nothing_is_lost_and_nothing_spins(self) -> None:
         self.take(*[parts_of(TEXT, reference)[0] for reference in range(4)])
