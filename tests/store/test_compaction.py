@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
 from relay.store.api import Idempotency, StoreUnavailable
+from relay.store.journal import compaction
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
 from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
@@ -351,6 +352,33 @@ class CompactionTests(SynchronousTestCase):
             for n, body in ((0, b"new 0"), (15, b"new 15"), (1, b"body of 1")):
                 bodies = wait_for(self.clock, self.store.bodies([(message_id(n), 0)]))
                 self.assertEqual((steps, list(bodies)), (steps, [body]))
+
+    def test_what_is_removed_or_replaced_while_the_notes_are_copied_does_not_come_back(self) -> None:
+        # At each step of a compaction.
+        self.patch(compaction, "ROWS_A_SLICE", 2)
+        for steps in range(15):
+            self.setUp()
+            parts = [InboundPart("tier1", NOW, ADDRESSES, n, 2, 1, 0, b"hello") for n in range(6)]
+            wait_for(self.clock, self.store.keep_parts(parts))
+            wait_for(self.clock, self.store.receipts([receipt(n, received_at=NOW) for n in range(6)]))
+            for n in range(6):
+                wait_for(self.clock, self.store.put_setting("plain", f"s{n}", "old"))
+            self.accept(*range(40, 60))
+            self.accept(*range(6))
+            running, step = self.compacting()
+            for _ in range(steps):
+                step()
+            self.store.receive(
+                [InboundMessage(message_id(99), "hooked", "tier1", NOW, ADDRESSES, 0, b"hello you", b"", 2, 5)]
+            )
+            self.store.put_setting("plain", "s5", "new")
+            self.store.submitted([submitted(5)])
+            while step() or not running.called:
+                pass
+            self.assertIsNone(self.successResultOf(running))
+            again = self.start_after_crash()
+            self.assertEqual((steps, wait_for(self.clock, again.kept_parts())), (steps, parts[:5]))
+            self.assertEqual(dict(state_of(again), steps=steps), dict(state_of(self.store), steps=steps))
 
     def test_many_messages_are_copied_in_slices(self) -> None:
         wait_for(self.clock, self.store.accept([message(n) for n in range(2600)]))

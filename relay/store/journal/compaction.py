@@ -11,10 +11,10 @@ disk, and doesn't hold up the reactor. Until a slice is durable, its messages be
 fails, the segment stays, and compaction tries again later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from os.path import join
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -46,6 +46,19 @@ UNSUBMITTED_BYTES = 400
 SUBMITTED_BYTES = 200
 #: The journal may have so many times the size that it needs.
 RATIO = 3.0
+
+
+class NotesContainer(Protocol):
+    """A container of records that aren't messages, and that compaction copies."""
+
+    def in_segments(self, last: int) -> Sequence[Any]:
+        """The records in segment `last` or an earlier one."""
+
+    def holds(self, record: Any) -> bool:
+        """Whether a record of `in_segments` still counts."""
+
+    def moved(self, last: int, segment: int) -> None:
+        """Notes that the records of `in_segments(last)` have been copied to `segment`."""
 
 
 class Compaction:
@@ -157,20 +170,23 @@ class Compaction:
     async def _copy_notes(self, last: int) -> None:
         """Writes again everything that counts and isn't a message."""
         table = self._table
-        # The rates last: replay counts the orphans before them once more.
-        containers = (
+        containers: tuple[NotesContainer, ...] = (
             self._settings, self._keys, table.orphans, table.unreadable, table.evidence, table.inbound_parts,
-            table.match_rates,
         )  # fmt: skip
         first = self._journal.active.sequence
-        records: list[Any] = [Counters(table.cursor)]
+        await self._append([Counters(table.cursor)])
         for container in containers:
-            records += container.in_segments(last)
-        for start in range(0, len(records), ROWS_A_SLICE):
-            # If there are many, they are appended in several turns. Changes meanwhile are appended after them.
-            await self._append(records[start : start + ROWS_A_SLICE])
-            if start + ROWS_A_SLICE < len(records):
-                await self._pause()
+            records: Sequence[Any] = container.in_segments(last)
+            for start in range(0, len(records), ROWS_A_SLICE):
+                # A record that was removed or replaced since then must not come after what removed it: replay would
+                # bring it back. From here to the append, nothing else runs.
+                held = [record for record in records[start : start + ROWS_A_SLICE] if container.holds(record)]
+                if held:
+                    await self._append(held)
+                if start + ROWS_A_SLICE < len(records):
+                    await self._pause()
+        # The rates last: replay counts the orphans before them once more.
+        await self._append(table.match_rates.all())
         for container in containers:
             container.moved(last, first)
 
