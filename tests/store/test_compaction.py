@@ -394,6 +394,28 @@ class CompactionTests(SynchronousTestCase):
         self.housekeeping()
         self.assertEqual(self.names(), ["000000000001.seg"])
 
+    def test_a_journal_full_of_long_texts_from_handsets_is_not_copied_again_and_again(self) -> None:
+        self.store = self.start_with_limits()
+        texts = [
+            InboundMessage(message_id(n), "hooked", "tier1", self.clock.seconds(), ADDRESSES, 0, b"%1200d" % n)
+            for n in range(40)
+        ]
+        for text in texts:
+            wait_for(self.clock, self.store.receive([text]))
+        self.housekeeping(5)
+        names = self.names()
+        self.housekeeping(20)
+        self.assertEqual(self.names(), names)
+        # What doesn't count any more goes, if it is much.
+        for n in range(100, 400):
+            self.accept(n, registered_delivery=0)
+            self.finish(n)
+        self.housekeeping(5)
+        self.assertGreater(self.names()[0], names[0])
+        names = self.names()
+        self.housekeeping(20)
+        self.assertEqual(self.names(), names)
+
     def test_evidence_of_a_wrong_dialect_is_copied_until_it_is_dismissed(self) -> None:
         came = [receipt(b"x%d" % n, received_at=NOW + n / 1000, raw=b"raw %d" % n) for n in range(10)]
         wait_for(self.clock, self.store.receipts(came))
