@@ -24,10 +24,14 @@ from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.journal.segment_reader import SegmentReader, sequences
 from relay.store.table.records import Snapshot
+from relay.values.inbound import InboundMessage, InboundPart, PartsKey
 from relay.values.messages import Message, destination_of, source_of
 
 _CHECKPOINT_TRIES: Final = 50
 _PAUSE_SECONDS: Final = 0.1
+
+#: The journal's records that have the numbers of a message.
+_WithNumbers = Message | Snapshot | InboundMessage | InboundPart
 
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -151,15 +155,23 @@ def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Era
     :raises OSError, JournalError: the journal can't be read.
     """
     octets = number.encode()
-    found: dict[bytes, float] = {}
+    found: dict[bytes | PartsKey, float] = {}
     for record in _messages(data_dir):
-        if destination_of(record.addresses) == octets or source_of(record.addresses) == octets:
+        if destination_of(record.addresses) != octets and source_of(record.addresses) != octets:
+            continue
+        if isinstance(record, InboundPart):
+            found[record.key] = record.received_at + keep_seconds
+        elif isinstance(record, InboundMessage):
+            # Its parts are no messages of their own.
+            found.pop(record.key, None)
+            found[record.id] = record.received_at + keep_seconds
+        else:
             found[record.id] = record.expires_at + keep_seconds
     erased.in_journal = len(found)
     erased.journal_until = max(found.values(), default=0.0)
 
 
-def _messages(data_dir: str) -> Iterator[Message | Snapshot]:
+def _messages(data_dir: str) -> Iterator[_WithNumbers]:
     files, directory = OsFiles(), os.path.join(data_dir, "journal")
     if not os.path.isdir(directory):
         return
@@ -171,6 +183,6 @@ def _messages(data_dir: str) -> Iterator[Message | Snapshot]:
             continue
         try:
             for _, payload in read_frames(reader.read, reader.size):
-                yield from (record for record in decode_records(payload) if type(record) in (Message, Snapshot))
+                yield from (record for record in decode_records(payload) if isinstance(record, _WithNumbers))
         finally:
             reader.close()

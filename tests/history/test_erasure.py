@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from relay.cli.history_command import main
-from relay.history.erasure import Erased, erase_in_history, erase_in_records
+from relay.history.erasure import Erased, erase_in_history, erase_in_records, left_in_journal
 from relay.history.record_file import RecordFile
 from relay.history.record_line import record_line
+from relay.store.journal.journal_format import encode_frame, encode_header, segment_name
+from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import destination_of
 from tests.history.keeping import HistoryCase
 from tests.stores import NOW, message, message_id, numbers_in
@@ -90,6 +92,24 @@ class ErasureTests(HistoryCase):
                 "history that is begun anew before then reads them again: erase again then",
             ],
         )
+
+    def test_messages_from_handsets_and_their_parts_count_among_what_the_journal_still_holds(self) -> None:
+        handset = numbers_in(NUMBER.encode(), b"12345")
+        long = InboundMessage(message_id(1), "hooked", "tier1", NOW + 1, handset, 0, b"a long text", b"", 2, 7)
+        batches: list[list[InboundMessage | InboundPart]] = [
+            [InboundPart("tier1", NOW, handset, 7, 2, n, 0, b"a") for n in (1, 2)],
+            [long],
+            [InboundPart("tier1", NOW + 2, handset, 8, 3, n, 0, b"a") for n in (1, 2)],
+            [InboundPart("tier1", NOW + 9, numbers_in(b"447700900999", b"12345"), 8, 3, 1, 0, b"a")],
+        ]
+        directory = Path(self.path).parent
+        for count, until, written in ((1, NOW, batches[:1]), (1, NOW + 1, batches[:2]), (2, NOW + 2, batches)):
+            (directory / "journal").mkdir(exist_ok=True)
+            frames = b"".join(map(encode_frame, written))
+            (directory / "journal" / segment_name(1)).write_bytes(encode_header(1, NOW) + frames)
+            erased = Erased()
+            left_in_journal(str(directory), NUMBER, 60.0, erased)
+            self.assertEqual((erased.in_journal, erased.journal_until), (count, until + 60.0))
 
     def test_hashed_numbers_are_erased_by_the_whole_number(self) -> None:
         self.reopen(numbers="hashed")
