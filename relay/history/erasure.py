@@ -20,6 +20,7 @@ import msgspec
 
 from relay.history.history_numbers import NumberKeeper, Numbers
 from relay.history.history_schema import connect
+from relay.history.record_file import moved_away
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.journal.segment_reader import SegmentReader, sequences
@@ -98,32 +99,52 @@ def erase_in_records(path: str, number: str, erased: Erased) -> None:
     """
     if not path:
         return
-    file = Path(path)
-    for each in sorted(file.parent.glob(f"{file.name}*")) if file.parent.is_dir() else ():
-        if each.is_file():
-            _erase_in_file(each, number, erased)
+    while not all(_erase_in_file(file, number, erased) for file in _record_files(Path(path))):
+        # A file got another name meanwhile, at a change of day or by logrotate. The files that are done have no number.
+        pass
 
 
-def _erase_in_file(path: Path, number: str, erased: Erased) -> None:
-    with path.open("rb") as file:
+def _record_files(path: Path) -> list[Path]:
+    return [file for file in sorted(path.parent.glob(f"{path.name}*")) if file.is_file()]
+
+
+def _erase_in_file(path: Path, number: str, erased: Erased) -> bool:
+    """Erases the number from a file of message records. Returns false if the file was moved away before the end."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         was = os.fstat(file.fileno())
         lines = file.readlines()
         changed = [_without(line, number) for line in lines]
         count = sum(new is not old for new, old in zip(changed, lines, strict=True))
         if not count:
-            return
+            # The lock took time: the file of the path may be another one now, that still has the number.
+            return not moved_away(path, file.fileno())
         anew = path.with_name(f".{path.name}.erasing")
-        handle = os.open(anew, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, was.st_mode & 0o777)
-        with open(handle, "wb") as written:
-            os.fchown(written.fileno(), was.st_uid, was.st_gid)
-            written.writelines(changed)
-            written.flush()
-            os.fsync(written.fileno())
-        os.utime(anew, ns=(was.st_atime_ns, was.st_mtime_ns))
-        # If we stop before this line, then the old file is unchanged.
-        anew.replace(path)
+        try:
+            _write_anew(anew, changed, was)
+            if moved_away(path, file.fileno()):
+                return False
+            # If we stop before this line, then the old file is unchanged.
+            anew.replace(path)
+        finally:
+            anew.unlink(missing_ok=True)
         erased.lines += count
+        return True
+
+
+def _write_anew(anew: Path, lines: list[bytes], was: os.stat_result) -> None:
+    """Writes the lines into a new file with the owner, the permissions and the times of the old one."""
+    handle = os.open(anew, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, was.st_mode & 0o777)
+    with open(handle, "wb") as written:
+        os.fchown(written.fileno(), was.st_uid, was.st_gid)
+        written.writelines(lines)
+        written.flush()
+        os.fsync(written.fileno())
+    os.utime(anew, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
 def _without(line: bytes, number: str) -> bytes:

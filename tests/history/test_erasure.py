@@ -1,9 +1,11 @@
 """After an erasure the number is nowhere any more, and everything else is as it was."""
 
 import contextlib
+import fcntl
 import io
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from relay.history.erasure import Erased, erase_in_history, erase_in_records
 from relay.history.record_file import RecordFile
 from relay.history.record_line import record_line
 from relay.values.messages import destination_of
-from tests.history.keeping import HistoryCase
+from tests.history.keeping import HistoryCase, wait_for_openings
 from tests.stores import NOW, message, message_id, numbers_in
 
 NUMBER = "447700900123"
@@ -128,3 +130,24 @@ class ErasureTests(HistoryCase):
         self.catch_up()
         self.assertEqual(set(self.ids(number=NUMBER)), {message_id(10), message_id(15)})
         self.assertEqual(self.ids(sender=NUMBER), [message_id(15)])
+
+    def test_an_erasure_during_a_change_of_day_erases_both_files_and_loses_no_line(self) -> None:
+        self.accept(5)
+        self.catch_up()
+        line = record_line(self.find()[0])
+        path = Path(self.records)
+        path.write_bytes(line)
+        erased = Erased()
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            erasing = threading.Thread(target=erase_in_records, args=(self.records, NUMBER, erased), daemon=True)
+            erasing.start()
+            wait_for_openings(path, 2)
+            path.rename(self.records + ".2023-11-13")
+            path.write_bytes(line + b"{}\n" * 100)
+        erasing.join(30)
+        self.assertFalse(erasing.is_alive())
+        self.assertEqual(erased.lines, 2)
+        self.assertEqual(path.read_bytes().count(b"\n"), 101)
+        self.assertNotIn(NUMBER.encode(), path.read_bytes())
+        self.assertNotIn(NUMBER.encode(), Path(self.records + ".2023-11-13").read_bytes())
