@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from relay.history.history_numbers import NumberKeeper, Numbers
-from relay.history.history_schema import connect
+from relay.history.history_schema import Transaction, connect
 from relay.history.record_file import moved_away
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_format import decode_records, read_frames
@@ -54,6 +54,8 @@ class Erased(msgspec.Struct):
 def erase_in_history(path: str, number: str, numbers: Numbers, keep: NumberKeeper, erased: Erased) -> None:
     """Erases the number from a history. Does nothing if the file doesn't exist.
 
+    :param number: the number without a plus. It is also erased where it was kept with one.
+
     :raises sqlite3.Error: the history can't be written now. The rows that were erased before stay erased.
     """
     if not os.path.exists(path):
@@ -61,25 +63,39 @@ def erase_in_history(path: str, number: str, numbers: Numbers, keep: NumberKeepe
     db = connect(path)
     try:
         db.execute("PRAGMA secure_delete = ON")
-        octets = number.encode()
-        if numbers != "masked":
-            kept = keep(octets)[::-1]
+        for written in _written_forms(number):
+            octets = written.encode()
+            # Older rows may have the whole number, from before `history.numbers` was changed.
+            forms = {octets} if numbers == "masked" else {octets, keep(octets)}
             for (segment,) in db.execute("SELECT number FROM segments").fetchall():
-                erased.rows += _erase_rows(db, segment, kept)
-        for origin, head in db.execute("SELECT id, head FROM origins WHERE sender = ?", (octets,)).fetchall():
-            # Each origin gets a name of its own, because the table allows no two equal origins.
-            name = b"erased%d" % origin
-            head = head[:2] + name + head[2 + len(octets) :]
-            db.execute("UPDATE origins SET head = ?, sender = ? WHERE id = ?", (head, name, origin))
+                erased.rows += sum(_erase_rows(db, segment, kept[::-1]) for kept in forms)
+            _erase_sender(db, octets)
         db.execute("PRAGMA incremental_vacuum").fetchall()
         erased.left_in_log = not _empty_log(db)
     finally:
         db.close()
 
 
+def _written_forms(number: str) -> tuple[str, str]:
+    """Returns the number without and with a plus: a number that came over SMPP is kept as the customer wrote it."""
+    return number, f"+{number}"
+
+
 def _erase_rows(db: sqlite3.Connection, segment: int, kept: bytes) -> int:
     done = db.execute(f"UPDATE m{segment} SET number = x'', reference = NULL WHERE number = ?", (kept,))
     return done.rowcount
+
+
+def _erase_sender(db: sqlite3.Connection, sender: bytes) -> None:
+    for origin, head in db.execute("SELECT id, head FROM origins WHERE sender = ?", (sender,)).fetchall():
+        # Each origin gets a name of its own, because the table allows no two equal origins.
+        name = b"erased%d" % origin
+        head = head[:2] + name + head[2 + len(sender) :]
+        # If we stop before the end, then the origin keeps the number, and the next erasure finds it.
+        with Transaction(db):
+            for (segment,) in db.execute("SELECT number FROM segments").fetchall():
+                db.execute(f"UPDATE m{segment} SET reference = NULL WHERE origin = ?", (origin,))
+            db.execute("UPDATE origins SET head = ?, sender = ? WHERE id = ?", (head, name, origin))
 
 
 def _empty_log(db: sqlite3.Connection) -> bool:
@@ -156,7 +172,7 @@ def _without(line: bytes, number: str) -> bytes:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # A crash has torn this line.
         return line
-    mine = [name for name in ("to", "from") if record.get(name) == number]
+    mine = [name for name in ("to", "from") if record.get(name) in _written_forms(number)]
     if not mine:
         return line
     record |= dict.fromkeys(mine, "") | {"reference": None}

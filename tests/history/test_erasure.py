@@ -101,6 +101,36 @@ class ErasureTests(HistoryCase):
         self.assertEqual(self.ids(number=NUMBER), [])
         self.assertEqual(len(self.ids()), 2)
 
+    def test_messages_whose_sender_is_the_number_lose_their_reference(self) -> None:
+        self.accept(*range(50))
+        self.catch_up()
+        self.erase()
+        references = {view.reference for view in self.find()}
+        self.assertEqual(references, {None} | {f"order {n}" for n in range(50) if n % 5 and n % 7 != 1})
+
+    def test_whole_numbers_from_before_a_change_of_the_setting_are_erased(self) -> None:
+        for numbers, last in (("hashed", 15), ("masked", 30)):
+            self.reopen(numbers="full")
+            self.accept(last - 10, last - 9)
+            self.catch_up()
+            self.reopen(numbers=numbers)
+            self.accept(last)
+            self.catch_up()
+            self.assertEqual(self.erase(numbers).rows, 2 if numbers == "hashed" else 1)
+            self.assertNotIn(NUMBER[::-1].encode(), self.octets())
+
+    def test_a_number_that_was_kept_with_a_plus_is_erased_too(self) -> None:
+        plus = f"+{NUMBER}".encode()
+        for n, addresses in enumerate((numbers_in(b"RELAY", plus), numbers_in(plus, b"447700900001"))):
+            self.done(self.store.accept([message(n, addresses=addresses, reference=f"order {n}")]))
+        self.catch_up()
+        Path(self.records).write_bytes(b"".join(record_line(view) for view in self.find()))
+        erased = self.erase()
+        self.assertEqual((erased.rows, erased.lines), (1, 2))
+        self.assertNotIn(NUMBER.encode(), self.octets())
+        self.assertNotIn(NUMBER[::-1].encode(), self.octets())
+        self.assertNotIn(b"order", self.octets())
+
     def test_message_records_lose_the_number_and_the_reference_and_nothing_else(self) -> None:
         self.accept(*range(10))
         self.catch_up()
