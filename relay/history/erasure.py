@@ -12,7 +12,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,7 +115,11 @@ def erase_in_records(path: str, number: str, erased: Erased) -> None:
     """
     if not path:
         return
-    while not all(_erase_in_file(file, number, erased) for file in _record_files(Path(path))):
+    file = Path(path)
+    for stale in file.parent.glob(f".{file.name}*.erasing"):
+        # An erasure that was stopped left it. It may still have the number.
+        stale.unlink(missing_ok=True)
+    while not all(_erase_in_file(each, number, erased) for each in _record_files(file)):
         # A file got another name meanwhile, at a change of day or by logrotate. The files that are done have no number.
         pass
 
@@ -133,34 +137,38 @@ def _erase_in_file(path: Path, number: str, erased: Erased) -> bool:
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         was = os.fstat(file.fileno())
-        lines = file.readlines()
-        changed = [_without(line, number) for line in lines]
-        count = sum(new is not old for new, old in zip(changed, lines, strict=True))
-        if not count:
-            # The lock took time: the file of the path may be another one now, that still has the number.
-            return not moved_away(path, file.fileno())
         anew = path.with_name(f".{path.name}.erasing")
         try:
-            _write_anew(anew, changed, was)
+            count = _write_anew(anew, file, number, was)
+            # The lock took time, and logrotate doesn't wait for it: the path may lead to another file now.
             if moved_away(path, file.fileno()):
                 return False
             # If we stop before this line, then the old file is unchanged.
-            anew.replace(path)
+            if count:
+                anew.replace(path)
         finally:
             anew.unlink(missing_ok=True)
         erased.lines += count
         return True
 
 
-def _write_anew(anew: Path, lines: list[bytes], was: os.stat_result) -> None:
-    """Writes the lines into a new file with the owner, the permissions and the times of the old one."""
+def _write_anew(anew: Path, lines: Iterable[bytes], number: str, was: os.stat_result) -> int:
+    """Writes the lines into a new file, with the owner, the permissions and the times of the old one.
+
+    It returns how many lines lost the number.
+    """
+    count = 0
     handle = os.open(anew, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, was.st_mode & 0o777)
     with open(handle, "wb") as written:
         os.fchown(written.fileno(), was.st_uid, was.st_gid)
-        written.writelines(lines)
+        for line in lines:
+            new = _without(line, number)
+            count += new is not line
+            written.write(new)
         written.flush()
         os.fsync(written.fileno())
     os.utime(anew, ns=(was.st_atime_ns, was.st_mtime_ns))
+    return count
 
 
 def _without(line: bytes, number: str) -> bytes:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,32 @@ class ErasureTests(HistoryCase):
         self.catch_up()
         self.assertEqual(set(self.ids(number=NUMBER)), {message_id(10), message_id(15)})
         self.assertEqual(self.ids(sender=NUMBER), [message_id(15)])
+
+    def test_a_large_file_of_records_is_not_read_into_memory(self) -> None:
+        self.accept(5)
+        self.catch_up()
+        path = Path(self.records)
+        path.write_bytes(b'{"to": "447700900001"}\n' * 200_000 + record_line(self.find()[0]))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        erased = Erased()
+        erase_in_records(self.records, NUMBER, erased)
+        self.assertEqual(erased.lines, 1)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
+
+    def test_a_file_without_the_number_is_not_replaced(self) -> None:
+        path = Path(self.records)
+        path.write_bytes(b'{"to": "447700900001"}\n')
+        before = path.stat()
+        erase_in_records(self.records, NUMBER, Erased())
+        self.assertEqual((path.stat().st_ino, path.stat().st_mtime_ns), (before.st_ino, before.st_mtime_ns))
+        self.assertEqual([file.name for file in path.parent.iterdir() if "erasing" in file.name], [])
+
+    def test_what_a_stopped_erasure_left_is_deleted(self) -> None:
+        left = Path(self.records).with_name(".records.jsonl.2023-11-13.erasing")
+        left.write_bytes(NUMBER.encode())
+        erase_in_records(self.records, NUMBER, Erased())
+        self.assertFalse(left.exists())
 
     def test_an_erasure_during_a_change_of_day_erases_both_files_and_loses_no_line(self) -> None:
         self.accept(5)
