@@ -19,7 +19,7 @@ _FEW_PAIRS: Final = 3
 
 
 class BadInput(ValueError):
-    """A line of the input is no pair; the text says which line, and why."""
+    """A line of the input is not a pair; the error's text names the line and the reason."""
 
 
 _EPILOG: Final = """\
@@ -32,9 +32,9 @@ exit status:
 
 
 def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
-    """Reads pairs, and writes the dialect as YAML that can be pasted under a carrier.
+    """Reads pairs, and writes the dialect as YAML; the operator can paste it under a carrier.
 
-    :returns: the exit status: 0 all pairs match, 1 some match with no settings, 2 the input has no pairs.
+    :returns: the exit status. 0: all pairs match. 1: some pairs match with no settings. 2: the input has no pairs.
     """
     parser = argparse.ArgumentParser(
         prog="python -m relay dialect",
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
 
 
 def read_samples(lines: Iterable[str]) -> list[Sample]:
-    """The pairs of an input, see `main`.
+    """Reads the pairs of an input; `main` describes their form.
 
-    :raises BadInput: a line is no pair, or there is none.
+    :raises BadInput: a line is not a pair, or the input has no pairs.
     """
     samples: list[Sample] = []
     for number, line in enumerate(lines, 1):
@@ -122,7 +122,7 @@ def _report(samples: Sequence[Sample], suggestions: Sequence[Suggestion]) -> str
 
 
 def preset_table() -> str:
-    """The known dialects, as the Markdown table of docs/carriers.md."""
+    """Returns the known dialects as the Markdown table of docs/carriers.md."""
     rows = ["| `preset` | whose | what is special | sets | read in |", "| --- | --- | --- | --- | --- |"]
     for name, preset in PRESETS.items():
         settings = "<br>".join(f"`{line.strip()}`" for line in yaml(preset.dialect).splitlines()[1:]) or "nothing"

@@ -1,4 +1,4 @@
-"""`python -m relay find`: finds messages of a running relay, also old ones where it keeps a history."""
+"""`python -m relay find`: finds messages of a running relay, and old ones if the relay keeps a history."""
 
 import argparse
 import csv
@@ -32,7 +32,10 @@ _COLUMNS = ("id", "account", "to", "sender", "status", "carrier", "carrier_error
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints what is found."""
+    """Searches a running relay, and prints the messages that it finds.
+
+    :returns: the exit status, as the epilog lists it.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m relay find",
         description="Finds messages of a running relay, from its admin listener.",
@@ -60,15 +63,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _pages(options: argparse.Namespace) -> Iterator[list[Any]]:
-    """The messages that the relay finds, a page at a time.
+    """Asks the relay for the messages that it finds, and yields them page by page.
 
-    :raises NoAnswer, Refused: as `ask`.
+    :raises NoAnswer, Refused: see `ask`.
     """
     asked = {name: getattr(options, f"by_{name}") for name in (*PARAMETERS, "account")} | {"find": options.find}
     if options.all and not asked["limit"]:
         asked["limit"] = "500"
     asked = {name: value for name, value in asked.items() if value}
-    # With a parameter of its own, so that an id alone is a search, too.
+    # An id alone would ask for one message. With an `order`, the request is always a search.
     asked.setdefault("order", "newest")
     while True:
         page = ask(options, "/messages?" + urlencode(asked))
@@ -86,7 +89,7 @@ def _print(options: argparse.Namespace, pages: Iterator[list[Any]]) -> int:
     table = csv.writer(sys.stdout)
     for page in pages:
         for message in page:
-            # The first event is its acceptance.
+            # The first event is the acceptance of the message.
             at = message["events"][0]["at"]
             row = message | {"accepted_at": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"}
             cells = [str(row[name] or "") for name in _COLUMNS]

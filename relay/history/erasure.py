@@ -1,11 +1,11 @@
-"""Takes a number out of the history and the message records, for good; for the command `history erase`.
+"""Erases a number from the history and the message records for good; for the command `history erase`.
 
-It may be done while the relay runs: SQLite lets one write at a time, and whoever appends to the file of message records
-holds a lock on it meanwhile, as this does while it writes the file anew.
+You can run it while the relay runs: SQLite allows one writer at a time, and the relay locks the file of message records
+while it appends to it. This module holds the same lock while it rewrites the file.
 
-A message keeps its row, its line and its place in the counts. Its number and its reference are emptied, and so is a
-sender that is the number. What is deleted is overwritten, and pages that hold nothing any more go back to the file
-system, so that nothing is left in the files.
+A message keeps its row, its line and its place in the counts. The erasure empties its number and its reference, and
+also its sender if the sender is the number. SQLite overwrites the deleted data and gives empty pages back to the file
+system, so the files keep no trace of the number.
 """
 
 import fcntl
@@ -34,13 +34,13 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Erased(msgspec.Struct):
-    """What was erased, and what is left.
+    """Counts the places where the number was erased, and the places where it still is.
 
-    :ivar rows: messages in the history.
-    :ivar lines: message records.
-    :ivar left_in_log: whether SQLite's log could not be emptied, because somebody was reading all the time.
-    :ivar in_journal: messages that the journal still holds with this number.
-    :ivar journal_until: when the last of them can be gone from the journal, in seconds since 1970.
+    :ivar rows: messages in the history that were erased.
+    :ivar lines: message records that were erased.
+    :ivar left_in_log: true if SQLite's log could not be emptied, because another process was reading it all the time.
+    :ivar in_journal: messages with this number that the journal still holds.
+    :ivar journal_until: the time when the journal can have dropped the last of them, in seconds since 1970.
     """
 
     rows: int = 0
@@ -51,9 +51,9 @@ class Erased(msgspec.Struct):
 
 
 def erase_in_history(path: str, number: str, numbers: Numbers, keep: NumberKeeper, erased: Erased) -> None:
-    """Empties the number in a history, where there is one.
+    """Erases the number from a history. Does nothing if the file doesn't exist.
 
-    :raises sqlite3.Error: it can't be written now. What was erased until then stays erased.
+    :raises sqlite3.Error: the history can't be written now. The rows that were erased before stay erased.
     """
     if not os.path.exists(path):
         return
@@ -66,7 +66,7 @@ def erase_in_history(path: str, number: str, numbers: Numbers, keep: NumberKeepe
             for (segment,) in db.execute("SELECT number FROM segments").fetchall():
                 erased.rows += _erase_rows(db, segment, kept)
         for origin, head in db.execute("SELECT id, head FROM origins WHERE sender = ?", (octets,)).fetchall():
-            # Its own name, or it could be the same as another one.
+            # Each origin gets a name of its own, because the table allows no two equal origins.
             name = b"erased%d" % origin
             head = head[:2] + name + head[2 + len(octets) :]
             db.execute("UPDATE origins SET head = ?, sender = ? WHERE id = ?", (head, name, origin))
@@ -82,7 +82,7 @@ def _erase_rows(db: sqlite3.Connection, segment: int, kept: bytes) -> int:
 
 
 def _empty_log(db: sqlite3.Connection) -> bool:
-    """Has SQLite's log written to the database and cut to nothing; gives whether that could be done."""
+    """Makes SQLite move its log into the database and empty the log. Returns true if that succeeded."""
     for _ in range(_CHECKPOINT_TRIES):
         busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if not busy:
@@ -92,9 +92,9 @@ def _empty_log(db: sqlite3.Connection) -> bool:
 
 
 def erase_in_records(path: str, number: str, erased: Erased) -> None:
-    """Empties the number in the message records: in the file, and in those of earlier days.
+    """Erases the number from the message records: from today's file and from the files of earlier days.
 
-    :raises OSError: a file can't be read or written anew; those before it are done.
+    :raises OSError: a file can't be read or rewritten. The files before it are done.
     """
     if not path:
         return
@@ -121,19 +121,19 @@ def _erase_in_file(path: Path, number: str, erased: Erased) -> None:
             written.flush()
             os.fsync(written.fileno())
         os.utime(anew, ns=(was.st_atime_ns, was.st_mtime_ns))
-        # If we stop before this, the old file is as it was.
+        # If we stop before this line, then the old file is unchanged.
         anew.replace(path)
         erased.lines += count
 
 
 def _without(line: bytes, number: str) -> bytes:
-    """The line without the number; the same object where it doesn't hold it."""
+    """Returns the line without the number, or the same object if the line doesn't contain the number."""
     if number.encode() not in line:
         return line
     try:
         record = _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # What a crash has left of a line.
+        # A crash has torn this line.
         return line
     mine = [name for name in ("to", "from") if record.get(name) == number]
     if not mine:
@@ -143,10 +143,11 @@ def _without(line: bytes, number: str) -> bytes:
 
 
 def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Erased) -> None:
-    """Counts the messages with this number that the journal holds, and says when they can be gone.
+    """Counts the messages with this number in the journal, and computes when the journal can have dropped them.
 
-    :param keep_seconds: how long after a message's validity its end is awaited and it is kept, and how long a segment
-        stays: the sum of the configuration's.
+    :param keep_seconds: the longest time from the end of a message's validity until the journal drops the message. It
+        is a sum of three settings: the wait for the final state, the time for which an ended message is kept, and the
+        time for which a segment stays.
     :raises OSError, JournalError: the journal can't be read.
     """
     octets = number.encode()
@@ -166,7 +167,7 @@ def _messages(data_dir: str) -> Iterator[Message | Snapshot]:
         try:
             reader = SegmentReader(files, directory, sequence)
         except FileNotFoundError:
-            # Compaction has deleted it meanwhile.
+            # Compaction has just deleted this segment.
             continue
         try:
             for _, payload in read_frames(reader.read, reader.size):

@@ -1,4 +1,4 @@
-"""Messages as lines of a file: CSV for spreadsheets, or a JSON object a line. Texts are in neither."""
+"""Writes messages as lines of a file: CSV for spreadsheets, or one JSON object per line. Neither has texts."""
 
 import csv
 import io
@@ -18,17 +18,17 @@ _COLUMNS: Final = (
     "id", "account", "reference", "interface", "from", "to", "status", "send_status", "error", "carrier",
     "carrier_error", "carrier_message_ids", "parts", "accepted_at", "done_at",
 )  # fmt: skip
-#: A spreadsheet takes a cell that begins so for a formula, or cuts off what is before the text.
+#: If a cell begins with one of these, a spreadsheet reads it as a formula, or drops that first character.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def head(kind: Format) -> bytes:
-    """What stands before the first message."""
+    """Returns the bytes that the file has before its first message."""
     return _rows([_COLUMNS]) if kind == "csv" else b""
 
 
 def lines(kind: Format, views: Iterable[MessageView]) -> bytes:
-    """The lines of messages; one each."""
+    """Returns the lines of these messages, one line for each message."""
     if kind == "jsonl":
         return b"".join([record_line(view) for view in views])
     return _rows(_cells(view) for view in views)
@@ -42,7 +42,7 @@ def _cells(view: MessageView) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    """The text as a cell that no spreadsheet takes for a formula: with an apostrophe before it where it needs one."""
+    """Puts an apostrophe before a text that a spreadsheet would read as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

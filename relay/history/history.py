@@ -1,8 +1,8 @@
-"""The history as a service: once a second its thread reads what the journal has got since.
+"""Runs the history as a service: once a second, its thread reads the new records of the journal.
 
-Theory of operation: nothing on a message's way waits for the history. It reads the journal's files, behind the commit.
-While it can't write (a full disk, a damaged file) the journal's compaction waits for it, but not beyond a bound; what
-is deleted unread is logged and counted.
+Theory of operation: no message waits for the history, because the history reads the journal's files after the commit.
+While the history can't write (full disk, damaged file), the journal's compaction waits for it, up to a limit. Beyond
+the limit, compaction deletes records that the history hasn't read; the relay logs and counts them.
 """
 
 import sqlite3
@@ -18,11 +18,11 @@ from relay.history.history_writer import Reached
 from relay.history.journal_tail import Length
 from relay.runtime.tasks import Tasks
 
-#: How often the journal is looked at; a message is found so long after it was accepted, at the latest.
+#: Time between two reads of the journal. A search finds a message about this long after its acceptance.
 PAUSE_SECONDS: Final = 1.0
-#: Octets of the journal that may wait for the history. Beyond it compaction waits no longer.
+#: Octets of the journal that may wait for the history. If there are more, compaction doesn't wait for it.
 MOST_WAITING_BYTES: Final = 1 << 30
-#: How long compaction waits for a history that doesn't get on.
+#: How long compaction waits for a history that makes no progress.
 MOST_WAITING_SECONDS: Final = 600.0
 _EVERYTHING: Final = 1 << 62
 
@@ -36,16 +36,16 @@ class Writer(Protocol):
         """Opens the database."""
 
     def catch_up(self, lengths: Sequence[Length], now: float) -> Reached:
-        """Reads on."""
+        """Reads the journal from the cursor on, and writes its records to the database."""
 
     def close(self) -> None:
         """Closes the database."""
 
 
 class History:
-    """Keeps the history up with the journal. Only the reactor thread may call.
+    """Keeps the history up to date with the journal. Only the reactor thread may call it.
 
-    :param lengths: gives the journal's segments, as far as they are durable.
+    :param lengths: returns the durable length of each journal segment.
     :param in_thread: runs a function in the history's thread.
     """
 
@@ -64,12 +64,15 @@ class History:
         self._moved_at = 0.0
         self._open = False
         self._stopping = False
-        #: Why it can't be written now; empty when it can.
+        #: The reason why the history can't be written now; empty if it can be written.
         self.reason = ""
 
     async def start(self) -> None:
-        """Opens the database and begins to read. To be awaited after the store's start, before anything is accepted.
-        Where it can't be opened that is logged and tried again."""
+        """Opens the database and begins to read the journal.
+
+        Await it after the store has started, and before the relay accepts anything. If the database can't be opened,
+        this method logs the reason, and the service tries again every second.
+        """
         self._moved_at = self._clock.seconds()
         await self._try_to_open()
         self._timer = self._clock.callLater(0.0, self._woken)
@@ -84,8 +87,10 @@ class History:
             self._open = True
 
     def needed_from(self) -> int:
-        """The number of the first journal segment that the history still has to read, for compaction. Where it is too
-        far behind it needs none."""
+        """Tells compaction the number of the first journal segment that the history still has to read.
+
+        If the history is too far behind, the result is a number above all segments, so compaction may delete them all.
+        """
         behind = sum(size for sequence, size in self._lengths() if sequence >= self._cursor.sequence)
         stalled = self._clock.seconds() - self._moved_at > MOST_WAITING_SECONDS
         return _EVERYTHING if stalled or behind > MOST_WAITING_BYTES + self._cursor.offset else self._cursor.sequence
@@ -104,7 +109,7 @@ class History:
             self._timer = self._clock.callLater(pause, self._woken)
 
     async def _read_on(self) -> bool:
-        """Reads on; gives whether there is more to be read at once."""
+        """Reads the next records of the journal. Returns true if more records are ready."""
         lengths, now = self._lengths(), self._clock.seconds()
         try:
             reached: Reached = await self._in_thread(lambda: self._writer.catch_up(lengths, now))
@@ -132,8 +137,10 @@ class History:
         self.reason = str(problem)
 
     async def stop(self) -> None:
-        """Reads what there is and closes. To be called when nothing changes the journal any more; a second call does
-        nothing."""
+        """Reads the rest of the journal and closes the database.
+
+        Call it when nothing writes to the journal any more. A second call does nothing.
+        """
         if self._stopping:
             return
         self._stopping = True

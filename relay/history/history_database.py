@@ -1,14 +1,14 @@
-"""The history's database: SQLite, one file, written by one thread.
+"""Writes the history's database: one SQLite file, which one thread writes.
 
-Theory of operation: rows go into the newest *segment*, a table without indexes, so that a row costs little whatever its
-number and ids are. A segment that is full or a day old gets its indexes in one go, by sorting, which costs a tenth of
-keeping them up to date row by row, and the next segment begins. So a search looks into each segment of its span of
-time, and reads the newest one from end to end. Old segments are dropped as a whole.
+Theory of operation: new rows go into the newest *segment*. This table has no indexes, so each new row costs little.
+When a segment is full or a day old, the writer sorts its rows to build all its indexes, and begins the next segment.
+This costs a tenth of updating the indexes at each row. So a search looks into each segment of its time span, and reads
+the newest one from end to end. Old segments are dropped as a whole.
 
-One transaction holds a batch of rows, the sums that they change, and the *cursor*: how far the journal has been read.
-So after a crash the history is at one place of the journal, with every row up to there and none beyond.
+One transaction writes a batch of rows, the sums that they change, and the *cursor*: the place up to which the journal
+was read. So after a crash the history has exactly the rows of the journal up to its cursor.
 
-All functions are called in the history's thread, one at a time.
+Call all functions in the history's thread, one at a time.
 """
 
 import os
@@ -24,31 +24,31 @@ from relay.history.history_numbers import NumberKeeper
 from relay.history.history_schema import DROP_SEGMENT, INDEXES, NEW_SEGMENT, Cursor, Transaction, connect, prepare
 from relay.history.history_shared import SharedValues
 
-#: A segment gets its indexes at so many rows: reading so many one by one takes some 20 ms. In a large history it gets
-#: them later, because each search has to look into every segment of its span.
+#: A segment gets its indexes at this many rows. A search without index reads this many rows in about 20 ms. In a large
+#: history, segments get larger, because each search has to look into every segment of its time span.
 SEGMENT_ROWS: Final = 100_000
 _LARGE_SEGMENTS: Final = 10
 _LARGE_HISTORY_SEGMENTS: Final = 200
 SEGMENT_SECONDS: Final = 86_400.0
-#: Rows in one statement. One row a statement would have the thread wait for the interpreter's lock at each row.
+#: Rows in one statement. With one row per statement, the thread would wait for the interpreter's lock at each row.
 _ROWS_A_STATEMENT: Final = 100
 #: Columns that never change.
 _LASTING: Final = ("seq", "id", "number", "origin", "reference", "validity")
 
 
 class HistoryDatabase:
-    """The writer's side. Open it with `open`; `begin_anew` makes an empty one.
+    """Reads and writes the database for the writer. `open` opens the file; `begin_anew` makes an empty one.
 
-    :param keep: turns numbers into what is kept of them.
-    :param segment_rows: see `SEGMENT_ROWS`.
+    :param keep: turns a number into the form that the history keeps.
+    :param segment_rows: rows at which a segment gets its indexes, see `SEGMENT_ROWS`.
     """
 
     def __init__(self, path: str, keep: NumberKeeper, *, segment_rows: int = SEGMENT_ROWS) -> None:
         self.path = path
         self.cursor = Cursor(0, 0)
-        #: Below it, the journal's records are repeated ones (see `relay.history.history_events`).
+        #: The journal's records before this place are repeated ones (see `relay.history.history_events`).
         self.repeated_until = Cursor(0, 0)
-        #: Whether it was empty when that began: then no message stands in it twice.
+        #: True if the database was empty when the repeated records began: then it has no message twice.
         self.fresh = True
         self.counter = 0
         #: Octets of the journal that were deleted before the history had read them.
@@ -60,21 +60,21 @@ class HistoryDatabase:
         self._inode: tuple[int, int] | None = None
         self._segment = 0
         self._segment_rows_now = 0
-        #: When the newest segment got its first row; 0.0: it has none, or nobody has looked since.
+        #: When `close_segment` first saw rows in the newest segment; 0.0 if it has not seen any yet.
         self._segment_began_at = 0.0
         self._shared: SharedValues
-        #: The open entries of the newest segment: where their rows are. Those of other segments are in `open_ids`, so
-        #: that a receipt that comes after days isn't looked for in every segment.
+        #: The row keys of the open entries of the newest segment. The table `open_ids` has those of other segments, so
+        #: that for a receipt that comes after days, the relay doesn't search every segment.
         self._places: dict[bytes, int] = {}
         self._id_index = False
 
     # Opening
 
     def open(self) -> bool:
-        """Opens the database, and makes it where there is none. Gives whether there was one.
+        """Opens the database, or makes it if there is none. Returns true if there was one.
 
-        :raises NewerHistory: see there.
-        :raises sqlite3.DatabaseError: it is damaged, or can't be opened.
+        :raises NewerHistory: a newer relay wrote the database.
+        :raises sqlite3.DatabaseError: the database is damaged, or can't be opened.
         """
         self._db = connect(self.path)
         try:
@@ -88,10 +88,11 @@ class HistoryDatabase:
         return known
 
     def begin_anew(self) -> str:
-        """Moves a damaged database away and makes an empty one. Gives the new name of the old file; "" where there
-        was none.
+        """Renames a damaged database and makes an empty one.
 
-        :raises OSError, sqlite3.Error: that can't be done.
+        Returns the new name of the old file, or "" if there was no file.
+
+        :raises OSError, sqlite3.Error: the old file can't be renamed, or the new one can't be made.
         """
         self.close()
         kept = ""
@@ -125,17 +126,17 @@ class HistoryDatabase:
         self._places = dict(db.execute(query))
 
     def busy_milliseconds(self, milliseconds: int) -> None:
-        """How long a write waits for somebody else who writes, such as the command `erase`."""
+        """Sets how long a write waits for another writer, such as the command `history erase`."""
         self._db.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     def close(self) -> None:
-        """Closes it. A second call does nothing."""
+        """Closes the database. A second call does nothing."""
         if hasattr(self, "_db"):
             self._db.close()
 
     @property
     def in_place(self) -> bool:
-        """Whether the file is still where it was opened: nobody has deleted or replaced it."""
+        """True if nobody has deleted or replaced the file since it was opened."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -145,7 +146,7 @@ class HistoryDatabase:
     # Reading
 
     def find(self, message_id: bytes) -> Entry | None:
-        """The entry of a message; of several with this id, the latest."""
+        """Returns the entry of a message, or None. If several messages have this id, it returns the latest."""
         seq = self._places.get(message_id)
         if seq is not None:
             return self._read(self._segment, "seq", seq)
@@ -153,7 +154,8 @@ class HistoryDatabase:
         if place is not None:
             return self._read(place[0], "seq", place[1])
         if not self._id_index and self._segment_rows_now:
-            # Somebody asks for messages that had ended, as a replay does: from now on this segment has its ids sorted.
+            # The journal has a record about a message that had ended, for example a replay: more will follow, so this
+            # segment gets its index of ids now.
             self._db.execute(INDEXES[0].format(n=self._segment))
             self._id_index = True
         for (number,) in self._db.execute("SELECT number FROM segments ORDER BY number DESC").fetchall():
@@ -174,16 +176,17 @@ class HistoryDatabase:
     def write(
         self, entries: Sequence[Entry], cursor: Cursor, counter: int, owed: Callable[[Entry], bool] | None = None
     ) -> None:
-        """Writes a batch, and how far the journal has been read with it.
+        """Writes a batch together with the cursor, the place up to which the journal was read.
 
-        :param owed: whether a message that ends in this batch is owed a line in the message records; None: none is.
-        :raises sqlite3.Error: nothing of it is written.
+        :param owed: returns true if a message that ends in this batch still needs its line in the message records.
+            None: no message needs a line.
+        :raises sqlite3.Error: nothing of the batch is written.
         """
         self._shared.look()
         try:
             self._write(entries, cursor, counter, owed)
         except BaseException:
-            # What was remembered of it is not in the database.
+            # The failed batch has changed our memory, but not the database. So load the memory from the database.
             self._load()
             raise
 
@@ -258,7 +261,7 @@ class HistoryDatabase:
         self._db.executemany(one, rows[whole:])
 
     def _add(self, sums: Mapping[tuple[int, int], int], took: Mapping[tuple[int, str, int], int]) -> None:
-        """Adds to the sums by minute, and with them to those by hour."""
+        """Adds changes to the sums by minute and to the sums by hour."""
         for table, names, changes in (("sums", "grp", sums), ("took", "account, class", took)):
             by_span: Counter[tuple[Any, ...]] = Counter()
             for (minute, *key), count in changes.items():
@@ -271,7 +274,7 @@ class HistoryDatabase:
             self._db.executemany(add, [(*key, count) for key, count in by_span.items() if count])
 
     def _mark_open(self, entries: Iterable[Entry]) -> None:
-        """Keeps `open_ids` right for the entries of older segments."""
+        """Updates the table `open_ids` for the entries of older segments."""
         older = [entry for entry in entries if entry.segment not in (0, self._segment)]
         if older:
             ended = [(entry.message.id,) for entry in older if not entry.open]
@@ -280,7 +283,7 @@ class HistoryDatabase:
             self._db.executemany("INSERT OR REPLACE INTO open_ids VALUES (?, ?, ?)", opened)
 
     def _note(self, entries: Iterable[Entry]) -> None:
-        """Remembers where the open entries of the newest segment are, and forgets those that have ended."""
+        """Remembers the places of the newest segment's open entries, and forgets entries that aren't open any more."""
         places, newest = self._places, self._segment
         for entry in entries:
             if entry.segment in (0, newest):
@@ -290,15 +293,18 @@ class HistoryDatabase:
                     places.pop(entry.message.id, None)
 
     def owed_lines(self, limit: int) -> list[tuple[int, Entry | None]]:
-        """The first notes of lines that are owed, with their messages; None where the message is there no more."""
+        """Returns the oldest notes of lines that are not written yet, each with its message.
+
+        A message is None if the history has dropped it.
+        """
         notes = self._db.execute("SELECT n, segment, seq FROM owed_lines ORDER BY n LIMIT ?", (limit,)).fetchall()
         kept = {number for (number,) in self._db.execute("SELECT number FROM segments")} if notes else set()
         return [(n, self._read(segment, "seq", seq) if segment in kept else None) for n, segment, seq in notes]
 
     def lines_written(self, notes: Sequence[int]) -> None:
-        """Deletes notes of lines.
+        """Deletes the notes of lines that were written.
 
-        :raises sqlite3.Error: they are all there.
+        :raises sqlite3.Error: no note was deleted.
         """
         with self._transaction():
             self._db.executemany("DELETE FROM owed_lines WHERE n = ?", [(n,) for n in notes])
@@ -306,9 +312,11 @@ class HistoryDatabase:
     # A segment's life
 
     def close_segment(self, now: float) -> bool:
-        """Gives the newest segment its indexes where it is full or old, and begins the next; gives whether it did.
+        """Builds the newest segment's indexes if it is full or old, and begins the next segment.
 
-        :raises sqlite3.Error: it is as it was.
+        Returns true if it did so.
+
+        :raises sqlite3.Error: the segment is unchanged.
         """
         rows = self._segment_rows_now
         if rows and not self._segment_began_at:
@@ -338,9 +346,9 @@ class HistoryDatabase:
         return True
 
     def forget_before(self, seq: int) -> int:
-        """Drops the segments in which everything was accepted before this key; gives how many rows went.
+        """Drops the segments in which all messages are older than this key. Returns the number of dropped rows.
 
-        :raises sqlite3.Error: the segments that were not dropped yet are as they were.
+        :raises sqlite3.Error: the segments that were not dropped yet are unchanged.
         """
         gone = 0
         query = "SELECT number, rows FROM segments WHERE indexed AND last_seq < ? ORDER BY number"
@@ -361,21 +369,23 @@ class HistoryDatabase:
         return gone
 
     def forget_minutes_before(self, at: float) -> None:
-        """Drops the sums by minute of what was accepted before `at`; those by hour stay.
+        """Drops the sums by minute of messages that were accepted before `at`. The sums by hour stay.
 
-        :raises sqlite3.Error: they are as they were.
+        :raises sqlite3.Error: the sums are unchanged.
         """
         with self._transaction():
             for table in ("sums", "took"):
                 self._db.execute(f"DELETE FROM {table} WHERE span = 60 AND bucket < ?", (int(at // 60),))
 
-    # What is kept beside the rows
+    # Values beside the rows
 
     def lacking(self, octets: int, repeated_until: Cursor, cursor: Cursor) -> None:
-        """Notes that a part of the journal was never read, and goes on at `cursor`.
+        """Notes that a piece of the journal was never read, and moves the cursor.
 
-        :param repeated_until: up to where the records may say what the history knows already.
-        :raises sqlite3.Error: it is not noted.
+        :param octets: the size of that piece.
+        :param repeated_until: the history may know the records before this place already.
+        :param cursor: the place where reading goes on.
+        :raises sqlite3.Error: nothing is noted.
         """
         with self._transaction():
             self._put_meta(
@@ -388,9 +398,9 @@ class HistoryDatabase:
         self.lacking_bytes += octets
 
     def put_meta(self, **values: object) -> None:
-        """Keeps values under names.
+        """Stores values under names.
 
-        :raises sqlite3.Error: none of them is kept.
+        :raises sqlite3.Error: no value is stored.
         """
         with self._transaction():
             self._put_meta(**values)
@@ -403,7 +413,7 @@ class HistoryDatabase:
 
 
 def _further_ids(entry: Entry) -> Iterator[bytes]:
-    """The carrier message ids of a message that don't stand in its row."""
+    """Returns the carrier message ids of a message that its row has no column for."""
     details = entry.details
     if details is None:
         return

@@ -1,11 +1,11 @@
-"""What the history keeps of a message: its row in the database, and the view that is made of it again.
+"""Turns messages into rows of the history's database, and rows into the views that a search returns.
 
-Theory of operation: a message is one row. What searches ask for stands in columns of its own. What many messages share
-stands once in a small table and is named by a number: where a message came from (`Origin`), and what became of it
-(`Group`). What few messages have (several parts, attempts over HTTP, resends) is packed into one column, `details`.
+Theory of operation: a message is one row. Each field that searches use has its own column. Many messages share the same
+values: the origin of a message (`Origin`) and its outcome (`Group`). Small tables have each such value once, and a row
+has its number. Few messages have several parts, attempts over HTTP or resends; the column `details` packs these.
 
-A row's key, `seq`, is the time of acceptance in milliseconds with a running number behind it. So the rows' own order
-is the order of acceptance, a span of time is a range of keys, and no index over times is needed.
+A row's key, `seq`, is the time of acceptance in milliseconds, followed by a running number. So the rows are in the
+order of acceptance, a time span is a range of keys, and the database needs no index over times.
 """
 
 from bisect import bisect_left
@@ -20,7 +20,7 @@ from relay.values.states import DELIVERED, SCHEDULED, customer_words
 _COUNTER_BITS: Final = 20
 _COUNTER_MASK: Final = (1 << _COUNTER_BITS) - 1
 
-# Flags of an entry. A channel's bits stand so that OWED << 2 is NOTIFIED and OWED << 4 is GIVEN_UP of the same channel.
+# Flags of an entry. For each channel, OWED << 2 is the NOTIFIED bit, and OWED << 4 is the GIVEN_UP bit.
 FINAL: Final = 1
 OWED_WEBHOOK: Final = 2
 OWED_SMPP: Final = 4
@@ -29,12 +29,12 @@ NOTIFIED: Final = OWED << 2
 GIVEN_UP: Final = OWED << 4
 _CHANNELS: Final = ((OWED_WEBHOOK, Channel.WEBHOOK), (OWED_SMPP, Channel.SMPP))
 
-#: Attempts and earlier hand-overs kept of a message; the latest.
+#: The history keeps this many attempts and this many earlier handoffs of a message: the latest ones.
 ATTEMPTS_KEPT: Final = 12
 
 
 class PartEntry(msgspec.Struct, gc=False, eq=False, array_like=True):
-    """One part of a long message. Fields as in `Entry`."""
+    """Holds one part of a long message. The fields are as in `Entry`."""
 
     carrier: str = ""
     carrier_message_id: bytes = b""
@@ -47,7 +47,7 @@ class PartEntry(msgspec.Struct, gc=False, eq=False, array_like=True):
 
 
 class AttemptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One attempt to notify. `due_at`: when the next one was due; 0.0: there was none to come."""
+    """Holds one attempt to notify a customer. `due_at` is when the next attempt was due; 0.0 if none was due."""
 
     channel: int
     attempt: int
@@ -59,12 +59,12 @@ class AttemptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
-    """What few messages have.
+    """Holds the fields that only few messages need.
 
-    :ivar parts: of a long message; None: there is one part, and it is in the entry itself.
-    :ivar handoffs: earlier hand-overs of parts that were submitted again: carrier, carrier message id, when.
-    :ivar stat: the carrier's word for the state, where it isn't Appendix B's.
-    :ivar error: the carrier's error, where the row's group doesn't have it because there are too many different ones.
+    :ivar parts: the parts of a long message. None: the message has one part, and the entry itself holds it.
+    :ivar handoffs: earlier handoffs of parts that were submitted again: carrier, carrier message id, time.
+    :ivar stat: the carrier's word for the state, if it isn't one of SMPP 3.4, Appendix B.
+    :ivar error: the carrier error, if the row's group lacks it because there are too many different errors.
     """
 
     parts: list[PartEntry] | None = None
@@ -77,14 +77,14 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
-    """A message while the writer works on it.
+    """Holds a message while the writer works on it.
 
-    :ivar message: as it was accepted. Of one that was read from the database, the bodies are empty.
-    :ivar flags: see above.
-    :ivar error: the carrier's own.
-    :ivar done_at: when the latest state was learnt; 0.0 before.
-    :ivar segment: the segment that its row is in; 0: it has none yet.
-    :ivar group: the number of the group that its row names; 0: it has no row yet.
+    :ivar message: the message as it was accepted. Its bodies are empty if it was read from the database.
+    :ivar flags: a sum of the constants above, such as `FINAL`.
+    :ivar error: the carrier error.
+    :ivar done_at: when the relay learnt the latest state; 0.0 before that.
+    :ivar segment: the number of the segment that has the row; 0 if there is no row yet.
+    :ivar group: the number of the row's group; 0 if there is no row yet.
     """
 
     seq: int
@@ -103,30 +103,30 @@ class Entry(msgspec.Struct, gc=False, eq=False):
 
     @property
     def open(self) -> bool:
-        """Whether more is to come: it has not ended, or its customer is owed a notification."""
+        """True if the message can still change: it has not ended, or its customer is owed a notification."""
         return not self.flags & FINAL or self.flags & OWED != 0
 
     def rare(self) -> Details:
-        """Its details, made where there are none."""
+        """Returns the details, and makes them if there are none."""
         if self.details is None:
             self.details = Details()
         return self.details
 
 
 class Origin(NamedTuple):
-    """Where messages came from. `head` is all of a message's addresses before the digits of its destination."""
+    """Names where messages came from. `head` is the addresses of a message up to the digits of the destination."""
 
     interface: str
     head: bytes
 
     @property
     def sender(self) -> bytes:
-        """The source address's characters."""
+        """The characters of the source address."""
         return self.head[2 : self.head.index(b"\0", 2)]
 
 
 class Group(NamedTuple):
-    """What became of messages; each message counts in exactly one group."""
+    """Names an outcome that messages have in common. Each message counts in exactly one group."""
 
     account: str
     carrier: str
@@ -136,12 +136,12 @@ class Group(NamedTuple):
 
     @property
     def final(self) -> bool:
-        """Whether its messages have ended."""
+        """True if the messages of the group have ended."""
         return bool(self.flags & FINAL)
 
     @property
     def delivered(self) -> bool:
-        """Whether its messages have ended as delivered."""
+        """True if the messages of the group have ended as delivered."""
         return self.state == DELIVERED and self.flags & FINAL != 0
 
     @property
@@ -150,7 +150,7 @@ class Group(NamedTuple):
         return _NOTIFICATION[self.flags]
 
 
-#: Outcomes of notifications. `none`: the customer wants none, or there is nothing to tell yet.
+#: Outcomes of notifications. `none`: the customer wants no notification, or there is no news yet.
 NOTIFICATIONS: Final = ("none", "owed", "delivered", "failed")
 
 
@@ -166,7 +166,7 @@ _NOTIFICATION: Final = tuple(_notification(flags) for flags in range(128))
 
 
 def seq_of(accepted_at: float, counter: int) -> int:
-    """The key of a row.
+    """Makes the key of a row.
 
     :param accepted_at: seconds since 1970.
     :param counter: a number that grows with every message.
@@ -175,30 +175,33 @@ def seq_of(accepted_at: float, counter: int) -> int:
 
 
 def first_seq(at: float) -> int:
-    """The lowest key of a message that was accepted at `at` or later."""
+    """Returns the lowest key that a message accepted at `at` or later can have."""
     return round(at * 1000.0) << _COUNTER_BITS
 
 
 def accepted_at_of(seq: int) -> float:
-    """When the message of a row was accepted, in seconds since 1970."""
+    """Returns when the message of a row was accepted, in seconds since 1970."""
     return (seq >> _COUNTER_BITS) / 1000.0
 
 
 def minute_of(seq: int) -> int:
-    """The minute since 1970 in which the message of a row was accepted."""
+    """Returns the minute in which the message of a row was accepted, counted from 1970."""
     return (seq >> _COUNTER_BITS) // 60_000
 
 
-#: Upper ends of the classes of delivery times, in seconds; one more class is above the last.
+#: Upper limits of the classes of delivery times, in seconds. One more class has the times above the last limit.
 TOOK_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0)
 
 
 def took_class(entry: Entry) -> int:
-    """The class of `TOOK_SECONDS` of a message that was delivered: how long after its acceptance that was learnt."""
+    """Returns the class of `TOOK_SECONDS` for a delivered message.
+
+    The delivery time runs from the acceptance to the moment when the relay learnt of the delivery.
+    """
     return bisect_left(TOOK_SECONDS, entry.done_at - entry.message.accepted_at)
 
 
-#: The values of `COLUMNS`. Times are in milliseconds after the acceptance, None for none.
+#: The values of `COLUMNS`. Times are in milliseconds after the acceptance, or None.
 Row = tuple[
     int, bytes, bytes, int, int, bytes | None, str | None, int, int | None, int | None, int | None, bytes | None
 ]
@@ -212,11 +215,11 @@ _decode_details: Final = msgspec.msgpack.Decoder(Details).decode
 
 
 def row_of(entry: Entry, number: bytes, origin: int, group: int) -> Row:
-    """The row of an entry.
+    """Makes the row of an entry.
 
-    :param number: as the database keeps it, backwards.
+    :param number: the number in the form that the database keeps, with its characters in reverse order.
     """
-    # Every message comes through here, so it is written for CPython: each value is read once.
+    # This runs for each message, so it is written to be fast in CPython: it reads each value once.
     message = entry.message
     accepted_at, submitted_at, done_at = message.accepted_at, entry.submitted_at, entry.done_at
     carrier_done_at, details = entry.carrier_done_at, entry.details
@@ -237,7 +240,7 @@ def row_of(entry: Entry, number: bytes, origin: int, group: int) -> Row:
 
 
 def entry_of(row: Row, origin: Origin, group: Group, segment: int) -> Entry:
-    """The entry of a row; its number is as the database keeps it."""
+    """Makes the entry of a row. Its number has the form that the database keeps."""
     seq, message_id, number, _, group_id, carrier_id, reference, validity, submitted, done, carrier_done, packed = row
     details = None if packed is None else _decode_details(packed)
     parts: tuple[bytes, ...] = (b"",)
@@ -264,7 +267,7 @@ def _instant(accepted_at: float, milliseconds: int | None) -> float:
 
 
 def view_of(entry: Entry) -> MessageView:
-    """The message as customers and operators see it, as the store's `look_up` gives it while it knows it."""
+    """Makes the view of a message for customers and operators: the same as from the store's `look_up`."""
     message, flags, details = entry.message, entry.flags, entry.details
     final = bool(flags & FINAL)
     if details is not None and details.parts is not None:

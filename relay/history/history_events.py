@@ -1,13 +1,14 @@
-"""What the journal's records do to the entries of the history, one record after the other.
+"""Applies the journal's records to the entries of the history, one record after the other.
 
-Theory of operation: the history reads what the journal says was decided, as a start of the relay does
-(`relay.store.table.replaying`), and keeps of it what a search may ask for. Messages and their events gather in a
-window, so that one that is accepted, sent and receipted within a second or so is written once. `take` empties
-the window.
+Theory of operation: the journal has decisions. The history reads them like a start of the relay does
+(`relay.store.table.replaying`), and keeps only the fields that searches need. It collects messages and their events in
+a window. So a message that is accepted, sent and receipted within about a second is written once. `take` empties the
+window.
 
-A history normally reads each record once. Where it can't know that (it was begun anew, or restored from an older copy,
-or parts of the journal were deleted before it had read them), the records are *repeated* ones: messages are looked for
-before they are added, and snapshots, which compaction writes of what the table still knows, fill what is missing.
+Normally a history reads each record once. It can't be sure of that if it was begun again, if it was restored from an
+older copy, or if compaction deleted segments that it hadn't read. Then the records are *repeated* ones: the history
+looks for a message before it adds it. It also reads the snapshots that compaction writes, and takes missing data from
+them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,14 +41,14 @@ from relay.store.table.records import (
 from relay.values.messages import Message, Submitted
 from relay.values.states import ENROUTE, SCHEDULED
 
-#: The table's flags of a notification that was given up, see `relay.store.table.entry_values`: OWED << 8.
+#: In the table, the flag of a notification that was given up is OWED << 8 (`relay.store.table.entry_values`).
 _TABLE_GIVEN_UP_SHIFT: Final = 8
 
 Finder = Callable[[bytes], Entry | None]
 
 
 class HistoryEvents:
-    """The window of entries that the writer works on.
+    """Holds the window of entries that the writer works on.
 
     :param find: reads an entry from the database by its message id.
     :param counter: how many messages the history has seen so far.
@@ -57,14 +58,14 @@ class HistoryEvents:
         self._find = find
         self.counter = counter
         self._entries: dict[bytes, Entry] = {}
-        #: Entries whose id was used once more in the same window; they are in `_entries` no longer.
+        #: Entries whose message id was used again in the same window; `_entries` has the later entry of that id.
         self._earlier: list[Entry] = []
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._earlier)
 
     def take(self) -> list[Entry]:
-        """All entries of the window, in the order in which they came into it; the window is empty then."""
+        """Returns all entries of the window, in the order in which they were added, and empties the window."""
         taken = [*self._earlier, *self._entries.values()]
         self._entries, self._earlier = {}, []
         return taken
@@ -72,9 +73,9 @@ class HistoryEvents:
     def apply(self, records: Iterable[Any], *, repeated: bool = False, fresh: bool = True) -> None:
         """Applies the records of a frame.
 
-        :param repeated: the history may have seen them before.
-        :param fresh: although they are repeated, the messages accepted in them are new to it: it was empty when the
-            journal was read from its beginning.
+        :param repeated: true if the history may have read these records before.
+        :param fresh: true if the database was empty when the repeated records began. Then the messages in them are new
+            to the history although the records are repeated ones.
         """
         entries = self._entries
         for record in records:
@@ -113,7 +114,7 @@ class HistoryEvents:
                 self._snapshot(record)
 
     def _entry(self, message_id: bytes) -> Entry | None:
-        """The entry of a message, brought into the window where it isn't; None where the history doesn't know it."""
+        """Returns the entry of a message, or None if the history doesn't know it. Adds the entry to the window."""
         entry = self._entries.get(message_id)
         if entry is None:
             entry = self._find(message_id)
@@ -152,7 +153,7 @@ def _add_details(entry: Entry) -> None:
 
 
 def without_secrets(url: str | None) -> str | None:
-    """A URL without what may be secret in it: the login, the query and the fragment."""
+    """Removes the pieces of a URL that may be secret: the login, the query and the fragment."""
     if url is None or not any(letter in url for letter in "@?#"):
         return url
     parts = urlsplit(url)
@@ -218,7 +219,7 @@ def _learnt(entry: Entry, record: Learnt) -> None:
 def _settled(entry: Entry, record: Settled) -> None:
     details = entry.rare()
     if any(a.at == record.at and a.channel == record.channel for a in details.attempts):
-        # A repeated record: the attempt is there already, and has had its effect.
+        # This is a repeated record: the entry has the attempt already.
         return
     attempt = AttemptEntry(
         record.channel, record.attempt, record.state, record.at, record.due_at, record.answer, record.seconds
@@ -232,7 +233,7 @@ def _settled(entry: Entry, record: Settled) -> None:
 
 
 def _take_snapshot(entry: Entry, s: Snapshot) -> None:
-    """Has an entry say what a snapshot says: that is never older than what the history knows."""
+    """Copies the fields of a snapshot into an entry. A snapshot is never older than the history's entry."""
     parts: Sequence[PartSnapshot] = s.parts
     entry.state, entry.error, entry.done_at, entry.carrier_done_at = s.state, s.error, s.done_at, s.carrier_done_at
     given_up = s.flags >> _TABLE_GIVEN_UP_SHIFT & OWED

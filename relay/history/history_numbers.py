@@ -1,7 +1,8 @@
-"""What the history keeps of a destination's number: all of it, all but two digits, or a keyed hash.
+"""Turns a destination's number into the form that the history keeps: full, masked, or a keyed hash.
 
-`history.numbers` says which. Searches turn the number that they look for in the same way. So with hashes a whole number
-is found and its end is not, and with masked digits a search for a number finds all that differ only in those.
+The setting `history.numbers` selects the form. A search turns its number into the same form. So if numbers are hashed,
+a search finds whole numbers, but not the end of a number. If the last two digits are masked, a search for a number also
+finds the numbers that differ only in these two digits.
 """
 
 import hmac
@@ -11,20 +12,21 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, Literal
 
-#: Turns a number into what is kept of it. May be called in any thread.
+#: Turns a number into the form that the history keeps. Any thread may call it.
 NumberKeeper = Callable[[bytes], bytes]
 Numbers = Literal["full", "masked", "hashed"]
-#: Masked digits at the end of a number, as in the log.
+#: Digits that are masked at the end of a number, as in the log.
 _MASKED_DIGITS: Final = 2
-#: Characters of a hash that are kept: 96 bits.
+#: The history keeps this many characters of a hash: 96 bits.
 _HASH_LENGTH: Final = 24
 _KEY_BYTES: Final = 32
 
 
 def number_keeper(numbers: Numbers, key_file: str) -> NumberKeeper:
-    """The function for a value of `history.numbers`.
+    """Returns the function for a value of `history.numbers`.
 
-    :param key_file: the relay's own key for hashes; read when the first number is hashed, and made where it is missing.
+    :param key_file: the file with the relay's key for hashes. It is read when the first number is hashed, and made if
+        it is missing.
     """
     if numbers == "masked":
         return lambda number: number[:-_MASKED_DIGITS] + b"x" * min(_MASKED_DIGITS, len(number))
@@ -45,16 +47,16 @@ class _Hasher:
 
 
 def _read_key(path: str) -> bytes:
-    """The key in a file, which is made where it is missing.
+    """Reads the key from a file, and makes the file if it is missing.
 
-    :raises OSError: it can't be read or made.
+    :raises OSError: the file can't be read or made, or is too short.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         pass
     else:
-        # If we stop here, the file is empty, and the next call says so.
+        # If we stop here, then the file is empty, and the next call raises the error below.
         try:
             os.write(handle, secrets.token_bytes(_KEY_BYTES))
             os.fsync(handle)

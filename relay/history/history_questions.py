@@ -1,6 +1,6 @@
-"""Questions to the history, for whoever is on the reactor's thread: searches and sums, answered in a thread.
+"""Lets the reactor's thread ask the history for messages and sums; the searches' thread answers.
 
-The number of questions that wait is bounded; beyond it whoever asks is told to come again.
+The number of waiting questions is limited. Beyond the limit, a question fails with `StoreBusy`.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ from relay.history.history_search import HistoryPage, HistoryQuery, HistorySums
 from relay.store.api import StoreBusy, StoreUnavailable
 from relay.values.messages import MessageView
 
-#: Questions that may wait, of one account (or of the operator) and of all.
+#: Questions that may wait: of one account (or of the operator), and of all together.
 MOST_WAITING_EACH: Final = 4
 MOST_WAITING: Final = 32
 #: Messages that an export reads at a time.
@@ -27,20 +27,20 @@ _T = TypeVar("_T")
 
 
 class Searching(Protocol):
-    """The part of `HistorySearch` that is called here, in the thread."""
+    """The methods of `HistorySearch` that `HistoryQuestions` calls, in the searches' thread."""
 
     def search(self, query: HistoryQuery) -> HistoryPage:
-        """The messages that a query asks for."""
+        """Returns a page of the messages that match a query."""
 
     def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
-        """How many messages were accepted in each hour or minute."""
+        """Counts the messages that were accepted in each hour or minute."""
 
     def close(self) -> None:
         """Closes the connection."""
 
 
 class HistoryQuestions:
-    """Asks the history. Only the reactor thread may call.
+    """Asks the history for messages and sums. Only the reactor thread may call it.
 
     :param in_thread: runs a function in the searches' thread.
     """
@@ -51,7 +51,7 @@ class HistoryQuestions:
         self._waiting: Counter[str] = Counter()
 
     async def search(self, query: HistoryQuery) -> HistoryPage:
-        """The messages that a query asks for; see `HistoryPage`.
+        """Returns a page of the messages that match a query.
 
         :raises StoreBusy: too many questions wait.
         :raises StoreUnavailable: the history can't be read now.
@@ -60,7 +60,7 @@ class HistoryQuestions:
         return page
 
     async def look_up(self, message_id: bytes) -> MessageView | None:
-        """One message, by its id; None where the history doesn't have it.
+        """Returns the message with this id, or None if the history doesn't have it.
 
         :raises StoreBusy, StoreUnavailable: as `search`.
         """
@@ -68,9 +68,9 @@ class HistoryQuestions:
         return page.messages[0] if page.messages else None
 
     async def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
-        """How many messages were accepted in each hour or minute from `since` to `until`, and what became of them.
+        """Counts the messages that were accepted in each hour or minute from `since` to `until`, by outcome.
 
-        :param account: None: of all accounts.
+        :param account: counts only this account's messages; None counts those of all accounts.
         :raises StoreBusy, StoreUnavailable: as `search`.
         """
         question = partial(self._search.sums, account, since, until, minutes=minutes)
@@ -78,7 +78,9 @@ class HistoryQuestions:
         return found
 
     async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:
-        """Everything that a query asks for, whatever its `limit`: a page at a time, each read when it is wanted.
+        """Yields all messages that match a query, page by page. Ignores the query's `limit`.
+
+        It reads a page only when the caller asks for it.
 
         :raises StoreBusy, StoreUnavailable: as `search`.
         """
@@ -107,5 +109,5 @@ class HistoryQuestions:
         return answer
 
     async def stop(self) -> None:
-        """Closes; to be called when nobody asks any more."""
+        """Closes the connection to the database. Call it when no more questions come."""
         await self._in_thread(self._search.close)

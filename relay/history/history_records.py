@@ -1,13 +1,15 @@
-"""Message records that are written from the history: each message that has ended has one line, whatever happens.
+"""Writes message records from the history, so that each ended message gets exactly one line, even after a crash.
 
-Theory of operation: the transaction that writes a message's end into the history also notes that its line is owed. Then
-the lines that are owed are made from the history and appended to the file, and the notes are deleted. Between these two
-the process may be killed: a start reads the end of the file, and deletes the notes of lines that stand there.
+Theory of operation: one transaction writes a message's end into the history, and a note that its line is still missing
+in the file. Then this module makes the missing lines from the history, appends them to the file and deletes the notes.
+The process may be killed after it has appended the lines. So a start reads the end of the file, and deletes the notes
+of the lines that it finds there.
 
-A history that begins while there is a file already (it was switched on, or begun anew) reads of messages whose lines
-were written long ago. Of what had ended by then, only what the end of the file lacks is owed.
+A history may begin when the file already exists: somebody switched the history on, or it was begun again. Then it reads
+about messages whose lines were written long ago. Of these messages, it writes only lines that the end of the file
+lacks.
 
-Called in the history's thread.
+Call all functions in the history's thread.
 """
 
 from functools import partial
@@ -21,17 +23,17 @@ from relay.history.record_file import RecordFile
 from relay.history.record_line import KnownLines, known_lines, record_line
 from relay.values.ids import id_text
 
-#: How much of the file's end a start reads; the lines of one turn are not longer.
+#: A start reads this much of the file's end. The lines of one write are shorter than this.
 _TAIL_BYTES: Final = 16 << 20
 LINES_A_WRITE: Final = 5_000
-#: Batches that ended at the same time may have been written in either order, within this time.
+#: The file may have the lines of two batches in either order if the batches ended within this time.
 _LOOK_BACK_SECONDS: Final = 60.0
 
 
 class HistoryRecords:
-    """Writes the file.
+    """Writes the message records to their file.
 
-    :param sync: whether a line is to be on the disk before its note is deleted.
+    :param sync: true if a line must be on the disk before its note is deleted.
     """
 
     log = Logger()
@@ -44,8 +46,10 @@ class HistoryRecords:
         self._unwritable = False
 
     def open(self, database: HistoryDatabase, now: float) -> bool:
-        """Reads the end of the file, or begins it; gives whether that could be done. To be called once the database is
-        open, and when it was begun anew, until it gives True, and before `write`."""
+        """Reads the end of the file, or makes the file. Returns true if that succeeded.
+
+        Call it after the database was opened or begun again, and before `write`. Repeat the call until it returns true.
+        """
         try:
             self._existed = self._file.changed_at() is not None
             self._known = known_lines(self._file.tail(_TAIL_BYTES))
@@ -60,9 +64,9 @@ class HistoryRecords:
         return True
 
     def owed(self, repeated: bool, entry: Entry) -> bool:
-        """Whether a message that has ended is owed a line.
+        """Returns true if the file still needs the line of this ended message.
 
-        :param repeated: the journal's records are read once more, or for the first time by this history.
+        :param repeated: true if the file may have the line already, because the history reads repeated records.
         """
         if not repeated:
             return True
@@ -74,7 +78,7 @@ class HistoryRecords:
         )
 
     def write(self, database: HistoryDatabase, now: float) -> None:
-        """Writes the lines that are owed. While the file can't be written they stay owed.
+        """Writes the missing lines. If the file can't be written, a later call writes them.
 
         :raises sqlite3.Error: the database can't be written.
         """
@@ -85,7 +89,7 @@ class HistoryRecords:
             except OSError as problem:
                 self._failed(problem)
                 return
-            # If we stop here, a start finds these lines in the file.
+            # If we stop here, then the next start finds these lines in the file and deletes their notes.
             database.lines_written([n for n, _ in owed])
         if self._unwritable:
             self._unwritable = False

@@ -1,7 +1,8 @@
-"""The tables of the history's database, and connections to it.
+"""Defines the tables of the history's database, and opens connections to it.
 
-A segment's tables have its number in their names: `m7` has the messages of segment 7, `p7` their further carrier
-message ids. `relay.history.history_database` says what segments are for, `docs/history.md` what is kept.
+The tables of a segment have its number in their names: `m7` has the messages of segment 7, and `p7` has their further
+carrier message ids. `relay.history.history_database` explains segments. `docs/history.md` lists the data that the
+history keeps.
 """
 
 import os
@@ -11,10 +12,10 @@ from typing import Final
 
 import msgspec
 
-#: Raised when the tables change in a way that an older relay can't read.
+#: Increase it if the tables change in a way that an older relay can't read.
 SCHEMA_VERSION: Final = 1
 _CACHE_KIB: Final = 16_384
-#: Of the file: larger than SQLite's own, because a search reads the newest segment from end to end.
+#: The page size of the file. It is larger than SQLite's default, because a search reads the whole newest segment.
 _PAGE_BYTES: Final = 16_384
 _BUSY_MILLISECONDS: Final = 5_000
 
@@ -38,7 +39,7 @@ NEW_SEGMENT: Final = (
     "CREATE TABLE m{n} (seq INTEGER PRIMARY KEY, id BLOB NOT NULL, number BLOB NOT NULL, origin INTEGER NOT NULL, "
     "grp INTEGER NOT NULL, carrier_id BLOB, reference TEXT, validity INTEGER NOT NULL, submitted INTEGER, "
     "done INTEGER, carrier_done INTEGER, details BLOB)",
-    # Carrier message ids beyond the row's own: those of long messages' parts, and of earlier hand-overs.
+    # Carrier message ids that the row has no column for: those of a long message's parts, and of earlier handoffs.
     "CREATE TABLE p{n} (carrier_id BLOB NOT NULL, seq INTEGER NOT NULL)",
     "INSERT INTO segments VALUES ({n}, NULL, NULL, 0, 0)",
 )
@@ -62,20 +63,20 @@ DROP_SEGMENT: Final = (
 
 
 class Cursor(msgspec.Struct, frozen=True, order=True):
-    """A place in the journal: a segment file's number, and an offset in it."""
+    """Names a place in the journal: the number of a segment file, and an offset in that file."""
 
     sequence: int
     offset: int
 
 
 class NewerHistory(Exception):
-    """The database was written by a newer relay; the text says what to do."""
+    """Says that a newer relay wrote the database. Its text says what to do."""
 
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection as the history uses it. Transactions are begun by hand.
+    """Opens a connection with the history's settings. The caller begins transactions itself (`Transaction`).
 
-    :raises sqlite3.Error: it can't be opened.
+    :raises sqlite3.Error: the database can't be opened.
     """
     name = f"{Path(path).absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, cached_statements=1_000)
@@ -86,10 +87,10 @@ def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def prepare(db: sqlite3.Connection, path: str) -> bool:
-    """Makes the tables where there are none, and sets the connection up for writing. Gives whether there were tables.
+    """Makes the tables if there are none, and prepares the connection for writing. Returns true if there were tables.
 
-    :raises NewerHistory: see there.
-    :raises sqlite3.DatabaseError: it is damaged.
+    :raises NewerHistory: a newer relay wrote the database.
+    :raises sqlite3.DatabaseError: the database is damaged.
     """
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
@@ -98,12 +99,13 @@ def prepare(db: sqlite3.Connection, path: str) -> bool:
             "or move the file away: the history then begins anew"
         )
     if not version:
-        # Both only before the first table. The second lets erased pages be given back to the file system.
+        # SQLite takes both settings only before the first table exists. The second one lets SQLite give erased pages
+        # back to the file system.
         db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
-    # Deleted rows are overwritten where that costs no writing of its own; see `relay.history.erasure`.
+    # SQLite overwrites deleted rows if that needs no extra write. An erasure always overwrites them.
     db.execute("PRAGMA secure_delete = FAST")
     if not version:
         with Transaction(db):
@@ -115,7 +117,7 @@ def prepare(db: sqlite3.Connection, path: str) -> bool:
 
 
 class Transaction:
-    """A block that is written whole or not at all."""
+    """Runs a block of statements so that all of them take effect, or none."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -128,6 +130,6 @@ class Transaction:
             if kind is None:
                 self._db.execute("COMMIT")
         finally:
-            # Also where the disk is full at the commit: the next transaction must find none.
+            # This also runs if the disk is full at the commit: the next transaction can't begin while this one is open.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")

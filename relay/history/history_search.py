@@ -1,9 +1,9 @@
-"""Finds messages in the history. Runs in the searches' thread, with a connection that only reads.
+"""Finds messages in the history. Runs in the searches' thread, with a read-only connection.
 
-Theory of operation: a search walks through the segments of its span of time, from its newest or its oldest end, until
-it has what was asked for. In each segment it uses one index, that of the most telling key, and looks at the rest row by
-row. The newest segment has no index and is read through. A search ends after a set time, and then says that it isn't
-complete and from where another one can go on.
+Theory of operation: a search reads the segments of its time span, from the newest or from the oldest one, until it has
+found enough messages. In each segment it uses the index of the condition that fewest rows meet, and checks the other
+conditions row by row. The newest segment has no index, so the search reads all of it. A search stops after a set time.
+Then its page says that it isn't complete, and where the next search goes on.
 """
 
 import heapq
@@ -22,28 +22,29 @@ from relay.history.history_schema import connect
 from relay.values.messages import MessageView
 
 SEARCH_SECONDS: Final = 2.0
-#: Instructions of SQLite between two looks at the time: about a millisecond.
+#: SQLite checks the time after this many instructions, that is about every millisecond.
 _STEPS_A_LOOK: Final = 20_000
-#: So many values of a key are looked up one by one; with more, rows are read in their order and compared.
+#: A search looks up this many values of a column one by one. If there are more, it reads all rows and compares.
 _MOST_WALKS: Final = 64
-#: Shorter ends of numbers are so common that rows are read in their order and compared.
+#: Many numbers share an end that is shorter than this. For such an end, a search reads all rows and compares.
 _TELLING_DIGITS: Final = 5
 _LAST_SEQ: Final = (1 << 63) - 1
 
 
 class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What to find: messages that have all that is given here. None and "" ask for nothing.
+    """Says which messages to find: those that meet all conditions. A field with None or "" is no condition.
 
-    :ivar id: a message id, or its beginning, as hexadecimal digits without hyphens.
-    :ivar number: the whole destination, its digits.
-    :ivar number_end: the end of it.
-    :ivar carrier_id: a carrier message id, canonical.
-    :ivar states: message_state numbers.
-    :ivar error: the carrier's error.
+    :ivar id: the message id or its beginning, as hexadecimal digits without hyphens.
+    :ivar number: the digits of the whole destination.
+    :ivar number_end: the last digits of the destination.
+    :ivar carrier_id: the carrier message id, as its canonical id.
+    :ivar states: the message must have one of these `message_state` numbers.
+    :ivar error: the carrier error.
     :ivar notification: one of `relay.history.history_entries.NOTIFICATIONS`.
-    :ivar ended: whether it has ended.
-    :ivar since, until: when it was accepted, in seconds since 1970; `until` itself is not meant.
-    :ivar after: where an earlier search ended (`HistoryPage.cursor`).
+    :ivar ended: true finds only ended messages, false only messages that have not ended.
+    :ivar since: the earliest time of acceptance, in seconds since 1970.
+    :ivar until: the time of acceptance must be before this, in seconds since 1970.
+    :ivar after: the search goes on from here; it is the `HistoryPage.cursor` of an earlier search.
     """
 
     account: str | None = None
@@ -66,10 +67,10 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """What was found.
+    """Holds the messages that a search found.
 
-    :ivar cursor: where the next search goes on; None: there is no more.
-    :ivar complete: False: the time was over before `limit` messages were found.
+    :ivar cursor: the next search goes on here. None: there are no more messages.
+    :ivar complete: false if the time was over before the search had found `limit` messages.
     """
 
     messages: Sequence[MessageView]
@@ -78,11 +79,11 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 
 class HistorySums(msgspec.Struct, frozen=True):
-    """How many messages were accepted in each minute or hour, and what became of them.
+    """Holds the number of messages that were accepted in each minute or hour, by outcome.
 
-    :ivar counts: the number of the minute or hour since 1970, the group, how many; in order.
-    :ivar took: of delivered messages: the same number, the class of `TOOK_SECONDS`, how many.
-    :ivar waiting_before: messages that were accepted before all that, and have not ended.
+    :ivar counts: the minute or hour (counted from 1970), the group, and the number of messages; in order of time.
+    :ivar took: for delivered messages: the minute or hour, the class of `TOOK_SECONDS`, and the number of messages.
+    :ivar waiting_before: messages that were accepted before the first hour, and have not ended.
     """
 
     counts: Sequence[tuple[int, Group, int]]
@@ -91,8 +92,9 @@ class HistorySums(msgspec.Struct, frozen=True):
 
 
 class HistorySearch:
-    """Answers searches. One call at a time.
+    """Searches the history's database. Allows one call at a time.
 
+    :param keep: turns a number into the form that the history keeps.
     :param seconds: the time that a search may take.
     """
 
@@ -111,13 +113,13 @@ class HistorySearch:
         self._monotonic = monotonic
         self._db: sqlite3.Connection | None = None
         self._inode = (0, 0)
-        #: See `_STEPS_A_LOOK`; taken up by the next connection.
+        #: As `_STEPS_A_LOOK`. The next connection uses it.
         self.steps_a_look = _STEPS_A_LOOK
         self._groups: dict[int, Group] = {}
         self._deadline = 0.0
 
     def search(self, query: HistoryQuery) -> HistoryPage:
-        """The messages that a query asks for.
+        """Returns a page of the messages that match a query.
 
         :raises OSError, sqlite3.Error: the database can't be read now.
         """
@@ -131,10 +133,11 @@ class HistorySearch:
                 db.execute("COMMIT")
 
     def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
-        """How many messages were accepted and what became of them.
+        """Counts the accepted messages of a time span, by outcome.
 
-        :param since, until: seconds since 1970; the hours or minutes in which they are count whole.
-        :param minutes: by minute instead of by hour; these are known for the last three hours.
+        :param account: counts only this account's messages; None counts those of all accounts.
+        :param since, until: the time span, in seconds since 1970. Its first and last hour or minute count as a whole.
+        :param minutes: counts by minute instead of by hour. The history has minutes for the last three hours only.
         :raises OSError, sqlite3.Error: the database can't be read now.
         """
         db = self._connection()
@@ -160,7 +163,7 @@ class HistorySearch:
         return HistorySums(known, took.fetchall(), before)
 
     def close(self) -> None:
-        """Closes the connection; the next call opens another one."""
+        """Closes the connection. The next search opens a new one."""
         db, self._db = self._db, None
         if db is not None:
             db.close()
@@ -228,7 +231,7 @@ def _seq(found: tuple[Row, int]) -> int:
 
 
 def _span(query: HistoryQuery) -> tuple[int, int]:
-    """The keys between which the rows are, both of them included."""
+    """Returns the lowest and the highest key that a row of the query can have."""
     first = 0 if query.since is None else first_seq(query.since)
     last = _LAST_SEQ if query.until is None else first_seq(query.until) - 1
     if query.after is not None:
@@ -237,11 +240,11 @@ def _span(query: HistoryQuery) -> tuple[int, int]:
 
 
 def _segments(db: sqlite3.Connection, first: int, last: int, backwards: bool) -> Iterator[tuple[int, int, int, bool]]:
-    """The segments that have rows in a span: number, lowest and highest key, whether they have indexes."""
+    """Yields the segments with rows in a span of keys: number, lowest key, highest key, true if it has indexes."""
     found = []
     for number, lowest, highest, indexed in db.execute("SELECT number, first_seq, last_seq, indexed FROM segments"):
         if not indexed:
-            # Two queries: one for both would read every row.
+            # We ask for both ends in queries of their own, because a single query would read every row.
             ends = f"SELECT (SELECT min(seq) FROM m{number}), (SELECT max(seq) FROM m{number})"
             lowest, highest = db.execute(ends).fetchone()
         if lowest is not None and lowest <= last and highest >= first:
@@ -250,10 +253,11 @@ def _segments(db: sqlite3.Connection, first: int, last: int, backwards: bool) ->
 
 
 class _Conditions:
-    """A query as conditions of SQL.
+    """Turns a query into conditions of SQL, and reads the rows that meet them.
 
-    :param terms: conditions, with their values.
-    :param walked: the column whose index is used, and its values where it is walked value by value.
+    :param terms: the conditions, each with its values.
+    :param index: the search uses the index of this column; "" means no index.
+    :param walked: the search looks up these values of that column one by one; empty if the terms have the value.
     """
 
     def __init__(
@@ -269,7 +273,7 @@ class _Conditions:
     def of(
         cls, query: HistoryQuery, db: sqlite3.Connection, groups: dict[int, Group], keep: NumberKeeper
     ) -> "_Conditions | None":
-        """The conditions of a query; None where nothing can have them."""
+        """Makes the conditions of a query. Returns None if no message can meet them."""
         terms: list[tuple[str, Sequence[Any]]] = []
         index = ""
         walked: Sequence[int] = ()
@@ -313,9 +317,9 @@ class _Conditions:
     def rows(
         self, db: sqlite3.Connection, segment: int, indexed: bool, span: tuple[int, int], limit: int
     ) -> Sequence[Row]:
-        """The first rows of a segment that have all conditions, in order.
+        """Returns the first rows of a segment that meet all conditions, in order.
 
-        :raises sqlite3.OperationalError: the time is over.
+        :raises sqlite3.OperationalError: the time for the search is over.
         """
         if self._walked and indexed:
             walks = [
@@ -327,7 +331,7 @@ class _Conditions:
         terms = [_one_of(self._index, self._walked)] if self._walked else []
         how = ""
         if not self._index or self._walked:
-            # In the rows' own order; the planner would take any index.
+            # Read the rows in the order of their keys. Otherwise SQLite's planner may choose an index that is slower.
             how = "NOT INDEXED"
         elif indexed and self._index != "carrier_id":
             how = f"INDEXED BY m{segment}_{self._index}"
@@ -352,7 +356,7 @@ class _Conditions:
 
 
 def _one_of(column: str, values: Sequence[int]) -> tuple[str, Sequence[Any]]:
-    # Numbers of our own, and there may be more of them than a statement may have parameters.
+    # These are numbers of our own, so they are safe in the text. A statement can't have as many parameters.
     return f"{column} IN ({', '.join(map(str, values))})", ()
 
 
@@ -362,7 +366,7 @@ def _id_range(digits: str) -> tuple[bytes, bytes]:
 
 
 def _groups_of(query: HistoryQuery, groups: dict[int, Group]) -> Sequence[int] | None:
-    """The numbers of the groups that a query asks for; None where it asks for none of a group's fields."""
+    """Returns the numbers of the groups that match a query, or None if the query has no condition for groups."""
     error = query.error.encode("latin-1", "replace")
     asked = (query.account, query.carrier, query.states, query.error, query.notification, query.ended)
     if all(value is None or value == "" for value in asked):

@@ -1,17 +1,17 @@
-"""What many messages of the history share, once and by number: where they came from, and what became of them."""
+"""Stores the values that many messages of the history share, each once: their origins and their groups."""
 
 import sqlite3
 from typing import Final
 
 from relay.history.history_entries import Entry, Group, Origin
 
-#: Groups that are kept apart. A carrier with an error text of its own for each message gets no more of them.
+#: The most groups. Beyond it, new groups get no carrier error: a carrier may send another error for each message.
 _MOST_GROUPS: Final = 20_000
 _MOST_ORIGINS_IN_MEMORY: Final = 100_000
 
 
 class SharedValues:
-    """The numbers of origins and groups; makes those that there are none of yet.
+    """Finds the numbers of origins and groups, and adds new ones to the database.
 
     :ivar group_of: the groups by their numbers.
     """
@@ -26,20 +26,22 @@ class SharedValues:
         self._data_version = 0
 
     def look(self) -> None:
-        """To be called before a batch: where somebody else has written, what is remembered of origins is forgotten,
-        because an erasure gives them other names."""
+        """Drops the remembered origins if another process has written to the database. Call it before each batch.
+
+        Such a process may be an erasure, which renames origins.
+        """
         version = self._db.execute("PRAGMA data_version").fetchone()[0]
         if version != self._data_version:
             self._data_version = version
             self._origins.clear()
 
     def of(self, entry: Entry, head: bytes) -> tuple[int, int]:
-        """The numbers of an entry's origin and group.
+        """Returns the numbers of an entry's origin and group.
 
-        :param head: see `Origin`.
+        :param head: the entry's addresses up to the digits of the destination, as in `Origin`.
         """
         message = entry.message
-        # Plain tuples, which find what was put in under named ones: making those would cost as much as the row.
+        # A plain tuple is equal to the named tuple that is the key. A named tuple would cost as much time as the row.
         origin_key = (message.interface, head)
         origin = self._origins.get(origin_key) or self._origin(Origin(*origin_key))  # type: ignore[call-overload]
         group_key = (message.account, entry.carrier, entry.state, entry.error, entry.flags)
@@ -47,7 +49,7 @@ class SharedValues:
         return origin, group
 
     def origin(self, number: int) -> Origin:
-        """The origin of a number."""
+        """Returns the origin that has this number."""
         return Origin(*self._db.execute("SELECT interface, head FROM origins WHERE id = ?", (number,)).fetchone())
 
     def _origin(self, origin: Origin) -> int:

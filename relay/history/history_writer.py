@@ -1,8 +1,8 @@
-"""Carries the journal's records into the history's database. Everything here runs in the history's thread.
+"""Copies the journal's records into the history's database. All of it runs in the history's thread.
 
-Theory of operation: each call of `catch_up` reads on where the database's cursor stands, as far as the journal is
-durable, and writes what it found as one batch with the new cursor. When the batch can't be written, nothing is
-remembered of it: the next call reads the same again.
+Theory of operation: each call of `catch_up` reads the durable journal from the database's cursor on, and writes the
+records as one batch together with the new cursor. If the batch can't be written, the cursor stays. So the next call
+reads the same records again.
 """
 
 import sqlite3
@@ -20,18 +20,18 @@ from relay.history.history_records import HistoryRecords
 from relay.history.history_schema import Cursor
 from relay.history.journal_tail import JournalGap, JournalTail, Length
 
-#: A batch is written when it has so many messages; some tenths of a second.
+#: The writer writes a batch when it has this many messages. This takes some tenths of a second.
 MESSAGES_A_BATCH = 10_000
 _FORGET_PAUSE_SECONDS = 60.0
-#: Sums by minute are kept so long; those by hour as long as the messages.
+#: The history keeps sums by minute for this time. It keeps sums by hour as long as the messages.
 _MINUTES_KEPT_SECONDS = 3 * 3600.0
 
 
 class Reached(msgspec.Struct, frozen=True):
-    """What a call of `catch_up` came to.
+    """Says how far a call of `catch_up` has come.
 
-    :ivar cursor: how far the journal has been read.
-    :ivar more: whether there is more to be read at once.
+    :ivar cursor: the place up to which the journal was read.
+    :ivar more: true if more records are ready.
     """
 
     cursor: Cursor
@@ -39,10 +39,10 @@ class Reached(msgspec.Struct, frozen=True):
 
 
 class HistoryWriter:
-    """Keeps the database up with the journal.
+    """Keeps the database up to date with the journal.
 
-    :param keep_seconds: how long a message is kept after it was accepted.
-    :param records: the message records, where the configuration wants them.
+    :param keep_seconds: how long a message is kept after its acceptance.
+    :param records: writes the message records; None if the configuration has none.
     """
 
     log = Logger()
@@ -62,10 +62,11 @@ class HistoryWriter:
         self._forget_at = 0.0
 
     def open(self, lengths: Sequence[Length]) -> None:
-        """Opens the database; begins it anew where it is damaged.
+        """Opens the database. If it is damaged, renames it and begins an empty one.
 
-        :raises NewerHistory: a newer relay wrote it.
-        :raises OSError, sqlite3.Error: it can't be opened or made.
+        :param lengths: the durable length of each journal segment.
+        :raises NewerHistory: a newer relay wrote the database.
+        :raises OSError, sqlite3.Error: the database can't be opened or made.
         """
         database = self._database
         try:
@@ -76,7 +77,8 @@ class HistoryWriter:
             self._begin_anew(lengths, str(problem))
             return
         if lengths and database.cursor > Cursor(*lengths[-1]):
-            # The journal is an older copy, or lost its end in a crash. Before it has grown again is the time to see it.
+            # The journal is an older copy, or lost its end in a crash. We must notice this now: later the journal may
+            # have grown beyond the cursor.
             database.lacking(0, Cursor(*lengths[-1]), Cursor(lengths[0][0], 0))
             self.log.warn("history_ahead: the history knows more than the journal, which is an older copy or lost its "
                           "end in a crash; the journal is read once more")  # fmt: skip
@@ -85,7 +87,7 @@ class HistoryWriter:
             self.log.info("history_begun: {path} is new; it has what the journal still knows", path=database.path)
 
     def _begun(self, lengths: Sequence[Length]) -> None:
-        """The database is empty: everything that the journal holds is read into it."""
+        """Sets the cursor of an empty database to the journal's beginning, so that the whole journal is read."""
         if lengths:
             self._database.lacking(0, Cursor(*lengths[-1]), Cursor(lengths[0][0], 0))
 
@@ -102,10 +104,11 @@ class HistoryWriter:
         )
 
     def catch_up(self, lengths: Sequence[Length], now: float) -> Reached:
-        """Reads on and writes what it finds.
+        """Reads the journal from the cursor on, and writes one batch to the database.
 
-        :param lengths: of the journal's segments, as far as they are durable.
-        :raises OSError, sqlite3.Error: nothing was written; to be called again later.
+        :param lengths: the durable length of each journal segment.
+        :param now: seconds since 1970.
+        :raises OSError, sqlite3.Error: nothing was written. Call it again later.
         """
         database = self._database
         if not database.in_place:
@@ -136,7 +139,7 @@ class HistoryWriter:
                 if len(events) >= MESSAGES_A_BATCH:
                     more = True
                     break
-                # The reactor may be waiting for the interpreter's lock, and goes first.
+                # The reactor's thread may wait for the interpreter's lock: let it run first.
                 time.sleep(0)
         except JournalGap as problem:
             gap = problem
@@ -176,5 +179,5 @@ class HistoryWriter:
 
 
 def _is_damage(problem: sqlite3.DatabaseError) -> bool:
-    """Whether the file is no database any more; anything else may pass."""
+    """Returns true if the file is damaged. Other problems, such as a full disk, can end without a repair."""
     return problem.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -1,6 +1,6 @@
-"""Reads on in a journal that is being written: every frame from a place on, as far as it is durable.
+"""Reads the durable frames of a journal from a given place on, while the relay writes the journal.
 
-Called in the history's thread; the journal itself is only read.
+Call it in the history's thread. It never changes the journal.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,15 +12,15 @@ from relay.store.journal.files import Files
 from relay.store.journal.journal_format import FRAME_HEADER_BYTES, HEADER_BYTES, decode_records, read_frames
 from relay.store.journal.segment_reader import SegmentReader
 
-#: A segment's number and how many of its octets are durable.
+#: The number of a segment, and the number of its octets that are durable.
 Length = tuple[int, int]
 
 
 class JournalGap(Exception):
-    """The journal can't be read on from a place: what stood there is gone, or isn't as it was written.
+    """Says that the journal can't be read from a place on: the data there was deleted or is damaged.
 
-    :ivar lost_bytes: octets that will never be read, as far as that is known.
-    :ivar goes_on_at: where reading can go on.
+    :ivar lost_bytes: the known number of octets that can never be read.
+    :ivar goes_on_at: the next place from which the journal can be read.
     """
 
     def __init__(self, lost_bytes: int, goes_on_at: Cursor) -> None:
@@ -30,9 +30,9 @@ class JournalGap(Exception):
 
 
 class JournalTail:
-    """Gives the frames of a journal.
+    """Reads the frames of a journal.
 
-    :param data_dir: the journal is in `journal` below it.
+    :param data_dir: the directory that contains the journal's directory, `journal`.
     """
 
     def __init__(self, files: Files, data_dir: str) -> None:
@@ -41,18 +41,18 @@ class JournalTail:
         self._known: dict[int, int] = {}
 
     def read(self, start: Cursor, lengths: Sequence[Length]) -> Iterator[tuple[list[Any], Cursor]]:
-        """The records of every frame from `start` on, and where the next frame begins.
+        """Yields the records of each frame from `start` on, with the place of the next frame.
 
-        :param lengths: of all segments, the oldest first.
-        :raises JournalGap: see there. Everything before the gap was given.
-        :raises OSError: the disk fails.
+        :param lengths: the durable length of each segment, the oldest segment first.
+        :raises JournalGap: the next data was deleted or is damaged. All frames before the gap were yielded.
+        :raises OSError: the disk can't be read.
         """
         if not lengths:
             return
         known, self._known = self._known, dict(lengths)
         first, last = lengths[0][0], lengths[-1]
         if start.sequence < first or start > Cursor(*last):
-            # Compaction didn't wait, or the journal or the history is an older copy.
+            # Compaction didn't wait for the history, or one of the two (journal, history) is an older copy.
             lost = sum(size for sequence, size in known.items() if start.sequence <= sequence < first)
             raise JournalGap(max(0, lost - start.offset), Cursor(first, 0))
         for sequence, size in lengths:

@@ -1,8 +1,9 @@
-"""Lists of messages for whoever looks: from the history where there is one, and from memory otherwise.
+"""Finds messages for customers and operators: in the history if there is one, otherwise in the store's memory.
 
-Theory of operation: memory knows everything of now, and little of before; the history knows everything of before, and
-nothing of the last second. So an id is looked up in memory first. A list comes from the history, and its first page
-begins with what memory has that is too new for it. Without a history, a list ends where memory ends.
+Theory of operation: memory has all recent messages, and few older ones. The history has all older messages, but not
+those of the last second. So an id is looked up in memory first. A list comes from the history, but its first page
+begins with the messages in memory that are too new for the history. Without a history, a list has only the messages in
+memory.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,18 +20,18 @@ from relay.store.api import StoreQueries
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, destination_of, source_of
 
-#: How far the history may be behind, for what is looked for in memory.
+#: The history may lack messages of this last time. For these, a list looks in memory.
 _BEHIND_SECONDS: Final = 5.0
-#: Digits of an id's beginning that are enough to look for it.
+#: A search text with at least this many digits may be the beginning of an id.
 _ID_DIGITS: Final = 6
 _HEX: Final = frozenset("0123456789abcdef")
 
 
 class MessageLists:
-    """Finds messages. Only the reactor thread may call.
+    """Finds messages in memory and in the history. Only the reactor thread may call it.
 
-    :param questions: None: there is no history.
-    :param numbers: `history.numbers`.
+    :param questions: asks the history; None if there is no history.
+    :param numbers: the setting `history.numbers`.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class MessageLists:
         self._numbers = numbers
 
     async def look_up(self, message_id: bytes) -> MessageView | None:
-        """One message, wherever it is known.
+        """Returns the message with this id from memory or from the history, or None if neither knows it.
 
         :raises StoreBusy, StoreUnavailable: the history can't be asked now.
         """
@@ -51,10 +52,10 @@ class MessageLists:
         return view
 
     async def find(self, query: HistoryQuery) -> HistoryPage:
-        """A page of the messages that a query asks for. `HistoryPage.cursor` is the next query's `after`.
+        """Returns a page of the messages that match a query. Its `cursor` is the `after` of the next query.
 
-        :param query: without a history it must name an account, and finds no more than memory has.
-        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        :param query: without a history, it must name an account, and it finds only messages in memory.
+        :raises StoreBusy, StoreUnavailable: the query can't be answered now.
         """
         if self.questions is None:
             return await self._find_in_memory(query)
@@ -72,19 +73,19 @@ class MessageLists:
         return await self._after_fresh(fresh[: query.limit], query) if fresh else page
 
     async def _after_fresh(self, fresh: Sequence[MessageView], query: HistoryQuery) -> HistoryPage:
-        """A first page that begins with messages that are too new for the history."""
+        """Makes a first page that begins with messages that are too new for the history."""
         room = query.limit - len(fresh)
         if not room:
-            # All of the same millisecond are given again, rather than one of them never.
+            # The next page repeats the messages of this millisecond. Otherwise it could miss one of them.
             return HistoryPage(fresh, first_seq(fresh[-1].accepted_at + 0.001))
         page = await self.questions.search(replace(query, limit=room)) if self.questions else HistoryPage([], None)
         known = {view.id for view in fresh}
         return replace(page, messages=[*fresh, *(view for view in page.messages if view.id not in known)])
 
     async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:
-        """Everything that a query asks for, in pages: as `find`, and on to the end.
+        """Yields all messages that match a query, page by page, as `find` finds them.
 
-        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        :raises StoreBusy, StoreUnavailable: the query can't be answered now.
         """
         if self.questions is not None:
             async for messages in self.questions.all(query):
@@ -100,9 +101,9 @@ class MessageLists:
                 return
 
     async def _find_in_memory(self, query: HistoryQuery) -> HistoryPage:
-        """Newest first, whatever the query says: memory has no other order.
+        """Returns a page of messages from memory, the newest first. It ignores the query's order.
 
-        Its cursors are instants with the number of messages of that millisecond that were given already.
+        Its cursor is the key of a millisecond, plus the number of messages of that millisecond on earlier pages.
         """
         before, given = query.until, 0
         if query.after is not None:
@@ -112,7 +113,7 @@ class MessageLists:
             )
         found: list[MessageView] = []
         limit = query.limit + given
-        # Most filters are not the store's: it is asked for more until enough has been found.
+        # The store knows few of the conditions. So ask it for more messages until enough of them match.
         asked = 4 * limit + 50
         while True:
             views = await self._store.recent(query.account or "", before=before, limit=asked)
@@ -134,17 +135,18 @@ class MessageLists:
         return HistoryPage(page, last + here)
 
     def queries_of(self, text: str, query: HistoryQuery) -> list[HistoryQuery]:
-        """What somebody may mean who looks for this text, the most likely first: an id or its beginning, a number or
-        its end, a reference, a carrier message id.
+        """Returns a query for each possible meaning of a search text, the most likely one first.
 
-        :param query: what else it must have.
+        A text may be an id or its beginning, a number or its end, a reference, or a carrier message id.
+
+        :param query: the other conditions that a message must meet.
         """
         text = text.strip()
         plain = text.lower().replace("-", "")
         digits = text.lstrip("+").replace(" ", "")
         found = []
         if digits.isascii() and digits.isdigit():
-            # A number is the end of itself, where ends can be found.
+            # A search for a number's end also finds the whole number. It needs full numbers in the history.
             key = "number_end" if self._numbers == "full" else "number"
             found.append(replace(query, **{key: digits}))
         if len(plain) >= _ID_DIGITS and len(plain) <= 32 and _HEX.issuperset(plain):
@@ -152,16 +154,18 @@ class MessageLists:
         return [*found, replace(query, reference=text), replace(query, carrier_id=text)]
 
     async def find_text(self, text: str, query: HistoryQuery) -> HistoryPage:
-        """As `find`, for the first of `queries_of` that finds something.
+        """Finds messages by a search text, with the first query of `queries_of` that finds any.
 
-        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        :raises StoreBusy, StoreUnavailable: the query can't be answered now.
         """
         return await self.find(await self.meant_by(text, query))
 
     async def meant_by(self, text: str, query: HistoryQuery) -> HistoryQuery:
-        """The first of `queries_of` that finds something, on whichever page; `query` itself for no text.
+        """Returns the first query of `queries_of` that finds a message on any page.
 
-        :raises StoreBusy, StoreUnavailable: it can't be answered now.
+        Without a text, it returns `query` itself. If no query finds a message, it returns the first one.
+
+        :raises StoreBusy, StoreUnavailable: the query can't be answered now.
         """
         if not text:
             return query
@@ -174,7 +178,7 @@ class MessageLists:
 
 
 def matches(query: HistoryQuery, view: MessageView) -> bool:
-    """Whether a message is one that a query asks for; its cursor and limit aside."""
+    """Returns true if a message meets all conditions of a query. The query's `after` and `limit` don't count."""
     destination = destination_of(view.addresses).decode("latin-1")
     error = view.carrier_error
     return all(
@@ -198,7 +202,7 @@ def matches(query: HistoryQuery, view: MessageView) -> bool:
 
 
 def _notification(view: MessageView) -> str:
-    """The outcome of a message's notification, as far as a view of memory tells it; see `NOTIFICATIONS`."""
+    """Returns the outcome of a message's notification (`NOTIFICATIONS`), as far as its view in memory tells it."""
     if view.owed:
         return "owed"
     if not view.attempts:

@@ -1,20 +1,20 @@
-"""Message records: one line of JSON for each message that has ended, for billing and disputes.
+"""Writes message records: one line of JSON for each message that has ended, for billing and disputes.
 
-Theory of operation: the flow hands over the messages that a batch ended, once the journal has that durable. Their lines
-gather in memory and are appended by one thread, a write at a time, with the journal's cadence: `sync: always` syncs
-each write, `interval` one a second, `never` leaves it to the kernel. While the file can't be written (a full disk)
-lines wait, and the write is tried again every second. Beyond a bound only the ids wait, and their lines are made from
-what the store still knows when their turn comes. So the lines stand in the file in the order in which messages ended,
-and at any moment the file lacks only the latest of them.
+Theory of operation: the flow passes the messages that a batch ended, after their end is durable in the journal. Their
+lines wait in memory. One thread appends them to the file, one write at a time, and syncs as the journal does: with
+`sync: always` after each write, with `interval` once a second; with `never`, the kernel decides. If the file can't be
+written (full disk), the lines wait, and the relay tries again every second. If too many lines wait, only the ids of
+further messages wait. Their lines are made later, from the messages that the store still knows. So the file has the
+lines in the order in which the messages ended, and at any moment it lacks only the latest lines.
 
-A process that is killed leaves these unwritten. So a start compares the end of the file with the store's feeds. In an
-account's feed, everything after the last message that has a line is missing. An account without a line in the file's
-end has only the times to go by. Two batches that end in the same moment may come in either order, so what ended in the
-last minute of the file is compared message by message.
+If the process is killed, these latest lines are not written. So a start compares the end of the file with the store's
+feeds. In the feed of an account, all messages after the last one with a line lack theirs. If the end of the file has no
+line of an account, the start compares times. Two batches that end at about the same time may be written in either
+order. So the start checks each message that ended in the last minute of the file.
 
-A file that has no line yet has a beginning all the same: the first start with message records makes it, empty, before
-anything can end. So a start that finds it knows that whatever ended since then belongs into it, and one that finds no
-file knows that message records were just switched on: they begin now, not with all that the store still remembers.
+The first start with message records makes an empty file before any message can end. If a later start finds an empty
+file, all messages that ended since the file was made need a line. If a start finds no file, message records have just
+been switched on: they begin now, and messages that ended before get no line.
 """
 
 from collections import deque
@@ -33,20 +33,20 @@ from relay.store.api import StoreQueries
 from relay.values.ids import id_text
 from relay.values.messages import MessageView
 
-#: Lines that may wait for the disk; of what ends beyond it only the id waits.
+#: Lines that may wait for the disk. If there are more, only the ids of further messages wait.
 _MOST_WAITING = 200_000
-#: Ids that may wait; beyond it the oldest are lost. The store forgets ended messages long before that many.
+#: Ids that may wait. If there are more, the oldest are lost; the store has forgotten their messages long before.
 _MOST_WAITING_IDS = 2_000_000
 #: Lines in one write.
 _LINES_A_WRITE = 5_000
-#: Messages that are looked up between two writes: some milliseconds on the reactor's thread.
+#: Messages that are looked up between two writes. This takes some milliseconds of the reactor's thread.
 _LOOK_UPS_A_WRITE = 500
 _PAUSE_SECONDS = 1.0
-#: How much of the file's end a start looks at.
+#: A start reads this much of the file's end.
 _TAIL_BYTES = 8 << 20
-#: No line is longer. An end of the file that is shorter than `_TAIL_BYTES` by more than this is the whole file.
+#: No line is longer than this. If a start reads less than `_TAIL_BYTES` minus this, it has read the whole file.
 _LONGEST_LINE_BYTES = 256 << 10
-#: Batches that end at the same time may be written in either order, within this time.
+#: The file may have the lines of two batches in either order if the batches ended within this time.
 _LOOK_BACK_SECONDS = 60.0
 _FEED_PAGE = 1_000
 
@@ -54,11 +54,11 @@ InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
 
 class MessageRecords:
-    """Writes the message records. Only the reactor thread may call.
+    """Writes the message records without a history. Only the reactor thread may call it.
 
-    :param sync: the journal's `sync`.
+    :param sync: the journal's setting `sync`.
     :param in_thread: runs a function in a thread.
-    :param most_waiting: lines that may wait while the file can't be written; beyond it only ids wait.
+    :param most_waiting: lines that may wait while the file can't be written. If there are more, only ids wait.
     """
 
     log = Logger()
@@ -72,7 +72,7 @@ class MessageRecords:
         self._in_thread = in_thread
         self._waiting: deque[bytes] = deque()
         self._most_waiting = most_waiting
-        #: Ended later than all in `_waiting`; they get their lines from the store.
+        #: Messages that ended later than all those in `_waiting`. The store has the data for their lines.
         self._waiting_ids: deque[bytes] = deque(maxlen=_MOST_WAITING_IDS)
         self._store: StoreQueries | None = None
         self._writing = False
@@ -83,32 +83,35 @@ class MessageRecords:
         self._lost = 0
 
     async def start(self, store: StoreQueries, accounts: Iterable[str]) -> int:
-        """Writes the lines that the last run could not, and says how many; to be awaited before anything ends."""
+        """Writes the lines that the last run could not write. Returns their number.
+
+        Await it before any message can end.
+        """
         self._store = store
         tail, changed_at = await self._in_thread(lambda: (self._file.tail(_TAIL_BYTES), self._file.changed_at()))
         known = known_lines(tail)
-        # Without a line to go by, the file's own time says when it was begun, or when its one torn line was written.
+        # Without a readable line, we use the file's time: then the file was made, or its only (torn) line was written.
         since = (known.latest or changed_at or 0.0) - _LOOK_BACK_SECONDS
         if len(tail) > _TAIL_BYTES - _LONGEST_LINE_BYTES:
-            # What ended before this may have its line before the end that we have read.
+            # We have read only the end of the file. Lines of messages that ended earlier may stand before it.
             since = max(since, known.earliest)
         if changed_at is None:
-            # If we stop here, there is no file, and nothing that belongs into it has ended.
+            # If we stop here, then there is no file, and no message has ended that needs a line.
             await self._begin()
         if not known.latest and changed_at is None:
             return 0
         missing: list[tuple[int, bytes]] = []
         for account in accounts:
             missing += await _missing(store, account, known, since)
-        # In the order in which they ended, so that a kill in the midst of this leaves a file that the next start can
-        # go by.
+        # Write them in the order in which they ended. If the process is killed in between, the next start can find the
+        # missing lines.
         self._later([message_id for _, message_id in sorted(missing)])
         if missing:
             self._write_soon()
         return len(missing)
 
     async def _begin(self) -> None:
-        """Makes the file; where that can't be done, it is made with its first line."""
+        """Makes the file. If that fails, the first append makes it."""
         begin = partial(self._file.begin, self._clock.seconds(), sync=self._sync != "never")
         try:
             await self._in_thread(begin)
@@ -116,7 +119,7 @@ class MessageRecords:
             self._failed(problem)
 
     def add(self, ended: Sequence[MessageView]) -> None:
-        """Takes messages that have ended; returns at once. Each is to be handed over once."""
+        """Queues the lines of messages that have ended, and returns at once. Pass each message only once."""
         room = 0 if self._waiting_ids else max(0, self._most_waiting - len(self._waiting))
         self._waiting.extend([record_line(view) for view in ended[:room]])
         self._later([view.id for view in ended[room:]])
@@ -128,11 +131,11 @@ class MessageRecords:
 
     @property
     def waiting(self) -> int:
-        """Lines that are not written yet."""
+        """The number of lines that are not written yet."""
         return len(self._waiting) + len(self._waiting_ids)
 
     async def stop(self) -> None:
-        """Writes what waits, as far as the disk allows, and closes."""
+        """Writes the waiting lines if the file can be written, and closes the file."""
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
@@ -177,7 +180,7 @@ class MessageRecords:
         self._say_it_is_written()
 
     async def _lines_are_there(self) -> bool:
-        """Whether there are lines to be written now. Where only ids wait, makes lines of the first of them."""
+        """Returns true if there are lines to write now. If only ids wait, it makes the lines of the first ones."""
         while not self._waiting and self._waiting_ids and self._store is not None and not self._stopping:
             for _ in range(min(_LOOK_UPS_A_WRITE, len(self._waiting_ids))):
                 view = await self._store.look_up(self._waiting_ids.popleft())
@@ -204,9 +207,10 @@ class MessageRecords:
 
 
 async def _missing(store: StoreQueries, account: str, known: KnownLines, since: float) -> Sequence[tuple[int, bytes]]:
-    """The account's ended messages that have no line in the file, with their places in the feed.
+    """Returns the account's ended messages that have no line in the file, with their places in the feed.
 
-    :param since: in seconds since 1970; of what ended before it, only what follows a message with a line is missing.
+    :param since: in seconds since 1970. A message that ended earlier counts only if it comes after a message with a
+        line in the feed.
     """
     missing: list[tuple[int, bytes]] = []
     earlier: list[tuple[int, bytes]] = []

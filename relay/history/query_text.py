@@ -1,4 +1,4 @@
-"""A search as its parameters stand in a URL, for the HTTP API, the operator's page and the command `find`."""
+"""Reads a search from the parameters of a URL: for the HTTP API, the operator's page and the command `find`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,12 +8,12 @@ from relay.history.history_entries import NOTIFICATIONS
 from relay.history.history_search import HistoryQuery
 from relay.values.states import CUSTOMER_WORDS
 
-#: By parameter, the field of `HistoryQuery` that takes its text as it is.
+#: For each of these parameters, the field of `HistoryQuery` that gets its text unchanged.
 _TEXTS: Final = {
     "id": "id", "to": "number", "to_end": "number_end", "from": "sender", "reference": "reference",
     "carrier": "carrier", "carrier_id": "carrier_id", "carrier_error": "error",
 }  # fmt: skip
-#: The parameters of a search, in the order in which they are described.
+#: The parameters of a search, in the order of the documentation.
 PARAMETERS: Final = (
     "id", "to", "to_end", "from", "reference", "status", "carrier", "carrier_id", "carrier_error", "notification",
     "since", "until", "order", "limit",
@@ -24,9 +24,9 @@ _ORDERS: Final = ("newest", "oldest")
 
 
 class QueryProblem(ValueError):
-    """A parameter is wrong.
+    """Says that a parameter of a search is wrong.
 
-    :ivar parameter: which one.
+    :ivar parameter: the name of the parameter.
     """
 
     def __init__(self, parameter: str, reason: str) -> None:
@@ -35,9 +35,10 @@ class QueryProblem(ValueError):
 
 
 def query_of(parameters: Mapping[str, str], account: str | None) -> HistoryQuery:
-    """The query that parameters ask for. Parameters that are none of `PARAMETERS` are left to the caller.
+    """Makes a query from parameters. It ignores parameters that are not in `PARAMETERS`.
 
-    :raises QueryProblem: see there.
+    :param account: the query finds only this account's messages; None: those of all accounts.
+    :raises QueryProblem: a parameter is wrong.
     """
     fields: dict[str, Any] = {}
     for name, field in _TEXTS.items():
@@ -61,7 +62,7 @@ def query_of(parameters: Mapping[str, str], account: str | None) -> HistoryQuery
 
 
 def _states(text: str) -> frozenset[int] | None:
-    """The states that a status (`DELIVRD`) or send_status (`failed`) means."""
+    """Returns the states for a status (`DELIVRD`) or a send_status (`failed`), or None for no text."""
     if not text:
         return None
     states = frozenset(
@@ -85,7 +86,7 @@ def _instant(parameters: Mapping[str, str], name: str) -> float | None:
     if not text:
         return None
     try:
-        # A plus in a URL is a space.
+        # A URL parser turns a plus into a space.
         at = datetime.fromisoformat(text.replace(" ", "+", 1) if "T" in text else text)
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)

@@ -1,6 +1,6 @@
-"""A file of lines that only ever grows, one a day: the disk's side of message records.
+"""Appends message records to a file on the disk, one file per day.
 
-All functions run in a thread, one at a time for one file.
+All functions run in a thread. Call only one at a time for a file.
 """
 
 import fcntl
@@ -10,9 +10,10 @@ from pathlib import Path
 
 
 class RecordFile:
-    """Appends lines to `path`. With the first line of a new day (UTC), yesterday's file is renamed `path.2026-11-23`.
+    """Appends lines to the file `path`.
 
-    A file that somebody else has moved away (logrotate) is made anew at the next append.
+    Before the first line of a new day (UTC), it renames the earlier day's file to `path.2026-11-23`. If another program
+    (logrotate) has moved the file away, the next append makes a new one.
     """
 
     def __init__(self, path: str) -> None:
@@ -21,10 +22,11 @@ class RecordFile:
         self._day = ""
 
     def append(self, lines: bytes, now: float, *, sync: bool) -> None:
-        """Writes whole lines. When it raises, none of them is in the file.
+        """Appends whole lines to the file. If it raises, the file has none of them.
 
-        :param sync: whether to return only when they are on the disk.
-        :raises OSError: as the operating system has it.
+        :param now: seconds since 1970.
+        :param sync: true: return only when the lines are on the disk.
+        :raises OSError: the file can't be written.
         """
         handle = self._open_locked(now)
         before = os.fstat(handle)
@@ -36,28 +38,30 @@ class RecordFile:
                 os.fdatasync(handle)
         except OSError:
             os.ftruncate(handle, before.st_size)
-            # The next start asks an empty file since when there have been message records: it goes by this time.
+            # The next start reads from this time since when an empty file has existed. So the time must stay as it was.
             os.utime(handle, ns=(before.st_atime_ns, before.st_mtime_ns))
             self.close()
             raise
         fcntl.flock(handle, fcntl.LOCK_UN)
 
     def _open_locked(self, now: float) -> int:
-        """The file, with a lock on it: whoever writes it anew without some lines waits, and so do we."""
+        """Opens and locks the file. An erasure rewrites the file under the same lock, so each waits for the other."""
         while True:
             handle = self._open(now)
             fcntl.flock(handle, fcntl.LOCK_EX)
             if not self._moved_away(handle):
                 return handle
-            # It was written anew while we waited; closing lets the lock go.
+            # Another process replaced the file while we waited for the lock. Closing the old file releases the lock.
             self.close()
 
     def begin(self, now: float, *, sync: bool) -> None:
-        """Makes the file where there is none, empty, with `now` as the time of its last change. One that is there
-        stays as it is.
+        """Makes an empty file if there is none, with `now` as the time of its last change.
 
-        :param sync: whether to return only when it is on the disk.
-        :raises OSError: as the operating system has it.
+        It doesn't touch an existing file.
+
+        :param now: seconds since 1970.
+        :param sync: true: return only when the file is on the disk.
+        :raises OSError: the file can't be made.
         """
         path = Path(self.path)
         if path.exists():
@@ -69,20 +73,23 @@ class RecordFile:
             os.fsync(handle)
 
     def changed_at(self) -> float | None:
-        """When the file was last written to, in seconds since 1970; None where there is none."""
+        """Returns when the file was written last, in seconds since 1970; None if there is no file."""
         try:
             return os.stat(self.path).st_mtime
         except FileNotFoundError:
             return None
 
     def close(self) -> None:
-        """Closes the file. Harmless when it isn't open; the next append opens it."""
+        """Closes the file, if it is open. The next append opens it again."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
 
     def tail(self, max_bytes: int) -> bytes:
-        """The last whole lines, up to `max_bytes`; of the file before, too, when this one is short. b"" where none."""
+        """Returns the last whole lines, up to `max_bytes` in all; b"" if there are none.
+
+        If the file is shorter than that, it also reads the file of the day before.
+        """
         path = Path(self.path)
         octets = b""
         rotated = sorted(path.parent.glob(path.name + ".*-*-*"))[-1:]
@@ -102,17 +109,17 @@ class RecordFile:
         if self._handle is None:
             path = Path(self.path)
             path.parent.mkdir(parents=True, exist_ok=True)
-            # An empty one says only since when there have been records; it needs no name of its own.
+            # An empty file isn't renamed, because it has no records of an earlier day.
             if path.exists() and path.stat().st_size and (written_on := _day(path.stat().st_mtime)) < day:
                 path.rename(_free_name(path, written_on))
-            # Phone numbers stand in it: nobody but us, and whom the directory lets in, may read it.
+            # The file contains phone numbers, so only the relay's own user may read it.
             self._handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._day = day
             self._end_torn_line(self._handle)
         return self._handle
 
     def _end_torn_line(self, handle: int) -> None:
-        """What a crash left of a line becomes a line of its own, which readers see to be broken, and not ours."""
+        """Ends a line that a crash has torn, so that our next line is whole and readers can skip the torn one."""
         size = os.fstat(handle).st_size
         if size:
             with open(self.path, "rb") as file:

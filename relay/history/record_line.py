@@ -1,6 +1,6 @@
-"""One finished message as a line of JSON: what billing and disputes need, and no text.
+"""Makes the line of JSON for an ended message, with the data for billing and disputes but without the text.
 
-docs/logging.md lists the fields. Times are ISO 8601 in UTC; what there is none of is null.
+docs/logging.md lists the fields. Times are ISO 8601 in UTC. A field without a value is null.
 """
 
 from datetime import UTC, datetime
@@ -16,12 +16,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def record_line(view: MessageView) -> bytes:
-    """The line, with its newline."""
+    """Makes the line of a message, with its newline."""
     return _encode(record_of(view)) + b"\n"
 
 
 def record_of(view: MessageView) -> dict[str, Any]:
-    """The line's fields."""
+    """Makes the fields of a message's line."""
     words = customer_words(view.state, view.carrier_error.encode())
     return {
         "id": id_text(view.id),
@@ -74,11 +74,11 @@ _decode_known = msgspec.json.Decoder(_Known).decode
 
 
 class KnownLines(msgspec.Struct, frozen=True, gc=False):
-    """What the last lines of a file tell a start.
+    """Tells a start which messages have a line at the end of the file.
 
-    :ivar ids: the ids that have a line.
-    :ivar earliest: when the first of them ended, in seconds since 1970; 0.0 where there are none.
-    :ivar latest: when the last of them ended; 0.0 where there are none.
+    :ivar ids: the ids of the messages that have a line.
+    :ivar earliest: when the first of these messages ended, in seconds since 1970; 0.0 if there are none.
+    :ivar latest: when the last of these messages ended, in seconds since 1970; 0.0 if there are none.
     """
 
     ids: frozenset[str] = frozenset()
@@ -87,7 +87,7 @@ class KnownLines(msgspec.Struct, frozen=True, gc=False):
 
 
 def known_lines(lines: bytes) -> KnownLines:
-    """Reads the last lines of a file. Lines that can't be read are passed over: a crash may have torn one."""
+    """Reads the last lines of a file. It skips lines that it can't read, because a crash may have torn one."""
     ids: set[str] = set()
     ends: list[float] = []
     for line in lines.splitlines():

@@ -1,4 +1,4 @@
-"""Forms as multipart/form-data (RFC 7578), read from a body that is in memory already: nothing goes to a file."""
+"""Reads forms in multipart/form-data (RFC 7578) from a body in memory; it writes no files."""
 
 import re
 from typing import Final
@@ -13,10 +13,13 @@ _line_end = re.compile(rb"\r\n|\n")
 
 
 def multipart_fields(content_type: bytes, body: bytes, most: int) -> list[tuple[bytes, bytes]]:
-    """The names and values, in their order, as octets. A file's content is its field's value.
+    """Returns the names and values of a form in their order, as octets.
 
-    :param content_type: the whole header's value, with the boundary.
-    :raises Problem: 400: the body is no such form, or has more than `most` fields.
+    If a field is a file, its value is the file's content.
+
+    :param content_type: the whole value of the header Content-Type, with the boundary.
+    :param most: the most fields that the form may have.
+    :raises Problem: 400: the body is not such a form, or it has more than `most` fields.
     """
     found = _boundary(content_type)
     if found is None:
@@ -45,6 +48,6 @@ def _field_name(head: bytes) -> bytes | None:
             if found is None:
                 return None
             quoted: bytes = found[1] if found[1] is not None else found[2]
-            # As browsers write a quotation mark in a name.
+            # Browsers write a quotation mark in a name in one of these two ways.
             return quoted.replace(b"%22", b'"').replace(b'\\"', b'"')
     return None

@@ -1,7 +1,7 @@
-"""The way of a message through the relay: which carrier takes it, and who hears of its state.
+"""Gives each message to a carrier, and wakes the senders of notifications when its state changes.
 
-In:   submissions from customers; ids, receipts and ends from carriers.
-Out:  parts for carriers; wake-ups for whoever notifies customers.
-Read: `flow.py` first. `flow_api` declares what the flow needs of carriers and of those who notify. `routes` finds
-    the carriers for a message, `explanation` says why.
+In:   submissions from customers; carrier message ids, receipts and final states from carriers.
+Out:  parts for carriers; calls that wake the senders of notifications.
+Read: `flow.py` first. `flow_api` declares the interfaces of carriers and of senders of notifications. `routes` finds
+    the carriers for a message, and `explanation` explains the choice.
 """

@@ -1,8 +1,9 @@
-"""Messages that a customer has cancelled or replaced while parts of them may stand in a carrier's queue.
+"""Remembers cancelled and replaced messages, so that carriers' links drop their queued parts.
 
-Theory of operation: a queue may hold a million parts, so nobody looks for one in it. The message is put down here, and
-a link that is about to write parts, and finds that there is anything here at all, drops those that it names. An entry
-goes when all its message's parts have been found, or with the message's validity, after which no link sends it anyway.
+Theory of operation: a queue may hold a million parts, so nobody searches it for one part. Instead the message gets an
+entry here. Before a link writes parts, it checks whether there are any entries. If so, it drops the parts of these
+messages. An entry is removed when all parts of its message have been found, or when the message's validity is over,
+because then no link sends it anyway.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from relay.routing.flow_api import Outgoing
 
 
 class _Entry(NamedTuple):
-    """Of one message: how many parts may still be found, when it expires, and the part that replaces the others."""
+    """Holds for one message: the number of parts to drop, when it expires, and the part that replaces the others."""
 
     parts: int
     expires_at: float
@@ -19,7 +20,7 @@ class _Entry(NamedTuple):
 
 
 class CancelledMessages:
-    """Remembers cancelled and replaced messages until no queue can hold a part to be dropped. False while empty."""
+    """Remembers cancelled and replaced messages until no queue can have their old parts. It is false while empty."""
 
     def __init__(self) -> None:
         self._messages: dict[bytes, _Entry] = {}
@@ -31,23 +32,23 @@ class CancelledMessages:
         return len(self._messages)
 
     def add(self, message_id: bytes, parts: int, expires_at: float, now: float, kept: Outgoing | None = None) -> None:
-        """Drops the queued parts of a message. Forgets what has expired meanwhile, the oldest first.
+        """Makes the links drop the queued parts of a message. Also forgets expired messages, the oldest first.
 
-        :param parts: how many parts are queued now.
-        :param kept: the part that is to be sent instead of them; None: the message is cancelled.
+        :param parts: the number of parts that are queued now.
+        :param kept: the part that replaces them; None: the message is cancelled.
         """
         messages = self._messages
         while messages and (oldest := next(iter(messages.items())))[1].expires_at <= now:
             del messages[oldest[0]]
         earlier = messages.get(message_id)
         if earlier is not None:
-            # It was replaced before. Parts that were dropped then may still stand in queues.
+            # The message was replaced before. Queues may still have the parts that were to be dropped then.
             parts += earlier.parts
             expires_at = max(expires_at, earlier.expires_at)
         messages[message_id] = _Entry(parts, expires_at, kept)
 
     def keep(self, part: Outgoing) -> None:
-        """The part is the one that is to be sent, if its message was replaced."""
+        """If the message was replaced, makes this part the one that links send."""
         entry = self._messages.get(part.id)
         if entry is not None:
             self._messages[part.id] = entry._replace(kept=part)
@@ -58,7 +59,7 @@ class CancelledMessages:
         return 0 if entry is None else entry.parts
 
     def take(self, message_id: bytes, part: Outgoing | None = None) -> bool:
-        """Whether a part with this message id is to be dropped, which the caller does then."""
+        """Returns true if the caller must drop this part of the message. Counts the part as dropped."""
         entry = self._messages.get(message_id)
         if entry is None or (part is not None and part is entry.kept):
             return False

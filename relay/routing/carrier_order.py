@@ -1,9 +1,9 @@
-"""In which order the carriers of a route are tried for a number.
+"""Finds the order in which the relay tries the carriers of a route for a number.
 
-Theory of operation: within one place of the order, each carrier gets a number between 0 and 1 from a hash of the
-destination and its own name, and the weights decide by these numbers who comes first (weighted rendezvous hashing). So
-all parts of a message and its repeats go one way; if a weight changes, or a carrier is added, only those destinations
-move that have to.
+Theory of operation: a place in the order may have several carriers with weights. A hash of the destination and the
+carrier's name gives each of them a number between 0 and 1. These numbers and the weights decide which carrier comes
+first (weighted rendezvous hashing). So all parts of a message and its repeats go to the same carrier. If a weight
+changes, or a carrier is added, as few destinations as possible move to another carrier.
 """
 
 import math
@@ -13,18 +13,18 @@ from typing import Final
 from relay.config.model import Route
 from relay.text.compose import source_address
 
-#: Orders kept. When there are as many, all are dropped.
+#: The most orders to remember. When there are this many, all are dropped.
 _KEPT: Final = 10_000
 _HASH_BYTES: Final = 8
 _HASH_RANGE: Final = 1 << (8 * _HASH_BYTES)
 
 
 class RouteCarriers(tuple[str, ...]):
-    """The carriers of a route with `spill_over_seconds` or `replace_sender`.
+    """Names the carriers of a route with `spill_over_seconds` or `replace_sender`.
 
-    Other routes have plain tuples, which cost nothing to tell apart.
+    Other routes have plain tuples. The type tells both kinds apart at no cost.
 
-    :ivar source: the address that replaces the sender, as it stands in a submit_sm; b"" where none does.
+    :ivar source: the address that replaces the sender, as a submit_sm has it; b"" if the sender stays.
     """
 
     spill_over_seconds: float
@@ -32,9 +32,9 @@ class RouteCarriers(tuple[str, ...]):
 
 
 class CarrierOrder:
-    """The carriers of one route. It never changes.
+    """Finds the order of one route's carriers for a number. It never changes.
 
-    :ivar fixed: the order of all numbers; None if the route has weights.
+    :ivar fixed: the order for all numbers; None if the route has weights.
     :ivar source: as in `RouteCarriers`.
     :raises relay.text.compose.InvalidText: `replace_sender` can't be sent.
     """
@@ -48,7 +48,7 @@ class CarrierOrder:
         self.fixed = None if weighted else self._order(tuple(route.carrier_names))
 
     def of(self, number: bytes) -> tuple[str, ...]:
-        """The carriers for a destination, the first one preferred. Equal orders are one object.
+        """Returns the carriers for a destination, the preferred one first. Equal orders are the same object.
 
         :param number: the destination's digits; a leading + is ignored.
         """
@@ -75,7 +75,10 @@ class CarrierOrder:
 
 
 def _score(name: str, weight: float, number: bytes) -> float:
-    """The lower, the earlier. Each carrier has the lowest score for its weight's share of the numbers."""
+    """Returns a carrier's score for a number. The carrier with the lowest score comes first.
+
+    Each carrier has the lowest score for its weight's share of all numbers.
+    """
     hashed = int.from_bytes(blake2b(number, digest_size=_HASH_BYTES, key=name.encode()).digest())
     # Above 0 and below 1, so that the logarithm exists and is below 0.
     return -math.log((hashed + 0.5) / (_HASH_RANGE + 1.0)) / weight

@@ -1,4 +1,4 @@
-"""Makes messages of texts, in a form that suits the carriers of their route."""
+"""Makes the parts of a message from its text, in the form that the carriers of its route want."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,9 @@ from relay.text.text_form import PLAIN
 
 
 class Composer:
-    """Turns customers' words into what goes to carriers; see `relay.http.collaborators.Compose`.
+    """Makes the parts of a message from a customer's text. It implements `relay.http.collaborators.Compose`.
 
-    :param references: ties the parts of a long message together; the next one is taken for each message.
+    :param references: numbers that tie the parts of a long message together. Each message takes the next number.
     """
 
     def __init__(self, flow: MessageFlow, references: Iterator[int]) -> None:
@@ -20,11 +20,12 @@ class Composer:
     def __call__(
         self, to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
     ) -> tuple[bytes, tuple[bytes, ...]]:
-        """Addresses and parts, as in `Submission`.
+        """Returns the addresses and the parts of a message, as in `Submission`.
 
-        :param account: whose routes are looked at; "": none.
-        :param flash: as in `compose`; likewise `tlvs`.
-        :raises InvalidText: it can't be sent.
+        :param account: the account whose routes decide the form of the text; "" for the plain form.
+        :param flash: as in `compose`.
+        :param tlvs: as in `compose`.
+        :raises InvalidText: the text or an address can't be sent.
         """
         form = PLAIN
         if account:

@@ -1,4 +1,4 @@
-"""Why a message takes its route: for `python -m relay route` and the operator's page."""
+"""Explains why a message takes its route: for `python -m relay route` and the operator's page."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,12 +10,12 @@ from relay.routing.routes import CompiledRoute, Routes
 from relay.text.compose import destination_address, source_address
 from relay.values.messages import destination_of, source_of
 
-#: What may differ between two routes that match, most important first.
+#: The conditions that decide between two matching routes, the most important first.
 _DECIDING = ("account", "sender", "tag", "hours")
 
 
 class RouteStep(msgspec.Struct, frozen=True):
-    """One route of the file, and why it takes the message or doesn't."""
+    """Says for one route of the configuration why it takes the message, or why it doesn't."""
 
     route: str
     asks_for: str
@@ -23,12 +23,12 @@ class RouteStep(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The route of a message.
+    """Says which route a message takes, and why.
 
-    :ivar decision: the answer in a sentence.
-    :ivar tags: the number's, from the lists.
-    :ivar carriers: in the order in which they are tried.
-    :ivar steps: all routes, in the order of the file.
+    :ivar decision: the answer in one sentence.
+    :ivar tags: the tags that the number has in the lists.
+    :ivar carriers: the carriers, in the order in which the relay tries them.
+    :ivar steps: one step for each route, in the order of the configuration.
     """
 
     decision: str
@@ -40,9 +40,9 @@ class Explanation(msgspec.Struct, frozen=True):
 def explain(routes: Routes, account: str, source: str, destination: str, at: float) -> Explanation:
     """Says which route a message takes, and why.
 
-    :param source: the sender, as an HTTP customer writes it; "" for none.
+    :param source: the sender, as an HTTP customer writes it; "" for no sender.
     :param destination: the number, with its country code.
-    :param at: when the message is accepted, in seconds since 1970.
+    :param at: the time of acceptance, in seconds since 1970.
     :raises relay.text.compose.InvalidText: a number can't be read.
     """
     addresses = (source_address(source) if source else b"\0\0\0") + destination_address(destination)
@@ -83,7 +83,7 @@ def _verdict(
 
 
 def _missed(route: CompiledRoute, account: str, addresses: bytes, at: float, tags: Sequence[str]) -> str:
-    """The first condition that the message doesn't meet, in words; "" if it meets all."""
+    """Names the first condition that the message doesn't meet; "" if it meets all conditions."""
     wanted = route.route
     if wanted.account not in ("", account):
         return f"the account is {account}" if account else "no account was named"
@@ -99,14 +99,17 @@ def _missed(route: CompiledRoute, account: str, addresses: bytes, at: float, tag
 
 
 def words(route: Route) -> str:
-    """The messages that a route is for, in words."""
+    """Describes the messages that a route matches."""
     keys = ("account", "sender", "tag", "hours", "prefix")
     said = [f"{key} {value!r}" for key in keys if (value := getattr(route, key))]
     return ", ".join(said) or "all numbers"
 
 
 def instant_of(text: str) -> float | None:
-    """Seconds since 1970 of a time such as 2026-03-01T22:30Z; None if it can't be read, or names no offset from UTC."""
+    """Reads a time such as 2026-03-01T22:30Z. Returns seconds since 1970.
+
+    Returns None if the text is no time, or has no offset from UTC.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

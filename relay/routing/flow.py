@@ -101,7 +101,7 @@ class MessageFlow:
         self._validity_seconds = validity_seconds
         self.routes = routes
         self._links: dict[str, Link] = {}
-        #: No carrier wants texts in a form of its own.
+        #: True if no carrier wants texts in a form of its own.
         self._plain_texts = True
         #: Links that a reload has replaced or removed, and that still have parts under way.
         self._leaving: list[Link] = []
@@ -149,7 +149,7 @@ class MessageFlow:
                 self.cancelled.take(part.id, part)
 
     def text_form(self, account: str, addresses: bytes) -> TextForm:
-        """What the carriers that may get a message want of its text."""
+        """Returns the form of text that suits all carriers that may get the message."""
         if self._plain_texts:
             return PLAIN
         links = self._links
@@ -187,8 +187,8 @@ class MessageFlow:
         default_expiry = now + self._validity_seconds
         carriers_of = self.routes.chooser(account, now)
         senders, refuses = self._senders_of(account), self.routes.refuses
-        # Messages next to each other in a batch mostly have the same route. One check for room for all of them saves
-        # 0.5 µs per message.
+        # In a batch, neighbouring messages mostly have the same route. So one check for room serves all of them, which
+        # saves 0.5 µs per message.
         asked: tuple[str, ...] = ()
         room = False
         later = 0
@@ -201,7 +201,7 @@ class MessageFlow:
                 if s.scheduled_parts and carriers and all(self._links[name].can_schedule for name in carriers):
                     parts = s.scheduled_parts
                 else:
-                    # The route is chosen at that time. Whether there will be one is known now.
+                    # The relay chooses the route at that time. But it refuses the message now if no route will match.
                     scheduled_at = now + s.scheduled_seconds
                     carriers = self.routes.carriers_of(s.addresses, account, scheduled_at)
                     later += 1
@@ -275,7 +275,7 @@ class MessageFlow:
         """
         if not messages:
             return
-        # By the time of `prepare`: messages keep the route that it found, even if the route's hours have ended since.
+        # Choose the routes for the time of `prepare`: a message keeps its route even if the route's hours have ended.
         carriers_of = self.routes.chooser(messages[0].account, messages[0].accepted_at)
         outgoing: list[Outgoing] = []
         for m in messages:
@@ -370,7 +370,9 @@ class MessageFlow:
         return count
 
     def send(self, parts: Iterable[Outgoing]) -> None:
-        """Gives each part to the first of its carriers that is up and has room, otherwise to the first to wait there.
+        """Gives each part to the first of its carriers that is up and has room.
+
+        If there is no such carrier, the part waits for the first of its carriers.
 
         If the route has `spill_over_seconds`, a carrier has room only for messages that it would send within that
         time. If no carrier has such room, the setting doesn't count.
@@ -378,7 +380,7 @@ class MessageFlow:
         by_link: dict[str, list[Outgoing]] = {}
         refused: list[Outgoing] = []
         spilling: list[Outgoing] = []
-        # As in `prepare`: chosen once for neighbouring parts with the same carriers.
+        # As in `prepare`, neighbouring parts with the same carriers share one choice.
         asked: tuple[str, ...] | None = None
         chosen = refused
         for part in parts:
@@ -426,7 +428,7 @@ class MessageFlow:
         """Moves parts that wait for a carrier that is down to one that is up. Links call it when they go up or down."""
         links = self._links.values()
         if not any(link.up for link in links):
-            # Every part would go back to the same queue, and for a million parts the relay would pause.
+            # Otherwise each part would go back to its queue, and with a million parts the relay would pause.
             return
         for link in links:
             if not link.up:
@@ -437,8 +439,8 @@ class MessageFlow:
     async def cancel(self, message_id: bytes) -> bool:
         """Cancels a message for a customer.
 
-        True: the message has ended as DELETED, and parts in our queues are not sent. False: the message goes on, or has
-        ended with another state.
+        Returns true if the message has ended as DELETED; then its queued parts are not sent. Returns false if the
+        message goes on, or has ended with another state.
 
         If carriers have taken the message, and all of them support cancel_sm, the relay asks them to cancel it. It is
         cancelled when every carrier has cancelled every part. A part that is being written to a carrier can't be
@@ -466,7 +468,7 @@ class MessageFlow:
             return False
         # If we stop here, then the carrier's receipt says DELETED, or the message ends when that receipt is overdue.
         await self.follow_up(self.store.end([Ending(message_id, DELETED, self._clock.seconds())]))
-        # A receipt may have come first.
+        # A receipt may have ended the message first, with another state.
         view = await self.store.look_up(message_id)
         return view is not None and view.state == DELETED
 
@@ -477,9 +479,9 @@ class MessageFlow:
     async def replace(self, replacement: Replacement) -> bool:
         """Replaces a message's text and times for a customer.
 
-        True: the new message is durable. False: nothing was changed, because a carrier may have the message, it has
-        several parts, or it has ended; because the account has as many scheduled messages as it may have; or because
-        the message was replaced very often while it stood in a queue.
+        Returns true if the new text and times are durable. Returns false if nothing was changed. The reason is one of
+        these: a carrier may have the message; the message has several parts; it has ended; the account has reached its
+        limit of scheduled messages; or the message was replaced very often while it stood in a queue.
 
         :raises StoreUnavailable: nothing was changed.
         """
@@ -502,7 +504,7 @@ class MessageFlow:
         self._replacing.add(message_id)
         try:
             replacing = self.store.replace(replacement)
-            # From here on no link sends the old text.
+            # From now on no link sends the old text.
             if not view.waits_for_its_time:
                 self.cancelled.add(message_id, 1, expires_at, now, kept=part)
             # If we stop here, then one of the two texts is sent after the next start. The customer has no answer yet.
@@ -567,7 +569,8 @@ class MessageFlow:
             by_carrier.setdefault(part.carrier, []).append(part)
         for name, parts in by_carrier.items():
             link = self._links.get(name)
-            # If a reload removed the carrier, nobody is asked: the store returns these parts again, and then they end.
+            # If a reload has removed the carrier, nobody can query it. The store returns these parts again later, and
+            # then they end.
             if link is not None:
                 link.ask(parts)
 

@@ -1,4 +1,4 @@
-"""What the flow stands between: carriers' links, those who serve queues, and the parts that go to the former."""
+"""Declares the interfaces that the message flow needs: carriers' links, senders of notifications, rate limits."""
 
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
@@ -10,14 +10,15 @@ from relay.values.messages import AtCarrier, QueueKey
 
 
 class Outgoing(msgspec.Struct, gc=False):
-    """A part on its way to a carrier: what a link queues, and the token of its submit_sm.
+    """Holds a part on its way to a carrier. Links queue it, and use it as the token of its submit_sm.
 
-    :ivar body: None while it waits in the journal only.
-    :ivar carriers: who may take it, in order of preference; a carrier that refused it is taken out.
-    :ivar account: whose it is: accounts take turns in a carrier's queue.
-    :ivar priority: as in `relay.values.messages.Message`; likewise `adapt`.
-    :ivar done: an answer that came after its time settled it; whoever finds it in a queue drops it.
-    :ivar sent_at: when it was written to a carrier last.
+    :ivar body: the body of the submit_sm; None while only the journal has the body.
+    :ivar carriers: the carriers that may take the part, in order of preference, without those that refused it.
+    :ivar account: the account of the message. Accounts take turns in a carrier's queue.
+    :ivar priority: as in `relay.values.messages.Message`.
+    :ivar done: true if a late response has settled the part. A link that finds it in a queue drops it.
+    :ivar sent_at: when the part was last written to a carrier.
+    :ivar adapt: as in `relay.values.messages.Message`.
     """
 
     id: bytes
@@ -33,67 +34,73 @@ class Outgoing(msgspec.Struct, gc=False):
 
 
 class Link(Protocol):
-    """A carrier, as the flow sees it."""
+    """The interface of a carrier for the message flow."""
 
     @property
     def up(self) -> bool:
-        """Whether it can take submit_sm now."""
+        """True if the carrier can take submit_sm now."""
 
     @property
     def room(self) -> int:
-        """How many more parts its queue takes."""
+        """The number of parts that its queue still has room for."""
 
     def room_within(self, seconds: float, account: str) -> int:
-        """How many more parts of an account would be sent within so many seconds, as far as one can tell."""
+        """Estimates how many more parts of an account the carrier would get within this time."""
 
     def offer(self, parts: Sequence[Outgoing]) -> None:
-        """Queues parts and sends what the window takes."""
+        """Queues parts, and sends as many as the window allows."""
 
     def take_back(self) -> Sequence[Outgoing]:
-        """Gives up the queued parts that another carrier may take as well."""
+        """Removes the parts that another carrier may take from the queue, and returns them."""
 
     def is_sending(self, message_id: bytes) -> bool:
-        """Whether a part of the message has been written and has no answer."""
+        """Returns true if a part of the message was written to the carrier and has no response yet."""
 
     @property
     def busy(self) -> bool:
-        """Whether any part waits there, or has been written and has no answer."""
+        """True if a part waits in the queue, or was written to the carrier and has no response yet."""
 
     @property
     def queries(self) -> int | None:
-        """How many overdue parts the carrier can be asked about now; None where it is never asked."""
+        """The number of queries about overdue parts that the carrier can take now; None if it gets no queries."""
 
     def ask(self, parts: Sequence[AtCarrier]) -> None:
-        """Asks the carrier about overdue parts. What it says goes to the flow's `receipts` and `asked`."""
+        """Queries the carrier about overdue parts. The link gives the results to the store."""
 
     @property
     def can_cancel(self) -> bool:
-        """Whether the carrier can be asked to cancel what it has taken, now."""
+        """True if the relay can ask the carrier now to cancel parts that it has taken."""
 
     @property
     def can_schedule(self) -> bool:
-        """Whether the carrier keeps messages until their schedule_delivery_time."""
+        """True if the carrier keeps messages until their schedule_delivery_time."""
 
     @property
     def text_form(self) -> TextForm:
-        """What must be known of the carrier before a text is cut into parts."""
+        """The form of text that the carrier wants. The relay needs it before it cuts a text into parts."""
 
     def cancel(self, part: AtCarrier) -> Awaitable[bool]:
-        """Asks the carrier to cancel a part; true: it has."""
+        """Asks the carrier to cancel a part. The result is true if the carrier has cancelled it."""
 
 
 class NotificationSender(Protocol):
-    """Who hands notifications over: customers' sessions, or the webhooks."""
+    """The interface of a sender of notifications: over customers' sessions, or as webhooks."""
 
     def wake(self, queue_key: QueueKey) -> None:
-        """Something has become due in the queue. Cheap, and harmless when nothing has."""
+        """Tells the sender that a notification in the queue may be due. The call is cheap, and harmless if none is."""
 
 
 class RateLimits(Protocol):
-    """Who says how fast an account may submit."""
+    """The interface of the rate limits: they say how fast an account may submit."""
 
     def allow(self, account: str, count: int, now: float) -> float:
-        """0.0 and the count is taken, or the seconds after which to ask again."""
+        """Takes `count` messages from the rate and returns 0.0, if there is room for all of them.
+
+        Otherwise it takes none, and returns the seconds after which the caller may ask again.
+        """
 
     def allow_up_to(self, account: str, count: int, now: float) -> tuple[int, float]:
-        """Takes as many of `count` as there is room for now: how many, and after how many seconds to ask again."""
+        """Takes as many of `count` messages from the rate as there is room for now.
+
+        Returns the number of messages that it took, and the seconds after which the caller may ask again.
+        """

@@ -1,7 +1,7 @@
-"""The hours of a week in which a route holds: `Mon-Fri 08:00-20:00 Europe/London`.
+"""Reads and checks the hours of a week in which a route holds: `Mon-Fri 08:00-20:00 Europe/London`.
 
-Theory of operation: whether the hours hold changes at a full minute at the earliest, so the answer is kept for the
-minute that was asked for last.
+Theory of operation: the answer can change only at a full minute. So it is remembered for the minute of the last
+question.
 """
 
 import re
@@ -19,12 +19,12 @@ _EXAMPLE: Final = 'write hours such as "08:00-20:00 Europe/London" or "Mon-Fri 2
 
 
 class Hours:
-    """Hours of the week in a time zone.
+    """Says whether a time lies within given hours of the week in a time zone.
 
-    Hours that end before they begin go on after midnight: `Fri 22:00-06:00` ends on Saturday at six. The first minute
-    belongs to the hours, the last one doesn't; 24:00 is the end of the day.
+    If the end is earlier than the beginning, the hours go on after midnight: `Fri 22:00-06:00` ends on Saturday at six.
+    The first minute belongs to the hours, and the last one doesn't. 24:00 is the end of the day.
 
-    :param text: days (left out: all), times and the time zone, as in the configuration.
+    :param text: days (all days if left out), times and the time zone, as in the configuration.
     :raises ValueError: the text says what is wrong, and what to write.
     """
 
@@ -44,7 +44,7 @@ class Hours:
         self._asked: tuple[int, bool] = (-1, False)
 
     def hold(self, at: float) -> bool:
-        """Whether the hours hold.
+        """Returns true if the time lies within the hours.
 
         :param at: seconds since 1970.
         """
@@ -57,7 +57,7 @@ class Hours:
         return answer
 
     def minutes_at(self, instant: datetime) -> frozenset[int]:
-        """The minutes of the week in UTC, from Monday 00:00, with the zone's offset at an instant."""
+        """Returns the minutes of the week in UTC, from Monday 00:00, with the time zone's offset at this instant."""
         offset = instant.astimezone(self._zone).utcoffset() or timedelta()
         shift = int(offset.total_seconds() // 60)
         return frozenset((minute - shift) % _WEEK_MINUTES for minute in self._minutes)
@@ -65,29 +65,29 @@ class Hours:
 
 @lru_cache(maxsize=256)
 def hours_of(text: str) -> Hours:
-    """The hours that a text means; one object for all routes that have the same text.
+    """Makes the `Hours` of a text. Routes with the same text share one object.
 
     :raises ValueError: as `Hours`.
     """
     return Hours(text)
 
 
-#: Mondays in winter and in summer: a time zone has other offsets then. Any year serves.
+#: A Monday in winter and one in summer, because a time zone may have another offset in summer. Any year is fine.
 _SAMPLE_WEEKS: Final = (datetime(2025, 1, 13, tzinfo=UTC), datetime(2025, 7, 14, tzinfo=UTC))
 
 
 def overlap(one: Hours, other: Hours) -> bool:
-    """Whether both hold at some time, in winter or in summer."""
+    """Returns true if both hours hold at the same time at some moment, in winter or in summer."""
     return any(one.minutes_at(monday) & other.minutes_at(monday) for monday in _SAMPLE_WEEKS)
 
 
 def times_to_try(texts: Iterable[str]) -> list[float]:
-    """Instants of which one stands for each combination in which these hours hold and don't hold together."""
+    """Returns one instant for each possible combination of hours that hold and hours that don't hold."""
     found: dict[tuple[bool, ...], float] = {}
     every = [hours_of(text) for text in texts]
     for monday in _SAMPLE_WEEKS:
         minutes = [hours.minutes_at(monday) for hours in every]
-        # Nothing changes but where some hours begin or end.
+        # A combination can change only at a minute at which some hours begin or end.
         edges = {
             m for held in minutes for m in range(_WEEK_MINUTES) if (m in held) != ((m - 1) % _WEEK_MINUTES in held)
         }
@@ -105,7 +105,7 @@ def _minute(hour: str, minute: str) -> int:
 
 
 def _days(text: str | None) -> list[int]:
-    """The weekdays in `Mon-Fri`, `Sat,Sun` or `Fri-Mon`, counted from Monday."""
+    """Returns the weekdays of a text such as `Mon-Fri`, `Sat,Sun` or `Fri-Mon`; Monday is 0."""
     if text is None:
         return list(range(7))
     days = []

@@ -1,7 +1,7 @@
-"""What must be done from time to time although nothing arrives: the store's own work, in small slices.
+"""Does the store's regular work in small slices, even if no message arrives.
 
-`LoopingCall` stops for ever on one exception; this loop logs it and goes on, because a relay whose expiry has stopped
-looks healthy until its disk is full.
+This loop logs an exception and goes on. Twisted's `LoopingCall` would stop at the first exception. Then expiry would
+stop too, and the relay would look healthy until its disk is full.
 """
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -14,7 +14,7 @@ from relay.values.histogram import QUICK_SECONDS, Histogram
 
 
 class Housekeeping:
-    """Calls the store's `expire` every `interval_seconds`, one call at a time."""
+    """Calls the flow's `housekeeping` every `interval_seconds`, one call at a time."""
 
     log = Logger()
 
@@ -24,19 +24,19 @@ class Housekeeping:
         self._interval_seconds = interval_seconds
         self._tasks = Tasks(self.log)
         self._timer: IDelayedCall | None = None
-        #: The longest that a turn of the reactor was late since this was last set to 0, in seconds.
+        #: The longest delay of a call, in seconds, since somebody last set this to 0.
         self.longest_lag_seconds = 0.0
-        #: How late each turn was: what everything else that was due in that second waited as well.
+        #: How late each call was. Everything else that was due in the reactor at that time was as late.
         self.lag_seconds = Histogram(QUICK_SECONDS)
         self._due_at = 0.0
 
     def start(self) -> None:
-        """Begins; returns at once."""
+        """Schedules the next slice, and returns at once."""
         self._due_at = self._clock.seconds() + self._interval_seconds
         self._timer = self._clock.callLater(self._interval_seconds, self._turn)
 
     async def stop(self) -> None:
-        """Ends, after the slice that is under way."""
+        """Stops the loop, and waits until the present slice has ended."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -53,7 +53,7 @@ class Housekeeping:
         try:
             await self._flow.housekeeping(self._clock.seconds())
         except StoreUnavailable:
-            # The store says so itself, once; the slice is done again when the disk is back.
+            # The store itself logs this once. The loop repeats the slice, so it is done when the disk is back.
             pass
         except Exception:
             self.log.failure("housekeeping_failed: the store's own work failed; it is tried again")

@@ -1,18 +1,18 @@
-"""Which account gets a message from a handset."""
+"""Finds the account that gets a message from a handset."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from relay.config.model import InboundRule
 
-#: `mobile_originated` for nobody.
+#: The value of `mobile_originated` if no account gets the messages.
 REFUSE: Final = "refuse"
 
 
 class InboundTarget(NamedTuple):
-    """Who gets a message, and by which ways.
+    """Says which account gets a message, and over which interface.
 
-    :ivar account: "": nobody.
+    :ivar account: the account; "" if nobody gets the message.
     :ivar over: `http`, `smpp`, `both`, or `auto`: http if the account has an inbound_url, otherwise smpp.
     """
 
@@ -24,9 +24,9 @@ _NOBODY: Final = InboundTarget("", "auto")
 
 
 class InboundRules:
-    """The rules of one carrier. They never change.
+    """Finds the account for a message by the rules of one carrier. They never change.
 
-    :param rest: the carrier's `mobile_originated`: who gets what no rule is for.
+    :param rest: the carrier's `mobile_originated`: the account that gets the messages that match no rule.
     """
 
     def __init__(self, rules: Sequence[InboundRule], rest: str) -> None:
@@ -35,7 +35,7 @@ class InboundRules:
         self._rest = _NOBODY if rest == REFUSE else InboundTarget(rest, "auto")
 
     def candidates(self, to: str) -> list[InboundTarget]:
-        """Everybody who may get messages to a number, depending on what they say."""
+        """Returns all targets that may get messages to a number. The text of a message decides between them."""
         to = to.removeprefix("+")
         found = []
         for number, keyword, rule in self._rules:
@@ -46,10 +46,10 @@ class InboundRules:
         return [*found, self._rest]
 
     def find(self, to: str, text: str) -> InboundTarget:
-        """Who gets a message: the first rule for it decides.
+        """Returns the target of a message. The first rule that matches decides.
 
-        :param to: the number that the handset sent to.
-        :param text: what it says; "" for what is no text.
+        :param to: the number to which the handset sent the message.
+        :param text: the text of the message; "" if it has no text.
         """
         to = to.removeprefix("+")
         word = next(iter(text.split(None, 1)), "")
@@ -60,7 +60,7 @@ class InboundRules:
 
 
 class _Pattern:
-    """A number or a word, or its beginning with `*`."""
+    """Matches a number or a word. With `*` at its end, it matches all that begin with it."""
 
     def __init__(self, text: str, fold: bool) -> None:
         self._fold = fold
@@ -71,7 +71,7 @@ class _Pattern:
         self.empty = not self._text
 
     def matches(self, text: str) -> bool:
-        """Whether a number or a word fits."""
+        """Returns true if the number or the word matches."""
         if self.empty:
             return True
         if self._fold:

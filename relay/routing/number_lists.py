@@ -1,7 +1,8 @@
-"""Lists of numbers from files: opt-outs that are refused, ported numbers that get a tag.
+"""Looks numbers up in lists from files: the relay refuses opt-outs, and gives ported numbers a tag.
 
-Theory of operation: the numbers of one length stand in one sorted array of 64-bit integers, eight octets each, and a
-look-up is a binary search for each length that the list has. Tags are kept once, and numbers refer to them by index.
+Theory of operation: a sorted array of 64-bit integers holds all numbers of the same length, with eight octets for each
+number. A look-up does one binary search for each length in the list. The list has each tag once, and a number has the
+index of its tag.
 """
 
 from array import array
@@ -11,23 +12,23 @@ from typing import Final
 
 import msgspec
 
-#: The most digits of a number in a list: more don't fit into 64 bits.
+#: The most digits of a number in a list. A longer number doesn't fit into 64 bits.
 MOST_DIGITS: Final = 19
 _MOST_TAGS: Final = 65_535
 
 
 class NumberList:
-    """The numbers, and beginnings of numbers, of one file. It never changes.
+    """Finds numbers in the list of one file. An entry is a number or the beginning of numbers. It never changes.
 
-    :param lines: of the file. Empty lines and lines that begin with # are skipped.
-    :param tag_column: the column with the tag: its name in the first line, or its number from 1; "" if there are no
-        tags. The number is the first column. Columns are separated by commas, semicolons or tabs.
-    :raises ValueError: a line can't be read; the text names the line.
+    :param lines: the lines of the file. Empty lines and lines that begin with # are skipped.
+    :param tag_column: the column that has the tag: its name in the first line, or its number, counted from 1; "" if
+        there are no tags. The first column has the number. Commas, semicolons or tabs separate the columns.
+    :raises ValueError: a line can't be read. The error's text names the line.
     """
 
     def __init__(self, lines: Iterable[str], tag_column: str = "") -> None:
         self._tags: list[str] = [""]
-        #: By length: the numbers in order, and the index of each one's tag (empty where there are no tags).
+        #: For each length: the sorted numbers, and the index of each number's tag (no array if there are no tags).
         self._numbers: dict[int, array[int]] = {}
         self._tag_of: dict[int, array[int]] = {}
         self._read(enumerate(lines, 1), tag_column)
@@ -39,7 +40,9 @@ class NumberList:
         return sum(map(len, self._numbers.values()))
 
     def find(self, number: str) -> str | None:
-        """The tag of the longest entry with which a number begins ("" if it has none); None if there is no entry.
+        """Returns the tag of the longest entry with which the number begins.
+
+        Returns "" if that entry has no tag, and None if there is no such entry.
 
         :param number: digits without a plus.
         """
@@ -86,7 +89,7 @@ class NumberList:
         if tags is None:
             self._numbers[length] = array("Q", sorted(numbers))
             return
-        # Of two lines with one number the first one counts: sorting keeps their order.
+        # If two lines have the same number, the first one counts. Sorting keeps their order.
         order = sorted(range(len(numbers)), key=numbers.__getitem__)
         self._numbers[length] = array("Q", (numbers[n] for n in order))
         self._tag_of[length] = array("H", (tags[n] for n in order))
@@ -101,9 +104,9 @@ def _cells(line: str, columns: bool) -> list[str]:
 
 
 class NamedList(msgspec.Struct, frozen=True):
-    """A list of the configuration.
+    """Holds a list of the configuration: its name, its numbers and its purpose.
 
-    :ivar refuse: numbers on it are refused; otherwise they get a tag.
+    :ivar refuse: true: the relay refuses messages to its numbers. False: its numbers get a tag.
     """
 
     name: str
@@ -112,27 +115,30 @@ class NamedList(msgspec.Struct, frozen=True):
 
 
 class NumberLists:
-    """All lists of a configuration, as they were when it was read."""
+    """Looks numbers up in all lists of a configuration. It has the files as they were when they were read."""
 
     def __init__(self, lists: Sequence[NamedList]) -> None:
         self._refusing = [one for one in lists if one.refuse]
         self._tagging = [one for one in lists if not one.refuse]
-        #: Whether any number may be refused.
+        #: True if there is a list whose numbers are refused.
         self.refuse = bool(self._refusing)
 
     def refuses(self, number: bytes) -> str:
-        """The name of the list for which messages to this number are refused; "" if there is none."""
+        """Returns the name of the list that refuses messages to this number; "" if no list refuses them."""
         digits = _digits(number)
         return next((one.name for one in self._refusing if digits and one.numbers.find(digits) is not None), "")
 
     def tags_of(self, number: bytes) -> list[str]:
-        """The tags of a number: of each list that has it, the tag that the file names, or else the list's name."""
+        """Returns the tags of a number. Each list that has the number gives one tag.
+
+        The tag is the one in the file, or the name of the list if the file has none.
+        """
         digits = _digits(number)
         found = [(one.name, one.numbers.find(digits)) for one in self._tagging if digits]
         return [tag or name for name, tag in found if tag is not None]
 
 
 def _digits(number: bytes) -> str:
-    """The digits of a destination; "" if it is no number."""
+    """Returns the digits of a destination; "" if the destination is no number."""
     number = number.removeprefix(b"+")
     return number.decode("ascii") if number.isdigit() else ""

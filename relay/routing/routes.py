@@ -1,10 +1,10 @@
-"""Which carriers may take a message.
+"""Finds the carriers that may take a message.
 
-Theory of operation: where all routes have only a prefix, one `PrefixTable` answers, and the rest of this module costs
-nothing. Otherwise routes with the same conditions besides the prefix form a group with a `PrefixTable` of its own.
-Groups are tried in the order of what decides: account, sender, tag, hours. Groups that say as much as each other stand
-in one rank; among the routes that match there, the one with the longest prefix wins, then the first of the file. Which
-groups an account and a sender may use at all is kept.
+Theory of operation: if all routes have only a prefix as condition, one `PrefixTable` answers, and the rest of this
+module costs nothing. Otherwise routes whose conditions differ only in the prefix form a group, and each group has its
+own `PrefixTable`. The rank of a group depends on its conditions: account, sender, tag, hours, the most important first.
+The ranks are tried from the highest one on. If several routes of a rank match, the route with the longest prefix wins;
+with equal prefixes, the first one in the file wins. The groups that an account and a sender may use are remembered.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -22,20 +22,20 @@ from relay.routing.number_lists import NumberLists
 from relay.routing.prefix_table import PrefixTable
 from relay.values.messages import destination_of, source_of
 
-#: Gives the carriers for a message's addresses, in order of preference; () where no route matches.
+#: Returns the carriers for a message's addresses, in order of preference; () if no route matches.
 Chooser = Callable[[bytes], tuple[str, ...]]
-#: Senders for which an account's groups are kept. When there are as many, all are dropped.
+#: For this many senders, an account's groups are remembered. When there are this many, all are dropped.
 _KEPT_SENDERS: Final = 10_000
 
-#: What decides, most important first: account, sender, tag, hours.
+#: The conditions that decide, the most important first: account, sender, tag, hours.
 Rank = tuple[bool, tuple[int, int], bool, bool]
 
 
 class CompiledRoute:
-    """A route of the configuration, ready to be asked.
+    """Holds a route of the configuration in a form for quick matching.
 
-    :ivar index: its place in the file, from 0.
-    :ivar rank: how much it says about the message; the higher goes first.
+    :ivar index: its place in the configuration, counted from 0.
+    :ivar rank: says which conditions the route has. A route with a higher rank goes first.
     :raises ValueError: `hours` or `sender` can't be read.
     """
 
@@ -51,38 +51,38 @@ class CompiledRoute:
 
     @property
     def plain(self) -> bool:
-        """Whether it asks for the prefix only, and its order is one for all numbers."""
+        """True if the route has no condition but the prefix, and the same order of carriers for all numbers."""
         return not any(self.conditions) and self.order.fixed is not None
 
     @property
     def conditions(self) -> tuple[str, str, str, str]:
-        """What it asks for besides the prefix."""
+        """The conditions of the route besides the prefix: account, sender, tag, hours."""
         route = self.route
         return route.account, route.sender, route.tag, route.hours
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """Routes that differ only in their prefixes."""
+    """Holds routes whose conditions differ only in the prefix."""
 
     first: CompiledRoute
     table: PrefixTable[CompiledRoute | None]
 
     @classmethod
     def of(cls, routes: Sequence[CompiledRoute]) -> "_Group":
-        """The group of these routes, which stand in the order of the file."""
+        """Makes the group of these routes. They must be in the order of the file."""
         table: dict[bytes, CompiledRoute | None] = {}
         for route in routes:
-            # The first of two routes with one prefix wins, as a reader of the file would expect.
+            # If two routes have the same prefix, the first one in the file wins, as its reader expects.
             table.setdefault(route.prefix, route)
         return cls(routes[0], PrefixTable(table, None))
 
 
 class _AccountRoutes:
-    """The groups that an account's messages may use, best rank first."""
+    """Finds the route of a message among the groups that its account may use. The best rank is tried first."""
 
     def __init__(self, routes: Sequence[CompiledRoute], lists: NumberLists | None) -> None:
         self._lists = lists
-        # Sorting keeps the order of the file where the keys are equal.
+        # If keys are equal, sorting keeps the order of the file.
         by_rank = sorted(routes, key=lambda route: (route.rank, route.conditions), reverse=True)
         self._ranks = [
             [_Group.of(list(group)) for _, group in groupby(ranked, key=lambda route: route.conditions)]
@@ -91,7 +91,7 @@ class _AccountRoutes:
         self._by_sender: dict[bytes, list[list[_Group]]] = {}
 
     def find(self, at: float, addresses: bytes, tags: Collection[str] | None = None) -> CompiledRoute | None:
-        """The route of a message. Without `tags`, those of its number count."""
+        """Returns the route of a message, or None. Without `tags`, the number's tags in the lists count."""
         sender = source_of(addresses)
         ranks = self._by_sender.get(sender)
         if ranks is None:
@@ -116,7 +116,7 @@ class _AccountRoutes:
         return None
 
     def carriers(self, at: float, addresses: bytes) -> tuple[str, ...]:
-        """The carriers of a message."""
+        """Returns the carriers of a message; () if no route matches."""
         route = self.find(at, addresses)
         if route is None:
             return ()
@@ -124,7 +124,7 @@ class _AccountRoutes:
         return route.order.of(destination_of(addresses)) if fixed is None else fixed
 
     def _of_sender(self, sender: bytes) -> list[list[_Group]]:
-        """The groups that a sender may use."""
+        """Returns the groups that a sender may use, and remembers them."""
         ranks = [
             [group for group in rank if group.first.sender is None or group.first.sender.matches(sender)]
             for rank in self._ranks
@@ -136,23 +136,23 @@ class _AccountRoutes:
 
 
 def _before(one: CompiledRoute, other: CompiledRoute) -> bool:
-    """Which of two routes of one rank takes a message that both match."""
+    """Returns true if `one` takes a message that both routes match. Both must have the same rank."""
     return (-len(one.prefix), one.index) < (-len(other.prefix), other.index)
 
 
 class Routes:
-    """The routing table of one configuration. It never changes; a reload makes a new one.
+    """Finds the carriers of a message by one configuration. It never changes; a reload makes a new one.
 
-    :param lists: of numbers, with their tags.
+    :param lists: the lists of numbers, with their tags.
     :ivar compiled: the routes in the order of the file.
     """
 
     def __init__(self, routes: Sequence[Route], lists: NumberLists | None = None) -> None:
         self.lists = lists
-        #: Says which list refuses a number; None where no list refuses any.
+        #: Returns the name of the list that refuses a number. None: no list refuses numbers.
         self.refuses = lists.refuses if lists is not None and lists.refuse else None
         self.compiled = [CompiledRoute(index, route) for index, route in enumerate(routes)]
-        #: Whether any route replaces senders.
+        #: True if a route replaces senders.
         self.replace_senders = any(route.order.source for route in self.compiled)
         self._plain: PrefixTable[tuple[str, ...]] | None = None
         if all(route.plain for route in self.compiled):
@@ -168,13 +168,16 @@ class Routes:
         return [route for route in self.compiled if route.route.account in ("", account)]
 
     def chooser(self, account: str, at: float) -> Chooser:
-        """What gives the carriers for the messages of an account at a time. To be asked for once a batch."""
+        """Returns the function that finds the carriers for an account's messages at this time.
+
+        Call it once for each batch.
+        """
         if self._plain is not None:
             return self._plain.find
         return partial(self._by_account.get(account, self._others).carriers, at)
 
     def carriers_of(self, addresses: bytes, account: str = "", at: float = 0.0) -> tuple[str, ...]:
-        """The carriers for one message, in order of preference; () where no route matches.
+        """Returns the carriers for one message, in order of preference; () if no route matches.
 
         :param addresses: as in `Message`.
         :param at: seconds since 1970.
@@ -184,8 +187,8 @@ class Routes:
     def find(
         self, addresses: bytes, account: str, at: float, tags: Collection[str] | None = None
     ) -> CompiledRoute | None:
-        """The route of a message, for those who explain it; None where none matches.
+        """Returns the route of a message, or None if no route matches. Explanations use it.
 
-        :param tags: the number's tags; None: those that the lists say.
+        :param tags: the number's tags; None: the tags that the lists have for the number.
         """
         return self._by_account.get(account, self._others).find(at, addresses, tags)

@@ -1,12 +1,12 @@
-"""Carriers and accounts that the file no longer has, and for which something still waits.
+"""Finds carriers and accounts that the configuration no longer has, and for which receipts or notifications wait.
 
-Theory of operation: the file may have been changed while the relay was stopped. Then receipts are out at a carrier to
-which nobody binds any more, or notifications are owed to an account that nobody can be told for, and both would end in
-silence. So at a start, after each reload and when a removed carrier has been unbound, the store is asked what waits
-under names that the configuration doesn't have; each such name is said once in the log, and shown to the operator
-for as long as something waits. While that is so the store is asked again now and then; when all is well it isn't.
+Theory of operation: somebody may change the configuration while the relay is stopped. Then receipts are out at a
+carrier to which the relay doesn't bind any more, or notifications are owed to an account that doesn't exist any more.
+Nobody would notice. So the relay looks for such names in the store at a start, after each reload, and after it has
+unbound a removed carrier. It logs each name once, and shows it to the operator as long as something waits under the
+name. Only then does it look again, once a minute.
 
-A carrier that drains is still bound: it isn't counted here.
+The relay is still bound to a carrier that drains, so such a carrier doesn't count here.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,16 +18,17 @@ from twisted.logger import Logger
 from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
 
-#: Between two looks while something waits.
+#: Time between two looks while something waits under such a name.
 LOOK_SECONDS: Final = 60.0
 
 
 class StaleNames:
-    """Finds names that the configuration lacks and for which something waits. Only the reactor thread may call.
+    """Finds names that the configuration lacks but that the store still needs. Only the reactor thread may call it.
 
-    :ivar carriers: parts that wait for a receipt, by carrier, at the last look.
-    :ivar accounts: notifications owed, by account, likewise.
-    :param known_carriers: the carriers that are configured or drain now; `known_accounts` likewise.
+    :ivar carriers: the number of parts that waited for a receipt at the last look, for each such carrier.
+    :ivar accounts: the number of notifications that were owed at the last look, for each such account.
+    :param known_carriers: returns the carriers that are configured or drain now.
+    :param known_accounts: returns the accounts that are configured now.
     """
 
     log = Logger()
@@ -53,14 +54,14 @@ class StaleNames:
         self._stopping = False
 
     def look(self) -> None:
-        """Looks soon; returns at once. A wish that comes while a look is under way is granted after it, once."""
+        """Starts a look and returns at once. If a look is under way, one more look follows it."""
         self._again = True
         if not self._looking and not self._stopping:
             self._looking = True
             self._tasks.start(self._run())
 
     async def stop(self) -> None:
-        """Looks no more."""
+        """Stops looking, and waits until the present look has ended."""
         self._stopping = True
         self._no_timer()
         await self._tasks.wait()
@@ -83,7 +84,7 @@ class StaleNames:
             if name not in self._known_carriers() and (count := await store.receipts_out(name)):
                 carriers[name] = count
         owed = await store.owed_by_account()
-        # What is configured is asked last: a reload may have come meanwhile.
+        # Ask for the configured names again at the end, because a reload may have changed them.
         known_carriers, known_accounts = self._known_carriers(), self._known_accounts()
         carriers = {name: count for name, count in carriers.items() if name not in known_carriers}
         accounts = {name: count for name, count in owed.items() if name not in known_accounts}

@@ -1,7 +1,7 @@
-"""Messages of ready-made octets: split into parts, each with its user data header, and the fields of SMPP beside them.
+"""Makes the parts of a message from ready-made octets, with the user data headers and SMPP fields of the customer.
 
-For customers who give a data_coding, a header or a protocol_id themselves. A message that is only a text goes through
-`relay.text.compose`.
+Customers use it if they set a data_coding, a header or a protocol_id themselves. For a message that is only a text, the
+relay uses `relay.text.compose`.
 """
 
 from typing import Final
@@ -12,20 +12,21 @@ from relay.smpp.message_codec import decode_message, message_body, message_octet
 from relay.text import compose, gsm0338
 from relay.values import smpp_constants as c
 
-#: A part holds 140 octets on the air, which are 160 septets of the GSM alphabet.
+#: A part can have 140 octets. These hold 160 septets of the GSM alphabet.
 PART_OCTETS: Final = 140
 PART_SEPTETS: Final = 160
-#: The information element that ties parts together: its number, its length, reference, count, number.
+#: The information element that ties parts together: its id, its length, the reference, the number of parts, and the
+#: number of this part.
 _CONCATENATION_OCTETS: Final = 5
 
 ESM_CLASS_REPLY_PATH: Final = 0x80
 
 
 class PduFields(msgspec.Struct, frozen=True):
-    """Fields of a submit_sm that a customer may set. The defaults are those of a plain text.
+    """Holds the fields of a submit_sm that a customer may set. The defaults are those of a plain text.
 
     :ivar reply_path: asks the carrier for a reply path (esm_class 0x80).
-    :ivar tlvs: optional parameters, ready made.
+    :ivar tlvs: optional parameters, encoded as TLVs.
     """
 
     protocol_id: int = 0
@@ -42,14 +43,14 @@ PLAIN: Final = PduFields()
 def compose_octets(
     addresses: bytes, octets: bytes, data_coding: int, *, septets: bool, pairs: bool, udh: bytes, reference: int
 ) -> tuple[bytes, ...]:
-    """The submit_sm bodies of a message's octets, in parts where one doesn't hold them.
+    """Makes the submit_sm bodies of a message from its octets: several parts if one can't hold them.
 
     :param addresses: as in `MessagePdu.addresses`.
-    :param septets: each octet is a septet of the GSM alphabet, and 160 fit into a part.
-    :param pairs: the octets are UTF-16; no pair and no surrogate pair is cut.
-    :param udh: the user data header that each part gets, with its length octet; b"" is none.
-    :param reference: ties the parts together on the handset. Count it up from message to message.
-    :raises InvalidText: the header is no header, or more than 255 parts are needed.
+    :param septets: true: each octet is a septet of the GSM alphabet, and a part holds 160 of them.
+    :param pairs: true: the octets are UTF-16, so no cut goes through an octet pair or a surrogate pair.
+    :param udh: the user data header for each part, with its length octet; b"" for no header.
+    :param reference: ties the parts together on the handset. Use the next number for each message.
+    :raises InvalidText: the header is wrong, or the message needs more than 255 parts.
     """
     if udh and udh[0] != len(udh) - 1:
         raise compose.InvalidText("udh", f"Its first octet says {udh[0]} octets follow; there are {len(udh) - 1}.")
@@ -96,7 +97,7 @@ def _pieces(octets: bytes, size: int, *, septets: bool, pairs: bool) -> list[byt
                 end -= 2
             elif septets and octets[end - 1] == gsm0338.ESCAPE:
                 end -= 1
-        # A message of escapes or of halves alone has no better place to be cut.
+        # If the octets are only escapes or only halves of pairs, then no place for a cut is better than this one.
         if end <= start:
             end = start + size
         pieces.append(octets[start:end])
@@ -105,10 +106,10 @@ def _pieces(octets: bytes, size: int, *, septets: bool, pairs: bool) -> list[byt
 
 
 def with_fields(body: bytes, fields: PduFields, data_coding: int | None = None) -> bytes:
-    """A body of this module or of `relay.text.compose` with other fields.
+    """Returns a copy of a submit_sm body with these fields. `compose_octets` or `relay.text.compose` made the body.
 
-    :param data_coding: None keeps the body's.
-    :raises CodecError: it is no submit_sm body.
+    :param data_coding: the new data_coding; None keeps that of the body.
+    :raises CodecError: `body` is no submit_sm body.
     """
     pdu = decode_message(c.SUBMIT_SM, 0, body)
     payload = b"" if pdu.short_message else message_octets(pdu)
@@ -125,7 +126,7 @@ def with_fields(body: bytes, fields: PduFields, data_coding: int | None = None) 
 
 
 def vendor_tlv(tag: int, value: bytes) -> bytes:
-    """An optional parameter of a vendor's own.
+    """Encodes an optional parameter that a vendor has defined.
 
     :raises InvalidText: SMPP 3.4 (section 5.3.2) doesn't leave the tag to vendors, or the value is too long.
     """

@@ -1,17 +1,17 @@
-"""Whether a message's own notification URL asks for intermediate states by itself: Kannel's `dlr-mask` does."""
+"""Finds out if a message's own notification URL asks for intermediate states: Kannel's `dlr-mask` can do so."""
 
 from typing import Final
 
 _KANNEL: Final = "kannel:"
-#: Kannel's bit for "on its way".
+#: Kannel's bit of `dlr-mask` for a message that is on its way.
 KANNEL_ON_ITS_WAY: Final = 4
 
 
 def tells_intermediate(url: str, otherwise: bool) -> bool:
-    """Whether intermediate states are told to this URL.
+    """Returns True if the relay notifies this URL of intermediate states.
 
-    :param url: as in `Message.notification_url`; see `relay.webhooks.callbacks` for its prefixes.
-    :param otherwise: the answer for a URL that doesn't say, which is the account's `notify: all`.
+    :param url: the URL as in `Message.notification_url`; `relay.webhooks.callbacks` explains its prefixes.
+    :param otherwise: the result for a URL without Kannel's mask: True if the account has `notify: all`.
     """
     if not url.startswith(_KANNEL):
         return otherwise

@@ -1,4 +1,4 @@
-"""What came of webhook requests, as values."""
+"""The results of webhook requests, as values."""
 
 from typing import Final
 
@@ -10,12 +10,12 @@ _UNREACHED: Final = frozenset({0, 410, 502, 503, 504})
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """How a request ended.
+    """Says how a request ended.
 
-    :ivar code: the HTTP status, or 0 where there was no answer.
-    :ivar reason: where there was none: why, in a few words.
+    :ivar code: the HTTP status; 0 if no answer came.
+    :ivar reason: if no answer came: why not, in a few words.
     :ivar body: the beginning of the answer's body.
-    :ivar retry_after: the header's value.
+    :ivar retry_after: the value of the header Retry-After.
     """
 
     code: int
@@ -25,23 +25,26 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def ok(self) -> bool:
-        """Whether the other side has it: any 2xx."""
+        """True if the receiver accepted the request: any status 2xx."""
         return 200 <= self.code < 300
 
     @property
     def unreached(self) -> bool:
-        """Whether nobody was there who could have said anything about this notification: no answer, an answer by what
-        stands before the receiver (RFC 9110 section 15.6: 502, 503, 504), or 410, which says that the URL is gone."""
+        """True if the request did not reach a receiver that could judge this notification.
+
+        This is so in three cases: no answer came; a proxy in front of the receiver answered (RFC 9110 section 15.6:
+        502, 503, 504); or the answer is 410, so the URL is gone.
+        """
         return self.code in _UNREACHED
 
     @property
     def text(self) -> str:
-        """The status, or why there is none."""
+        """The status as text, or the reason why no answer came."""
         return str(self.code) if self.code else self.reason
 
 
 class Tested(msgspec.Struct, frozen=True):
-    """A test notification: what was sent, what came back, and after how long."""
+    """The result of a test notification: the request, its answer, and how long the answer took."""
 
     request: WebhookRequest
     answer: Answer
@@ -49,11 +52,13 @@ class Tested(msgspec.Struct, frozen=True):
 
 
 class UrlState(msgspec.Struct, frozen=True):
-    """How an account's own URL is doing.
+    """The state of an account's own URL, for the API and the operator.
 
-    :ivar off: why it is switched off, or "".
-    :ivar failures: in a row.
-    :ivar blocked_until: until when nothing is sent.
+    :ivar off: why the URL is switched off; "" if it is on.
+    :ivar failures: how many requests failed in a row.
+    :ivar circuit_open: True while the relay sends only test requests.
+    :ivar blocked_until: the relay sends nothing until this instant; None: nothing blocks the URL.
+    :ivar in_flight: how many requests are under way.
     """
 
     off: str

@@ -1,22 +1,23 @@
-"""The head of an HTTP answer, read as tolerantly as it is safe.
+"""Reads the head of an HTTP answer: it accepts broken heads as far as this is safe.
 
-What a receiver has answered counts, also when the answer breaks a rule of RFC 9112: with a status of 2xx it has the
-notification, and another POST would give it the same one again. But where a head breaks a rule, nobody can be sure
-where the answer ends. Then the status counts, and the connection is closed and never used again.
+An answer counts even if it breaks a rule of RFC 9112. A receiver that answers 2xx has the notification, and a second
+POST would send it the same notification again. But if a head breaks a rule, the relay can't know for sure where the
+answer ends. Then the status counts, and the relay closes the connection and never uses it again.
 
-Theory of operation: `read_head` gives a head that Twisted's strict parser takes. An ordinary one is given as it came.
+Theory of operation: `read_head` returns a head that Twisted's strict parser accepts. It leaves an ordinary head as it
+is.
 """
 
 import re
 from typing import Final, NamedTuple
 
-#: Where a head ends: at the first empty line.
+#: A head ends at its first empty line.
 END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
 
-#: Twisted's parser takes no longer line, so that longer heads are written anew.
+#: Twisted's parser refuses longer lines, so `read_head` rewrites longer heads.
 _LONGEST_LINE_BYTES: Final = 16_000
 
-#: Content-Length has fewer digits than this.
+#: The relay accepts a Content-Length only if it has fewer digits than this.
 _LONGEST_LENGTH: Final = 19
 
 _ORDINARY: Final = re.compile(
@@ -31,11 +32,11 @@ _WITHOUT_BODY: Final = (204, 304)
 
 
 class AnswerHead(NamedTuple):
-    """What a head says.
+    """The facts that the relay needs from a head.
 
-    :ivar text: the head for Twisted's parser.
-    :ivar length: of the body; None: up to the last chunk, or to the end of the connection.
-    :ivar keeps: whether the connection may be used again.
+    :ivar text: the head in a form that Twisted's parser accepts.
+    :ivar length: octets in the body; None: the body ends with its last chunk, or with the connection.
+    :ivar keeps: True if the relay may use the connection again.
     """
 
     status: int
@@ -45,15 +46,16 @@ class AnswerHead(NamedTuple):
 
 
 def status_of_head(head: bytes) -> int | None:
-    """The status in the first line of a head; None where that is no HTTP."""
+    """Returns the status in the first line of a head; None if that line isn't HTTP."""
     found = _STATUS.match(head)
     return int(found[3]) if found is not None else None
 
 
 def read_head(head: bytes, follows: int) -> AnswerHead | None:
-    """Reads a head up to its empty line, or as much of it as there is; None where it is no HTTP.
+    """Reads a head, which may be incomplete; returns None if it isn't HTTP.
 
-    :param follows: so many octets came behind it. Where the head doesn't say how long the body is, they are the body.
+    :param head: the octets up to the empty line, or those that came before the connection broke off.
+    :param follows: how many octets came after the head. If the head gives no length, these octets are the body.
     """
     ordinary = _ORDINARY.fullmatch(head) if len(head) < _LONGEST_LINE_BYTES else None
     if ordinary is None:
@@ -80,7 +82,7 @@ def read_head(head: bytes, follows: int) -> AnswerHead | None:
 
 
 def _read_odd(head: bytes, follows: int) -> AnswerHead | None:
-    """Reads a head that breaks a rule, and writes what counts in it anew."""
+    """Reads a head that breaks a rule, and writes a valid head with the facts that count."""
     status = status_of_head(head)
     if status is None:
         return None
@@ -89,7 +91,7 @@ def _read_odd(head: bytes, follows: int) -> AnswerHead | None:
     for line in re.split(rb"\r?\n", head)[1:]:
         name, colon, value = line.partition(b":")
         if line[:1] in (b" ", b"\t"):
-            # A header of several lines (obsolete since RFC 7230).
+            # The line continues the header above (obsolete since RFC 7230).
             if last:
                 last[-1] += b" " + line.strip()
         elif colon:
@@ -105,7 +107,7 @@ def _read_odd(head: bytes, follows: int) -> AnswerHead | None:
 
 
 def _odd_length(values: dict[bytes, list[bytes]], follows: int) -> int | None:
-    """The length of the body as far as it can be told; None: it comes in chunks."""
+    """Returns the length of the body, or the best guess; None: the body comes in chunks."""
     encodings = [encoding.lower() for encoding in values.get(b"transfer-encoding", ())]
     if encodings == [b"chunked"]:
         return None

@@ -1,4 +1,4 @@
-"""Requests under way, and what their ends mean: for the notifications, and for the places where they went."""
+"""Sends batches of notifications, and records the results for the notifications and for their URLs."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,16 +17,16 @@ from relay.webhooks.places import Destination, Path, Places
 from relay.webhooks.queue_work import QueueWork
 from relay.webhooks.schedule import retry_after_seconds, retry_of
 
-#: Hears that a request of a queue has ended, its path and when.
+#: `Attempts` calls this when a request has ended, with the request's queue, its path, and the instant.
 Ended = Callable[[QueueWork, Path | None, float], None]
 
 
 class Attempts:
-    """Sends batches, counts how that went where they went, and passes the outcomes on.
+    """Sends batches, counts successes and failures of each URL, and passes the outcomes on.
 
-    :param fraction: random numbers from 0 to 1, for the jitter.
-    :param ended: hears of each request that has ended, unless `abandon` was called.
-    :ivar on_post: hears how long each request took: the metrics.
+    :param fraction: returns random numbers from 0 to 1, for the jitter.
+    :param ended: is called after each request, unless `abandon` was called before.
+    :ivar on_post: is called with the seconds that each request took; the metrics use it.
     """
 
     log = Logger()
@@ -56,7 +56,12 @@ class Attempts:
     def begin(
         self, work: QueueWork, path: Path | None, target: Target, batch: Sequence[Notification], now: float
     ) -> None:
-        """Begins an attempt to hand the batch over; there must be room for it."""
+        """Begins an attempt to send the batch.
+
+        The caller first checks that there is room for one more request.
+
+        :param path: the path whose failures the relay remembers; None if it remembers none.
+        """
         work.in_flight += 1
         self._places.began(work.origin, path)
         number = self._next_out
@@ -65,11 +70,11 @@ class Attempts:
         self._posting.start(self._attempt(work, path, target, batch, number, now))
 
     async def wait(self) -> None:
-        """Waits until nothing is under way."""
+        """Waits until all requests have ended."""
         await self._posting.wait()
 
     async def abandon(self) -> None:
-        """Gives everything under way back to the store, and ends the requests."""
+        """Releases all batches under way to the store, and cancels their requests."""
         for batch in self._out.values():
             self._store.release(batch)
         self._out.clear()
@@ -95,7 +100,7 @@ class Attempts:
         work.in_flight -= 1
         now = self._clock.seconds()
         if self._out.pop(number, None) is None:
-            # Given back already, by a stop that could wait no longer.
+            # `abandon` has released the batch already: the time for the stop was over.
             work.origin.breaker.abandoned()
             if path is not None:
                 path.breaker.abandoned()
@@ -134,7 +139,7 @@ class Attempts:
         asked = retry_after_seconds(answer.retry_after, now)
         pause = min(asked, LONGEST_PAUSE_SECONDS) if answer.code in (429, 503) else 0.0
         place = self._count_failure(work, path, answer, pause, now)
-        # One draw for the whole batch: it comes back together.
+        # The whole batch gets one random number, so it is due again at the same time.
         fraction = self._fraction()
         for n in batch:
             retry = retry_of(n, answer, now, fraction, asked_seconds=asked, paused_seconds=pause)
@@ -149,8 +154,11 @@ class Attempts:
     def _count_failure(
         self, work: QueueWork, path: Path | None, answer: Answer, pause_seconds: float, now: float
     ) -> Destination:
-        """Counts a failure where it belongs, and gives that place: no answer is the origin's failure, a status the
-        path's. An account's own URL has one place for both."""
+        """Counts a failure, and returns the origin or the path for which it counts.
+
+        If no answer came, the origin has failed. If a status came, the path has failed. For an account's own URL, the
+        origin counts both.
+        """
         origin = work.origin
         place: Destination = origin
         if work.path:

@@ -1,7 +1,7 @@
-"""What a notification looks like on its way to a customer's URL: the five fields and the headers.
+"""Writes the bodies of webhooks, and the values of some headers.
 
-The body has exactly the five fields of the contract, always strings, as JSON or as a form. It is put together from
-pieces, of which those that say the state are made once.
+The body has exactly the five fields of the API's contract, as JSON or as a form. All values are strings. The end of the
+JSON body depends only on the state and the error, so a cache keeps it.
 """
 
 import hashlib
@@ -21,8 +21,11 @@ FORM_TYPE: Final = b"application/x-www-form-urlencoded"
 
 
 def error_of(words: CustomerWords, carrier_error: bytes, error_codes: str) -> str:
-    """The `error` field, for an account's setting `error_codes`: the contract's, or the carrier's own where it gave
-    one."""
+    """Returns the `error` field of a notification.
+
+    :param error_codes: the account's setting. "carrier" asks for the carrier's own error, if the carrier gave one.
+        Otherwise the field has the API's error.
+    """
     if error_codes == "carrier" and carrier_error:
         return carrier_error.decode("latin-1")
     return words.error
@@ -40,10 +43,10 @@ def _json_tail(state: int, carrier_error: bytes, error_codes: str) -> bytes:
 
 
 def json_body(notification: Notification, url: str, error_codes: str) -> bytes:
-    """One notification as a JSON object.
+    """Returns one notification as a JSON object.
 
     :param url: the notification URL as the customer set it.
-    :param error_codes: the account's setting.
+    :param error_codes: the account's setting, see `error_of`.
     """
     n = notification
     return b'{"url":%b,"id":"%b%b' % (
@@ -54,7 +57,7 @@ def json_body(notification: Notification, url: str, error_codes: str) -> bytes:
 
 
 def form_body(notification: Notification, url: str, error_codes: str) -> bytes:
-    """One notification as application/x-www-form-urlencoded."""
+    """Returns one notification as application/x-www-form-urlencoded."""
     words = customer_words(notification.state, notification.carrier_error)
     error = error_of(words, notification.carrier_error, error_codes)
     return (
@@ -64,21 +67,27 @@ def form_body(notification: Notification, url: str, error_codes: str) -> bytes:
 
 
 def batch_body(notifications: Sequence[Notification], url: str, error_codes: str) -> bytes:
-    """Several notifications as a JSON array of the same objects."""
+    """Returns several notifications as a JSON array; its objects are those of `json_body`."""
     return b"[%b]" % b",".join([json_body(n, url, error_codes) for n in notifications])
 
 
 def webhook_id(notification: Notification) -> bytes:
-    """The `webhook-id` of a notification: the same for every attempt, another for every state of a message."""
+    """Returns the `webhook-id` of a notification.
+
+    All attempts for one notification have the same id. Each state of a message has another id.
+    """
     return b"%b_%b" % (id_text(notification.id).encode(), customer_words(notification.state, b"").status.encode())
 
 
 def batch_webhook_id(notifications: Sequence[Notification]) -> bytes:
-    """The `webhook-id` of a batch: the same whenever the same notifications go together."""
+    """Returns the `webhook-id` of a batch: a batch of the same notifications always has the same id."""
     digest = hashlib.sha256(b"".join([n.id + bytes([n.state & 0xFF]) for n in notifications]))
     return b"batch_" + digest.hexdigest()[:32].encode()
 
 
 def header_safe(value: bytes) -> bytes:
-    """A carrier's words as a header value: printable ASCII, at most 64 characters, the rest as question marks."""
+    """Makes a header value of a carrier's text: at most 64 characters of printable ASCII.
+
+    A question mark replaces each other character, and each blank.
+    """
     return bytes(octet if 0x20 < octet < 0x7F else 0x3F for octet in value[:64])

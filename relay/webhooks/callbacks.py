@@ -1,8 +1,8 @@
-"""Notifications in the manner of other gateways, for customers who came from one and keep their receiver.
+"""Makes notifications in the format of Kannel or Jasmin, for customers who keep the receiver that they wrote for one.
 
-Such a callback is asked for with the message, so it travels as the message's own notification URL with a prefix that
-says what is wanted: `kannel:19:http://...%d...` or `jasmin:2:GET:http://...`. This module makes the prefix, takes it
-off, and makes the request.
+The customer asks for such a callback when it submits the message. The store keeps the wish in the message's own
+notification URL, as a prefix: `kannel:19:http://...%d...` or `jasmin:2:GET:http://...`. This module writes the prefix,
+reads it, and makes the request.
 """
 
 import re
@@ -19,7 +19,7 @@ from relay.values.smpp_constants import status_numbers
 from relay.values.states import DELIVERED, EXPIRED, customer_words
 from relay.webhooks.request import WebhookRequest
 
-#: Kannel's bits of `dlr-mask`, and what `%d` says.
+#: Kannel's bits of `dlr-mask`; they are also the values of `%d`.
 KANNEL_DELIVERED: Final = 1
 KANNEL_FAILED: Final = 2
 KANNEL_SMSC_REFUSED: Final = 16
@@ -27,16 +27,16 @@ KANNEL_SMSC_REFUSED: Final = 16
 #: The largest mask that Kannel 1.4.5 accepts.
 LONGEST_MASK: Final = 66
 
-#: What stands for a carrier's name where no carrier has seen the message: receivers refuse an empty one.
+#: The carrier's name in callbacks if no carrier took the message: receivers refuse an empty name.
 _NO_CARRIER: Final = "relay"
 
 
 class Callback(NamedTuple):
-    """A message's own notification URL, and in which manner it wants to be called.
+    """A message's own notification URL, and the format of the request that it gets.
 
-    :ivar manner: "" (the relay's own), "kannel" or "jasmin".
-    :ivar detail: Kannel's mask, Jasmin's level.
-    :ivar url: of Kannel with the escapes still in it.
+    :ivar manner: the format: "" (the relay's own), "kannel" or "jasmin".
+    :ivar detail: Kannel's mask or Jasmin's level.
+    :ivar url: the URL without the prefix. Kannel's URL still has its escapes.
     """
 
     manner: str
@@ -46,17 +46,17 @@ class Callback(NamedTuple):
 
 
 def kannel_callback(url: str, mask: int) -> str:
-    """The notification URL of a message that came with Kannel's `dlr-url` and `dlr-mask`."""
+    """Makes a notification URL of Kannel's `dlr-url` and `dlr-mask`."""
     return f"kannel:{mask}:{url}"
 
 
 def jasmin_callback(url: str, level: int, method: str) -> str:
-    """The notification URL of a message that came with Jasmin's `dlr-url`, `dlr-level` and `dlr-method`."""
+    """Makes a notification URL of Jasmin's `dlr-url`, `dlr-level` and `dlr-method`."""
     return f"jasmin:{level}:{method}:{url}"
 
 
 def parse_callback(url: str) -> Callback:
-    """Takes the prefix off, if there is one."""
+    """Reads a notification URL: its prefix, if it has one, and the URL of the request."""
     if url.startswith("kannel:"):
         _, mask, rest = url.split(":", 2)
         return Callback("kannel", int(mask), "GET", rest)
@@ -67,7 +67,7 @@ def parse_callback(url: str) -> Callback:
 
 
 def callback_request(notification: Notification, callback: Callback) -> WebhookRequest | None:
-    """The request that a callback of another gateway's manner wants; None where it doesn't want to hear of this."""
+    """Makes the request of a callback in Kannel's or Jasmin's format; None: the customer doesn't ask for this state."""
     if callback.manner == "kannel":
         value = kannel_value(notification, callback.detail)
         return None if value is None else WebhookRequest("GET", _filled(callback.url, notification, value), {}, None)
@@ -78,16 +78,16 @@ def callback_request(notification: Notification, callback: Callback) -> WebhookR
     if callback.method == "POST":
         headers = {b"Content-Type": [b"application/x-www-form-urlencoded"]}
         return WebhookRequest("POST", callback.url, headers, encoded.encode("ascii"))
-    # The fields stand before a fragment: behind it they would never leave for the receiver.
+    # The fields come before a fragment: clients never send a fragment to the server.
     url = callback.url.partition("#")[0]
     return WebhookRequest("GET", f"{url}{'&' if '?' in url else '?'}{encoded}", {}, None)
 
 
 def kannel_value(n: Notification, mask: int) -> int | None:
-    """What Kannel calls a state (`%d`), where the mask asks for it; None where it doesn't.
+    """Returns Kannel's number for a state (`%d`); None if the mask doesn't ask for this state.
 
-    As Kannel 1.4.5 does: a message that no carrier took is 16, told to those who ask for 16 or for 2. What a carrier's
-    receipt says is never 16.
+    This is the behaviour of Kannel 1.4.5: if no carrier took the message, its number is 16, and a mask with 16 or 2
+    asks for it. A state from a carrier's receipt never has the number 16.
     """
     if not n.final:
         return KANNEL_ON_ITS_WAY if mask & KANNEL_ON_ITS_WAY else None
@@ -99,7 +99,7 @@ def kannel_value(n: Notification, mask: int) -> int | None:
 
 
 def _kannel_text(n: Notification, value: int) -> str:
-    """What `%A` says: a receipt as carriers write them, or why no carrier took the message."""
+    """Returns the value of `%A`: a receipt's text, or the reason why no carrier took the message."""
     words = customer_words(n.state, n.carrier_error)
     error = error_in_receipts(n.carrier_error, n.network_error_code).decode("latin-1")
     if value == KANNEL_SMSC_REFUSED:
@@ -118,31 +118,35 @@ def _kannel_text(n: Notification, value: int) -> str:
 
 
 class Words:
-    """The words of a text as `%k`, `%s`, `%S` and `%r` take them: the first, the next each time, the rest."""
+    """Splits a text into words for Kannel's escapes.
+
+    `%k` is the first word, each `%s` or `%S` is the next word, and `%r` is the rest.
+    """
 
     def __init__(self, text: str) -> None:
         self._words = text.split()
         self._next = 0
 
     def first(self) -> str:
-        """The first word."""
+        """Returns the first word; "" if there is none."""
         return self._words[0] if self._words else ""
 
     def following(self) -> str:
-        """The next word that was not given yet; "" at the end."""
+        """Returns the next word that no call has returned yet; "" after the last word."""
         self._next += 1
         return self._words[self._next - 1] if self._next <= len(self._words) else ""
 
     def rest(self) -> str:
-        """All words that were not given yet."""
+        """Returns all words that `following` has not returned yet."""
         return " ".join(self._words[self._next :])
 
 
 def _filled(pattern: str, n: Notification, value: int) -> str:
-    """Kannel's escapes in a URL, filled in. A percent sign that begins none (as in %20) stands for itself.
+    """Fills Kannel's escapes in a URL with the values of a notification.
 
-    In a report the handset is the sender: `%p` is the message's destination and `%P` its source. As in Kannel, an
-    escape wins over what could be a percent-encoded octet (%A3).
+    In a report the handset is the sender: `%p` is the message's destination and `%P` is its source. If a percent sign
+    begins no escape (as in %20), it stays in the URL. `%A3` could be an escape or a percent-encoded octet: as in
+    Kannel, it is the escape `%A`.
     """
     source = source_of(n.addresses).decode("latin-1")
     destination = destination_of(n.addresses).decode("latin-1")
@@ -179,10 +183,10 @@ def _filled(pattern: str, n: Notification, value: int) -> str:
 
 
 def fill(pattern: str, escapes: Mapping[str, str], words: Words) -> str:
-    """A URL with Kannel's escapes filled in.
+    """Fills Kannel's escapes in a URL.
 
-    :param escapes: by the letter behind the percent sign, what stands in its place.
-    :param words: for the escapes that take a text word by word.
+    :param escapes: the value of each escape, by the letter after the percent sign.
+    :param words: the text for the escapes that take it word by word.
     """
     filled: list[str] = []
     at = 0
@@ -195,21 +199,22 @@ def fill(pattern: str, escapes: Mapping[str, str], words: Words) -> str:
         letter = pattern[sign + 1 : sign + 2]
         at = sign + 2
         if letter == "%":
-            # One percent sign. Kannel writes it as it is, so that %%20 is a blank; alone it would make no valid URL.
+            # `%%` is one percent sign. As in Kannel, %%20 becomes %20, which is a blank. A percent sign without two
+            # hexadecimal digits would make the URL invalid, so it is encoded.
             filled.append("%" if _two_hex_digits(pattern, at) else "%25")
         elif letter == "s" or letter == "S":
             filled.append(quote_plus(words.following()))
         elif letter == "r":
             filled.append(quote_plus(words.rest()))
         elif letter == "#" and (group := _group(pattern, at)) is not None:
-            # A value of the meta-data, of which there are none.
+            # The escape names a value of the meta-data. The relay keeps no meta-data, so the value is empty.
             at = group
         elif letter in escapes:
             filled.append(quote_plus(escapes[letter]))
         else:
             filled.append("%")
             at = sign + 1
-    # Kannel sends a number sign on as a part of the address, with all that follows it.
+    # In Kannel a number sign is a part of the address: Kannel sends it, and the text after it.
     return "".join(filled).replace("#", "%23")
 
 
@@ -218,7 +223,7 @@ _group_and_name = re.compile("[^#%]*#[^#%]*#").match
 
 
 def _group(pattern: str, at: int) -> int | None:
-    """Where `group#name#` ends that begins at `at`; None where there is none."""
+    """Returns the end of the `group#name#` that begins at `at`; None if there is no such text."""
     found = _group_and_name(pattern, at)
     return None if found is None else found.end()
 
@@ -237,7 +242,7 @@ def _jasmin_fields(n: Notification, level: int) -> dict[str, str] | None:
     connector = n.carrier or _NO_CARRIER
     error = error_in_receipts(n.carrier_error, n.network_error_code).decode("latin-1")
     if level == 1:
-        # Whether a carrier took it. Told when the message has ended, because that is when notifications are made.
+        # Level 1 says if a carrier took the message. The relay tells it when the message has ended.
         if not n.final:
             return None
         status = "ESME_ROK" if n.taken else error if error.startswith("ESME_") else "ESME_RSUBMITFAIL"
@@ -252,7 +257,7 @@ def _jasmin_fields(n: Notification, level: int) -> dict[str, str] | None:
         "donedate": _date(n.told_done_at),
         "sub": f"{n.parts:03}",
         "dlvrd": f"{n.parts if n.state == DELIVERED else 0:03}",
-        # Receivers read it as a number.
+        # Receivers read `err` as a number.
         "err": error if error.isdecimal() else words.error,
         "text": "",
     }

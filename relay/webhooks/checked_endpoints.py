@@ -1,7 +1,7 @@
-"""Endpoints for URLs that customers chose: where their connections may lead, and with which TLS.
+"""Makes endpoints for URLs that customers chose: they check the addresses, and set TLS up.
 
-The name is resolved, each address is checked, and the connection is made to an address that was checked: a name that
-resolves to something else a moment later (DNS rebinding) wins nothing.
+An endpoint resolves the name, checks each address, and connects to an address that passed the check. It doesn't resolve
+the name a second time, so a name that changes its address a moment later (DNS rebinding) can't mislead it.
 """
 
 from collections.abc import Sequence
@@ -43,16 +43,16 @@ class AddressRefused(ConnectError):
 
 
 class CertificateUnusable(ConnectError):
-    """An account's certificate or key can't be used; the log says which, and why."""
+    """The relay can't use an account's certificate or key; the log says which one, and why."""
 
 
 @implementer(IAgentEndpointFactory)
 class CheckedEndpoints:
-    """Makes endpoints that look at the addresses before they connect.
+    """Makes endpoints that check the addresses before they connect.
 
-    :param allow_private: look at nothing.
-    :param policy: for TLS; the system's certificates where it isn't given.
-    :param files: for TLS instead of `policy`: the files of an account.
+    :param allow_private: True: the endpoints check no address.
+    :param policy: the policy for TLS; if it is None, the relay trusts the system's authorities.
+    :param files: the account's files for TLS; they replace `policy`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class CheckedEndpoints:
         endpoint = _CheckedEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, self._allow_private)
         if uri.scheme != b"https":
             return endpoint
-        # Certificates name no root of the DNS, and neither does the handshake (RFC 6066 section 3).
+        # Certificates and the TLS handshake name hosts without the dot at the end (RFC 6066 section 3).
         host = uri.host.removesuffix(b".")
         files = self._files
         if files is None:
@@ -81,7 +81,10 @@ class CheckedEndpoints:
 
 
 class _CertifiedEndpoint(ClientTlsEndpoint):
-    """Tells the operator when an account's files can't be used, because the customer gets to see nothing of them."""
+    """Connects with an account's TLS files, and logs if the relay can't use them.
+
+    The log is for the operator: the customer doesn't see these files.
+    """
 
     log = Logger()
 
@@ -100,6 +103,8 @@ class _CertifiedEndpoint(ClientTlsEndpoint):
 
 @implementer(IStreamClientEndpoint)
 class _CheckedEndpoint:
+    """Connects to a host, but only to addresses that the account may reach."""
+
     def __init__(self, reactor: Any, host: str, port: int, allow_private: bool) -> None:
         self._reactor = reactor
         self._host = host.strip("[]")
@@ -121,7 +126,7 @@ class _CheckedEndpoint:
 
 @implementer(IReactorPluggableNameResolver)
 class _CheckingReactor:
-    """The reactor, but names resolve to allowed addresses only. Used for one connection."""
+    """Stands in for the reactor during one connection: names resolve only to addresses that are allowed."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -136,6 +141,11 @@ class _CheckingReactor:
 
 @implementer(IHostnameResolver)
 class _CheckingResolver:
+    """Resolves names, leaves out addresses that are not allowed, and remembers why.
+
+    :ivar problem: why the last address was left out; "" if none was.
+    """
+
     def __init__(self, resolver: IHostnameResolver) -> None:
         self._resolver = resolver
         self.problem = ""
@@ -160,6 +170,8 @@ class _CheckingResolver:
 
 @implementer(IResolutionReceiver)
 class _CheckingReceiver:
+    """Passes the allowed addresses of a name on to the real receiver."""
+
     def __init__(self, resolver: _CheckingResolver, receiver: IResolutionReceiver) -> None:
         self._resolver = resolver
         self._receiver = receiver

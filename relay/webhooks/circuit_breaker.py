@@ -1,9 +1,12 @@
-"""How many requests go to one destination of webhooks: concurrency, pauses, and a circuit that opens on failures.
+"""Limits the requests to one destination of webhooks: concurrency, pauses, and a circuit that opens after failures.
 
-A URL that answers 429 gets half as many requests at once, and more again as they succeed; one that names a time
-(Retry-After) is left alone until then. After `FAILURES_TO_OPEN` failures in a row the circuit opens: nothing is sent
-for a while, then one request as a probe. A probe that succeeds closes the circuit, one that fails doubles the while.
-A success says as well whether it is the first after something that others may have failed by (`Recovery`).
+If a URL answers 429, the relay halves the number of requests at once, and raises it again as requests succeed. If the
+answer names a time (Retry-After), the relay sends nothing until then. After `FAILURES_TO_OPEN` failures in a row the
+circuit opens: the relay sends nothing for some time, and then one test request. If the test request succeeds, the
+circuit closes. If it fails, the relay waits twice as long before the next one.
+
+The first success after failures also says what has ended by it (`Recovery`): other notifications may have failed for
+the same reason, and the store can then bring them forward.
 """
 
 from typing import Final
@@ -16,10 +19,13 @@ LONGEST_OPEN_SECONDS: Final = 600.0
 
 
 class CircuitBreaker:
-    """One destination's state. All instants are of one clock.
+    """Counts one destination's requests and failures, and says when the next request may begin.
 
-    :ivar in_flight: requests under way.
-    :ivar failures: in a row.
+    The caller passes all instants; they must come from one clock.
+
+    :ivar most: the most requests at once.
+    :ivar in_flight: how many requests are under way.
+    :ivar failures: how many requests failed in a row.
     """
 
     __slots__ = (
@@ -41,16 +47,16 @@ class CircuitBreaker:
         self._open_seconds = 0.0
         self._open_until = 0.0
         self._paused_until = 0.0
-        #: What the next success will mean.
+        #: The recovery that the next success will report.
         self._recovery = Recovery.NOTHING
 
     @property
     def open(self) -> bool:
-        """Whether the circuit is open: nothing but probes go."""
+        """True if the circuit is open: the relay sends only test requests."""
         return self._open_seconds > 0.0
 
     def pristine(self, now: float) -> bool:
-        """Whether a new one would do the same from now on: nothing is under way and no failure remembered."""
+        """True if no request is under way and no failure is remembered: a new circuit breaker would act the same."""
         return (
             not self.in_flight
             and not self.failures
@@ -60,7 +66,7 @@ class CircuitBreaker:
         )
 
     def room(self, now: float) -> int:
-        """How many more requests may begin."""
+        """Returns how many more requests may begin now; the result may be negative."""
         if now < self._paused_until:
             return 0
         if self._open_seconds:
@@ -68,16 +74,19 @@ class CircuitBreaker:
         return min(int(self._limit), self.most) - self.in_flight
 
     def blocked_until(self, now: float) -> float | None:
-        """Until when there is no room whatever ends; None where only requests under way take up the room."""
+        """Returns the end of the pause or of the open circuit's waiting time; None if neither blocks the destination.
+
+        If it is None and there is still no room, there will be room when a request ends.
+        """
         until = max(self._paused_until, self._open_until if self._open_seconds else 0.0)
         return until if until > now else None
 
     def began(self) -> None:
-        """A request begins."""
+        """Counts a request that begins."""
         self.in_flight += 1
 
     def succeeded(self) -> Recovery:
-        """A request ended with success; says what is over by that, if anything is."""
+        """Counts a request that succeeded; returns the recovery that this success means, or `Recovery.NOTHING`."""
         recovery, self._recovery = self._recovery, Recovery.NOTHING
         self.in_flight -= 1
         self.failures = 0
@@ -87,14 +96,15 @@ class CircuitBreaker:
         return recovery
 
     def abandoned(self) -> None:
-        """A request ended without an answer that would mean anything (we stopped)."""
+        """Counts a request that ended without a result, because the relay stopped or the failure counts elsewhere."""
         self.in_flight -= 1
 
     def failed(self, now: float, *, throttled: bool, retry_after_seconds: float, unreached: bool = False) -> None:
-        """A request ended without success.
+        """Counts a request that failed.
 
-        :param throttled: the receiver said 429.
-        :param unreached: nobody was there to say anything about this request.
+        :param throttled: the receiver answered 429.
+        :param retry_after_seconds: how long to send nothing; 0 if the receiver asks for no pause.
+        :param unreached: the request did not reach a receiver that could judge it.
         """
         self.in_flight -= 1
         self.failures += 1
@@ -115,8 +125,10 @@ class CircuitBreaker:
             self._recovery = Recovery.OUTAGE_ENDED
 
     def reset(self) -> None:
-        """Forgets the past, but what the next success means: the URL has been changed, or somebody asks for a fresh
-        try."""
+        """Forgets failures and pauses, because the URL has changed or somebody asks for a new attempt at once.
+
+        The recovery that the next success will report stays.
+        """
         self.failures = 0
         self._limit = float(self.most)
         self._open_seconds = self._open_until = self._paused_until = 0.0

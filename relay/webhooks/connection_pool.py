@@ -1,8 +1,8 @@
-"""Connections to customers' receivers: how long they are kept, and how answers are read from them.
+"""Keeps connections to customers' receivers, and reads answers from them.
 
-An answer counts as soon as its status has come. Where its head breaks a rule (`relay.webhooks.answer_head`), or where
-more comes than it has announced, the connection is closed and never used again: the next answer may be one that
-somebody else was meant to get.
+An answer counts as soon as its status has come. The relay closes a connection and never uses it again in two cases: the
+answer's head breaks a rule (`relay.webhooks.answer_head`), or more octets come than the head announced. The relay could
+take these octets for the answer to another request.
 """
 
 from typing import Any, Final
@@ -17,35 +17,36 @@ from twisted.web.iweb import IResponse
 from relay.runtime.private_parts import ClientConnection, ClientFactory, ClientPool
 from relay.webhooks.answer_head import END_OF_HEAD, read_head, status_of_head
 
-#: An answer's header may not be larger than this (body included, as far as it is read).
+#: The relay reads no more octets of one answer than this: head and body together.
 ANSWER_BYTES: Final = 262_144
 
-#: Idle connections kept to one host, and for how long. Most servers keep theirs for longer than this.
+#: How many idle connections to one host the relay keeps, and for how long. Most servers keep theirs longer.
 IDLE_CONNECTIONS: Final = 32
 IDLE_SECONDS: Final = 45
 SWEEP_SECONDS: Final = 5
 
 
 class PooledConnection(ClientConnection):
-    """Reads answers tolerantly, and drops the connection when one grows out of all proportion.
+    """Reads answers, also those that break a rule, and closes the connection if an answer is too large.
 
-    :ivar relay_requests: how many were sent over it.
+    :ivar relay_idle_since: since when the connection is idle.
+    :ivar relay_requests: how many requests the relay has sent over this connection.
     :ivar relay_read: octets read since the last request.
-    :ivar relay_keeps: whether another request may be sent when the answer has ended.
+    :ivar relay_keeps: True if the relay may send another request after this answer.
     """
 
     relay_idle_since = 0.0
     relay_requests = 0
     relay_read = 0
     relay_keeps = True
-    #: The beginning of an answer whose head isn't whole yet; None: the head has been read.
+    #: The octets of an incomplete head; None: the connection has read the head.
     _relay_head: bytes | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
         transport: Any = self.transport
         if ISSLTransport.providedBy(transport):
-            # Otherwise a receiver that doesn't answer the farewell of TLS would keep the connection open for ever.
+            # TLS waits for the receiver's close_notify. A receiver that never sends it would keep the connection open.
             transport.loseConnection = transport.abortConnection  # type: ignore[method-assign]
 
     def request(self, request: Any) -> "Deferred[IResponse]":
@@ -57,7 +58,7 @@ class PooledConnection(ClientConnection):
     def dataReceived(self, data: bytes) -> None:
         transport: Any = self.transport
         if self.state == "QUIESCENT":
-            # Nobody has asked. It could be taken for the answer to the next request.
+            # These octets answer no request. The relay could take them for the answer to the next one.
             self.relay_keeps = False
             transport.loseConnection()
             return
@@ -71,12 +72,12 @@ class PooledConnection(ClientConnection):
             self._relay_read_head(self._relay_head + data, len(self._relay_head))
 
     def _relay_read_head(self, octets: bytes, searched: int) -> None:
-        """Reads the head at the beginning of what has come; the rest of it is the body's.
+        """Reads the head at the beginning of these octets; the octets after it belong to the body.
 
-        :param searched: so many octets have been searched for the end of the head.
+        :param searched: how many octets an earlier call has searched for the end of the head.
         """
         if octets[:1] in (b"\r", b"\n"):
-            # Left over from the answer before, which was longer than it said.
+            # The answer before was longer than its head said; these line ends belong to it.
             self.relay_keeps = False
             octets, searched = octets.lstrip(b"\r\n"), 0
         while (end := END_OF_HEAD.search(octets, max(0, searched - 3))) is not None:
@@ -86,7 +87,7 @@ class PooledConnection(ClientConnection):
                 self._relay_refuse()
                 return
             if read.status < 200:
-                # An answer follows (RFC 9110 section 15.2).
+                # A status below 200 comes before the real answer (RFC 9110 section 15.2).
                 octets, searched = body, 0
                 continue
             self._relay_head = None
@@ -98,7 +99,7 @@ class PooledConnection(ClientConnection):
             self._relay_refuse()
 
     def _relay_refuse(self) -> None:
-        """What came is no answer that we can read, so the request fails."""
+        """Makes the request fail, because the relay can't read its answer."""
         # Twisted's parser refuses an empty status line, and closes the connection.
         self._relay_head = None
         super().dataReceived(b"\n")
@@ -107,7 +108,7 @@ class PooledConnection(ClientConnection):
         head, self._relay_head = self._relay_head, None
         read = read_head(head, 0) if head else None
         if read is not None and read.status >= 200:
-            # The answer broke off after its status.
+            # The connection broke off after the status: the status counts.
             self.relay_keeps = False
             super().dataReceived(read.text)
         super().connectionLost(reason)
@@ -119,19 +120,20 @@ class PooledConnection(ClientConnection):
 
 
 class _Factory(ClientFactory):
+    """Makes the pool's connections."""
+
     protocol = PooledConnection
 
 
 class ConnectionPool(ClientPool):
-    """Keeps idle connections, and looks through all of them now and then.
+    """Keeps idle connections for the next request, and closes the old ones every few seconds.
 
-    Twisted's own has a delayed call for each time that a connection is put back (8 µs), and remembers every host for
-    ever.
+    Twisted's own pool makes a delayed call whenever it keeps a connection (8 µs), and never forgets a host.
     """
 
     factory = _Factory
     maxPersistentPerHost = IDLE_CONNECTIONS
-    # A POST would not be repeated anyhow, and wrapping each connection for it costs.
+    # Twisted repeats no POST in any case, and its wrapper around each connection costs time.
     retryAutomatically = False
 
     def __init__(self, reactor: Any) -> None:

@@ -1,8 +1,8 @@
-"""Requests to URLs that customers chose: the agent under treq, and what it writes.
+"""Makes the treq clients for requests to URLs that customers chose, and the agent below them.
 
-Clients that may reach private addresses have a pool of their own, so that nobody else comes by one of their
-connections. `relay.webhooks.checked_endpoints` makes the connections, `relay.webhooks.connection_pool` keeps them and
-reads the answers.
+Clients that may reach private addresses have their own pool, so no other client can use their connections.
+`relay.webhooks.checked_endpoints` makes the connections. `relay.webhooks.connection_pool` keeps them and reads the
+answers.
 """
 
 from typing import Any, Final
@@ -33,18 +33,19 @@ from relay.webhooks.connection_pool import ConnectionPool, PooledConnection
 
 _ORIGINS_REMEMBERED: Final = 1_000
 
-#: Accounts with TLS files of their own whose clients are kept.
+#: How many clients with an account's TLS files the relay keeps.
 _FILES_REMEMBERED: Final = 1_000
 
 _USER_AGENT: Final = USER_AGENT.encode("ascii")
 
 
 def common_headers(url: WebUrl, authorization: bytes = b"") -> dict[bytes, list[bytes]]:
-    """The headers that every request begins with, in the order in which curl sends them.
+    """Returns the first headers of every request, in the order in which curl sends them.
 
-    Firewalls refuse requests without a User-Agent, and some take an unusual order or a missing Accept for a robot.
+    Firewalls refuse requests without a User-Agent. Some firewalls also refuse requests with an unusual order of headers
+    or without Accept.
 
-    :param authorization: the header's value; that of the URL's user and password where it is empty.
+    :param authorization: the value of the header Authorization; if it is empty, the URL's user and password make it.
     """
     headers = {b"Host": [url.authority]}
     authorization = authorization or url.authorization
@@ -56,7 +57,7 @@ def common_headers(url: WebUrl, authorization: bytes = b"") -> dict[bytes, list[
 
 
 class RememberingAgent(PoolAgent):
-    """An agent that makes the endpoint of an origin once, not for every request (100 µs)."""
+    """Sends requests, and makes the endpoint of an origin only once: a new one for each request costs 100 µs."""
 
     def __init__(self, reactor: Any, factory: IAgentEndpointFactory, pool: ClientPool) -> None:
         super().__init__(reactor, pool=pool)
@@ -70,7 +71,7 @@ class RememberingAgent(PoolAgent):
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> "Deferred[IResponse]":
-        # The URLs come from `parse_url`: there is a path, and no fragment.
+        # The URLs come from `parse_url`: each has a path, and none has a fragment.
         slash = uri.index(b"/", 8)
         origin, target = uri[:slash], uri[slash:]
         known = self._known.get(origin)
@@ -101,10 +102,10 @@ class RememberingAgent(PoolAgent):
         endpoint: IStreamClientEndpoint,
         request: "OneWrite",
     ) -> "Failure | Deferred[IResponse]":
-        """Sends a request once more, on a fresh connection, if a kept one was closed without a word.
+        """Sends a request again on a new connection if the server closed a kept connection without any answer.
 
-        The server may have closed it at the moment at which it was used again. One that closes a fresh connection has
-        seen the request, and is left alone until the schedule says so.
+        The server may have closed the kept connection just before the request came. If a server closes a new
+        connection, it has seen the request; then the relay tries again only when the schedule says so.
         """
         problem: Any = failure.value
         if connection.relay_read or not isinstance(problem, ResponseNeverReceived):
@@ -116,13 +117,14 @@ class RememberingAgent(PoolAgent):
 
 
 class HttpClients:
-    """The treq clients for webhooks, each with a pool of its own: for public addresses, for any, and for TLS files.
+    """Keeps the treq clients for webhooks: for public addresses, for all addresses, and for an account's TLS files.
 
-    A connection is made for what one client may do, so no other client may come by it.
+    Each client has its own pool, because clients have different rights and no client may use another's connection.
 
-    :param policy: for TLS without files of an account; the system's certificates where it isn't given.
-    :ivar public: for accounts that may reach public addresses only.
-    :ivar any: for accounts that may reach all, and for carriers.
+    :param policy: the policy for TLS without an account's files; if it is None, the relay trusts the system's
+        authorities.
+    :ivar public: the client for accounts that may reach public addresses only.
+    :ivar any: the client for accounts that may reach all addresses, and for carriers.
     """
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None) -> None:
@@ -133,9 +135,9 @@ class HttpClients:
         self._with_files: dict[tuple[bool, NotificationTls], HTTPClient] = {}
 
     def __call__(self, allow_private: bool, files: NotificationTls | None) -> HTTPClient:
-        """The client for an account.
+        """Returns the client for an account.
 
-        :param files: of the account, for TLS; they are read at each connect, so that new ones are used.
+        :param files: the account's files for TLS. The client reads them at each connect, so it notices new files.
         """
         if files is None:
             return self.any if allow_private else self.public
@@ -143,7 +145,7 @@ class HttpClients:
         client = self._with_files.get(key)
         if client is None:
             if len(self._with_files) >= _FILES_REMEMBERED:
-                # Its idle connections end by themselves.
+                # The pool of the oldest client closes its idle connections by itself.
                 del self._with_files[next(iter(self._with_files))]
             client = self._with_files[key] = self._made(allow_private, files)
         return client
@@ -153,19 +155,22 @@ class HttpClients:
         return PlainTreq(RememberingAgent(self._reactor, endpoints, ConnectionPool(self._reactor)))
 
 
-# What makes a request cheap
+# Faster parts for requests
 
 
 class PlainTreq(TreqClient):
-    """The treq client without its optional layers, for an agent that gives what it is asked for.
+    """Sends requests through treq's interface, but without treq's optional layers.
 
-    No cookies are kept or sent, no redirects followed, nothing is unpacked (a small answer could be made to fill the
-    memory) and the URL must be in the form of a request already. Half of what treq costs goes into those (see
-    docs/performance.md); what is left is its interface, so that any treq client can stand in its place.
+    It keeps and sends no cookies, follows no redirects, and decompresses nothing (a small answer could fill the
+    memory). The URL must already have the form that a request needs. treq spends half of its time in these layers (see
+    docs/performance.md). Any treq client can replace this one, because the interface is the same.
     """
 
     def request(self, method: str, url: Any, **options: Any) -> Any:
-        """As `treq.client.HTTPClient.request`; of the options, `headers` (a `Headers`) and `data` (bytes) count."""
+        """Sends a request like `treq.client.HTTPClient.request`.
+
+        It reads two options, `headers` (a `Headers`) and `data` (bytes), and ignores the others.
+        """
         data = options.get("data")
         body = None if data is None else BytesBody(data)
         asked = self.agent.request(method.encode("ascii"), url, options.get("headers"), body)
@@ -173,11 +178,14 @@ class PlainTreq(TreqClient):
 
 
 class ReadyHeaders(Headers):
-    """Headers whose names are canonical already, so that nothing has to be looked at again (40 µs a request)."""
+    """Holds headers whose names are canonical already, so Twisted needn't check them: this saves 40 µs a request."""
 
     @classmethod
     def of(cls, headers: dict[bytes, list[bytes]]) -> Headers:
-        """Takes the dictionary as it is. Names must be canonical, values free of line ends."""
+        """Makes headers of a dictionary without a check and without a copy.
+
+        Names must be canonical, and values must have no line ends.
+        """
         ready = cls.__new__(cls)
         set_headers(ready, headers)
         return ready
@@ -185,7 +193,7 @@ class ReadyHeaders(Headers):
 
 @implementer(IBodyProducer)
 class BytesBody:
-    """A request body that is there already."""
+    """Writes a request body that is already in memory."""
 
     __slots__ = ("body", "length")
 
@@ -208,7 +216,7 @@ class BytesBody:
 
 
 class OneWrite(ClientRequest):
-    """A request that goes out in one write, instead of through a producer that is watched (70 µs)."""
+    """Writes a whole request in one call: Twisted's own way, through a producer, costs 70 µs more."""
 
     def writeTo(self, transport: Any) -> "Deferred[None]":
         producer = self.bodyProducer

@@ -1,8 +1,9 @@
-"""How a batch of notifications gets to its customer in one attempt: which URL, which second one, and what is sent.
+"""Makes one attempt to deliver a batch of notifications: it chooses the URL, builds the request and sends it.
 
-Theory of operation: an attempt goes to the account's own URL, and where that fails to the fallback URL at once; a
-first URL that keeps failing is skipped for a while, so that its timeouts don't slow the fallback down. A receiver that
-says 410 Gone has its URL switched off. Retries, queues and limits are the caller's (`relay.webhooks.webhook_sender`).
+Theory of operation: an attempt goes to the account's own URL. If this request fails, the attempt goes to the fallback
+URL at once. If the first URL keeps failing, the relay skips it for some time, so that its timeouts don't delay the
+requests to the fallback URL. If a receiver answers 410 Gone, the relay switches its URL off. The caller
+(`relay.webhooks.webhook_sender`) is responsible for retries, queues and limits.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,18 +26,21 @@ from relay.webhooks.inbound_request import inbound_request
 from relay.webhooks.request import WebhookRequest, webhook_request
 from relay.webhooks.schedule import retry_after_seconds
 
-#: A receiver's Retry-After holds the whole URL up for this long at the most; the notification itself waits longer.
+#: A receiver's Retry-After pauses the whole URL for this long at most. The notification itself may wait longer.
 LONGEST_PAUSE_SECONDS: Final = 3600.0
 
 _NO_LIMIT: Final = 1_000_000
 
 
-#: What stands for the answer where the customer asked not to be told of such a state.
+#: The result if the customer did not ask for such a state: the relay sends no request.
 _NOT_ASKED_FOR: Final = Answer(204)
 
 
 class Client(Protocol):
-    """Who sends a request: `relay.webhooks.webhook_client.WebhookClient`. Never raises for what the other side does."""
+    """Sends a request: the interface of `relay.webhooks.webhook_client.WebhookClient`.
+
+    It never raises an exception because of the receiver.
+    """
 
     async def send(
         self,
@@ -48,13 +52,15 @@ class Client(Protocol):
         method: str = "POST",
         tls: NotificationTls | None = None,
     ) -> Answer:
-        """Sends one request and gives its end, within a limit of time."""
+        """Sends one request, and returns its answer or its failure within a time limit."""
 
 
 class WebhookDelivery:
-    """Makes one attempt to deliver a batch. Of accounts with two URLs it remembers how the first one is doing.
+    """Makes one attempt to deliver a batch.
 
-    :param wall: the system's time, which signatures carry; the clock's where it is None.
+    If an account has two URLs, it also remembers the failures of the first one.
+
+    :param wall: returns the system's time, for signatures; if it is None, `clock` gives the time.
     """
 
     log = Logger()
@@ -77,7 +83,7 @@ class WebhookDelivery:
     async def deliver(
         self, queue_key: QueueKey, target: Target, batch: Sequence[Notification], now: float
     ) -> tuple[Answer, str]:
-        """Makes one attempt; gives the answer that counts, and all answers in words."""
+        """Makes one attempt; returns the answer that counts, and a text that names all answers."""
         if not queue_key.url:
             return await self._send_home(target, batch, now)
         if queue_key.url == INBOUND_URL:
@@ -87,7 +93,7 @@ class WebhookDelivery:
             )
             answer = await self._send_to(request, target)
             return answer, answer.text
-        # Most have no prefix; this is asked for every message with a URL of its own.
+        # Most URLs have no prefix. Skip the parser for them: every message with its own URL comes here.
         callback = None if queue_key.url.startswith("http") else parse_callback(queue_key.url)
         if callback is None or not callback.manner:
             request = self._request(target, queue_key.url, batch, now)
@@ -100,13 +106,13 @@ class WebhookDelivery:
         return answer, answer.text
 
     def url_changed(self, account: str) -> None:
-        """The account's URLs are new: forgets how the old ones did."""
+        """Forgets the failures of the account's old URLs, because the account has new ones."""
         self._first_urls.pop(account, None)
 
     async def test(self, account: str, test_id: bytes) -> Tested:
-        """Sends a made-up notification to the account's URL, now and once, and says how that went.
+        """Sends a test notification to the account's URL once, and returns the result.
 
-        :param test_id: the id that it names; nothing else knows it.
+        :param test_id: the message id in the notification; no message has this id.
         :raises LookupError: the account has no notification URL.
         """
         target = self._accounts.target(account)
@@ -120,7 +126,10 @@ class WebhookDelivery:
         return Tested(request, answer, self._clock.seconds() - now)
 
     async def _send_home(self, target: Target, batch: Sequence[Notification], now: float) -> tuple[Answer, str]:
-        """To the account's own URL, and where that fails to its second one; gives the last answer, and all in words."""
+        """Sends a batch to the account's own URL and, if this fails, to its fallback URL.
+
+        :returns: the last answer, and a text that names all answers.
+        """
         assert target.url is not None
         request = self._request(target, target.url, batch, now)
         if target.fallback_url is None:
@@ -145,7 +154,7 @@ class WebhookDelivery:
         return answer, f"{words}, fallback {answer.text}"
 
     def _first_url(self, account: str) -> CircuitBreaker:
-        """The state of an account's first URL alone, where it has a second one."""
+        """Returns the circuit breaker of the first URL, for an account with a fallback URL."""
         breaker = self._first_urls.get(account)
         if breaker is None:
             breaker = self._first_urls[account] = CircuitBreaker(_NO_LIMIT)
@@ -171,7 +180,8 @@ class WebhookDelivery:
     async def _send_to(self, request: WebhookRequest, target: Target) -> Answer:
         return await self._client.send(
             request.url,
-            # The account's headers are not in `request`, which is shown to the customer. The relay's own win.
+            # `request` doesn't have the account's headers, because the relay shows it to the customer. If both have
+            # a header, the relay's value counts.
             {**target.headers, **request.headers},
             request.body,
             allow_private=target.allow_private,
@@ -180,7 +190,7 @@ class WebhookDelivery:
         )
 
     async def _switch_off(self, account: str, url: str, now: float) -> None:
-        """A receiver said 410 Gone: nothing more goes there until the URL is set anew."""
+        """Switches a URL off until somebody sets it again, because its receiver answered 410 Gone."""
         target = self._accounts.target(account)
         if target is None or target.off or target.url != url:
             return
@@ -190,5 +200,5 @@ class WebhookDelivery:
         try:
             await self._store.put_setting(account, URL_OFF, value)
         except StoreUnavailable:
-            # It holds until the next start, and is learnt again then.
+            # The URL stays off until the next start. After it, the next answer 410 switches the URL off again.
             return

@@ -1,4 +1,4 @@
-"""The webhook request that hands a customer a message from a handset: as JSON, or in the manner of other gateways."""
+"""Makes the webhook request for a message from a handset: as JSON, or in the format of Kannel or Jasmin."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ _UCS2: Final = 8
 
 
 def inbound_fields(message: InboundMessage) -> dict[str, Any]:
-    """The message as customers see it, in JSON and in the feed."""
+    """Returns the fields of a message from a handset, for JSON webhooks and for the feed."""
     text = text_of(message.octets, message.data_coding)
     return {
         "id": id_text(message.id),
@@ -39,11 +39,12 @@ def inbound_fields(message: InboundMessage) -> dict[str, Any]:
 def inbound_request(
     notification: Notification, url: str, manner: str, keys: Sequence[bytes], now: float
 ) -> WebhookRequest:
-    """The request for an attempt.
+    """Makes the request for one attempt.
 
     :param url: the account's inbound_url.
     :param manner: the account's inbound_format.
-    :param keys: what signs; see `relay.webhooks.request.webhook_request`.
+    :param keys: the keys for signatures; see `relay.webhooks.request.webhook_request`.
+    :param now: seconds since 1970, for the signature.
     """
     message = notification.inbound
     assert message is not None
@@ -66,7 +67,10 @@ def _instant(at: float) -> str:
 
 
 def _kannel(pattern: str, message: InboundMessage) -> str:
-    """Kannel's `get-url` of an sms-service: here the handset is the sender, and `%a` is what it says."""
+    """Fills in the URL of Kannel's `get-url` of an sms-service.
+
+    Here the handset is the sender, and `%a` is the text that it sent.
+    """
     source = source_of(message.addresses).decode("latin-1")
     destination = destination_of(message.addresses).decode("latin-1")
     known = text_of(message.octets, message.data_coding)
@@ -101,8 +105,8 @@ def _kannel(pattern: str, message: InboundMessage) -> str:
 
 
 def _jasmin(message: InboundMessage) -> dict[str, str | bytes]:
-    """The fields of Jasmin's MO callbacks."""
-    # Jasmin passes the octets on as they came, and beside them in hexadecimal.
+    """Returns the fields of Jasmin's callbacks for messages from handsets (MO)."""
+    # Jasmin passes the octets on unchanged in `content`, and in hexadecimal in `binary`.
     return {
         "id": id_text(message.id),
         "from": source_of(message.addresses).decode("latin-1"),

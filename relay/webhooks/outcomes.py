@@ -1,4 +1,4 @@
-"""How attempts ended, settled in the store in batches."""
+"""Settles ended attempts in the store, in batches."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -7,15 +7,17 @@ from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore, StoreUnavailable
 from relay.values.messages import Attempt, QueueKey, Recovery
 
-#: Attempts that the store could not take yet, above which nothing new is sent.
+#: If so many ended attempts wait for the store, the relay sends nothing new.
 MOST_UNSETTLED: Final = 10_000
 
 
 class Outcomes:
-    """Gathers what ended in one turn of the reactor, settles it in one call, and then brings forward what may be.
+    """Collects the attempts that end in one turn of the reactor, and settles them in one call.
 
-    :param settled: is called whenever the store has taken some.
-    :ivar on_settled: hears of every attempt once it is settled: the metrics.
+    After that it asks the store to bring retries forward for URLs that have recovered.
+
+    :param settled: is called after each call that settles attempts.
+    :ivar on_settled: is called with all attempts that were settled; the metrics use it.
     """
 
     def __init__(self, store: NotificationStore, tasks: Tasks, settled: Callable[[], None]) -> None:
@@ -28,25 +30,28 @@ class Outcomes:
         self._back: dict[QueueKey, Recovery] = {}
 
     def add(self, attempts: Sequence[Attempt]) -> None:
-        """These ended."""
+        """Adds ended attempts to those that the next `settle` settles."""
         self._ended += attempts
 
     def came_back(self, place: QueueKey, recovery: Recovery) -> None:
-        """A request succeeded there, and that means this."""
+        """Notes a recovery; the next `settle` brings the retries there forward.
+
+        :param place: the account, and the URL's origin or path.
+        """
         if recovery:
             self._back[place] = min(recovery, self._back.get(place, recovery))
 
     @property
     def full(self) -> bool:
-        """Whether so much waits for the store that nothing new should be sent."""
+        """True if so many ended attempts wait for the store that the relay should send nothing new."""
         return self._unsettled + len(self._ended) >= MOST_UNSETTLED
 
     def settle(self) -> None:
-        """Tells the store of all that ended since the last call."""
+        """Settles all attempts that ended since the last call."""
         if self._ended:
             ended, self._ended = self._ended, []
             self._tasks.start(self._settle(ended))
-        # After that: what failed in the same turn is known to the store now.
+        # This comes after the attempts: the store now also knows the failures of the same turn.
         back, self._back = self._back, {}
         for place, recovery in back.items():
             self._store.bring_forward(place, recovery)
@@ -56,8 +61,8 @@ class Outcomes:
         try:
             await self._store.settle(ended)
         except StoreUnavailable:
-            # The store knows it all the same and writes it when it can. Settled again, a retry that has been made
-            # meanwhile would be made once more.
+            # The store has the results in memory, and writes them when it can. If we settled them again, the relay
+            # could repeat a retry that it has made in the meantime.
             pass
         finally:
             self._unsettled -= len(ended)

@@ -1,16 +1,19 @@
-"""Who may send a request now: the places for requests are shared out between accounts, in turns.
+"""Decides which account may send the next request: the accounts share the places for requests, and take turns.
 
-Theory of operation: an account has *origins* (scheme, host and port of a URL; its own URL counts as an origin of its
-own), and an origin has the queues that want to send. An origin that has queues and room stands in its account's line,
-and an account that has origins in its line stands in the line of accounts. `next_origin` takes them in turns. So what
-it costs to find who is next doesn't depend on how many wait.
+A *place* stands for one request under way.
 
-An account takes no more places than are free: alone it may use half of them, two accounts a third each, and so on.
-Whoever comes new finds a place at once, although others' requests may be under way for very long.
+Theory of operation: an account has *origins* (scheme, host and port of a URL; the account's own URL counts as a
+separate origin). An origin has the queues that want to send. If an origin has queues and room, it stands in its
+account's line. If an account has origins in its line, it stands in the line of accounts. `next_origin` takes them in
+turn. So the cost of this search doesn't depend on the number of queues that wait.
 
-An *origin* says how many requests may be under way, and counts the connections that fail. A *path* (a URL without its
-query) counts the statuses that say no. Both are kept only while they are in use or remember a failure, and of those
-that merely remember, the latest `REMEMBERED` of an account.
+An account may have as many requests under way as there are free places: one account alone may use half of the places,
+two accounts may use a third each, and so on. So an account that begins to send finds a place at once, even if the
+requests of others take very long.
+
+An *origin* limits the requests under way, and counts failed connections. A *path* (a URL without its query) counts
+statuses that report failures. The relay keeps both while they are in use or remember a failure. If they only remember
+a failure, it keeps the latest `REMEMBERED` of each account.
 """
 
 from collections import OrderedDict, deque
@@ -20,21 +23,22 @@ from typing import Final, Generic, TypeVar
 from relay.values.messages import QueueKey
 from relay.webhooks.circuit_breaker import CircuitBreaker
 
-#: Requests under way at once, to all URLs together.
+#: The most requests under way at once, to all URLs together.
 MOST_IN_FLIGHT: Final = 1000
 
-#: Origins, and paths, of an account that are not in use and whose failures are remembered.
+#: How many unused origins of an account the relay keeps because of their failures; the same number of paths.
 REMEMBERED: Final = 1000
 
-#: A path limits nothing by itself: its origin does.
+#: A path has no limit of requests: its origin has one.
 _NO_LIMIT: Final = 1_000_000
 
 
 class Destination:
-    """An origin or a path of one account: its state, and the queues that wait for room there.
+    """Holds the state of one origin or path of an account, and the queues that wait for room there.
 
-    :ivar claiming: claims from the store under way, each of which may lead to a request.
-    :ivar waiting: the queues, each with the name of its path.
+    :ivar claiming: how many claims are under way in the store; each may lead to a request.
+    :ivar in_line: True while it stands in its account's line.
+    :ivar waiting: the queues that wait, each with the name of its path.
     """
 
     __slots__ = ("account", "breaker", "claiming", "in_line", "name", "waiting")
@@ -48,28 +52,28 @@ class Destination:
         self.waiting: dict[QueueKey, str] = {}
 
     def room(self, now: float) -> int:
-        """How many more requests may begin."""
+        """Returns how many more requests may begin now; the result may be negative."""
         return self.breaker.room(now) - self.claiming
 
     @property
     def in_use(self) -> bool:
-        """Whether a request is under way there, or a queue waits."""
+        """True if a request or a claim is under way there, or a queue waits."""
         return bool(self.waiting or self.claiming or self.breaker.in_flight or self.in_line)
 
 
 class Origin(Destination):
-    """Where connections go: a scheme, host and port."""
+    """Stands for a scheme, host and port to which an account's connections go."""
 
 
 class Path(Destination):
-    """A URL without its query."""
+    """Stands for a URL without its query, and counts the failures that its statuses report."""
 
 
 DestinationT = TypeVar("DestinationT", bound=Destination)
 
 
 class _Kept(Generic[DestinationT]):
-    """An account's origins, or its paths."""
+    """Keeps an account's origins, or its paths, and forgets those that it needn't keep."""
 
     __slots__ = ("all", "idle")
 
@@ -78,11 +82,15 @@ class _Kept(Generic[DestinationT]):
         self.idle: OrderedDict[str, None] = OrderedDict()
 
     def use(self, destination: DestinationT) -> None:
-        """It is in use from now on."""
+        """Notes that the destination is in use from now on."""
         self.idle.pop(destination.name, None)
 
     def leave(self, destination: DestinationT, now: float) -> None:
-        """It may not be in use any more: forgets it, or keeps what it remembers for a while."""
+        """Checks if the destination is still in use.
+
+        If it isn't, and no failure is remembered, this forgets the destination. If a failure is remembered, the
+        destination stays until too many others have come after it.
+        """
         if destination.in_use:
             return
         name = destination.name
@@ -98,7 +106,7 @@ class _Kept(Generic[DestinationT]):
 
 
 class AccountPlaces:
-    """One account's origins and paths, and how many requests it has under way."""
+    """Holds one account's origins and paths, and counts the account's requests under way."""
 
     __slots__ = ("in_flight", "in_line", "line", "name", "origins", "paths")
 
@@ -112,9 +120,9 @@ class AccountPlaces:
 
 
 class Places:
-    """Shares places out between accounts. Keeps no clock: whoever calls says what time it is.
+    """Shares the places for requests between the accounts. It has no clock: the caller passes the time.
 
-    :ivar most: how many places there are; fewer where the process may open few files.
+    :ivar most: the number of places; it is lower if the process may open only few files.
     """
 
     def __init__(self, most: int = MOST_IN_FLIGHT) -> None:
@@ -122,22 +130,22 @@ class Places:
         self.most = most
         self._accounts: dict[str, AccountPlaces] = {}
         self._line: deque[AccountPlaces] = deque()
-        #: How often a line was looked at, for tests that count work.
+        #: How many steps `next_origin` has made; tests count this work.
         self.looks = 0
 
     # Finding
 
     def account(self, name: str) -> AccountPlaces:
-        """The account's places, made where there are none."""
+        """Returns the account's origins and paths; makes an empty entry for a new account."""
         account = self._accounts.get(name)
         if account is None:
             account = self._accounts[name] = AccountPlaces(name)
         return account
 
     def origin(self, account_name: str, name: str, most: Callable[[str], int]) -> Origin:
-        """An account's origin, made where there is none.
+        """Returns an account's origin; makes it if it doesn't exist.
 
-        :param most: gives the account's requests to it at once, for one that is made.
+        :param most: returns the most requests at once, by the account's name; it is called only for a new origin.
         """
         account = self.account(account_name)
         origin = account.origins.all.get(name)
@@ -146,34 +154,37 @@ class Places:
         return origin
 
     def failing_path(self, account: AccountPlaces, name: str) -> Path:
-        """An account's path, made where there is none: to count a failure."""
+        """Returns an account's path, to count a failure; makes it if it doesn't exist."""
         path = account.paths.all.get(name)
         if path is None:
             path = account.paths.all[name] = Path(account, name, _NO_LIMIT)
         return path
 
     def destinations(self, account_name: str) -> Iterable[Destination]:
-        """The account's origins and paths that are kept."""
+        """Returns all origins and paths of the account that are kept."""
         account = self.account(account_name)
         return [*account.origins.all.values(), *account.paths.all.values()]
 
     def __len__(self) -> int:
-        """How many origins and paths are kept."""
+        """Returns how many origins and paths of all accounts are kept."""
         return sum(len(a.origins.all) + len(a.paths.all) for a in self._accounts.values())
 
     # Lines
 
     def wait(self, origin: Origin, queue_key: QueueKey, path: str) -> None:
-        """The queue wants to send there. A second call changes nothing.
+        """Notes that a queue wants to send to an origin. A second call changes nothing.
 
-        :param path: the name of its path.
+        :param path: the name of the queue's path.
         """
         origin.waiting[queue_key] = path
         origin.account.origins.use(origin)
         self.line_up(origin)
 
     def line_up(self, origin: Origin) -> None:
-        """The origin may have room for a queue that waits. Harmless where it hasn't."""
+        """Puts an origin into its account's line, if queues wait there.
+
+        The caller needn't know if the origin has room.
+        """
         if origin.waiting and not origin.in_line:
             origin.in_line = True
             origin.account.line.append(origin)
@@ -185,13 +196,16 @@ class Places:
             self._line.append(account)
 
     def next_origin(self) -> Origin | None:
-        """The origin whose turn it is; it has a queue that waits, and leaves the line. None: nobody may send now."""
+        """Takes the next origin out of its line and returns it; None: no account may send now.
+
+        At least one queue waits at the origin.
+        """
         line = self._line
         while line and self.in_flight < self.most:
             self.looks += 1
             account = line[0]
             if not account.line or account.in_flight >= max(1, self.most - self.in_flight):
-                # One that has its share comes back into the line when one of its requests ends.
+                # An account that uses its whole share comes back into the line when one of its requests ends.
                 line.popleft()
                 account.in_line = False
                 continue
@@ -203,19 +217,19 @@ class Places:
         return None
 
     def may_begin(self, account: AccountPlaces) -> bool:
-        """Whether the account may have one more request under way."""
+        """Returns True if the account may begin one more request."""
         free = self.most - self.in_flight
         return free > 0 and account.in_flight < max(1, free)
 
     @property
     def anybody_waits(self) -> bool:
-        """Whether `next_origin` might find one."""
+        """True if `next_origin` may find an origin."""
         return bool(self._line) and self.in_flight < self.most
 
     # Requests
 
     def began(self, origin: Origin, path: Path | None) -> None:
-        """A request begins."""
+        """Counts a request that begins."""
         account = origin.account
         self.in_flight += 1
         account.in_flight += 1
@@ -226,14 +240,17 @@ class Places:
             account.paths.use(path)
 
     def ended(self, origin: Origin) -> None:
-        """A request has ended; its origin and path have been told how (see `CircuitBreaker`)."""
+        """Counts a request that has ended.
+
+        The caller has already reported the result to the circuit breakers of the origin and the path.
+        """
         account = origin.account
         self.in_flight -= 1
         account.in_flight -= 1
         self.line_up(origin)
 
     def leave(self, destination: Destination, now: float) -> None:
-        """An origin or a path may not be in use any more."""
+        """Checks if an origin or a path is still in use; if not, the account may forget it."""
         if isinstance(destination, Origin):
             destination.account.origins.leave(destination, now)
         elif isinstance(destination, Path):

@@ -1,4 +1,4 @@
-"""Claims of what is due in a queue, and of what has become too old to be sent."""
+"""Claims due notifications of a queue, and gives up those that are too old."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,24 +12,24 @@ from relay.webhooks.places import Path
 from relay.webhooks.queue_work import QueueWork
 from relay.webhooks.schedule import WINDOW_SECONDS
 
-#: Claimed at once in a queue, for so many times its places: fewer calls to the store, and little to give back.
+#: One claim takes this many times the queue's concurrency: this saves calls to the store, and little is released.
 CLAIM_AHEAD: Final = 4
 MOST_CLAIMED: Final = 1000
 
-#: How long a batch waits for company after its first notification.
+#: After its first notification, a batch waits this long for more.
 BATCH_SECONDS: Final = 0.2
 
-#: How often a queue without a usable URL is looked at for what has become too old.
+#: How often the relay looks for notifications that are too old, in a queue without a usable URL.
 PARKED_SECONDS: Final = 3600.0
 
-#: After a failure of the store.
+#: How long the relay makes no claims after a failure of the store.
 STORE_PAUSE_SECONDS: Final = 1.0
 
 
 class QueueClaims:
-    """Takes notifications from the store for as many requests as may begin, and gives back what isn't sent.
+    """Claims notifications for as many requests as may begin, and releases those that the relay doesn't send.
 
-    :ivar store_broken_until: the store has failed, and is left alone until then.
+    :ivar store_broken_until: after a failure of the store, the relay makes no claims until this instant.
     """
 
     def __init__(self, store: NotificationStore, outcomes: Outcomes, clock: IReactorTime) -> None:
@@ -40,17 +40,18 @@ class QueueClaims:
         self._stopping = False
 
     def stop(self) -> None:
-        """Nothing more is sent: what claims under way bring goes back."""
+        """Releases the notifications of all claims that are under way, because the relay sends nothing more."""
         self._stopping = True
 
     async def claim(self, work: QueueWork, path: Path | None, batch: int, concurrency: int, now: float) -> bool:
-        """Claims what is due in a queue; it is in `work.ready` then.
+        """Claims the due notifications of a queue, and adds them to `work.ready`.
 
-        Where a circuit is open, no more is kept than the probe sends, and what waited for too long is given up.
+        If a circuit is open, this keeps only the notifications for one test request, and gives up those that are too
+        old.
 
-        :param batch: notifications in one request.
-        :param concurrency: requests under way at once.
-        :returns: False where nothing came of it: the store has failed, or `stop` was called.
+        :param batch: how many notifications one request takes.
+        :param concurrency: how many requests may be under way at once.
+        :returns: False if the claim failed: the store was not available, or `stop` was called.
         """
         origin = work.origin
         probing = origin.breaker.open or (path is not None and path.breaker.open)
@@ -81,16 +82,16 @@ class QueueClaims:
         return True
 
     def give_back(self, work: QueueWork) -> None:
-        """Gives back what is ready in a queue and won't be sent now."""
+        """Releases the claimed notifications of a queue that the relay doesn't send now."""
         if work.ready:
             self._store.release(list(work.ready))
             work.ready.clear()
             work.owed = True
 
     async def give_up_old(self, queue_key: QueueKey) -> float | None:
-        """Gives up what waited longer than the schedule is long, for a URL that can't be used.
+        """Gives up the notifications that are too old, in a queue without a usable URL.
 
-        :returns: after how many seconds to look again; None: the queue is empty.
+        :returns: after how many seconds the caller should call again; None: the queue has nothing due.
         """
         now = self._clock.seconds()
         try:
@@ -106,8 +107,7 @@ class QueueClaims:
     def _one_to_probe_with(
         self, work: QueueWork, claimed: Sequence[Notification], batch: int, now: float
     ) -> Sequence[Notification]:
-        """Of what was claimed for an open circuit: gives up what waited longer than the schedule is long, and gives
-        what the probe sends. The rest goes back to the store."""
+        """Returns the notifications for one test request; gives up those that are too old, and releases the rest."""
         fresh = self._without_old(claimed, now)
         if len(fresh) > batch:
             self._store.release(fresh[batch:])

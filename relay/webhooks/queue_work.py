@@ -1,4 +1,4 @@
-"""What is being done in one queue of webhooks."""
+"""Holds the state of one queue of webhooks while the relay works on it."""
 
 from collections import deque
 
@@ -7,14 +7,15 @@ from relay.webhooks.places import Origin
 
 
 class QueueWork:
-    """A queue in which something is being done. A queue with nothing to do has none.
+    """Holds the state of a queue while the relay works on it. An idle queue has no such object.
 
-    :ivar path: the name of its URL's path; "" for the account's own URL.
-    :ivar ready: claimed, not sent yet.
-    :ivar owed: the store may have more that is due.
-    :ivar claiming: whether a claim is under way.
-    :ivar in_flight: requests under way.
-    :ivar batch_due_at: when a batch goes that isn't full.
+    :ivar origin: the origin of the queue's URL.
+    :ivar path: the name of the URL's path; "" for the account's own URL.
+    :ivar ready: the notifications that are claimed and not sent yet.
+    :ivar owed: True if the store may have more due notifications.
+    :ivar claiming: True while a claim is under way.
+    :ivar in_flight: how many requests are under way.
+    :ivar batch_due_at: when the relay sends a batch that isn't full.
     """
 
     __slots__ = ("batch_due_at", "claiming", "in_flight", "origin", "owed", "path", "queue_key", "ready")
@@ -31,5 +32,5 @@ class QueueWork:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being done."""
+        """True if no request and no claim is under way, and no notification is ready."""
         return not (self.in_flight or self.claiming or self.ready)

@@ -1,8 +1,8 @@
-"""One webhook request: body and headers for the notifications that go together.
+"""Makes one webhook request: the body and the headers for one notification or one batch.
 
-Headers follow the Standard Webhooks specification; `X-Relay-Attempt` counts from 1, and `X-Relay-Carrier-Error` says
-what the carrier itself wrote, where it wrote anything. `X-Relay-Reference` is the customer's own name for the message,
-percent-encoded UTF-8.
+The headers follow the Standard Webhooks specification. The relay adds three headers. `X-Relay-Attempt` counts from 1.
+`X-Relay-Carrier-Error` is the carrier error, if the carrier reported one. `X-Relay-Reference` is the customer's own
+name for the message, as percent-encoded UTF-8.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from relay.webhooks.body import (
 
 
 class WebhookRequest(NamedTuple):
-    """What to send. `headers` is the receiver's to change; `body` is None for a GET."""
+    """Holds a request to send. The code that gets it may change `headers`; `body` is None for a GET."""
 
     method: str
     url: str
@@ -42,12 +42,15 @@ def webhook_request(
     keys: Sequence[bytes],
     now: float,
 ) -> WebhookRequest:
-    """The POST that hands notifications over.
+    """Makes the POST for one notification or a batch.
 
-    :param url: the notification URL as the customer set it; it stands in the body as well.
-    :param form: form-encoded instead of JSON; only for single notifications.
-    :param array: a JSON array, as the account asked for by `notification_batch`.
-    :param keys: what signs; nothing is signed without.
+    :param notifications: the batch; it has only one notification unless `array` is True.
+    :param url: the notification URL as the customer set it; the body also has it.
+    :param form: True: the body is a form instead of JSON; only for single notifications.
+    :param array: True: the body is a JSON array, because the account has a `notification_batch`.
+    :param error_codes: the account's setting, see `relay.webhooks.body.error_of`.
+    :param keys: the keys for signatures; without keys the request has no signature.
+    :param now: seconds since 1970, for the signature.
     """
     n = notifications[0]
     if array:
@@ -71,10 +74,11 @@ def webhook_request(
 def signed_headers(
     webhook: bytes, content_type: bytes, body: bytes, attempt: int, keys: Sequence[bytes], now: float
 ) -> dict[bytes, list[bytes]]:
-    """The headers of a POST by the Standard Webhooks specification.
+    """Returns the headers that the Standard Webhooks specification asks for, and `X-Relay-Attempt`.
 
     :param webhook: the `webhook-id`.
-    :param keys: what signs; nothing is signed without.
+    :param keys: the keys for signatures; without keys the request has no signature.
+    :param now: seconds since 1970, for the signature.
     """
     timestamp = b"%d" % now
     headers = {

@@ -1,13 +1,13 @@
-"""When a webhook that failed is tried again.
+"""Says when a failed webhook is due again.
 
-The schedule is the one that the Standard Webhooks specification recommends: ten attempts over a little more than three
-days. A pause is made a little longer at random, so that what failed together does not come back together. What the
-receiver asks for (Retry-After) is honoured where it is later than the schedule.
+The Standard Webhooks specification recommends this schedule: ten attempts over a little more than three days. The relay
+makes each pause a little longer by a random share, so that notifications that failed together are not all due together.
+If the receiver asks for a later time (Retry-After), this time counts.
 
-What failed while its URL was away need not wait for the schedule when the URL is back: then its last attempt is made
-once more. Such an attempt takes nothing from the schedule, which goes on where it stood when that one fails too; and
-there is one at the most before each attempt of the schedule. So a notification that its receiver never takes is tried
-twice as often at the worst, and is given up no sooner than without.
+If a notification failed while its URL was not available, the relay makes an additional attempt when the URL is
+available again. This attempt doesn't count in the schedule: if it fails too, the schedule goes on as before. Before
+each attempt of the schedule, there is at most one additional attempt. So, if a receiver never accepts a notification,
+the relay tries it at most twice as often, and gives it up no earlier than without additional attempts.
 """
 
 from datetime import UTC
@@ -19,26 +19,26 @@ from relay.webhooks.answer import Answer
 
 _HOUR: Final = 3600.0
 
-#: Pause before each attempt, the first included, in seconds.
+#: The pause before each attempt, in seconds. The first one is the pause before the first attempt.
 PAUSES_SECONDS: Final = (
     0.0, 5.0, 300.0, 1800.0, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 14 * _HOUR, 20 * _HOUR, 24 * _HOUR,
 )  # fmt: skip
 
-#: A pause is stretched by up to this share of itself.
+#: A random share of a pause, up to this one, makes the pause longer.
 JITTER: Final = 0.1
 
-#: From the moment a notification is owed to the end of its last pause: older than this, a failure ends it.
+#: The retry window: it begins when a notification is owed, and ends after the last pause of the schedule.
 WINDOW_SECONDS: Final = sum(PAUSES_SECONDS) * (1.0 + JITTER)
 
-#: A receiver may not put us off for longer than this at once.
+#: A Retry-After may ask for this pause at most.
 LONGEST_RETRY_AFTER_SECONDS: Final = 24 * _HOUR
 
-#: What comes by itself within so many seconds isn't brought forward.
+#: If a retry is due within this time, the relay doesn't bring it forward.
 HASTENED_FROM_SECONDS: Final = 30.0
 
 
 class Retry(NamedTuple):
-    """When an attempt is due, and what lets one be made before."""
+    """Says when a retry is due, and which recovery may bring it forward."""
 
     due_at: float
     brought_forward_by: Recovery
@@ -53,11 +53,13 @@ def retry_of(
     asked_seconds: float = 0.0,
     paused_seconds: float = 0.0,
 ) -> Retry | None:
-    """When a notification whose attempt was answered so at `now` is tried again; None: never.
+    """Says when the relay tries a notification again, after an attempt that failed; None: never.
 
+    :param answer: the answer to the attempt.
+    :param now: when the attempt ended.
     :param fraction: a random number from 0 to 1, for the jitter.
-    :param asked_seconds: what the receiver asked for, see `retry_after_seconds`.
-    :param paused_seconds: for how long nothing at all is sent to the URL because of that.
+    :param asked_seconds: the pause that the receiver asked for, see `retry_after_seconds`.
+    :param paused_seconds: how long the relay sends nothing to the whole URL because of this answer.
     """
     if notification.url and answer.code == 410:
         return None
@@ -72,10 +74,12 @@ def retry_of(
 
 
 def next_attempt_at(attempt: int, now: float, fraction: float, retry_after_seconds: float = 0.0) -> float | None:
-    """When to try again after attempt number `attempt` (from 1) failed at `now`; None: that was the last one.
+    """Returns the instant of the next attempt by the schedule; None: the failed attempt was the last one.
 
+    :param attempt: the number of the attempt that failed; the first one is 1.
+    :param now: when the attempt failed.
     :param fraction: a random number from 0 to 1, for the jitter.
-    :param retry_after_seconds: what the receiver asked for; 0 where it asked for nothing.
+    :param retry_after_seconds: the pause that the receiver asked for; 0 if it asked for none.
     """
     if attempt >= len(PAUSES_SECONDS):
         return None
@@ -84,9 +88,10 @@ def next_attempt_at(attempt: int, now: float, fraction: float, retry_after_secon
 
 
 def retry_after_seconds(value: str | None, now: float) -> float:
-    """The seconds that a Retry-After header asks for (RFC 9110 section 10.2.3): a number, or a date.
+    """Returns the seconds that a Retry-After header asks for (RFC 9110 section 10.2.3).
 
-    0.0 where there is no header, where it can't be read, and where its date has passed.
+    The header has a number of seconds or a date. The result is 0.0 if there is no header, if the relay can't read it,
+    or if its date is past.
 
     :param now: seconds since 1970.
     """

@@ -1,14 +1,14 @@
-"""HTTP requests to URLs that customers chose, safe for the operator's network.
+"""Sends HTTP requests to URLs that customers chose, without danger for the operator's network.
 
-They go through treq, on persistent connections.
+The client uses treq and persistent connections.
 
-* The address is checked after the name has been resolved, and the connection is made to the checked address.
-  Connections of accounts that may use private addresses are kept apart from all others'.
-* No redirects are followed, no cookies kept, no proxies asked.
-* The whole request has a time limit and its answer a limit of bytes, whatever the other side does.
+* The client resolves the name, checks the address, and connects to the checked address. Accounts that may reach private
+  addresses don't share connections with other accounts.
+* The client follows no redirects, keeps no cookies, and uses no proxies.
+* The whole request has a time limit, and the answer has a size limit. The receiver can't change them.
 
-treq is used without its optional layers, and the agent under it remembers endpoints and writes a request in one piece:
-together a third of what a plain `treq.post` costs.
+The client leaves out treq's optional layers. The agent below treq remembers endpoints, and writes a request in one
+piece. So a request costs a third of a plain `treq.post`.
 """
 
 from collections import deque
@@ -47,10 +47,11 @@ from relay.webhooks.answer import Answer
 from relay.webhooks.checked_endpoints import AddressRefused, CertificateUnusable
 from relay.webhooks.connections import ReadyHeaders, common_headers
 
-#: From the first packet to the last octet of the answer.
+#: The time limit of a request, from the first packet to the last octet of the answer.
 TOTAL_SECONDS: Final = 15.0
 
-#: What is kept of an answer's body, and what is read before the connection is dropped instead.
+#: The client keeps so many octets of an answer's body. If the body is longer than the second limit, it closes the
+#: connection.
 BODY_KEPT_BYTES: Final = 4096
 BODY_READ_BYTES: Final = 65_536
 
@@ -59,9 +60,9 @@ Clients = Callable[[bool, NotificationTls | None], HTTPClient]
 
 
 class WebhookClient:
-    """Sends requests and reports how they ended; never raises for anything that the other side does.
+    """Sends requests, and reports how they ended; it never raises an exception because of the receiver.
 
-    :param clients: gives the treq client for a request, see `relay.webhooks.connections.HttpClients`.
+    :param clients: returns the treq client for a request, see `relay.webhooks.connections.HttpClients`.
     """
 
     def __init__(self, clients: Clients, clock: IReactorTime) -> None:
@@ -80,11 +81,12 @@ class WebhookClient:
         method: str = "POST",
         tls: NotificationTls | None = None,
     ) -> Answer:
-        """Sends one request and waits for the answer, `TOTAL_SECONDS` at the most.
+        """Sends one request, and waits at most `TOTAL_SECONDS` for the answer.
 
-        :param headers: by canonical name; those of `common_headers` are added where they are missing.
-        :param allow_private: whether private addresses may be reached.
-        :param tls: files of the account; the system's authorities and no certificate of our own where it is None.
+        :param headers: the headers by canonical name; the client adds those of `common_headers` that are missing.
+        :param allow_private: True if the request may go to private addresses.
+        :param tls: the account's files for TLS. None: the client trusts the system's authorities, and shows no
+            certificate of its own.
         """
         try:
             parsed = parse_url(url)
@@ -102,12 +104,12 @@ class WebhookClient:
             deadline.over = True
 
     def close(self) -> None:
-        """Stops the clock; to be called when nothing is under way any more."""
+        """Cancels the timer; call this when no request is under way any more."""
         if self._deadline_call is not None:
             self._deadline_call.cancel()
             self._deadline_call = None
 
-    # One delayed call for all deadlines: they are all equally long, so they pass in the order in which they began.
+    # All deadlines are equally long, so they pass in the order in which they began. One delayed call serves them all.
 
     def _watch(self, deadline: "_Deadline") -> None:
         self._deadlines.append(deadline)
@@ -127,7 +129,7 @@ class WebhookClient:
 
 
 class _Deadline:
-    """The time limit of one request, and what to cancel when it passes."""
+    """Holds the time limit of one request, and cancels the request when the time is over."""
 
     __slots__ = ("at", "over", "passed", "waiting")
 
@@ -175,7 +177,7 @@ async def _exchange(
 
 
 class _Beginning(Protocol):
-    """Reads a body to its end, keeps the beginning, and drops the connection where there is too much of it."""
+    """Reads a body to its end, keeps its beginning, and closes the connection if the body is too long."""
 
     def __init__(self) -> None:
         self.read: Deferred[bytes] = Deferred(self._give_up)
@@ -191,7 +193,7 @@ class _Beginning(Protocol):
             self._abort()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        # The status line is what counts: an answer whose body breaks off is an answer all the same.
+        # Only the status line counts: an answer counts even if its body breaks off.
         if not self.read.called:
             self.read.callback(bytes(self._kept))
 
@@ -204,11 +206,11 @@ class _Beginning(Protocol):
             self.transport.loseConnection()
 
 
-# What went wrong, in a few words
+# The causes of failures, in a few words
 
 
 def reason_of(problem: BaseException) -> str:
-    """Why a request came to nothing, in a few words that an operator understands."""
+    """Says why a request failed, in a few words that an operator understands."""
     if isinstance(problem, RequestGenerationFailed | RequestTransmissionFailed | ResponseFailed):
         causes = [reason_of(reason.value) for reason in problem.reasons]
         return next((cause for cause in causes if cause != "connection closed"), "connection closed")

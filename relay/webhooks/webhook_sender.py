@@ -1,17 +1,18 @@
-"""Notifications to customers' URLs.
+"""Sends owed notifications to customers' URLs.
 
-Theory of operation: the store keeps what is owed, in queues, and says when something is due; a queue is an account's
-own URL, or a URL that came with messages. A queue that is woken waits at its origin until it may send
-(`relay.webhooks.places` shares the places out). Then as many notifications are claimed as may be sent
-(`relay.webhooks.queue_claims`), and posted (`relay.webhooks.attempts`). What ended within one turn of the reactor is
-settled in one call: handed over, or owed again later by the schedule, or given up. A queue with nothing to send passes
-its turn on. A queue with nothing to do has no object here.
+Theory of operation: the store keeps owed notifications in queues, and announces when one of them is due. Each
+queue belongs to an account's own URL, or to a URL that came with messages. A queue that has work waits at its origin
+until it may send (`relay.webhooks.places` decides when). Then the relay claims as many notifications as it may send
+(`relay.webhooks.queue_claims`), and sends them (`relay.webhooks.attempts`). One call settles all attempts that ended in
+one turn of the reactor: delivered, to be tried again by the schedule, or given up. If a queue has no notification to
+send, the next queue gets the turn. An idle queue has no object here.
 
-So a URL that is slow or dead takes its own places only, and its circuit opens (`relay.webhooks.circuit_breaker`). While
-a circuit is open, or the URL is switched off or missing, nothing is claimed but to give up what has become too old.
+So a slow or dead URL uses only its own places, and its circuit opens (`relay.webhooks.circuit_breaker`). While a
+circuit is open, the relay claims notifications only for a test request, and to give up those that are too old. If the
+URL is switched off or missing, the relay claims notifications only to give up those that are too old.
 
-When a URL is back, what failed there meanwhile is brought forward (`relay.webhooks.schedule` says what may be). A
-fallback URL's success counts: what waits has failed at both URLs, and the customer can be told at one of them now.
+When a URL works again, the store brings forward the retries that failed there (`relay.webhooks.schedule` has the rule).
+A success at the fallback URL counts too: the retries failed at both URLs, and one of them works now.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,17 +37,17 @@ from relay.webhooks.places import Destination, Origin, Path, Places
 from relay.webhooks.queue_claims import BATCH_SECONDS, PARKED_SECONDS, QueueClaims
 from relay.webhooks.queue_work import QueueWork
 
-#: Queues served in one turn of the reactor; a claim and a request cost some 0.2 ms.
+#: How many queues may be served in one turn of the reactor. A claim and a request cost about 0.2 ms.
 SERVED_A_TURN: Final = 100
 
-#: Queues of one origin served before another origin's.
+#: How many queues of one origin are served before the next origin's turn.
 SERVED_AT_ONCE: Final = 10
 
 
 class Webhooks:
-    """Sends owed notifications to the customers' URLs, in time and with retries.
+    """Sends owed notifications to the customers' URLs when they are due, and tries failed ones again.
 
-    :param fraction: random numbers from 0 to 1, for the jitter.
+    :param fraction: returns random numbers from 0 to 1, for the jitter.
     """
 
     log = Logger()
@@ -73,16 +74,19 @@ class Webhooks:
         self._turn: IDelayedCall | None = None
         self._stopping = False
 
-    # For the flow, the daemon and the API
+    # For the message flow, the daemon and the API
 
     async def start(self) -> None:
-        """Wakes every queue in which something is due."""
+        """Wakes every queue of webhooks with due notifications."""
         for queue_key in await self._store.queues():
             if queue_key.channel == Channel.WEBHOOK:
                 self.wake(queue_key)
 
     def wake(self, queue_key: QueueKey) -> None:
-        """Something has become due in the queue. Cheap, and harmless when nothing has."""
+        """Makes the queue send its due notifications.
+
+        The call costs little, and does no harm if nothing is due.
+        """
         if self._stopping:
             return
         work = self._works.get(queue_key)
@@ -95,7 +99,7 @@ class Webhooks:
         self._next_turn()
 
     def url_changed(self, account: str) -> None:
-        """The account's notification settings have changed: what waited for that is tried at once."""
+        """Tries the account's notifications at once, because its notification settings have changed."""
         for destination in self.places.destinations(account):
             destination.breaker.reset()
             self._opened(destination)
@@ -104,7 +108,7 @@ class Webhooks:
         self.wake(QueueKey(account, Channel.WEBHOOK, INBOUND_URL))
 
     def url_state(self, account: str) -> UrlState:
-        """How the account's own URL is doing now."""
+        """Returns the present state of the account's own URL."""
         breaker = self._place_of(QueueKey(account, Channel.WEBHOOK))[0].breaker
         target = self._accounts.target(account)
         return UrlState(
@@ -116,11 +120,14 @@ class Webhooks:
         )
 
     async def test(self, account: str, test_id: bytes) -> Tested:
-        """Sends a made-up notification, see `WebhookDelivery.test`."""
+        """Sends a test notification, see `WebhookDelivery.test`."""
         return await self._delivery.test(account, test_id)
 
     async def stop(self, limit_seconds: float) -> None:
-        """Sends nothing more, lets requests under way end within the limit, and gives the rest back to the store."""
+        """Stops sending, and waits until the requests under way have ended.
+
+        :param limit_seconds: after this time, the relay cancels the requests and releases their notifications.
+        """
         self._stopping = True
         self._claims.stop()
         self._alarms.stop()
@@ -157,7 +164,7 @@ class Webhooks:
         places, left = self.places, SERVED_A_TURN
         while left > 0:
             if self.outcomes.full:
-                # A turn follows when the store has taken some of it.
+                # The next turn comes when the store has settled some attempts.
                 return
             origin = places.next_origin()
             if origin is None:
@@ -167,7 +174,7 @@ class Webhooks:
             self._next_turn()
 
     def _serve(self, origin: Origin, now: float) -> int:
-        """Lets queues of an origin send, as many as the origin has room for; gives how many were looked at."""
+        """Lets queues of an origin send while the origin has room; returns how many queues it looked at."""
         account, waiting = origin.account, origin.waiting
         served = 0
         while waiting and served < SERVED_AT_ONCE:
@@ -179,7 +186,7 @@ class Webhooks:
                 continue
             origin.breaker.most = target.concurrency
             if origin.room(now) <= 0:
-                # The end of a request, or the alarm, brings the origin back into the line.
+                # When a request ends, or at the alarm, the origin comes back into the line.
                 self._alarm_of(origin, now)
                 return served
             if not self.places.may_begin(account):
@@ -219,7 +226,7 @@ class Webhooks:
         self._next_turn()
 
     def _send(self, work: QueueWork, target: Target, now: float) -> None:
-        """Posts what the queue has ready, as far as there is room; the queue waits again for the rest."""
+        """Sends the queue's ready notifications while there is room; the queue waits again with the rest."""
         queue_key, origin, ready, places = work.queue_key, work.origin, work.ready, self.places
         batch = 1 if queue_key.url else target.batch
         path = origin.account.paths.all.get(work.path) if work.path else None
@@ -230,7 +237,7 @@ class Webhooks:
                 or origin.room(now) <= 0
                 or not places.may_begin(origin.account)
                 or (path is not None and path.room(now) <= 0)
-                # A 410 to the last one may have switched the URL off.
+                # The answer to the request before may be 410, which switches the URL off.
                 or (begun and self._usable(queue_key) is None)
             ):
                 break
@@ -250,7 +257,7 @@ class Webhooks:
     # Queues that can't send
 
     def _usable(self, queue_key: QueueKey) -> Target | None:
-        """Where the queue's notifications go now; None while there is nowhere."""
+        """Returns the target of the queue's notifications; None while the account has no usable URL for them."""
         target = self._accounts.target(queue_key.account)
         if target is None or (queue_key.url and queue_key.url != INBOUND_URL):
             return target
@@ -261,7 +268,7 @@ class Webhooks:
         return target
 
     def _place_of(self, queue_key: QueueKey) -> tuple[Origin, str]:
-        """The queue's origin, and the name of its path."""
+        """Returns the queue's origin, and the name of its path."""
         account, _, url = queue_key
         origin = path = ""
         if url == INBOUND_URL:
@@ -279,14 +286,16 @@ class Webhooks:
         return target.concurrency if target is not None else 1
 
     def _alarm_of(self, destination: Destination, now: float) -> None:
-        """Sets an alarm for a destination that is blocked by time. Where only requests take up its room, the end of
-        one of them brings it back."""
+        """Sets an alarm for the end of a destination's pause or open circuit.
+
+        If only requests under way take up the room, there is no alarm: the end of a request makes room.
+        """
         until = destination.breaker.blocked_until(now)
         if until is not None:
             self._alarms.at(destination, until)
 
     def _park(self, origin: Origin, queue_key: QueueKey, now: float) -> None:
-        """Leaves a queue alone that has no usable URL, and looks now and then for what has become too old there."""
+        """Puts a queue without a usable URL aside; an alarm later looks for notifications that are too old."""
         origin.waiting.pop(queue_key, None)
         work = self._works.get(queue_key)
         if work is not None:
@@ -305,7 +314,7 @@ class Webhooks:
                 self.wake(key)
 
     def _opened(self, destination: Destination) -> None:
-        """A destination may have room again: the queues that wait there stand in line again."""
+        """Puts the queues that wait at a destination back in line, because it may have room again."""
         if isinstance(destination, Origin):
             self.places.line_up(destination)
         else:
@@ -331,7 +340,7 @@ class Webhooks:
     # Ends
 
     def _ended(self, work: QueueWork, path: Path | None, now: float) -> None:
-        """A request of the queue has ended."""
+        """Makes the queue wait for its next request after one has ended, or drops it if it is idle."""
         if work.owed or work.ready:
             self.places.wait(work.origin, work.queue_key, work.path)
         else:

@@ -1,4 +1,7 @@
-"""The fields of a request as Kannel and Jasmin read them: octets first, because another field says which characters."""
+"""Reads the fields of a request in the way of Kannel and Jasmin.
+
+The values of fields are octets, because one field can name the character set of another one.
+"""
 
 import re
 from collections.abc import Iterable
@@ -14,14 +17,14 @@ from relay.http.types import LONGEST_VALIDITY_SECONDS
 
 log = Logger()
 
-#: A validity of 0 becomes this one. Both gateways send such a message once.
+#: A shorter validity becomes this one. With a validity of 0, both gateways try to send a message once.
 SHORTEST_VALIDITY_SECONDS: Final = 60.0
 
 Fields = dict[str, bytes]
 
 
 class Refusal(Exception):
-    """A request ends with this status and text."""
+    """Ends a request with this HTTP status and text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -30,9 +33,9 @@ class Refusal(Exception):
 
 
 def urlencoded(encoded: bytes) -> Fields:
-    """The fields of a query or a form; of a repeated name the first counts.
+    """Reads the fields of a query or a form. If a name is repeated, its first value counts.
 
-    :raises Refusal: there are too many.
+    :raises Refusal: there are too many fields.
     """
     try:
         pairs = parse_qsl(
@@ -44,9 +47,9 @@ def urlencoded(encoded: bytes) -> Fields:
 
 
 def multipart(content_type: bytes, body: bytes) -> Fields:
-    """The fields of a multipart form; of a repeated name the first counts.
+    """Reads the fields of a multipart form. If a name is repeated, its first value counts.
 
-    :raises Refusal: it is none.
+    :raises Refusal: the body is not a multipart form, or it has too many fields.
     """
     try:
         pairs = multipart_fields(content_type, body, MOST_FIELDS)
@@ -63,7 +66,7 @@ def _first_of_each(pairs: Iterable[tuple[str, bytes]]) -> Fields:
 
 
 def text_of(fields: Fields, name: str) -> str:
-    """A field as text; "" where it is absent."""
+    """Returns a field as text; "" if the request doesn't have it."""
     return fields.get(name, b"").decode("utf-8", "replace")
 
 
@@ -71,14 +74,17 @@ _leading_number = re.compile(rb"\s*([+-]?[0-9]+)").match
 
 
 def leading_number(value: bytes | None) -> int | None:
-    """The number at the start of a value, as C's sscanf reads it; None where there is none."""
+    """Returns the number at the start of a value, as C's sscanf reads it; None if there is no number."""
     found = _leading_number(value or b"")
-    # Python refuses to read a number of thousands of digits; so many are out of every range.
+    # Python refuses numbers of thousands of digits. Twelve digits are enough: they are outside of every range.
     return None if found is None else int(found[1][:12])
 
 
 def validity_seconds(minutes: int, account: str) -> float:
-    """A validity in minutes as the relay takes it: never refused, but brought into its bounds, and logged then."""
+    """Converts a validity from minutes to seconds.
+
+    The relay refuses no validity. If it is too short or too long, the nearest bound replaces it, and the log says so.
+    """
     asked = minutes * 60.0
     taken = min(max(asked, SHORTEST_VALIDITY_SECONDS), float(LONGEST_VALIDITY_SECONDS))
     if taken != asked:
@@ -91,7 +97,7 @@ def validity_seconds(minutes: int, account: str) -> float:
     return taken
 
 
-#: iconv's names of character sets, where Python has other names.
+#: iconv's names of character sets that have other names in Python.
 _CHARSETS: Final = {
     "latin1": "iso-8859-1",
     "8859_1": "iso-8859-1",
@@ -110,9 +116,9 @@ _CHARSETS: Final = {
     "koi8r": "koi8-r",
     "koi8u": "koi8-u",
 }
-#: Names in which a hyphen is missing.
+#: Names without the hyphen that Python expects.
 _number_of_charset = re.compile("(iso8859|windows)([0-9]+)").fullmatch
-#: Python's codecs for its own notations; they are not character sets.
+#: Codecs of Python that are not character sets.
 _NO_CHARSETS: Final = frozenset(
     {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
 )
@@ -120,11 +126,13 @@ _BYTE_ORDER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def decode_charset(octets: bytes, charset: str) -> str:
-    """A text in a character set by its name, as iconv and Python know them.
+    """Decodes a text.
 
-    :raises ValueError: there is no such character set, or the octets are not in it.
+    :param charset: the name of the character set, as iconv or Python knows it.
+    :raises ValueError: there is no such character set, or the octets are not valid in it.
     """
-    # "//TRANSLIT" and the like is iconv's way to say what happens to characters that the target lacks.
+    # iconv allows "//TRANSLIT" and similar words after a name. They say what iconv does with characters that the
+    # target lacks. Here they have no effect.
     name = charset.strip().lower().partition("//")[0]
     name = _CHARSETS.get(name, name)
     numbered = _number_of_charset(name)

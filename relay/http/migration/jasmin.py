@@ -1,7 +1,7 @@
-"""Jasmin's HTTP API and the calls of its REST API for one message, so that its customers change a host name only.
+"""Offers Jasmin's HTTP API, and the calls of its REST API for single messages: customers change only the host name.
 
-The user name is the account's, the password its API key. docs/migration.md has every parameter. The callbacks are made
-by `relay.webhooks.callbacks`.
+The user name is the account's name, and the password is its API key. docs/migration.md lists every parameter.
+`relay.webhooks.callbacks` makes the callbacks.
 """
 
 from collections.abc import Callable
@@ -36,16 +36,19 @@ from relay.values.messages import ADAPT_ADDRESSES, ADAPT_TEXT, Message, Submissi
 from relay.webhooks.callbacks import jasmin_callback
 
 _TYPE: Final = b"text/plain"
-#: The parameters that `/rate` takes.
+#: The parameters that `/rate` accepts.
 _RATE_NAMES: Final = FIELD_NAMES - {"dlr", "dlr-url", "dlr-level", "dlr-method", "sdt", "custom_tlvs"}
 _LOGIN: Final = ("username", "password")
-#: Jasmin sends a message without a sender without a source address; the carrier fills its own in.
+#: If a message has no sender, Jasmin sends an empty source address, and the carrier fills in its own.
 _NO_SOURCE: Final = encode_address(0, 0, b"")
 _UNLIMITED: Final = {"balance": "ND", "sms_count": "ND"}
 
 
 class Jasmin:
-    """`/send`, `/ping`, `/balance`, `/rate`, and `/secure/send`, `/secure/balance`, `/secure/rate`."""
+    """Answers Jasmin's calls.
+
+    They are `/send`, `/ping`, `/balance`, `/rate`, `/secure/send`, `/secure/balance` and `/secure/rate`.
+    """
 
     def __init__(self, messages: Messages, logins: Logins) -> None:
         self._messages = messages
@@ -53,7 +56,7 @@ class Jasmin:
         self._references = count()
 
     async def send(self, request: ApiRequest, _: str) -> Reply:
-        """`/send` answers as Jasmin's HTTP API does."""
+        """Submits a message by `/send`, and answers like Jasmin's HTTP API."""
         try:
             fields = read_fields(request)
             check_names(fields, FIELD_NAMES, ("to", *_LOGIN))
@@ -63,11 +66,11 @@ class Jasmin:
         return Reply(200, f'Success "{message_id}"'.encode(), _TYPE, then=partial(self._messages.dispatch, taken))
 
     async def ping(self, request: ApiRequest, _: str) -> Reply:
-        """`/ping`, for whoever asks."""
+        """Answers `/ping`; it needs no login."""
         return Reply(200, b"Jasmin/PONG", b"text/html")
 
     async def balance(self, request: ApiRequest, _: str) -> Reply:
-        """`/balance`: no account has one here."""
+        """Answers `/balance`: the relay's accounts have no balance, so the answer has no limit ("ND")."""
 
         def answer(fields: Fields) -> object:
             check_names(fields, frozenset(_LOGIN), _LOGIN)
@@ -77,7 +80,7 @@ class Jasmin:
         return _json_reply(answer, request, lambda text: text)
 
     async def rate(self, request: ApiRequest, _: str) -> Reply:
-        """`/rate`: how many parts a message takes; nothing has a price here."""
+        """Answers `/rate` with the number of a message's parts; the price is always 0."""
 
         def answer(fields: Fields) -> object:
             check_names(fields, _RATE_NAMES, ("to", *_LOGIN))
@@ -86,7 +89,10 @@ class Jasmin:
         return _json_reply(answer, request, lambda text: text)
 
     async def secure_send(self, request: ApiRequest, account: str) -> Reply:
-        """`POST /secure/send` of Jasmin's REST API. As there, the quotation mark at the end is missing."""
+        """Submits a message by `POST /secure/send`, and answers like Jasmin's REST API.
+
+        As in Jasmin, the text of the answer has no quotation mark at its end.
+        """
         try:
             fields = _with_hyphens(json_fields(request.body()))
             for name in _LOGIN:
@@ -99,16 +105,16 @@ class Jasmin:
         return Reply(200, body, then=partial(self._messages.dispatch, taken))
 
     async def refuse_batch(self, request: ApiRequest, account: str) -> Reply:
-        """`POST /secure/sendbatch` says what to use instead."""
+        """Refuses `POST /secure/sendbatch`, and says which calls to use instead."""
         reason = "There are no batches here: send each message with /secure/send, or up to 1000 with POST /messages."
         return Reply(400, msgspec.json.encode({"message": f'Error "{reason}'}))
 
     async def secure_balance(self, request: ApiRequest, account: str) -> Reply:
-        """`/secure/balance` of the REST API."""
+        """Answers `/secure/balance` of the REST API, like `balance`."""
         return Reply(200, msgspec.json.encode({"data": _UNLIMITED}))
 
     async def secure_rate(self, request: ApiRequest, account: str) -> Reply:
-        """`/secure/rate` of the REST API."""
+        """Answers `/secure/rate` of the REST API, like `rate`."""
 
         def answer(fields: Fields) -> object:
             fields = _with_hyphens(fields)
@@ -125,11 +131,11 @@ class Jasmin:
         return account
 
     async def _send(self, fields: Fields, account: str) -> tuple[str, list[Message]]:
-        """Accepts the message: its id, and what is to be dispatched after the answer."""
+        """Accepts a message; returns its id, and the messages to dispatch after the answer."""
         message = read_message(fields, self._messages.now())
         url, level, method = read_dlr(fields)
         sender = text_of(fields, "from") or self._messages.default_sender(account)
-        # A plus that was not percent-encoded arrives as a blank.
+        # If the customer did not percent-encode a plus sign, it arrives as a blank.
         if sender[:1] == " " and sender[1:].isdecimal():
             sender = "+" + sender[1:]
         item = self._item(message, sender, url, account)
@@ -194,7 +200,7 @@ class Jasmin:
 
 
 def _with_hyphens(fields: Fields) -> Fields:
-    """The REST API's names: an underscore may stand for a hyphen."""
+    """Changes names of the REST API to those of the HTTP API: the REST API allows underscores for hyphens."""
     return {name if name in FIELD_NAMES else name.replace("_", "-"): value for name, value in fields.items()}
 
 

@@ -1,4 +1,4 @@
-"""What one of Jasmin's requests asks for, by the patterns of Jasmin 0.11.1's HTTP API."""
+"""Reads a message from one of Jasmin's requests, and checks it by the rules of Jasmin 0.11.1's HTTP API."""
 
 import binascii
 import re
@@ -20,16 +20,16 @@ FIELD_NAMES: Final = frozenset(
     {"to", "from", "coding", "username", "password", "priority", "sdt", "validity-period", "tags", "content"}
     | {"dlr", "dlr-url", "dlr-level", "dlr-method", "hex-content", "custom_tlvs"}
 )
-#: Jasmin's values of data_coding; 11, 12 and 15 are reserved.
+#: The values of data_coding that Jasmin accepts; 11, 12 and 15 are reserved.
 _CODINGS: Final = frozenset({*range(11), 13, 14})
-#: Codings of a text; the others are for octets that go out as they are.
+#: The codings of texts. With other codings the relay sends the octets unchanged.
 _TEXT_CODINGS: Final = {0: "utf-8", 1: "ascii", 3: "iso-8859-1", 8: "utf-16-be"}
-#: Codings whose octets are pairs.
+#: With these codings the octets form pairs, and the relay never splits a pair between two parts.
 PAIR_CODINGS: Final = frozenset({2, 4, 5, 8, 9, 13, 14})
 
 _CHARSET_OF_CODING: Final = {str(coding).encode(): charset for coding, charset in _TEXT_CODINGS.items()}
 
-#: Tags become the message's reference.
+#: The relay keeps the tags as the message's reference.
 _LONGEST_TAGS: Final = 200
 _tags = re.compile("[-a-zA-Z0-9,]*").fullmatch
 
@@ -37,10 +37,10 @@ _SCALARS: Final = (str, int)
 
 
 class JasminMessage(NamedTuple):
-    """The message of one of Jasmin's requests.
+    """Holds the message of one of Jasmin's requests.
 
-    :ivar text: None where the octets go out as they are.
-    :ivar validity_minutes: None is the relay's default.
+    :ivar text: the text; None if the relay sends the octets unchanged.
+    :ivar validity_minutes: the validity; None for the relay's default.
     """
 
     to: str
@@ -55,9 +55,9 @@ class JasminMessage(NamedTuple):
 
 
 def read_fields(request: ApiRequest) -> Fields:
-    """The fields of a request: the query's, and over them the body's.
+    """Reads the fields of a request from the query and the body. If both have a field, the body's value counts.
 
-    :raises Refusal: the body can't be read.
+    :raises Refusal: the relay can't read the body.
     """
     fields = urlencoded(request.query)
     if request.method == b"POST":
@@ -68,14 +68,16 @@ def read_fields(request: ApiRequest) -> Fields:
             fields |= urlencoded(request.body())
         elif kind == MULTIPART:
             fields |= multipart(request.header(b"Content-Type") or b"", request.body())
-    # A name without a value and a sign of equality is none, as in "to=1&text".
+    # A name without "=" and a value is not a field, as `text` in "to=1&text".
     return {name: value for name, value in fields.items() if value or name in FIELD_NAMES}
 
 
 def json_fields(body: bytes) -> Fields:
-    """The fields of a JSON object. A text of coding 8 becomes the octets that a form would hold.
+    """Reads the fields of a JSON object.
 
-    :raises Refusal: it is no object of texts and numbers.
+    `content` becomes the octets that a form would have. For example, with coding 8 they are UTF-16.
+
+    :raises Refusal: the body is not a JSON object of texts and numbers.
     """
     try:
         decoded = msgspec.json.decode(body, type=dict[str, Any])
@@ -94,16 +96,17 @@ def json_fields(body: bytes) -> Fields:
     content = decoded.get("content")
     charset = _CHARSET_OF_CODING.get(fields.get("coding", b""))
     if isinstance(content, str) and charset is not None:
-        # What the coding can't write stays UTF-8, as in Jasmin.
+        # As in Jasmin, a text stays UTF-8 if its coding can't write it.
         with suppress(UnicodeEncodeError):
             fields["content"] = content.encode(charset)
     return fields
 
 
 def check_names(fields: Fields, names: frozenset[str], mandatory: tuple[str, ...]) -> None:
-    """Checks which fields there are.
+    """Checks that all fields are known and that the mandatory ones have a value.
 
-    :raises Refusal: a field is unknown, or one that is needed is absent or empty.
+    :param names: the known fields.
+    :raises Refusal: a field is unknown, or a mandatory field is missing or empty.
     """
     unknown = next((name for name in fields if name not in names), None)
     if unknown is not None:
@@ -114,10 +117,11 @@ def check_names(fields: Fields, names: frozenset[str], mandatory: tuple[str, ...
 
 
 def read_message(fields: Fields, now: float, *, content_needed: bool = True) -> JasminMessage:
-    """What the fields ask for. Empty values count as absent.
+    """Reads the message from the fields of a request. A field with an empty value counts as missing.
 
     :param now: seconds since 1970.
-    :raises Refusal: one has a wrong value.
+    :param content_needed: False: the message may have no content.
+    :raises Refusal: a field has a wrong value.
     """
     coding = _number(fields, "coding", 14) or 0
     if coding not in _CODINGS:
@@ -127,7 +131,7 @@ def read_message(fields: Fields, now: float, *, content_needed: bool = True) -> 
     scheduled_seconds = _scheduled_seconds(fields, now)
     text, octets = _content(fields, coding, content_needed)
     to = text_of(fields, "to")
-    # A plus that was not percent-encoded arrives as a blank.
+    # If the customer did not percent-encode a plus sign, it arrives as a blank.
     to = "+" + to[1:] if to[:1] == " " else to
     tags = text_of(fields, "tags")
     if len(tags) > _LONGEST_TAGS or not _tags(tags):
@@ -145,11 +149,11 @@ def _number(fields: Fields, name: str, most: int | None) -> int | None:
 
 
 def _scheduled_seconds(fields: Fields, now: float) -> float:
-    """How long from now `sdt` lies; a time past is now."""
+    """Returns the seconds from now until `sdt`; 0 if that time is past."""
     value = fields.get("sdt")
     if not value:
         return 0.0
-    # A plus that was not percent-encoded arrives as a blank.
+    # If the customer did not percent-encode a plus sign, it arrives as a blank.
     time = value[:-1] + b"+" if value.endswith(b" ") else value
     try:
         seconds = max(0.0, seconds_until(time, now))
@@ -161,7 +165,7 @@ def _scheduled_seconds(fields: Fields, now: float) -> float:
 
 
 def _content(fields: Fields, coding: int, needed: bool) -> tuple[str | None, bytes]:
-    """The text, or None and the octets."""
+    """Returns the text and no octets, or None and the octets."""
     content, hexadecimal = fields.get("content"), fields.get("hex-content")
     if content is None and hexadecimal is None:
         if not needed:
@@ -175,7 +179,7 @@ def _content(fields: Fields, coding: int, needed: bool) -> tuple[str | None, byt
         except (binascii.Error, ValueError):
             raise Refusal(400, "Argument [hex-content] does not fit its coding.") from None
         if coding == 0:
-            # Septets of the GSM alphabet, which are ready for a part.
+            # These octets are characters of the GSM alphabet, one in each octet. A part can have them unchanged.
             words = sms_text.decode(octets, 0)
             return (words, b"") if octets and _same(words, octets) else (None, octets)
     else:
@@ -200,9 +204,9 @@ def _same(words: str, octets: bytes) -> bool:
 
 
 def read_dlr(fields: Fields) -> tuple[str | None, int, str]:
-    """The callback's URL, level and method.
+    """Reads the URL, the level and the method of the callback.
 
-    :raises Refusal: one has a wrong value.
+    :raises Refusal: a field has a wrong value.
     """
     if (fields.get("dlr") or b"no") not in (b"yes", b"no"):
         raise invalid("dlr", fields)

@@ -1,4 +1,4 @@
-"""Jasmin's `custom_tlvs`, in each of the forms that Jasmin reads."""
+"""Reads Jasmin's `custom_tlvs` in all forms that Jasmin accepts."""
 
 import re
 from typing import Any, Final
@@ -11,7 +11,7 @@ from relay.text.raw_parts import vendor_tlv
 
 
 def invalid(name: str, fields: Fields) -> Refusal:
-    """Jasmin's sentence for a field with a wrong value."""
+    """Makes the refusal of a field with a wrong value, in Jasmin's words."""
     return Refusal(400, f"Argument [{name}] has an invalid value: [{text_of(fields, name)[:50]}].")
 
 
@@ -20,9 +20,11 @@ _tag_and_type = re.compile(r"(0[xX][0-9A-Fa-f]{1,4}|[0-9]{1,5})(?::(\w+))?").ful
 
 
 def custom_tlvs(fields: Fields) -> bytes:
-    """The optional parameters as they stand in a submit_sm: a list of lists or objects, or an object of tags.
+    """Reads `custom_tlvs`, and returns the optional parameters as octets of a submit_sm.
 
-    :raises Refusal: they can't be read, or a tag is not a vendor's.
+    The field is a JSON list of lists, a list of objects, or an object with tags as names.
+
+    :raises Refusal: the relay can't read the field, or a tag is outside of the range for vendors.
     """
     value = fields.get("custom_tlvs")
     if not value:

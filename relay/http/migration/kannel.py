@@ -1,7 +1,7 @@
-"""Kannel's `/cgi-bin/sendsms`, so that its customers change a host name and nothing else.
+"""Offers Kannel's `/cgi-bin/sendsms`: its customers change only the host name.
 
-The user name is the account's, the password its API key. docs/migration.md has every parameter. The callbacks are made
-by `relay.webhooks.callbacks`.
+The user name is the account's name, and the password is its API key. docs/migration.md lists every parameter.
+`relay.webhooks.callbacks` makes the callbacks.
 """
 
 from functools import partial
@@ -25,12 +25,12 @@ from relay.webhooks.callbacks import kannel_callback
 log = Logger()
 
 _TYPE: Final = b"text/html"
-#: Fields that choose nothing here: the operator's routes choose the carrier.
+#: The relay accepts these fields, but they have no effect: the operator's routes choose the carrier.
 _IGNORED: Final = ("smsc", "meta-data")
 
 
 class Kannel:
-    """`GET` and `POST /cgi-bin/sendsms`."""
+    """Answers `GET` and `POST /cgi-bin/sendsms`, and refuses `/cgi-bin/sendota`."""
 
     def __init__(self, messages: Messages, logins: Logins) -> None:
         self._messages = messages
@@ -39,7 +39,7 @@ class Kannel:
         self._noted: set[tuple[str, str]] = set()
 
     async def send(self, request: ApiRequest, _: str) -> Reply:
-        """Answers as smsbox does."""
+        """Submits a message to one or more numbers, and answers like Kannel's smsbox."""
         try:
             return await self._send(request, read_fields(request))
         except Refusal as refusal:
@@ -73,7 +73,7 @@ class Kannel:
         return Reply(202, b"0: Accepted for delivery", _TYPE, then=then)
 
     def _note_ignored(self, account: str, fields: Fields) -> None:
-        """Logs, once for an account and a field, that a field has no effect here."""
+        """Logs that a field has no effect: once for each account and field."""
         for name in _IGNORED:
             if fields.get(name) and (account, name) not in self._noted:
                 self._noted.add((account, name))
@@ -84,7 +84,7 @@ class Kannel:
                 )
 
     async def refuse_ota(self, request: ApiRequest, _: str) -> Reply:
-        """`/cgi-bin/sendota` says why it does nothing."""
+        """Refuses `/cgi-bin/sendota`, and says what to do instead."""
         reason = b"OTA settings are not sent here; send the ready-made octets with udh by sendsms, rejected"
         return Reply(400, reason, _TYPE)
 
@@ -92,7 +92,8 @@ class Kannel:
         try:
             text_parts: tuple[bytes, ...] = ()
             if is_text(message):
-                # A data_coding of the caller's own goes with GSM or UCS-2 only.
+                # If the customer sets a data_coding, the text can only be GSM or UCS-2. So the account's form for texts
+                # doesn't apply.
                 form_of = "" if names_coding(message) else account
                 addresses, text_parts = self._messages.compose(to, message.sender, message.text or "", form_of)
             else:

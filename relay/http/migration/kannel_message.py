@@ -1,4 +1,4 @@
-"""What one of Kannel's requests asks for, in the order in which Kannel 1.4.5 checks it."""
+"""Reads a message from one of Kannel's requests, with the checks of Kannel 1.4.5 in their order."""
 
 import re
 from contextlib import suppress
@@ -12,7 +12,7 @@ from relay.text.raw_parts import PART_OCTETS, PLAIN, PduFields, compose_octets, 
 from relay.text.text_form import DATA_CODING_DEFAULT, DATA_CODING_UCS2
 from relay.webhooks.callbacks import LONGEST_MASK
 
-#: Recipients in one of Kannel's requests.
+#: The most recipients in one request.
 MOST_RECIPIENTS: Final = 1000
 
 GSM, OCTETS, UCS2 = 0, 1, 2
@@ -25,11 +25,11 @@ _service_type = re.compile(rb"[!-~]{1,5}").fullmatch
 
 
 class KannelMessage(NamedTuple):
-    """A request of Kannel's that has passed its checks.
+    """Holds one of Kannel's requests after the checks.
 
-    :ivar left_out: how many of its numbers hold other characters than numbers do; the others get the message.
-    :ivar text: None where the octets go out as they are.
-    :ivar validity_minutes: None is the relay's default.
+    :ivar left_out: how many recipients are not numbers; the relay sends the message to the others.
+    :ivar text: the text; None if the relay sends the octets unchanged.
+    :ivar validity_minutes: the validity; None for the relay's default.
     """
 
     recipients: list[str]
@@ -51,9 +51,10 @@ class KannelMessage(NamedTuple):
 
 
 def read_message(fields: Fields, default_sender: str) -> KannelMessage:
-    """What the fields ask for.
+    """Reads the message from the fields of a request.
 
-    :raises Refusal: Kannel's sentence for the first that is wrong.
+    :param default_sender: the sender if the request has none.
+    :raises Refusal: a field is wrong. The refusal has Kannel's words for the first wrong field.
     """
     words = _receivers(fields)
     udh = fields.get("udh", b"")
@@ -109,7 +110,7 @@ def read_message(fields: Fields, default_sender: str) -> KannelMessage:
 
 
 def _binfo(fields: Fields) -> bytes:
-    """The service_type. Refuses optional parameters in `meta-data`."""
+    """Returns the service_type; refuses a request with optional parameters in `meta-data`."""
     if b"?smpp?" in unquote_to_bytes(fields.get("meta-data", b"")):
         raise Refusal(400, "Meta-Data field has optional parameters of SMPP, which are not taken here, rejected")
     binfo = fields.get("binfo", b"").strip()
@@ -123,7 +124,7 @@ def _receivers(fields: Fields) -> list[str]:
         raise Refusal(400, "Missing receiver number, rejected")
     if not fields["to"]:
         raise Refusal(400, "Empty receiver number not allowed, rejected")
-    # A number that stands twice gets the message once.
+    # If a number is repeated, it gets the message only once.
     return list(dict.fromkeys(text_of(fields, "to").split()))
 
 
@@ -136,14 +137,17 @@ def _recipients(words: list[str]) -> list[str]:
 
 def _sender(fields: Fields) -> str:
     sender = text_of(fields, "from")
-    # A plus that was not percent-encoded arrives as a blank.
+    # If the customer did not percent-encode a plus sign, it arrives as a blank.
     if sender[:1] == " " and sender[1:].isdecimal():
         return "+" + sender[1:]
     return sender
 
 
 def _number(fields: Fields, name: str, most: int | None, words: str) -> int | None:
-    """A number as Kannel reads it: absent, empty, unreadable and -1 are all "not given"."""
+    """Reads a number like Kannel.
+
+    If the value is missing, empty, -1 or not a number, the field counts as not given, and the result is None.
+    """
     number = leading_number(fields.get(name))
     if number is None or number == -1:
         return None
@@ -153,7 +157,7 @@ def _number(fields: Fields, name: str, most: int | None, words: str) -> int | No
 
 
 def _content(fields: Fields, coding: int) -> tuple[str | None, bytes]:
-    """The text, or None and the octets."""
+    """Returns the text and no octets, or None and the octets."""
     octets = fields.get("text", b"")
     charset = text_of(fields, "charset").strip()
     if coding == OCTETS:
@@ -168,12 +172,12 @@ def _content(fields: Fields, coding: int) -> tuple[str | None, bytes]:
     try:
         return octets.decode("utf-16-be"), b""
     except UnicodeDecodeError:
-        # Halves of surrogate pairs, or an odd octet: as they are, as in Kannel.
+        # The octets have half a surrogate pair or an odd length. Like Kannel, the relay sends them unchanged.
         return None, octets
 
 
 def _utf8_or_latin(octets: bytes) -> str:
-    """Decodes a text without `charset`: as UTF-8, or as windows-1252, the default of older Kannels."""
+    """Decodes a text without `charset`: as UTF-8, or else as windows-1252, the default of older Kannels."""
     for charset in ("utf-8", "cp1252"):
         with suppress(UnicodeDecodeError):
             return octets.decode(charset)
@@ -183,10 +187,11 @@ def _utf8_or_latin(octets: bytes) -> str:
 def parts_of(
     message: KannelMessage, addresses: bytes, text_parts: tuple[bytes, ...], reference: int
 ) -> tuple[bytes, ...]:
-    """The submit_sm bodies for one recipient.
+    """Makes the submit_sm bodies for one recipient.
 
-    :param text_parts: what `relay.text.compose` made of the text, where `is_text` says that it is needed.
-    :raises InvalidText: the header leaves no room.
+    :param text_parts: the parts from `relay.text.compose` if `is_text` is True; otherwise empty.
+    :param reference: the number that joins the parts of a long message.
+    :raises InvalidText: the user data header leaves no room for the text.
     """
     if text_parts:
         parts, alphabet = text_parts, UCS2 if _is_ucs2(message.text or "") else GSM
@@ -203,7 +208,7 @@ def parts_of(
         )
     data_coding: int | None = _data_coding(message, alphabet)
     if data_coding == _plain_coding(alphabet):
-        # A text has that of its form.
+        # The parts already have the plain data_coding of their form: leave it unchanged.
         data_coding = None
         if message.fields == PLAIN:
             return parts
@@ -211,12 +216,12 @@ def parts_of(
 
 
 def is_text(message: KannelMessage) -> bool:
-    """Whether the message is a text that `relay.text.compose` can split."""
+    """Returns True if the message is a text that `relay.text.compose` can split."""
     return bool(message.text) and not message.udh
 
 
 def names_coding(message: KannelMessage) -> bool:
-    """Whether the caller asks for a data_coding besides those of plain texts."""
+    """Returns True if the customer asks for another data_coding than that of plain texts."""
     return _data_coding(message, GSM) != _plain_coding(GSM)
 
 
@@ -227,7 +232,7 @@ def _octets_of(message: KannelMessage) -> tuple[bytes, int]:
         septets = gsm0338.encode(message.text)
         if septets is not None:
             return septets, GSM
-    # Not strict: a text in another character set may name half of a surrogate pair.
+    # The codec isn't strict: a text from another character set may have half a surrogate pair.
     return message.text.encode("utf-16-be", "surrogatepass"), UCS2
 
 
@@ -240,7 +245,10 @@ def _plain_coding(alphabet: int) -> int:
 
 
 def _data_coding(message: KannelMessage, alphabet: int) -> int:
-    """What Kannel writes into data_coding (3GPP TS 23.038 section 4). mwi counts for more than mclass."""
+    """Returns the data_coding that Kannel would write (3GPP TS 23.038 section 4).
+
+    If a request has both `mwi` and `mclass`, `mwi` counts.
+    """
     if message.mwi is not None:
         if message.mwi >= 4:
             return 0xC0 + message.mwi - 4

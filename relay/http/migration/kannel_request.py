@@ -1,4 +1,4 @@
-"""Kannel's requests as fields: from a query, from X-Kannel headers and a body, from a form, or from XML."""
+"""Reads the fields of Kannel's requests: from a query, from X-Kannel headers and a body, from a form, or from XML."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from relay.http.migration.gateway_fields import Fields, Refusal, leading_number,
 from relay.http.migration.kannel_xml import hex_or_percent, xml_fields
 from relay.http.multipart import MULTIPART
 
-#: The X-Kannel headers of a POST, each with the parameter of GET that means the same.
+#: The X-Kannel headers of a POST, each with the parameter of GET that has the same meaning.
 _HEADERS: Final = {
     f"X-Kannel-{name}".encode(): name.lower()
     for name in (
@@ -21,12 +21,12 @@ _HEADERS: Final = {
 
 
 def read_fields(request: ApiRequest) -> Fields:
-    """The fields of a request, by Kannel's names for GET.
+    """Reads the fields of a request; their names are those of Kannel's GET.
 
-    Kannel takes a POST with X-Kannel headers, or in XML. The relay also takes forms, for customers who had a proxy that
-    translated them.
+    Kannel accepts a POST with X-Kannel headers or in XML. The relay also accepts forms, because some customers had a
+    proxy that translated forms for Kannel.
 
-    :raises Refusal: the body is of no kind that is read.
+    :raises Refusal: the relay doesn't accept this kind of body, or can't read it.
     """
     fields = urlencoded(request.query)
     if request.method != b"POST":
@@ -38,7 +38,7 @@ def read_fields(request: ApiRequest) -> Fields:
         if (values := request.requestHeaders.getRawHeaders(name))
     }
     if kind in FORMS and headers:
-        # curl's default Content-Type. Kannel refuses it as well.
+        # curl sends this Content-Type by default. Kannel refuses it as well.
         raise Refusal(400, "Invalid content-type")
     if kind == FORM:
         return fields | urlencoded(body)
@@ -69,7 +69,11 @@ _charset = re.compile(rb';\s*charset="?([^";\s]+)', re.IGNORECASE).search
 
 
 def _charset_of(content_type: bytes, body: bytes) -> bytes:
-    """Kannel's default is ISO-8859-1, and its callers send UTF-8 all the same."""
+    """Returns the character set of a body.
+
+    If Content-Type names none, it is UTF-8 or else ISO-8859-1. Kannel's default is ISO-8859-1, but customers also send
+    UTF-8 without a name.
+    """
     found = _charset(content_type)
     if found is not None:
         return bytes(found[1])

@@ -1,4 +1,4 @@
-"""Kannel's request in XML (`POST` of text/xml) as the fields of its GET."""
+"""Reads Kannel's requests in XML (`POST` of text/xml); their fields get the names of Kannel's GET."""
 
 import binascii
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from relay.http.migration.gateway_fields import Fields, Refusal
 
-#: The elements below <message><submit>, each with the parameter of GET that means the same.
+#: The elements below <message><submit>, each with the parameter of GET that has the same meaning.
 _FIELDS: Final[Mapping[str, str]] = {
     "from/username": "username",
     "from/user": "user",
@@ -40,7 +40,10 @@ _ROOT: Final = ("message", "submit")
 
 
 class _Reader:
-    """Collects the texts of the elements. A document type is refused: with it come entities that grow without end."""
+    """Collects the texts of the elements.
+
+    It refuses a document type, because a document type can define entities that fill the memory.
+    """
 
     def __init__(self) -> None:
         self.fields: dict[str, list[str]] = {}
@@ -83,9 +86,11 @@ class _Reader:
 
 
 def xml_fields(body: bytes) -> Fields:
-    """The fields of a request in XML. Of a repeated element the first counts; of the numbers in `da`, all.
+    """Reads the fields of a request in XML.
 
-    :raises Refusal: it can't be read.
+    If an element is repeated, the first one counts. But all numbers in `da` count.
+
+    :raises Refusal: the relay can't read the XML.
     """
     reader = _Reader()
     try:
@@ -102,13 +107,13 @@ def xml_fields(body: bytes) -> Fields:
         fields["text"] = _hexadecimal(fields["text"])
     elif "text" in fields:
         fields["text"] = unquote_to_bytes(fields["text"].replace(b"+", b" "))
-        # The parser has decoded the XML; with coding=1 the octets go out as they are.
+        # The parser has decoded the XML, so the text is UTF-8 now. With coding=1 the relay sends the octets unchanged.
         fields["charset"] = b"utf-8"
     return fields
 
 
 def hex_or_percent(value: bytes) -> bytes:
-    """A user data header as Kannel's headers and XML write it: in hexadecimal, or percent-encoded."""
+    """Decodes a user data header from X-Kannel headers or XML: from hexadecimal, or from percent-encoding."""
     try:
         return binascii.unhexlify(value)
     except binascii.Error:

@@ -1,4 +1,4 @@
-"""Builds the table from the journal. Records have decisions, so the replay decides nothing itself.
+"""Builds the table from the journal. The records contain decisions, so the replay decides nothing itself.
 
 Theory of operation: while records are read, only rows, the index of carrier message ids, orphans, settings and keys are
 kept up to date. Everything that can be counted or sorted later (queues, feeds, the order of finished messages, counts)
@@ -58,7 +58,7 @@ from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE, UNKNOWN
 
-#: If a date is so long after the start, the system's clock was ahead when it was written.
+#: If a record's date is this long after the start, then the system's clock was ahead when the record was written.
 AHEAD_SECONDS: Final = 60.0
 
 
@@ -74,7 +74,7 @@ class Replay:
         self._segment: Segment
         self._offset = 0
         self._acceptance: Acceptance | None = None
-        #: What replaces each `Acceptance` with a date after the start.
+        #: For each `Acceptance` with a date after the start, the one that replaces it.
         self._moved: dict[Acceptance, Acceptance] = {}
         self._moved_handoffs: dict[CarrierHandoff, CarrierHandoff] = {}
         self._handoffs = SharedHandoffs(table)
@@ -111,13 +111,13 @@ class Replay:
 
     @property
     def messages(self) -> int:
-        """How many messages there are, after `finish`."""
+        """The number of messages in the table. It is right only after `finish`."""
         return self._table.rows
 
     def finish(self, now: float) -> None:
-        """Builds everything that can be computed from the rows."""
+        """Builds the queues, feeds and counts from the rows. Call it once, after the last frame."""
         table = self._table
-        # The list of all rows isn't copied, because the process would keep the memory of a copy for long.
+        # Don't copy the list of all rows: the process would keep the memory of the copy for a long time.
         order, self._order = self._order, []
         order.sort(key=_accepted_at)
         table.rows = table.awaiting = 0
@@ -126,7 +126,7 @@ class Replay:
         owed: list[Row] = []
         for row in order:
             if table.get(row.id) is not row:
-                # A snapshot has taken its place.
+                # A later record has replaced this row, for example a snapshot.
                 continue
             flags = row.flags
             acceptance = row.acceptance
@@ -165,11 +165,11 @@ class Replay:
         table.orphans.restored(self._marks | table.evidence.marks(), table.match_rates.judged_to(), now)
         table.unreadable.restored(self._marks)
         self._keys.restored()
-        # The replay has counted, too. But the figures count only from the start of the process.
+        # The replay has increased this figure. But it must count only from the start of the process.
         table.ids.ambiguous = 0
 
     def _not_from_the_future(self, acceptance: Acceptance, now: float) -> Acceptance:
-        """Makes an acceptance whose validity begins now, because the system's clock was ahead when it was written."""
+        """Makes an acceptance whose validity begins now. The system's clock was ahead when the old one was written."""
         again = self._moved.get(acceptance)
         if again is None:
             seconds = acceptance.expires_at - acceptance.accepted_at
@@ -178,7 +178,7 @@ class Replay:
         return again
 
     def _handed_over_by(self, row: Row, now: float) -> None:
-        """Lets the wait for a receipt begin now, if the system's clock was ahead when a carrier took the message."""
+        """Makes the wait for a receipt begin now, if the system's clock was ahead when a carrier took the message."""
         latest = now + AHEAD_SECONDS
         handoff = row.handoff
         # A long message has the handoff of its latest part.
@@ -234,7 +234,7 @@ class Replay:
         self._order.append(row)
 
     def _forget(self, row: Row) -> None:
-        """Drops a message that the table had forgotten. Its key was used again, so another message has the same id."""
+        """Drops an old message whose id belongs to a new message now, because a customer used its key again."""
         table = self._table
         table.in_doubt.forget(row.id)
         table.unindex(row)
@@ -249,7 +249,7 @@ class Replay:
     def _submitted(self, s: Submitted) -> None:
         table = self._table
         if s.carrier_message_id and table.orphans.count and not s.orphans_left:
-            # The next records have the states that they brought.
+            # The next records contain the states that these orphans brought.
             taken = table.orphans.take(s.carrier, s.carrier_message_id)
             table.match_rates.count(s.carrier, 0, -len(taken))
         if table.in_doubt:
@@ -306,7 +306,7 @@ class Replay:
             if record.carrier and row.handoff is None:
                 row.handoff = refusal(table.ids.name(record.carrier))
             elif table.orphans.count and row.handoff is not None and record.state != UNKNOWN:
-                # Nearly always a receipt brought the state.
+                # In nearly all cases, a receipt brought this state.
                 table.match_rates.count(row.handoff.carrier, 1, 0)
         else:
             row.flags |= REPORTED | record.owed
@@ -356,7 +356,7 @@ class Replay:
     def _snapshot(self, s: Snapshot) -> None:
         table = self._table
         older = table.get(s.id)
-        # Marks that still hold come after the snapshot.
+        # If a part is still in doubt, a record after the snapshot says so.
         table.in_doubt.forget(s.id)
         if older is not None:
             table.unindex(older)
@@ -379,7 +379,7 @@ class Replay:
         if record.key:
             self._table.orphans.discard(record.key, mark)
             self._table.evidence.discard(mark)
-        # Compaction may have copied it to a place after this record. `finish` handles that.
+        # Compaction may have copied the receipt to a place after this record. `finish` handles this case.
         self._marks.add(mark)
 
     def _evidence(self, record: Evidence) -> None:

@@ -1,8 +1,9 @@
-"""Which messages wait for the time that their customers asked for.
+"""Holds scheduled messages: they wait for the time that their customers asked for.
 
-Theory of operation: a heap has the earliest on top. A message that is cancelled, or gets another time, stays in the
-heap and is dropped when its time comes; when such outnumber the others, the heap is made anew. A row with the flag
-LATER waits here. When its time comes the flag goes, and it waits for a carrier as any other.
+Theory of operation: a heap has the earliest message on top. If a message is cancelled, or gets another time, its old
+entry stays in the heap, and is dropped when its time comes. If the heap has more old entries than valid ones, it is
+rebuilt. A row that waits here has the flag LATER. When its time comes, the row loses the flag and waits for a carrier
+like any other row.
 """
 
 from collections import Counter
@@ -12,26 +13,26 @@ from relay.store.table.entries import Row
 from relay.store.table.entry_values import LATER
 from relay.store.table.retries import rare_fields_of
 
-#: Dropped entries that are put up with.
+#: The heap isn't rebuilt for fewer old entries than this.
 _SLACK = 1024
 
 
 class ScheduledMessages:
-    """The rows that wait for their time. `scheduled_at` of a row's rare fields says which time that is."""
+    """Holds the rows that wait for their time. The field `scheduled_at` of a row's rare fields is this time."""
 
     def __init__(self) -> None:
-        #: Time, a number that decides between equal times, and row.
+        #: Each entry has the time, a running number that decides between equal times, and the row.
         self._heap: list[tuple[float, int, Row]] = []
         self._added = 0
         self._counts: Counter[str] = Counter()
         self.count = 0
 
     def count_of(self, account: str) -> int:
-        """How many of an account's messages wait."""
+        """Returns the number of an account's scheduled messages."""
         return self._counts[account]
 
     def add(self, row: Row, scheduled_at: float) -> None:
-        """The row waits until then. It must not wait here yet."""
+        """Makes a row wait until `scheduled_at`, in seconds since 1970. The row must not wait here yet."""
         rare_fields_of(row).scheduled_at = scheduled_at
         row.flags |= LATER
         self._counts[row.origin.account.name] += 1
@@ -40,7 +41,7 @@ class ScheduledMessages:
         heappush(self._heap, (scheduled_at, self._added, row))
 
     def drop(self, row: Row) -> None:
-        """The row waits no more."""
+        """Ends the wait of a row."""
         row.flags &= ~LATER
         name = row.origin.account.name
         self._counts[name] -= 1
@@ -52,7 +53,7 @@ class ScheduledMessages:
             heapify(self._heap)
 
     def due(self, now: float, limit: int) -> list[Row]:
-        """Up to `limit` rows whose time has come, the earliest first. They wait here no more."""
+        """Returns up to `limit` rows whose time has come, the earliest first, and ends their wait."""
         found: list[Row] = []
         heap = self._heap
         while heap and heap[0][0] <= now and len(found) < limit:
