@@ -281,7 +281,7 @@ class Messages:
 
         :raises Problem: 404.
         """
-        return await self._find(segment, account, self._lists.look_up)
+        return await self._find(segment, account, lambda message_id: self._lists.look_up(message_id, account))
 
     async def _find(
         self, segment: bytes, account: str, look_up: Callable[[bytes], Awaitable[MessageView | None]]
