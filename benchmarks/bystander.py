@@ -4,6 +4,7 @@ It shows what the load of another customer costs. It ends after `--rounds` messa
 """
 
 import argparse
+import select
 import socket
 import time
 from array import array
@@ -17,7 +18,7 @@ class Bystander:
 
     def __init__(self, port: int, login: str, password: str, hook_port: int = 0) -> None:
         self._hook = socket.create_server(("127.0.0.1", hook_port)) if hook_port else None
-        self._hook_connection: socket.socket | None = None
+        self._hook_connections: list[socket.socket] = []
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
@@ -59,19 +60,22 @@ class Bystander:
         return answered, told
 
     def _be_notified(self, hook: socket.socket) -> None:
-        """Takes one webhook."""
-        data = b""
-        while b"\r\n\r\n" not in data or not data.endswith(b"}"):
-            if self._hook_connection is None:
-                self._hook_connection = hook.accept()[0]
-                self._hook_connection.settimeout(120)
-            more = self._hook_connection.recv(65_536)
-            if not more:
-                self._hook_connection.close()
-                self._hook_connection = None
-            data += more
-        if self._hook_connection is not None:
-            self._hook_connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        """Takes one webhook, on whichever connection it comes: the relay may open one beside that which it keeps."""
+        data: dict[socket.socket, bytes] = {}
+        while True:
+            for sock in select.select([hook, *self._hook_connections], [], [], 120)[0]:
+                if sock is hook:
+                    self._hook_connections.append(hook.accept()[0])
+                    continue
+                more = sock.recv(65_536)
+                if not more:
+                    self._hook_connections.remove(sock)
+                    sock.close()
+                    continue
+                data[sock] = data.get(sock, b"") + more
+                if b"\r\n\r\n" in data[sock] and data[sock].endswith(b"}"):
+                    sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+                    return
 
 
 def main() -> None:
