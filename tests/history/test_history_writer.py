@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from relay.history.history_events import HistoryEvents
 from relay.history.history_questions import HistoryQuestions
 from relay.history.history_schema import Transaction
 from relay.history.history_search import HistoryPage, HistoryQuery, HistorySearch
@@ -82,6 +83,12 @@ class FollowingTests(HistoryCase):
         for name in os.listdir(os.path.dirname(self.path)):
             with open(os.path.join(os.path.dirname(self.path), name), "rb") as file:
                 self.assertNotIn(b"body of", file.read())
+
+    def test_the_writer_s_memory_has_no_texts_either(self) -> None:
+        events = HistoryEvents(lambda message_id: None, 0)
+        events.apply([message(1, parts=(b"body of one", b"body of two"))])
+        (entry,) = events.take()
+        self.assertEqual(entry.message.parts, (b"", b""))
 
     @settings(max_examples=40)
     @given(histories, st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40), max_size=2))
