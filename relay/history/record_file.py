@@ -3,10 +3,17 @@
 All functions run in a thread. Call only one at a time for a file.
 """
 
+import errno
 import fcntl
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
+
+#: An append tries this often to lock the file, with a pause between two tries. Then it fails; the caller tries later.
+_LOCK_TRIES: Final = 5
+_LOCK_PAUSE_SECONDS: Final = 0.1
 
 
 class RecordFile:
@@ -45,14 +52,24 @@ class RecordFile:
         fcntl.flock(handle, fcntl.LOCK_UN)
 
     def _open_locked(self, now: float) -> int:
-        """Opens and locks the file. An erasure rewrites the file under the same lock, so each waits for the other."""
-        while True:
+        """Opens and locks the file. An erasure rewrites the file under the same lock, so each waits for the other.
+
+        :raises OSError: another program keeps the lock, or the file can't be opened.
+        """
+        for tries_left in reversed(range(_LOCK_TRIES)):
             handle = self._open(now)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Don't wait for ever: the history must go on, and the relay must be able to stop.
+                if tries_left:
+                    time.sleep(_LOCK_PAUSE_SECONDS)
+                continue
             if not self._moved_away(handle):
                 return handle
             # Another process replaced the file while we waited for the lock. Closing the old file releases the lock.
             self.close()
+        raise BlockingIOError(errno.EWOULDBLOCK, "another program keeps a lock (flock) on the file; end that program")
 
     def begin(self, now: float, *, sync: bool) -> None:
         """Makes an empty file if there is none, with `now` as the time of its last change.
