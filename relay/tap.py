@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +35,17 @@ from relay.app.list_files import list_problems, read_lists
 from relay.app.load_config import ConfigError, load
 from relay.app.logging import LoggedService
 from relay.app.logging import observer as line_observer
+from relay.app.make_history import make_history, make_message_records
 from relay.app.reload import ConfigRefused, Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.config.model import Config, NumberComparison
-from relay.history.history import History
-from relay.history.history_database import HistoryDatabase
-from relay.history.history_numbers import number_keeper
 from relay.history.history_questions import HistoryQuestions
-from relay.history.history_records import HistoryRecords
-from relay.history.history_search import HistorySearch
-from relay.history.history_writer import HistoryWriter
-from relay.history.journal_tail import JournalTail
 from relay.history.message_lists import MessageLists
-from relay.history.message_records import InThread, MessageRecords
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
+from relay.http.site import ApiSite
 from relay.operator.admin_pages import make_admin_site
 from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
@@ -148,6 +143,14 @@ def makeService(options: Options) -> IService:
     return service
 
 
+def _carrier_sessions(config: Config) -> int:
+    """How many connections the carriers need. A carrier over HTTP needs a few."""
+    return sum(
+        carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
+        for carrier in config.carriers.values()
+    )
+
+
 def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[[Config], None]) -> None:
     """Makes SIGHUP reload the configuration file."""
     notifier = daemon.notifier
@@ -187,32 +190,86 @@ def build(
     :param open_files: keeps some open files free; None: there are always enough.
     :param wall: the system's time, for signatures, which others compare with their own time; None: the reactor's time.
     """
-    randomness = random.SystemRandom()
-    accounts = Accounts(config.accounts)
-    # The disk has a thread of its own. In the reactor's thread pool, a commit would wait for slow name look-ups.
-    in_thread = DiskThread(reactor)
-    reactor.addSystemEventTrigger("after", "shutdown", in_thread.stop)
 
     def compare_numbers(carrier: str) -> NumberComparison:
+        # The daemon is made last. The store calls this only once the daemon has started it.
         return daemon.compare_numbers(carrier)
 
-    journal_store = JournalStore(
-        files or OsFiles(),
+    files = files or OsFiles()
+    randomness = random.SystemRandom()
+    make_thread = partial(_thread, reactor)
+    accounts = Accounts(config.accounts)
+    disk = make_thread("journal")
+    journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers)
+    history, questions = make_history(config, reactor, journal, files, make_thread)
+    store: Any = journal if store_wrapper is None else store_wrapper(journal)
+    lists = MessageLists(store, questions, config.history.numbers)
+    flow = _message_flow(config, reactor, store, accounts)
+    http_clients = HttpClients(reactor)
+    webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall)
+    turns, proxies = FairTurns(reactor), TrustedProxies(config.trusted_proxies)
+    api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, lists, questions)
+    daemon = Daemon(
+        config,
+        Collaborators(
+            open_files=open_files,
+            reactor=reactor,
+            randomness=randomness,
+            random_bytes=os.urandom,
+            store=store,
+            accounts=accounts,
+            flow=flow,
+            webhooks=webhooks,
+            records=make_message_records(config, reactor, disk),
+            history=history,
+            lists=lists,
+            notifier=from_environment(reactor),
+            carrier_http=http_clients.any,
+        ),
+        sites=lambda daemon: _sites(daemon, config, reactor, api.site, turns, proxies, open_files),
+        ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
+        failed=lambda reason: _exit_with_failure(reactor, reason),
+    )
+    daemon.at_stop(api.stop)
+    _take_carrier_notifications(api, daemon, reactor, wall)
+    return daemon
+
+
+def _thread(reactor: Any, name: str) -> DiskThread:
+    """Makes a thread for work on the disk. It stops after the reactor."""
+    # In the reactor's thread pool, a commit would wait for slow name look-ups.
+    thread = DiskThread(reactor, name)
+    reactor.addSystemEventTrigger("after", "shutdown", thread.stop)
+    return thread
+
+
+def _journal_store(
+    config: Config,
+    reactor: Any,
+    accounts: Accounts,
+    files: Files,
+    disk: DiskThread,
+    compare_numbers: Callable[[str], NumberComparison],
+) -> JournalStore:
+    """Makes the store that keeps messages in memory and in the journal."""
+    return JournalStore(
+        files,
         config.data_dir,
         journal=config.journal,
         limits=config.limits,
         policy=accounts.policy,
         clock=reactor,
-        in_thread=in_thread,
+        in_thread=disk,
         # With a history, message records are written from it.
         views_of_ended=bool(config.logs.message_records) and not config.history.days,
         compare_numbers=compare_numbers,
         tells_progress=lambda: accounts.tell_progress,
     )
-    history, questions = _history(config, reactor, journal_store, files or OsFiles())
-    store: Any = journal_store if store_wrapper is None else store_wrapper(journal_store)
-    lists = MessageLists(store, questions, config.history.numbers)
-    flow = MessageFlow(
+
+
+def _message_flow(config: Config, reactor: Any, store: DurableStore, accounts: Accounts) -> MessageFlow:
+    """Makes the message flow with the configured routes. The daemon connects it to carriers and customers."""
+    return MessageFlow(
         store=store,
         rates=accounts,
         routes=Routes(config.routes, read_lists(config)),
@@ -223,23 +280,46 @@ def build(
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
     )
-    http_clients = HttpClients(reactor)
-    client = WebhookClient(http_clients, reactor)
-    webhooks = Webhooks(
-        store, accounts, WebhookDelivery(store, accounts, client, reactor, wall), reactor, randomness.random
-    )
+
+
+def _webhooks(
+    reactor: Any,
+    store: DurableStore,
+    accounts: Accounts,
+    flow: MessageFlow,
+    http_clients: HttpClients,
+    randomness: random.Random,
+    open_files: OpenFiles | None,
+    wall: Callable[[], float] | None,
+) -> Webhooks:
+    """Makes the sender of webhooks, whose attempts the flow's counters count."""
+    delivery = WebhookDelivery(store, accounts, WebhookClient(http_clients, reactor), reactor, wall)
+    webhooks = Webhooks(store, accounts, delivery, reactor, randomness.random)
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
     webhooks.outcomes.on_settled = flow.counters.attempted
     webhooks.attempts.on_post = flow.counters.webhook_seconds.observe
-    references = itertools.count(randomness.randrange(256))
-    turns = FairTurns(reactor)
-    proxies = TrustedProxies(config.trusted_proxies)
+    return webhooks
+
+
+def _http_api(
+    config: Config,
+    reactor: Any,
+    flow: MessageFlow,
+    accounts: Accounts,
+    webhooks: Webhooks,
+    randomness: random.Random,
+    turns: FairTurns,
+    proxies: TrustedProxies,
+    lists: MessageLists,
+    questions: HistoryQuestions | None,
+) -> HttpApi:
+    """Makes the customers' HTTP API, with the pages of My Account."""
     api = HttpApi(
         flow=flow,
         accounts=accounts,
         webhooks=webhooks,
-        compose=Composer(flow, references),
+        compose=Composer(flow, itertools.count(randomness.randrange(256))),
         clock=reactor,
         random_bytes=os.urandom,
         limits=config.limits,
@@ -257,90 +337,37 @@ def build(
         accounts=accounts,
         webhooks=webhooks,
         sessions=PageSessions(accounts, os.urandom, reactor.seconds),
-        page_stats=PageStats(store, reactor) if questions is None else HistoryStats(questions, reactor),
+        page_stats=PageStats(flow.store, reactor) if questions is None else HistoryStats(questions, reactor),
         clock=reactor,
         random_bytes=os.urandom,
     )
-    site = api.site
-
-    def sites(daemon: Daemon) -> Sequence[Served]:
-        admin = make_admin_site(daemon, reactor, turns, proxies)
-        if open_files is not None:
-            site.has_room = open_files.room
-            admin[2].most_connections = open_files.admin
-        served: list[Served] = [("http.listen", config.http.listen, site), admin]
-        if config.demo.receiver:
-            served.append(("demo.receiver", [config.demo.receiver], demo_receiver_site(sys.__stdout__)))
-        return served
-
-    async def close_site() -> None:
-        await api.router.stop()
-        site.abort()
-
-    collaborators = Collaborators(
-        open_files=open_files,
-        reactor=reactor,
-        randomness=randomness,
-        random_bytes=os.urandom,
-        store=store,
-        accounts=accounts,
-        flow=flow,
-        webhooks=webhooks,
-        records=_message_records(config, reactor, in_thread),
-        history=history,
-        lists=lists,
-        notifier=from_environment(reactor),
-        carrier_http=http_clients.any,
-    )
-    daemon = Daemon(
-        config,
-        collaborators,
-        sites=sites,
-        ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
-        failed=lambda reason: _exit_with_failure(reactor, reason),
-    )
-    daemon.at_stop(close_site)
-    carrier_notifications = CarrierNotifications(daemon.http_receipts, reactor, wall)
-    api.router.add("POST", "/carriers/{name}/notifications", carrier_notifications.take, anybody=True)
-    return daemon
+    return api
 
 
-def _carrier_sessions(config: Config) -> int:
-    """How many connections the carriers need. A carrier over HTTP needs a few."""
-    return sum(
-        carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
-        for carrier in config.carriers.values()
-    )
+def _sites(
+    daemon: Daemon,
+    config: Config,
+    reactor: Any,
+    site: ApiSite,
+    turns: FairTurns,
+    proxies: TrustedProxies,
+    open_files: OpenFiles | None,
+) -> Sequence[Served]:
+    """Makes the HTTP listeners: for customers, for the operator, and the demonstration's receiver."""
+    admin = make_admin_site(daemon, reactor, turns, proxies)
+    if open_files is not None:
+        site.has_room = open_files.room
+        admin[2].most_connections = open_files.admin
+    served: list[Served] = [("http.listen", config.http.listen, site), admin]
+    if config.demo.receiver:
+        served.append(("demo.receiver", [config.demo.receiver], demo_receiver_site(sys.__stdout__)))
+    return served
 
 
-def _history(
-    config: Config, reactor: Any, store: JournalStore, files: Files
-) -> tuple[History | None, HistoryQuestions | None]:
-    """Who writes the history, and who is asked about it; None where there is none."""
-    if not config.history.days:
-        return None, None
-    directory = Path(config.data_dir)
-    path = str(directory / "history.sqlite3")
-    keep = number_keeper(config.history.numbers, str(directory / "history.key"))
-    lines = config.logs.message_records
-    records = HistoryRecords(lines, sync=config.journal.sync != "never") if lines else None
-    # A thread for each: a search must not wait for a long batch, nor the batch for a long search.
-    writing, searching = DiskThread(reactor, "history"), DiskThread(reactor, "searches")
-    for thread in (writing, searching):
-        reactor.addSystemEventTrigger("after", "shutdown", thread.stop)
-    writer = HistoryWriter(
-        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0, records
-    )
-    history = History(writer, store.durable_segments, reactor, writing)
-    store.needed_from = history.needed_from
-    return history, HistoryQuestions(HistorySearch(path, keep), searching)
-
-
-def _message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:
-    path = config.logs.message_records
-    if not path or config.history.days:
-        return None
-    return MessageRecords(path, config.journal.sync, reactor, in_thread)
+def _take_carrier_notifications(api: HttpApi, daemon: Daemon, reactor: Any, wall: Callable[[], float] | None) -> None:
+    """Lets carriers over HTTP post their notifications to the customers' listener."""
+    notifications = CarrierNotifications(daemon.http_receipts, reactor, wall)
+    api.router.add("POST", "/carriers/{name}/notifications", notifications.take, anybody=True)
 
 
 def _say_how_to_try(daemon: Daemon) -> None:

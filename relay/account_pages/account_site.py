@@ -320,7 +320,7 @@ class AccountPages:
         values = {name: fields.get(name, "") for name in ("to", "from", "text")}
         try:
             wanted = msgspec.convert(values, MessageRequest)
-            (prepared,) = self._api.messages.prepare(session.account, [wanted])
+            (prepared,) = self._api.preparer.prepare(session.account, [wanted])
             if not isinstance(prepared, Message):
                 raise prepared
             await self._flow.accept([prepared])

@@ -12,7 +12,7 @@ from relay.account_pages.html import flatten
 from relay.account_pages.login import login_page, problem_page
 from relay.account_pages.page_values import Flash, Session, Sessions, TooManyAttempts
 from relay.http.api_request import ApiRequest, Reply
-from relay.http.message_calls import FORMS
+from relay.http.message_requests import FORMS
 from relay.http.paths import Handler
 from relay.http.problems import Problem, of_store, retry_after
 from relay.store.api import StoreUnavailable

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from relay.account_pages.delivery_stats import Span
 from relay.account_pages.page_values import Sessions, StatsSource
 from relay.http.api_request import ApiRequest, Reply
-from relay.http.message_calls import report
+from relay.http.message_reports import report
 from relay.http.problems import Problem
 from relay.store.api import StoreQueries
 from relay.values.messages import MessageView

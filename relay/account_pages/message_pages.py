@@ -8,7 +8,7 @@ from twisted.web.template import Tag
 
 from relay.account_pages.html import Content, badge, button, card, duration, el, form, moment
 from relay.account_pages.page_values import Session
-from relay.http.message_calls import report
+from relay.http.message_reports import report
 from relay.http.types import MessageReport
 from relay.values.ids import id_text
 from relay.values.messages import MessageView

@@ -11,7 +11,8 @@ before anybody can know whose it is: otherwise its deliver_sm is handed on as it
 customer answers.
 """
 
-from collections import OrderedDict
+import hashlib
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -41,6 +42,10 @@ _AGAIN_SECONDS: Final = 60.0
 
 #: Long messages remembered after they were put together: a carrier that got no response sends a part again.
 _REMEMBERED: Final = 1_000
+
+#: For so long after it came, an equal part is the same part sent again: a carrier sends it again within its response
+#: time and the time it takes to bind. Later it is a part of another message: handsets use their references again.
+_SENT_AGAIN_SECONDS: Final = 300.0
 
 
 class _Unfinished(msgspec.Struct):
@@ -83,9 +88,11 @@ class HandsetMessages:
         #: By the time when their first part came.
         self._unfinished: OrderedDict[PartsKey, _Unfinished] = OrderedDict()
         self._part_count = 0
+        #: How many of the parts have these addresses: the handset, and the number that it sent to.
+        self._parts_by_addresses: Counter[bytes] = Counter()
         self._being_received: set[PartsKey] = set()
-        #: The parts of messages that were put together lately.
-        self._received: OrderedDict[PartsKey, dict[int, bytes]] = OrderedDict()
+        #: The parts of messages that were put together lately, by number: when each came, and its digest.
+        self._received: OrderedDict[PartsKey, dict[int, tuple[float, bytes]]] = OrderedDict()
         self._timer: IDelayedCall | None = None
         #: Messages since the start: taken for accounts, of these incomplete, and long ones that nobody wanted.
         self.counts = {"received": 0, "incomplete": 0, "unwanted": 0}
@@ -159,9 +166,11 @@ class HandsetMessages:
         key = part.key
         if key in self._being_received:
             return ESME_RX_T_APPN
-        if self._received.get(key, {}).get(part.number) == part.octets:
+        if self._is_sent_again(part):
             # The carrier got no response to it.
             return ESME_ROK
+        if self._is_of_another(part) and not await self._finish(key):
+            return ESME_RX_T_APPN
         unfinished = self._add(part)
         if len(unfinished.parts) == part.count:
             return ESME_ROK if await self._finish(key) else ESME_RX_T_APPN
@@ -171,28 +180,51 @@ class HandsetMessages:
             await self._flow.store.keep_parts([part])
         except StoreUnavailable:
             return ESME_RX_T_APPN
-        while self._part_count > self._most_parts and await self._finish(next(iter(self._unfinished))):
+        while self._part_count > self._most_parts and await self._finish(self._oldest_of_most()):
             pass
         return ESME_ROK
 
     # Putting together
 
+    def _is_sent_again(self, part: InboundPart) -> bool:
+        """Whether the part is in a message that was put together a short time ago."""
+        came_at, digest = self._received.get(part.key, {}).get(part.number, (0.0, b""))
+        return part.received_at - came_at <= _SENT_AGAIN_SECONDS and digest == _digest(part)
+
+    def _is_of_another(self, part: InboundPart) -> bool:
+        """Whether an unfinished message with the same reference has another part at this place, which was answered."""
+        unfinished = self._unfinished.get(part.key)
+        there = unfinished and unfinished.parts.get(part.number)
+        return bool(there and there.octets != part.octets)
+
     def _add(self, part: InboundPart) -> _Unfinished:
         unfinished = self._unfinished.get(part.key)
         if unfinished is None:
             unfinished = self._unfinished[part.key] = _Unfinished(part.received_at + self._part_seconds, {})
-        self._part_count += part.number not in unfinished.parts
+        if part.number not in unfinished.parts:
+            self._count(part.key, 1)
         unfinished.parts[part.number] = part
         return unfinished
+
+    def _count(self, key: PartsKey, change: int) -> None:
+        addresses = key[1]
+        self._part_count += change
+        self._parts_by_addresses[addresses] += change
+        if not self._parts_by_addresses[addresses]:
+            del self._parts_by_addresses[addresses]
+
+    def _oldest_of_most(self) -> PartsKey:
+        """The oldest message of the handset that has most parts here: one that floods must not end others' messages."""
+        addresses = max(self._parts_by_addresses, key=self._parts_by_addresses.__getitem__)
+        return next(key for key in self._unfinished if key[1] == addresses)
 
     async def _finish(self, key: PartsKey) -> bool:
         """Puts a message together of the parts that are there; false: it can't be made durable now."""
         unfinished = self._unfinished.pop(key)
         parts = [unfinished.parts[number] for number in sorted(unfinished.parts)]
-        self._part_count -= len(parts)
+        self._count(key, -len(parts))
         first = parts[0]
-        rules, to = self._rules_of(first.carrier), destination_of(first.addresses).decode("latin-1")
-        target = rules.find(to, text_of(first.octets, first.data_coding) or "")
+        target = self._target_of(first)
         webhook, smpp = self._ways(target)
         missing = tuple(number for number in range(1, first.count + 1) if number not in unfinished.parts)
         message = InboundMessage(
@@ -212,19 +244,23 @@ class HandsetMessages:
         )
         self._being_received.add(key)
         # If we stop here, then the parts that were answered are put together after the start, or wait for the others.
-        received = await self._receive(message)
-        self._being_received.discard(key)
+        received = False
+        try:
+            received = await self._receive(message)
+        finally:
+            self._being_received.discard(key)
+            if not received:
+                # The store has its parts again, but for the last one, which the carrier sends again.
+                unfinished.due_at = self._clock.seconds() + min(self._part_seconds, _AGAIN_SECONDS)
+                self._unfinished[key] = unfinished
+                self._count(key, len(parts))
+                self._arm()
         if received:
             self._say(message)
-            self._received[key] = {part.number: part.octets for part in parts}
+            self._received[key] = {part.number: (part.received_at, _digest(part)) for part in parts}
+            self._received.move_to_end(key)
             if len(self._received) > _REMEMBERED:
                 self._received.popitem(last=False)
-        else:
-            # The store has its parts again, but for the last one, which the carrier sends again.
-            unfinished.due_at = self._clock.seconds() + min(self._part_seconds, _AGAIN_SECONDS)
-            self._unfinished[key] = unfinished
-            self._part_count += len(parts)
-            self._arm()
         return received
 
     def _say(self, message: InboundMessage) -> None:
@@ -270,6 +306,20 @@ class HandsetMessages:
 
     # Who gets it
 
+    def _target_of(self, first: InboundPart) -> InboundTarget:
+        """Who gets a long message.
+
+        :param first: the first of the parts that are there.
+        """
+        rules, to = self._rules_of(first.carrier), destination_of(first.addresses).decode("latin-1")
+        if first.number == 1:
+            return rules.find(to, text_of(first.octets, first.data_coding) or "")
+        # Nobody knows its first word. A word from its middle must not decide, and the carrier was answered ESME_ROK.
+        target = rules.find(to, "")
+        if any(self._ways(target)):
+            return target
+        return next((candidate for candidate in rules.candidates(to) if any(self._ways(candidate))), target)
+
     def _rules_of(self, carrier: str) -> InboundRules:
         settings = self._settings_of(carrier)
         known = self._rules.get(carrier)
@@ -294,6 +344,11 @@ class HandsetMessages:
         done: Deferred[int] = Deferred()
         self._tasks.start(_passed_on(taking, done))
         return done
+
+
+def _digest(part: InboundPart) -> bytes:
+    """Stands for what a part says, so that the texts need not stay in memory."""
+    return hashlib.blake2b(part.octets, digest_size=16).digest()
 
 
 async def _passed_on(taking: Coroutine[Any, Any, int], done: "Deferred[int]") -> None:

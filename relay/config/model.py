@@ -501,7 +501,7 @@ class Carrier(ConfigStruct, frozen=True):
             "theirs."
         ),
     ] = ""
-    dialect: Annotated[Dialect, _text("How the carrier writes receipts.")] = field(default_factory=Dialect)
+    dialect: Dialect = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)
     signing_secret: Annotated[Secret | None, _text("For kind http: the secret that signs its notifications.")] = None
 

@@ -79,6 +79,9 @@ class CustomerQuestions:
         view = await self._find(protocol, pdu)
         if view is None or view.final:
             return c.ESME_RREPLACEFAIL
+        if not self._flow.may_submit(view.account):
+            # A replacement costs as much as a message.
+            return c.ESME_RTHROTTLED
         try:
             [body] = await self._flow.store.bodies([(view.id, 0)])
             if body is None:

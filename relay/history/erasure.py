@@ -12,22 +12,27 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from relay.history.history_numbers import NumberKeeper, Numbers
-from relay.history.history_schema import connect
+from relay.history.history_schema import Transaction, connect
+from relay.history.record_file import moved_away
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.journal.segment_reader import SegmentReader, sequences
 from relay.store.table.records import Snapshot
+from relay.values.inbound import InboundMessage, InboundPart, PartsKey
 from relay.values.messages import Message, destination_of, source_of
 
 _CHECKPOINT_TRIES: Final = 50
 _PAUSE_SECONDS: Final = 0.1
+
+#: The journal's records that have the numbers of a message.
+_WithNumbers = Message | Snapshot | InboundMessage | InboundPart
 
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -53,6 +58,8 @@ class Erased(msgspec.Struct):
 def erase_in_history(path: str, number: str, numbers: Numbers, keep: NumberKeeper, erased: Erased) -> None:
     """Erases the number from a history. Does nothing if the file doesn't exist.
 
+    :param number: the number without a plus. It is also erased where it was kept with one.
+
     :raises sqlite3.Error: the history can't be written now. The rows that were erased before stay erased.
     """
     if not os.path.exists(path):
@@ -60,25 +67,39 @@ def erase_in_history(path: str, number: str, numbers: Numbers, keep: NumberKeepe
     db = connect(path)
     try:
         db.execute("PRAGMA secure_delete = ON")
-        octets = number.encode()
-        if numbers != "masked":
-            kept = keep(octets)[::-1]
+        for written in _written_forms(number):
+            octets = written.encode()
+            # Older rows may have the whole number, from before `history.numbers` was changed.
+            forms = {octets} if numbers == "masked" else {octets, keep(octets)}
             for (segment,) in db.execute("SELECT number FROM segments").fetchall():
-                erased.rows += _erase_rows(db, segment, kept)
-        for origin, head in db.execute("SELECT id, head FROM origins WHERE sender = ?", (octets,)).fetchall():
-            # Each origin gets a name of its own, because the table allows no two equal origins.
-            name = b"erased%d" % origin
-            head = head[:2] + name + head[2 + len(octets) :]
-            db.execute("UPDATE origins SET head = ?, sender = ? WHERE id = ?", (head, name, origin))
+                erased.rows += sum(_erase_rows(db, segment, kept[::-1]) for kept in forms)
+            _erase_sender(db, octets)
         db.execute("PRAGMA incremental_vacuum").fetchall()
         erased.left_in_log = not _empty_log(db)
     finally:
         db.close()
 
 
+def _written_forms(number: str) -> tuple[str, str]:
+    """Returns the number without and with a plus: a number that came over SMPP is kept as the customer wrote it."""
+    return number, f"+{number}"
+
+
 def _erase_rows(db: sqlite3.Connection, segment: int, kept: bytes) -> int:
     done = db.execute(f"UPDATE m{segment} SET number = x'', reference = NULL WHERE number = ?", (kept,))
     return done.rowcount
+
+
+def _erase_sender(db: sqlite3.Connection, sender: bytes) -> None:
+    for origin, head in db.execute("SELECT id, head FROM origins WHERE sender = ?", (sender,)).fetchall():
+        # Each origin gets a name of its own, because the table allows no two equal origins.
+        name = b"erased%d" % origin
+        head = head[:2] + name + head[2 + len(sender) :]
+        # If we stop before the end, then the origin keeps the number, and the next erasure finds it.
+        with Transaction(db):
+            for (segment,) in db.execute("SELECT number FROM segments").fetchall():
+                db.execute(f"UPDATE m{segment} SET reference = NULL WHERE origin = ?", (origin,))
+            db.execute("UPDATE origins SET head = ?, sender = ? WHERE id = ?", (head, name, origin))
 
 
 def _empty_log(db: sqlite3.Connection) -> bool:
@@ -99,31 +120,59 @@ def erase_in_records(path: str, number: str, erased: Erased) -> None:
     if not path:
         return
     file = Path(path)
-    for each in sorted(file.parent.glob(f"{file.name}*")) if file.parent.is_dir() else ():
-        if each.is_file():
-            _erase_in_file(each, number, erased)
+    for stale in file.parent.glob(f".{file.name}*.erasing"):
+        # An erasure that was stopped left it. It may still have the number.
+        stale.unlink(missing_ok=True)
+    while not all(_erase_in_file(each, number, erased) for each in _record_files(file)):
+        # A file got another name meanwhile, at a change of day or by logrotate. The files that are done have no number.
+        pass
 
 
-def _erase_in_file(path: Path, number: str, erased: Erased) -> None:
-    with path.open("rb") as file:
+def _record_files(path: Path) -> list[Path]:
+    return [file for file in sorted(path.parent.glob(f"{path.name}*")) if file.is_file()]
+
+
+def _erase_in_file(path: Path, number: str, erased: Erased) -> bool:
+    """Erases the number from a file of message records. Returns false if the file was moved away before the end."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         was = os.fstat(file.fileno())
-        lines = file.readlines()
-        changed = [_without(line, number) for line in lines]
-        count = sum(new is not old for new, old in zip(changed, lines, strict=True))
-        if not count:
-            return
         anew = path.with_name(f".{path.name}.erasing")
-        handle = os.open(anew, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, was.st_mode & 0o777)
-        with open(handle, "wb") as written:
-            os.fchown(written.fileno(), was.st_uid, was.st_gid)
-            written.writelines(changed)
-            written.flush()
-            os.fsync(written.fileno())
-        os.utime(anew, ns=(was.st_atime_ns, was.st_mtime_ns))
-        # If we stop before this line, then the old file is unchanged.
-        anew.replace(path)
+        try:
+            count = _write_anew(anew, file, number, was)
+            # The lock took time, and logrotate doesn't wait for it: the path may lead to another file now.
+            if moved_away(path, file.fileno()):
+                return False
+            # If we stop before this line, then the old file is unchanged.
+            if count:
+                anew.replace(path)
+        finally:
+            anew.unlink(missing_ok=True)
         erased.lines += count
+        return True
+
+
+def _write_anew(anew: Path, lines: Iterable[bytes], number: str, was: os.stat_result) -> int:
+    """Writes the lines into a new file, with the owner, the permissions and the times of the old one.
+
+    It returns how many lines lost the number.
+    """
+    count = 0
+    handle = os.open(anew, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, was.st_mode & 0o777)
+    with open(handle, "wb") as written:
+        os.fchown(written.fileno(), was.st_uid, was.st_gid)
+        for line in lines:
+            new = _without(line, number)
+            count += new is not line
+            written.write(new)
+        written.flush()
+        os.fsync(written.fileno())
+    os.utime(anew, ns=(was.st_atime_ns, was.st_mtime_ns))
+    return count
 
 
 def _without(line: bytes, number: str) -> bytes:
@@ -135,7 +184,7 @@ def _without(line: bytes, number: str) -> bytes:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # A crash has torn this line.
         return line
-    mine = [name for name in ("to", "from") if record.get(name) == number]
+    mine = [name for name in ("to", "from") if record.get(name) in _written_forms(number)]
     if not mine:
         return line
     record |= dict.fromkeys(mine, "") | {"reference": None}
@@ -151,15 +200,23 @@ def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Era
     :raises OSError, JournalError: the journal can't be read.
     """
     octets = number.encode()
-    found: dict[bytes, float] = {}
+    found: dict[bytes | PartsKey, float] = {}
     for record in _messages(data_dir):
-        if destination_of(record.addresses) == octets or source_of(record.addresses) == octets:
+        if destination_of(record.addresses) != octets and source_of(record.addresses) != octets:
+            continue
+        if isinstance(record, InboundPart):
+            found[record.key] = record.received_at + keep_seconds
+        elif isinstance(record, InboundMessage):
+            # Its parts are no messages of their own.
+            found.pop(record.key, None)
+            found[record.id] = record.received_at + keep_seconds
+        else:
             found[record.id] = record.expires_at + keep_seconds
     erased.in_journal = len(found)
     erased.journal_until = max(found.values(), default=0.0)
 
 
-def _messages(data_dir: str) -> Iterator[Message | Snapshot]:
+def _messages(data_dir: str) -> Iterator[_WithNumbers]:
     files, directory = OsFiles(), os.path.join(data_dir, "journal")
     if not os.path.isdir(directory):
         return
@@ -171,6 +228,6 @@ def _messages(data_dir: str) -> Iterator[Message | Snapshot]:
             continue
         try:
             for _, payload in read_frames(reader.read, reader.size):
-                yield from (record for record in decode_records(payload) if type(record) in (Message, Snapshot))
+                yield from (record for record in decode_records(payload) if isinstance(record, _WithNumbers))
         finally:
             reader.close()

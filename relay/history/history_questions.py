@@ -59,12 +59,13 @@ class HistoryQuestions:
         page: HistoryPage = await self._ask(query.account, lambda: self._search.search(query))
         return page
 
-    async def look_up(self, message_id: bytes) -> MessageView | None:
+    async def look_up(self, message_id: bytes, account: str | None = None) -> MessageView | None:
         """Returns the message with this id, or None if the history doesn't have it.
 
+        :param account: finds only this account's message; None: that of any account.
         :raises StoreBusy, StoreUnavailable: as `search`.
         """
-        page = await self.search(HistoryQuery(id=message_id.hex(), limit=1))
+        page = await self.search(HistoryQuery(account=account, id=message_id.hex(), limit=1))
         return page.messages[0] if page.messages else None
 
     async def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:

@@ -60,6 +60,8 @@ class HistoryWriter:
         self._tail = tail
         self._keep_seconds = keep_seconds
         self._forget_at = 0.0
+        #: Up to here, another run may have written the lines of what ended.
+        self._unsure_until = Cursor(0, 0)
 
     def open(self, lengths: Sequence[Length]) -> None:
         """Opens the database. If it is damaged, renames it and begins an empty one.
@@ -69,6 +71,8 @@ class HistoryWriter:
         :raises OSError, sqlite3.Error: the database can't be opened or made.
         """
         database = self._database
+        if lengths and not self._unsure_until.sequence:
+            self._unsure_until = Cursor(*lengths[-1])
         try:
             known = database.open()
         except sqlite3.DatabaseError as problem:
@@ -118,6 +122,10 @@ class HistoryWriter:
             if not more:
                 self._tidy(now)
         except sqlite3.DatabaseError as problem:
+            if problem.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                # A connection that was opened read-only stays so.
+                database.close()
+                database.open()
             if not _is_damage(problem):
                 raise
             self._begin_anew(lengths, f"is damaged ({problem})")
@@ -130,13 +138,14 @@ class HistoryWriter:
             self._records_open = records_file.open(database, now)
         events = HistoryEvents(database.find, database.counter)
         cursor, repeated_until = database.cursor, database.repeated_until
+        mark = max(repeated_until, self._unsure_until)
         gap: JournalGap | None = None
         more = False
         try:
             for records, place in self._tail.read(cursor, lengths):
                 events.apply(records, repeated=cursor < repeated_until, fresh=database.fresh)
                 cursor = place
-                if len(events) >= MESSAGES_A_BATCH:
+                if len(events) >= MESSAGES_A_BATCH or database.cursor < mark <= cursor:
                     more = True
                     break
                 # The reactor's thread may wait for the interpreter's lock: let it run first.
@@ -144,7 +153,7 @@ class HistoryWriter:
         except JournalGap as problem:
             gap = problem
         if cursor != database.cursor:
-            repeated = database.cursor < repeated_until
+            repeated = database.cursor < mark
             owed = None if records_file is None else partial(records_file.owed, repeated)
             database.write(events.take(), cursor, events.counter, owed)
         if records_file is not None and self._records_open:

@@ -41,14 +41,15 @@ class MessageLists:
         self.questions = questions
         self._numbers = numbers
 
-    async def look_up(self, message_id: bytes) -> MessageView | None:
+    async def look_up(self, message_id: bytes, account: str | None = None) -> MessageView | None:
         """Returns the message with this id from memory or from the history, or None if neither knows it.
 
+        :param account: who asks. Its questions to the history wait behind its own only. None: the operator.
         :raises StoreBusy, StoreUnavailable: the history can't be asked now.
         """
         view = await self._store.look_up(message_id)
         if view is None and self.questions is not None:
-            view = await self.questions.look_up(message_id)
+            view = await self.questions.look_up(message_id, account)
         return view
 
     async def find(self, query: HistoryQuery) -> HistoryPage:

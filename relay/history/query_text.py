@@ -99,6 +99,6 @@ def _instant(parameters: Mapping[str, str], name: str) -> float | None:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_FOUND):
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MOST_FOUND):
         raise QueryProblem("limit", f"'limit' must be a number from 1 to {MOST_FOUND}.")
     return int(text)

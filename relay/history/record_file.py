@@ -65,7 +65,7 @@ class RecordFile:
                 if tries_left:
                     time.sleep(_LOCK_PAUSE_SECONDS)
                 continue
-            if not self._moved_away(handle):
+            if not moved_away(self.path, handle):
                 return handle
             # Another process replaced the file while we waited for the lock. Closing the old file releases the lock.
             self.close()
@@ -121,19 +121,25 @@ class RecordFile:
 
     def _open(self, now: float) -> int:
         day = _day(now)
-        if self._handle is not None and (day != self._day or self._moved_away(self._handle)):
+        if self._handle is not None and (day != self._day or moved_away(self.path, self._handle)):
             self.close()
         if self._handle is None:
             path = Path(self.path)
             path.parent.mkdir(parents=True, exist_ok=True)
-            # An empty file isn't renamed, because it has no records of an earlier day.
-            if path.exists() and path.stat().st_size and (written_on := _day(path.stat().st_mtime)) < day:
-                path.rename(_free_name(path, written_on))
+            while path.exists() and _is_of_earlier_day(path.stat(), day):
+                self._rename_locked(path)
             # The file contains phone numbers, so only the relay's own user may read it.
             self._handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._day = day
             self._end_torn_line(self._handle)
         return self._handle
+
+    def _rename_locked(self, path: Path) -> None:
+        """Gives the file the name of its day, under the lock of an erasure. Does nothing if the file was replaced."""
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not moved_away(self.path, file.fileno()):
+                path.rename(_free_name(path, _day(os.fstat(file.fileno()).st_mtime)))
 
     def _end_torn_line(self, handle: int) -> None:
         """Ends a line that a crash has torn, so that our next line is whole and readers can skip the torn one."""
@@ -144,13 +150,20 @@ class RecordFile:
                 if file.read(1) != b"\n":
                     os.write(handle, b"\n")
 
-    def _moved_away(self, handle: int) -> bool:
-        try:
-            now_there = os.stat(self.path)
-        except FileNotFoundError:
-            return True
-        ours = os.fstat(handle)
-        return (now_there.st_ino, now_there.st_dev) != (ours.st_ino, ours.st_dev)
+
+def moved_away(path: str | Path, handle: int) -> bool:
+    """Returns true if the path doesn't lead to the open file any more."""
+    try:
+        now_there = os.stat(path)
+    except FileNotFoundError:
+        return True
+    ours = os.fstat(handle)
+    return (now_there.st_ino, now_there.st_dev) != (ours.st_ino, ours.st_dev)
+
+
+def _is_of_earlier_day(found: os.stat_result, day: str) -> bool:
+    """Returns false for an empty file too, because it has no records of an earlier day."""
+    return bool(found.st_size) and _day(found.st_mtime) < day
 
 
 def _day(at: float) -> str:

@@ -13,7 +13,7 @@ from relay.accounts.account_settings import URL_OFF, SettingProblem
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.cursors import Cursors, NoCursor
-from relay.http.message_calls import FORMS, not_json
+from relay.http.message_requests import FORMS, not_json
 from relay.http.problems import Problem, invalid_field
 from relay.http.types import (
     AccountReport,

@@ -14,6 +14,7 @@ from relay.http.inbound_calls import InboundApi
 from relay.http.list_calls import ListCalls
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
+from relay.http.message_preparer import MessagePreparer
 from relay.http.migration.jasmin import Jasmin
 from relay.http.migration.kannel import Kannel
 from relay.http.openapi import openapi_document
@@ -61,7 +62,8 @@ class HttpApi:
         self.router = router = Router(logins)
         self.site = ApiSite(router.handle, limits, clock, turns, proxies)
         self.site.log_in_early = logins.early
-        self.messages = messages = Messages(flow, accounts, compose, clock, lists)
+        self.preparer = preparer = MessagePreparer(flow, accounts, compose, clock)
+        self.messages = messages = Messages(flow, accounts, preparer, clock, lists)
         self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes)
         self.lists = lists = lists or MessageLists(flow.store)
         router.add("GET", "/messages", ListCalls(lists, accounts, account.cursors).messages)
@@ -80,13 +82,13 @@ class HttpApi:
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
         if kannel:
-            smsbox = Kannel(messages, logins)
+            smsbox = Kannel(messages, preparer, logins)
             router.add("GET", "/cgi-bin/sendsms", smsbox.send, anybody=True)
             router.add("POST", "/cgi-bin/sendsms", smsbox.send, anybody=True)
             router.add("GET", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
             router.add("POST", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
         if jasmin:
-            calls = Jasmin(messages, logins)
+            calls = Jasmin(messages, preparer, logins)
             router.add("GET", "/send", calls.send, anybody=True)
             router.add("POST", "/send", calls.send, anybody=True)
             router.add("GET", "/ping", calls.ping, anybody=True)

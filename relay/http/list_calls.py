@@ -14,7 +14,7 @@ from relay.history.query_text import PARAMETERS, QueryProblem, query_of
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers
 from relay.http.cursors import Cursors, NoCursor
-from relay.http.message_calls import report
+from relay.http.message_reports import report
 from relay.http.problems import Problem, invalid_field
 from relay.http.types import MessageList
 from relay.store.api import StoreUnavailable

@@ -1,55 +1,31 @@
-"""The handlers that submit messages, show and cancel a message, and send its notification again."""
+"""The handlers that submit messages, show and cancel a message, and send its notification again.
+
+`message_requests` reads bodies, `message_preparer` makes messages of them, and `message_reports` shows a message.
+"""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from relay.config.urls import UrlProblem
 from relay.history.message_lists import MessageLists
 from relay.http.api_request import ApiRequest, Reply
-from relay.http.collaborators import Compose, Customers, SubmissionFlow
+from relay.http.collaborators import Customers, SubmissionFlow
 from relay.http.item_keys import ItemKeys, Repeats
-from relay.http.multipart import MULTIPART
-from relay.http.problems import Problem, ProblemDocument, invalid_field, of_refusal
-from relay.http.types import (
-    LONGEST_SCHEDULE_SECONDS,
-    MOST_MESSAGES,
-    Accepted,
-    AttemptReport,
-    DefaultSenderRequest,
-    MessageReport,
-    MessageRequest,
-    from_form,
-    instant,
-    problem_of,
-)
+from relay.http.message_preparer import MessagePreparer
+from relay.http.message_reports import report
+from relay.http.message_requests import read_messages
+from relay.http.problems import Problem, ProblemDocument
+from relay.http.types import Accepted, MessageRequest
 from relay.store.api import Idempotency
-from relay.text.passthrough import compose_raw
-from relay.text.tlv_text import read_tlvs, write_tlvs
 from relay.values.ids import id_text, parse_id
-from relay.values.messages import (
-    ADAPT_ADDRESSES,
-    ADAPT_TEXT,
-    Message,
-    MessageView,
-    QueueKey,
-    Submission,
-    destination_of,
-    source_of,
-)
-from relay.values.states import DELETED, ENROUTE, SCHEDULED, customer_words
-from relay.webhooks.body import error_of
-
-FORM: Final = b"application/x-www-form-urlencoded"
-#: The media types of a form, which `ApiRequest.form` reads.
-FORMS: Final = frozenset({FORM, MULTIPART})
+from relay.values.messages import Message, MessageView, QueueKey, Submission
+from relay.values.states import DELETED
 
 LONGEST_KEY: Final = 255
 
@@ -64,14 +40,14 @@ class Messages:
         self,
         flow: SubmissionFlow,
         accounts: Customers,
-        compose: Compose,
+        preparer: MessagePreparer,
         clock: IReactorTime,
         lists: MessageLists | None = None,
     ) -> None:
         self._flow = flow
         self._lists = lists or MessageLists(flow.store)
         self._accounts = accounts
-        self._compose = compose
+        self._preparer = preparer
         self._clock = clock
         self._repeatable: set[tuple[str, str]] = set()
         self._item_keys = ItemKeys(flow, accounts, clock)
@@ -81,8 +57,12 @@ class Messages:
         key = request.header(b"Idempotency-Key")
         if key is not None:
             return await self._submit_once(request, account, key)
-        items, single = _requests(request, self._lenient(account))
+        items, single = self._read(request, account)
         return await self._submit(account, items, single)
+
+    def _read(self, request: ApiRequest, account: str) -> tuple[Sequence[MessageRequest | Problem], bool]:
+        """Reads the body. An account with a default sender may leave the sender out."""
+        return read_messages(request, lenient=bool(self._preparer.default_sender(account)))
 
     async def _submit(
         self,
@@ -104,7 +84,7 @@ class Messages:
                 queues = repeats.queues
                 results = self._prepare_with_keys(account, items, ids, repeats)
             else:
-                results = self.prepare(account, items)
+                results = self._preparer.prepare(account, items)
             messages = [result for result in results if type(result) is Message]
             if messages and idempotency is not None:
                 reply = self._accepted(account, results, messages, single, queues)
@@ -143,10 +123,10 @@ class Messages:
     def _prepare_with_keys(
         self, account: str, items: Sequence[MessageRequest | Problem], ids: Mapping[int, bytes], repeats: Repeats
     ) -> list[Message | Problem | Accepted]:
-        """Does what `prepare` does, gives items with keys their ids, and answers items that are repeats."""
+        """Prepares messages, gives items with keys their ids, and answers items that are repeats."""
         fresh = [n for n in range(len(items)) if n not in repeats.answers and n not in repeats.doubles]
         results: dict[int, Message | Problem | Accepted] = dict(repeats.answers)
-        for index, result in zip(fresh, self.prepare(account, [items[n] for n in fresh]), strict=True):
+        for index, result in zip(fresh, self._preparer.prepare(account, [items[n] for n in fresh]), strict=True):
             if type(result) is Message and index in ids:
                 result = msgspec.structs.replace(result, id=ids[index])
             results[index] = result
@@ -165,12 +145,12 @@ class Messages:
 
         The caller must write its answer, and then give the messages to `dispatch`.
 
-        :param callback: see `prepare`.
+        :param callback: see `MessagePreparer.prepare`.
         :return: for each item its message or its problem; and the messages alone.
         :raises StoreFull, StoreUnavailable: nothing was accepted.
         """
         began_at = await self._turn(account, items)
-        results = self.prepare(account, items, callback)
+        results = self._preparer.prepare(account, items, callback)
         messages = [result for result in results if type(result) is Message]
         if messages:
             await self._accept(messages, began_at)
@@ -197,7 +177,7 @@ class Messages:
                     detail = "Another body came with this Idempotency-Key in the last 24 hours. Use a new key."
                     raise Problem(409, detail, kind="idempotency-conflict")
                 return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
-            items, single = _requests(request, self._lenient(account))
+            items, single = self._read(request, account)
             now = self._clock.seconds()
             return await self._submit(
                 account, items, single, lambda body: Idempotency(account, name, digest, body, now)
@@ -205,109 +185,9 @@ class Messages:
         finally:
             self._repeatable.discard((account, name))
 
-    def prepare(
-        self,
-        account: str,
-        items: Sequence[MessageRequest | Submission | Problem],
-        callback: Callable[[str], str] | None = None,
-    ) -> list[Message | Problem]:
-        """Makes a message or a problem of each item, in order. The caller must accept and dispatch the messages.
-
-        :param items: of a `Submission` only the notification URL is checked.
-        :param callback: changes a message's notification URL after its check, see `relay.webhooks.callbacks`.
-        """
-        results: list[Message | Problem] = []
-        submissions: list[Submission] = []
-        for item in items:
-            if isinstance(item, Problem):
-                results.append(item)
-                continue
-            try:
-                submissions.append(self._submission(account, item, callback))
-            except Problem as problem:
-                results.append(problem)
-            else:
-                results.append(_PENDING)
-        prepared = iter(self._flow.prepare(account, submissions)) if submissions else iter(())
-        for index, result in enumerate(results):
-            if result is _PENDING:
-                outcome = next(prepared)
-                results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
-        return results
-
-    def compose(self, to: str, sender: str, text: str, account: str) -> tuple[bytes, tuple[bytes, ...]]:
-        """The addresses and the submit_sm bodies of a text.
-
-        :param account: whose routes say in which form the carriers want the text; "": as GSM 03.38 or UCS-2.
-        :raises InvalidText: it can't be sent.
-        """
-        return self._compose(to, sender, text, account=account)
-
     def now(self) -> float:
         """The time, in seconds since 1970."""
         return self._clock.seconds()
-
-    def default_sender(self, account: str) -> str:
-        """The sender of the account's messages that name none; "" if they must name one."""
-        return self._accounts.get(account).senders.default
-
-    def _lenient(self, account: str) -> bool:
-        """Whether the account's messages may come without a sender."""
-        return bool(self.default_sender(account))
-
-    def _submission(
-        self, account: str, item: MessageRequest | Submission, callback: Callable[[str], str] | None
-    ) -> Submission:
-        url = item.notification_url
-        if url is not None:
-            try:
-                self._accounts.check_url(account, url)
-            except UrlProblem as problem:
-                raise invalid_field("notification_url", str(problem)) from None
-            if callback is not None:
-                url = callback(url)
-        if isinstance(item, Submission):
-            return item if url is item.notification_url else msgspec.structs.replace(item, notification_url=url)
-        try:
-            source = item.from_ or self.default_sender(account)
-            adapt = ADAPT_TEXT
-            tlvs = _tlvs(item)
-            if item.data_coding is None and item.payload is None and item.udh is None:
-                if item.text is UNSET:
-                    raise Problem(422, "The field 'text' is missing.", "text", kind="missing-field")
-                flash = item.class_ is not None
-                addresses, parts = self._compose(
-                    item.to, source, item.text or "", account=account, flash=flash, tlvs=tlvs
-                )
-            else:
-                addresses, parts = _ready_made(item, source, tlvs)
-                adapt = ADAPT_ADDRESSES
-        except ValueError as problem:
-            raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
-        return Submission(
-            addresses,
-            parts,
-            0,
-            "http",
-            item.validity_seconds,
-            item.reference,
-            url,
-            self._scheduled_seconds(item),
-            item.priority or 0,
-            adapt=adapt,
-        )
-
-    def _scheduled_seconds(self, item: MessageRequest) -> float:
-        """How long the message is to wait; 0.0: it is sent at once.
-
-        :raises Problem: too long.
-        """
-        if item.send_at is None:
-            return 0.0
-        seconds = item.send_at.timestamp() - self._clock.seconds()
-        if seconds > LONGEST_SCHEDULE_SECONDS:
-            raise invalid_field("send_at", "At most 30 days ahead.")
-        return max(0.0, seconds)
 
     def _accepted(
         self,
@@ -401,7 +281,7 @@ class Messages:
 
         :raises Problem: 404.
         """
-        return await self._find(segment, account, self._lists.look_up)
+        return await self._find(segment, account, lambda message_id: self._lists.look_up(message_id, account))
 
     async def _find(
         self, segment: bytes, account: str, look_up: Callable[[bytes], Awaitable[MessageView | None]]
@@ -413,122 +293,7 @@ class Messages:
         return view
 
 
-def _tlvs(item: MessageRequest) -> bytes:
-    if not item.tlvs:
-        return b""
-    try:
-        return write_tlvs(read_tlvs(item.tlvs))
-    except ValueError as problem:
-        said = str(problem)
-        raise invalid_field("tlvs", f"{said[0].upper()}{said[1:]}.") from None
-
-
-def _ready_made(item: MessageRequest, source: str, tlvs: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """Makes the one part of an item that has octets instead of a text.
-
-    :raises Problem, ValueError: the octets can't be sent.
-    """
-    if item.text:
-        raise invalid_field("text", "Give either a text, or data_coding and payload without a text.")
-    if item.class_ is not None:
-        raise invalid_field("class", "The data_coding of ready-made octets says their class; leave class out.")
-    if item.data_coding is None:
-        raise invalid_field("data_coding", "Give a data_coding together with udh and payload.")
-    udh, payload = bytes.fromhex(item.udh or ""), bytes.fromhex(item.payload or "")
-    return compose_raw(source, item.to, data_coding=item.data_coding, udh=udh, payload=payload, tlvs=tlvs)
-
-
 def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocument:
     if isinstance(result, Problem):
         return result.document
     return result if isinstance(result, Accepted) else Accepted(id_text(result.id))
-
-
-#: The place-holder for an item until the message flow has accepted or refused it.
-_PENDING: Final[Any] = Problem(500, "")
-
-#: The type of a request, by whether messages may come without a sender.
-_KINDS: Final[dict[bool, type[MessageRequest]]] = {False: MessageRequest, True: DefaultSenderRequest}
-_decode_one_or_many: Final = {
-    lenient: msgspec.json.Decoder(kind | list[kind]).decode  # type: ignore[valid-type]
-    for lenient, kind in _KINDS.items()
-}
-_decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_one: Final = {lenient: msgspec.json.Decoder(kind).decode for lenient, kind in _KINDS.items()}
-
-
-def _requests(request: ApiRequest, lenient: bool) -> tuple[Sequence[MessageRequest | Problem], bool]:
-    """Reads the body. Returns the items, and whether the body is a single message.
-
-    :param lenient: messages may come without a sender.
-    :raises Problem: the body can't be read. If only one item of an array is wrong, its place has the problem.
-    """
-    if request.content_type in FORMS:
-        return [from_form(request.form(), _KINDS[lenient])], True
-    raw = request.body()
-    try:
-        decoded = _decode_one_or_many[lenient](raw)
-    except msgspec.ValidationError as error:
-        if raw.lstrip()[:1] != b"[":
-            raise problem_of(error) from None
-        return _checked(_requests_one_by_one(raw, lenient)), False
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise not_json() from None
-    if type(decoded) is list:
-        return _checked(decoded), False
-    return [decoded], True
-
-
-def _checked(items: Sequence[MessageRequest | Problem]) -> Sequence[MessageRequest | Problem]:
-    if not 1 <= len(items) <= MOST_MESSAGES:
-        raise Problem(422, f"An array must have 1 to {MOST_MESSAGES} messages; this one has {len(items)}.")
-    return items
-
-
-def _requests_one_by_one(raw: bytes, lenient: bool) -> list[MessageRequest | Problem]:
-    items: list[MessageRequest | Problem] = []
-    try:
-        raw_items = _decode_raw(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise not_json() from None
-    for item in raw_items:
-        try:
-            items.append(_decode_one[lenient](item))
-        except msgspec.ValidationError as error:
-            items.append(problem_of(error))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            items.append(not_json())
-    return items
-
-
-def not_json() -> Problem:
-    """Makes the problem with a body that isn't JSON: 400."""
-    return Problem(400, "The body must be JSON, or a form with the Content-Type of a form.", kind="not-json")
-
-
-def report(view: MessageView, error_codes: str) -> MessageReport:
-    """Makes the report about a message that its customer sees."""
-    carrier_error = view.carrier_error.encode("latin-1", "replace")
-    words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
-    if view.waits_for_its_time:
-        words = words._replace(status="SCHEDULED")
-    return MessageReport(
-        id=id_text(view.id),
-        to=destination_of(view.addresses).decode("latin-1"),
-        from_=source_of(view.addresses).decode("latin-1"),
-        reference=view.reference,
-        status=words.status,
-        send_status=words.send_status,
-        error=error_of(words, carrier_error, error_codes),
-        carrier=view.carrier,
-        carrier_error=view.carrier_error,
-        parts=len(view.parts),
-        submitted_at=instant(view.accepted_at),
-        done_at=None if view.told_done_at is None else instant(view.told_done_at),
-        send_at=instant(view.scheduled_at) if view.scheduled_at else UNSET,
-        learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
-        attempts=[
-            AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)
-            for a in view.attempts
-        ],
-    )

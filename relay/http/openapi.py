@@ -1,246 +1,14 @@
 """Makes the API's description (OpenAPI 3.1) from the types that parse the requests."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-from relay.history.history_entries import NOTIFICATIONS
-from relay.history.query_text import MOST_FOUND
-from relay.http.problems import ProblemDocument
-from relay.http.types import (
-    MOST_MESSAGES,
-    Accepted,
-    AccountReport,
-    Feed,
-    InboundFeed,
-    InboundView,
-    MessageList,
-    MessageReport,
-    MessageRequest,
-    ReplayReport,
-    ReplayRequest,
-    TestReport,
-    UrlRequest,
-)
-
-
-class Operation(NamedTuple):
-    """The description of one call of the API.
-
-    :ivar problems: the statuses of its problem documents, besides 401, 403 and 503.
-    """
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    answers: Mapping[int, Any]
-    body: Any = None
-    parameters: Sequence[Mapping[str, Any]] = ()
-    problems: Sequence[int] = ()
-    text: str = ""
-    anybody: bool = False
-
-
-class OneOrMany:
-    """The type of a body that is one value, or an array of values. In an array, a problem may replace a value."""
-
-    def __init__(self, item: Any, *, or_problem: bool = False) -> None:
-        self.item = item
-        self.or_problem = or_problem
-
-
-def _parameter(name: str, where: str, text: str, schema: Mapping[str, Any], required: bool = False) -> dict[str, Any]:
-    return {"name": name, "in": where, "description": text, "required": required, "schema": dict(schema)}
-
-
-def _integer(minimum: int, maximum: int, default: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": minimum, "maximum": maximum, "default": default}
-
-
-_TEXT: Final = {"type": "string", "maxLength": 200}
-_ID: Final = _parameter("id", "path", "The message's id.", {"type": "string", "format": "uuid"}, required=True)
-
-_FEED_PARAMETERS: Final = (
-    _parameter(
-        "after",
-        "query",
-        "The `next` of the last answer; 0: from the beginning.",
-        {"type": "string", "pattern": "^([0-9]{1,19}|[A-Za-z0-9_-]{22})$", "default": "0"},
-    ),
-    _parameter(
-        "limit",
-        "query",
-        "How many at the most.",
-        {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-    ),
-    _parameter("wait", "query", "Seconds to wait if there is nothing new yet.", _integer(0, 60, 0)),
-)
-
-OPERATIONS: Final = (
-    Operation(
-        "post",
-        "/messages",
-        "submit",
-        "Send a message, or up to a thousand",
-        {202: OneOrMany(Accepted, or_problem=True)},
-        OneOrMany(MessageRequest),
-        (
-            _parameter(
-                "Idempotency-Key",
-                "header",
-                "Makes a repeat harmless: for 24 hours, the same key and body get the first answer again.",
-                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-            ),
-        ),
-        (400, 409, 413, 422, 429),
-        "After the answer 202, the messages are on disk and will be sent. The answer to an array has an id or a "
-        "problem for each item.",
-    ),
-    Operation(
-        "get",
-        "/messages",
-        "messages",
-        "Search messages",
-        {200: MessageList},
-        None,
-        (
-            _parameter("id", "query", "The id, or its beginning.", _TEXT),
-            _parameter("to", "query", "The whole number.", _TEXT),
-            _parameter("to_end", "query", "The end of the number.", _TEXT),
-            _parameter("from", "query", "The sender.", _TEXT),
-            _parameter("reference", "query", "Your own reference.", _TEXT),
-            _parameter("status", "query", "A status, such as DELIVRD, or a send_status, such as failed.", _TEXT),
-            _parameter("carrier", "query", "The carrier that took it.", _TEXT),
-            _parameter("carrier_error", "query", "The carrier's own code.", _TEXT),
-            _parameter(
-                "notification",
-                "query",
-                "What became of its notification.",
-                {"type": "string", "enum": list(NOTIFICATIONS)},
-            ),
-            _parameter("since", "query", "Accepted then or later: RFC 3339, or a date.", _TEXT),
-            _parameter("until", "query", "Accepted before.", _TEXT),
-            _parameter(
-                "order",
-                "query",
-                "Which come first.",
-                {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
-            ),
-            _parameter("limit", "query", "How many at the most.", _integer(1, MOST_FOUND, 50)),
-            _parameter("after", "query", "The `next` of the last answer.", _TEXT),
-        ),
-        (422,),
-        "All that is given must fit. With a history (`history.days`) it finds every message that is kept, from a "
-        "second after its acceptance on; without one, the latest that are in memory, newest first.",
-    ),
-    Operation("get", "/messages/{id}", "message", "Show a message", {200: MessageReport}, None, (_ID,), (404,)),
-    Operation(
-        "delete",
-        "/messages/{id}",
-        "cancel",
-        "Cancel a message",
-        {200: MessageReport},
-        None,
-        (_ID,),
-        (404, 409),
-        "What is scheduled or waits for a carrier is not sent, and ends as DELETED; its notification follows. 409: a "
-        "carrier has it and can't take it back, or it has ended. Cancelling twice is harmless.",
-    ),
-    Operation(
-        "post",
-        "/messages/{id}/notify",
-        "notify",
-        "Send a message's notification again",
-        {202: Accepted},
-        None,
-        (_ID,),
-        (404, 409),
-    ),
-    Operation(
-        "get",
-        "/notifications",
-        "feed",
-        "Read the notifications as a feed",
-        {200: Feed},
-        None,
-        _FEED_PARAMETERS,
-        (422, 429),
-        "For customers who want to poll, and not to be called. No notification is skipped while new ones arrive.",
-    ),
-    Operation(
-        "post",
-        "/notifications/replay",
-        "replay",
-        "Send notifications again",
-        {202: ReplayReport},
-        ReplayRequest,
-        (),
-        (400, 413, 422),
-    ),
-    Operation(
-        "get",
-        "/inbound",
-        "inbound",
-        "Read messages from handsets as a feed",
-        {200: InboundFeed},
-        None,
-        _FEED_PARAMETERS,
-        (422, 429),
-        "The account's messages from handsets, also those that were sent to its `inbound_url`.",
-    ),
-    Operation(
-        "get",
-        "/inbound/{id}",
-        "inboundMessage",
-        "Ask after a message from a handset",
-        {200: InboundView},
-        None,
-        (_ID,),
-        (404,),
-    ),
-    Operation(
-        "post",
-        "/inbound/{id}/notify",
-        "sendInboundAgain",
-        "Have a message from a handset sent to the inbound_url again",
-        {202: Accepted},
-        None,
-        (_ID,),
-        (404, 409),
-    ),
-    Operation("get", "/account", "account", "The account's settings", {200: AccountReport}),
-    Operation(
-        "put",
-        "/account/notification-url",
-        "setUrl",
-        "Set the notification URL",
-        {200: AccountReport},
-        UrlRequest,
-        (),
-        (400, 413, 422),
-        "The URL is checked now, is on from now on, and is kept over restarts.",
-    ),
-    Operation(
-        "delete",
-        "/account/notification-url",
-        "resetUrl",
-        "Reset the notification URL to the configuration's",
-        {200: AccountReport},
-    ),
-    Operation(
-        "post",
-        "/account/test-notification",
-        "test",
-        "Send a test notification and see the receiver's answer",
-        {200: TestReport},
-        None,
-        (),
-        (409,),
-    ),
-    Operation("get", "/openapi.json", "openapi", "This description", {200: dict}, anybody=True),
-)
+from relay.http.api_examples import EXAMPLES
+from relay.http.api_operations import OPERATIONS, OneOrMany, Operation
+from relay.http.openapi_webhooks import webhooks
+from relay.http.problems import Problem, ProblemDocument
+from relay.http.types import MOST_MESSAGES, InboundReport, NotificationBody, ReplayRequest
 
 _PROBLEMS: Final = {
     400: "The request can't be read.",
@@ -260,7 +28,7 @@ def openapi_document(version: str) -> dict[str, Any]:
 
     :param version: the relay's version.
     """
-    types: list[Any] = [ProblemDocument]
+    types: list[Any] = [ProblemDocument, NotificationBody, InboundReport]
     for operation in OPERATIONS:
         for kind in (operation.body, *operation.answers.values()):
             kind = kind.item if isinstance(kind, OneOrMany) else kind
@@ -290,7 +58,9 @@ def openapi_document(version: str) -> dict[str, Any]:
             "version": version,
             "description": "Send SMS and receive delivery notifications.",
         },
+        "servers": [{"url": "/", "description": "The relay that gives this description."}],
         "paths": paths,
+        "webhooks": webhooks(schema),
         "components": {
             "schemas": components,
             "securitySchemes": {
@@ -303,16 +73,23 @@ def openapi_document(version: str) -> dict[str, Any]:
 
 
 def _described(operation: Operation, schema: Any, resolve: Any) -> dict[str, Any]:
+    example = EXAMPLES[operation.name]
     responses: dict[str, Any] = {
-        str(status): {"description": operation.summary + ".", "content": {"application/json": {"schema": schema(kind)}}}
+        str(status): {
+            "description": operation.summary + ".",
+            "content": {"application/json": {"schema": schema(kind), "example": example.answer}},
+        }
         for status, kind in operation.answers.items()
     }
-    problem = {"application/problem+json": {"schema": schema(ProblemDocument)}}
     general: tuple[int, ...] = () if operation.anybody else (401, 503)
     if general and operation.method != "get":
         general = (401, 403, 503)
     for status in sorted({*operation.problems, *general}):
-        responses[str(status)] = {"description": _PROBLEMS[status], "content": problem}
+        problem = msgspec.to_builtins(Problem(status, _PROBLEMS[status]).document)
+        responses[str(status)] = {
+            "description": _PROBLEMS[status],
+            "content": {"application/problem+json": {"schema": schema(ProblemDocument), "example": problem}},
+        }
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -324,11 +101,11 @@ def _described(operation: Operation, schema: Any, resolve: Any) -> dict[str, Any
         described["parameters"] = list(operation.parameters)
     if operation.body is not None:
         form = operation.body.item if isinstance(operation.body, OneOrMany) else operation.body
-        content = {"application/json": {"schema": schema(operation.body)}}
+        content = {"application/json": {"schema": schema(operation.body), "example": example.body}}
         if form is not ReplayRequest:
-            fields = {"schema": _of_form(resolve(schema(form)))}
+            fields = {"schema": _of_form(resolve(schema(form))), "example": example.body}
             content |= {"application/x-www-form-urlencoded": fields, "multipart/form-data": fields}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": True, "description": operation.summary + ".", "content": content}
     if operation.anybody:
         described["security"] = []
     return described

@@ -1,9 +1,10 @@
 """Problem documents (RFC 9457): the HTTP API's answers to requests that it refuses."""
 
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from relay.store.api import StoreBusy, StoreUnavailable
 from relay.values.messages import Refused
@@ -13,19 +14,13 @@ PROBLEM_TYPE: Final = b"application/problem+json"
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Says why a request was refused.
+    """Says why a request was refused."""
 
-    :ivar type: the path of the kind of problem, where it is described.
-    :ivar title: the kind of problem in words. It is always the same for a type.
-    :ivar detail: what is wrong with this request, and what to do.
-    :ivar field: the field of the request that is wrong.
-    """
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    field: str = ""
+    type: Annotated[str, Meta(description="The path of the kind of problem, where it is described.")]
+    title: Annotated[str, Meta(description="The kind of problem in words. It is always the same for a type.")]
+    status: Annotated[int, Meta(description="The HTTP status.")]
+    detail: Annotated[str, Meta(description="What is wrong with this request, and what to do.")]
+    field: Annotated[str, Meta(description="The field of the request that is wrong, if it is one.")] = ""
 
 
 class Problem(Exception):

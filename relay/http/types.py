@@ -138,6 +138,38 @@ class Accepted(msgspec.Struct, frozen=True):
     id: Annotated[str, Meta(description="The message's id, a UUID.", examples=["72b83667-a8f1-4c09-861f-e1ee6dd4561b"])]
 
 
+class NotificationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A notification: what became of a message. It has exactly these five fields, and all of them are strings."""
+
+    url: Annotated[
+        str,
+        Meta(description="The notification URL, as it was set.", examples=["https://yoursite.com/sms/notifications"]),
+    ]
+    id: Annotated[
+        str,
+        Meta(
+            description="The message's id, a UUID: the one that `POST /messages` answered.",
+            examples=["72b83667-a8f1-4c09-861f-e1ee6dd4561b"],
+        ),
+    ]
+    send_status: Annotated[
+        Literal["delivered", "failed", "carrier-reject", "pending"],
+        Meta(description="The result in one word. `pending` only comes if the account asks for intermediate states."),
+    ]
+    status: Annotated[
+        Literal["DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD", "ENROUTE", "ACCEPTD"],
+        Meta(description="The message's state, in SMPP's words."),
+    ]
+    error: Annotated[
+        str,
+        Meta(
+            description="The error code that belongs to the state; 000: no error. With the account's setting "
+            "`error_codes: carrier` it is the carrier's own code, if it gave one.",
+            examples=["000"],
+        ),
+    ]
+
+
 class AttemptReport(msgspec.Struct, frozen=True):
     """One attempt to deliver a notification."""
 
@@ -152,16 +184,16 @@ class AttemptReport(msgspec.Struct, frozen=True):
 class MessageReport(msgspec.Struct, frozen=True):
     """Everything that the relay knows about a message."""
 
-    id: str
-    to: str
-    from_: str = field(name="from")
-    reference: str | None
+    id: Annotated[str, Meta(description="The message's id, a UUID.")]
+    to: Annotated[str, Meta(description="The number that it goes to, with its country code and without a plus.")]
+    from_: Annotated[str, Meta(description="The sender.")] = field(name="from")
+    reference: Annotated[str | None, Meta(description="Your own name for the message.")]
     status: Annotated[
         str,
         Meta(description="As in notifications; SCHEDULED until its time has come, ENROUTE while it is on its way."),
     ]
     send_status: Annotated[str, Meta(description="delivered, failed, carrier-reject, or pending.")]
-    error: str
+    error: Annotated[str, Meta(description="The error code, as in notifications.")]
     carrier: Annotated[str, Meta(description="The carrier that took it; empty until one has.")]
     carrier_error: Annotated[
         str,
@@ -173,7 +205,7 @@ class MessageReport(msgspec.Struct, frozen=True):
         str | None,
         Meta(description="When it reached its final state: as the carrier says, or else when the relay learnt it."),
     ]
-    attempts: list[AttemptReport]
+    attempts: Annotated[list[AttemptReport], Meta(description="The attempts to deliver its notification.")]
     learnt_at: Annotated[
         str | UnsetType,
         Meta(description="When the relay learnt its final state. Only present if `done_at` is the carrier's date."),
@@ -186,7 +218,7 @@ class MessageReport(msgspec.Struct, frozen=True):
 class MessageList(msgspec.Struct, frozen=True):
     """Some of an account's messages."""
 
-    messages: list[MessageReport]
+    messages: Annotated[list[MessageReport], Meta(description="The messages that were found.")]
     next: Annotated[str | None, Meta(description="`after` takes it, for the next page; null: there is no more.")]
     complete: Annotated[
         bool, Meta(description="False: the search took too long and ended early; go on with `next`, or ask for less.")
@@ -197,33 +229,35 @@ class NotificationReport(msgspec.Struct, frozen=True):
     """One notification of the feed."""
 
     cursor: Annotated[str, Meta(description="Its place in the feed, for the parameter `after`.")]
-    id: str
-    send_status: str
-    status: str
-    error: str
-    carrier_error: str
+    id: Annotated[str, Meta(description="The message's id, a UUID.")]
+    send_status: Annotated[str, Meta(description="`delivered`, `failed` or `carrier-reject`.")]
+    status: Annotated[str, Meta(description="The final state, such as `DELIVRD`.")]
+    error: Annotated[str, Meta(description="The error code, as in notifications.")]
+    carrier_error: Annotated[str, Meta(description="The carrier's own error code, unchanged; empty if it gave none.")]
     at: Annotated[str, Meta(description="When the relay learnt the state. RFC 3339, UTC.")]
 
 
 class Feed(msgspec.Struct, frozen=True):
     """A piece of the feed. For the next piece, set `after` to `next`."""
 
-    notifications: list[NotificationReport]
+    notifications: Annotated[
+        list[NotificationReport], Meta(description="In the order in which the relay learnt the states.")
+    ]
     next: Annotated[str, Meta(description="The cursor for the next request; unchanged if there was nothing new.")]
 
 
 class InboundReport(msgspec.Struct, frozen=True):
     """A message from a handset."""
 
-    id: str
+    id: Annotated[str, Meta(description="The message's id, a UUID.")]
     from_: Annotated[str, Meta(description="The handset's number.")] = field(name="from")
     to: Annotated[str, Meta(description="The number that it sent to.")]
     text: Annotated[str | None, Meta(description="What it says; null if it is no text.")]
     received_at: Annotated[str, Meta(description="When the relay got it, or its last part. RFC 3339, UTC.")]
     parts: Annotated[int, Meta(description="How many SMS the handset sent for it.")]
     missing_parts: Annotated[list[int], Meta(description="The numbers of those that did not come, from 1.")]
-    carrier: str
-    data_coding: int
+    carrier: Annotated[str, Meta(description="The carrier that it came from.")]
+    data_coding: Annotated[int, Meta(description="SMPP's data_coding, as the carrier gave it.")]
     udh: Annotated[str | None, Meta(description="The user data header of a message of one part, in hexadecimal.")]
     payload: Annotated[str | None, Meta(description="If it is no text: its octets in hexadecimal.")]
 
@@ -237,13 +271,13 @@ class InboundFeedReport(InboundReport, frozen=True):
 class InboundView(InboundReport, frozen=True):
     """A message from a handset, and how it was handed over."""
 
-    attempts: list[AttemptReport]
+    attempts: Annotated[list[AttemptReport], Meta(description="The attempts to deliver it to you.")]
 
 
 class InboundFeed(msgspec.Struct, frozen=True):
     """A piece of the feed of messages from handsets. For the next piece, set `after` to `next`."""
 
-    messages: list[InboundFeedReport]
+    messages: Annotated[list[InboundFeedReport], Meta(description="In the order in which the relay got them.")]
     next: Annotated[str, Meta(description="The cursor for the next request; unchanged if there was nothing new.")]
 
 
@@ -262,30 +296,40 @@ class UrlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AccountReport(msgspec.Struct, frozen=True):
     """The account's own settings."""
 
-    account: str
-    notification_url: str | None
+    account: Annotated[str, Meta(description="The account's name.")]
+    notification_url: Annotated[str | None, Meta(description="Where notifications go; null: nowhere.")]
     notification_url_from: Annotated[str, Meta(description="`configuration`, or `setting`: the customer set it.")]
     notification_url_state: Annotated[
         str, Meta(description="`on`, `none`, `off: ...` after a 410, `failing` while its circuit is open.")
     ]
-    notification_fallback_url: str | None
-    notification_format: str
-    notification_batch: int
+    notification_fallback_url: Annotated[
+        str | None, Meta(description="The second URL, for notifications that fail at the first.")
+    ]
+    notification_format: Annotated[str, Meta(description="How the body is written: `json` or `form`.")]
+    notification_batch: Annotated[int, Meta(description="The most notifications in one request; 1: no batches.")]
     signed: Annotated[bool, Meta(description="Whether notifications carry a signature.")]
-    notify: str
-    error_codes: str
+    notify: Annotated[
+        str,
+        Meta(description="Which states are notified: `final`, `all`, or `progress` (all, and that a carrier took it)."),
+    ]
+    error_codes: Annotated[
+        str,
+        Meta(
+            description="`standard`: `error` has the relay's codes; `carrier`: the carrier's own code, if it gave one."
+        ),
+    ]
     messages_a_second: Annotated[float, Meta(description="0: no limit.")]
-    burst: int
+    burst: Annotated[int, Meta(description="How many messages may be sent at once, within the rate.")]
 
 
 class TestReport(msgspec.Struct, frozen=True):
     """The result of a test notification."""
 
     ok: Annotated[bool, Meta(description="Whether the receiver answered 2xx.")]
-    url: str
+    url: Annotated[str, Meta(description="Where it was sent.")]
     sent: Annotated[str, Meta(description="The body that was sent.")]
     answer: Annotated[str, Meta(description="The HTTP status, or why there was no answer.")]
-    seconds: float
+    seconds: Annotated[float, Meta(description="How long the request took.")]
     body: Annotated[str, Meta(description="The beginning of the body of the answer.")]
 
 
@@ -304,7 +348,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReplayReport(msgspec.Struct, frozen=True):
     """How many notifications will be sent again."""
 
-    messages: int
+    messages: Annotated[int, Meta(description="The number of notifications.")]
 
 
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`")

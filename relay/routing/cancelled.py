@@ -53,6 +53,11 @@ class CancelledMessages:
         if entry is not None:
             self._messages[part.id] = entry._replace(kept=part)
 
+    def parts_of(self, message_id: bytes) -> int:
+        """How many queued parts of a message are still to be dropped."""
+        entry = self._messages.get(message_id)
+        return 0 if entry is None else entry.parts
+
     def take(self, message_id: bytes, part: Outgoing | None = None) -> bool:
         """Returns true if the caller must drop this part of the message. Counts the part as dropped."""
         entry = self._messages.get(message_id)

@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.config.sender_patterns import AllowedSenders
@@ -53,8 +54,14 @@ from relay.values.smpp_constants import (
 )
 from relay.values.states import DELETED, REJECTED, UNKNOWN
 
-#: The flow sends at most this many scheduled messages in one batch.
-_SCHEDULED_AT_ONCE = 1000
+#: Scheduled messages that are sent in one turn of the reactor, some 4 ms; the pause after them; and how many such
+#: slices one call may send.
+_SCHEDULED_AT_ONCE = 200
+_SCHEDULED_PAUSE_SECONDS = 0.005
+_SCHEDULED_SLICES = 50
+
+#: How many dropped parts of one message may stand in carriers' queues. Each replacement makes one more.
+_MOST_REPLACED = 10
 
 
 class MessageFlow:
@@ -289,8 +296,13 @@ class MessageFlow:
         self.send(outgoing)
 
     async def _send_scheduled(self, now: float) -> None:
-        """Sends the scheduled messages whose time has come, by the present routes."""
-        while due := await self.store.scheduled_due(now, _SCHEDULED_AT_ONCE):
+        """Sends the scheduled messages whose time has come, by the present routes.
+
+        Very many may be due in one second. They are sent in slices, between which the reactor serves everybody else.
+        One call sends `_SCHEDULED_SLICES` slices at the most; the next call goes on.
+        """
+        for _ in range(_SCHEDULED_SLICES):
+            due = await self.store.scheduled_due(now, _SCHEDULED_AT_ONCE)
             carriers_of = self.routes.carriers_of
             parts = [
                 Outgoing(
@@ -309,6 +321,9 @@ class MessageFlow:
                 for part in parts:
                     self.cancelled.keep(part)
             self.send(parts)
+            if len(due) < _SCHEDULED_AT_ONCE:
+                break
+            await deferLater(self._clock, _SCHEDULED_PAUSE_SECONDS)
 
     async def resume(self) -> int:
         """Dispatches all parts that no carrier had taken, and wakes every queue. Call it after a start.
@@ -457,12 +472,16 @@ class MessageFlow:
         view = await self.store.look_up(message_id)
         return view is not None and view.state == DELETED
 
+    def may_submit(self, account: str) -> bool:
+        """Counts one request against an account's rate. False: the account must try again later."""
+        return self._rates.allow(account, 1, self._clock.seconds()) == 0.0
+
     async def replace(self, replacement: Replacement) -> bool:
         """Replaces a message's text and times for a customer.
 
         Returns true if the new text and times are durable. Returns false if nothing was changed. The reason is one of
         these: a carrier may have the message; the message has several parts; it has ended; the account has reached its
-        limit of scheduled messages.
+        limit of scheduled messages; or the message was replaced very often while it stood in a queue.
 
         :raises StoreUnavailable: nothing was changed.
         """
@@ -471,6 +490,8 @@ class MessageFlow:
         if view is None or message_id in self._replacing or self._is_sending(message_id):
             return False
         if view.final or len(view.parts) != 1 or view.parts[0].submitted_at is not None:
+            return False
+        if self.cancelled.parts_of(message_id) >= _MOST_REPLACED:
             return False
         full = self.store.scheduled_count(view.account) >= self._most_scheduled
         if replacement.scheduled_at and full and not view.waits_for_its_time:

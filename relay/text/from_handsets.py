@@ -19,6 +19,9 @@ _SHORT_REFERENCE, _LONG_REFERENCE = 0x00, 0x08
 _KIND: Final = 1 << 16
 _SHORT, _LONG, _SAR = 0, 1, 2
 
+#: A short_message holds no more (SMPP 3.4 section 3.2.3), and a part is shorter when a handset sends it.
+_MOST_PART_OCTETS: Final = 255
+
 #: Alphabets of data_coding (SMPP 3.4 section 5.2.19).
 _LATIN_1: Final = 3
 _UCS2: Final = 8
@@ -43,8 +46,9 @@ class HandsetPart(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_part(pdu: MessagePdu) -> HandsetPart:
-    """What a deliver_sm or data_sm says. A mark that makes no sense (part 3 of 2) is none."""
+    """What a deliver_sm or data_sm says. A mark that makes no sense is none: part 3 of 2, or a part of 1,000 octets."""
     octets = message_octets(pdu)
+    may_be_part = len(octets) <= _MOST_PART_OCTETS
     header = b""
     place = None
     if pdu.esm_class & c.ESM_CLASS_UDHI and octets:
@@ -54,7 +58,7 @@ def read_part(pdu: MessagePdu) -> HandsetPart:
         place = _place_in_parameters(pdu)
     if place is not None:
         reference, count, number = place
-        if count > 1 and 1 <= number <= count:
+        if may_be_part and count > 1 and 1 <= number <= count:
             return HandsetPart(reference, count, number, header, octets)
     return HandsetPart(0, 1, 1, header, octets)
 

@@ -208,6 +208,8 @@ class AccountPageTests(IntegrationTestCase):
                     show(page, width, 900, dark=dark)
                     for path in ("/", "/my/messages", f"/my/messages/{sent['id']}", "/my/settings", "/my/send"):
                         check(path)
+                    check("/docs")
+            page.go("/my/send")
             page.fill("to", "")
             page.press("Send message")
             page.until("it says what is wrong", lambda: page.has("#to-problem"))
@@ -232,7 +234,7 @@ class AccountPageTests(IntegrationTestCase):
             )
             for width in (320, 360, 1440):
                 show(page, width, 900, dark=False)
-                for path in ("/", "/my/messages", f"/my/messages/{sent['id']}", "/my/settings", "/my/send"):
+                for path in ("/", "/my/messages", f"/my/messages/{sent['id']}", "/my/settings", "/my/send", "/docs"):
                     page.go(path)
                     self.assertEqual(page.run(TOO_WIDE), [], f"{path} in a window of {width}")
 

@@ -13,7 +13,7 @@ from relay.values.messages import Message, Replacement, Submission
 from relay.values.pdus import ReplacePdu
 from relay.values.states import DELETED, ENROUTE, EXPIRED, SCHEDULED
 from tests.carriers.test_queries import VALIDITY, QuestionsTestCase
-from tests.routing.test_flow import ADDRESSES
+from tests.routing.test_flow import ADDRESSES, Rates
 from tests.stores import wait_for
 
 SENDER = b"RELAY"
@@ -81,6 +81,25 @@ class ReplaceTests(QuestionsTestCase):
             self.assertEqual(self.replace(message, text=text), c.ESME_ROK)
         self.go_on(link)
         self.assertEqual((self.texts(), link.queued, len(self.flow.cancelled)), ([b"three"], 0, 0))
+
+    def test_replacing_one_message_again_and_again_fills_no_queue(self) -> None:
+        link = self.held()
+        [message] = self.submit()
+        statuses = [self.replace(message, text=b"%d" % n) for n in range(100)]
+        self.assertEqual({*statuses[:9]}, {c.ESME_ROK})
+        self.assertEqual({*statuses[11:]}, {c.ESME_RREPLACEFAIL})
+        self.assertLess(link.queued, 15)
+        self.go_on(link)
+        self.assertEqual((self.texts(), link.queued), ([b"%d" % (statuses.count(c.ESME_ROK) - 1)], 0))
+
+    def test_each_replacement_counts_against_the_rate_of_the_account(self) -> None:
+        link = self.held()
+        [message] = self.submit()
+        rates = self.flow._rates = Rates()
+        rates.wait_seconds = 5.0
+        self.assertEqual(self.replace(message), c.ESME_RTHROTTLED)
+        self.go_on(link)
+        self.assertEqual(self.texts(), [b"hello"])
 
     def test_a_replaced_message_can_be_cancelled(self) -> None:
         link = self.held()

@@ -1,6 +1,9 @@
 """Messages that wait here for the time that their customers asked for: flow, link and store."""
 
+from itertools import pairwise
+
 import msgspec
+from twisted.internet.defer import Deferred
 
 from relay.config.model import Route
 from relay.routing.routes import Routes
@@ -153,6 +156,20 @@ class ScheduledTests(QuestionsTestCase):
         self.schedule(count=2500)
         self.look(HOUR + 1)
         self.assertEqual(len(self.got()), 2500)
+
+    def test_many_whose_time_comes_at_once_leave_turns_of_the_reactor_to_others(self) -> None:
+        link = self.link(window=5000)
+        link.hold(True)
+        self.schedule(count=2500)
+        self.clock.advance(HOUR + 1)
+        queued = []
+        sending = Deferred.fromCoroutine(self.flow.housekeeping(self.clock.seconds()))
+        while not sending.called:
+            queued.append(link.queued)
+            self.clock.advance(0.005)
+        self.assertGreater(len(queued), 10)
+        self.assertLessEqual(max(after - before for before, after in pairwise([0, *queued, link.queued])), 200)
+        self.assertEqual(link.queued, 2500)
 
     def replace(self, message_id: bytes, text: bytes, seconds: float) -> bool:
         """Gives a message another text, and a time so many seconds from now; 0.0: it is sent at once."""

@@ -1,8 +1,11 @@
 """A store with a history beside it, for tests: the journal on a simulated disk, the database in a directory."""
 
+import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import globalLogPublisher
@@ -100,3 +103,17 @@ def times_of(view: MessageView) -> Sequence[float]:
     for part in view.parts:
         times += [part.submitted_at, part.done_at, part.carrier_done_at]
     return [at or 0.0 for at in times]
+
+
+def wait_for_openings(path: Path, count: int) -> None:
+    """Waits until this process has a file of this name open so many times, at most half a minute."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        opened = 0
+        for link in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                opened += os.readlink(link).startswith(str(path))
+        if opened >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{path} was not opened {count} times")

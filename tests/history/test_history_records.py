@@ -124,6 +124,30 @@ class HistoryRecordsTests(HistoryCase):
         self.catch_up()
         self.assert_recorded(0, 1, 2, 3)
 
+    def test_a_history_that_is_switched_off_and_on_again_writes_no_second_lines(self) -> None:
+        self.finish(1, 2, 3)
+        self.catch_up()
+        self.writer.close()
+        # Without a history, message records write the lines themselves.
+        self.finish(4, 5)
+        with self.records.open("a") as file:
+            for n in (4, 5):
+                file.write(f'{{"id": "{id_text(message_id(n))}", "done_at": "2023-11-14T22:13:21Z"}}\n')
+        self.reopen()
+        self.finish(6)
+        self.catch_up()
+        self.assert_recorded(1, 2, 3, 4, 5, 6)
+
+    def test_what_ends_while_a_history_that_was_switched_on_reads_the_journal_gets_its_line(self) -> None:
+        self.finish(1, 2)
+        self.writer.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(self.path + suffix).unlink(missing_ok=True)
+        self.reopen()
+        self.finish(3, 4)
+        self.catch_up()
+        self.assert_recorded(3, 4)
+
     def test_message_records_that_are_switched_on_begin_now(self) -> None:
         self.finish(1, 2)
         self.writer.close()

@@ -5,9 +5,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from relay.history.export import head, lines
-from relay.history.history_questions import HistoryQuestions
+from relay.history.history_questions import MOST_WAITING_EACH, HistoryQuestions
 from relay.history.history_search import HistoryPage, HistoryQuery
 from relay.history.message_lists import MessageLists
+from relay.history.query_text import QueryProblem, query_of
 from relay.store.api import StoreBusy
 from relay.values.ids import id_text
 from relay.values.messages import destination_of
@@ -69,6 +70,25 @@ class ListsTests(ListsCase):
         self.accept(3)
         self.assertEqual(self.find_all(self.lists(True), limit=10)[0], message_id(3))
         self.assertEqual(self.find_all(self.lists(True), "00003"), [message_id(3)])
+
+    def test_a_limit_is_a_number_within_its_bounds_however_it_is_written(self) -> None:
+        self.assertEqual(query_of({"limit": "007"}, "plain").limit, 7)
+        for text in ("0", "501", "000001999999", "9" * 40, "-1", "1.5", "", "\u0661"):
+            with self.assertRaises(QueryProblem, msg=text):
+                query_of({"limit": text}, "plain")
+
+    def test_each_account_that_looks_ids_up_has_places_of_its_own(self) -> None:
+        held: list[Deferred[Any]] = []
+
+        def in_thread(question: Any) -> "Deferred[Any]":
+            held.append(Deferred())
+            return held[-1]
+
+        lists = MessageLists(self.store, HistoryQuestions(self.search, in_thread))
+        for n in range(MOST_WAITING_EACH):
+            Deferred.fromCoroutine(lists.look_up(message_id(n), "plain")).addErrback(lambda failure: None)
+        self.failureResultOf(Deferred.fromCoroutine(lists.look_up(message_id(99), "plain")), StoreBusy)
+        self.assertNoResult(Deferred.fromCoroutine(lists.look_up(message_id(99), "other")))
 
     def test_a_page_has_no_more_than_its_limit_and_the_next_one_goes_on(self) -> None:
         self.accept(*range(10))

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.history.record_file import RecordFile
+from tests.history.keeping import wait_for_openings
 
 NOON = 1_790_078_400.0
 DAY = 86_400.0
@@ -54,6 +55,24 @@ class RecordFileTests(SynchronousTestCase):
         self.append(b"two\n", NOON + DAY)
         self.assertEqual(["records.jsonl", "records.jsonl.2026-09-22", "records.jsonl.2026-09-22-2"], self.names())
         self.assertEqual(b"older\n", Path(f"{self.path}.2026-09-22").read_bytes())
+
+    def test_a_change_of_day_waits_until_an_erasure_has_replaced_the_file(self) -> None:
+        self.append(b"number\n")
+        self.file.close()
+        with self.path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            appending = threading.Thread(target=self.append, args=(b"two\n", NOON + DAY), daemon=True)
+            appending.start()
+            wait_for_openings(self.path, 2)
+            self.assertEqual(["records.jsonl"], self.names())
+            anew = self.path.with_name("anew")
+            anew.write_bytes(b"erased\n")
+            os.utime(anew, (NOON, NOON))
+            anew.replace(self.path)
+        appending.join(30)
+        self.assertFalse(appending.is_alive())
+        self.assertEqual(b"erased\n", Path(f"{self.path}.2026-09-22").read_bytes())
+        self.assertEqual(b"two\n", self.path.read_bytes())
 
     def test_a_file_that_was_moved_away_is_made_anew(self) -> None:
         self.append(b"one\n")

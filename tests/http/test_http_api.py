@@ -1,7 +1,9 @@
 """The HTTP API as a customer meets it."""
 
 import base64
+import re
 from collections.abc import Sequence
+from html import unescape
 from typing import Any, NoReturn
 
 import msgspec
@@ -9,16 +11,33 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.account_settings import URL_OFF
+from relay.accounts.signing import secret_key
 from relay.config.model import Account, Limits
+from relay.http.api_examples import EXAMPLES, NOTIFICATION
+from relay.http.api_operations import OPERATIONS, OneOrMany
+from relay.http.notification_headers import SECRET, TIMESTAMP, WEBHOOK_ID
 from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
+from relay.http.types import NotificationBody
 from relay.runtime.fair_share import PAUSES
 from relay.smpp.message_codec import decode_message
 from relay.store.api import FeedEntry, ReplayResult, StoreBusy, StoreFull
 from relay.values.ids import id_of_key, id_text, parse_id
-from relay.values.messages import AttemptView, MessageView, PartView, Refused, Submission, destination_of, source_of
+from relay.values.messages import (
+    AttemptView,
+    Channel,
+    MessageView,
+    Notification,
+    PartView,
+    Refused,
+    Submission,
+    destination_of,
+    source_of,
+)
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED, SUBMIT_SM
-from relay.values.states import DELIVERED, ENROUTE, SCHEDULED, UNDELIVERABLE
+from relay.values.states import CUSTOMER_WORDS, DELIVERED, ENROUTE, SCHEDULED, UNDELIVERABLE
+from relay.webhooks.body import json_body
+from relay.webhooks.request import signed_headers
 from tests.http.http_driver import KEY, HttpDriver, Reply
 
 MESSAGE = {"to": "+447700900123", "from": "RELAY", "text": "Hello"}
@@ -861,3 +880,82 @@ class DescriptionTests(HttpTestCase):
         self.assertIn("id='problem-rate-limit'", page)
         self.assertNotIn("<script", page)
         self.assertNotIn("src=", page)
+        self.assertNotIn("@import", page)
+        self.assertLess(len(page), 80_000)
+
+    def test_the_page_begins_with_the_notification_its_fields_states_and_signature(self) -> None:
+        page = self.http.ask("GET", "/docs", login=None).body.decode()
+        places = [page.find(f"<h2 id='{anchor}'>") for anchor in ("notifications", "states", "signature", "retries")]
+        places += [page.find(f"<h2 id='{anchor}'>") for anchor in ("batches", "calls", "problems")]
+        self.assertNotIn(-1, places)
+        self.assertEqual(places, sorted(places))
+        for name in NotificationBody.__struct_fields__:
+            self.assertIn(f"<td><code>{name}</code></td>", page[places[0] : places[1]])
+        for words in CUSTOMER_WORDS.values():
+            row = "".join(f"<td><code>{word}</code></td>" for word in words)
+            self.assertIn(row, page[places[1] : places[2]])
+
+    def test_every_link_within_the_page_leads_somewhere(self) -> None:
+        page = self.http.ask("GET", "/docs", login=None).body.decode()
+        anchors = re.findall(r"id='([^']+)'", page)
+        self.assertEqual(len(anchors), len(set(anchors)))
+        self.assertEqual(set(re.findall(r"href='#([^']+)'", page)) - set(anchors), set())
+
+    def test_every_field_parameter_body_and_answer_is_described(self) -> None:
+        document = self.http.ask("GET", "/openapi.json").json
+        self.assertTrue(document["servers"][0]["description"])
+        missing = [
+            f"{name}.{field}"
+            for name, schema in document["components"]["schemas"].items()
+            for field, described in schema["properties"].items()
+            if not described.get("description")
+        ]
+        missing += [name for name, schema in document["components"]["schemas"].items() if ":ivar" in str(schema)]
+        for path, methods in (*document["paths"].items(), *document["webhooks"].items()):
+            for method, operation in methods.items():
+                described = [operation, *operation.get("parameters", ()), *operation["responses"].values()]
+                described += [operation["requestBody"]] if "requestBody" in operation else []
+                missing += [f"{method} {path}: {each}" for each in described if not each.get("description")]
+        self.assertEqual(missing, [])
+
+    def test_every_parameter_body_and_answer_has_an_example(self) -> None:
+        document = self.http.ask("GET", "/openapi.json").json
+        missing = []
+        for path, methods in (*document["paths"].items(), *document["webhooks"].items()):
+            for method, operation in methods.items():
+                described = list(operation.get("parameters", ()))
+                for each in (operation.get("requestBody", {}), *operation["responses"].values()):
+                    described += each.get("content", {}).values()
+                missing += [
+                    f"{method} {path}: {each}" for each in described if not each.keys() & {"example", "examples"}
+                ]
+        self.assertEqual(missing, [])
+
+    def test_every_call_has_an_example_that_fits_its_types(self) -> None:
+        self.assertEqual({operation.name for operation in OPERATIONS}, set(EXAMPLES))
+        for operation in OPERATIONS:
+            example = EXAMPLES[operation.name]
+            self.assertRegex(example.path, "^" + operation.path.replace("{id}", "[0-9a-f-]{36}") + r"(\?|$)")
+            self.assertEqual(example.body is None, operation.body is None)
+            answer = operation.answers[min(operation.answers)]
+            for value, kind in ((example.answer, answer), (example.body, operation.body)):
+                if kind is not None:
+                    fitting = msgspec.convert(value, kind.item if isinstance(kind, OneOrMany) else kind)
+                    # A field that the type doesn't have would be gone.
+                    self.assertLessEqual(set(value), set(msgspec.to_builtins(fitting)), operation.name)
+
+    def test_what_the_relay_sends_is_described_as_webhooks_that_fit_what_it_sends(self) -> None:
+        webhooks = self.http.ask("GET", "/openapi.json").json["webhooks"]
+        content = webhooks["notification"]["post"]["requestBody"]["content"]["application/json"]
+        id_ = parse_id(NOTIFICATION["id"])
+        assert id_ is not None
+        notification = Notification(id_, "acme", Channel.WEBHOOK, DELIVERED, True, 1, 0.0, 0.0, b"")
+        body = json_body(notification, NOTIFICATION["url"], "standard")
+        self.assertEqual(msgspec.json.decode(body), content["examples"]["one"]["value"])
+        msgspec.json.decode(body, type=NotificationBody)
+        # The page shows the same octets, so that the signature in it is right.
+        page = self.http.ask("GET", "/docs", login=None).body.decode()
+        self.assertIn(body.decode(), unescape(page))
+        headers = signed_headers(WEBHOOK_ID.encode(), b"", body, 1, [secret_key(SECRET)], float(TIMESTAMP))
+        self.assertIn(f"webhook-signature: {headers[b'Webhook-Signature'][0].decode()}", unescape(page))
+        self.assertIn(SECRET, page)

@@ -1,14 +1,21 @@
-"""The running relay agrees with its OpenAPI document: schemathesis tries to find a contradiction."""
+"""The running relay agrees with its OpenAPI document and with the page `/docs`: schemathesis tries to find a
+contradiction, and the commands of the page are run."""
 
 import re
 import sys
+from html import unescape
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.utils import getProcessOutput
 from twisted.python.failure import Failure
 
+from relay.http.api_examples import URL
+from relay.http.api_operations import OPERATIONS
+from relay.http.docs_page import docs_page
+from relay.http.openapi import openapi_document
 from tests.integration.harness import IntegrationTestCase
 
 CONFIGURATION = Path(__file__).resolve().parents[1] / "data" / "schemathesis.toml"
@@ -31,6 +38,25 @@ class _Run(ProcessProtocol):
 
 
 class OpenApiTests(IntegrationTestCase):
+    async def test_the_commands_of_the_page_do_what_they_say(self) -> None:
+        nobody = "http://127.0.0.1:1/nobody"
+        relay = await self.relay(
+            accounts={"acme": {"api_key": "key", "allow_private_urls": True, "notification_url": nobody}},
+            carriers={"sim": {"kind": "simulator", "simulator": {"receipt_delay_seconds": 0.05}}},
+            routes=[{"carriers": ["sim"]}],
+        )
+        page = docs_page(openapi_document("1.0.0"))
+        commands = [unescape(text) for text in re.findall(r"<code>(curl .*?)</code></pre>", page, re.DOTALL)]
+        self.assertEqual(len(commands), len(OPERATIONS))
+        for operation, command in zip(OPERATIONS, commands, strict=True):
+            command = command.replace("ACCOUNT:KEY", "acme:key").replace(URL, nobody)
+            command = command.replace("https://HOST", f"http://127.0.0.1:{relay.http_port}")
+            command = command.replace("curl ", "curl -s -o /dev/null -w '%{http_code}' ", 1)
+            done = await getProcessOutput("/bin/sh", ("-c", command), env={"PATH": "/usr/bin:/bin"}, errortoo=True)
+            # The account has no message with the id of the examples.
+            expected = {404} if "{id}" in operation.path else set(operation.answers)
+            self.assertIn(int(done), expected, command)
+
     async def test_schemathesis_finds_nothing_that_is_not_as_documented(self) -> None:
         relay = await self.relay(
             accounts={"acme": {"api_key": "key", "allow_private_urls": True}},

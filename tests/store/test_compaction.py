@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
 from relay.store.api import Idempotency, StoreUnavailable
+from relay.store.journal import compaction
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.table.records import Snapshot
 from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
@@ -352,6 +353,33 @@ class CompactionTests(SynchronousTestCase):
                 bodies = wait_for(self.clock, self.store.bodies([(message_id(n), 0)]))
                 self.assertEqual((steps, list(bodies)), (steps, [body]))
 
+    def test_what_is_removed_or_replaced_while_the_notes_are_copied_does_not_come_back(self) -> None:
+        # At each step of a compaction.
+        self.patch(compaction, "ROWS_A_SLICE", 2)
+        for steps in range(15):
+            self.setUp()
+            parts = [InboundPart("tier1", NOW, ADDRESSES, n, 2, 1, 0, b"hello") for n in range(6)]
+            wait_for(self.clock, self.store.keep_parts(parts))
+            wait_for(self.clock, self.store.receipts([receipt(n, received_at=NOW) for n in range(6)]))
+            for n in range(6):
+                wait_for(self.clock, self.store.put_setting("plain", f"s{n}", "old"))
+            self.accept(*range(40, 60))
+            self.accept(*range(6))
+            running, step = self.compacting()
+            for _ in range(steps):
+                step()
+            self.store.receive(
+                [InboundMessage(message_id(99), "hooked", "tier1", NOW, ADDRESSES, 0, b"hello you", b"", 2, 5)]
+            )
+            self.store.put_setting("plain", "s5", "new")
+            self.store.submitted([submitted(5)])
+            while step() or not running.called:
+                pass
+            self.assertIsNone(self.successResultOf(running))
+            again = self.start_after_crash()
+            self.assertEqual((steps, wait_for(self.clock, again.kept_parts())), (steps, parts[:5]))
+            self.assertEqual(dict(state_of(again), steps=steps), dict(state_of(self.store), steps=steps))
+
     def test_many_messages_are_copied_in_slices(self) -> None:
         wait_for(self.clock, self.store.accept([message(n) for n in range(2600)]))
         self.accept(9999)
@@ -365,6 +393,28 @@ class CompactionTests(SynchronousTestCase):
         self.accept(1)
         self.housekeeping()
         self.assertEqual(self.names(), ["000000000001.seg"])
+
+    def test_a_journal_full_of_long_texts_from_handsets_is_not_copied_again_and_again(self) -> None:
+        self.store = self.start_with_limits()
+        texts = [
+            InboundMessage(message_id(n), "hooked", "tier1", self.clock.seconds(), ADDRESSES, 0, b"%1200d" % n)
+            for n in range(40)
+        ]
+        for text in texts:
+            wait_for(self.clock, self.store.receive([text]))
+        self.housekeeping(5)
+        names = self.names()
+        self.housekeeping(20)
+        self.assertEqual(self.names(), names)
+        # What doesn't count any more goes, if it is much.
+        for n in range(100, 400):
+            self.accept(n, registered_delivery=0)
+            self.finish(n)
+        self.housekeeping(5)
+        self.assertGreater(self.names()[0], names[0])
+        names = self.names()
+        self.housekeeping(20)
+        self.assertEqual(self.names(), names)
 
     def test_evidence_of_a_wrong_dialect_is_copied_until_it_is_dismissed(self) -> None:
         came = [receipt(b"x%d" % n, received_at=NOW + n / 1000, raw=b"raw %d" % n) for n in range(10)]

@@ -30,15 +30,19 @@ from relay.store.table.message_views import message_view
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import KEPT_A_KEY, RAW_BYTES_KEPT, Orphans, Unreadable
 from relay.store.table.parts import ending_part, latest_handoff, overdue_parts
+from relay.store.table.receiving import feed as inbound_feed
+from relay.store.table.receiving import numbered, receive
+from relay.store.table.receiving import take_back as take_back_inbound
 from relay.store.table.settings_and_keys import BYTES_KEPT, IdempotencyKeys
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot, snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.store.table.views import LOOKED_AT_A_TURN, feed, given_up, learnt_between, recent
+from relay.values.inbound import InboundMessage
 from relay.values.messages import Channel, PartsReceipted, QueueKey, Recovery
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, WORST_FIRST
-from tests.stores import DAY, NOW, message, message_id, receipt, submitted
+from tests.stores import ADDRESSES, DAY, NOW, message, message_id, receipt, submitted
 
 
 class CountedRows(list[Row]):
@@ -379,6 +383,24 @@ class BoundsTests(SynchronousTestCase):
                     found[what] += 1
             self.assertLessEqual(feed_rows.looked_at, LOOKED_AT_A_TURN + 20, what)
         self.assertEqual(list(found.values()), [1, 2, 0, 2, 0])
+
+    def test_a_poll_for_messages_from_handsets_looks_at_no_other_finished_messages(self) -> None:
+        table, rows = rows_of(LOOKED_AT_A_TURN)
+        account = rows[0].origin.account
+        account.feed.rows = feed_rows = CountedRows(rows)
+        for cursor, row in enumerate(rows, 1):
+            row.flags |= FINAL
+            row.cursor = cursor
+        table.cursor = len(rows)
+        self.assertEqual(list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN)), [])
+        came = [InboundMessage(message_id(n + 10**6), account.name, "tier1", NOW, ADDRESSES, 0, b"") for n in range(3)]
+        receive(table, numbered(table, came), Segment(2, NOW), 0, [])
+        found = list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN))
+        self.assertEqual([None if view is None else view.id for view in found], [m.id for m in came])
+        self.assertEqual(feed_rows.looked_at, 0)
+        take_back_inbound(table, came, [])
+        self.assertEqual(list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN)), [])
+        self.assertEqual(len(account.inbound.rows) - account.inbound.first, 0)
 
     def test_a_question_of_the_feed_ends_however_much_comes_meanwhile(self) -> None:
         table, rows = rows_of(5 * LOOKED_AT_A_TURN)

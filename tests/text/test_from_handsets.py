@@ -47,6 +47,13 @@ class PartTests(SynchronousTestCase):
             self.assertEqual((part.count, part.number, part.octets), (1, 1, b"text"))
         self.assertEqual(read(b"text", tlvs=tlv(c.TAG_SAR_MSG_REF_NUM, b"\0\1")).count, 1)
 
+    def test_a_payload_that_is_too_long_for_a_part_is_a_message_of_its_own(self) -> None:
+        for size, count in ((255, 2), (256, 1)):
+            payload = tlv(c.TAG_MESSAGE_PAYLOAD, b"x" * size)
+            self.assertEqual(read(tlvs=sar(b"\0\1", b"\2", b"\1") + payload).count, count)
+            in_header = tlv(c.TAG_MESSAGE_PAYLOAD, b"\x05\x00\x03\x02\x02\x01" + b"x" * (size - 6))
+            self.assertEqual(read(esm_class=c.ESM_CLASS_UDHI, tlvs=in_header).count, count)
+
     def test_a_header_with_other_elements_is_kept_and_skipped_to_the_mark(self) -> None:
         header = b"\x0b\x05\x04\x0b\x84\x23\xf0\x00\x03\x07\x02\x01"
         part = read(header + b"data", c.ESM_CLASS_UDHI)

@@ -14,6 +14,7 @@ import msgspec
 from relay.http.api_request import JSON, ApiRequest, Reply
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
+from relay.http.message_preparer import MessagePreparer
 from relay.http.migration.gateway_fields import Fields, Refusal, text_of, urlencoded, validity_seconds
 from relay.http.migration.jasmin_message import (
     FIELD_NAMES,
@@ -50,8 +51,9 @@ class Jasmin:
     They are `/send`, `/ping`, `/balance`, `/rate`, `/secure/send`, `/secure/balance` and `/secure/rate`.
     """
 
-    def __init__(self, messages: Messages, logins: Logins) -> None:
+    def __init__(self, messages: Messages, preparer: MessagePreparer, logins: Logins) -> None:
         self._messages = messages
+        self._preparer = preparer
         self._logins = logins
         self._references = count()
 
@@ -134,7 +136,7 @@ class Jasmin:
         """Accepts a message; returns its id, and the messages to dispatch after the answer."""
         message = read_message(fields, self._messages.now())
         url, level, method = read_dlr(fields)
-        sender = text_of(fields, "from") or self._messages.default_sender(account)
+        sender = text_of(fields, "from") or self._preparer.default_sender(account)
         # If the customer did not percent-encode a plus sign, it arrives as a blank.
         if sender[:1] == " " and sender[1:].isdecimal():
             sender = "+" + sender[1:]
@@ -170,7 +172,7 @@ class Jasmin:
 
     def _parts(self, message: JasminMessage, sender: str, account: str) -> tuple[bytes, tuple[bytes, ...]]:
         if message.text and sender:
-            addresses, parts = self._messages.compose(message.to, sender, message.text, account)
+            addresses, parts = self._preparer.compose(message.to, sender, message.text, account)
         else:
             source = source_address(sender) if sender else _NO_SOURCE
             addresses = source + destination_address(message.to)

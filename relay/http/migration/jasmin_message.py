@@ -9,7 +9,7 @@ import msgspec
 
 from relay.customers.submissions import MAX_SCHEDULE_SECONDS
 from relay.http.api_request import JSON, ApiRequest
-from relay.http.message_calls import FORM
+from relay.http.message_requests import FORM
 from relay.http.migration.gateway_fields import Fields, Refusal, multipart, text_of, urlencoded
 from relay.http.migration.jasmin_tlvs import custom_tlvs, invalid
 from relay.http.multipart import MULTIPART

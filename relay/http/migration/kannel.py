@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
+from relay.http.message_preparer import MessagePreparer
 from relay.http.migration.gateway_fields import Fields, Refusal, text_of, validity_seconds
 from relay.http.migration.kannel_message import KannelMessage, is_text, names_coding, parts_of, read_message
 from relay.http.migration.kannel_request import read_fields
@@ -32,8 +33,9 @@ _IGNORED: Final = ("smsc", "meta-data")
 class Kannel:
     """Answers `GET` and `POST /cgi-bin/sendsms`, and refuses `/cgi-bin/sendota`."""
 
-    def __init__(self, messages: Messages, logins: Logins) -> None:
+    def __init__(self, messages: Messages, preparer: MessagePreparer, logins: Logins) -> None:
         self._messages = messages
+        self._preparer = preparer
         self._logins = logins
         self._references = count()
         self._noted: set[tuple[str, str]] = set()
@@ -52,7 +54,7 @@ class Kannel:
         account = self._logins.by_login(request, user, text_of(fields, "password") or text_of(fields, "pass"))
         if account is None:
             raise Refusal(403, "Authorization failed for sendsms")
-        message = read_message(fields, self._messages.default_sender(account))
+        message = read_message(fields, self._preparer.default_sender(account))
         self._note_ignored(account, fields)
         minutes = message.validity_minutes
         validity = None if minutes is None else validity_seconds(minutes, account)
@@ -95,7 +97,7 @@ class Kannel:
                 # If the customer sets a data_coding, the text can only be GSM or UCS-2. So the account's form for texts
                 # doesn't apply.
                 form_of = "" if names_coding(message) else account
-                addresses, text_parts = self._messages.compose(to, message.sender, message.text or "", form_of)
+                addresses, text_parts = self._preparer.compose(to, message.sender, message.text or "", form_of)
             else:
                 addresses = source_address(message.sender) + destination_address(to)
             parts = parts_of(message, addresses, text_parts, next(self._references))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from relay.http.api_request import ApiRequest
-from relay.http.message_calls import FORM, FORMS
+from relay.http.message_requests import FORM, FORMS
 from relay.http.migration.gateway_fields import Fields, Refusal, leading_number, multipart, urlencoded
 from relay.http.migration.kannel_xml import hex_or_percent, xml_fields
 from relay.http.multipart import MULTIPART

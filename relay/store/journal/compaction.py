@@ -4,17 +4,19 @@ Theory of operation: only the oldest segments are ever deleted. Everything in th
 table, settings, orphans, idempotency keys) is first written again at the journal's end, in its present state. When that
 is durable, the file is deleted. The bodies of a message are copied only if it waits for a carrier. Compaction is due in
 three cases: the journal has three times the size that it needs; the oldest segment has nothing that counts; or the
-oldest segment is older than texts may be.
+oldest segment is older than texts may be. The size that it needs is an estimate, which is too small where texts from
+handsets or answers to requests are long. So when a compaction copies more than half of what it deletes, the first case
+waits until the journal has grown by half.
 
 It works in slices of a few milliseconds. Each slice waits for its own commit, so compaction is never faster than the
 disk, and doesn't hold up the reactor. Until a slice is durable, its messages belong to their old segment. If anything
 fails, the segment stays, and compaction tries again later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from os.path import join
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -46,6 +48,22 @@ UNSUBMITTED_BYTES = 400
 SUBMITTED_BYTES = 200
 #: The journal may have so many times the size that it needs.
 RATIO = 3.0
+#: If more than this share of the deleted segments had to be copied, the journal must first grow by GROWTH.
+DENSE = 0.5
+GROWTH = 1.5
+
+
+class NotesContainer(Protocol):
+    """A container of records that aren't messages, and that compaction copies."""
+
+    def in_segments(self, last: int) -> Sequence[Any]:
+        """The records in segment `last` or an earlier one."""
+
+    def holds(self, record: Any) -> bool:
+        """Whether a record of `in_segments` still counts."""
+
+    def moved(self, last: int, segment: int) -> None:
+        """Notes that the records of `in_segments(last)` have been copied to `segment`."""
 
 
 class Compaction:
@@ -81,6 +99,10 @@ class Compaction:
         self._running: Deferred[None] | None = None
         self._not_before = 0.0
         self._stopping = False
+        #: What the compaction under way has copied.
+        self._copied_bytes = 0
+        #: The journal's size after the last compaction that had to copy most of what it deleted; 0: it was not so.
+        self._dense_bytes = 0
 
     # When
 
@@ -114,7 +136,8 @@ class Compaction:
             aged += 1
         count = max(count, aged)
         total = self._journal.total_bytes
-        if not count and closed and total > RATIO * self.live_bytes() + 2 * self._segment_bytes:
+        needed = max(RATIO * self.live_bytes() + 2 * self._segment_bytes, GROWTH * self._dense_bytes)
+        if not count and closed and total > needed:
             # A quarter of the segments at a time, so that one walk through the table serves several segments.
             going = 0
             while count < len(closed) and (not count or going + closed[count].end_bytes <= total / 4):
@@ -131,6 +154,8 @@ class Compaction:
         and again gets smaller journals.
         """
         last = victims[-1].sequence
+        deleted_bytes = sum(segment.end_bytes for segment in victims)
+        self._copied_bytes = 0
         await self._copy_notes(last)
         groups = await self._rows_in(last) if any(segment.rows for segment in victims) else {}
         for segment in victims:
@@ -141,6 +166,8 @@ class Compaction:
             await self._journal.append(b"", None)
             await self._disk.in_thread(partial(self._delete, segment_name(segment.sequence)))
             del self._journal.segments[0]
+        dense = self._copied_bytes > DENSE * deleted_bytes
+        self._dense_bytes = self._journal.total_bytes if dense else min(self._dense_bytes, self._journal.total_bytes)
         self.log.info(
             "journal_compacted: {count} segments up to {last} deleted, {bytes} octets in {segments} segments left",
             count=len(victims),
@@ -157,20 +184,23 @@ class Compaction:
     async def _copy_notes(self, last: int) -> None:
         """Writes again everything that counts and isn't a message."""
         table = self._table
-        # The rates last: replay counts the orphans before them once more.
-        containers = (
+        containers: tuple[NotesContainer, ...] = (
             self._settings, self._keys, table.orphans, table.unreadable, table.evidence, table.inbound_parts,
-            table.match_rates,
         )  # fmt: skip
         first = self._journal.active.sequence
-        records: list[Any] = [Counters(table.cursor)]
+        await self._append([Counters(table.cursor)])
         for container in containers:
-            records += container.in_segments(last)
-        for start in range(0, len(records), ROWS_A_SLICE):
-            # If there are many, they are appended in several turns. Changes meanwhile are appended after them.
-            await self._append(records[start : start + ROWS_A_SLICE])
-            if start + ROWS_A_SLICE < len(records):
-                await self._pause()
+            records: Sequence[Any] = container.in_segments(last)
+            for start in range(0, len(records), ROWS_A_SLICE):
+                # A record that was removed or replaced since then must not come after what removed it: replay would
+                # bring it back. From here to the append, nothing else runs.
+                held = [record for record in records[start : start + ROWS_A_SLICE] if container.holds(record)]
+                if held:
+                    await self._append(held)
+                if start + ROWS_A_SLICE < len(records):
+                    await self._pause()
+        # The rates last: replay counts the orphans before them once more.
+        await self._append(table.match_rates.all())
         for container in containers:
             container.moved(last, first)
 
@@ -240,7 +270,9 @@ class Compaction:
         return bodies
 
     def _append(self, records: list[Any]) -> "Deferred[None]":
-        return self._journal.append(encode_frame(records), None, keep=False)
+        frame = encode_frame(records)
+        self._copied_bytes += len(frame)
+        return self._journal.append(frame, None, keep=False)
 
     async def _pause(self) -> None:
         await deferLater(self._clock, PAUSE_SECONDS)

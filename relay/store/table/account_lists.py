@@ -1,4 +1,4 @@
-"""The table's lists for each customer: recent messages, the feed of final states, and given-up notifications.
+"""The table's lists for each customer: recent messages, the feeds, and given-up notifications.
 
 Theory of operation: without further work, these lists would keep rows in memory that have left the table. Rows leave
 the table nearly in the order in which they came. So a row that leaves is nearly always the first of its lists, and the
@@ -10,7 +10,7 @@ caches, need not be read.
 from bisect import bisect_left, bisect_right
 from typing import Generic, Protocol, TypeVar
 
-from relay.store.table.entry_values import FORGOTTEN, Acceptance
+from relay.store.table.entry_values import FORGOTTEN, Acceptance, RareFields
 
 #: How many messages of an account can be listed. Older ones can still be found by id.
 RECENT_KEPT = 20_000
@@ -25,6 +25,7 @@ class ListedRow(Protocol):
     acceptance: Acceptance
     flags: int
     cursor: int
+    rare_fields: RareFields | None
 
 
 RowT = TypeVar("RowT", bound=ListedRow)
@@ -70,7 +71,7 @@ class RowList(Generic[RowT]):
 class AccountLists(Generic[RowT]):
     """The lists of one customer's messages."""
 
-    __slots__ = ("feed", "given_up", "name", "recent")
+    __slots__ = ("feed", "given_up", "inbound", "name", "recent")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -78,6 +79,8 @@ class AccountLists(Generic[RowT]):
         self.recent: RowList[RowT] = RowList()
         #: The ended messages, in the order of their final states, which is also that of their cursors.
         self.feed: RowList[RowT] = RowList()
+        #: Those rows of `feed` that are messages from handsets, in the same order.
+        self.inbound: RowList[RowT] = RowList()
         #: For each message whose webhook was given up: when.
         self.given_up: dict[bytes, float] = {}
 
@@ -90,6 +93,8 @@ class AccountLists(Generic[RowT]):
             recent.forgot(row)
         if row.cursor:
             self.feed.forgot(row)
+            if self.inbound.rows and row.rare_fields is not None and row.rare_fields.inbound is not None:
+                self.inbound.forgot(row)
             if self.given_up:
                 self.given_up.pop(row.id, None)
 
@@ -97,6 +102,8 @@ class AccountLists(Generic[RowT]):
         """Drops forgotten rows, if there are many."""
         self.recent.tidy()
         self.feed.tidy()
+        if self.inbound.rows:
+            self.inbound.tidy()
 
     def trim(self) -> None:
         """Limits the length of `recent`. Call it after adding to the list."""
@@ -108,17 +115,25 @@ class AccountLists(Generic[RowT]):
         self.recent.rows.sort(key=_accepted_at)
         self.trim()
         self.feed.rows.sort(key=_cursor)
+        self.inbound.rows.sort(key=_cursor)
 
     def feed_after(self, cursor: int, limit: int) -> list[RowT]:
         """Up to `limit` finished rows after `cursor`. Some of them may have left the table."""
-        rows = self.feed.rows
-        start = bisect_right(rows, cursor, key=_cursor)
-        return rows[start : start + limit]
+        return _after(self.feed.rows, cursor, limit)
+
+    def inbound_after(self, cursor: int, limit: int) -> list[RowT]:
+        """Up to `limit` messages from handsets after `cursor`. Some of them may have left the table."""
+        return _after(self.inbound.rows, cursor, limit)
 
     def recent_before(self, before: float | None) -> int:
         """The index in `recent.rows` of the first row that was not accepted before `before`."""
         rows = self.recent.rows
         return len(rows) if before is None else bisect_left(rows, before, key=_accepted_at)
+
+
+def _after(rows: list[RowT], cursor: int, limit: int) -> list[RowT]:
+    start = bisect_right(rows, cursor, key=_cursor)
+    return rows[start : start + limit]
 
 
 def _accepted_at(row: ListedRow) -> float:

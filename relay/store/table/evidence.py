@@ -114,6 +114,10 @@ class EvidenceList:
         """As `Orphans.in_segments`."""
         return [evidence_of(one.receipt) for one in self._all() if one.segment <= last]
 
+    def holds(self, record: Evidence) -> bool:
+        """As `Orphans.holds`."""
+        return mark_of(record) in self._by_carrier.get(record.carrier, ())
+
     def moved(self, last: int, segment: int) -> None:
         """As `Orphans.moved`."""
         for one in self._all():

@@ -31,6 +31,10 @@ class InboundParts:
         """Those whose record is in segment `last` or an earlier one: what compaction must copy."""
         return [part for parts in self._parts.values() for part, segment in parts.values() if segment <= last]
 
+    def holds(self, part: InboundPart) -> bool:
+        """Whether a part of `in_segments` is still kept."""
+        return self._parts.get(part.key, {}).get(part.number, (None,))[0] is part
+
     def moved(self, last: int, segment: int) -> None:
         """Those of `in_segments(last)` have been copied to `segment`."""
         for parts in self._parts.values():

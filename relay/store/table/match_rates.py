@@ -103,12 +103,9 @@ class MatchRates:
             record.matched, record.missed, record.usual, record.judged_to, record.dismissed_to
         )
 
-    def in_segments(self, last: int) -> list[MatchRate]:
+    def all(self) -> list[MatchRate]:
         """All averages. They are few and small, so compaction copies all of them."""
         return [_record(carrier, rate) for carrier, rate in self._by_carrier.items()]
-
-    def moved(self, last: int, segment: int) -> None:
-        """Does nothing, because the places of the averages aren't kept."""
 
     def _rate(self, carrier: str) -> _Rate:
         rate = self._by_carrier.get(carrier)

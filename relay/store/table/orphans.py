@@ -207,6 +207,11 @@ class Orphans:
         """The receipts whose record is in segment `last` or an earlier one. Compaction must copy them."""
         return [orphan.receipt for orphan in self._queue if orphan.waiting and orphan.segment <= last]
 
+    def holds(self, receipt: Receipt) -> bool:
+        """Whether a receipt of `in_segments` still waits."""
+        waiting = self._by_key.get(receipt.carrier, {}).get(receipt.keys[0], ())
+        return any(orphan.receipt is receipt for orphan in waiting)
+
     def moved(self, last: int, segment: int) -> None:
         """Notes that the records of `in_segments(last)` have been copied to `segment`."""
         for orphan in self._queue:
@@ -301,6 +306,10 @@ class Unreadable:
     def in_segments(self, last: int) -> list[Receipt]:
         """The receipts whose record is in segment `last` or an earlier one."""
         return [unread.receipt for unread in self._queue if unread.segment <= last]
+
+    def holds(self, receipt: Receipt) -> bool:
+        """Always true: replay bounds their number, and leaves out those that were placed."""
+        return True
 
     def moved(self, last: int, segment: int) -> None:
         """Notes that the records of `in_segments(last)` have been copied to `segment`."""

@@ -63,6 +63,7 @@ def receive(
         account.recent.rows.append(row)
         account.trim()
         account.feed.rows.append(row)
+        account.inbound.rows.append(row)
         segment.rows += 1
         table.rows += 1
         table.owe(row, owed_bits(m), changes)
@@ -94,9 +95,9 @@ def inbound_of(row: Row) -> InboundMessage | None:
 def feed(table: Table, account: str, after: int, limit: int, slice_rows: int) -> Iterator[MessageView | None]:
     """See `relay.store.api.InboundStore.inbound_feed`. Gives None between slices, when others should have a turn."""
     entry = table.accounts.get(account)
-    while entry is not None and (rows := entry.feed_after(after, slice_rows)):
+    while entry is not None and (rows := entry.inbound_after(after, slice_rows)):
         for row in rows:
-            if inbound_of(row) is not None and table.get(row.id) is row:
+            if table.get(row.id) is row:
                 yield message_view(row)
                 limit -= 1
                 if not limit:

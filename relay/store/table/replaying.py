@@ -31,7 +31,7 @@ from relay.store.table.in_doubt import parts_in_doubt
 from relay.store.table.learning import Learning, refusal
 from relay.store.table.orphans import Mark, is_unreadable, mark_of
 from relay.store.table.overdue import keep_given_id, wait_once_more
-from relay.store.table.receiving import inbound_row, owed_bits
+from relay.store.table.receiving import inbound_of, inbound_row, owed_bits
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
@@ -142,6 +142,8 @@ class Replay:
             account.trim()
             if flags & FINAL:
                 account.feed.rows.append(row)
+                if inbound_of(row) is not None:
+                    account.inbound.rows.append(row)
                 if not flags & OWED:
                     table.finished.append(row)
             elif row.handoff is None:

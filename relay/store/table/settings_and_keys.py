@@ -49,6 +49,10 @@ class Settings:
             if segment <= last
         ]
 
+    def holds(self, setting: Setting) -> bool:
+        """Whether a record of `in_segments` still counts."""
+        return self.get(setting.account, setting.name) == setting.value
+
     def moved(self, last: int, segment: int) -> None:
         """Notes that the records of `in_segments(last)` have been copied to `segment`."""
         for key, (value, was) in self._values.items():
@@ -102,6 +106,10 @@ class IdempotencyKeys:
     def in_segments(self, last: int) -> list[Idempotency]:
         """The entries whose record is in segment `last` or an earlier one."""
         return [entry for entry, segment in self._entries.values() if segment <= last]
+
+    def holds(self, entry: Idempotency) -> bool:
+        """Whether a record of `in_segments` still counts."""
+        return self.get(entry.account, entry.key) is entry
 
     def moved(self, last: int, segment: int) -> None:
         """Notes that the records of `in_segments(last)` have been copied to `segment`."""

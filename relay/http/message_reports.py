@@ -1,0 +1,37 @@
+"""Makes the report about a message that its customer sees: in replies, lists and pages."""
+
+from msgspec import UNSET
+
+from relay.http.types import AttemptReport, MessageReport, instant
+from relay.values.ids import id_text
+from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.states import ENROUTE, SCHEDULED, customer_words
+from relay.webhooks.body import error_of
+
+
+def report(view: MessageView, error_codes: str) -> MessageReport:
+    """Makes the report about a message that its customer sees."""
+    carrier_error = view.carrier_error.encode("latin-1", "replace")
+    words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
+    if view.waits_for_its_time:
+        words = words._replace(status="SCHEDULED")
+    return MessageReport(
+        id=id_text(view.id),
+        to=destination_of(view.addresses).decode("latin-1"),
+        from_=source_of(view.addresses).decode("latin-1"),
+        reference=view.reference,
+        status=words.status,
+        send_status=words.send_status,
+        error=error_of(words, carrier_error, error_codes),
+        carrier=view.carrier,
+        carrier_error=view.carrier_error,
+        parts=len(view.parts),
+        submitted_at=instant(view.accepted_at),
+        done_at=None if view.told_done_at is None else instant(view.told_done_at),
+        send_at=instant(view.scheduled_at) if view.scheduled_at else UNSET,
+        learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
+        attempts=[
+            AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)
+            for a in view.attempts
+        ],
+    )
