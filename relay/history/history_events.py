@@ -86,7 +86,9 @@ class HistoryEvents:
                 if record.id in entries:
                     self._earlier.append(entries.pop(record.id))
                 self.counter += 1
-                entry = entries[record.id] = Entry(seq_of(record.accepted_at, self.counter), record)
+                # The history never keeps texts. Without them, the window needs little memory also for long messages.
+                accepted = replace(record, parts=(b"",) * len(record.parts))
+                entry = entries[record.id] = Entry(seq_of(record.accepted_at, self.counter), accepted)
                 if (
                     len(record.parts) != 1
                     or record.notification_url is not None

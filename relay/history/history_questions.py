@@ -81,15 +81,15 @@ class HistoryQuestions:
     async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:
         """Yields all messages that match a query, page by page. Ignores the query's `limit`.
 
-        It reads a page only when the caller asks for it.
+        It reads a page only when the caller asks for it. A page is empty if the time of its search was over before the
+        search had found a message. So the caller can stop also while nothing is found.
 
         :raises StoreBusy, StoreUnavailable: as `search`.
         """
         after = query.after
         while True:
             page = await self.search(replace(query, after=after, limit=EXPORT_PAGE))
-            if page.messages:
-                yield page.messages
+            yield page.messages
             after = page.cursor
             if after is None:
                 return

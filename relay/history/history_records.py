@@ -26,6 +26,8 @@ from relay.values.ids import id_text
 #: A start reads this much of the file's end. The lines of one write are shorter than this.
 _TAIL_BYTES: Final = 16 << 20
 LINES_A_WRITE: Final = 5_000
+#: One write has no further line after this many octets. So `_TAIL_BYTES` has its lines, also those of long messages.
+BYTES_A_WRITE: Final = 8 << 20
 #: The file may have the lines of two batches in either order if the batches ended within this time.
 _LOOK_BACK_SECONDS: Final = 60.0
 
@@ -41,6 +43,8 @@ class HistoryRecords:
     def __init__(self, path: str, *, sync: bool) -> None:
         self._file = RecordFile(path)
         self._sync = sync
+        #: As `BYTES_A_WRITE`.
+        self.bytes_a_write = BYTES_A_WRITE
         self._known = KnownLines()
         self._existed = False
         self._unwritable = False
@@ -84,13 +88,23 @@ class HistoryRecords:
         """
         append = partial(self._file.append, now=now, sync=self._sync)
         while owed := database.owed_lines(LINES_A_WRITE):
+            lines: list[bytes] = []
+            notes: list[int] = []
+            size = 0
+            for n, entry in owed:
+                if entry is not None:
+                    lines.append(record_line(view_of(entry)))
+                    size += len(lines[-1])
+                notes.append(n)
+                if size >= self.bytes_a_write:
+                    break
             try:
-                append(b"".join([record_line(view_of(entry)) for _, entry in owed if entry is not None]))
+                append(b"".join(lines))
             except OSError as problem:
                 self._failed(problem)
                 return
             # If we stop here, then the next start finds these lines in the file and deletes their notes.
-            database.lines_written([n for n, _ in owed])
+            database.lines_written(notes)
         if self._unwritable:
             self._unwritable = False
             self.log.info("records_writable: all message records are written; {dropped} lines are lost", dropped=0)

@@ -3,7 +3,8 @@
 Theory of operation: a search reads the segments of its time span, from the newest or from the oldest one, until it has
 found enough messages. In each segment it uses the index of the condition that fewest rows meet, and checks the other
 conditions row by row. The newest segment has no index, so the search reads all of it. A search stops after a set time.
-Then its page says that it isn't complete, and where the next search goes on.
+Then its page says that it isn't complete, and where the next search goes on. If half of the time is over, the search
+reads on in slices of rows. So also a search that can't read a segment in its time gets further.
 """
 
 import heapq
@@ -24,11 +25,16 @@ from relay.values.messages import MessageView
 SEARCH_SECONDS: Final = 2.0
 #: SQLite checks the time after this many instructions, that is about every millisecond.
 _STEPS_A_LOOK: Final = 20_000
+#: A search that is short of time reads this many rows of a segment at once. This takes some hundredths of a second.
+_SLICE_ROWS: Final = 20_000
 #: A search looks up this many values of a column one by one. If there are more, it reads all rows and compares.
 _MOST_WALKS: Final = 64
 #: Many numbers share an end that is shorter than this. For such an end, a search reads all rows and compares.
 _TELLING_DIGITS: Final = 5
 _LAST_SEQ: Final = (1 << 63) - 1
+
+#: A segment with rows in a span of keys: number, lowest key, highest key, true if it has indexes.
+_Segment = tuple[int, int, int, bool]
 
 
 class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +121,8 @@ class HistorySearch:
         self._inode = (0, 0)
         #: As `_STEPS_A_LOOK`. The next connection uses it.
         self.steps_a_look = _STEPS_A_LOOK
+        #: As `_SLICE_ROWS`.
+        self.slice_rows = _SLICE_ROWS
         self._groups: dict[int, Group] = {}
         self._deadline = 0.0
 
@@ -124,7 +132,7 @@ class HistorySearch:
         :raises OSError, sqlite3.Error: the database can't be read now.
         """
         db = self._connection()
-        self._deadline = self._monotonic() + self.seconds
+        self._deadline = self._monotonic() + self.seconds / 2
         db.execute("BEGIN")
         try:
             return self._search(db, query)
@@ -194,7 +202,8 @@ class HistorySearch:
         backwards = not query.oldest_first
         first, last = _span(query)
         found: list[tuple[Row, int]] = []
-        for number, lowest, highest, indexed in _segments(db, first, last, backwards):
+        segments = _segments(db, first, last, backwards)
+        for place, (number, lowest, highest, indexed) in enumerate(segments):
             if len(found) > query.limit:
                 reached = found[query.limit][0][0]
                 if reached > highest if backwards else reached < lowest:
@@ -202,14 +211,69 @@ class HistorySearch:
             try:
                 rows = conditions.rows(db, number, indexed, (max(first, lowest), min(last, highest)), query.limit + 1)
             except sqlite3.OperationalError as problem:
-                if "interrupt" not in str(problem):
-                    raise
-                goes_on_at = min(last, highest) + 1 if backwards else max(first, lowest) - 1
-                return self._page(db, found[: query.limit], goes_on_at, complete=False)
+                _raise_unless_interrupted(problem)
+                span = (first, min(last, highest)) if backwards else (max(first, lowest), last)
+                return self._read_slices(db, query, conditions, segments[place:], span, found)
             found = sorted(found + [(row, number) for row in rows], key=_seq, reverse=backwards)[: query.limit + 1]
         more = len(found) > query.limit
         found = found[: query.limit]
         return self._page(db, found, found[-1][0][0] if more else None)
+
+    def _read_slices(
+        self,
+        db: sqlite3.Connection,
+        query: HistoryQuery,
+        conditions: "_Conditions",
+        segments: Sequence[_Segment],
+        span: tuple[int, int],
+        found: list[tuple[Row, int]],
+    ) -> HistoryPage:
+        """Reads on in slices for the second half of the time. The page ends at the end of the last whole slice.
+
+        :param segments: the segments that aren't read yet. Their keys may overlap, so a slice is of all of them.
+        :param found: the rows of the other segments.
+        """
+        self._deadline = self._monotonic() + self.seconds / 2
+        backwards, limit = not query.oldest_first, query.limit
+        first, last = span
+        reached: list[tuple[Row, int]] = []
+        try:
+            while first <= last and len(reached) <= limit:
+                low, high = self._slice(db, segments, first, last, backwards)
+                rows = [
+                    (row, number)
+                    for number, lowest, highest, indexed in segments
+                    if lowest <= high and highest >= low
+                    for row in conditions.rows(db, number, indexed, (low, high), limit + 1)
+                ]
+                found = sorted(found + rows, key=_seq, reverse=backwards)[: limit + 1]
+                first, last = (first, low - 1) if backwards else (high + 1, last)
+                reached = [each for each in found if (_seq(each) > last if backwards else _seq(each) < first)]
+        except sqlite3.OperationalError as problem:
+            _raise_unless_interrupted(problem)
+            # Rows of other segments may lie behind the last whole slice. The next search finds them again.
+            reached = [each for each in found if (_seq(each) > last if backwards else _seq(each) < first)]
+        if len(reached) > limit:
+            return self._page(db, reached[:limit], _seq(reached[limit - 1]))
+        if first > last:
+            return self._page(db, reached, None)
+        return self._page(db, reached, last + 1 if backwards else first - 1, complete=False)
+
+    def _slice(
+        self, db: sqlite3.Connection, segments: Sequence[_Segment], first: int, last: int, backwards: bool
+    ) -> tuple[int, int]:
+        """Returns the next keys of a span: the lowest and the highest. No segment has many rows between them."""
+        order = "DESC" if backwards else "ASC"
+        ends = [
+            row[0]
+            for number, *_ in segments
+            for row in db.execute(
+                f"SELECT seq FROM m{number} NOT INDEXED WHERE seq BETWEEN ? AND ? ORDER BY seq {order} "
+                "LIMIT 1 OFFSET ?",
+                (first, last, self.slice_rows - 1),
+            )
+        ]
+        return (max(ends, default=first), last) if backwards else (first, min(ends, default=last))
 
     def _page(
         self, db: sqlite3.Connection, found: Sequence[tuple[Row, int]], cursor: int | None, *, complete: bool = True
@@ -230,6 +294,11 @@ def _seq(found: tuple[Row, int]) -> int:
     return found[0][0]
 
 
+def _raise_unless_interrupted(problem: sqlite3.OperationalError) -> None:
+    if "interrupt" not in str(problem):
+        raise problem
+
+
 def _span(query: HistoryQuery) -> tuple[int, int]:
     """Returns the lowest and the highest key that a row of the query can have."""
     first = 0 if query.since is None else first_seq(query.since)
@@ -239,8 +308,8 @@ def _span(query: HistoryQuery) -> tuple[int, int]:
     return first, last
 
 
-def _segments(db: sqlite3.Connection, first: int, last: int, backwards: bool) -> Iterator[tuple[int, int, int, bool]]:
-    """Yields the segments with rows in a span of keys: number, lowest key, highest key, true if it has indexes."""
+def _segments(db: sqlite3.Connection, first: int, last: int, backwards: bool) -> list[_Segment]:
+    """Returns the segments with rows in a span of keys, in the order in which a search reads them."""
     found = []
     for number, lowest, highest, indexed in db.execute("SELECT number, first_seq, last_seq, indexed FROM segments"):
         if not indexed:
@@ -249,7 +318,7 @@ def _segments(db: sqlite3.Connection, first: int, last: int, backwards: bool) ->
             lowest, highest = db.execute(ends).fetchone()
         if lowest is not None and lowest <= last and highest >= first:
             found.append((number, lowest, highest, bool(indexed)))
-    yield from sorted(found, key=lambda segment: segment[2] if backwards else segment[1], reverse=backwards)
+    return sorted(found, key=lambda segment: segment[2] if backwards else segment[1], reverse=backwards)
 
 
 class _Conditions:

@@ -3,10 +3,17 @@
 All functions run in a thread. Call only one at a time for a file.
 """
 
+import errno
 import fcntl
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
+
+#: An append tries this often to lock the file, with a pause between two tries. Then it fails; the caller tries later.
+_LOCK_TRIES: Final = 50
+_LOCK_PAUSE_SECONDS: Final = 0.1
 
 
 class RecordFile:
@@ -20,6 +27,8 @@ class RecordFile:
         self.path = path
         self._handle: int | None = None
         self._day = ""
+        #: As `_LOCK_TRIES`.
+        self.lock_tries = _LOCK_TRIES
 
     def append(self, lines: bytes, now: float, *, sync: bool) -> None:
         """Appends whole lines to the file. If it raises, the file has none of them.
@@ -45,14 +54,27 @@ class RecordFile:
         fcntl.flock(handle, fcntl.LOCK_UN)
 
     def _open_locked(self, now: float) -> int:
-        """Opens and locks the file. An erasure rewrites the file under the same lock, so each waits for the other."""
+        """Opens and locks the file. An erasure rewrites the file under the same lock, so each waits for the other.
+
+        :raises OSError: another program keeps the lock, or the file can't be opened.
+        """
         while True:
             handle = self._open(now)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._lock(handle)
             if not moved_away(self.path, handle):
                 return handle
             # Another process replaced the file while we waited for the lock. Closing the old file releases the lock.
             self.close()
+
+    def _lock(self, handle: int) -> None:
+        # Don't wait for ever: the history must go on, and the relay must be able to stop.
+        for _ in range(self.lock_tries):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE_SECONDS)
+        raise BlockingIOError(errno.EWOULDBLOCK, "another program keeps a lock (flock) on the file; end that program")
 
     def begin(self, now: float, *, sync: bool) -> None:
         """Makes an empty file if there is none, with `now` as the time of its last change.
@@ -118,9 +140,12 @@ class RecordFile:
         return self._handle
 
     def _rename_locked(self, path: Path) -> None:
-        """Gives the file the name of its day, under the lock of an erasure. Does nothing if the file was replaced."""
+        """Gives the file the name of its day, under the lock of an erasure. Does nothing if the file was replaced.
+
+        :raises OSError: another program keeps the lock.
+        """
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            self._lock(file.fileno())
             if not moved_away(self.path, file.fileno()):
                 path.rename(_free_name(path, _day(os.fstat(file.fileno()).st_mtime)))
 

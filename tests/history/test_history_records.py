@@ -22,8 +22,8 @@ class HistoryRecordsTests(HistoryCase):
         self.writer.close()
         self.records = Path(os.path.dirname(self.path), "records", "records.jsonl")
         self.database = HistoryDatabase(self.path, self.keep, segment_rows=segment_rows)
-        file = HistoryRecords(str(self.records), sync=True)
-        self.writer = HistoryWriter(self.database, JournalTail(self.disk, "data"), days * DAY, file)
+        self.file = HistoryRecords(str(self.records), sync=True)
+        self.writer = HistoryWriter(self.database, JournalTail(self.disk, "data"), days * DAY, self.file)
         self.writer.open(self.store.durable_segments())
         self.addCleanup(self.writer.close)
 
@@ -73,6 +73,22 @@ class HistoryRecordsTests(HistoryCase):
         self.reopen()
         self.finish(3)
         self.catch_up()
+        self.assert_recorded(1, 2, 3)
+
+    def test_one_write_has_only_so_many_octets_of_lines(self) -> None:
+        self.catch_up()
+        self.file.bytes_a_write = 1
+        self.finish(1, 2, 3)
+        writes: list[int] = []
+        written = self.database.lines_written
+
+        def counted(notes: Any) -> None:
+            writes.append(len(notes))
+            written(notes)
+
+        self.database.lines_written = counted  # type: ignore[method-assign]
+        self.catch_up()
+        self.assertEqual(writes, [1, 1, 1])
         self.assert_recorded(1, 2, 3)
 
     def test_killed_before_the_file_the_next_start_writes_the_lines(self) -> None:

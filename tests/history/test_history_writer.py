@@ -7,16 +7,19 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 
+from relay.history.history_events import HistoryEvents
+from relay.history.history_questions import HistoryQuestions
 from relay.history.history_schema import Transaction
-from relay.history.history_search import HistoryQuery, HistorySearch
+from relay.history.history_search import HistoryPage, HistoryQuery, HistorySearch
 from relay.store.journal.journal_format import segment_name
 from relay.store.table.message_views import message_view
 from relay.values.messages import Attempt, Channel, Ending, QueueKey, Verdict
 from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
 from tests.history.keeping import HistoryCase, times_of, without_times
 from tests.store.test_journal_store_histories import History, histories
-from tests.stores import DAY, all_rows, message, message_id, receipt, submitted
+from tests.stores import DAY, all_rows, at_once, message, message_id, receipt, submitted
 
 
 class FollowingTests(HistoryCase):
@@ -80,6 +83,12 @@ class FollowingTests(HistoryCase):
         for name in os.listdir(os.path.dirname(self.path)):
             with open(os.path.join(os.path.dirname(self.path), name), "rb") as file:
                 self.assertNotIn(b"body of", file.read())
+
+    def test_the_writer_s_memory_has_no_texts_either(self) -> None:
+        events = HistoryEvents(lambda message_id: None, 0)
+        events.apply([message(1, parts=(b"body of one", b"body of two"))])
+        (entry,) = events.take()
+        self.assertEqual(entry.message.parts, (b"", b""))
 
     @settings(max_examples=40)
     @given(histories, st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40), max_size=2))
@@ -286,3 +295,41 @@ class SegmentTests(HistoryCase):
         self.search.seconds = 1e9
         page = self.search.search(HistoryQuery(reference="first", after=page.cursor, limit=1000))
         self.assertEqual((len(page.messages), page.complete), (1000, True))
+
+    def test_a_search_that_can_not_read_a_segment_in_its_time_gets_further_with_each_page(self) -> None:
+        self.reopen(segment_rows=10_000)
+        marked = range(0, 1000, 250)
+        references = ["marked" if n in marked else "other" for n in range(1000)]
+        self.done(self.store.accept([message(n, reference=reference) for n, reference in enumerate(references)]))
+        self.catch_up()
+        for oldest_first in (False, True):
+            looks = itertools.count()
+            self.search = HistorySearch(self.path, self.keep, seconds=10.0, monotonic=looks.__next__)
+            self.addCleanup(self.search.close)
+            self.search.steps_a_look, self.search.slice_rows = 200, 20
+            found: list[bytes] = []
+            pages, after = 0, None
+            while pages == 0 or after is not None:
+                page = self.page(reference="marked", oldest_first=oldest_first, after=after)
+                self.assertTrue(page.cursor is None or page.cursor != after)
+                found += [view.id for view in page.messages]
+                after = page.cursor
+                pages += 1
+            self.assertGreater(pages, 1)
+            self.assertEqual(sorted(found), sorted(message_id(n) for n in marked))
+
+    def test_an_export_shows_its_caller_pages_without_a_message(self) -> None:
+        pages = [HistoryPage([], 7, complete=False), HistoryPage([], None)]
+
+        class Slow(HistorySearch):
+            """Finds nothing, and takes two searches for that."""
+
+            def search(self, query: HistoryQuery) -> HistoryPage:
+                return pages.pop(0)
+
+        questions = HistoryQuestions(Slow(self.path, self.keep), at_once)
+
+        async def shown() -> list[Any]:
+            return [page async for page in questions.all(HistoryQuery())]
+
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(shown())), [[], []])

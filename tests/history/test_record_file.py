@@ -96,6 +96,24 @@ class RecordFileTests(SynchronousTestCase):
         self.assertRaises(OSError, limited.append, b"x" * 100 + b"\n", NOON, sync=True)
         self.assertEqual((b"one\n", NOON), (self.path.read_bytes(), self.file.changed_at()))
 
+    def test_an_append_fails_while_another_program_keeps_a_lock_on_the_file(self) -> None:
+        self.file.lock_tries = 2
+        for now in (NOON, NOON + DAY):
+            self.append(b"one\n")
+            # If the append waited for the lock, it would wait for ever. Then this ends the other program's lock.
+            with self.path.open("rb") as other:
+                fcntl.flock(other, fcntl.LOCK_EX)
+                late = threading.Timer(10.0, fcntl.flock, (other, fcntl.LOCK_UN))
+                late.start()
+                try:
+                    self.assertRaises(OSError, self.file.append, b"two\n", now, sync=True)
+                finally:
+                    late.cancel()
+                    late.join()
+            self.append(b"three\n")
+            self.assertEqual(b"one\nthree\n", self.path.read_bytes())
+            self.path.unlink()
+
     def test_a_file_that_is_begun_is_empty_and_says_when(self) -> None:
         self.file.begin(NOON, sync=True)
         self.assertEqual((b"", NOON), (self.path.read_bytes(), self.file.changed_at()))
