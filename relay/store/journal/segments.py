@@ -1,4 +1,4 @@
-"""The journal's work on the disk: writes, syncs, and a new beginning after a failure. One call at a time, in any thread.
+"""The journal's work on the disk: writes, syncs, and a new beginning after a failure. One call at a time.
 
 Only the last segment may have a torn end. So a segment is synced before the next one begins, in any mode. After a
 failure, the old segment is first cut back to what was committed.
