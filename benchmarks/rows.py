@@ -76,14 +76,14 @@ def latency(bench: Bench) -> list[Row]:
 def little(bench: Bench) -> list[Row]:
     """400 messages a second, through the floor and through the relay."""
     rate = 400
-    total, options = bench.count(10 * rate), {"delay_ms": 100}
+    total = bench.count(10 * rate)
     with (
         bench.place("floor") as path,
-        carrier(path, instants=total, **options) as upstream,
+        carrier(path, instants=total, delay_ms=100) as upstream,
         gateways.floor(path, upstream.port) as gateway,
     ):
         rows = [smpp_row("floor at 400/s", path, gateway, upstream, total=total, rate=rate)]
-    with bench.relay("little", total, options) as (path, gateway, upstream):
+    with bench.relay("little", total, {"delay_ms": 100}) as (path, gateway, upstream):
         return [*rows, smpp_row("SMPP at 400/s", path, gateway, upstream, total=total, rate=rate)]
 
 
