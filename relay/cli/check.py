@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from relay.app.config_checks import advice
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
-from relay.app.list_files import list_problems
+from relay.app.list_files import ListsCheck
 from relay.app.load_config import ConfigError, load
 from relay.config.model import Config
 
@@ -93,7 +93,7 @@ def checked(text: str, name: str) -> Checked:
             name=name,
             environ=os.environ,
             read_file=lambda path: Path(path).read_text(encoding="utf-8"),
-            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems, list_problems],
+            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems, ListsCheck()],
         )
     except ConfigError as error:
         return Checked(list(error.problems))
