@@ -6,9 +6,10 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
+from relay.cli.command_parser import Paint, command_parser
 
 _EPILOG = """\
 examples:
@@ -25,20 +26,24 @@ exit status:
 _CLEAR = "\x1b[H\x1b[2J"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Shows the relay's state once, or again and again."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay status",
-        description="Shows the state of a running relay, from its admin listener.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> argparse.ArgumentParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "status",
+        "Shows the state of a running relay, from its admin listener.",
+        _EPILOG,
     )
     add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the admin listener's answer, as one JSON object")
     parser.add_argument(
         "--watch", type=_seconds, metavar="SECONDS", help="show it again every so many seconds, until Ctrl-C"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Shows the relay's state once, or again and again."""
+    options = make_parser().parse_args(arguments)
     while True:
         try:
             look = ask(options, "/status")
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
             if not options.watch:
                 return NO_ANSWER
         else:
-            text = json.dumps(look) if options.json else report(look)
+            text = json.dumps(look) if options.json else report(look, Paint(sys.stdout))
             print((_CLEAR if options.watch and sys.stdout.isatty() else "") + text, flush=True)
             if not options.watch:
                 return 0 if look["readiness"]["ready"] else 1
@@ -70,10 +75,10 @@ def _scheduled(store: Any) -> str:
     return f"{count} scheduled for later, " if count else ""
 
 
-def report(look: Any) -> str:
+def report(look: Any, paint: Paint) -> str:
     """The state as text."""
     store = look["store"]
-    ready = "ready" if look["readiness"]["ready"] else "NOT READY"
+    ready = paint("ready", "good") if look["readiness"]["ready"] else paint("NOT READY", "bad")
     lines = [
         f"relay {look['version']}, {ready}, up {_age(look['uptime_seconds'])}",
         f"messages: {_scheduled(store)}{store['unsubmitted']} to send, "
@@ -82,14 +87,16 @@ def report(look: Any) -> str:
         f"{store['journal_segments']} segments",
         "",
     ]
-    lines += [f"  ! {trouble}" for trouble in look["troubles"]] or ["  nothing is wrong"]
+    lines += [paint(f"  ! {trouble}", "bad") for trouble in look["troubles"]]
+    if not look["troubles"]:
+        lines.append(paint("  nothing is wrong", "good"))
     lines += [
         f"  {c['name']} was removed and drains: {c['queued']} parts to send, {_out(c)} receipts outstanding; "
         f"unbound in {math.ceil(c['drain_seconds'] / 3600)} h at the latest"
         for c in look["carriers"]
         if c["draining"]
     ]
-    lines += ["", *_table(_carriers(look["carriers"])), "", *_table(_accounts(look["accounts"]))]
+    lines += ["", *_table(_carriers(look["carriers"]), paint), "", *_table(_accounts(look["accounts"]), paint)]
     return "\n".join(lines)
 
 
@@ -121,13 +128,23 @@ def _out(carrier: Any) -> str:
     return "uncounted" if carrier["receipts_out"] < 0 else str(carrier["receipts_out"])
 
 
-def _table(rows: list[list[str]]) -> list[str]:
+#: The colours of the states of carriers.
+_STATES: Final = {"up": "good", "down": "bad", "held": "some", "draining": "some"}
+
+
+def _table(rows: list[list[str]], paint: Paint) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
-                  for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]  # fmt: skip
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [
+            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        cells[-1] = cells[-1].rstrip()
+        cells[1] = paint(cells[1], _STATES.get(row[1], ""))
+        line = "  ".join(cells)
+        lines.append(paint(line, "head") if not number else line)
+    return lines
 
 
 def _age(seconds: float) -> str:
