@@ -31,8 +31,8 @@ from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon, DurableStore
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
-from relay.app.list_files import list_problems, read_lists
-from relay.app.load_config import ConfigError, load
+from relay.app.list_files import ListsCheck, read_lists
+from relay.app.load_config import Check, ConfigError, load
 from relay.app.logging import LoggedService
 from relay.app.logging import observer as line_observer
 from relay.app.make_history import make_history, make_message_records
@@ -49,6 +49,7 @@ from relay.http.site import ApiSite
 from relay.operator.admin_pages import make_admin_site
 from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
+from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
 from relay.runtime.fair_turns import FairTurns
 from relay.runtime.open_files import OpenFiles, allow_files, files_wanted
@@ -77,23 +78,26 @@ class Options(usage.Options):
 
     #: The configuration, once the options have been read.
     config: Config
+    #: What read the files of the configuration's lists with it.
+    lists_check: ListsCheck
 
     def postOptions(self) -> None:
         """Reads the configuration. If it can't be used, prints its problems and ends the process with status 1."""
         from twisted.internet import reactor
 
+        self.lists_check = ListsCheck()
         try:
-            self.config = load_config(Path(self["config"]), reactor)
+            self.config = load_config(Path(self["config"]), reactor, [self.lists_check])
         except usage.UsageError as problem:
             # twistd would print its usage, too, and the problems would be far above.
             print(problem, file=sys.stderr)
             raise SystemExit(1) from None
 
 
-def load_config(path: Path, reactor: Any, *, with_lists: bool = True) -> Config:
+def load_config(path: Path, reactor: Any, more_checks: Sequence[Check] = ()) -> Config:
     """Reads the configuration in a file.
 
-    :param with_lists: whether to check the files of the lists as well, which takes seconds if they are long.
+    :param more_checks: checks beside those of endpoints and files. That of the lists takes seconds if they are long.
     :raises usage.UsageError: the file can't be used. The text has all problems, one a line.
     """
     try:
@@ -106,11 +110,7 @@ def load_config(path: Path, reactor: Any, *, with_lists: bool = True) -> Config:
             name=str(path),
             environ=os.environ,
             read_file=lambda name: Path(name).read_text(encoding="utf-8"),
-            further_checks=[
-                lambda config: endpoint_problems(config, reactor),
-                file_problems,
-                lambda config: list_problems(config) if with_lists else (),
-            ],
+            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems, *more_checks],
         )
     except ConfigError as problem:
         raise usage.UsageError("\n".join(problem.problems)) from None
@@ -131,6 +131,7 @@ def makeService(options: Options) -> IService:
     daemon = build(
         options.config,
         reactor,
+        lists=options.lists_check.lists,
         open_files=OpenFiles(may_be_open, limits.connections, sessions, reactor),
         wall=time.time,
     )
@@ -162,7 +163,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
 
     def read() -> Config:
         try:
-            return load_config(path, reactor, with_lists=False)
+            return load_config(path, reactor)
         except usage.UsageError as problem:
             raise ConfigRefused(str(problem).splitlines()) from None
 
@@ -184,6 +185,7 @@ def build(
     config: Config,
     reactor: Any,
     *,
+    lists: NumberLists | None = None,
     store_wrapper: StoreWrapper | None = None,
     files: Files | None = None,
     open_files: OpenFiles | None = None,
@@ -191,6 +193,7 @@ def build(
 ) -> Daemon:
     """Makes the whole relay. It opens nothing before the service starts.
 
+    :param lists: the configuration's lists, if they have been read already.
     :param store_wrapper: wraps the store, for tests.
     :param files: the disk for the journal; None: the real one.
     :param open_files: keeps some open files free; None: there are always enough.
@@ -209,12 +212,12 @@ def build(
     journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers)
     history, questions = make_history(config, reactor, journal, files, make_thread)
     store: Any = journal if store_wrapper is None else store_wrapper(journal)
-    lists = MessageLists(store, questions, config.history.numbers)
-    flow = _message_flow(config, reactor, store, accounts)
+    message_lists = MessageLists(store, questions, config.history.numbers)
+    flow = _message_flow(config, reactor, store, accounts, read_lists(config) if lists is None else lists)
     http_clients = HttpClients(reactor)
     webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall)
     turns, proxies = FairTurns(reactor), TrustedProxies(config.trusted_proxies)
-    api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, lists, questions)
+    api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, questions)
     daemon = Daemon(
         config,
         Collaborators(
@@ -228,7 +231,7 @@ def build(
             webhooks=webhooks,
             records=make_message_records(config, reactor, disk),
             history=history,
-            lists=lists,
+            lists=message_lists,
             notifier=from_environment(reactor),
             carrier_http=http_clients.any,
         ),
@@ -273,12 +276,14 @@ def _journal_store(
     )
 
 
-def _message_flow(config: Config, reactor: Any, store: DurableStore, accounts: Accounts) -> MessageFlow:
+def _message_flow(
+    config: Config, reactor: Any, store: DurableStore, accounts: Accounts, lists: NumberLists | None
+) -> MessageFlow:
     """Makes the message flow with the configured routes. The daemon connects it to carriers and customers."""
     return MessageFlow(
         store=store,
         rates=accounts,
-        routes=Routes(config.routes, read_lists(config)),
+        routes=Routes(config.routes, lists),
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,

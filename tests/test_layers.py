@@ -46,6 +46,7 @@ PURE = (
     "relay.store.api",
     "relay.store.table",
     "relay.store.journal.journal_format",
+    "relay.store.postgresql.log_schema",
     "relay.smpp.framing",
     "relay.smpp.lifecycle",
     "relay.smpp.liveness",

@@ -315,7 +315,6 @@ class Daemon(Service):
         )
 
     async def _carrier_endpoint(self, name: str, settings: Carrier) -> IStreamClientEndpoint:
-        description = settings.connect
         if settings.kind == "simulator":
             running = self._simulators.get(name)
             if running is None or running[0].settings != settings.simulator:
@@ -324,13 +323,12 @@ class Daemon(Service):
                 key = f"carriers.{name}.simulator.listen"
                 port = await self._listen_on(key, settings.simulator.listen, carrier.factory)
                 running = self._simulators[name] = (carrier, port)
-            description = f"tcp:127.0.0.1:{running[1].getHost().port}"  # type: ignore[attr-defined]
+            own = f"tcp:127.0.0.1:{running[1].getHost().port}"  # type: ignore[attr-defined]
+            settings = msgspec.structs.replace(settings, connect=own)
         try:
-            if settings.kind == "simulator":
-                settings = msgspec.structs.replace(settings, connect=description)
             return carrier_endpoint(self._reactor, settings)
         except (ValueError, TypeError, OSError) as problem:
-            raise StartFailure(f"carriers.{name}.connect: {description!r} can't be used: {problem}") from None
+            raise StartFailure(f"carriers.{name}.connect: {settings.connect!r} can't be used: {problem}") from None
 
     async def _carrier_gone(self, name: str) -> None:
         await self.close_simulator(name)

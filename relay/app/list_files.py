@@ -1,7 +1,5 @@
 """Reads the files of the configuration's lists. A list of a million lines takes seconds: give it a thread."""
 
-from collections.abc import Iterator
-
 from relay.config.model import Config, NumberListFile
 from relay.config.yaml_reader import Path, dotted
 from relay.routing.number_lists import NamedList, NumberList, NumberLists
@@ -23,25 +21,33 @@ def read_lists(config: Config) -> NumberLists | None:
 
     :raises ListsRefused: a file can't be read.
     """
-    lists: list[NamedList] = []
-    problems: list[str] = []
-    for name, settings in config.lists.items():
-        try:
-            lists.append(NamedList(name, _read(settings), settings.on_match == "refuse"))
-        except ValueError as problem:
-            problems.append(f"{dotted(('lists', name, 'file'))}: {problem}")
+    check = ListsCheck()
+    problems = [f"{dotted(path)}: {problem}" for path, problem in check(config)]
     if problems:
         raise ListsRefused(problems)
-    return NumberLists(lists) if lists else None
+    return check.lists
 
 
-def list_problems(config: Config) -> Iterator[tuple[Path, str]]:
-    """What is wrong with the files of the lists, as a further check of a configuration."""
-    for name, settings in config.lists.items():
-        try:
-            _read(settings)
-        except ValueError as problem:
-            yield ("lists", name, "file"), str(problem)
+class ListsCheck:
+    """A further check of a configuration that reads the files of its lists.
+
+    :ivar lists: what the latest check has read. A start takes them from here, so that it reads each file once.
+    """
+
+    def __init__(self) -> None:
+        self.lists: NumberLists | None = None
+
+    def __call__(self, config: Config) -> list[tuple[Path, str]]:
+        """Returns what is wrong with the files: which list, and why."""
+        lists: list[NamedList] = []
+        problems: list[tuple[Path, str]] = []
+        for name, settings in config.lists.items():
+            try:
+                lists.append(NamedList(name, _read(settings), settings.on_match == "refuse"))
+            except ValueError as problem:
+                problems.append((("lists", name, "file"), str(problem)))
+        self.lists = NumberLists(lists) if lists else None
+        return problems
 
 
 def _read(settings: NumberListFile) -> NumberList:

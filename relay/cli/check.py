@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from relay.app.config_checks import advice
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
-from relay.app.list_files import list_problems
+from relay.app.list_files import ListsCheck
 from relay.app.load_config import ConfigError, load
 from relay.cli.command_parser import command_parser
 from relay.config.model import Config
@@ -75,7 +75,7 @@ def _check(file: str) -> tuple[list[str], list[str], str]:
             name=file,
             environ=os.environ,
             read_file=lambda path: Path(path).read_text(encoding="utf-8"),
-            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems, list_problems],
+            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems, ListsCheck()],
         )
     except ConfigError as error:
         return list(error.problems), [], ""

@@ -3,12 +3,13 @@
 docs/logging.md lists the fields. Times are ISO 8601 in UTC. A field without a value is null.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from relay.values.ids import id_text
+from relay.values.instants import instant
 from relay.values.messages import MessageView, destination_of, source_of
 from relay.values.states import customer_words
 
@@ -60,9 +61,7 @@ def _carrier_done_at(at: float | None) -> dict[str, str | None]:
 
 
 def _time(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else instant(at)
 
 
 class _Known(msgspec.Struct, gc=False):

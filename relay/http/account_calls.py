@@ -14,7 +14,7 @@ from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.cursors import Cursors, NoCursor
 from relay.http.message_requests import FORMS, not_json
-from relay.http.problems import Problem, invalid_field
+from relay.http.problems import Problem, invalid_field, refuse_unknown
 from relay.http.types import (
     AccountReport,
     Feed,
@@ -24,11 +24,11 @@ from relay.http.types import (
     TestReport,
     UrlRequest,
     from_form,
-    instant,
     problem_of,
 )
 from relay.store.api import FeedEntry, Store
 from relay.values.ids import RandomBytes, id_text, new_ids, parse_id
+from relay.values.instants import instant
 from relay.values.messages import QueueKey
 from relay.values.states import customer_words
 from relay.webhooks.body import error_of
@@ -145,9 +145,7 @@ class AccountApi:
         :raises Problem: the request is wrong, or too many wait already.
         """
         parameters = request.parameters()
-        unknown = next((name for name in parameters if name not in ("after", "limit", "wait")), None)
-        if unknown is not None:
-            raise Problem(422, f"There is no parameter '{unknown[:100]}'.", unknown[:100], kind="unknown-field")
+        refuse_unknown(parameters, ("after", "limit", "wait"))
         await self.cursors.ready()
         text = parameters.get("after", "0")
         try:

@@ -66,13 +66,7 @@ _FEED_PARAMETERS: Final = (
         {"type": "string", "pattern": "^([0-9]{1,19}|[A-Za-z0-9_-]{22})$", "default": "0"},
         example="0",
     ),
-    parameter(
-        "limit",
-        "query",
-        "How many at the most.",
-        {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-        example=100,
-    ),
+    parameter("limit", "query", "How many at the most.", _integer(1, 1000, 100), example=100),
     parameter("wait", "query", "Seconds to wait if there is nothing new yet.", _integer(0, 60, 0), example=10),
 )
 

@@ -63,9 +63,9 @@ class HttpApi:
         self.site = ApiSite(router.handle, limits, clock, turns, proxies)
         self.site.log_in_early = logins.early
         self.preparer = preparer = MessagePreparer(flow, accounts, compose, clock)
+        self.lists = lists = lists or MessageLists(flow.store)
         self.messages = messages = Messages(flow, accounts, preparer, clock, lists)
         self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes)
-        self.lists = lists = lists or MessageLists(flow.store)
         router.add("GET", "/messages", ListCalls(lists, accounts, account.cursors).messages)
         router.add("POST", "/messages", messages.submit)
         router.add("GET", "/messages/{id}", messages.query)

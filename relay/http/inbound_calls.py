@@ -10,8 +10,9 @@ from twisted.internet.interfaces import IReactorTime
 from relay.http.account_calls import AccountApi
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow
+from relay.http.message_reports import attempt_report
 from relay.http.problems import Problem
-from relay.http.types import AttemptReport, InboundFeed, InboundFeedReport, InboundView, instant
+from relay.http.types import InboundFeed, InboundFeedReport, InboundView
 from relay.store.api import Store
 from relay.values.ids import id_text, parse_id
 from relay.values.messages import MessageView
@@ -40,10 +41,7 @@ class InboundApi:
     async def query(self, request: ApiRequest, account: str) -> Reply:
         """`GET /inbound/{id}`."""
         view = await self._find(request, account)
-        attempts = [
-            AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), "RECEIVED")
-            for a in view.attempts
-        ]
+        attempts = [attempt_report(attempt, "RECEIVED") for attempt in view.attempts]
         return Reply(200, msgspec.json.encode(InboundView(attempts=attempts, **_fields(view))))
 
     async def notify(self, request: ApiRequest, account: str) -> Reply:

@@ -15,7 +15,7 @@ from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers
 from relay.http.cursors import Cursors, NoCursor
 from relay.http.message_reports import report
-from relay.http.problems import Problem, invalid_field
+from relay.http.problems import invalid_field, refuse_unknown
 from relay.http.types import MessageList
 from relay.store.api import StoreUnavailable
 
@@ -37,9 +37,7 @@ class ListCalls:
     async def messages(self, request: ApiRequest, account: str) -> Reply:
         """A page of the messages that the parameters ask for."""
         parameters = request.parameters()
-        unknown = next((name for name in parameters if name not in (*LISTED_BY, "after")), None)
-        if unknown is not None:
-            raise Problem(422, f"There is no parameter '{unknown[:100]}'.", unknown[:100], kind="unknown-field")
+        refuse_unknown(parameters, (*LISTED_BY, "after"))
         try:
             query = query_of(parameters, account)
         except QueryProblem as problem:

@@ -42,10 +42,10 @@ class Messages:
         accounts: Customers,
         preparer: MessagePreparer,
         clock: IReactorTime,
-        lists: MessageLists | None = None,
+        lists: MessageLists,
     ) -> None:
         self._flow = flow
-        self._lists = lists or MessageLists(flow.store)
+        self._lists = lists
         self._accounts = accounts
         self._preparer = preparer
         self._clock = clock

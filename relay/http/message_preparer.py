@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.config.urls import UrlProblem
 from relay.http.collaborators import Compose, Customers, SubmissionFlow
-from relay.http.problems import Problem, invalid_field, of_refusal
+from relay.http.problems import Problem, invalid_field, of_refusal, of_value
 from relay.http.types import LONGEST_SCHEDULE_SECONDS, MessageRequest
 from relay.text.passthrough import compose_raw
 from relay.text.tlv_text import read_tlvs, write_tlvs
@@ -98,7 +98,7 @@ class MessagePreparer:
                 addresses, parts = _ready_made(item, source, tlvs)
                 adapt = ADAPT_ADDRESSES
         except ValueError as problem:
-            raise invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem))) from None
+            raise of_value(problem) from None
         return Submission(
             addresses,
             parts,

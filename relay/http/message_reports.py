@@ -2,9 +2,10 @@
 
 from msgspec import UNSET
 
-from relay.http.types import AttemptReport, MessageReport, instant
+from relay.http.types import AttemptReport, MessageReport
 from relay.values.ids import id_text
-from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.instants import instant
+from relay.values.messages import AttemptView, MessageView, destination_of, source_of
 from relay.values.states import ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
@@ -30,8 +31,14 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
         done_at=None if view.told_done_at is None else instant(view.told_done_at),
         send_at=instant(view.scheduled_at) if view.scheduled_at else UNSET,
         learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
-        attempts=[
-            AttemptReport(a.channel, a.attempt, instant(a.at), a.answer, round(a.seconds, 3), a.status)
-            for a in view.attempts
-        ],
+        attempts=[attempt_report(attempt, attempt.status) for attempt in view.attempts],
     )
+
+
+def attempt_report(attempt: AttemptView, status: str) -> AttemptReport:
+    """Makes the report about one attempt to notify.
+
+    :param status: what the attempt told.
+    """
+    at, seconds = instant(attempt.at), round(attempt.seconds, 3)
+    return AttemptReport(attempt.channel, attempt.attempt, at, attempt.answer, seconds, status)

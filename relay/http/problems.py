@@ -1,5 +1,6 @@
 """Problem documents (RFC 9457): the HTTP API's answers to requests that it refuses."""
 
+from collections.abc import Container, Iterable
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -7,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from relay.store.api import StoreBusy, StoreUnavailable
+from relay.text.compose import InvalidText
 from relay.values.messages import Refused
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RTHROTTLED
 
@@ -89,6 +91,7 @@ PROBLEM_KINDS: Final = {
     "idempotency-in-progress": "The same request is under way",
     "not-final": "The message has not ended",
     "no-notification-url": "The account has no notification URL",
+    "no-inbound-url": "The account has no URL for messages from handsets",
     "not-cancellable": "The message can't be cancelled any more",
 }
 
@@ -96,6 +99,23 @@ PROBLEM_KINDS: Final = {
 def invalid_field(field: str, detail: str) -> Problem:
     """Makes the problem with a field that has a wrong value: 422."""
     return Problem(422, detail, field, kind="invalid-field")
+
+
+def refuse_unknown(parameters: Iterable[str], known: Container[str]) -> None:
+    """Refuses a query string that has a parameter that the call doesn't know.
+
+    :raises Problem: it has one.
+    """
+    for name in parameters:
+        if name not in known:
+            raise Problem(422, f"There is no parameter '{name[:100]}'.", name[:100], kind="unknown-field")
+
+
+def of_value(wrong: ValueError) -> Problem:
+    """Makes the problem with a value that a text or an address can't have. `InvalidText` names the field."""
+    if isinstance(wrong, InvalidText):
+        return invalid_field(wrong.field, wrong.reason)
+    return invalid_field("", str(wrong))
 
 
 def retry_after(seconds: float) -> tuple[bytes, bytes]:

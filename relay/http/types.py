@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -377,11 +377,6 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
     words = _OF_PATTERNS.get(pattern[1]) if pattern else None
     detail = words or _AT.sub("", text).replace("`", "'") + "."
     return Problem(422, detail, at[1] if at else "", kind="invalid-field")
-
-
-def instant(seconds: float) -> str:
-    """Writes seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _T = TypeVar("_T")

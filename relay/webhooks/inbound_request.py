@@ -10,6 +10,7 @@ import msgspec
 from relay.text.from_handsets import text_of
 from relay.values.ids import id_text
 from relay.values.inbound import InboundMessage
+from relay.values.instants import instant
 from relay.values.messages import Notification, destination_of, source_of
 from relay.webhooks.body import FORM_TYPE, JSON_TYPE
 from relay.webhooks.callbacks import Words, fill, with_plus
@@ -26,7 +27,7 @@ def inbound_fields(message: InboundMessage) -> dict[str, Any]:
         "from": source_of(message.addresses).decode("latin-1"),
         "to": destination_of(message.addresses).decode("latin-1"),
         "text": text,
-        "received_at": _instant(message.received_at),
+        "received_at": instant(message.received_at),
         "parts": message.parts,
         "missing_parts": list(message.missing),
         "carrier": message.carrier,
@@ -60,10 +61,6 @@ def inbound_request(
     webhook_id = id_text(message.id).encode() + b"_inbound"
     headers = signed_headers(webhook_id, content_type, body, notification.attempt, keys, now)
     return WebhookRequest("POST", url, headers, body)
-
-
-def _instant(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _kannel(pattern: str, message: InboundMessage) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.app.list_files import ListsRefused, list_problems, read_lists
+from relay.app.list_files import ListsCheck, ListsRefused, read_lists
 from relay.config.model import Config, NumberListFile
 from tests.app.test_config_checks import WORKING, ChecksTestCase
 
@@ -39,7 +39,7 @@ class ListFilesTests(SynchronousTestCase):
             refused = self.assertRaises(ListsRefused, read_lists, self.config)
             self.assertIn("lists.blocked.file", refused.problems[0])
             self.assertIn(words, refused.problems[0])
-            [(path, problem)] = list_problems(self.config)
+            [(path, problem)] = ListsCheck()(self.config)
             self.assertEqual(path, ("lists", "blocked", "file"))
             self.assertIn(words, problem)
 

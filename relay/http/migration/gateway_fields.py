@@ -80,11 +80,13 @@ def leading_number(value: bytes | None) -> int | None:
     return None if found is None else int(found[1][:12])
 
 
-def validity_seconds(minutes: int, account: str) -> float:
-    """Converts a validity from minutes to seconds.
+def validity_seconds(minutes: int | None, account: str) -> float | None:
+    """Converts a validity from minutes to seconds; None stays None.
 
     The relay refuses no validity. If it is too short or too long, the nearest bound replaces it, and the log says so.
     """
+    if minutes is None:
+        return None
     asked = minutes * 60.0
     taken = min(max(asked, SHORTEST_VALIDITY_SECONDS), float(LONGEST_VALIDITY_SECONDS))
     if taken != asked:

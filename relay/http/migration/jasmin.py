@@ -27,7 +27,7 @@ from relay.http.migration.jasmin_message import (
     read_message,
 )
 from relay.http.migration.jasmin_tlvs import invalid
-from relay.http.problems import Problem, invalid_field
+from relay.http.problems import Problem, of_value
 from relay.smpp.message_codec import encode_address
 from relay.store.api import StoreUnavailable
 from relay.text.compose import destination_address, encode, source_address
@@ -155,14 +155,13 @@ class Jasmin:
         try:
             addresses, parts = self._parts(message, sender, account)
         except ValueError as problem:
-            return invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem)))
-        minutes = message.validity_minutes
+            return of_value(problem)
         return Submission(
             addresses,
             parts,
             0,
             "http",
-            None if minutes is None else validity_seconds(minutes, account),
+            validity_seconds(message.validity_minutes, account),
             message.tags or None,
             url,
             message.scheduled_seconds,

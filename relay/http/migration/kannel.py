@@ -17,7 +17,7 @@ from relay.http.message_preparer import MessagePreparer
 from relay.http.migration.gateway_fields import Fields, Refusal, text_of, validity_seconds
 from relay.http.migration.kannel_message import KannelMessage, is_text, names_coding, parts_of, read_message
 from relay.http.migration.kannel_request import read_fields
-from relay.http.problems import Problem, invalid_field
+from relay.http.problems import Problem, of_value
 from relay.store.api import StoreUnavailable
 from relay.text.compose import destination_address, source_address
 from relay.values.messages import ADAPT_ADDRESSES, ADAPT_TEXT, Submission
@@ -56,8 +56,7 @@ class Kannel:
             raise Refusal(403, "Authorization failed for sendsms")
         message = read_message(fields, self._preparer.default_sender(account))
         self._note_ignored(account, fields)
-        minutes = message.validity_minutes
-        validity = None if minutes is None else validity_seconds(minutes, account)
+        validity = validity_seconds(message.validity_minutes, account)
         items = [self._item(message, to, validity, account) for to in message.recipients]
         results, taken = await self._messages.take(account, items, partial(kannel_callback, mask=message.mask))
         if not taken:
@@ -102,7 +101,7 @@ class Kannel:
                 addresses = source_address(message.sender) + destination_address(to)
             parts = parts_of(message, addresses, text_parts, next(self._references))
         except ValueError as problem:
-            return invalid_field(getattr(problem, "field", ""), getattr(problem, "reason", str(problem)))
+            return of_value(problem)
         return Submission(
             addresses,
             parts,
