@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from relay.cli.admin_client import Refused, add_arguments, ask
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 
 _POLL_SECONDS: Final = 1.0
 _EXIT_STATUS: Final = """\
@@ -33,7 +33,7 @@ class CarrierCommand:
         self._description = description
         self._example = example
 
-    def make_parser(self) -> argparse.ArgumentParser:
+    def make_parser(self) -> CommandParser:
         """Makes the parser of the command's options."""
         parser = command_parser(self._name, self._description, self._example + _EXIT_STATUS)
         parser.add_argument("carrier", metavar="CARRIER")
@@ -55,7 +55,7 @@ class CarrierCommand:
 class DrainCommand(CarrierCommand):
     """Holds a carrier, and waits for the messages that it has."""
 
-    def make_parser(self) -> argparse.ArgumentParser:
+    def make_parser(self) -> CommandParser:
         """Makes the parser of the command's options."""
         parser = super().make_parser()
         parser.add_argument(

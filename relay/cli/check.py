@@ -1,6 +1,5 @@
 """`python -m relay check FILE`: says whether the relay would start with a configuration file."""
 
-import argparse
 import json
 import os
 import sys
@@ -14,7 +13,7 @@ from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
 from relay.app.list_files import ListsCheck
 from relay.app.load_config import ConfigError, load
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
 
 _EPILOG = """\
@@ -33,7 +32,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "check",

@@ -16,13 +16,21 @@ def program() -> str:
     return "relay" if Path(sys.argv[0]).name == "relay" else AS_MODULE
 
 
-def command_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+class CommandParser(argparse.ArgumentParser):
+    """Reads the arguments of a command, and shows which there are."""
+
+    def actions(self) -> list[argparse.Action]:
+        """Returns every option and every other argument, those of groups included."""
+        return self._actions
+
+
+def command_parser(name: str, description: str, epilog: str) -> CommandParser:
     """Makes the parser of a command. It writes the lines of the epilog as they are.
 
     :param name: what follows `python -m relay`.
     :param epilog: examples and exit statuses. `python -m relay` in it becomes what was called.
     """
-    return argparse.ArgumentParser(
+    return CommandParser(
         prog=f"{program()} {name}",
         description=description,
         epilog=epilog.replace(AS_MODULE, program()),

@@ -2,14 +2,13 @@
 
 Theory of operation: the script is short and never changes. At each press of the Tab key it runs `relay completion
 --words ...` with the words of the line. That command reads the parsers of the commands, so it always knows the options
-of the installed version. (argparse shows the options of a parser only in private names.)
+of the installed version.
 """
 
-import argparse
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.main import COMMANDS, command_of
 
 _EPILOG: Final = """\
@@ -53,7 +52,7 @@ complete --command relay --arguments '(__relay_words)'
 }
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "completion",
@@ -90,17 +89,17 @@ def candidates(words: Sequence[str]) -> list[str]:
     return [word for word in _after(parser, before[1:]) if word.startswith(last)]
 
 
-def _after(parser: argparse.ArgumentParser, before: Sequence[str]) -> Iterable[str]:
+def _after(parser: CommandParser, before: Sequence[str]) -> Iterable[str]:
     """The words that may follow these words of a command."""
-    options = [action for action in parser._actions if action.option_strings]
-    places = [action for action in parser._actions if not action.option_strings]
+    options = [action for action in parser.actions() if action.option_strings]
+    places = [action for action in parser.actions() if not action.option_strings]
     if before:
         given = next((action for action in options if before[-1] in action.option_strings), None)
         if given is not None and given.nargs != 0:
             return map(str, given.choices or ())
     for place in places:
         # A command of a command has a parser of its own.
-        if isinstance(place, argparse._SubParsersAction):
+        if isinstance(place.choices, dict):
             index = next((number for number, word in enumerate(before) if word in place.choices), None)
             if index is not None:
                 return _after(place.choices[before[index]], before[index + 1 :])

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from relay.cli import dialect_finder
 from relay.cli.admin_client import add_arguments, ask
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 
 _EPILOG = """\
 exit status:
@@ -19,7 +19,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the options of `dialect --orphans`."""
     parser = command_parser(
         "dialect --orphans",

@@ -3,12 +3,11 @@
 `relay.receipts.dialect_search` does the search. This module reads the input and writes the output.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.receipts.dialect_search import Sample, Suggestion, sample, suggest, unknown_words, yaml
 from relay.receipts.presets import PRESETS
 from relay.smpp.message_codec import decode_message
@@ -32,7 +31,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the options of `dialect` without `--orphans` or `--dismiss`."""
     parser = command_parser(
         "dialect",

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from relay.cli.admin_client import add_arguments, ask
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.history.query_text import PARAMETERS
 
 _EPILOG = """\
@@ -32,7 +32,7 @@ exit status:
 _COLUMNS = ("id", "account", "to", "sender", "status", "carrier", "carrier_error", "reference", "accepted_at")
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "find",

@@ -1,6 +1,5 @@
 """`python -m relay history erase`: takes a phone number out of the history and the message records."""
 
-import argparse
 import os
 import sqlite3
 import sys
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relay.app.load_config import ConfigError, load
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
 from relay.history.erasure import Erased, erase_in_history, erase_in_records, left_in_journal
 from relay.history.history_numbers import number_keeper
@@ -31,7 +30,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "history",

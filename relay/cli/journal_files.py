@@ -1,13 +1,12 @@
 """`python -m relay journal DIR`: prints a journal, or repairs a damaged one."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.progress import Progress
 from relay.store.journal.journal_format import JournalError, dump
 
@@ -30,7 +29,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "journal",

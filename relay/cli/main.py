@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from relay import __version__
 from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused
-from relay.cli.command_parser import AS_MODULE, program
+from relay.cli.command_parser import AS_MODULE, CommandParser, program
 from relay.config.yaml_reader import did_you_mean
 
 #: Exit statuses of all commands. Each command's help says what its others mean.
@@ -46,7 +46,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 class Command(Protocol):
     """One command: a module, or an object of a module."""
 
-    def make_parser(self) -> argparse.ArgumentParser:
+    def make_parser(self) -> CommandParser:
         """Makes the parser of the command's options. The completion of shells needs it."""
 
     def main(self, arguments: Sequence[str]) -> int | None:

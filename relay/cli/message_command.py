@@ -1,6 +1,5 @@
 """`python -m relay message`: shows everything that a running relay knows about one message."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from relay.cli.admin_client import add_arguments, ask
-from relay.cli.command_parser import Paint, command_parser
+from relay.cli.command_parser import CommandParser, Paint, command_parser
 
 _EPILOG: Final = """\
 examples:
@@ -27,7 +26,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "message",

@@ -1,13 +1,12 @@
 """`python -m relay reload`: has a running relay read its configuration file again."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from relay.cli.admin_client import add_arguments, ask
-from relay.cli.command_parser import Paint, command_parser
+from relay.cli.command_parser import CommandParser, Paint, command_parser
 
 _EPILOG: Final = """\
 examples:
@@ -24,7 +23,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "reload",

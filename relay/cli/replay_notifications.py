@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from relay.cli.admin_client import add_arguments, ask, lines_of
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.progress import Progress
 
 _IDS_AT_ONCE = 1000
@@ -31,7 +31,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "replay",

@@ -1,6 +1,5 @@
 """`python -m relay route`: says which carriers a message would go to, and why."""
 
-import argparse
 import os
 import sys
 import time
@@ -11,7 +10,7 @@ import msgspec
 
 from relay.app.list_files import ListsRefused, read_lists
 from relay.app.load_config import ConfigError, load
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
 from relay.config.yaml_reader import did_you_mean
 from relay.routing.explanation import Explanation, explain, instant_of
@@ -33,7 +32,7 @@ exit status:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "route",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.cli.admin_client import REQUEST_HEADERS, http_url
-from relay.cli.command_parser import command_parser
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.host_names import ascii_host
 from relay.smpp.session import Role, Session, SessionLimits
 from relay.text.compose import InvalidText, compose
@@ -61,7 +61,7 @@ class Seen:
         self.error = error
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "send",

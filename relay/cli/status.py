@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
-from relay.cli.command_parser import Paint, command_parser
+from relay.cli.command_parser import CommandParser, Paint, command_parser
 
 _EPILOG = """\
 examples:
@@ -26,7 +26,7 @@ exit status:
 _CLEAR = "\x1b[H\x1b[2J"
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "status",
