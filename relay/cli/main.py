@@ -25,6 +25,7 @@ _INTERRUPTED: Final = 130
 #: The name of each `Command`, where it is, and what it does. It is a module, or `module:object` for an object in it.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("relay.cli.check", "say whether a configuration file is right, and what is wrong"),
+    "import": ("relay.cli.import_command", "turn the configuration of Kannel into one of the relay"),
     "status": ("relay.cli.status", "show the state of a running relay"),
     "find": ("relay.cli.find", "find messages of a running relay, also old ones, or export them"),
     "message": ("relay.cli.message_command", "show what happened to one message"),
@@ -34,6 +35,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "reload": ("relay.cli.reload_command", "have a running relay read its configuration file again"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
     "route": ("relay.cli.route", "say which carriers a message would go to, and why"),
+    "cluster": ("relay.cli.cluster_command", "make the tables of a cluster of relays, and show its state"),
     "dialect": ("relay.cli.dialect_command", "find the settings for a carrier's ids and receipts"),
     "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
     "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),

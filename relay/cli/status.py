@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
 from relay.cli.command_parser import CommandParser, Paint, command_parser
+from relay.cli.text_table import age, table
 
 _EPILOG = """\
 examples:
@@ -23,6 +24,8 @@ exit status:
   2  wrong use of the command line
   3  it doesn't answer
 """
+#: The colours of the states of carriers.
+_STATES: Final = {"up": "good", "down": "bad", "held": "some", "draining": "some"}
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -80,7 +83,7 @@ def report(look: Any, paint: Paint) -> str:
     store = look["store"]
     ready = paint("ready", "good") if look["readiness"]["ready"] else paint("NOT READY", "bad")
     lines = [
-        f"relay {look['version']}, {ready}, up {_age(look['uptime_seconds'])}",
+        f"relay {look['version']}, {ready}, up {age(look['uptime_seconds'])}",
         f"messages: {_scheduled(store)}{store['unsubmitted']} to send, "
         f"{store['awaiting_receipt']} await their receipt, "
         f"{store['owed']} notifications owed; journal {store['journal_bytes'] / 1e6:.1f} MB in "
@@ -96,7 +99,8 @@ def report(look: Any, paint: Paint) -> str:
         for c in look["carriers"]
         if c["draining"]
     ]
-    lines += ["", *_table(_carriers(look["carriers"]), paint), "", *_table(_accounts(look["accounts"]), paint)]
+    carriers = table(_carriers(look["carriers"]), paint, _STATES)
+    lines += ["", *carriers, "", *table(_accounts(look["accounts"]), paint)]
     return "\n".join(lines)
 
 
@@ -126,29 +130,3 @@ def _accounts(accounts: Iterable[Any]) -> list[list[str]]:
 
 def _out(carrier: Any) -> str:
     return "uncounted" if carrier["receipts_out"] < 0 else str(carrier["receipts_out"])
-
-
-#: The colours of the states of carriers.
-_STATES: Final = {"up": "good", "down": "bad", "held": "some", "draining": "some"}
-
-
-def _table(rows: list[list[str]], paint: Paint) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for number, row in enumerate(rows):
-        cells = [
-            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        cells[-1] = cells[-1].rstrip()
-        cells[1] = paint(cells[1], _STATES.get(row[1], ""))
-        line = "  ".join(cells)
-        lines.append(paint(line, "head") if not number else line)
-    return lines
-
-
-def _age(seconds: float) -> str:
-    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {name}"
-    return f"{int(seconds)} s"
