@@ -7,6 +7,7 @@ from typing import Any, Final
 from twisted.web.template import Tag
 
 from relay.account_pages.page_values import Flash, Session
+from relay.values.instants import instant
 
 #: The parts of the site: path, name, and the beginning of the paths of its pages.
 NAVIGATION: Final = (
@@ -127,7 +128,7 @@ def page(session: Session, title: str, here: str, *content: Content, flash: Flas
         el("p", id="said", class_="unseen", aria_live="polite", role="status"),
         el(
             "footer",
-            el("span", "Times are UTC."),
+            el("span", "Times are UTC.", id="zone"),
             el("a", "API documentation", href="/docs"),
             el("a", "OpenAPI", href="/openapi.json"),
         ),
@@ -239,13 +240,15 @@ def badge(send_status: str) -> Tag:
 
 
 def moment(seconds: float) -> Tag:
-    """Makes an instant for people to read."""
+    """Makes an instant for people to read. In a browser with JavaScript it changes to the reader's time zone."""
     at = datetime.fromtimestamp(seconds, UTC)
     return el(
         "time",
-        at.strftime("%d %b %H:%M"),
-        el("span", at.strftime(":%S"), class_="seconds"),
-        datetime=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        el("span", at.strftime("%d %b %Y"), class_="date"),
+        " ",
+        el("span", at.strftime("%H:%M"), el("span", at.strftime(":%S"), class_="seconds"), class_="clock"),
+        datetime=instant(seconds),
+        title=at.strftime("%Y-%m-%d %H:%M:%S UTC"),
     )
 
 

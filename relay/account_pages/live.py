@@ -85,7 +85,8 @@ class LiveUpdates:
             if self._sessions.find(token, use=False) is None:
                 request.send(b"event: ended\ndata: {}\n\n")
                 return
-            now_there = {b"counts": msgspec.json.encode((await self._page_stats.view(account, span)).totals)}
+            stats = await self._page_stats.view(account, span)
+            now_there = {b"counts": msgspec.json.encode(stats.totals | {"rate": stats.rate_words})}
             if message_id is not None:
                 view = await self._store.look_up(message_id)
                 if view is not None and view.account == account:

@@ -1,68 +1,64 @@
 """Pages about messages: the list, and everything that the relay knows about one message."""
 
-from collections.abc import Sequence
-from typing import Final
-from urllib.parse import urlencode
+from collections.abc import Mapping, Sequence
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, badge, button, card, duration, el, form, moment
+from relay.account_pages.html import Content, badge, button, card, choice, duration, el, field, form, moment
+from relay.account_pages.list_question import FILTERS, NOTIFIED, ListQuestion
 from relay.account_pages.page_values import Session
 from relay.http.message_reports import report
 from relay.http.types import MessageReport
 from relay.values.ids import id_text
 from relay.values.messages import MessageView
-from relay.values.states import (
-    ACCEPTED,
-    DELETED,
-    DELIVERED,
-    ENROUTE,
-    EXPIRED,
-    REJECTED,
-    SCHEDULED,
-    SKIPPED,
-    UNDELIVERABLE,
-    UNKNOWN,
-)
-
-#: The filters of the list: the name of each, and the states that it shows.
-FILTERS: Final[dict[str, tuple[str, tuple[int | None, ...]]]] = {
-    "all": ("All", (None,)),
-    "pending": ("Waiting", (SCHEDULED, ENROUTE, ACCEPTED)),
-    "delivered": ("Delivered", (DELIVERED,)),
-    "failed": ("Failed", (EXPIRED, DELETED, UNDELIVERABLE, UNKNOWN, SKIPPED)),
-    "carrier-reject": ("Carrier-reject", (REJECTED,)),
-}
 
 
-def finder(show: str, search: str) -> Tag:
-    """Makes the filter and the search field."""
+def finder(question: ListQuestion, problems: Mapping[str, str]) -> Tag:
+    """Makes the filter and the search form.
+
+    :param problems: what is wrong with `since` and `until`.
+    """
     links = [
-        el(
-            "a",
-            words,
-            href="/my/messages?" + urlencode({"show": name} | ({"search": search} if search else {})),
-            aria_current="true" if name == show else None,
-        )
+        el("a", words, href=question.url(show=name), aria_current="true" if name == question.show else None)
         for name, (words, _) in FILTERS.items()
     ]
+    more = bool(question.notified or question.since or question.until)
+    show_all = el("a", "Show all", href="/my/messages", class_="button") if more else None
     return el(
-        "div",
+        "form",
+        el("input", type="hidden", name="show", value=question.show),
         el("nav", *links, class_="choices", aria_label="Filter by state"),
         el(
-            "form",
-            el("input", type="hidden", name="show", value=show),
-            el("label", "Search by id or number", for_="search", class_="unseen"),
-            el("input", type="search", id="search", name="search", value=search, placeholder="Id or number",
-               maxlength="60", autocomplete="off"),
+            "div",
+            el("label", "Search by id, number or reference", for_="search", class_="unseen"),
+            el("input", type="search", id="search", name="search", value=question.search,
+               placeholder="Id, number, reference", maxlength="60", autocomplete="off"),
             button("Search"),
-            method="get",
-            action="/my/messages",
-            role="search",
             class_="search",
         ),
+        el(
+            "details",
+            el("summary", "Time and notification"),
+            el(
+                "div",
+                _instant_field("Accepted from (UTC)", "since", question.since, problems),
+                _instant_field("until (UTC)", "until", question.until, problems),
+                field("Notification", "notified", choice(NOTIFIED.items(), question.notified)),
+                el("div", button("Apply"), show_all, class_="buttons"),
+                class_="narrowing",
+            ),
+            open=more,
+        ),
+        method="get",
+        action="/my/messages",
+        role="search",
         class_="finder",
     )  # fmt: skip
+
+
+def _instant_field(label: str, name: str, value: str, problems: Mapping[str, str]) -> Tag:
+    control = el("input", type="datetime-local", value=value, data_utc=True)
+    return field(label, name, control, problem=problems.get(name, ""))
 
 
 def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption: str) -> Tag:
@@ -116,29 +112,11 @@ def _notified(view: MessageView, told: MessageReport) -> str:
     return ""
 
 
-def older_link(show: str, search: str, views: Sequence[MessageView], skip: int) -> Tag:
-    """Makes the link to the next page of the list, which begins after the last message here."""
-    last_at = views[-1].accepted_at
-    here = sum(view.accepted_at == last_at for view in views)
-    if here == len(views):
-        here += skip
-    query = {"show": show, "before": repr(last_at), "skip": str(here)} | ({"search": search} if search else {})
-    return el("a", "Older messages", href="/my/messages?" + urlencode(query), class_="button", rel="next")
-
-
-def next_link(show: str, search: str, after: str, complete: bool) -> Tag:
-    """To the next page of a search in the history; or on with one that took too long."""
-    query = {"show": show, "after": after} | ({"search": search} if search else {})
-    words = "Older messages" if complete else "The search took too long: go on with older messages"
-    return el("a", words, href="/my/messages?" + urlencode(query), class_="button", rel="next")
-
-
-def export_links(show: str, search: str) -> list[Content]:
+def export_links(question: ListQuestion) -> list[Content]:
     """To the list as a file, in both formats."""
     links: list[Content] = []
     for kind, words in (("csv", "CSV"), ("jsonl", "JSON lines")):
-        query = {"format": kind, "show": show} | ({"search": search} if search else {})
-        links += [" " if links else "", el("a", words, href="/my/messages/export?" + urlencode(query))]
+        links += [" " if links else "", el("a", words, href=question.url("/my/messages/export", format=kind))]
     return links
 
 

@@ -456,7 +456,58 @@ class MessagesTests(SiteTestCase):
         self.assertIn("447700900002", waiting)
         self.assertNotIn("447700900001", waiting)
         self.assertEqual(len(re.findall("data-id", self.site.get("/my/messages?search=900001"))), 1)
-        self.assertEqual(len(re.findall("data-id", self.site.get("/my/messages?show=nonsense&before=x&skip=-1"))), 2)
+        self.assertEqual(len(re.findall("data-id", self.site.get("/my/messages?show=nonsense&after=x&notified=y"))), 2)
+
+    def test_the_list_is_narrowed_by_time_and_by_what_became_of_the_notification(self) -> None:
+        self.message(1)
+        self.message(2, accepted_at=1_699_999_300.0, attempts=[], owed=["webhook"])
+        self.message(3, accepted_at=1_699_999_400.0, attempts=[AttemptView("webhook", 1, 0.0, "204", 0.1, "DELIVRD")])
+        self.site.log_in()
+        for asked, found in (
+            ("since=2023-11-14T22:00", [3, 2]),
+            ("until=2023-11-14T22:00", [1]),
+            ("since=2023-11-14T22:00&until=2023-11-14T22:03", [2]),
+            ("since=&until=", [3, 2, 1]),
+            ("notified=owed", [2]),
+            ("notified=delivered", [3]),
+            ("notified=failed", [1]),
+            ("notified=delivered&show=failed", []),
+            ("search=900002&notified=owed", [2]),
+        ):
+            page = self.site.get(f"/my/messages?{asked}")
+            self.assertEqual(re.findall(r'data-id="(\d\d)', page), [f"{number:02d}" for number in found], asked)
+
+    def test_a_time_that_is_none_is_named_at_its_field(self) -> None:
+        self.site.log_in()
+        reply = self.site.ask("GET", "/my/messages?since=yesterday")
+        self.assertEqual(reply.status, 422)
+        self.assertIn(b'id="since-problem"', reply.body)
+        self.assertEqual(self.site.ask("GET", "/my/messages/export?since=yesterday").status, 422)
+
+    def test_tiles_and_charts_lead_to_the_messages_that_they_count(self) -> None:
+        for number in range(1, 6):
+            at = 1_699_981_000.0 + 3600.0 * number
+            self.message(number, accepted_at=at)
+            entry = FeedEntry(number, bytes([number]) * 16, DELIVERED, b"000", at + 2.0, at)
+            self.site.driver.store.entries.append(entry)
+        self.site.log_in()
+        page = self.site.get("/")
+        self.assertIn("100 % of those that ended", page)
+        self.assertIn("Counted since", page)
+        (table,) = re.findall(r"Messages over time as a table.*?</table>", page)
+        cells = re.findall(r'<td class="number"><a href="([^"]+)">1<', table)
+        self.assertEqual(len(cells), 5)
+        for link in cells:
+            self.assertEqual(len(re.findall("data-id", self.site.get(link))), 1, link)
+        (tile,) = re.findall(r'href="([^"]+)" class="tile delivered"', page)
+        self.assertEqual(len(re.findall("data-id", self.site.get(tile))), 5)
+
+    def test_times_have_a_year_and_say_their_zone(self) -> None:
+        view = self.message()
+        self.site.log_in()
+        page = self.site.get(f"/my/messages/{id_text(view.id)}")
+        self.assertIn('datetime="2023-11-14T21:56:41.000Z" title="2023-11-14 21:56:41 UTC"', page)
+        self.assertIn('<span class="date">14 Nov 2023</span>', page)
 
 
 class LiveTests(SiteTestCase):

@@ -51,6 +51,15 @@ return [e === document.body ? "" : e.id || e.textContent.trim(), getComputedStyl
 """
 
 
+#: A time as it is shown, and as the relay wrote it.
+READ_TIME = """
+const time = document.querySelector("#latest time");
+return [time.querySelector(".clock").textContent.slice(0, 5), time.dateTime];
+"""
+AS_IN_KATHMANDU = """
+return new Date(Date.parse(arguments[0]) + 345 * 60000).toISOString().slice(11, 16);
+"""
+
 #: Whether an element is within the window.
 IN_SIGHT = """
 const box = document.getElementById(arguments[0]).getBoundingClientRect();
@@ -153,6 +162,35 @@ class AccountPageTests(IntegrationTestCase):
             status, _ = await self.http("POST", relay, "/messages", message, key=KEY)
             self.assertEqual(status, 202)
         await deferToThread(after, page)
+
+    async def test_times_are_the_readers_and_charts_lead_to_their_messages(self) -> None:
+        site, relay, _ = await self.site(delay_seconds=0.05)
+        message = {"to": "447700900123", "from": "Test", "text": "x"}
+        await self.http("POST", relay, "/messages", message, key=KEY)
+
+        def script(page: Browser) -> None:
+            # 5 hours and 45 minutes before UTC.
+            page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kathmandu"})
+            page.log_in("acme", KEY)
+            page.until("it is counted", lambda: page.text("[data-count=delivered]") == "1")
+            self.assertEqual(page.text("[data-count=rate]"), "100 % of those that ended")
+            page.until("it is drawn", lambda: page.has("#charts svg rect.delivered"))
+            self.assertIn("Asia/Kat", page.text("#zone"))
+            shown, utc = page.run(READ_TIME)
+            self.assertEqual(shown, page.run(AS_IN_KATHMANDU, utc))
+            self.assertRegex(page.text("#latest .ago"), "just now|seconds ago")
+            page.run("document.querySelector('#charts a rect').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+            page.until("the list is shown", lambda: page.heading() == "Messages")
+            self.assertEqual(page.text("#messages tbody a"), "447700900123")
+            # The address has UTC, the field has the reader's time, and sending the form changes neither.
+            before, field = page.path(), page.run("return document.getElementById('since').value")
+            self.assertIn(":45", field)
+            page.press("Apply")
+            page.until("the form was sent", lambda: "until" in page.path() and page.path() != before)
+            self.assertEqual(page.run("return document.getElementById('since').value"), field)
+            self.assertEqual(page.text("#messages tbody a"), "447700900123")
+
+        await self.drive(site, script)
 
     async def test_all_but_live_updates_works_without_javascript(self) -> None:
         site, _, receiver = await self.site(delay_seconds=0.1)
