@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.template import flattenString
 
@@ -38,7 +38,6 @@ class Site:
             {"acme": account or Account(api_key=Secret(KEY)), "other": Account(api_key=Secret("o"))}
         )
         store: Any = self.driver.store
-        store.recent = self._recent
         random_bytes = random.Random(3).randbytes
         self.sessions = PageSessions(self.driver.accounts, random_bytes, self.driver.clock.seconds)
         self.pages = AccountPages(
@@ -53,19 +52,6 @@ class Site:
         )
         self.cookies: dict[str, str] = {}
         self.more_headers: dict[str, str] = {}
-
-    def _recent(
-        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
-    ) -> Deferred[list[MessageView]]:
-        found = [
-            view
-            for view in reversed(self.driver.store.views.values())
-            if view.account == account
-            and state in (None, view.state)
-            and (before is None or view.accepted_at < before)
-            and (search in id_text(view.id) or search.encode() in view.addresses)
-        ]
-        return succeed(found[:limit])
 
     def connect(self, method: str, path: str, form: dict[str, str] | None = None) -> Connection:
         connection = self.driver.connect()

@@ -18,6 +18,7 @@ from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
 from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
 from relay.text.compose import compose
+from relay.values.ids import id_text
 from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission
 from relay.values.secret import Secret
 from relay.values.states import DELETED
@@ -60,6 +61,19 @@ class FakeStore:
 
     def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
         return succeed(self.views.get(message_id))
+
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Deferred[list[MessageView]]:
+        found = [
+            view
+            for view in reversed(self.views.values())
+            if view.account == account
+            and state in (None, view.state)
+            and (before is None or view.accepted_at < before)
+            and (search in id_text(view.id) or search.encode() in view.addresses)
+        ]
+        return succeed(found[:limit])
 
     def feed(self, account: str, after: int, limit: int) -> Deferred[Sequence[FeedEntry]]:
         return succeed([entry for entry in self.entries if entry.cursor > after][:limit])
