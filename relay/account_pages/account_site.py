@@ -8,13 +8,14 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from relay.account_pages import message_pages, statistics
-from relay.account_pages.confirmation import REMOVE_URL, STOP_SIGNING, confirmation
+from relay.account_pages.confirmation import REMOVE_URL, STOP_SIGNING, Question, confirmation
 from relay.account_pages.delivery_stats import SPANS, Span
 from relay.account_pages.form_changes import Changes
-from relay.account_pages.gate import PAGE_HEADERS, SESSION_COOKIE, Gate, cookie_of, html_reply, problem_reply_page, see
-from relay.account_pages.html import card, el, page
+from relay.account_pages.gate import PAGE_HEADERS, SESSION_COOKIE, Gate, cookie_of, problem_reply_page, see
+from relay.account_pages.html import card, el
 from relay.account_pages.live import LiveUpdates
 from relay.account_pages.message_site import MessageSite
+from relay.account_pages.notification_health import NotificationHealth
 from relay.account_pages.page_values import Flash, Session, Sessions, StatsSource
 from relay.account_pages.send_site import SendSite
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
@@ -57,13 +58,14 @@ class AccountPages:
         self._flow = flow
         self._accounts = accounts
         self._sessions = sessions
-        self._gate = gate = Gate(sessions)
+        self._health = health = NotificationHealth(flow.store, accounts, webhooks, clock)
+        self._gate = gate = Gate(sessions, health.alarm)
         self._page_stats = page_stats
         self._clock = clock
         self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
-        self._live = LiveUpdates(flow.store, sessions, page_stats, clock)
+        self._live = LiveUpdates(flow.store, sessions, page_stats, health.failing, clock)
         self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
-        messages = MessageSite(gate, api, flow, accounts)
+        messages = MessageSite(gate, api, flow, accounts, clock)
         send = SendSite(gate, api.preparer, flow)
         api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)
@@ -90,6 +92,7 @@ class AccountPages:
             ("/my/send", send.send),
             ("/my/messages/{id}/notify", messages.notify),
             ("/my/messages/replay", messages.replay),
+            ("/my/messages/resend", messages.resend),
         ):
             add("POST", path, gate.form(form_handler))
 
@@ -108,24 +111,23 @@ class AccountPages:
         listed = message_pages.table(
             latest, self._accounts.get(account).error_codes, empty="No message yet.", caption="Latest messages"
         )
-        return html_reply(
-            page(
-                session,
-                "My Account",
-                "/",
-                el("div", statistics.span_tabs(span), class_="finder"),
-                statistics.tiles(view),
-                statistics.charts(view),
-                url_card(session, self._api.account.report(account), "/", entered=entered, problem=problem),
-                card(
-                    "Latest messages",
-                    el("div", listed, id="latest", data_live=True),
-                    el("p", el("a", "All messages", href="/my/messages"), class_="apart"),
-                ),
-                flash=self._gate.flash(request, session),
-                data_events=f"/my/events?span={span.name}",
+        return self._gate.shown(
+            request,
+            session,
+            "My Account",
+            "/",
+            el("div", statistics.span_tabs(span), class_="finder"),
+            statistics.tiles(view),
+            statistics.charts(view),
+            await self._health.card(account),
+            url_card(session, self._api.account.report(account), "/", entered=entered, problem=problem),
+            card(
+                "Latest messages",
+                el("div", listed, id="latest", data_live=True),
+                el("p", el("a", "All messages", href="/my/messages"), class_="apart"),
             ),
-            422 if problem else 200,
+            status=422 if problem else 200,
+            data_events=f"/my/events?span={span.name}",
         )
 
     async def _settings(self, request: ApiRequest, session: Session) -> Reply:
@@ -146,18 +148,22 @@ class AccountPages:
         set_here = {name for name in DELIVERY_SETTINGS if self._accounts.setting(account, name) is not None}
         secret_set = self._accounts.setting(account, "notification_secret") is not None
         old_until = self._changes.old_secret_until(account)
-        return html_reply(
-            page(
-                session,
-                "Settings",
-                "/my/settings",
-                url_card(session, self._api.account.report(account), "/my/settings", entered=url, problem=url_problem),
-                secret_card(session, settings, secret_set, old_until),
-                delivery_card(session, settings, set_here, entered=entered, problems=problems),
-                flash=self._gate.flash(request, session),
-            ),
-            422 if url_problem or problems else 200,
+        return self._gate.shown(
+            request,
+            session,
+            "Settings",
+            "/my/settings",
+            url_card(session, self._api.account.report(account), "/my/settings", entered=url, problem=url_problem),
+            secret_card(session, settings, secret_set, old_until),
+            delivery_card(session, settings, set_here, entered=entered, problems=problems),
+            status=422 if url_problem or problems else 200,
         )
+
+    def _confirm(
+        self, request: ApiRequest, session: Session, action: str, fields: Mapping[str, str], question: Question
+    ) -> Reply:
+        content = confirmation(session, action, fields, question)
+        return self._gate.shown(request, session, question.title, question.back, content)
 
     # Forms
 
@@ -165,7 +171,7 @@ class AccountPages:
         """`POST /` and `POST /my/settings`: both pages have this form. So after a problem the address is the same."""
         url, action, here = fields.get("url", "").strip(), fields.get("action", "save"), request.path.decode("latin-1")
         if action == "remove" and not fields.get("sure"):
-            return html_reply(confirmation(session, here, fields, REMOVE_URL))
+            return self._confirm(request, session, here, fields, REMOVE_URL)
         try:
             session.flash = await self._changes.url(session.account, action, url)
         except SettingProblem as problem:
@@ -194,7 +200,7 @@ class AccountPages:
     async def _set_secret(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         action = fields.get("action", "generate")
         if action == "remove" and not fields.get("sure"):
-            return html_reply(confirmation(session, "/my/secret", fields, STOP_SIGNING))
+            return self._confirm(request, session, "/my/secret", fields, STOP_SIGNING)
         session.flash = await self._changes.secret(session.account, action)
         return see("/my/settings")
 

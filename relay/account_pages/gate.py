@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import flatten
+from relay.account_pages.html import Content, flatten, page
 from relay.account_pages.login import login_page, problem_page
 from relay.account_pages.page_values import Flash, Session, Sessions, TooManyAttempts
 from relay.http.api_request import ApiRequest, Reply
@@ -43,10 +43,14 @@ FormHandler = Callable[[ApiRequest, Session, Mapping[str, str]], Awaitable[Reply
 
 
 class Gate:
-    """Checks requests, and gives them to handlers together with their session."""
+    """Checks requests, and gives them to handlers together with their session.
 
-    def __init__(self, sessions: Sessions) -> None:
+    :param alarm: makes the warning of an account that stands on all its pages.
+    """
+
+    def __init__(self, sessions: Sessions, alarm: Callable[[str], Tag]) -> None:
         self._sessions = sessions
+        self._alarm = alarm
 
     def _answered(
         self, handler: Callable[[ApiRequest], Awaitable[Reply]]
@@ -104,12 +108,26 @@ class Gate:
             request.logged_in(session.account)
         return session
 
-    def flash(self, request: ApiRequest, session: Session) -> Flash | None:
-        """Takes the message that the next page shows once. The script that refreshes a page doesn't get it."""
-        if _is_refresh(request):
-            return None
-        flash, session.flash = session.flash, None
-        return flash
+    def shown(
+        self,
+        request: ApiRequest,
+        session: Session,
+        title: str,
+        here: str,
+        *content: Content,
+        status: int = 200,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        **body: object,
+    ) -> Reply:
+        """Makes the reply with a page, see `relay.account_pages.html.page`.
+
+        It takes the message that the next page shows once. The script that refreshes a page doesn't get it.
+        """
+        flash: Flash | None = None
+        if not _is_refresh(request):
+            flash, session.flash = session.flash, None
+        made = page(session, title, here, *content, flash=flash, alarm=self._alarm(session.account), **body)
+        return html_reply(made, status, headers)
 
     async def login_form(self, request: ApiRequest) -> Reply:
         """`GET /login`."""

@@ -81,11 +81,20 @@ def _attribute(value: Any) -> str:
 _VOID: Final = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 
-def page(session: Session, title: str, here: str, *content: Content, flash: Flash | None = None, **body: object) -> Tag:
+def page(
+    session: Session,
+    title: str,
+    here: str,
+    *content: Content,
+    flash: Flash | None = None,
+    alarm: Tag | None = None,
+    **body: object,
+) -> Tag:
     """Makes a page for a customer who is logged in.
 
     :param here: the path in `NAVIGATION` to which it belongs.
     :param flash: the message at its top.
+    :param alarm: what is wrong with the account's notifications.
     :param body: attributes of the body element.
     """
     links = [
@@ -120,6 +129,7 @@ def page(session: Session, title: str, here: str, *content: Content, flash: Flas
                    id="live", class_="live", hidden=True),
                 class_="heading",
             ),
+            alarm,
             None if flash is None else notice(flash),
             *content,
             id="content",
@@ -173,6 +183,11 @@ def card(title: str, *content: Content, **attributes: object) -> Tag:
     return el("section", el("h2", title), *content, **attributes)
 
 
+def facts(rows: Iterable[tuple[str, Content]]) -> Tag:
+    """Makes a list of names and values."""
+    return el("dl", *(item for name, value in rows for item in (el("dt", name), el("dd", value))), class_="facts")
+
+
 def field(label: str, name: str, control: Tag, *, hint: Content = None, problem: str = "") -> Tag:
     """Makes a control with its label, a hint, and the problem of its value. A control with a problem gets the focus."""
     control.attributes["id"] = name
@@ -215,11 +230,10 @@ def button(words: str, action: str | None = None, kind: str = "") -> Tag:
 
 def notice(flash: Flash) -> Tag:
     """Makes the message about the action that was just done."""
-    facts = [item for name, value in flash.facts for item in (el("dt", name), el("dd", value))]
     return el(
         "div",
         el("p", flash.text),
-        el("dl", *facts, class_="facts") if facts else None,
+        facts(flash.facts) if flash.facts else None,
         el("pre", flash.body, tabindex="0", aria_label="The beginning of the answer") if flash.body else None,
         el(
             "p",

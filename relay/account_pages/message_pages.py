@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, badge, button, card, choice, duration, el, field, form, moment
+from relay.account_pages.html import Content, badge, button, card, choice, duration, el, facts, field, form, moment
 from relay.account_pages.list_question import FILTERS, NOTIFIED, ListQuestion
 from relay.account_pages.page_values import Session
+from relay.account_pages.resending import PICK
 from relay.http.message_reports import report
 from relay.http.types import MessageReport
 from relay.values.ids import id_text
@@ -61,8 +62,11 @@ def _instant_field(label: str, name: str, value: str, problems: Mapping[str, str
     return field(label, name, control, problem=problems.get(name, ""))
 
 
-def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption: str) -> Tag:
-    """Makes a table of messages, newest first."""
+def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption: str, pickable: bool = False) -> Tag:
+    """Makes a table of messages, newest first.
+
+    :param pickable: whether each message has a box by which it can be picked.
+    """
     if not views:
         return el("p", empty, class_="empty")
     return el(
@@ -82,16 +86,21 @@ def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption
                 el("th", "Notified", scope="col", class_="on-wide-cell"),
             ),
         ),
-        el("tbody", *(_row(view, report(view, error_codes)) for view in views)),
+        el("tbody", *(_row(view, report(view, error_codes), pickable) for view in views)),
         class_="messages",
     )
 
 
-def _row(view: MessageView, told: MessageReport) -> Tag:
+def _row(view: MessageView, told: MessageReport, pickable: bool) -> Tag:
+    box = (
+        el("input", type="checkbox", name=f"{PICK}{told.id}", value="yes", aria_label=f"Pick the message to {told.to}")
+        if pickable
+        else None
+    )
     took = "" if view.done_at is None else duration(view.done_at - view.accepted_at)
     return el(
         "tr",
-        el("td", el("a", told.to, href=f"/my/messages/{told.id}", title=f"Message {told.id}")),
+        el("td", box, el("a", told.to, href=f"/my/messages/{told.id}", title=f"Message {told.id}")),
         el("td", badge(told.send_status)),
         el("td", told.status, class_="on-wide-cell"),
         el("td", told.error, class_="on-wide-cell number"),
@@ -112,6 +121,19 @@ def _notified(view: MessageView, told: MessageReport) -> str:
     return ""
 
 
+def resend_buttons(question: ListQuestion) -> Tag:
+    """Makes the buttons that send notifications again, and the fields that say which list it is."""
+    hidden = [el("input", type="hidden", name=name, value=value) for name, value in question._asdict().items() if value]
+    return el(
+        "div",
+        *hidden,
+        el("span", "Send notifications again:"),
+        button("Picked messages", "picked"),
+        button("All of this list", "all"),
+        class_="buttons",
+    )
+
+
 def export_links(question: ListQuestion) -> list[Content]:
     """To the list as a file, in both formats."""
     links: list[Content] = []
@@ -123,7 +145,7 @@ def export_links(question: ListQuestion) -> list[Content]:
 def details(session: Session, view: MessageView, error_codes: str, *, can_notify: bool) -> Tag:
     """Makes the page's content about one message."""
     told = report(view, error_codes)
-    facts = [
+    rows: list[tuple[str, Content]] = [
         ("send_status", badge(told.send_status)),
         ("status", told.status),
         ("error", told.error),
@@ -144,11 +166,10 @@ def details(session: Session, view: MessageView, error_codes: str, *, can_notify
         ("Id", el("code", told.id)),
     ]
     if view.notification_url:
-        facts.append(("Its own notification URL", view.notification_url))
+        rows.append(("Its own notification URL", view.notification_url))
     return el(
         "div",
-        card("Message", el("dl", *(item for name, value in facts for item in (el("dt", name), el("dd", value))),
-                           class_="facts")),
+        card("Message", facts(rows)),
         card(
             "Notification attempts",
             _attempts(view, told),

@@ -7,13 +7,16 @@ from math import inf
 from typing import Final
 
 from msgspec.structs import replace
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.template import Tag
 
 from relay.account_pages import message_pages
-from relay.account_pages.gate import Gate, html_reply, see
-from relay.account_pages.html import button, el, form, page
+from relay.account_pages.confirmation import confirmation
+from relay.account_pages.gate import Gate, see
+from relay.account_pages.html import button, el, form
 from relay.account_pages.list_question import ListQuestion, question_of
 from relay.account_pages.page_values import Flash, Session
+from relay.account_pages.resending import MOST_AGAIN, Resending
 from relay.history.export import Format
 from relay.history.history_search import HistoryPage
 from relay.history.query_text import QueryProblem
@@ -24,22 +27,24 @@ from relay.http.http_api import HttpApi
 from relay.http.list_calls import stream_export
 from relay.http.problems import Problem
 from relay.values.ids import id_text
+from relay.values.instants import instant
 
 #: How many messages one page of the list shows.
 LISTED: Final = 50
-
-#: The most given-up notifications that one press of the button sends again.
-MOST_AGAIN: Final = 10_000
 
 
 class MessageSite:
     """Serves the paths below `/my/messages`."""
 
-    def __init__(self, gate: Gate, api: HttpApi, flow: SubmissionFlow, accounts: Customers) -> None:
+    def __init__(
+        self, gate: Gate, api: HttpApi, flow: SubmissionFlow, accounts: Customers, clock: IReactorTime
+    ) -> None:
         self._gate = gate
         self._api = api
         self._flow = flow
         self._accounts = accounts
+        self._clock = clock
+        self._resending = Resending(api.lists, flow.store, accounts)
 
     async def list(self, request: ApiRequest, session: Session) -> Reply:
         """`GET /my/messages`."""
@@ -59,23 +64,27 @@ class MessageSite:
             self._accounts.get(account).error_codes,
             empty="No message like this." if question.narrowed else "No message yet.",
             caption="Messages, newest first",
+            pickable=True,
         )
         given_up = self._flow.store.given_up_count(account)
-        return html_reply(
-            page(
+        return self._gate.shown(
+            request,
+            session,
+            "Messages",
+            "/my/messages",
+            _given_up_notice(session, given_up) if given_up else None,
+            message_pages.finder(question, problems),
+            form(
                 session,
-                "Messages",
-                "/my/messages",
-                _given_up_notice(session, given_up) if given_up else None,
-                message_pages.finder(question, problems),
+                "/my/messages/resend",
                 el("section", el("div", listed, id="messages", data_live=not after), class_="card"),
-                el("p", older, class_="more") if older is not None else None,
-                el("p", "All of these as a file: ", *message_pages.export_links(question), class_="hint"),
-                el("p", _MEMORY_ONLY, class_="hint") if self._api.lists.questions is None else None,
-                flash=self._gate.flash(request, session),
-                data_events=None if after else "/my/events",
+                message_pages.resend_buttons(question) if found.messages else None,
             ),
-            422 if problems else 200,
+            el("p", older, class_="more") if older is not None else None,
+            el("p", "All of these as a file: ", *message_pages.export_links(question), class_="hint"),
+            el("p", _MEMORY_ONLY, class_="hint") if self._api.lists.questions is None else None,
+            status=422 if problems else 200,
+            data_events=None if after else "/my/events",
         )
 
     async def _find(self, account: str, question: ListQuestion, after: str) -> HistoryPage:
@@ -116,15 +125,13 @@ class MessageSite:
         view = await self._api.messages.find_anywhere(request.path.split(b"/")[3], account)
         settings = self._accounts.get(account)
         can_notify = bool(view.notification_url or settings.notification_url)
-        return html_reply(
-            page(
-                session,
-                "Message",
-                "/my/messages",
-                message_pages.details(session, view, settings.error_codes, can_notify=can_notify),
-                flash=self._gate.flash(request, session),
-                data_events=f"/my/events?message={id_text(view.id)}",
-            )
+        return self._gate.shown(
+            request,
+            session,
+            "Message",
+            "/my/messages",
+            message_pages.details(session, view, settings.error_codes, can_notify=can_notify),
+            data_events=f"/my/events?message={id_text(view.id)}",
         )
 
     async def notify(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
@@ -133,6 +140,32 @@ class MessageSite:
         queues = await self._api.messages.notify_again(view, session.account)
         session.flash = Flash(True, "The notification will be sent again.")
         return see(f"/my/messages/{id_text(view.id)}")._replace(then=partial(self._flow.wake, queues))
+
+    async def resend(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        """`POST /my/messages/resend`: for picked messages, or for all of a list. It first says how many they are."""
+        account, question = session.account, question_of(fields)
+        if fields.get("action") == "all":
+            if not question.until:
+                # What comes between the question and the answer is not meant.
+                question = question._replace(until=instant(self._clock.seconds()))
+            try:
+                again = await self._resending.listed(account, question)
+            except QueryProblem as problem:
+                raise Problem(422, str(problem), problem.parameter) from None
+        else:
+            again = await self._resending.picked(account, fields)
+        back = question_of(fields).url()
+        if not again.ids:
+            session.flash = Flash(False, "No notification can be sent again: pick messages that have ended.")
+            return see(back)
+        if not fields.get("sure"):
+            sent_again = dict(fields) | {name: value for name, value in question._asdict().items() if value}
+            asked = again.question(back)
+            content = confirmation(session, "/my/messages/resend", sent_again, asked)
+            return self._gate.shown(request, session, asked.title, "/my/messages", content)
+        count, queues = await self._api.account.notify_again(account, again.ids)
+        session.flash = Flash(True, f"{count:,} notifications will be sent again.")
+        return see(back)._replace(then=partial(self._flow.wake, queues))
 
     async def replay(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         """`POST /my/messages/replay`."""

@@ -9,6 +9,7 @@ from relay.runtime.fair_share import FairShare
 from relay.store.api import Idempotency, Store
 from relay.values.messages import Message, QueueKey, Refused, Submission
 from relay.webhooks.answer import Tested, UrlState
+from relay.webhooks.url_health import UrlHealth
 
 
 class SubmissionFlow(Protocol):
@@ -88,6 +89,9 @@ class WebhookTester(Protocol):
 
     def url_state(self, account: str) -> UrlState:
         """The state of the account's URL."""
+
+    def url_health(self, account: str) -> UrlHealth:
+        """How the attempts at the account's URL have ended."""
 
     async def test(self, account: str, test_id: bytes) -> Tested:
         """Sends a test notification, and returns the receiver's answer.

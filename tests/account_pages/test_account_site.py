@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.template import flattenString
 
 from relay.account_pages.account_site import AccountPages
+from relay.account_pages.answer_words import answer_words
 from relay.account_pages.html import el, flatten
 from relay.account_pages.login import login_page
 from relay.account_pages.page_sessions import PageSessions
@@ -24,6 +25,7 @@ from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RTHROTTLED
 from relay.values.states import DELIVERED, ENROUTE
 from relay.webhooks.answer import UrlState
+from relay.webhooks.url_health import UrlHealth
 from tests.http.http_driver import KEY, Connection, HttpDriver, Reply
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -488,12 +490,105 @@ class MessagesTests(SiteTestCase):
         (tile,) = re.findall(r'href="([^"]+)" class="tile delivered"', page)
         self.assertEqual(len(re.findall("data-id", self.site.get(tile))), 5)
 
+    def test_picked_messages_are_notified_again_after_the_customer_has_seen_how_many(self) -> None:
+        self.message(1)
+        self.message(2)
+        self.message(3, state=ENROUTE, final=False, done_at=None)
+        other = self.message(4, account="other")
+        self.site.log_in()
+        self.site.post("/", url=URL, action="save")
+        boxes = re.findall(r'type="checkbox" name="(pick-[^"]+)"', self.site.get("/my/messages"))
+        self.assertEqual(len(boxes), 3)
+        picks = dict.fromkeys([*boxes[:2], f"pick-{id_text(other.id)}", "pick-nonsense"], "yes")
+        asked = self.site.post("/my/messages/resend", action="picked", **picks)
+        self.assertIn("Send 1 notification again?", asked.body.decode())
+        self.assertIn("3 messages have not ended yet, or have no notification URL.", asked.body.decode())
+        self.assertEqual(self.site.driver.store.again, [])
+        self.site.post("/my/messages/resend", action="picked", sure="yes", **picks)
+        self.assertEqual(self.site.driver.store.again, [bytes([2]) * 16])
+        self.assertEqual(len(self.site.driver.flow.woken), 1)
+        self.assertIn("1 notifications will be sent again", self.site.get("/my/messages"))
+
+    def test_all_messages_of_a_list_are_notified_again_but_none_that_came_after_the_question(self) -> None:
+        for number in range(1, 5):
+            self.message(number, owed=["webhook"] if number == 4 else [])
+        self.site.log_in()
+        self.site.post("/", url=URL, action="save")
+        question = {"notified": "failed", "since": "2023-11-14T21:56"}
+        page = self.site.post("/my/messages/resend", action="all", **question).body.decode()
+        self.assertIn("Send 3 notifications again?", page)
+        again = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.partition('id="content"')[2]))
+        self.message(5, accepted_at=self.site.driver.clock.seconds() + 1.0)
+        self.assertEqual(self.site.ask("POST", "/my/messages/resend", again).status, 303)
+        self.assertEqual(sorted(self.site.driver.store.again), [bytes([number]) * 16 for number in (1, 2, 3)])
+
+    def test_where_nothing_can_be_sent_again_the_page_says_so(self) -> None:
+        self.message(1)
+        self.site.log_in()
+        for action in ("picked", "all"):
+            self.assertEqual(self.site.post("/my/messages/resend", action=action).status, 303)
+            self.assertIn("No notification can be sent again", self.site.get("/my/messages"))
+
     def test_times_have_a_year_and_say_their_zone(self) -> None:
         view = self.message()
         self.site.log_in()
         page = self.site.get(f"/my/messages/{id_text(view.id)}")
         self.assertIn('datetime="2023-11-14T21:56:41.000Z" title="2023-11-14 21:56:41 UTC"', page)
         self.assertIn('<span class="date">14 Nov 2023</span>', page)
+
+
+class HealthTests(SiteTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.site.log_in()
+        self.site.post("/", url=URL, action="save")
+
+    def test_every_page_says_since_when_notifications_fail_and_why(self) -> None:
+        view = self.message()
+        pages = ("/", "/my/messages", f"/my/messages/{id_text(view.id)}", "/my/settings", "/my/send")
+        for path in pages:
+            self.assertIn('<div id="alarm" data-live=""></div>', self.site.get(path))
+        self.site.driver.webhooks.health = UrlHealth(0.0, 5, 9, "503", 1_700_000_000.0, 1_699_999_000.0)
+        for path in pages:
+            page = self.site.get(path)
+            self.assertRegex(page, r'Notifications fail since <time [^>]*title="2023-11-14 21:56:40 UTC"')
+            self.assertIn("Your server answered 503 Service Unavailable.", page)
+        self.site.driver.webhooks.state = UrlState("410", 0, False, None, 0)
+        self.assertIn("is off, because your server answered 410", self.site.get("/my/send"))
+        self.site.post("/", action="remove", sure="yes")
+        self.assertIn('<div id="alarm" data-live=""></div>', self.site.get("/my/send"))
+
+    def test_the_overview_counts_attempts_and_what_is_owed_and_since_when(self) -> None:
+        self.message(1, owed=["webhook"])
+        self.message(2, owed=["webhook"])
+        self.site.driver.store.lost = [b"a" * 16]
+        self.site.driver.webhooks.health = UrlHealth(1_699_990_000.0, 5, 15, "timeout", 1_700_000_000.0)
+        card = self.site.get("/").partition("How notifications arrive")[2].partition("</section>")[0]
+        shown = re.sub(r"<[^>]+>", " ", card)
+        for words in ("Delivered  5", "15 (75.0 % of all attempts)", "2 , the oldest since   14 Nov 2023   21:56 :43",
+                      "Given up   1", "Your server did not answer in time."):  # fmt: skip
+            self.assertIn(words, shown)
+        self.assertIn('href="/my/messages?notified=owed"', card)
+
+    def test_a_page_that_is_open_learns_that_notifications_begin_to_fail(self) -> None:
+        stream = self.site.connect("GET", "/my/events")
+        self.assertIn(b'"failing":""', stream.transport.value())
+        self.site.driver.webhooks.health = UrlHealth(0.0, 5, 9, "503", 1_700_000_000.0, 1_699_999_000.0)
+        self.site.driver.clock.advance(0.5)
+        self.assertIn(b'"failing":"1699999000 503"', stream.transport.value())
+
+    def test_an_answer_is_said_in_words(self) -> None:
+        for answer, words in (
+            ("404", "Your server answered 404 Not Found. There is nothing at this address."),
+            ("302", "Your server answered 302 Found. The relay follows no redirects"),
+            ("599", "Your server answered 599. It has a fault."),
+            ("timeout", "Your server did not answer in time."),
+            ("TLS: certificate verify failed", "No encrypted connection: certificate verify failed."),
+            ("refused: the name leads to a private address", "Refused: the name leads to a private address."),
+            ("500, fallback timeout", "It has a fault. The second URL: Your server did not answer in time."),
+            ("ESME_RX_T_APPN", "Your system answered ESME_RX_T_APPN."),
+        ):
+            self.assertIn(words, answer_words(answer))
 
 
 class LiveTests(SiteTestCase):

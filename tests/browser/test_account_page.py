@@ -192,6 +192,43 @@ class AccountPageTests(IntegrationTestCase):
 
         await self.drive(site, script)
 
+    async def test_a_url_that_fails_is_reported_on_an_open_page_and_its_notifications_are_sent_again(self) -> None:
+        site, relay, receiver = await self.site(delay_seconds=0.05)
+        receiver.status = 503
+
+        def before(page: Browser) -> None:
+            page.log_in("acme", KEY)
+            page.fill("url", receiver.url)
+            page.press("Save URL")
+            page.until("it is saved", lambda: "saved" in page.text(".notice.good"))
+            page.until("it is live", lambda: page.text("#live") == "Live")
+
+        def after(page: Browser) -> None:
+            page.until("it is reported", lambda: "Your server answered 503 Service Unavailable" in page.text("#alarm"))
+            page.go("/my/messages?notified=owed")
+            self.assertEqual(len(page.all("#messages tbody tr")), 2)
+            page.go("/my/messages")
+            page.driver.find_element("css selector", "#messages input[type=checkbox]").click()
+            page.press("Picked messages")
+            page.until("it asks", lambda: page.heading() == "Send 1 notification again?")
+            page.follow("Cancel")
+            page.until("the list is back", lambda: page.heading() == "Messages")
+            page.press("All of this list")
+            page.until("it asks", lambda: page.heading() == "Send 2 notifications again?")
+            receiver.status = 200
+            page.press("Send again")
+            page.until("they will be sent", lambda: "2 notifications will be sent again" in page.text(".notice.good"))
+            page.until("nothing is wrong", lambda: (page.driver.refresh(), page.text("#alarm"))[1] == "")
+
+        context = browser(site)
+        page = await deferToThread(context.__enter__)
+        self.addCleanup(deferToThread, context.__exit__, None, None, None)
+        await deferToThread(before, page)
+        for number in range(2):
+            message = {"to": f"44770090000{number}", "from": "Test", "text": "x"}
+            await self.http("POST", relay, "/messages", message, key=KEY)
+        await deferToThread(after, page)
+
     async def test_all_but_live_updates_works_without_javascript(self) -> None:
         site, _, receiver = await self.site(delay_seconds=0.1)
 

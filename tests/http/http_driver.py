@@ -2,6 +2,7 @@
 
 import base64
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from relay.values.secret import Secret
 from relay.values.states import DELETED
 from relay.webhooks.answer import Answer, Tested, UrlState
 from relay.webhooks.request import WebhookRequest
+from relay.webhooks.url_health import UrlHealth
 
 KEY = "k" * 24
 
@@ -101,6 +103,13 @@ class FakeStore:
     def given_up_count(self, account: str) -> int:
         return len(self.lost)
 
+    def owed_since(self, account: str) -> Deferred[float | None]:
+        owed = [view.done_at for view in self.views.values() if view.account == account and view.owed and view.done_at]
+        return succeed(min(owed, default=None))
+
+    def owed_by_account(self) -> Deferred[Mapping[str, int]]:
+        return succeed(Counter(view.account for view in self.views.values() if view.owed))
+
     def learnt_between(self, account: str, since: float, until: float, limit: int) -> Deferred[Sequence[bytes]]:
         return succeed([entry.id for entry in self.entries if since <= entry.at < until][:limit])
 
@@ -171,12 +180,16 @@ class FakeWebhooks:
         self._accounts = accounts
         self.changed: list[str] = []
         self.state = UrlState("", 0, False, None, 0)
+        self.health = UrlHealth(1_699_990_000.0)
 
     def url_changed(self, account: str) -> None:
         self.changed.append(account)
 
     def url_state(self, account: str) -> UrlState:
         return self.state
+
+    def url_health(self, account: str) -> UrlHealth:
+        return self.health
 
     async def test(self, account: str, test_id: bytes) -> Tested:
         url = self._accounts.notification_url(account)

@@ -153,7 +153,8 @@
 
   // Leaves alone what is the same, what someone reads (an open table), and what has the focus.
   function replace(part, news) {
-    if (part.contains(document.activeElement) && document.activeElement !== body) {
+    const touched = part.contains(document.activeElement) && document.activeElement !== body;
+    if (touched || part.querySelector("input:checked")) {
       refreshSoon(every);
       return;
     }
