@@ -235,17 +235,22 @@ def notice(flash: Flash) -> Tag:
         el("p", flash.text),
         facts(flash.facts) if flash.facts else None,
         el("pre", flash.body, tabindex="0", aria_label="The beginning of the answer") if flash.body else None,
-        el(
-            "p",
-            el("code", flash.secret, id="secret"),
-            el("button", "Copy", type="button", class_="quiet", data_copy="secret", hidden=True),
-            class_="secret",
-        )
-        if flash.secret
-        else None,
+        el("p", copied("secret", flash.secret), class_="secret") if flash.secret else None,
         class_="notice good" if flash.good else "notice bad",
         role="status" if flash.good else "alert",
     )
+
+
+def copied(name: str, text: str) -> list[Content]:
+    """Makes a text with a button that copies it. The button needs the script, and is hidden without it.
+
+    :param name: the id of the text, once on a page.
+    """
+    return [
+        el("code", text, id=name),
+        " ",
+        el("button", "Copy", type="button", class_="quiet small", data_copy=name, hidden=True),
+    ]
 
 
 def badge(send_status: str) -> Tag:

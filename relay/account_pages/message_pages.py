@@ -1,16 +1,14 @@
-"""Pages about messages: the list, and everything that the relay knows about one message."""
+"""The list of messages: its filters, its table, and what can be done with all of it."""
 
 from collections.abc import Mapping, Sequence
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, badge, button, card, choice, duration, el, facts, field, form, moment
+from relay.account_pages.html import Content, badge, button, choice, duration, el, field, moment
 from relay.account_pages.list_question import FILTERS, NOTIFIED, ListQuestion
-from relay.account_pages.page_values import Session
 from relay.account_pages.resending import PICK
 from relay.http.message_reports import report
 from relay.http.types import MessageReport
-from relay.values.ids import id_text
 from relay.values.messages import MessageView
 
 
@@ -140,80 +138,3 @@ def export_links(question: ListQuestion) -> list[Content]:
     for kind, words in (("csv", "CSV"), ("jsonl", "JSON lines")):
         links += [" " if links else "", el("a", words, href=question.url("/my/messages/export", format=kind))]
     return links
-
-
-def details(session: Session, view: MessageView, error_codes: str, *, can_notify: bool) -> Tag:
-    """Makes the page's content about one message."""
-    told = report(view, error_codes)
-    rows: list[tuple[str, Content]] = [
-        ("send_status", badge(told.send_status)),
-        ("status", told.status),
-        ("error", told.error),
-        ("To", told.to),
-        ("From", told.from_),
-        ("Reference", told.reference or "–"),
-        ("Submitted", [moment(view.accepted_at), f" by {view.interface.upper()}"]),
-        (
-            "Final state learnt",
-            "not yet"
-            if view.done_at is None
-            else [moment(view.done_at), f", after {duration(view.done_at - view.accepted_at)}"],
-        ),
-        *([("Ended, says the carrier", moment(view.carrier_done_at))] if view.carrier_done_at else []),
-        ("Carrier", told.carrier or "none yet"),
-        ("Carrier's error", told.carrier_error or "–"),
-        ("Parts", str(told.parts)),
-        ("Id", el("code", told.id)),
-    ]
-    if view.notification_url:
-        rows.append(("Its own notification URL", view.notification_url))
-    return el(
-        "div",
-        card("Message", facts(rows)),
-        card(
-            "Notification attempts",
-            _attempts(view, told),
-            el("p", f"Not yet notified by {' and '.join(view.owed)}.", class_="hint") if view.owed else None,
-            form(
-                session,
-                f"/my/messages/{id_text(view.id)}/notify",
-                button("Send the notification again"),
-                class_="buttons apart",
-            )
-            if view.final and can_notify
-            else None,
-        ),
-        id="message",
-        data_live=True,
-        class_="pair",
-    )  # fmt: skip
-
-
-def _attempts(view: MessageView, told: MessageReport) -> Tag:
-    if not told.attempts:
-        return el("p", "No attempt yet." if not view.final or view.owed else "None was asked for.", class_="empty")
-    rows = [
-        el(
-            "tr",
-            el("td", str(attempt.attempt), class_="number"),
-            el("td", moment(seen.at)),
-            el("td", attempt.channel),
-            el("td", attempt.answer),
-            el("td", duration(attempt.seconds), class_="number"),
-            el("td", attempt.status, class_="on-wide-cell"),
-        )
-        for attempt, seen in zip(told.attempts, view.attempts, strict=True)
-    ]
-    heads = [
-        el("th", words, scope="col", class_="on-wide-cell" if words == "Told" else None)
-        for words in ("No.", "Time", "Channel", "Answer", "Took", "Told")
-    ]
-    return el(
-        "div",
-        el("table", el("caption", "Notification attempts", class_="unseen"), el("thead", el("tr", *heads)),
-           el("tbody", *rows)),
-        class_="scrolls",
-        tabindex="0",
-        role="region",
-        aria_label="Notification attempts",
-    )  # fmt: skip

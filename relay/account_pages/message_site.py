@@ -15,13 +15,14 @@ from relay.account_pages.confirmation import confirmation
 from relay.account_pages.gate import Gate, see
 from relay.account_pages.html import button, el, form
 from relay.account_pages.list_question import ListQuestion, question_of
+from relay.account_pages.message_timeline import message_page
 from relay.account_pages.page_values import Flash, Session
 from relay.account_pages.resending import MOST_AGAIN, Resending
 from relay.history.export import Format
 from relay.history.history_search import HistoryPage
 from relay.history.query_text import QueryProblem
 from relay.http.api_request import ApiRequest, Reply
-from relay.http.collaborators import Customers, SubmissionFlow
+from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.cursors import NoCursor
 from relay.http.http_api import HttpApi
 from relay.http.list_calls import stream_export
@@ -37,12 +38,19 @@ class MessageSite:
     """Serves the paths below `/my/messages`."""
 
     def __init__(
-        self, gate: Gate, api: HttpApi, flow: SubmissionFlow, accounts: Customers, clock: IReactorTime
+        self,
+        gate: Gate,
+        api: HttpApi,
+        flow: SubmissionFlow,
+        accounts: Customers,
+        webhooks: WebhookTester,
+        clock: IReactorTime,
     ) -> None:
         self._gate = gate
         self._api = api
         self._flow = flow
         self._accounts = accounts
+        self._webhooks = webhooks
         self._clock = clock
         self._resending = Resending(api.lists, flow.store, accounts)
 
@@ -130,7 +138,7 @@ class MessageSite:
             session,
             "Message",
             "/my/messages",
-            message_pages.details(session, view, settings.error_codes, can_notify=can_notify),
+            message_page(session, view, settings.error_codes, self._webhooks.built_again, can_notify=can_notify),
             data_events=f"/my/events?message={id_text(view.id)}",
         )
 

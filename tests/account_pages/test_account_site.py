@@ -395,12 +395,48 @@ class MessagesTests(SiteTestCase):
         self.assertIn(b"More than the account's rate allows.", reply.body)
         self.assertIn(b">Keep me</textarea>", reply.body)
 
-    def test_a_message_is_shown_with_every_attempt(self) -> None:
-        view = self.message()
+    def test_a_message_is_shown_with_every_attempt_and_the_request_without_secrets(self) -> None:
+        view = self.message(
+            attempts=[
+                AttemptView("webhook", 1, 1_700_000_002.0, "503", 0.031, "ENROUTE", 1_700_000_007.0),
+                AttemptView("webhook", 2, 1_700_000_008.0, "204", 0.031, "DELIVRD"),
+            ],
+            reference="order 7",
+        )
+        self.site.log_in()
+        self.site.post("/my/secret", action="generate")
+        path = f"/my/messages/{id_text(view.id)}"
+        self.assertNotIn("Built again", self.site.get(path), "there is no URL any more")
+        self.site.post("/", url=URL, action="save")
+        page = self.site.get(path)
+        for shown in (
+            f'<code id="message-id">{id_text(view.id)}</code>',
+            '<code id="message-to">447700900001</code>',
+            '<code id="message-reference">order 7</code>',
+            "The recipient's phone has it, says the carrier.",
+            "Sent. tier1 answered that it has taken it.",
+            "Receipt from tier1: DELIVRD, error 000.",
+            "Notification ENROUTE over HTTP, attempt 1: Your server answered 503 Service Unavailable.",
+            "The next attempt was due",
+            "It took 31 ms.",
+            f"POST {URL}\nContent-Type: application/json\nWebhook-Id: ",
+            "X-Relay-Attempt: 2\n",
+            "X-Relay-Reference: order%207\n",
+            '"status":"DELIVRD"',
+        ):
+            self.assertIn(shown, page)
+        self.assertNotIn("Webhook-Signature", page)
+
+    def test_a_message_under_way_says_what_comes_next(self) -> None:
+        ends_at = 1_700_000_500.0
+        view = self.message(
+            state=ENROUTE, final=False, done_at=None, attempts=[], expires_at=ends_at, waits_for_its_time=True,
+            scheduled_at=ends_at - 100.0, parts=[PartView("", "", ENROUTE, "", None, None)] * 2,
+        )  # fmt: skip
         self.site.log_in()
         page = self.site.get(f"/my/messages/{id_text(view.id)}")
-        for shown in ("DELIVRD", "447700900001", "tier1", "<td>503</td>", "31 ms", id_text(view.id)):
-            self.assertIn(shown, page)
+        places = [page.index(said) for said in ("Accepted over HTTP, in 2 parts.", "It will be sent.", "validity ends.")]
+        self.assertEqual(places, sorted(places))
 
     def test_its_notification_can_be_had_again_where_there_is_a_url(self) -> None:
         view = self.message()

@@ -129,7 +129,7 @@ class AccountPageTests(IntegrationTestCase):
             page.until("its page is shown", lambda: page.text("#message .badge") == "pending")
             page.run("window.loadedOnce = true;")
             page.until("it is delivered", lambda: page.text("#message .badge") == "delivered")
-            page.until("the attempt is shown", lambda: "webhook 200" in page.text("#message"))
+            page.until("the attempt is shown", lambda: "Your server answered 200 OK" in page.text("#message"))
             self.assertTrue(page.run("return window.loadedOnce;"), "the page was not loaded again for that")
             page.until("a screen reader is told", lambda: "is now: delivered" in page.run(
                 "return document.getElementById('said').textContent"))  # fmt: skip

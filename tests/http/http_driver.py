@@ -20,11 +20,11 @@ from relay.runtime.fair_share import FairShare
 from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
 from relay.text.compose import compose
 from relay.values.ids import id_text
-from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission
+from relay.values.messages import Channel, Message, MessageView, Notification, QueueKey, Refused, Submission
 from relay.values.secret import Secret
 from relay.values.states import DELETED
 from relay.webhooks.answer import Answer, Tested, UrlState
-from relay.webhooks.request import WebhookRequest
+from relay.webhooks.request import WebhookRequest, webhook_request
 from relay.webhooks.url_health import UrlHealth
 
 KEY = "k" * 24
@@ -190,6 +190,12 @@ class FakeWebhooks:
 
     def url_health(self, account: str) -> UrlHealth:
         return self.health
+
+    def built_again(self, notification: Notification, at: float) -> WebhookRequest | None:
+        url = notification.url or self._accounts.notification_url(notification.account)
+        if not url:
+            return None
+        return webhook_request([notification], url, form=False, array=False, error_codes="standard", keys=(), now=at)
 
     async def test(self, account: str, test_id: bytes) -> Tested:
         url = self._accounts.notification_url(account)

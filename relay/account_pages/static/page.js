@@ -21,15 +21,14 @@
     for (const busy of document.querySelectorAll("[aria-busy]")) busy.removeAttribute("aria-busy");
   });
 
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    if (!navigator.clipboard) continue;
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-      say("Copied.");
-      button.textContent = "Copied";
-    });
-  }
+  // One listener for the page: its parts may be drawn anew.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    say("Copied.");
+    button.textContent = "Copied";
+  });
 
   // While somebody writes a text, the relay counts it. Without this file a button does.
   document.documentElement.classList.add("script");
@@ -73,6 +72,7 @@
   }
 
   function localize(root) {
+    for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
     for (const time of root.querySelectorAll("time")) {
       const at = new Date(time.dateTime);
       time.querySelector(".date").textContent = dateOf.format(at);
