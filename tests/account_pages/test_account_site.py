@@ -435,7 +435,8 @@ class MessagesTests(SiteTestCase):
         )  # fmt: skip
         self.site.log_in()
         page = self.site.get(f"/my/messages/{id_text(view.id)}")
-        places = [page.index(said) for said in ("Accepted over HTTP, in 2 parts.", "It will be sent.", "validity ends.")]
+        order = ("Accepted over HTTP, in 2 parts.", "It will be sent.", "validity ends.")
+        places = [page.index(said) for said in order]
         self.assertEqual(places, sorted(places))
 
     def test_its_notification_can_be_had_again_where_there_is_a_url(self) -> None:
