@@ -6,10 +6,12 @@ from importlib.resources import files
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.web.template import Tag
 
 from relay.account_pages import message_pages, statistics
 from relay.account_pages.confirmation import REMOVE_URL, STOP_SIGNING, Question, confirmation
 from relay.account_pages.delivery_stats import SPANS, Span
+from relay.account_pages.first_steps import base_url, first_steps
 from relay.account_pages.form_changes import Changes
 from relay.account_pages.gate import PAGE_HEADERS, SESSION_COOKIE, Gate, cookie_of, problem_reply_page, see
 from relay.account_pages.html import card, el
@@ -116,6 +118,7 @@ class AccountPages:
             session,
             "My Account",
             "/",
+            self._first_steps(request, account) if not latest and not any(view.totals.values()) else None,
             el("div", statistics.span_tabs(span), class_="finder"),
             statistics.tiles(view),
             statistics.charts(view),
@@ -128,6 +131,16 @@ class AccountPages:
             ),
             status=422 if problem else 200,
             data_events=f"/my/events?span={span.name}",
+        )
+
+    def _first_steps(self, request: ApiRequest, account: str) -> Tag:
+        settings = self._accounts.get(account)
+        return first_steps(
+            account,
+            base_url(request),
+            has_url=settings.notification_url is not None,
+            tested=account in self._changes.tested,
+            sender=settings.senders.default,
         )
 
     async def _settings(self, request: ApiRequest, session: Session) -> Reply:
@@ -211,6 +224,7 @@ class AccountPages:
     # The rest
 
     async def _events(self, request: ApiRequest, account: str) -> Reply:
+        await self._sessions.ready()
         token = cookie_of(request, SESSION_COOKIE)
         session = self._sessions.find(token, use=False) if token else None
         if session is None:

@@ -1,8 +1,10 @@
 """The account page in a browser without JavaScript."""
 
 import html
+import json
 import random
 import re
+import shlex
 from typing import Any
 from urllib.parse import urlencode
 
@@ -41,7 +43,7 @@ class Site:
         )
         store: Any = self.driver.store
         random_bytes = random.Random(3).randbytes
-        self.sessions = PageSessions(self.driver.accounts, random_bytes, self.driver.clock.seconds)
+        self.sessions = PageSessions(self.driver.accounts, store, random_bytes, self.driver.clock.seconds)
         self.pages = AccountPages(
             self.driver.api,
             flow=self.driver.flow,
@@ -54,12 +56,19 @@ class Site:
         )
         self.cookies: dict[str, str] = {}
         self.more_headers: dict[str, str] = {}
+        self.host = "relay.example"
+
+    @property
+    def settings(self) -> dict[str, str | None]:
+        """The settings of acme that the store keeps, without its logins."""
+        kept = self.driver.store.kept.items()
+        return {name: value for (_, name), value in kept if not name.startswith("page_session.")}
 
     def connect(self, method: str, path: str, form: dict[str, str] | None = None) -> Connection:
         connection = self.driver.connect()
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} | self.more_headers
         body = None if form is None else urlencode(form).encode()
-        connection.send(method, path, body, headers | (FORM if body else {}), None)
+        connection.send(method, path, body, headers | (FORM if body else {}), None, host=self.host)
         return connection
 
     def ask(self, method: str, path: str, form: dict[str, str] | None = None) -> Reply:
@@ -165,6 +174,18 @@ class LoginTests(SiteTestCase):
         self.site.cookies["relay_session"] = cookie
         self.assertEqual(self.site.ask("GET", "/").status, 303)
 
+    def test_somebody_whose_login_has_ended_is_told_so_once_and_comes_to_the_same_page(self) -> None:
+        self.site.log_in()
+        token = self.site.token()
+        self.site.driver.clock.advance(12 * 3600.0)
+        reply = self.site.ask("GET", "/my/send")
+        self.assertEqual(reply.headers["Location"], "/login?next=%2Fmy%2Fsend&ended=page")
+        self.assertIn("Your login has ended. Log in again.", self.site.get(reply.headers["Location"]))
+        self.assertEqual(self.site.ask("GET", "/my/send").headers["Location"], "/login?next=%2Fmy%2Fsend")
+        self.site.cookies["relay_session"] = "gone"
+        location = self.site.ask("POST", "/my/send", {"csrf": token, "to": "447700900123"}).headers["Location"]
+        self.assertIn("the form was not sent", self.site.get(location))
+
 
 class ProtectionTests(SiteTestCase):
     def test_every_page_forbids_scripts_and_frames_of_others(self) -> None:
@@ -199,7 +220,7 @@ class ProtectionTests(SiteTestCase):
         for path in paths:
             for form in ({"url": URL, "to": "447700900123", "from": "a", "text": "b"}, {"csrf": "x", "url": URL}):
                 self.assertEqual(self.site.ask("POST", path, form).status, 403, path)
-        self.assertEqual((self.site.driver.store.kept, self.site.driver.flow.accepted), ({}, []))
+        self.assertEqual((self.site.settings, self.site.driver.flow.accepted), ({}, []))
         self.assertEqual(self.site.ask("GET", "/").status, 200, "nobody was logged out")
 
     def test_text_of_others_is_shown_as_text(self) -> None:
@@ -228,7 +249,7 @@ class SettingsTests(SiteTestCase):
                 self.assertRegex(page, r'<input type="url" [^>]*id="url" name="url" [^>]*autofocus')
                 self.assertRegex(page, r'id="url-problem" class="wrong" role="alert">[A-Z][^<]{10,}<')
                 self.assertIn(f'value="{url}"', page)
-        self.assertEqual(self.site.driver.store.kept, {})
+        self.assertEqual(self.site.settings, {})
 
     def test_a_url_that_is_set_wins_until_it_is_reset_and_the_page_says_whose_it_is(self) -> None:
         self.site = Site(Account(api_key=Secret(KEY), notification_url="https://from.the.file/"))
@@ -305,8 +326,7 @@ class SettingsTests(SiteTestCase):
         self.site.log_in()
         form = {"form": "delivery", "notification_format": "form", "notify": "final", "notification_batch": "100"}
         self.assertEqual(self.site.post("/my/settings", **form).status, 303)
-        kept = {name: value for (_, name), value in self.site.driver.store.kept.items()}
-        self.assertEqual(kept, {"notification_format": "form", "notification_batch": "100"})
+        self.assertEqual(self.site.settings, {"notification_format": "form", "notification_batch": "100"})
         self.site.post("/my/settings", form="delivery", action="reset")
         self.assertEqual(self.site.driver.accounts.get("acme").notification_format, "json")
 
@@ -315,7 +335,7 @@ class SettingsTests(SiteTestCase):
         reply = self.site.post("/my/settings", form="delivery", notification_format="form", notification_batch="0")
         self.assertEqual(reply.status, 422)
         self.assertIn(b'id="notification_batch-problem"', reply.body)
-        self.assertEqual(self.site.driver.store.kept, {})
+        self.assertEqual(self.site.settings, {})
 
     def test_a_test_notification_shows_status_time_and_first_bytes_of_the_answer(self) -> None:
         self.site.log_in()
@@ -626,6 +646,34 @@ class HealthTests(SiteTestCase):
             ("ESME_RX_T_APPN", "Your system answered ESME_RX_T_APPN."),
         ):
             self.assertIn(words, answer_words(answer))
+
+
+class FirstStepsTests(SiteTestCase):
+    def done(self) -> list[bool]:
+        """Which steps are done; none where there is no list."""
+        steps = self.site.get("/").partition("First steps")[2].partition("</ol>")[0]
+        return [word == "Done: " for word in re.findall(r">(Done: |To do: )<", steps)]
+
+    def test_an_empty_account_is_led_from_the_key_to_its_first_message(self) -> None:
+        self.site.log_in()
+        self.assertEqual(self.done(), [True, False, False, False])
+        self.site.post("/", url=URL, action="save")
+        self.assertEqual(self.done(), [True, True, False, False])
+        self.site.post("/my/test")
+        self.assertEqual(self.done(), [True, True, True, False])
+        self.message(state=ENROUTE, final=False, done_at=None)
+        self.assertEqual(self.done(), [])
+
+    def test_the_line_to_paste_sends_a_message_to_this_relay_and_nothing_else(self) -> None:
+        self.site = Site(Account(api_key=Secret(KEY), senders=Senders(default="O'Neil")))
+        self.site.log_in()
+        for host, base in (("relay.example:8080", "http://relay.example:8080"), ("x;rm -rf /", "http://relay.example")):
+            self.site.host = host
+            line = re.findall(r'id="curl-line">([^<]+)<', self.site.get("/"))[0]
+            command = shlex.split(line)
+            self.assertEqual(command[:5], ["curl", "-sS", "-u", "acme:YOUR-KEY", f"{base}/messages"])
+            self.assertEqual(json.loads(command[-1])["from"], "O'Neil")
+            self.assertEqual(len(command), 9)
 
 
 class LiveTests(SiteTestCase):

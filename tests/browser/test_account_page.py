@@ -229,6 +229,30 @@ class AccountPageTests(IntegrationTestCase):
             await self.http("POST", relay, "/messages", message, key=KEY)
         await deferToThread(after, page)
 
+    async def test_a_login_survives_a_restart_of_the_relay(self) -> None:
+        site, relay, _ = await self.site()
+
+        def log_in(page: Browser) -> None:
+            page.log_in("acme", KEY)
+            self.assertIn("First steps", page.text("main"))
+            page.go("/my/send")
+            page.fill("to", "447700900123")
+            page.fill("from", "Browser")
+            page.fill("text", "Hello")
+
+        def go_on(page: Browser) -> None:
+            # The form is of the process before.
+            page.press("Send message")
+            page.until("it is sent", lambda: page.has("#message .timeline"))
+
+        context = browser(site)
+        page = await deferToThread(context.__enter__)
+        self.addCleanup(deferToThread, context.__exit__, None, None, None)
+        await deferToThread(log_in, page)
+        relay.kill()
+        await relay.start()
+        await deferToThread(go_on, page)
+
     async def test_all_but_live_updates_works_without_javascript(self) -> None:
         site, _, receiver = await self.site(delay_seconds=0.1)
 

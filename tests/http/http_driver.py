@@ -88,7 +88,7 @@ class FakeStore:
         return succeed(None)
 
     def settings(self) -> Deferred[Sequence[tuple[str, str, str]]]:
-        return succeed([(account, name, value or "") for (account, name), value in self.kept.items()])
+        return succeed([(*key, value) for key, value in self.kept.items() if value is not None])
 
     def figures(self) -> StoreFigures:
         return StoreFigures(feed_place=self.feed_place)
@@ -289,10 +289,12 @@ class Connection:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         login: str | None = f"acme:{KEY}",
+        *,
+        host: str = "relay.example",
     ) -> None:
         """Sends a request. A body that is no bytes goes as JSON."""
         octets = b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
-        lines = [f"{method} {path} HTTP/1.1", "Host: relay.example"]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
         if login is not None:
             lines.append("Authorization: Basic " + base64.b64encode(login.encode()).decode())
         if octets:
