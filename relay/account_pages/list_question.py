@@ -62,12 +62,17 @@ class ListQuestion(NamedTuple):
         """Whether it asks for less than all messages."""
         return self != ListQuestion()
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """The question as the fields of a form; those without a value are left out."""
+        return {name: value for name, value in self._asdict().items() if value}
+
     def url(self, path: str = "/my/messages", **more: str) -> str:
         """The address of a page about these messages.
 
         :param more: further parameters. They replace the question's own.
         """
-        given = {name: value for name, value in (self._asdict() | more).items() if value and (name, value) != _ALL}
+        given = {name: value for name, value in (self.fields | more).items() if value and (name, value) != _ALL}
         return f"{path}?{urlencode(given)}" if given else path
 
     def query(self, account: str, limit: int) -> HistoryQuery:

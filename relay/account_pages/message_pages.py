@@ -121,7 +121,7 @@ def _notified(view: MessageView, told: MessageReport) -> str:
 
 def resend_buttons(question: ListQuestion) -> Tag:
     """Makes the buttons that send notifications again, and the fields that say which list it is."""
-    hidden = [el("input", type="hidden", name=name, value=value) for name, value in question._asdict().items() if value]
+    hidden = [el("input", type="hidden", name=name, value=value) for name, value in question.fields.items()]
     return el(
         "div",
         *hidden,

@@ -167,7 +167,7 @@ class MessageSite:
             session.flash = Flash(False, "No notification can be sent again: pick messages that have ended.")
             return see(back)
         if not fields.get("sure"):
-            sent_again = dict(fields) | {name: value for name, value in question._asdict().items() if value}
+            sent_again = dict(fields) | question.fields
             asked = again.question(back)
             content = confirmation(session, "/my/messages/resend", sent_again, asked)
             return self._gate.shown(request, session, asked.title, "/my/messages", content)
