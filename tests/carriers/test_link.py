@@ -51,7 +51,7 @@ class LinkStore(RecordingStore):
         self.slow_disk.append(durable)
         return durable
 
-    def submitted(self, batch: Sequence[Submitted]) -> Deferred[StoreResult]:
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Deferred[StoreResult]:
         self.taken.extend(batch)
         self.order.append("submitted")
         return succeed(StoreResult(frozenset(), ()))
