@@ -6,6 +6,11 @@ the store is in the same process. The interface has five facets; code that needs
 
 The contract
 ------------
+* A message and everything about it is in one *shard*. Today there is one shard. What this text says of the order of
+  calls, and of batches that take effect as a whole, holds within a shard. Of a batch that spans several shards, each
+  shard's part takes effect as a whole. Nobody may rely on more.
+* Only values cross: arguments and results are immutable values. The exceptions are `subscribe` and the functions that
+  a store is made with (an account's policy, for example). These don't cross: whoever owns a shard has its own.
 * A call takes effect when it is made, not when its awaitable is awaited. Calls take effect in the order in which they
   are made. So a `receipts` after a `submitted` sees what was submitted, even if neither awaitable has fired.
 * The awaitable of a call that changes something fires when its batch and all earlier calls are durable. Awaitables may
@@ -246,7 +251,12 @@ class MessageStore(Protocol):
         """
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
-        """Finds the messages of receipts, or keeps the receipts as orphans. An unknown id is never an error."""
+        """Finds the messages of receipts, or keeps the receipts as orphans. An unknown id is never an error.
+
+        Each receipt is answered by itself: `StoreResult.refused` names those that could not be made durable.
+
+        :raises StoreUnavailable: through the awaitable: none of them could be made durable.
+        """
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> Awaitable[StoreResult]:
         """Records the results of queries about parts from `StoreResult.overdue`.
