@@ -1,11 +1,11 @@
 """`python -m relay cluster`: makes the tables of a cluster, shows its state, and moves a journal in and out."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from relay.app.cluster_checks import driver_problems
 from relay.app.load_config import ConfigError
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.read_config import read_config
 
 _EPILOG = """\
@@ -27,13 +27,10 @@ exit status:
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the action that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay cluster",
-        description="Makes the tables of a cluster, shows its state, and moves a journal in and out.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "cluster", "Makes the tables of a cluster, shows its state, and moves a journal in and out.", _EPILOG
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, summary in (
@@ -49,7 +46,12 @@ def main(arguments: Sequence[str]) -> int:
             action.add_argument("--json", action="store_true", help="print one JSON object")
         if name == "export":
             action.add_argument("--to", required=True, metavar="DIR", help="the new data_dir")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the action that the arguments name."""
+    options = make_parser().parse_args(arguments)
     try:
         config = read_config(options.config, [driver_problems])
     except ConfigError as error:
