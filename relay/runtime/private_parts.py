@@ -160,7 +160,7 @@ class AsciiHostEndpoint(HostnameEndpoint):
 
 
 def raw_headers(headers: Headers) -> Mapping[bytes, list[bytes]]:
-    """All headers by their canonical names. `Headers.getRawHeaders` first makes the name canonical, which takes 1 µs."""
+    """All headers by their canonical names. `Headers.getRawHeaders` makes a name canonical first, which takes 1 µs."""
     values: dict[bytes, list[bytes]] = headers._rawHeaders
     return values
 
