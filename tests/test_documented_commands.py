@@ -96,6 +96,7 @@ RUN_ELSEWHERE = {
     },
     "docs/migration.md": {
         "python -m relay import /etc/kannel/kannel.conf >relay.yaml": "tests.integration.test_import",
+        "python -m relay import /etc/jasmin >relay.yaml": "tests.importing.test_jasmin_import, with its own directory",
         "python -m relay check relay.yaml": "tests.integration.test_import",
         "twistd -n relay --config relay.yaml": "tests.integration.test_import",
     },
