@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "history": ("relay.cli.history_command", "take a phone number out of the history and the message records"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
     "route": ("relay.cli.route", "say which carriers a message would go to, and why"),
+    "cluster": ("relay.cli.cluster_command", "make the tables of a cluster of relays, and show its state"),
     "dialect": ("relay.cli.dialect_command", "find the settings for a carrier's ids and receipts"),
 }
 
