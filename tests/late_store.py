@@ -222,6 +222,9 @@ class LateStore:
     def learnt_between(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
         return self._late(self.inner.learnt_between(account, since, until, limit))
 
+    def owed_since(self, account: str) -> "Deferred[float | None]":
+        return self._late(self.inner.owed_since(account))
+
     def receive(self, batch: Sequence[InboundMessage]) -> "Deferred[StoreResult]":
         return self._late(self.inner.receive(batch))
 

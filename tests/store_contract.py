@@ -1625,6 +1625,22 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + DAY, 10))), [message_id(2)])
         self.assertEqual((self.store.given_up_count("hooked"), self.store.given_up_count("nobody")), (1, 0))
 
+    def test_an_account_learns_since_when_it_is_owed_a_notification(self) -> None:
+        self.assertIsNone(self.result(self.store.owed_since("nobody")))
+        self.sent(1, 2, 3, account="hooked", registered_delivery=0)
+        self.assertIsNone(self.result(self.store.owed_since("hooked")))
+        for number in (1, 2, 3):
+            self.result(self.store.receipts([receipt(number, received_at=NOW + number)]))
+        self.assertEqual(self.result(self.store.owed_since("hooked")), NOW + 1)
+        first, second, third = self.claimed(WEBHOOK)
+        self.assertEqual(self.result(self.store.owed_since("hooked")), NOW + 1, "an attempt is under way")
+        self.settle([first], Verdict.DELIVERED)
+        self.settle([second], Verdict.RETRY, NOW + 300)
+        self.assertEqual(self.result(self.store.owed_since("hooked")), NOW + 2)
+        self.settle([third], Verdict.GIVEN_UP)
+        self.settle(self.claimed(WEBHOOK, now=NOW + 300), Verdict.DELIVERED)
+        self.assertIsNone(self.result(self.store.owed_since("hooked")))
+
     def test_an_account_finds_its_own_final_states_of_a_span_of_time(self) -> None:
         self.sent(1, 2, 3, account="hooked")
         self.sent(4, account="silent")

@@ -111,6 +111,9 @@ class UnusedStore(Store):
     def learnt_between(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
         _unexpected("learnt_between")
 
+    def owed_since(self, account: str) -> Awaitable[float | None]:
+        _unexpected("owed_since")
+
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         _unexpected("look_up")
 

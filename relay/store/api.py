@@ -419,6 +419,12 @@ class StoreQueries(Protocol):
     def owed_by_account(self) -> Awaitable[Mapping[str, int]]:
         """How many notifications are owed to each account that is owed any. Each call counts them."""
 
+    def owed_since(self, account: str) -> Awaitable[float | None]:
+        """When the relay learnt the oldest final state of which the account is still owed a notification.
+
+        None: no notification of a final state is owed. Each call reads the account's finished messages up to it.
+        """
+
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that wait for their id, newest first."""
 

@@ -460,7 +460,11 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):
-    """One attempt, as shown to customer and operator. `status` is the word in the notification, such as "DELIVRD"."""
+    """One attempt, as shown to customer and operator.
+
+    :ivar status: the word in the notification, such as "DELIVRD".
+    :ivar due_at: when the next attempt was due then; 0.0: none was.
+    """
 
     channel: str
     attempt: int
@@ -468,6 +472,7 @@ class AttemptView(msgspec.Struct, frozen=True, gc=False):
     answer: str
     seconds: float
     status: str
+    due_at: float = 0.0
 
 
 class PartView(msgspec.Struct, frozen=True, gc=False):
