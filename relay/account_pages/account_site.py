@@ -320,10 +320,9 @@ class AccountPages:
         values = {name: fields.get(name, "") for name in ("to", "from", "text")}
         try:
             wanted = msgspec.convert(values, MessageRequest)
-            (prepared,) = self._api.preparer.prepare(session.account, [wanted])
+            (prepared,), taken = await self._api.messages.take(session.account, [wanted])
             if not isinstance(prepared, Message):
                 raise prepared
-            await self._flow.accept([prepared])
         except msgspec.ValidationError as error:
             return await self._sending_failed(session, values, problem_of(error))
         except StoreUnavailable as unavailable:
@@ -332,7 +331,7 @@ class AccountPages:
             return await self._sending_failed(session, values, problem)
         session.flash = Flash(True, "The message is accepted: it is safe on disk, and will be sent.")
         shown = see(f"/my/messages/{id_text(prepared.id)}")
-        return shown._replace(then=partial(self._flow.dispatch, [prepared]))
+        return shown._replace(then=partial(self._flow.dispatch, taken))
 
     async def _sending_failed(self, session: Session, values: Mapping[str, str], problem: Problem) -> Reply:
         wrong = problem.document.field

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from relay.config.model import Account
 from relay.config.urls import WebUrl
+from relay.decisions.decision_service import Decider
 from relay.runtime.fair_share import FairShare
 from relay.store.api import Idempotency, Store
+from relay.values.counters import Counters
 from relay.values.messages import Message, QueueKey, Refused, Submission
 from relay.webhooks.answer import Tested, UrlState
 
@@ -16,6 +18,8 @@ class SubmissionFlow(Protocol):
 
     store: Store
     fair_share: FairShare
+    decisions: Decider
+    counters: Counters
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         """Makes a message of each submission, or says why it is refused."""
@@ -37,13 +41,22 @@ class Compose(Protocol):
     """Makes addresses and submit_sm bodies of a customer's text."""
 
     def __call__(
-        self, to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
+        self,
+        to: str,
+        sender: str,
+        text: str,
+        *,
+        account: str = "",
+        flash: bool = False,
+        tlvs: bytes = b"",
+        tags: Sequence[str] = (),
     ) -> tuple[bytes, tuple[bytes, ...]]:
         """Returns addresses and parts as in `Submission`.
 
         :param account: its routes say in which form the carriers want the text.
         :param flash: the handset shows the text at once, and doesn't keep it.
         :param tlvs: optional parameters for every part, as octets.
+        :param tags: tags of the message that its routes may ask for.
         :raises ValueError: they can't be made. It has the attributes `field` (to, from or text) and `reason`, a
             sentence for the customer.
         """
