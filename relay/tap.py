@@ -293,7 +293,7 @@ def _message_flow(
         share_of=accounts.share,
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
-        decisions=DecisionService(config.decisions, DecisionClient(http_clients, reactor), reactor),
+        decisions=DecisionService(config.decisions, DecisionClient(http_clients.any, reactor), reactor),
     )
 
 

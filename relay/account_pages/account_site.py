@@ -74,7 +74,7 @@ class AccountPages:
         self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
         self._live = LiveUpdates(flow.store, sessions, page_stats, clock)
         self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
-        send = SendSite(gate, api.preparer, api.messages)
+        send = SendSite(gate, api.preparer, flow)
         api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)
         for name, content_type in _STATIC:

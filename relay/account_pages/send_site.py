@@ -8,7 +8,7 @@ from relay.account_pages.html import page
 from relay.account_pages.page_values import Flash, Session
 from relay.account_pages.send_form import entered_values, problems_of, send_card
 from relay.http.api_request import ApiRequest, Reply
-from relay.http.message_calls import Messages
+from relay.http.collaborators import SubmissionFlow
 from relay.http.message_preparer import MessagePreparer
 from relay.http.problems import Problem, of_store
 from relay.http.types import DefaultSenderRequest, MessageRequest, from_form
@@ -22,10 +22,10 @@ from relay.values.messages import Message
 class SendSite:
     """Serves `/my/send`."""
 
-    def __init__(self, gate: Gate, preparer: MessagePreparer, messages: Messages) -> None:
+    def __init__(self, gate: Gate, preparer: MessagePreparer, flow: SubmissionFlow) -> None:
         self._gate = gate
         self._preparer = preparer
-        self._messages = messages
+        self._flow = flow
 
     async def show(self, request: ApiRequest, session: Session) -> Reply:
         """`GET /my/send`."""
@@ -49,7 +49,7 @@ class SendSite:
             return self._refused(session, values, problem)
         session.flash = Flash(True, "The message is accepted: it is safe on disk, and will be sent.")
         shown = see(f"/my/messages/{id_text(message.id)}")
-        return shown._replace(then=partial(self._messages.dispatch, [message]))
+        return shown._replace(then=partial(self._flow.dispatch, [message]))
 
     async def _submit(self, account: str, values: Mapping[str, str], default_sender: str) -> Message:
         """Accepts the message.
@@ -57,10 +57,13 @@ class SendSite:
         :raises Problem, StoreUnavailable: it is refused.
         """
         kind = DefaultSenderRequest if default_sender else MessageRequest
-        (result,), _ = await self._messages.take(account, [from_form(values, kind)])
-        if not isinstance(result, Message):
-            raise result
-        return result
+        wanted = [from_form(values, kind)]
+        decisions = await self._preparer.decide(account, wanted)
+        (prepared,) = self._preparer.prepare(account, wanted, decisions=decisions)
+        if not isinstance(prepared, Message):
+            raise prepared
+        await self._flow.accept([prepared])
+        return prepared
 
     def _refused(self, session: Session, values: Mapping[str, str], problem: Problem) -> Reply:
         return self._again(

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from relay.config.service_urls import ServiceUrl
 from relay.runtime.bounded_body import BodyTooLarge, read_body
 from relay.webhooks.connections import ReadyHeaders, common_headers
+from relay.webhooks.socket_client import socket_client
 from relay.webhooks.webhook_client import reason_of
 
 #: The longest answer: about 200 octets for each decision of the largest request.
@@ -28,27 +29,23 @@ class DecisionPoster(Protocol):
         """
 
 
-class HttpSources(Protocol):
-    """Makes the treq clients: `relay.webhooks.connections.HttpClients`."""
-
-    any: HTTPClient
-
-    def over_socket(self, path: str) -> HTTPClient:
-        """Returns the client for a unix socket."""
-
-
 class DecisionClient:
-    """Sends requests to the decision service. It follows no redirects, and reads answers up to `ANSWER_BYTES`."""
+    """Sends requests to the decision service. It follows no redirects, and reads answers up to `ANSWER_BYTES`.
 
-    def __init__(self, clients: HttpSources, clock: Any) -> None:
-        self._clients = clients
-        self._clock = clock
+    :param http: a treq client that may reach private addresses.
+    """
+
+    def __init__(self, http: HTTPClient, reactor: Any) -> None:
+        self._http = http
+        self._reactor = reactor
+        #: The client for the unix socket that was used last, and the socket's path.
+        self._over_socket: tuple[str, HTTPClient] | None = None
 
     async def post(self, url: ServiceUrl, body: bytes, timeout_seconds: float) -> bytes:
         """See `DecisionPoster`."""
         asking = Deferred.fromCoroutine(self._exchange(url, body))
         try:
-            status, content = await asking.addTimeout(timeout_seconds, self._clock)
+            status, content = await asking.addTimeout(timeout_seconds, self._reactor)
         except CancelledError:
             raise
         except BodyTooLarge:
@@ -61,7 +58,7 @@ class DecisionClient:
         return content
 
     async def _exchange(self, url: ServiceUrl, body: bytes) -> tuple[int, bytes]:
-        client = self._clients.over_socket(url.socket) if url.socket else self._clients.any
+        client = self._client_of(url.socket) if url.socket else self._http
         headers = common_headers(url.url)
         headers[b"Content-Type"] = [b"application/json"]
         response = await client.request(
@@ -73,3 +70,8 @@ class DecisionClient:
             unbuffered=True,
         )
         return response.code, await read_body(response, ANSWER_BYTES)
+
+    def _client_of(self, path: str) -> HTTPClient:
+        if self._over_socket is None or self._over_socket[0] != path:
+            self._over_socket = (path, socket_client(self._reactor, path))
+        return self._over_socket[1]

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.python.failure import Failure
@@ -29,7 +28,7 @@ from relay.runtime.private_parts import (
     set_headers,
 )
 from relay.values.user_agent import USER_AGENT
-from relay.webhooks.checked_endpoints import CONNECT_SECONDS, CheckedEndpoints
+from relay.webhooks.checked_endpoints import CheckedEndpoints
 from relay.webhooks.connection_pool import ConnectionPool, PooledConnection
 
 _ORIGINS_REMEMBERED: Final = 1_000
@@ -134,7 +133,6 @@ class HttpClients:
         self.public = self._made(False, None)
         self.any = self._made(True, None)
         self._with_files: dict[tuple[bool, NotificationTls], HTTPClient] = {}
-        self._over_sockets: dict[str, HTTPClient] = {}
 
     def __call__(self, allow_private: bool, files: NotificationTls | None) -> HTTPClient:
         """Returns the client for an account.
@@ -152,35 +150,9 @@ class HttpClients:
             client = self._with_files[key] = self._made(allow_private, files)
         return client
 
-    def over_socket(self, path: str) -> HTTPClient:
-        """Returns the client that sends all requests to a unix socket. Only the configuration may name the socket.
-
-        :param path: the socket's whole path.
-        """
-        client = self._over_sockets.get(path)
-        if client is None:
-            client = self._over_sockets[path] = self._client(_SocketEndpoints(self._reactor, path))
-        return client
-
     def _made(self, allow_private: bool, files: NotificationTls | None) -> HTTPClient:
-        return self._client(
-            CheckedEndpoints(self._reactor, allow_private=allow_private, policy=self._policy, files=files)
-        )
-
-    def _client(self, endpoints: IAgentEndpointFactory) -> HTTPClient:
+        endpoints = CheckedEndpoints(self._reactor, allow_private=allow_private, policy=self._policy, files=files)
         return PlainTreq(RememberingAgent(self._reactor, endpoints, ConnectionPool(self._reactor)))
-
-
-@implementer(IAgentEndpointFactory)
-class _SocketEndpoints:
-    """Makes endpoints that connect to a unix socket, whatever the URL says."""
-
-    def __init__(self, reactor: Any, path: str) -> None:
-        self._reactor = reactor
-        self._path = path
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return UNIXClientEndpoint(self._reactor, self._path, timeout=CONNECT_SECONDS)
 
 
 # Faster parts for requests
