@@ -8,7 +8,6 @@ from relay.config.urls import WebUrl
 from relay.decisions.decision_service import Decider
 from relay.runtime.fair_share import FairShare
 from relay.store.api import Idempotency, Store
-from relay.values.counters import Counters
 from relay.values.messages import Message, QueueKey, Refused, Submission
 from relay.webhooks.answer import Tested, UrlState
 
@@ -19,7 +18,6 @@ class SubmissionFlow(Protocol):
     store: Store
     fair_share: FairShare
     decisions: Decider
-    counters: Counters
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         """Makes a message of each submission, or says why it is refused."""
@@ -29,6 +27,9 @@ class SubmissionFlow(Protocol):
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Gives accepted messages to carriers. Call it only after the answer has been written."""
+
+    def count_refusal(self, account: str, command_status: int) -> None:
+        """Counts a message that was refused before `prepare`."""
 
     async def cancel(self, message_id: bytes) -> bool:
         """Cancels a message. False: the message goes on, or has ended otherwise."""

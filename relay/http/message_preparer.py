@@ -99,7 +99,7 @@ class MessagePreparer:
         decision: Decision,
     ) -> Submission:
         if decision.refused is not None:
-            self._flow.counters.account(account).refuse(decision.refused.command_status)
+            self._flow.count_refusal(account, decision.refused.command_status)
             raise of_refusal(decision.refused)
         url = item.notification_url
         if url is not None:

@@ -261,6 +261,10 @@ class MessageFlow:
                 )
         return result + throttled if throttled else result
 
+    def count_refusal(self, account: str, command_status: int) -> None:
+        """Counts a message that was refused before `prepare`."""
+        self.counters.account(account).refuse(command_status)
+
     async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
         """Waits until the messages are durable. All messages of a batch are of one account and one interface.
 

@@ -19,7 +19,6 @@ from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
 from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
 from relay.text.compose import compose
-from relay.values.counters import Counters
 from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission
 from relay.values.secret import Secret
 from relay.values.states import DELETED
@@ -107,7 +106,7 @@ class FakeFlow:
         self.store: Any = store
         self.fair_share = FairShare()
         self.decisions: Decider = NoDecisions()
-        self.counters = Counters()
+        self.refused: list[tuple[str, int]] = []
         self._clock = clock
         self._random = random.Random(1)
         self.refusal: Refused | None = None
@@ -117,6 +116,9 @@ class FakeFlow:
         self.prepared: list[Submission] = []
         self.dispatched: list[Message] = []
         self.woken: list[QueueKey] = []
+
+    def count_refusal(self, account: str, command_status: int) -> None:
+        self.refused.append((account, command_status))
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         self.prepared += submissions

@@ -49,7 +49,7 @@ class DecidedRequestTests(HttpTestCase):
         reply = connection.reply()
         self.assertProblem(reply, 422, kind="refused")
         self.assertEqual(reply.json["detail"], "The number has opted out.")
-        self.assertEqual((self.flow.accepted, self.flow.counters.account("acme").refused), ([], {ESME_RINVDSTADR: 1}))
+        self.assertEqual((self.flow.accepted, self.flow.refused), ([], [("acme", ESME_RINVDSTADR)]))
 
     def test_each_item_of_an_array_is_decided_alone(self) -> None:
         items = [MESSAGE, {"to": "x"}, MESSAGE | {"to": "447700900999"}]
