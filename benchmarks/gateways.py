@@ -71,7 +71,6 @@ class RelaySetup:
     :ivar profile: a file for cProfile's figures, "" for none.
     :ivar reactor: a key of `REACTORS`; "": what twistd chooses.
     :ivar under: a program, with its options, that runs the daemon.
-    :ivar cluster: the section of the configuration; None: there is no cluster.
     """
 
     def __init__(
@@ -95,10 +94,8 @@ class RelaySetup:
         profile: str = "",
         reactor: str = "",
         under: Sequence[str] = (),
-        cluster: dict[str, object] | None = None,
     ) -> None:
         self.directory = directory
-        self._cluster = cluster
         self._reactor = reactor
         self.smpp_port, self.http_port, self.admin_port = free_ports(3)
         self.carriers = carriers
@@ -138,7 +135,6 @@ class RelaySetup:
         return {
             "data_dir": str(self.directory / "data"),
             "journal": {"sync": self._sync},
-            **({} if self._cluster is None else {"cluster": self._cluster}),
             "history": {"days": self._history_days},
             "limits": {
                 "connections": connections,
