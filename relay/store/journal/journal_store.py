@@ -37,7 +37,7 @@ from relay.store.journal.journal_writer import Journal
 from relay.store.journal.recovery import Progress, read_journal
 from relay.store.table import views
 from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
-from relay.store.table.claims import Claims
+from relay.store.table.claims import NOTHING, Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
 from relay.store.table.entry_values import LATER
@@ -74,6 +74,7 @@ from relay.values.messages import (
     Submitted,
 )
 from relay.values.states import EXPIRED, UNKNOWN
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 
 #: Above every segment's number.
 _NO_SEGMENT = 1 << 62
@@ -93,6 +94,7 @@ class JournalStore(JournalQueries):
         It must be longer than any carrier's response timeout.
     :param compare_numbers: returns a carrier's key `compare_numbers`.
     :param tells_progress: whether any account has `NotifyPolicy.progress`.
+    :param gate: whether notifications may be claimed now. While it is shut, a claim gets none.
     """
 
     log = Logger()
@@ -111,12 +113,14 @@ class JournalStore(JournalQueries):
         submit_grace_seconds: float = 60.0,
         compare_numbers: Callable[[str], model.NumberComparison] | None = None,
         tells_progress: Callable[[], bool] | None = None,
+        gate: WorkGate = ALWAYS_OPEN,
     ) -> None:
         super().__init__(Table(limits, policy), clock)
         if compare_numbers is not None:
             self.table.compare_numbers = compare_numbers
         if tells_progress is not None:
             self.table.tells_progress = tells_progress
+        self._gate = gate
         self._directory = directory
         self._lock = DirectoryLock(files, directory)
         self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)
@@ -324,6 +328,8 @@ class JournalStore(JournalQueries):
     # Notifications
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> "Deferred[Claim]":
+        if not self._gate.open:
+            return succeed(NOTHING)
         return succeed(self._claims.claim(queue_key, limit, now, self._journal.durable_mark))
 
     def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
