@@ -34,6 +34,7 @@ ORDER = (
     "account_pages",
     "operator",
     "simulator",
+    "importing",
     "app",
     "cli",
 )
@@ -74,6 +75,7 @@ PURE = (
     "relay.history.history_entries",
     "relay.history.history_events",
     "relay.history.record_line",
+    "relay.importing",
     "relay.operator.time_line",
     "relay.app.route_checks",
     "relay.routing.cancelled",

@@ -12,7 +12,7 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from relay.cluster.cluster_config import NO_FILE, FileGeneration
+from relay.cluster.cluster_values import ClusterRefused, DatabaseAway, NodeReport, Renewal, ServerState
 from relay.cluster.lease import Standing
 from relay.config.database_url import VERIFY, parse_database_url
 from relay.config.model import Cluster
@@ -29,50 +30,6 @@ from relay.store.postgresql.log_schema import CREATE, SCHEMA_VERSION, log_table
 _CONNECT_SECONDS: Final = 2
 #: How long a take-over waits for the old owner's append, and for the end of its connection.
 _LOCK_MILLISECONDS: Final = 2_000
-
-
-class ClusterRefused(Exception):
-    """The database can't be used by this relay. It doesn't heal by itself: the text says what to do."""
-
-
-class DatabaseAway(Exception):
-    """The database doesn't answer, or doesn't take writes. Another try may succeed."""
-
-
-class Renewal(msgspec.Struct, frozen=True):
-    """The answer to a renewal.
-
-    :ivar held: whether the shard still belongs to this epoch.
-    :ivar database_at: the database's clock.
-    """
-
-    held: bool
-    database_at: float
-
-
-class NodeReport(msgspec.Struct, frozen=True):
-    """What a node says of itself, for people and for the other nodes."""
-
-    name: str
-    relay_version: str = ""
-    format_level: int = 0
-    address: str = ""
-    followed_sequence: int = 0
-
-
-class ServerState(msgspec.Struct, frozen=True):
-    """The server that takes writes, and its standbys.
-
-    :ivar refusals: settings with which the relay doesn't start, each with what to do.
-    :ivar requires_standby: whether a commit waits for a standby.
-    :ivar standbys: name, state and kind of each standby, and how many octets it is behind. Kind and octets are None for
-        a user who may not see them.
-    """
-
-    version: str
-    refusals: tuple[str, ...]
-    requires_standby: bool
-    standbys: tuple[tuple[str, str, str | None, int | None], ...]
 
 
 def connection_arguments(cluster: Cluster, purpose: str) -> dict[str, Any]:
@@ -375,7 +332,3 @@ def _file(row: tuple[Any, ...] | None) -> FileGeneration:
 
 def _first_line(problem: Exception) -> str:
     return str(problem).strip().partition("\n")[0] or type(problem).__name__
-
-
-#: Makes a node's access to the database.
-MakeDatabase = Callable[[], ClusterDatabase]

@@ -1,8 +1,26 @@
 """The state of a whole cluster as one value: who owns the shard, which nodes there are, and the database's standbys."""
 
+from typing import Any, Protocol
+
 import msgspec
 
-from relay.cluster.cluster_database import ClusterDatabase, ServerState
+from relay.cluster.cluster_values import ServerState
+
+
+class LookedAt(Protocol):
+    """The database, as `relay.cluster.cluster_database.ClusterDatabase` has it. Its methods block."""
+
+    def check_schema(self) -> None:
+        """Raises if this relay doesn't know the tables."""
+
+    def server_state(self) -> ServerState:
+        """The server and its standbys."""
+
+    def last_sequence(self) -> int:
+        """The number of the last row of the log."""
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
 
 
 class ShardLook(msgspec.Struct, frozen=True):
@@ -54,7 +72,7 @@ class ClusterLook(msgspec.Struct, frozen=True):
     rows: int
 
 
-def look_at(database: ClusterDatabase) -> ClusterLook:
+def look_at(database: LookedAt) -> ClusterLook:
     """Looks at a cluster. It blocks.
 
     :raises ClusterRefused, DatabaseAway: it can't be seen.

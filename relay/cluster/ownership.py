@@ -23,8 +23,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relay.cluster.cluster_config import FileGeneration, judge
-from relay.cluster.cluster_database import ClusterRefused, DatabaseAway, NodeReport, Renewal, ServerState
 from relay.cluster.cluster_look import ClusterLook
+from relay.cluster.cluster_values import ClusterRefused, DatabaseAway, NodeReport, Renewal, ServerState
 from relay.cluster.lease import MOST_SECONDS_OFF, LeaseGate, LeaseWatch, Standing, seconds_off
 
 #: How often a node that stands by looks, at the least.
