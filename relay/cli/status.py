@@ -74,7 +74,9 @@ def _scheduled(store: Any) -> str:
 def report(look: Any) -> str:
     """The state as text."""
     store = look["store"]
-    ready = "ready" if look["readiness"]["ready"] else "NOT READY"
+    cluster = look.get("cluster")
+    standing_by = cluster is not None and not cluster["epoch"]
+    ready = "ready" if look["readiness"]["ready"] else "stands by" if standing_by else "NOT READY"
     lines = [
         f"relay {look['version']}, {ready}, up {age(look['uptime_seconds'])}",
         f"messages: {_scheduled(store)}{store['unsubmitted']} to send, "
@@ -83,6 +85,8 @@ def report(look: Any) -> str:
         f"{store['journal_segments']} segments",
         "",
     ]
+    if cluster is not None:
+        lines[2:2] = _cluster(cluster)
     lines += [f"  ! {trouble}" for trouble in look["troubles"]] or ["  nothing is wrong"]
     lines += [
         f"  {c['name']} was removed and drains: {c['queued']} parts to send, {_out(c)} receipts outstanding; "
@@ -92,6 +96,24 @@ def report(look: Any) -> str:
     ]
     lines += ["", *table(_carriers(look["carriers"])), "", *table(_accounts(look["accounts"]))]
     return "\n".join(lines)
+
+
+def _cluster(cluster: Any) -> list[str]:
+    """Who works, and who could take over."""
+    place = f"works under epoch {cluster['epoch']}" if cluster["works"] else cluster["reason"]
+    lines = [f"cluster: this is {cluster['node']}: {place}"]
+    look = cluster["look"]
+    if look is not None:
+        nodes = [_node(node) for node in look["nodes"]]
+        standbys = [f"{name} ({kind or state or 'hidden'})" for name, state, kind, _ in look["server"]["standbys"]]
+        lines.append(f"nodes: {', '.join(nodes)}; database standbys: {', '.join(standbys) or 'none'}")
+    return lines
+
+
+def _node(node: Any) -> str:
+    place = "works" if node["owner"] else f"{node['behind']} rows behind"
+    older = ", OLDER FILE" if node["older_file"] else ""
+    return f"{node['name']} ({place}, seen {age(node['seen_seconds'])} ago{older})"
 
 
 def _carriers(carriers: Iterable[Any]) -> list[list[str]]:

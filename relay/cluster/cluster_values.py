@@ -45,3 +45,14 @@ class ServerState(msgspec.Struct, frozen=True):
     refusals: tuple[str, ...]
     requires_standby: bool
     standbys: tuple[tuple[str, str, str | None, int | None], ...]
+
+    @property
+    def synchronous(self) -> int:
+        """How many standbys are connected that a commit waits for; 0 also if none is required.
+
+        A standby whose kind this user may not see counts.
+        """
+        if not self.requires_standby:
+            return 0
+        streaming = [kind for _, state, kind, _ in self.standbys if state in (None, "streaming")]
+        return sum(kind in (None, "sync", "quorum") for kind in streaming)

@@ -119,6 +119,7 @@ class Ownership:
         self._then: Callable[[], Callable[[], None]] | None = None
         self._asked_clock_at = 0.0
         self._ended = False
+        self._checked = False
         self._released = False
         self._idle: list[Deferred[None]] = []
 
@@ -136,9 +137,10 @@ class Ownership:
         """
         assert self._acquired is None and not self._ended
         self._digest = digest
-        self._acquired = Deferred(lambda _: self._end())
+        acquired: Deferred[int] = Deferred(lambda _: self._end())
+        self._acquired = acquired
         self._begin(self._check)
-        return self._acquired
+        return acquired
 
     def use_file(self, digest: bytes) -> None:
         """Tells that this node has applied another configuration file. It becomes the latest."""
@@ -176,6 +178,7 @@ class Ownership:
     def _begin(self, work: Callable[[], Callable[[], None]]) -> None:
         self._working_since = self._uptime()
         self._asked_clock_at = self._clock.seconds()
+        self._next()
         done = self._in_thread(work)
         done.addCallbacks(self._done, self._failed)
         done.addErrback(self._broken)
@@ -193,12 +196,14 @@ class Ownership:
     def _failed(self, failure: Failure) -> None:
         self._working_since = None
         self._watch.forget()
+        # The next step tries again.
+        self._renewal_sent_at = float("-inf")
         if failure.check(ClusterRefused) and self._acquired is not None and not self._ended:
             waiting, self._acquired = self._acquired, None
             self._end()
             waiting.errback(failure)
         elif failure.check(DatabaseAway, ClusterRefused):
-            self._say(f"the database is away: {failure.getErrorMessage()}", "cluster_database_away")
+            self._say(f"the database is away: {failure.getErrorMessage()}")
         else:
             self.log.failure("cluster_failed: an error in the relay itself", failure=failure)
         self._next()
@@ -240,6 +245,8 @@ class Ownership:
                 self._working_since = now
                 self._database.interrupt()
             self._next()
+        elif not self._checked:
+            self._begin(self._check)
         elif self.epoch:
             if now - self._renewal_sent_at >= self._lease_seconds * _RENEWED_AFTER:
                 self._renewal_sent_at = now
@@ -265,14 +272,15 @@ class Ownership:
                 self.log.info("cluster_works_again: the lease is renewed; the relay sends again")
                 self.reopened()
             else:
-                self._say("the lease could not be renewed in time", "cluster_lease_over")
+                self._say("the lease could not be renewed in time")
 
-    def _say(self, reason: str, event: str) -> None:
+    def _say(self, reason: str) -> None:
+        """Notes why this node doesn't work, and logs it once."""
         self.reason = reason
         if reason != self._said:
             self._said = reason
-            what = "the relay sends nothing until it is renewed" if self.epoch else "the node goes on looking"
-            self.log.error(event + ": {reason}; {what}", reason=reason, what=what)
+            consequence = "the relay sends nothing until that is over" if self.epoch else "the node goes on looking"
+            self.log.error("cluster_trouble: {reason}; {consequence}", reason=reason, consequence=consequence)
 
     # In the thread. Each returns what the reactor's thread does with it.
 
@@ -281,7 +289,10 @@ class Ownership:
         refusals = self._database.server_state().refusals
         if refusals:
             raise ClusterRefused("; ".join(refusals))
-        return lambda: None
+        return self._is_checked
+
+    def _is_checked(self) -> None:
+        self._checked = True
 
     def _report(self) -> Callable[[], None]:
         database = self._database
@@ -333,7 +344,7 @@ class Ownership:
             refusal = ("this node's configuration file is older than another node's: copy that one, or run "
                        "python -m relay cluster accept-file --config FILE")  # fmt: skip
         if refusal:
-            self._say(refusal, "cluster_may_not_take_over")
+            self._say(refusal)
         elif over:
             # The lease counts from before the statement that begins it.
             self._then = partial(self._take_over, seen, self._uptime())
@@ -375,6 +386,8 @@ class Ownership:
             return
         self._gate.renewed(sent_at, self._lease_seconds)
         self._look_at_gate()
+        if self._gate.open:
+            self.reason = self._said = ""
 
     def lose(self, reason: str) -> None:
         """Ends the work of this node for good: the shard isn't its own any more. A second call does nothing."""
