@@ -1,5 +1,6 @@
 """The state of the daemon as one value, for the page and for `python -m relay status`."""
 
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -9,7 +10,9 @@ from relay.accounts.accounts import Accounts
 from relay.carriers.draining import Drain
 from relay.carriers.link import CarrierLink
 from relay.cluster.membership import ClusterState
+from relay.config.changes import ReloadResult
 from relay.history.history import History as MessageHistory
+from relay.operator.actions import Reloads
 from relay.operator.health import Readiness, Watched, readiness
 from relay.operator.last_hour import STEP_SECONDS, History
 from relay.operator.metrics import Measured
@@ -80,6 +83,7 @@ class Overview(msgspec.Struct, frozen=True):
     :ivar troubles: sentences that say what is wrong, worst first; empty when all is well.
     :ivar cluster: this relay's place in its cluster; None: it is alone.
     :ivar charts: counts in steps of `step_seconds`, oldest first.
+    :ivar reload: how the last reload of the configuration file went; None: there was none since the start.
     """
 
     version: str
@@ -94,6 +98,7 @@ class Overview(msgspec.Struct, frozen=True):
     charts: dict[str, list[float]]
     binds_refused: dict[str, int]
     cluster: ClusterState | None = None
+    reload: ReloadResult | None = None
 
 
 class Webhooks(Protocol):
@@ -110,6 +115,7 @@ class Looked(Watched, Measured, Protocol):
     webhooks: Any
     stale_names: StaleNames
     history: MessageHistory | None
+    reloader: Reloads | None
 
 
 class Observer:
@@ -148,6 +154,9 @@ class Observer:
             wrong += cluster.troubles
         if daemon.history is not None and daemon.history.reason:
             wrong.append(f"the history can't be written: {daemon.history.reason}. Messages go their way")
+        reload = None if daemon.reloader is None else daemon.reloader.last
+        if reload is not None and reload.problems:
+            wrong.append(_refused_reload(reload))
         return Overview(
             version=__version__,
             now=now,
@@ -161,7 +170,16 @@ class Observer:
             charts={name: self.history.of(name) for name in self.history.names() if "." not in name},
             cluster=cluster,
             binds_refused={status_name(s): count for s, count in daemon.sessions.binds_refused.items()},
+            reload=reload,
         )
+
+    def carrier(self, name: str) -> CarrierLook | None:
+        """The state of one carrier, also of one that drains; None: there is none of this name."""
+        daemon, now = self._daemon, self._clock.seconds()
+        if name in daemon.links:
+            return self._carrier(name, daemon.links[name], now)
+        drain = daemon.draining_carriers.all.get(name)
+        return None if drain is None else self._draining(name, drain, now)
 
     def _counters(self) -> dict[str, float]:
         daemon = self._daemon
@@ -318,6 +336,15 @@ def troubles(
             "numbers, set its compare_numbers to never"
         )
     return found
+
+
+def _refused_reload(reload: ReloadResult) -> str:
+    at = datetime.fromtimestamp(reload.at, UTC)
+    more = f" (and {len(reload.problems) - 1} more)" if len(reload.problems) > 1 else ""
+    return (
+        f"the reload at {at:%H:%M:%S} UTC was refused, and the old configuration holds: {reload.problems[0]}{more}. "
+        "Correct the file and reload: python -m relay reload"
+    )
 
 
 def _finite(seconds: float) -> float:

@@ -1,10 +1,12 @@
 """What the operator sees of a relay in a cluster: health, page, metrics and `relay status`."""
 
+import io
 import json
 
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from relay.cli.command_parser import Paint
 from relay.cli.status import report
 from relay.cluster.cluster_look import ClusterLook, NodeLook, ShardLook
 from relay.cluster.cluster_values import ServerState
@@ -121,13 +123,13 @@ class MetricsTests(PlaceTestCase):
 
 class StatusTests(PlaceTestCase):
     def test_the_command_shows_the_nodes(self) -> None:
-        shown = report(json.loads(msgspec.json.encode(self.observer.look())))
+        shown = report(json.loads(msgspec.json.encode(self.observer.look())), Paint(io.StringIO()))
         self.assertIn("cluster: this is a: works under epoch 3", shown)
         self.assertIn("b (7 rows behind, seen 0 s ago)", shown)
         self.assertIn("database standbys: db2 (quorum)", shown)
 
     def test_a_relay_that_stands_by_says_so(self) -> None:
         self.stand_by()
-        shown = report(json.loads(msgspec.json.encode(self.observer.look())))
+        shown = report(json.loads(msgspec.json.encode(self.observer.look())), Paint(io.StringIO()))
         self.assertIn(", stands by, ", shown)
         self.assertNotIn("NOT READY", shown)
