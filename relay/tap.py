@@ -232,11 +232,11 @@ def build(
     files = files or OsFiles()
     randomness = random.SystemRandom()
     make_thread = partial(_thread, reactor)
-    node = _cluster_node(config, reactor, make_thread, start_again)
+    node = _cluster_node(config, reactor, files, make_thread, start_again)
     gate = ALWAYS_OPEN if node is None else node.gate
     accounts = Accounts(config.accounts)
     disk = make_thread("journal")
-    journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers, gate)
+    journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers, node)
     history, questions = make_history(config, reactor, journal, files, make_thread)
     store: Any = journal if store_wrapper is None else store_wrapper(journal)
     message_lists = MessageLists(store, questions, config.history.numbers)
@@ -275,7 +275,11 @@ def build(
 
 
 def _cluster_node(
-    config: Config, reactor: Any, make_thread: Callable[[str], DiskThread], start_again: Callable[[str], None] | None
+    config: Config,
+    reactor: Any,
+    files: Files,
+    make_thread: Callable[[str], DiskThread],
+    start_again: Callable[[str], None] | None,
 ) -> Any:
     """Makes this relay a node of its cluster. None: there is no cluster, and nothing of it is imported."""
     if not config.cluster.database:
@@ -283,7 +287,7 @@ def _cluster_node(
     from relay.app.make_cluster import Node
 
     assert start_again is not None
-    return Node(config, reactor, make_thread("cluster"), start_again)
+    return Node(config, reactor, files, make_thread, start_again)
 
 
 def _thread(reactor: Any, name: str) -> DiskThread:
@@ -301,24 +305,28 @@ def _journal_store(
     files: Files,
     disk: DiskThread,
     compare_numbers: Callable[[str], NumberComparison],
-    gate: WorkGate,
+    node: Any,
 ) -> JournalStore:
-    """Makes the store that keeps messages in memory and in the journal."""
-    return JournalStore(
-        files,
+    """Makes the store that keeps messages in memory and in the journal: on this disk, or in the cluster's database."""
+    # A commit in the database takes too long for the reactor's own thread.
+    options = {"thread_is_idle": disk.is_idle} if node is None else node.store_options
+    store = JournalStore(
+        files if node is None else node.shard_log.files,
         config.data_dir,
         journal=config.journal,
         limits=config.limits,
         policy=accounts.policy,
         clock=reactor,
         in_thread=disk,
-        thread_is_idle=disk.is_idle,
         # With a history, message records are written from it.
         views_of_ended=bool(config.logs.message_records) and not config.history.days,
         compare_numbers=compare_numbers,
         tells_progress=lambda: accounts.tell_progress,
-        gate=gate,
+        **options,
     )
+    if node is not None:
+        node.store = store
+    return store
 
 
 def _message_flow(

@@ -475,6 +475,8 @@ class Daemon(Service):
         await self.rereading.stop()
         await self.stale_names.stop()
         await self.housekeeping.stop()
+        if self.membership is not None:
+            self.membership.finish_writing()
         await self.store.stop()
         if self._records is not None:
             await self._records.stop()

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay import __version__
@@ -19,10 +21,15 @@ from relay.cluster.membership import ClusterState
 from relay.cluster.node_name import node_name
 from relay.cluster.ownership import InThread, Ownership
 from relay.config.model import Config
+from relay.store.journal.files import Files
 from relay.store.journal.journal_format import FORMAT_VERSION
+from relay.store.journal.journal_store import JournalStore
+from relay.store.postgresql.shard_log import ShardLog
 
 #: The exit status of a node that can't start again by itself: "try again later".
 _TRY_AGAIN = 75
+#: The pause before a new owner tries again to read the end of the log.
+_READ_AGAIN_SECONDS = 0.5
 
 log = Logger()
 
@@ -30,22 +37,43 @@ log = Logger()
 class Node:
     """This relay as a node of its cluster, as `relay.cluster.membership.Membership` describes it.
 
-    :param in_thread: a thread for the database, which is used for nothing else.
+    :param files: the local disk.
+    :param make_thread: makes a thread with this name.
     :param start_again: ends this process at once, and begins a new one. Called when another node has taken over.
     :ivar gate: whether this relay may send. It is shut until the node owns the shard.
+    :ivar shard_log: the log in the database. Its `files` are the store's disk.
+    :ivar store: the store. To be set before `acquire`.
     """
 
-    def __init__(self, config: Config, reactor: Any, in_thread: InThread, start_again: Callable[[str], None]) -> None:
-        self._start_again = start_again
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        files: Files,
+        make_thread: Callable[[str], InThread],
+        start_again: Callable[[str], None],
+    ) -> None:
         cluster = config.cluster
+        self.store: JournalStore
+        self._start_again = start_again
+        self._clock = reactor
         self._name = node_name(cluster)
         self._digest = config_digest(config)
         self._single_database = cluster.allow_single_database
         database = ClusterDatabase(connection_arguments(cluster, f"node {self._name}"))
         self.gate = LeaseGate(uptime)
+        self.shard_log = ShardLog(
+            files,
+            config.data_dir,
+            connection_arguments(cluster, f"log {self._name}"),
+            # Reading the log must not wait for a renewal, nor a renewal for it.
+            in_reading_thread=make_thread("log"),
+            clock=reactor,
+            fenced=lambda: reactor.callFromThread(self._fenced),
+        )
         self.ownership = Ownership(
             database,
-            in_thread,
+            make_thread("cluster"),
             reactor,
             gate=self.gate,
             uptime=uptime,
@@ -53,15 +81,42 @@ class Node:
             lease_seconds=cluster.lease_seconds,
             look=lambda: look_at(database),
             lost=start_again,
+            followed=lambda: self.shard_log.followed_sequence,
         )
 
+    @property
+    def store_options(self) -> dict[str, Any]:
+        """The arguments of the store that only a cluster needs."""
+        return {"trouble": self._trouble, "gate": self.gate}
+
+    def _trouble(self) -> str:
+        """Why a commit may take long; "": it should end soon. A server that only hangs shows in missing renewals."""
+        return self.shard_log.trouble() or ("" if self.gate.open else self.ownership.reason)
+
     async def acquire(self) -> None:
+        self.shard_log.follow(self.store)
         try:
-            await self.ownership.acquire(self._digest)
+            epoch = await self.ownership.acquire(self._digest)
         except ClusterRefused as problem:
             raise StartFailure(f"cluster: {problem}") from None
+        while True:
+            try:
+                await self.shard_log.own(self.store, epoch, self._name, allow_single=self._single_database)
+                return
+            except psycopg.Error as problem:
+                log.warn(
+                    "cluster_log_unread: the log can't be read: {problem}; the relay tries again", problem=str(problem)
+                )
+                await deferLater(self._clock, _READ_AGAIN_SECONDS)
+
+    def _fenced(self) -> None:
+        self.ownership.lose("another node has taken over")
+
+    def finish_writing(self) -> None:
+        self.shard_log.stop()
 
     async def release(self) -> None:
+        self.shard_log.close()
         await self.ownership.release()
 
     def use_file(self, config: Config) -> None:

@@ -37,6 +37,9 @@ class Membership(Protocol):
     async def acquire(self) -> None:
         """Waits until this relay owns the shard, perhaps for days. Cancel it to stop waiting."""
 
+    def finish_writing(self) -> None:
+        """Gives up writes that the database doesn't take within some seconds. Call it before the store is stopped."""
+
     async def release(self) -> None:
         """Hands the shard over, when everything is written. A second call does nothing."""
 

@@ -139,6 +139,8 @@ class JournalStore(JournalQueries):
         #: The number of the first journal segment that somebody else (the history) still has to read: compaction
         #: leaves it and those behind it alone. To be set before the start; by default nobody has to read any.
         self.needed_from: Callable[[], int] = lambda: _NO_SEGMENT
+        #: False: it only follows another relay's journal, or does nothing yet.
+        self._started = False
         self._announced = (0, True)
         self._ambiguous_said = (0, 0.0)
 
@@ -191,6 +193,7 @@ class JournalStore(JournalQueries):
             self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock,
             self._needed_by_others,
         )  # fmt: skip
+        self._started = True
 
     async def stop(self) -> None:
         """Commits, closes, and unlocks the directory. Later calls of the store fail. A second stop does nothing."""
@@ -198,8 +201,9 @@ class JournalStore(JournalQueries):
             return
         self._alarms.stop()
         self.table.queues.due_at = lambda queue_key, due_at: None
-        await self._compaction.stop()
-        await self._journal.stop()
+        if self._started:
+            await self._compaction.stop()
+            await self._journal.stop()
         self._opening.lock.release()
 
     def _needed_by_others(self) -> int:
