@@ -116,6 +116,7 @@ MAKE_TARGETS = {
     "bench-history": "ten minutes of a quiet machine",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
+    "cluster": "tests.integration.test_cluster_demo",
     "constraints": "needs a package index; RELEASING.md says when it is run",
     "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",
