@@ -113,6 +113,12 @@ RUN_ELSEWHERE = {
     "docs/faq.md": {
         "systemctl reload relay": "operations.md has it",
     },
+    "docs/cluster.md": {
+        "python -m relay cluster *": "tests.integration.test_cluster_tables",
+        "python -m relay cluster status": "named in a sentence; tests.integration.test_cluster_tables runs it",
+        "python -m relay status": "named in a sentence; tests.integration.test_operator_commands runs it",
+        "python -m relay check FILE": "named in a sentence; tests.cli.test_cli runs it",
+    },
     "docs/simulator.md": {
         "python -m relay simulate --silent-share *": "tests.integration.test_questions",
     },
