@@ -68,6 +68,7 @@ RUN_ELSEWHERE = {
         "printf *": "tests.test_carriers_page",
     },
     "docs/faults.md": {
+        "python -m relay cluster accept-file": "named in a sentence; tests.integration.test_cluster_tables runs it",
         "python -m relay replay": "named in a sentence; operations.md has it whole",
         "python -m relay journal --repair DIR": "tests.cli.test_progress, tests.store.test_journal_store_faults",
     },
