@@ -9,7 +9,7 @@ from twisted.web.template import Tag
 from relay.account_pages.html import Content, badge, button, card, duration, el, form, moment
 from relay.account_pages.page_values import Session
 from relay.http.message_reports import report
-from relay.http.types import MessageReport
+from relay.http.types import MessageReport, TriedCarrier
 from relay.values.ids import id_text
 from relay.values.messages import MessageView
 from relay.values.states import (
@@ -162,6 +162,7 @@ def details(session: Session, view: MessageView, error_codes: str, *, can_notify
         *([("Ended, says the carrier", moment(view.carrier_done_at))] if view.carrier_done_at else []),
         ("Carrier", told.carrier or "none yet"),
         ("Carrier's error", told.carrier_error or "–"),
+        *([("Carriers tried", _tried(told.tried))] if isinstance(told.tried, list) else []),
         ("Parts", str(told.parts)),
         ("Id", el("code", told.id)),
     ]
@@ -188,6 +189,17 @@ def details(session: Session, view: MessageView, error_codes: str, *, can_notify
         data_live=True,
         class_="pair",
     )  # fmt: skip
+
+
+def _tried(tried: Sequence[TriedCarrier]) -> Tag:
+    """The carriers that a message went to, in their order."""
+    lines = [
+        f"{one.carrier}: {one.status}{f', error {one.carrier_error}' if one.carrier_error else ''}"
+        if one.carrier
+        else "waits for the next carrier"
+        for one in tried
+    ]
+    return el("ol", *[el("li", line) for line in lines])
 
 
 def _attempts(view: MessageView, told: MessageReport) -> Tag:

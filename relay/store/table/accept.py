@@ -2,8 +2,19 @@
 
 from collections.abc import Sequence
 
-from relay.store.table.entries import Origin, Row, TableAccount, is_unsubmitted, parts_of
-from relay.store.table.entry_values import FINAL, FORGOTTEN, LATER, LISTED, Acceptance, Part, RareFields, Segment
+from relay.store.table.entries import Origin, Row, TableAccount, is_unsubmitted, parts_of, rounds_of
+from relay.store.table.entry_values import (
+    FAILS_OVER,
+    FINAL,
+    FORGOTTEN,
+    LATER,
+    LISTED,
+    Acceptance,
+    FailoverState,
+    Part,
+    RareFields,
+    Segment,
+)
 from relay.store.table.retries import rare_fields_of
 from relay.store.table.table import Table
 from relay.values.messages import Message, Replacement
@@ -30,8 +41,9 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
             or m.notification_url is not None
             or m.user_message_reference is not None
             or m.scheduled_at
+            or m.failover is not None
         ):
-            row.rare_fields = _rare_fields(m)
+            add_rare_fields(row, m)
         shards[message_id[0]][message_id] = row
         account.recent.rows.append(row)
         (later if m.scheduled_at else rows).append(row)
@@ -63,7 +75,8 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
 
 def may_be_replaced(table: Table, row: Row) -> bool:
     """Whether a message has one part, and no carrier can have it."""
-    return parts_of(row) is None and is_unsubmitted(row) and not table.in_doubt.carrier(row.id, 0)
+    waits = parts_of(row) is None and is_unsubmitted(row) and not rounds_of(row)
+    return waits and not table.in_doubt.carrier(row.id, 0)
 
 
 def replaced(row: Row, r: Replacement) -> Message:
@@ -84,6 +97,7 @@ def replaced(row: Row, r: Replacement) -> Message:
         origin.priority,
         rare_fields.user_message_reference,
         r.scheduled_at,
+        failover=None if rare_fields.failover is None else rare_fields.failover.rule,
     )
 
 
@@ -119,15 +133,19 @@ def accept_as(
         table.wait_for_carriers([row])
 
 
-def _rare_fields(m: Message) -> RareFields:
+def add_rare_fields(row: Row, m: Message) -> None:
+    """Gives a new row the fields that only few messages have."""
     parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
-    return RareFields(
+    row.rare_fields = RareFields(
         parts,
         m.reference,
         m.notification_url or None,
         user_message_reference=m.user_message_reference,
         scheduled_at=m.scheduled_at,
     )
+    if m.failover is not None:
+        row.flags |= FAILS_OVER
+        row.rare_fields.failover = FailoverState(m.failover)
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
@@ -139,6 +157,7 @@ def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
         or m.notification_url is not None
         or m.user_message_reference is not None
         or m.scheduled_at
+        or m.failover is not None
     ):
-        row.rare_fields = _rare_fields(m)
+        add_rare_fields(row, m)
     return row

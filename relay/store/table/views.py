@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from relay.store.api import FeedEntry
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK
+from relay.store.table.failing_over import tried
 from relay.store.table.message_views import durable_view, shown_state
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import unsubmitted_parts
@@ -143,6 +144,7 @@ def _pending(table: Table, row: Row, part: int) -> Pending:
         table.in_doubt.carrier(row.id, part),
         row.origin.priority,
         row.origin.adapt,
+        tried(row),
     )
 
 
@@ -150,6 +152,11 @@ def scheduled_due(table: Table, now: float, limit: int) -> Sequence[Pending]:
     """See `Store.scheduled_due`."""
     rows = table.scheduled.due(now, limit)
     table.wait_for_carriers(rows)
+    return [_pending(table, row, part) for row in rows for part in unsubmitted_parts(row)]
+
+
+def failed_over(rows: Sequence[Row], table: Table) -> Sequence[Pending]:
+    """The parts of messages that go to another carrier."""
     return [_pending(table, row, part) for row in rows for part in unsubmitted_parts(row)]
 
 
