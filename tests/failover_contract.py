@@ -31,7 +31,9 @@ class FailoverContract(StoreCase):
         self.store.connect_routes(self.other_carrier)
         return reopened
 
-    def other_carrier(self, account: str, addresses: bytes, accepted_at: float, tried: Collection[str]) -> bool:
+    def other_carrier(
+        self, account: str, addresses: bytes, accepted_at: float, tags: tuple[str, ...], tried: Collection[str]
+    ) -> bool:
         self.asked.append(tried)
         return any(name not in tried for name in self.carriers)
 

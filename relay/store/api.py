@@ -112,9 +112,9 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
 
 PolicyOf = Callable[[str], NotifyPolicy]
 
-#: Gets a message's account, addresses, time of acceptance, and the carriers that had the message. Returns whether its
+#: Gets a message's account, addresses, time of acceptance and tags, and the carriers that had it. Returns whether its
 #: route has another carrier.
-OtherCarrier = Callable[[str, bytes, float, Collection[str]], bool]
+OtherCarrier = Callable[[str, bytes, float, tuple[str, ...], Collection[str]], bool]
 
 
 #: No carrier can be asked.

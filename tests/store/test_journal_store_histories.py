@@ -164,7 +164,9 @@ evidence_histories = st.lists(
 )
 
 
-def other_carrier(account: str, addresses: bytes, accepted_at: float, tried: Collection[str]) -> bool:
+def other_carrier(
+    account: str, addresses: bytes, accepted_at: float, tags: tuple[str, ...], tried: Collection[str]
+) -> bool:
     """Whether there is another of the three carriers."""
     return any(name not in tried for name in ("tier1", "tier2", "tier3"))
 

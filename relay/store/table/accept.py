@@ -41,6 +41,7 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
             or m.notification_url is not None
             or m.user_message_reference is not None
             or m.scheduled_at
+            or m.tags
             or m.failover is not None
         ):
             add_rare_fields(row, m)
@@ -97,6 +98,7 @@ def replaced(row: Row, r: Replacement) -> Message:
         origin.priority,
         rare_fields.user_message_reference,
         r.scheduled_at,
+        tags=rare_fields.tags,
         failover=None if rare_fields.failover is None else rare_fields.failover.rule,
     )
 
@@ -142,6 +144,7 @@ def add_rare_fields(row: Row, m: Message) -> None:
         m.notification_url or None,
         user_message_reference=m.user_message_reference,
         scheduled_at=m.scheduled_at,
+        tags=m.tags,
     )
     if m.failover is not None:
         row.flags |= FAILS_OVER
@@ -157,6 +160,7 @@ def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
         or m.notification_url is not None
         or m.user_message_reference is not None
         or m.scheduled_at
+        or m.tags
         or m.failover is not None
     ):
         add_rare_fields(row, m)

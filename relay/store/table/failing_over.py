@@ -68,7 +68,8 @@ def may_go_on(table: Table, row: Row, at: float) -> bool:
     ):
         return False
     had = (*tried(row), *_present_carriers(row))
-    return table.failovers.other_carrier(row.origin.account.name, row.addresses, row.acceptance.accepted_at, had)
+    account, tags = row.origin.account.name, () if row.rare_fields is None else row.rare_fields.tags
+    return table.failovers.other_carrier(account, row.addresses, row.acceptance.accepted_at, tags, had)
 
 
 def go_on(

@@ -69,7 +69,7 @@ class Failovers:
     def __init__(self) -> None:
         self.timers = FailoverTimers()
         self.counts: Counter[str] = Counter()
-        self.other_carrier: OtherCarrier = lambda account, addresses, accepted_at, tried: False
+        self.other_carrier: OtherCarrier = lambda account, addresses, accepted_at, tags, tried: False
         self._rules: dict[FailoverRule, FailoverRule] = {}
         self._ready: dict[bytes, Row] = {}
         self._dropped: deque[Dropped] = deque()

@@ -107,6 +107,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         rare_fields.scheduled_at,
         rare_fields.inbound,
         origin.adapt,
+        rare_fields.tags,
         None if rare_fields.failover is None else _failover(row, rare_fields.failover, ids),
     )
 
@@ -195,6 +196,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
         s.user_message_reference,
         s.scheduled_at,
         s.inbound,
+        s.tags,
         None if s.failover is None else _restored_failover(s.failover, table, handoffs),
     )
     if len(parts) != 1 or any(getattr(rare_fields, name) != default for name, default in _PLAIN):
