@@ -11,7 +11,7 @@ notifications as it can send now. So notifications wait in the store only.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence, Set
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -26,7 +26,7 @@ from relay.routing.routes import Routes
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.smpp.message_codec import with_source
-from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.store.api import NO_IDS, AcceptedBefore, Idempotency, Store, StoreFull, StoreUnavailable
 from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
@@ -275,24 +275,32 @@ class MessageFlow:
         """Counts a message that was refused before `prepare`."""
         self.counters.account(account).refuse(command_status)
 
-    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
+    async def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> AcceptedBefore | None:
         """Waits until the messages are durable. All messages of a batch are of one account and one interface.
+
+        Arguments and result are those of `relay.store.api.MessageStore.accept`.
 
         :raises StoreFull, StoreUnavailable: the messages are not durable; tell the sender.
         """
         begun_at = self._clock.seconds()
         counters = self.counters
         try:
-            await self.store.accept(messages, idempotency)
+            before = await self.store.accept(messages, idempotency, repeatable)
         except StoreUnavailable as reason:
             if messages:
                 status = ESME_RMSGQFUL if isinstance(reason, StoreFull) else ESME_RSYSERR
                 counters.account(messages[0].account).refuse(status, len(messages))
             raise
-        if messages:
+        count = len(messages)
+        if before is not None:
+            count = 0 if before.request is not None else count - len(before.messages)
+        if count:
             first = messages[0]
-            counters.account(first.account).accepted[first.interface] += len(messages)
-            counters.accept_seconds.observe(self._clock.seconds() - begun_at, len(messages))
+            counters.account(first.account).accepted[first.interface] += count
+            counters.accept_seconds.observe(self._clock.seconds() - begun_at, count)
+        return before
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Gives accepted messages to carriers, except scheduled ones. Call it once, after the answer has been written.
