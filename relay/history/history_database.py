@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay.history.history_entries import COLUMNS, Entry, Row, accepted_at_of, entry_of, minute_of, row_of, took_class
+from relay.history.history_feed import Ended, forget_feed, write_feed
 from relay.history.history_numbers import NumberKeeper
 from relay.history.history_schema import DROP_SEGMENT, INDEXES, NEW_SEGMENT, Cursor, Transaction, connect, prepare
 from relay.history.history_shared import SharedValues
@@ -201,6 +202,7 @@ class HistoryDatabase:
             rows: list[Row] = []
             ids: list[tuple[int, bytes, int]] = []
             lines: list[tuple[int, int]] = []
+            ended: dict[str, list[Ended]] = {}
             for entry in entries:
                 row = self._row(entry)
                 group = row[4]
@@ -215,6 +217,9 @@ class HistoryDatabase:
                     ends = groups[group].final and not (before and groups[before].final)
                     if ends and owed is not None and owed(entry):
                         lines.append((entry.segment or self._segment, entry.seq))
+                if entry.feed_place:
+                    place = Ended(entry.feed_place, entry.seq, entry.segment or self._segment)
+                    ended.setdefault(entry.message.account, []).append(place)
                 if entry.segment:
                     by_segment.setdefault(entry.segment, []).append(row)
                 else:
@@ -229,6 +234,7 @@ class HistoryDatabase:
             self._db.executemany("INSERT INTO owed_lines (segment, seq) VALUES (?, ?)", lines)
             for segment, key, seq in ids:
                 self._db.execute(f"INSERT INTO p{segment} VALUES (?, ?)", (key, seq))
+            write_feed(self._db, ended)
             self._add(sums, took)
             self._put_meta(cursor_sequence=cursor.sequence, cursor_offset=cursor.offset, counter=counter)
         self.cursor, self.counter = cursor, counter
@@ -364,6 +370,7 @@ class HistoryDatabase:
         hour = accepted_at_of(seq) // 3600.0
         with self._transaction():
             self._db.execute("DELETE FROM sums WHERE count = 0")
+            forget_feed(self._db)
             self._db.execute("DELETE FROM took WHERE span = 3600 AND bucket < ?", (hour,))
         self.rows -= gone
         return gone

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from relay.history.history_search import HistoryPage, HistoryQuery, HistorySums
-from relay.store.api import StoreBusy, StoreUnavailable
+from relay.store.api import FeedEntry, StoreBusy, StoreUnavailable
 from relay.values.messages import MessageView
 
 #: Questions that may wait: of one account (or of the operator), and of all together.
@@ -35,6 +35,9 @@ class Searching(Protocol):
 
     def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
         """Counts the messages that were accepted in each hour or minute."""
+
+    def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
+        """Returns an account's final states after a place in its feed."""
 
     def close(self) -> None:
         """Closes the connection."""
@@ -80,6 +83,16 @@ class HistoryQuestions:
         """
         question = partial(self._search.sums, account, since, until, minutes=minutes)
         found: HistorySums = await self._ask(account, question)
+        return found
+
+    async def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
+        """Returns an account's final states after a place in its feed, up to `limit` of them, in order.
+
+        It may lack those of about the last second.
+
+        :raises StoreBusy, StoreUnavailable: as `search`.
+        """
+        found: Sequence[FeedEntry] = await self._ask(account, partial(self._search.feed, account, after, limit))
         return found
 
     async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:

@@ -18,8 +18,10 @@ from typing import Any, Final
 import msgspec
 
 from relay.history.history_entries import COLUMNS, Group, Origin, Row, entry_of, first_seq, view_of
+from relay.history.history_feed import read_feed
 from relay.history.history_numbers import NumberKeeper
 from relay.history.history_schema import connect
+from relay.store.api import FeedEntry
 from relay.values.messages import MessageView
 
 SEARCH_SECONDS: Final = 2.0
@@ -169,6 +171,16 @@ class HistorySearch:
             (int(since // 3600),),
         ).fetchone()
         return HistorySums(known, took.fetchall(), before)
+
+    def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
+        """Returns an account's final states after a place in its feed, up to `limit` of them, in order.
+
+        :raises OSError, sqlite3.Error: the database can't be read now.
+        """
+        db = self._connection()
+        self._deadline = self._monotonic() + self.seconds
+        self._load_groups(db)
+        return read_feed(db, account, after, limit, self._groups)
 
     def close(self) -> None:
         """Closes the connection. The next search opens a new one."""
