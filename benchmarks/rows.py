@@ -73,6 +73,20 @@ def latency(bench: Bench) -> list[Row]:
         return [smpp_row(name, path, gateway, upstream, total=total, rate=rate)]
 
 
+def little(bench: Bench) -> list[Row]:
+    """400 messages a second, through the floor and through the relay."""
+    rate = 400
+    total = bench.count(10 * rate)
+    with (
+        bench.place("floor") as path,
+        carrier(path, instants=total, delay_ms=100) as upstream,
+        gateways.floor(path, upstream.port) as gateway,
+    ):
+        rows = [smpp_row("floor at 400/s", path, gateway, upstream, total=total, rate=rate)]
+    with bench.relay("little", total, {"delay_ms": 100}) as (path, gateway, upstream):
+        return [*rows, smpp_row("SMPP at 400/s", path, gateway, upstream, total=total, rate=rate)]
+
+
 def growth_binds(bench: Bench) -> list[Row]:
     """10, 100 and 1,000 customers, each with one bind and a window of 10."""
     total, rows = bench.count(50_000), []
@@ -117,6 +131,7 @@ ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "http-single": http_single,
     "own-urls": own_urls,
     "latency": latency,
+    "little": little,
     "binds": growth_binds,
     "carriers": growth_carriers,
     "waiting": waiting,

@@ -263,6 +263,7 @@ def _journal_store(
         policy=accounts.policy,
         clock=reactor,
         in_thread=disk,
+        thread_is_idle=disk.is_idle,
         # With a history, message records are written from it.
         views_of_ended=bool(config.logs.message_records) and not config.history.days,
         compare_numbers=compare_numbers,

@@ -21,6 +21,7 @@ class SimulatedDisk:
 
     :ivar capacity: octets that fit; over it, writes take what fits and then fail with ENOSPC.
     :ivar write_error: raised by the next writes while it is set; likewise `sync_error` and `open_error`.
+    :ivar sync_seconds: how long each sync takes, on the disk's own clock.
     :ivar calls: how many writes and syncs there were.
     """
 
@@ -33,6 +34,8 @@ class SimulatedDisk:
         self.largest_write = 1 << 40
         self.writes = 0
         self.syncs = 0
+        self.sync_seconds = 0.0
+        self._seconds = 0.0
         self._handles: dict[int, tuple[str, _File]] = {}
         self._next_handle = 3
         self._locks: dict[str, tuple[int, str]] = {}
@@ -86,6 +89,9 @@ class SimulatedDisk:
 
     # Files
 
+    def seconds(self) -> float:
+        return self._seconds
+
     def make_directory(self, path: str) -> None:
         if self.open_error is not None:
             raise self.open_error
@@ -130,6 +136,7 @@ class SimulatedDisk:
 
     def sync(self, handle: int) -> None:
         self.syncs += 1
+        self._seconds += self.sync_seconds
         if self.sync_error is not None:
             raise self.sync_error
         file = self._handles[handle][1]

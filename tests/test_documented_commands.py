@@ -94,6 +94,11 @@ RUN_ELSEWHERE = {
         "python -m relay route --config *": "tests.integration.test_story has what it says",
         "systemctl reload relay": "tests.integration.test_story sends the signal",
     },
+    "docs/migration.md": {
+        "python -m relay import /etc/kannel/kannel.conf >relay.yaml": "tests.integration.test_import",
+        "python -m relay check relay.yaml": "tests.integration.test_import",
+        "twistd -n relay --config relay.yaml": "tests.integration.test_import",
+    },
     "docs/simulator.md": {
         "python -m relay simulate --silent-share *": "tests.integration.test_questions",
     },

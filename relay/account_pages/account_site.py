@@ -7,18 +7,18 @@ from importlib.resources import files
 from math import inf, nextafter
 from typing import Final
 
-import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.template import Tag
 
 from relay.account_pages import message_pages, statistics
+from relay.account_pages.confirmation import REMOVE_URL, STOP_SIGNING, confirmation
 from relay.account_pages.delivery_stats import SPANS, Span
 from relay.account_pages.form_changes import Changes
-from relay.account_pages.gate import PAGE_HEADERS, SESSION_COOKIE, Gate, cookie_of, html_reply, see
+from relay.account_pages.gate import PAGE_HEADERS, SESSION_COOKIE, Gate, cookie_of, html_reply, problem_reply_page, see
 from relay.account_pages.html import button, card, el, form, page
 from relay.account_pages.live import LiveUpdates
 from relay.account_pages.page_values import Flash, Session, Sessions, StatsSource
-from relay.account_pages.send_form import send_card
+from relay.account_pages.send_site import SendSite
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
 from relay.accounts.account_settings import SettingProblem
 from relay.history.export import Format
@@ -28,11 +28,9 @@ from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.cursors import NoCursor
 from relay.http.http_api import HttpApi
 from relay.http.list_calls import stream_export
-from relay.http.problems import Problem, of_store
-from relay.http.types import MessageRequest, problem_of
-from relay.store.api import StoreUnavailable
+from relay.http.problems import Problem
 from relay.values.ids import RandomBytes, id_text, parse_id
-from relay.values.messages import Message, MessageView
+from relay.values.messages import MessageView
 
 #: How many messages one page of the list shows, and how many the overview shows.
 LISTED: Final = 50
@@ -76,6 +74,8 @@ class AccountPages:
         self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
         self._live = LiveUpdates(flow.store, sessions, page_stats, clock)
         self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
+        send = SendSite(gate, api.preparer, flow)
+        api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)
         for name, content_type in _STATIC:
             add("GET", f"/my/{name}", partial(self._give_static, self._static[name], content_type))
@@ -88,16 +88,16 @@ class AccountPages:
             ("/my/messages/export", self._export),
             ("/my/messages/{id}", self._message),
             ("/my/settings", self._settings),
-            ("/my/send", self._send_form),
+            ("/my/send", send.show),
         ):
             add("GET", path, gate.page(handler))
         for path, form_handler in (
             ("/logout", gate.log_out),
-            ("/my/url", self._set_url),
-            ("/my/delivery", self._set_delivery),
+            ("/", self._set_url),
+            ("/my/settings", self._change_settings),
             ("/my/secret", self._set_secret),
             ("/my/test", self._test),
-            ("/my/send", self._send),
+            ("/my/send", send.send),
             ("/my/messages/{id}/notify", self._notify),
             ("/my/messages/replay", self._replay),
         ):
@@ -278,23 +278,25 @@ class AccountPages:
             422 if url_problem or problems else 200,
         )
 
-    async def _send_form(self, request: ApiRequest, session: Session) -> Reply:
-        return html_reply(
-            page(session, "Send", "/my/send", send_card(session, {}), flash=self._gate.flash(request, session))
-        )
-
     # Forms
 
     async def _set_url(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
-        url = fields.get("url", "").strip()
-        back = _back(fields)
+        """`POST /` and `POST /my/settings`: both pages have this form. So after a problem the address is the same."""
+        url, action, here = fields.get("url", "").strip(), fields.get("action", "save"), request.path.decode("latin-1")
+        if action == "remove" and not fields.get("sure"):
+            return html_reply(confirmation(session, here, fields, REMOVE_URL))
         try:
-            session.flash = await self._changes.url(session.account, fields.get("action", "save"), url)
+            session.flash = await self._changes.url(session.account, action, url)
         except SettingProblem as problem:
-            if back == "/":
+            if here == "/":
                 return await self._overview_page(request, session, entered=url, problem=str(problem))
             return await self._settings_page(request, session, url=url, url_problem=str(problem))
-        return see(back)
+        return see(here)
+
+    async def _change_settings(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        """`POST /my/settings`: the form with the URL, or that with the other settings."""
+        change = self._set_delivery if fields.get("form") == "delivery" else self._set_url
+        return await change(request, session, fields)
 
     async def _set_delivery(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         action = fields.get("action", "save")
@@ -309,36 +311,15 @@ class AccountPages:
         return see("/my/settings")
 
     async def _set_secret(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
-        session.flash = await self._changes.secret(session.account, fields.get("action", "generate"))
+        action = fields.get("action", "generate")
+        if action == "remove" and not fields.get("sure"):
+            return html_reply(confirmation(session, "/my/secret", fields, STOP_SIGNING))
+        session.flash = await self._changes.secret(session.account, action)
         return see("/my/settings")
 
     async def _test(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         session.flash = await self._changes.test(session.account)
         return see(_back(fields))
-
-    async def _send(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
-        values = {name: fields.get(name, "") for name in ("to", "from", "text")}
-        try:
-            wanted = msgspec.convert(values, MessageRequest)
-            (prepared,) = self._api.preparer.prepare(session.account, [wanted])
-            if not isinstance(prepared, Message):
-                raise prepared
-            await self._flow.accept([prepared])
-        except msgspec.ValidationError as error:
-            return await self._sending_failed(session, values, problem_of(error))
-        except StoreUnavailable as unavailable:
-            return await self._sending_failed(session, values, of_store(unavailable))
-        except Problem as problem:
-            return await self._sending_failed(session, values, problem)
-        session.flash = Flash(True, "The message is accepted: it is safe on disk, and will be sent.")
-        shown = see(f"/my/messages/{id_text(prepared.id)}")
-        return shown._replace(then=partial(self._flow.dispatch, [prepared]))
-
-    async def _sending_failed(self, session: Session, values: Mapping[str, str], problem: Problem) -> Reply:
-        wrong = problem.document.field
-        words = "This must not be empty." if wrong and not values.get(wrong) else problem.document.detail
-        shown = page(session, "Send", "/my/send", send_card(session, values, wrong=wrong, problem=words))
-        return html_reply(shown, problem.status, problem.headers)
 
     async def _notify(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         view = await self._api.messages.find(request.path.split(b"/")[3], session.account)

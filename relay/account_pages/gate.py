@@ -60,8 +60,7 @@ class Gate:
                 problem = of_store(unavailable)
             except Problem as raised:
                 problem = raised
-            document = problem.document
-            return html_reply(problem_page(document.title, document.detail), problem.status, problem.headers)
+            return problem_reply_page(problem)
 
         return answer
 
@@ -119,24 +118,28 @@ class Gate:
         return await self._ask_for_login(request, request.parameters().get("next", ""))
 
     async def _ask_for_login(
-        self, request: ApiRequest, wanted: str, *, account: str = "", problem: str = "", status: int = 200,
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        self, request: ApiRequest, wanted: str, *, account: str = "", problem: str = "", missing: bool = False,
+        status: int = 200, headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> Reply:  # fmt: skip
         token = self._sessions.new_token()
         cookie = _set_cookie(request, LOGIN_COOKIE, token, 3600)
-        shown = login_page(token, wanted if _OWN_PATH.fullmatch(wanted) else "/", account=account, problem=problem)
+        shown = login_page(
+            token, wanted if _OWN_PATH.fullmatch(wanted) else "/", account=account, problem=problem, missing=missing
+        )
         return html_reply(shown, status, (cookie, *headers))
 
     async def log_in(self, request: ApiRequest) -> Reply:
         """`POST /login`."""
         fields = request.form() if request.content_type in FORMS else {}
-        account, wanted = fields.get("account", "").strip(), fields.get("next", "")
+        account, key, wanted = fields.get("account", "").strip(), fields.get("key", ""), fields.get("next", "")
         sent, kept = fields.get("csrf", ""), cookie_of(request, LOGIN_COOKIE)
         if not sent or not hmac.compare_digest(sent.encode(), kept.encode()):
             problem = "The form was too old, or the browser refuses cookies. Try again."
             return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)
+        if not account or not key:
+            return await self._ask_for_login(request, wanted, account=account, missing=True, status=422)
         try:
-            token = self._sessions.log_in(request.address, account, fields.get("key", ""))
+            token = self._sessions.log_in(request.address, account, key)
         except TooManyAttempts as attempts:
             wait = max(1, round(attempts.wait_seconds + 0.5))
             problem = f"Too many failed attempts. Try again in {wait} seconds."
@@ -163,6 +166,12 @@ class Gate:
 def html_reply(tag: Tag, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
     """Makes the reply with a page."""
     return Reply(status, flatten(tag), HTML, (*PAGE_HEADERS, *headers))
+
+
+def problem_reply_page(problem: Problem) -> Reply:
+    """Makes the page that shows a problem to a person."""
+    document = problem.document
+    return html_reply(problem_page(document.title, document.detail), problem.status, problem.headers)
 
 
 def see(path: str, *headers: tuple[bytes, bytes]) -> Reply:

@@ -173,12 +173,14 @@ def card(title: str, *content: Content, **attributes: object) -> Tag:
 
 
 def field(label: str, name: str, control: Tag, *, hint: Content = None, problem: str = "") -> Tag:
-    """Makes a control with its label, a hint, and the problem of its value."""
+    """Makes a control with its label, a hint, and the problem of its value. A control with a problem gets the focus."""
     control.attributes["id"] = name
     control.attributes["name"] = name
     described = [f"{name}-problem"] if problem else []
     if problem:
         control.attributes["aria-invalid"] = "true"
+        # The browser scrolls to the first of these, and puts the cursor there.
+        control.attributes["autofocus"] = ""
     if hint is not None:
         described.append(f"{name}-hint")
     if described:

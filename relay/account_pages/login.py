@@ -5,12 +5,13 @@ from twisted.web.template import Tag
 from relay.account_pages.html import brand, document, el, field
 
 
-def login_page(token: str, wanted: str, *, account: str = "", problem: str = "") -> Tag:
+def login_page(token: str, wanted: str, *, account: str = "", problem: str = "", missing: bool = False) -> Tag:
     """Makes the login page.
 
     :param token: proves that the form is ours, because a cookie has it, too.
     :param wanted: the path of the page that follows the login.
     :param problem: why the last attempt failed.
+    :param missing: whether the name, the key or both were left empty.
     """
     return document(
         "Log in · SMS Relay",
@@ -25,12 +26,15 @@ def login_page(token: str, wanted: str, *, account: str = "", problem: str = "")
                 el("input", type="hidden", name="next", value=wanted),
                 field("Account", "account", el("input", type="text", value=account, autocomplete="username",
                                                 autocapitalize="none", spellcheck="false", required=True,
-                                                maxlength="100", autofocus=not account)),
+                                                maxlength="100", autofocus=not account),
+                      problem="Enter the account's name." if missing and not account else ""),
                 field("API key", "key", el("input", type="password", autocomplete="current-password", required=True,
-                                           maxlength="1000", autofocus=bool(account))),
+                                           maxlength="1000", autofocus=bool(account)),
+                      problem="Enter the API key." if missing else ""),
                 el("button", "Log in", type="submit", class_="primary whole"),
                 method="post",
                 action="/login",
+                novalidate=True,
             ),
             el("p", "Your key is the API key of your requests. ", el("a", "API documentation", href="/docs"),
                class_="hint"),

@@ -34,7 +34,7 @@ def url_card(
 ) -> Tag:
     """Makes the forms that set, remove and test the notification URL.
 
-    :param back: the page that has the forms.
+    :param back: the page that has the forms. It also gets the form that sets the URL.
     :param entered: the URL that the customer entered, if it isn't allowed.
     """
     url = report.notification_url
@@ -57,14 +57,19 @@ def url_card(
     elif state == "failing":
         words = el("span", "Failing. The relay will try again.", class_="state failing")
     else:
-        words = el("span", f"Switched {state}. Save it again to switch it on.", class_="state off")
+        by_operator = state.endswith("operator switched it off")
+        cure = (
+            "You can change the URL, but it stays off until the operator switches it on."
+            if by_operator
+            else "Save it again to switch it on."
+        )
+        words = el("span", f"{state.capitalize()}. {cure}", class_="state off")
     return card(
         "Delivery notifications",
         el("p", words, _origin(set_here), class_="states"),
         form(
             session,
-            "/my/url",
-            el("input", type="hidden", name="back", value=back),
+            back,
             field(
                 URL_LABEL,
                 "url",
@@ -146,7 +151,8 @@ def delivery_card(
         None if set_here else el("p", _origin(False), class_="states"),
         form(
             session,
-            "/my/delivery",
+            "/my/settings",
+            el("input", type="hidden", name="form", value="delivery"),
             row(
                 "notification_format",
                 choice((("json", "JSON"), ("form", "Form-encoded")), values["notification_format"]),

@@ -25,8 +25,11 @@ SETTABLE: Final = frozenset(
     }
 )
 
-#: Set when the relay switches a URL off: the time, the reason and the URL ("1790000000 410 http://...").
+#: Set when a URL is switched off: the time, the reason and the URL ("1790000000 410 http://...").
 URL_OFF: Final = "notification_url_off"
+
+#: The reason if the operator has switched the URL off. Then all later URLs are off, too, until the operator ends it.
+OFF_BY_OPERATOR: Final = "operator"
 
 #: The secret before the last change, and the time until which it signs, too ("1790000000 whsec_...").
 OLD_SECRET: Final = "notification_secret_old"
@@ -41,6 +44,18 @@ _CHOICES: Final = {
     "notify": ("final", "all", "progress"),
     "error_codes": ("standard", "carrier"),
 }
+
+
+def why_off(setting: str | None, url: str | None) -> str:
+    """Says why an account's URL is switched off; "": it is on.
+
+    :param setting: the account's setting `URL_OFF`; None: it has none.
+    """
+    words = (setting or "").split(" ", 2)
+    if len(words) != 3:
+        return ""
+    _, reason, off_url = words
+    return reason if reason == OFF_BY_OPERATOR or off_url == url else ""
 
 
 class SettingProblem(ValueError):

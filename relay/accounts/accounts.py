@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from relay.accounts.account_settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, with_settings
+from relay.accounts.account_settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, why_off, with_settings
 from relay.accounts.receiver_headers import receiver_headers
 from relay.accounts.signing import secret_key
 from relay.config.model import Account, NotificationTls
@@ -31,7 +31,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     """Where and how an account's webhooks are sent.
 
     :ivar url: the account's notification URL; None: it has none. Messages may have URLs of their own.
-    :ivar off: why the relay has switched the account's own URL off; "": the URL is on.
+    :ivar off: why the account's own URL is switched off (`account_settings.why_off`); "": the URL is on.
     :ivar keys: the keys that sign.
     :ivar old_key: the key before the last change, which signs, too, until `old_key_until`.
     :ivar headers: the headers that the receivers ask for, by name. They hold secrets.
@@ -82,8 +82,6 @@ class _Entry:
         """
         account = with_settings(self.configured, self.settings)
         old_until, _, old_secret = self.settings.get(OLD_SECRET, "").partition(" ")
-        off_url = self.settings.get(URL_OFF, "").split(" ", 2)
-        off = len(off_url) == 3 and off_url[2] == account.notification_url
         try:
             keys: tuple[bytes, ...] = ()
             if account.notification_secret is not None:
@@ -109,7 +107,7 @@ class _Entry:
             account.allow_private_urls,
             receiver_headers(account),
             account.notification_tls,
-            off_url[1] if off else "",
+            why_off(self.settings.get(URL_OFF), account.notification_url),
             account.inbound_url,
             account.inbound_format,
             old_key,
@@ -193,7 +191,7 @@ class Accounts:
     def apply_setting(self, account: str, name: str, value: str | None) -> None:
         """Applies a setting from now on; None removes it. Call it when the store has made the setting durable.
 
-        A new URL is switched on, even if the old one was switched off.
+        A new URL is on, even if the relay switched the old one off. If the operator did, the new one is off, too.
         """
         kept = self._settings.setdefault(account, {})
         if value is None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
+from relay.app.cluster_checks import check_cluster
 from relay.app.route_checks import check_routes, replaced_sender
 from relay.config.endpoint_text import is_loopback
 from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, InboundRule, Senders, TlsFiles
@@ -47,6 +48,7 @@ def check(config: Config) -> Iterator[Finding]:
         if numbers.tag_column and numbers.on_match == "refuse":
             yield ("lists", name, "tag_column"), "has no effect with on_match: refuse; leave one of them out"
     yield from check_routes(config)
+    yield from check_cluster(config)
 
 
 def advice(config: Config) -> list[str]:

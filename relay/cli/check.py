@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from twisted.internet.testing import MemoryReactorClock
 
 from relay.app.config_checks import advice
@@ -32,6 +33,19 @@ exit status:
 """
 
 
+class Checked(msgspec.Struct, frozen=True):
+    """What a check found.
+
+    :ivar problems: why the relay would refuse the file, one line each; empty: it would not.
+    :ivar notes: values that are allowed but probably a mistake.
+    :ivar summary: how many accounts, carriers and routes the file has.
+    """
+
+    problems: list[str]
+    notes: list[str] = []
+    summary: str = ""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Checks the file that the arguments name; the exit status says how it went."""
     parser = argparse.ArgumentParser(
@@ -43,38 +57,47 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("file", metavar="FILE", help="the configuration file")
     parser.add_argument("--json", action="store_true", help="print one JSON object: file, fine, problems, notes")
     options = parser.parse_args(arguments)
-    problems, notes, summary = _check(options.file)
+    found = _check(options.file)
     if options.json:
-        print(json.dumps({"file": options.file, "fine": not problems, "problems": problems, "notes": notes}))
-    elif problems:
-        print("\n".join(problems), file=sys.stderr)
+        fine = not found.problems
+        print(json.dumps({"file": options.file, "fine": fine, "problems": found.problems, "notes": found.notes}))
+    elif found.problems:
+        print("\n".join(found.problems), file=sys.stderr)
     else:
-        print(f"{options.file}: fine: {summary}")
-        for note in notes:
+        print(f"{options.file}: fine: {found.summary}")
+        for note in found.notes:
             print(f"{options.file}: note: {note}", file=sys.stderr)
-    return 1 if problems else 0
+    return 1 if found.problems else 0
 
 
-def _check(file: str) -> tuple[list[str], list[str], str]:
-    """Problems, notes, and what is in the file."""
+def _check(file: str) -> Checked:
+    """Reads the file and checks it."""
     try:
         text = Path(file).read_text(encoding="utf-8")
     except OSError as problem:
-        return [f"{file}: can't be read: {problem.strerror}"], [], ""
+        return Checked([f"{file}: can't be read: {problem.strerror}"])
     except UnicodeDecodeError:
-        return [f"{file}: can't be read: it is not UTF-8 text"], [], ""
+        return Checked([f"{file}: can't be read: it is not UTF-8 text"])
+    return checked(text, file)
+
+
+def checked(text: str, name: str) -> Checked:
+    """Checks the text of a configuration file as a start of the relay does.
+
+    :param name: the file's name, for problems.
+    """
     reactor = MemoryReactorClock()
     try:
         config = load(
             text,
-            name=file,
+            name=name,
             environ=os.environ,
             read_file=lambda path: Path(path).read_text(encoding="utf-8"),
             further_checks=[lambda config: endpoint_problems(config, reactor), file_problems, ListsCheck()],
         )
     except ConfigError as error:
-        return list(error.problems), [], ""
-    return [], advice(config), _summary(config)
+        return Checked(list(error.problems))
+    return Checked([], advice(config), _summary(config))
 
 
 def _summary(config: Config) -> str:

@@ -22,6 +22,7 @@ _INTERRUPTED: Final = 130
 #: Command: its module, and what it does.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("relay.cli.check", "say whether a configuration file is right, and what is wrong"),
+    "import": ("relay.cli.import_command", "turn the configuration of Kannel into one of the relay"),
     "journal": ("relay.cli.journal_files", "print a journal as JSON lines, or repair a damaged one"),
     "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
     "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
@@ -30,6 +31,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "history": ("relay.cli.history_command", "take a phone number out of the history and the message records"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
     "route": ("relay.cli.route", "say which carriers a message would go to, and why"),
+    "cluster": ("relay.cli.cluster_command", "make the tables of a cluster of relays, and show its state"),
     "dialect": ("relay.cli.dialect_command", "find the settings for a carrier's ids and receipts"),
 }
 

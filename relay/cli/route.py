@@ -1,17 +1,15 @@
 """`python -m relay route`: says which carriers a message would go to, and why."""
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from relay.app.list_files import ListsRefused, read_lists
-from relay.app.load_config import ConfigError, load
-from relay.config.model import Config
+from relay.app.load_config import ConfigError
+from relay.cli.read_config import read_config
 from relay.config.yaml_reader import did_you_mean
 from relay.routing.explanation import Explanation, explain, instant_of
 from relay.routing.routes import Routes
@@ -51,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if at is None:
         parser.error("--at: write a time with its offset from UTC, such as 2026-03-01T22:30Z or 2026-03-01T22:30+01:00")
     try:
-        config = _load(options.config)
+        config = read_config(options.config)
         lists = read_lists(config)
     except (ConfigError, ListsRefused) as error:
         print("\n".join(error.problems), file=sys.stderr)
@@ -74,13 +72,3 @@ def _print(found: Explanation, *, as_json: bool) -> None:
     print(found.decision)
     for step in found.steps:
         print(f"  {step.route} ({step.asks_for}): {step.verdict}")
-
-
-def _load(file: str) -> Config:
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except OSError as problem:
-        raise ConfigError([f"{file}: can't be read: {problem.strerror}"]) from None
-    except UnicodeDecodeError:
-        raise ConfigError([f"{file}: can't be read: it is not UTF-8 text"]) from None
-    return load(text, name=file, environ=os.environ, read_file=lambda path: Path(path).read_text(encoding="utf-8"))

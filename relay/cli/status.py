@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
+from relay.cli.text_table import age, table
 
 _EPILOG = """\
 examples:
@@ -75,7 +76,7 @@ def report(look: Any) -> str:
     store = look["store"]
     ready = "ready" if look["readiness"]["ready"] else "NOT READY"
     lines = [
-        f"relay {look['version']}, {ready}, up {_age(look['uptime_seconds'])}",
+        f"relay {look['version']}, {ready}, up {age(look['uptime_seconds'])}",
         f"messages: {_scheduled(store)}{store['unsubmitted']} to send, "
         f"{store['awaiting_receipt']} await their receipt, "
         f"{store['owed']} notifications owed; journal {store['journal_bytes'] / 1e6:.1f} MB in "
@@ -89,7 +90,7 @@ def report(look: Any) -> str:
         for c in look["carriers"]
         if c["draining"]
     ]
-    lines += ["", *_table(_carriers(look["carriers"])), "", *_table(_accounts(look["accounts"]))]
+    lines += ["", *table(_carriers(look["carriers"])), "", *table(_accounts(look["accounts"]))]
     return "\n".join(lines)
 
 
@@ -119,19 +120,3 @@ def _accounts(accounts: Iterable[Any]) -> list[list[str]]:
 
 def _out(carrier: Any) -> str:
     return "uncounted" if carrier["receipts_out"] < 0 else str(carrier["receipts_out"])
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
-                  for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]  # fmt: skip
-
-
-def _age(seconds: float) -> str:
-    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {name}"
-    return f"{int(seconds)} s"

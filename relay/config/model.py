@@ -601,6 +601,41 @@ class History(ConfigStruct, frozen=True):
     ] = "full"
 
 
+class Cluster(ConfigStruct, frozen=True):
+    """Several relays with one state: one of them works, the others stand by. The state is in a PostgreSQL database.
+
+    See docs/cluster.md. All keys are taken up at a start.
+    """
+
+    database: Annotated[
+        str,
+        _text(
+            "The database, without its password: `postgresql://relay@db1,db2/relay?sslrootcert=/etc/relay/ca.pem`. "
+            "Name all servers; the one that takes writes is used. Off loopback, the certificates are verified. "
+            "Empty = no cluster: the state is in data_dir."
+        ),
+    ] = ""
+    password: Annotated[Secret | None, _text("The database user's password.")] = None
+    node: Annotated[
+        str, Meta(max_length=64, description="This relay's name among the others; empty = the host's name.")
+    ] = ""
+    lease_seconds: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=60,
+            description="How long a relay works without a sign of life in the database. Then another takes over.",
+        ),
+    ] = 5.0
+    allow_single_database: Annotated[
+        bool,
+        _text(
+            "Accept messages although no second server has them. For tests, and for databases that are replicated "
+            "below PostgreSQL. If off, nothing is accepted without a synchronous standby."
+        ),
+    ] = False
+
+
 class Demo(ConfigStruct, frozen=True):
     """Helpers for the demonstration. They are refused if another machine can reach a listener."""
 
@@ -631,6 +666,7 @@ class Config(ConfigStruct, frozen=True):
     admin: AdminListener = field(default_factory=AdminListener)
     logs: Logs = field(default_factory=Logs)
     history: History = field(default_factory=History)
+    cluster: Cluster = field(default_factory=Cluster)
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from relay.accounts.account_settings import URL_OFF, SettingProblem
+from relay.accounts.account_settings import OFF_BY_OPERATOR, URL_OFF, SettingProblem, why_off
 from relay.history.message_lists import MessageLists
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
@@ -107,7 +107,9 @@ class AccountApi:
         """Stores a setting that has been checked, and applies it when it is durable."""
         await self._store.put_setting(account, name, value)
         self._accounts.apply_setting(account, name, value)
-        if name == "notification_url" and self._accounts.setting(account, URL_OFF) is not None:
+        off = self._accounts.setting(account, URL_OFF)
+        # What the operator has switched off stays off, whatever URL the customer sets.
+        if name == "notification_url" and off is not None and why_off(off, None) != OFF_BY_OPERATOR:
             await self._store.put_setting(account, URL_OFF, None)
             self._accounts.apply_setting(account, URL_OFF, None)
         self._webhooks.url_changed(account)
@@ -236,7 +238,8 @@ class AccountApi:
         if settings.notification_url is None:
             words = "none"
         elif state.off:
-            words = f"off: the receiver said {state.off}"
+            who = "the operator switched it off" if state.off == OFF_BY_OPERATOR else f"the receiver said {state.off}"
+            words = f"off: {who}"
         else:
             words = "failing" if state.circuit_open else "on"
         made_here = self._accounts.setting(account, "notification_url") is not None

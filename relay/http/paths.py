@@ -42,6 +42,11 @@ def _from_another_site(request: ApiRequest) -> bool:
     return origin is not None and origin.partition(b"://")[2].lower() != (request.header(b"Host") or b"").lower()
 
 
+def _is_browser(request: ApiRequest) -> bool:
+    """Whether a browser will show the answer to a person. Only browsers accept XHTML; some programs do accept HTML."""
+    return b"application/xhtml+xml" in (request.header(b"Accept") or b"")
+
+
 class Router:
     """Gives each request to its handler. Register the handlers first, then give `handle` to the site."""
 
@@ -52,6 +57,8 @@ class Router:
         self._exact: dict[bytes, dict[bytes, tuple[Handler, bool]]] = {}
         self._patterns: list[tuple[tuple[bytes, ...], dict[bytes, tuple[Handler, bool]]]] = []
         self._running: set[Deferred[None]] = set()
+        #: Makes the reply about a problem that a browser shows to a person. Another package sets it.
+        self.problem_page: Callable[[Problem], Reply] = problem_reply
 
     def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False) -> None:
         """Registers a handler.
@@ -90,20 +97,25 @@ class Router:
         try:
             handler, anybody = self._find(request)
             reply = await handler(request, "" if anybody else self._log_in(request))
-        except Problem as problem:
-            reply = problem_reply(problem)
-        except StoreUnavailable as problem:
-            reply = problem_reply(of_store(problem))
-        except CancelledError:
-            reply = problem_reply(Problem(503, "The relay is stopping.", headers=((b"Retry-After", b"5"),)))
-        except Exception:
-            self.log.failure("http_failed: {method} {path} failed", method=request.method, path=request.path)
-            reply = problem_reply(Problem(500, "An error in the relay. Its log has the details; tell its operator."))
+        except Exception as error:
+            problem = self._problem(request, error)
+            reply = self.problem_page(problem) if _is_browser(request) else problem_reply(problem)
         try:
             request.reply(reply)
         finally:
             if reply.then is not None:
                 reply.then()
+
+    def _problem(self, request: ApiRequest, error: Exception) -> Problem:
+        """What the client is told about an error."""
+        if isinstance(error, Problem):
+            return error
+        if isinstance(error, StoreUnavailable):
+            return of_store(error)
+        if isinstance(error, CancelledError):
+            return Problem(503, "The relay is stopping.", headers=((b"Retry-After", b"5"),))
+        self.log.failure("http_failed: {method} {path} failed", method=request.method, path=request.path)
+        return Problem(500, "An error in the relay. Its log has the details; tell its operator.")
 
     def _log_in(self, request: ApiRequest) -> str:
         account = self._logins.by_authorization(request)

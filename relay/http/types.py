@@ -300,7 +300,8 @@ class AccountReport(msgspec.Struct, frozen=True):
     notification_url: Annotated[str | None, Meta(description="Where notifications go; null: nowhere.")]
     notification_url_from: Annotated[str, Meta(description="`configuration`, or `setting`: the customer set it.")]
     notification_url_state: Annotated[
-        str, Meta(description="`on`, `none`, `off: ...` after a 410, `failing` while its circuit is open.")
+        str,
+        Meta(description="`on`, `none`, `failing` (its circuit is open), `off: ...` after a 410 or by the operator."),
     ]
     notification_fallback_url: Annotated[
         str | None, Meta(description="The second URL, for notifications that fail at the first.")

@@ -13,7 +13,7 @@ import msgspec
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from relay.accounts.account_settings import URL_OFF
+from relay.accounts.account_settings import OFF_BY_OPERATOR, URL_OFF
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
@@ -142,7 +142,7 @@ class OperatorActions:
         if url is None:
             raise Refusal(f"{account} has no notification URL", 409)
         await self._record(f"switch the URL of {account} off", reason, peer)
-        await self._set_url_off(account, f"{self.clock.seconds():.0f} operator {url}")
+        await self._set_url_off(account, f"{self.clock.seconds():.0f} {OFF_BY_OPERATOR} {url}")
         return f"{url} is off"
 
     async def url_on(self, account: str, reason: str, peer: str) -> str:

@@ -15,14 +15,15 @@ from relay.account_pages.html import el, flatten
 from relay.account_pages.login import login_page
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
-from relay.accounts.account_settings import OLD_SECRET
-from relay.config.model import Account
+from relay.accounts.account_settings import OFF_BY_OPERATOR, OLD_SECRET, URL_OFF
+from relay.config.model import Account, Senders
 from relay.store.api import FeedEntry
 from relay.values.ids import id_text
-from relay.values.messages import AttemptView, MessageView, PartView, Refused
+from relay.values.messages import AttemptView, MessageView, PartView, Refused, destination_of, source_of
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RTHROTTLED
 from relay.values.states import DELIVERED, ENROUTE
+from relay.webhooks.answer import UrlState
 from tests.http.http_driver import KEY, Connection, HttpDriver, Reply
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -188,6 +189,15 @@ class ProtectionTests(SiteTestCase):
             self.assertNotIn("unsafe", policy)
             self.assertEqual((headers["X-Frame-Options"], headers["X-Content-Type-Options"]), ("DENY", "nosniff"))
 
+    def test_a_browser_gets_every_problem_as_a_page_and_a_program_as_json(self) -> None:
+        browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+        for method, path, status in (("GET", "/nothing", 404), ("GET", "/my/secret", 405), ("GET", "/messages", 401)):
+            for headers, kind in ((browser, "text/html; charset=utf-8"), ({}, "application/problem+json")):
+                self.site.more_headers = headers
+                reply = self.site.ask(method, path)
+                self.assertEqual((reply.status, reply.headers["Content-Type"]), (status, kind), path)
+        self.assertIn("WWW-Authenticate", reply.headers)
+
     def test_no_page_has_scripts_or_styles_within(self) -> None:
         self.message()
         self.site.log_in()
@@ -197,7 +207,7 @@ class ProtectionTests(SiteTestCase):
 
     def test_a_form_without_the_sessions_token_changes_nothing(self) -> None:
         self.site.log_in()
-        paths = ("/my/url", "/my/secret", "/my/delivery", "/my/test", "/my/send", "/logout", "/my/messages/replay")
+        paths = ("/", "/my/secret", "/my/settings", "/my/test", "/my/send", "/logout", "/my/messages/replay")
         for path in paths:
             for form in ({"url": URL, "to": "447700900123", "from": "a", "text": "b"}, {"csrf": "x", "url": URL}):
                 self.assertEqual(self.site.ask("POST", path, form).status, 403, path)
@@ -224,9 +234,10 @@ class SettingsTests(SiteTestCase):
         self.site.log_in()
         for url in ("ftp://example.org/", "http://127.0.0.1/", "no url", ""):
             for back in ("/", "/my/settings"):
-                reply = self.site.post("/my/url", url=url, back=back, action="save")
+                reply = self.site.post(back, url=url, action="save")
                 page = html.unescape(reply.body.decode())
                 self.assertEqual(reply.status, 422)
+                self.assertRegex(page, r'<input type="url" [^>]*id="url" name="url" [^>]*autofocus')
                 self.assertRegex(page, r'id="url-problem" class="wrong" role="alert">[A-Z][^<]{10,}<')
                 self.assertIn(f'value="{url}"', page)
         self.assertEqual(self.site.driver.store.kept, {})
@@ -235,16 +246,49 @@ class SettingsTests(SiteTestCase):
         self.site = Site(Account(api_key=Secret(KEY), notification_url="https://from.the.file/"))
         self.site.log_in()
         self.assertIn("From the relay's configuration", self.site.get("/"))
-        self.assertEqual(self.site.post("/my/url", url=URL, action="save").status, 303)
+        self.assertEqual(self.site.post("/my/settings", url=URL, action="save").status, 303)
         self.assertEqual(self.site.driver.store.kept["acme", "notification_url"], URL)
         page = self.site.get("/")
         self.assertIn(f'value="{URL}"', page)
         self.assertIn("Set here", page)
-        self.site.post("/my/url", action="remove")
+        self.site.post("/my/settings", action="remove", sure="yes")
         self.assertIsNone(self.site.driver.accounts.notification_url("acme"))
-        self.site.post("/my/url", action="reset")
+        self.site.post("/my/settings", action="reset")
         self.assertEqual(self.site.driver.accounts.notification_url("acme"), "https://from.the.file/")
         self.assertIsNone(self.site.driver.store.kept["acme", "notification_url"])
+
+    def test_what_the_operator_switched_off_stays_off_whatever_url_is_saved(self) -> None:
+        self.site = Site(Account(api_key=Secret(KEY), notification_url="https://from.the.file/"))
+        self.site.driver.accounts.apply_setting("acme", URL_OFF, f"1699999999 {OFF_BY_OPERATOR} https://from.the.file/")
+        self.site.log_in()
+        for url in ("https://from.the.file/", URL):
+            self.assertEqual(self.site.post("/", url=url, action="save").status, 303)
+            target = self.site.driver.accounts.target("acme")
+            assert target is not None
+            self.assertEqual((target.url, target.off), (url, OFF_BY_OPERATOR))
+        self.site.driver.webhooks.state = UrlState(OFF_BY_OPERATOR, 0, False, None, 0)
+        self.assertIn("the operator switched it off. You can change the URL", self.site.get("/my/settings"))
+
+    def test_removing_the_url_and_ending_signatures_are_confirmed_first(self) -> None:
+        self.site.log_in()
+        self.site.post("/", url=URL, action="save")
+        self.site.post("/my/secret", action="generate")
+        before = dict(self.site.driver.store.kept)
+        for path, button in (
+            ("/", "Remove the URL"),
+            ("/my/settings", "Remove the URL"),
+            ("/my/secret", "Stop signing"),
+        ):
+            reply = self.site.post(path, url=URL, action="remove")
+            page = reply.body.decode()
+            self.assertEqual(reply.status, 200)
+            self.assertEqual(self.site.driver.store.kept, before)
+            self.assertIn(f">{button}</button>", page)
+            again = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.partition('id="content"')[2]))
+            self.assertEqual(self.site.ask("POST", path, again).status, 303, "the form of the page does it")
+            self.site.driver.store.kept.update(before)
+        self.assertIsNone(self.site.driver.accounts.notification_url("acme"))
+        self.assertIsNone(self.site.driver.accounts.get("acme").notification_secret)
 
     def test_the_field_is_called_by_its_name(self) -> None:
         self.site.log_in()
@@ -264,23 +308,23 @@ class SettingsTests(SiteTestCase):
         assert target is not None
         self.assertEqual((len(target.keys), target.old_key_until), (1, 1_700_000_000.0 + 86_400.0))
         self.assertTrue((self.site.driver.store.kept["acme", OLD_SECRET] or "").endswith(first))
-        self.site.post("/my/secret", action="remove")
+        self.site.post("/my/secret", action="remove", sure="yes")
         target = self.site.driver.accounts.target("acme")
         assert target is not None
         self.assertEqual((target.keys, target.old_key), ((), b""))
 
     def test_the_other_settings_are_saved_where_they_differ_and_reset_together(self) -> None:
         self.site.log_in()
-        form = {"notification_format": "form", "notify": "final", "notification_batch": "100"}
-        self.assertEqual(self.site.post("/my/delivery", **form).status, 303)
+        form = {"form": "delivery", "notification_format": "form", "notify": "final", "notification_batch": "100"}
+        self.assertEqual(self.site.post("/my/settings", **form).status, 303)
         kept = {name: value for (_, name), value in self.site.driver.store.kept.items()}
         self.assertEqual(kept, {"notification_format": "form", "notification_batch": "100"})
-        self.site.post("/my/delivery", action="reset")
+        self.site.post("/my/settings", form="delivery", action="reset")
         self.assertEqual(self.site.driver.accounts.get("acme").notification_format, "json")
 
     def test_one_wrong_setting_keeps_all_from_being_saved(self) -> None:
         self.site.log_in()
-        reply = self.site.post("/my/delivery", notification_format="form", notification_batch="0")
+        reply = self.site.post("/my/settings", form="delivery", notification_format="form", notification_batch="0")
         self.assertEqual(reply.status, 422)
         self.assertIn(b'id="notification_batch-problem"', reply.body)
         self.assertEqual(self.site.driver.store.kept, {})
@@ -288,7 +332,7 @@ class SettingsTests(SiteTestCase):
     def test_a_test_notification_shows_status_time_and_first_bytes_of_the_answer(self) -> None:
         self.site.log_in()
         self.assertEqual(self.site.post("/my/test").status, 409)
-        self.site.post("/my/url", url=URL, action="save")
+        self.site.post("/my/settings", url=URL, action="save")
         self.site.post("/my/test", back="/my/settings")
         page = self.site.get("/my/settings")
         for shown in ("<dd>200</dd>", "<dd>250 ms</dd>", ">thanks</pre>"):
@@ -311,6 +355,50 @@ class MessagesTests(SiteTestCase):
             self.assertIn(f'id="{field}-problem"', page, (field, value))
         self.assertEqual(self.site.driver.flow.accepted, [])
 
+    def test_an_empty_form_names_every_field_that_is_needed(self) -> None:
+        self.site.log_in()
+        reply = self.site.post("/my/send")
+        self.assertEqual(reply.status, 422)
+        wrong = re.findall(r'id="(\w+)-problem"[^>]*>([^<]+)<', reply.body.decode())
+        self.assertEqual(wrong, [(name, "This must not be empty.") for name in ("to", "from", "text")])
+        self.site.cookies.clear()
+        wrong = re.findall(r'id="(\w+)-problem"', self.site.log_in("", "").body.decode())
+        self.assertEqual(wrong, ["account", "key"])
+
+    def test_numbers_are_taken_as_people_write_them_with_a_reference_and_a_validity(self) -> None:
+        self.site.log_in()
+        self.site.post("/my/send", to="+44 (0)7700-900 123", **{"from": "+1 (500) 555\u20110001"}, text="Hello",
+                       reference="order 7", validity_seconds="3600")  # fmt: skip
+        (message,) = self.site.driver.flow.accepted
+        self.assertEqual(destination_of(message.addresses), b"447700900123")
+        self.assertEqual(source_of(message.addresses), b"15005550001")
+        self.assertEqual((message.reference, message.expires_at - message.accepted_at), ("order 7", 3600.0))
+
+    def test_a_name_as_the_sender_keeps_its_spaces_and_dashes(self) -> None:
+        self.site.log_in()
+        self.site.post("/my/send", to="447700900123", **{"from": "A-B 24/7"}, text="Hello")
+        self.assertEqual(source_of(self.site.driver.flow.accepted[0].addresses), b"A-B 24/7")
+
+    def test_the_text_is_counted_without_being_sent_even_before_the_numbers_are_there(self) -> None:
+        self.site.log_in()
+        for text, said in (
+            ("Hello", "5 characters, GSM alphabet, 1 part; 155 left."),
+            ("a" * 161, "161 characters, GSM alphabet, 2 parts; 145 left."),
+            ("\u20ac", "1 character, GSM alphabet, 1 part; 158 left."),
+            ("\u4f60\u597d", "2 characters, Unicode (UCS-2), 1 part; 68 left."),
+        ):
+            for to in ("447700900123", ""):
+                reply = self.site.post("/my/send", action="count", to=to, **{"from": "RELAY"}, text=text)
+                self.assertEqual(reply.status, 200)
+                self.assertIn(f'id="size">{said}</output>', reply.body.decode())
+        self.assertEqual(self.site.driver.flow.accepted, [])
+
+    def test_an_account_with_a_sender_of_its_own_may_leave_it_out(self) -> None:
+        self.site = Site(Account(api_key=Secret(KEY), senders=Senders(default="SHOP")))
+        self.site.log_in()
+        self.assertEqual(self.site.post("/my/send", to="447700900123", text="Hello").status, 303)
+        self.assertEqual(source_of(self.site.driver.flow.accepted[0].addresses), b"SHOP")
+
     def test_over_the_rate_the_page_says_so_and_keeps_the_text(self) -> None:
         self.site.log_in()
         self.site.driver.flow.refusal = Refused(ESME_RTHROTTLED, "", "More than the account's rate allows.", 2.1)
@@ -332,7 +420,7 @@ class MessagesTests(SiteTestCase):
         path = f"/my/messages/{id_text(view.id)}"
         self.assertNotIn("/notify", self.site.get(path))
         self.assertEqual(self.site.post(f"{path}/notify").status, 409)
-        self.site.post("/my/url", url=URL, action="save")
+        self.site.post("/my/settings", url=URL, action="save")
         self.assertIn(f'action="{path}/notify"', self.site.get(path))
         self.assertEqual(self.site.post(f"{path}/notify").status, 303)
         self.assertEqual(self.site.driver.store.again, [view.id])

@@ -339,3 +339,23 @@ class AdviceTests(SynchronousTestCase):
 
     def test_an_ordinary_file_gets_no_advice(self) -> None:
         self.assertEqual(advice(read(f"{WORKING}accounts: {{a: {{api_key: k}}}}\nroutes: [{{carriers: [t]}}]")), [])
+
+
+class ClusterTests(ChecksTestCase):
+    DATABASE = "database: postgresql://relay@127.0.0.1/relay"
+
+    def test_a_database_makes_a_cluster(self) -> None:
+        self.assert_fine(f"cluster: {{{self.DATABASE}, node: a, lease_seconds: 2}}")
+
+    def test_other_keys_without_a_database_are_refused(self) -> None:
+        self.assert_problem("cluster: {node: a}", "cluster.database", "missing")
+
+    def test_a_wrong_url_is_refused(self) -> None:
+        self.assert_problem("cluster: {database: 'postgresql://relay:x@db/relay'}", "cluster.database", "password")
+
+    def test_what_only_a_journal_on_the_disk_has_is_refused(self) -> None:
+        self.assert_problem(f"cluster: {{{self.DATABASE}}}\njournal: {{sync: never}}", "journal.sync")
+        self.assert_problem(f"cluster: {{{self.DATABASE}}}\nhistory: {{days: 3}}", "history.days")
+
+    def test_a_node_may_have_any_printable_name(self) -> None:
+        self.assert_problem(f'cluster: {{{self.DATABASE}, node: " a"}}', "cluster.node", "space")

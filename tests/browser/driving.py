@@ -68,6 +68,14 @@ class Browser:
         found = self.driver.find_elements("css selector", selector)
         return str(found[0].text) if found else ""
 
+    def all(self, selector: str) -> list[str]:
+        """What each of these elements says."""
+        return [str(found.text) for found in self.driver.find_elements("css selector", selector)]
+
+    def path(self) -> str:
+        """The path of the page's address, with its query."""
+        return str(self.driver.current_url).removeprefix(self.site)
+
     def has(self, selector: str) -> bool:
         """Whether there is such an element."""
         return bool(self.driver.find_elements("css selector", selector))

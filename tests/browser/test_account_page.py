@@ -51,6 +51,13 @@ return [e === document.body ? "" : e.id || e.textContent.trim(), getComputedStyl
 """
 
 
+#: Whether an element is within the window.
+IN_SIGHT = """
+const box = document.getElementById(arguments[0]).getBoundingClientRect();
+return box.top >= 0 && box.bottom <= innerHeight;
+"""
+
+
 class AccountPageTests(IntegrationTestCase):
     if MISSING:
         skip = MISSING
@@ -89,6 +96,11 @@ class AccountPageTests(IntegrationTestCase):
             page.fill("url", "ftp://example.org/")
             page.press("Save URL")
             page.until("it says what is wrong", lambda: "must begin with http" in page.text("#url-problem"))
+            self.assertEqual(page.run(FOCUSED)[0], "url")
+            self.assertTrue(page.run(IN_SIGHT, "url-problem"), "the problem is in sight")
+            self.assertEqual(
+                (page.path(), page.run("return document.activeElement.value")), ("/", "ftp://example.org/")
+            )
             page.fill("url", receiver.url)
             page.press("Save URL")
             page.until("it is saved", lambda: "saved" in page.text(".notice.good"))
@@ -97,9 +109,13 @@ class AccountPageTests(IntegrationTestCase):
             page.until("the answer is shown", lambda: "arrived" in page.text(".notice.good"))
             self.assertRegex(page.text(".notice"), r"Answer\s+200\s+Time\s+\d+ ms")
             page.follow("Send")
-            page.fill("to", "+447700900123")
+            page.press("Send message")
+            page.until("every empty field is named", lambda: len(page.all(".wrong")) == 3)
+            self.assertEqual(page.run(FOCUSED)[0], "to")
+            page.fill("to", "+44 7700-900123")
             page.fill("from", "Browser")
-            page.fill("text", "Hello from a browser")
+            page.fill("text", "Hello from a browser {")
+            page.until("it is counted", lambda: page.text("#size") == "22 characters, GSM alphabet, 1 part; 137 left.")
             page.press("Send message")
             page.until("its page is shown", lambda: page.text("#message .badge") == "pending")
             page.run("window.loadedOnce = true;")
@@ -159,6 +175,8 @@ class AccountPageTests(IntegrationTestCase):
             page.fill("to", "447700900123")
             page.fill("from", "Browser")
             page.fill("text", "Hello")
+            page.press("Count characters")
+            page.until("it is counted", lambda: "5 characters, GSM alphabet, 1 part" in page.text("#size"))
             page.press("Send message")
             # A reload now, before the answer is there, would be one of the form's page.
             page.until("it is sent", lambda: page.has("#message"))
@@ -175,6 +193,11 @@ class AccountPageTests(IntegrationTestCase):
             page.fill("search", "900123")
             page.press("Search")
             page.until("it is found", lambda: "447700900123" in page.text("#messages"))
+            page.go("/my/settings")
+            page.press("Stop signing")
+            page.until("it asks", lambda: page.heading() == "Stop signing?")
+            page.press("Stop signing")
+            page.until("it is done", lambda: "not signed any more" in page.text(".notice.good"))
             page.press("Log out")
             page.until("the login page is shown", lambda: page.has("#key"))
             page.go("/my/messages")

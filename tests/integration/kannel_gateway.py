@@ -5,21 +5,25 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from unittest import SkipTest
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.web.http import Request
 
 from tests import PATIENCE
-from tests.integration.harness import IntegrationTestCase, until
+from tests.integration.harness import IntegrationTestCase, WebhookReceiver, until
 from tests.ports import free_port
 
 _PATH = f"{os.environ['PATH']}:/usr/sbin"
 #: Kannel tries a message again that was refused for now when this time is over; a minute, if nobody says otherwise.
 _RESEND_SECONDS = 1
 
-_CONFIGURATION = """group = core
+#: A whole kannel.conf. Its places: admin, boxes, http (ports), resend, directory, carrier (the lines of group smsc).
+CONFIGURATION = """group = core
 admin-port = {admin}
 admin-interface = 127.0.0.1
 admin-password = secret
@@ -55,6 +59,43 @@ text = none
 """
 
 
+class Reports(WebhookReceiver):
+    """What `dlr-url` is called with: the number of the message, and Kannel's `%d`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, str]] = []
+
+    def render(self, request: Request) -> bytes:
+        query = parse_qs(urlsplit(request.uri).query.decode())
+        self.calls.append((query["n"][0], query["d"][0]))
+        return b""
+
+    def url_of(self, number: object) -> str:
+        """The `dlr-url` of a message."""
+        return f"http://127.0.0.1:{self.port}/dlr?n={number}&d=%d"
+
+
+async def reports_of(test: IntegrationTestCase) -> Reports:
+    """A receiver of reports that listens until the test ends."""
+    reports = Reports()
+    test.addCleanup(lambda: Deferred.fromCoroutine(reports.close()))
+    await reports.listen()
+    return reports
+
+
+async def sendsms(port: int, fields: Mapping[str, object]) -> tuple[int, str]:
+    """Asks for a message over Kannel's interface, and gives the status and the words of the answer."""
+    url = f"http://127.0.0.1:{port}/cgi-bin/sendsms?{urlencode(fields)}"
+
+    def ask() -> tuple[int, str]:
+        with urllib.request.urlopen(url, timeout=10 * PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+
+    result: tuple[int, str] = await deferToThread(ask)
+    return result
+
+
 class Kannel:
     """bearerbox and smsbox on loopback, connected to one carrier.
 
@@ -72,7 +113,7 @@ class Kannel:
         self._admin_port, boxes_port, self._http_port = free_port(), free_port(), free_port()
         self._file = self._directory / "kannel.conf"
         self._file.write_text(
-            _CONFIGURATION.format(
+            CONFIGURATION.format(
                 admin=self._admin_port,
                 boxes=boxes_port,
                 http=self._http_port,
@@ -127,14 +168,7 @@ class Kannel:
     async def send(self, **fields: object) -> tuple[int, str]:
         """`sendsms` of smsbox: the status and the words of its answer."""
         login: dict[str, object] = {"username": "kannel", "password": "kannel"}
-        url = f"http://127.0.0.1:{self._http_port}/cgi-bin/sendsms?{urlencode(login | fields)}"
-
-        def ask() -> tuple[int, str]:
-            with urllib.request.urlopen(url, timeout=10 * PATIENCE) as answer:
-                return answer.status, answer.read().decode()
-
-        result: tuple[int, str] = await deferToThread(ask)
-        return result
+        return await sendsms(self._http_port, login | fields)
 
     def log(self) -> str:
         """The end of what bearerbox logged."""

@@ -1,15 +1,10 @@
 """Kannel as a customer of the relay: over SMPP, and over the relay's own Kannel interface."""
 
-from urllib.parse import parse_qs, urlsplit
-
-from twisted.internet.defer import Deferred
-from twisted.web.http import Request
-
 from relay.smpp.message_codec import decode_message
 from relay.text import gsm0338
 from relay.values import smpp_constants as c
-from tests.integration.harness import IntegrationTestCase, WebhookReceiver, smpp_account, smpp_carrier, until
-from tests.integration.kannel_gateway import Kannel
+from tests.integration.harness import IntegrationTestCase, smpp_account, smpp_carrier, until
+from tests.integration.kannel_gateway import Kannel, reports_of
 from tests.ports import free_port
 
 #: Three parts.
@@ -18,30 +13,7 @@ MESSAGES = 25
 RATE = 5
 
 
-class Reports(WebhookReceiver):
-    """What `dlr-url` is called with: the number of the message, and Kannel's `%d`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[str, str]] = []
-
-    def render(self, request: Request) -> bytes:
-        query = parse_qs(urlsplit(request.uri).query.decode())
-        self.calls.append((query["n"][0], query["d"][0]))
-        return b""
-
-    def url_of(self, number: object) -> str:
-        """The `dlr-url` of a message."""
-        return f"http://127.0.0.1:{self.port}/dlr?n={number}&d=%d"
-
-
 class KannelCustomerTests(IntegrationTestCase):
-    async def reports(self) -> Reports:
-        reports = Reports()
-        self.addCleanup(lambda: Deferred.fromCoroutine(reports.close()))
-        await reports.listen()
-        return reports
-
     async def test_over_smpp_at_a_rate_all_messages_arrive_and_all_receipts_come_back(self) -> None:
         """Each message is judged alone, so that of a burst the rate's share is taken and only the rest comes again."""
         carrier = await self.simulator()
@@ -52,7 +24,7 @@ class KannelCustomerTests(IntegrationTestCase):
         )
         login = f"host = 127.0.0.1\nport = {relay.smpp_port}\nsmsc-username = acme\nsmsc-password = secret08"
         kannel = await Kannel(self, f'smsc = smpp\ntransceiver-mode = true\nsystem-type = ""\n{login}').start()
-        reports = await self.reports()
+        reports = await reports_of(self)
         for n in range(MESSAGES):
             fields = {"from": "447700900000", "to": f"4477009{n:05}", "text": f"number {n}"}
             answer = await kannel.send(**fields, **{"dlr-mask": 3, "dlr-url": reports.url_of(n)})
@@ -88,7 +60,7 @@ connect-allow-ip = 127.0.0.1
 dlr-url = "http://127.0.0.1:{port}/?username=acme&password=key"
 """,
         ).start()
-        reports = await self.reports()
+        reports = await reports_of(self)
         fields = {"from": "447700900000", "to": "447700900123"}
         await kannel.send(**fields, text=LONG)
         await kannel.send(**fields, text="flash", mclass=0, **{"dlr-mask": 3, "dlr-url": reports.url_of("flash")})

@@ -43,3 +43,11 @@ class DiskThreadTests(TestCase):
         self.thread.stop()
         self.thread.stop()
         self.assertEqual(await done, "written")
+
+    async def test_it_is_idle_when_the_results_of_all_work_have_come(self) -> None:
+        self.assertTrue(self.thread.is_idle())
+        done = [self.thread(lambda: None) for _ in range(3)]
+        for one in done:
+            self.assertFalse(self.thread.is_idle())
+            await one
+        self.assertTrue(self.thread.is_idle())

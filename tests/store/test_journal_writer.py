@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
+from relay.store.journal.commits_at_once import SMALL_BYTES
 from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.files import Locked, OsFiles, write_all
 from relay.store.journal.journal_format import decode_header, decode_records, encode_frame, frame_at, read_frames
@@ -37,7 +38,20 @@ class JournalTests(SynchronousTestCase):
             return done
 
         settings = model.Journal(**{"segment_bytes": 1 << 20, "segment_seconds": 3600.0, **options})
-        return Journal(JournalDisk(self.disk, "j", in_thread if hold else at_once), [], settings, self.clock)
+        disk = JournalDisk(self.disk, "j", in_thread if hold else at_once, thread_is_idle=lambda: not self.held)
+        return Journal(disk, [], settings, self.clock)
+
+    def quiet_journal(self, **options: Any) -> Journal:
+        """A journal with little traffic, whose disk has been fast. Its thread holds what it gets from now on."""
+        journal = self.journal(hold=True, **options)
+        for n in range(30):
+            self.append(journal, f"quiet {n}")
+            self.clock.advance(1)
+            if self.held:
+                self.finish_commit()
+        self.clock.advance(1)
+        del self.fired[:]
+        return journal
 
     def append(self, journal: Journal, name: str) -> None:
         journal.append(frame(name), name).addBoth(lambda result: self.fired.append(str(result)))
@@ -200,6 +214,116 @@ class JournalTests(SynchronousTestCase):
         self.assertAlmostEqual(journal.figures.seconds, 0.004, places=5)
         self.assertEqual(journal.figures.buckets[3], 1)
         self.assertEqual(journal.figures.octets, self.disk.used())
+
+    def test_with_little_traffic_and_a_fast_disk_the_reactor_makes_the_commit_itself(self) -> None:
+        journal = self.quiet_journal()
+        syncs = self.disk.syncs
+        self.append(journal, "a")
+        self.assertEqual(self.fired, [])
+        self.clock.advance(0)
+        self.assertEqual((self.fired, self.held, self.disk.syncs - syncs), (["a"], [], 1))
+        self.assertEqual(self.content()[-1], "a")
+
+    def test_if_the_disk_turns_slow_one_commit_at_most_waits_on_the_reactor(self) -> None:
+        journal = self.quiet_journal()
+        self.disk.sync_seconds = 0.5
+        self.append(journal, "the one that waits")
+        self.clock.advance(1)
+        self.assertEqual((self.fired, self.held), (["the one that waits"], []))
+        for n in range(100):
+            self.append(journal, f"{n}")
+            self.clock.advance(1)
+            self.assertEqual((len(self.held), len(self.fired)), (1, n + 1))
+            self.finish_commit()
+
+    def test_a_disk_that_was_slow_must_show_in_the_thread_that_it_is_fast_again(self) -> None:
+        journal = self.quiet_journal()
+        self.disk.sync_seconds = 0.01
+        self.append(journal, "slow")
+        self.clock.advance(1)
+        self.disk.sync_seconds = 0.0001
+        in_thread = 0
+        for n in range(60):
+            self.append(journal, f"{n}")
+            self.clock.advance(1)
+            if self.held:
+                in_thread += 1
+                self.finish_commit()
+        self.assertEqual(in_thread, 22)
+
+    def test_several_calls_and_large_frames_are_committed_in_the_thread(self) -> None:
+        journal = self.quiet_journal()
+        self.append(journal, "a")
+        self.append(journal, "b")
+        self.clock.advance(0)
+        self.assertEqual(self.fired, [])
+        self.finish_commit()
+        self.clock.advance(1)
+        journal.append(encode_frame([Setting("a", "large", "x" * SMALL_BYTES)]), None)
+        self.clock.advance(0)
+        self.assertEqual((len(self.held), self.fired), (1, ["a", "b"]))
+        self.finish_commit()
+
+    def test_a_commit_soon_after_another_is_made_in_the_thread(self) -> None:
+        self.disk.sync_seconds = 0.0004
+        journal = self.quiet_journal()
+        self.append(journal, "a")
+        self.clock.advance(0)
+        self.clock.advance(0.0003)
+        self.append(journal, "b")
+        self.clock.advance(0)
+        self.assertEqual((self.fired, len(self.held)), (["a"], 1))
+        self.finish_commit()
+        self.clock.advance(0.0005)
+        self.append(journal, "c")
+        self.clock.advance(0)
+        self.assertEqual((self.fired, self.held), (["a", "b", "c"], []))
+
+    def test_a_commit_that_begins_a_segment_is_made_in_the_thread(self) -> None:
+        journal = self.quiet_journal(segment_bytes=10_000)
+        while journal.active.end_bytes < 10_000:
+            self.append(journal, "filling")
+            self.clock.advance(1)
+            self.assertEqual(self.held, [])
+        self.append(journal, "in the next segment")
+        self.clock.advance(1)
+        self.assertEqual(len(self.held), 1)
+        self.finish_commit()
+
+    def test_while_the_thread_works_the_reactor_leaves_the_disk_alone(self) -> None:
+        journal = self.quiet_journal()
+        reading: Deferred[Any] = Deferred()
+        self.held.append((lambda: "read", reading))
+        self.append(journal, "a")
+        self.clock.advance(0)
+        self.assertEqual((len(self.held), self.fired), (2, []))
+
+    def test_a_commit_that_fails_on_the_reactor_is_written_again_like_any_other(self) -> None:
+        journal = self.quiet_journal()
+        self.disk.sync_error = OSError(5, "Input/output error")
+        self.append(journal, "a")
+        self.clock.advance(0)
+        self.assertIn("Input/output error", self.fired[-1])
+        self.assertFalse(journal.writable)
+        self.disk.sync_error = None
+        self.clock.advance(1)
+        self.finish_commit()
+        self.assertTrue(journal.writable)
+        self.append(journal, "b")
+        self.clock.advance(0)
+        self.assertEqual(len(self.held), 1)
+        self.finish_commit()
+        found = [name for n in (1, 2) for name in self.content(n) if isinstance(name, str)]
+        self.assertEqual(found[-2:], ["a", "b"])
+
+    def test_frames_that_a_commit_on_the_reactor_causes_are_committed_in_the_thread(self) -> None:
+        self.disk.sync_seconds = 0.0001
+        journal = self.quiet_journal()
+        journal.append(frame("a"), None).addCallback(lambda _: self.append(journal, "b"))
+        self.clock.advance(0)
+        self.assertEqual(len(self.held), 1)
+        self.finish_commit()
+        self.assertEqual(self.fired, ["b"])
 
     def test_after_a_failure_of_a_commit_that_began_a_segment_its_number_is_used_again(self) -> None:
         journal = self.journal(segment_bytes=100)

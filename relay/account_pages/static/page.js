@@ -31,6 +31,32 @@
     });
   }
 
+  // While somebody writes a text, the relay counts it. Without this file a button does.
+  document.documentElement.classList.add("script");
+  for (const area of document.querySelectorAll("[data-counted]")) {
+    let waits = 0;
+    let asked = 0;
+    const count = async () => {
+      const number = ++asked;
+      const fields = new URLSearchParams(new FormData(area.form));
+      fields.set("action", "count");
+      try {
+        const answer = await fetch(area.form.getAttribute("action"), { method: "POST", body: fields, credentials: "same-origin" });
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("size");
+        // A later count may have been answered first.
+        if (fresh && number === asked) document.getElementById("size").textContent = fresh.textContent;
+      } catch {
+        // The relay can't be reached. Sending will say so.
+      }
+    };
+    const countSoon = () => {
+      clearTimeout(waits);
+      waits = setTimeout(count, 250);
+    };
+    area.form.addEventListener("input", countSoon);
+    if (area.value) countSoon();
+  }
+
   function say(text) {
     const said = document.getElementById("said");
     if (said) said.textContent = text;

@@ -27,12 +27,14 @@ class JournalDisk(NamedTuple):
     :ivar directory: the directory with the segments.
     :ivar in_thread: runs one call of `files` at a time, in a thread.
     :ivar in_place: says whether the data directory is still where this process has locked it. Called in the thread.
+    :ivar thread_is_idle: says whether the thread has no work. Then the reactor may make a short call of `files` itself.
     """
 
     files: Files
     directory: str
     in_thread: InThread[Any]
     in_place: Callable[[], bool] = lambda: True
+    thread_is_idle: Callable[[], bool] = lambda: False
 
 
 class DiskThread:
@@ -47,6 +49,11 @@ class DiskThread:
         self._name = name
         self._queue: SimpleQueue[_Work] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._under_way = 0
+
+    def is_idle(self) -> bool:
+        """Whether the results of all work have come. Then the thread waits, and touches nothing."""
+        return not self._under_way
 
     def __call__(self, work: Callable[[], T]) -> "Deferred[T]":
         if self._thread is None:
@@ -54,6 +61,7 @@ class DiskThread:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
         done: Deferred[T] = Deferred()
+        self._under_way += 1
         self._queue.put((work, done))
         return done
 
@@ -65,15 +73,19 @@ class DiskThread:
             thread.join()
 
     def _run(self) -> None:
-        call = self._reactor.callFromThread
+        call, ended = self._reactor.callFromThread, self._ended
         take = self._queue.get
         while (entry := take()) is not None:
             work, done = entry
             try:
                 result = work()
             except BaseException:
-                call(done.errback, Failure())
+                call(ended, done.errback, Failure())
             else:
-                call(done.callback, result)
+                call(ended, done.callback, result)
             # Otherwise the octets of the last commit would stay in memory until the next one.
             del entry, work, done
+
+    def _ended(self, tell: Callable[[Any], None], result: Any) -> None:
+        self._under_way -= 1
+        tell(result)

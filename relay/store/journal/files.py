@@ -6,6 +6,7 @@ All functions raise OSError as the operating system does. Any thread may call, b
 import errno
 import fcntl
 import os
+import time
 from typing import Final, Protocol
 
 #: The flag that makes a single write durable (Linux 4.7 and later); None: the system doesn't have it.
@@ -22,6 +23,9 @@ class Locked(Exception):
 
 class Files(Protocol):
     """A file system. Handles are opaque numbers."""
+
+    def seconds(self) -> float:
+        """The time on a clock that never goes back; it says how long the disk needs."""
 
     def make_directory(self, path: str) -> None:
         """Makes a directory and its parents. Does nothing if it exists."""
@@ -80,6 +84,9 @@ class Files(Protocol):
 
 class OsFiles:
     """The real disk."""
+
+    def seconds(self) -> float:
+        return time.monotonic()
 
     def make_directory(self, path: str) -> None:
         os.makedirs(path, mode=0o750, exist_ok=True)

@@ -88,6 +88,7 @@ class JournalStore(JournalQueries):
     :param directory: the data directory. The journal is in `journal` in it. It is made if it is missing.
     :param policy: returns an account's `NotifyPolicy`. Called on the reactor thread, once for each batch and account.
     :param in_thread: runs a function in a thread. Commits are made there, one at a time.
+    :param thread_is_idle: see `JournalDisk`.
     :param views_of_ended: whether results have `StoreResult.ended`.
     :param submit_grace_seconds: how long after its expiry a message that no carrier has taken may still get a response.
         It must be longer than any carrier's response timeout.
@@ -111,6 +112,7 @@ class JournalStore(JournalQueries):
         submit_grace_seconds: float = 60.0,
         compare_numbers: Callable[[str], model.NumberComparison] | None = None,
         tells_progress: Callable[[], bool] | None = None,
+        thread_is_idle: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(Table(limits, policy), clock)
         if compare_numbers is not None:
@@ -119,7 +121,7 @@ class JournalStore(JournalQueries):
             self.table.tells_progress = tells_progress
         self._directory = directory
         self._lock = DirectoryLock(files, directory)
-        self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place)
+        self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place, thread_is_idle)
         self._settings_of_journal = journal
         self._limits = limits
         self._settings = Settings()

@@ -2,9 +2,10 @@
 
 Theory of operation: `append` gives a frame its place at once (the end of the active segment), and returns a Deferred.
 If no commit is under way, the first frame starts one at the end of the same turn of the reactor. So all frames that one
-read leads to are committed together. A commit runs in a thread. Frames that are appended meanwhile are collected for
-the next one. When a commit is done, its Deferreds fire in the order of their calls, and the collected frames are
-committed at once. No commit waits for further frames, so commits get larger if the disk is slow.
+read leads to are committed together. A commit runs in a thread, or on the reactor if there is little traffic and the
+disk is fast (`relay.store.journal.commits_at_once`). Frames that are appended meanwhile are collected for the next one.
+When a commit is done, its Deferreds fire in the order of their calls, and the collected frames are committed at once.
+No commit waits for further frames, so commits get larger if the disk is slow.
 
 When a write or a sync fails, no frame of that commit, and no later one, counts as durable. All their Deferreds fail,
 and the callers' `undo` takes back changes that must not hold without the journal. Frames about events that have
@@ -12,9 +13,10 @@ happened anyway (`keep`) are written when the disk works again (see `relay.store
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,6 +24,7 @@ from twisted.python.failure import Failure
 from relay.config import model
 from relay.store.api import StoreUnavailable
 from relay.store.journal.commit_figures import CommitFigures
+from relay.store.journal.commits_at_once import CommitsAtOnce
 from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.journal_format import synced_frame
 from relay.store.journal.open_segments import FrameGroup, OpenSegments
@@ -58,6 +61,7 @@ class Journal:
     :ivar reason: why it isn't writable.
     :ivar durable_mark: the value of `mark` when the frames of the last successful commit were collected. A caller can
         raise its mark and then append a frame. The frame is durable when `durable_mark` has reached that value.
+    :ivar at_once: says which commits the reactor makes itself.
     :ivar failures: how many commits failed since the start, and how many calls were refused because of that.
     """
 
@@ -72,6 +76,7 @@ class Journal:
         mark: Callable[[], int] = lambda: 0,
     ) -> None:
         self._in_thread = disk.in_thread
+        self._thread_is_idle = disk.thread_is_idle
         self._clock = clock
         self._sync = settings.sync
         self._mark = mark
@@ -101,6 +106,7 @@ class Journal:
         self._begun_at = 0.0
         self.failures = 0
         self.figures = CommitFigures()
+        self.at_once = CommitsAtOnce()
 
     @property
     def open(self) -> bool:
@@ -191,12 +197,21 @@ class Journal:
             self._looked_at = self._begun_at
         writes = [group.seal() for group in groups]
         active = self.active
-        done = self._in_thread(lambda: self._writer.write(writes, active if sync else None, look=look))
+        work = partial(self._writer.write, writes, active if sync else None, look=look)
+        done: Deferred[float] = execute(work) if self._may_do_at_once(groups) else self._in_thread(work)
         done.addCallbacks(self._committed, self._commit_failed, callbackArgs=(groups, sync))
         done.addErrback(self._broken)
 
-    def _committed(self, _: object, groups: list[FrameGroup], sync: bool) -> None:
+    def _may_do_at_once(self, groups: list[FrameGroup]) -> bool:
+        """Whether the reactor may make this commit itself, and doesn't need the thread."""
+        # A new segment is a new file, which takes longer. The thread may be reading or deleting a file.
+        if len(groups) != 1 or not groups[0].start or not self._thread_is_idle():
+            return False
+        return self.at_once.may_make(self._begun_at, len(self._committing or ()), groups[0].octets)
+
+    def _committed(self, disk_seconds: float, groups: list[FrameGroup], sync: bool) -> None:
         now = self._clock.seconds()
+        self.at_once.took(disk_seconds, now)
         # It is not None while the Deferreds fire. So frames that their callbacks append are committed below, and not in
         # the next turn.
         entries, self._committing = self._committing or [], []
@@ -243,6 +258,7 @@ class Journal:
     def _commit_failed(self, failure: Failure) -> None:
         self.writable = False
         self.failures += 1
+        self.at_once.failed()
         self._still_unwritable(str(failure.value))
         if not failure.check(OSError):
             self.log.failure("journal_commit_failed: an error in the relay itself", failure=failure)

@@ -1,4 +1,4 @@
-"""The journal's work in the disk's thread: writes, syncs, and a new beginning after a failure. One call at a time.
+"""The journal's work on the disk: writes, syncs, and a new beginning after a failure. One call at a time.
 
 Only the last segment may have a torn end. So a segment is synced before the next one begins, in any mode. After a
 failure, the old segment is first cut back to what was committed.
@@ -49,8 +49,8 @@ class SegmentWriter:
         self._handle: int | None = None
         self._sequence = 0
 
-    def write(self, writes: Sequence[Write], sync: Segment | None, *, look: bool = False) -> None:
-        """Makes one commit.
+    def write(self, writes: Sequence[Write], sync: Segment | None, *, look: bool = False) -> float:
+        """Makes one commit, and returns how many seconds it took.
 
         :param sync: the active segment, if it must be on the disk when this returns.
         :param look: whether to check if the segment still has its name.
@@ -58,6 +58,7 @@ class SegmentWriter:
         :raises OSError: the disk fails. It is not known how much has been written.
         """
         files = self._files
+        began_at = files.seconds()
         synced = False
         for segment, start, octets in writes:
             handle = self._open(segment, create=not start)
@@ -74,6 +75,7 @@ class SegmentWriter:
             path = join(self._directory, segment_name(self._sequence))
             if not files.has_name(self._handle, path):
                 raise Misplaced(path, "was deleted, moved or replaced")
+        return files.seconds() - began_at
 
     def begin_again(
         self, needed: Sequence[tuple[int, int]], cut: Sequence[Segment], fresh: Segment, octets: bytes

@@ -1,0 +1,58 @@
+"""`python -m relay cluster`: makes the tables of a cluster, and shows its state."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from relay.app.cluster_checks import driver_problems
+from relay.app.load_config import ConfigError
+from relay.cli.read_config import read_config
+
+_EPILOG = """\
+examples:
+  python -m relay cluster init --config /etc/relay/relay.yaml
+  python -m relay cluster status --config /etc/relay/relay.yaml
+  python -m relay cluster status --config /etc/relay/relay.yaml --json | jq '.nodes[] | select(.owner)'
+  python -m relay cluster accept-file --config /etc/relay/relay.yaml
+
+All read the database from the file. docs/cluster.md says how a cluster is set up.
+
+exit status:
+  0  all is well
+  1  something is wrong: the reason is on standard error
+  2  wrong use of the command line
+  3  the database doesn't answer
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the action that the arguments name."""
+    parser = argparse.ArgumentParser(
+        prog="python -m relay cluster",
+        description="Makes the tables of a cluster, and shows its state.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, summary in (
+        ("init", "make the tables in the database; a second time changes nothing"),
+        ("status", "show the nodes, the owner, and whether a standby is synchronous"),
+        ("accept-file", "make this node's configuration file the latest, although another node has a later one"),
+    ):
+        action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        action.add_argument("--config", required=True, metavar="FILE", help="the configuration file")
+        if name == "status":
+            action.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    try:
+        config = read_config(options.config, [driver_problems])
+    except ConfigError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 1
+    if not config.cluster.database:
+        print(f"{options.config}: cluster.database is missing, so there is no cluster", file=sys.stderr)
+        return 1
+    # Imported here, because it needs the database's driver, and `read_config` has said so if that is missing.
+    from relay.cli.cluster_actions import run
+
+    return run(options.action, config, as_json=getattr(options, "json", False))

@@ -1,0 +1,1 @@
+"""Tests of relay/cluster without a database; those with one are in tests/integration."""
