@@ -22,7 +22,7 @@ from relay.account_pages.send_site import SendSite
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
 from relay.accounts.account_settings import SettingProblem
 from relay.history.export import Format
-from relay.history.history_search import HistoryQuery
+from relay.history.history_query import HistoryQuery
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.cursors import NoCursor

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
-from relay.history.history_search import HistoryPage, HistoryQuery, HistorySums
+from relay.history.history_query import HistoryPage, HistoryQuery, HistorySums
 from relay.store.api import FeedEntry, StoreBusy, StoreUnavailable
 from relay.values.messages import MessageView
 

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from relay.history.history_entries import accepted_at_of, first_seq
 from relay.history.history_numbers import Numbers
+from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import HistoryQuestions
-from relay.history.history_search import HistoryPage, HistoryQuery
 from relay.store.api import FeedEntry, StoreQueries
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, destination_of, source_of

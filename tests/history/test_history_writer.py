@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from relay.history.history_events import HistoryEvents
+from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import HistoryQuestions
 from relay.history.history_schema import Transaction
-from relay.history.history_search import HistoryPage, HistoryQuery, HistorySearch
+from relay.history.history_search import HistorySearch
 from relay.store.journal.journal_format import segment_name
 from relay.store.table.message_views import message_view
 from relay.values.messages import Attempt, Channel, Ending, QueueKey, Verdict

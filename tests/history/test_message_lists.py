@@ -5,8 +5,8 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from relay.history.export import head, lines
+from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import MOST_WAITING_EACH, HistoryQuestions
-from relay.history.history_search import HistoryPage, HistoryQuery
 from relay.history.message_lists import MessageLists
 from relay.history.query_text import QueryProblem, query_of
 from relay.store.api import StoreBusy
