@@ -83,6 +83,19 @@ RUN_ELSEWHERE = {
         "python -m relay dialect": "tests.test_carriers_page",
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
     },
+    "docs/packages.md": {
+        "/opt/relay/bin/python -m relay": "a part of commands that are run",
+        "rm -r /var/lib/relay": "deletes the journal",
+        "apt-get install ./sms-receipt-relay_*.deb": "make walk-deb installs it with dpkg",
+        "apt-get remove sms-receipt-relay": "make walk-deb removes it with dpkg",
+        "apt-get purge": "make walk-deb purges it with dpkg",
+        "relay check *": "make walk-deb",
+        "relay status": "make walk-deb",
+        "relay --help": "operations.md's commands are run with the program of that name",
+        "systemctl status relay": "is systemd's",
+        "journalctl -u relay": "operations.md has it",
+        "podman *": "needs podman; tests.test_release checks the Containerfile as far as it can without",
+    },
     "docs/performance.md": {
         "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
         "python -m benchmarks.opcodes": "minutes of a quiet machine",
@@ -98,8 +111,20 @@ RUN_ELSEWHERE = {
     },
     "docs/migration.md": {
         "python -m relay import /etc/kannel/kannel.conf >relay.yaml": "tests.integration.test_import",
+        "python -m relay import /etc/jasmin >relay.yaml": "tests.importing.test_jasmin_import, with its own directory",
         "python -m relay check relay.yaml": "tests.integration.test_import",
         "twistd -n relay --config relay.yaml": "tests.integration.test_import",
+    },
+    "docs/troubleshooting.md": {
+        "journalctl -u relay -n 50": "operations.md has it",
+        "python -m relay check FILE": "named in a sentence; run with a file at the installation",
+        "python -m relay dialect": "tests.test_carriers_page",
+        "python -m relay route --config *": "tests.cli.test_cli",
+        "python -m relay status": "operations.md has it",
+        "ss -ltnp": "is Debian's",
+    },
+    "docs/faq.md": {
+        "systemctl reload relay": "operations.md has it",
     },
     "docs/simulator.md": {
         "python -m relay simulate --silent-share *": "tests.integration.test_questions",
@@ -111,6 +136,7 @@ _TRIAL = ".venv/bin/python -m twisted.trial"
 
 #: What runs the work of a make target, on whatever page it stands and with whatever variables.
 MAKE_TARGETS = {
+    "audit": "asks an index of known faults; .ci/run",
     "bench": "minutes of a quiet machine",
     "bench-guard": ".ci/run",
     "bench-history": "ten minutes of a quiet machine",
@@ -119,6 +145,7 @@ MAKE_TARGETS = {
     "constraints": "needs a package index; RELEASING.md says when it is run",
     "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",
+    "deb": "walk-deb installs what it builds",
     "docs": "tests.cli.test_config_reference holds what it writes to be current",
     "environment": "makes the environment in which this runs",
     "format": "writes into the checkout; `make lint` checks the same, in .ci/run",
@@ -127,6 +154,7 @@ MAKE_TARGETS = {
     "lint": ".ci/run",
     "overload": "minutes of a quiet machine; tests.integration.test_overload has the bounds",
     "profile": "minutes of a quiet machine",
+    "release": "needs a package index, and minutes; RELEASING.md says when it is run",
     "run": "tests.test_readme starts what it starts, on other ports",
     "screenshots": "tests.browser drives the same pages; it writes into docs/images",
     "simulate": "tests.simulation plays its worlds",
@@ -137,6 +165,7 @@ MAKE_TARGETS = {
     "test-slow": ".ci/run",
     "types": ".ci/run",
     "walk": "needs root and minutes; RELEASING.md says when it is run",
+    "walk-deb": "needs root and minutes; RELEASING.md says when it is run",
     "wheel": "run here, in a copy of the checkout",
     "wheel-check": ".ci/run",
 }
@@ -208,6 +237,26 @@ class DocumentedCommandsTestCase(SynchronousTestCase):
         self.assertEqual(0, done.returncode, f"{text}\n{done.stdout}")
         return done.stdout
 
+    def copy_checkout(self) -> Path:
+        """A copy of what an installation needs, because it writes into the checkout."""
+        checkout = self.root / "checkout"
+        for name in ("relay", "twisted"):
+            shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"))
+        for name in ("Makefile", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, checkout)
+        return checkout
+
+    def lend_dependencies(self, environment: Path) -> None:
+        """Has a new environment find what this one has installed, but for the relay itself."""
+        (packages,) = (environment / "lib").glob("python*/site-packages")
+        lent = [path for path in sys.path if path.endswith("site-packages")]
+        program = f"import sys; sys.path.extend({lent!r})"
+        (packages / "lent.pth").write_text(program + "\n")
+        # Twisted's own installation would have made it.
+        twistd = environment / "bin/twistd"
+        shutil.copy(self.root / "bin/twistd", twistd)
+        twistd.write_text(twistd.read_text().replace(sys.executable, f"{environment}/bin/python"))
+
 
 class TableTests(SynchronousTestCase):
     def test_every_command_is_run_here_or_has_a_reason(self) -> None:
@@ -225,7 +274,7 @@ class TableTests(SynchronousTestCase):
             for command in commands()
             if command not in run_here
             and not runs_elsewhere(command.page, command.text)
-            and command.page != "docs/operations.md"
+            and command.page not in ("docs/operations.md", "docs/tutorial.md")
             and not command.text.startswith(_TRIAL)
             and not command.text.startswith("python -m relay simulate --listen")
         ]
@@ -280,7 +329,7 @@ class OperationsTests(DocumentedCommandsTestCase):
                 continue
             printed[command] = self.succeed(self.placed(command), here)
             if " -m venv " in command:
-                self.lend_dependencies()
+                self.lend_dependencies(self.root / "opt/relay")
         self.assertEqual(
             ["apt-get update", "apt-get install --yes python3-venv",
              f"adduser --system --group --no-create-home --home {self.root}/var/lib/relay relay"],
@@ -302,26 +351,11 @@ class OperationsTests(DocumentedCommandsTestCase):
         return text.replace("-m relay send", f"-m relay send --http {http}")
 
     def make_wheel(self, here: Path) -> None:
-        """`make wheel` in a copy, for it writes into the checkout."""
-        checkout = self.root / "checkout"
-        for name in ("relay", "twisted"):
-            shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"))
-        for name in ("Makefile", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(ROOT / name, checkout)
+        """`make wheel` in a copy."""
+        checkout = self.copy_checkout()
         self.succeed(f"make wheel VENV={sys.prefix}", checkout)
         (wheel,) = (checkout / "dist").glob("*.whl")
         shutil.copy(wheel, here)
-
-    def lend_dependencies(self) -> None:
-        """Has the new environment find what this one has installed, but for the relay itself."""
-        (packages,) = (self.root / "opt/relay/lib").glob("python*/site-packages")
-        lent = [path for path in sys.path if path.endswith("site-packages")]
-        program = f"import sys; sys.path.extend({lent!r})"
-        (packages / "lent.pth").write_text(program + "\n")
-        # Twisted's own installation would have made it.
-        shutil.copy(self.root / "bin/twistd", self.root / "opt/relay/bin/twistd")
-        twistd = (self.root / "bin/twistd").read_text().replace(sys.executable, f"{self.root}/opt/relay/bin/python")
-        (self.root / "opt/relay/bin/twistd").write_text(twistd)
 
 
 class RelayCommandsTests(DocumentedCommandsTestCase):

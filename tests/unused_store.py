@@ -1,9 +1,9 @@
 """A store for tests that use only a few of its calls: every other call makes the test fail."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import NoReturn
 
-from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
+from relay.store.api import NO_IDS, NOBODY, AcceptedBefore, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -34,7 +34,9 @@ def _unexpected(call: str) -> NoReturn:
 class UnusedStore(Store):
     """Inherit from it and override the calls that the test expects."""
 
-    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
+    def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> Awaitable[AcceptedBefore | None]:
         _unexpected("accept")
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
@@ -55,7 +57,7 @@ class UnusedStore(Store):
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
         _unexpected("sending")
 
-    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Awaitable[StoreResult]:
         _unexpected("submitted")
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
@@ -108,6 +110,9 @@ class UnusedStore(Store):
 
     def learnt_between(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
         _unexpected("learnt_between")
+
+    def owed_since(self, account: str) -> Awaitable[float | None]:
+        _unexpected("owed_since")
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         _unexpected("look_up")

@@ -6,6 +6,11 @@ the store is in the same process. The interface has five facets; code that needs
 
 The contract
 ------------
+* A message and everything about it is in one *shard*. Today there is one shard. What this text says of the order of
+  calls, and of batches that take effect as a whole, holds within a shard. Of a batch that spans several shards, each
+  shard's part takes effect as a whole. Nobody may rely on more.
+* Only values cross: arguments and results are immutable values. The exceptions are `subscribe` and the functions that
+  a store is made with (an account's policy, for example). These don't cross: whoever owns a shard has its own.
 * A call takes effect when it is made, not when its awaitable is awaited. Calls take effect in the order in which they
   are made. So a `receipts` after a `submitted` sees what was submitted, even if neither awaitable has fired.
 * The awaitable of a call that changes something fires when its batch and all earlier calls are durable. Awaitables may
@@ -31,7 +36,7 @@ The contract
   answered in slices, one query of an account at a time, and only few may wait.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Protocol
 
 import msgspec
@@ -107,6 +112,7 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
 PolicyOf = Callable[[str], NotifyPolicy]
 
 
+NO_IDS: Set[bytes] = frozenset()
 #: No carrier can be asked.
 NOBODY: Mapping[str, int] = {}
 
@@ -133,6 +139,17 @@ class Idempotency(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20
     digest: bytes
     answer: bytes
     at: float
+
+
+class AcceptedBefore(msgspec.Struct, frozen=True, gc=False):
+    """What the store had accepted before an `accept` with keys. What is named here was not accepted once more.
+
+    :ivar request: the earlier request with the same Idempotency-Key. Then nothing at all was accepted now.
+    :ivar messages: the messages among the `repeatable` ones that the store knew. The others were accepted.
+    """
+
+    request: Idempotency | None = None
+    messages: Sequence[MessageView] = ()
 
 
 #: Upper bounds of `StoreFigures.commit_buckets`, in seconds.
@@ -191,11 +208,20 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
 class MessageStore(Protocol):
     """The facet for the message flow and the carriers: messages are accepted, submitted, receipted and ended."""
 
-    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
-        """Accepts messages. When the awaitable fires, they are durable.
+    def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> Awaitable[AcceptedBefore | None]:
+        """Accepts messages. When the awaitable fires, they are durable, and so is what was accepted before. None:
+        nothing of it had been accepted before.
 
-        No message that the store knows may have one of their ids. A message that it has forgotten may have had it.
+        No message that the store knows may have one of their ids, except for `repeatable` ones. A message that it has
+        forgotten may have had it. To look a key up and to accept its messages is this one call. So two requests with
+        the same key never both take effect, whoever makes them, and wherever.
 
+        :param idempotency: the request that the messages are of. If another request had its key in the last 24 hours,
+            that one is the result.
+        :param repeatable: the ids of those messages whose ids were made of customers' keys. Messages that the store
+            knows by these ids are in the result.
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """
 
@@ -237,11 +263,21 @@ class MessageStore(Protocol):
         :raises StoreUnavailable: through the awaitable. The parts are not marked then.
         """
 
-    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
-        """Records the parts that carriers took. Receipts that came before these ids are matched at once."""
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Awaitable[StoreResult]:
+        """Records the parts that carriers took. Receipts that came before these ids are matched at once.
+
+        :param sent_at: for each part, when it was written to the carrier; empty: that isn't known, and the acceptance
+            counts. A receipt that came before that time is never matched to the part, although it has its id: it
+            belongs to an earlier message, to which the carrier had given the same id.
+        """
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
-        """Finds the messages of receipts, or keeps the receipts as orphans. An unknown id is never an error."""
+        """Finds the messages of receipts, or keeps the receipts as orphans. An unknown id is never an error.
+
+        Each receipt is answered by itself: `StoreResult.refused` names those that could not be made durable.
+
+        :raises StoreUnavailable: through the awaitable: none of them could be made durable.
+        """
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> Awaitable[StoreResult]:
         """Records the results of queries about parts from `StoreResult.overdue`.
@@ -386,6 +422,12 @@ class StoreQueries(Protocol):
     def owed_by_account(self) -> Awaitable[Mapping[str, int]]:
         """How many notifications are owed to each account that is owed any. Each call counts them."""
 
+    def owed_since(self, account: str) -> Awaitable[float | None]:
+        """When the relay learnt the oldest final state of which the account is still owed a notification.
+
+        None: no notification of a final state is owed. Each call reads the account's finished messages up to it.
+        """
+
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that wait for their id, newest first."""
 
@@ -416,7 +458,10 @@ class SettingsStore(Protocol):
         """Keeps a setting. None removes it, so that the configuration's value holds."""
 
     def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
-        """The request and answer of an Idempotency-Key in the last 24 hours (less if there are too many keys)."""
+        """The request and answer of an Idempotency-Key in the last 24 hours (less if there are too many keys).
+
+        It saves the work on a request that is a repeat. Whether it is one, `accept` decides.
+        """
 
 
 class InboundStore(Protocol):

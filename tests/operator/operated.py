@@ -68,7 +68,7 @@ class OperatedStore(UnusedStore):
     def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
         """Nothing ever comes due here."""
 
-    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+    def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         if self.unavailable:
             failed: Deferred[None] = Deferred()
             failed.errback(StoreUnavailable("disk full"))
@@ -76,7 +76,7 @@ class OperatedStore(UnusedStore):
         self.accepted.extend(messages)
         return succeed(None)
 
-    def submitted(self, batch: Sequence[object]) -> Deferred[StoreResult]:
+    def submitted(self, batch: Sequence[object], sent_at: Sequence[float] = ()) -> Deferred[StoreResult]:
         return succeed(StoreResult(frozenset(), ()))
 
     receipts = submitted
