@@ -23,7 +23,7 @@ from relay.http.message_requests import read_messages
 from relay.http.problems import Problem, ProblemDocument
 from relay.http.types import Accepted, MessageRequest
 from relay.store.api import Idempotency
-from relay.values.ids import id_text, parse_id
+from relay.values.ids import id_octets, id_text, parse_id
 from relay.values.messages import Message, MessageView, QueueKey, Submission
 from relay.values.states import DELETED
 
@@ -204,7 +204,7 @@ class Messages:
                 if isinstance(result, Problem) and (single or result.status in (429, 503)):
                     raise result
         if single and messages:
-            body = b'{"id":"%b"}' % id_text(messages[0].id).encode()
+            body = b'{"id":"%b"}' % id_octets(messages[0].id)
         else:
             answers = [_answer_of(result) for result in results]
             body = msgspec.json.encode(answers[0] if single else answers)
@@ -255,7 +255,7 @@ class Messages:
         """`POST /messages/{id}/notify`: sends the notification again."""
         view = await self.find(request.path.split(b"/")[2], account)
         queues = await self.notify_again(view, account)
-        return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._flow.wake, queues))
+        return Reply(202, b'{"id":"%b"}' % id_octets(view.id), then=partial(self._flow.wake, queues))
 
     async def notify_again(self, view: MessageView, account: str) -> Iterable[QueueKey]:
         """Makes a message's notification owed once more. Returns the queues to wake.
