@@ -5,10 +5,13 @@ from typing import Protocol
 
 from relay.config.model import Account
 from relay.config.urls import WebUrl
+from relay.decisions.decision_service import Decider
 from relay.runtime.fair_share import FairShare
 from relay.store.api import Idempotency, Store
-from relay.values.messages import Message, QueueKey, Refused, Submission
+from relay.values.messages import Message, Notification, QueueKey, Refused, Submission
 from relay.webhooks.answer import Tested, UrlState
+from relay.webhooks.request import WebhookRequest
+from relay.webhooks.url_health import UrlHealth
 
 
 class SubmissionFlow(Protocol):
@@ -16,6 +19,7 @@ class SubmissionFlow(Protocol):
 
     store: Store
     fair_share: FairShare
+    decisions: Decider
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         """Makes a message of each submission, or says why it is refused."""
@@ -25,6 +29,9 @@ class SubmissionFlow(Protocol):
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Gives accepted messages to carriers. Call it only after the answer has been written."""
+
+    def count_refusal(self, account: str, command_status: int) -> None:
+        """Counts a message that was refused before `prepare`."""
 
     async def cancel(self, message_id: bytes) -> bool:
         """Cancels a message. False: the message goes on, or has ended otherwise."""
@@ -37,13 +44,22 @@ class Compose(Protocol):
     """Makes addresses and submit_sm bodies of a customer's text."""
 
     def __call__(
-        self, to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
+        self,
+        to: str,
+        sender: str,
+        text: str,
+        *,
+        account: str = "",
+        flash: bool = False,
+        tlvs: bytes = b"",
+        tags: Sequence[str] = (),
     ) -> tuple[bytes, tuple[bytes, ...]]:
         """Returns addresses and parts as in `Submission`.
 
         :param account: its routes say in which form the carriers want the text.
         :param flash: the handset shows the text at once, and doesn't keep it.
         :param tlvs: optional parameters for every part, as octets.
+        :param tags: tags of the message that its routes may ask for.
         :raises ValueError: they can't be made. It has the attributes `field` (to, from or text) and `reason`, a
             sentence for the customer.
         """
@@ -88,6 +104,12 @@ class WebhookTester(Protocol):
 
     def url_state(self, account: str) -> UrlState:
         """The state of the account's URL."""
+
+    def url_health(self, account: str) -> UrlHealth:
+        """How the attempts at the account's URL have ended."""
+
+    def built_again(self, notification: Notification, at: float) -> WebhookRequest | None:
+        """The request of an earlier attempt, without its secrets; None: it can't be made any more."""
 
     async def test(self, account: str, test_id: bytes) -> Tested:
         """Sends a test notification, and returns the receiver's answer.

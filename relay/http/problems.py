@@ -45,10 +45,9 @@ class Problem(Exception):
         self.status = status
         self.kind = kind
         self.headers = headers
-        title = HTTPStatus(status).phrase
         self.document = ProblemDocument(
             f"/docs#problem-{kind or kind_of_status(status)}",
-            PROBLEM_KINDS.get(kind, title),
+            PROBLEM_KINDS.get(kind) or _phrase(status),
             status,
             detail,
             field,
@@ -61,7 +60,16 @@ class Problem(Exception):
 
 def kind_of_status(status: int) -> str:
     """The kind of a problem whose status alone says the kind."""
-    return HTTPStatus(status).phrase.lower().replace(" ", "-")
+    return _phrase(status).lower().replace(" ", "-")
+
+
+def _phrase(status: int) -> str:
+    """The status in words. These are promised to customers, so they are the same with every version of Python."""
+    return _OLDER_PHRASES.get(status) or HTTPStatus(status).phrase
+
+
+#: From Python 3.13 on, http.HTTPStatus has other words for these.
+_OLDER_PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
 
 
 #: The statuses that alone say the kind of a problem, and their meaning.
@@ -85,6 +93,7 @@ PROBLEM_KINDS: Final = {
     "unknown-field": "A field is unknown",
     "missing-field": "A field is missing",
     "no-route": "No route leads there",
+    "refused": "The operator's rules refuse the message",
     "rate-limit": "Too many messages",
     "queue-full": "The relay is busy",
     "idempotency-conflict": "The key was used for another request",
@@ -125,6 +134,8 @@ def retry_after(seconds: float) -> tuple[bytes, bytes]:
 
 def of_refusal(refused: Refused) -> Problem:
     """Makes a problem of the message flow's refusal."""
+    if refused.kind:
+        return Problem(422, refused.reason, refused.field, kind=refused.kind)
     if refused.retry_after_seconds > 0.0:
         headers = (retry_after(refused.retry_after_seconds),)
         if refused.command_status == ESME_RTHROTTLED:

@@ -46,7 +46,9 @@ def _part_view(
 def _attempt_view(settled: Settled) -> AttemptView:
     words = customer_words(settled.state, b"")
     channel = CHANNEL_OF_BIT[settled.channel].value
-    return AttemptView(channel, settled.attempt, settled.at, settled.answer, settled.seconds, words.status)
+    return AttemptView(
+        channel, settled.attempt, settled.at, settled.answer, settled.seconds, words.status, settled.due_at
+    )
 
 
 def shown_state(row: Row, durable_mark: int) -> int:
@@ -131,4 +133,5 @@ def message_view(row: Row) -> MessageView:
         waits_for_its_time=bool(row.flags & LATER),
         adapt=row.origin.adapt,
         inbound=None if rare_fields is None else rare_fields.inbound,
+        tags=() if rare_fields is None else rare_fields.tags,
     )

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from relay.store.api import FeedEntry
 from relay.store.table.entries import Row
-from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK
+from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK, OWED_SMPP, OWED_WEBHOOK
 from relay.store.table.message_views import durable_view, shown_state
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import unsubmitted_parts
@@ -127,6 +127,15 @@ def learnt_between(table: Table, account: str, since: float, until: float, limit
     return _finished(table, account, 0, table.cursor, wanted, limit)
 
 
+def owed_since(table: Table, account: str) -> Iterator[float | None]:
+    """See `Store.owed_since`."""
+
+    def wanted(row: Row) -> float | None:
+        return row.done_at if row.flags & (OWED_WEBHOOK | OWED_SMPP) else None
+
+    return _finished(table, account, 0, table.cursor, wanted, 1)
+
+
 def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequence[Pending]:
     """See `Store.unsubmitted`."""
     return [_pending(table, row, part) for row, part in table.unsubmitted_messages.after(after, limit)]
@@ -143,6 +152,7 @@ def _pending(table: Table, row: Row, part: int) -> Pending:
         table.in_doubt.carrier(row.id, part),
         row.origin.priority,
         row.origin.adapt,
+        () if row.rare_fields is None else row.rare_fields.tags,
     )
 
 
