@@ -13,7 +13,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from relay.store.api import NO_IDS, NOBODY, AcceptedBefore, FeedEntry, Idempotency, ReplayResult, StoreFigures
+from relay.store.api import (
+    NO_IDS,
+    NOBODY,
+    AcceptedBefore,
+    FeedEntry,
+    Idempotency,
+    OtherCarrier,
+    ReplayResult,
+    StoreFigures,
+)
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -21,6 +30,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     MessageView,
@@ -178,6 +188,12 @@ class LateStore:
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.unsubmitted(after, limit))
 
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        self.inner.connect_routes(other_carrier)
+
+    def failed_over(self, limit: int) -> "Deferred[FailedOver]":
+        return self._late(self.inner.failed_over(limit))
+
     def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.scheduled_due(now, limit))
 
@@ -209,6 +225,10 @@ class LateStore:
 
     def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
         return self._late(self.inner.feed(account, after, limit))
+
+    def feed_begins(self, account: str) -> int:
+        place: int = self.inner.feed_begins(account)
+        return place
 
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[ReplayResult]":
         return self._late(self.inner.notify_again(account, ids, now))

@@ -22,9 +22,11 @@ from relay import __version__
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.link import CarrierLink
+from relay.cluster.membership import ClusterState, Membership
 from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.decisions.decision_service import Decider
+from relay.history.history import History
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
@@ -54,7 +56,9 @@ class Measured(Protocol):
     housekeeping: Housekeeping
     handset_messages: HandsetMessages
     config: Config
+    history: History | None
     not_ready: str
+    membership: Membership | None
 
 
 class RelayCollector(Collector):
@@ -87,7 +91,11 @@ class RelayCollector(Collector):
             "Receipts that a draining carrier still owes, at the last count.",
             (({"carrier": name}, drain.receipts_out or 0) for name, drain in draining_carriers.items()),
         )
+        if daemon.membership is not None:
+            yield from _cluster(daemon.membership.state())
         yield from _store(daemon.flow.store.figures())
+        if daemon.history is not None:
+            yield from _history(daemon.history)
         yield _counter(
             "relay_inbound_messages",
             "Messages from handsets: for accounts (received), some of these without all parts (incomplete), and long "
@@ -275,6 +283,34 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     )
 
 
+def _cluster(state: ClusterState) -> Iterator[Metric]:
+    yield _gauge("relay_cluster_owner", "1 while this node owns the shard.", [({}, state.epoch > 0)])
+    yield _gauge(
+        "relay_cluster_works", "1 while this node owns the shard and its lease is renewed.", [({}, state.works)]
+    )
+    yield _gauge(
+        "relay_cluster_epoch", "The epoch under which this node owns the shard; 0: it doesn't.", [({}, state.epoch)]
+    )
+    look = state.look
+    if look is None:
+        return
+    yield _gauge(
+        "relay_cluster_nodes_standing_by",
+        "Nodes that could take over: seen within some seconds, with the latest configuration file.",
+        [({}, len(look.standing_by))],
+    )
+    yield _gauge(
+        "relay_cluster_rows_behind",
+        "Rows of the log that a node which stands by has not read yet.",
+        (({"node": node.name}, node.behind) for node in look.standing_by),
+    )
+    yield _gauge(
+        "relay_cluster_synchronous_standbys",
+        "Database servers that a commit waits for and that are connected.",
+        [({}, look.server.synchronous)],
+    )
+
+
 def _store(figures: StoreFigures) -> Iterator[Metric]:
     yield _gauge("relay_store_writable", "1 while the journal can be written.", [({}, figures.writable)])
     yield _gauge("relay_store_messages", "Messages in the table.", [({}, figures.messages)])
@@ -305,6 +341,11 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         "receipt came. Their arrival counts instead.",
         (({"carrier": carrier}, count) for carrier, count in figures.implausible_dates.items()),
     )
+    yield _counter(
+        "relay_messages_failed_over",
+        "Messages that went to another carrier because this one did not deliver them (`failover` of the route).",
+        (({"carrier": carrier}, count) for carrier, count in figures.failed_over.items()),
+    )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])
     yield _counter(
@@ -324,6 +365,18 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         commits.counts = list(figures.commit_buckets)
         commits.total = figures.commit_seconds
     yield _histogram("relay_journal_commit_seconds", "How long commits took.", [({}, commits)])
+
+
+def _history(history: History) -> Iterator[Metric]:
+    yield _gauge("relay_history_writable", "1 while the history can be written.", [({}, not history.reason)])
+    yield _gauge(
+        "relay_history_behind_bytes", "Octets of the journal that the history still has to read.",
+        [({}, history.behind_bytes)],
+    )  # fmt: skip
+    yield _gauge(
+        "relay_history_lacking_bytes", "Octets of the journal that were deleted before the history had read them.",
+        [({}, history.lacking_bytes)],
+    )  # fmt: skip
 
 
 def _window(link: CarrierLink) -> float:

@@ -137,6 +137,10 @@ class JournalQueries:
         found = views.feed(self.table, account, after, limit, self._journal.durable_mark)
         return Deferred.fromCoroutine(self._feeds.answer(account, found))
 
+    def feed_begins(self, account: str) -> int:
+        entry = self.table.accounts.get(account)
+        return max(self.table.replayed_cursor, 0 if entry is None else entry.forgotten_cursor)
+
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.orphans.latest(limit))
 
@@ -150,7 +154,10 @@ class JournalQueries:
         return succeed(list(islice(reversed(self.table.ambiguous), limit)))
 
     def figures(self) -> StoreFigures:
-        table, journal = self.table, self._journal
+        table = self.table
+        journal: Journal | None = getattr(self, "_journal", None)
+        if journal is None:
+            return StoreFigures(writable=False, reason="the journal is not open yet")
         commits = journal.figures
         return StoreFigures(
             messages=table.rows,
@@ -179,6 +186,7 @@ class JournalQueries:
             evidence=table.evidence.counts(),
             implausible_dates=dict(table.implausible_dates),
             feed_place=journal.durable_mark,
+            failed_over=dict(table.failovers.counts),
         )
 
 
