@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.resources import files
 from math import inf, nextafter
 from typing import Final
 
@@ -20,6 +19,7 @@ from relay.account_pages.live import LiveUpdates
 from relay.account_pages.page_values import Flash, Session, Sessions, StatsSource
 from relay.account_pages.send_site import SendSite
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
+from relay.account_pages.static_files import STATIC, static_file
 from relay.accounts.account_settings import SettingProblem
 from relay.history.export import Format
 from relay.history.history_search import HistoryQuery
@@ -38,12 +38,6 @@ LATEST: Final = 8
 
 #: The most given-up notifications that one press of the button sends again.
 MOST_AGAIN: Final = 10_000
-
-_STATIC: Final = (
-    ("page.css", b"text/css; charset=utf-8"),
-    ("page.js", b"text/javascript; charset=utf-8"),
-    ("icon.svg", b"image/svg+xml"),
-)
 
 
 class AccountPages:
@@ -73,12 +67,11 @@ class AccountPages:
         self._clock = clock
         self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
         self._live = LiveUpdates(flow.store, sessions, page_stats, clock)
-        self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
         send = SendSite(gate, api.preparer, flow)
         api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)
-        for name, content_type in _STATIC:
-            add("GET", f"/my/{name}", partial(self._give_static, self._static[name], content_type))
+        for name, content_type in STATIC.items():
+            add("GET", f"/my/{name}", partial(self._give_static, static_file(name), content_type.encode()))
         add("GET", "/login", gate.open_page(gate.login_form))
         add("POST", "/login", gate.open_page(gate.log_in))
         add("GET", "/my/events", self._events)

@@ -21,6 +21,7 @@ from relay.http.api_request import ApiRequest
 from relay.http.api_request import Reply as HttpReply
 from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
+from relay.http.message_requests import FORMS
 from relay.http.problems import Problem
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.runtime.fair_turns import FairTurns
@@ -44,6 +45,7 @@ class AdminRequest(msgspec.Struct, frozen=True):
     :ivar path: without leading slash, split: ["carriers", "tier1", "hold"].
     :ivar query: the first value of each parameter.
     :ivar peer: the client's address, for the audit record.
+    :ivar fields: the fields of a form of one of the pages below `/page/`.
     """
 
     method: str
@@ -51,6 +53,7 @@ class AdminRequest(msgspec.Struct, frozen=True):
     query: Mapping[str, str]
     body: bytes
     peer: str
+    fields: Mapping[str, str] = {}
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -121,7 +124,8 @@ class AdminRoot:
                 return text_reply(f"{method} isn't for this page.", 405)
             return text_reply("No such page. There are: / /metrics /health/live /health/ready", 404)
         try:
-            return page(AdminRequest(method, path, request.parameters(), request.body(), request.address))
+            fields = request.form() if _is_form(request) else {}
+            return page(AdminRequest(method, path, request.parameters(), request.body(), request.address, fields))
         except Problem as problem:
             return text_reply(problem.document.detail, problem.status)
         except Exception:
@@ -142,7 +146,8 @@ class AdminRoot:
             # resolves to loopback.
             return text_reply("Use an IP address or localhost in the URL, or set admin.password.", 403)
         request.logged_in(USER)
-        if request.method not in (b"GET", b"HEAD") and request.header(ACTION_HEADER.encode()) is None:
+        reads = request.method in (b"GET", b"HEAD")
+        if not reads and request.header(ACTION_HEADER.encode()) is None and not _is_form(request):
             return text_reply(f"Requests that change something need the header {ACTION_HEADER}.", 403)
         return None
 
@@ -165,11 +170,20 @@ class AdminRoot:
         return text_reply(f"Log in as {USER!r} with the password of admin.password.", 401, challenge)
 
 
+def _is_form(request: ApiRequest) -> bool:
+    """Whether it is a form of a page for a browser. The page checks the token in it."""
+    return request.path.startswith(b"/page/") and request.method == b"POST" and request.content_type in FORMS
+
+
 #: Headers besides those that every reply has.
 _HEADERS = (
     (b"X-Frame-Options", b"DENY"),
     (b"Referrer-Policy", b"no-referrer"),
-    (b"Content-Security-Policy", b"default-src 'self'; style-src 'self'; frame-ancestors 'none'"),
+    (
+        b"Content-Security-Policy",
+        b"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
 )
 
 

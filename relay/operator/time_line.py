@@ -6,7 +6,7 @@ import msgspec
 
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, destination_of, source_of
-from relay.values.states import customer_words
+from relay.values.states import REJECTED, customer_words
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +66,8 @@ def time_line(view: MessageView) -> TimeLine:
     if view.final and view.done_at is not None:
         words = customer_words(view.state, view.carrier_error.encode())
         what = f"ended {words.status} (error {words.error})"
+        if view.state == REJECTED:
+            what += f": {_refusal(view)}"
         events.append(Event(view.done_at, what, words.send_status == "delivered"))
     events.sort(key=lambda event: event.at)
     if view.waits_for_its_time:
@@ -88,3 +90,10 @@ def time_line(view: MessageView) -> TimeLine:
         owed=list(view.owed),
         events=events,
     )
+
+
+def _refusal(view: MessageView) -> str:
+    """Says who refused a message, and why."""
+    if view.carrier and view.carrier_error:
+        return f"{view.carrier} refused it: {view.carrier_error}"
+    return f"{view.carrier} refused it" if view.carrier else "no carrier could take it"

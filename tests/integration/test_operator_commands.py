@@ -251,7 +251,7 @@ class HoldTests(CommandsTestCase):
         await within(10, esme.submit([submit_body("447700900001")] * 5))
         look = await self.status(relay)
         self.assertEqual((True, 5), (look["carriers"][0]["held"], look["carriers"][0]["queued"]))
-        self.assertIn("tier1 is held by the operator; 5 parts wait", look["troubles"])
+        self.assertIn("tier1 is held by the operator; 5 parts wait", [trouble["what"] for trouble in look["wrong"]])
         self.assertEqual(0, self.simulated.counters.submits)
         await self.act(relay, "/carriers/tier1/resume", {})
         await until("every receipt is home", lambda: len(esme.receipts) == 5)

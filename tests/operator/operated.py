@@ -98,6 +98,9 @@ class OperatedStore(UnusedStore):
     def given_up(self, account: str, since: float, until: float, limit: int) -> Deferred[list[bytes]]:
         return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until][:limit])
 
+    def given_up_count(self, account: str) -> int:
+        return len(self.given_up_at)
+
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[ReplayResult]:
         self.told_again.append(list(ids))
         return succeed(ReplayResult(len(ids), frozenset({QueueKey(account, "webhook")})))
