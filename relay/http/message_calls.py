@@ -245,7 +245,7 @@ class Messages:
         if view.state != DELETED:
             if not await self._flow.cancel(view.id):
                 detail = "A carrier has the message and can't take it back."
-                if view.final:
+                if view.final or view.ending:
                     detail = "The message has ended."
                 raise Problem(409, detail, kind="not-cancellable")
             view = await self.find(segment, account)

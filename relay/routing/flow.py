@@ -142,7 +142,7 @@ class MessageFlow:
         """Sends parts of removed carriers again, by the present routes. Drops parts of messages that have ended."""
         for part in parts:
             view = await self.store.look_up(part.id)
-            if view is not None and not view.final:
+            if view is not None and not (view.final or view.ending):
                 part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds())
                 self.send([part])
             else:
@@ -449,7 +449,7 @@ class MessageFlow:
         :raises StoreUnavailable: the message is cancelled, but this can't be made durable now.
         """
         view = await self.store.look_up(message_id)
-        if view is None or view.final or self._is_sending(message_id):
+        if view is None or view.final or view.ending or self._is_sending(message_id):
             return False
         waiting = sum(part.submitted_at is None for part in view.parts)
         if waiting:
@@ -458,7 +458,7 @@ class MessageFlow:
                 self.cancelled.add(message_id, waiting, view.expires_at, now)
             # If we stop here, then the message is sent after the next start. The customer has no answer yet.
             await self.follow_up(self.store.end([Ending(message_id, DELETED, now)]))
-            return True
+            return await self._is_deleted(message_id)
         parts = await self.store.at_carriers(message_id)
         links = [self._links.get(part.carrier) for part in parts]
         if not parts or any(link is None or not link.can_cancel for link in links):
@@ -468,7 +468,10 @@ class MessageFlow:
             return False
         # If we stop here, then the carrier's receipt says DELETED, or the message ends when that receipt is overdue.
         await self.follow_up(self.store.end([Ending(message_id, DELETED, self._clock.seconds())]))
-        # A receipt may have ended the message first, with another state.
+        return await self._is_deleted(message_id)
+
+    async def _is_deleted(self, message_id: bytes) -> bool:
+        # A receipt or a time limit may have ended the message first, with another state.
         view = await self.store.look_up(message_id)
         return view is not None and view.state == DELETED
 

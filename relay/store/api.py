@@ -10,7 +10,8 @@ The contract
   are made. So a `receipts` after a `submitted` sees what was submitted, even if neither awaitable has fired.
 * The awaitable of a call that changes something fires when its batch and all earlier calls are durable. Awaitables may
   fire late and in bursts, but they fire in the order of the calls.
-* A query sees all earlier calls, and doesn't wait until they are durable. So does `claim`.
+* A query sees all earlier calls, and doesn't wait until they are durable. But it shows a final state only when that is
+  durable; until then the message looks as if it had not ended (`MessageView.ending`). `claim` does the same.
 * A batch is a sequence and may be empty. It takes effect as a whole. If the call raises, it has no effect at all.
 * Ids that the store doesn't know (expired, or dropped by compaction) are skipped. They are no error.
 * No call blocks. Only the reactor thread may call.
@@ -153,7 +154,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     :ivar evidence: by carrier: how many receipts are kept as evidence of a wrong dialect. See `StoreQueries.evidence`.
     :ivar implausible_dates: by carrier, since the start: receipts whose date of the end is more than a day before the
         message's acceptance, or after the receipt's arrival. The arrival counts instead.
-    :ivar feed_place: the latest place in the feed (`FeedEntry.cursor`) of all accounts.
+    :ivar feed_place: the latest durable place in the feed (`FeedEntry.cursor`) of all accounts.
     """
 
     messages: int = 0

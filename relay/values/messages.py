@@ -489,6 +489,8 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar priority: as in `Message`; likewise `scheduled_at` and `adapt`.
     :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
     :ivar inbound: what a handset sent; None: it is a customer's message.
+    :ivar ending: the message has ended, but this isn't durable yet. So the final state isn't shown, and `final` is
+        false. Nothing more may be sent.
     """
 
     id: bytes
@@ -513,6 +515,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     waits_for_its_time: bool = False
     adapt: int = 0
     inbound: InboundMessage | None = None
+    ending: bool = False
 
     @property
     def told_done_at(self) -> float | None:

@@ -29,7 +29,9 @@ from relay.values.messages import (
     StoreResult,
     Submission,
 )
-from relay.values.states import REJECTED, UNKNOWN
+from relay.values.states import EXPIRED, REJECTED, UNKNOWN
+from tests.simulated_disk import SimulatedDisk
+from tests.stores import NOW, SettableClock, message, message_id, started, wait_for
 from tests.unused_store import UnusedStore
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
@@ -333,3 +335,21 @@ class MessageFlowTests(SynchronousTestCase):
         self.assertEqual(len({part.id for part in self.first.offered}), 2500)
         self.assertEqual({part.body for part in self.first.offered}, {None})
         self.assertEqual(self.sessions.queues, [LANE])
+
+
+class CancelTests(SynchronousTestCase):
+    def test_a_message_whose_end_is_not_durable_yet_can_not_be_cancelled_any_more(self) -> None:
+        clock = SettableClock()
+        store = started(SimulatedDisk(), clock)
+        flow = MessageFlow(
+            store=store,
+            rates=Rates(),
+            routes=Routes([]),
+            clock=clock,
+            random_bytes=random.Random(1).randbytes,
+            validity_seconds=3600.0,
+        )
+        wait_for(clock, store.accept([message(1), message(2)]))
+        store.end([Ending(message_id(1), EXPIRED, NOW)])
+        self.assertIs(wait_for(clock, flow.cancel(message_id(1))), False)
+        self.assertIs(wait_for(clock, flow.cancel(message_id(2))), True)

@@ -30,7 +30,7 @@ from relay.store.table.entry_values import Segment
 from relay.store.table.replaying import Replay
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Attempt, Channel, Ending, Outcome, QueueKey, Verdict
-from relay.values.states import DELIVERED, REJECTED
+from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
     ADDRESSES,
@@ -380,6 +380,45 @@ class FailingDiskTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.store.claim(SMPP, 10, NOW + 5)).notifications, [])
         wait_for(self.clock, durable)
         self.assertEqual(self.claimed(), [message_id(1)])
+
+    def shown(self, number: int) -> tuple[int, bool, bool, list[int]]:
+        """A message's state, whether it is final, whether it is ending, and the states of its parts, as shown."""
+        view = wait_for(self.clock, self.store.look_up(message_id(number)))
+        return view.state, view.final, view.ending, [part.state for part in view.parts]
+
+    def fed(self) -> list[bytes]:
+        return [entry.id for entry in wait_for(self.clock, self.store.feed("plain", 0, 10))]
+
+    def test_a_final_state_is_shown_once_it_is_durable_and_not_before(self) -> None:
+        self.sent(1, 2)
+        wait_for(self.clock, self.store.accept([message(3)]))
+        wait_for(self.clock, self.store.receipts([receipt(1)]))
+        self.disk.sync_error = BROKEN
+        self.refused(self.store.receipts([receipt(2, error=b"042")]))
+        self.refused(self.store.end([Ending(message_id(3), REJECTED, NOW)]))
+        self.assertEqual(self.shown(1), (DELIVERED, True, False, [DELIVERED]))
+        self.assertEqual(self.shown(2), (ENROUTE, False, True, [ENROUTE]))
+        self.assertEqual(self.shown(3), (SCHEDULED, False, True, [SCHEDULED]))
+        view = wait_for(self.clock, self.store.look_up(message_id(2)))
+        self.assertEqual((view.carrier_error, view.parts[0].carrier_error, view.done_at, view.owed), ("", "", None, []))
+        self.assertEqual(self.fed(), [message_id(1)])
+        delivered = wait_for(self.clock, self.store.recent("plain", state=DELIVERED))
+        self.assertEqual([found.id for found in delivered], [message_id(1)])
+        self.assertEqual(wait_for(self.clock, self.store.find_carrier_id(b"2"))[0].state, ENROUTE)
+        self.disk.sync_error = None
+        self.clock.advance(2)
+        self.assertEqual(self.shown(2), (DELIVERED, True, False, [DELIVERED]))
+        self.assertEqual(self.shown(3)[:3], (REJECTED, True, False))
+        self.assertEqual(self.fed(), [message_id(1), message_id(2), message_id(3)])
+
+    def test_a_new_feed_begins_before_the_states_that_are_not_durable(self) -> None:
+        self.sent(1)
+        self.disk.sync_error = BROKEN
+        self.refused(self.store.receipts([receipt(1)]))
+        place = self.store.figures().feed_place
+        self.disk.sync_error = None
+        self.clock.advance(2)
+        self.assertEqual([e.id for e in wait_for(self.clock, self.store.feed("plain", place, 10))], [message_id(1)])
 
     def test_queues_that_a_failed_call_made_owed_are_announced_when_the_disk_is_back_and_then_no_more(self) -> None:
         self.sent(1)

@@ -349,7 +349,7 @@ class BoundsTests(SynchronousTestCase):
         table, rows = rows_of(5 * LOOKED_AT_A_TURN)
         account = rows[0].origin.account.name
         for state, search, limit in ((None, "99999999", 50), (REJECTED, "", 50), (None, "", len(rows))):
-            slices = sum(step is None for step in recent(table, account, None, state, search, limit))
+            slices = sum(step is None for step in recent(table, account, None, state, search, limit, table.cursor))
             self.assertGreaterEqual(slices, 4)
 
     def test_between_two_turns_an_answer_from_the_feed_looks_at_no_more_than_a_slice_of_it(self) -> None:
@@ -365,7 +365,7 @@ class BoundsTests(SynchronousTestCase):
         table.cursor = len(rows)
         name = account.name
         questions: dict[str, Callable[[], Iterator[object]]] = {
-            "the feed": lambda: feed(table, name, 1, 10),
+            "the feed": lambda: feed(table, name, 1, 10, table.cursor),
             "a span in which all lies": lambda: learnt_between(table, name, NOW, NOW + 1, 10**6),
             "a span in which nothing lies": lambda: learnt_between(table, name, NOW + DAY, NOW + 2 * DAY, 10**6),
             "all that was given up": lambda: given_up(table, name, NOW, NOW + 1, 10**6),
@@ -392,14 +392,14 @@ class BoundsTests(SynchronousTestCase):
             row.flags |= FINAL
             row.cursor = cursor
         table.cursor = len(rows)
-        self.assertEqual(list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN)), [])
+        self.assertEqual(list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN, table.cursor)), [])
         came = [InboundMessage(message_id(n + 10**6), account.name, "tier1", NOW, ADDRESSES, 0, b"") for n in range(3)]
         receive(table, numbered(table, came), Segment(2, NOW), 0, [])
-        found = list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN))
+        found = list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN, table.cursor))
         self.assertEqual([None if view is None else view.id for view in found], [m.id for m in came])
         self.assertEqual(feed_rows.looked_at, 0)
         take_back_inbound(table, came, [])
-        self.assertEqual(list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN)), [])
+        self.assertEqual(list(inbound_feed(table, account.name, 0, 10, LOOKED_AT_A_TURN, table.cursor)), [])
         self.assertEqual(len(account.inbound.rows) - account.inbound.first, 0)
 
     def test_a_question_of_the_feed_ends_however_much_comes_meanwhile(self) -> None:
@@ -422,7 +422,7 @@ class BoundsTests(SynchronousTestCase):
     def test_messages_forgotten_during_a_search_are_left_out_and_none_is_shown_twice(self) -> None:
         table, rows = rows_of(3 * LOOKED_AT_A_TURN)
         shown: list[bytes] = []
-        for step in recent(table, rows[0].origin.account.name, None, None, "", len(rows)):
+        for step in recent(table, rows[0].origin.account.name, None, None, "", len(rows), table.cursor):
             if step is not None:
                 shown.append(step.id)
             elif len(shown) < LOOKED_AT_A_TURN:

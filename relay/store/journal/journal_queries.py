@@ -13,7 +13,8 @@ from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
-from relay.store.table.message_views import message_view
+from relay.store.table.entries import Row
+from relay.store.table.message_views import durable_view
 from relay.store.table.overdue import at_carriers
 from relay.store.table.receiving import feed as inbound_feed
 from relay.store.table.receiving import inbound_of
@@ -41,14 +42,18 @@ class JournalQueries:
 
     def look_up(self, message_id: bytes) -> "Deferred[MessageView | None]":
         row = self.table.get(message_id)
-        return succeed(None if row is None or inbound_of(row) is not None else message_view(row))
+        return succeed(None if row is None or inbound_of(row) is not None else self._view(row))
 
     def look_up_inbound(self, message_id: bytes) -> "Deferred[MessageView | None]":
         row = self.table.get(message_id)
-        return succeed(None if row is None or inbound_of(row) is None else message_view(row))
+        return succeed(None if row is None or inbound_of(row) is None else self._view(row))
+
+    def _view(self, row: Row) -> MessageView:
+        return durable_view(row, self._journal.durable_mark)
 
     def inbound_feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[MessageView]]":
-        found = inbound_feed(self.table, account, after, limit, views.LOOKED_AT_A_TURN)
+        durable_mark = self._journal.durable_mark
+        found = inbound_feed(self.table, account, after, limit, views.LOOKED_AT_A_TURN, durable_mark)
         return Deferred.fromCoroutine(self._feeds.answer(account, found))
 
     def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
@@ -56,7 +61,7 @@ class JournalQueries:
         return succeed([] if row is None else at_carriers(row))
 
     def find_carrier_id(self, carrier_message_id: bytes) -> "Deferred[Sequence[MessageView]]":
-        return succeed([message_view(row) for row in self.table.ids.find(carrier_message_id)])
+        return succeed([self._view(row) for row in self.table.ids.find(carrier_message_id)])
 
     def receipts_out(self, carrier: str) -> "Deferred[int]":
         return Deferred.fromCoroutine(self._receipts_out(carrier))
@@ -104,7 +109,7 @@ class JournalQueries:
     def recent(
         self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
     ) -> "Deferred[Sequence[MessageView]]":
-        found = views.recent(self.table, account, before, state, search, limit)
+        found = views.recent(self.table, account, before, state, search, limit, self._journal.durable_mark)
         return Deferred.fromCoroutine(self._long_questions.answer(account, found))
 
     def given_up(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
@@ -123,7 +128,7 @@ class JournalQueries:
         return Deferred.fromCoroutine(self._long_questions.answer(account, found))
 
     def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
-        found = views.feed(self.table, account, after, limit)
+        found = views.feed(self.table, account, after, limit, self._journal.durable_mark)
         return Deferred.fromCoroutine(self._feeds.answer(account, found))
 
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
@@ -167,7 +172,7 @@ class JournalQueries:
             orphans_dropped=table.orphans.dropped,
             evidence=table.evidence.counts(),
             implausible_dates=dict(table.implausible_dates),
-            feed_place=table.cursor,
+            feed_place=journal.durable_mark,
         )
 
 

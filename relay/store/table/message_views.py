@@ -1,5 +1,7 @@
 """Makes the views of messages that customers and operators see."""
 
+from msgspec.structs import replace
+
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import (
     FINAL,
@@ -14,7 +16,7 @@ from relay.store.table.entry_values import (
 from relay.store.table.notification_queues import CHANNEL_OF_BIT
 from relay.store.table.records import Settled
 from relay.values.messages import AttemptView, MessageView, PartView
-from relay.values.states import customer_words
+from relay.values.states import ENROUTE, SCHEDULED, customer_words
 
 
 def _text(octets: bytes) -> str:
@@ -47,8 +49,45 @@ def _attempt_view(settled: Settled) -> AttemptView:
     return AttemptView(channel, settled.attempt, settled.at, settled.answer, settled.seconds, words.status)
 
 
+def shown_state(row: Row, durable_mark: int) -> int:
+    """The state that may be shown: a final state only if it is durable.
+
+    :param durable_mark: the last place in the feed that is durable.
+    """
+    if row.cursor <= durable_mark:
+        return row.state
+    return SCHEDULED if row.handoff is None or row.handoff.at is None else ENROUTE
+
+
+def durable_view(row: Row, durable_mark: int) -> MessageView:
+    """Makes the view of a message for somebody outside. While its final state isn't durable, the message looks as if it
+    had not ended. Otherwise the relay could stop now, learn another final state after the start, and show both.
+
+    :param durable_mark: the last place in the feed that is durable.
+    """
+    view = message_view(row)
+    if row.cursor <= durable_mark:
+        return view
+    state = shown_state(row, durable_mark)
+    parts = [
+        replace(
+            part,
+            state=SCHEDULED if part.submitted_at is None else ENROUTE,
+            carrier_error="",
+            done_at=None,
+            carrier_stat="",
+            carrier_done_at=None,
+        )
+        for part in view.parts
+    ]
+    return replace(
+        view, state=state, final=False, ending=True, carrier_error="", done_at=None, parts=parts, owed=[],
+        carrier_done_at=None,
+    )  # fmt: skip
+
+
 def message_view(row: Row) -> MessageView:
-    """Makes the view of everything that the store knows about one message."""
+    """Makes the view of everything that the store knows about one message, whether it is durable or not."""
     rare_fields = row.rare_fields
     many: list[Part] | None = None if rare_fields is None else rare_fields.parts
     handoff = row.handoff

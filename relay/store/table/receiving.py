@@ -13,7 +13,7 @@ import msgspec
 
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FINAL, OWED_SMPP, OWED_WEBHOOK, Acceptance, RareFields, Segment
-from relay.store.table.message_views import message_view
+from relay.store.table.message_views import durable_view
 from relay.store.table.notification_queues import BIT_OF_CHANNEL
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
@@ -92,13 +92,17 @@ def inbound_of(row: Row) -> InboundMessage | None:
     return None if rare_fields is None else rare_fields.inbound
 
 
-def feed(table: Table, account: str, after: int, limit: int, slice_rows: int) -> Iterator[MessageView | None]:
+def feed(
+    table: Table, account: str, after: int, limit: int, slice_rows: int, durable_mark: int
+) -> Iterator[MessageView | None]:
     """See `relay.store.api.InboundStore.inbound_feed`. Gives None between slices, when others should have a turn."""
     entry = table.accounts.get(account)
     while entry is not None and (rows := entry.inbound_after(after, slice_rows)):
         for row in rows:
+            if row.cursor > durable_mark:
+                return
             if table.get(row.id) is row:
-                yield message_view(row)
+                yield durable_view(row, durable_mark)
                 limit -= 1
                 if not limit:
                     return

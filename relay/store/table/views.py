@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from relay.store.api import FeedEntry
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK
-from relay.store.table.message_views import message_view
+from relay.store.table.message_views import durable_view, shown_state
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values.ids import id_text, parse_id
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 def recent(
-    table: Table, account: str, before: float | None, state: int | None, search: str, limit: int
+    table: Table, account: str, before: float | None, state: int | None, search: str, limit: int, durable_mark: int
 ) -> Iterator[MessageView | None]:
     """See `Store.recent`."""
     entry = table.accounts.get(account)
@@ -39,8 +39,8 @@ def recent(
         row = table.get(message_id)
         if row is None or row.origin.account is not entry or row.origin.interface == INBOUND:
             return
-        if state is None or row.state == state:
-            yield message_view(row)
+        if state is None or shown_state(row, durable_mark) == state:
+            yield durable_view(row, durable_mark)
         return
     digits = search.lstrip("+").encode("utf-8", "replace")
     id_part = search.lower() if len(search) >= 4 else ""
@@ -52,11 +52,13 @@ def recent(
         if looked_at > LOOKED_AT_A_TURN:
             looked_at = 0
             yield None
-        if row.flags & FORGOTTEN or (state is not None and row.state != state) or row.origin.interface == INBOUND:
+        if row.flags & FORGOTTEN or row.origin.interface == INBOUND:
+            continue
+        if state is not None and shown_state(row, durable_mark) != state:
             continue
         if digits and digits not in row.addresses and not (id_part and id_part in id_text(row.id)):
             continue
-        yield message_view(row)
+        yield durable_view(row, durable_mark)
         looked_at += _SHOWN_COUNTS
         limit -= 1
         if not limit:
@@ -64,21 +66,23 @@ def recent(
 
 
 def _finished(
-    table: Table, account: str, after: int, wanted: Callable[[Row], _T | None], limit: int
+    table: Table, account: str, after: int, last: int, wanted: Callable[[Row], _T | None], limit: int
 ) -> Iterator[_T | None]:
     """Reads an account's finished messages after a place in the feed, and yields up to `limit` results.
 
     Each slice searches for its place again, because the list may change between two slices, and may be too long to
     copy.
 
+    :param last: the place in the feed up to which it reads.
     :param wanted: makes the result of a row; None: the row isn't wanted.
     """
     entry = table.accounts.get(account)
     if entry is None or limit <= 0:
         return
-    last = table.cursor
     while after < last and (rows := entry.feed_after(after, LOOKED_AT_A_TURN)):
         for row in rows:
+            if row.cursor > last:
+                return
             if not row.flags & FORGOTTEN and (found := wanted(row)) is not None:
                 yield found
                 limit -= 1
@@ -90,9 +94,9 @@ def _finished(
         yield None
 
 
-def feed(table: Table, account: str, after: int, limit: int) -> Iterator[FeedEntry | None]:
+def feed(table: Table, account: str, after: int, limit: int, durable_mark: int) -> Iterator[FeedEntry | None]:
     """See `Store.feed`."""
-    return _finished(table, account, after, _feed_entry, limit)
+    return _finished(table, account, after, durable_mark, _feed_entry, limit)
 
 
 def _feed_entry(row: Row) -> FeedEntry | None:
@@ -110,7 +114,7 @@ def given_up(table: Table, account: str, since: float, until: float, limit: int)
         at = times.get(row.id) if row.flags & GIVEN_UP_WEBHOOK else None
         return row.id if at is not None and since <= at < until else None
 
-    return _finished(table, account, 0, wanted, limit if times else 0)
+    return _finished(table, account, 0, table.cursor, wanted, limit if times else 0)
 
 
 def learnt_between(table: Table, account: str, since: float, until: float, limit: int) -> Iterator[bytes | None]:
@@ -120,7 +124,7 @@ def learnt_between(table: Table, account: str, since: float, until: float, limit
     def wanted(row: Row) -> bytes | None:
         return row.id if since <= row.done_at < until else None
 
-    return _finished(table, account, 0, wanted, limit)
+    return _finished(table, account, 0, table.cursor, wanted, limit)
 
 
 def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequence[Pending]:
