@@ -53,6 +53,7 @@ RUN_ELSEWHERE = {
     "docs/http-api.md": {
         "curl *": "tests.test_http_api_docs",
         "ID=$(curl *": "tests.test_http_api_docs",
+        "python -m relay listen --account demo": "tests.integration.test_operator_commands, on other ports",
         "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
     },
     "docs/history.md": {

@@ -14,12 +14,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     :ivar at: seconds since 1970.
     :ivar what: a sentence.
+    :ivar ahead: whether it has not happened yet.
     :ivar good: False if it may be the problem that the operator looks for; None if it is neither good nor bad.
     """
 
     at: float
     what: str
     good: bool | None = None
+    ahead: bool = False
 
 
 class TimeLine(msgspec.Struct, frozen=True, gc=False):
@@ -71,9 +73,9 @@ def time_line(view: MessageView) -> TimeLine:
         events.append(Event(view.done_at, what, words.send_status == "delivered"))
     events.sort(key=lambda event: event.at)
     if view.waits_for_its_time:
-        events.append(Event(view.scheduled_at, "is to be sent"))
+        events.append(Event(view.scheduled_at, "is to be sent", ahead=True))
     if not view.final:
-        events.append(Event(view.expires_at, "validity ends"))
+        events.append(Event(view.expires_at, "validity ends", ahead=True))
     return TimeLine(
         id=id_text(view.id),
         account=view.account,

@@ -326,6 +326,73 @@ class MessageCommandTests(CommandsTestCase):
         self.assertEqual((1, "", "no message has the id nothing\n"), (done.returncode, done.stdout, done.stderr))
 
 
+class FollowingTests(CommandsTestCase):
+    """The commands that go on until somebody ends them."""
+
+    def begin(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "relay", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | environ,
+        )  # fmt: skip
+
+        def end() -> None:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+        self.addCleanup(end)
+        return process
+
+    async def test_listen_shows_notifications_from_now_on_and_forwards_them(self) -> None:
+        relay = await self.start()
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")]))
+        await until("it has been told", lambda: len(self.receiver.posts) == 1)
+        program = await self.webhooks()
+        api = ["--account", "acme", "--http", f"http://127.0.0.1:{relay.http_port}"]
+        listening = self.begin(
+            "listen", *api, "--forward-to", program.url, "--count", "2", RELAY_SEND_KEY="key", PYTHONUNBUFFERED="1"
+        )
+        assert listening.stderr is not None
+        self.assertEqual("waiting for notifications of acme\n", await deferToThread(listening.stderr.readline))
+        answers = await within(10, esme.submit([submit_body("447700900002"), submit_body("447700900003")]))
+        out, err = await deferToThread(listening.communicate, timeout=HUNG_SECONDS)
+        self.assertEqual(0, listening.returncode, err)
+        ids = {message_id for _, message_id in answers}
+        self.assertEqual(ids, {line.split()[1] for line in out.splitlines()})
+        self.assertIn("DELIVRD  error 000", out)
+        self.assertEqual(2, err.count(f"{program.url}: "), err)
+        self.assertEqual(ids, {post.json["id"] for post in program.posts})
+        self.assertEqual({"url", "id", "send_status", "status", "error"}, set(program.posts[0].json))
+
+    async def test_listen_says_why_it_can_not_listen(self) -> None:
+        relay = await self.start()
+        api = ["--account", "acme", "--http", f"http://127.0.0.1:{relay.http_port}"]
+        done = await self.command("listen", *api, RELAY_SEND_KEY="wrong")
+        self.assertEqual(1, done.returncode)
+        self.assertIn("there is no account with this name and key", done.stderr)
+        self.assertEqual(2, (await self.command("listen", *api)).returncode)
+        nobody = ["--account", "acme", "--http", "http://127.0.0.1:1"]
+        self.assertEqual(3, (await self.command("listen", *nobody, RELAY_SEND_KEY="key")).returncode)
+
+    async def test_tail_shows_the_events_of_messages_and_none_of_earlier_ones(self) -> None:
+        relay = await self.start()
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")]))
+        await until("it has been told", lambda: len(self.receiver.posts) == 1)
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        tail = self.begin("tail", "--account", "acme", *admin, PYTHONUNBUFFERED="1")
+        assert tail.stderr is not None and tail.stdout is not None
+        self.assertEqual("waiting for messages\n", await deferToThread(tail.stderr.readline))
+        [(_, message_id)] = await within(10, esme.submit([submit_body("447700900002")]))
+        lines: list[str] = []
+        while not any("by webhook: 200" in line for line in lines):
+            lines.append(await within(HUNG_SECONDS, deferToThread(tail.stdout.readline)))
+        self.assertTrue(all(f"{message_id[:13]} acme to 447700900002" in line for line in lines), lines)
+        self.assertIn("accepted from acme over SMPP", lines[0])
+        self.assertTrue(any("ended DELIVRD" in line for line in lines), lines)
+
+
 class ReloadCommandTests(CommandsTestCase):
     async def test_a_dry_run_changes_nothing_and_a_reload_says_what_it_changed(self) -> None:
         relay = await self.start()
