@@ -72,6 +72,7 @@ RUN_ELSEWHERE = {
         "python -m relay replay": "named in a sentence; operations.md has it whole",
         "python -m relay journal --repair DIR": "tests.cli.test_progress, tests.store.test_journal_store_faults",
     },
+    "docs/configuration.md": {"python -m relay password": "tests.cli.test_cli"},
     "docs/logging.md": {"twistd --logfile FILE": "an option of twistd's, named in a sentence"},
     "docs/journal.md": {"python -m relay journal --repair DIR": "tests.cli.test_progress"},
     "docs/operations.md": {

@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
     "journal": ("relay.cli.journal_files", "print a journal as JSON lines, or repair a damaged one"),
     "history": ("relay.cli.history_command", "take a phone number out of the history and the message records"),
+    "password": ("relay.cli.password_command", "print the hash of a password, for admin.users"),
     "completion": ("relay.cli.completion", "print a script with which a shell completes commands and options"),
 }
 

@@ -5,10 +5,12 @@ recorded before it is done.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from secrets import token_urlsafe
+from functools import partial
+from secrets import token_bytes, token_urlsafe
 from typing import Any, Protocol
 
 import msgspec
+from twisted.internet.threads import deferToThreadPool
 
 from relay.account_pages.history_stats import HistoryStats
 from relay.account_pages.static_files import STATIC, static_file
@@ -33,6 +35,7 @@ from relay.operator.admin_site import (
 from relay.operator.health import readiness
 from relay.operator.message_search import MessageSearch
 from relay.operator.metrics import CONTENT_TYPE, Metrics
+from relay.operator.operator_logins import InThread, OperatorLogins
 from relay.operator.operator_site import OperatorSite, Outcomes
 from relay.operator.overview import Looked, Observer
 from relay.operator.receipt_review import review
@@ -220,19 +223,19 @@ class AdminPages:
     async def _on_configuration(self, request: AdminRequest) -> ReloadResult:
         if request.path[1:] != ["reload"]:
             raise Refusal("the action is /configuration/reload")
-        return await self._actions.reload(_reason(request), request.peer)
+        return await self._actions.reload(_reason(request), request.actor)
 
     async def _on_carrier(self, request: AdminRequest) -> Done:
         actions = self._actions
         match request.path[1:]:
             case [name, "hold"]:
-                return Done(await actions.hold(name, _reason(request), request.peer))
+                return Done(await actions.hold(name, _reason(request), request.actor))
             case [name, "resume"]:
-                return Done(await actions.resume(name, _reason(request), request.peer))
+                return Done(await actions.resume(name, _reason(request), request.actor))
             case [name, "unbind"]:
-                return Done(await actions.unbind_carrier(name, _reason(request), request.peer))
+                return Done(await actions.unbind_carrier(name, _reason(request), request.actor))
             case [name, "dismiss"]:
-                return Done(await actions.dismiss_evidence(name, _reason(request), request.peer))
+                return Done(await actions.dismiss_evidence(name, _reason(request), request.actor))
             case _:
                 raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind and /dismiss")
 
@@ -240,14 +243,14 @@ class AdminPages:
         actions = self._actions
         match request.path[1:]:
             case [name, "unbind"]:
-                return Done(await actions.unbind(name, _reason(request), request.peer))
+                return Done(await actions.unbind(name, _reason(request), request.actor))
             case [name, "url-off"]:
-                return Done(await actions.url_off(name, _reason(request), request.peer))
+                return Done(await actions.url_off(name, _reason(request), request.actor))
             case [name, "url-on"]:
-                return Done(await actions.url_on(name, _reason(request), request.peer))
+                return Done(await actions.url_on(name, _reason(request), request.actor))
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
-                replayed = await actions.replay(name, wanted, request.peer)
+                replayed = await actions.replay(name, wanted, request.actor)
                 will = "would" if wanted.dry_run else "will"
                 said = f"{replayed.count} notifications of {name} {will} be sent again"
                 return Done(said, replayed.count, replayed.passed_over)
@@ -307,5 +310,6 @@ def make_admin_site(
     outcomes = None if questions is None else HistoryStats(questions, reactor)
     pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions, outcomes)
     limits = LoginLimits(MOST_FAILED_LOGINS, reactor.seconds)
-    root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password, limits)
+    in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    root = AdminRoot(pages.pages(), OperatorLogins(lambda: daemon.config.admin, limits, in_thread, token_bytes(32)))
     return "admin.listen", daemon.config.admin.listen, admin_factory(root, reactor, turns, proxies)

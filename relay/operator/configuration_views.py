@@ -128,13 +128,10 @@ def _explained(explained: Explanation | str | None) -> list[Content]:
 
 def audit_page(records: Sequence[AuditRecord]) -> list[Content]:
     """Makes the content of the page about what operators did."""
-    rows = ((moment(record.at), record.what, el("td", record.reason, class_="wide"), record.peer) for record in records)
-    return [
-        el(
-            "section",
-            grid(
-                "audit", "Actions of operators", ("At", "Action", "Reason", "From"), rows, "Nobody has done anything."
-            ),
-            class_="card",
-        )
-    ]
+    rows = (
+        (moment(record.at), record.what, el("td", record.reason, class_="wide"), record.user, record.peer)
+        for record in records
+    )
+    heads = ("At", "Action", "Reason", "User", "From")
+    table = grid("audit", "Actions of operators", heads, rows, "Nobody has done anything.")
+    return [el("section", table, class_="card")]

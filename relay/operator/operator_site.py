@@ -19,9 +19,10 @@ from relay.account_pages.page_values import Flash
 from relay.history.query_text import QueryProblem
 from relay.operator import account_views, carrier_views, configuration_views, operator_messages, overview_views
 from relay.operator.actions import OperatorActions, Refusal, ReplayRequest
-from relay.operator.admin_site import USER, AdminRequest, Reply
+from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
+from relay.operator.operator_logins import Actor
 from relay.operator.overview import Looked, Observer, Overview
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
@@ -159,7 +160,7 @@ class OperatorSite:
                     records = await self._actions.audit()
                     return _page(frame, "Audit", "/page/audit", *configuration_views.audit_page(records))
                 case ["page", kind, name, action] if (kind, action) in _QUESTIONS:
-                    return await self._ask(frame, kind, name, action)
+                    return await self._ask(request, frame, kind, name, action)
         except Refusal as problem:
             return _problem(frame, str(problem), problem.status)
         except StoreUnavailable as problem:
@@ -176,9 +177,9 @@ class OperatorSite:
         reason = fields.get("reason", "")[:_REASON_CHARACTERS]
         match request.path:
             case ["page", "configuration", "reload"]:
-                return await self._done("/page/configuration", self._reload(reason, request.peer))
+                return await self._done("/page/configuration", self._reload(reason, request.actor))
             case ["page", kind, name, action] if (kind, action) in _QUESTIONS:
-                doing = self._act(kind, name, action, reason, request.peer)
+                doing = self._act(kind, name, action, reason, request.actor)
                 # A carrier that was removed has no page of its own any more.
                 gone = (kind, action) in (("carriers", "unbind"), ("carriers", "dismiss"))
                 back = path_of("receipts" if action == "dismiss" else kind) if gone else path_of(kind, name)
@@ -201,7 +202,7 @@ class OperatorSite:
 
     def _frame(self, request: AdminRequest, look: Overview) -> Frame:
         flash = self._flashes.pop(request.query.get("told", ""), None)
-        return Frame(self._csrf, look.readiness.ready, len(look.wrong), USER, flash)
+        return Frame(self._csrf, look.readiness.ready, len(look.wrong), request.user.name, flash)
 
     # Pages
 
@@ -292,31 +293,31 @@ class OperatorSite:
 
     # Actions
 
-    async def _ask(self, frame: Frame, kind: str, name: str, action: str) -> Reply:
+    async def _ask(self, request: AdminRequest, frame: Frame, kind: str, name: str, action: str) -> Reply:
         asked = _QUESTIONS[kind, action]
         text: Content = asked.text
         if action == "replay":
-            count = (await self._actions.replay(name, ReplayRequest(dry_run=True), "")).count
+            count = (await self._actions.replay(name, ReplayRequest(dry_run=True), request.actor)).count
             text = f"These are {count:,} notifications. {asked.text}"
         here = path_of(kind)
         back = path_of("receipts") if action == "dismiss" else path_of(kind, name)
         card = question(frame, text, asked.words, path_of(kind, name, action), back)
         return _page(frame, asked.title.format(name), here, card)
 
-    async def _act(self, kind: str, name: str, action: str, reason: str, peer: str) -> Flash:
+    async def _act(self, kind: str, name: str, action: str, reason: str, by: Actor) -> Flash:
         actions = self._actions
         if (kind, action) == ("accounts", "replay"):
-            count = (await actions.replay(name, ReplayRequest(reason=reason), peer)).count
+            count = (await actions.replay(name, ReplayRequest(reason=reason), by)).count
             return Flash(good=True, text=f"{count:,} notifications of {name} will be sent again.")
         if kind == "messages":
             found = await self._search.with_id(name)
             if not found:
                 raise Refusal(f"no message has the id {name}")
             replay = ReplayRequest(ids=[id_text(found[0].id)], reason=reason)
-            count = (await actions.replay(found[0].account, replay, peer)).count
+            count = (await actions.replay(found[0].account, replay, by)).count
             said = "will be sent again" if count else "can't be sent again: the message is no longer in memory"
             return Flash(good=bool(count), text=f"The notification {said}.")
-        does: dict[tuple[str, str], Callable[[str, str, str], Awaitable[str]]] = {
+        does: dict[tuple[str, str], Callable[[str, str, Actor], Awaitable[str]]] = {
             ("carriers", "hold"): actions.hold,
             ("carriers", "resume"): actions.resume,
             ("carriers", "unbind"): actions.unbind_carrier,
@@ -325,11 +326,11 @@ class OperatorSite:
             ("accounts", "url-off"): actions.url_off,
             ("accounts", "url-on"): actions.url_on,
         }
-        said = await does[kind, action](name, reason, peer)
+        said = await does[kind, action](name, reason, by)
         return Flash(good=True, text=f"{said}.")
 
-    async def _reload(self, reason: str, peer: str) -> Flash:
-        result = await self._actions.reload(reason, peer)
+    async def _reload(self, reason: str, by: Actor) -> Flash:
+        result = await self._actions.reload(reason, by)
         if result.problems:
             return Flash(good=False, text="The file was refused, and the old configuration holds.")
         count = sum(change.live for change in result.changes)

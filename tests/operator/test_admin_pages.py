@@ -15,6 +15,7 @@ from relay.operator.actions import AUDITED, OperatorActions, Replayed, ReplayReq
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.metrics import Metrics
+from relay.operator.operator_logins import Actor
 from relay.operator.overview import Observer
 from relay.operator.receipt_review import ACCOUNTS_A_TURN, IDS_TRIED, review
 from relay.store.api import StoreFigures
@@ -366,7 +367,7 @@ class ActionTests(PagesTestCase):
 
         self.daemon.store.look_up = look_up  # type: ignore[method-assign]
         ids = [f"00000000-0000-0000-0000-{number:012}" for number in range(600)]
-        replayed = Deferred.fromCoroutine(self.actions.replay("acme", ReplayRequest(ids), "127.0.0.1"))
+        replayed = Deferred.fromCoroutine(self.actions.replay("acme", ReplayRequest(ids), Actor("alice", "127.0.0.1")))
         seen = [len(looked_up)]
         while not replayed.called:
             one_turn(self.daemon.clock)
@@ -384,7 +385,7 @@ class ActionTests(PagesTestCase):
     def test_numbers_go_on_after_a_restart(self) -> None:
         self.ask("POST", "/carriers/tier1/hold")
         again = OperatorActions(self.daemon, self.daemon.clock)
-        self.successResultOf(ensureDeferred(again.resume("tier1", "", "127.0.0.1")))
+        self.successResultOf(ensureDeferred(again.resume("tier1", "", Actor("alice", "127.0.0.1"))))
         self.assertEqual(["resume tier1", "hold tier1"], [what for what, _ in self.audit()])
 
 

@@ -165,7 +165,7 @@ class MessageTests(SiteTestCase):
         path = "/page/messages/00000000-0000-0000-0000-000000000001"
         self.assertIn("The notification will be sent again.", self.press(f"{path}/notify", reason="lost"))
         self.assertEqual([[self.view.id]], self.daemon.store.told_again)
-        self.assertIn("replay 1 messages of acme lost 192.0.2.1", self.shown("/page/audit"))
+        self.assertIn("replay 1 messages of acme lost operator 192.0.2.1", self.shown("/page/audit"))
 
 
 class FormTests(SiteTestCase):
@@ -175,7 +175,7 @@ class FormTests(SiteTestCase):
         self.assertIn("tier1 is held; 0 parts wait.", self.press("/page/carriers/tier1/hold", reason="maintenance"))
         self.assertTrue(self.daemon.links["tier1"].held)
         self.assertIn("tier1 gets messages again.", self.press("/page/carriers/tier1/resume"))
-        self.assertRegex(self.shown("/page/audit"), r"resume tier1 .* hold tier1 maintenance 192\.0\.2\.1")
+        self.assertRegex(self.shown("/page/audit"), r"resume tier1 .* hold tier1 maintenance operator 192\.0\.2\.1")
 
     def test_what_was_done_is_said_once(self) -> None:
         page = self.reply("GET", "/page/carriers/tier1/hold").body.decode()
