@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
-from relay.account_pages.page_values import Flash, TooManyAttempts
+from relay.account_pages.page_values import AccountSuspended, Flash, TooManyAttempts
 from relay.http.collaborators import Customers
 from relay.http.login_limits import LoginLimits
 from relay.values.ids import RandomBytes
@@ -70,6 +70,7 @@ class PageSessions:
         """Makes a session and returns its token; None: there is no such account, or it has another key.
 
         :raises TooManyAttempts: this address must wait, or all attempts for this account must. The key isn't checked.
+        :raises AccountSuspended: the key is right, but an operator has suspended the account.
         """
         now = self._now()
         asked = account[:100]
@@ -82,6 +83,8 @@ class PageSessions:
             self._limits.failed(address, asked)
             return None
         self._limits.succeeded(address, name, key_now)
+        if self._accounts.is_suspended(name):
+            raise AccountSuspended
         token = self.new_token()
         own = [kept for kept, session in self._sessions.items() if session.account == name]
         for old in own[: len(own) - MOST_OF_ACCOUNT + 1] if len(own) >= MOST_OF_ACCOUNT else ():
@@ -109,7 +112,7 @@ class PageSessions:
             key = self._accounts.get(session.account).api_key
         except KeyError:
             key = None
-        if not session.holds(key, now):
+        if not session.holds(key, now) or self._accounts.is_suspended(session.account):
             del self._sessions[name]
             return None
         if use:

@@ -35,9 +35,10 @@ def accounts_table(accounts: Iterable[AccountLook], owed: Mapping[str, int], sin
 def _row(account: AccountLook, owed: int) -> Sequence[Content]:
     refused = ", ".join(f"{count:,} {status}" for status, count in account.refused.items())
     share = account.failure_share
+    suspended = el("div", word("suspended", "bad")) if account.suspended else None
     kind = "bad" if share is not None and share > _MANY_FAILURES else "" if share else "nought"
     return (
-        el("td", link(account.name, "accounts", account.name)),
+        el("td", link(account.name, "accounts", account.name), suspended),
         number(account.binds),
         el("td", f"{account.rate:.1f} /s", class_="number"),
         number(account.accepted),
@@ -67,6 +68,8 @@ def url_of(account: AccountLook) -> list[Content]:
 def actions_of(account: AccountLook) -> list[Content]:
     """Makes the links to the actions that an account's state allows."""
     made: list[Content] = []
+    if account.suspended:
+        made.append(action_link("End suspension", "accounts", account.name, "unsuspend"))
     if account.url_off:
         made.append(action_link("Switch on", "accounts", account.name, "url-on"))
     elif account.url:
@@ -75,6 +78,10 @@ def actions_of(account: AccountLook) -> list[Content]:
         made.append(action_link("Unbind", "accounts", account.name, "unbind"))
     made.append(action_link("Resend", "accounts", account.name, "replay"))
     return made
+
+
+def _suspend(account: AccountLook) -> list[Content]:
+    return [] if account.suspended else [action_link("Suspend", "accounts", account.name, "suspend")]
 
 
 def account_page(account: AccountLook, owed: int, given_up: int, since: Content) -> list[Content]:
@@ -87,6 +94,8 @@ def account_page(account: AccountLook, owed: int, given_up: int, since: Content)
     blocked = duration(account.url_blocked_seconds) if account.url_blocked_seconds else "no"
     intake = facts(
         [
+            ("State", word("suspended: logins are refused", "bad") if account.suspended else "active"),
+            *([("Parts that wait for its end", f"{account.kept:,}")] if account.suspended else []),
             ("SMPP sessions", f"{account.binds}"),
             ("Rate", f"{account.rate:.1f} a second"),
             ("Accepted", f"{account.accepted:,}"),
@@ -112,7 +121,7 @@ def account_page(account: AccountLook, owed: int, given_up: int, since: Content)
     own = search_link("Its messages", account=account.name)
     waiting = search_link("Messages whose notification is owed", account=account.name, notification="owed")
     return [
-        el("div", *actions_of(account), " ", el("span", own, " · ", waiting), class_="buttons"),
+        el("div", *actions_of(account), *_suspend(account), " ", el("span", own, " · ", waiting), class_="buttons"),
         el("div", card("Messages", intake), card("Notifications", told), class_="pair"),
         el("p", "Counts are ", since, ".", class_="hint"),
     ]

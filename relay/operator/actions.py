@@ -13,7 +13,7 @@ import msgspec
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from relay.accounts.account_settings import OFF_BY_OPERATOR, URL_OFF
+from relay.accounts.account_settings import OFF_BY_OPERATOR, SUSPENDED, URL_OFF
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
@@ -171,6 +171,28 @@ class OperatorActions:
         await self._record(f"unbind {account}", reason, by)
         return f"{self._daemon.sessions.drop(account)} sessions of {account} are being unbound"
 
+    async def suspend(self, account: str, reason: str, by: Actor) -> str:
+        """Suspends an account until `unsuspend`.
+
+        Its SMPP sessions end, its logins are refused, and its messages that no carrier has taken wait. It is still
+        notified of the others.
+        """
+        self._account(account)
+        await self._record(f"suspend {account}", reason, by)
+        await self._set(account, SUSPENDED, reason or "suspended")
+        dropped, parts = self._daemon.sessions.drop(account), self._daemon.flow.suspended.begin(account)
+        return f"{account} is suspended; {dropped} sessions are being unbound, and {parts} parts wait"
+
+    async def unsuspend(self, account: str, reason: str, by: Actor) -> str:
+        """Ends a suspension: the account may log in, and its messages are sent."""
+        self._account(account)
+        if not self._daemon.accounts.is_suspended(account):
+            raise Refusal(f"{account} is not suspended", 409)
+        await self._record(f"end the suspension of {account}", reason, by)
+        await self._set(account, SUSPENDED, None)
+        parts = await self._daemon.flow.suspended.end(account)
+        return f"{account} is no longer suspended; {parts} parts are sent"
+
     async def url_off(self, account: str, reason: str, by: Actor) -> str:
         """Stops posting to an account's notification URL. Its notifications wait until their retry window ends."""
         self._account(account)
@@ -251,9 +273,13 @@ class OperatorActions:
         )  # fmt: skip
 
     async def _set_url_off(self, account: str, value: str | None) -> None:
-        await self._daemon.flow.store.put_setting(account, URL_OFF, value)
-        self._daemon.accounts.apply_setting(account, URL_OFF, value)
+        await self._set(account, URL_OFF, value)
         self._daemon.webhooks.url_changed(account)
+
+    async def _set(self, account: str, name: str, value: str | None) -> None:
+        # If the relay stops in between, the next start reads the setting.
+        await self._daemon.flow.store.put_setting(account, name, value)
+        self._daemon.accounts.apply_setting(account, name, value)
 
     def _reloader(self) -> Reloads:
         if self._daemon.reloader is None:

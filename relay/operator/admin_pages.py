@@ -217,7 +217,8 @@ class AdminPages:
         return await _answered(self._on_carrier(request))
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
-        """POST /accounts/NAME/unbind, /url-off, /url-on with {"reason"}, and /replay with `ReplayRequest`."""
+        """POST /accounts/NAME/unbind, /suspend, /unsuspend, /url-off, /url-on with {"reason"}, and /replay with
+        `ReplayRequest`."""
         return await _answered(self._on_account(request))
 
     async def _on_configuration(self, request: AdminRequest) -> ReloadResult:
@@ -248,6 +249,10 @@ class AdminPages:
                 return Done(await actions.url_off(name, _reason(request), request.actor))
             case [name, "url-on"]:
                 return Done(await actions.url_on(name, _reason(request), request.actor))
+            case [name, "suspend"]:
+                return Done(await actions.suspend(name, _reason(request), request.actor))
+            case [name, "unsuspend"]:
+                return Done(await actions.unsuspend(name, _reason(request), request.actor))
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
                 replayed = await actions.replay(name, wanted, request.actor)
@@ -255,7 +260,7 @@ class AdminPages:
                 said = f"{replayed.count} notifications of {name} {will} be sent again"
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
-                raise Refusal("the actions are /accounts/NAME/unbind, url-off, url-on and replay")
+                raise Refusal("the actions are /accounts/NAME/unbind, suspend, unsuspend, url-off, url-on and replay")
 
 
 async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:

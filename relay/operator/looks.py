@@ -58,6 +58,7 @@ class CarrierLook(msgspec.Struct, frozen=True):
 class AccountLook(msgspec.Struct, frozen=True):
     """The state of one account. Counts are since the start.
 
+    :ivar suspended: whether an operator has suspended it; then `kept` is how many parts wait for the end of that.
     :ivar failure_share: the share of the attempts to notify it in the last hour that failed; None: there was none.
     """
 
@@ -75,3 +76,5 @@ class AccountLook(msgspec.Struct, frozen=True):
     url_blocked_seconds: float
     url_in_flight: int
     failure_share: float | None = None
+    suspended: bool = False
+    kept: int = 0

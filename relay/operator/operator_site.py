@@ -77,6 +77,15 @@ _QUESTIONS: Final = {
     ("accounts", "unbind"): Question(
         "Unbind {}?", "Its SMPP sessions end. It can bind again at once.", "Unbind account"
     ),
+    ("accounts", "suspend"): Question(
+        "Suspend {}?",
+        "Its SMPP sessions end, its logins are refused, and its messages that no carrier has taken wait until the "
+        "suspension ends. It is still notified of the others.",
+        "Suspend account",
+    ),
+    ("accounts", "unsuspend"): Question(
+        "End the suspension of {}?", "It may log in again, and its messages are sent.", "End suspension"
+    ),
     ("accounts", "url-off"): Question(
         "Stop posting to the URL of {}?",
         "Its notifications wait until their retry window ends.",
@@ -323,6 +332,8 @@ class OperatorSite:
             ("carriers", "unbind"): actions.unbind_carrier,
             ("carriers", "dismiss"): actions.dismiss_evidence,
             ("accounts", "unbind"): actions.unbind,
+            ("accounts", "suspend"): actions.suspend,
+            ("accounts", "unsuspend"): actions.unsuspend,
             ("accounts", "url-off"): actions.url_off,
             ("accounts", "url-on"): actions.url_on,
         }

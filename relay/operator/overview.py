@@ -212,6 +212,8 @@ class Observer:
             url_failures=state.failures,
             url_blocked_seconds=max(0.0, (state.blocked_until or now) - now),
             url_in_flight=state.in_flight,
+            suspended=daemon.accounts.is_suspended(name),
+            kept=daemon.flow.suspended.count(name),
             failure_share=failed / (told + failed) if told + failed else None,
         )
 

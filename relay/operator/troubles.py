@@ -150,6 +150,9 @@ def _of_stale_names(stale_names: StaleNames) -> list[Trouble]:
 
 def _of_account(account: AccountLook) -> list[Trouble]:
     page = f"/page/accounts/{quote(account.name, safe='')}"
+    if account.suspended:
+        what = f"{account.name} is suspended by the operator; {account.kept} parts wait"
+        return [Trouble(what, f"End the suspension here, or with: python -m relay unsuspend {account.name}", page)]
     if account.url_off:
         return [
             Trouble(

@@ -303,6 +303,37 @@ class CarrierCommandTests(CommandsTestCase):
             self.assertEqual((1, "there is no carrier 'nobody'\n"), (done.returncode, done.stderr), command)
 
 
+class SuspendTests(CommandsTestCase):
+    async def test_a_suspended_account_can_not_log_in_and_its_messages_wait_until_that_ends(self) -> None:
+        relay = await self.start()
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        await self.command("hold", "tier1", *admin)
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")] * 5))
+        done = await self.command("suspend", "acme", "--reason", "fraud", *admin)
+        said = "acme is suspended; 1 sessions are being unbound, and 5 parts wait\n"
+        self.assertEqual((0, said), (done.returncode, done.stdout), done.stderr)
+        await within(10, esme.gone)
+        message = {"to": "447700900002", "from": "Acme", "text": "x"}
+        status, answer = await self.http("POST", relay, "/messages", message)
+        self.assertEqual((403, "This account is suspended. Ask the operator of the relay."), (status, answer["detail"]))
+        await self.assertFailure(self.esme_again(relay), Exception)
+        self.assertIn("the account is suspended", relay.log())
+        await self.command("resume", "tier1", *admin)
+        await relay.stop()
+        await relay.start()
+        await until("the relay has bound", lambda: relay.log().count("carrier_bound") == 2)
+        look = await self.status(relay)
+        self.assertIn("acme is suspended by the operator; 5 parts wait", [t["what"] for t in look["wrong"]])
+        self.assertEqual(0, self.simulated.counters.submits)
+        done = await self.command("unsuspend", "acme", *admin)
+        self.assertEqual("acme is no longer suspended; 5 parts are sent\n", done.stdout)
+        await until("they are sent", lambda: self.simulated.counters.submits == 5)
+        self.assertEqual(202, (await self.http("POST", relay, "/messages", message))[0])
+        done = await self.command("unsuspend", "acme", *admin)
+        self.assertEqual((1, "acme is not suspended\n"), (done.returncode, done.stderr))
+
+
 class MessageCommandTests(CommandsTestCase):
     async def test_it_shows_the_facts_and_events_of_the_message_with_an_id_of_ours_or_the_carrier_s(self) -> None:
         relay = await self.start()

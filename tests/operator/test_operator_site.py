@@ -19,10 +19,10 @@ from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
 from relay.operator.overview_views import bucketed
 from relay.store.api import StoreFigures
-from relay.values.messages import Outcome, Verdict
+from relay.values.messages import Message, Outcome, Submission, Verdict
 from relay.values.states import DELIVERED, UNDELIVERABLE
 from tests.history.test_record_line import view
-from tests.operator.operated import OperatedDaemon
+from tests.operator.operated import ADDRESSES, OperatedDaemon
 
 
 class FakeReloader:
@@ -195,6 +195,19 @@ class FormTests(SiteTestCase):
         self.assertIn("Refused: quiet has no notification URL", self.press("/page/accounts/quiet/url-off"))
         self.daemon.store.unavailable = True
         self.assertIn("was not done: disk full", self.press("/page/carriers/tier1/hold"))
+
+    def test_an_account_is_suspended_and_that_ends(self) -> None:
+        submissions = [Submission(ADDRESSES, (b"body",))] * 2
+        self.daemon.flow.dispatch([m for m in self.daemon.flow.prepare("acme", submissions) if isinstance(m, Message)])
+        shown = self.press("/page/accounts/acme/suspend", reason="fraud")
+        self.assertIn("acme is suspended; 0 sessions are being unbound, and 2 parts wait.", shown)
+        self.assertIn("State suspended: logins are refused Parts that wait for its end 2", shown)
+        self.assertIn("acme is suspended by the operator; 2 parts wait", self.shown("/"))
+        self.assertIsNotNone(self.daemon.accounts.by_login("acme", "key"))
+        self.assertIn("2 parts are sent.", self.press("/page/accounts/acme/unsuspend"))
+        self.assertIn("State active", self.shown("/page/accounts/acme"))
+        self.assertEqual(2, self.daemon.links["tier1"].queued)
+        self.assertIn("Refused: acme is not suspended", self.press("/page/accounts/acme/unsuspend"))
 
     def test_the_question_about_a_replay_says_how_many_it_concerns(self) -> None:
         self.daemon.store.given_up_at = {b"a" * 16: 10.0, b"b" * 16: 20.0}
