@@ -348,7 +348,7 @@ def _http_api(
         flow=flow,
         accounts=accounts,
         webhooks=webhooks,
-        sessions=PageSessions(accounts, os.urandom, reactor.seconds),
+        sessions=PageSessions(accounts, flow.store, os.urandom, reactor.seconds),
         page_stats=PageStats(flow.store, reactor) if questions is None else HistoryStats(questions, reactor),
         clock=reactor,
         random_bytes=os.urandom,

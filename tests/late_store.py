@@ -119,8 +119,8 @@ class LateStore:
     def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
         return self._late(self.inner.accept(messages, idempotency))
 
-    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
-        return self._late(self.inner.submitted(batch))
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> "Deferred[StoreResult]":
+        return self._late(self.inner.submitted(batch, sent_at))
 
     def replace(self, replacement: Replacement) -> "Deferred[bool]":
         return self._late(self.inner.replace(replacement))
@@ -219,6 +219,9 @@ class LateStore:
 
     def learnt_between(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
         return self._late(self.inner.learnt_between(account, since, until, limit))
+
+    def owed_since(self, account: str) -> "Deferred[float | None]":
+        return self._late(self.inner.owed_since(account))
 
     def receive(self, batch: Sequence[InboundMessage]) -> "Deferred[StoreResult]":
         return self._late(self.inner.receive(batch))

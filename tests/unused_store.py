@@ -55,7 +55,7 @@ class UnusedStore(Store):
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
         _unexpected("sending")
 
-    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Awaitable[StoreResult]:
         _unexpected("submitted")
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
@@ -108,6 +108,9 @@ class UnusedStore(Store):
 
     def learnt_between(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
         _unexpected("learnt_between")
+
+    def owed_since(self, account: str) -> Awaitable[float | None]:
+        _unexpected("owed_since")
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         _unexpected("look_up")

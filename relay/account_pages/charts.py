@@ -46,6 +46,8 @@ def bars(
     names: Sequence[str],
     labels: Sequence[str],
     titles: Sequence[str],
+    instants: Sequence[str] = (),
+    links: Sequence[Sequence[str]] = (),
     summary: str,
     width: int,
     height: int = 220,
@@ -58,6 +60,9 @@ def bars(
     :param names: for each count of a stack, its name.
     :param labels: for each bar, the text below it.
     :param titles: for each bar, the text before its counts when the mouse is on it.
+    :param instants: for each bar, when it begins (RFC 3339). The page's script writes `labels` and `titles` in the
+        reader's time zone with it.
+    :param links: for each bar, the address behind each of its counts.
     :param summary: the text that a screen reader says for the whole chart.
     :param width: the width of the drawing, in pixels.
     """
@@ -66,7 +71,9 @@ def bars(
     plot_width = width - _LEFT - _RIGHT
     plot_height = height - _TOP - _BOTTOM
     floor_y = _TOP + plot_height
-    out = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label={quoteattr(summary)}>']
+    # A picture can't have links in it.
+    role = "group" if links else "img"
+    out = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="{role}" aria-label={quoteattr(summary)}>']
     for tick in range(_TICKS + 1):
         y = floor_y - plot_height * tick / _TICKS
         kind = "axis" if tick == 0 else "grid"
@@ -80,28 +87,38 @@ def bars(
     for index, bar in enumerate(counts):
         x = _LEFT + step * index + (step - bar_width) / 2
         if sum(bar):
-            out.append(f"<g><title>{escape(_title(titles[index], bar, names))}</title>")
+            at = f" data-at={quoteattr(instants[index])}" if instants else ""
+            out.append(f"<g><title{at}>{escape(_title(titles[index], bar, names))}</title>")
             y = float(floor_y)
-            for count, kind in zip(bar, classes, strict=True):
+            for place, (count, kind) in enumerate(zip(bar, classes, strict=True)):
                 if count:
                     # Even the smallest count must be visible beside large ones.
                     size = max(1.5, plot_height * count / top)
                     y -= size
-                    out.append(
+                    rect = (
                         f'<rect class="{kind}" x="{x:.1f}" y="{max(y, _TOP):.1f}" width="{bar_width:.1f}" '
                         f'height="{size:.1f}" rx="{min(2.0, bar_width / 4):.1f}"/>'
                     )
+                    if links:
+                        rect = _linked(rect, links[index][place], f"{titles[index]} – {count} {names[place]}")
+                    out.append(rect)
             out.append("</g>")
         if (len(counts) - 1 - index) % label_every == 0:
             middle = x + bar_width / 2
+            at = f" data-at={quoteattr(instants[index])}" if instants else ""
             out.append(
-                f'<text class="tick" x="{middle:.1f}" y="{height - 7}" text-anchor="middle">{escape(labels[index])}'
-                "</text>"
+                f'<text class="tick" x="{middle:.1f}" y="{height - 7}" text-anchor="middle"{at}>'
+                f"{escape(labels[index])}</text>"
             )
     out.append("</svg>")
     return "".join(out)
 
 
+def _linked(shape: str, url: str, name: str) -> str:
+    # The keyboard reaches the same page through the table below the chart.
+    return f'<a href={quoteattr(url)} aria-label={quoteattr(name)} tabindex="-1">{shape}</a>'
+
+
 def _title(title: str, bar: Sequence[int], names: Sequence[str]) -> str:
     said = ", ".join(f"{count} {name}" for count, name in zip(bar, names, strict=True) if count)
-    return f"{title}: {said}"
+    return f"{title} – {said}"

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import button, card, el, form, page
+from relay.account_pages.html import button, card, el, form
 from relay.account_pages.page_values import Session
 
 
@@ -16,12 +16,14 @@ class Question(NamedTuple):
     :ivar text: what happens if the customer says yes.
     :ivar yes: the words on the button.
     :ivar back: the page that a customer who doesn't want it goes back to.
+    :ivar dangerous: whether something is lost.
     """
 
     title: str
     text: str
     yes: str
     back: str
+    dangerous: bool = True
 
 
 REMOVE_URL: Final = Question(
@@ -40,26 +42,21 @@ STOP_SIGNING: Final = Question(
 
 
 def confirmation(session: Session, action: str, fields: Mapping[str, str], question: Question) -> Tag:
-    """Makes the page.
+    """Makes the content of the page.
 
     :param action: the path to which the form is sent again.
     :param fields: what was sent. It is sent again, with a field `sure`.
     """
     again = {name: value for name, value in fields.items() if name != "csrf"} | {"sure": "yes"}
-    return page(
-        session,
-        question.title,
-        question.back,
-        card(
-            "Are you sure?",
-            el("p", question.text),
-            form(
-                session,
-                action,
-                *(el("input", type="hidden", name=name, value=value) for name, value in again.items()),
-                button(question.yes, kind="danger"),
-                el("a", "Cancel", href=question.back, class_="button"),
-                class_="buttons",
-            ),
+    return card(
+        "Are you sure?",
+        el("p", question.text),
+        form(
+            session,
+            action,
+            *(el("input", type="hidden", name=name, value=value) for name, value in again.items()),
+            button(question.yes, kind="danger" if question.dangerous else "primary"),
+            el("a", "Cancel", href=question.back, class_="button"),
+            class_="buttons",
         ),
     )

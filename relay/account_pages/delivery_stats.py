@@ -50,12 +50,25 @@ class DeliveryStatsView(NamedTuple):
     :ivar starts: when each bucket begins, seconds since 1970, ascending.
     :ivar counts: for each bucket, one count for each of `KINDS`.
     :ivar durations: for each class of `DURATIONS`, how many messages were delivered.
+    :ivar since: when the first message was accepted that is counted, if older ones may have been forgotten within the
+        span; None: all messages of the span are counted.
     """
 
     span: Span
     starts: Sequence[float]
     counts: Sequence[Sequence[int]]
     durations: Sequence[int]
+    since: float | None = None
+
+    @property
+    def rate_words(self) -> str:
+        """How many of the messages that have ended were delivered, in per cent."""
+        totals = self.totals
+        ended = sum(totals[kind] for kind in KINDS[:_ENDED])
+        if not ended:
+            return "none has ended"
+        # Rounded down, so that 100 % means all of them.
+        return f"{totals['delivered'] * 1000 // ended / 10:g} % of those that ended"
 
     @property
     def totals(self) -> dict[str, int]:

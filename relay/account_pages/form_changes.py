@@ -35,6 +35,8 @@ class Changes:
         self._webhooks = webhooks
         self._clock = clock
         self._random_bytes = random_bytes
+        #: The accounts at whose URL a test notification has arrived since the start.
+        self.tested: set[str] = set()
 
     async def url(self, account: str, action: str, url: str) -> Flash:
         """Sets, removes or resets the notification URL.
@@ -110,6 +112,8 @@ class Changes:
         except LookupError:
             raise Problem(409, "Set a notification URL first.", kind="no-notification-url") from None
         answer = tested.answer
+        if answer.ok:
+            self.tested.add(account)
         facts = (
             ("Answer", answer.text),
             ("Time", duration(tested.seconds)),

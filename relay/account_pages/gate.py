@@ -4,11 +4,11 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import flatten
+from relay.account_pages.html import Content, flatten, page
 from relay.account_pages.login import login_page, problem_page
 from relay.account_pages.page_values import AccountSuspended, Flash, Session, Sessions, TooManyAttempts
 from relay.http.api_request import ApiRequest, Reply
@@ -38,15 +38,25 @@ PAGE_HEADERS: Final = (
 #: The paths to which a login may lead: only our own pages.
 _OWN_PATH: Final = re.compile(r"/(my/(messages|settings|send)[A-Za-z0-9/?&=%+.-]*)?")
 
+#: What the login page says to somebody whose login has ended, by what was wanted.
+_ENDED: Final = {
+    "page": "Your login has ended. Log in again.",
+    "form": "Your login has ended, so the form was not sent. Log in and send it again.",
+}
+
 PageHandler = Callable[[ApiRequest, Session], Awaitable[Reply]]
 FormHandler = Callable[[ApiRequest, Session, Mapping[str, str]], Awaitable[Reply]]
 
 
 class Gate:
-    """Checks requests, and gives them to handlers together with their session."""
+    """Checks requests, and gives them to handlers together with their session.
 
-    def __init__(self, sessions: Sessions) -> None:
+    :param alarm: makes the warning of an account that stands on all its pages.
+    """
+
+    def __init__(self, sessions: Sessions, alarm: Callable[[str], Tag]) -> None:
         self._sessions = sessions
+        self._alarm = alarm
 
     def _answered(
         self, handler: Callable[[ApiRequest], Awaitable[Reply]]
@@ -55,6 +65,7 @@ class Gate:
 
         async def answer(request: ApiRequest, account: str) -> Reply:
             try:
+                await self._sessions.ready()
                 return await handler(request)
             except StoreUnavailable as unavailable:
                 problem = of_store(unavailable)
@@ -71,8 +82,7 @@ class Gate:
             session = self.session(request)
             if session is None:
                 wanted = request.uri.decode("latin-1")
-                wanted = wanted if wanted != "/" and _OWN_PATH.fullmatch(wanted) else ""
-                return see("/login" + (f"?next={quote(wanted, safe='')}" if wanted else ""))
+                return _log_in_first(request, wanted if wanted != "/" and _OWN_PATH.fullmatch(wanted) else "", "page")
             return await handler(request, session)
 
         return self._answered(answer)
@@ -83,7 +93,7 @@ class Gate:
         async def answer(request: ApiRequest) -> Reply:
             session = self.session(request)
             if session is None:
-                return see("/login")
+                return _log_in_first(request, "", "form")
             fields = request.form() if request.content_type in FORMS else {}
             if not hmac.compare_digest(fields.get("csrf", "").encode(), session.csrf.encode()):
                 detail = "The form came from another site, or it was too old. Go back, reload the page and try again."
@@ -104,18 +114,33 @@ class Gate:
             request.logged_in(session.account)
         return session
 
-    def flash(self, request: ApiRequest, session: Session) -> Flash | None:
-        """Takes the message that the next page shows once. The script that refreshes a page doesn't get it."""
-        if _is_refresh(request):
-            return None
-        flash, session.flash = session.flash, None
-        return flash
+    def shown(
+        self,
+        request: ApiRequest,
+        session: Session,
+        title: str,
+        here: str,
+        *content: Content,
+        status: int = 200,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        **body: object,
+    ) -> Reply:
+        """Makes the reply with a page, see `relay.account_pages.html.page`.
+
+        It takes the message that the next page shows once. The script that refreshes a page doesn't get it.
+        """
+        flash: Flash | None = None
+        if not _is_refresh(request):
+            flash, session.flash = session.flash, None
+        made = page(session, title, here, *content, flash=flash, alarm=self._alarm(session.account), **body)
+        return html_reply(made, status, headers)
 
     async def login_form(self, request: ApiRequest) -> Reply:
         """`GET /login`."""
         if self.session(request) is not None:
             return see("/")
-        return await self._ask_for_login(request, request.parameters().get("next", ""))
+        asked = request.parameters()
+        return await self._ask_for_login(request, asked.get("next", ""), problem=_ENDED.get(asked.get("ended", ""), ""))
 
     async def _ask_for_login(
         self, request: ApiRequest, wanted: str, *, account: str = "", problem: str = "", missing: bool = False,
@@ -139,7 +164,7 @@ class Gate:
         if not account or not key:
             return await self._ask_for_login(request, wanted, account=account, missing=True, status=422)
         try:
-            token = self._sessions.log_in(request.address, account, key)
+            token = await self._sessions.log_in(request.address, account, key)
         except TooManyAttempts as attempts:
             wait = max(1, round(attempts.wait_seconds + 0.5))
             problem = f"Too many failed attempts. Try again in {wait} seconds."
@@ -162,8 +187,23 @@ class Gate:
 
     async def log_out(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         """`POST /logout`."""
-        self._sessions.log_out(cookie_of(request, SESSION_COOKIE))
+        await self._sessions.log_out(cookie_of(request, SESSION_COOKIE))
         return see("/login", _set_cookie(request, SESSION_COOKIE, "", 0))
+
+
+def _log_in_first(request: ApiRequest, wanted: str, what: str) -> Reply:
+    """Sends a visitor to the login page. If the visitor was logged in before, the page says so.
+
+    :param wanted: the page that follows the login; "": the overview.
+    :param what: what the visitor wanted, one of `_ENDED`.
+    """
+    asked = {"next": wanted} if wanted else {}
+    headers = []
+    if cookie_of(request, SESSION_COOKIE):
+        asked["ended"] = what
+        # It opens nothing any more. Later visits are first ones.
+        headers.append(_set_cookie(request, SESSION_COOKIE, "", 0))
+    return see(f"/login?{urlencode(asked)}" if asked else "/login", *headers)
 
 
 def html_reply(tag: Tag, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:

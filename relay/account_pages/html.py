@@ -7,6 +7,7 @@ from typing import Any, Final
 from twisted.web.template import Tag
 
 from relay.account_pages.page_values import Flash, Session
+from relay.values.instants import instant
 
 #: The parts of the site: path, name, and the beginning of the paths of its pages.
 NAVIGATION: Final = (
@@ -80,11 +81,20 @@ def _attribute(value: Any) -> str:
 _VOID: Final = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 
-def page(session: Session, title: str, here: str, *content: Content, flash: Flash | None = None, **body: object) -> Tag:
+def page(
+    session: Session,
+    title: str,
+    here: str,
+    *content: Content,
+    flash: Flash | None = None,
+    alarm: Tag | None = None,
+    **body: object,
+) -> Tag:
     """Makes a page for a customer who is logged in.
 
     :param here: the path in `NAVIGATION` to which it belongs.
     :param flash: the message at its top.
+    :param alarm: what is wrong with the account's notifications.
     :param body: attributes of the body element.
     """
     links = [
@@ -119,6 +129,7 @@ def page(session: Session, title: str, here: str, *content: Content, flash: Flas
                    id="live", class_="live", hidden=True),
                 class_="heading",
             ),
+            alarm,
             None if flash is None else notice(flash),
             *content,
             id="content",
@@ -127,7 +138,7 @@ def page(session: Session, title: str, here: str, *content: Content, flash: Flas
         el("p", id="said", class_="unseen", aria_live="polite", role="status"),
         el(
             "footer",
-            el("span", "Times are UTC."),
+            el("span", "Times are UTC.", id="zone"),
             el("a", "API documentation", href="/docs"),
             el("a", "OpenAPI", href="/openapi.json"),
         ),
@@ -177,6 +188,11 @@ def card(title: str, *content: Content, **attributes: object) -> Tag:
     return el("section", el("h2", title), *content, **attributes)
 
 
+def facts(rows: Iterable[tuple[str, Content]]) -> Tag:
+    """Makes a list of names and values."""
+    return el("dl", *(item for name, value in rows for item in (el("dt", name), el("dd", value))), class_="facts")
+
+
 def field(label: str, name: str, control: Tag, *, hint: Content = None, problem: str = "") -> Tag:
     """Makes a control with its label, a hint, and the problem of its value. A control with a problem gets the focus."""
     control.attributes["id"] = name
@@ -219,23 +235,27 @@ def button(words: str, action: str | None = None, kind: str = "") -> Tag:
 
 def notice(flash: Flash) -> Tag:
     """Makes the message about the action that was just done."""
-    facts = [item for name, value in flash.facts for item in (el("dt", name), el("dd", value))]
     return el(
         "div",
         el("p", flash.text),
-        el("dl", *facts, class_="facts") if facts else None,
+        facts(flash.facts) if flash.facts else None,
         el("pre", flash.body, tabindex="0", aria_label="The beginning of the answer") if flash.body else None,
-        el(
-            "p",
-            el("code", flash.secret, id="secret"),
-            el("button", "Copy", type="button", class_="quiet", data_copy="secret", hidden=True),
-            class_="secret",
-        )
-        if flash.secret
-        else None,
+        el("p", copied("secret", flash.secret), class_="secret") if flash.secret else None,
         class_="notice good" if flash.good else "notice bad",
         role="status" if flash.good else "alert",
     )
+
+
+def copied(name: str, text: str) -> list[Content]:
+    """Makes a text with a button that copies it. The button needs the script, and is hidden without it.
+
+    :param name: the id of the text, once on a page.
+    """
+    return [
+        el("code", text, id=name),
+        " ",
+        el("button", "Copy", type="button", class_="quiet small", data_copy=name, hidden=True),
+    ]
 
 
 def badge(send_status: str) -> Tag:
@@ -244,13 +264,15 @@ def badge(send_status: str) -> Tag:
 
 
 def moment(seconds: float) -> Tag:
-    """Makes an instant for people to read."""
+    """Makes an instant for people to read. In a browser with JavaScript it changes to the reader's time zone."""
     at = datetime.fromtimestamp(seconds, UTC)
     return el(
         "time",
-        at.strftime("%d %b %H:%M"),
-        el("span", at.strftime(":%S"), class_="seconds"),
-        datetime=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        el("span", at.strftime("%d %b %Y"), class_="date"),
+        " ",
+        el("span", at.strftime("%H:%M"), el("span", at.strftime(":%S"), class_="seconds"), class_="clock"),
+        datetime=instant(seconds),
+        title=at.strftime("%Y-%m-%d %H:%M:%S UTC"),
     )
 
 

@@ -5,6 +5,7 @@ streams. Each ends after a while, and the browser connects again. When the relay
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -42,12 +43,23 @@ class _MessageEvent(msgspec.Struct, frozen=True):
 
 
 class LiveUpdates:
-    """Serves `/my/events`."""
+    """Serves `/my/events`.
 
-    def __init__(self, store: StoreQueries, sessions: Sessions, page_stats: StatsSource, clock: IReactorTime) -> None:
+    :param failing: says in what way an account's notifications fail. If it changes, the page is drawn anew.
+    """
+
+    def __init__(
+        self,
+        store: StoreQueries,
+        sessions: Sessions,
+        page_stats: StatsSource,
+        failing: Callable[[str], str],
+        clock: IReactorTime,
+    ) -> None:
         self._store = store
         self._sessions = sessions
         self._page_stats = page_stats
+        self._failing = failing
         self._clock = clock
         self._streams: Counter[str] = Counter()
 
@@ -85,7 +97,9 @@ class LiveUpdates:
             if self._sessions.find(token, use=False) is None:
                 request.send(b"event: ended\ndata: {}\n\n")
                 return
-            now_there = {b"counts": msgspec.json.encode((await self._page_stats.view(account, span)).totals)}
+            stats = await self._page_stats.view(account, span)
+            more = {"rate": stats.rate_words, "failing": self._failing(account)}
+            now_there = {b"counts": msgspec.json.encode(stats.totals | more)}
             if message_id is not None:
                 view = await self._store.look_up(message_id)
                 if view is not None and view.account == account:

@@ -1,9 +1,13 @@
 """The sessions of customers who are logged in to My Account.
 
 Theory of operation: a browser proves its session with a random token. The relay keeps only a hash of the token, so
-nobody can log in with what is in the relay's memory. A session ends when its time is over, when it has not been used
-for a while, when its owner logs out, or when the account gets another API key. The number of sessions is bounded; at
-the bound the oldest one ends. `relay.http.login_limits` limits the attempts to log in.
+nobody can log in with what is in the relay's memory or journal. A session ends when its time is over, when it has not
+been used for a while, when its owner logs out, or when the account gets another API key. The number of sessions is
+bounded; at the bound the oldest one ends. `relay.http.login_limits` limits the attempts to log in.
+
+The store keeps each session as a setting of its account, so that logins survive a restart. There it has the time of its
+end, and a hash of the token together with the API key: after the restart the session is valid only if the account still
+has this key. A start counts as a use of all sessions.
 """
 
 import base64
@@ -11,11 +15,13 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
+from twisted.internet.defer import DeferredLock
+
 from relay.account_pages.page_values import AccountSuspended, Flash, TooManyAttempts
 from relay.http.collaborators import Customers
 from relay.http.login_limits import LoginLimits
+from relay.store.api import SettingsStore, StoreUnavailable
 from relay.values.ids import RandomBytes
-from relay.values.secret import Secret
 
 #: How long a session lasts, and how long it may be unused.
 SESSION_SECONDS: Final = 12 * 3600.0
@@ -28,6 +34,9 @@ MOST_OF_ACCOUNT: Final = 20
 #: How many attempts may fail in a minute, from one address and for one account.
 ATTEMPTS: Final = 10
 
+#: The beginning of the settings that keep sessions. The rest is the hash of the token.
+_SETTING: Final = "page_session."
+
 
 class PageSession:
     """The session of one browser.
@@ -36,37 +45,66 @@ class PageSession:
     :ivar flash: the message that the next page shows once.
     """
 
-    __slots__ = ("_key", "account", "csrf", "ends_at", "flash", "used_at")
+    __slots__ = ("_proof", "account", "csrf", "ends_at", "flash", "used_at")
 
-    def __init__(self, account: str, csrf: str, key: Secret | None, now: float) -> None:
+    def __init__(self, account: str, csrf: str, proof: str, ends_at: float, used_at: float) -> None:
         self.account = account
         self.csrf = csrf
         self.flash: Flash | None = None
-        self.ends_at = now + SESSION_SECONDS
-        self.used_at = now
-        self._key = key
+        self.ends_at = ends_at
+        self.used_at = used_at
+        self._proof = proof
 
-    def holds(self, key: Secret | None, now: float) -> bool:
-        """Whether the session is still valid, if the account's present API key is `key`."""
-        return now < self.ends_at and now < self.used_at + IDLE_SECONDS and key is not None and key == self._key
+    def holds(self, proof: str, now: float) -> bool:
+        """Whether the session is still valid.
+
+        :param proof: the proof of its token and the account's present API key.
+        """
+        return now < self.ends_at and now < self.used_at + IDLE_SECONDS and proof == self._proof
 
 
 class PageSessions:
-    """Logs customers in and out, and finds their sessions."""
+    """Logs customers in and out, and finds their sessions. Await `ready` before any other call."""
 
     session_seconds = SESSION_SECONDS
 
-    def __init__(self, accounts: Customers, random_bytes: RandomBytes, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, accounts: Customers, store: SettingsStore, random_bytes: RandomBytes, clock: Callable[[], float]
+    ) -> None:
         self._accounts = accounts
+        self._store = store
         self._random_bytes = random_bytes
         self._now = clock
-        self._sessions: dict[bytes, PageSession] = {}
+        self._sessions: dict[str, PageSession] = {}
         self._limits = LoginLimits(ATTEMPTS, clock)
+        self._loading = DeferredLock()
+        self._loaded = False
+        #: Sessions that have ended, by account and name: the store still keeps them.
+        self._ended: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def log_in(self, address: str, account: str, key: str) -> str | None:
+    async def ready(self) -> None:
+        """Returns when the sessions of before the start are known."""
+        if not self._loaded:
+            await self._loading.run(self._load)
+
+    async def _load(self) -> None:
+        if self._loaded:
+            return
+        now = self._now()
+        for account, name, value in await self._store.settings():
+            ends_at, _, proof = value.partition(" ")
+            if not name.startswith(_SETTING):
+                continue
+            if float(ends_at) > now and len(self._sessions) < MOST_SESSIONS:
+                self._sessions[name.removeprefix(_SETTING)] = PageSession(account, "", proof, float(ends_at), now)
+            else:
+                self._ended.append((account, name))
+        self._loaded = True
+
+    async def log_in(self, address: str, account: str, key: str) -> str | None:
         """Makes a session and returns its token; None: there is no such account, or it has another key.
 
         :raises TooManyAttempts: this address must wait, or all attempts for this account must. The key isn't checked.
@@ -88,10 +126,12 @@ class PageSessions:
         token = self.new_token()
         own = [kept for kept, session in self._sessions.items() if session.account == name]
         for old in own[: len(own) - MOST_OF_ACCOUNT + 1] if len(own) >= MOST_OF_ACCOUNT else ():
-            del self._sessions[old]
+            self._end(old)
         while len(self._sessions) >= MOST_SESSIONS:
-            del self._sessions[next(iter(self._sessions))]
-        self._sessions[_hash(token)] = PageSession(name, self.new_token(), key_now, now)
+            self._end(next(iter(self._sessions)))
+        proof, ends_at = self._proof(token, name), now + SESSION_SECONDS
+        self._sessions[_hash(token)] = PageSession(name, _csrf(token), proof, ends_at, now)
+        await self._keep(name, _SETTING + _hash(token), f"{ends_at:.0f} {proof}")
         return token
 
     def new_token(self) -> str:
@@ -108,21 +148,58 @@ class PageSessions:
         if session is None:
             return None
         now = self._now()
-        try:
-            key = self._accounts.get(session.account).api_key
-        except KeyError:
-            key = None
-        if not session.holds(key, now) or self._accounts.is_suspended(session.account):
-            del self._sessions[name]
+        suspended = self._accounts.is_suspended(session.account)
+        if suspended or not session.holds(self._proof(token, session.account), now):
+            self._end(name)
             return None
+        session.csrf = _csrf(token)
         if use:
             session.used_at = now
         return session
 
-    def log_out(self, token: str) -> None:
+    async def log_out(self, token: str) -> None:
         """Ends the session of a token, if there is one."""
-        self._sessions.pop(_hash(token), None)
+        name = _hash(token)
+        if name in self._sessions:
+            self._end(name)
+            await self._forget_ended()
+
+    def _proof(self, token: str, account: str) -> str:
+        """What shows that a session was made with the account's present API key; "" if it has none."""
+        try:
+            key = self._accounts.get(account).api_key
+        except KeyError:
+            key = None
+        return "" if key is None else _hash(f"{token} {key.reveal()}")
+
+    def _end(self, name: str) -> None:
+        session = self._sessions.pop(name)
+        self._ended.append((session.account, _SETTING + name))
+
+    async def _keep(self, account: str, name: str, value: str) -> None:
+        try:
+            await self._store.put_setting(account, name, value)
+        except StoreUnavailable:
+            # The session lasts until the next start. The page must be there while the disk is full.
+            return
+        await self._forget_ended()
+
+    async def _forget_ended(self) -> None:
+        """Takes sessions that have ended out of the store."""
+        while self._ended:
+            account, name = self._ended.pop()
+            try:
+                await self._store.put_setting(account, name, None)
+            except StoreUnavailable:
+                # If the relay stops before a later call has done it, the session is valid again after the start.
+                self._ended.append((account, name))
+                return
 
 
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _csrf(token: str) -> str:
+    """The token of the forms. It follows from the cookie's token, so that a form survives a restart, too."""
+    return _hash(f"form {token}")

@@ -39,7 +39,7 @@ _WAITING_STATES: Final = (SCHEDULED, ENROUTE, ACCEPTED)
 
 
 class _Kept:
-    __slots__ = ("cursor", "reading", "stats", "waiting", "waiting_due_at")
+    __slots__ = ("cursor", "first_at", "reading", "stats", "waiting", "waiting_due_at")
 
     def __init__(self) -> None:
         self.stats = DeliveryStats()
@@ -47,6 +47,8 @@ class _Kept:
         self.reading: list[Deferred[None]] | None = None
         self.waiting: Sequence[float] = ()
         self.waiting_due_at = 0.0
+        #: When the oldest message that was counted was accepted. The store may have forgotten older ones.
+        self.first_at: float | None = None
 
 
 class PageStats:
@@ -70,7 +72,9 @@ class PageStats:
             # Until this count is done, other looks show the last one.
             kept.waiting_due_at = inf
             await self._look_for_waiting(account, kept)
-        return kept.stats.view(span, kept.waiting, self._clock.seconds())
+        view = kept.stats.view(span, kept.waiting, self._clock.seconds())
+        first_at = kept.first_at
+        return view._replace(since=first_at if first_at is not None and first_at > view.starts[0] else None)
 
     async def _look_for_waiting(self, account: str, kept: _Kept) -> None:
         began_at = self._clock.seconds()
@@ -102,6 +106,7 @@ class PageStats:
                 for entry in entries:
                     words = customer_words(entry.state, entry.carrier_error)
                     kept.stats.ended(entry.accepted_at, entry.at, words.send_status, now)
+                    kept.first_at = min(kept.first_at or inf, entry.accepted_at)
                 if entries:
                     kept.cursor = entries[-1].cursor
                 if len(entries) < SLICE:

@@ -45,11 +45,17 @@ class Session(Protocol):
 
 
 class Sessions(Protocol):
-    """Logs customers in and out: `relay.account_pages.page_sessions.PageSessions`, which describes each method."""
+    """Logs customers in and out: `relay.account_pages.page_sessions.PageSessions`, which describes each method.
+
+    Await `ready` before any other call.
+    """
 
     session_seconds: float
 
-    def log_in(self, address: str, account: str, key: str) -> str | None:
+    async def ready(self) -> None:
+        """Returns when sessions can be found."""
+
+    async def log_in(self, address: str, account: str, key: str) -> str | None:
         """Makes a session and returns its token; None: the key is wrong.
 
         :raises TooManyAttempts: the next attempt must wait.
@@ -62,7 +68,7 @@ class Sessions(Protocol):
     def find(self, token: str, *, use: bool = True) -> Session | None:
         """The session of a token."""
 
-    def log_out(self, token: str) -> None:
+    async def log_out(self, token: str) -> None:
         """Ends a session."""
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from relay.account_pages.gate import Gate, html_reply, see
-from relay.account_pages.html import page
+from relay.account_pages.gate import Gate, see
 from relay.account_pages.page_values import Flash, Session
 from relay.account_pages.send_form import entered_values, problems_of, send_card
 from relay.http.api_request import ApiRequest, Reply
@@ -30,23 +29,23 @@ class SendSite:
     async def show(self, request: ApiRequest, session: Session) -> Reply:
         """`GET /my/send`."""
         card = send_card(session, {}, default_sender=self._preparer.default_sender(session.account))
-        return html_reply(page(session, "Send", "/my/send", card, flash=self._gate.flash(request, session)))
+        return self._gate.shown(request, session, "Send", "/my/send", card)
 
     async def send(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         """`POST /my/send`: submits the message, or only counts its text."""
         values = entered_values(fields)
         default_sender = self._preparer.default_sender(session.account)
         if fields.get("action") == "count":
-            return self._again(session, values, {})
+            return self._again(request, session, values, {})
         problems = problems_of(values, default_sender)
         if problems:
-            return self._again(session, values, problems, 422)
+            return self._again(request, session, values, problems, 422)
         try:
             message = await self._submit(session.account, values, default_sender)
         except StoreUnavailable as unavailable:
-            return self._refused(session, values, of_store(unavailable))
+            return self._refused(request, session, values, of_store(unavailable))
         except Problem as problem:
-            return self._refused(session, values, problem)
+            return self._refused(request, session, values, problem)
         session.flash = Flash(True, "The message is accepted: it is safe on disk, and will be sent.")
         shown = see(f"/my/messages/{id_text(message.id)}")
         return shown._replace(then=partial(self._flow.dispatch, [message]))
@@ -63,14 +62,14 @@ class SendSite:
         await self._flow.accept([prepared])
         return prepared
 
-    def _refused(self, session: Session, values: Mapping[str, str], problem: Problem) -> Reply:
+    def _refused(self, request: ApiRequest, session: Session, values: Mapping[str, str], problem: Problem) -> Reply:
         return self._again(
-            session, values, {problem.document.field: problem.document.detail}, problem.status, problem.headers
+            request, session, values, {problem.document.field: problem.document.detail}, problem.status, problem.headers
         )
 
     def _again(
-        self, session: Session, values: Mapping[str, str], problems: Mapping[str, str], status: int = 200,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
+        self, request: ApiRequest, session: Session, values: Mapping[str, str], problems: Mapping[str, str],
+        status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> Reply:  # fmt: skip
         """Shows the form with what the customer has entered."""
         account = session.account
@@ -81,7 +80,7 @@ class SendSite:
             size=self._size(account, values),
             default_sender=self._preparer.default_sender(account),
         )
-        return html_reply(page(session, "Send", "/my/send", card), status, headers)
+        return self._gate.shown(request, session, "Send", "/my/send", card, status=status, headers=headers)
 
     def _size(self, account: str, values: Mapping[str, str]) -> str:
         """How long the text is, in words; "" if there is none."""

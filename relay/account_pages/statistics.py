@@ -1,5 +1,6 @@
 """The statistics on the overview: how messages ended over time, and how long delivery took."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -7,7 +8,9 @@ from twisted.web.template import Tag
 
 from relay.account_pages.charts import bars
 from relay.account_pages.delivery_stats import DURATION_WORDS, KINDS, SPANS, DeliveryStatsView, Span
-from relay.account_pages.html import Content, Markup, card, el
+from relay.account_pages.html import Content, Markup, card, el, moment
+from relay.account_pages.list_question import ListQuestion, minute_text
+from relay.values.instants import instant
 
 _NAMES: Final = {"delivered": "Delivered", "failed": "Failed", "carrier-reject": "Carrier-reject", "waiting": "Waiting"}
 _FILTERS: Final = {"waiting": "pending"}
@@ -29,7 +32,8 @@ def tiles(view: DeliveryStatsView) -> Tag:
                     "a",
                     el("span", _NAMES[kind], class_="name"),
                     el("span", f"{totals[kind]:,}", class_="count", data_count=kind),
-                    href=f"/my/messages?show={_FILTERS.get(kind, kind)}",
+                    el("span", view.rate_words, class_="share", data_count="rate") if kind == "delivered" else None,
+                    href=_listed(view, kind, view.starts[0]),
                     class_=f"tile {kind}",
                 ),
             )
@@ -38,6 +42,14 @@ def tiles(view: DeliveryStatsView) -> Tag:
         class_="tiles",
         aria_label=f"Messages of the last {view.span.words}",
     )
+
+
+def _listed(view: DeliveryStatsView, kind: str, since: float, until: float | None = None) -> str:
+    """The address of the list of the messages that a count counts."""
+    show = _FILTERS.get(kind, kind)
+    # What waits for longer than the span is counted at its beginning.
+    since_text = "" if kind == "waiting" and since == view.starts[0] else minute_text(since)
+    return ListQuestion(show=show, since=since_text, until="" if until is None else minute_text(until)).url()
 
 
 def span_tabs(here: Span) -> Tag:
@@ -58,7 +70,9 @@ def charts(view: DeliveryStatsView) -> Tag:
     totals = view.totals
     said = ", ".join(f"{totals[kind]} {kind}" for kind in KINDS)
     labels = [_label(view.span, start) for start in view.starts]
-    titles = [_title(view.span, start) for start in view.starts]
+    titles = [_title(start) for start in view.starts]
+    ends = [start + view.span.bucket_seconds for start in view.starts]
+    links = [[_listed(view, kind, *times) for kind in KINDS] for times in zip(view.starts, ends, strict=True)]
     over_time = [
         _drawn(
             bars(
@@ -67,6 +81,8 @@ def charts(view: DeliveryStatsView) -> Tag:
                 names=KINDS,
                 labels=labels,
                 titles=titles,
+                instants=[instant(start) for start in view.starts],
+                links=links,
                 summary=f"Messages over the last {view.span.words}: {said}.",
                 width=width,
                 most_labels=8 if width == _WIDE else 4,
@@ -92,7 +108,14 @@ def charts(view: DeliveryStatsView) -> Tag:
     ]
     return el(
         "div",
-        card("Messages over time", _legend(), *over_time, _counts_table(view, titles), class_="card wide"),
+        card(
+            "Messages over time",
+            _legend(),
+            *over_time,
+            _counts_table(view, links),
+            _since(view.since) if view.since is not None else None,
+            class_="card wide",
+        ),
         card(
             "Delivery time",
             el("p", _middle(view), class_="hint"),
@@ -104,6 +127,11 @@ def charts(view: DeliveryStatsView) -> Tag:
         data_live=True,
         class_="charts",
     )  # fmt: skip
+
+
+def _since(at: float) -> Tag:
+    """Says from when on messages are counted."""
+    return el("p", "Counted since ", moment(at), ", the first message that the relay still has.", class_="hint")
 
 
 def _drawn(svg: str, width: int) -> Tag:
@@ -119,16 +147,19 @@ def _legend() -> Tag:
     )
 
 
-def _counts_table(view: DeliveryStatsView, titles: list[str]) -> Tag:
-    rows = [
-        (title, *(str(count) for count in counts))
-        for title, counts in zip(titles, view.counts, strict=True)
+def _counts_table(view: DeliveryStatsView, links: list[list[str]]) -> Tag:
+    rows: list[tuple[Content, ...]] = [
+        (
+            moment(start),
+            *(el("a", str(count), href=link) if count else "0" for count, link in zip(counts, to, strict=True)),
+        )
+        for start, counts, to in zip(view.starts, view.counts, links, strict=True)
         if any(counts)
     ]
     return _table("Messages over time as a table", ("Time", *_NAMES.values()), rows[::-1])
 
 
-def _table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Tag:
+def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[Content, ...]]) -> Tag:
     body: list[Content] = [
         el("tr", el("th", row[0], scope="row"), *(el("td", cell, class_="number") for cell in row[1:])) for row in rows
     ]
@@ -171,6 +202,5 @@ def _label(span: Span, start: float) -> str:
     return at.strftime("%d %b") if span.name == "week" else at.strftime("%H:%M")
 
 
-def _title(span: Span, start: float) -> str:
-    at = datetime.fromtimestamp(start, UTC)
-    return at.strftime("%H:%M") if span.name == "hour" else at.strftime("%d %b %H:%M")
+def _title(start: float) -> str:
+    return datetime.fromtimestamp(start, UTC).strftime("%d %b %Y %H:%M UTC")

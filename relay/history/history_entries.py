@@ -316,7 +316,9 @@ def _part_view(part: PartEntry) -> PartView:
 def _attempt_view(attempt: AttemptEntry) -> AttemptView:
     channel = Channel.WEBHOOK if attempt.channel == OWED_WEBHOOK else Channel.SMPP
     words = customer_words(attempt.state, b"")
-    return AttemptView(channel.value, attempt.attempt, attempt.at, attempt.answer, attempt.seconds, words.status)
+    return AttemptView(
+        channel.value, attempt.attempt, attempt.at, attempt.answer, attempt.seconds, words.status, attempt.due_at
+    )
 
 
 def _text(octets: bytes) -> str:

@@ -117,15 +117,15 @@ class MessageLists:
         # The store knows few of the conditions. So ask it for more messages until enough of them match.
         asked = 4 * limit + 50
         while True:
-            views = await self._store.recent(query.account or "", before=before, limit=asked)
+            views, more = await self._recent(query, before, asked)
             found = [view for view in views if matches(query, view)]
-            if len(found) > limit or len(views) < asked:
+            if len(found) > limit or not more:
                 break
             asked *= 4
         if query.after is not None:
             same = first_seq(accepted_at_of(query.after))
-            skipped = [view for view in found if first_seq(view.accepted_at) == same][:given]
-            found = [view for view in found if view not in skipped and first_seq(view.accepted_at) <= same]
+            skipped = {view.id for view in [view for view in found if first_seq(view.accepted_at) == same][:given]}
+            found = [view for view in found if view.id not in skipped and first_seq(view.accepted_at) <= same]
         page, more = found[: query.limit], len(found) > query.limit
         if not more:
             return HistoryPage(page, None)
@@ -134,6 +134,21 @@ class MessageLists:
         if query.after is not None and last == first_seq(accepted_at_of(query.after)):
             here += given
         return HistoryPage(page, last + here)
+
+    async def _recent(self, query: HistoryQuery, before: float | None, limit: int) -> tuple[list[MessageView], bool]:
+        """Returns an account's latest messages that meet the conditions that the store knows, and if there are more."""
+        search = query.number or query.number_end or query.id[:8]
+        views: list[MessageView] = []
+        more = False
+        for state in (None,) if query.states is None else sorted(query.states):
+            found = await self._store.recent(
+                query.account or "", before=before, state=state, search=search, limit=limit
+            )
+            views += found
+            more |= len(found) == limit and (query.since is None or found[-1].accepted_at >= query.since)
+        # Stable: messages of the same instant stay in the store's order.
+        views.sort(key=lambda view: -view.accepted_at)
+        return views[:limit] if more else views, more
 
     def queries_of(self, text: str, query: HistoryQuery) -> list[HistoryQuery]:
         """Returns a query for each possible meaning of a search text, the most likely one first.

@@ -7,8 +7,10 @@ from relay.config.model import Account
 from relay.config.urls import WebUrl
 from relay.runtime.fair_share import FairShare
 from relay.store.api import Idempotency, Store
-from relay.values.messages import Message, QueueKey, Refused, Submission
+from relay.values.messages import Message, Notification, QueueKey, Refused, Submission
 from relay.webhooks.answer import Tested, UrlState
+from relay.webhooks.request import WebhookRequest
+from relay.webhooks.url_health import UrlHealth
 
 
 class SubmissionFlow(Protocol):
@@ -91,6 +93,12 @@ class WebhookTester(Protocol):
 
     def url_state(self, account: str) -> UrlState:
         """The state of the account's URL."""
+
+    def url_health(self, account: str) -> UrlHealth:
+        """How the attempts at the account's URL have ended."""
+
+    def built_again(self, notification: Notification, at: float) -> WebhookRequest | None:
+        """The request of an earlier attempt, without its secrets; None: it can't be made any more."""
 
     async def test(self, account: str, test_id: bytes) -> Tested:
         """Sends a test notification, and returns the receiver's answer.

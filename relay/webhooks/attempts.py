@@ -1,6 +1,7 @@
 """Sends batches of notifications, and records the results for the notifications and for their URLs."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
@@ -16,6 +17,10 @@ from relay.webhooks.outcomes import Outcomes
 from relay.webhooks.places import Destination, Path, Places
 from relay.webhooks.queue_work import QueueWork
 from relay.webhooks.schedule import retry_after_seconds, retry_of
+from relay.webhooks.url_health import UrlHealthBook
+
+#: The reason if the relay itself ended an attempt.
+STOPPED: Final = "stopped"
 
 #: `Attempts` calls this when a request has ended, with the request's queue, its path, and the instant.
 Ended = Callable[[QueueWork, Path | None, float], None]
@@ -26,6 +31,7 @@ class Attempts:
 
     :param fraction: returns random numbers from 0 to 1, for the jitter.
     :param ended: is called after each request, unless `abandon` was called before.
+    :ivar health: how the attempts at accounts' own URLs ended.
     :ivar on_post: is called with the seconds that each request took; the metrics use it.
     """
 
@@ -42,6 +48,7 @@ class Attempts:
         ended: Ended,
     ) -> None:
         self.on_post: Callable[[float], None] | None = None
+        self.health = UrlHealthBook(clock.seconds)
         self._store = store
         self._delivery = delivery
         self._places = places
@@ -93,7 +100,7 @@ class Attempts:
         try:
             answer, text = await self._delivery.deliver(queue_key, target, batch, began_at)
         except CancelledError:
-            answer, text = Answer(0, "stopped"), "stopped"
+            answer, text = Answer(0, STOPPED), STOPPED
         except Exception:
             self.log.failure("webhook_broken: a webhook of {account} could not be sent", account=queue_key.account)
             answer, text = Answer(0, "internal error"), "internal error"
@@ -109,6 +116,11 @@ class Attempts:
         seconds = now - began_at
         if self.on_post is not None:
             self.on_post(seconds)
+        if not queue_key.url:
+            if answer.ok:
+                self.health.succeeded(queue_key.account, len(batch))
+            elif answer.reason != STOPPED:
+                self.health.failed(queue_key.account, len(batch), text)
         if answer.ok:
             self._answered_well(work, path)
             self._outcomes.add([Attempt(n, Verdict.DELIVERED, now, 0.0, text, seconds) for n in batch])

@@ -93,17 +93,34 @@ class WebhookDelivery:
             )
             answer = await self._send_to(request, target)
             return answer, answer.text
-        # Most URLs have no prefix. Skip the parser for them: every message with its own URL comes here.
-        callback = None if queue_key.url.startswith("http") else parse_callback(queue_key.url)
-        if callback is None or not callback.manner:
-            request = self._request(target, queue_key.url, batch, now)
-        else:
-            made = callback_request(batch[0], callback)
-            if made is None:
-                return _NOT_ASKED_FOR, "not asked for"
-            request = made
-        answer = await self._send_to(request, target)
+        made = self._request_to(queue_key.url, target, batch, self._keys(target, now), self._wall())
+        if made is None:
+            return _NOT_ASKED_FOR, "not asked for"
+        answer = await self._send_to(made, target)
         return answer, answer.text
+
+    def built_again(self, notification: Notification, at: float) -> WebhookRequest | None:
+        """Makes the request of an earlier attempt again, to show it: without its signature and the account's headers.
+
+        :param at: when the attempt was made, seconds since 1970.
+        :returns: None: the account has no URL any more, or the customer did not ask for such a state.
+        """
+        target = self._accounts.target(notification.account)
+        url = "" if target is None else notification.url or target.url or ""
+        return self._request_to(url, target, [notification], (), at) if target is not None and url else None
+
+    def _request_to(
+        self, url: str, target: Target, batch: Sequence[Notification], keys: Sequence[bytes], at: float
+    ) -> WebhookRequest | None:
+        """Makes the request to a URL; None: the customer did not ask for such a state.
+
+        :param at: the time that the request names, seconds since 1970.
+        """
+        # Most URLs have no prefix. Skip the parser for them: every message with its own URL comes here.
+        callback = None if url.startswith("http") else parse_callback(url)
+        if callback is None or not callback.manner:
+            return self._request(target, url, batch, keys, at)
+        return callback_request(batch[0], callback)
 
     def url_changed(self, account: str) -> None:
         """Forgets the failures of the account's old URLs, because the account has new ones."""
@@ -120,7 +137,7 @@ class WebhookDelivery:
             raise LookupError(account)
         now = self._clock.seconds()
         made_up = Notification(test_id, account, Channel.WEBHOOK, DELIVERED, True, 1, now, now, b"")
-        request = self._request(target, target.url, [made_up], now)
+        request = self._request(target, target.url, [made_up], self._keys(target, now), self._wall())
         request.headers[b"X-Relay-Test"] = [b"1"]
         answer = await self._send_to(request, target)
         return Tested(request, answer, self._clock.seconds() - now)
@@ -131,7 +148,7 @@ class WebhookDelivery:
         :returns: the last answer, and a text that names all answers.
         """
         assert target.url is not None
-        request = self._request(target, target.url, batch, now)
+        request = self._request(target, target.url, batch, self._keys(target, now), self._wall())
         if target.fallback_url is None:
             answer = await self._send_to(request, target)
             if answer.code == 410:
@@ -160,7 +177,9 @@ class WebhookDelivery:
             breaker = self._first_urls[account] = CircuitBreaker(_NO_LIMIT)
         return breaker
 
-    def _request(self, target: Target, url: str, batch: Sequence[Notification], now: float) -> WebhookRequest:
+    def _request(
+        self, target: Target, url: str, batch: Sequence[Notification], keys: Sequence[bytes], at: float
+    ) -> WebhookRequest:
         own = url == target.url
         return webhook_request(
             batch,
@@ -168,8 +187,8 @@ class WebhookDelivery:
             form=target.format == "form",
             array=own and target.batch > 1,
             error_codes=target.error_codes,
-            keys=self._keys(target, now),
-            now=self._wall(),
+            keys=keys,
+            now=at,
         )
 
     def _keys(self, target: Target, now: float) -> Sequence[bytes]:

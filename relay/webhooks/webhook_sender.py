@@ -27,7 +27,7 @@ from relay.runtime.alarms import Alarms
 from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore
 from relay.values.inbound import INBOUND_URL
-from relay.values.messages import Channel, QueueKey
+from relay.values.messages import Channel, Notification, QueueKey
 from relay.webhooks.answer import Tested, UrlState
 from relay.webhooks.attempts import Attempts
 from relay.webhooks.callbacks import parse_callback
@@ -36,6 +36,8 @@ from relay.webhooks.outcomes import Outcomes
 from relay.webhooks.places import Destination, Origin, Path, Places
 from relay.webhooks.queue_claims import BATCH_SECONDS, PARKED_SECONDS, QueueClaims
 from relay.webhooks.queue_work import QueueWork
+from relay.webhooks.request import WebhookRequest
+from relay.webhooks.url_health import UrlHealth
 
 #: How many queues may be served in one turn of the reactor. A claim and a request cost about 0.2 ms.
 SERVED_A_TURN: Final = 100
@@ -104,6 +106,7 @@ class Webhooks:
             destination.breaker.reset()
             self._opened(destination)
         self._delivery.url_changed(account)
+        self.attempts.health.url_changed(account)
         self.wake(QueueKey(account, Channel.WEBHOOK))
         self.wake(QueueKey(account, Channel.WEBHOOK, INBOUND_URL))
 
@@ -118,6 +121,14 @@ class Webhooks:
             breaker.blocked_until(self._clock.seconds()),
             breaker.in_flight,
         )
+
+    def url_health(self, account: str) -> UrlHealth:
+        """Returns how the attempts at the account's own URL have ended."""
+        return self.attempts.health.health(account)
+
+    def built_again(self, notification: Notification, at: float) -> WebhookRequest | None:
+        """Makes the request of an earlier attempt again, see `WebhookDelivery.built_again`."""
+        return self._delivery.built_again(notification, at)
 
     async def test(self, account: str, test_id: bytes) -> Tested:
         """Sends a test notification, see `WebhookDelivery.test`."""

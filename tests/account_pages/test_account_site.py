@@ -1,16 +1,19 @@
 """The account page in a browser without JavaScript."""
 
 import html
+import json
 import random
 import re
+import shlex
 from typing import Any
 from urllib.parse import urlencode
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.template import flattenString
 
 from relay.account_pages.account_site import AccountPages
+from relay.account_pages.answer_words import answer_words
 from relay.account_pages.html import el, flatten
 from relay.account_pages.login import login_page
 from relay.account_pages.page_sessions import PageSessions
@@ -24,6 +27,7 @@ from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RTHROTTLED
 from relay.values.states import DELIVERED, ENROUTE
 from relay.webhooks.answer import UrlState
+from relay.webhooks.url_health import UrlHealth
 from tests.http.http_driver import KEY, Connection, HttpDriver, Reply
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -38,9 +42,8 @@ class Site:
             {"acme": account or Account(api_key=Secret(KEY)), "other": Account(api_key=Secret("o"))}
         )
         store: Any = self.driver.store
-        store.recent = self._recent
         random_bytes = random.Random(3).randbytes
-        self.sessions = PageSessions(self.driver.accounts, random_bytes, self.driver.clock.seconds)
+        self.sessions = PageSessions(self.driver.accounts, store, random_bytes, self.driver.clock.seconds)
         self.pages = AccountPages(
             self.driver.api,
             flow=self.driver.flow,
@@ -53,25 +56,19 @@ class Site:
         )
         self.cookies: dict[str, str] = {}
         self.more_headers: dict[str, str] = {}
+        self.host = "relay.example"
 
-    def _recent(
-        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
-    ) -> Deferred[list[MessageView]]:
-        found = [
-            view
-            for view in reversed(self.driver.store.views.values())
-            if view.account == account
-            and state in (None, view.state)
-            and (before is None or view.accepted_at < before)
-            and (search in id_text(view.id) or search.encode() in view.addresses)
-        ]
-        return succeed(found[:limit])
+    @property
+    def settings(self) -> dict[str, str | None]:
+        """The settings of acme that the store keeps, without its logins."""
+        kept = self.driver.store.kept.items()
+        return {name: value for (_, name), value in kept if not name.startswith("page_session.")}
 
     def connect(self, method: str, path: str, form: dict[str, str] | None = None) -> Connection:
         connection = self.driver.connect()
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} | self.more_headers
         body = None if form is None else urlencode(form).encode()
-        connection.send(method, path, body, headers | (FORM if body else {}), None)
+        connection.send(method, path, body, headers | (FORM if body else {}), None, host=self.host)
         return connection
 
     def ask(self, method: str, path: str, form: dict[str, str] | None = None) -> Reply:
@@ -177,6 +174,18 @@ class LoginTests(SiteTestCase):
         self.site.cookies["relay_session"] = cookie
         self.assertEqual(self.site.ask("GET", "/").status, 303)
 
+    def test_somebody_whose_login_has_ended_is_told_so_once_and_comes_to_the_same_page(self) -> None:
+        self.site.log_in()
+        token = self.site.token()
+        self.site.driver.clock.advance(12 * 3600.0)
+        reply = self.site.ask("GET", "/my/send")
+        self.assertEqual(reply.headers["Location"], "/login?next=%2Fmy%2Fsend&ended=page")
+        self.assertIn("Your login has ended. Log in again.", self.site.get(reply.headers["Location"]))
+        self.assertEqual(self.site.ask("GET", "/my/send").headers["Location"], "/login?next=%2Fmy%2Fsend")
+        self.site.cookies["relay_session"] = "gone"
+        location = self.site.ask("POST", "/my/send", {"csrf": token, "to": "447700900123"}).headers["Location"]
+        self.assertIn("the form was not sent", self.site.get(location))
+
 
 class ProtectionTests(SiteTestCase):
     def test_every_page_forbids_scripts_and_frames_of_others(self) -> None:
@@ -211,7 +220,7 @@ class ProtectionTests(SiteTestCase):
         for path in paths:
             for form in ({"url": URL, "to": "447700900123", "from": "a", "text": "b"}, {"csrf": "x", "url": URL}):
                 self.assertEqual(self.site.ask("POST", path, form).status, 403, path)
-        self.assertEqual((self.site.driver.store.kept, self.site.driver.flow.accepted), ({}, []))
+        self.assertEqual((self.site.settings, self.site.driver.flow.accepted), ({}, []))
         self.assertEqual(self.site.ask("GET", "/").status, 200, "nobody was logged out")
 
     def test_text_of_others_is_shown_as_text(self) -> None:
@@ -240,7 +249,7 @@ class SettingsTests(SiteTestCase):
                 self.assertRegex(page, r'<input type="url" [^>]*id="url" name="url" [^>]*autofocus')
                 self.assertRegex(page, r'id="url-problem" class="wrong" role="alert">[A-Z][^<]{10,}<')
                 self.assertIn(f'value="{url}"', page)
-        self.assertEqual(self.site.driver.store.kept, {})
+        self.assertEqual(self.site.settings, {})
 
     def test_a_url_that_is_set_wins_until_it_is_reset_and_the_page_says_whose_it_is(self) -> None:
         self.site = Site(Account(api_key=Secret(KEY), notification_url="https://from.the.file/"))
@@ -317,8 +326,7 @@ class SettingsTests(SiteTestCase):
         self.site.log_in()
         form = {"form": "delivery", "notification_format": "form", "notify": "final", "notification_batch": "100"}
         self.assertEqual(self.site.post("/my/settings", **form).status, 303)
-        kept = {name: value for (_, name), value in self.site.driver.store.kept.items()}
-        self.assertEqual(kept, {"notification_format": "form", "notification_batch": "100"})
+        self.assertEqual(self.site.settings, {"notification_format": "form", "notification_batch": "100"})
         self.site.post("/my/settings", form="delivery", action="reset")
         self.assertEqual(self.site.driver.accounts.get("acme").notification_format, "json")
 
@@ -327,7 +335,7 @@ class SettingsTests(SiteTestCase):
         reply = self.site.post("/my/settings", form="delivery", notification_format="form", notification_batch="0")
         self.assertEqual(reply.status, 422)
         self.assertIn(b'id="notification_batch-problem"', reply.body)
-        self.assertEqual(self.site.driver.store.kept, {})
+        self.assertEqual(self.site.settings, {})
 
     def test_a_test_notification_shows_status_time_and_first_bytes_of_the_answer(self) -> None:
         self.site.log_in()
@@ -407,12 +415,49 @@ class MessagesTests(SiteTestCase):
         self.assertIn(b"More than the account's rate allows.", reply.body)
         self.assertIn(b">Keep me</textarea>", reply.body)
 
-    def test_a_message_is_shown_with_every_attempt(self) -> None:
-        view = self.message()
+    def test_a_message_is_shown_with_every_attempt_and_the_request_without_secrets(self) -> None:
+        view = self.message(
+            attempts=[
+                AttemptView("webhook", 1, 1_700_000_002.0, "503", 0.031, "ENROUTE", 1_700_000_007.0),
+                AttemptView("webhook", 2, 1_700_000_008.0, "204", 0.031, "DELIVRD"),
+            ],
+            reference="order 7",
+        )
+        self.site.log_in()
+        self.site.post("/my/secret", action="generate")
+        path = f"/my/messages/{id_text(view.id)}"
+        self.assertNotIn("Built again", self.site.get(path), "there is no URL any more")
+        self.site.post("/", url=URL, action="save")
+        page = self.site.get(path)
+        for shown in (
+            f'<code id="message-id">{id_text(view.id)}</code>',
+            '<code id="message-to">447700900001</code>',
+            '<code id="message-reference">order 7</code>',
+            "The recipient's phone has it, says the carrier.",
+            "Sent. tier1 answered that it has taken it.",
+            "Receipt from tier1: DELIVRD, error 000.",
+            "Notification ENROUTE over HTTP, attempt 1: Your server answered 503 Service Unavailable.",
+            "The next attempt was due",
+            "It took 31 ms.",
+            f"POST {URL}\nContent-Type: application/json\nWebhook-Id: ",
+            "X-Relay-Attempt: 2\n",
+            "X-Relay-Reference: order%207\n",
+            '"status":"DELIVRD"',
+        ):
+            self.assertIn(shown, page)
+        self.assertNotIn("Webhook-Signature", page)
+
+    def test_a_message_under_way_says_what_comes_next(self) -> None:
+        ends_at = 1_700_000_500.0
+        view = self.message(
+            state=ENROUTE, final=False, done_at=None, attempts=[], expires_at=ends_at, waits_for_its_time=True,
+            scheduled_at=ends_at - 100.0, parts=[PartView("", "", ENROUTE, "", None, None)] * 2,
+        )  # fmt: skip
         self.site.log_in()
         page = self.site.get(f"/my/messages/{id_text(view.id)}")
-        for shown in ("DELIVRD", "447700900001", "tier1", "<td>503</td>", "31 ms", id_text(view.id)):
-            self.assertIn(shown, page)
+        order = ("Accepted over HTTP, in 2 parts.", "It will be sent.", "validity ends.")
+        places = [page.index(said) for said in order]
+        self.assertEqual(places, sorted(places))
 
     def test_its_notification_can_be_had_again_where_there_is_a_url(self) -> None:
         view = self.message()
@@ -456,7 +501,179 @@ class MessagesTests(SiteTestCase):
         self.assertIn("447700900002", waiting)
         self.assertNotIn("447700900001", waiting)
         self.assertEqual(len(re.findall("data-id", self.site.get("/my/messages?search=900001"))), 1)
-        self.assertEqual(len(re.findall("data-id", self.site.get("/my/messages?show=nonsense&before=x&skip=-1"))), 2)
+        self.assertEqual(len(re.findall("data-id", self.site.get("/my/messages?show=nonsense&after=x&notified=y"))), 2)
+
+    def test_the_list_is_narrowed_by_time_and_by_what_became_of_the_notification(self) -> None:
+        self.message(1)
+        self.message(2, accepted_at=1_699_999_300.0, attempts=[], owed=["webhook"])
+        self.message(3, accepted_at=1_699_999_400.0, attempts=[AttemptView("webhook", 1, 0.0, "204", 0.1, "DELIVRD")])
+        self.site.log_in()
+        for asked, found in (
+            ("since=2023-11-14T22:00", [3, 2]),
+            ("until=2023-11-14T22:00", [1]),
+            ("since=2023-11-14T22:00&until=2023-11-14T22:03", [2]),
+            ("since=&until=", [3, 2, 1]),
+            ("notified=owed", [2]),
+            ("notified=delivered", [3]),
+            ("notified=failed", [1]),
+            ("notified=delivered&show=failed", []),
+            ("search=900002&notified=owed", [2]),
+        ):
+            page = self.site.get(f"/my/messages?{asked}")
+            self.assertEqual(re.findall(r'data-id="(\d\d)', page), [f"{number:02d}" for number in found], asked)
+
+    def test_a_time_that_is_none_is_named_at_its_field(self) -> None:
+        self.site.log_in()
+        reply = self.site.ask("GET", "/my/messages?since=yesterday")
+        self.assertEqual(reply.status, 422)
+        self.assertIn(b'id="since-problem"', reply.body)
+        self.assertEqual(self.site.ask("GET", "/my/messages/export?since=yesterday").status, 422)
+
+    def test_tiles_and_charts_lead_to_the_messages_that_they_count(self) -> None:
+        for number in range(1, 6):
+            at = 1_699_981_000.0 + 3600.0 * number
+            self.message(number, accepted_at=at)
+            entry = FeedEntry(number, bytes([number]) * 16, DELIVERED, b"000", at + 2.0, at)
+            self.site.driver.store.entries.append(entry)
+        self.site.log_in()
+        page = self.site.get("/")
+        self.assertIn("100 % of those that ended", page)
+        self.assertIn("Counted since", page)
+        (table,) = re.findall(r"Messages over time as a table.*?</table>", page)
+        cells = re.findall(r'<td class="number"><a href="([^"]+)">1<', table)
+        self.assertEqual(len(cells), 5)
+        for link in cells:
+            self.assertEqual(len(re.findall("data-id", self.site.get(link))), 1, link)
+        (tile,) = re.findall(r'href="([^"]+)" class="tile delivered"', page)
+        self.assertEqual(len(re.findall("data-id", self.site.get(tile))), 5)
+
+    def test_picked_messages_are_notified_again_after_the_customer_has_seen_how_many(self) -> None:
+        self.message(1)
+        self.message(2)
+        self.message(3, state=ENROUTE, final=False, done_at=None)
+        other = self.message(4, account="other")
+        self.site.log_in()
+        self.site.post("/", url=URL, action="save")
+        boxes = re.findall(r'type="checkbox" name="(pick-[^"]+)"', self.site.get("/my/messages"))
+        self.assertEqual(len(boxes), 3)
+        picks = dict.fromkeys([*boxes[:2], f"pick-{id_text(other.id)}", "pick-nonsense"], "yes")
+        asked = self.site.post("/my/messages/resend", action="picked", **picks)
+        self.assertIn("Send 1 notification again?", asked.body.decode())
+        self.assertIn("3 messages have not ended yet, or have no notification URL.", asked.body.decode())
+        self.assertEqual(self.site.driver.store.again, [])
+        self.site.post("/my/messages/resend", action="picked", sure="yes", **picks)
+        self.assertEqual(self.site.driver.store.again, [bytes([2]) * 16])
+        self.assertEqual(len(self.site.driver.flow.woken), 1)
+        self.assertIn("1 notifications will be sent again", self.site.get("/my/messages"))
+
+    def test_all_messages_of_a_list_are_notified_again_but_none_that_came_after_the_question(self) -> None:
+        for number in range(1, 5):
+            self.message(number, owed=["webhook"] if number == 4 else [])
+        self.site.log_in()
+        self.site.post("/", url=URL, action="save")
+        question = {"notified": "failed", "since": "2023-11-14T21:56"}
+        page = self.site.post("/my/messages/resend", action="all", **question).body.decode()
+        self.assertIn("Send 3 notifications again?", page)
+        again = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.partition('id="content"')[2]))
+        self.message(5, accepted_at=self.site.driver.clock.seconds() + 1.0)
+        self.assertEqual(self.site.ask("POST", "/my/messages/resend", again).status, 303)
+        self.assertEqual(sorted(self.site.driver.store.again), [bytes([number]) * 16 for number in (1, 2, 3)])
+
+    def test_where_nothing_can_be_sent_again_the_page_says_so(self) -> None:
+        self.message(1)
+        self.site.log_in()
+        for action in ("picked", "all"):
+            self.assertEqual(self.site.post("/my/messages/resend", action=action).status, 303)
+            self.assertIn("No notification can be sent again", self.site.get("/my/messages"))
+
+    def test_times_have_a_year_and_say_their_zone(self) -> None:
+        view = self.message()
+        self.site.log_in()
+        page = self.site.get(f"/my/messages/{id_text(view.id)}")
+        self.assertIn('datetime="2023-11-14T21:56:41.000Z" title="2023-11-14 21:56:41 UTC"', page)
+        self.assertIn('<span class="date">14 Nov 2023</span>', page)
+
+
+class HealthTests(SiteTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.site.log_in()
+        self.site.post("/", url=URL, action="save")
+
+    def test_every_page_says_since_when_notifications_fail_and_why(self) -> None:
+        view = self.message()
+        pages = ("/", "/my/messages", f"/my/messages/{id_text(view.id)}", "/my/settings", "/my/send")
+        for path in pages:
+            self.assertIn('<div id="alarm" data-live=""></div>', self.site.get(path))
+        self.site.driver.webhooks.health = UrlHealth(0.0, 5, 9, "503", 1_700_000_000.0, 1_699_999_000.0)
+        for path in pages:
+            page = self.site.get(path)
+            self.assertRegex(page, r'Notifications fail since <time [^>]*title="2023-11-14 21:56:40 UTC"')
+            self.assertIn("Your server answered 503 Service Unavailable.", page)
+        self.site.driver.webhooks.state = UrlState("410", 0, False, None, 0)
+        self.assertIn("is off, because your server answered 410", self.site.get("/my/send"))
+        self.site.post("/", action="remove", sure="yes")
+        self.assertIn('<div id="alarm" data-live=""></div>', self.site.get("/my/send"))
+
+    def test_the_overview_counts_attempts_and_what_is_owed_and_since_when(self) -> None:
+        self.message(1, owed=["webhook"])
+        self.message(2, owed=["webhook"])
+        self.site.driver.store.lost = [b"a" * 16]
+        self.site.driver.webhooks.health = UrlHealth(1_699_990_000.0, 5, 15, "timeout", 1_700_000_000.0)
+        card = self.site.get("/").partition("How notifications arrive")[2].partition("</section>")[0]
+        shown = re.sub(r"<[^>]+>", " ", card)
+        for words in ("Delivered  5", "15 (75.0 % of all attempts)", "2 , the oldest since   14 Nov 2023   21:56 :43",
+                      "Given up   1", "Your server did not answer in time."):  # fmt: skip
+            self.assertIn(words, shown)
+        self.assertIn('href="/my/messages?notified=owed"', card)
+
+    def test_a_page_that_is_open_learns_that_notifications_begin_to_fail(self) -> None:
+        stream = self.site.connect("GET", "/my/events")
+        self.assertIn(b'"failing":""', stream.transport.value())
+        self.site.driver.webhooks.health = UrlHealth(0.0, 5, 9, "503", 1_700_000_000.0, 1_699_999_000.0)
+        self.site.driver.clock.advance(0.5)
+        self.assertIn(b'"failing":"1699999000 503"', stream.transport.value())
+
+    def test_an_answer_is_said_in_words(self) -> None:
+        for answer, words in (
+            ("404", "Your server answered 404 Not Found. There is nothing at this address."),
+            ("302", "Your server answered 302 Found. The relay follows no redirects"),
+            ("599", "Your server answered 599. It has a fault."),
+            ("timeout", "Your server did not answer in time."),
+            ("TLS: certificate verify failed", "No encrypted connection: certificate verify failed."),
+            ("refused: the name leads to a private address", "Refused: the name leads to a private address."),
+            ("500, fallback timeout", "It has a fault. The second URL: Your server did not answer in time."),
+            ("ESME_RX_T_APPN", "Your system answered ESME_RX_T_APPN."),
+        ):
+            self.assertIn(words, answer_words(answer))
+
+
+class FirstStepsTests(SiteTestCase):
+    def done(self) -> list[bool]:
+        """Which steps are done; none where there is no list."""
+        steps = self.site.get("/").partition("First steps")[2].partition("</ol>")[0]
+        return [word == "Done: " for word in re.findall(r">(Done: |To do: )<", steps)]
+
+    def test_an_empty_account_is_led_from_the_key_to_its_first_message(self) -> None:
+        self.site.log_in()
+        self.assertEqual(self.done(), [True, False, False, False])
+        self.site.post("/", url=URL, action="save")
+        self.assertEqual(self.done(), [True, True, False, False])
+        self.site.post("/my/test")
+        self.assertEqual(self.done(), [True, True, True, False])
+        self.message(state=ENROUTE, final=False, done_at=None)
+        self.assertEqual(self.done(), [])
+
+    def test_the_line_to_paste_sends_a_message_to_this_relay_and_nothing_else(self) -> None:
+        self.site = Site(Account(api_key=Secret(KEY), senders=Senders(default="O'Neil")))
+        self.site.log_in()
+        for host, base in (("relay.example:8080", "http://relay.example:8080"), ("x;rm -rf /", "http://relay.example")):
+            self.site.host = host
+            line = re.findall(r'id="curl-line">([^<]+)<', self.site.get("/"))[0]
+            command = shlex.split(line)
+            self.assertEqual(command[:5], ["curl", "-sS", "-u", "acme:YOUR-KEY", f"{base}/messages"])
+            self.assertEqual(json.loads(command[-1])["from"], "O'Neil")
+            self.assertEqual(len(command), 9)
 
 
 class LiveTests(SiteTestCase):

@@ -47,7 +47,16 @@ class BarsTests(SynchronousTestCase):
     def test_no_text_breaks_the_markup(self, text: str) -> None:
         svg = drawn([[1, 2]], text=text)
         self.assertEqual(svg.attrib["aria-label"], text)
-        self.assertIn(f"{text}: 1 A, 2 B", [title.text for title in svg.iter("title")])
+        self.assertIn(f"{text} – 1 A, 2 B", [title.text for title in svg.iter("title")])
+
+    def test_each_count_leads_to_its_own_page_and_each_bar_says_when_it_begins(self) -> None:
+        svg = bars([[1, 2], [0, 3]], classes=("a", "b"), names=("A", "B"), labels="xy", titles="xy", summary="s",
+                   width=660, instants=("2026-01-01T00:00Z", "2026-01-02T00:00Z"),
+                   links=[["/?a=1&b=2", "/2"], ["/3", "/4"]])  # fmt: skip
+        drawing = ET.fromstring(svg)
+        self.assertEqual([link.attrib["href"] for link in drawing.iter("a")], ["/?a=1&b=2", "/2", "/4"])
+        begins = [title.attrib["data-at"] for title in drawing.iter("title")]
+        self.assertEqual(begins, ["2026-01-01T00:00Z", "2026-01-02T00:00Z"])
 
     def test_the_newest_bar_has_its_label(self) -> None:
         svg = bars([[1]] * 60, classes=("a",), names=("A",), labels=[str(n) for n in range(60)],

@@ -51,6 +51,15 @@ return [e === document.body ? "" : e.id || e.textContent.trim(), getComputedStyl
 """
 
 
+#: A time as it is shown, and as the relay wrote it.
+READ_TIME = """
+const time = document.querySelector("#latest time");
+return [time.querySelector(".clock").textContent.slice(0, 5), time.dateTime];
+"""
+AS_IN_KATHMANDU = """
+return new Date(Date.parse(arguments[0]) + 345 * 60000).toISOString().slice(11, 16);
+"""
+
 #: Whether an element is within the window.
 IN_SIGHT = """
 const box = document.getElementById(arguments[0]).getBoundingClientRect();
@@ -120,7 +129,7 @@ class AccountPageTests(IntegrationTestCase):
             page.until("its page is shown", lambda: page.text("#message .badge") == "pending")
             page.run("window.loadedOnce = true;")
             page.until("it is delivered", lambda: page.text("#message .badge") == "delivered")
-            page.until("the attempt is shown", lambda: "webhook 200" in page.text("#message"))
+            page.until("the attempt is shown", lambda: "Your server answered 200 OK" in page.text("#message"))
             self.assertTrue(page.run("return window.loadedOnce;"), "the page was not loaded again for that")
             page.until("a screen reader is told", lambda: "is now: delivered" in page.run(
                 "return document.getElementById('said').textContent"))  # fmt: skip
@@ -153,6 +162,96 @@ class AccountPageTests(IntegrationTestCase):
             status, _ = await self.http("POST", relay, "/messages", message, key=KEY)
             self.assertEqual(status, 202)
         await deferToThread(after, page)
+
+    async def test_times_are_the_readers_and_charts_lead_to_their_messages(self) -> None:
+        site, relay, _ = await self.site(delay_seconds=0.05)
+        message = {"to": "447700900123", "from": "Test", "text": "x"}
+        await self.http("POST", relay, "/messages", message, key=KEY)
+
+        def script(page: Browser) -> None:
+            # 5 hours and 45 minutes before UTC.
+            page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kathmandu"})
+            page.log_in("acme", KEY)
+            page.until("it is counted", lambda: page.text("[data-count=delivered]") == "1")
+            self.assertEqual(page.text("[data-count=rate]"), "100 % of those that ended")
+            page.until("it is drawn", lambda: page.has("#charts svg rect.delivered"))
+            self.assertIn("Asia/Kat", page.text("#zone"))
+            shown, utc = page.run(READ_TIME)
+            self.assertEqual(shown, page.run(AS_IN_KATHMANDU, utc))
+            self.assertRegex(page.text("#latest .ago"), "just now|seconds ago")
+            page.run("document.querySelector('#charts a rect').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+            page.until("the list is shown", lambda: page.heading() == "Messages")
+            self.assertEqual(page.text("#messages tbody a"), "447700900123")
+            # The address has UTC, the field has the reader's time, and sending the form changes neither.
+            before, field = page.path(), page.run("return document.getElementById('since').value")
+            self.assertIn(":45", field)
+            page.press("Apply")
+            page.until("the form was sent", lambda: "until" in page.path() and page.path() != before)
+            self.assertEqual(page.run("return document.getElementById('since').value"), field)
+            self.assertEqual(page.text("#messages tbody a"), "447700900123")
+
+        await self.drive(site, script)
+
+    async def test_a_url_that_fails_is_reported_on_an_open_page_and_its_notifications_are_sent_again(self) -> None:
+        site, relay, receiver = await self.site(delay_seconds=0.05)
+        receiver.status = 503
+
+        def before(page: Browser) -> None:
+            page.log_in("acme", KEY)
+            page.fill("url", receiver.url)
+            page.press("Save URL")
+            page.until("it is saved", lambda: "saved" in page.text(".notice.good"))
+            page.until("it is live", lambda: page.text("#live") == "Live")
+
+        def after(page: Browser) -> None:
+            page.until("it is reported", lambda: "Your server answered 503 Service Unavailable" in page.text("#alarm"))
+            page.go("/my/messages?notified=owed")
+            self.assertEqual(len(page.all("#messages tbody tr")), 2)
+            page.go("/my/messages")
+            page.driver.find_element("css selector", "#messages input[type=checkbox]").click()
+            page.press("Picked messages")
+            page.until("it asks", lambda: page.heading() == "Send 1 notification again?")
+            page.follow("Cancel")
+            page.until("the list is back", lambda: page.heading() == "Messages")
+            page.press("All of this list")
+            page.until("it asks", lambda: page.heading() == "Send 2 notifications again?")
+            receiver.status = 200
+            page.press("Send again")
+            page.until("they will be sent", lambda: "2 notifications will be sent again" in page.text(".notice.good"))
+            page.until("nothing is wrong", lambda: (page.driver.refresh(), page.text("#alarm"))[1] == "")
+
+        context = browser(site)
+        page = await deferToThread(context.__enter__)
+        self.addCleanup(deferToThread, context.__exit__, None, None, None)
+        await deferToThread(before, page)
+        for number in range(2):
+            message = {"to": f"44770090000{number}", "from": "Test", "text": "x"}
+            await self.http("POST", relay, "/messages", message, key=KEY)
+        await deferToThread(after, page)
+
+    async def test_a_login_survives_a_restart_of_the_relay(self) -> None:
+        site, relay, _ = await self.site()
+
+        def log_in(page: Browser) -> None:
+            page.log_in("acme", KEY)
+            self.assertIn("First steps", page.text("main"))
+            page.go("/my/send")
+            page.fill("to", "447700900123")
+            page.fill("from", "Browser")
+            page.fill("text", "Hello")
+
+        def go_on(page: Browser) -> None:
+            # The form is of the process before.
+            page.press("Send message")
+            page.until("it is sent", lambda: page.has("#message .timeline"))
+
+        context = browser(site)
+        page = await deferToThread(context.__enter__)
+        self.addCleanup(deferToThread, context.__exit__, None, None, None)
+        await deferToThread(log_in, page)
+        relay.kill()
+        await relay.start()
+        await deferToThread(go_on, page)
 
     async def test_all_but_live_updates_works_without_javascript(self) -> None:
         site, _, receiver = await self.site(delay_seconds=0.1)

@@ -2,6 +2,7 @@
 
 import base64
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,11 +19,13 @@ from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
 from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
 from relay.text.compose import compose
-from relay.values.messages import Channel, Message, MessageView, QueueKey, Refused, Submission
+from relay.values.ids import id_text
+from relay.values.messages import Channel, Message, MessageView, Notification, QueueKey, Refused, Submission
 from relay.values.secret import Secret
 from relay.values.states import DELETED
 from relay.webhooks.answer import Answer, Tested, UrlState
-from relay.webhooks.request import WebhookRequest
+from relay.webhooks.request import WebhookRequest, webhook_request
+from relay.webhooks.url_health import UrlHealth
 
 KEY = "k" * 24
 
@@ -61,6 +64,19 @@ class FakeStore:
     def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
         return succeed(self.views.get(message_id))
 
+    def recent(
+        self, account: str, *, before: float | None = None, state: int | None = None, search: str = "", limit: int = 50
+    ) -> Deferred[list[MessageView]]:
+        found = [
+            view
+            for view in reversed(self.views.values())
+            if view.account == account
+            and state in (None, view.state)
+            and (before is None or view.accepted_at < before)
+            and (search in id_text(view.id) or search.encode() in view.addresses)
+        ]
+        return succeed(found[:limit])
+
     def feed(self, account: str, after: int, limit: int) -> Deferred[Sequence[FeedEntry]]:
         return succeed([entry for entry in self.entries if entry.cursor > after][:limit])
 
@@ -72,7 +88,7 @@ class FakeStore:
         return succeed(None)
 
     def settings(self) -> Deferred[Sequence[tuple[str, str, str]]]:
-        return succeed([(account, name, value or "") for (account, name), value in self.kept.items()])
+        return succeed([(*key, value) for key, value in self.kept.items() if value is not None])
 
     def figures(self) -> StoreFigures:
         return StoreFigures(feed_place=self.feed_place)
@@ -86,6 +102,13 @@ class FakeStore:
 
     def given_up_count(self, account: str) -> int:
         return len(self.lost)
+
+    def owed_since(self, account: str) -> Deferred[float | None]:
+        owed = [view.done_at for view in self.views.values() if view.account == account and view.owed and view.done_at]
+        return succeed(min(owed, default=None))
+
+    def owed_by_account(self) -> Deferred[Mapping[str, int]]:
+        return succeed(Counter(view.account for view in self.views.values() if view.owed))
 
     def learnt_between(self, account: str, since: float, until: float, limit: int) -> Deferred[Sequence[bytes]]:
         return succeed([entry.id for entry in self.entries if since <= entry.at < until][:limit])
@@ -157,12 +180,22 @@ class FakeWebhooks:
         self._accounts = accounts
         self.changed: list[str] = []
         self.state = UrlState("", 0, False, None, 0)
+        self.health = UrlHealth(1_699_990_000.0)
 
     def url_changed(self, account: str) -> None:
         self.changed.append(account)
 
     def url_state(self, account: str) -> UrlState:
         return self.state
+
+    def url_health(self, account: str) -> UrlHealth:
+        return self.health
+
+    def built_again(self, notification: Notification, at: float) -> WebhookRequest | None:
+        url = notification.url or self._accounts.notification_url(notification.account)
+        if not url:
+            return None
+        return webhook_request([notification], url, form=False, array=False, error_codes="standard", keys=(), now=at)
 
     async def test(self, account: str, test_id: bytes) -> Tested:
         url = self._accounts.notification_url(account)
@@ -256,10 +289,12 @@ class Connection:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         login: str | None = f"acme:{KEY}",
+        *,
+        host: str = "relay.example",
     ) -> None:
         """Sends a request. A body that is no bytes goes as JSON."""
         octets = b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
-        lines = [f"{method} {path} HTTP/1.1", "Host: relay.example"]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
         if login is not None:
             lines.append("Authorization: Basic " + base64.b64encode(login.encode()).decode())
         if octets:

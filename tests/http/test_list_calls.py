@@ -1,25 +1,11 @@
 """`GET /messages`: an account searches its messages, page by page."""
 
-from typing import Any
-
-from twisted.internet.defer import Deferred, succeed
-
 from relay.history.query_text import MOST_FOUND, QueryProblem, query_of
-from relay.values.messages import MessageView
 from relay.values.states import DELIVERED, EXPIRED, REJECTED
 from tests.http.test_http_api import HttpTestCase
 
 
 class ListTests(HttpTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        store: Any = self.store
-        store.recent = self._recent
-
-    def _recent(self, account: str, *, before: float | None = None, limit: int = 50) -> "Deferred[list[MessageView]]":
-        views = [v for v in reversed(self.store.views.values()) if v.account == account]
-        return succeed([view for view in views if before is None or view.accepted_at < before][:limit])
-
     def ids(self, path: str) -> list[str]:
         return [message["id"][-2:] for message in self.http.ask("GET", path).json["messages"]]
 

@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 
 from relay.values import smpp_constants as c
 from tests import HUNG_SECONDS
-from tests.fakes import submit_body
+from tests.fakes import BindFailed, submit_body
 from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 
 
@@ -317,7 +317,8 @@ class SuspendTests(CommandsTestCase):
         message = {"to": "447700900002", "from": "Acme", "text": "x"}
         status, answer = await self.http("POST", relay, "/messages", message)
         self.assertEqual((403, "This account is suspended. Ask the operator of the relay."), (status, answer["detail"]))
-        await self.assertFailure(self.esme_again(relay), Exception)
+        with self.assertRaises(BindFailed):
+            await self.esme(relay.smpp_port)
         self.assertIn("the account is suspended", relay.log())
         await self.command("resume", "tier1", *admin)
         await relay.stop()

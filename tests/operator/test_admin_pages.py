@@ -148,7 +148,7 @@ class FindTests(PagesTestCase):
 
     def test_a_search_finds_an_account_s_messages_in_memory_and_says_what_is_wrong(self) -> None:
         store: Any = self.daemon.store
-        store.recent = lambda account, before=None, limit=50: succeed([self.view] if account == "acme" else [])
+        store.recent = lambda account, **_: succeed([self.view] if account == "acme" else [])
         for query, count in (({"find": "1a2b"}, 1), ({"to": "447700900123"}, 1), ({"status": "failed"}, 0)):
             _, page = self.ask("GET", "/messages", account="acme", **query)
             self.assertEqual((len(page["messages"]), page["next"], page["complete"]), (count, None, True), query)

@@ -523,6 +523,18 @@ class BadUrlTests(WebhooksTestCase):
         self.pass_time(10.0)
         self.assertEqual(self.store.still_owed, 0)
 
+    def test_the_health_counts_attempts_at_the_accounts_own_url(self) -> None:
+        self.client.answer = lambda sent: Answer(503)
+        self.build()
+        self.owe(3)
+        health = self.webhooks.url_health("acme")
+        self.assertEqual((health.delivered, health.failed, health.last_error), (0, 3, "503"))
+        self.assertIsNotNone(health.failing_since)
+        self.client.answer = lambda sent: OK
+        self.pass_time(10.0)
+        health = self.webhooks.url_health("acme")
+        self.assertEqual((health.delivered, health.failed, health.failing_since), (3, 3, None))
+
     def test_410_switches_the_url_off_and_what_is_owed_waits_for_a_new_one(self) -> None:
         self.client.answer = lambda sent: Answer(410)
         self.build(notification_concurrency=1)

@@ -21,15 +21,14 @@
     for (const busy of document.querySelectorAll("[aria-busy]")) busy.removeAttribute("aria-busy");
   });
 
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    if (!navigator.clipboard) continue;
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-      say("Copied.");
-      button.textContent = "Copied";
-    });
-  }
+  // One listener for the page: its parts may be drawn anew.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    say("Copied.");
+    button.textContent = "Copied";
+  });
 
   // While somebody writes a text, the relay counts it. Without this file a button does.
   document.documentElement.classList.add("script");
@@ -57,6 +56,67 @@
     if (area.value) countSoon();
   }
 
+  // The relay writes times in UTC. Here they change to the reader's time zone, and say how long ago they are.
+  const dateOf = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric" });
+  const clockOf = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
+  const units = [["second", 60], ["minute", 60], ["hour", 24], ["day", 1e9]];
+
+  function ago(at) {
+    let size = (at - Date.now()) / 1000;
+    if (Math.abs(size) < 10) return "just now";
+    for (const [unit, most] of units) {
+      if (Math.abs(size) < most) return relative.format(Math.trunc(size), unit);
+      size /= most;
+    }
+  }
+
+  function localize(root) {
+    for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+    for (const time of root.querySelectorAll("time")) {
+      const at = new Date(time.dateTime);
+      time.querySelector(".date").textContent = dateOf.format(at);
+      time.querySelector(".clock").firstChild.data = clockOf.format(at);
+      let past = time.querySelector(".ago");
+      if (!past) {
+        past = document.createElement("span");
+        past.className = "ago";
+        time.append(" ", past);
+      }
+      if (past.textContent !== ago(at)) past.textContent = ago(at);
+    }
+    for (const label of root.querySelectorAll("text[data-at]")) {
+      const at = new Date(label.dataset.at);
+      label.textContent = label.textContent.includes(":") ? clockOf.format(at) : dateOf.format(at).slice(0, 6);
+    }
+    for (const title of root.querySelectorAll("title[data-at]")) {
+      const at = new Date(title.dataset.at);
+      title.textContent = `${dateOf.format(at)} ${clockOf.format(at)} – ${title.textContent.split(" – ")[1]}`;
+    }
+  }
+
+  localize(document);
+  setInterval(() => { if (!document.hidden) localize(document); }, 20000);
+  const zone = document.getElementById("zone");
+  if (zone) zone.textContent = `Times are in your time zone (${Intl.DateTimeFormat().resolvedOptions().timeZone}).`;
+
+  // Fields for a time have UTC in the address, and the reader's zone on the page.
+  for (const shown of document.querySelectorAll("[data-utc]")) {
+    const sent = document.createElement("input");
+    sent.type = "hidden";
+    sent.name = shown.name;
+    shown.removeAttribute("name");
+    const pad = (number) => String(number).padStart(2, "0");
+    const written = (at) => `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${pad(at.getHours())}:${pad(at.getMinutes())}`;
+    const label = document.querySelector(`label[for="${shown.id}"]`);
+    label.textContent = label.textContent.replace(" (UTC)", "");
+    if (shown.value) shown.value = written(new Date(`${shown.value}Z`));
+    const take = () => { sent.value = shown.value && new Date(shown.value).toISOString().slice(0, 16); };
+    take();
+    shown.addEventListener("input", take);
+    shown.after(sent);
+  }
+
   function say(text) {
     const said = document.getElementById("said");
     if (said) said.textContent = text;
@@ -79,6 +139,7 @@
       const answer = await fetch(location.href, { headers: { "X-Live": "1" }, credentials: "same-origin" });
       if (!answer.ok || answer.redirected) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      localize(fresh);
       for (const part of document.querySelectorAll("[data-live]")) {
         const news = fresh.getElementById(part.id);
         if (news) replace(part, news);
@@ -92,7 +153,8 @@
 
   // Leaves alone what is the same, what someone reads (an open table), and what has the focus.
   function replace(part, news) {
-    if (part.contains(document.activeElement) && document.activeElement !== body) {
+    const touched = part.contains(document.activeElement) && document.activeElement !== body;
+    if (touched || part.querySelector("input:checked")) {
       refreshSoon(every);
       return;
     }

@@ -128,6 +128,11 @@ class JournalQueries:
         found = views.learnt_between(self.table, account, since, until, limit)
         return Deferred.fromCoroutine(self._long_questions.answer(account, found))
 
+    def owed_since(self, account: str) -> "Deferred[float | None]":
+        found = views.owed_since(self.table, account)
+        answer = Deferred.fromCoroutine(self._long_questions.answer(account, found))
+        return answer.addCallback(lambda instants: instants[0] if instants else None)
+
     def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
         found = views.feed(self.table, account, after, limit, self._journal.durable_mark)
         return Deferred.fromCoroutine(self._feeds.answer(account, found))

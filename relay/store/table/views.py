@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from relay.store.api import FeedEntry
 from relay.store.table.entries import Row
-from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK
+from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK, OWED_SMPP, OWED_WEBHOOK
 from relay.store.table.message_views import durable_view, shown_state
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import unsubmitted_parts
@@ -125,6 +125,15 @@ def learnt_between(table: Table, account: str, since: float, until: float, limit
         return row.id if since <= row.done_at < until else None
 
     return _finished(table, account, 0, table.cursor, wanted, limit)
+
+
+def owed_since(table: Table, account: str) -> Iterator[float | None]:
+    """See `Store.owed_since`."""
+
+    def wanted(row: Row) -> float | None:
+        return row.done_at if row.flags & (OWED_WEBHOOK | OWED_SMPP) else None
+
+    return _finished(table, account, 0, table.cursor, wanted, 1)
 
 
 def pending(table: Table, after: tuple[bytes, int] | None, limit: int) -> Sequence[Pending]:
