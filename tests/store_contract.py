@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
-from relay.store.api import Idempotency, Store, StoreFull
+from relay.store.api import AcceptedBefore, Idempotency, Store, StoreFull
 from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -298,6 +298,21 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual([self.view(n).waits_for_its_time for n in (1, 2000, 3000)], [False, False, True])
         bodies = self.result(self.store.bodies([(message_id(n), 1) for n in (1000, 3000)]))
         self.assertEqual((list(bodies), self.store.figures().scheduled), ([b"two", b"two"], 1))
+
+    def test_the_tags_of_a_message_are_known_wherever_it_is_routed_and_over_restarts(self) -> None:
+        self.result(self.store.accept([message(1, tags=("gold", "north")), message(2)]))
+        self.scheduled(1000, tags=("late",))
+        for _ in range(2):
+            pending = self.result(self.store.unsubmitted(None, 10))
+            self.assertEqual([p.tags for p in pending], [("gold", "north"), ()])
+            self.assertEqual([self.view(n).tags for n in (1, 2, 1000)], [("gold", "north"), (), ("late",)])
+            if not self.after_restart():
+                break
+        self.assertTrue(self.result(self.store.replace(Replacement(message_id(1), b"new", 1, NOW + DAY))))
+        self.after_restart()
+        self.assertEqual(self.view(1).tags, ("gold", "north"))
+        [due] = self.result(self.store.scheduled_due(NOW + 1000, 10))
+        self.assertEqual(due.tags, ("late",))
 
     def test_a_scheduled_message_whose_time_has_come_during_a_stop_is_sent_at_the_start(self) -> None:
         self.scheduled(1000)
@@ -1708,6 +1723,35 @@ class StoreContract(SynchronousTestCase):
         self.assertIsNone(self.result(self.store.repeated("hooked", "key")))
         self.clock.advance(DAY + 1)
         self.assertIsNone(self.result(self.store.repeated("plain", "key")))
+
+    def test_a_request_with_a_known_key_accepts_nothing_and_gets_the_earlier_one(self) -> None:
+        earlier = Idempotency("plain", "key", b"digest", b"answer", self.clock.seconds())
+        first = self.store.accept([message(1)], earlier)
+        # The first one isn't durable yet.
+        again = self.store.accept([message(2)], Idempotency("plain", "key", b"other", b"other", self.clock.seconds()))
+        other = self.store.accept([message(3)], Idempotency("hooked", "key", b"", b"", self.clock.seconds()))
+        self.assertIsNone(self.result(first))
+        self.assertEqual(self.result(again), AcceptedBefore(earlier))
+        self.assertIsNone(self.result(other))
+        self.assertIsNone(self.view(2))
+        self.assertIsNotNone(self.view(3))
+        self.clock.advance(DAY + 1)
+        later = Idempotency("plain", "key", b"new", b"new", self.clock.seconds())
+        self.assertIsNone(self.result(self.store.accept([message(4)], later)))
+
+    def test_messages_whose_ids_are_made_of_keys_are_accepted_once(self) -> None:
+        ids = frozenset(message_id(n) for n in (1, 2, 3))
+        self.assertIsNone(self.result(self.store.accept([message(1), message(2)], None, ids)))
+        self.result(self.store.submitted([submitted(1)]))
+        before = self.result(self.store.accept([message(n) for n in (1, 2, 3, 4)], None, ids))
+        self.assertEqual(self.numbers(before.messages), [1, 2])
+        self.assertEqual([view.state for view in before.messages], [ENROUTE, SCHEDULED])
+        self.assertEqual(self.store.figures().messages, 4)
+        self.assertEqual(self.store.figures().unsubmitted, 3)
+        before = self.result(self.store.accept([message(1)], None, ids))
+        self.assertEqual(self.numbers(before.messages), [1])
+        if self.after_restart():
+            self.assertEqual((self.store.figures().messages, self.store.figures().unsubmitted), (4, 3))
 
     def test_settings_are_kept_and_taken_back(self) -> None:
         self.result(self.store.put_setting("plain", "notification_url", "http://a/"))

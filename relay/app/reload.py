@@ -210,6 +210,8 @@ class Reloader:
         daemon.accounts.replace(config.accounts)
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
         daemon.flow.reroute(Routes(config.routes, lists), daemon.links, config.validity_seconds)
+        if config.decisions != old.decisions:
+            daemon.flow.decisions.reconfigure(config.decisions)
         for name, account in old.accounts.items():
             now = config.accounts.get(name)
             if now is None or login_changed(account.smpp, now.smpp):

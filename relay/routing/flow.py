@@ -11,13 +11,14 @@ notifications as it can send now. So notifications wait in the store only.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.config.sender_patterns import AllowedSenders
+from relay.decisions.decision_service import Decider, NoDecisions
 from relay.routing.cancelled import CancelledMessages
 from relay.routing.carrier_order import RouteCarriers
 from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
@@ -26,7 +27,7 @@ from relay.routing.suspended import SuspendedAccounts
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.smpp.message_codec import with_source
-from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.store.api import NO_IDS, AcceptedBefore, Idempotency, Store, StoreFull, StoreUnavailable
 from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
@@ -91,7 +92,10 @@ class MessageFlow:
         share_of: Callable[[str], AccountShare] = lambda account: NO_SHARE,
         senders_of: Callable[[str], AllowedSenders | None] = lambda account: None,
         most_scheduled: int = 100_000,
+        decisions: Decider | None = None,
     ) -> None:
+        #: Decides about messages before `prepare`. Whoever calls `prepare` asks it first.
+        self.decisions: Decider = decisions or NoDecisions()
         self._most_scheduled = most_scheduled
         self._senders_of = senders_of
         self.share_of = share_of
@@ -146,17 +150,20 @@ class MessageFlow:
         for part in parts:
             view = await self.store.look_up(part.id)
             if view is not None and not (view.final or view.ending):
-                part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds())
+                part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds(), view.tags)
                 self.send([part])
             else:
                 self.cancelled.take(part.id, part)
 
-    def text_form(self, account: str, addresses: bytes) -> TextForm:
-        """Returns the form of text that suits all carriers that may get the message."""
+    def text_form(self, account: str, addresses: bytes, tags: Sequence[str] = ()) -> TextForm:
+        """Returns the form of text that suits all carriers that may get the message.
+
+        :param tags: as in `Message`.
+        """
         if self._plain_texts:
             return PLAIN
         links = self._links
-        carriers = self.routes.carriers_of(addresses, account, self._clock.seconds())
+        carriers = self.routes.carriers_of(addresses, account, self._clock.seconds(), tags)
         return in_common([links[name].text_form for name in carriers if name in links])
 
     # The way of a message
@@ -199,14 +206,17 @@ class MessageFlow:
         for message_id, s in zip(ids, submissions, strict=True):
             scheduled_at: float = 0
             parts = s.parts
-            carriers = carriers_of(s.addresses)
+            if s.tags:
+                carriers = self.routes.carriers_of(s.addresses, account, now, s.tags)
+            else:
+                carriers = carriers_of(s.addresses)
             if s.scheduled_seconds:
                 if s.scheduled_parts and carriers and all(self._links[name].can_schedule for name in carriers):
                     parts = s.scheduled_parts
                 else:
                     # The relay chooses the route at that time. But it refuses the message now if no route will match.
                     scheduled_at = now + s.scheduled_seconds
-                    carriers = self.routes.carriers_of(s.addresses, account, scheduled_at)
+                    carriers = self.routes.carriers_of(s.addresses, account, scheduled_at, s.tags)
                     later += 1
             if carriers is not asked:
                 asked, room = carriers, self._any_room(carriers)
@@ -232,6 +242,7 @@ class MessageFlow:
             else:
                 expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
                 expires_at += s.scheduled_seconds
+                source = s.source or new_source
                 result.append(
                     Message(
                         message_id,
@@ -239,7 +250,7 @@ class MessageFlow:
                         now,
                         expires_at,
                         s.addresses,
-                        tuple([with_source(body, new_source) for body in parts]) if new_source else parts,
+                        tuple([with_source(body, source) for body in parts]) if source else parts,
                         s.registered_delivery,
                         s.interface,
                         s.reference,
@@ -248,28 +259,41 @@ class MessageFlow:
                         s.user_message_reference,
                         scheduled_at,
                         s.adapt,
+                        s.tags,
                     )
                 )
         return result + throttled if throttled else result
 
-    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
+    def count_refusal(self, account: str, command_status: int) -> None:
+        """Counts a message that was refused before `prepare`."""
+        self.counters.account(account).refuse(command_status)
+
+    async def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> AcceptedBefore | None:
         """Waits until the messages are durable. All messages of a batch are of one account and one interface.
+
+        Arguments and result are those of `relay.store.api.MessageStore.accept`.
 
         :raises StoreFull, StoreUnavailable: the messages are not durable; tell the sender.
         """
         begun_at = self._clock.seconds()
         counters = self.counters
         try:
-            await self.store.accept(messages, idempotency)
+            before = await self.store.accept(messages, idempotency, repeatable)
         except StoreUnavailable as reason:
             if messages:
                 status = ESME_RMSGQFUL if isinstance(reason, StoreFull) else ESME_RSYSERR
                 counters.account(messages[0].account).refuse(status, len(messages))
             raise
-        if messages:
+        count = len(messages)
+        if before is not None:
+            count = 0 if before.request is not None else count - len(before.messages)
+        if count:
             first = messages[0]
-            counters.account(first.account).accepted[first.interface] += len(messages)
-            counters.accept_seconds.observe(self._clock.seconds() - begun_at, len(messages))
+            counters.account(first.account).accepted[first.interface] += count
+            counters.accept_seconds.observe(self._clock.seconds() - begun_at, count)
+        return before
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Gives accepted messages to carriers, except scheduled ones. Call it once, after the answer has been written.
@@ -285,7 +309,7 @@ class MessageFlow:
             if m.scheduled_at:
                 # `_send_scheduled` sends it when its time comes.
                 continue
-            carriers = carriers_of(m.addresses)
+            carriers = carriers_of(m.addresses) if not m.tags else self._carriers_of(m)
             parts = m.parts
             if len(parts) == 1:
                 outgoing.append(
@@ -297,6 +321,9 @@ class MessageFlow:
                     for n, body in enumerate(parts)
                 )
         self.send(outgoing)
+
+    def _carriers_of(self, m: Message) -> tuple[str, ...]:
+        return self.routes.carriers_of(m.addresses, m.account, m.accepted_at, m.tags)
 
     async def _send_scheduled(self, now: float) -> None:
         """Sends the scheduled messages whose time has come, by the present routes.
@@ -313,7 +340,7 @@ class MessageFlow:
                     p.part,
                     None,
                     p.expires_at,
-                    carriers_of(p.addresses, p.account, now),
+                    carriers_of(p.addresses, p.account, now, p.tags),
                     p.account,
                     p.priority,
                     adapt=p.adapt,
@@ -352,7 +379,7 @@ class MessageFlow:
                         p.part,
                         None,
                         p.expires_at,
-                        carriers_of(p.addresses, p.account, p.accepted_at),
+                        carriers_of(p.addresses, p.account, p.accepted_at, p.tags),
                         p.account,
                         p.priority,
                         adapt=p.adapt,
@@ -526,7 +553,7 @@ class MessageFlow:
         finally:
             self._replacing.discard(message_id)
             if not later:
-                part.carriers = self.routes.carriers_of(view.addresses, view.account, self._clock.seconds())
+                part.carriers = self.routes.carriers_of(view.addresses, view.account, self._clock.seconds(), view.tags)
                 self.send([part])
 
     def _is_sending(self, message_id: bytes) -> bool:
@@ -615,4 +642,5 @@ class MessageFlow:
     async def stop(self) -> None:
         """Stops accepting messages, and waits until its background tasks have ended."""
         self.open = False
+        await self.decisions.stop()
         await self._tasks.wait()

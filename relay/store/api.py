@@ -36,7 +36,7 @@ The contract
   answered in slices, one query of an account at a time, and only few may wait.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Protocol
 
 import msgspec
@@ -112,6 +112,7 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
 PolicyOf = Callable[[str], NotifyPolicy]
 
 
+NO_IDS: Set[bytes] = frozenset()
 #: No carrier can be asked.
 NOBODY: Mapping[str, int] = {}
 
@@ -138,6 +139,17 @@ class Idempotency(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20
     digest: bytes
     answer: bytes
     at: float
+
+
+class AcceptedBefore(msgspec.Struct, frozen=True, gc=False):
+    """What the store had accepted before an `accept` with keys. What is named here was not accepted once more.
+
+    :ivar request: the earlier request with the same Idempotency-Key. Then nothing at all was accepted now.
+    :ivar messages: the messages among the `repeatable` ones that the store knew. The others were accepted.
+    """
+
+    request: Idempotency | None = None
+    messages: Sequence[MessageView] = ()
 
 
 #: Upper bounds of `StoreFigures.commit_buckets`, in seconds.
@@ -196,11 +208,20 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
 class MessageStore(Protocol):
     """The facet for the message flow and the carriers: messages are accepted, submitted, receipted and ended."""
 
-    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
-        """Accepts messages. When the awaitable fires, they are durable.
+    def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> Awaitable[AcceptedBefore | None]:
+        """Accepts messages. When the awaitable fires, they are durable, and so is what was accepted before. None:
+        nothing of it had been accepted before.
 
-        No message that the store knows may have one of their ids. A message that it has forgotten may have had it.
+        No message that the store knows may have one of their ids, except for `repeatable` ones. A message that it has
+        forgotten may have had it. To look a key up and to accept its messages is this one call. So two requests with
+        the same key never both take effect, whoever makes them, and wherever.
 
+        :param idempotency: the request that the messages are of. If another request had its key in the last 24 hours,
+            that one is the result.
+        :param repeatable: the ids of those messages whose ids were made of customers' keys. Messages that the store
+            knows by these ids are in the result.
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """
 
@@ -434,7 +455,10 @@ class SettingsStore(Protocol):
         """Keeps a setting. None removes it, so that the configuration's value holds."""
 
     def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
-        """The request and answer of an Idempotency-Key in the last 24 hours (less if there are too many keys)."""
+        """The request and answer of an Idempotency-Key in the last 24 hours (less if there are too many keys).
+
+        It saves the work on a request that is a repeat. Whether it is one, `accept` decides.
+        """
 
 
 class InboundStore(Protocol):

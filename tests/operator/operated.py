@@ -68,7 +68,7 @@ class OperatedStore(UnusedStore):
     def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
         """Nothing ever comes due here."""
 
-    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+    def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         if self.unavailable:
             failed: Deferred[None] = Deferred()
             failed.errback(StoreUnavailable("disk full"))

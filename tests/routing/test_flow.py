@@ -46,7 +46,7 @@ class RecordingStore(UnusedStore):
         self.ended: list[Ending] = []
         self.pending: list[Pending] = []
 
-    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+    def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         self.accepted.extend(messages)
         return succeed(None)
 

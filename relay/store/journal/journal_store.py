@@ -13,7 +13,7 @@ stop now, learn another final state after the start, and notify of both. The fir
 announces the queues with notifications of failed calls.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,16 @@ from twisted.logger import Logger
 
 from relay.config import model
 from relay.runtime.alarms import Alarms
-from relay.store.api import NOBODY, Idempotency, PolicyOf, ReplayResult, StoreFull, StoreUnavailable
+from relay.store.api import (
+    NO_IDS,
+    NOBODY,
+    AcceptedBefore,
+    Idempotency,
+    PolicyOf,
+    ReplayResult,
+    StoreFull,
+    StoreUnavailable,
+)
 from relay.store.journal.bodies import BodyReader, PartBodies
 from relay.store.journal.compaction import Compaction
 from relay.store.journal.disk_thread import InThread
@@ -207,19 +216,42 @@ class JournalStore(JournalQueries):
 
     # Messages
 
-    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
+    def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> "Deferred[AcceptedBefore | None]":
         journal = self._journal
         if not journal.open:
             return fail(StoreUnavailable(journal.why_not))
+        before: AcceptedBefore | None = None
+        if idempotency is not None or repeatable:
+            before = self._accepted_before(messages, idempotency, repeatable)
+            if before is not None:
+                if before.request is not None:
+                    return journal.append(b"", before)
+                known = {view.id for view in before.messages}
+                messages = [m for m in messages if m.id not in known]
         if self.table.open_rows + len(messages) > self._limits.messages:
             return fail(StoreFull(f"{self._limits.messages} messages have not ended, which is limits.messages"))
         records = messages if idempotency is None else [*messages, idempotency]
         frame = encode_frame(records) if records else b""
-        done = journal.append(frame, None, partial(self._take_back, messages, idempotency))
+        done = journal.append(frame, before, partial(self._take_back, messages, idempotency))
         accept(self.table, messages, *journal.place)
         if idempotency is not None:
             self._keys.put(idempotency, journal.place[0].sequence)
         return done
+
+    def _accepted_before(
+        self, messages: Sequence[Message], idempotency: Idempotency | None, repeatable: Set[bytes]
+    ) -> AcceptedBefore | None:
+        request = None if idempotency is None else self._request_of(idempotency.account, idempotency.key)
+        if request is not None:
+            return AcceptedBefore(request)
+        rows = [row for m in messages if m.id in repeatable and (row := self.table.get(m.id)) is not None]
+        return AcceptedBefore(None, [self._view(row) for row in rows]) if rows else None
+
+    def _request_of(self, account: str, key: str) -> Idempotency | None:
+        entry = self._keys.get(account, key)
+        return None if entry is None or entry.at + IDEMPOTENCY_SECONDS <= self._clock.seconds() else entry
 
     def _take_back(self, messages: Sequence[Message], idempotency: Idempotency | None) -> None:
         take_back(self.table, messages)
@@ -409,10 +441,7 @@ class JournalStore(JournalQueries):
     # Settings, and repeated requests
 
     def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
-        entry = self._keys.get(account, key)
-        if entry is not None and entry.at + IDEMPOTENCY_SECONDS <= self._clock.seconds():
-            entry = None
-        return succeed(entry)
+        return succeed(self._request_of(account, key))
 
     def put_setting(self, account: str, name: str, value: str | None) -> "Deferred[None]":
         journal = self._journal
