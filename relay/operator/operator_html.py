@@ -28,6 +28,7 @@ class Frame(NamedTuple):
     """What every page shows around its content.
 
     :ivar token: proves that a form is ours.
+    :ivar stands_by: whether another relay of the cluster works.
     :ivar troubles: how many things are wrong.
     :ivar flash: a message about the action that was just done.
     """
@@ -37,6 +38,7 @@ class Frame(NamedTuple):
     troubles: int
     user: str
     flash: Flash | None = None
+    stands_by: bool = False
 
 
 def operator_page(frame: Frame, title: str, here: str, *content: Content) -> Tag:
@@ -48,9 +50,9 @@ def operator_page(frame: Frame, title: str, here: str, *content: Content) -> Tag
         el("a", name, href=path, class_="tab", aria_current="page" if path == here else None)
         for path, name in NAVIGATION
     ]
-    state = "Ready" if frame.ready else "Not ready"
+    state = "Stands by" if frame.stands_by else "Ready" if frame.ready else "Not ready"
     wrong = f"{frame.troubles} wrong" if frame.troubles else "nothing is wrong"
-    kind = "bad" if not frame.ready else "some" if frame.troubles else "good"
+    kind = "bad" if not frame.ready and not frame.stands_by else "some" if frame.troubles or frame.stands_by else "good"
     return document(
         f"{title} · SMS relay",
         el("a", "Skip to content", href="#content", class_="skip"),

@@ -178,7 +178,10 @@ class OperatorSite:
 
     async def post(self, request: AdminRequest) -> Reply:
         """Answers a POST: does an action, and sends the browser to the page that shows the result."""
-        frame = self._frame(request, self._observer.look())
+        look = self._observer.look()
+        frame = self._frame(request, look)
+        if look.cluster is not None and _stands_by(look):
+            return _problem(frame, f"This relay {look.cluster.reason}; do it there.", 503)
         fields = request.fields
         if not hmac.compare_digest(fields.get("csrf", "").encode(), self._csrf.encode()):
             said = "The form came from another site, or from before a restart. Go back, reload the page and try again."
@@ -211,7 +214,7 @@ class OperatorSite:
 
     def _frame(self, request: AdminRequest, look: Overview) -> Frame:
         flash = self._flashes.pop(request.query.get("told", ""), None)
-        return Frame(self._csrf, look.readiness.ready, len(look.wrong), request.user.name, flash)
+        return Frame(self._csrf, look.readiness.ready, len(look.wrong), request.user.name, flash, _stands_by(look))
 
     # Pages
 
@@ -346,6 +349,11 @@ class OperatorSite:
             return Flash(good=False, text="The file was refused, and the old configuration holds.")
         count = sum(change.live for change in result.changes)
         return Flash(good=True, text=f"{count} changes were applied.")
+
+
+def _stands_by(look: Overview) -> bool:
+    """Whether another relay of the cluster works, so that this one has no carriers and accounts."""
+    return look.cluster is not None and not look.cluster.epoch
 
 
 def _page(frame: Frame, title: str, here: str, *content: Any) -> Reply:

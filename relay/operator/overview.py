@@ -8,6 +8,7 @@ from relay import __version__
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import Drain
 from relay.carriers.link import CarrierLink
+from relay.cluster.membership import ClusterState
 from relay.config.changes import ReloadResult
 from relay.history.history import History as MessageHistory
 from relay.operator.actions import Reloads
@@ -27,6 +28,7 @@ class Overview(msgspec.Struct, frozen=True):
 
     :ivar troubles: sentences that say what is wrong and what to do, worst first; empty when all is well.
     :ivar wrong: the same troubles in parts.
+    :ivar cluster: this relay's place in its cluster; None: it is alone.
     :ivar charts: counts in steps of `step_seconds`, oldest first.
     :ivar reload: how the last reload of the configuration file went; None: there was none since the start.
     """
@@ -43,6 +45,7 @@ class Overview(msgspec.Struct, frozen=True):
     step_seconds: float
     charts: dict[str, list[float]]
     binds_refused: dict[str, int]
+    cluster: ClusterState | None = None
     reload: ReloadResult | None = None
 
 
@@ -90,12 +93,15 @@ class Observer:
         accounts = [self._account(name, now) for name in daemon.config.accounts]
         figures = daemon.flow.store.figures()
         state = readiness(daemon)
+        cluster = None if daemon.membership is None else daemon.membership.state()
+        wrong: list[Trouble] = []
+        # While another relay works, what this one lacks is not wrong.
+        if cluster is None or cluster.epoch:
+            wrong += troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names)
+        if cluster is not None:
+            wrong += [Trouble(text, "", "/") for text in cluster.troubles]
         reload = None if daemon.reloader is None else daemon.reloader.last
-        wrong = [
-            *troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names),
-            *of_history("" if daemon.history is None else daemon.history.reason),
-            *of_reload(reload),
-        ]
+        wrong += [*of_history("" if daemon.history is None else daemon.history.reason), *of_reload(reload)]
         return Overview(
             version=__version__,
             now=now,
@@ -108,6 +114,7 @@ class Observer:
             store=msgspec.structs.asdict(figures),
             step_seconds=STEP_SECONDS,
             charts={name: self.history.of(name) for name in self.history.names() if "." not in name},
+            cluster=cluster,
             binds_refused={status_name(s): count for s, count in daemon.sessions.binds_refused.items()},
             reload=reload,
         )

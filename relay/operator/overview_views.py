@@ -10,6 +10,7 @@ from twisted.web.template import Tag
 from relay.account_pages.charts import bars
 from relay.account_pages.delivery_stats import KINDS, SPANS, DeliveryStatsView, Span
 from relay.account_pages.html import Content, Markup, card, duration, el, moment
+from relay.operator.cluster_views import cluster_place
 from relay.operator.last_hour import LONG_STEP_SECONDS, STEP_SECONDS, History
 from relay.operator.overview import Overview
 from relay.operator.troubles import Trouble
@@ -52,6 +53,7 @@ def overview_page(
     """
     return [
         el("section", el("h2", "What is wrong"), _troubles(look.wrong), class_="card"),
+        None if look.cluster is None else card("Cluster", *cluster_place(look.cluster)),
         _tiles(look),
         el("div", _span_tabs(span), class_="finder"),
         el("div", *_pictures(look.now, history, span, outcomes), id="pictures", class_="pictures", data_live=True),
@@ -81,7 +83,7 @@ def _troubles(troubles: Sequence[Trouble]) -> Tag:
                     el("div", trouble.what, class_="word bad"),
                     el(
                         "div",
-                        trouble.cure + ". ",
+                        trouble.cure + ". " if trouble.cure else None,
                         el("a", "Look", href=trouble.page, aria_label=f"Look: {trouble.what}")
                         if trouble.page
                         else None,

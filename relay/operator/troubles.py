@@ -17,7 +17,7 @@ class Trouble(msgspec.Struct, frozen=True):
     """One thing that is wrong.
 
     :ivar what: what is wrong, without a full stop at the end.
-    :ivar cure: one or two sentences: what to do.
+    :ivar cure: one or two sentences: what to do; "" if `what` says it.
     :ivar page: the path of the page that shows more; "": none does.
     """
 
@@ -28,7 +28,7 @@ class Trouble(msgspec.Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """The trouble as one text."""
-        return f"{self.what}. {self.cure}"
+        return f"{self.what}. {self.cure}" if self.cure else self.what
 
 
 #: What to do about a stage of the readiness, by its name.
@@ -50,8 +50,8 @@ def troubles(
     """Says what is wrong, the worst first."""
     found = [
         Trouble(f"{stage.name}: {stage.reason}", _STAGE_CURES.get(stage.name, ""))
-        for stage in state.stages[:3]
-        if not stage.ok
+        for stage in state.stages
+        if not stage.ok and not stage.name.startswith("carrier ")
     ]
     for carrier in carriers:
         found += _of_carrier(carrier)

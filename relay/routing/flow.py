@@ -55,6 +55,7 @@ from relay.values.smpp_constants import (
     ESME_RTHROTTLED,
 )
 from relay.values.states import DELETED, REJECTED, UNKNOWN
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 
 #: Scheduled messages that are sent in one turn of the reactor, some 4 ms; the pause after them; and how many such
 #: slices one call may send.
@@ -75,6 +76,7 @@ class MessageFlow:
     :ivar routes: the present routes.
     :param senders_of: the senders that an account may use; None: all.
     :param most_scheduled: messages of an account that may wait for their time (`limits.scheduled`).
+    :ivar gate: whether this relay may send. The links ask it.
     :ivar share_of: an account's share (weight, priority) of a carrier when several accounts wait for that carrier.
     """
 
@@ -92,12 +94,14 @@ class MessageFlow:
         share_of: Callable[[str], AccountShare] = lambda account: NO_SHARE,
         senders_of: Callable[[str], AllowedSenders | None] = lambda account: None,
         most_scheduled: int = 100_000,
+        gate: WorkGate = ALWAYS_OPEN,
         decisions: Decider | None = None,
     ) -> None:
         #: Decides about messages before `prepare`. Whoever calls `prepare` asks it first.
         self.decisions: Decider = decisions or NoDecisions()
         self._most_scheduled = most_scheduled
         self._senders_of = senders_of
+        self.gate = gate
         self.share_of = share_of
         self.store = store
         self._rates = rates

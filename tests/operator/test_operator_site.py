@@ -23,6 +23,7 @@ from relay.values.messages import Message, Outcome, Submission, Verdict
 from relay.values.states import DELIVERED, UNDELIVERABLE
 from tests.history.test_record_line import view
 from tests.operator.operated import ADDRESSES, OperatedDaemon
+from tests.operator.test_cluster_place import STANDS_BY, WORKS, Member
 
 
 class FakeReloader:
@@ -256,6 +257,24 @@ class ConfigurationTests(SiteTestCase):
         self.assertIn("routes[0] takes the message", self.shown(f"/page/configuration?{urlencode(asked)}"))
         wrong = urlencode(asked | {"to": "nonsense"})
         self.assertIn("to: ", self.shown(f"/page/configuration?{wrong}"))
+
+
+class ClusterTests(SiteTestCase):
+    def test_the_overview_shows_the_nodes_and_a_relay_that_stands_by_does_nothing(self) -> None:
+        self.daemon.membership = Member(WORKS)
+        shown = self.shown("/")
+        self.assertIn(
+            "This is a, and it works, under epoch 3. Database: PostgreSQL 15.18, standbys: db2 (quorum)", shown
+        )
+        self.assertRegex(shown, r"a works 500 ms ago 0 .* b stands by 500 ms ago 7 latest file")
+        page = self.reply("GET", "/page/carriers/tier1/hold").body.decode()
+        (token,) = re.findall(r'name="csrf" value="([^"]+)"', page)
+        self.daemon.membership = Member(STANDS_BY)
+        self.daemon.not_ready = "standing by"
+        self.assertIn("Stands by, nothing is wrong", self.shown("/"))
+        reply = self.reply("POST", "/page/carriers/tier1/hold", {"csrf": token})
+        self.assertEqual(503, reply.status)
+        self.assertIn("This relay stands by: a works; do it there.", self.text_of(reply))
 
 
 class ChartTests(SynchronousTestCase):

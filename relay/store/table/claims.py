@@ -30,7 +30,7 @@ from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKe
 
 #: How many characters of an answer are kept.
 ANSWER_KEPT = 200
-_NOTHING = Claim(())
+NOTHING = Claim(())
 
 
 class Claims:
@@ -49,7 +49,7 @@ class Claims:
         """
         queue = self._table.queues.existing(queue_key)
         if queue is None:
-            return _NOTHING
+            return NOTHING
         rows = queue.take(limit, now, durable_cursor)
         channel = Channel(queue_key.channel)
         account, url, owed_bit = queue_key.account, queue_key.url, queue.owed_bit
