@@ -337,6 +337,11 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         "receipt came. Their arrival counts instead.",
         (({"carrier": carrier}, count) for carrier, count in figures.implausible_dates.items()),
     )
+    yield _counter(
+        "relay_messages_failed_over",
+        "Messages that went to another carrier because this one did not deliver them (`failover` of the route).",
+        (({"carrier": carrier}, count) for carrier, count in figures.failed_over.items()),
+    )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])
     yield _counter(

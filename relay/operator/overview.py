@@ -22,6 +22,9 @@ from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import status_name
 from relay.webhooks.answer import UrlState
 
+#: Receipts that changed a message.
+_MATCHED = (Outcome.FINAL, Outcome.PART, Outcome.FAILED_OVER)
+
 
 class Overview(msgspec.Struct, frozen=True):
     """The state of everything.
@@ -151,7 +154,7 @@ class Observer:
             found[f"carrier.{name}"] = link.counters.taken
             found[f"refused.{name}"] = link.counters.refused
             found["taken"] += link.counters.taken
-            found["receipts"] += link.intake.outcomes[Outcome.FINAL] + link.intake.outcomes[Outcome.PART]
+            found["receipts"] += sum(link.intake.outcomes[outcome] for outcome in _MATCHED)
         return found
 
     def _carrier(self, name: str, link: CarrierLink, now: float) -> CarrierLook:

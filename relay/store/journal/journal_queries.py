@@ -182,6 +182,7 @@ class JournalQueries:
             evidence=table.evidence.counts(),
             implausible_dates=dict(table.implausible_dates),
             feed_place=journal.durable_mark,
+            failed_over=dict(table.failovers.counts),
         )
 
 

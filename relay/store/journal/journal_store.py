@@ -21,6 +21,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from relay.config import model
 from relay.runtime.alarms import Alarms
@@ -29,6 +30,7 @@ from relay.store.api import (
     NOBODY,
     AcceptedBefore,
     Idempotency,
+    OtherCarrier,
     PolicyOf,
     ReplayResult,
     StoreFull,
@@ -69,6 +71,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     Notification,
@@ -89,6 +92,8 @@ from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 _NO_SEGMENT = 1 << 62
 #: How many finished messages, orphans and keys one call of `expire` forgets. That takes some milliseconds.
 FORGOTTEN_A_CALL = 4_000
+#: How many messages one call of `expire` makes go to another carrier. That takes some milliseconds.
+FAILED_OVER_A_CALL = 1_000
 
 
 class JournalStore(JournalQueries):
@@ -335,6 +340,7 @@ class JournalStore(JournalQueries):
         self._expire_orphans(now, changes.records)
         due = self._expiry.step(now)
         self._learning.time_out(due.expired, [], EXPIRED, now, changes)
+        self._learning.no_receipts(table.failovers.timers.due(now, FAILED_OVER_A_CALL), now, changes)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
         overdue = self._overdue.sort(due.unanswered, long, askable, now)
         self._learning.time_out(overdue.rows, overdue.parts, UNKNOWN, now, changes)
@@ -412,6 +418,25 @@ class JournalStore(JournalQueries):
 
     def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
         return succeed(views.scheduled_due(self.table, now, limit))
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        self.table.failovers.other_carrier = other_carrier
+
+    def failed_over(self, limit: int) -> "Deferred[FailedOver]":
+        failovers = self.table.failovers
+        if not self._journal.open:
+            return succeed(FailedOver())
+        rows, dropped = failovers.take(limit)
+        if not rows and not dropped:
+            return succeed(FailedOver())
+
+        def not_durable(failure: Failure) -> FailedOver:
+            failure.trap(StoreUnavailable)
+            failovers.put_back(rows, dropped)
+            return FailedOver()
+
+        done: Deferred[FailedOver] = self._append([], FailedOver(views.failed_over(rows, self.table), dropped))
+        return done.addErrback(not_durable)
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))
