@@ -4,25 +4,26 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, card, duration, el
+from relay.account_pages.html import Content, card, duration, el, moment
 from relay.operator.looks import AccountLook
 from relay.operator.operator_html import action_link, facts, grid, link, number, percent, search_link, word
+from relay.operator.owed import Owed
 
 #: Above this share of failed attempts the table marks the account.
 _MANY_FAILURES = 0.2
 _HEADS = (
-    "Account", "Binds", "Rate", "Accepted", "Refused", "Owed", "Notified", "Retried", "Given up", "Failed attempts",
-    "Notification URL", "",
+    "Account", "Binds", "Rate", "Accepted", "Refused", "Owed", "Oldest owed", "Notified", "Retried", "Given up",
+    "Failed attempts", "Notification URL", "",
 )  # fmt: skip
 
 
-def accounts_table(accounts: Iterable[AccountLook], owed: Mapping[str, int], since: Content) -> Tag:
+def accounts_table(accounts: Iterable[AccountLook], owed: Mapping[str, Owed], since: Content) -> Tag:
     """Makes the table of all accounts.
 
-    :param owed: how many notifications each account is owed.
+    :param owed: what each account is owed.
     :param since: says since when the counts are.
     """
-    rows = (_row(account, owed.get(account.name, 0)) for account in accounts)
+    rows = (_row(account, owed.get(account.name, Owed())) for account in accounts)
     return el(
         "section",
         grid("accounts", "Accounts", _HEADS, rows, "The configuration has no account."),
@@ -32,7 +33,7 @@ def accounts_table(accounts: Iterable[AccountLook], owed: Mapping[str, int], sin
     )  # fmt: skip
 
 
-def _row(account: AccountLook, owed: int) -> Sequence[Content]:
+def _row(account: AccountLook, owed: Owed) -> Sequence[Content]:
     refused = ", ".join(f"{count:,} {status}" for status, count in account.refused.items())
     share = account.failure_share
     suspended = el("div", word("suspended", "bad")) if account.suspended else None
@@ -43,7 +44,8 @@ def _row(account: AccountLook, owed: int) -> Sequence[Content]:
         el("td", f"{account.rate:.1f} /s", class_="number"),
         number(account.accepted),
         el("td", refused or "0", class_="wide" if refused else "nought"),
-        number(owed),
+        number(owed.count),
+        el("td", moment(owed.since)) if owed.since else el("td", class_="nought"),
         number(account.delivered),
         number(account.retries),
         number(account.given_up, "bad" if account.given_up else ""),
@@ -84,13 +86,14 @@ def _suspend(account: AccountLook) -> list[Content]:
     return [] if account.suspended else [action_link("Suspend", "accounts", account.name, "suspend")]
 
 
-def account_page(account: AccountLook, owed: int, given_up: int, since: Content) -> list[Content]:
+def account_page(account: AccountLook, owed: Owed, given_up: int, since: Content) -> list[Content]:
     """Makes the content of an account's own page.
 
-    :param owed: how many notifications it is owed.
+    :param owed: what it is owed.
     :param given_up: how many finished messages are kept whose notification was given up.
     """
     refused = [(status, f"{count:,}") for status, count in account.refused.items()]
+    oldest: list[Content] = [", the oldest since ", moment(owed.since)] if owed.since else []
     blocked = duration(account.url_blocked_seconds) if account.url_blocked_seconds else "no"
     intake = facts(
         [
@@ -108,7 +111,7 @@ def account_page(account: AccountLook, owed: int, given_up: int, since: Content)
     told = facts(
         (
             ("URL", el("span", *url_of(account))),
-            ("Owed", f"{owed:,}"),
+            ("Owed", el("span", f"{owed.count:,}", *oldest)),
             ("Delivered", f"{account.delivered:,}"),
             ("Attempts that failed", f"{account.retries:,}; {percent(account.failure_share)} in the last hour"),
             ("Given up", f"{account.given_up:,}; {given_up:,} of all can be sent again"),

@@ -83,7 +83,7 @@ def operator_page(frame: Frame, title: str, here: str, *content: Content) -> Tag
             id="content",
             tabindex="-1",
         ),
-        el("footer", el("span", "Times are UTC."), el("span", f"You are {frame.user}."),
+        el("footer", el("span", "Times are UTC.", id="zone"), el("span", f"You are {frame.user}."),
            el("a", "Metrics", href="/metrics"), el("a", "Health", href="/health/ready")),
         head=(el("link", rel="stylesheet", href="/page.css"), el("script", src="/page.js", defer=True)),
         class_="operator",

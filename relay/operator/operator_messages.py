@@ -22,8 +22,8 @@ _FIELDS: Final = (
     ("account", "Account", ""),
     ("carrier", "Carrier", ""),
     ("carrier_error", "Carrier's error", ""),
-    ("since", "From", "2026-11-01"),
-    ("until", "Until", "2026-11-08T12:00Z"),
+    ("since", "From (UTC)", "2026-11-01"),
+    ("until", "Until (UTC)", "2026-11-08T12:00Z"),
 )
 _HEADS: Final = ("Accepted", "Account", "To", "From", "State", "Carrier", "Carrier's error", "Notification")
 

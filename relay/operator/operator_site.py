@@ -24,6 +24,7 @@ from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
 from relay.operator.operator_logins import Actor
 from relay.operator.overview import Looked, Observer, Overview
+from relay.operator.owed import OwedNotifications
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
 from relay.routing.explanation import Explanation
@@ -34,8 +35,6 @@ _HTML: Final = "text/html; charset=utf-8"
 _REASON_CHARACTERS: Final = 200
 #: Messages about actions that a browser has not fetched yet; the oldest is dropped.
 _MOST_FLASHES: Final = 100
-#: How many notifications each account is owed is counted again after this time.
-_COUNTED_AGAIN_SECONDS: Final = 5.0
 
 
 class Outcomes(Protocol):
@@ -134,7 +133,7 @@ class OperatorSite:
         self._new_token = new_token
         self._csrf = new_token()
         self._flashes: OrderedDict[str, Flash] = OrderedDict()
-        self._owed: tuple[float, Mapping[str, int]] = (-_COUNTED_AGAIN_SECONDS, {})
+        self._owed = OwedNotifications(daemon.flow.store, observer.seconds)
 
     # Requests
 
@@ -240,7 +239,7 @@ class OperatorSite:
         return _page(frame, name, "/page/carriers", *content)
 
     async def _accounts(self, frame: Frame, look: Overview) -> Reply:
-        owed = await self._owed_by_account()
+        owed = await self._owed.of_all()
         table = account_views.accounts_table(look.accounts, owed, self._since())
         return _page(frame, "Accounts", "/page/accounts", table)
 
@@ -248,15 +247,9 @@ class OperatorSite:
         look = self._observer.account(name)
         if look is None:
             raise Refusal(f"There is no account {name!r}.")
-        owed = (await self._owed_by_account()).get(name, 0)
+        owed = await self._owed.of(name)
         given_up = self._daemon.flow.store.given_up_count(name)
         return _page(frame, name, "/page/accounts", *account_views.account_page(look, owed, given_up, self._since()))
-
-    async def _owed_by_account(self) -> Mapping[str, int]:
-        now = self._observer.seconds()
-        if now - self._owed[0] >= _COUNTED_AGAIN_SECONDS:
-            self._owed = (now, await self._daemon.flow.store.owed_by_account())
-        return self._owed[1]
 
     async def _messages(self, request: AdminRequest, frame: Frame) -> Reply:
         asked = {name: value.strip() for name, value in request.query.items() if name != "told" and value.strip()}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from twisted.web.template import Tag
 
@@ -14,6 +14,7 @@ from relay.operator.cluster_views import cluster_place
 from relay.operator.last_hour import LONG_STEP_SECONDS, STEP_SECONDS, History
 from relay.operator.overview import Overview
 from relay.operator.troubles import Trouble
+from relay.values.instants import instant
 
 #: Troubles that are shown; the worst are first.
 _MOST_TROUBLES: Final = 50
@@ -158,13 +159,25 @@ def _pictures(now: float, history: History, span: Span, outcomes: DeliveryStatsV
     made = []
     if outcomes is not None:
         counts = [list(bar) for bar in outcomes.counts]
-        made.append(_picture("How messages ended", counts, KINDS, KINDS, list(outcomes.starts), span))
+        starts = list(outcomes.starts)
+        links = [[_search(kind, start, span) for kind in KINDS] for start in starts]
+        made.append(_picture("How messages ended", counts, KINDS, KINDS, starts, span, links))
     starts = [now - span.bucket_seconds * (span.buckets - number) for number in range(span.buckets)]
     for picture in _PICTURES:
         columns = [bucketed(history, counter, span) for counter in picture.counters]
         counts = [list(bar) for bar in zip(*columns, strict=True)]
         made.append(_picture(picture.title, counts, picture.classes, picture.names, starts, span))
     return made
+
+
+def _search(kind: str, start: float, span: Span) -> str:
+    """The path of the list of the messages that a part of a bar counts."""
+    asked = {
+        "status": "pending" if kind == "waiting" else kind,
+        "since": instant(start),
+        "until": instant(start + span.bucket_seconds),
+    }
+    return f"/page/messages?{urlencode(asked)}"
 
 
 def bucketed(history: History, counter: str, span: Span) -> list[int]:
@@ -178,7 +191,13 @@ def bucketed(history: History, counter: str, span: Span) -> list[int]:
 
 
 def _picture(
-    title: str, counts: list[list[int]], classes: Sequence[str], names: Sequence[str], starts: list[float], span: Span
+    title: str,
+    counts: list[list[int]],
+    classes: Sequence[str],
+    names: Sequence[str],
+    starts: list[float],
+    span: Span,
+    links: Sequence[Sequence[str]] = (),
 ) -> Tag:
     totals = [sum(bar[number] for bar in counts) for number in range(len(names))]
     said = ", ".join(f"{total:,} {name}" for total, name in zip(totals, names, strict=True))
@@ -194,6 +213,8 @@ def _picture(
                     names=names,
                     labels=[f"{one:{form}}" for one in at],
                     titles=[f"{one:%d %b %H:%M}" for one in at],
+                    instants=[instant(start) for start in starts],
+                    links=links,
                     summary=f"{title} in the last {span.words}: {said}.",
                     width=width,
                     height=160,

@@ -9,7 +9,8 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.account_pages.delivery_stats import SPANS
+from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
+from relay.account_pages.html import el, flatten
 from relay.config.changes import Change, ReloadResult
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_pages import AdminPages
@@ -17,7 +18,7 @@ from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.last_hour import LONG_STEP_SECONDS, STEP_SECONDS, History
 from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
-from relay.operator.overview_views import bucketed
+from relay.operator.overview_views import bucketed, overview_page
 from relay.store.api import StoreFigures
 from relay.values.messages import Message, Outcome, Submission, Verdict
 from relay.values.states import DELIVERED, UNDELIVERABLE
@@ -119,13 +120,30 @@ class PageTests(SiteTestCase):
 
     def test_the_accounts_table_shows_what_is_owed_and_the_share_of_attempts_that_failed(self) -> None:
         self.daemon.store.owed = {"acme": 17}
+        self.daemon.store.owed_at = {"acme": 900.0}
         self.observer.history.start()
         attempts = self.daemon.flow.counters.account("acme").channels["webhook"].attempts
         attempts[Verdict.DELIVERED], attempts[Verdict.RETRY] = 3, 1
         self.daemon.clock.advance(STEP_SECONDS)
         self.observer.history.stop()
-        self.assertIn("acme 0 0.0 /s 0 0 17 3 1 0 25.0 %", self.shown("/page/accounts"))
-        self.assertIn("Owed 17", self.shown("/page/accounts/acme"))
+        self.assertIn("acme 0 0.0 /s 0 0 17 01 Jan 1970 00:15 :00 3 1 0 25.0 %", self.shown("/page/accounts"))
+        self.assertIn("Owed 17, the oldest since 01 Jan 1970 00:15", self.shown("/page/accounts/acme"))
+
+    def test_what_is_owed_is_asked_for_again_after_some_seconds_only(self) -> None:
+        self.daemon.store.owed = {"acme": 17}
+        self.daemon.store.owed_at = {"acme": 900.0}
+        self.shown("/page/accounts")
+        self.daemon.store.owed = {"acme": 1}
+        self.daemon.store.owed_at = {"acme": 950.0}
+        self.daemon.clock.advance(4.0)
+        self.assertIn("17 01 Jan 1970 00:15", self.shown("/page/accounts"))
+        self.daemon.clock.advance(1.0)
+        self.assertIn("1 01 Jan 1970 00:15 :00", self.shown("/page/accounts"))
+        self.daemon.clock.advance(20.0)
+        self.assertIn("1 01 Jan 1970 00:15 :50", self.shown("/page/accounts"))
+        self.daemon.store.busy = True
+        self.daemon.clock.advance(20.0)
+        self.assertIn("1 01 Jan 1970 00:15 :50", self.shown("/page/accounts"))
 
     def test_an_unknown_page_carrier_account_or_message_is_not_found(self) -> None:
         for path in ("/page/nothing", "/page/carriers/x", "/page/accounts/x", "/page/messages/x", "/page"):
@@ -257,6 +275,21 @@ class ConfigurationTests(SiteTestCase):
         self.assertIn("routes[0] takes the message", self.shown(f"/page/configuration?{urlencode(asked)}"))
         wrong = urlencode(asked | {"to": "nonsense"})
         self.assertIn("to: ", self.shown(f"/page/configuration?{wrong}"))
+
+
+class OutcomeTests(SiteTestCase):
+    def test_a_bar_of_how_messages_ended_leads_to_the_list_behind_it(self) -> None:
+        span = SPANS["hour"]
+        starts = [span.bucket_seconds * number for number in range(span.buckets)]
+        counts = [[0, 0, 0, 0] for _ in starts]
+        counts[7] = [3, 0, 0, 2]
+        view = DeliveryStatsView(span, starts, counts, [0] * 10)
+        content = overview_page(self.observer.look(), self.observer.history, span, view, 0.0)
+        page = flatten(el("main", *content)).decode()
+        for kind in ("delivered", "pending"):
+            path = f"/page/messages?status={kind}&amp;since=1970-01-01T00%3A07%3A00.000Z&amp;until=1970-01-01T00%3A08"
+            self.assertIn(path, page)
+        self.assertIn("delivered: 3", page)
 
 
 class ClusterTests(SiteTestCase):

@@ -14,10 +14,14 @@
     words.textContent = connected ? "Live" : "Not live: no answer";
   }
 
+  // What the relay last sent of each part. The page itself has the times in another form.
+  const sent = new Map();
+
   // Leaves alone what is the same, and what has the focus: a link that someone is about to follow.
   function replace(part, news) {
     const focused = part.contains(document.activeElement) && part !== document.activeElement;
-    if (focused || part.innerHTML === news.innerHTML) return;
+    if (focused || sent.get(part.id) === news.innerHTML) return;
+    sent.set(part.id, news.innerHTML);
     const open = [...part.querySelectorAll("details")].map((details) => details.open);
     [...news.querySelectorAll("details")].forEach((details, index) => { details.open = open[index] || false; });
     part.replaceChildren(...news.childNodes);
@@ -34,6 +38,7 @@
           const part = document.getElementById(id);
           if (news && part) replace(part, news);
         }
+        document.dispatchEvent(new Event("redrawn"));
         show(true);
       } catch {
         show(false);
