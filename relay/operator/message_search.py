@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from relay.history.history_search import HistoryQuery
+from relay.history.history_query import HistoryQuery
 from relay.history.message_lists import MessageLists
 from relay.history.query_text import PARAMETERS, QueryProblem, query_of
 from relay.store.api import StoreQueries
