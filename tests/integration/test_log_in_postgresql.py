@@ -42,7 +42,7 @@ def appender(
 ) -> LogAppender:
     arguments = {"conninfo": servers.url(target_session_attrs="read-write", connect_timeout="2")}
     shard = Shard(0, epoch, "a", allow_single=allow_single)
-    return LogAppender(arguments, shard, patience_seconds=patience_seconds)
+    return LogAppender(LogConnection(arguments), shard, patience_seconds=patience_seconds)
 
 
 def rows_in(servers: PostgresqlPair) -> list[tuple[int, int, bytes]]:

@@ -23,7 +23,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import psycopg
 
@@ -91,20 +91,23 @@ class LogAppender:
     """Adds rows to the log of a shard. All calls are made in one thread, except for `stop` and `interrupt`.
 
     :param fenced: called in that thread when the shard has another owner.
+    :param connection: a connection of its own.
     :param patience_seconds: how long a row is tried that certainly isn't in the log.
     :ivar last: the last row that counts.
     """
 
     def __init__(
         self,
-        arguments: dict[str, Any],
+        connection: LogConnection,
         shard: Shard,
         fenced: Callable[[], None] = lambda: None,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._patience_seconds = patience_seconds
-        self._connection = LogConnection(arguments)
+        self._sleep = sleep
+        self._connection = connection
         self._shard = shard
         self._fenced = fenced
         #: The row whose outcome is unknown.
@@ -202,7 +205,7 @@ class LogAppender:
                 raise LogRefused(f"the database can't take it: {self._trouble}")
             if self._stopping.is_set() and now - max(begun_at, self._stopped_at) > STOP_SECONDS:
                 raise LogRefused(f"the relay stops, and the database is away: {self._trouble}")
-            time.sleep(pause_seconds)
+            self._sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
     # The connection
@@ -279,7 +282,7 @@ class LogAppender:
             self._registered = False
             raise
         except psycopg.Error as problem:
-            if problem.sqlstate is not None and problem.diag.severity_nonlocalized == "ERROR":
+            if problem.sqlstate is not None and problem.diag.severity_nonlocalized not in ("FATAL", "PANIC"):
                 # The server has answered: it has not added the row.
                 self._unknown = None
             raise
@@ -302,9 +305,14 @@ class LogAppender:
     def _call(self, function: str, *arguments: int) -> None:
         """Calls a function of the schema that checks the epoch."""
         shard = self._shard
-        rows = self._connection.execute(f"SELECT relay.{function}", (shard.number, shard.epoch, *arguments))
-        if not rows[0][0]:
+        rows = self._connection.execute(
+            f"SELECT relay.{function}, current_setting('synchronous_standby_names')",
+            (shard.number, shard.epoch, *arguments),
+        )
+        done, standby_names = rows[0]
+        if not done:
             raise Fenced(_fenced(shard.number))
+        self._certain(standby_names)
 
 
 class _NotCertain(Exception):
