@@ -134,6 +134,11 @@ profile: $(VENV)/.installed ## show where the time goes on the SMPP path (in mor
 crash: $(VENV)/.installed-for-tests ## kill the relay KILLS times under load, and check every message (SEED=7 for another order of events)
 	CRASH_KILLS=$(or $(KILLS),20) CRASH_SEED=$(or $(SEED),1) $(BIN)/python -m twisted.trial tests.integration.test_crash
 
+.PHONY: cluster
+
+cluster: $(VENV)/.installed-for-tests ## start two relays with one state, and their database (needs Debian's postgresql)
+	$(BIN)/python -m tests.cluster_demo
+
 .PHONY: fuzz
 
 fuzz: $(VENV)/.installed-for-tests ## send nearly correct input to both listeners (SECONDS=600 SEED=7), and keep each input that broke something

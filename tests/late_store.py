@@ -13,7 +13,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from relay.store.api import NO_IDS, NOBODY, AcceptedBefore, FeedEntry, Idempotency, ReplayResult, StoreFigures
+from relay.store.api import (
+    NO_IDS,
+    NOBODY,
+    AcceptedBefore,
+    FeedEntry,
+    Idempotency,
+    OtherCarrier,
+    ReplayResult,
+    StoreFigures,
+)
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -21,6 +30,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     MessageView,
@@ -177,6 +187,12 @@ class LateStore:
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.unsubmitted(after, limit))
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        self.inner.connect_routes(other_carrier)
+
+    def failed_over(self, limit: int) -> "Deferred[FailedOver]":
+        return self._late(self.inner.failed_over(limit))
 
     def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.scheduled_due(now, limit))

@@ -60,8 +60,8 @@ WEBHOOK = QueueKey("hooked", Channel.WEBHOOK)
 HANDSET, OTHER_HANDSET = b"447700900001", b"447700900002"
 
 
-class StoreContract(SynchronousTestCase):
-    """What every store does. Times are in seconds since 1970, near NOW."""
+class StoreCase(SynchronousTestCase):
+    """A store, and words for tests of it. Times are in seconds since 1970, near NOW."""
 
     store: Store
     clock: SettableClock
@@ -115,6 +115,10 @@ class StoreContract(SynchronousTestCase):
     ) -> None:
         attempts = [Attempt(n, verdict, NOW + 20, due_at, "said", 0.5, brought_forward_by) for n in notifications]
         self.result(self.store.settle(attempts))
+
+
+class StoreContract(StoreCase):
+    """What every store does."""
 
     # Messages
 

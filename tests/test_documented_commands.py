@@ -68,6 +68,7 @@ RUN_ELSEWHERE = {
         "printf *": "tests.test_carriers_page",
     },
     "docs/faults.md": {
+        "python -m relay cluster accept-file": "named in a sentence; tests.integration.test_cluster_tables runs it",
         "python -m relay replay": "named in a sentence; operations.md has it whole",
         "python -m relay journal --repair DIR": "tests.cli.test_progress, tests.store.test_journal_store_faults",
     },
@@ -126,6 +127,12 @@ RUN_ELSEWHERE = {
     "docs/faq.md": {
         "systemctl reload relay": "operations.md has it",
     },
+    "docs/cluster.md": {
+        "python -m relay cluster *": "tests.integration.test_cluster_tables",
+        "python -m relay cluster status": "named in a sentence; tests.integration.test_cluster_tables runs it",
+        "python -m relay status": "named in a sentence; tests.integration.test_operator_commands runs it",
+        "python -m relay check FILE": "named in a sentence; tests.cli.test_cli runs it",
+    },
     "docs/simulator.md": {
         "python -m relay simulate --silent-share *": "tests.integration.test_questions",
     },
@@ -142,6 +149,7 @@ MAKE_TARGETS = {
     "bench-history": "ten minutes of a quiet machine",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
+    "cluster": "tests.integration.test_cluster_demo",
     "constraints": "needs a package index; RELEASING.md says when it is run",
     "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",

@@ -3,7 +3,17 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import NoReturn
 
-from relay.store.api import NO_IDS, NOBODY, AcceptedBefore, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
+from relay.store.api import (
+    NO_IDS,
+    NOBODY,
+    AcceptedBefore,
+    FeedEntry,
+    Idempotency,
+    OtherCarrier,
+    ReplayResult,
+    Store,
+    StoreFigures,
+)
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -11,6 +21,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     MessageView,
@@ -41,6 +52,12 @@ class UnusedStore(Store):
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
         _unexpected("unsubmitted")
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        """Every flow makes this call."""
+
+    def failed_over(self, limit: int) -> Awaitable[FailedOver]:
+        _unexpected("failed_over")
 
     def scheduled_due(self, now: float, limit: int) -> Awaitable[Sequence[Pending]]:
         _unexpected("scheduled_due")

@@ -36,7 +36,7 @@ The contract
   answered in slices, one query of an account at a time, and only few may wait.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from typing import Protocol
 
 import msgspec
@@ -48,6 +48,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     MessageView,
@@ -111,6 +112,10 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
 
 PolicyOf = Callable[[str], NotifyPolicy]
 
+#: Gets a message's account, addresses, time of acceptance and tags, and the carriers that had it. Returns whether its
+#: route has another carrier.
+OtherCarrier = Callable[[str, bytes, float, tuple[str, ...], Collection[str]], bool]
+
 
 NO_IDS: Set[bytes] = frozenset()
 #: No carrier can be asked.
@@ -171,6 +176,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     :ivar evidence: by carrier: how many receipts are kept as evidence of a wrong dialect. See `StoreQueries.evidence`.
     :ivar implausible_dates: by carrier, since the start: receipts whose date of the end is more than a day before the
         message's acceptance, or after the receipt's arrival. The arrival counts instead.
+    :ivar failed_over: by carrier, since the start: messages that went to another carrier.
     :ivar feed_place: the latest durable place in the feed (`FeedEntry.cursor`) of all accounts.
     """
 
@@ -203,6 +209,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     ambiguous_receipts: int = 0
     latest_ambiguous: str = ""
     scheduled: int = 0
+    failed_over: Mapping[str, int] = {}
 
 
 class MessageStore(Protocol):
@@ -226,7 +233,9 @@ class MessageStore(Protocol):
         """
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
-        """Parts that no carrier has taken, in the order of acceptance, without messages that wait for their time.
+        """Parts that no carrier has taken, in the order of acceptance.
+
+        Messages that wait for their time, and those that `failed_over` returns or has returned, are left out.
 
         :param after: the last part that an earlier call returned. The result begins with the part after it.
         """
@@ -239,6 +248,19 @@ class MessageStore(Protocol):
 
     def scheduled_count(self, account: str) -> int:
         """How many of the account's messages wait for their time."""
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        """From now on, asks `other_carrier` before a message goes to another carrier. Call it once only.
+
+        Before this call, all messages end as their first carrier says.
+        """
+
+    def failed_over(self, limit: int) -> Awaitable[FailedOver]:
+        """The parts of up to `limit` messages that go to another carrier (`Message.failover`).
+
+        A message is returned once, each time that it goes on. When the awaitable fires, it is durable that it goes on.
+        If this can't be made durable now, a later call returns the message. `unsubmitted` returns it after a restart.
+        """
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         """Reads the submit_sm bodies of parts; None: the part doesn't wait any more.

@@ -21,6 +21,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from relay.config import model
 from relay.runtime.alarms import Alarms
@@ -29,6 +30,7 @@ from relay.store.api import (
     NOBODY,
     AcceptedBefore,
     Idempotency,
+    OtherCarrier,
     PolicyOf,
     ReplayResult,
     StoreFull,
@@ -46,7 +48,7 @@ from relay.store.journal.opening import JournalOpening
 from relay.store.journal.recovery import Progress
 from relay.store.table import views
 from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
-from relay.store.table.claims import Claims
+from relay.store.table.claims import NOTHING, Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
 from relay.store.table.entry_values import LATER
@@ -69,6 +71,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     Notification,
@@ -83,11 +86,14 @@ from relay.values.messages import (
     Submitted,
 )
 from relay.values.states import EXPIRED, UNKNOWN
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 
 #: Above every segment's number.
 _NO_SEGMENT = 1 << 62
 #: How many finished messages, orphans and keys one call of `expire` forgets. That takes some milliseconds.
 FORGOTTEN_A_CALL = 4_000
+#: How many messages one call of `expire` makes go to another carrier. That takes some milliseconds.
+FAILED_OVER_A_CALL = 1_000
 
 
 class JournalStore(JournalQueries):
@@ -103,6 +109,7 @@ class JournalStore(JournalQueries):
         It must be longer than any carrier's response timeout.
     :param compare_numbers: returns a carrier's key `compare_numbers`.
     :param tells_progress: whether any account has `NotifyPolicy.progress`.
+    :param gate: whether notifications may be claimed now. While it is shut, a claim gets none.
     :param trouble: says why a commit that is under way may take long; empty: it should end soon. It is asked once a
         second, and while there is a reason, the store refuses what it refuses when the disk fails.
     """
@@ -123,10 +130,12 @@ class JournalStore(JournalQueries):
         submit_grace_seconds: float = 60.0,
         compare_numbers: Callable[[str], model.NumberComparison] | None = None,
         tells_progress: Callable[[], bool] | None = None,
+        gate: WorkGate = ALWAYS_OPEN,
         thread_is_idle: Callable[[], bool] = lambda: False,
         trouble: Callable[[], str] = lambda: "",
     ) -> None:
         super().__init__(clock)
+        self._gate = gate
         self._opening = JournalOpening(files, directory, in_thread, thread_is_idle)
         self._settings_of_journal = journal
         self._limits = limits
@@ -144,6 +153,8 @@ class JournalStore(JournalQueries):
         #: The number of the first journal segment that somebody else (the history) still has to read: compaction
         #: leaves it and those behind it alone. To be set before the start; by default nobody has to read any.
         self.needed_from: Callable[[], int] = lambda: _NO_SEGMENT
+        #: False: it only follows another relay's journal, or does nothing yet.
+        self._started = False
         self._announced = (0, True)
         self._ambiguous_said = (0, 0.0)
 
@@ -196,6 +207,7 @@ class JournalStore(JournalQueries):
             self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock,
             self._needed_by_others,
         )  # fmt: skip
+        self._started = True
 
     async def stop(self) -> None:
         """Commits, closes, and unlocks the directory. Later calls of the store fail. A second stop does nothing."""
@@ -203,8 +215,9 @@ class JournalStore(JournalQueries):
             return
         self._alarms.stop()
         self.table.queues.due_at = lambda queue_key, due_at: None
-        await self._compaction.stop()
-        await self._journal.stop()
+        if self._started:
+            await self._compaction.stop()
+            await self._journal.stop()
         self._opening.lock.release()
 
     def _needed_by_others(self) -> int:
@@ -327,6 +340,7 @@ class JournalStore(JournalQueries):
         self._expire_orphans(now, changes.records)
         due = self._expiry.step(now)
         self._learning.time_out(due.expired, [], EXPIRED, now, changes)
+        self._learning.no_receipts(table.failovers.timers.due(now, FAILED_OVER_A_CALL), now, changes)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
         overdue = self._overdue.sort(due.unanswered, long, askable, now)
         self._learning.time_out(overdue.rows, overdue.parts, UNKNOWN, now, changes)
@@ -369,6 +383,8 @@ class JournalStore(JournalQueries):
     # Notifications
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> "Deferred[Claim]":
+        if not self._gate.open:
+            return succeed(NOTHING)
         return succeed(self._claims.claim(queue_key, limit, now, self._journal.durable_mark))
 
     def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
@@ -402,6 +418,25 @@ class JournalStore(JournalQueries):
 
     def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
         return succeed(views.scheduled_due(self.table, now, limit))
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        self.table.failovers.other_carrier = other_carrier
+
+    def failed_over(self, limit: int) -> "Deferred[FailedOver]":
+        failovers = self.table.failovers
+        if not self._journal.open:
+            return succeed(FailedOver())
+        rows, dropped = failovers.take(limit)
+        if not rows and not dropped:
+            return succeed(FailedOver())
+
+        def not_durable(failure: Failure) -> FailedOver:
+            failure.trap(StoreUnavailable)
+            failovers.put_back(rows, dropped)
+            return FailedOver()
+
+        done: Deferred[FailedOver] = self._append([], FailedOver(views.failed_over(rows, self.table), dropped))
+        return done.addErrback(not_durable)
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))

@@ -20,7 +20,7 @@ from typing import Final
 #: It is raised when a table changes. A relay refuses a database with a newer one.
 SCHEMA_VERSION: Final = 1
 #: The newest journal format that the nodes may write. An operator raises it when no older node is left.
-FORMAT_LEVEL: Final = 4
+FORMAT_LEVEL: Final = 5
 
 #: The types of the parameters of `append_statement`, as PostgreSQL numbers them: bigint is 20, bytea is 17.
 APPEND_TYPES: Final = (20, 20, 17, 17, 20, 17)
