@@ -236,6 +236,14 @@ class FollowerTests(SynchronousTestCase):
             third.own("c")
             self.same(third, standby)
 
+    def test_a_store_that_begins_again_keeps_what_it_was_connected_to(self) -> None:
+        node = self.node(SimulatedDatabase())
+        node.store.connect_routes(lambda *question: True)
+        asked = node.store.table.failovers.other_carrier
+        node.own("a")
+        self.assertIs(node.store.table.failovers.other_carrier, asked)
+        self.assertTrue(node.store.table.tells_progress())
+
     def test_texts_are_read_again_from_the_rows_where_the_copy_is_missing(self) -> None:
         owner = self.node(SimulatedDatabase()).own("a")
         owner.disk.capacity = owner.disk.used()
