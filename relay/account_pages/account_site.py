@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.template import Tag
 
 from relay.account_pages import message_pages, statistics
+from relay.account_pages.access_site import AccessSite
 from relay.account_pages.confirmation import REMOVE_URL, STOP_SIGNING, Question, confirmation
 from relay.account_pages.delivery_stats import SPANS, Span
 from relay.account_pages.first_steps import base_url, first_steps
@@ -68,6 +69,7 @@ class AccountPages:
         self._live = LiveUpdates(flow.store, sessions, page_stats, health.failing, clock)
         self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
         messages = MessageSite(gate, api, flow, accounts, webhooks, clock)
+        access = AccessSite(gate, flow.store, accounts, api.key_uses, clock, random_bytes)
         send = SendSite(gate, api.preparer, flow)
         api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)
@@ -83,6 +85,7 @@ class AccountPages:
             ("/my/messages/{id}", messages.message),
             ("/my/settings", self._settings),
             ("/my/send", send.show),
+            ("/my/access", access.show),
         ):
             add("GET", path, gate.page(handler))
         for path, form_handler in (
@@ -92,6 +95,7 @@ class AccountPages:
             ("/my/secret", self._set_secret),
             ("/my/test", self._test),
             ("/my/send", send.send),
+            ("/my/access", access.change),
             ("/my/messages/{id}/notify", messages.notify),
             ("/my/messages/replay", messages.replay),
             ("/my/messages/resend", messages.resend),

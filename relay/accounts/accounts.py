@@ -17,6 +17,8 @@ from typing import Final
 import msgspec
 
 from relay.accounts.account_settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, why_off, with_settings
+from relay.accounts.api_keys import SETTING as KEY_SETTING
+from relay.accounts.api_keys import KeyRing, Login
 from relay.accounts.receiver_headers import receiver_headers
 from relay.accounts.signing import secret_key
 from relay.config.model import Account, NotificationTls
@@ -119,6 +121,7 @@ class Accounts:
     """Knows the customers: their keys, policies, limits and URLs.
 
     :param accounts: the accounts of the configuration, by name.
+    :ivar keys: the API keys that customers have made.
     :ivar tell_progress: whether any account has `notify: progress`.
     :raises SettingProblem: a secret in them isn't valid. If `replace` raises it, nothing has changed.
     """
@@ -130,6 +133,7 @@ class Accounts:
         self._by_login: dict[bytes, str] = {}
         self._by_system_id: dict[str, str] = {}
         self._settings: dict[str, dict[str, str]] = {}
+        self.keys = KeyRing()
         self.replace(accounts)
 
     # The configuration and the settings
@@ -161,6 +165,7 @@ class Accounts:
         """
         for account, name, value in settings:
             self._settings.setdefault(account, {})[name] = value
+            self._apply_key(account, name, value)
         for name, entry in self._entries.items():
             kept = self._settings.get(name, {})
             for setting in tuple(kept):
@@ -198,11 +203,16 @@ class Accounts:
             kept.pop(name, None)
         else:
             kept[name] = value
+        self._apply_key(account, name, value)
         entry = self._entries.get(account)
         if entry is not None:
             entry.settings = kept
             entry.derive()
             self._look_for_progress()
+
+    def _apply_key(self, account: str, name: str, value: str | None) -> None:
+        if name.startswith(KEY_SETTING):
+            self.keys.put(account, name.removeprefix(KEY_SETTING), value)
 
     def _look_for_progress(self) -> None:
         self.tell_progress = any(entry.policy.progress for entry in self._entries.values())
@@ -253,8 +263,11 @@ class Accounts:
 
     # Logins
 
-    def by_authorization(self, header: bytes | None) -> str | None:
-        """The account whose key an Authorization header has (Basic account:key, or Bearer key); None: no account's."""
+    def by_authorization(self, header: bytes | None) -> Login | None:
+        """The login in an Authorization header (Basic account:key, or Bearer key); None: it is wrong.
+
+        A key that a customer has made may have ended, and may not be for this use: see `ApiKey`.
+        """
         if not header:
             return None
         scheme, _, rest = header.partition(b" ")
@@ -265,15 +278,32 @@ class Accounts:
                 login = base64.b64decode(rest, validate=True)
             except (binascii.Error, ValueError):
                 return None
-            return self._by_login.get(self._hash(login))
+            return self._by_pair(login)
         if scheme == b"bearer":
-            return self._by_key.get(self._hash(rest))
+            name = self._by_key.get(self._hash(rest))
+            return self._known(self.keys.find(rest)) if name is None else self._with_configured_key(name)
         return None
 
-    def by_login(self, account: str, key: str) -> str | None:
-        """Gives the account's name back if `key` is its API key; None if not."""
-        login = f"{account}:{key}".encode("utf-8", "surrogateescape")
-        return self._by_login.get(self._hash(login))
+    def by_login(self, account: str, key: str) -> Login | None:
+        """The login with an account's name and a key; None: the key is not the account's."""
+        return self._by_pair(f"{account}:{key}".encode("utf-8", "surrogateescape"))
+
+    def _by_pair(self, pair: bytes) -> Login | None:
+        name = self._by_login.get(self._hash(pair))
+        if name is not None:
+            return self._with_configured_key(name)
+        account, _, key = pair.partition(b":")
+        login = self._known(self.keys.find(key))
+        return login if login is not None and login.account.encode() == account else None
+
+    def _with_configured_key(self, name: str) -> Login:
+        key = self._entries[name].account.api_key
+        assert key is not None
+        return Login(name, None, key)
+
+    def _known(self, login: Login | None) -> Login | None:
+        """The login, if the configuration has its account."""
+        return login if login is not None and login.account in self._entries else None
 
     def by_system_id(self, system_id: str) -> tuple[str, Account] | None:
         """The name and the account that bind with this system_id; None: no account does."""
