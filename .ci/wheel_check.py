@@ -117,6 +117,7 @@ def main() -> None:
         if "--config" not in shown:
             sys.exit(f"`twistd relay --help` doesn't know --config:\n{shown}")
         run(home / "bin" / "python", "-m", "relay", "check", ROOT / "etc" / "demo.yaml", cwd=elsewhere)
+        run(home / "bin" / "relay", "check", ROOT / "etc" / "demo.yaml", cwd=elsewhere)
         start_and_stop(home / "bin" / "twistd", elsewhere)
         print(f"{wheel.name}: builds, installs, starts and stops")
 

@@ -82,11 +82,16 @@ class Options(usage.Options):
     lists_check: ListsCheck
 
     def postOptions(self) -> None:
-        """Reads the configuration. If that fails here, twistd prints the problem without a traceback, with status 1."""
+        """Reads the configuration. If it can't be used, prints its problems and ends the process with status 1."""
         from twisted.internet import reactor
 
         self.lists_check = ListsCheck()
-        self.config = load_config(Path(self["config"]), reactor, [self.lists_check])
+        try:
+            self.config = load_config(Path(self["config"]), reactor, [self.lists_check])
+        except usage.UsageError as problem:
+            # twistd would print its usage, too, and the problems would be far above.
+            print(problem, file=sys.stderr)
+            raise SystemExit(1) from None
 
 
 def load_config(path: Path, reactor: Any, more_checks: Sequence[Check] = ()) -> Config:
@@ -171,6 +176,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
         begun=lambda: notifier.reloading(time.monotonic_ns() // 1000) if notifier else None,
         ended=lambda: notifier.ready(daemon.status) if notifier else None,
     )
+    daemon.reloader = reloader
     daemon.at_stop(reloader.stop)
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reloader.request))
 

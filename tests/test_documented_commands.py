@@ -77,6 +77,8 @@ RUN_ELSEWHERE = {
         "python -m relay": "a part of commands that are run",
         "/opt/relay/bin/python -m relay": "a part of commands that are run",
         "python -m relay send": "run with its arguments at the installation",
+        "relay status": "run as /opt/relay/bin/python -m relay status",
+        "relay *": "tests.integration.test_operator_commands, tests.cli.test_completion",
         "python -m relay status": "run as /opt/relay/bin/python -m relay status",
         "python -m relay dialect": "tests.test_carriers_page",
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
@@ -296,7 +298,7 @@ class OperationsTests(DocumentedCommandsTestCase):
         """The text, with the places and ports of this run."""
         text = re.sub(r"(?<![\w.])/(opt|etc|var)/", rf"{self.root}/\1/", text)
         admin, http = (f"http://127.0.0.1:{self.ports[port]}" for port in ("9090", "8080"))
-        text = re.sub(r"-m relay (status|replay)", rf"-m relay \1 --admin {admin}", text)
+        text = re.sub(r"\brelay (status|replay|hold|resume) ?", rf"relay \1 --admin {admin} ", text)
         return text.replace("-m relay send", f"-m relay send --http {http}")
 
     def make_wheel(self, here: Path) -> None:

@@ -32,7 +32,7 @@ from relay.history.history import History
 from relay.history.message_lists import MessageLists
 from relay.history.message_records import MessageRecords
 from relay.http.forwarded import TrustedProxies
-from relay.operator.actions import held_carriers
+from relay.operator.actions import Reloads, held_carriers
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.stale_names import StaleNames
@@ -161,6 +161,8 @@ class Daemon(Service):
         self._randomness = collaborators.randomness
         self._ready = ready
         self._failed = failed
+        #: Reloads the configuration file; None: the configuration came from no file.
+        self.reloader: Reloads | None = None
         self._records = collaborators.records
         self.history = collaborators.history
         self.lists = collaborators.lists or MessageLists(self.store)

@@ -21,6 +21,7 @@ There is one reload at a time. If further reloads are requested meanwhile, one m
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from relay.accounts.accounts import Accounts
@@ -28,7 +29,7 @@ from relay.app.tls import ServerCertificate
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
-from relay.config.changes import Change, changed_names, changes, login_changed, taken_up
+from relay.config.changes import Change, ReloadResult, changed_names, changes, login_changed, taken_up
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.routing.flow import MessageFlow
@@ -76,6 +77,7 @@ class Reloader:
     :param read_lists: reads the files of the lists. It raises an exception with `problems` if one can't be read.
     :param taken: called with each configuration after it has been applied. The log uses it.
     :param begun, ended: called before and after the work, for the service manager.
+    :ivar last: how the last reload went; None: there was none.
     """
 
     log = Logger()
@@ -98,7 +100,10 @@ class Reloader:
         self._taken = taken
         self._begun = begun
         self._ended = ended
+        self.last: ReloadResult | None = None
         self._tasks = Tasks(self.log)
+        #: Those who wait for the next reload.
+        self._waiting: list[Deferred[ReloadResult]] = []
         self._running = False
         self._again = False
         self._stopping = False
@@ -113,20 +118,52 @@ class Reloader:
             self._running = True
             self._tasks.start(self._run())
 
+    async def reload_now(self) -> ReloadResult:
+        """Reloads after the reload that is under way, if there is one. Returns when it is done.
+
+        If the caller is cancelled meanwhile, the reload goes on.
+
+        :raises ConfigRefused: the relay is starting or stopping; the file was not read.
+        """
+        if self._daemon.not_ready or self._stopping:
+            raise ConfigRefused([f"the relay is {self._daemon.not_ready or 'stopping'}; the file was not read"])
+        done: Deferred[ReloadResult] = Deferred()
+        self._waiting.append(done)
+        self.request()
+        return await done
+
+    async def dry_run(self) -> ReloadResult:
+        """Reads and checks the file and its lists, and says what a reload would change. It changes nothing."""
+        now = self._clock.seconds()
+        try:
+            new = self._read()
+            await self._read_lists(new)
+        except Exception as problem:
+            return ReloadResult(now, False, _lines_of(problem))
+        return ReloadResult(now, False, [], changes(self._daemon.config, new))
+
     async def _run(self) -> None:
+        waiting: list[Deferred[ReloadResult]] = []
         try:
             self._again = True
             while self._again and not self._stopping:
                 self._again = False
                 self._begun()
-                await self.reload()
+                waiting, self._waiting = self._waiting, []
+                self.last = await self.reload()
+                while waiting:
+                    waiting.pop().callback(self.last)
         finally:
             self._running = False
+            for done in (*waiting, *self._waiting):
+                done.errback(ConfigRefused(["the reload ended before it was complete; the log says why"]))
+            self._waiting = []
             self._ended()
 
-    async def reload(self) -> bool:
-        """Applies the file. False: it was refused. Must not be called while another reload is under way."""
+    async def reload(self) -> ReloadResult:
+        """Applies the file, or refuses it. Must not be called while another reload is under way."""
         daemon = self._daemon
+        now = self._clock.seconds()
         old = daemon.config
         links: dict[str, CarrierLink] = {}
         try:
@@ -136,10 +173,11 @@ class Reloader:
             for name in (*carriers.added, *carriers.changed):
                 links[name] = await daemon.make_link(name, new.carriers[name])
         except Exception as problem:
-            for line in getattr(problem, "problems", None) or [str(problem)]:
+            problems = _lines_of(problem)
+            for line in problems:
                 self.log.error("config_refused: {problem}", problem=line)
             self.log.error("config_refused: {problem}", problem="the file was not applied; the old configuration holds")
-            return False
+            return ReloadResult(now, False, problems)
         found = changes(old, new)
         replaced = {name: daemon.links[name] for name in carriers.changed}
         removed = {name: daemon.links[name] for name in carriers.removed}
@@ -163,7 +201,7 @@ class Reloader:
         if accounts:
             daemon.flow.wake(await daemon.flow.store.queues())
         daemon.stale_names.look()
-        return True
+        return ReloadResult(now, True, [], found)
 
     def _exchange(self, config: Config, links: dict[str, CarrierLink], lists: NumberLists | None) -> None:
         daemon = self._daemon
@@ -209,3 +247,8 @@ class Reloader:
         """Waits for a reload under way. No further one begins."""
         self._stopping = True
         await self._tasks.wait()
+
+
+def _lines_of(problem: Exception) -> list[str]:
+    """The problems of a file that can't be used."""
+    return list(getattr(problem, "problems", None) or [str(problem)])

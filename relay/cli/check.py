@@ -1,6 +1,5 @@
 """`python -m relay check FILE`: says whether the relay would start with a configuration file."""
 
-import argparse
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
 from relay.app.list_files import ListsCheck
 from relay.app.load_config import ConfigError, load
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
 
 _EPILOG = """\
@@ -46,17 +46,21 @@ class Checked(msgspec.Struct, frozen=True):
     summary: str = ""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Checks the file that the arguments name; the exit status says how it went."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay check",
-        description="Says whether a configuration file is right, and lists everything that is wrong.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "check",
+        "Says whether a configuration file is right, and lists everything that is wrong.",
+        _EPILOG,
     )
     parser.add_argument("file", metavar="FILE", help="the configuration file")
     parser.add_argument("--json", action="store_true", help="print one JSON object: file, fine, problems, notes")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Checks the file that the arguments name; the exit status says how it went."""
+    options = make_parser().parse_args(arguments)
     found = _check(options.file)
     if options.json:
         fine = not found.problems

@@ -1,11 +1,11 @@
 """`python -m relay cluster`: makes the tables of a cluster, and shows its state."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from relay.app.cluster_checks import driver_problems
 from relay.app.load_config import ConfigError
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.read_config import read_config
 
 _EPILOG = """\
@@ -25,14 +25,9 @@ exit status:
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the action that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay cluster",
-        description="Makes the tables of a cluster, and shows its state.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser("cluster", "Makes the tables of a cluster, and shows its state.", _EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, summary in (
         ("init", "make the tables in the database; a second time changes nothing"),
@@ -43,7 +38,12 @@ def main(arguments: Sequence[str]) -> int:
         action.add_argument("--config", required=True, metavar="FILE", help="the configuration file")
         if name == "status":
             action.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the action that the arguments name."""
+    options = make_parser().parse_args(arguments)
     try:
         config = read_config(options.config, [driver_problems])
     except ConfigError as error:

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from relay.cli import dialect_finder
-from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
+from relay.cli.admin_client import add_arguments, ask
+from relay.cli.command_parser import CommandParser, command_parser
 
 _EPILOG = """\
 exit status:
@@ -18,44 +19,40 @@ exit status:
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Reads pairs on standard input, or asks a running relay, and prints the settings that fit."""
-    if not any(argument.split("=")[0] in ("--orphans", "--dismiss") for argument in arguments):
-        # Octets that are no UTF-8 are a text in another alphabet, which no dialect looks at.
-        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-        return dialect_finder.main(arguments, sys.stdin, sys.stdout)
-    parser = argparse.ArgumentParser(
-        prog="python -m relay dialect --orphans",
-        description="Asks a running relay's admin listener for the receipts that found no message, and says which "
+def make_parser() -> CommandParser:
+    """Makes the parser of the options of `dialect --orphans`."""
+    parser = command_parser(
+        "dialect --orphans",
+        "Asks a running relay's admin listener for the receipts that found no message, and says which "
         "dialect would have matched them with the ids that wait for a receipt. The relay keeps a sample of such "
         "receipts of a carrier whose receipts match too few messages, until another dialect matches them or you "
         "dismiss them.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--orphans", action="store_true", help="say what would match them")
     asked.add_argument("--dismiss", metavar="CARRIER", help="keep the sample of this carrier's receipts no longer")
     parser.add_argument("--reason", default="", help="why you dismiss them, for the record")
     add_arguments(parser)
-    options = parser.parse_args(arguments)
-    try:
-        if options.dismiss is not None:
-            return _dismiss(options)
-        review = ask(options, "/receipts")
-    except (NoAnswer, Refused) as problem:
-        print(problem, file=sys.stderr)
-        return NO_ANSWER
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Reads pairs on standard input, or asks a running relay, and prints the settings that fit."""
+    if not any(argument.split("=")[0] in ("--orphans", "--dismiss") for argument in arguments):
+        # Octets that are no UTF-8 are a text in another alphabet, which no dialect looks at.
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+        return dialect_finder.main(arguments, sys.stdin, sys.stdout)
+    options = make_parser().parse_args(arguments)
+    if options.dismiss is not None:
+        return _dismiss(options)
+    review = ask(options, "/receipts")
     sys.stdout.write(report(review))
     return 1 if (review["orphans"] or review["evidence"]) and not review["advice"] else 0
 
 
 def _dismiss(options: argparse.Namespace) -> int:
-    try:
-        answer = ask(options, f"/carriers/{quote(options.dismiss, safe='')}/dismiss", {"reason": options.reason})
-    except Refused as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    answer = ask(options, f"/carriers/{quote(options.dismiss, safe='')}/dismiss", {"reason": options.reason})
     print(answer["done"])
     return 0
 

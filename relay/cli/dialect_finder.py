@@ -3,11 +3,11 @@
 `relay.receipts.dialect_search` does the search. This module reads the input and writes the output.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.receipts.dialect_search import Sample, Suggestion, sample, suggest, unknown_words, yaml
 from relay.receipts.presets import PRESETS
 from relay.smpp.message_codec import decode_message
@@ -31,23 +31,27 @@ exit status:
 """
 
 
+def make_parser() -> CommandParser:
+    """Makes the parser of the options of `dialect` without `--orphans` or `--dismiss`."""
+    parser = command_parser(
+        "dialect",
+        "Finds the dialect of a carrier. Standard input: one pair a line, the id from submit_sm_resp, a "
+        "tab, and the text of its receipt or the whole deliver_sm in hexadecimal. Lines that begin with # are passed "
+        "over. See docs/carriers.md.",
+        _EPILOG,
+    )
+    parser.add_argument("--presets", action="store_true", help="list the dialects that are known, and read nothing")
+    parser.add_argument("--orphans", action="store_true", help="ask a running relay instead; see --orphans --help")
+    parser.add_argument("--dismiss", metavar="CARRIER", help="keep no more of its receipts; see --orphans --help")
+    return parser
+
+
 def main(arguments: Sequence[str], stdin: TextIO, stdout: TextIO) -> int:
     """Reads pairs, and writes the dialect as YAML; the operator can paste it under a carrier.
 
     :returns: the exit status. 0: all pairs match. 1: some pairs match with no settings. 2: the input has no pairs.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m relay dialect",
-        description="Finds the dialect of a carrier. Standard input: one pair a line, the id from submit_sm_resp, a "
-        "tab, and the text of its receipt or the whole deliver_sm in hexadecimal. Lines that begin with # are passed "
-        "over. See docs/carriers.md.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--presets", action="store_true", help="list the dialects that are known, and read nothing")
-    parser.add_argument("--orphans", action="store_true", help="ask a running relay instead; see --orphans --help")
-    parser.add_argument("--dismiss", metavar="CARRIER", help="keep no more of its receipts; see --orphans --help")
-    if parser.parse_args(arguments).presets:
+    if make_parser().parse_args(arguments).presets:
         stdout.write(preset_table())
         return 0
     try:

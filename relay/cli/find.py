@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
+from relay.cli.admin_client import add_arguments, ask
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.history.query_text import PARAMETERS
 
 _EPILOG = """\
@@ -31,16 +32,12 @@ exit status:
 _COLUMNS = ("id", "account", "to", "sender", "status", "carrier", "carrier_error", "reference", "accepted_at")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Searches a running relay, and prints the messages that it finds.
-
-    :returns: the exit status, as the epilog lists it.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m relay find",
-        description="Finds messages of a running relay, from its admin listener.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "find",
+        "Finds messages of a running relay, from its admin listener.",
+        _EPILOG,
     )
     parser.add_argument("find", metavar="TEXT", nargs="?", default="", help="what to look for")
     add_arguments(parser)
@@ -48,15 +45,16 @@ def main(arguments: Sequence[str]) -> int:
         parser.add_argument(f"--{name.replace('_', '-')}", dest=f"by_{name}", metavar="VALUE", default="")
     parser.add_argument("--all", action="store_true", help="all pages, not only the first")
     parser.add_argument("--format", choices=["table", "csv", "jsonl"], default="table", help="how to print them")
-    options = parser.parse_args(arguments)
-    try:
-        count = _print(options, _pages(options))
-    except NoAnswer as problem:
-        print(problem, file=sys.stderr)
-        return NO_ANSWER
-    except Refused as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Searches a running relay, and prints the messages that it finds.
+
+    :returns: the exit status, as the epilog lists it.
+    """
+    options = make_parser().parse_args(arguments)
+    count = _print(options, _pages(options))
     if not count:
         print("no such message", file=sys.stderr)
     return 0 if count else 1

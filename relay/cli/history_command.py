@@ -1,6 +1,5 @@
 """`python -m relay history erase`: takes a phone number out of the history and the message records."""
 
-import argparse
 import os
 import sqlite3
 import sys
@@ -9,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relay.app.load_config import ConfigError, load
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
 from relay.history.erasure import Erased, erase_in_history, erase_in_records, left_in_journal
 from relay.history.history_numbers import number_keeper
@@ -30,17 +30,22 @@ exit status:
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Does what the arguments say with the history."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay history",
-        description="Takes a phone number out of what the relay keeps of ended messages.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "history",
+        "Takes a phone number out of what the relay keeps of ended messages.",
+        _EPILOG,
     )
     parser.add_argument("what", choices=["erase"], help="erase: empty a number wherever it is kept")
     parser.add_argument("--config", required=True, metavar="FILE", help="the configuration file")
     parser.add_argument("--number", required=True, metavar="NUMBER", help="the number, with its country code")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does what the arguments say with the history."""
+    parser = make_parser()
     options = parser.parse_args(arguments)
     number = options.number.strip().lstrip("+")
     if not number:

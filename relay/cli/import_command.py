@@ -1,6 +1,5 @@
 """`python -m relay import FILE`: turns the configuration of Kannel or Jasmin into one of the relay."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ import yaml
 
 from relay import __version__
 from relay.cli.check import Checked, checked
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.importing.imported import Imported, ImportProblem
 from relay.importing.kannel_import import import_kannel
 
@@ -31,16 +31,16 @@ exit status:
 _MOST_BYTES = 16_777_216
 
 
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser("import", "Turns the configuration of Kannel into one of the relay.", _EPILOG)
+    parser.add_argument("file", metavar="FILE", help="a kannel.conf")
+    return parser
+
+
 def main(arguments: Sequence[str]) -> int:
     """Writes the configuration that the arguments ask for; the exit status says how it went."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay import",
-        description="Turns the configuration of Kannel into one of the relay.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("file", metavar="FILE", help="a kannel.conf")
-    file: str = parser.parse_args(arguments).file
+    file: str = make_parser().parse_args(arguments).file
     try:
         imported = import_kannel(file, _read_files)
     except ImportProblem as problem:

@@ -1,12 +1,12 @@
 """`python -m relay journal DIR`: prints a journal, or repairs a damaged one."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.progress import Progress
 from relay.store.journal.journal_format import JournalError, dump
 
@@ -29,18 +29,22 @@ exit status:
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Prints or repairs the journal that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay journal",
-        description="Prints a journal, one JSON object a line and record; or repairs a damaged one.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "journal",
+        "Prints a journal, one JSON object a line and record; or repairs a damaged one.",
+        _EPILOG,
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="data_dir of the configuration, or its journal/")
     parser.add_argument("--repair", action="store_true", help="drop what is damaged, and keep a copy")
     parser.add_argument("--texts", action="store_true", help="print message texts, and numbers in full")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints or repairs the journal that the arguments name."""
+    options = make_parser().parse_args(arguments)
     try:
         return _repair(options.directory) if options.repair else _print(options.directory, options.texts)
     except JournalError as problem:

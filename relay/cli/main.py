@@ -1,7 +1,7 @@
-"""`python -m relay`: finds the command's module and runs it.
+"""`python -m relay`, installed as `relay`, too: finds the command's module and runs it.
 
 The module of a command is imported only when it is needed: `check` is quick, because it doesn't load what `simulate`
-needs. A command is a module with `main(arguments) -> int | None`, its exit status.
+needs. To add a command, write a module with the two functions of `Command`, and add a line to `COMMANDS`.
 """
 
 import argparse
@@ -9,31 +9,51 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from relay import __version__
+from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused
+from relay.cli.command_parser import AS_MODULE, CommandParser, program
 from relay.config.yaml_reader import did_you_mean
 
 #: Exit statuses of all commands. Each command's help says what its others mean.
 FINE: Final = 0
+WRONG: Final = 1
 WRONG_USE: Final = 2
 _INTERRUPTED: Final = 130
 
-#: Command: its module, and what it does.
+#: The name of each `Command`, where it is, and what it does. It is a module, or `module:object` for an object in it.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("relay.cli.check", "say whether a configuration file is right, and what is wrong"),
     "import": ("relay.cli.import_command", "turn the configuration of Kannel into one of the relay"),
-    "journal": ("relay.cli.journal_files", "print a journal as JSON lines, or repair a damaged one"),
-    "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
-    "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
     "status": ("relay.cli.status", "show the state of a running relay"),
     "find": ("relay.cli.find", "find messages of a running relay, also old ones, or export them"),
-    "history": ("relay.cli.history_command", "take a phone number out of the history and the message records"),
+    "message": ("relay.cli.message_command", "show what happened to one message"),
+    "hold": ("relay.cli.carrier_commands:HOLD", "send nothing more to a carrier"),
+    "resume": ("relay.cli.carrier_commands:RESUME", "send to a held carrier again"),
+    "drain": ("relay.cli.carrier_commands:DRAIN", "hold a carrier, and wait for its responses and receipts"),
+    "reload": ("relay.cli.reload_command", "have a running relay read its configuration file again"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
     "route": ("relay.cli.route", "say which carriers a message would go to, and why"),
     "cluster": ("relay.cli.cluster_command", "make the tables of a cluster of relays, and show its state"),
     "dialect": ("relay.cli.dialect_command", "find the settings for a carrier's ids and receipts"),
+    "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
+    "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
+    "journal": ("relay.cli.journal_files", "print a journal as JSON lines, or repair a damaged one"),
+    "history": ("relay.cli.history_command", "take a phone number out of the history and the message records"),
+    "completion": ("relay.cli.completion", "print a script with which a shell completes commands and options"),
 }
+
+
+class Command(Protocol):
+    """One command: a module, or an object of a module."""
+
+    def make_parser(self) -> CommandParser:
+        """Makes the parser of the command's options. The completion of shells needs it."""
+
+    def main(self, arguments: Sequence[str]) -> int | None:
+        """Does what the arguments say, and returns the exit status. May raise `NoAnswer` and `Refused`."""
+
 
 _EPILOG = """\
 examples:
@@ -52,18 +72,25 @@ The relay itself is started by `twistd -n relay --config etc/relay.yaml`.
 """
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command that the arguments name, and gives the process's exit status.
 
-    :param arguments: what follows `python -m relay`.
+    :param arguments: what follows `python -m relay`; None: those of this process.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] not in COMMANDS:
         return _without_command(arguments)
-    module = importlib.import_module(COMMANDS[arguments[0]][0])
+    command = command_of(arguments[0])
     try:
-        status: int | None = module.main(arguments[1:])
+        status = command.main(arguments[1:])
         sys.stdout.flush()
         return status or FINE
+    except NoAnswer as problem:
+        print(problem, file=sys.stderr)
+        return NO_ANSWER
+    except Refused as problem:
+        print(problem, file=sys.stderr)
+        return WRONG
     except BrokenPipeError:
         # The reader of our output (`| head`) has stopped. Without this the interpreter would complain while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -72,15 +99,22 @@ def main(arguments: Sequence[str]) -> int:
         return _INTERRUPTED
 
 
+def command_of(name: str) -> Command:
+    """Imports the command of this name in `COMMANDS`."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found: Command = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
 def _without_command(arguments: Sequence[str]) -> int:
     """Prints help, the version, or what is wrong with the command."""
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m relay",
-        usage="python -m relay COMMAND ...",
+        prog=program(),
+        usage=f"{program()} COMMAND ...",
         description=f"Tools for the SMS relay.\n\ncommands:\n{listed}",
-        epilog=_EPILOG,
+        epilog=_EPILOG.replace(AS_MODULE, program()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"relay {__version__}")
@@ -91,7 +125,7 @@ def _without_command(arguments: Sequence[str]) -> int:
         return WRONG_USE
     unknown = asked.command or rest[0]
     print(
-        f"python -m relay: there is no command {unknown!r}{did_you_mean(unknown, COMMANDS)} "
+        f"{program()}: there is no command {unknown!r}{did_you_mean(unknown, COMMANDS)} "
         f"(commands: {', '.join(COMMANDS)})",
         file=sys.stderr,
     )

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask, lines_of
+from relay.cli.admin_client import add_arguments, ask, lines_of
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.progress import Progress
 
 _IDS_AT_ONCE = 1000
 _EPILOG = """\
 examples:
+  python -m relay replay acme --since 2026-11-23T00:00 --dry-run
   python -m relay replay acme --since 2026-11-23T00:00 --reason "their server was down"
   python -m relay replay acme --ids ids.txt
   grep '"account":"acme"' records.jsonl | jq -r .id | python -m relay replay acme --ids -
@@ -29,13 +31,12 @@ exit status:
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Asks the relay for the replay, and prints how many notifications will be sent."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay replay",
-        description="Makes a running relay send notifications of an account again.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "replay",
+        "Makes a running relay send notifications of an account again.",
+        _EPILOG,
     )
     parser.add_argument("account", metavar="ACCOUNT")
     parser.add_argument(
@@ -46,26 +47,26 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--until", type=_instant, metavar="TIME", help="only those given up before then (default: now)")
     parser.add_argument("--ids", metavar="FILE", type=_ids, help="message ids, one a line; - is standard input")
+    parser.add_argument("--dry-run", action="store_true", help="only say how many would be sent again")
     parser.add_argument("--reason", default="", help="for the audit record")
     parser.add_argument("--json", action="store_true", help="print one JSON object: account, replayed, passed_over")
     add_arguments(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Asks the relay for the replay, and prints how many notifications will be sent."""
+    parser = make_parser()
     options = parser.parse_args(arguments)
     if options.ids is not None and (options.since or options.until):
         parser.error("--ids names the messages: leave --since and --until out")
     if options.since and options.until and options.since >= options.until:
         parser.error("--until is not after --since: give a later --until")
-    try:
-        count, passed_over = (_by_time(options), 0) if options.ids is None else _by_ids(options)
-    except NoAnswer as problem:
-        print(problem, file=sys.stderr)
-        return NO_ANSWER
-    except Refused as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    count, passed_over = (_by_time(options), 0) if options.ids is None else _by_ids(options)
     if options.json:
         print(json.dumps({"account": options.account, "replayed": count, "passed_over": passed_over}))
     else:
-        print(f"{count} notifications of {options.account} will be sent again")
+        print(f"{count} notifications of {options.account} {'would' if options.dry_run else 'will'} be sent again")
     if passed_over:
         print(
             f"{passed_over} ids were skipped: the relay keeps no finished message of {options.account} with them",
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _by_time(options: argparse.Namespace) -> int:
-    wanted = {"reason": options.reason, "since": options.since, "until": options.until}
+    wanted = {"reason": options.reason, "since": options.since, "until": options.until, "dry_run": options.dry_run}
     return int(ask(options, _path(options), wanted)["count"])
 
 
@@ -84,7 +85,7 @@ def _by_ids(options: argparse.Namespace) -> tuple[int, int]:
     progress = Progress("replaying", len(ids), "messages")
     count = passed_over = 0
     for start in range(0, len(ids), _IDS_AT_ONCE):
-        wanted = {"reason": options.reason, "ids": ids[start : start + _IDS_AT_ONCE]}
+        wanted = {"reason": options.reason, "ids": ids[start : start + _IDS_AT_ONCE], "dry_run": options.dry_run}
         done = ask(options, _path(options), wanted)
         count += int(done["count"])
         passed_over += int(done["passed_over"])

@@ -1,6 +1,5 @@
 """`python -m relay route`: says which carriers a message would go to, and why."""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ import msgspec
 
 from relay.app.list_files import ListsRefused, read_lists
 from relay.app.load_config import ConfigError
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.read_config import read_config
 from relay.config.yaml_reader import did_you_mean
 from relay.routing.explanation import Explanation, explain, instant_of
@@ -30,13 +30,12 @@ exit status:
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Explains the route of the message that the arguments describe."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay route",
-        description="Says which carriers a message would go to, and why.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "route",
+        "Says which carriers a message would go to, and why.",
+        _EPILOG,
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="the configuration file")
     parser.add_argument("--account", required=True, metavar="NAME", help="whose message it is")
@@ -44,6 +43,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--to", required=True, metavar="NUMBER", help="the number, with its country code")
     parser.add_argument("--at", metavar="TIME", help="when it is accepted, such as 2026-03-01T22:30Z; default: now")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Explains the route of the message that the arguments describe."""
+    parser = make_parser()
     options = parser.parse_args(arguments)
     at = time.time() if options.at is None else instant_of(options.at)
     if at is None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.cli.admin_client import REQUEST_HEADERS, http_url
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.host_names import ascii_host
 from relay.smpp.session import Role, Session, SessionLimits
 from relay.text.compose import InvalidText, compose
@@ -60,13 +61,12 @@ class Seen:
         self.error = error
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Sends a message, shows its progress in one line, and prints how it ended."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay send",
-        description="Submits one message to a relay and waits for its notification.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "send",
+        "Submits one message to a relay and waits for its notification.",
+        _EPILOG,
     )
     parser.add_argument("--to", required=True, metavar="NUMBER")
     parser.add_argument("--from", required=True, metavar="SENDER", dest="sender")
@@ -80,7 +80,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--smpp", metavar="HOST:PORT", help="submit over SMPP instead")
     parser.add_argument("--wait", type=float, metavar="SECONDS", default=60.0, help="how long (default %(default)g)")
     parser.add_argument("--json", action="store_true", help="print one JSON object: id, status, error, seconds")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Sends a message, shows its progress in one line, and prints how it ended."""
+    options = make_parser().parse_args(arguments)
     begun_at = time.monotonic()
     last = Seen("not sent")
     line = _Line()

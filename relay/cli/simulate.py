@@ -13,20 +13,17 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 
+from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Simulator
 from relay.simulator.simulated_carrier import SimulatedCarrier
 
 
-def parse_arguments(arguments: Sequence[str]) -> Simulator:
-    """Reads the settings in the command line.
-
-    If a value is wrong, exits with status 2 and a line on standard error, as argparse does.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m relay simulate",
-        description="An SMPP carrier for tests: accepts every login and every number, and sends delivery receipts.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "simulate",
+        "An SMPP carrier for tests: accepts every login and every number, and sends delivery receipts.",
+        _EPILOG,
     )
     parser.set_defaults(listen="tcp:2776:interface=127.0.0.1")
     for field in msgspec.structs.fields(Simulator):
@@ -45,6 +42,15 @@ def parse_arguments(arguments: Sequence[str]) -> Simulator:
         else:
             options |= {"default": default, "metavar": field.name.rpartition("_")[2].upper()}
         parser.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, **options)
+    return parser
+
+
+def parse_arguments(arguments: Sequence[str]) -> Simulator:
+    """Reads the settings in the command line.
+
+    If a value is wrong, exits with status 2 and a line on standard error, as argparse does.
+    """
+    parser = make_parser()
     values = vars(parser.parse_args(arguments))
     try:
         settings = msgspec.convert(values, Simulator, strict=False)

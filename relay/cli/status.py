@@ -6,9 +6,10 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from relay.cli.admin_client import NO_ANSWER, NoAnswer, Refused, add_arguments, ask
+from relay.cli.command_parser import CommandParser, Paint, command_parser
 from relay.cli.text_table import age, table
 
 _EPILOG = """\
@@ -23,23 +24,29 @@ exit status:
   2  wrong use of the command line
   3  it doesn't answer
 """
+#: The colours of the states of carriers.
+_STATES: Final = {"up": "good", "down": "bad", "held": "some", "draining": "some"}
 _CLEAR = "\x1b[H\x1b[2J"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Shows the relay's state once, or again and again."""
-    parser = argparse.ArgumentParser(
-        prog="python -m relay status",
-        description="Shows the state of a running relay, from its admin listener.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    """Makes the parser of the command's options."""
+    parser = command_parser(
+        "status",
+        "Shows the state of a running relay, from its admin listener.",
+        _EPILOG,
     )
     add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the admin listener's answer, as one JSON object")
     parser.add_argument(
         "--watch", type=_seconds, metavar="SECONDS", help="show it again every so many seconds, until Ctrl-C"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Shows the relay's state once, or again and again."""
+    options = make_parser().parse_args(arguments)
     while True:
         try:
             look = ask(options, "/status")
@@ -48,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
             if not options.watch:
                 return NO_ANSWER
         else:
-            text = json.dumps(look) if options.json else report(look)
+            text = json.dumps(look) if options.json else report(look, Paint(sys.stdout))
             print((_CLEAR if options.watch and sys.stdout.isatty() else "") + text, flush=True)
             if not options.watch:
                 return 0 if look["readiness"]["ready"] else 1
@@ -71,10 +78,10 @@ def _scheduled(store: Any) -> str:
     return f"{count} scheduled for later, " if count else ""
 
 
-def report(look: Any) -> str:
+def report(look: Any, paint: Paint) -> str:
     """The state as text."""
     store = look["store"]
-    ready = "ready" if look["readiness"]["ready"] else "NOT READY"
+    ready = paint("ready", "good") if look["readiness"]["ready"] else paint("NOT READY", "bad")
     lines = [
         f"relay {look['version']}, {ready}, up {age(look['uptime_seconds'])}",
         f"messages: {_scheduled(store)}{store['unsubmitted']} to send, "
@@ -83,14 +90,17 @@ def report(look: Any) -> str:
         f"{store['journal_segments']} segments",
         "",
     ]
-    lines += [f"  ! {trouble}" for trouble in look["troubles"]] or ["  nothing is wrong"]
+    lines += [paint(f"  ! {trouble}", "bad") for trouble in look["troubles"]]
+    if not look["troubles"]:
+        lines.append(paint("  nothing is wrong", "good"))
     lines += [
         f"  {c['name']} was removed and drains: {c['queued']} parts to send, {_out(c)} receipts outstanding; "
         f"unbound in {math.ceil(c['drain_seconds'] / 3600)} h at the latest"
         for c in look["carriers"]
         if c["draining"]
     ]
-    lines += ["", *table(_carriers(look["carriers"])), "", *table(_accounts(look["accounts"]))]
+    carriers = table(_carriers(look["carriers"]), paint, _STATES)
+    lines += ["", *carriers, "", *table(_accounts(look["accounts"]), paint)]
     return "\n".join(lines)
 
 

@@ -32,6 +32,21 @@ class Change(msgspec.Struct, frozen=True):
     live: bool
 
 
+class ReloadResult(msgspec.Struct, frozen=True):
+    """Says how a reload of the configuration file went, or what it would do.
+
+    :ivar at: when the file was read, in seconds since 1970.
+    :ivar applied: whether the relay uses the file now. It doesn't after a refusal or a dry run.
+    :ivar problems: why the file was refused, one line each; empty: the file is right.
+    :ivar changes: the differences from the configuration in use before; empty after a refusal.
+    """
+
+    at: float
+    applied: bool
+    problems: list[str]
+    changes: list[Change] = []
+
+
 class Names(msgspec.Struct, frozen=True):
     """The entries of a table that were added, removed and changed, in the order of the file."""
 

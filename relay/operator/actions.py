@@ -17,6 +17,7 @@ from relay.accounts.account_settings import OFF_BY_OPERATOR, URL_OFF
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
+from relay.config.changes import ReloadResult
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.routing.flow import MessageFlow
 from relay.values.ids import parse_id
@@ -51,12 +52,16 @@ class AuditRecord(msgspec.Struct, frozen=True):
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The notifications to send again: those of messages, by id, or those that were given up in a time."""
+    """The notifications to send again: those of messages, by id, or those that were given up in a time.
+
+    :ivar dry_run: only count them.
+    """
 
     ids: list[str] = []
     since: float | None = None
     until: float | None = None
     reason: str = ""
+    dry_run: bool = False
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -70,6 +75,21 @@ class Replayed(msgspec.Struct, frozen=True):
     passed_over: int = 0
 
 
+class Reloads(Protocol):
+    """Reloads the configuration file.
+
+    :ivar last: how the last reload went; None: there was none.
+    """
+
+    last: ReloadResult | None
+
+    async def reload_now(self) -> ReloadResult:
+        """Reloads, and returns when it is done. Raises an exception with `problems` if the relay isn't ready."""
+
+    async def dry_run(self) -> ReloadResult:
+        """Says what a reload would do. It changes nothing."""
+
+
 class Operated(Protocol):
     """The parts of the daemon that an operator's actions need."""
 
@@ -79,6 +99,7 @@ class Operated(Protocol):
     accounts: Accounts
     sessions: CustomerSessions
     webhooks: Any
+    reloader: Reloads | None
 
 
 class OperatorActions:
@@ -111,6 +132,19 @@ class OperatorActions:
         await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, None)
         link.hold(False)
         return f"{carrier} gets messages again"
+
+    async def reload(self, reason: str, peer: str) -> ReloadResult:
+        """Reloads the configuration file. If it is wrong, the result has its problems, and nothing has changed."""
+        reloader = self._reloader()
+        await self._record("reload the configuration", reason, peer)
+        try:
+            return await reloader.reload_now()
+        except Exception as problem:
+            raise Refusal(str(problem), 409) from None
+
+    async def reload_dry_run(self) -> ReloadResult:
+        """Says what a reload would change, and what is wrong in the file. It changes nothing, and is not recorded."""
+        return await self._reloader().dry_run()
 
     async def unbind_carrier(self, carrier: str, reason: str, peer: str) -> str:
         """Unbinds a removed carrier that drains, without waiting for its last receipts."""
@@ -169,6 +203,8 @@ class OperatorActions:
             since, until = wanted.since or 0.0, now if wanted.until is None else wanted.until
             ids = await store.given_up(account, since, until, MOST_REPLAYED)
             said = f"{len(ids)} messages whose notification was given up"
+        if wanted.dry_run:
+            return Replayed(len(ids), len(wanted.ids) - len(ids) if wanted.ids else 0)
         if ids:
             await self._record(f"replay {said} of {account}", wanted.reason, peer)
         count = 0
@@ -213,6 +249,11 @@ class OperatorActions:
         await self._daemon.flow.store.put_setting(account, URL_OFF, value)
         self._daemon.accounts.apply_setting(account, URL_OFF, value)
         self._daemon.webhooks.url_changed(account)
+
+    def _reloader(self) -> Reloads:
+        if self._daemon.reloader is None:
+            raise Refusal("this relay was not started with a configuration file", 409)
+        return self._daemon.reloader
 
     def _link(self, carrier: str) -> CarrierLink:
         link = self._daemon.links.get(carrier)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from relay.config.changes import ReloadResult
 from relay.history.history_search import HistoryQuery
 from relay.history.message_lists import MessageLists
 from relay.history.query_text import PARAMETERS, QueryProblem, query_of
@@ -100,6 +101,9 @@ class AdminPages:
             ("GET", "route"): self.route,
             ("GET", "receipts"): self.receipts,
             ("GET", "audit"): self.audit,
+            ("GET", "carriers"): self.carrier,
+            ("GET", "configuration"): self.configuration,
+            ("POST", "configuration"): self.act_on_configuration,
             ("POST", "carriers"): self.act_on_carrier,
             ("POST", "accounts"): self.act_on_account,
         }
@@ -183,7 +187,32 @@ class AdminPages:
         """The records of operators' actions, newest first."""
         return json_reply(await self._actions.audit())
 
+    async def carrier(self, request: AdminRequest) -> Reply:
+        """/carriers/NAME: the carrier's state, and how many parts that it took have no receipt yet."""
+        match request.path[1:]:
+            case [name] if (look := self._observer.carrier(name)) is not None:
+                out = await self._daemon.flow.store.receipts_out(name)
+                return json_reply(msgspec.structs.replace(look, receipts_out=out))
+            case [name]:
+                return json_reply({"error": f"there is no carrier {name!r}"}, 404)
+            case _:
+                return json_reply({"error": "there is /carriers/NAME"}, 404)
+
+    async def configuration(self, request: AdminRequest) -> Reply:
+        """/configuration: how the last reload went. /configuration/check: what a reload would do now."""
+        match request.path[1:]:
+            case []:
+                return json_reply(None if self._daemon.reloader is None else self._daemon.reloader.last)
+            case ["check"]:
+                return await _answered(self._actions.reload_dry_run())
+            case _:
+                return json_reply({"error": "there are /configuration and /configuration/check"}, 404)
+
     # Pages that change something
+
+    async def act_on_configuration(self, request: AdminRequest) -> Reply:
+        """POST /configuration/reload with {"reason": "..."}. It answers with a `ReloadResult`, also for a bad file."""
+        return await _answered(self._on_configuration(request))
 
     async def act_on_carrier(self, request: AdminRequest) -> Reply:
         """POST /carriers/NAME/hold, /resume, /dismiss, and /unbind for one that drains, with {"reason": "..."}."""
@@ -192,6 +221,11 @@ class AdminPages:
     async def act_on_account(self, request: AdminRequest) -> Reply:
         """POST /accounts/NAME/unbind, /url-off, /url-on with {"reason"}, and /replay with `ReplayRequest`."""
         return await _answered(self._on_account(request))
+
+    async def _on_configuration(self, request: AdminRequest) -> ReloadResult:
+        if request.path[1:] != ["reload"]:
+            raise Refusal("the action is /configuration/reload")
+        return await self._actions.reload(_reason(request), request.peer)
 
     async def _on_carrier(self, request: AdminRequest) -> Done:
         actions = self._actions
@@ -219,7 +253,8 @@ class AdminPages:
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
                 replayed = await actions.replay(name, wanted, request.peer)
-                said = f"{replayed.count} notifications of {name} will be sent again"
+                will = "would" if wanted.dry_run else "will"
+                said = f"{replayed.count} notifications of {name} {will} be sent again"
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
                 raise Refusal("the actions are /accounts/NAME/unbind, url-off, url-on and replay")
@@ -234,7 +269,7 @@ async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:
         return json_reply({"error": problem.reason}, 503)
 
 
-async def _answered(doing: Awaitable[Done]) -> Reply:
+async def _answered(doing: Awaitable[Done | ReloadResult]) -> Reply:
     try:
         return json_reply(await doing)
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:

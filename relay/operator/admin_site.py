@@ -98,7 +98,8 @@ class AdminRoot:
             _write(request, reply)
             return
         working = Deferred.fromCoroutine(self._write_when_done(request, reply))
-        if not working.called:
+        # An action goes on if its client leaves, so that it isn't recorded and then done by half.
+        if not working.called and request.method in (b"GET", b"HEAD"):
             request.notifyFinish().addErrback(lambda _: working.cancel())
 
     async def _write_when_done(self, request: ApiRequest, reply: Awaitable[Reply]) -> None:

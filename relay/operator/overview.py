@@ -1,5 +1,6 @@
 """The state of the daemon as one value, for the page and for `python -m relay status`."""
 
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -8,7 +9,9 @@ from relay import __version__
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import Drain
 from relay.carriers.link import CarrierLink
+from relay.config.changes import ReloadResult
 from relay.history.history import History as MessageHistory
+from relay.operator.actions import Reloads
 from relay.operator.health import Readiness, Watched, readiness
 from relay.operator.last_hour import STEP_SECONDS, History
 from relay.operator.metrics import Measured
@@ -78,6 +81,7 @@ class Overview(msgspec.Struct, frozen=True):
 
     :ivar troubles: sentences that say what is wrong, worst first; empty when all is well.
     :ivar charts: counts in steps of `step_seconds`, oldest first.
+    :ivar reload: how the last reload of the configuration file went; None: there was none since the start.
     """
 
     version: str
@@ -91,6 +95,7 @@ class Overview(msgspec.Struct, frozen=True):
     step_seconds: float
     charts: dict[str, list[float]]
     binds_refused: dict[str, int]
+    reload: ReloadResult | None = None
 
 
 class Webhooks(Protocol):
@@ -107,6 +112,7 @@ class Looked(Watched, Measured, Protocol):
     webhooks: Any
     stale_names: StaleNames
     history: MessageHistory | None
+    reloader: Reloads | None
 
 
 class Observer:
@@ -138,6 +144,9 @@ class Observer:
         wrong = troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names)
         if daemon.history is not None and daemon.history.reason:
             wrong.append(f"the history can't be written: {daemon.history.reason}. Messages go their way")
+        reload = None if daemon.reloader is None else daemon.reloader.last
+        if reload is not None and reload.problems:
+            wrong.append(_refused_reload(reload))
         return Overview(
             version=__version__,
             now=now,
@@ -150,7 +159,16 @@ class Observer:
             step_seconds=STEP_SECONDS,
             charts={name: self.history.of(name) for name in self.history.names() if "." not in name},
             binds_refused={status_name(s): count for s, count in daemon.sessions.binds_refused.items()},
+            reload=reload,
         )
+
+    def carrier(self, name: str) -> CarrierLook | None:
+        """The state of one carrier, also of one that drains; None: there is none of this name."""
+        daemon, now = self._daemon, self._clock.seconds()
+        if name in daemon.links:
+            return self._carrier(name, daemon.links[name], now)
+        drain = daemon.draining_carriers.all.get(name)
+        return None if drain is None else self._draining(name, drain, now)
 
     def _counters(self) -> dict[str, float]:
         daemon = self._daemon
@@ -303,6 +321,15 @@ def troubles(
             "numbers, set its compare_numbers to never"
         )
     return found
+
+
+def _refused_reload(reload: ReloadResult) -> str:
+    at = datetime.fromtimestamp(reload.at, UTC)
+    more = f" (and {len(reload.problems) - 1} more)" if len(reload.problems) > 1 else ""
+    return (
+        f"the reload at {at:%H:%M:%S} UTC was refused, and the old configuration holds: {reload.problems[0]}{more}. "
+        "Correct the file and reload: python -m relay reload"
+    )
 
 
 def _finite(seconds: float) -> float:

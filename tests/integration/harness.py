@@ -137,13 +137,18 @@ class Relay:
         await self.ready(seconds)
         return self
 
+    def write_file(self) -> Path:
+        """Writes the configuration into its file, which a start and a reload read."""
+        config_file = self.directory / "relay.yaml"
+        config_file.write_text(yaml.safe_dump(self.configuration))
+        return config_file
+
     def launch(self, output: int | None = None) -> None:
         """Starts the process and doesn't wait.
 
         :param output: where what it prints goes, as for `subprocess.Popen`; None: to `log_file`.
         """
-        config_file = self.directory / "relay.yaml"
-        config_file.write_text(yaml.safe_dump(self.configuration))
+        config_file = self.write_file()
         launcher = ["-c", "from twisted.scripts.twistd import run; run()"]
         if STORE == "late":
             launcher = ["-m", "tests.integration.launch_late"]

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import ITCPTransport
@@ -450,7 +449,7 @@ class HttpChain(IntegrationTestCase):
         self.assertIn("webhook-signature was not made with", a.log())
         self.assertEqual(await self.metric(a, "relay_store_orphans"), 0)
         a.configuration["carriers"]["up"]["signing_secret"] = SECRET
-        (a.directory / "relay.yaml").write_text(yaml.safe_dump(a.configuration))
+        a.write_file()
         assert a.process is not None
         a.process.send_signal(signal.SIGHUP)
         await until("all are home", lambda: len(esme.receipts) >= 100, 60)
@@ -467,7 +466,7 @@ class HttpChain(IntegrationTestCase):
         answers = await within(30, esme.submit([submit_body(f"4477{n:08}") for n in range(50)]))
         await until("they are with the last carrier", lambda: self.carrier.counters.taken == 50)
         a.configuration |= {"carriers": {}, "routes": []}
-        (a.directory / "relay.yaml").write_text(yaml.safe_dump(a.configuration))
+        a.write_file()
         assert a.process is not None
         a.process.send_signal(signal.SIGHUP)
         await until("it drains", lambda: "carrier_draining: up" in a.log())

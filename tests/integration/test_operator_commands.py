@@ -5,9 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
-import yaml
 from twisted.internet import reactor, task
 from twisted.internet.threads import deferToThread
 
@@ -118,7 +118,7 @@ class StatusTests(CommandsTestCase):
         troubles = (await self.status(relay))["troubles"]
         self.assertEqual([t.partition(" which")[0] for t in troubles if "not in the configuration" in t], said)
         relay.configuration |= with_silent
-        (relay.directory / "relay.yaml").write_text(yaml.safe_dump(relay.configuration))
+        relay.write_file()
         assert relay.process is not None
         relay.process.send_signal(signal.SIGHUP)
         await until("the file is taken up", lambda: "config_reloaded" in relay.log())
@@ -220,6 +220,8 @@ class ReplayTests(CommandsTestCase):
         await until("each has been told", lambda: len(self.receiver.posts) == 10)
         unknown = "00000000-0000-4000-8000-000000000000"
         stdin = "\n".join([*ids, unknown])
+        tried = await self.command("replay", "acme", "--ids", "-", "--dry-run", *admin, stdin=stdin)
+        self.assertEqual((0, "10 notifications of acme would be sent again\n"), (tried.returncode, tried.stdout))
         done = await self.command("replay", "acme", "--ids", "-", "--reason", "test", *admin, stdin=stdin)
         self.assertEqual(
             (0, "10 notifications of acme will be sent again\n"), (done.returncode, done.stdout), done.stderr
@@ -261,3 +263,123 @@ class HoldTests(CommandsTestCase):
             return await self.http("POST", relay, path, body, headers=[("X-Relay-Action", "test")])
         finally:
             relay.http_port = http_port
+
+
+class CarrierCommandTests(CommandsTestCase):
+    async def test_a_drained_carrier_has_brought_all_its_receipts_and_what_came_meanwhile_waits(self) -> None:
+        relay = await self.start(receipt_delay_seconds=1.0)
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")] * 5))
+        await until("the carrier has them", lambda: self.simulated.counters.taken == 5)
+        draining = self.command("drain", "tier1", "--reason", "contract ends", *admin)
+        done = await draining
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(5, self.simulated.counters.acked)
+        held, drained = done.stdout.splitlines()
+        self.assertEqual("tier1 is held; 0 parts wait", held)
+        self.assertEqual("tier1 is drained: nothing of it is outstanding; no part waits for it", drained)
+        await within(10, esme.submit([submit_body("447700900002")]))
+        again = await self.command("drain", "tier1", *admin)
+        self.assertIn("tier1 is drained: nothing of it is outstanding; 1 parts wait for it", again.stdout)
+        self.assertEqual("tier1 gets messages again\n", (await self.command("resume", "tier1", *admin)).stdout)
+        await until("every receipt is home", lambda: len(esme.receipts) == 6)
+
+    async def test_a_drain_that_takes_too_long_leaves_the_carrier_held(self) -> None:
+        relay = await self.start(silent_share=1.0)
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")]))
+        await until("the carrier has it", lambda: self.simulated.counters.taken == 1)
+        done = await self.command("drain", "tier1", "--wait", "0", *admin)
+        self.assertEqual(1, done.returncode)
+        self.assertEqual("tier1 is held but not drained: 0 parts await their response, 1 their receipt\n", done.stderr)
+        self.assertIn("tier1 is held by the operator", (await self.command("status", *admin)).stdout)
+
+    async def test_an_unknown_carrier_is_refused(self) -> None:
+        relay = await self.start()
+        for command in ("hold", "resume", "drain"):
+            done = await self.command(command, "nobody", "--admin", f"http://127.0.0.1:{relay.admin_port}")
+            self.assertEqual((1, "there is no carrier 'nobody'\n"), (done.returncode, done.stderr), command)
+
+
+class MessageCommandTests(CommandsTestCase):
+    async def test_it_shows_the_facts_and_events_of_the_message_with_an_id_of_ours_or_the_carrier_s(self) -> None:
+        relay = await self.start()
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        esme = await self.esme(relay.smpp_port)
+        [(_, message_id)] = await within(10, esme.submit([submit_body("447700900001")]))
+        await until("it has been told", lambda: len(self.receiver.posts) == 1)
+        done = await self.command("message", message_id, *admin)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertTrue(done.stdout.startswith(f"{message_id}  DELIVRD\n"), done.stdout)
+        self.assertRegex(done.stdout, r"  to +447700900001\n")
+        self.assertRegex(done.stdout, r"taken by tier1 as \S+\n")
+        self.assertRegex(done.stdout, r"attempt 1 to notify of DELIVRD by webhook: 200")
+        [found] = json.loads((await self.command("message", message_id, "--json", *admin)).stdout)
+        same = await self.command("message", found["carrier_message_ids"][0], *admin)
+        self.assertTrue(same.stdout.startswith(message_id), same.stdout)
+
+    async def test_an_unknown_id_has_the_exit_status_1(self) -> None:
+        relay = await self.start()
+        done = await self.command("message", "nothing", "--admin", f"http://127.0.0.1:{relay.admin_port}")
+        self.assertEqual((1, "", "no message has the id nothing\n"), (done.returncode, done.stdout, done.stderr))
+
+
+class ReloadCommandTests(CommandsTestCase):
+    async def test_a_dry_run_changes_nothing_and_a_reload_says_what_it_changed(self) -> None:
+        relay = await self.start()
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        relay.configuration["accounts"]["other"] = smpp_account("other", api_key="another")
+        relay.configuration["journal"] = {"sync": "never"}
+        relay.write_file()
+        done = await self.command("reload", "--dry-run", *admin)
+        said = "journal.sync: 'always' -> 'never' (needs a restart)\naccounts.other: added\n"
+        self.assertEqual((0, said + "1 changes would be applied\n"), (done.returncode, done.stdout), done.stderr)
+        self.assertNotIn("other", [account["name"] for account in (await self.status(relay))["accounts"]])
+        done = await self.command("reload", "--reason", "a customer", *admin)
+        self.assertEqual((0, said + "1 changes applied\n"), (done.returncode, done.stdout), done.stderr)
+        self.assertIn("other", [account["name"] for account in (await self.status(relay))["accounts"]])
+
+    async def test_a_refused_file_is_a_trouble_with_its_lines_until_it_is_corrected(self) -> None:
+        relay = await self.start()
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        right = dict(relay.configuration)
+        relay.configuration["routes"] = [{"carriers": ["nobody"]}]
+        relay.write_file()
+        for options in (["--dry-run"], []):
+            done = await self.command("reload", *options, *admin)
+            self.assertEqual((1, ""), (done.returncode, done.stdout))
+            self.assertIn("routes[0].carriers[0]", done.stderr)
+            self.assertIn("the old configuration holds\n", done.stderr)
+        look = await self.status(relay)
+        [trouble] = look["troubles"]
+        self.assertRegex(trouble, r"^the reload at .* was refused, and the old configuration holds: .*carriers\[0\]")
+        self.assertEqual((False, 1), (look["reload"]["applied"], len(look["reload"]["problems"])))
+        relay.configuration = right
+        relay.write_file()
+        self.assertEqual(0, (await self.command("reload", *admin)).returncode)
+        self.assertEqual([], (await self.status(relay))["troubles"])
+
+
+class WrongStartTests(IntegrationTestCase):
+    async def test_a_wrong_configuration_prints_its_problems_and_nothing_else(self) -> None:
+        file = str(Path(self.mktemp()).absolute())
+        Path(file).write_text("journal: {sync: x}\nnothing: 1\n", encoding="utf-8")
+        for launcher in ("twistd", "twist"):
+            script = (
+                "from twisted.scripts.twistd import run; run()"
+                if launcher == "twistd"
+                else ("from twisted.application.twist._twist import Twist; Twist.main()")
+            )
+            options = ["-n", "--pidfile="] if launcher == "twistd" else []
+            done = await deferToThread(
+                subprocess.run,
+                [sys.executable, "-c", script, *options, "relay", "--config", file],
+                capture_output=True, text=True, timeout=HUNG_SECONDS, check=False, cwd=ROOT,
+            )  # fmt: skip
+            self.assertEqual(1, done.returncode, launcher)
+            self.assertEqual("", done.stdout)
+            first, second = done.stderr.splitlines()
+            self.assertEqual(f"{file}:1: journal.sync: expected always, interval or never, got 'x'", first)
+            self.assertTrue(second.startswith(f"{file}:2: nothing: "), second)

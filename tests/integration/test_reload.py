@@ -3,7 +3,6 @@
 import signal
 from typing import Any
 
-import yaml
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 
@@ -24,7 +23,7 @@ class ReloadTestCase(IntegrationTestCase):
     def rewrite(self, relay: Relay, **tables: Any) -> None:
         """Changes the file and tells the relay."""
         relay.configuration |= tables
-        (relay.directory / "relay.yaml").write_text(yaml.safe_dump(relay.configuration))
+        relay.write_file()
         assert relay.process is not None
         relay.process.send_signal(signal.SIGHUP)
 

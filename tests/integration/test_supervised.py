@@ -5,8 +5,6 @@ import signal
 import socket
 from typing import Any
 
-import yaml
-
 from tests.integration.harness import IntegrationTestCase, Relay, smpp_carrier, until
 
 
@@ -43,7 +41,7 @@ class SupervisedTests(IntegrationTestCase):
         await until("the status is told", lambda: self.hears("STATUS=1 of 1 carriers up"))
         self.heard.clear()
         relay.configuration["validity_seconds"] = 60
-        (relay.directory / "relay.yaml").write_text(yaml.safe_dump(relay.configuration))
+        relay.write_file()
         assert relay.process is not None
         relay.process.send_signal(signal.SIGHUP)
         await until("the reload is over", lambda: self.hears("READY=1"))

@@ -193,6 +193,7 @@ class OperatedDaemon:
         )
         self.not_ready = ""
         self.webhooks = OperatedWebhooks()
+        self.reloader: Any = None
         self.certificates: list[Any] = []
         self.listening = ["tcp 127.0.0.1:2775"]
 

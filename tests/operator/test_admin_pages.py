@@ -310,6 +310,10 @@ class ActionTests(PagesTestCase):
         _, answer = self.ask("POST", "/accounts/acme/replay", {"since": 15.0, "until": 25.0})
         self.assertEqual(1, answer["count"])
         self.assertEqual([[b"b" * 16]], self.daemon.store.told_again)
+        _, answer = self.ask("POST", "/accounts/acme/replay", {"dry_run": True})
+        self.assertEqual(("3 notifications of acme would be sent again", 3), (answer["done"], answer["count"]))
+        self.assertEqual([[b"b" * 16]], self.daemon.store.told_again)
+        self.assertEqual(1, len(self.audit()))
         _, answer = self.ask("POST", "/accounts/acme/replay")
         self.assertEqual(3, answer["count"])
 

@@ -67,6 +67,40 @@ class JournalTests(SynchronousTestCase):
             found += [r.offset if type(r) is Synced else r.name for r in decode_records(payload)]
         return found
 
+    def test_while_a_commit_is_held_up_nothing_is_taken_and_events_are_written_after_it(self) -> None:
+        journal = self.journal(hold=True)
+        self.append(journal, "under way")
+        self.clock.advance(0)
+        self.append(journal, "before")
+        journal.hold_up("the database is away")
+        self.append(journal, "refused")
+        self.assertEqual((journal.open, journal.why_not), (False, "the database is away"))
+        self.assertIn("the database is away", self.fired[0])
+        self.finish_commit()
+        self.assertEqual((journal.open, journal.why_not), (True, ""))
+        self.finish_commit()
+        self.assertEqual(self.fired[1:], ["under way", "before"])
+        # The event that was refused has happened, so it stands after those before it.
+        self.assertEqual([name for name in self.content() if isinstance(name, str)], ["under way", "before", "refused"])
+
+    def test_an_event_that_came_while_a_commit_was_held_up_is_not_durable_with_that_commit(self) -> None:
+        marks = iter([1, 2])
+        journal = self.journal(hold=True)
+        journal._mark = lambda: next(marks)
+        self.append(journal, "under way")
+        self.clock.advance(0)
+        journal.hold_up("the database is away")
+        self.append(journal, "later")
+        self.finish_commit()
+        self.assertEqual(journal.durable_mark, 1)
+        self.finish_commit()
+        self.assertEqual(journal.durable_mark, 2)
+
+    def test_a_journal_without_a_commit_under_way_is_not_held_up(self) -> None:
+        journal = self.journal()
+        journal.hold_up("the database is away")
+        self.assertTrue(journal.open)
+
     def test_calls_of_one_turn_share_one_write_and_one_sync(self) -> None:
         journal = self.journal()
         self.append(journal, "first")

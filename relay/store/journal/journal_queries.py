@@ -32,8 +32,9 @@ _PartT = TypeVar("_PartT", bound=Sized)
 class JournalQueries:
     """The facet `relay.store.api.StoreQueries` of the embedded store."""
 
-    def __init__(self, table: Table, clock: IReactorTime) -> None:
-        self.table = table
+    table: Table
+
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._long_questions = LongQuestions(clock)
         #: Feeds have a line of their own, because they are nearly always short, and need not wait for a search.

@@ -15,11 +15,10 @@ announces the queues with notifications of failed calls.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from os.path import join
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -28,13 +27,14 @@ from relay.runtime.alarms import Alarms
 from relay.store.api import NOBODY, Idempotency, PolicyOf, ReplayResult, StoreFull, StoreUnavailable
 from relay.store.journal.bodies import BodyReader, PartBodies
 from relay.store.journal.compaction import Compaction
-from relay.store.journal.directory_lock import DirectoryLock
-from relay.store.journal.disk_thread import InThread, JournalDisk
-from relay.store.journal.files import Files, Locked
-from relay.store.journal.journal_format import JournalError, encode_frame
+from relay.store.journal.disk_thread import InThread
+from relay.store.journal.files import Files
+from relay.store.journal.followed_journal import FollowedJournal
+from relay.store.journal.journal_format import encode_frame
 from relay.store.journal.journal_queries import JournalQueries, ambiguous_text
 from relay.store.journal.journal_writer import Journal
-from relay.store.journal.recovery import Progress, read_journal
+from relay.store.journal.opening import JournalOpening
+from relay.store.journal.recovery import Progress
 from relay.store.table import views
 from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
 from relay.store.table.claims import Claims
@@ -94,6 +94,8 @@ class JournalStore(JournalQueries):
         It must be longer than any carrier's response timeout.
     :param compare_numbers: returns a carrier's key `compare_numbers`.
     :param tells_progress: whether any account has `NotifyPolicy.progress`.
+    :param trouble: says why a commit that is under way may take long; empty: it should end soon. It is asked once a
+        second, and while there is a reason, the store refuses what it refuses when the disk fails.
     """
 
     log = Logger()
@@ -113,28 +115,21 @@ class JournalStore(JournalQueries):
         compare_numbers: Callable[[str], model.NumberComparison] | None = None,
         tells_progress: Callable[[], bool] | None = None,
         thread_is_idle: Callable[[], bool] = lambda: False,
+        trouble: Callable[[], str] = lambda: "",
     ) -> None:
-        super().__init__(Table(limits, policy), clock)
-        if compare_numbers is not None:
-            self.table.compare_numbers = compare_numbers
-        if tells_progress is not None:
-            self.table.tells_progress = tells_progress
-        self._directory = directory
-        self._lock = DirectoryLock(files, directory)
-        self._disk = JournalDisk(files, join(directory, "journal"), in_thread, self._lock.in_place, thread_is_idle)
+        super().__init__(clock)
+        self._opening = JournalOpening(files, directory, in_thread, thread_is_idle)
         self._settings_of_journal = journal
         self._limits = limits
-        self._settings = Settings()
-        self._keys = IdempotencyKeys(limits.idempotency_keys)
-        self._learning = Learning(self.table, views_of_ended=views_of_ended)
-        self._submissions = Submissions(self.table, self._learning)
-        self._correlation = Correlation(self.table, self._learning)
-        self._claims = Claims(self.table)
+        self._policy = policy
+        self._compare_numbers = compare_numbers
+        self._tells_progress = tells_progress
+        self._views_of_ended = views_of_ended
+        self._submit_grace_seconds = submit_grace_seconds
+        self._trouble = trouble
         self._alarms: Alarms[QueueKey] = Alarms(clock, self._announce)
         self._subscriber: Callable[[Sequence[QueueKey]], None] | None = None
-        self.table.queues.due_at = self._alarms.at
-        self._expiry = Expiry(self.table, submit_grace_seconds)
-        self._overdue = Overdue(self.table)
+        self._make_table()
         self._compaction: Compaction
         self._part_bodies: PartBodies
         #: The number of the first journal segment that somebody else (the history) still has to read: compaction
@@ -143,7 +138,37 @@ class JournalStore(JournalQueries):
         self._announced = (0, True)
         self._ambiguous_said = (0, 0.0)
 
+    def _make_table(self) -> None:
+        """Makes an empty table, and everything that works on it."""
+        table = self.table = Table(self._limits, self._policy)
+        if self._compare_numbers is not None:
+            table.compare_numbers = self._compare_numbers
+        if self._tells_progress is not None:
+            table.tells_progress = self._tells_progress
+        table.queues.due_at = self._alarms.at
+        self._settings = Settings()
+        self._keys = IdempotencyKeys(self._limits.idempotency_keys)
+        self._learning = Learning(table, views_of_ended=self._views_of_ended)
+        self._submissions = Submissions(table, self._learning)
+        self._correlation = Correlation(table, self._learning)
+        self._claims = Claims(table)
+        self._expiry = Expiry(table, self._submit_grace_seconds)
+        self._overdue = Overdue(table)
+
     # Start and stop
+
+    def follow(self) -> FollowedJournal:
+        """Locks the directory, and follows a journal that another relay writes. `start` goes on from there.
+
+        A second call begins again with an empty table.
+
+        :raises JournalError: the directory is in use, or can't be used.
+        """
+        self._make_table()
+        return self._opening.follow(self._replay())
+
+    def _replay(self) -> Replay:
+        return Replay(self.table, self._settings, self._keys)
 
     async def start(self, progress: Progress | None = None) -> None:
         """Locks the directory, reads the journal, and opens it for writing. Await it before any other call.
@@ -151,24 +176,9 @@ class JournalStore(JournalQueries):
         :param progress: called now and then with the octets that have been read, and with all octets.
         :raises JournalError: the directory is in use, damaged or of a newer version, or it can't be read.
         """
-        disk = self._disk
-        try:
-            disk.files.make_directory(disk.directory)
-            self._lock.take()
-            replay = Replay(self.table, self._settings, self._keys)
-            segments = await read_journal(disk.files, disk.directory, replay, self._clock, progress)
-            self.table.forget_finished(self.table.rows, self._clock.seconds())
-        except Locked as problem:
-            raise JournalError(
-                f"{self._directory} is in use by the relay with process id {problem.owner}. Stop that relay first, or "
-                "give this one a data_dir of its own."
-            ) from None
-        except OSError as problem:
-            self._lock.release()
-            raise JournalError(f"data_dir {self._directory}: can't be used: {problem}") from problem
-        except (JournalError, CancelledError):
-            self._lock.release()
-            raise
+        segments = await self._opening.read(self._replay(), self._clock, progress)
+        self.table.forget_finished(self.table.rows, self._clock.seconds())
+        disk = self._opening.disk
         settings = self._settings_of_journal
         self._journal = Journal(disk, segments, settings, self._clock, mark=lambda: self.table.cursor)
         reader = BodyReader(disk)
@@ -180,13 +190,13 @@ class JournalStore(JournalQueries):
 
     async def stop(self) -> None:
         """Commits, closes, and unlocks the directory. Later calls of the store fail. A second stop does nothing."""
-        if not self._lock.held:
+        if not self._opening.lock.held:
             return
         self._alarms.stop()
         self.table.queues.due_at = lambda queue_key, due_at: None
         await self._compaction.stop()
         await self._journal.stop()
-        self._lock.release()
+        self._opening.lock.release()
 
     def _needed_by_others(self) -> int:
         return self.needed_from()
@@ -271,6 +281,7 @@ class JournalStore(JournalQueries):
 
     def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> "Deferred[StoreResult]":
         table, journal = self.table, self._journal
+        journal.hold_up(self._trouble())
         table.forget_finished(FORGOTTEN_A_CALL, now)
         self._keys.expire(now, FORGOTTEN_A_CALL)
         changes = self._learning.changes()

@@ -96,6 +96,7 @@ class Journal:
         self.writable = True
         self.reason = ""
         self._stopped = False
+        self._held_up = ""
         self._entries: list[_Entry] = []
         self._committing: list[_Entry] | None = None
         self._scheduled: IDelayedCall | None = None
@@ -111,12 +112,12 @@ class Journal:
     @property
     def open(self) -> bool:
         """Whether frames are accepted."""
-        return self.writable and not self._stopped
+        return self.writable and not self._stopped and not self._held_up
 
     @property
     def why_not(self) -> str:
         """Why frames are not accepted; empty: they are."""
-        return "the relay is stopping" if self._stopped else self.reason
+        return "the relay is stopping" if self._stopped else self._held_up or self.reason
 
     @property
     def segments(self) -> list[Segment]:
@@ -178,6 +179,27 @@ class Journal:
 
     # Committing
 
+    def hold_up(self, trouble: str) -> None:
+        """Refuses frames from now on, if a commit is under way and there is a reason why it may take long. The commit
+        goes on. When it has ended, frames are accepted again.
+
+        :param trouble: the reason; empty: there is none.
+        """
+        if not trouble or self._committing is None or not self.writable:
+            return
+        if not self._held_up:
+            self.log.error(
+                "journal_held_up: {reason}; the relay accepts no messages until the commit under way has ended",
+                reason=trouble,
+            )
+        self._held_up = trouble
+
+    def _go_on(self) -> None:
+        """A commit that was held up has ended."""
+        self._held_up = ""
+        self.log.info("journal_goes_on: the commit has ended; the relay accepts messages")
+        self._write_refused()
+
     def _commit_soon(self) -> None:
         if self._committing is None and self._scheduled is None:
             self._scheduled = self._clock.callLater(0, self._commit)
@@ -218,6 +240,9 @@ class Journal:
         self.durable_mark = self._mark_under_way
         self.figures.count(now - self._begun_at, len(entries), sum(group.octets for group in groups))
         self._segments.committed(groups, synced=sync)
+        if self._held_up:
+            # Before the next commit takes its mark.
+            self._go_on()
         if sync:
             self._synced_at = now
         elif groups and self._sync == "interval" and self._sync_timer is None:
@@ -257,6 +282,7 @@ class Journal:
 
     def _commit_failed(self, failure: Failure) -> None:
         self.writable = False
+        self._held_up = ""
         self.failures += 1
         self.at_once.failed()
         self._still_unwritable(str(failure.value))
@@ -289,11 +315,14 @@ class Journal:
         self.writable = True
         self.reason = ""
         self.log.info("journal_writable: the journal can be written again; the relay accepts messages")
-        # These frames were refused while the new segment was being written.
+        self._write_refused()
+        self._say_if_idle()
+
+    def _write_refused(self) -> None:
+        """Appends the frames about events that were refused while nothing could be written."""
         unwritten, self._again.unwritten = self._again.unwritten, []
         for frame in unwritten:
             self.append(frame, None).addErrback(_already_reported)
-        self._say_if_idle()
 
     def _broken(self, failure: Failure) -> None:
         self.log.failure("journal_callback_failed: an error in the relay itself", failure=failure)

@@ -128,6 +128,19 @@ BEGIN
 END
 $body$;
 
+-- Removes the rows of a segment from an offset on: they belong to a commit that failed. False: the epoch is over.
+CREATE FUNCTION relay.cut_segment(of_shard integer, of_epoch bigint, cut_segment bigint, new_end bigint) RETURNS boolean
+LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM FROM relay.shard WHERE number = of_shard AND epoch = of_epoch FOR SHARE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('DELETE FROM relay.log_%s_%s WHERE start >= $1', of_shard, cut_segment) USING new_end;
+    RETURN true;
+END
+$body$;
+
 -- Drops a segment. False: the epoch is over. A second call does nothing.
 CREATE FUNCTION relay.drop_segment(of_shard integer, of_epoch bigint, old_segment bigint) RETURNS boolean
 LANGUAGE plpgsql AS $body$
@@ -164,10 +177,10 @@ def append_statement(shard: int, segment: int, before_segment: int | None) -> st
         last = f"NOT EXISTS (SELECT FROM relay.segment WHERE shard = {shard:d} AND number <> {segment:d})"
     else:
         table = log_table(shard, before_segment)
-        last = f"EXISTS (SELECT FROM {table} WHERE sequence = %(sequence)s - 1 AND digest = %(before)s)"
+        last = f"EXISTS (SELECT FROM {table} WHERE sequence = %(sequence)s - 1 AND digest = %(before)b)"
     return (
         f"INSERT INTO {log_table(shard, segment)} (sequence, epoch, before, digest, start, octets) "
-        "SELECT %(sequence)s, s.epoch, %(before)s, %(digest)s, %(start)s, %(octets)s FROM relay.shard s "
+        "SELECT %(sequence)s, s.epoch, %(before)b, %(digest)b, %(start)s, %(octets)b FROM relay.shard s "
         f"WHERE s.number = {shard:d} AND s.epoch = %(epoch)s AND {last} FOR SHARE OF s "
         "RETURNING current_setting('synchronous_standby_names')"
     )

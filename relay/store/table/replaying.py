@@ -6,7 +6,7 @@ is built once at the end. So a million messages are read in seconds. Records of 
 compaction has dropped the beginning of these messages. A later snapshot has their whole state.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from relay.store.api import Idempotency
@@ -60,6 +60,8 @@ from relay.values.states import ENROUTE, UNKNOWN
 
 #: If a record's date is this long after the start, then the system's clock was ahead when the record was written.
 AHEAD_SECONDS: Final = 60.0
+#: How many rows are looked at in one turn of the reactor. That takes some milliseconds.
+_ROWS_A_TURN: Final = 10_000
 
 
 class Replay:
@@ -108,6 +110,24 @@ class Replay:
         apply = self._apply
         for record in records:
             apply[type(record)](record)
+
+    def forget_up_to(self, sequence: int) -> Iterator[None]:
+        """Forgets the messages that are in this journal segment or an earlier one, because these have been dropped.
+
+        It yields when the reactor should do other work. Call `frame` only when it has ended.
+        """
+        table = self._table
+        order, self._order = self._order, []
+        for count, row in enumerate(order, 1):
+            # Otherwise a later record has replaced this row.
+            if table.get(row.id) is row:
+                if row.acceptance.segment.sequence > sequence:
+                    self._order.append(row)
+                else:
+                    self._forget(row)
+                    del table.shards[row.id[0]][row.id]
+            if not count % _ROWS_A_TURN:
+                yield
 
     @property
     def messages(self) -> int:

@@ -1,0 +1,336 @@
+"""Adds rows to a shard's log, and finds out what became of a row whose commit had no answer.
+
+Theory of operation: a row counts only when a commit that waited for the standby has returned without a warning. There
+are four cases:
+
+* The statement returned a row, and no warning. The row counts.
+* The connection broke, or there was a warning. Nobody knows whether the row is there. The appender connects again and
+  looks. If the row isn't there, it adds the row again. If it is there, it may be on one server only. So the appender
+  makes another commit, which also registers the new connection, and the row counts when that has returned.
+* The server refused the statement: its disk is full, or it takes no writes. The row isn't there.
+* The statement added no row. Then the shard has another owner (`Fenced`), or the last row that this relay knows isn't
+  in the log any more, because the database went back (`LogWentBack`).
+
+While nothing is wrong, this costs one statement for each row. Otherwise the appender tries again by itself, and says
+what is wrong in `trouble`. It gives a row up only if the row certainly isn't there. So nobody is told "no" about a
+message that another owner may find in the log.
+
+No statement has a time limit. A commit that waits for its standby must never be cancelled: PostgreSQL would then report
+it as done.
+"""
+
+import errno
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from relay.store.postgresql.log_connection import LogConnection, first_line
+from relay.store.postgresql.log_rows import EMPTY_LOG, LogPlace, LogRow, row_after
+from relay.store.postgresql.log_schema import append_statement, log_table
+
+T = TypeVar("T")
+
+#: The pauses between two tries.
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 1.0
+#: How long a row that certainly isn't in the log is tried. After that its senders are told "not now".
+PATIENCE_SECONDS: Final = 10.0
+#: After so long without an answer, the relay takes nothing new, although nothing is known to be wrong.
+SLOW_SECONDS: Final = 3.0
+#: How long a stop waits for a database that is away.
+STOP_SECONDS: Final = 10.0
+
+_LAST_ROW: Final = "SELECT sequence, digest FROM {table} WHERE start < %s ORDER BY sequence DESC LIMIT 1"
+#: An offset above those of all rows.
+_NO_END: Final = 1 << 62
+_REGISTER: Final = (
+    "UPDATE relay.appender SET epoch = %(epoch)s, node = %(node)s, backend_pid = pg_backend_pid(), "
+    "backend_started_at = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()), "
+    "connected_at = clock_timestamp() "
+    "WHERE shard = %(shard)s AND EXISTS (SELECT FROM relay.shard WHERE number = %(shard)s AND epoch = %(epoch)s) "
+    "RETURNING current_setting('synchronous_standby_names')"
+)
+
+
+class LogRefused(OSError):
+    """The row isn't in the log, and can't be added now. Another try may succeed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EIO, reason)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class Fenced(LogRefused):
+    """The shard has another owner. This relay can add nothing any more."""
+
+
+class LogWentBack(LogRefused):
+    """The log lacks rows that this relay has told others about. Only an operator can decide what to do."""
+
+
+class Shard:
+    """Which log an appender adds to, and as whom.
+
+    :ivar epoch: the epoch of this relay's ownership.
+    :ivar allow_single: whether a commit counts although the server has no synchronous standby.
+    """
+
+    def __init__(self, number: int, epoch: int, node: str, *, allow_single: bool) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.node = node
+        self.allow_single = allow_single
+
+
+class LogAppender:
+    """Adds rows to the log of a shard. All calls are made in one thread, except for `stop` and `interrupt`.
+
+    :param fenced: called in that thread when the shard has another owner.
+    :param patience_seconds: how long a row is tried that certainly isn't in the log.
+    :ivar last: the last row that counts.
+    """
+
+    def __init__(
+        self,
+        arguments: dict[str, Any],
+        shard: Shard,
+        fenced: Callable[[], None] = lambda: None,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._patience_seconds = patience_seconds
+        self._connection = LogConnection(arguments)
+        self._shard = shard
+        self._fenced = fenced
+        #: The row whose outcome is unknown.
+        self._unknown: LogRow | None = None
+        #: The last row after a call that removes rows, while the outcome of that call is unknown.
+        self._shortened: LogPlace | None = None
+        self._registered = False
+        self._stopping = threading.Event()
+        self._stopped_at = 0.0
+        self._begun_at = 0.0
+        self.last: LogPlace = EMPTY_LOG
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the database now; empty: nothing. Any thread may ask."""
+        begun_at = self._begun_at
+        seconds = time.monotonic() - begun_at if begun_at else 0.0
+        if not self._trouble and seconds > SLOW_SECONDS:
+            return f"the database has not answered for {seconds:.0f} s, or its standby has not"
+        return self._trouble
+
+    def append(self, segment: int, start: int, octets: bytes) -> None:
+        """Adds the octets to the log. When it returns, they are on the disks of the server and of its standby.
+
+        :raises Fenced: the shard has another owner.
+        :raises LogWentBack: the database lacks earlier rows.
+        :raises LogRefused: the octets aren't in the log, and the database can't take them now.
+        """
+        row = row_after(self.last, self._shard.epoch, segment, start, octets)
+        self._repeat(lambda: self._append(row))
+        self.last = row.place
+
+    def begin_segment(self, segment: int) -> None:
+        """Makes the table of a segment. It raises what `append` raises."""
+        self._repeat(lambda: self._call("begin_segment(%s, %s, %s)", segment))
+
+    def drop_segment(self, segment: int) -> None:
+        """Drops the oldest segment, or the newest one if its rows don't count. It raises what `append` raises."""
+        self._repeat(lambda: self._shorten(segment, 0, "drop_segment(%s, %s, %s)", segment))
+
+    def cut_segment(self, segment: int, end: int) -> None:
+        """Removes the rows of the newest segment from an offset on. It raises what `append` raises."""
+        self._repeat(lambda: self._shorten(segment, end, "cut_segment(%s, %s, %s, %s)", segment, end))
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+    def stop(self) -> None:
+        """Ends tries that don't succeed in `STOP_SECONDS`. Any thread may call."""
+        self._stopped_at = time.monotonic()
+        self._stopping.set()
+
+    def interrupt(self) -> None:
+        """Breaks the connection, because the server hangs. Any thread may call."""
+        self._connection.interrupt()
+
+    # Trying again
+
+    def _repeat(self, work: Callable[[], None]) -> None:
+        """Does the work until it succeeds, or until it certainly has not happened and can't happen now."""
+        begun_at = self._begun_at = time.monotonic()
+        try:
+            self._try(work, begun_at)
+        finally:
+            self._begun_at = 0.0
+
+    def _try(self, work: Callable[[], None], begun_at: float) -> None:
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                if not self._registered:
+                    self._connect()
+                work()
+            except LogRefused as problem:
+                if isinstance(problem, Fenced):
+                    self._fenced()
+                self._trouble = str(problem)
+                raise
+            except psycopg.Error as problem:
+                if not self._connection.is_open or isinstance(problem, psycopg.errors.ReadOnlySqlTransaction):
+                    # Of several servers, another one may take writes now.
+                    self._disconnect()
+                self._trouble = first_line(problem)
+            except _NotCertain as problem:
+                self._disconnect()
+                self._trouble = str(problem)
+            else:
+                self._trouble = ""
+                return
+            now = time.monotonic()
+            self._begun_at = now
+            if self._unknown is None and now - begun_at > self._patience_seconds:
+                raise LogRefused(f"the database can't take it: {self._trouble}")
+            if self._stopping.is_set() and now - max(begun_at, self._stopped_at) > STOP_SECONDS:
+                raise LogRefused(f"the relay stops, and the database is away: {self._trouble}")
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    # The connection
+
+    def _disconnect(self) -> None:
+        self._registered = False
+        self._connection.close()
+
+    def _connect(self) -> None:
+        """Connects, finds out what became of the row without an answer, and registers the connection.
+
+        :raises Fenced, LogWentBack: as in `append`.
+        """
+        shard = self._shard
+        self._check_epoch()
+        found = self._last_row()
+        happened = self._unknown is not None and found == self._unknown.place
+        if not happened and found not in (self.last, self._shortened):
+            raise LogWentBack(_went_back(shard.number, self.last, found))
+        # This commit comes after the row. So when it is on the standby, the row is, too.
+        rows = self._connection.execute(_REGISTER, {"epoch": shard.epoch, "node": shard.node, "shard": shard.number})
+        if not rows:
+            raise Fenced(_fenced(shard.number))
+        self._certain(rows)
+        self.last = found
+        self._unknown = self._shortened = None
+        self._registered = True
+
+    def _check_epoch(self) -> None:
+        rows = self._connection.execute("SELECT epoch FROM relay.shard WHERE number = %s", (self._shard.number,))
+        if not rows or rows[0][0] != self._shard.epoch:
+            raise Fenced(_fenced(self._shard.number))
+
+    def _last_row(self) -> LogPlace:
+        return last_row(self._connection, self._shard.number)
+
+    def _certain(self, rows: list[tuple[Any, ...]]) -> None:
+        """Checks whether the commit that returned these rows has waited for a standby.
+
+        :raises _NotCertain: it has not.
+        """
+        if self._connection.warning:
+            raise _NotCertain(f"a commit is on one server only: {self._connection.warning}")
+        if not self._shard.allow_single and not rows[0][0].strip():
+            raise _NotCertain(
+                "the database has no synchronous standby: set synchronous_standby_names on the server, or "
+                "cluster.allow_single_database if one server is meant"
+            )
+
+    # The work
+
+    def _append(self, row: LogRow) -> None:
+        if self.last == row.place:
+            # The connection broke after the commit, and `_connect` has found the row.
+            return
+        statement = append_statement(self._shard.number, row.segment, self.last.segment or None)
+        self._unknown = row
+        try:
+            rows = self._connection.execute(
+                statement,
+                {
+                    "epoch": row.epoch,
+                    "sequence": row.sequence,
+                    "before": row.before,
+                    "digest": row.digest,
+                    "start": row.start,
+                    "octets": row.octets,
+                },
+            )
+        except psycopg.errors.UniqueViolation:
+            # The commit without an answer was still waiting for its standby when we looked.
+            self._registered = False
+            raise
+        except psycopg.Error as problem:
+            if problem.sqlstate is not None and problem.diag.severity_nonlocalized == "ERROR":
+                # The server has answered: it has not added the row.
+                self._unknown = None
+            raise
+        if not rows:
+            self._unknown = None
+            self._check_epoch()
+            self._registered = False
+            raise LogWentBack(_went_back(self._shard.number, self.last, self._last_row()))
+        self._certain(rows)
+        self._unknown = None
+
+    def _shorten(self, segment: int, end: int, function: str, *arguments: int) -> None:
+        """Calls a function that removes the rows of a segment from an offset on."""
+        left = last_row(self._connection, self._shard.number, segment, end)
+        self._shortened = left
+        self._call(function, *arguments)
+        self.last = left
+        self._shortened = None
+
+    def _call(self, function: str, *arguments: int) -> None:
+        """Calls a function of the schema that checks the epoch."""
+        shard = self._shard
+        rows = self._connection.execute(f"SELECT relay.{function}", (shard.number, shard.epoch, *arguments))
+        if not rows[0][0]:
+            raise Fenced(_fenced(shard.number))
+
+
+class _NotCertain(Exception):
+    """A commit has returned, but a standby may not have it."""
+
+
+def last_row(connection: LogConnection, shard: int, cut: int = 0, end: int = 0) -> LogPlace:
+    """The last row of a shard's log.
+
+    :param cut: a segment whose rows from offset `end` on don't count; 0: all rows count.
+    :raises psycopg.Error: as `LogConnection.execute`.
+    """
+    segments = connection.execute("SELECT number FROM relay.segment WHERE shard = %s ORDER BY number DESC", (shard,))
+    for (segment,) in segments:
+        before = end if segment == cut else _NO_END
+        rows = connection.execute(_LAST_ROW.format(table=log_table(shard, segment)), (before,))
+        if rows:
+            return LogPlace(rows[0][0], bytes(rows[0][1]), segment)
+    return EMPTY_LOG
+
+
+def _fenced(shard: int) -> str:
+    return f"another node owns shard {shard} now"
+
+
+def _went_back(shard: int, last: LogPlace, found: LogPlace) -> str:
+    return (
+        f"the log of shard {shard} went back: its last row must be {last.sequence} ({last.digest.hex()}), and in the "
+        f"database it is {found.sequence} ({found.digest.hex()}). Messages that were accepted may be missing there. "
+        "Find the server that has them; docs/cluster.md says what to do if there is none"
+    )

@@ -1,0 +1,213 @@
+"""A shard's log for a relay: follows it while another node is the owner, and adds to it once this node is.
+
+Theory of operation: a standby reads the rows in a thread of its own, every fraction of a second, and gives their octets
+to the store's `FollowedJournal`. When this node has taken the shard over, no other node can add rows any more. So the
+rows that are there then are all, and the store starts from them. From then on, each commit of the journal is a row.
+"""
+
+from collections.abc import Callable
+from os.path import join
+from typing import Any, Final, Protocol
+
+import psycopg
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from relay.store.journal.disk_thread import InThread
+from relay.store.journal.files import Files
+from relay.store.journal.followed_journal import FollowedJournal
+from relay.store.journal.journal_format import JournalError, segment_sequence
+from relay.store.postgresql.log_appender import STOP_SECONDS, LogAppender, Shard
+from relay.store.postgresql.log_cache import CACHE, LogCache
+from relay.store.postgresql.log_connection import LogConnection, first_line
+from relay.store.postgresql.log_reader import DamagedLog, LogReader, MissedRows
+from relay.store.postgresql.log_rows import LogRow
+from relay.store.postgresql.postgresql_files import PostgresqlFiles
+
+#: How often a standby looks for new rows, and how long it waits after a failure.
+POLL_SECONDS: Final = 0.2
+_RETRY_SECONDS: Final = 1.0
+
+
+class Follower(Protocol):
+    """The store, for the log that it follows."""
+
+    def follow(self) -> FollowedJournal:
+        """Begins with an empty table. See `relay.store.journal.journal_store.JournalStore.follow`."""
+
+
+class ShardLog:
+    """The log of one shard in the database, and its copy on the local disk. Only the reactor thread may call.
+
+    :param local: the local disk.
+    :param data_dir: the data directory.
+    :param arguments: those of `psycopg.connect`.
+    :param in_reading_thread: a thread for reading. It must not be the journal's.
+    :param fenced: called when the shard has another owner. Nothing that this relay does counts any more. It is called
+        in the journal's thread.
+    :ivar files: to be given to the store as its disk.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        local: Files,
+        data_dir: str,
+        arguments: dict[str, Any],
+        *,
+        shard: int = 0,
+        in_reading_thread: InThread[Any],
+        clock: IReactorTime,
+        fenced: Callable[[], None],
+    ) -> None:
+        self._local = local
+        self._journal_directory = join(data_dir, "journal")
+        self._arguments = arguments
+        self._shard = shard
+        self._in_thread = in_reading_thread
+        self._clock = clock
+        self._fenced = fenced
+        self._cache = LogCache(local, join(data_dir, CACHE))
+        self._connection = LogConnection(arguments)
+        self._reader = LogReader(self._connection, shard)
+        self._followed: FollowedJournal | None = None
+        self._following: Deferred[None] | None = None
+        self._owning = False
+        self._appender: LogAppender | None = None
+        self._reading_trouble = ""
+        self.files = PostgresqlFiles(local, self._journal_directory, self._cache, arguments, shard)
+
+    @property
+    def followed_sequence(self) -> int:
+        """The number of the last row that the table has."""
+        return self._reader.last.sequence
+
+    @property
+    def last_sequence(self) -> int:
+        """The number of the last row that this node has added, or has read."""
+        return self.followed_sequence if self._appender is None else self._appender.last.sequence
+
+    def trouble(self) -> str:
+        """What is wrong with the database now; empty: nothing."""
+        return self._reading_trouble if self._appender is None else self._appender.trouble
+
+    # Following
+
+    def follow(self, store: Follower) -> None:
+        """Keeps the store's table up to date with the log, until `own` or `stop`. Call it once, before `own`.
+
+        :raises JournalError: the data directory can't be used, or it has a journal of its own.
+        """
+        self._begin(store)
+        self._following = Deferred.fromCoroutine(self._follow(store))
+
+    def _begin(self, store: Follower) -> None:
+        """Makes the table and the copy empty."""
+        self._refuse_own_journal()
+        self._followed = store.follow()
+        self._reader.begin_again()
+        self._cache.clear()
+
+    def _refuse_own_journal(self) -> None:
+        try:
+            found = any(segment_sequence(name) for name in self._local.list_directory(self._journal_directory))
+        except OSError:
+            return
+        if found:
+            raise JournalError(
+                f"{self._journal_directory} has a journal from before the cluster. Bring its messages into the "
+                "database (python -m relay cluster import --config FILE), or move it away"
+            )
+
+    async def _follow(self, store: Follower) -> None:
+        while not self._owning:
+            try:
+                seconds = 0.0 if await self._read_some() else POLL_SECONDS
+                self._reading_trouble = ""
+            except MissedRows as problem:
+                self.log.info("log_begun_again: {reason}", reason=str(problem))
+                self._begin(store)
+                continue
+            except (psycopg.Error, DamagedLog, JournalError) as problem:
+                if not self._reading_trouble:
+                    self.log.warn("log_not_followed: {reason}", reason=first_line(problem))
+                self._reading_trouble = first_line(problem)
+                seconds = _RETRY_SECONDS
+            await deferLater(self._clock, seconds)
+
+    async def _read_some(self) -> bool:
+        """Reads some rows, and gives them to the table. False: there are no more now."""
+
+        def read() -> tuple[list[LogRow], list[int]]:
+            rows = self._reader.rows()
+            for row in rows:
+                self._cache.add(row.segment, row.start, row.octets)
+            return rows, self._reader.segments()
+
+        rows, segments = await self._in_thread(read)
+        followed = self._followed
+        assert followed is not None
+        for row in rows:
+            for _ in followed.octets(row.segment, row.start, row.octets):
+                await deferLater(self._clock, 0)
+        # Only when all rows have been read, because a segment is dropped after its messages were copied to later rows.
+        gone = [segment for segment in self._cache.sizes if segment < min(segments, default=0)] if not rows else []
+        if gone:
+            for _ in followed.dropped(max(gone)):
+                await deferLater(self._clock, 0)
+            for segment in gone:
+                self._cache.forget(segment)
+        return bool(rows)
+
+    # Owning
+
+    async def own(self, store: Follower, epoch: int, node: str, *, allow_single: bool) -> None:
+        """Brings the store's table up to date, and lets the store write. Call it when this node has taken the shard
+        over, and await it before the store's `start`.
+
+        :param epoch: the epoch of the take-over.
+        :param node: this node's name.
+        :param allow_single: whether a commit counts although the server has no synchronous standby.
+        :raises psycopg.Error: the database can't be read. Call it again.
+        :raises DamagedLog, JournalError: the log can't be used.
+        """
+        self._owning = True
+        following, self._following = self._following, None
+        if following is not None:
+            await following
+        if self._followed is None:
+            self._begin(store)
+        while True:
+            try:
+                if not await self._read_some():
+                    break
+            except MissedRows:
+                self._begin(store)
+        self._appender = LogAppender(
+            self._arguments, Shard(self._shard, epoch, node, allow_single=allow_single), self._fenced
+        )
+        self._appender.last = self._reader.last
+        self.files.own(self._appender)
+        await self._in_thread(self._connection.close)
+
+    def close(self) -> None:
+        """Closes the connections. Call it after the store's `stop`, when no thread uses them any more."""
+        self._connection.close()
+        if self._appender is not None:
+            self._appender.close()
+
+    def stop(self) -> None:
+        """Stops following. While the database is away, commits under way are given up after `STOP_SECONDS`.
+
+        Call it before the store's `stop`. A second call does nothing.
+        """
+        if self._owning and self._appender is None:
+            return
+        self._owning = True
+        appender = self._appender
+        if appender is not None:
+            appender.stop()
+            self._clock.callLater(STOP_SECONDS, appender.interrupt)
