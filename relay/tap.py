@@ -51,6 +51,7 @@ from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
+from relay.routing.set_endings import endings_of
 from relay.runtime.fair_turns import FairTurns
 from relay.runtime.open_files import OpenFiles, allow_files, files_wanted
 from relay.simulator.demo_receiver import demo_receiver_site
@@ -284,7 +285,7 @@ def _message_flow(
     return MessageFlow(
         store=store,
         rates=accounts,
-        routes=Routes(config.routes, lists),
+        routes=Routes(config.routes, lists, endings_of(config.accounts)),
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,

@@ -70,7 +70,7 @@ class AccountPages:
         self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
         messages = MessageSite(gate, api, flow, accounts, webhooks, clock)
         access = AccessSite(gate, flow.store, accounts, api.key_uses, clock, random_bytes)
-        send = SendSite(gate, api.preparer, flow)
+        send = SendSite(gate, api.preparer, flow, accounts)
         api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)
         for name, content_type in _STATIC:

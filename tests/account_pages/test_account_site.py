@@ -401,6 +401,12 @@ class MessagesTests(SiteTestCase):
                 self.assertIn(f'id="size">{said}</output>', reply.body.decode())
         self.assertEqual(self.site.driver.flow.accepted, [])
 
+    def test_the_form_names_the_accounts_test_numbers(self) -> None:
+        account = Account(api_key=Secret(KEY), test_numbers={"15005550001": "DELIVRD", "15005550002": "UNDELIV"})
+        self.site = Site(account)
+        self.site.log_in()
+        self.assertIn("15005550001 ends as DELIVRD, 15005550002 ends as UNDELIV.", self.site.get("/my/send"))
+
     def test_an_account_with_a_sender_of_its_own_may_leave_it_out(self) -> None:
         self.site = Site(Account(api_key=Secret(KEY), senders=Senders(default="SHOP")))
         self.site.log_in()
