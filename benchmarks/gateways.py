@@ -64,7 +64,9 @@ class RelaySetup:
     :ivar binds_an_account: its max_binds.
     :ivar carriers: the first takes numbers that begin with 4400, the second 4401, ...
     :ivar carrier_binds: binds to each of them.
-    :ivar webhook_batch: notifications a POST, with `webhook_port` the sink's.
+    :ivar webhook_url: where notifications go; "": to the sink's `webhook_port`, if there is one.
+    :ivar webhook_ca_file: the authority of the receiver's certificate.
+    :ivar webhook_batch: notifications a POST.
     :ivar finished: ended messages that are kept.
     :ivar profile: a file for cProfile's figures, "" for none.
     :ivar reactor: a key of `REACTORS`; "": what twistd chooses.
@@ -82,6 +84,8 @@ class RelaySetup:
         carrier_binds: int = 2,
         carrier_window: int = 100,
         webhook_port: int = 0,
+        webhook_url: str = "",
+        webhook_ca_file: Path | None = None,
         webhook_batch: int = 1,
         webhook_concurrency: int = 8,
         sync: str = "always",
@@ -102,7 +106,8 @@ class RelaySetup:
         self._accounts = accounts
         self._binds_an_account = binds_an_account
         self._carrier_window = carrier_window
-        self._webhook_port = webhook_port
+        self._webhook_url = webhook_url or (f"http://127.0.0.1:{webhook_port}/notifications" if webhook_port else "")
+        self._webhook_ca_file = webhook_ca_file
         self._webhook_batch = webhook_batch
         self._webhook_concurrency = webhook_concurrency
         self._sync = sync
@@ -112,9 +117,11 @@ class RelaySetup:
     def config(self) -> dict[str, object]:
         """The configuration file's contents."""
         account: dict[str, object] = {"allow_private_urls": True}
-        if self._webhook_port:
+        if self._webhook_ca_file is not None:
+            account["notification_tls"] = {"ca_file": str(self._webhook_ca_file)}
+        if self._webhook_url:
             account |= {
-                "notification_url": f"http://127.0.0.1:{self._webhook_port}/notifications",
+                "notification_url": self._webhook_url,
                 "notification_batch": self._webhook_batch,
                 "notification_concurrency": self._webhook_concurrency,
             }

@@ -15,9 +15,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmarks import gateways
-from benchmarks.chain import carrier, run_esme
+from benchmarks.chain import CarrierProcess, carrier, http_row, run_esme
 from benchmarks.gateways import Gateway, RelaySetup
-from benchmarks.processes import MeasurementFailed
+from benchmarks.processes import MeasurementFailed, free_ports
 
 COLLECTED = re.compile(r"Collected : (\d+)")
 
@@ -25,31 +25,43 @@ COLLECTED = re.compile(r"Collected : (\d+)")
 def instructions(name: str, total: int) -> int:
     """All instructions of a gateway's life in which it passes `total` messages and their receipts on.
 
-    :param name: "relay" or "floor".
+    :param name: "floor", "relay" (over SMPP), or "http" (the relay, with a POST and a webhook for each message).
     """
     with tempfile.TemporaryDirectory(prefix="bench-instructions-") as directory:
         path = Path(directory)
         under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={path}/callgrind.out", "--fair-sched=yes"]
+        (sink_port,) = free_ports(1)
         with carrier(path, instants=total) as upstream:
             gateway_manager: AbstractContextManager[Gateway]
             if name == "floor":
                 gateway_manager = gateways.floor(path, upstream.port, under=under, ready_seconds=120.0)
             else:
-                gateway_manager = gateways.relay(RelaySetup(path, upstream.port, under=under), ready_seconds=120.0)
+                setup = RelaySetup(path, upstream.port, webhook_port=sink_port if name == "http" else 0, under=under)
+                gateway_manager = gateways.relay(setup, ready_seconds=120.0)
             with gateway_manager as gateway:
                 upstream.wait_for_binds(gateway, 120.0)
-                load = run_esme(path, gateway, total=total, idle_seconds=60)
-            if load["lost"]:
-                raise MeasurementFailed(f"{load['lost']} messages were lost through the {name}")
-        counts = COLLECTED.findall((path / f"{name}.log").read_text())
+                lost = _lost(name, path, gateway, upstream, sink_port, total)
+            if lost:
+                raise MeasurementFailed(f"{lost} messages were lost through the {name}")
+        counts = COLLECTED.findall((path / f"{gateway.child.name}.log").read_text())
     if not counts:
         raise MeasurementFailed(f"valgrind said nothing of the {name}")
     return int(counts[-1])
 
 
+def _lost(name: str, path: Path, gateway: Gateway, upstream: CarrierProcess, sink_port: int, total: int) -> int:
+    """Sends the messages, and returns how many of them were not notified."""
+    if name == "http":
+        return http_row(name, path, gateway, upstream, sink_port, total=total, connections=16, idle_seconds=60).lost
+    lost: int = run_esme(path, gateway, total=total, idle_seconds=60)["lost"]
+    return lost
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
-    parser.add_argument("gateways", nargs="*", default=["floor", "relay"], help="default: floor and relay")
+    parser.add_argument(
+        "gateways", nargs="*", default=["floor", "relay"], help="floor, relay, http; default: floor and relay"
+    )
     parser.add_argument("--messages", type=int, default=4_000, help="by how many the two runs differ")
     options = parser.parse_args()
     if shutil.which("valgrind") is None:

@@ -7,6 +7,7 @@ from benchmarks import gateways
 from benchmarks.bench import Bench
 from benchmarks.chain import Row, carrier, http_row, metered_smpp_row, smpp_row
 from benchmarks.history_cost import HistoryMeter
+from benchmarks.https import https
 from benchmarks.own_urls import own_urls
 from benchmarks.processes import free_ports
 from benchmarks.waiting import waiting
@@ -129,6 +130,7 @@ ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "history": history,
     "http-batch": http_batch,
     "http-single": http_single,
+    "https": https,
     "own-urls": own_urls,
     "latency": latency,
     "little": little,

@@ -119,8 +119,8 @@ class LateStore:
     def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
         return self._late(self.inner.accept(messages, idempotency))
 
-    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
-        return self._late(self.inner.submitted(batch))
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> "Deferred[StoreResult]":
+        return self._late(self.inner.submitted(batch, sent_at))
 
     def replace(self, replacement: Replacement) -> "Deferred[bool]":
         return self._late(self.inner.replace(replacement))

@@ -565,6 +565,20 @@ class StoreContract(SynchronousTestCase):
         self.assertEqual(self.view(1).state, UNDELIVERABLE)
         self.assertEqual(self.store.figures().orphans, 0)
 
+    def test_an_orphan_never_matches_a_part_that_was_sent_after_it_came(self) -> None:
+        """The carrier has used the id before, for a message that nobody knows any more."""
+        self.result(self.store.accept([message(1), message(2), message(3, accepted_at=NOW + 5)]))
+        self.result(self.store.receipts([receipt(n, received_at=NOW + 2) for n in (1, 2, 3)]))
+        batch = [submitted(1), submitted(2), submitted(3)]
+        answer = self.result(self.store.submitted(batch, [NOW + 1.9, NOW + 2.1, 0.0]))
+        self.assertEqual(list(answer.outcomes), [Outcome.FINAL])
+        self.assertEqual([self.view(n).final for n in (1, 2, 3)], [True, False, False])
+        self.assertEqual(self.store.figures().orphans, 2)
+        self.assertEqual(self.store.figures().ambiguous_receipts, 0)
+        if self.after_restart():
+            self.assertEqual([self.view(n).final for n in (1, 2, 3)], [True, False, False])
+            self.assertEqual(self.store.figures().orphans, 2)
+
     def test_an_orphan_is_found_under_each_of_its_keys_but_once(self) -> None:
         self.result(self.store.accept([message(1), message(2)]))
         self.result(self.store.receipts([receipt(b"", keys=(b"1", b"2"))]))

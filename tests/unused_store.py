@@ -55,7 +55,7 @@ class UnusedStore(Store):
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> Awaitable[None]:
         _unexpected("sending")
 
-    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Awaitable[StoreResult]:
         _unexpected("submitted")
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:

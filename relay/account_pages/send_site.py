@@ -30,9 +30,7 @@ class SendSite:
     async def show(self, request: ApiRequest, session: Session) -> Reply:
         """`GET /my/send`."""
         settings = self._accounts.get(session.account)
-        card = send_card(
-            session, {}, default_sender=settings.senders.default, test_numbers=settings.test_numbers
-        )
+        card = send_card(session, {}, default_sender=settings.senders.default, test_numbers=settings.test_numbers)
         return self._gate.shown(request, session, "Send", "/my/send", card)
 
     async def send(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:

@@ -240,9 +240,10 @@ class CarrierQueries:
         )
 
     async def _keep(self, answers: list[tuple[AtCarrier, Receipt]]) -> None:
-        if not await self._intake.keep([receipt for _, receipt in answers], asked_for=True):
-            # The journal can't be written now. The store will ask for these parts again.
-            return
+        refused = await self._intake.keep([receipt for _, receipt in answers], asked_for=True)
+        if refused:
+            # These can't be made durable now. The store will ask for their parts again.
+            answers = [answer for index, answer in enumerate(answers) if index not in refused]
         under_way = [
             QueryOutcome(part.id, part.part, receipt.received_at, receipt.received_at + self._wait_seconds)
             for part, receipt in answers

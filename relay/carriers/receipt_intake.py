@@ -1,13 +1,13 @@
 """Takes what a carrier sends to us: receipts, and messages from handsets.
 
 All receipts of one read go to the message flow as one batch. When the batch is durable, they are answered ESME_ROK in
-one write. If it can't be made durable, they are answered ESME_RX_T_APPN, and the carrier tries again. An unknown id is
+one write. Those that can't be made durable are answered ESME_RX_T_APPN, and the carrier tries again. An unknown id is
 never an error, because some carriers stop their queues after an error. A deliver_sm that isn't a receipt is refused
 with ESME_RX_P_APPN, unless the configuration names an account for it (`relay.carriers.handset_messages`).
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -71,6 +71,8 @@ class ReceiptIntake:
         answers: dict[int, list[int]] = {}
         command_id = -1
         sequence_numbers: list[int] = []
+        #: The sequence_numbers in the order of the receipts.
+        in_order: list[int] = []
         for pdu in pdus:
             # The usual esm_class is checked first, to save a call for each receipt.
             if pdu.esm_class != ESM_CLASS_DELIVERY_RECEIPT and not reader.is_receipt(pdu):
@@ -81,8 +83,9 @@ class ReceiptIntake:
                 command_id = pdu.command_id
                 sequence_numbers = answers.setdefault(command_id, [])
             sequence_numbers.append(pdu.sequence_number)
+            in_order.append(pdu.sequence_number)
         if receipts:
-            self._tasks.start(self._take_receipts(protocol, receipts, answers))
+            self._tasks.start(self._take_receipts(protocol, receipts, answers, in_order))
 
     def read_again(self, kept: Receipt) -> Receipt | None:
         """Reads a receipt that the store keeps, with the present dialect; None: it is unreadable."""
@@ -101,8 +104,9 @@ class ReceiptIntake:
                 self.ended[UNKNOWN if state is None else state] += 1
         return found
 
-    async def keep(self, receipts: list[Receipt], *, asked_for: bool = False) -> bool:
-        """Makes receipts durable. False: they can't be made durable now, and the carrier must send them again.
+    async def keep(self, receipts: list[Receipt], *, asked_for: bool = False) -> Set[int]:
+        """Makes receipts durable. Returns the indexes of those that can't be made durable now: the carrier must send
+        these again.
 
         :param asked_for: whether they are answers to query_sm. Then they don't count in `receipt_seconds`.
         """
@@ -110,14 +114,20 @@ class ReceiptIntake:
             result = await self._flow.follow_up(self._flow.store.receipts(receipts))
         except StoreUnavailable:
             self.not_durable += len(receipts)
-            return False
-        ended = self._count(receipts, result.outcomes)
+            return frozenset(range(len(receipts)))
+        outcomes, refused = result.outcomes, result.refused
+        kept = receipts
+        if refused:
+            self.not_durable += len(refused)
+            outcomes = [outcome for index, outcome in enumerate(outcomes) if index not in refused]
+            kept = [receipt for index, receipt in enumerate(receipts) if index not in refused]
+        ended = self._count(kept, outcomes)
         if ended and not asked_for:
             now = receipts[-1].received_at
             last_at = result.accepted_at
             first_at = result.first_accepted_at or last_at
             self.receipt_seconds.observe_ends(now - first_at, now - last_at, ended)
-        return True
+        return refused
 
     def _count(self, receipts: list[Receipt], found: Sequence[Outcome]) -> int:
         """Counts a batch by outcome, and by the states that ended messages. Returns how many messages it ended.
@@ -137,12 +147,16 @@ class ReceiptIntake:
             self.ended[UNKNOWN if state is None else state] += states.count(state)
         return ended
 
-    async def _take_receipts(self, protocol: Responder, receipts: list[Receipt], answers: dict[int, list[int]]) -> None:
-        command_status = ESME_ROK if await self.keep(receipts) else ESME_RX_T_APPN
-        body = _EMPTY_MESSAGE_ID if command_status == ESME_ROK else b""
+    async def _take_receipts(
+        self, protocol: Responder, receipts: list[Receipt], answers: dict[int, list[int]], in_order: list[int]
+    ) -> None:
+        refused = {in_order[index] for index in await self.keep(receipts)}
         # If we stop here, then the carrier sends these again, and the store recognizes them as repeated.
-        for command_id, sequence_numbers in answers.items():
-            protocol.respond(command_id | RESPONSE_BIT, [(n, command_status, body) for n in sequence_numbers])
+        for command_id, numbers in answers.items():
+            responses = [(n, ESME_ROK, _EMPTY_MESSAGE_ID) for n in numbers]
+            if refused:
+                responses = [(n, ESME_RX_T_APPN, b"") if n in refused else (n, status, b) for n, status, b in responses]
+            protocol.respond(command_id | RESPONSE_BIT, responses)
 
     def _take_mobile_originated(self, protocol: Responder, pdu: MessagePdu) -> None:
         self.mobile_originated += 1

@@ -8,7 +8,7 @@ says. The relay makes receipts of them, and handles these like receipts over SMP
 
 import base64
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -237,11 +237,11 @@ class HttpReceipts(NamedTuple):
     """Takes the notifications of a carrier that is another relay.
 
     :ivar reader: checks and reads them.
-    :ivar keep: makes the receipts durable. False: they can't be made durable now.
+    :ivar keep: makes the receipts durable. Returns the indexes of those that can't be made durable now.
     """
 
     reader: NotificationReader
-    keep: Callable[[list[Receipt]], Awaitable[bool]]
+    keep: Callable[[list[Receipt]], Awaitable[Set[int]]]
 
 
 def basic_authorization(system_id: str, password: str) -> bytes:

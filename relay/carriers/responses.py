@@ -46,10 +46,15 @@ class SubmitResponses:
         self._receipt_seconds = settings.receipt_hours * 3600.0
         self._without_id_logged_until = 0.0
         #: If the carrier may be asked about its ids, they are kept as it wrote them.
+        #: A carrier over HTTP gives a part that is posted again its first id, so its receipt may be older.
+        self._knows_sent_at = settings.kind != "http"
         self._keeps_given_ids = settings.query_sm or settings.cancel_sm
 
-    def take(self, answers: Sequence[Answered]) -> None:
-        """Handles a batch of responses to messages and to queries."""
+    def take(self, answers: Sequence[Answered], *, late: bool = False) -> None:
+        """Handles a batch of responses to messages and to queries.
+
+        :param late: whether the parts may have been sent again since. Then it isn't known when they were sent first.
+        """
         carrier = self._carrier
         now = carrier.clock.seconds()
         due_at_after_expiry = self._receipt_seconds
@@ -57,6 +62,7 @@ class SubmitResponses:
         parts_receipted = self._parts_receipted
         name = carrier.name
         taken: list[Submitted] = []
+        sent_at: list[float] = []
         later: list[Outgoing] = []
         others: list[Answered] = []
         without_id = 0
@@ -67,6 +73,7 @@ class SubmitResponses:
                 continue
             if answer.command_status == 0:
                 part.done = True
+                sent_at.append(part.sent_at)
                 key = response_key(answer.message_id)
                 if not key:
                     without_id += 1
@@ -95,7 +102,8 @@ class SubmitResponses:
             if self._keeps_given_ids:
                 taken = self._with_given_ids(taken, answers)
             # Nothing waits until this is durable. If we stop here, then the part is in doubt after the next start.
-            carrier.flow.follow_up_later(carrier.flow.store.submitted(taken))
+            known = sent_at if self._knows_sent_at and not late else ()
+            carrier.flow.follow_up_later(carrier.flow.store.submitted(taken, known))
         if later:
             carrier.counters.throttled += len(later)
             self._sender.throttled(now)
@@ -114,7 +122,8 @@ class SubmitResponses:
                 Answered(a.token, c.SUBMIT_SM_RESP, 0, a.message_id)
                 for a in answers
                 if a.command_status == 0 and isinstance(a.token, Outgoing) and not a.token.done
-            ]
+            ],
+            late=True,
         )
 
     def not_taken(self, parts: list[Outgoing]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m relay cluster`: makes the tables of a cluster, and shows its state."""
+"""`python -m relay cluster`: makes the tables of a cluster, shows its state, and moves a journal in and out."""
 
 import sys
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ examples:
   python -m relay cluster status --config /etc/relay/relay.yaml
   python -m relay cluster status --config /etc/relay/relay.yaml --json | jq '.nodes[] | select(.owner)'
   python -m relay cluster accept-file --config /etc/relay/relay.yaml
+  python -m relay cluster import --config /etc/relay/relay.yaml
+  python -m relay cluster export --config /etc/relay/relay.yaml --to /var/backups/relay
 
 All read the database from the file. docs/cluster.md says how a cluster is set up.
 
@@ -27,17 +29,23 @@ exit status:
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
-    parser = command_parser("cluster", "Makes the tables of a cluster, and shows its state.", _EPILOG)
+    parser = command_parser(
+        "cluster", "Makes the tables of a cluster, shows its state, and moves a journal in and out.", _EPILOG
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, summary in (
         ("init", "make the tables in the database; a second time changes nothing"),
         ("status", "show the nodes, the owner, and whether a standby is synchronous"),
         ("accept-file", "make this node's configuration file the latest, although another node has a later one"),
+        ("import", "bring the journal in data_dir into the database, whose log must be empty; stop the relay before"),
+        ("export", "write the log as a journal, with which a relay without a cluster can start"),
     ):
         action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
         action.add_argument("--config", required=True, metavar="FILE", help="the configuration file")
         if name == "status":
             action.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "export":
+            action.add_argument("--to", required=True, metavar="DIR", help="the new data_dir")
     return parser
 
 
@@ -55,4 +63,8 @@ def main(arguments: Sequence[str]) -> int:
     # Imported here, because it needs the database's driver, and `read_config` has said so if that is missing.
     from relay.cli.cluster_actions import run
 
+    if options.action in ("import", "export"):
+        from relay.cli.log_moves import move
+
+        return move(config, getattr(options, "to", None))
     return run(options.action, config, as_json=getattr(options, "json", False))

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -11,15 +12,18 @@ from relay import __version__
 from relay.cli.check import Checked, checked
 from relay.cli.command_parser import CommandParser, command_parser
 from relay.importing.imported import Imported, ImportProblem
+from relay.importing.jasmin_import import import_jasmin
 from relay.importing.kannel_import import import_kannel
 
 _EPILOG = """\
 examples:
   python -m relay import /etc/kannel/kannel.conf >relay.yaml
+  python -m relay import /etc/jasmin >relay.yaml
   python -m relay check relay.yaml
 
 The new configuration goes to standard output. What it doesn't have goes to standard error, one line each: the place,
 the setting, and what to do instead. It holds the passwords of the old one, so let only the relay's user read it.
+Jasmin keeps only digests of its users' passwords: write their API keys and SMPP passwords yourself.
 
 exit status:
   0  the configuration is complete, but for the lines on standard error
@@ -33,8 +37,8 @@ _MOST_BYTES = 16_777_216
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
-    parser = command_parser("import", "Turns the configuration of Kannel into one of the relay.", _EPILOG)
-    parser.add_argument("file", metavar="FILE", help="a kannel.conf")
+    parser = command_parser("import", "Turns the configuration of Kannel or Jasmin into one of the relay.", _EPILOG)
+    parser.add_argument("file", metavar="FILE", help="a kannel.conf, or Jasmin's configuration directory")
     return parser
 
 
@@ -42,7 +46,10 @@ def main(arguments: Sequence[str]) -> int:
     """Writes the configuration that the arguments ask for; the exit status says how it went."""
     file: str = make_parser().parse_args(arguments).file
     try:
-        imported = import_kannel(file, _read_files)
+        if Path(file).is_dir():
+            imported = import_jasmin(partial(_read_below, Path(file)))
+        else:
+            imported = import_kannel(file, _read_files)
     except ImportProblem as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -92,11 +99,27 @@ def _read_files(name: str) -> list[tuple[str, str]]:
     return [(str(inner), _read(inner)) for inner in paths]
 
 
-def _read(path: Path) -> str:
+def _read_below(directory: Path, name: str) -> bytes | None:
+    """The octets of a file in a directory; None if it isn't there."""
+    path = directory / name
+    try:
+        return _octets(path)
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise ImportProblem(f"{path}: can't be read: {problem.strerror or problem}") from None
+
+
+def _octets(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise OSError(0, f"it is larger than {_MOST_BYTES} bytes")
+    return content
+
+
+def _read(path: Path) -> str:
+    content = _octets(path)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

@@ -25,7 +25,7 @@ _INTERRUPTED: Final = 130
 #: The name of each `Command`, where it is, and what it does. It is a module, or `module:object` for an object in it.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("relay.cli.check", "say whether a configuration file is right, and what is wrong"),
-    "import": ("relay.cli.import_command", "turn the configuration of Kannel into one of the relay"),
+    "import": ("relay.cli.import_command", "turn the configuration of Kannel or Jasmin into one of the relay"),
     "status": ("relay.cli.status", "show the state of a running relay"),
     "find": ("relay.cli.find", "find messages of a running relay, also old ones, or export them"),
     "message": ("relay.cli.message_command", "show what happened to one message"),

@@ -20,7 +20,7 @@ from relay.http.multipart import MULTIPART, multipart_fields
 from relay.http.problems import PROBLEM_TYPE, Problem
 from relay.http.whole_request import Whole
 from relay.runtime.direct_write import write_at_once
-from relay.runtime.private_parts import set_headers
+from relay.runtime.private_parts import raw_headers, set_headers
 
 JSON: Final = b"application/json"
 
@@ -208,7 +208,7 @@ class ApiRequest(TwistedRequest):
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its canonical name."""
-        values = self.requestHeaders.getRawHeaders(name)
+        values = raw_headers(self.requestHeaders).get(name)
         return values[0] if values else None
 
     def parameters(self) -> dict[str, str]:

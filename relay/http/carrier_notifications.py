@@ -60,7 +60,7 @@ class CarrierNotifications:
         except BadNotification as problem:
             self._refused(name, str(problem), now)
             raise Problem(401 if problem.forged else 400, str(problem)) from None
-        if receipts and not await carrier.keep(receipts):
+        if receipts and await carrier.keep(receipts):
             raise Problem(503, "The relay can't make this durable now. Try again later.", headers=(retry_after(5.0),))
         return Reply(204, b"")
 

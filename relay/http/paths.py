@@ -6,7 +6,7 @@ A handler is a coroutine function from request and account to `Reply`. Its excep
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -14,6 +14,7 @@ from relay.accounts.api_keys import Use
 from relay.http.api_request import ApiRequest, Reply, problem_reply
 from relay.http.logins import Logins
 from relay.http.problems import Problem, of_store
+from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
 
 #: A handler that needs no login gets "" as the account.
@@ -65,7 +66,7 @@ class Router:
         self._logins = logins
         self._exact: dict[bytes, dict[bytes, _Route]] = {}
         self._patterns: list[tuple[tuple[bytes, ...], dict[bytes, _Route]]] = []
-        self._running: set[Deferred[None]] = set()
+        self._tasks = Tasks(self.log, self._broken)
         #: Makes the reply about a problem that a browser shows to a person. Another package sets it.
         self.problem_page: Callable[[Problem], Reply] = problem_reply
 
@@ -88,20 +89,14 @@ class Router:
 
     def handle(self, request: ApiRequest) -> None:
         """Answers a request, now or later. Never raises."""
-        running = Deferred.fromCoroutine(self._answer(request))
-        if not running.called:
-            self._running.add(running)
-        running.addBoth(self._ended, running)
+        self._tasks.start(self._answer(request))
 
-    def _ended(self, result: object, running: "Deferred[None]") -> None:
-        self._running.discard(running)
-        if isinstance(result, Failure):
-            self.log.failure("http_broken: an error while a reply was written, or in the work after it", failure=result)
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("http_broken: an error while a reply was written, or in the work after it", failure=failure)
 
     async def stop(self) -> None:
         """Ends the handlers that are still running, such as long polls."""
-        for running in tuple(self._running):
-            running.cancel()
+        await self._tasks.cancel()
 
     async def _answer(self, request: ApiRequest) -> None:
         try:

@@ -45,10 +45,9 @@ class Problem(Exception):
         self.status = status
         self.kind = kind
         self.headers = headers
-        title = HTTPStatus(status).phrase
         self.document = ProblemDocument(
             f"/docs#problem-{kind or kind_of_status(status)}",
-            PROBLEM_KINDS.get(kind, title),
+            PROBLEM_KINDS.get(kind) or _phrase(status),
             status,
             detail,
             field,
@@ -61,7 +60,16 @@ class Problem(Exception):
 
 def kind_of_status(status: int) -> str:
     """The kind of a problem whose status alone says the kind."""
-    return HTTPStatus(status).phrase.lower().replace(" ", "-")
+    return _phrase(status).lower().replace(" ", "-")
+
+
+def _phrase(status: int) -> str:
+    """The status in words. These are promised to customers, so they are the same with every version of Python."""
+    return _OLDER_PHRASES.get(status) or HTTPStatus(status).phrase
+
+
+#: From Python 3.13 on, http.HTTPStatus has other words for these.
+_OLDER_PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
 
 
 #: The statuses that alone say the kind of a problem, and their meaning.

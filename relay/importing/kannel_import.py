@@ -6,7 +6,7 @@ from relay.importing.imported import Imported, Table, Unsuitable, listener, url_
 from relay.importing.kannel_carriers import SmppCarriers
 from relay.importing.kannel_file import Group, ReadFiles, read_groups
 from relay.importing.kannel_logins import add_smpp_server
-from relay.importing.kannel_routes import Sender, add_routes
+from relay.importing.kannel_routes import Sender, add_kannel_routes
 
 _SENDSMS_PORT: Final = 13013
 _OWN_SETTINGS: Final = "the relay has its own settings for this"
@@ -64,7 +64,7 @@ def import_kannel(name: str, read_files: ReadFiles) -> Imported:
     senders = {user.account: user for user in users if user is not None}
     # Accounts with an SMPP login only have no rules of their own.
     others = [Sender(account) for account in imported.table("accounts") if account not in senders]
-    add_routes(imported, name, carriers.rules, [*senders.values(), *others])
+    add_kannel_routes(imported, name, carriers.rules, [*senders.values(), *others])
     for group in by_kind.pop("sms-service", []):
         _service(group, carriers, imported)
     for group in [group for groups in by_kind.values() for group in groups]:

@@ -1,16 +1,16 @@
 """Makes routes of the rules by which Kannel chooses a connection.
 
 Kannel looks at the number and at the message's smsc-id, and sorts the connections into three kinds: preferred ones,
-others, and those that may not take the message. The number counts only by its beginnings. So for each beginning that
-any rule names, one route says the same: the preferred connections, after them the others, those of a kind in equal
-shares.
+others, and those that may not take the message. It takes a preferred one if it can, and shares messages out within a
+kind.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from relay.importing.imported import Imported, Table
+from relay.importing.imported import Imported
+from relay.importing.route_tables import AccountRoutes, Places, add_routes
 
 
 class SmscRules(msgspec.Struct, frozen=True):
@@ -29,16 +29,11 @@ class SmscRules(msgspec.Struct, frozen=True):
     preferred: Sequence[str] = ()
     unroutable: bool = False
 
-    @property
-    def prefixes(self) -> Iterable[str]:
-        """Returns every beginning of numbers that the rules name."""
-        return (*self.allowed, *self.denied, *self.preferred)
-
 
 class Sender(msgspec.Struct, frozen=True):
-    """What the routes of one account depend on.
+    """What Kannel's choice depends on besides the number.
 
-    :ivar smsc_id: the smsc-id that all its messages have; empty: none.
+    :ivar smsc_id: the smsc-id that all messages of the account have; empty: none.
     :ivar allowed: the only beginnings of numbers to which it may send; empty: all.
     :ivar replace_sender: the sender that all its messages get; empty: their own.
     """
@@ -48,73 +43,37 @@ class Sender(msgspec.Struct, frozen=True):
     allowed: Sequence[str] = ()
     replace_sender: str = ""
 
-    @property
-    def special(self) -> bool:
-        """True if its messages can't take the routes that are for all accounts."""
-        return bool(self.smsc_id or self.allowed or self.replace_sender)
 
+def add_kannel_routes(imported: Imported, place: str, rules: Sequence[SmscRules], senders: Sequence[Sender]) -> None:
+    """Writes the routes of all connections and accounts.
 
-#: The carriers of one place of a route's order.
-_Places = tuple[tuple[str, ...], ...]
-
-
-def add_routes(imported: Imported, place: str, rules: Sequence[SmscRules], senders: Sequence[Sender]) -> None:
-    """Writes the routes. Accounts get routes of their own if they need other ones than the rest."""
-    everyone = _table(rules, Sender(""), imported, place)
-    own = {sender.account: _table(rules, sender, imported, place) for sender in senders if sender.special}
-    if any(_match(prefix, table) is None for table in own.values() for prefix in everyone):
-        # A message that none of its account's routes takes would take a route that is for all accounts.
-        own = {sender.account: _table(rules, sender, imported, place) for sender in senders}
-        everyone = {}
-        imported.leave_out(
-            place,
-            "each route names its account, because some accounts may send to some numbers only; write routes for "
-            "accounts that you add",
+    :param place: as `relay.importing.route_tables.add_routes` needs it.
+    """
+    beginnings = [prefix for sender in senders for prefix in sender.allowed]
+    for rule in rules:
+        beginnings += [*rule.allowed, *rule.denied, *rule.preferred]
+    accounts = [
+        AccountRoutes(
+            sender.account,
+            lambda number, sender=sender: _choice(rules, sender, number),  # type: ignore[misc]
+            special=bool(sender.smsc_id or sender.allowed or sender.replace_sender),
+            replace_sender=sender.replace_sender,
         )
-    routes: list[Table] = []
-    for sender in senders:
-        for prefix, places in own.get(sender.account, {}).items():
-            routes.append(_route(places, prefix, sender))
-    routes += [_route(places, prefix, Sender("")) for prefix, places in everyone.items()]
-    imported.tables["routes"] = routes
+        for sender in senders
+    ]
+    add_routes(imported, place, beginnings, lambda number: _choice(rules, Sender(""), number), accounts)
 
 
-def _table(rules: Sequence[SmscRules], sender: Sender, imported: Imported, place: str) -> dict[str, _Places]:
-    """The carriers by beginning of the number. A beginning without an entry is as the next shorter one."""
-    table: dict[str, _Places] = {}
-    beginnings = {"", *sender.allowed, *(prefix for rule in rules for prefix in rule.prefixes)}
-    for prefix in sorted(beginnings, key=lambda prefix: (len(prefix), prefix)):
-        places: _Places = ()
-        if not sender.allowed or _begins(prefix, sender.allowed):
-            places = tuple(kind for kind in _kinds(rules, sender.smsc_id, prefix) if kind)
-        shorter = _match(prefix, table)
-        if places == (table[shorter] if shorter is not None else ()):
-            continue
-        if places:
-            table[prefix] = places
-        else:
-            imported.leave_out(
-                place,
-                f"numbers that begin with {prefix} have no carrier in Kannel"
-                + (f" for the account {sender.account}" if sender.account else "")
-                + f"; here they take the route of {shorter or 'all numbers'}. To refuse them, write them into a list "
-                "(`lists` with `on_match: refuse`)",
-            )
-    return table
-
-
-def _match(number: str, table: Container[str]) -> str | None:
-    """The longest beginning of the number that the table has; None if it has none."""
-    return next((number[:end] for end in range(len(number), -1, -1) if number[:end] in table), None)
-
-
-def _kinds(rules: Sequence[SmscRules], smsc_id: str, prefix: str) -> _Places:
+def _choice(rules: Sequence[SmscRules], sender: Sender, number: str) -> Places:
     """The preferred carriers, and the others."""
-    standings = [(rule.carrier, _standing(rule, smsc_id, prefix)) for rule in rules]
-    return tuple(tuple(carrier for carrier, found in standings if found == kind) for kind in (1, 0))
+    if sender.allowed and not _begins(number, sender.allowed):
+        return ()
+    standings = [(rule.carrier, _standing(rule, sender.smsc_id, number)) for rule in rules]
+    kinds = (tuple(carrier for carrier, found in standings if found == kind) for kind in (1, 0))
+    return tuple(kind for kind in kinds if kind)
 
 
-def _standing(rule: SmscRules, smsc_id: str, prefix: str) -> int:
+def _standing(rule: SmscRules, smsc_id: str, number: str) -> int:
     """Whether a connection may take a message: 1 preferably, 0 yes, -1 no."""
     if rule.unroutable:
         return -1
@@ -123,24 +82,12 @@ def _standing(rule: SmscRules, smsc_id: str, prefix: str) -> int:
             return -1
     elif smsc_id and smsc_id in rule.denied_ids:
         return -1
-    allowed, denied = _begins(prefix, rule.allowed), _begins(prefix, rule.denied)
+    allowed, denied = _begins(number, rule.allowed), _begins(number, rule.denied)
     # With both lists, Kannel refuses only numbers that one list denies and the other doesn't allow.
     if (rule.allowed or rule.denied) and (denied or not rule.denied) and not allowed:
         return -1
-    return int(bool(smsc_id and smsc_id in rule.preferred_ids) or _begins(prefix, rule.preferred))
+    return int(bool(smsc_id and smsc_id in rule.preferred_ids) or _begins(number, rule.preferred))
 
 
 def _begins(number: str, prefixes: Iterable[str]) -> bool:
     return any(number.startswith(prefix) for prefix in prefixes)
-
-
-def _route(places: _Places, prefix: str, sender: Sender) -> Table:
-    route: Table = {}
-    if prefix:
-        route["prefix"] = prefix
-    if sender.account:
-        route["account"] = sender.account
-    route["carriers"] = [place[0] if len(place) == 1 else dict.fromkeys(place, 1) for place in places]
-    if sender.replace_sender:
-        route["replace_sender"] = sender.replace_sender
-    return route

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.tcp import Connection
+from twisted.protocols.tls import BufferingTLSTransport, _AggregateSmallWrites
 from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import Agent, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http import HTTPChannel
@@ -60,6 +61,8 @@ _CHANNEL = "twisted.web.http.HTTPChannel"
 _CLIENT = "twisted.web._newclient"
 _POOL = "twisted.web.client.HTTPConnectionPool"
 _TCP = "twisted.internet.tcp.Connection"
+_TLS = "twisted.protocols.tls"
+_TLS_TRANSPORT = f"{_TLS}.BufferingTLSTransport"
 
 PRIVATE_PARTS: Final = (
     PrivatePart("treq", "treq.client.HTTPClient", "_agent", "Agent"),
@@ -88,6 +91,12 @@ PRIVATE_PARTS: Final = (
     PrivatePart("twisted", "twisted.web.http_headers.Headers", "_rawHeaders", "dict"),
     PrivatePart("twisted", _TCP, "_tempDataBuffer", "list"),
     PrivatePart("twisted", _TCP, "_writeDisconnected", "bool"),
+    PrivatePart("twisted", _TLS, "_AggregateSmallWrites", "(write, clock)"),
+    PrivatePart("twisted", f"{_TLS}._AggregateSmallWrites", "_buffer", "list"),
+    PrivatePart("twisted", _TLS_TRANSPORT, "_aggregator", "_AggregateSmallWrites"),
+    PrivatePart("twisted", _TLS_TRANSPORT, "_appSendBuffer", "list"),
+    PrivatePart("twisted", _TLS_TRANSPORT, "_handshakeDone", "bool"),
+    PrivatePart("twisted", _TLS_TRANSPORT, "_lostTLSConnection", "bool"),
 )
 
 
@@ -123,6 +132,18 @@ def waits_to_be_sent(connection: Connection) -> bool:
     return bool(connection.dataBuffer or connection._tempDataBuffer or connection._writeDisconnected)
 
 
+def tls_waits(transport: BufferingTLSTransport) -> bool:
+    """Whether a TLS transport has data that isn't encrypted yet, or can't write now."""
+    aggregator = transport._aggregator
+    return bool(
+        not isinstance(aggregator, _AggregateSmallWrites)
+        or aggregator._buffer
+        or transport._appSendBuffer
+        or transport._lostTLSConnection
+        or not transport._handshakeDone
+    )
+
+
 class AsciiHostEndpoint(HostnameEndpoint):
     """Connects to a host whose name is ASCII (IDNA) already.
 
@@ -136,6 +157,12 @@ class AsciiHostEndpoint(HostnameEndpoint):
 
 
 # Headers
+
+
+def raw_headers(headers: Headers) -> Mapping[bytes, list[bytes]]:
+    """All headers by their canonical names. `Headers.getRawHeaders` makes a name canonical first, which takes 1 µs."""
+    values: dict[bytes, list[bytes]] = headers._rawHeaders
+    return values
 
 
 def set_headers(headers: Headers, values: dict[bytes, list[bytes]]) -> None:

@@ -6,6 +6,11 @@ the store is in the same process. The interface has five facets; code that needs
 
 The contract
 ------------
+* A message and everything about it is in one *shard*. Today there is one shard. What this text says of the order of
+  calls, and of batches that take effect as a whole, holds within a shard. Of a batch that spans several shards, each
+  shard's part takes effect as a whole. Nobody may rely on more.
+* Only values cross: arguments and results are immutable values. The exceptions are `subscribe` and the functions that
+  a store is made with (an account's policy, for example). These don't cross: whoever owns a shard has its own.
 * A call takes effect when it is made, not when its awaitable is awaited. Calls take effect in the order in which they
   are made. So a `receipts` after a `submitted` sees what was submitted, even if neither awaitable has fired.
 * The awaitable of a call that changes something fires when its batch and all earlier calls are durable. Awaitables may
@@ -237,11 +242,21 @@ class MessageStore(Protocol):
         :raises StoreUnavailable: through the awaitable. The parts are not marked then.
         """
 
-    def submitted(self, batch: Sequence[Submitted]) -> Awaitable[StoreResult]:
-        """Records the parts that carriers took. Receipts that came before these ids are matched at once."""
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Awaitable[StoreResult]:
+        """Records the parts that carriers took. Receipts that came before these ids are matched at once.
+
+        :param sent_at: for each part, when it was written to the carrier; empty: that isn't known, and the acceptance
+            counts. A receipt that came before that time is never matched to the part, although it has its id: it
+            belongs to an earlier message, to which the carrier had given the same id.
+        """
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
-        """Finds the messages of receipts, or keeps the receipts as orphans. An unknown id is never an error."""
+        """Finds the messages of receipts, or keeps the receipts as orphans. An unknown id is never an error.
+
+        Each receipt is answered by itself: `StoreResult.refused` names those that could not be made durable.
+
+        :raises StoreUnavailable: through the awaitable: none of them could be made durable.
+        """
 
     def query_outcomes(self, batch: Sequence[QueryOutcome]) -> Awaitable[StoreResult]:
         """Records the results of queries about parts from `StoreResult.overdue`.

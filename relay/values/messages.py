@@ -9,7 +9,7 @@ the end, with a default.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final, NamedTuple
 
 import msgspec
@@ -305,12 +305,18 @@ class Outcome(enum.IntEnum):
     UNREADABLE = 7
 
 
+#: All receipts of a batch are durable.
+NONE_REFUSED: Set[int] = frozenset()
+
+
 class StoreResult(msgspec.Struct, frozen=True, gc=False):
     """The result of a batch of receipts, responses or endings, once it is durable.
 
     :ivar queues: queues that have new notifications. The caller must wake the services that send them.
     :ivar outcomes: for a batch of receipts, the outcome of each, in the same order. Otherwise one outcome for each
         orphan that found its message.
+    :ivar refused: for a batch of receipts, the indexes of those that could not be made durable, because the owner of
+        their messages is away. Their outcomes mean nothing. The carrier must send them again.
     :ivar accepted_at: when the last of the messages that this batch ended was accepted; 0.0 if it ended none.
     :ivar first_accepted_at: for a batch of receipts, when the first of these messages was accepted; 0.0 likewise.
     :ivar ended: the messages that this batch ended, in their present state. It is empty unless the store was made with
@@ -324,6 +330,7 @@ class StoreResult(msgspec.Struct, frozen=True, gc=False):
     ended: "Sequence[MessageView]" = ()
     first_accepted_at: float = 0.0
     overdue: Sequence[AtCarrier] = ()
+    refused: Set[int] = NONE_REFUSED
 
 
 def _not_before(accepted_at: float, carrier_done_at: float) -> float:

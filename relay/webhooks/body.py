@@ -85,6 +85,7 @@ def batch_webhook_id(notifications: Sequence[Notification]) -> bytes:
     return b"batch_" + digest.hexdigest()[:32].encode()
 
 
+@lru_cache(maxsize=4096)
 def header_safe(value: bytes) -> bytes:
     """Makes a header value of a carrier's text: at most 64 characters of printable ASCII.
 

@@ -8,14 +8,19 @@ take these octets for the answer to another request.
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IDelayedCall, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import SWITCHING as SWITCHING_PROTOCOLS
+from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
-from relay.runtime.private_parts import ClientConnection, ClientFactory, ClientPool
+from relay.runtime.direct_write import write_at_once
+from relay.runtime.private_parts import ClientConnection, ClientFactory, ClientPool, ClientRequest
+from relay.webhooks.answer import Answer
 from relay.webhooks.answer_head import END_OF_HEAD, read_head, status_of_head
+from relay.webhooks.whole_answer import read_whole
 
 #: The relay reads no more octets of one answer than this: head and body together.
 ANSWER_BYTES: Final = 262_144
@@ -41,6 +46,13 @@ class PooledConnection(ClientConnection):
     relay_keeps = True
     #: The octets of an incomplete head; None: the connection has read the head.
     _relay_head: bytes | None = None
+    #: Waits for the first octets of the answer to `ask`.
+    _relay_asked: "Deferred[Answer | IResponse | None] | None" = None
+    #: The response that Twisted reads, to a request that was sent by `ask`.
+    _relay_response: "Deferred[IResponse] | None" = None
+    _relay_pool: "ConnectionPool"
+    _relay_key: Any
+    _relay_method = b""
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -55,7 +67,53 @@ class PooledConnection(ClientConnection):
         self._relay_head = b""
         return super().request(request)
 
+    def ask(
+        self, octets: bytes, method: bytes, pool: "ConnectionPool", key: Any
+    ) -> "Deferred[Answer | IResponse | None]":
+        """Sends a request over this connection, which was idle, and reads the answer without Twisted if it is plain.
+
+        If the answer isn't plain, or doesn't come in one piece, the connection goes on as if the request had been made
+        with `request`.
+
+        :param octets: the whole request; `method` is its method.
+        :param pool: keeps the connection after the answer, under `key`.
+        :return: fires with the answer, if it is plain; with a response, if it isn't; and with None if the server has
+            closed the connection without any answer. It may have done so just before the request came.
+        """
+        self.relay_requests += 1
+        self.relay_read = 0
+        self._relay_pool, self._relay_key, self._relay_method = pool, key, method
+        asked: Deferred[Answer | IResponse | None] = Deferred(self._relay_cancel)
+        self._relay_asked = asked
+        write_at_once(self.transport, octets)
+        return asked
+
+    def _relay_cancel(self, asked: "Deferred[Answer | IResponse | None]") -> None:
+        if self._relay_asked is asked:
+            self._relay_asked = None
+            self.relay_keeps = False
+            transport: Any = self.transport
+            transport.abortConnection()
+        elif self._relay_response is not None:
+            self._relay_response.cancel()
+
+    def _relay_answered(self, asked: "Deferred[Answer | IResponse | None]", data: bytes) -> None:
+        """Takes the first octets of the answer to `ask`."""
+        self._relay_asked = None
+        answer = read_whole(data)
+        if answer is not None:
+            self._relay_pool.keep(self._relay_key, self)
+            asked.callback(answer)
+            return
+        self.relay_requests -= 1
+        self._relay_response = response = self.request(_SentRequest(self._relay_method))
+        response.addCallbacks(asked.callback, asked.errback)
+        self.dataReceived(data)
+
     def dataReceived(self, data: bytes) -> None:
+        if self._relay_asked is not None:
+            self._relay_answered(self._relay_asked, data)
+            return
         transport: Any = self.transport
         if self.state == "QUIESCENT":
             # These octets answer no request. The relay could take them for the answer to the next one.
@@ -105,6 +163,12 @@ class PooledConnection(ClientConnection):
         super().dataReceived(b"\n")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        asked, self._relay_asked = self._relay_asked, None
+        if asked is not None:
+            if reason.check(ConnectionClosed):
+                asked.callback(None)
+            else:
+                asked.errback(reason)
         head, self._relay_head = self._relay_head, None
         read = read_head(head, 0) if head else None
         if read is not None and read.status >= 200:
@@ -117,6 +181,16 @@ class PooledConnection(ClientConnection):
         if rest:
             # The server sends more than it has announced.
             self.relay_keeps = False
+
+
+class _SentRequest(ClientRequest):
+    """A request that has been written already. Twisted reads only the response to it."""
+
+    def __init__(self, method: bytes) -> None:
+        super().__init__(method, b"/", Headers({b"Host": [b""]}), None, persistent=True)
+
+    def writeTo(self, transport: Any) -> "Deferred[None]":
+        return succeed(None)
 
 
 class _Factory(ClientFactory):
@@ -141,12 +215,17 @@ class ConnectionPool(ClientPool):
         self._expiry: IDelayedCall | None = None
 
     def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> "Deferred[Any]":
+        connection = self.take_idle(key)
+        return self.connect(key, endpoint) if connection is None else succeed(connection)
+
+    def take_idle(self, key: Any) -> PooledConnection | None:
+        """Takes the connection that became idle last. None: no connection is idle."""
         connections = self.idle.get(key)
         while connections:
-            connection = connections.pop()
+            connection: PooledConnection = connections.pop()
             if connection.state == "QUIESCENT" and connection.relay_keeps:
-                return succeed(connection)
-        return self.connect(key, endpoint)
+                return connection
+        return None
 
     def keep(self, key: Any, connection: PooledConnection) -> None:
         if not connection.relay_keeps:

@@ -5,6 +5,7 @@ Clients that may reach private addresses have their own pool, so no other client
 answers.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from treq.client import HTTPClient
@@ -20,14 +21,9 @@ from zope.interface import implementer
 from relay.config.model import NotificationTls
 from relay.config.urls import WebUrl
 from relay.runtime.direct_write import write_at_once
-from relay.runtime.private_parts import (
-    ClientPool,
-    ClientRequest,
-    PoolAgent,
-    TreqClient,
-    set_headers,
-)
+from relay.runtime.private_parts import ClientRequest, PoolAgent, TreqClient, set_headers
 from relay.values.user_agent import USER_AGENT
+from relay.webhooks.answer import Answer
 from relay.webhooks.checked_endpoints import CheckedEndpoints
 from relay.webhooks.connection_pool import ConnectionPool, PooledConnection
 
@@ -59,7 +55,9 @@ def common_headers(url: WebUrl, authorization: bytes = b"") -> dict[bytes, list[
 class RememberingAgent(PoolAgent):
     """Sends requests, and makes the endpoint of an origin only once: a new one for each request costs 100 µs."""
 
-    def __init__(self, reactor: Any, factory: IAgentEndpointFactory, pool: ClientPool) -> None:
+    pool: ConnectionPool
+
+    def __init__(self, reactor: Any, factory: IAgentEndpointFactory, pool: ConnectionPool) -> None:
         super().__init__(reactor, pool=pool)
         self._factory = factory
         self._known: dict[bytes, tuple[tuple[bytes, bytes, int], IStreamClientEndpoint]] = {}
@@ -71,6 +69,38 @@ class RememberingAgent(PoolAgent):
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> "Deferred[IResponse]":
+        return self._request(method, uri, headers, bodyProducer, self.pool.getConnection)
+
+    def request_on_new(
+        self, method: bytes, uri: bytes, headers: Headers | None, bodyProducer: IBodyProducer | None
+    ) -> "Deferred[IResponse]":
+        """Sends a request over a new connection, also if others are idle."""
+        return self._request(method, uri, headers, bodyProducer, self.pool.connect)
+
+    def _request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None,
+        body: IBodyProducer | None,
+        connect: Callable[[Any, IStreamClientEndpoint], "Deferred[Any]"],
+    ) -> "Deferred[IResponse]":
+        key, endpoint, target = self._split(uri)
+        request = OneWrite(method, target, headers, body, persistent=True)
+        return connect(key, endpoint).addCallback(self._ask, key, endpoint, request)
+
+    def request_on_idle(
+        self, method: bytes, uri: bytes, headers: dict[bytes, list[bytes]], body: bytes | None
+    ) -> "Deferred[Answer | IResponse | None] | None":
+        """Sends a request over an idle connection, see `PooledConnection.ask`. None: no connection is idle."""
+        key, _, target = self._split(uri)
+        connection = self.pool.take_idle(key)
+        if connection is None:
+            return None
+        return connection.ask(request_octets(method, target, headers.items(), body), method, self.pool, key)
+
+    def _split(self, uri: bytes) -> tuple[Any, IStreamClientEndpoint, bytes]:
+        """Returns a URL's key in the pool, its endpoint, and the target of its requests."""
         # The URLs come from `parse_url`: each has a path, and none has a fragment.
         slash = uri.index(b"/", 8)
         origin, target = uri[:slash], uri[slash:]
@@ -81,10 +111,7 @@ class RememberingAgent(PoolAgent):
                 del self._known[next(iter(self._known))]
             endpoint = self._factory.endpointForURI(parsed)
             known = self._known[origin] = ((parsed.scheme, parsed.host, parsed.port), endpoint)
-        key, endpoint = known
-        request = OneWrite(method, target, headers, bodyProducer, persistent=True)
-        connecting: Deferred[Any] = self.pool.getConnection(key, endpoint)
-        return connecting.addCallback(self._ask, key, endpoint, request)
+        return *known, target
 
     def _ask(
         self, connection: PooledConnection, key: Any, endpoint: IStreamClientEndpoint, request: "OneWrite"
@@ -171,10 +198,28 @@ class PlainTreq(TreqClient):
 
         It reads two options, `headers` (a `Headers`) and `data` (bytes), and ignores the others.
         """
+        return self._sent(self.agent.request, method, url, options)
+
+    def request_on_new(self, method: str, url: Any, **options: Any) -> Any:
+        """Sends a request like `request`, but over a new connection, also if others are idle."""
+        return self._sent(self.agent.request_on_new, method, url, options)
+
+    def _sent(self, send: Callable[..., Any], method: str, url: Any, options: dict[str, Any]) -> Any:
         data = options.get("data")
         body = None if data is None else BytesBody(data)
-        asked = self.agent.request(method.encode("ascii"), url, options.get("headers"), body)
+        asked = send(method.encode("ascii"), url, options.get("headers"), body)
         return asked.addCallback(self.treq_response)
+
+    def request_on_idle(
+        self, method: str, url: bytes, headers: dict[bytes, list[bytes]], body: bytes | None
+    ) -> "Deferred[Answer | IResponse | None] | None":
+        """Sends a request without treq, over an idle connection. None: no connection is idle; call `request`.
+
+        The Deferred fires with the answer, if it is plain; with the response, if it isn't; and with None if the server
+        has closed the connection without any answer: then call `request_on_new`.
+        """
+        agent: RememberingAgent = self.agent
+        return agent.request_on_idle(method.encode("ascii"), url, headers, body)
 
 
 class ReadyHeaders(Headers):
@@ -222,13 +267,21 @@ class OneWrite(ClientRequest):
         producer = self.bodyProducer
         if not self.persistent or (producer is not None and type(producer) is not BytesBody):
             return super().writeTo(transport)  # type: ignore[no-any-return]
-        parts = [b"%b %b HTTP/1.1" % (self.method, self.uri)]
-        for name, values in self.headers.getAllRawHeaders():
-            for value in values:
-                parts.append(b"%b: %b" % (name, value))
-        if producer is None:
-            parts.append(b"Content-Length: 0\r\n\r\n" if self.method in (b"POST", b"PUT") else b"\r\n")
-        else:
-            parts.append(b"Content-Length: %d\r\n\r\n%b" % (producer.length, producer.body))
-        write_at_once(transport, b"\r\n".join(parts))
+        body = None if producer is None else producer.body
+        write_at_once(transport, request_octets(self.method, self.uri, self.headers.getAllRawHeaders(), body))
         return succeed(None)
+
+
+def request_octets(
+    method: bytes, target: bytes, headers: Iterable[tuple[bytes, Sequence[bytes]]], body: bytes | None
+) -> bytes:
+    """Returns the octets of a request."""
+    parts = [b"%b %b HTTP/1.1" % (method, target)]
+    for name, values in headers:
+        for value in values:
+            parts.append(b"%b: %b" % (name, value))
+    if body is None:
+        parts.append(b"Content-Length: 0\r\n\r\n" if method in (b"POST", b"PUT") else b"\r\n")
+    else:
+        parts.append(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    return b"\r\n".join(parts)

@@ -8,7 +8,8 @@ The client uses treq and persistent connections.
 * The whole request has a time limit, and the answer has a size limit. The receiver can't change them.
 
 The client leaves out treq's optional layers. The agent below treq remembers endpoints, and writes a request in one
-piece. So a request costs a third of a plain `treq.post`.
+piece. If a connection is idle and the answer to a request is plain, treq isn't asked at all
+(`relay.webhooks.whole_answer`).
 """
 
 from collections import deque
@@ -45,15 +46,11 @@ from relay.config.model import NotificationTls
 from relay.config.urls import UrlProblem, parse_url
 from relay.webhooks.answer import Answer
 from relay.webhooks.checked_endpoints import AddressRefused, CertificateUnusable
-from relay.webhooks.connections import ReadyHeaders, common_headers
+from relay.webhooks.connections import PlainTreq, ReadyHeaders, common_headers
+from relay.webhooks.whole_answer import BODY_KEPT_BYTES, BODY_READ_BYTES
 
 #: The time limit of a request, from the first packet to the last octet of the answer.
 TOTAL_SECONDS: Final = 15.0
-
-#: The client keeps so many octets of an answer's body. If the body is longer than the second limit, it closes the
-#: connection.
-BODY_KEPT_BYTES: Final = 4096
-BODY_READ_BYTES: Final = 65_536
 
 
 Clients = Callable[[bool, NotificationTls | None], HTTPClient]
@@ -154,16 +151,26 @@ async def _exchange(
     deadline: _Deadline,
     clock: IReactorTime,
 ) -> Answer:
-    deadline.waiting = asked = http.request(
-        method,
-        url,
-        headers=ReadyHeaders.of(headers),
-        data=body,
-        allow_redirects=False,
-        unbuffered=True,
-        reactor=clock,  # type: ignore[arg-type]
-    )
-    response = await asked
+    response: Any = None
+    quick = http.request_on_idle(method, url, headers, body) if isinstance(http, PlainTreq) else None
+    if quick is not None:
+        deadline.waiting = quick
+        response = await quick
+        if type(response) is Answer:
+            return response
+    if response is None:
+        # If the server has closed an idle connection, other idle connections may be closed as well.
+        request: Any = http.request if quick is None else http.request_on_new  # type: ignore[attr-defined]
+        deadline.waiting = asked = request(
+            method,
+            url,
+            headers=ReadyHeaders.of(headers),
+            data=body,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=clock,
+        )
+        response = await asked
     retry_after: str | None = None
     if response.code >= 400:
         values = response.headers.getRawHeaders("Retry-After")

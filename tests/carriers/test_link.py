@@ -37,6 +37,8 @@ class LinkStore(RecordingStore):
         self.order: list[str] = []
         self.full_disk = self.journal_unreadable = False
         self.sent: list[tuple[bytes, int, str]] = []
+        #: Set to have every second receipt of the next batch refused.
+        self.refuses_odd_receipts = False
         #: Set to have marks wait.
         self.slow_disk: list[Deferred[None]] | None = None
 
@@ -51,7 +53,7 @@ class LinkStore(RecordingStore):
         self.slow_disk.append(durable)
         return durable
 
-    def submitted(self, batch: Sequence[Submitted]) -> Deferred[StoreResult]:
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Deferred[StoreResult]:
         self.taken.extend(batch)
         self.order.append("submitted")
         return succeed(StoreResult(frozenset(), ()))
@@ -59,9 +61,12 @@ class LinkStore(RecordingStore):
     def receipts(self, batch: Sequence[Receipt]) -> Deferred[StoreResult]:
         if self.full_disk:
             return fail(StoreUnavailable("the disk is full"))
-        self.received.extend(batch)
+        refused = frozenset[int]()
+        if self.refuses_odd_receipts and len(batch) > 2:
+            refused, self.refuses_odd_receipts = frozenset(range(1, len(batch), 2)), False
+        self.received.extend(receipt for index, receipt in enumerate(batch) if index not in refused)
         self.order.append("receipts")
-        return succeed(StoreResult(frozenset(), [Outcome.FINAL] * len(batch)))
+        return succeed(StoreResult(frozenset(), [Outcome.FINAL] * len(batch), refused=refused))
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Deferred[Sequence[bytes | None]]:
         if self.journal_unreadable:
@@ -172,6 +177,18 @@ class CarrierLinkTests(CarrierLinkTestCase):
         for _ in range(40):
             self.turn(5.0)
         self.assertEqual(len(self.store.received), 1)
+
+    def test_of_a_batch_of_receipts_only_those_that_are_not_durable_are_refused_and_come_again(self) -> None:
+        link = self.link()
+        self.store.refuses_odd_receipts = True
+        self.submit(20)
+        for _ in range(40):
+            self.turn(5.0)
+        self.assertGreater(link.intake.not_durable, 0)
+        # Those that were durable were answered ESME_ROK, so they didn't come again.
+        self.assertEqual(len(self.store.received), 20)
+        self.assertEqual(len({receipt.keys for receipt in self.store.received}), 20)
+        self.assertEqual(link.intake.outcomes[Outcome.FINAL], 20)
 
     def test_messages_that_a_carrier_takes_without_an_id_are_counted_and_logged_once_a_minute(self) -> None:
         link = self.link()

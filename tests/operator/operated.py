@@ -76,7 +76,7 @@ class OperatedStore(UnusedStore):
         self.accepted.extend(messages)
         return succeed(None)
 
-    def submitted(self, batch: Sequence[object]) -> Deferred[StoreResult]:
+    def submitted(self, batch: Sequence[object], sent_at: Sequence[float] = ()) -> Deferred[StoreResult]:
         return succeed(StoreResult(frozenset(), ()))
 
     receipts = submitted

@@ -221,7 +221,8 @@ class MessageFlowTests(SynchronousTestCase):
 
     def test_a_message_to_a_test_number_ends_as_configured_and_no_carrier_sees_it(self) -> None:
         account = Account(test_numbers={"+15005550001": "DELIVRD", "15005550002": "REJECTD"})
-        routes = Routes([Route(prefix="44", carriers=["first"])], None, endings_of({"acme": account, "other": Account()}))
+        endings = endings_of({"acme": account, "other": Account()})
+        routes = Routes([Route(prefix="44", carriers=["first"])], None, endings)
         self.flow.reroute(routes, {"first": self.first}, 3600.0)
         self.first.room = 0
         for number, state in ((b"15005550001", DELIVERED), (b"+15005550002", REJECTED)):

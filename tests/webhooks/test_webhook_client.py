@@ -26,7 +26,8 @@ from zope.interface import implementer
 from relay.config.model import NotificationTls
 from relay.webhooks.answer import Answer
 from relay.webhooks.connections import BytesBody, HttpClients, OneWrite, ReadyHeaders
-from relay.webhooks.webhook_client import BODY_KEPT_BYTES, TOTAL_SECONDS, WebhookClient
+from relay.webhooks.webhook_client import TOTAL_SECONDS, WebhookClient
+from relay.webhooks.whole_answer import BODY_KEPT_BYTES
 from tests.certificates import Authority
 from tests.names import Names
 

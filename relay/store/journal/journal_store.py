@@ -240,8 +240,8 @@ class JournalStore(JournalQueries):
         replace(self.table, row, message, *journal.place)
         return done
 
-    def submitted(self, batch: Sequence[Submitted]) -> "Deferred[StoreResult]":
-        changes = self._submissions.submitted(batch)
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> "Deferred[StoreResult]":
+        changes = self._submissions.submitted(batch, sent_at)
         return self._append(changes.records, changes.result())
 
     def sending(self, batch: Sequence[tuple[bytes, int]], carrier: str) -> "Deferred[None]":

@@ -126,6 +126,11 @@ class Orphans:
             self._drop_oldest(fallen)
         return fallen
 
+    def waits_for(self, carrier: str, key: bytes) -> bool:
+        """Whether any receipt waits for this id."""
+        keys = self._by_key.get(carrier)
+        return keys is not None and key in keys
+
     def take(self, carrier: str, key: bytes) -> list[Receipt]:
         """Removes the receipts that wait for this id, and returns them, oldest first."""
         return self.take_if(carrier, key, lambda receipt: True)[0]

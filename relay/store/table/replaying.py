@@ -6,11 +6,13 @@ is built once at the end. So a million messages are read in seconds. Records of 
 compaction has dropped the beginning of these messages. A later snapshot has their whole state.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
+from relay.store.table.carrier_ids import Shards
 from relay.store.table.claims import keep_attempt
 from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
 from relay.store.table.entry_values import (
@@ -82,8 +84,6 @@ class Replay:
         self._handoffs = SharedHandoffs(table)
         self._marks: set[Mark] = set()
         self._apply: dict[type, Callable[[Any], None]] = {
-            Message: self._message,
-            Submitted: self._submitted,
             Receipt: self._receipt,
             Learnt: self._learnt,
             Handed: self._handed,
@@ -107,9 +107,17 @@ class Replay:
         self._segment = segment
         self._offset = offset
         self._acceptance = None
-        apply = self._apply
-        for record in records:
-            apply[type(record)](record)
+        # Nearly all records are of the first two kinds, and a frame has a batch of them. One loop for a batch takes a
+        # third less time than a call for each record.
+        for kind, run in groupby(records, type):
+            if kind is Message:
+                self._messages(run)
+            elif kind is Submitted:
+                self._submitted(run)
+            else:
+                apply = self._apply[kind]
+                for record in run:
+                    apply(record)
 
     def forget_up_to(self, sequence: int) -> Iterator[None]:
         """Forgets the messages that are in this journal segment or an earlier one, because these have been dropped.
@@ -144,22 +152,28 @@ class Replay:
         waiting: list[Row] = []
         later = 0
         owed: list[Row] = []
+        shards = table.shards
+        latest = now + AHEAD_SECONDS
         for row in order:
-            if table.get(row.id) is not row:
+            message_id = row.id
+            if shards[message_id[0]].get(message_id) is not row:
                 # A later record has replaced this row, for example a snapshot.
                 continue
             flags = row.flags
             acceptance = row.acceptance
-            if acceptance.accepted_at > now + AHEAD_SECONDS:
+            if acceptance.accepted_at > latest:
                 if row.rare_fields is not None and row.rare_fields.scheduled_at:
                     row.rare_fields.scheduled_at -= acceptance.accepted_at - now
                 acceptance = row.acceptance = self._not_from_the_future(acceptance, now)
-            self._handed_over_by(row, now)
+            handoff = row.handoff
+            if handoff is not None and handoff.at is not None and handoff.at > latest:
+                self._handed_over_now(row, handoff, now)
             acceptance.segment.rows += 1
             table.rows += 1
             account = row.origin.account
             account.recent.rows.append(row)
-            account.trim()
+            if not table.rows & 1023:
+                account.trim()
             if flags & FINAL:
                 account.feed.rows.append(row)
                 if inbound_of(row) is not None:
@@ -199,16 +213,12 @@ class Replay:
             self._moved[acceptance] = again
         return again
 
-    def _handed_over_by(self, row: Row, now: float) -> None:
-        """Makes the wait for a receipt begin now, if the system's clock was ahead when a carrier took the message."""
-        latest = now + AHEAD_SECONDS
-        handoff = row.handoff
+    def _handed_over_now(self, row: Row, handoff: CarrierHandoff, now: float) -> None:
+        """Makes the wait for a receipt begin now: the system's clock was ahead when a carrier took the message."""
         # A long message has the handoff of its latest part.
-        if handoff is None or handoff.at is None or handoff.at <= latest:
-            return
         row.handoff = self._not_handed_over_later(handoff, now)
         for part in parts_of(row) or ():
-            if part.handoff is not None and part.handoff.at is not None and part.handoff.at > latest:
+            if part.handoff is not None and part.handoff.at is not None and part.handoff.at > now + AHEAD_SECONDS:
                 part.handoff = self._not_handed_over_later(part.handoff, now)
 
     def _not_handed_over_later(self, handoff: CarrierHandoff, now: float) -> CarrierHandoff:
@@ -246,14 +256,22 @@ class Replay:
 
     # Records
 
-    def _message(self, m: Message) -> None:
-        table = self._table
-        account: TableAccount = table.account(m.account)
-        if m.id in table.shards[m.id[0]]:
-            self._forget(table.shards[m.id[0]][m.id])
-        row = make_row(m, account, self._acceptance_of(m.accepted_at, m.expires_at))
-        table.shards[m.id[0]][m.id] = row
-        self._order.append(row)
+    def _messages(self, messages: Iterable[Message]) -> None:
+        table, order = self._table, self._order
+        shards = table.shards
+        account: TableAccount | None = None
+        acceptance = self._acceptance
+        for m in messages:
+            if account is None or m.account != account.name:
+                account = table.account(m.account)
+            if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
+                acceptance = self._acceptance_of(m.accepted_at, m.expires_at)
+            message_id = m.id
+            shard = shards[message_id[0]]
+            if message_id in shard:
+                self._forget(shard[message_id])
+            row = shard[message_id] = make_row(m, account, acceptance)
+            order.append(row)
 
     def _forget(self, row: Row) -> None:
         """Drops an old message whose id belongs to a new message now, because a customer used its key again."""
@@ -268,31 +286,45 @@ class Replay:
             acceptance = self._acceptance = Acceptance(accepted_at, expires_at, self._segment, self._offset)
         return acceptance
 
-    def _submitted(self, s: Submitted) -> None:
+    def _submitted(self, batch: Iterable[Submitted]) -> None:
         table = self._table
-        if s.carrier_message_id and table.orphans.count and not s.orphans_left:
-            # The next records contain the states that these orphans brought.
-            taken = table.orphans.take(s.carrier, s.carrier_message_id)
-            table.match_rates.count(s.carrier, 0, -len(taken))
-        if table.in_doubt:
-            table.in_doubt.unmark(s.id, s.part)
-        row = table.get(s.id)
-        if row is None:
-            return
-        handoff = self._handoffs.handoff(s.carrier, s.at, s.receipt_due_at, s.parts_receipted)
-        if row.rare_fields is None and row.handoff is None:
-            row.handoff = handoff
-            row.carrier_message_id = s.carrier_message_id
-            if not row.flags & FINAL:
-                row.state = ENROUTE
-            table.ids.put(handoff.carrier, s.carrier_message_id, row)
-        else:
-            entry = self._submissions.take_part(row, s, handoff)
-            if entry is None:
-                return
-            table.ids.put(handoff.carrier, s.carrier_message_id, entry)
-        if s.given_id:
-            keep_given_id(row, s.part, s.given_id)
+        shards, ids, orphans, in_doubt = table.shards, table.ids, table.orphans, table.in_doubt
+        handoff: CarrierHandoff | None = None
+        carrier_ids: Shards = []
+        for s in batch:
+            message_id, key = s.id, s.carrier_message_id
+            if key and orphans.count and not s.orphans_left:
+                # The next records contain the states that these orphans brought.
+                taken = orphans.take(s.carrier, key)
+                table.match_rates.count(s.carrier, 0, -len(taken))
+            if in_doubt:
+                in_doubt.unmark(message_id, s.part)
+            row = shards[message_id[0]].get(message_id)
+            if row is None:
+                continue
+            again = self._handoffs.handoff(s.carrier, s.at, s.receipt_due_at, s.parts_receipted)
+            if again is not handoff:
+                handoff = again
+                carrier_ids = ids.shards(handoff.carrier)
+            entry: Entry
+            if row.rare_fields is None and row.handoff is None:
+                row.handoff = handoff
+                row.carrier_message_id = key
+                if not row.flags & FINAL:
+                    row.state = ENROUTE
+                entry = row
+            else:
+                part = self._submissions.take_part(row, s, handoff)
+                if part is None:
+                    continue
+                entry = part
+            if key:
+                shard = carrier_ids[hash(key) & 255]
+                older = shard.setdefault(key, entry)
+                if older is not entry:
+                    ids.add(shard, key, older, entry)
+            if s.given_id:
+                keep_given_id(row, s.part, s.given_id)
 
     def _receipt(self, r: Receipt) -> None:
         if is_unreadable(r):

@@ -22,7 +22,7 @@ from relay.store.table.same_id import Entry, is_of
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import unsubmitted_parts
-from relay.values.messages import Submitted
+from relay.values.messages import Receipt, Submitted
 from relay.values.states import ENROUTE
 
 
@@ -36,9 +36,10 @@ class Submissions:
         self._table = table
         self._learning = learning
 
-    def submitted(self, batch: Sequence[Submitted]) -> TableChanges:
+    def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> TableChanges:
         """Gives parts their carrier message ids, and matches the receipts that came before.
 
+        :param sent_at: for each part, when it was written to the carrier; empty: that isn't known.
         The records are the batch, without unknown parts, and the states that these receipts brought.
         """
         table = self._table
@@ -97,7 +98,9 @@ class Submissions:
                     table.unsubmitted -= taken_count
                     table.awaiting += taken_count
                     taken_count = 0
-                    if not self._take_orphans(s, row, entry, changes):
+                    if not orphans.waits_for(carrier, key):
+                        pass
+                    elif not self._take_orphans(s, row, entry, changes, _sent_at(s, batch, sent_at)):
                         orphans_left.add(id(s))
             if entry is not row and not row.flags & FINAL:
                 # A long message may have waited only until its last part was taken.
@@ -123,16 +126,26 @@ class Submissions:
         changes.records = [*known, *changes.records] if changes.records else known
         return changes
 
-    def _take_orphans(self, s: Submitted, row: Row, entry: Entry, changes: TableChanges) -> bool:
-        """Matches the receipts that came before a part's id. False: some name another number, and stay orphans."""
+    def _take_orphans(self, s: Submitted, row: Row, entry: Entry, changes: TableChanges, sent_at: float) -> bool:
+        """Matches the receipts that came before a part's id. False: some stay orphans.
+
+        These name another number, or came before the part was sent: then they belong to an earlier message, to which
+        the carrier had given the same id.
+        """
         table = self._table
         comparison = table.compare_numbers(s.carrier)
         key = s.carrier_message_id
-        taken, others = table.orphans.take_if(s.carrier, key, lambda receipt: is_of(receipt, row, comparison))
+        not_before = max(sent_at, row.acceptance.accepted_at)
+
+        def fits(receipt: Receipt) -> bool:
+            return receipt.received_at >= not_before and is_of(receipt, row, comparison)
+
+        taken, others = table.orphans.take_if(s.carrier, key, fits)
         if taken:
             table.match_rates.count(s.carrier, len(taken), -len(taken))
         for receipt in others:
-            table.say_ambiguous(receipt, key, None, [row])
+            if receipt.received_at >= not_before:
+                table.say_ambiguous(receipt, key, None, [row])
         for receipt in taken:
             if others:
                 crc = kept_crc(receipt)
@@ -206,3 +219,8 @@ class Submissions:
         if key and handoff.at is not None:
             rare_fields = rare_fields_of(row)
             rare_fields.former_ids = (*rare_fields.former_ids, (handoff.carrier, key, part))
+
+
+def _sent_at(s: Submitted, batch: Sequence[Submitted], sent_at: Sequence[float]) -> float:
+    """When a part of a batch was sent; 0.0: that isn't known. It is slow, and rarely needed."""
+    return next((at for other, at in zip(batch, sent_at, strict=False) if other is s), 0.0)
