@@ -40,6 +40,8 @@ from relay.app.reload import ConfigRefused, Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.config.model import Config, NumberComparison
+from relay.decisions.decision_client import DecisionClient
+from relay.decisions.decision_service import DecisionService
 from relay.history.history_questions import HistoryQuestions
 from relay.history.message_lists import MessageLists
 from relay.http.carrier_notifications import CarrierNotifications
@@ -214,8 +216,9 @@ def build(
     history, questions = make_history(config, reactor, journal, files, make_thread)
     store: Any = journal if store_wrapper is None else store_wrapper(journal)
     message_lists = MessageLists(store, questions, config.history.numbers)
-    flow = _message_flow(config, reactor, store, accounts, read_lists(config) if lists is None else lists)
     http_clients = HttpClients(reactor)
+    number_lists = read_lists(config) if lists is None else lists
+    flow = _message_flow(config, reactor, store, accounts, number_lists, http_clients)
     webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall)
     turns, proxies = FairTurns(reactor), TrustedProxies(config.trusted_proxies)
     api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, questions)
@@ -279,7 +282,12 @@ def _journal_store(
 
 
 def _message_flow(
-    config: Config, reactor: Any, store: DurableStore, accounts: Accounts, lists: NumberLists | None
+    config: Config,
+    reactor: Any,
+    store: DurableStore,
+    accounts: Accounts,
+    lists: NumberLists | None,
+    http_clients: HttpClients,
 ) -> MessageFlow:
     """Makes the message flow with the configured routes. The daemon connects it to carriers and customers."""
     return MessageFlow(
@@ -292,6 +300,7 @@ def _message_flow(
         share_of=accounts.share,
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
+        decisions=DecisionService(config.decisions, DecisionClient(http_clients.any, reactor), reactor),
     )
 
 

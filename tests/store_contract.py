@@ -299,6 +299,21 @@ class StoreContract(SynchronousTestCase):
         bodies = self.result(self.store.bodies([(message_id(n), 1) for n in (1000, 3000)]))
         self.assertEqual((list(bodies), self.store.figures().scheduled), ([b"two", b"two"], 1))
 
+    def test_the_tags_of_a_message_are_known_wherever_it_is_routed_and_over_restarts(self) -> None:
+        self.result(self.store.accept([message(1, tags=("gold", "north")), message(2)]))
+        self.scheduled(1000, tags=("late",))
+        for _ in range(2):
+            pending = self.result(self.store.unsubmitted(None, 10))
+            self.assertEqual([p.tags for p in pending], [("gold", "north"), ()])
+            self.assertEqual([self.view(n).tags for n in (1, 2, 1000)], [("gold", "north"), (), ("late",)])
+            if not self.after_restart():
+                break
+        self.assertTrue(self.result(self.store.replace(Replacement(message_id(1), b"new", 1, NOW + DAY))))
+        self.after_restart()
+        self.assertEqual(self.view(1).tags, ("gold", "north"))
+        [due] = self.result(self.store.scheduled_due(NOW + 1000, 10))
+        self.assertEqual(due.tags, ("late",))
+
     def test_a_scheduled_message_whose_time_has_come_during_a_stop_is_sent_at_the_start(self) -> None:
         self.scheduled(1000)
         self.clock.advance(1001)

@@ -58,7 +58,9 @@ class SendSite:
         :raises Problem, StoreUnavailable: it is refused.
         """
         kind = DefaultSenderRequest if default_sender else MessageRequest
-        (prepared,) = self._preparer.prepare(account, [from_form(values, kind)])
+        wanted = [from_form(values, kind)]
+        decisions = await self._preparer.decide(account, wanted)
+        (prepared,) = self._preparer.prepare(account, wanted, decisions=decisions)
         if not isinstance(prepared, Message):
             raise prepared
         await self._flow.accept([prepared])

@@ -17,6 +17,7 @@ from relay.app.route_checks import check_routes, replaced_sender
 from relay.config.endpoint_text import is_loopback
 from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, InboundRule, Senders, TlsFiles
 from relay.config.sender_patterns import AllowedSenders, SenderPattern
+from relay.config.service_urls import service_url
 from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
 from relay.receipts.dialects import resolve
@@ -47,6 +48,11 @@ def check(config: Config) -> Iterator[Finding]:
             yield ("lists", name, "tag_column"), "columns are counted from 1"
         if numbers.tag_column and numbers.on_match == "refuse":
             yield ("lists", name, "tag_column"), "has no effect with on_match: refuse; leave one of them out"
+    try:
+        if config.decisions.url:
+            service_url(config.decisions.url)
+    except UrlProblem as problem:
+        yield ("decisions", "url"), str(problem)
     yield from check_routes(config)
     yield from check_cluster(config)
 

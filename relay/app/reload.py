@@ -212,6 +212,8 @@ class Reloader:
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
         routes = Routes(config.routes, lists, endings_of(config.accounts))
         daemon.flow.reroute(routes, daemon.links, config.validity_seconds)
+        if config.decisions != old.decisions:
+            daemon.flow.decisions.reconfigure(config.decisions)
         for name, account in old.accounts.items():
             now = config.accounts.get(name)
             if now is None or login_changed(account.smpp, now.smpp):

@@ -64,6 +64,9 @@ def replaced_sender(path: Path, sender: str) -> Iterator[Finding]:
 def _tag(path: Path, tag: str, config: Config) -> Iterator[Finding]:
     tagging = {name: one for name, one in config.lists.items() if one.on_match == "tag"}
     # The tags of a column are known only when the file is read, and may change with it.
+    # Nor are the decision service's.
+    if config.decisions.url:
+        return
     if tag not in tagging and not any(one.tag_column for one in tagging.values()):
         yield path, f"no list gives the tag {tag!r}{did_you_mean(tag, tagging)}"
 

@@ -535,6 +535,44 @@ class NumberListFile(ConfigStruct, frozen=True):
     ] = ""
 
 
+class Decisions(ConfigStruct, frozen=True):
+    """See docs/decision-service.md: a service of yours that is asked about each message before the relay accepts it."""
+
+    url: Annotated[
+        str,
+        _text(
+            "Where it is: `http://127.0.0.1:8900/decide`, or `http://unix:/run/decide.sock:/decide` for a unix socket; "
+            "empty = no service is asked."
+        ),
+    ] = ""
+    timeout_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=60,
+            description="How long a request may take. If many wait, a message waits twice as long at most.",
+        ),
+    ] = 2.0
+    on_failure: Annotated[
+        Literal["pass", "refuse"],
+        _text(
+            "What happens with messages about which the service says nothing in time. refuse: the customer is told to "
+            "try again later; pass: they are accepted as they are."
+        ),
+    ] = "refuse"
+    with_text: Annotated[bool, _text("Give the service the text of each message, too.")] = False
+    batch: Annotated[int, Meta(ge=1, le=500, description="Messages in one request.")] = 100
+    concurrency: Annotated[
+        int,
+        Meta(ge=1, le=256, description="Requests under way at once; those of one account may be an eighth of them."),
+    ] = 32
+    waiting: Annotated[
+        int,
+        Meta(ge=1, description="Messages of one account that may wait to be asked about; further ones are put off."),
+    ] = 2_000
+    cache: Annotated[int, Meta(ge=1, description="Answers that are kept, for as long as each allows.")] = 100_000
+
+
 class Route(ConfigStruct, frozen=True):
     """Which carriers take which messages. Keys that are left out match all messages."""
 
@@ -557,7 +595,12 @@ class Route(ConfigStruct, frozen=True):
             "`alphanumeric` each name; empty = all."
         ),
     ] = ""
-    tag: Annotated[str, _text("A tag that the number has from one of the lists; empty = all.")] = ""
+    tag: Annotated[
+        str,
+        _text(
+            "A tag that the number has from one of the lists, or the message from the decision service; empty = all."
+        ),
+    ] = ""
     hours: Annotated[
         str,
         _text(
@@ -678,4 +721,5 @@ class Config(ConfigStruct, frozen=True):
     accounts: dict[str, Account] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)
     lists: dict[str, NumberListFile] = field(default_factory=dict)
+    decisions: Decisions = field(default_factory=Decisions)
     routes: list[Route] = field(default_factory=list)

@@ -5,6 +5,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from relay.customers.submissions import replacement
+from relay.decisions.message_questions import decide_all
 from relay.routing.flow import MessageFlow
 from relay.smpp.other_codec import query_sm_resp_body
 from relay.smpp.server import SmppServerProtocol
@@ -12,7 +13,7 @@ from relay.smpp.times import smpp_time_text
 from relay.store.api import StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets, parse_id
-from relay.values.messages import MessageView, same_addresses
+from relay.values.messages import MessageView, Submission, same_addresses
 from relay.values.network_errors import error_number
 from relay.values.pdus import MessageIdPdu, ReplacePdu
 from relay.values.states import ENROUTE, SCHEDULED
@@ -87,8 +88,14 @@ class CustomerQuestions:
             if body is None:
                 return c.ESME_RREPLACEFAIL
             wanted = replacement(pdu, view, body, self._clock.seconds())
-            if type(wanted) is int:
+            if isinstance(wanted, int):
                 return wanted
-            return c.ESME_ROK if await self._flow.replace(wanted) else c.ESME_RREPLACEFAIL  # type: ignore[arg-type]
+            if self._flow.decisions.active:
+                # The decision service may refuse the new text. Tags and sender stay those of the first decision.
+                new = Submission(view.addresses, (wanted.body,))
+                [decided] = await decide_all(self._flow.decisions, view.account, [new])
+                if isinstance(decided, int):
+                    return decided
+            return c.ESME_ROK if await self._flow.replace(wanted) else c.ESME_RREPLACEFAIL
         except StoreUnavailable:
             return c.ESME_RSYSERR

@@ -22,6 +22,7 @@ from relay.customers.bind_guard import BindGuard
 from relay.customers.questions import CustomerQuestions
 from relay.customers.smpp_receivers import AccountReceivers
 from relay.customers.submissions import submission, with_default_sender
+from relay.decisions.message_questions import decide_all, decided_now
 from relay.receipts.writer import ReceiptWriter
 from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Drain, Tasks
@@ -288,7 +289,32 @@ class CustomerSessions:
     # Submitting
 
     async def _submit(self, protocol: SmppServerProtocol, pdus: list[MessagePdu]) -> None:
-        outcomes = self._prepare(protocol.account, pdus)
+        wanted = self._wanted(protocol.account, pdus)
+        if self._flow.decisions.active:
+            decided = decided_now(self._flow.decisions, protocol.account, wanted)
+            later = [index for index, one in enumerate(decided) if one is None]
+            if later:
+                # A slow decision delays no other message of the session.
+                waiting = [pdus[n] for n in later], [wanted[n] for n in later]
+                self._tasks.start(self._submit_later(protocol, *waiting))
+                pdus = [pdu for pdu, one in zip(pdus, decided, strict=True) if one is not None]
+            wanted = [one for one in decided if one is not None]
+        if pdus:
+            await self._take(protocol, pdus, wanted)
+
+    async def _submit_later(
+        self, protocol: SmppServerProtocol, pdus: list[MessagePdu], wanted: Sequence[Submission | int]
+    ) -> None:
+        """Submits messages when the decision service has decided about them."""
+        decided = await decide_all(self._flow.decisions, protocol.account, wanted)
+        # A customer who has gone can't get the ids any more, and will submit the messages again.
+        if not protocol.lost:
+            await self._take(protocol, pdus, decided)
+
+    async def _take(
+        self, protocol: SmppServerProtocol, pdus: Sequence[MessagePdu], wanted: Sequence[Submission | int]
+    ) -> None:
+        outcomes = self._prepare(protocol.account, wanted)
         messages = [outcome for outcome in outcomes if type(outcome) is Message]
         failure = await self._accept(messages) if messages else c.ESME_ROK
         answers: dict[int, list[tuple[int, int, bytes]]] = {}
@@ -315,7 +341,13 @@ class CustomerSessions:
             self._flow.dispatch(messages)
 
     async def _submit_multi(self, protocol: SmppServerProtocol, pdu: SubmitMultiPdu) -> None:
-        outcomes = self._prepare(protocol.account, pdu.messages)
+        account = protocol.account
+        wanted = self._wanted(account, pdu.messages)
+        if self._flow.decisions.active:
+            wanted = await decide_all(self._flow.decisions, account, wanted)
+            if protocol.lost:
+                return
+        outcomes = self._prepare(account, wanted)
         messages = [outcome for outcome in outcomes if type(outcome) is Message]
         failure = await self._accept(messages) if messages else c.ESME_ROK
         failed = list(pdu.failed)
@@ -335,15 +367,19 @@ class CustomerSessions:
             # If we stop here, then the messages are dispatched after the start: they are durable.
             self._flow.dispatch(messages)
 
-    def _prepare(self, account: str, pdus: Sequence[MessagePdu]) -> list[Message | int]:
-        """Makes a message of each PDU, or the status that refuses it. Both lists have the same order."""
+    def _wanted(self, account: str, pdus: Sequence[MessagePdu]) -> list[Submission | int]:
+        """Makes a submission of each PDU, or the status that refuses it. Both lists have the same order."""
         now = self._clock.seconds()
-        flow = self._flow
         wanted = [submission(pdu, now) for pdu in pdus]
-        submissions = [one for one in wanted if type(one) is Submission]
         configured = self._accounts.find(account)
         if configured is not None and (sender := configured.senders.default):
-            submissions = [with_default_sender(one, sender) for one in submissions]
+            wanted = [one if type(one) is int else with_default_sender(one, sender) for one in wanted]  # type: ignore[arg-type]
+        return wanted
+
+    def _prepare(self, account: str, wanted: Sequence[Submission | int]) -> list[Message | int]:
+        """Makes a message of each submission, or the status that refuses it. Both lists have the same order."""
+        flow = self._flow
+        submissions = [one for one in wanted if type(one) is Submission]
         prepared = iter(flow.prepare(account, submissions, each_alone=True) if submissions else ())
         outcomes: list[Message | int] = []
         for one in wanted:

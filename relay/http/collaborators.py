@@ -6,6 +6,7 @@ from typing import Protocol
 from relay.accounts.api_keys import KeyRing, Login
 from relay.config.model import Account
 from relay.config.urls import WebUrl
+from relay.decisions.decision_service import Decider
 from relay.runtime.fair_share import FairShare
 from relay.store.api import Idempotency, Store
 from relay.values.messages import Message, Notification, QueueKey, Refused, Submission
@@ -19,6 +20,7 @@ class SubmissionFlow(Protocol):
 
     store: Store
     fair_share: FairShare
+    decisions: Decider
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         """Makes a message of each submission, or says why it is refused."""
@@ -28,6 +30,9 @@ class SubmissionFlow(Protocol):
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Gives accepted messages to carriers. Call it only after the answer has been written."""
+
+    def count_refusal(self, account: str, command_status: int) -> None:
+        """Counts a message that was refused before `prepare`."""
 
     async def cancel(self, message_id: bytes) -> bool:
         """Cancels a message. False: the message goes on, or has ended otherwise."""
@@ -40,13 +45,22 @@ class Compose(Protocol):
     """Makes addresses and submit_sm bodies of a customer's text."""
 
     def __call__(
-        self, to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
+        self,
+        to: str,
+        sender: str,
+        text: str,
+        *,
+        account: str = "",
+        flash: bool = False,
+        tlvs: bytes = b"",
+        tags: Sequence[str] = (),
     ) -> tuple[bytes, tuple[bytes, ...]]:
         """Returns addresses and parts as in `Submission`.
 
         :param account: its routes say in which form the carriers want the text.
         :param flash: the handset shows the text at once, and doesn't keep it.
         :param tlvs: optional parameters for every part, as octets.
+        :param tags: tags of the message that its routes may ask for.
         :raises ValueError: they can't be made. It has the attributes `field` (to, from or text) and `reason`, a
             sentence for the customer.
         """

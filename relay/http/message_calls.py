@@ -23,6 +23,7 @@ from relay.http.message_requests import read_messages
 from relay.http.problems import Problem, ProblemDocument
 from relay.http.types import Accepted, MessageRequest
 from relay.store.api import Idempotency
+from relay.values.decision import Decision
 from relay.values.ids import id_text, parse_id
 from relay.values.messages import Message, MessageView, QueueKey, Submission
 from relay.values.states import DELETED
@@ -82,9 +83,9 @@ class Messages:
             if ids:
                 repeats = await self._item_keys.repeats(account, items, ids)
                 queues = repeats.queues
-                results = self._prepare_with_keys(account, items, ids, repeats)
+                results, began_at = await self._prepare_with_keys(account, items, ids, repeats, began_at)
             else:
-                results = self._preparer.prepare(account, items)
+                results, began_at = await self._prepare(account, items, began_at)
             messages = [result for result in results if type(result) is Message]
             if messages and idempotency is not None:
                 reply = self._accepted(account, results, messages, single, queues)
@@ -120,20 +121,43 @@ class Messages:
         self._flow.fair_share.worked(began_at, self._clock.seconds())
         await durable
 
-    def _prepare_with_keys(
-        self, account: str, items: Sequence[MessageRequest | Problem], ids: Mapping[int, bytes], repeats: Repeats
-    ) -> list[Message | Problem | Accepted]:
-        """Prepares messages, gives items with keys their ids, and answers items that are repeats."""
+    async def _prepare(
+        self,
+        account: str,
+        items: Sequence[MessageRequest | Submission | Problem],
+        began_at: float | None,
+        callback: Callable[[str], str] | None = None,
+    ) -> tuple[list[Message | Problem], float | None]:
+        """Prepares messages, after the decision service has decided about them.
+
+        :param began_at: what `_turn` returned; also the second result, because a wait for decisions ends that turn.
+        """
+        decisions: Sequence[Decision] = ()
+        if self._flow.decisions.active:
+            decisions = await self._preparer.decide(account, items)
+            began_at = await self._turn(account, items)
+        return self._preparer.prepare(account, items, callback, decisions), began_at
+
+    async def _prepare_with_keys(
+        self,
+        account: str,
+        items: Sequence[MessageRequest | Problem],
+        ids: Mapping[int, bytes],
+        repeats: Repeats,
+        began_at: float | None,
+    ) -> tuple[list[Message | Problem | Accepted], float | None]:
+        """Prepares messages as `_prepare`, gives items with keys their ids, and answers items that are repeats."""
         fresh = [n for n in range(len(items)) if n not in repeats.answers and n not in repeats.doubles]
         results: dict[int, Message | Problem | Accepted] = dict(repeats.answers)
-        for index, result in zip(fresh, self._preparer.prepare(account, [items[n] for n in fresh]), strict=True):
+        prepared, began_at = await self._prepare(account, [items[n] for n in fresh], began_at)
+        for index, result in zip(fresh, prepared, strict=True):
             if type(result) is Message and index in ids:
                 result = msgspec.structs.replace(result, id=ids[index])
             results[index] = result
         for index, first in repeats.doubles.items():
             other = results[first]
             results[index] = Accepted(id_text(other.id)) if type(other) is Message else other
-        return [results[n] for n in range(len(items))]
+        return [results[n] for n in range(len(items))], began_at
 
     async def take(
         self,
@@ -149,8 +173,7 @@ class Messages:
         :return: for each item its message or its problem; and the messages alone.
         :raises StoreFull, StoreUnavailable: nothing was accepted.
         """
-        began_at = await self._turn(account, items)
-        results = self._preparer.prepare(account, items, callback)
+        results, began_at = await self._prepare(account, items, await self._turn(account, items), callback)
         messages = [result for result in results if type(result) is Message]
         if messages:
             await self._accept(messages, began_at)

@@ -8,11 +8,13 @@ from msgspec import UNSET
 from twisted.internet.interfaces import IReactorTime
 
 from relay.config.urls import UrlProblem
+from relay.decisions.message_questions import question_about
 from relay.http.collaborators import Compose, Customers, SubmissionFlow
 from relay.http.problems import Problem, invalid_field, of_refusal, of_value
 from relay.http.types import LONGEST_SCHEDULE_SECONDS, MessageRequest
 from relay.text.passthrough import compose_raw
 from relay.text.tlv_text import read_tlvs, write_tlvs
+from relay.values.decision import PASSED, Decision, Question
 from relay.values.messages import ADAPT_ADDRESSES, ADAPT_TEXT, Message, Submission
 
 #: The place-holder for an item until the message flow has accepted or refused it.
@@ -33,20 +35,22 @@ class MessagePreparer:
         account: str,
         items: Sequence[MessageRequest | Submission | Problem],
         callback: Callable[[str], str] | None = None,
+        decisions: Sequence[Decision] = (),
     ) -> list[Message | Problem]:
         """Makes a message or a problem of each item, in order. The caller must accept and dispatch the messages.
 
         :param items: of a `Submission` only the notification URL is checked.
         :param callback: changes a message's notification URL after its check, see `relay.webhooks.callbacks`.
+        :param decisions: what `decide` returned for these items.
         """
         results: list[Message | Problem] = []
         submissions: list[Submission] = []
-        for item in items:
+        for index, item in enumerate(items):
             if isinstance(item, Problem):
                 results.append(item)
                 continue
             try:
-                submissions.append(self._submission(account, item, callback))
+                submissions.append(self._submission(account, item, callback, decisions[index] if decisions else PASSED))
             except Problem as problem:
                 results.append(problem)
             else:
@@ -57,6 +61,23 @@ class MessagePreparer:
                 outcome = next(prepared)
                 results[index] = outcome if isinstance(outcome, Message) else of_refusal(outcome)
         return results
+
+    async def decide(self, account: str, items: Sequence[MessageRequest | Submission | Problem]) -> Sequence[Decision]:
+        """Asks the decision service about the items, if there is one. Returns its decisions for `prepare`."""
+        decisions = self._flow.decisions
+        if not decisions.active:
+            return ()
+        questions = [self._question(account, item) for item in items if not isinstance(item, Problem)]
+        decided = iter(await decisions.decide(account, questions))
+        return [PASSED if isinstance(item, Problem) else next(decided) for item in items]
+
+    def _question(self, account: str, item: MessageRequest | Submission) -> Question:
+        if isinstance(item, Submission):
+            return question_about(account, item)
+        text = item.text or None
+        length = len(item.payload or "") // 2 if text is None else len(text)
+        sender = item.from_ or self.default_sender(account)
+        return Question(account, sender, item.to.removeprefix("+"), length, text)
 
     def compose(self, to: str, sender: str, text: str, account: str) -> tuple[bytes, tuple[bytes, ...]]:
         """The addresses and the submit_sm bodies of a text.
@@ -71,8 +92,15 @@ class MessagePreparer:
         return self._accounts.get(account).senders.default
 
     def _submission(
-        self, account: str, item: MessageRequest | Submission, callback: Callable[[str], str] | None
+        self,
+        account: str,
+        item: MessageRequest | Submission,
+        callback: Callable[[str], str] | None,
+        decision: Decision,
     ) -> Submission:
+        if decision.refused is not None:
+            self._flow.count_refusal(account, decision.refused.command_status)
+            raise of_refusal(decision.refused)
         url = item.notification_url
         if url is not None:
             try:
@@ -82,7 +110,9 @@ class MessagePreparer:
             if callback is not None:
                 url = callback(url)
         if isinstance(item, Submission):
-            return item if url is item.notification_url else msgspec.structs.replace(item, notification_url=url)
+            if decision is PASSED and url is item.notification_url:
+                return item
+            return msgspec.structs.replace(item, notification_url=url, tags=decision.tags, source=decision.source)
         try:
             source = item.from_ or self.default_sender(account)
             adapt = ADAPT_TEXT
@@ -92,7 +122,7 @@ class MessagePreparer:
                     raise Problem(422, "The field 'text' is missing.", "text", kind="missing-field")
                 flash = item.class_ is not None
                 addresses, parts = self._compose(
-                    item.to, source, item.text or "", account=account, flash=flash, tlvs=tlvs
+                    item.to, source, item.text or "", account=account, flash=flash, tlvs=tlvs, tags=decision.tags
                 )
             else:
                 addresses, parts = _ready_made(item, source, tlvs)
@@ -110,6 +140,8 @@ class MessagePreparer:
             self._scheduled_seconds(item),
             item.priority or 0,
             adapt=adapt,
+            tags=decision.tags,
+            source=decision.source,
         )
 
     def _scheduled_seconds(self, item: MessageRequest) -> float:

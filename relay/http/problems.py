@@ -93,6 +93,7 @@ PROBLEM_KINDS: Final = {
     "unknown-field": "A field is unknown",
     "missing-field": "A field is missing",
     "no-route": "No route leads there",
+    "refused": "The operator's rules refuse the message",
     "rate-limit": "Too many messages",
     "queue-full": "The relay is busy",
     "idempotency-conflict": "The key was used for another request",
@@ -134,6 +135,8 @@ def retry_after(seconds: float) -> tuple[bytes, bytes]:
 
 def of_refusal(refused: Refused) -> Problem:
     """Makes a problem of the message flow's refusal."""
+    if refused.kind:
+        return Problem(422, refused.reason, refused.field, kind=refused.kind)
     if refused.retry_after_seconds > 0.0:
         headers = (retry_after(refused.retry_after_seconds),)
         if refused.command_status == ESME_RTHROTTLED:

@@ -24,6 +24,7 @@ from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.link import CarrierLink
 from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.decisions.decision_service import Decider
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
@@ -93,6 +94,7 @@ class RelayCollector(Collector):
             "ones that no account gets (unwanted).",
             (({"result": result}, count) for result, count in daemon.handset_messages.counts.items()),
         )
+        yield from _decisions(daemon.flow.decisions)
         yield _histogram(
             "relay_reactor_lag_seconds",
             "How late the work of each second began.",
@@ -161,6 +163,18 @@ class RelayCollector(Collector):
             (({"status": status_name(status)}, count) for status, count in sessions.binds_refused.items()),
             labels=("status",),
         )
+
+
+def _decisions(decider: Decider) -> Iterator[Metric]:
+    yield _counter(
+        "relay_decisions",
+        "Messages about which the decision service was to be asked, by what decided: the service (answered), an answer "
+        "that was kept (cached), `on_failure` (failed), or nothing, because too many of the account waited (put_off).",
+        (({"result": result}, count) for result, count in decider.counts.items()),
+    )
+    yield _histogram(
+        "relay_decision_seconds", "Time that one request to the decision service took.", [({}, decider.seconds)]
+    )
 
 
 def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:

@@ -18,6 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.config.sender_patterns import AllowedSenders
+from relay.decisions.decision_service import Decider, NoDecisions
 from relay.routing.cancelled import CancelledMessages
 from relay.routing.carrier_order import RouteCarriers
 from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
@@ -91,7 +92,10 @@ class MessageFlow:
         share_of: Callable[[str], AccountShare] = lambda account: NO_SHARE,
         senders_of: Callable[[str], AllowedSenders | None] = lambda account: None,
         most_scheduled: int = 100_000,
+        decisions: Decider | None = None,
     ) -> None:
+        #: Decides about messages before `prepare`. Whoever calls `prepare` asks it first.
+        self.decisions: Decider = decisions or NoDecisions()
         self._most_scheduled = most_scheduled
         self._senders_of = senders_of
         self.share_of = share_of
@@ -144,17 +148,20 @@ class MessageFlow:
         for part in parts:
             view = await self.store.look_up(part.id)
             if view is not None and not (view.final or view.ending):
-                part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds())
+                part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds(), view.tags)
                 self.send([part])
             else:
                 self.cancelled.take(part.id, part)
 
-    def text_form(self, account: str, addresses: bytes) -> TextForm:
-        """Returns the form of text that suits all carriers that may get the message."""
+    def text_form(self, account: str, addresses: bytes, tags: Sequence[str] = ()) -> TextForm:
+        """Returns the form of text that suits all carriers that may get the message.
+
+        :param tags: as in `Message`.
+        """
         if self._plain_texts:
             return PLAIN
         links = self._links
-        carriers = self.routes.carriers_of(addresses, account, self._clock.seconds())
+        carriers = self.routes.carriers_of(addresses, account, self._clock.seconds(), tags)
         return in_common([links[name].text_form for name in carriers if name in links])
 
     # The way of a message
@@ -197,14 +204,17 @@ class MessageFlow:
         for message_id, s in zip(ids, submissions, strict=True):
             scheduled_at: float = 0
             parts = s.parts
-            carriers = carriers_of(s.addresses)
+            if s.tags:
+                carriers = self.routes.carriers_of(s.addresses, account, now, s.tags)
+            else:
+                carriers = carriers_of(s.addresses)
             if s.scheduled_seconds:
                 if s.scheduled_parts and carriers and self._can_schedule(carriers):
                     parts = s.scheduled_parts
                 else:
                     # The relay chooses the route at that time. But it refuses the message now if no route will match.
                     scheduled_at = now + s.scheduled_seconds
-                    carriers = self.routes.carriers_of(s.addresses, account, scheduled_at)
+                    carriers = self.routes.carriers_of(s.addresses, account, scheduled_at, s.tags)
                     later += 1
             if carriers is not asked:
                 asked, room = carriers, self._any_room(carriers)
@@ -230,6 +240,7 @@ class MessageFlow:
             else:
                 expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
                 expires_at += s.scheduled_seconds
+                source = s.source or new_source
                 result.append(
                     Message(
                         message_id,
@@ -237,7 +248,7 @@ class MessageFlow:
                         now,
                         expires_at,
                         s.addresses,
-                        tuple([with_source(body, new_source) for body in parts]) if new_source else parts,
+                        tuple([with_source(body, source) for body in parts]) if source else parts,
                         s.registered_delivery,
                         s.interface,
                         s.reference,
@@ -246,9 +257,14 @@ class MessageFlow:
                         s.user_message_reference,
                         scheduled_at,
                         s.adapt,
+                        s.tags,
                     )
                 )
         return result + throttled if throttled else result
+
+    def count_refusal(self, account: str, command_status: int) -> None:
+        """Counts a message that was refused before `prepare`."""
+        self.counters.account(account).refuse(command_status)
 
     async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
         """Waits until the messages are durable. All messages of a batch are of one account and one interface.
@@ -283,7 +299,7 @@ class MessageFlow:
             if m.scheduled_at:
                 # `_send_scheduled` sends it when its time comes.
                 continue
-            carriers = carriers_of(m.addresses)
+            carriers = carriers_of(m.addresses) if not m.tags else self._carriers_of(m)
             parts = m.parts
             if len(parts) == 1:
                 outgoing.append(
@@ -295,6 +311,9 @@ class MessageFlow:
                     for n, body in enumerate(parts)
                 )
         self.send(outgoing)
+
+    def _carriers_of(self, m: Message) -> tuple[str, ...]:
+        return self.routes.carriers_of(m.addresses, m.account, m.accepted_at, m.tags)
 
     async def _send_scheduled(self, now: float) -> None:
         """Sends the scheduled messages whose time has come, by the present routes.
@@ -311,7 +330,7 @@ class MessageFlow:
                     p.part,
                     None,
                     p.expires_at,
-                    carriers_of(p.addresses, p.account, now),
+                    carriers_of(p.addresses, p.account, now, p.tags),
                     p.account,
                     p.priority,
                     adapt=p.adapt,
@@ -350,7 +369,7 @@ class MessageFlow:
                         p.part,
                         None,
                         p.expires_at,
-                        carriers_of(p.addresses, p.account, p.accepted_at),
+                        carriers_of(p.addresses, p.account, p.accepted_at, p.tags),
                         p.account,
                         p.priority,
                         adapt=p.adapt,
@@ -528,7 +547,7 @@ class MessageFlow:
         finally:
             self._replacing.discard(message_id)
             if not later:
-                part.carriers = self.routes.carriers_of(view.addresses, view.account, self._clock.seconds())
+                part.carriers = self.routes.carriers_of(view.addresses, view.account, self._clock.seconds(), view.tags)
                 self.send([part])
 
     def _is_sending(self, message_id: bytes) -> bool:
@@ -622,4 +641,5 @@ class MessageFlow:
     async def stop(self) -> None:
         """Stops accepting messages, and waits until its background tasks have ended."""
         self.open = False
+        await self.decisions.stop()
         await self._tasks.wait()

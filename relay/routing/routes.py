@@ -91,8 +91,13 @@ class _AccountRoutes:
         ]
         self._by_sender: dict[bytes, list[list[_Group]]] = {}
 
-    def find(self, at: float, addresses: bytes, tags: Collection[str] | None = None) -> CompiledRoute | None:
-        """Returns the route of a message, or None. Without `tags`, the number's tags in the lists count."""
+    def find(
+        self, at: float, addresses: bytes, tags: Collection[str] | None = None, decided: Collection[str] = ()
+    ) -> CompiledRoute | None:
+        """Returns the route of a message, or None. Without `tags`, the number's tags in the lists count.
+
+        :param decided: further tags of the message.
+        """
         sender = source_of(addresses)
         ranks = self._by_sender.get(sender)
         if ranks is None:
@@ -104,7 +109,7 @@ class _AccountRoutes:
                 if tag:
                     if tags is None:
                         tags = self._lists.tags_of(destination_of(addresses)) if self._lists is not None else ()
-                    if tag not in tags:
+                    if tag not in tags and tag not in decided:
                         continue
                 hours = group.first.hours
                 if hours is not None and not hours.hold(at):
@@ -116,9 +121,9 @@ class _AccountRoutes:
                 return found
         return None
 
-    def carriers(self, at: float, addresses: bytes) -> tuple[str, ...]:
-        """Returns the carriers of a message; () if no route matches."""
-        route = self.find(at, addresses)
+    def carriers(self, at: float, addresses: bytes, decided: Collection[str] = ()) -> tuple[str, ...]:
+        """Returns the carriers of a message; () if no route matches. `decided` is as in `find`."""
+        route = self.find(at, addresses, None, decided)
         if route is None:
             return ()
         fixed = route.order.fixed
@@ -188,19 +193,29 @@ class Routes:
         endings = self._endings.get(account)
         return find if endings is None else partial(or_carriers, endings, find)
 
-    def carriers_of(self, addresses: bytes, account: str = "", at: float = 0.0) -> tuple[str, ...]:
+    def carriers_of(
+        self, addresses: bytes, account: str = "", at: float = 0.0, tags: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Returns the carriers for one message, in order of preference; () if no route matches.
 
-        :param addresses: as in `Message`.
+        :param addresses: as in `Message`; likewise `tags`, which count beside the number's tags in the lists.
         :param at: seconds since 1970.
         """
-        return self.chooser(account, at)(addresses)
+        if self._plain is not None:
+            return self._plain.find(addresses)
+        return self._by_account.get(account, self._others).carriers(at, addresses, tags)
 
     def find(
-        self, addresses: bytes, account: str, at: float, tags: Collection[str] | None = None
+        self,
+        addresses: bytes,
+        account: str,
+        at: float,
+        tags: Collection[str] | None = None,
+        decided: Collection[str] = (),
     ) -> CompiledRoute | None:
         """Returns the route of a message, or None if no route matches. Explanations use it.
 
         :param tags: the number's tags; None: the tags that the lists have for the number.
+        :param decided: further tags of the message.
         """
-        return self._by_account.get(account, self._others).find(at, addresses, tags)
+        return self._by_account.get(account, self._others).find(at, addresses, tags, decided)

@@ -64,6 +64,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar user_message_reference: the optional parameter of the submission, which receipts repeat; None: it had none.
     :ivar scheduled_at: no carrier gets the message before this instant; 0: it is sent at once.
     :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
+    :ivar tags: tags that the decision service gave the message. Its number may have more tags from the lists.
     """
 
     id: bytes
@@ -81,6 +82,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     # An integer takes one octet in the journal, and 0.0 nine.
     scheduled_at: float = 0
     adapt: int = 0
+    tags: tuple[str, ...] = ()
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -119,6 +121,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     :ivar scheduled_seconds: how long the message shall wait, here or at the carrier. The validity begins after it.
     :ivar scheduled_parts: `parts` with the time in them, for carriers that keep scheduled messages
         (`scheduled_delivery: pass`). Empty: the message waits here in any case.
+    :ivar source: the address that carriers get instead of the customer's, as a submit_sm has it; b"": the customer's.
     """
 
     addresses: bytes
@@ -133,6 +136,8 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     user_message_reference: int | None = None
     scheduled_parts: tuple[bytes, ...] = ()
     adapt: int = 0
+    tags: tuple[str, ...] = ()
+    source: bytes = b""
 
 
 class Replacement(msgspec.Struct, frozen=True, gc=False):
@@ -152,12 +157,14 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     :ivar field: for HTTP, the field of the request that is wrong; "" if none is.
     :ivar reason: a sentence for the customer.
     :ivar retry_after_seconds: above 0 if the same request may succeed later (429 or 503 over HTTP).
+    :ivar kind: for HTTP, the kind of the problem (`relay.http.problems`), with 422; "": the other fields say it.
     """
 
     command_status: int
     field: str
     reason: str
     retry_after_seconds: float = 0.0
+    kind: str = ""
 
 
 class PartsReceipted(enum.IntEnum):
@@ -445,7 +452,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     """A part that no carrier has taken yet. The store gives these parts to the message flow at a start.
 
     :ivar in_doubt: the carrier to which the part may have been written (see `Store.sending`); empty: to none.
-    :ivar priority: as in `Message`; likewise `adapt`.
+    :ivar priority: as in `Message`; likewise `adapt` and `tags`.
     """
 
     id: bytes
@@ -457,6 +464,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     in_doubt: str = ""
     priority: int = 0
     adapt: int = 0
+    tags: tuple[str, ...] = ()
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):
@@ -498,7 +506,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar state: SCHEDULED until a carrier has taken the message.
     :ivar done_at: when the relay learnt the final state; None before.
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
-    :ivar priority: as in `Message`; likewise `scheduled_at` and `adapt`.
+    :ivar priority: as in `Message`; likewise `scheduled_at`, `adapt` and `tags`.
     :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
     :ivar inbound: what a handset sent; None: it is a customer's message.
     :ivar ending: the message has ended, but this isn't durable yet. So the final state isn't shown, and `final` is
@@ -527,6 +535,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     waits_for_its_time: bool = False
     adapt: int = 0
     inbound: InboundMessage | None = None
+    tags: tuple[str, ...] = ()
     ending: bool = False
 
     @property

@@ -28,6 +28,7 @@ class View:
     """As much of a message's view as sending it anew takes."""
 
     final = False
+    tags = ()
     ending = False
 
     def __init__(self, addresses: bytes) -> None:

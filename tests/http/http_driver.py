@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 
 from relay.accounts.accounts import Accounts
 from relay.config.model import Account, Limits
+from relay.decisions.decision_service import Decider, NoDecisions
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
@@ -31,7 +32,14 @@ KEY = "k" * 24
 
 
 def composed(
-    to: str, sender: str, text: str, *, account: str = "", flash: bool = False, tlvs: bytes = b""
+    to: str,
+    sender: str,
+    text: str,
+    *,
+    account: str = "",
+    flash: bool = False,
+    tlvs: bytes = b"",
+    tags: Sequence[str] = (),
 ) -> tuple[bytes, tuple[bytes, ...]]:
     """Addresses and parts, for carriers without settings of their own."""
     return compose(sender, to, text, reference=1, flash=flash, tlvs=tlvs)[:2]
@@ -120,16 +128,23 @@ class FakeFlow:
     def __init__(self, store: FakeStore, clock: Clock) -> None:
         self.store: Any = store
         self.fair_share = FairShare()
+        self.decisions: Decider = NoDecisions()
+        self.refused: list[tuple[str, int]] = []
         self._clock = clock
         self._random = random.Random(1)
         self.refusal: Refused | None = None
         self.durable: Deferred[None] | None = None
         self.broken: StoreUnavailable | None = None
         self.accepted: list[Message] = []
+        self.prepared: list[Submission] = []
         self.dispatched: list[Message] = []
         self.woken: list[QueueKey] = []
 
+    def count_refusal(self, account: str, command_status: int) -> None:
+        self.refused.append((account, command_status))
+
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
+        self.prepared += submissions
         now = self._clock.seconds()
         return [
             self.refusal

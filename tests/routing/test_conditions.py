@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config.model import Route
 from relay.routing.carrier_order import RouteCarriers
 from relay.routing.hours import Hours, overlap, times_to_try
+from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
 
 LONDON = ZoneInfo("Europe/London")
@@ -55,6 +56,17 @@ class DecidingTests(SynchronousTestCase):
         self.assertEqual(self.way(routes, sender="ACME"), "sender")
         self.assertEqual(self.way(routes, sender="OTHER"), "hours")
         self.assertEqual(self.way(routes[2:], sender="OTHER"), "p")
+
+    def test_the_tags_of_a_message_count_beside_those_of_its_number(self) -> None:
+        lists = NumberLists([NamedList("ported", NumberList(["4477"]), False)])
+        routes = Routes([route("gold", tag="gold"), route("ported", tag="ported", prefix="4"), route("rest")], lists)
+        for number, tags, expected in (
+            ("447700900123", ("gold",), "ported"),
+            ("4912345678", ("gold", "other"), "gold"),
+            ("4912345678", ("other",), "rest"),
+            ("4912345678", (), "rest"),
+        ):
+            self.assertEqual(routes.carriers_of(addresses(number=number), "", 0.0, tags), (expected,))
 
     def test_an_exact_sender_goes_before_beginnings_and_the_longest_of_these_before_kinds(self) -> None:
         routes = [

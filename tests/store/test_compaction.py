@@ -111,6 +111,16 @@ class CompactionTests(SynchronousTestCase):
         again = self.start_after_crash()
         self.assertEqual([p.priority for p in wait_for(self.clock, again.unsubmitted(None, 9))], [3])
 
+    def test_the_tags_of_what_waits_for_a_carrier_are_carried_on(self) -> None:
+        self.accept(1, tags=("gold",))
+        for n in range(3, 43):
+            self.accept(n, registered_delivery=0)
+            self.finish(n)
+        wait_for(self.clock, self.store._compaction._run(self.store._journal.segments[:-1]))
+        self.assertNotIn("000000000001.seg", self.names())
+        again = self.start_after_crash()
+        self.assertEqual([p.tags for p in wait_for(self.clock, again.unsubmitted(None, 9))], [("gold",)])
+
     def test_which_of_a_carrier_s_settings_change_a_message_is_carried_on(self) -> None:
         self.accept(1, adapt=2)
         self.accept(2, adapt=1)

@@ -30,6 +30,7 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
             or m.notification_url is not None
             or m.user_message_reference is not None
             or m.scheduled_at
+            or m.tags
         ):
             row.rare_fields = _rare_fields(m)
         shards[message_id[0]][message_id] = row
@@ -84,6 +85,7 @@ def replaced(row: Row, r: Replacement) -> Message:
         origin.priority,
         rare_fields.user_message_reference,
         r.scheduled_at,
+        tags=rare_fields.tags,
     )
 
 
@@ -127,6 +129,7 @@ def _rare_fields(m: Message) -> RareFields:
         m.notification_url or None,
         user_message_reference=m.user_message_reference,
         scheduled_at=m.scheduled_at,
+        tags=m.tags,
     )
 
 
@@ -139,6 +142,7 @@ def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
         or m.notification_url is not None
         or m.user_message_reference is not None
         or m.scheduled_at
+        or m.tags
     ):
         row.rare_fields = _rare_fields(m)
     return row

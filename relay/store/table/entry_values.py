@@ -127,6 +127,7 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     :ivar user_message_reference: as in `Message`.
     :ivar given_id: for a message of one part, the carrier's own spelling of its id. It is kept only if queries are
         enabled, and it differs from the canonical id.
+    :ivar tags: as in `Message`.
     """
 
     parts: list[Part] | None = None
@@ -142,3 +143,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     user_message_reference: int | None = None
     scheduled_at: float = 0
     inbound: InboundMessage | None = None
+    tags: tuple[str, ...] = ()

@@ -133,4 +133,5 @@ def message_view(row: Row) -> MessageView:
         waits_for_its_time=bool(row.flags & LATER),
         adapt=row.origin.adapt,
         inbound=None if rare_fields is None else rare_fields.inbound,
+        tags=() if rare_fields is None else rare_fields.tags,
     )

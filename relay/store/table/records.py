@@ -178,8 +178,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar attempts: the last attempts, oldest first.
     :ivar again_at: when somebody last asked to send the webhook again.
     :ivar refused_by: the carrier that refused a long message as a whole.
-    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`
-        and `adapt`.
+    :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`,
+        `adapt` and `tags`.
     :ivar inbound: of a message from a handset: what it says.
     """
 
@@ -215,6 +215,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     scheduled_at: float = 0
     inbound: InboundMessage | None = None
     adapt: int = 0
+    tags: tuple[str, ...] = ()
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):

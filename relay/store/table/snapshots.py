@@ -96,6 +96,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         rare_fields.scheduled_at,
         rare_fields.inbound,
         origin.adapt,
+        rare_fields.tags,
     )
 
 
@@ -165,6 +166,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
         s.user_message_reference,
         s.scheduled_at,
         s.inbound,
+        s.tags,
     )
     if len(parts) != 1 or any(getattr(rare_fields, name) != default for name, default in _PLAIN):
         row.rare_fields = rare_fields

@@ -152,6 +152,7 @@ def _pending(table: Table, row: Row, part: int) -> Pending:
         table.in_doubt.carrier(row.id, part),
         row.origin.priority,
         row.origin.adapt,
+        () if row.rare_fields is None else row.rare_fields.tags,
     )
 
 
