@@ -55,6 +55,17 @@ wheel: $(VENV)/bin/python ## build the wheel into dist/
 wheel-check: $(VENV)/.installed-for-tests ## build the wheel, install it in a new environment, and start the relay there
 	$(BIN)/python .ci/wheel_check.py
 
+.PHONY: deb release audit
+
+deb: wheel ## build the Debian package into dist/, for the version of Debian and Python here
+	$(BIN)/python -m release.build_deb dist/*.whl
+
+release: $(VENV)/.installed-for-release ## build wheel, source archive, Debian package, SBOM and checksums into dist/
+	$(BIN)/python -m release.build_release
+
+audit: $(VENV)/.installed-for-release ## look up known faults of the libraries in constraints.txt
+	$(BIN)/python -m release.audit
+
 browser: $(VENV)/bin/python ## install Chromium and axe-core for the browser tests (needs root; otherwise it says what is missing)
 	.ci/make-browser $(VENV)
 
@@ -74,6 +85,10 @@ $(VENV)/.installed: setup.cfg constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-for-tests: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(BIN)/python $(INSTALL) '.[test,browser,lint]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-for-release: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(BIN)/python $(INSTALL) '.[release]'
+	@touch $@
 
 $(VENV)/bin/python:
 	.ci/make-venv $(VENV)
@@ -119,6 +134,11 @@ profile: $(VENV)/.installed ## show where the time goes on the SMPP path (in mor
 crash: $(VENV)/.installed-for-tests ## kill the relay KILLS times under load, and check every message (SEED=7 for another order of events)
 	CRASH_KILLS=$(or $(KILLS),20) CRASH_SEED=$(or $(SEED),1) $(BIN)/python -m twisted.trial tests.integration.test_crash
 
+.PHONY: cluster
+
+cluster: $(VENV)/.installed-for-tests ## start two relays with one state, and their database (needs Debian's postgresql)
+	$(BIN)/python -m tests.cluster_demo
+
 .PHONY: fuzz
 
 fuzz: $(VENV)/.installed-for-tests ## send nearly correct input to both listeners (SECONDS=600 SEED=7), and keep each input that broke something
@@ -134,7 +154,10 @@ soak: $(VENV)/.installed-for-tests ## send steady traffic for SECONDS; fails if 
 simulate: $(VENV)/.installed-for-tests ## run days of traffic and faults on a simulated clock (SEED=7 COUNT=1000)
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --count $(or $(COUNT),1)
 
-.PHONY: walk
+.PHONY: walk walk-deb
 
 walk: $(VENV)/.installed-for-tests ## follow docs/operations.md on an empty Debian machine (as root; debootstrap, systemd-container)
 	$(BIN)/python -m tests.walk
+
+walk-deb: $(VENV)/.installed-for-tests ## install, upgrade under load and remove the Debian package on an empty machine (as root)
+	$(BIN)/python -m tests.walk.deb_walk

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
@@ -28,7 +27,8 @@ from relay.account_pages.history_stats import HistoryStats
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
-from relay.app.daemon import Collaborators, Daemon, DurableStore
+from relay.app.cluster_checks import driver_problems
+from relay.app.daemon import Collaborators, Daemon, DurableStore, Served
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
 from relay.app.list_files import ListsCheck, read_lists
@@ -60,13 +60,12 @@ from relay.simulator.demo_receiver import demo_receiver_site
 from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
 from relay.store.journal.journal_store import JournalStore
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 from relay.webhooks.connections import HttpClients
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.webhook_client import WebhookClient
 from relay.webhooks.webhook_sender import Webhooks
 
-#: A configuration key, the endpoints that it names, and what is served there.
-Served = tuple[str, Sequence[str], IProtocolFactory]
 #: Wraps the store. The tests use it to run the whole relay on a store that answers late.
 StoreWrapper = Callable[[JournalStore], DurableStore]
 
@@ -113,7 +112,12 @@ def load_config(path: Path, reactor: Any, more_checks: Sequence[Check] = ()) -> 
             name=str(path),
             environ=os.environ,
             read_file=lambda name: Path(name).read_text(encoding="utf-8"),
-            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems, *more_checks],
+            further_checks=[
+                lambda config: endpoint_problems(config, reactor),
+                file_problems,
+                driver_problems,
+                *more_checks,
+            ],
         )
     except ConfigError as problem:
         raise usage.UsageError("\n".join(problem.problems)) from None
@@ -137,6 +141,7 @@ def makeService(options: Options) -> IService:
         lists=options.lists_check.lists,
         open_files=OpenFiles(may_be_open, limits.connections, sessions, reactor),
         wall=time.time,
+        start_again=partial(_start_again, options),
     )
     path = Path(options["config"]).absolute()
     parent: Any = options.parent or {}
@@ -160,6 +165,14 @@ def _carrier_sessions(config: Config) -> int:
     )
 
 
+def _start_again(options: Options, reason: str) -> None:
+    """Ends this process at once, and begins a new one that stands by. Only a relay in a cluster needs it."""
+    from relay.app.make_cluster import start_again
+
+    parent: Any = options.parent or {}
+    start_again(reason, in_place=parent.get("nodaemon", True), pid_file=parent.get("pidfile"))
+
+
 def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[[Config], None]) -> None:
     """Makes SIGHUP reload the configuration file."""
     notifier = daemon.notifier
@@ -170,18 +183,28 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
         except usage.UsageError as problem:
             raise ConfigRefused(str(problem).splitlines()) from None
 
+    def applied(config: Config) -> None:
+        taken(config)
+        daemon.file_applied(config)
+
+    def hung_up() -> None:
+        if daemon.standing_by:
+            daemon.stand_by_anew(read)
+        else:
+            reloader.request()
+
     reloader = Reloader(
         daemon,
         read,
         reactor,
         read_lists=lambda config: deferToThreadPool(reactor, reactor.getThreadPool(), read_lists, config),
-        taken=taken,
+        taken=applied,
         begun=lambda: notifier.reloading(time.monotonic_ns() // 1000) if notifier else None,
         ended=lambda: notifier.ready(daemon.status) if notifier else None,
     )
     daemon.reloader = reloader
     daemon.at_stop(reloader.stop)
-    signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reloader.request))
+    signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(hung_up))
 
 
 def build(
@@ -193,6 +216,7 @@ def build(
     files: Files | None = None,
     open_files: OpenFiles | None = None,
     wall: Callable[[], float] | None = None,
+    start_again: Callable[[str], None] | None = None,
 ) -> Daemon:
     """Makes the whole relay. It opens nothing before the service starts.
 
@@ -200,6 +224,7 @@ def build(
     :param store_wrapper: wraps the store, for tests.
     :param files: the disk for the journal; None: the real one.
     :param open_files: keeps some open files free; None: there are always enough.
+    :param start_again: ends the process at once, and begins a new one that stands by. Only a cluster needs it.
     :param wall: the system's time, for signatures, which others compare with their own time; None: the reactor's time.
     """
 
@@ -210,16 +235,18 @@ def build(
     files = files or OsFiles()
     randomness = random.SystemRandom()
     make_thread = partial(_thread, reactor)
+    node = _cluster_node(config, reactor, files, make_thread, start_again)
+    gate = ALWAYS_OPEN if node is None else node.gate
     accounts = Accounts(config.accounts)
     disk = make_thread("journal")
-    journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers)
+    journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers, node)
     history, questions = make_history(config, reactor, journal, files, make_thread)
     store: Any = journal if store_wrapper is None else store_wrapper(journal)
     message_lists = MessageLists(store, questions, config.history.numbers)
-    http_clients = HttpClients(reactor)
+    http_clients = HttpClients(reactor, gate=gate)
     number_lists = read_lists(config) if lists is None else lists
-    flow = _message_flow(config, reactor, store, accounts, number_lists, http_clients)
-    webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall)
+    flow = _message_flow(config, reactor, store, accounts, number_lists, http_clients, gate)
+    webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall, gate)
     turns, proxies = FairTurns(reactor), TrustedProxies(config.trusted_proxies)
     api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, questions)
     daemon = Daemon(
@@ -238,14 +265,33 @@ def build(
             lists=message_lists,
             notifier=from_environment(reactor),
             carrier_http=http_clients.any,
+            membership=node,
         ),
         sites=lambda daemon: _sites(daemon, config, reactor, api.site, turns, proxies, open_files),
         ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
         failed=lambda reason: _exit_with_failure(reactor, reason),
     )
     daemon.at_stop(api.stop)
+    if node is not None:
+        node.ownership.reopened = daemon.may_send_again
     _take_carrier_notifications(api, daemon, reactor, wall)
     return daemon
+
+
+def _cluster_node(
+    config: Config,
+    reactor: Any,
+    files: Files,
+    make_thread: Callable[[str], DiskThread],
+    start_again: Callable[[str], None] | None,
+) -> Any:
+    """Makes this relay a node of its cluster. None: there is no cluster, and nothing of it is imported."""
+    if not config.cluster.database:
+        return None
+    from relay.app.make_cluster import Node
+
+    assert start_again is not None
+    return Node(config, reactor, files, make_thread, start_again)
 
 
 def _thread(reactor: Any, name: str) -> DiskThread:
@@ -263,22 +309,28 @@ def _journal_store(
     files: Files,
     disk: DiskThread,
     compare_numbers: Callable[[str], NumberComparison],
+    node: Any,
 ) -> JournalStore:
-    """Makes the store that keeps messages in memory and in the journal."""
-    return JournalStore(
-        files,
+    """Makes the store that keeps messages in memory and in the journal: on this disk, or in the cluster's database."""
+    # A commit in the database takes too long for the reactor's own thread.
+    options = {"thread_is_idle": disk.is_idle} if node is None else node.store_options
+    store = JournalStore(
+        files if node is None else node.shard_log.files,
         config.data_dir,
         journal=config.journal,
         limits=config.limits,
         policy=accounts.policy,
         clock=reactor,
         in_thread=disk,
-        thread_is_idle=disk.is_idle,
         # With a history, message records are written from it.
         views_of_ended=bool(config.logs.message_records) and not config.history.days,
         compare_numbers=compare_numbers,
         tells_progress=lambda: accounts.tell_progress,
+        **options,
     )
+    if node is not None:
+        node.store = store
+    return store
 
 
 def _message_flow(
@@ -288,6 +340,7 @@ def _message_flow(
     accounts: Accounts,
     lists: NumberLists | None,
     http_clients: HttpClients,
+    gate: WorkGate,
 ) -> MessageFlow:
     """Makes the message flow with the configured routes. The daemon connects it to carriers and customers."""
     return MessageFlow(
@@ -300,6 +353,7 @@ def _message_flow(
         share_of=accounts.share,
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
+        gate=gate,
         decisions=DecisionService(config.decisions, DecisionClient(http_clients.any, reactor), reactor),
     )
 
@@ -313,10 +367,11 @@ def _webhooks(
     randomness: random.Random,
     open_files: OpenFiles | None,
     wall: Callable[[], float] | None,
+    gate: WorkGate,
 ) -> Webhooks:
     """Makes the sender of webhooks, whose attempts the flow's counters count."""
     delivery = WebhookDelivery(store, accounts, WebhookClient(http_clients, reactor), reactor, wall)
-    webhooks = Webhooks(store, accounts, delivery, reactor, randomness.random)
+    webhooks = Webhooks(store, accounts, delivery, reactor, randomness.random, gate)
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
     webhooks.outcomes.on_settled = flow.counters.attempted

@@ -16,8 +16,8 @@ PAGES = (
 
 #: What a command may begin with that this machine need not have.
 _PROGRAMS = frozenset(
-    {"adduser", "apt-get", "curl", "install", "journalctl", "kill", "make", "openssl", "pip", "promtool", "python",
-     "python3", "relay", "systemctl", "twist", "twistd"}
+    {"adduser", "apt-get", "curl", "install", "journalctl", "kill", "make", "openssl", "pip", "podman", "promtool",
+     "python", "python3", "relay", "systemctl", "twist", "twistd"}
 )  # fmt: skip
 
 

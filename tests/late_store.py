@@ -6,14 +6,23 @@ both doesn't depend on a store in the same process.
 
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, StoreFigures
+from relay.store.api import (
+    NO_IDS,
+    NOBODY,
+    AcceptedBefore,
+    FeedEntry,
+    Idempotency,
+    OtherCarrier,
+    ReplayResult,
+    StoreFigures,
+)
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -21,6 +30,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     MessageView,
@@ -116,8 +126,10 @@ class LateStore:
 
     # The store
 
-    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
-        return self._late(self.inner.accept(messages, idempotency))
+    def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> "Deferred[AcceptedBefore | None]":
+        return self._late(self.inner.accept(messages, idempotency, repeatable))
 
     def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> "Deferred[StoreResult]":
         return self._late(self.inner.submitted(batch, sent_at))
@@ -175,6 +187,12 @@ class LateStore:
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.unsubmitted(after, limit))
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        self.inner.connect_routes(other_carrier)
+
+    def failed_over(self, limit: int) -> "Deferred[FailedOver]":
+        return self._late(self.inner.failed_over(limit))
 
     def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
         return self._late(self.inner.scheduled_due(now, limit))

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
-from relay.store.api import Idempotency, Store, StoreFull
+from relay.store.api import AcceptedBefore, Idempotency, Store, StoreFull
 from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -60,8 +60,8 @@ WEBHOOK = QueueKey("hooked", Channel.WEBHOOK)
 HANDSET, OTHER_HANDSET = b"447700900001", b"447700900002"
 
 
-class StoreContract(SynchronousTestCase):
-    """What every store does. Times are in seconds since 1970, near NOW."""
+class StoreCase(SynchronousTestCase):
+    """A store, and words for tests of it. Times are in seconds since 1970, near NOW."""
 
     store: Store
     clock: SettableClock
@@ -115,6 +115,10 @@ class StoreContract(SynchronousTestCase):
     ) -> None:
         attempts = [Attempt(n, verdict, NOW + 20, due_at, "said", 0.5, brought_forward_by) for n in notifications]
         self.result(self.store.settle(attempts))
+
+
+class StoreContract(StoreCase):
+    """What every store does."""
 
     # Messages
 
@@ -1723,6 +1727,35 @@ class StoreContract(SynchronousTestCase):
         self.assertIsNone(self.result(self.store.repeated("hooked", "key")))
         self.clock.advance(DAY + 1)
         self.assertIsNone(self.result(self.store.repeated("plain", "key")))
+
+    def test_a_request_with_a_known_key_accepts_nothing_and_gets_the_earlier_one(self) -> None:
+        earlier = Idempotency("plain", "key", b"digest", b"answer", self.clock.seconds())
+        first = self.store.accept([message(1)], earlier)
+        # The first one isn't durable yet.
+        again = self.store.accept([message(2)], Idempotency("plain", "key", b"other", b"other", self.clock.seconds()))
+        other = self.store.accept([message(3)], Idempotency("hooked", "key", b"", b"", self.clock.seconds()))
+        self.assertIsNone(self.result(first))
+        self.assertEqual(self.result(again), AcceptedBefore(earlier))
+        self.assertIsNone(self.result(other))
+        self.assertIsNone(self.view(2))
+        self.assertIsNotNone(self.view(3))
+        self.clock.advance(DAY + 1)
+        later = Idempotency("plain", "key", b"new", b"new", self.clock.seconds())
+        self.assertIsNone(self.result(self.store.accept([message(4)], later)))
+
+    def test_messages_whose_ids_are_made_of_keys_are_accepted_once(self) -> None:
+        ids = frozenset(message_id(n) for n in (1, 2, 3))
+        self.assertIsNone(self.result(self.store.accept([message(1), message(2)], None, ids)))
+        self.result(self.store.submitted([submitted(1)]))
+        before = self.result(self.store.accept([message(n) for n in (1, 2, 3, 4)], None, ids))
+        self.assertEqual(self.numbers(before.messages), [1, 2])
+        self.assertEqual([view.state for view in before.messages], [ENROUTE, SCHEDULED])
+        self.assertEqual(self.store.figures().messages, 4)
+        self.assertEqual(self.store.figures().unsubmitted, 3)
+        before = self.result(self.store.accept([message(1)], None, ids))
+        self.assertEqual(self.numbers(before.messages), [1])
+        if self.after_restart():
+            self.assertEqual((self.store.figures().messages, self.store.figures().unsubmitted), (4, 3))
 
     def test_settings_are_kept_and_taken_back(self) -> None:
         self.result(self.store.put_setting("plain", "notification_url", "http://a/"))

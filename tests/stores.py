@@ -182,9 +182,11 @@ def _numbers(rows: Sequence[Row]) -> list[int]:
     return [row.cursor for row in rows]
 
 
-def _ids(table: Table) -> dict[tuple[str, bytes], set[tuple[bytes, int]]]:
+def _ids(table: Table) -> dict[tuple[str, bytes], set[tuple[bytes, int, int]]]:
     return {
-        (carrier, key): {(row_of(entry).id, getattr(entry, "part", 0)) for entry in as_several(found)}
+        (carrier, key): {
+            (row_of(entry).id, getattr(entry, "part", 0), getattr(entry, "round", 0)) for entry in as_several(found)
+        }
         for carrier, shards in table.ids._by_carrier.items()
         for shard in shards
         for key, found in shard.items()

@@ -68,6 +68,7 @@ RUN_ELSEWHERE = {
         "printf *": "tests.test_carriers_page",
     },
     "docs/faults.md": {
+        "python -m relay cluster accept-file": "named in a sentence; tests.integration.test_cluster_tables runs it",
         "python -m relay replay": "named in a sentence; operations.md has it whole",
         "python -m relay journal --repair DIR": "tests.cli.test_progress, tests.store.test_journal_store_faults",
     },
@@ -82,6 +83,19 @@ RUN_ELSEWHERE = {
         "python -m relay status": "run as /opt/relay/bin/python -m relay status",
         "python -m relay dialect": "tests.test_carriers_page",
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
+    },
+    "docs/packages.md": {
+        "/opt/relay/bin/python -m relay": "a part of commands that are run",
+        "rm -r /var/lib/relay": "deletes the journal",
+        "apt-get install ./sms-receipt-relay_*.deb": "make walk-deb installs it with dpkg",
+        "apt-get remove sms-receipt-relay": "make walk-deb removes it with dpkg",
+        "apt-get purge": "make walk-deb purges it with dpkg",
+        "relay check *": "make walk-deb",
+        "relay status": "make walk-deb",
+        "relay --help": "operations.md's commands are run with the program of that name",
+        "systemctl status relay": "is systemd's",
+        "journalctl -u relay": "operations.md has it",
+        "podman *": "needs podman; tests.test_release checks the Containerfile as far as it can without",
     },
     "docs/performance.md": {
         "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
@@ -113,6 +127,12 @@ RUN_ELSEWHERE = {
     "docs/faq.md": {
         "systemctl reload relay": "operations.md has it",
     },
+    "docs/cluster.md": {
+        "python -m relay cluster *": "tests.integration.test_cluster_tables",
+        "python -m relay cluster status": "named in a sentence; tests.integration.test_cluster_tables runs it",
+        "python -m relay status": "named in a sentence; tests.integration.test_operator_commands runs it",
+        "python -m relay check FILE": "named in a sentence; tests.cli.test_cli runs it",
+    },
     "docs/simulator.md": {
         "python -m relay simulate --silent-share *": "tests.integration.test_questions",
     },
@@ -123,14 +143,17 @@ _TRIAL = ".venv/bin/python -m twisted.trial"
 
 #: What runs the work of a make target, on whatever page it stands and with whatever variables.
 MAKE_TARGETS = {
+    "audit": "asks an index of known faults; .ci/run",
     "bench": "minutes of a quiet machine",
     "bench-guard": ".ci/run",
     "bench-history": "ten minutes of a quiet machine",
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
+    "cluster": "tests.integration.test_cluster_demo",
     "constraints": "needs a package index; RELEASING.md says when it is run",
     "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",
+    "deb": "walk-deb installs what it builds",
     "docs": "tests.cli.test_config_reference holds what it writes to be current",
     "environment": "makes the environment in which this runs",
     "format": "writes into the checkout; `make lint` checks the same, in .ci/run",
@@ -139,6 +162,7 @@ MAKE_TARGETS = {
     "lint": ".ci/run",
     "overload": "minutes of a quiet machine; tests.integration.test_overload has the bounds",
     "profile": "minutes of a quiet machine",
+    "release": "needs a package index, and minutes; RELEASING.md says when it is run",
     "run": "tests.test_readme starts what it starts, on other ports",
     "screenshots": "tests.browser drives the same pages; it writes into docs/images",
     "simulate": "tests.simulation plays its worlds",
@@ -149,6 +173,7 @@ MAKE_TARGETS = {
     "test-slow": ".ci/run",
     "types": ".ci/run",
     "walk": "needs root and minutes; RELEASING.md says when it is run",
+    "walk-deb": "needs root and minutes; RELEASING.md says when it is run",
     "wheel": "run here, in a copy of the checkout",
     "wheel-check": ".ci/run",
 }

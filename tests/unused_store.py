@@ -1,9 +1,19 @@
 """A store for tests that use only a few of its calls: every other call makes the test fail."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import NoReturn
 
-from relay.store.api import NOBODY, FeedEntry, Idempotency, ReplayResult, Store, StoreFigures
+from relay.store.api import (
+    NO_IDS,
+    NOBODY,
+    AcceptedBefore,
+    FeedEntry,
+    Idempotency,
+    OtherCarrier,
+    ReplayResult,
+    Store,
+    StoreFigures,
+)
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -11,6 +21,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     MessageView,
@@ -34,11 +45,19 @@ def _unexpected(call: str) -> NoReturn:
 class UnusedStore(Store):
     """Inherit from it and override the calls that the test expects."""
 
-    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
+    def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> Awaitable[AcceptedBefore | None]:
         _unexpected("accept")
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
         _unexpected("unsubmitted")
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        """Every flow makes this call."""
+
+    def failed_over(self, limit: int) -> Awaitable[FailedOver]:
+        _unexpected("failed_over")
 
     def scheduled_due(self, now: float, limit: int) -> Awaitable[Sequence[Pending]]:
         _unexpected("scheduled_due")

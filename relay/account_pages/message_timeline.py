@@ -122,8 +122,10 @@ def happenings(view: MessageView, built_again: BuiltAgain) -> list[Happening]:
     parts = len(view.parts)
     size = "" if parts == 1 else f", in {parts} parts"
     found = [Happening(view.accepted_at, f"Accepted over {view.interface.upper()}{size}.", "good")]
-    for number, part in enumerate(view.parts, 1):
-        found += _of_part(part, "" if parts == 1 else f"Part {number} of {parts}: ")
+    # A message that went to another carrier has several rounds.
+    for each in view.rounds or [view.parts]:
+        for number, part in enumerate(each, 1):
+            found += _of_part(part, "" if parts == 1 else f"Part {number} of {parts}: ")
     if view.final and view.done_at is not None:
         words = customer_words(view.state, view.carrier_error.encode("latin-1", "replace"))
         said = f"Ended as {words.status}. {STATUS_WORDS[words.status]}"

@@ -26,6 +26,7 @@ from relay.carriers.http_binds import http_binds
 from relay.carriers.link import CarrierLink
 from relay.carriers.relay_api import HttpReceipts, notification_reader
 from relay.carriers.rereading import Rereading
+from relay.cluster.membership import Membership
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.history import History
@@ -37,6 +38,7 @@ from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.stale_names import StaleNames
 from relay.runtime.open_files import OpenFiles
+from relay.runtime.tasks import Tasks
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
@@ -81,6 +83,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     :ivar lists: finds messages: in the history where there is one, or else in memory.
     :ivar open_files: keeps some open files free for the journal, carriers and webhooks; None: there are always enough.
     :ivar notifier: tells the service manager when the relay is ready and when it stops.
+    :ivar membership: this relay's place in its cluster; None: it is alone.
     :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP; None: there are no such carriers.
     """
 
@@ -97,13 +100,23 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     open_files: OpenFiles | None = None
     notifier: SystemdNotifier | None = None
     carrier_http: HTTPClient | None = None
+    membership: Membership | None = None
+
+
+#: A configuration key, the endpoints that it names, and what is served there.
+Served = tuple[str, Sequence[str], IProtocolFactory]
+#: The admin listener. It also listens while the relay stands by.
+ADMIN_KEY = "admin.listen"
+#: The daemon's state while another relay of the cluster works.
+STANDING_BY = "standing by"
 
 
 class Daemon(Service):
     """The relay as a service: starts all parts in order, and stops them in the reverse order.
 
     :param sites: makes the listeners other than SMPP. For each it returns the configuration key, the endpoint
-        descriptions and the factory. It is called when all parts that the sites need have started.
+        descriptions and the factory. It is called when all parts that the sites need have started; in a cluster, when
+        the relay begins to stand by.
     :param ready: called once, when the relay takes messages.
     :param failed: called once, with the reason, if the start fails.
     """
@@ -115,7 +128,7 @@ class Daemon(Service):
         config: Config,
         collaborators: Collaborators,
         *,
-        sites: Callable[["Daemon"], Sequence[tuple[str, Sequence[str], IProtocolFactory]]],
+        sites: Callable[["Daemon"], Sequence[Served]],
         ready: Callable[["Daemon"], None],
         failed: Callable[[str], None],
     ) -> None:
@@ -173,8 +186,11 @@ class Daemon(Service):
         #: The certificates of the TLS listeners, by configuration key.
         self.certificates: list[tuple[str, ServerCertificate]] = []
         self._listeners: list[tuple[str, IListeningPort]] = []
+        self._tasks = Tasks(self.log)
         self._starting: Deferred[None] | None = None
-        self._reading_journal = False
+        #: Whether a stop may cancel the start.
+        self._may_be_cancelled = False
+        self.membership = collaborators.membership
         #: Whether the start has failed. The log says so already, and the stop logs nothing more.
         self._start_refused = False
 
@@ -212,9 +228,10 @@ class Daemon(Service):
 
     async def _start(self) -> None:
         config = self.config
-        self._reading_journal = True
+        self._may_be_cancelled = True
+        served = await self._stand_by()
         await self.store.start()
-        self._reading_journal = False
+        self._may_be_cancelled = False
         if self.history is not None:
             await self.history.start()
         settings = await self.store.settings()
@@ -248,7 +265,7 @@ class Daemon(Service):
             self._open_files.say_whether_enough()
             smpp_factory.has_room = self._open_files.room
         await self._listen("smpp.listen", config.smpp.listen, smpp_factory)
-        for key, descriptions, factory in self._sites(self):
+        for key, descriptions, factory in self._sites(self) if served is None else served:
             await self._listen(key, descriptions, factory)
         self.housekeeping.start()
         self.rereading.begin(self.links, at_start=True)
@@ -261,8 +278,57 @@ class Daemon(Service):
             self.notifier.ready(self.status)
         self._ready(self)
 
+    async def _stand_by(self) -> Sequence[Served] | None:
+        """In a cluster: waits until this relay owns the shard. Meanwhile only the admin listener listens.
+
+        :return: the listeners that are left to be opened; None: there is no cluster.
+        """
+        if self.membership is None:
+            return None
+        self.not_ready = STANDING_BY
+        served = self._sites(self)
+        for key, descriptions, factory in served:
+            if key == ADMIN_KEY:
+                await self._listen(key, descriptions, factory)
+        if self.notifier is not None:
+            # The service manager must not wait for days until the start is over.
+            self.notifier.ready(self.status)
+        await self.membership.acquire()
+        self.not_ready = "starting"
+        return [site for site in served if site[0] != ADMIN_KEY]
+
+    @property
+    def standing_by(self) -> bool:
+        """Whether another relay of the cluster works, and this one waits."""
+        return self.not_ready == STANDING_BY
+
+    def stand_by_anew(self, read: Callable[[], Config]) -> None:
+        """Begins to stand by with the present configuration file. If the file is wrong, nothing changes."""
+        assert self.membership is not None
+        try:
+            read()
+        except Exception as problem:
+            for line in getattr(problem, "problems", None) or [str(problem)]:
+                self.log.error("config_refused: {problem}", problem=line)
+            return
+        self.membership.start_again("the configuration file was read again")
+
+    def file_applied(self, config: Config) -> None:
+        """Tells the other relays of the cluster that this one has applied another configuration file."""
+        if self.membership is not None:
+            self.membership.use_file(config)
+
+    def may_send_again(self) -> None:
+        """Goes on with notifications after the gate was shut for a while. The carriers' links go on by themselves."""
+        self._tasks.start(self._wake_all())
+
+    async def _wake_all(self) -> None:
+        self.flow.wake(await self.store.queues())
+
     def status(self) -> str:
         """The relay's state in one line, for the service manager."""
+        if self.membership is not None and not (state := self.membership.state()).works:
+            return state.reason
         up = sum(link.up for link in self.links.values())
         figures = self.store.figures()
         waiting = figures.unsubmitted + figures.awaiting_receipt
@@ -377,12 +443,12 @@ class Daemon(Service):
     async def _end_start(self) -> None:
         """Ends a start that is under way.
 
-        The start is cancelled while it reads the journal, which may take long and changes nothing. The rest of a start
-        takes a moment, and is awaited.
+        The start is cancelled while it stands by or reads the journal, which may take long and changes nothing. The
+        rest of a start takes a moment, and is awaited.
         """
         starting = self._starting
         if starting is not None and not starting.called:
-            if self._reading_journal:
+            if self._may_be_cancelled:
                 starting.cancel()
             await starting
 
@@ -409,6 +475,8 @@ class Daemon(Service):
         await self.rereading.stop()
         await self.stale_names.stop()
         await self.housekeeping.stop()
+        if self.membership is not None:
+            self.membership.finish_writing()
         await self.store.stop()
         if self._records is not None:
             await self._records.stop()
@@ -420,6 +488,9 @@ class Daemon(Service):
         self.sessions.abort()
         for name in tuple(self._simulators):
             await self.close_simulator(name)
+        if self.membership is not None:
+            # Everything is written. If we stop here, another node waits for the end of the lease.
+            await self.membership.release()
         if self.notifier is not None:
             self.notifier.stop()
         if not self._start_refused:

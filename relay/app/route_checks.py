@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from typing import Final
 
-from relay.config.model import Config, Route
+from relay.config.model import Config, Failover, Route
 from relay.config.sender_patterns import SenderPattern
 from relay.config.yaml_reader import Path, did_you_mean
 from relay.routing.explanation import words
@@ -50,6 +50,17 @@ def _route(path: Path, route: Route, config: Config) -> Iterator[Finding]:
             yield (*path, key), str(problem)
     yield from replaced_sender((*path, "replace_sender"), route.replace_sender)
     yield from _carriers((*path, "carriers"), route.carriers, config)
+    if route.failover is not None:
+        yield from _failover((*path, "failover"), route, route.failover)
+
+
+def _failover(path: Path, route: Route, failover: Failover) -> Iterator[Finding]:
+    if len(route.carrier_names) < 2:
+        yield path, "the route has only one carrier; name another one in `carriers`, or leave `failover` out"
+    if not failover.on and not failover.no_receipt_seconds:
+        yield path, "no message ever goes on; name states in `on`, or give no_receipt_seconds"
+    if failover.errors and not failover.on:
+        yield (*path, "errors"), "errors count only together with states in `on`"
 
 
 def replaced_sender(path: Path, sender: str) -> Iterator[Finding]:

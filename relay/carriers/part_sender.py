@@ -34,6 +34,8 @@ from relay.values.states import EXPIRED
 _RATE_BURST_SECONDS = 0.25
 #: The pause before marks are written again while the journal can't be written, and before bodies are read again.
 _JOURNAL_AGAIN_SECONDS = 1.0
+#: How often a relay of a cluster looks whether it may send again.
+_GATE_AGAIN_SECONDS = 0.2
 #: Each refusal after a pause doubles the next pause, up to so many times the first pause.
 _LONGEST_PAUSE_FACTOR = 32
 
@@ -69,6 +71,7 @@ class PartSender:
         self._sessions = sessions
         self._queries = queries
         flow = carrier.flow
+        self._gate = flow.gate
         self.queue = PartQueue(queue_bytes, flow.store, self, carrier.tasks, flow.cancelled, flow.share_of)
         self._speed = SendingSpeed(settings.rate)
         self._rate = TokenBucket(settings.rate, max(2.0, settings.rate * _RATE_BURST_SECONDS), self._clock.seconds())
@@ -166,6 +169,10 @@ class PartSender:
 
     def pump(self) -> None:
         """Sends as many parts as windows, rate and pauses allow. It may be called at any time."""
+        if not self._gate.open:
+            # Another relay of the cluster may have these parts now.
+            self._wake_up_in(_GATE_AGAIN_SECONDS)
+            return
         if self._queries.waiting:
             self._send_questions()
         queue = self.queue
@@ -253,7 +260,7 @@ class PartSender:
             self._being_marked = []
         unwritten: list[Outgoing] = []
         for session, batch in writes:
-            if session in self._sessions and not self._state.over:
+            if session in self._sessions and not self._state.over and self._gate.open:
                 carrier.counters.submitted += len(batch)
                 session.send(c.SUBMIT_SM, batch)
             else:

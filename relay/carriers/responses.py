@@ -5,7 +5,7 @@ Theory of operation: each response has one of four classes (`relay.carriers.subm
 * taken: the store is told the carrier message id.
 * later: the part goes back to the queue's head, and the sender pauses.
 * elsewhere: the part goes to the next carrier of its route. If there is none, its message ends.
-* refused: the message ends.
+* refused: the message ends; with `failover` after REJECTD, the part goes to the next carrier, too.
 
 A part that was written and got no response is in doubt. The carrier's key `in_doubt` says whether it is sent again, or
 its message ends as UNKNOWN.
@@ -21,6 +21,7 @@ from relay.carriers.part_sender import PartSender
 from relay.carriers.queries import CarrierQueries
 from relay.carriers.submit_results import AnswerClass, class_of
 from relay.receipts.dialects import CarrierIds
+from relay.routing.carrier_order import RouteCarriers, without
 from relay.routing.flow_api import Outgoing
 from relay.values import smpp_constants as c
 from relay.values.messages import Ending, PartsReceipted, Submitted
@@ -148,8 +149,11 @@ class SubmitResponses:
         carrier = self._carrier
         carrier.counters.refused += 1
         reason = carrier.counters.last_error = c.status_name(command_status)
-        elsewhere = tuple(name for name in part.carriers if name != carrier.name)
-        if elsewhere and class_of(command_status) is AnswerClass.ELSEWHERE:
+        elsewhere = without(part.carriers, (carrier.name,))
+        if elsewhere and (
+            class_of(command_status) is AnswerClass.ELSEWHERE
+            or (type(elsewhere) is RouteCarriers and elsewhere.go_on_after(reason.encode()))
+        ):
             part.carriers = elsewhere
             self._sender.unmark([part])
             carrier.flow.send([part])

@@ -8,8 +8,9 @@ import msgspec
 from relay.cli.admin_client import NO_ANSWER
 from relay.cli.text_table import age, table
 from relay.cluster.cluster_config import config_digest, judge
-from relay.cluster.cluster_database import ClusterDatabase, ClusterRefused, DatabaseAway, connection_arguments
+from relay.cluster.cluster_database import ClusterDatabase, connection_arguments
 from relay.cluster.cluster_look import ClusterLook, look_at, troubles
+from relay.cluster.cluster_values import ClusterRefused, DatabaseAway
 from relay.cluster.node_name import node_name
 from relay.config.model import Config
 

@@ -99,5 +99,13 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
     ("routes", "2"): Example(
         {"prefix": '"999"', "carriers": "[sim]", "replace_sender": "TEST"}, remark="numbers for tests"
     ),
-    ("routes", "3"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
+    ("routes", "3"): Example(
+        {
+            "prefix": '"33"',
+            "carriers": "[tier1, tier2]",
+            "failover": '{on: [UNDELIV], errors: ["027"], no_receipt_seconds: 300, times: 1}',
+        },
+        remark="to tier2 if tier1 can't deliver",
+    ),
+    ("routes", "4"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
 }

@@ -203,8 +203,7 @@ class _Sample:
         item = plain(kind.item_type if isinstance(kind, inspect.ListType) else kind.value_type)  # type: ignore[attr-defined]
         assert isinstance(item, inspect.StructType)
         if isinstance(kind, inspect.ListType):
-            for field in item.fields:
-                yield from self._comment(item.cls, field, depth + 1, f"{field.name}: ")
+            yield from self._comments_of_item(item, depth + 1)
         for example_path, example in EXAMPLES.items():
             if example_path[:-1] != path:
                 continue
@@ -216,6 +215,14 @@ class _Sample:
                 yield f"{'  ' * (depth + 1)}# {example.remark}"
             yield f"{'  ' * (depth + 1)}{example_path[-1]}:"
             yield from self.table(item, example_path, depth + 2)
+
+    def _comments_of_item(self, item: inspect.StructType, depth: int, before: str = "") -> Iterator[str]:
+        """The explanations of a table that stands on one line. Those of its own tables' keys follow these tables."""
+        for field in item.fields:
+            yield from self._comment(item.cls, field, depth, f"{before}{field.name}: ")
+            inner = plain(field.type)
+            if isinstance(inner, inspect.StructType):
+                yield from self._comments_of_item(inner, depth, f"{before}{field.name}.")
 
     def _comment(self, owner: type, field: inspect.Field, depth: int, prefix: str = "") -> Iterator[str]:
         if (owner, field.name) in self._explained:

@@ -81,7 +81,11 @@ def _scheduled(store: Any) -> str:
 def report(look: Any, paint: Paint) -> str:
     """The state as text."""
     store = look["store"]
+    cluster = look.get("cluster")
+    standing_by = cluster is not None and not cluster["epoch"]
     ready = paint("ready", "good") if look["readiness"]["ready"] else paint("NOT READY", "bad")
+    if standing_by:
+        ready = paint("stands by", "good")
     lines = [
         f"relay {look['version']}, {ready}, up {age(look['uptime_seconds'])}",
         f"messages: {_scheduled(store)}{store['unsubmitted']} to send, "
@@ -90,6 +94,8 @@ def report(look: Any, paint: Paint) -> str:
         f"{store['journal_segments']} segments",
         "",
     ]
+    if cluster is not None:
+        lines[2:2] = _cluster(cluster)
     lines += [paint(f"  ! {trouble}", "bad") for trouble in look["troubles"]]
     if not look["troubles"]:
         lines.append(paint("  nothing is wrong", "good"))
@@ -102,6 +108,24 @@ def report(look: Any, paint: Paint) -> str:
     carriers = table(_carriers(look["carriers"]), paint, _STATES)
     lines += ["", *carriers, "", *table(_accounts(look["accounts"]), paint)]
     return "\n".join(lines)
+
+
+def _cluster(cluster: Any) -> list[str]:
+    """Who works, and who could take over."""
+    place = f"works under epoch {cluster['epoch']}" if cluster["works"] else cluster["reason"]
+    lines = [f"cluster: this is {cluster['node']}: {place}"]
+    look = cluster["look"]
+    if look is not None:
+        nodes = [_node(node) for node in look["nodes"]]
+        standbys = [f"{name} ({kind or state or 'hidden'})" for name, state, kind, _ in look["server"]["standbys"]]
+        lines.append(f"nodes: {', '.join(nodes)}; database standbys: {', '.join(standbys) or 'none'}")
+    return lines
+
+
+def _node(node: Any) -> str:
+    place = "works" if node["owner"] else f"{node['behind']} rows behind"
+    older = ", OLDER FILE" if node["older_file"] else ""
+    return f"{node['name']} ({place}, seen {age(node['seen_seconds'])} ago{older})"
 
 
 def _carriers(carriers: Iterable[Any]) -> list[list[str]]:

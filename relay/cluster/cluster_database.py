@@ -9,70 +9,25 @@ warning doesn't count.
 """
 
 import contextlib
-import os
-import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 import psycopg
-from psycopg.rows import tuple_row
 
 from relay.cluster.cluster_config import NO_FILE, FileGeneration
+from relay.cluster.cluster_values import ClusterRefused, DatabaseAway, NodeReport, Renewal, ServerState
 from relay.cluster.lease import Standing
 from relay.config.database_url import VERIFY, parse_database_url
 from relay.config.model import Cluster
+from relay.store.postgresql.log_connection import LogConnection, first_line
 from relay.store.postgresql.log_schema import CREATE, SCHEMA_VERSION, log_table
 
 #: How long a connection attempt to one server may take. libpq doesn't go below two seconds.
 _CONNECT_SECONDS: Final = 2
 #: How long a take-over waits for the old owner's append, and for the end of its connection.
 _LOCK_MILLISECONDS: Final = 2_000
-
-
-class ClusterRefused(Exception):
-    """The database can't be used by this relay. It doesn't heal by itself: the text says what to do."""
-
-
-class DatabaseAway(Exception):
-    """The database doesn't answer, or doesn't take writes. Another try may succeed."""
-
-
-class Renewal(msgspec.Struct, frozen=True):
-    """The answer to a renewal.
-
-    :ivar held: whether the shard still belongs to this epoch.
-    :ivar database_at: the database's clock.
-    """
-
-    held: bool
-    database_at: float
-
-
-class NodeReport(msgspec.Struct, frozen=True):
-    """What a node says of itself, for people and for the other nodes."""
-
-    name: str
-    relay_version: str = ""
-    format_level: int = 0
-    address: str = ""
-    followed_sequence: int = 0
-
-
-class ServerState(msgspec.Struct, frozen=True):
-    """The server that takes writes, and its standbys.
-
-    :ivar refusals: settings with which the relay doesn't start, each with what to do.
-    :ivar requires_standby: whether a commit waits for a standby.
-    :ivar standbys: name, state and kind of each standby, and how many octets it is behind. Kind and octets are None for
-        a user who may not see them.
-    """
-
-    version: str
-    refusals: tuple[str, ...]
-    requires_standby: bool
-    standbys: tuple[tuple[str, str, str | None, int | None], ...]
 
 
 def connection_arguments(cluster: Cluster, purpose: str) -> dict[str, Any]:
@@ -118,62 +73,52 @@ class ClusterDatabase:
     def __init__(self, arguments: dict[str, Any], shard: int = 0) -> None:
         self._arguments = arguments
         self._shard = shard
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        self._warnings: list[str] = []
+        self._connection = LogConnection(arguments)
 
     # The connection
 
     def close(self) -> None:
         """Closes the connection. The next call makes a new one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._connection.close()
 
     def interrupt(self) -> None:
         """Ends the statement that hangs, from another thread. It then raises `DatabaseAway`. Its effect is unknown."""
-        connection = self._connection
-        if connection is None:
-            return
-        # The thread may close the connection at this instant, and the number may be another file's then. So the
-        # descriptor is copied, and only a socket is shut down.
-        with contextlib.suppress(OSError, psycopg.Error):
-            copy = socket.socket(fileno=os.dup(connection.fileno()))
-            with copy:
-                copy.shutdown(socket.SHUT_RDWR)
+        self._connection.interrupt()
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    def _connected(self) -> Iterator[LogConnection]:
         try:
-            if self._connection is None:
-                self._connection = psycopg.connect(**self._arguments, row_factory=tuple_row)
-                self._connection.add_notice_handler(self._noticed)
-            self._warnings = []
             yield self._connection
-        except (psycopg.OperationalError, psycopg.InterfaceError) as problem:
-            self.close()
-            raise DatabaseAway(_first_line(problem)) from problem
         except psycopg.errors.UndefinedTable as problem:
+            self.close()
             raise ClusterRefused(
                 "the database has no tables of a cluster. Make them: python -m relay cluster init --config FILE"
             ) from problem
         except psycopg.Error as problem:
-            # For example: the server takes no writes any more.
             self.close()
-            raise DatabaseAway(_first_line(problem)) from problem
+            raise DatabaseAway(first_line(problem)) from problem
         except BaseException:
+            # A transaction may have been open.
             self.close()
             raise
 
-    def _noticed(self, notice: psycopg.errors.Diagnostic) -> None:
-        if notice.severity_nonlocalized in ("WARNING", "ERROR"):
-            self._warnings.append(notice.message_primary or "")
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[LogConnection]:
+        """A transaction that is certain when this returns. `_Rollback` within it ends it without an effect."""
+        with self._connected() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            except _Rollback:
+                connection.execute("ROLLBACK")
+                return
+            connection.execute("COMMIT")
+            self._committed()
 
     def _committed(self) -> None:
         """Refuses a commit that came back with a warning: the standby may not have it."""
-        if self._warnings:
-            warning = self._warnings[0]
-            self.close()
-            raise DatabaseAway(f"the commit is not certain: {warning}")
+        if self._connection.warning:
+            raise DatabaseAway(f"the commit is not certain: {self._connection.warning}")
 
     # The schema
 
@@ -183,11 +128,12 @@ class ClusterDatabase:
         :raises ClusterRefused: they are there, in a version that this relay doesn't know.
         """
         with self._connected() as connection:
-            there = connection.execute("SELECT to_regclass('relay.cluster') IS NOT NULL").fetchone() == (True,)
+            [(there,)] = connection.execute("SELECT to_regclass('relay.cluster') IS NOT NULL")
             if not there:
-                with connection.transaction():
-                    connection.execute(CREATE)
-                    connection.execute("SELECT relay.add_shard(%s)", (self._shard,))
+                # These are many statements, which go in one transaction.
+                with psycopg.connect(**{**self._arguments, "autocommit": False}) as making:
+                    making.execute(CREATE)
+                    making.execute("SELECT relay.add_shard(%s)", (self._shard,))
         self.check_schema()
         return not there
 
@@ -197,8 +143,7 @@ class ClusterDatabase:
         :raises ClusterRefused: they are missing, or newer.
         """
         with self._connected() as connection:
-            row = connection.execute("SELECT schema_version FROM relay.cluster").fetchone()
-        version = row[0] if row else 0
+            [(version,)] = connection.execute("SELECT schema_version FROM relay.cluster")
         if version > SCHEMA_VERSION:
             raise ClusterRefused(
                 f"the database's tables have version {version}, and this relay knows versions up to {SCHEMA_VERSION}. "
@@ -213,15 +158,16 @@ class ClusterDatabase:
     def server_state(self) -> ServerState:
         """Looks at the server's settings and standbys."""
         with self._connected() as connection:
-            row = connection.execute(
+            # The session has a setting of its own, so the server's is read from where it comes from.
+            [row] = connection.execute(
                 "SELECT current_setting('server_version'), current_setting('fsync'), "
-                "current_setting('synchronous_commit'), current_setting('synchronous_standby_names')"
-            ).fetchone()
-            assert row is not None
+                "(SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'), "
+                "current_setting('synchronous_standby_names')"
+            )
             standbys = connection.execute(
                 "SELECT application_name, state, sync_state, pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn)::bigint "
                 "FROM pg_stat_replication ORDER BY application_name"
-            ).fetchall()
+            )
         version, fsync, commit, names = row
         refusals = []
         if fsync != "on":
@@ -236,63 +182,59 @@ class ClusterDatabase:
     def look(self) -> Standing:
         """Who owns the shard."""
         with self._connected() as connection:
-            row = connection.execute(
+            rows = connection.execute(
                 "SELECT s.epoch, s.owner, l.counter, l.lease_seconds, extract(epoch FROM s.owned_since)::float8, "
                 "extract(epoch FROM clock_timestamp())::float8 "
                 "FROM relay.shard s JOIN relay.lease l ON l.shard = s.number WHERE s.number = %s",
                 (self._shard,),
-            ).fetchone()
-        if row is None:
+            )
+        if not rows:
             raise ClusterRefused(f"the database has no shard {self._shard}: run python -m relay cluster init")
-        return Standing(*row)
+        return Standing(*rows[0])
 
     def take_over(self, seen: Standing, node: str, lease_seconds: float) -> int | None:
         """Makes this node the owner, if nothing has changed since `seen`. Ends the old owner's connection.
 
         :return: the new epoch; None: the owner has shown a sign of life, or another node was faster.
         """
-        epoch = seen.epoch + 1
-        with self._connected() as connection:
-            with connection.transaction():
-                connection.execute(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
-                # First the lease: the old owner can't renew it while this transaction runs.
-                taken = connection.execute(
-                    "UPDATE relay.lease SET epoch = %s, counter = counter + 1, lease_seconds = %s, "
-                    "renewed_at = clock_timestamp() WHERE shard = %s AND epoch = %s AND counter = %s",
-                    (epoch, lease_seconds, self._shard, seen.epoch, seen.counter),
-                )
-                if taken.rowcount == 0:
-                    return None
-                # The old owner's append may hold the shard's row for as long as its machine is cut off.
-                connection.execute(
-                    "SELECT pg_terminate_backend(a.pid, %s) FROM relay.appender p JOIN pg_stat_activity a "
-                    "ON a.pid = p.backend_pid AND a.backend_start = p.backend_started_at WHERE p.shard = %s",
-                    (_LOCK_MILLISECONDS, self._shard),
-                )
-                taken = connection.execute(
-                    "UPDATE relay.shard SET epoch = %s, owner = %s, owned_since = clock_timestamp() "
-                    "WHERE number = %s AND epoch = %s",
-                    (epoch, node, self._shard, seen.epoch),
-                )
-                if taken.rowcount == 0:
-                    raise psycopg.Rollback
-            if taken.rowcount == 0:
-                return None
-            self._committed()
-        return epoch
+        epoch, shard = seen.epoch + 1, self._shard
+        taken = False
+        with self._transaction() as connection:
+            connection.execute(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
+            # First the lease: the old owner can't renew it while this transaction runs.
+            if not connection.execute(
+                "UPDATE relay.lease SET epoch = %s, counter = counter + 1, lease_seconds = %s, "
+                "renewed_at = clock_timestamp() WHERE shard = %s AND epoch = %s AND counter = %s RETURNING true",
+                (epoch, lease_seconds, shard, seen.epoch, seen.counter),
+            ):
+                raise _Rollback
+            # The old owner's append may hold the shard's row for as long as its machine is cut off.
+            connection.execute(
+                "SELECT pg_terminate_backend(a.pid, %s) FROM relay.appender p JOIN pg_stat_activity a "
+                "ON a.pid = p.backend_pid AND a.backend_start = p.backend_started_at WHERE p.shard = %s",
+                (_LOCK_MILLISECONDS, shard),
+            )
+            if not connection.execute(
+                "UPDATE relay.shard SET epoch = %s, owner = %s, owned_since = clock_timestamp() "
+                "WHERE number = %s AND epoch = %s RETURNING true",
+                (epoch, node, shard, seen.epoch),
+            ):
+                raise _Rollback
+            taken = True
+        return epoch if taken else None
 
     def renew(self, epoch: int, lease_seconds: float) -> Renewal:
         """Shows a sign of life. If the answer's `held` is false, another node has taken over."""
         with self._connected() as connection:
-            row = connection.execute(
+            rows = connection.execute(
                 "UPDATE relay.lease SET counter = counter + 1, lease_seconds = %s, renewed_at = clock_timestamp() "
                 "WHERE shard = %s AND epoch = %s RETURNING extract(epoch FROM clock_timestamp())::float8",
                 (lease_seconds, self._shard, epoch),
-            ).fetchone()
-            if row is None:
+            )
+            if not rows:
                 return Renewal(held=False, database_at=0.0)
             self._committed()
-        return Renewal(held=True, database_at=row[0])
+        return Renewal(held=True, database_at=rows[0][0])
 
     def release(self, epoch: int) -> None:
         """Hands the shard over: another node may take it at once. Nothing happens if the epoch is over."""
@@ -306,7 +248,7 @@ class ClusterDatabase:
 
     def report(self, node: NodeReport) -> None:
         """Writes down what this node says of itself."""
-        with self._connected() as connection, connection.transaction():
+        with self._transaction() as connection:
             # It is only for people, so nobody waits for it.
             connection.execute("SET LOCAL synchronous_commit = off")
             connection.execute(
@@ -321,10 +263,10 @@ class ClusterDatabase:
     def files(self, node: str) -> tuple[FileGeneration, FileGeneration]:
         """The cluster's latest configuration file, and the one that a node had last."""
         with self._connected() as connection:
-            latest = connection.execute("SELECT config_generation, config_digest FROM relay.cluster").fetchone()
+            latest = connection.execute("SELECT config_generation, config_digest FROM relay.cluster")
             before = connection.execute(
                 "SELECT config_generation, config_digest FROM relay.node WHERE name = %s", (node,)
-            ).fetchone()
+            )
         return _file(latest), _file(before)
 
     def keep_file(self, node: str, file: FileGeneration, *, is_new: bool) -> bool:
@@ -332,50 +274,43 @@ class ClusterDatabase:
 
         :return: False: another node has made its file the latest meanwhile; look again.
         """
-        with self._connected() as connection:
-            with connection.transaction():
-                if is_new:
-                    made = connection.execute(
-                        "UPDATE relay.cluster SET config_generation = %s, config_digest = %s "
-                        "WHERE config_generation = %s",
-                        (file.number, file.digest, file.number - 1),
-                    )
-                    if made.rowcount == 0:
-                        return False
-                connection.execute(
-                    "INSERT INTO relay.node (name, config_generation, config_digest) VALUES (%s, %s, %s) "
-                    "ON CONFLICT (name) DO UPDATE SET config_generation = excluded.config_generation, "
-                    "config_digest = excluded.config_digest",
-                    (node, file.number, file.digest),
-                )
-            self._committed()
-        return True
+        with self._transaction() as connection:
+            if is_new and not connection.execute(
+                "UPDATE relay.cluster SET config_generation = %s, config_digest = %s "
+                "WHERE config_generation = %s RETURNING true",
+                (file.number, file.digest, file.number - 1),
+            ):
+                raise _Rollback
+            connection.execute(
+                "INSERT INTO relay.node (name, config_generation, config_digest) VALUES (%s, %s, %s) "
+                "ON CONFLICT (name) DO UPDATE SET config_generation = excluded.config_generation, "
+                "config_digest = excluded.config_digest",
+                (node, file.number, file.digest),
+            )
+            return True
+        return False
 
     def last_sequence(self) -> int:
         """The number of the last row of the shard's log; 0: the log is empty."""
         with self._connected() as connection:
             segments = connection.execute(
                 "SELECT number FROM relay.segment WHERE shard = %s ORDER BY number DESC LIMIT 2", (self._shard,)
-            ).fetchall()
+            )
             for (segment,) in segments:
-                row = connection.execute(f"SELECT max(sequence) FROM {log_table(self._shard, segment)}").fetchone()
-                if row is not None and row[0] is not None:
-                    return int(row[0])
+                [(last,)] = connection.execute(f"SELECT max(sequence) FROM {log_table(self._shard, segment)}")
+                if last is not None:
+                    return int(last)
         return 0
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query that only reads."""
         with self._connected() as connection:
-            return connection.execute(query).fetchall()
+            return connection.execute(query)
 
 
-def _file(row: tuple[Any, ...] | None) -> FileGeneration:
-    return NO_FILE if row is None else FileGeneration(row[0], bytes(row[1]))
+class _Rollback(Exception):
+    """Ends a transaction without an effect."""
 
 
-def _first_line(problem: Exception) -> str:
-    return str(problem).strip().partition("\n")[0] or type(problem).__name__
-
-
-#: Makes a node's access to the database.
-MakeDatabase = Callable[[], ClusterDatabase]
+def _file(rows: list[tuple[Any, ...]]) -> FileGeneration:
+    return FileGeneration(rows[0][0], bytes(rows[0][1])) if rows else NO_FILE

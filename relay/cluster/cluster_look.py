@@ -1,8 +1,29 @@
 """The state of a whole cluster as one value: who owns the shard, which nodes there are, and the database's standbys."""
 
+from typing import Any, Final, Protocol
+
 import msgspec
 
-from relay.cluster.cluster_database import ClusterDatabase, ServerState
+from relay.cluster.cluster_values import ServerState
+
+#: A node that was not seen for so long is taken to be away.
+_SEEN_SECONDS: Final = 6.0
+
+
+class LookedAt(Protocol):
+    """The database, as `relay.cluster.cluster_database.ClusterDatabase` has it. Its methods block."""
+
+    def check_schema(self) -> None:
+        """Raises if this relay doesn't know the tables."""
+
+    def server_state(self) -> ServerState:
+        """The server and its standbys."""
+
+    def last_sequence(self) -> int:
+        """The number of the last row of the log."""
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
 
 
 class ShardLook(msgspec.Struct, frozen=True):
@@ -53,8 +74,15 @@ class ClusterLook(msgspec.Struct, frozen=True):
     nodes: list[NodeLook]
     rows: int
 
+    @property
+    def standing_by(self) -> list[NodeLook]:
+        """The nodes that could take over: they were seen a moment ago, and have the latest configuration file."""
+        lease_seconds = max((shard.lease_seconds for shard in self.shards), default=0.0)
+        latest = max(lease_seconds, _SEEN_SECONDS)
+        return [node for node in self.nodes if not (node.owner or node.older_file) and node.seen_seconds <= latest]
 
-def look_at(database: ClusterDatabase) -> ClusterLook:
+
+def look_at(database: LookedAt) -> ClusterLook:
     """Looks at a cluster. It blocks.
 
     :raises ClusterRefused, DatabaseAway: it can't be seen.
@@ -103,8 +131,7 @@ def troubles(look: ClusterLook, *, single_database: bool) -> list[str]:
             "the server has no synchronous_standby_names, so nothing is accepted: name the standbys, or set "
             "cluster.allow_single_database if one server is meant"
         )
-    streaming = [kind for _, state, kind, _ in look.server.standbys if state in (None, "streaming")]
-    if look.server.requires_standby and not any(kind in (None, "sync", "quorum") for kind in streaming):
+    if look.server.requires_standby and not look.server.synchronous:
         wrong.append("no synchronous standby is connected, so nothing is accepted until one is")
     for shard in look.shards:
         if not shard.owner:
@@ -112,9 +139,7 @@ def troubles(look: ClusterLook, *, single_database: bool) -> list[str]:
         elif shard.renewed_seconds > shard.lease_seconds:
             wrong.append(f"{shard.owner} owns shard {shard.number}, and has shown no sign of life for "
                          f"{shard.renewed_seconds:.0f} s")  # fmt: skip
-    lease_seconds = max((shard.lease_seconds for shard in look.shards), default=0.0)
-    standing_by = [node for node in look.nodes if not node.owner and node.seen_seconds <= max(lease_seconds, 5.0)]
-    if not any(not node.older_file for node in standing_by):
+    if not look.standing_by:
         wrong.append("no other node stands by with the latest configuration file")
     wrong += [
         f"{node.name} has an older configuration file (generation {node.file}, the latest is {look.latest_file})"

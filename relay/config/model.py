@@ -573,6 +573,29 @@ class Decisions(ConfigStruct, frozen=True):
     cache: Annotated[int, Meta(ge=1, description="Answers that are kept, for as long as each allows.")] = 100_000
 
 
+class Failover(ConfigStruct, frozen=True):
+    """After which failures a message goes to the next carrier of the route, although one has taken it."""
+
+    on: Annotated[
+        list[Literal["EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
+        Meta(
+            description="The final states after which a message goes to the next carrier. With REJECTD it also goes on "
+            "after each refusal of its submit_sm.",
+        ),
+    ] = field(default_factory=lambda: ["UNDELIV", "REJECTD"])
+    errors: Annotated[
+        list[str], _text("Only after these errors of the carrier, as `carrier_error` shows them; empty = all.")
+    ] = field(default_factory=list)
+    no_receipt_seconds: Annotated[
+        Seconds,
+        _text(
+            "A message also goes on if no final receipt has come after this time; 0 = no. The first carrier may still "
+            "deliver it, so the handset may get it twice, and both carriers may charge for it."
+        ),
+    ] = 0.0
+    times: Annotated[int, Meta(ge=1, le=5, description="How many times a message goes on.")] = 1
+
+
 class Route(ConfigStruct, frozen=True):
     """Which carriers take which messages. Keys that are left out match all messages."""
 
@@ -618,6 +641,10 @@ class Route(ConfigStruct, frozen=True):
     replace_sender: Annotated[
         str, _text("Carriers get this sender (from) instead of the customer's; empty = the customer's.")
     ] = ""
+    failover: Annotated[
+        Failover | None,
+        _text("Empty = it ends as the carrier that took it says."),
+    ] = None
 
     @property
     def carrier_names(self) -> list[str]:

@@ -423,3 +423,6 @@ def _further_ids(entry: Entry) -> Iterator[bytes]:
     for _, key, _ in details.handoffs:
         if key:
             yield key
+    for part in chain.from_iterable(details.rounds):
+        if part.carrier_message_id:
+            yield part.carrier_message_id

@@ -65,6 +65,9 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     :ivar handoffs: earlier handoffs of parts that were submitted again: carrier, carrier message id, time.
     :ivar stat: the carrier's word for the state, if it isn't one of SMPP 3.4, Appendix B.
     :ivar error: the carrier error, if the row's group lacks it because there are too many different errors.
+    :ivar rounds: for a message that went to another carrier: its parts in each round, the present round last.
+    :ivar decided_by: the number of the round whose late receipt ended the message; -1: the present one did.
+    :ivar tried: the carriers of the earlier rounds.
     """
 
     parts: list[PartEntry] | None = None
@@ -74,6 +77,9 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     error: bytes = b""
     url: str | None = None
     user_message_reference: int | None = None
+    rounds: list[list[PartEntry]] = []
+    decided_by: int = -1
+    tried: list[str] = []
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
@@ -270,7 +276,9 @@ def view_of(entry: Entry) -> MessageView:
     """Makes the view of a message for customers and operators: the same as from the store's `look_up`."""
     message, flags, details = entry.message, entry.flags, entry.details
     final = bool(flags & FINAL)
+    error = entry.error
     if details is not None and details.parts is not None:
+        error = error or next((part.error for part in details.parts if part.error), b"")
         parts = [_part_view(part) for part in details.parts]
     else:
         stat = b"" if details is None else details.stat
@@ -286,13 +294,14 @@ def view_of(entry: Entry) -> MessageView:
         state=entry.state,
         final=final,
         carrier=entry.carrier,
-        carrier_error=_text(entry.error),
+        carrier_error=_text(error),
         interface=message.interface,
         accepted_at=message.accepted_at,
         expires_at=message.expires_at,
         done_at=entry.done_at if final else None,
         parts=parts,
         attempts=[] if details is None else [_attempt_view(attempt) for attempt in details.attempts],
+        rounds=[] if details is None else [[_part_view(part) for part in parts] for parts in details.rounds],
         owed=[channel.value for bit, channel in _CHANNELS if flags & bit],
         reference=message.reference,
         notification_url=message.notification_url,

@@ -28,6 +28,15 @@ from relay.history.history_entries import (
     PartEntry,
     seq_of,
 )
+from relay.history.history_rounds import (
+    end_round,
+    keep_handoff,
+    learn_in_round,
+    learn_present,
+    part_entries,
+    take_rounds,
+    taken_in_round,
+)
 from relay.store.table.records import (
     SETTLED_DELIVERED,
     SETTLED_GIVEN_UP,
@@ -35,6 +44,8 @@ from relay.store.table.records import (
     Learnt,
     OwedAgain,
     PartSnapshot,
+    RoundEnded,
+    RoundLearnt,
     Settled,
     Snapshot,
 )
@@ -112,6 +123,12 @@ class HistoryEvents:
                 for message_id in _ids(record.ids):
                     if (known := self._entry(message_id)) is not None:
                         known.flags = known.flags & ~(OWED_WEBHOOK << 4) | OWED_WEBHOOK
+            elif kind is RoundEnded:
+                if (known := self._entry(record.id)) is not None:
+                    end_round(known, record)
+            elif kind is RoundLearnt:
+                if (known := self._entry(record.id)) is not None:
+                    learn_in_round(known, record)
             elif kind is Snapshot and repeated and record.inbound is None:
                 self._snapshot(record)
 
@@ -167,33 +184,29 @@ def _parts(entry: Entry) -> list[PartEntry] | None:
 
 
 def _submitted(entry: Entry, s: Submitted) -> None:
+    if entry.details is not None and entry.details.rounds:
+        taken_in_round(entry, s)
+        return
     parts = _parts(entry)
     if parts is not None:
         if not 0 <= s.part < len(parts):
             return
         part = parts[s.part]
         if part.submitted_at:
-            _keep_handoff(entry, part.carrier, part.carrier_message_id, part.submitted_at)
+            keep_handoff(entry, part.carrier, part.carrier_message_id, part.submitted_at)
         elif not part.done_at:
             part.state = ENROUTE
         part.carrier, part.carrier_message_id, part.submitted_at = s.carrier, s.carrier_message_id, s.at
         if not all(each.submitted_at for each in parts):
             return
     elif entry.submitted_at:
-        _keep_handoff(entry, entry.carrier, entry.carrier_message_id, entry.submitted_at)
+        keep_handoff(entry, entry.carrier, entry.carrier_message_id, entry.submitted_at)
     entry.carrier = s.carrier
     entry.submitted_at = s.at
     if parts is None:
         entry.carrier_message_id = s.carrier_message_id
     if entry.state == SCHEDULED and not entry.flags & FINAL:
         entry.state = ENROUTE
-
-
-def _keep_handoff(entry: Entry, carrier: str, carrier_message_id: bytes, at: float) -> None:
-    details = entry.rare()
-    handoff = (carrier, carrier_message_id, at)
-    if handoff not in details.handoffs:
-        details.handoffs = [*details.handoffs[1 - ATTEMPTS_KEPT :], handoff]
 
 
 def _learnt(entry: Entry, record: Learnt) -> None:
@@ -205,11 +218,15 @@ def _learnt(entry: Entry, record: Learnt) -> None:
             part = parts[record.part]
             part.state, part.error, part.stat = record.state, record.error, record.stat
             part.done_at, part.carrier_done_at = record.at, record.carrier_done_at
+            if entry.details is not None and entry.details.rounds:
+                entry.details.rounds[-1][record.part] = part
         return
     entry.state, entry.error, entry.done_at = record.state, record.error, record.at
     entry.carrier_done_at = record.carrier_done_at
     if record.stat or entry.details is not None:
         entry.rare().stat = record.stat
+    if parts is None and entry.details is not None and entry.details.rounds and entry.details.decided_by < 0:
+        learn_present(entry, record)
     if record.final:
         entry.flags = FINAL | record.owed
         if record.carrier and not entry.carrier:
@@ -254,12 +271,7 @@ def _take_snapshot(entry: Entry, s: Snapshot) -> None:
     if len(parts) == 1:
         entry.carrier_message_id = parts[0].carrier_message_id
     else:
-        entry.rare().parts = [
-            PartEntry(
-                p.carrier, p.carrier_message_id, p.state, p.error, p.stat, p.submitted_at or 0.0, p.done_at,
-                p.carrier_done_at,
-            )
-            for p in parts
-        ]  # fmt: skip
+        entry.rare().parts = part_entries(parts)
     latest = max(parts, key=lambda part: part.submitted_at or 0.0)
     entry.carrier, entry.submitted_at = latest.carrier or s.refused_by, latest.submitted_at or 0.0
+    take_rounds(entry, s)

@@ -3,6 +3,7 @@
 docs/logging.md lists the fields. Times are ISO 8601 in UTC. A field without a value is null.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from relay.values.ids import id_text
 from relay.values.instants import instant
-from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.messages import MessageView, PartView, destination_of, source_of
 from relay.values.states import customer_words
 
 _encode = msgspec.json.Encoder().encode
@@ -40,20 +41,25 @@ def record_of(view: MessageView) -> dict[str, Any]:
         "done_at": _time(view.done_at),
         **_carrier_done_at(view.carrier_done_at),
         "expires_at": _time(view.expires_at),
-        "parts": [
-            {
-                "carrier": part.carrier or None,
-                "carrier_message_id": part.carrier_message_id or None,
-                "status": customer_words(part.state, b"").status,
-                "carrier_error": part.carrier_error or None,
-                "carrier_stat": part.carrier_stat or None,
-                "submitted_at": _time(part.submitted_at),
-                "done_at": _time(part.done_at),
-                **_carrier_done_at(part.carrier_done_at),
-            }
-            for part in view.parts
-        ],
+        "parts": _parts(view.parts),
+        **({"rounds": [_parts(parts) for parts in view.rounds]} if view.rounds else {}),
     }
+
+
+def _parts(parts: Sequence[PartView]) -> list[dict[str, Any]]:
+    return [
+        {
+            "carrier": part.carrier or None,
+            "carrier_message_id": part.carrier_message_id or None,
+            "status": customer_words(part.state, b"").status,
+            "carrier_error": part.carrier_error or None,
+            "carrier_stat": part.carrier_stat or None,
+            "submitted_at": _time(part.submitted_at),
+            "done_at": _time(part.done_at),
+            **_carrier_done_at(part.carrier_done_at),
+        }
+        for part in parts
+    ]
 
 
 def _carrier_done_at(at: float | None) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """The interfaces of the services that the HTTP API calls."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Protocol
 
 from relay.accounts.api_keys import KeyRing, Login
@@ -8,7 +8,7 @@ from relay.config.model import Account
 from relay.config.urls import WebUrl
 from relay.decisions.decision_service import Decider
 from relay.runtime.fair_share import FairShare
-from relay.store.api import Idempotency, Store
+from relay.store.api import NO_IDS, AcceptedBefore, Idempotency, Store
 from relay.values.messages import Message, Notification, QueueKey, Refused, Submission
 from relay.webhooks.answer import Tested, UrlState
 from relay.webhooks.request import WebhookRequest
@@ -25,8 +25,10 @@ class SubmissionFlow(Protocol):
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         """Makes a message of each submission, or says why it is refused."""
 
-    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
-        """Returns when the messages are durable."""
+    async def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> AcceptedBefore | None:
+        """Returns when the messages are durable. See `relay.store.api.MessageStore.accept`."""
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Gives accepted messages to carriers. Call it only after the answer has been written."""

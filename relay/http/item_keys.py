@@ -99,10 +99,9 @@ class ItemKeys:
             if view is None:
                 continue
             known = True
-            if view.account != account or destination_of(view.addresses) != _digits(items[index]):
-                answers[index] = _conflict()
+            answer = answers[index] = answer_of(account, view, items[index])
+            if isinstance(answer, Problem):
                 continue
-            answers[index] = Accepted(id_text(message_id))
             if view.final and self._has_url(account, view):
                 ended.append(message_id)
         if known:
@@ -117,7 +116,14 @@ class ItemKeys:
         return bool(view.notification_url or self._accounts.notification_url(account))
 
 
-def _digits(item: Item) -> bytes:
+def answer_of(account: str, view: MessageView, item: object) -> Accepted | Problem:
+    """The answer for an item whose message was accepted before: its id, unless its key belongs to another message."""
+    if view.account != account or destination_of(view.addresses) != _digits(item):
+        return _conflict()
+    return Accepted(id_text(view.id))
+
+
+def _digits(item: object) -> bytes:
     return item.to.removeprefix("+").encode("utf-8", "replace") if isinstance(item, MessageRequest) else b""
 
 

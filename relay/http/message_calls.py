@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final
 
@@ -16,13 +16,13 @@ from twisted.internet.task import deferLater
 from relay.history.message_lists import MessageLists
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow
-from relay.http.item_keys import ItemKeys, Repeats
+from relay.http.item_keys import ItemKeys, Repeats, answer_of
 from relay.http.message_preparer import MessagePreparer
 from relay.http.message_reports import report
 from relay.http.message_requests import read_messages
 from relay.http.problems import Problem, ProblemDocument
 from relay.http.types import Accepted, MessageRequest
-from relay.store.api import Idempotency
+from relay.store.api import NO_IDS, AcceptedBefore, Idempotency
 from relay.values.decision import Decision
 from relay.values.ids import id_text, parse_id
 from relay.values.messages import Message, MessageView, QueueKey, Submission
@@ -87,12 +87,22 @@ class Messages:
             else:
                 results, began_at = await self._prepare(account, items, began_at)
             messages = [result for result in results if type(result) is Message]
-            if messages and idempotency is not None:
+            if not messages:
+                return self._accepted(account, results, messages, single, queues)
+            reply, request = None, None
+            if idempotency is not None:
                 reply = self._accepted(account, results, messages, single, queues)
-                await self._accept(messages, began_at, idempotency(reply.body))
-                return reply
-            if messages:
-                await self._accept(messages, began_at)
+                request = idempotency(reply.body)
+            before = await self._accept(messages, began_at, request, frozenset(ids.values()))
+            if before is None:
+                return reply or self._accepted(account, results, messages, single, queues)
+            if request is not None and before.request is not None:
+                return _repeated(before.request, request.digest)
+            # Another request has brought these messages since they were looked up.
+            item_of = {message_id: items[index] for index, message_id in ids.items()}
+            known = {view.id: answer_of(account, view, item_of[view.id]) for view in before.messages}
+            results = [known.get(result.id, result) if type(result) is Message else result for result in results]
+            messages = [message for message in messages if message.id not in known]
             return self._accepted(account, results, messages, single, queues)
 
     async def _turn(self, account: str, items: Sequence[object]) -> float | None:
@@ -110,16 +120,19 @@ class Messages:
         return seconds()
 
     async def _accept(
-        self, messages: Sequence[Message], began_at: float | None, idempotency: Idempotency | None = None
-    ) -> None:
-        accepting = self._flow.accept(messages, idempotency)
+        self,
+        messages: Sequence[Message],
+        began_at: float | None,
+        idempotency: Idempotency | None = None,
+        repeatable: Set[bytes] = NO_IDS,
+    ) -> AcceptedBefore | None:
+        accepting = self._flow.accept(messages, idempotency, repeatable)
         if began_at is None:
-            await accepting
-            return
+            return await accepting
         # This runs until it waits for the disk. Only the work until then has held up other customers.
         durable = Deferred.fromCoroutine(accepting)
         self._flow.fair_share.worked(began_at, self._clock.seconds())
-        await durable
+        return await durable
 
     async def _prepare(
         self,
@@ -196,10 +209,7 @@ class Messages:
             digest = hashlib.sha256(request.content_type + b"\n" + request.body()).digest()
             earlier = await self._flow.store.repeated(account, name)
             if earlier is not None:
-                if earlier.digest != digest:
-                    detail = "Another body came with this Idempotency-Key in the last 24 hours. Use a new key."
-                    raise Problem(409, detail, kind="idempotency-conflict")
-                return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
+                return _repeated(earlier, digest)
             items, single = self._read(request, account)
             now = self._clock.seconds()
             return await self._submit(
@@ -314,6 +324,17 @@ class Messages:
         if view is None or view.account != account:
             raise Problem(404, "The account has no message with this id, or it ended too long ago.", "id")
         return view
+
+
+def _repeated(earlier: Idempotency, digest: bytes) -> Reply:
+    """The answer of an earlier request with the same Idempotency-Key.
+
+    :raises Problem: 409: the earlier one had another body.
+    """
+    if earlier.digest != digest:
+        detail = "Another body came with this Idempotency-Key in the last 24 hours. Use a new key."
+        raise Problem(409, detail, kind="idempotency-conflict")
+    return Reply(202, earlier.answer, headers=((b"Idempotent-Replayed", b"true"),))
 
 
 def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocument:

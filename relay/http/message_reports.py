@@ -1,11 +1,14 @@
 """Makes the report about a message that its customer sees: in replies, lists and pages."""
 
+import math
+from collections.abc import Sequence
+
 from msgspec import UNSET
 
-from relay.http.types import AttemptReport, MessageReport
+from relay.http.types import AttemptReport, MessageReport, TriedCarrier
 from relay.values.ids import id_text
 from relay.values.instants import instant
-from relay.values.messages import AttemptView, MessageView, destination_of, source_of
+from relay.values.messages import AttemptView, MessageView, PartView, destination_of, source_of
 from relay.values.states import ENROUTE, SCHEDULED, customer_words
 from relay.webhooks.body import error_of
 
@@ -32,6 +35,20 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
         send_at=instant(view.scheduled_at) if view.scheduled_at else UNSET,
         learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
         attempts=[attempt_report(attempt, attempt.status) for attempt in view.attempts],
+        tried=[_tried(parts) for parts in view.rounds] if view.rounds else UNSET,
+    )
+
+
+def _tried(parts: Sequence[PartView]) -> TriedCarrier:
+    """Reports about a round. The state of a long message is that of the part that ended last, or of an open one."""
+    part = max(parts, key=lambda part: math.inf if part.done_at is None else part.done_at)
+    state = ENROUTE if part.state == SCHEDULED else part.state
+    return TriedCarrier(
+        part.carrier,
+        customer_words(state, b"").status,
+        part.carrier_error,
+        None if part.submitted_at is None else instant(part.submitted_at),
+        None if part.done_at is None else instant(part.done_at),
     )
 
 

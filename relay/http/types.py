@@ -181,6 +181,16 @@ class AttemptReport(msgspec.Struct, frozen=True):
     status: Annotated[str, Meta(description="The state in the notification.")]
 
 
+class TriedCarrier(msgspec.Struct, frozen=True):
+    """One of the carriers that a message went to, one after the other."""
+
+    carrier: Annotated[str, Meta(description="The carrier; empty: the message waits for it.")]
+    status: Annotated[str, Meta(description="The state that it reported; ENROUTE: none yet.")]
+    carrier_error: Annotated[str, Meta(description="Its own error code, unchanged.")]
+    submitted_at: Annotated[str | None, Meta(description="When it took the message.")]
+    done_at: Annotated[str | None, Meta(description="When its report came.")]
+
+
 class MessageReport(msgspec.Struct, frozen=True):
     """Everything that the relay knows about a message."""
 
@@ -212,6 +222,10 @@ class MessageReport(msgspec.Struct, frozen=True):
     ] = UNSET
     send_at: Annotated[
         str | UnsetType, Meta(description="When it is, or was, to be sent. Only there if the message was scheduled.")
+    ] = UNSET
+    tried: Annotated[
+        list[TriedCarrier] | UnsetType,
+        Meta(description="The carriers in their order. Only there if it went to another one after one failed."),
     ] = UNSET
 
 

@@ -216,11 +216,18 @@ class AdminPages:
 
     async def act_on_carrier(self, request: AdminRequest) -> Reply:
         """POST /carriers/NAME/hold, /resume, /dismiss, and /unbind for one that drains, with {"reason": "..."}."""
-        return await _answered(self._on_carrier(request))
+        return self._not_now() or await _answered(self._on_carrier(request))
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
         """POST /accounts/NAME/unbind, /url-off, /url-on with {"reason"}, and /replay with `ReplayRequest`."""
-        return await _answered(self._on_account(request))
+        return self._not_now() or await _answered(self._on_account(request))
+
+    def _not_now(self) -> Reply | None:
+        """Refuses actions while another relay of the cluster works. It has the carriers and accounts."""
+        membership = self._daemon.membership
+        if membership is None or membership.state().epoch:
+            return None
+        return json_reply({"error": f"this relay {membership.state().reason}; do it there"}, 503)
 
     async def _on_configuration(self, request: AdminRequest) -> ReloadResult:
         if request.path[1:] != ["reload"]:

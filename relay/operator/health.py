@@ -1,7 +1,8 @@
 """Says whether the relay is alive, and whether it is ready to work, with the reason if it is not.
 
 *Live* means that the process answers at all. *Ready* means that the relay would make a new message durable and send it:
-the start is over, the journal can be written, the listeners listen, and at least one carrier is up. If one of several
+the start is over, the journal can be written, the listeners listen, and at least one carrier is up. In a cluster, only
+the relay that works is ready, so a load balancer sends all traffic there. If one of several
 carriers is down, the answer shows it, but the relay stays ready, because the carrier's messages wait or take another
 carrier. If the relay were not ready, a load balancer would stop the traffic of all other carriers, too.
 """
@@ -11,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from relay.carriers.link import CarrierLink
+from relay.cluster.membership import Membership
 from relay.config.model import Config
 from relay.routing.flow import MessageFlow
 
@@ -18,7 +20,7 @@ from relay.routing.flow import MessageFlow
 class Stage(msgspec.Struct, frozen=True, gc=False):
     """One thing that must be in order.
 
-    :ivar name: "start", "journal", "listeners", or "carrier NAME".
+    :ivar name: "start", "cluster", "journal", "listeners", or "carrier NAME".
     :ivar reason: its state in a few words. If `ok` is false, they say what is wrong.
     """
 
@@ -41,6 +43,7 @@ class Watched(Protocol):
     links: dict[str, CarrierLink]
     config: Config
     not_ready: str
+    membership: Membership | None
 
     @property
     def listening(self) -> list[str]:
@@ -56,6 +59,10 @@ def readiness(daemon: Watched) -> Readiness:
         Stage("journal", figures.writable, "writable" if figures.writable else figures.reason or "can't be written"),
         Stage("listeners", bool(daemon.listening), ", ".join(daemon.listening) or "nothing listens yet"),
     ]
+    if daemon.membership is not None:
+        state = daemon.membership.state()
+        reason = state.reason or f"this node works, under epoch {state.epoch}"
+        needed.insert(1, Stage("cluster", state.works, reason))
     can_send = not carriers or any(stage.ok for stage in carriers)
     return Readiness(all(stage.ok for stage in needed) and can_send, [*needed, *carriers])
 

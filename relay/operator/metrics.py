@@ -22,6 +22,7 @@ from relay import __version__
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.link import CarrierLink
+from relay.cluster.membership import ClusterState, Membership
 from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.decisions.decision_service import Decider
@@ -55,6 +56,7 @@ class Measured(Protocol):
     handset_messages: HandsetMessages
     config: Config
     not_ready: str
+    membership: Membership | None
 
 
 class RelayCollector(Collector):
@@ -87,6 +89,8 @@ class RelayCollector(Collector):
             "Receipts that a draining carrier still owes, at the last count.",
             (({"carrier": name}, drain.receipts_out or 0) for name, drain in draining_carriers.items()),
         )
+        if daemon.membership is not None:
+            yield from _cluster(daemon.membership.state())
         yield from _store(daemon.flow.store.figures())
         yield _counter(
             "relay_inbound_messages",
@@ -275,6 +279,34 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
     )
 
 
+def _cluster(state: ClusterState) -> Iterator[Metric]:
+    yield _gauge("relay_cluster_owner", "1 while this node owns the shard.", [({}, state.epoch > 0)])
+    yield _gauge(
+        "relay_cluster_works", "1 while this node owns the shard and its lease is renewed.", [({}, state.works)]
+    )
+    yield _gauge(
+        "relay_cluster_epoch", "The epoch under which this node owns the shard; 0: it doesn't.", [({}, state.epoch)]
+    )
+    look = state.look
+    if look is None:
+        return
+    yield _gauge(
+        "relay_cluster_nodes_standing_by",
+        "Nodes that could take over: seen within some seconds, with the latest configuration file.",
+        [({}, len(look.standing_by))],
+    )
+    yield _gauge(
+        "relay_cluster_rows_behind",
+        "Rows of the log that a node which stands by has not read yet.",
+        (({"node": node.name}, node.behind) for node in look.standing_by),
+    )
+    yield _gauge(
+        "relay_cluster_synchronous_standbys",
+        "Database servers that a commit waits for and that are connected.",
+        [({}, look.server.synchronous)],
+    )
+
+
 def _store(figures: StoreFigures) -> Iterator[Metric]:
     yield _gauge("relay_store_writable", "1 while the journal can be written.", [({}, figures.writable)])
     yield _gauge("relay_store_messages", "Messages in the table.", [({}, figures.messages)])
@@ -304,6 +336,11 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         "Receipts whose done date is more than a day before the message was accepted, or more than a day after the "
         "receipt came. Their arrival counts instead.",
         (({"carrier": carrier}, count) for carrier, count in figures.implausible_dates.items()),
+    )
+    yield _counter(
+        "relay_messages_failed_over",
+        "Messages that went to another carrier because this one did not deliver them (`failover` of the route).",
+        (({"carrier": carrier}, count) for carrier, count in figures.failed_over.items()),
     )
     yield _gauge("relay_store_unreadable", "Unreadable receipts that are kept.", [({}, figures.unreadable)])
     yield _gauge("relay_store_owed", "Notifications that are owed.", [({}, figures.owed)])

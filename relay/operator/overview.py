@@ -9,6 +9,7 @@ from relay import __version__
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import Drain
 from relay.carriers.link import CarrierLink
+from relay.cluster.membership import ClusterState
 from relay.config.changes import ReloadResult
 from relay.history.history import History as MessageHistory
 from relay.operator.actions import Reloads
@@ -19,6 +20,9 @@ from relay.routing.stale_names import StaleNames
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import status_name
 from relay.webhooks.answer import UrlState
+
+#: Receipts that changed a message.
+_MATCHED = (Outcome.FINAL, Outcome.PART, Outcome.FAILED_OVER)
 
 
 class CarrierLook(msgspec.Struct, frozen=True):
@@ -80,6 +84,7 @@ class Overview(msgspec.Struct, frozen=True):
     """The state of everything.
 
     :ivar troubles: sentences that say what is wrong, worst first; empty when all is well.
+    :ivar cluster: this relay's place in its cluster; None: it is alone.
     :ivar charts: counts in steps of `step_seconds`, oldest first.
     :ivar reload: how the last reload of the configuration file went; None: there was none since the start.
     """
@@ -95,6 +100,7 @@ class Overview(msgspec.Struct, frozen=True):
     step_seconds: float
     charts: dict[str, list[float]]
     binds_refused: dict[str, int]
+    cluster: ClusterState | None = None
     reload: ReloadResult | None = None
 
 
@@ -141,7 +147,14 @@ class Observer:
         accounts = [self._account(name, now) for name in daemon.config.accounts]
         figures = daemon.flow.store.figures()
         state = readiness(daemon)
-        wrong = troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names)
+        cluster = None if daemon.membership is None else daemon.membership.state()
+        if cluster is not None and not cluster.epoch:
+            # Another relay works. What this one lacks is not wrong.
+            wrong = []
+        else:
+            wrong = troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names)
+        if cluster is not None:
+            wrong += cluster.troubles
         if daemon.history is not None and daemon.history.reason:
             wrong.append(f"the history can't be written: {daemon.history.reason}. Messages go their way")
         reload = None if daemon.reloader is None else daemon.reloader.last
@@ -158,6 +171,7 @@ class Observer:
             store=msgspec.structs.asdict(figures),
             step_seconds=STEP_SECONDS,
             charts={name: self.history.of(name) for name in self.history.names() if "." not in name},
+            cluster=cluster,
             binds_refused={status_name(s): count for s, count in daemon.sessions.binds_refused.items()},
             reload=reload,
         )
@@ -188,7 +202,7 @@ class Observer:
             found[f"carrier.{name}"] = link.counters.taken
             found[f"refused.{name}"] = link.counters.refused
             found["taken"] += link.counters.taken
-            found["receipts"] += link.intake.outcomes[Outcome.FINAL] + link.intake.outcomes[Outcome.PART]
+            found["receipts"] += sum(link.intake.outcomes[outcome] for outcome in _MATCHED)
         return found
 
     def _carrier(self, name: str, link: CarrierLink, now: float) -> CarrierLook:
@@ -260,7 +274,11 @@ def troubles(
     stale_names: StaleNames,
 ) -> list[str]:
     """Makes the sentences that say what is wrong, worst first."""
-    found = [f"{stage.name}: {stage.reason}" for stage in state.stages[:3] if not stage.ok]
+    found = [
+        f"{stage.name}: {stage.reason}"
+        for stage in state.stages
+        if not stage.ok and not stage.name.startswith("carrier ")
+    ]
     for carrier in carriers:
         if carrier.draining:
             if not carrier.bound and carrier.receipts_out:

@@ -1,11 +1,12 @@
 """The life of a message for the operator: one line an event, in order of time."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
 
 from relay.values.ids import id_text
-from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.messages import MessageView, PartView, destination_of, source_of
 from relay.values.states import customer_words
 
 
@@ -41,24 +42,33 @@ class TimeLine(msgspec.Struct, frozen=True, gc=False):
     events: list[Event]
 
 
+def _part_events(part: PartView, number: int, count: int, *, name_carrier: bool) -> Iterator[Event]:
+    """The events of a part.
+
+    :param name_carrier: whether each event names the carrier, because several had the message.
+    """
+    which = f"part {number} of {count} " if count > 1 else ""
+    if part.submitted_at is not None:
+        named = f" as {part.carrier_message_id}" if part.carrier_message_id else " without an id"
+        yield Event(part.submitted_at, f"{which}taken by {part.carrier}{named}", True)
+    if part.done_at is not None and (count > 1 or part.submitted_at is not None):
+        words = customer_words(part.state, b"")
+        carrier = f" from {part.carrier}" if name_carrier else ""
+        error = f", carrier's error {part.carrier_error}" if part.carrier_error else ""
+        word = f", carrier's word {part.carrier_stat}" if part.carrier_stat else ""
+        date = ""
+        if part.carrier_done_at:
+            date = f", done {datetime.fromtimestamp(part.carrier_done_at, UTC):%Y-%m-%d %H:%M:%S} UTC as it says"
+        said = f"{which}{words.status}{carrier}{word}{error}{date}"
+        yield Event(part.done_at, said, words.send_status == "delivered")
+
+
 def time_line(view: MessageView) -> TimeLine:
     """The events of a message, in order of time. The end of its validity, in the future, is last."""
     events = [Event(view.accepted_at, f"accepted from {view.account} over {view.interface.upper()}", True)]
-    many = len(view.parts) > 1
-    for number, part in enumerate(view.parts, 1):
-        which = f"part {number} of {len(view.parts)} " if many else ""
-        if part.submitted_at is not None:
-            named = f" as {part.carrier_message_id}" if part.carrier_message_id else " without an id"
-            events.append(Event(part.submitted_at, f"{which}taken by {part.carrier}{named}", True))
-        if part.done_at is not None and (many or part.submitted_at is not None):
-            words = customer_words(part.state, b"")
-            error = f", carrier's error {part.carrier_error}" if part.carrier_error else ""
-            word = f", carrier's word {part.carrier_stat}" if part.carrier_stat else ""
-            date = ""
-            if part.carrier_done_at:
-                date = f", done {datetime.fromtimestamp(part.carrier_done_at, UTC):%Y-%m-%d %H:%M:%S} UTC as it says"
-            said = f"{which}{words.status}{word}{error}{date}"
-            events.append(Event(part.done_at, said, words.send_status == "delivered"))
+    for parts in view.rounds or [view.parts]:
+        for number, part in enumerate(parts, 1):
+            events += _part_events(part, number, len(parts), name_carrier=bool(view.rounds))
     for attempt in view.attempts:
         took = f" in {attempt.seconds:.2f} s" if attempt.seconds else ""
         what = f"attempt {attempt.attempt} to notify of {attempt.status} by {attempt.channel}: {attempt.answer}"

@@ -7,11 +7,14 @@ changes, or a carrier is added, as few destinations as possible move to another 
 """
 
 import math
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import Final
 
-from relay.config.model import Route
+from relay.config.model import Failover, Route
 from relay.text.compose import source_address
+from relay.values.failover_rule import FailoverRule
+from relay.values.states import CUSTOMER_WORDS, REJECTED
 
 #: The most orders to remember. When there are this many, all are dropped.
 _KEPT: Final = 10_000
@@ -20,15 +23,44 @@ _HASH_RANGE: Final = 1 << (8 * _HASH_BYTES)
 
 
 class RouteCarriers(tuple[str, ...]):
-    """Names the carriers of a route with `spill_over_seconds` or `replace_sender`.
+    """Names the carriers of a route with `spill_over_seconds`, `replace_sender` or `failover`.
 
     Other routes have plain tuples. The type tells both kinds apart at no cost.
 
     :ivar source: the address that replaces the sender, as a submit_sm has it; b"" if the sender stays.
+    :ivar failover: when a message goes to another carrier; None: never.
     """
 
     spill_over_seconds: float
     source: bytes
+    failover: FailoverRule | None
+
+    def go_on_after(self, error: bytes) -> bool:
+        """Returns true if a message goes to the next carrier after a carrier refused its submit_sm for this reason."""
+        return self.failover is not None and self.failover.applies(REJECTED, error)
+
+
+def without(carriers: tuple[str, ...], gone: Collection[str]) -> tuple[str, ...]:
+    """Returns the other carriers, in their order. They keep the settings of the route."""
+    left = [name for name in carriers if name not in gone]
+    if type(carriers) is not RouteCarriers:
+        return tuple(left)
+    others = RouteCarriers(left)
+    others.spill_over_seconds, others.source, others.failover = (
+        carriers.spill_over_seconds,
+        carriers.source,
+        carriers.failover,
+    )
+    return others
+
+
+def failover_rule(failover: Failover | None) -> FailoverRule | None:
+    """Makes the rule that a route's messages get; None: the route has none."""
+    if failover is None:
+        return None
+    states = tuple(sorted(state for state, words in CUSTOMER_WORDS.items() if words.status in failover.on))
+    errors = tuple(error.encode() for error in failover.errors)
+    return FailoverRule(states, errors, failover.no_receipt_seconds, failover.times)
 
 
 class CarrierOrder:
@@ -42,6 +74,7 @@ class CarrierOrder:
     def __init__(self, route: Route) -> None:
         self._spill_over_seconds = route.spill_over_seconds
         self.source = source_address(route.replace_sender) if route.replace_sender else b""
+        self.failover = failover_rule(route.failover)
         self._places = [{place: 1.0} if isinstance(place, str) else place for place in route.carriers]
         self._orders: dict[tuple[str, ...], tuple[str, ...]] = {}
         weighted = any(len(place) > 1 for place in self._places)
@@ -64,10 +97,11 @@ class CarrierOrder:
         found = self._orders.get(names)
         if found is None:
             found = names
-            if self._spill_over_seconds or self.source:
+            if self._spill_over_seconds or self.source or self.failover is not None:
                 found = RouteCarriers(names)
                 found.spill_over_seconds = self._spill_over_seconds
                 found.source = self.source
+                found.failover = self.failover
             if len(self._orders) >= _KEPT:
                 self._orders.clear()
             self._orders[names] = found

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from relay.config.model import Route
+from relay.config.model import Failover, Route
 from relay.routing.routes import CompiledRoute, Routes
 from relay.text.compose import destination_address, source_address
 from relay.values.messages import destination_of, source_of
@@ -63,7 +63,19 @@ def explain(routes: Routes, account: str, source: str, destination: str, at: flo
         decision += " The weights and the number decide this order; it is the same for each message to this number."
     if chosen.route.replace_sender:
         decision += f" The sender becomes {chosen.route.replace_sender}."
+    if chosen.route.failover is not None:
+        decision += f" {_failover_words(chosen.route.failover)}"
     return Explanation(decision, carriers, tags, steps)
+
+
+def _failover_words(failover: Failover) -> str:
+    after = [", ".join(failover.on)] if failover.on else []
+    if failover.errors:
+        after[:] = [f"{states} with the error {' or '.join(failover.errors)}" for states in after]
+    if failover.no_receipt_seconds:
+        after.append(f"{failover.no_receipt_seconds:g} seconds without a receipt")
+    times = "once" if failover.times == 1 else f"up to {failover.times} times"
+    return f"It goes to the next carrier {times} after {' or '.join(after)}."
 
 
 def _verdict(

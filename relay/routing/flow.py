@@ -11,7 +11,7 @@ notifications as it can send now. So notifications wait in the store only.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence, Set
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -20,17 +20,18 @@ from twisted.logger import Logger
 from relay.config.sender_patterns import AllowedSenders
 from relay.decisions.decision_service import Decider, NoDecisions
 from relay.routing.cancelled import CancelledMessages
-from relay.routing.carrier_order import RouteCarriers
+from relay.routing.carrier_order import RouteCarriers, without
 from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
 from relay.routing.routes import Routes
 from relay.routing.set_endings import SetEnding
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.smpp.message_codec import with_source
-from relay.store.api import Idempotency, Store, StoreFull, StoreUnavailable
+from relay.store.api import NO_IDS, AcceptedBefore, Idempotency, Store, StoreFull, StoreUnavailable
 from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.counters import Counters
+from relay.values.failover_rule import FailoverRule
 from relay.values.ids import RandomBytes, new_ids
 from relay.values.messages import (
     ADAPT_NOTHING,
@@ -39,6 +40,7 @@ from relay.values.messages import (
     Ending,
     Message,
     MessageView,
+    Pending,
     QueueKey,
     Refused,
     Replacement,
@@ -55,12 +57,13 @@ from relay.values.smpp_constants import (
     ESME_RTHROTTLED,
 )
 from relay.values.states import DELETED, REJECTED, UNKNOWN
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 
-#: Scheduled messages that are sent in one turn of the reactor, some 4 ms; the pause after them; and how many such
-#: slices one call may send.
-_SCHEDULED_AT_ONCE = 200
-_SCHEDULED_PAUSE_SECONDS = 0.005
-_SCHEDULED_SLICES = 50
+#: Scheduled messages, or messages for another carrier, that are sent in one turn of the reactor, some 4 ms; the pause
+#: after them; and how many such slices one call may send.
+_AT_ONCE = 200
+_PAUSE_SECONDS = 0.005
+_SLICES = 50
 
 #: How many dropped parts of one message may stand in carriers' queues. Each replacement makes one more.
 _MOST_REPLACED = 10
@@ -75,6 +78,7 @@ class MessageFlow:
     :ivar routes: the present routes.
     :param senders_of: the senders that an account may use; None: all.
     :param most_scheduled: messages of an account that may wait for their time (`limits.scheduled`).
+    :ivar gate: whether this relay may send. The links ask it.
     :ivar share_of: an account's share (weight, priority) of a carrier when several accounts wait for that carrier.
     """
 
@@ -92,12 +96,14 @@ class MessageFlow:
         share_of: Callable[[str], AccountShare] = lambda account: NO_SHARE,
         senders_of: Callable[[str], AllowedSenders | None] = lambda account: None,
         most_scheduled: int = 100_000,
+        gate: WorkGate = ALWAYS_OPEN,
         decisions: Decider | None = None,
     ) -> None:
         #: Decides about messages before `prepare`. Whoever calls `prepare` asks it first.
         self.decisions: Decider = decisions or NoDecisions()
         self._most_scheduled = most_scheduled
         self._senders_of = senders_of
+        self.gate = gate
         self.share_of = share_of
         self.store = store
         self._rates = rates
@@ -133,6 +139,7 @@ class MessageFlow:
         self._plain_texts = all(link.text_form == PLAIN for link in links.values())
         self._servers = {channel.value: server for channel, server in servers.items()}
         self.store.subscribe(self.wake)
+        self.store.connect_routes(self._has_other_carrier)
 
     def reroute(self, routes: Routes, links: Mapping[str, Link], validity_seconds: float) -> None:
         """Uses the routes and carriers of a new configuration for all messages that are dispatched after this."""
@@ -148,7 +155,9 @@ class MessageFlow:
         for part in parts:
             view = await self.store.look_up(part.id)
             if view is not None and not (view.final or view.ending):
-                part.carriers = self.routes.carriers_of(view.addresses, part.account, self._clock.seconds(), view.tags)
+                part.carriers = self._carriers_left(
+                    view.addresses, part.account, self._clock.seconds(), view.tried, view.tags
+                )
                 self.send([part])
             else:
                 self.cancelled.take(part.id, part)
@@ -201,6 +210,7 @@ class MessageFlow:
         room = False
         later = 0
         new_source = b""
+        failover: FailoverRule | None = None
         for message_id, s in zip(ids, submissions, strict=True):
             scheduled_at: float = 0
             parts = s.parts
@@ -218,7 +228,9 @@ class MessageFlow:
                     later += 1
             if carriers is not asked:
                 asked, room = carriers, self._any_room(carriers)
-                new_source = carriers.source if type(carriers) is RouteCarriers else b""
+                new_source, failover = b"", None
+                if type(carriers) is RouteCarriers:
+                    new_source, failover = carriers.source, carriers.failover
             if not carriers:
                 self.counters.account(account).refuse(ESME_RINVDSTADR)
                 result.append(Refused(ESME_RINVDSTADR, "to", "No route leads to this number."))
@@ -258,6 +270,8 @@ class MessageFlow:
                         scheduled_at,
                         s.adapt,
                         s.tags,
+                        # The time in the body would be over for the next carrier.
+                        None if parts is s.scheduled_parts else failover,
                     )
                 )
         return result + throttled if throttled else result
@@ -266,24 +280,32 @@ class MessageFlow:
         """Counts a message that was refused before `prepare`."""
         self.counters.account(account).refuse(command_status)
 
-    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
+    async def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> AcceptedBefore | None:
         """Waits until the messages are durable. All messages of a batch are of one account and one interface.
+
+        Arguments and result are those of `relay.store.api.MessageStore.accept`.
 
         :raises StoreFull, StoreUnavailable: the messages are not durable; tell the sender.
         """
         begun_at = self._clock.seconds()
         counters = self.counters
         try:
-            await self.store.accept(messages, idempotency)
+            before = await self.store.accept(messages, idempotency, repeatable)
         except StoreUnavailable as reason:
             if messages:
                 status = ESME_RMSGQFUL if isinstance(reason, StoreFull) else ESME_RSYSERR
                 counters.account(messages[0].account).refuse(status, len(messages))
             raise
-        if messages:
+        count = len(messages)
+        if before is not None:
+            count = 0 if before.request is not None else count - len(before.messages)
+        if count:
             first = messages[0]
-            counters.account(first.account).accepted[first.interface] += len(messages)
-            counters.accept_seconds.observe(self._clock.seconds() - begun_at, len(messages))
+            counters.account(first.account).accepted[first.interface] += count
+            counters.accept_seconds.observe(self._clock.seconds() - begun_at, count)
+        return before
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         """Gives accepted messages to carriers, except scheduled ones. Call it once, after the answer has been written.
@@ -319,10 +341,10 @@ class MessageFlow:
         """Sends the scheduled messages whose time has come, by the present routes.
 
         Very many may be due in one second. They are sent in slices, between which the reactor serves everybody else.
-        One call sends `_SCHEDULED_SLICES` slices at the most; the next call goes on.
+        One call sends `_SLICES` slices at the most; the next call goes on.
         """
-        for _ in range(_SCHEDULED_SLICES):
-            due = await self.store.scheduled_due(now, _SCHEDULED_AT_ONCE)
+        for _ in range(_SLICES):
+            due = await self.store.scheduled_due(now, _AT_ONCE)
             carriers_of = self.routes.carriers_of
             parts = [
                 Outgoing(
@@ -341,9 +363,51 @@ class MessageFlow:
                 for part in parts:
                     self.cancelled.keep(part)
             self.send(parts)
-            if len(due) < _SCHEDULED_AT_ONCE:
+            if len(due) < _AT_ONCE:
                 break
-            await deferLater(self._clock, _SCHEDULED_PAUSE_SECONDS)
+            await deferLater(self._clock, _PAUSE_SECONDS)
+
+    def _carriers_left(
+        self, addresses: bytes, account: str, at: float, tried: Collection[str], tags: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Returns the carriers of a message's route that have not tried the message yet."""
+        carriers = self.routes.carriers_of(addresses, account, at, tags)
+        return without(carriers, tried) if tried else carriers
+
+    def _has_other_carrier(
+        self, account: str, addresses: bytes, accepted_at: float, tags: tuple[str, ...], tried: Collection[str]
+    ) -> bool:
+        left = self._carriers_left(addresses, account, accepted_at, tried, tags)
+        return any(name in self._links for name in left)
+
+    async def _send_failed_over(self, now: float) -> None:
+        """Sends messages to another carrier after one could not deliver them, by the present routes. In slices."""
+        for _ in range(_SLICES):
+            found = await self.store.failed_over(_AT_ONCE)
+            for message_id, parts, expires_at in found.dropped:
+                self.cancelled.add(message_id, parts, expires_at, now)
+            self._send_pending(found.parts)
+            if len(found.parts) < _AT_ONCE and not found.dropped:
+                break
+            await deferLater(self._clock, _PAUSE_SECONDS)
+
+    def _send_pending(self, pending: Sequence[Pending]) -> None:
+        """Sends parts whose bodies only the journal has, by the routes for the time of acceptance."""
+        self.send(
+            [
+                Outgoing(
+                    p.id,
+                    p.part,
+                    None,
+                    p.expires_at,
+                    self._carriers_left(p.addresses, p.account, p.accepted_at, p.tried, p.tags),
+                    p.account,
+                    p.priority,
+                    adapt=p.adapt,
+                )
+                for p in pending
+            ]
+        )
 
     async def resume(self) -> int:
         """Dispatches all parts that no carrier had taken, and wakes every queue. Call it after a start.
@@ -360,23 +424,7 @@ class MessageFlow:
                 break
             after = (pending[-1].id, pending[-1].part)
             count += len(pending)
-            carriers_of = self.routes.carriers_of
-            unsent = [p for p in pending if not p.in_doubt]
-            self.send(
-                [
-                    Outgoing(
-                        p.id,
-                        p.part,
-                        None,
-                        p.expires_at,
-                        carriers_of(p.addresses, p.account, p.accepted_at, p.tags),
-                        p.account,
-                        p.priority,
-                        adapt=p.adapt,
-                    )
-                    for p in unsent
-                ]
-            )
+            self._send_pending([p for p in pending if not p.in_doubt])
             now = self._clock.seconds()
             in_doubt += [Ending(p.id, UNKNOWN, now, b"", p.in_doubt) for p in pending if p.in_doubt]
         if in_doubt:
@@ -478,6 +526,9 @@ class MessageFlow:
         view = await self.store.look_up(message_id)
         if view is None or view.final or view.ending or self._is_sending(message_id):
             return False
+        if any(part.done_at is None for parts in view.rounds[:-1] for part in parts):
+            # An earlier carrier may still deliver it.
+            return False
         waiting = sum(part.submitted_at is None for part in view.parts)
         if waiting:
             now = self._clock.seconds()
@@ -519,7 +570,7 @@ class MessageFlow:
         view = await self.store.look_up(message_id)
         if view is None or message_id in self._replacing or self._is_sending(message_id):
             return False
-        if view.final or len(view.parts) != 1 or view.parts[0].submitted_at is not None:
+        if view.final or len(view.parts) != 1 or view.parts[0].submitted_at is not None or view.rounds:
             return False
         if self.cancelled.parts_of(message_id) >= _MOST_REPLACED:
             return False
@@ -592,6 +643,7 @@ class MessageFlow:
         One call does one slice of the store's work.
         """
         await self._send_scheduled(now)
+        await self._send_failed_over(now)
         askable = {name: count for name, link in self._links.items() if (count := link.queries) is not None}
         result = await self.follow_up(self.store.expire(now, askable))
         by_carrier: dict[str, list[AtCarrier]] = {}

@@ -36,7 +36,7 @@ The contract
   answered in slices, one query of an account at a time, and only few may wait.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from typing import Protocol
 
 import msgspec
@@ -48,6 +48,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     MessageView,
@@ -111,7 +112,12 @@ class NotifyPolicy(msgspec.Struct, frozen=True, gc=False):
 
 PolicyOf = Callable[[str], NotifyPolicy]
 
+#: Gets a message's account, addresses, time of acceptance and tags, and the carriers that had it. Returns whether its
+#: route has another carrier.
+OtherCarrier = Callable[[str, bytes, float, tuple[str, ...], Collection[str]], bool]
 
+
+NO_IDS: Set[bytes] = frozenset()
 #: No carrier can be asked.
 NOBODY: Mapping[str, int] = {}
 
@@ -140,6 +146,17 @@ class Idempotency(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20
     at: float
 
 
+class AcceptedBefore(msgspec.Struct, frozen=True, gc=False):
+    """What the store had accepted before an `accept` with keys. What is named here was not accepted once more.
+
+    :ivar request: the earlier request with the same Idempotency-Key. Then nothing at all was accepted now.
+    :ivar messages: the messages among the `repeatable` ones that the store knew. The others were accepted.
+    """
+
+    request: Idempotency | None = None
+    messages: Sequence[MessageView] = ()
+
+
 #: Upper bounds of `StoreFigures.commit_buckets`, in seconds.
 COMMIT_SECONDS_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -159,6 +176,7 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     :ivar evidence: by carrier: how many receipts are kept as evidence of a wrong dialect. See `StoreQueries.evidence`.
     :ivar implausible_dates: by carrier, since the start: receipts whose date of the end is more than a day before the
         message's acceptance, or after the receipt's arrival. The arrival counts instead.
+    :ivar failed_over: by carrier, since the start: messages that went to another carrier.
     :ivar feed_place: the latest durable place in the feed (`FeedEntry.cursor`) of all accounts.
     """
 
@@ -191,21 +209,33 @@ class StoreFigures(msgspec.Struct, frozen=True, gc=False):
     ambiguous_receipts: int = 0
     latest_ambiguous: str = ""
     scheduled: int = 0
+    failed_over: Mapping[str, int] = {}
 
 
 class MessageStore(Protocol):
     """The facet for the message flow and the carriers: messages are accepted, submitted, receipted and ended."""
 
-    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> Awaitable[None]:
-        """Accepts messages. When the awaitable fires, they are durable.
+    def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> Awaitable[AcceptedBefore | None]:
+        """Accepts messages. When the awaitable fires, they are durable, and so is what was accepted before. None:
+        nothing of it had been accepted before.
 
-        No message that the store knows may have one of their ids. A message that it has forgotten may have had it.
+        No message that the store knows may have one of their ids, except for `repeatable` ones. A message that it has
+        forgotten may have had it. To look a key up and to accept its messages is this one call. So two requests with
+        the same key never both take effect, whoever makes them, and wherever.
 
+        :param idempotency: the request that the messages are of. If another request had its key in the last 24 hours,
+            that one is the result.
+        :param repeatable: the ids of those messages whose ids were made of customers' keys. Messages that the store
+            knows by these ids are in the result.
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """
 
     def unsubmitted(self, after: tuple[bytes, int] | None, limit: int) -> Awaitable[Sequence[Pending]]:
-        """Parts that no carrier has taken, in the order of acceptance, without messages that wait for their time.
+        """Parts that no carrier has taken, in the order of acceptance.
+
+        Messages that wait for their time, and those that `failed_over` returns or has returned, are left out.
 
         :param after: the last part that an earlier call returned. The result begins with the part after it.
         """
@@ -218,6 +248,19 @@ class MessageStore(Protocol):
 
     def scheduled_count(self, account: str) -> int:
         """How many of the account's messages wait for their time."""
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        """From now on, asks `other_carrier` before a message goes to another carrier. Call it once only.
+
+        Before this call, all messages end as their first carrier says.
+        """
+
+    def failed_over(self, limit: int) -> Awaitable[FailedOver]:
+        """The parts of up to `limit` messages that go to another carrier (`Message.failover`).
+
+        A message is returned once, each time that it goes on. When the awaitable fires, it is durable that it goes on.
+        If this can't be made durable now, a later call returns the message. `unsubmitted` returns it after a restart.
+        """
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         """Reads the submit_sm bodies of parts; None: the part doesn't wait any more.
@@ -434,7 +477,10 @@ class SettingsStore(Protocol):
         """Keeps a setting. None removes it, so that the configuration's value holds."""
 
     def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
-        """The request and answer of an Idempotency-Key in the last 24 hours (less if there are too many keys)."""
+        """The request and answer of an Idempotency-Key in the last 24 hours (less if there are too many keys).
+
+        It saves the work on a request that is a repeat. Whether it is one, `accept` decides.
+        """
 
 
 class InboundStore(Protocol):

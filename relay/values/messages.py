@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage
 from relay.values.pdus import MessageIdPdu
 
@@ -65,6 +66,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar scheduled_at: no carrier gets the message before this instant; 0: it is sent at once.
     :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     :ivar tags: tags that the decision service gave the message. Its number may have more tags from the lists.
+    :ivar failover: when the message goes to another carrier; None: never.
     """
 
     id: bytes
@@ -83,6 +85,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     scheduled_at: float = 0
     adapt: int = 0
     tags: tuple[str, ...] = ()
+    failover: FailoverRule | None = None
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -310,6 +313,8 @@ class Outcome(enum.IntEnum):
     LATE_INTERMEDIATE = 5
     ORPHAN = 6
     UNREADABLE = 7
+    #: A final state after which the message goes to another carrier.
+    FAILED_OVER = 8
 
 
 #: All receipts of a batch are durable.
@@ -453,6 +458,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
 
     :ivar in_doubt: the carrier to which the part may have been written (see `Store.sending`); empty: to none.
     :ivar priority: as in `Message`; likewise `adapt` and `tags`.
+    :ivar tried: the carriers that could not deliver the message; none of them gets it again.
     """
 
     id: bytes
@@ -465,6 +471,19 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     adapt: int = 0
     tags: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
+
+
+class FailedOver(msgspec.Struct, frozen=True, gc=False):
+    """Messages that go to another carrier, as `Store.failed_over` returns them.
+
+    :ivar parts: the parts to send.
+    :ivar dropped: messages that were returned earlier, and that have ended before a carrier took all of their parts:
+        message id, number of parts that wait, end of the validity. These parts need not be sent any more.
+    """
+
+    parts: Sequence[Pending] = ()
+    dropped: Sequence[tuple[bytes, int, float]] = ()
 
 
 class AttemptView(msgspec.Struct, frozen=True, gc=False):
@@ -508,6 +527,8 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
     :ivar priority: as in `Message`; likewise `scheduled_at`, `adapt` and `tags`.
     :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
+    :ivar rounds: for a message that went to another carrier: its parts in each round, in order of time, the present
+        round last. `parts` are those of the round that decided, or of the present one. Otherwise it is empty.
     :ivar inbound: what a handset sent; None: it is a customer's message.
     :ivar ending: the message has ended, but this isn't durable yet. So the final state isn't shown, and `final` is
         false. Nothing more may be sent.
@@ -537,6 +558,12 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     inbound: InboundMessage | None = None
     tags: tuple[str, ...] = ()
     ending: bool = False
+    rounds: Sequence[Sequence[PartView]] = ()
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """The carriers that could not deliver the message before it went to another one."""
+        return tuple(dict.fromkeys(part.carrier for parts in self.rounds[:-1] for part in parts))
 
     @property
     def told_done_at(self) -> float | None:

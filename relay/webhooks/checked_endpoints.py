@@ -30,6 +30,7 @@ from relay.config.model import NotificationTls
 from relay.config.urls import address_problem
 from relay.runtime.client_tls import ClientTlsEndpoint, TlsProblem
 from relay.runtime.private_parts import AsciiHostEndpoint
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 
 CONNECT_SECONDS: Final = 5.0
 
@@ -40,6 +41,10 @@ class AddressRefused(ConnectError):
     def __init__(self, problem: str) -> None:
         super().__init__(string=problem)
         self.problem = problem
+
+
+class GateShut(ConnectError):
+    """The relay may not send any more. It was allowed when the connection was begun."""
 
 
 class CertificateUnusable(ConnectError):
@@ -53,6 +58,7 @@ class CheckedEndpoints:
     :param allow_private: True: the endpoints check no address.
     :param policy: the policy for TLS; if it is None, the relay trusts the system's authorities.
     :param files: the account's files for TLS; they replace `policy`.
+    :param gate: whether requests may be sent. It is asked when the connection is there.
     """
 
     def __init__(
@@ -62,14 +68,16 @@ class CheckedEndpoints:
         allow_private: bool,
         policy: IPolicyForHTTPS | None = None,
         files: NotificationTls | None = None,
+        gate: WorkGate = ALWAYS_OPEN,
     ) -> None:
+        self._gate = gate
         self._reactor = reactor
         self._allow_private = allow_private
         self._policy = policy or BrowserLikePolicyForHTTPS()
         self._files = files
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint = _CheckedEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, self._allow_private)
+        endpoint = _CheckedEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, self._allow_private, self._gate)
         if uri.scheme != b"https":
             return endpoint
         # Certificates and the TLS handshake name hosts without the dot at the end (RFC 6066 section 3).
@@ -105,13 +113,26 @@ class _CertifiedEndpoint(ClientTlsEndpoint):
 class _CheckedEndpoint:
     """Connects to a host, but only to addresses that the account may reach."""
 
-    def __init__(self, reactor: Any, host: str, port: int, allow_private: bool) -> None:
+    def __init__(self, reactor: Any, host: str, port: int, allow_private: bool, gate: WorkGate) -> None:
+        self._gate = gate
         self._reactor = reactor
         self._host = host.strip("[]")
         self._port = port
         self._allow_private = allow_private
 
     def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+        connecting = self._connect(protocolFactory)
+        return connecting if self._gate is ALWAYS_OPEN else connecting.addCallback(self._if_open)
+
+    def _if_open(self, protocol: Any) -> IProtocol:
+        """Refuses a new connection if the process was paused meanwhile, and another relay may send the request now."""
+        if not self._gate.open:
+            protocol.transport.abortConnection()
+            raise GateShut()
+        connected: IProtocol = protocol
+        return connected
+
+    def _connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
         if self._allow_private:
             return AsciiHostEndpoint(self._reactor, self._host, self._port, CONNECT_SECONDS).connect(protocolFactory)
         checking = _CheckingReactor(self._reactor)

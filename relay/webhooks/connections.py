@@ -23,6 +23,7 @@ from relay.config.urls import WebUrl
 from relay.runtime.direct_write import write_at_once
 from relay.runtime.private_parts import ClientRequest, PoolAgent, TreqClient, set_headers
 from relay.values.user_agent import USER_AGENT
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 from relay.webhooks.answer import Answer
 from relay.webhooks.checked_endpoints import CheckedEndpoints
 from relay.webhooks.connection_pool import ConnectionPool, PooledConnection
@@ -150,12 +151,14 @@ class HttpClients:
 
     :param policy: the policy for TLS without an account's files; if it is None, the relay trusts the system's
         authorities.
+    :param gate: whether requests may be sent. It is asked when a new connection is there.
     :ivar public: the client for accounts that may reach public addresses only.
     :ivar any: the client for accounts that may reach all addresses, and for carriers.
     """
 
-    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None) -> None:
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None, gate: WorkGate = ALWAYS_OPEN) -> None:
         self._reactor = reactor
+        self._gate = gate
         self._policy = policy
         self.public = self._made(False, None)
         self.any = self._made(True, None)
@@ -178,7 +181,9 @@ class HttpClients:
         return client
 
     def _made(self, allow_private: bool, files: NotificationTls | None) -> HTTPClient:
-        endpoints = CheckedEndpoints(self._reactor, allow_private=allow_private, policy=self._policy, files=files)
+        endpoints = CheckedEndpoints(
+            self._reactor, allow_private=allow_private, policy=self._policy, files=files, gate=self._gate
+        )
         return PlainTreq(RememberingAgent(self._reactor, endpoints, ConnectionPool(self._reactor)))
 
 

@@ -28,6 +28,7 @@ from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore
 from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Channel, Notification, QueueKey
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 from relay.webhooks.answer import Tested, UrlState
 from relay.webhooks.attempts import Attempts
 from relay.webhooks.callbacks import parse_callback
@@ -50,6 +51,7 @@ class Webhooks:
     """Sends owed notifications to the customers' URLs when they are due, and tries failed ones again.
 
     :param fraction: returns random numbers from 0 to 1, for the jitter.
+    :param gate: whether requests may be sent now. Whoever opens it wakes all queues.
     """
 
     log = Logger()
@@ -61,8 +63,10 @@ class Webhooks:
         delivery: WebhookDelivery,
         clock: IReactorTime,
         fraction: Callable[[], float],
+        gate: WorkGate = ALWAYS_OPEN,
     ) -> None:
         self._store = store
+        self._gate = gate
         self._accounts = accounts
         self._delivery = delivery
         self._clock = clock
@@ -170,7 +174,7 @@ class Webhooks:
         if self._stopping:
             return
         now = self._clock.seconds()
-        if now < self._claims.store_broken_until:
+        if now < self._claims.store_broken_until or not self._gate.open:
             return
         places, left = self.places, SERVED_A_TURN
         while left > 0:
@@ -245,6 +249,7 @@ class Webhooks:
         while ready and (len(ready) >= batch or now >= work.batch_due_at):
             if (
                 self._stopping
+                or not self._gate.open
                 or origin.room(now) <= 0
                 or not places.may_begin(origin.account)
                 or (path is not None and path.room(now) <= 0)

@@ -29,6 +29,7 @@ class View:
 
     final = False
     tags = ()
+    tried = ()
     ending = False
 
     def __init__(self, addresses: bytes) -> None:

@@ -50,7 +50,7 @@ class SampleTests(SynchronousTestCase):
     def test_every_key_is_explained(self) -> None:
         lines = self.text.splitlines()
         explained = {line.strip().partition(":")[0] for above, line in pairwise(lines) if "#" in above} | {
-            line.strip(" #").partition(":")[0] for line in lines if line.strip().startswith("#")
+            line.strip(" #").partition(":")[0].rpartition(".")[2] for line in lines if line.strip().startswith("#")
         }
         for key in keys():
             self.assertIn(key.path[-1], explained, f"{key.dotted} has no comment in {SAMPLE_FILE}")

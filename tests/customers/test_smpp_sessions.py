@@ -42,7 +42,7 @@ class SlowStore(RecordingStore):
         super().__init__()
         self.durable: Deferred[None] = Deferred()
 
-    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+    def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         self.accepted.extend(messages)
         return self.durable
 

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +90,21 @@ class HistoryCase(SynchronousTestCase):
 
 def without_times(view: MessageView) -> tuple[Any, ...]:
     """All of a view that the history keeps to the letter; it keeps times in milliseconds."""
-    parts = [(p.carrier, p.carrier_message_id, p.state, p.carrier_error, p.carrier_stat) for p in view.parts]
+    parts, *rounds = [
+        [(p.carrier, p.carrier_message_id, p.state, p.carrier_error, p.carrier_stat) for p in each]
+        for each in (view.parts, *view.rounds)
+    ]
     attempts = [(a.channel, a.attempt, a.answer, a.status) for a in view.attempts]
     return (
         view.id, view.account, view.addresses, view.interface, view.state, view.final, view.carrier_error, parts,
-        attempts, sorted(view.owed), view.reference, view.notification_url,
+        attempts, sorted(view.owed), view.reference, view.notification_url, rounds,
     )  # fmt: skip
 
 
 def times_of(view: MessageView) -> Sequence[float]:
     """All times of a view, for a comparison within milliseconds."""
     times = [view.accepted_at, view.expires_at, view.done_at, view.carrier_done_at]
-    for part in view.parts:
+    for part in chain(view.parts, *view.rounds):
         times += [part.submitted_at, part.done_at, part.carrier_done_at]
     return [at or 0.0 for at in times]
 

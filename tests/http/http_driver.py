@@ -3,7 +3,7 @@
 import base64
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from relay.decisions.decision_service import Decider, NoDecisions
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
-from relay.store.api import FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
+from relay.store.api import NO_IDS, AcceptedBefore, FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
 from relay.text.compose import compose
 from relay.values.ids import id_text
 from relay.values.messages import Channel, Message, MessageView, Notification, QueueKey, Refused, Submission
@@ -135,6 +135,8 @@ class FakeFlow:
         self.refusal: Refused | None = None
         self.durable: Deferred[None] | None = None
         self.broken: StoreUnavailable | None = None
+        #: What the next `accept` finds: another node has accepted it after the look-up.
+        self.before: AcceptedBefore | None = None
         self.accepted: list[Message] = []
         self.prepared: list[Submission] = []
         self.dispatched: list[Message] = []
@@ -172,7 +174,14 @@ class FakeFlow:
         self.store.views[message_id] = msgspec.structs.replace(view, state=DELETED, final=True)
         return True
 
-    async def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> None:
+    async def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> AcceptedBefore | None:
+        before, self.before = self.before, None
+        if before is not None:
+            known = {view.id for view in before.messages}
+            self.accepted += [] if before.request else [m for m in messages if m.id not in known]
+            return before
         if self.durable is not None:
             await self.durable
         if self.broken is not None:
@@ -180,6 +189,7 @@ class FakeFlow:
         self.accepted += messages
         if idempotency is not None:
             self.store.keys[idempotency.account, idempotency.key] = idempotency
+        return None
 
     def dispatch(self, messages: Sequence[Message]) -> None:
         self.dispatched += messages

@@ -20,7 +20,7 @@ from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from relay.http.types import NotificationBody
 from relay.runtime.fair_share import PAUSES
 from relay.smpp.message_codec import decode_message
-from relay.store.api import FeedEntry, ReplayResult, StoreBusy, StoreFull
+from relay.store.api import AcceptedBefore, FeedEntry, ReplayResult, StoreBusy, StoreFull
 from relay.values.ids import id_of_key, id_text, parse_id
 from relay.values.messages import (
     AttemptView,
@@ -287,6 +287,15 @@ class IdempotencyTests(HttpTestCase):
         self.flow.durable.callback(None)
         self.assertEqual(first.reply().status, 202)
 
+    def test_a_request_that_another_node_has_accepted_since_the_look_up_gets_its_answer_and_sends_nothing(self) -> None:
+        self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
+        earlier = self.store.keys.pop(("acme", "order-7"))
+        for body, status in ((MESSAGE, 202), (MESSAGE | {"text": "Other"}, 409)):
+            self.flow.before = AcceptedBefore(earlier)
+            reply = self.http.ask("POST", "/messages", body, {"Idempotency-Key": "order-7"})
+            self.assertEqual(reply.status, status)
+        self.assertEqual((len(self.flow.accepted), len(self.flow.dispatched)), (1, 1))
+
     def test_after_a_failure_the_same_key_may_be_used_again(self) -> None:
         self.flow.broken = StoreFull("full")
         self.http.ask("POST", "/messages", MESSAGE, {"Idempotency-Key": "order-7"})
@@ -389,6 +398,22 @@ class ItemKeyTests(HttpTestCase):
         self.flow.durable = None
         self.assertEqual(first.reply().status, 202)
         self.assertEqual(self.http.ask("POST", "/messages", [self.KEYED, MESSAGE]).status, 202)
+
+    def test_an_item_that_another_node_has_accepted_since_the_look_up_is_answered_and_not_sent(self) -> None:
+        known = self.known()
+        before = AcceptedBefore(None, [self.store.views.pop(id_of_key("acme", "order-7/1"))])
+        self.flow.before = before
+        reply = self.http.ask("POST", "/messages", [self.KEYED, self.OTHER, MESSAGE])
+        self.assertEqual((reply.status, reply.json[0]), (202, {"id": known}))
+        sent = [id_text(m.id) for m in self.flow.accepted]
+        self.assertEqual(sent, [item["id"] for item in reply.json[1:]])
+        self.assertEqual(self.flow.dispatched, self.flow.accepted)
+        self.flow.before = before
+        other_number = self.KEYED | {"to": "447700900999"}
+        self.assertProblem(
+            self.http.ask("POST", "/messages", other_number), 409, "idempotency_key", "idempotency-conflict"
+        )
+        self.assertEqual(len(self.flow.dispatched), 2)
 
     def test_item_keys_work_beside_an_idempotency_key_for_the_whole_request(self) -> None:
         header = {"Idempotency-Key": "whole"}

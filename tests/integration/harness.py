@@ -278,6 +278,7 @@ class WebhookReceiver(Resource):
     """A customer's web server: records what it is sent.
 
     :ivar status: what it answers with; may be changed at any time.
+    :ivar refused: how many POSTs it has answered with an error. They aren't recorded.
     """
 
     isLeaf = True
@@ -286,6 +287,7 @@ class WebhookReceiver(Resource):
         super().__init__()
         self.posts: list[Post] = []
         self.status = 200
+        self.refused = 0
         self.port = free_port()
         self._listening: IListeningPort | None = None
 
@@ -321,6 +323,8 @@ class WebhookReceiver(Resource):
         if self.status < 300:
             assert request.content is not None
             self.posts.append(Post(request.path.decode(), headers, request.content.read()))
+        else:
+            self.refused += 1
         request.setResponseCode(self.status)
         return b""
 

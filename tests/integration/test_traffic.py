@@ -153,3 +153,68 @@ class ProgressTests(TrafficTestCase):
         self.assertEqual([post.json["status"] for post in receiver.posts], ["DELIVRD"])
         while await tried() != ["ENROUTE", "DELIVRD"]:
             await task.deferLater(reactor, 0.05)
+
+
+class FailoverTests(TrafficTestCase):
+    async def failover_world(self, **failover: Any) -> Any:
+        """Two carriers, the second for messages that the first doesn't deliver. Returns the customer's receiver."""
+        receiver = await self.webhooks()
+        account = smpp_account(notification_url=receiver.url, notification_concurrency=8)
+        route = {"carriers": ["first", "second"], "failover": failover}
+        await self.world("first", "second", accounts={"acme": account}, routes=[route])
+        return receiver
+
+    def receipt(self, carrier: str, *bodies: bytes) -> None:
+        self.carriers[carrier].bound[0].deliver(*bodies)
+
+    async def receipts(self, carrier: str, count: int) -> None:
+        """Waits until the relay has so many receipts of a carrier."""
+        while await self.metric(self.daemon, "relay_receipts_total", carrier=carrier) < count:
+            await task.deferLater(reactor, 0.05)
+
+    async def test_a_message_that_a_carrier_could_not_deliver_goes_to_the_next_one_and_the_customer_hears_one_end(
+        self,
+    ) -> None:
+        receiver = await self.failover_world(on=["UNDELIV"])
+        _, answer = await self.post("447700900001")
+        await until("the first carrier has it", lambda: len(self.got("first")) == 1)
+        self.receipt("first", receipt_body("1", "UNDELIV", "027"))
+        await until("the second carrier has it", lambda: len(self.got("second")) == 1)
+        first, second = (self.carriers[name].submits[0] for name in ("first", "second"))
+        self.assertEqual((first.body, first.addresses), (second.body, second.addresses))
+        _, waiting = await self.http("GET", self.daemon, f"/messages/{answer['id']}")
+        self.assertEqual((waiting["status"], receiver.posts), ("ENROUTE", []))
+        self.receipt("second", receipt_body("1"))
+        await until("the customer hears of it", lambda: len(receiver.posts) == 1)
+        # The first carrier changes its mind too late: this is only recorded.
+        self.receipt("first", receipt_body("1"))
+        await self.receipts("first", 2)
+        _, report = await self.http("GET", self.daemon, f"/messages/{answer['id']}")
+        self.assertEqual((report["status"], report["carrier"]), ("DELIVRD", "second"))
+        tried = [(one["carrier"], one["status"], one["carrier_error"]) for one in report["tried"]]
+        self.assertEqual(tried, [("first", "UNDELIV", "027"), ("second", "DELIVRD", "000")])
+        self.assertEqual(
+            [(post.json["id"], post.json["status"]) for post in receiver.posts], [(answer["id"], "DELIVRD")]
+        )
+
+    async def test_without_a_receipt_in_time_the_next_carrier_gets_it_and_the_first_one_s_late_delivery_counts(
+        self,
+    ) -> None:
+        receiver = await self.failover_world(on=[], no_receipt_seconds=0.2)
+        _, answer = await self.post("447700900001")
+        await until("both carriers have it", lambda: len(self.got("second")) == 1)
+        self.receipt("first", receipt_body("1"))
+        await until("the customer hears of it", lambda: len(receiver.posts) == 1)
+        self.receipt("second", receipt_body("1", "UNDELIV"))
+        await self.receipts("second", 1)
+        _, report = await self.http("GET", self.daemon, f"/messages/{answer['id']}")
+        self.assertEqual((report["status"], report["carrier"], len(receiver.posts)), ("DELIVRD", "first", 1))
+
+    async def test_after_a_refusal_for_any_reason_the_next_carrier_gets_the_message(self) -> None:
+        receiver = await self.failover_world(on=["REJECTD"])
+        self.carriers["first"].on_submit = lambda session, pdu: session.queue_answer(pdu, b"", c.ESME_RINVMSGLEN)
+        await self.post("447700900001")
+        await until("the second carrier has it", lambda: len(self.got("second")) == 1)
+        self.receipt("second", receipt_body("1"))
+        await until("the customer hears of it", lambda: len(receiver.posts) == 1)
+        self.assertEqual(receiver.posts[0].json["status"], "DELIVRD")

@@ -13,6 +13,7 @@ from relay.carriers.draining import DrainingCarriers
 from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.link import CarrierLink
 from relay.carriers.session_api import CarrierSession
+from relay.cluster.membership import Membership
 from relay.config.model import Account, AccountSmpp, Carrier, Config, Limits, Route
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_lists import MessageLists
@@ -68,7 +69,7 @@ class OperatedStore(UnusedStore):
     def subscribe(self, due: Callable[[Sequence[QueueKey]], None]) -> None:
         """Nothing ever comes due here."""
 
-    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+    def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         if self.unavailable:
             failed: Deferred[None] = Deferred()
             failed.errback(StoreUnavailable("disk full"))
@@ -192,6 +193,7 @@ class OperatedDaemon:
             self.flow, self.clock, known_carriers=lambda: self.links, known_accounts=lambda: self.config.accounts
         )
         self.not_ready = ""
+        self.membership: Membership | None = None
         self.webhooks = OperatedWebhooks()
         self.reloader: Any = None
         self.certificates: list[Any] = []

@@ -18,6 +18,7 @@ from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import ESME_RINVPASWD, ESME_RINVSYSID
 from relay.values.states import DELIVERED, SKIPPED, UNDELIVERABLE
 from tests.operator.operated import OperatedDaemon
+from tests.operator.test_cluster_place import WORKS, Member
 from tests.stores import receipt
 
 ETC = Path(__file__).resolve().parents[2] / "etc"
@@ -180,6 +181,7 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.store.out["tier2"] = 1
         daemon.store.shown = StoreFigures(evidence={"tier2": 1}, implausible_dates={"tier2": 1})
         daemon.draining_carriers.begin("tier2", daemon.links.pop("tier2"))
+        daemon.membership = Member(WORKS)
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()
         self.labels: dict[str, set[str]] = {"up": {"instance", "job"}}
         for family in text_string_to_metric_families(text):

@@ -22,6 +22,7 @@ from relay.values.messages import (
     AtCarrier,
     Channel,
     Ending,
+    FailedOver,
     Message,
     Pending,
     QueueKey,
@@ -47,7 +48,7 @@ class RecordingStore(UnusedStore):
         self.ended: list[Ending] = []
         self.pending: list[Pending] = []
 
-    def accept(self, messages: Sequence[Message], idempotency: object = None) -> Deferred[None]:
+    def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         self.accepted.extend(messages)
         return succeed(None)
 
@@ -56,6 +57,9 @@ class RecordingStore(UnusedStore):
 
     def scheduled_count(self, account: str) -> int:
         return 0
+
+    def failed_over(self, limit: int) -> Deferred[FailedOver]:
+        return succeed(FailedOver())
 
     def end(self, batch: Sequence[Ending]) -> Deferred[StoreResult]:
         self.ended.extend(batch)

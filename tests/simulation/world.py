@@ -8,7 +8,7 @@ import errno
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ from relay.config.model import (
     AccountSmpp,
     Carrier,
     Config,
+    Failover,
     Journal,
     Limits,
     NotificationTls,
@@ -40,6 +41,9 @@ from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.smpp.message_codec import encode_address, message_body
 from relay.store.api import StoreUnavailable
 from relay.store.journal.journal_store import JournalStore
+from relay.store.table.entries import is_unsubmitted, rounds_of
+from relay.store.table.entry_values import GOES_ON
+from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values import smpp_constants as c
 from relay.values.ids import id_text, parse_id
 from relay.values.messages import Message, Replacement, Submission
@@ -59,6 +63,8 @@ START = 1_790_000_000.0
 QUIET_SECONDS = 3 * HOUR
 SMPP_PORT = 2775
 CARRIER_PORTS = {"quick": 3001, "slow": 3002}
+#: Worlds in which messages go to another carrier have one more.
+SPARE_PORT = {"spare": 3003}
 #: After the last fault: longer than any validity, receipt time-out (with a day more where a carrier that is asked says
 #: that a message is under way) and webhook schedule.
 DRAIN_SECONDS = 10 * DAY
@@ -149,6 +155,10 @@ class World:
         self.later = random.Random(f"later {seed}")
         #: When messages from HTTP, and those that were replaced, are to be sent; 0: at once.
         self.send_at: dict[bytes, float] = {}
+        self.failover = _failover(seed)
+        self.ports = CARRIER_PORTS if self.failover is None else {**CARRIER_PORTS, **SPARE_PORT}
+        #: Parts on their way to another carrier that stood in no queue at the latest checks, and since when.
+        self.missing: dict[tuple[bytes, int, int], float] = {}
         self._tear = False
         self._splits = self.random.random() < 0.3
         self.network.pieces = self._pieces
@@ -168,7 +178,10 @@ class World:
         self.query_sm = asks.random() < 0.5
         self.carriers: dict[str, SimulatedCarrier] = {}
         self.carrier_process = ProcessReactor(self.network, "carriers")
-        for name in CARRIER_PORTS:
+        for name in self.ports:
+            if name in SPARE_PORT:
+                # It must not change what the other carriers are like.
+                pick = asks = random.Random(f"spare {self.seed}")
             settings = Simulator(
                 seed=pick.randrange(1 << 30),
                 receipt_delay_seconds=pick.choice([0.0, 0.001, 1.0, 3 * HOUR, 30 * HOUR]) if name == "slow" else 0.5,
@@ -193,7 +206,7 @@ class World:
         self._carriers_listen()
 
     def _carriers_listen(self) -> None:
-        for name, port in CARRIER_PORTS.items():
+        for name, port in self.ports.items():
             if port not in self.network.ports:
                 self.carrier_process.listenTCP(port, self.carriers[name].factory)
 
@@ -202,8 +215,9 @@ class World:
     def config(self) -> Config:
         carriers: dict[str, Carrier] = {}
         names = ["slow", "quick"] if self.with_slow else ["quick"]
+        names += [name for name in SPARE_PORT if name in self.ports]
         for name in names:
-            port = CARRIER_PORTS[name]
+            port = self.ports[name]
             dialect: dict[str, Any] = {}
             if self.carriers[name].settings.receipt_id == "decimal":
                 dialect = {"response_id": {"base": "hex"}, "receipt_id": {"base": "decimal"}}
@@ -234,7 +248,7 @@ class World:
                 ),
             },
             carriers=carriers,
-            routes=[Route(carriers=[*names])],
+            routes=[Route(carriers=[*names], failover=self.failover)],
         )
 
     def make_store(self, **options: Any) -> JournalStore:
@@ -371,7 +385,7 @@ class World:
                 self.network.cut(lambda pipe: pipe.process is self.customer.process)
             case "carriers away":
                 self.epoch += 1
-                for port in CARRIER_PORTS.values():
+                for port in self.ports.values():
                     self.network.ports.pop(port, None)
                 self.network.cut(lambda pipe: pipe.process is self.carrier_process)
                 self._later(fault.seconds, self._carriers_listen)
@@ -611,8 +625,48 @@ class World:
             and not any(link.is_sending(pending.id) for link in links)
             and pending.id not in self.daemon.flow._replacing
         ]
+        self._check_going_on(queued)
+
+    def _check_going_on(self, queued: Collection[tuple[bytes, int]]) -> None:
+        """The same for messages that go to another carrier. What was just fetched may be nowhere for a moment."""
+        table: Any = self.daemon.store.table  # type: ignore[attr-defined]
+        now = self.time.seconds()
+        missing = {
+            (row.id, part, len(rounds_of(row))): self.missing.get((row.id, part, len(rounds_of(row))), now)
+            for shard in table.shards
+            for row in shard.values()
+            if row.flags & GOES_ON and is_unsubmitted(row) and row.id not in table.failovers._ready
+            for part in unsubmitted_parts(row)
+            if (row.id, part) not in queued and not any(link.is_sending(row.id) for link in self.links_made)
+        }
+        self.missing = missing
+        self.failures += [
+            f"part {part} of {id_text(message_id)} should go to another carrier and is nowhere"
+            for (message_id, part, _), since in missing.items()
+            if since < now - 60.0
+        ]
+
+    def _check_rounds(self) -> None:
+        """Each carrier has a message once, and a delivery that came before the end decided it."""
+        for message_id in self.accepted:
+            view: Any = self._view(message_id)
+            if view is None or not view.rounds:
+                continue
+            self.counts["went to another carrier"] += 1
+            self.counts["an earlier carrier decided"] += view.parts is not view.rounds[-1] and view.final
+            carriers = [{part.carrier for part in parts if part.carrier} for parts in view.rounds]
+            if sum(map(len, carriers)) > len(set().union(*carriers)):
+                self.failures.append(f"a carrier had {message_id} in two rounds: {view}")
+            if self.failover is not None and len(view.rounds) > self.failover.times + 1:
+                self.failures.append(f"{message_id} went on too often: {view}")
+            delivered = any(
+                all(part.state == DELIVERED and part.done_at <= view.done_at for part in parts) for parts in view.rounds
+            )
+            if view.final and delivered and view.state != DELIVERED:
+                self.failures.append(f"{message_id} was delivered and has not ended so: {view}")
 
     def _check(self) -> None:
+        self._check_rounds()
         self.counts["carriers asked"] += sum(carrier.counters.queried for carrier in self.carriers.values())
         problems = list(self.failures)
         if not self.ready or self.relay_process.dead:
@@ -799,6 +853,18 @@ class SimulatedWeb:
         world.hear("webhook", notification["id"], notification["status"])
         await deferLater(clock, world.network.latency_seconds)
         return Answer(204)
+
+
+def _failover(seed: int) -> Failover | None:
+    """After which failures messages go to another carrier in this world; None: after none, as in half of them."""
+    pick = random.Random(f"failover {seed}")
+    if pick.random() < 0.5:
+        return None
+    return Failover(
+        on=pick.choice([["UNDELIV", "REJECTD"], ["UNDELIV"], ["UNDELIV", "EXPIRED", "UNKNOWN"], []]),
+        no_receipt_seconds=pick.choice([0.0, 30.0, 2 * HOUR, 20 * HOUR]),
+        times=pick.choice([1, 1, 2]),
+    )
 
 
 def _json(body: bytes | None) -> Any:

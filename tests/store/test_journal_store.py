@@ -3,18 +3,20 @@
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
 from relay.store.api import Idempotency
 from relay.store.journal.journal_queries import COUNTED_A_TURN
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FINAL, OWED_WEBHOOK
-from relay.values.messages import Channel, QueueKey
+from relay.values.messages import Channel, Ending, QueueKey
+from relay.values.states import REJECTED
 from tests import store_contract
 from tests.fakes import one_turn
 from tests.late_store import LateStore
 from tests.simulated_disk import SimulatedDisk
-from tests.stores import DAY, NOW, make_store, message, started, wait_for
+from tests.stores import DAY, NOW, SettableClock, make_store, message, message_id, started, wait_for
 
 
 class JournalStoreContractTests(store_contract.StoreContract):
@@ -57,6 +59,21 @@ class JournalStoreContractTests(store_contract.StoreContract):
             self.assertGreaterEqual(turns, 2)
             answer = self.successResultOf(asked)
             self.assertEqual(answer["hooked"] if isinstance(answer, dict) else len(set(answer)), count)
+
+
+class WorkGateTests(SynchronousTestCase):
+    def test_no_notification_is_claimed_while_the_gate_is_shut(self) -> None:
+        class HandGate:
+            open = False
+
+        clock, gate = SettableClock(), HandGate()
+        store = started(SimulatedDisk(), clock, gate=gate)
+        wait_for(clock, store.accept([message(1, "plain", registered_delivery=1)]))
+        wait_for(clock, store.end([Ending(message_id(1), REJECTED, NOW + 1)]))
+        queue = QueueKey("plain", Channel.SMPP)
+        self.assertEqual(len(wait_for(clock, store.claim(queue, 10, NOW + 10)).notifications), 0)
+        gate.open = True
+        self.assertEqual(len(wait_for(clock, store.claim(queue, 10, NOW + 10)).notifications), 1)
 
 
 class LateStoreContractTests(store_contract.StoreContract):

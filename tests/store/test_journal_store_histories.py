@@ -1,5 +1,6 @@
 """Random histories: replay of the journal gives the table that wrote it, however often it was compacted."""
 
+from collections.abc import Collection
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config import model
 from relay.store.api import Idempotency
 from relay.store.journal.journal_store import JournalStore
+from relay.store.table.entries import is_unsubmitted, rounds_of
 from relay.store.table.entry_values import FINAL, OWED
+from relay.store.table.unsubmitted import unsubmitted_parts
+from relay.values.failover_rule import FailoverRule
 from relay.values.messages import (
     Attempt,
     Channel,
@@ -21,6 +25,7 @@ from relay.values.messages import (
     Recovery,
     Verdict,
 )
+from relay.values.states import EXPIRED, FINAL_STATES, REJECTED, UNDELIVERABLE, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
     DAY,
@@ -44,12 +49,28 @@ states = st.sampled_from([1, 2, 3, 5, 6, 7, 8])
 parts = st.integers(0, 2)
 #: Few different ids, so that they are given twice, and come before their response.
 keys = st.integers(0, 25).map(lambda n: b"k%d" % n)
+#: Two carriers that are used much more often than the third.
+carriers = st.sampled_from(["tier1", "tier1", "tier2", "tier2", "tier3"])
+RULES = [
+    None,
+    FailoverRule((UNDELIVERABLE, REJECTED)),
+    FailoverRule((EXPIRED, UNDELIVERABLE, UNKNOWN), (b"e",), 600.0, 2),
+]
+#: How many parts each has, whether it has a URL of its own, and its rule.
+FOUR_MESSAGES = [(1, False, RULES[1]), (1, True, RULES[2]), (3, False, RULES[1]), (3, True, RULES[2])]
 
 operations = st.one_of(
     st.tuples(
         st.just("accept"),
         st.lists(
-            st.tuples(st.sampled_from(ACCOUNTS), st.integers(1, 3), st.integers(0, 0x13), st.booleans()), max_size=4
+            st.tuples(
+                st.sampled_from(ACCOUNTS),
+                st.integers(1, 3),
+                st.integers(0, 0x13),
+                st.booleans(),
+                st.sampled_from(RULES),
+            ),
+            max_size=4,
         ),
     ),
     st.tuples(st.just("accept_again"), st.lists(numbers, max_size=3, unique=True), st.sampled_from(ACCOUNTS)),
@@ -57,6 +78,7 @@ operations = st.one_of(
         st.just("submitted"),
         st.lists(st.tuples(numbers, parts, keys, st.integers(0, 3)), max_size=4),
         st.sampled_from([None, b"", b"K"]),
+        carriers,
     ),
     st.tuples(st.just("asked"), st.lists(st.tuples(numbers, parts, st.sampled_from([0.0, 500.0])), max_size=3)),
     st.tuples(
@@ -64,7 +86,8 @@ operations = st.one_of(
         st.lists(st.tuples(numbers, parts), max_size=4, unique=True),
         st.sampled_from(["", "tier1", "tier2"]),
     ),
-    st.tuples(st.just("receipts"), st.lists(st.tuples(keys, st.none() | states, st.booleans()), max_size=4)),
+    st.tuples(st.just("receipts"), st.lists(st.tuples(keys, st.none() | states, st.booleans()), max_size=4), carriers),
+    st.tuples(st.just("fetch"), st.integers(1, 4)),
     st.tuples(st.just("reread"), st.lists(st.tuples(st.integers(0, 9), keys, states, st.booleans()), max_size=4)),
     st.tuples(st.just("end"), st.lists(st.tuples(numbers, states), max_size=2)),
     st.tuples(st.just("claim"), st.sampled_from(QUEUES), st.integers(1, 4)),
@@ -88,6 +111,44 @@ operations = st.one_of(
     ),
 )
 histories = st.lists(operations, max_size=40)
+few = st.integers(0, 3)
+#: In which four messages go from one carrier to another. An id says which part it is for.
+failover_histories = st.lists(
+    st.one_of(
+        st.builds(
+            lambda n, carrier, mode, given: (
+                "submitted", [(n, part, b"%d%d" % (n, part), mode) for part in range(3)], given, carrier
+            ),
+            few, carriers, st.sampled_from([0, 0, 0, 1, 3]), st.sampled_from([None, b"K"]),
+        ),
+        st.builds(
+            lambda n, part, carrier: ("submitted", [(n, part, b"again %d%d" % (n, part), 0)], None, carrier),
+            few, parts, carriers,
+        ),
+        st.builds(
+            lambda n, carrier, states, final: (
+                "receipts", [(b"%d%d" % (n, part), state, final) for part, state in enumerate(states)], carrier
+            ),
+            few, carriers, st.lists(st.sampled_from([2, 5, 5, 5, 8]), min_size=1, max_size=3),
+            st.sampled_from([True, True, True, False]),
+        ),
+        st.builds(
+            lambda n, part, carrier, state: ("receipts", [(b"%d%d" % (n, part), state, True)], carrier),
+            few, parts, carriers, st.sampled_from([2, 2, 5]),
+        ),
+        st.tuples(st.just("fetch"), st.integers(1, 4)),
+        st.sampled_from([("pass", 1.0), ("pass", 700.0), ("pass", 4000.0), ("compact",)]),
+        st.tuples(st.just("claim"), st.sampled_from(QUEUES), st.integers(1, 4)),
+        st.tuples(st.just("end"), st.lists(st.tuples(few, states), max_size=1)),
+        st.sampled_from([("pass", 100_000.0), ("accept", [("hooked", 1, 1, True, RULES[1])])]),
+    ),
+    min_size=8,
+    max_size=40,
+).map(
+    lambda history: [
+        ("accept", [("hooked", count, 1, own_url, rule) for count, own_url, rule in FOUR_MESSAGES]), *history
+    ]
+)  # fmt: skip
 #: In which receipts fall out, are read again, and are dismissed.
 evidence_histories = st.lists(
     st.one_of(
@@ -103,12 +164,26 @@ evidence_histories = st.lists(
 )
 
 
+def other_carrier(
+    account: str, addresses: bytes, accepted_at: float, tags: tuple[str, ...], tried: Collection[str]
+) -> bool:
+    """Whether there is another of the three carriers."""
+    return any(name not in tried for name in ("tier1", "tier2", "tier3"))
+
+
+def waiting_parts(store: JournalStore) -> list[tuple[bytes, int]]:
+    """The parts that wait for a carrier, also those of messages that go to another one."""
+    rows = [row for row in all_rows(store.table) if is_unsubmitted(row)]
+    return sorted((row.id, part) for row in rows for part in unsubmitted_parts(row))
+
+
 class History:
     """Plays operations on a store."""
 
     def __init__(self, store: JournalStore, clock: SettableClock) -> None:
         self.store = store
         self.clock = clock
+        store.connect_routes(other_carrier)
         self.accepted = 0
         self.claimed: list[Notification] = []
 
@@ -120,7 +195,7 @@ class History:
 
     def do_accept(self, wanted: list[Any]) -> Any:
         batch = []
-        for account, count, query_outcomes, own_url in wanted:
+        for account, count, query_outcomes, own_url, *rule in wanted:
             number = self.accepted
             self.accepted += 1
             batch.append(
@@ -132,6 +207,7 @@ class History:
                     accepted_at=self.clock.seconds(),
                     expires_at=self.clock.seconds() + DAY,
                     notification_url="http://own/" if own_url else None,
+                    failover=rule[0] if rule else None,
                 )
             )
         key = Idempotency("plain", f"key {self.accepted}", b"", b"", self.clock.seconds())
@@ -150,10 +226,15 @@ class History:
             ]
         )
 
-    def do_submitted(self, taken: list[Any], given_id: bytes | None) -> Any:
+    def do_fetch(self, limit: int) -> Any:
+        return self.store.failed_over(limit)
+
+    def do_submitted(self, taken: list[Any], given_id: bytes | None, carrier: str = "tier1") -> Any:
         now = self.clock.seconds()
         fields: dict[str, Any] = {"at": now, "receipt_due_at": now + DAY, "given_id": given_id}
-        return self.store.submitted([submitted(n, key, p, parts_receipted=mode, **fields) for n, p, key, mode in taken])
+        return self.store.submitted(
+            [submitted(n, key, p, carrier, parts_receipted=mode, **fields) for n, p, key, mode in taken]
+        )
 
     def do_asked(self, answers: list[Any]) -> Any:
         now = self.clock.seconds()
@@ -164,11 +245,11 @@ class History:
     def do_sending(self, written: list[Any], carrier: str) -> Any:
         return self.store.sending([(message_id(n), part) for n, part in written], carrier)
 
-    def do_receipts(self, came: list[Any]) -> Any:
+    def do_receipts(self, came: list[Any], carrier: str = "tier1") -> Any:
         now = self.clock.seconds()
         return self.store.receipts(
             [
-                receipt(key, state, final=final, received_at=now + i / 8, error=b"e", own_word=b"W" * (i % 2))
+                receipt(key, state, carrier, final=final, received_at=now + i / 8, error=b"e", own_word=b"W" * (i % 2))
                 for i, (key, state, final) in enumerate(came)
             ]
         )
@@ -235,8 +316,8 @@ KEEPING = model.Limits(finished=10**6, finished_hours=1e6, orphan_seconds=1e9)
 class HistoryTests(SynchronousTestCase):
     """Whatever happened, the journal says it."""
 
-    @settings(max_examples=120, suppress_health_check=list(HealthCheck))
-    @given(histories)
+    @settings(max_examples=160, suppress_health_check=list(HealthCheck))
+    @given(st.one_of(histories, failover_histories))
     def test_replay_gives_the_table_that_wrote_the_journal(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
         store = started(disk, clock, limits=KEEPING, segment_bytes=700)
@@ -247,18 +328,17 @@ class HistoryTests(SynchronousTestCase):
         again = started(disk.crash(), clock, limits=KEEPING, segment_bytes=700)
         check_counts(again.table)
         self.assertEqual(state_of(again), state_of(store))
-        waiting = wait_for(clock, store.unsubmitted(None, 1000))
-        self.assertEqual(
-            sorted((p.id, p.part) for p in wait_for(clock, again.unsubmitted(None, 1000))),
-            sorted((p.id, p.part) for p in waiting),
-        )
-        places = [(p.id, p.part) for p in waiting]
+        places = waiting_parts(store)
+        resumed = wait_for(clock, again.unsubmitted(None, 1000))
+        self.assertEqual(sorted((p.id, p.part) for p in resumed), places)
+        going_on = wait_for(clock, store.failed_over(1000)).parts
+        self.assertLessEqual({(p.id, p.part) for p in going_on}, set(places))
         bodies = [b"part %d of %d" % (part, int.from_bytes(i[1:], "big")) for i, part in places]
         self.assertEqual(list(wait_for(clock, store.bodies(places))), bodies)
         self.assertEqual(list(wait_for(clock, again.bodies(places))), bodies)
 
     @settings(max_examples=50, suppress_health_check=list(HealthCheck))
-    @given(histories)
+    @given(st.one_of(histories, failover_histories))
     def test_under_tight_bounds_replay_gives_at_least_all_that_has_not_ended(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
         limits = model.Limits(finished=2, orphans=3, messages=12)
@@ -296,7 +376,29 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(waiting & {kept.received_at for kept in again.table.evidence.latest(100)}, set())
 
     @settings(max_examples=50, suppress_health_check=list(HealthCheck))
-    @given(histories)
+    @given(failover_histories)
+    def test_a_message_that_goes_to_other_carriers_ends_once_and_never_against_what_was_told(
+        self, history: list[Any]
+    ) -> None:
+        disk, clock = SimulatedDisk(), SettableClock()
+        store = started(disk, clock, limits=KEEPING, segment_bytes=700)
+        play = History(store, clock)
+        ended: dict[bytes, int] = {}
+        for operation in history:
+            play.play(operation)
+            for row in all_rows(store.table):
+                rounds = [*rounds_of(row), *([row] if row.handoff is not None else [])]
+                if row.flags & FINAL:
+                    self.assertEqual(ended.setdefault(row.id, row.state), row.state)
+                elif row.rare_fields is not None and row.rare_fields.failover is not None:
+                    self.assertLessEqual(len(rounds), row.rare_fields.failover.rule.times + 1)
+                    self.assertNotIn(row.state, FINAL_STATES)
+        for notification in play.claimed:
+            if notification.final:
+                self.assertEqual(notification.state, ended[notification.id])
+
+    @settings(max_examples=50, suppress_health_check=list(HealthCheck))
+    @given(st.one_of(histories, failover_histories))
     def test_the_receipts_path_in_place_does_what_the_plain_one_does(self, history: list[Any]) -> None:
         states = []
         for plain in (False, True):

@@ -14,7 +14,7 @@ class AppendStatementTests(SynchronousTestCase):
     def test_the_row_before_is_looked_up_in_its_own_segment(self) -> None:
         statement = append_statement(3, 17, 16)
         self.assertTrue(statement.startswith("INSERT INTO relay.log_3_17 "))
-        self.assertIn("EXISTS (SELECT FROM relay.log_3_16 WHERE sequence = %(sequence)s - 1", statement)
+        self.assertIn("EXISTS (SELECT FROM relay.log_3_16 WHERE sequence = $2 - 1", statement)
 
     def test_the_first_row_needs_an_empty_log(self) -> None:
         self.assertIn(

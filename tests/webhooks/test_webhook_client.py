@@ -195,6 +195,18 @@ class SocketTests(TestCase):
         self.receiver.headers = {b"Content-Encoding": b"gzip"}
         self.assertEqual((await self.send(self.url())).body, bomb[:BODY_KEPT_BYTES])
 
+    async def test_a_request_whose_connection_came_too_late_is_not_sent(self) -> None:
+        """The process was paused while it connected, and another relay may send the request now."""
+
+        class ShutGate:
+            open = False
+
+        client = WebhookClient(HttpClients(reactor, gate=ShutGate()), reactor)
+        self.addCleanup(client.close)
+        answer = await client.send(self.url(), dict(HEADERS), b"{}", allow_private=True)
+        self.assertEqual(answer.code, 0)
+        self.assertEqual(self.receiver.seen, [])
+
     async def test_a_private_address_is_refused_without_a_connection(self) -> None:
         for host in ("127.0.0.1", "localhost", "localhost.", "[::ffff:127.0.0.1]"):
             answer = await self.send(self.url(host), allow_private=False)

@@ -15,6 +15,7 @@ from relay.config.model import Account, NotificationTls
 from relay.values.messages import Channel, Notification, QueueKey, Recovery, Verdict
 from relay.values.secret import Secret
 from relay.values.states import UNDELIVERABLE
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 from relay.webhooks.answer import Answer
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.places import MOST_IN_FLIGHT, REMEMBERED
@@ -37,6 +38,7 @@ class WebhooksTestCase(SynchronousTestCase):
         self.store: Any = OwingStore()
         self.client = FakeClient(self.clock)
         self.wall = self.clock.seconds
+        self.gate: WorkGate = ALWAYS_OPEN
         self.build()
 
     def build(self, **settings: Any) -> None:
@@ -52,6 +54,7 @@ class WebhooksTestCase(SynchronousTestCase):
             WebhookDelivery(self.store, self.accounts, self.client, self.clock, self.wall),
             self.clock,
             lambda: 0.0,
+            self.gate,
         )
         self.store.announce(self.clock, self.announced)
 
@@ -225,6 +228,36 @@ class DeliveryTests(WebhooksTestCase):
         self.owe(3)
         self.assertEqual(self.webhooks._works, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class _HandGate:
+    """A gate that the test opens and shuts."""
+
+    open = True
+
+
+class WorkGateTests(WebhooksTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.hand = _HandGate()
+        self.gate = self.hand
+        self.build(notification_concurrency=1)
+
+    def test_nothing_is_posted_while_it_is_shut_also_not_what_was_claimed_before(self) -> None:
+        waiting: Deferred[Answer] = Deferred()
+        self.client.answer = lambda sent: waiting
+        self.owe(5)
+        self.assertEqual(len(self.client.sent), 1)
+        self.hand.open = False
+        self.client.answer = lambda sent: Answer(200)
+        waiting.callback(Answer(200))
+        self.pass_time(60.0)
+        self.assertEqual(len(self.client.sent), 1)
+        # Whoever opens it wakes the queues.
+        self.hand.open = True
+        self.webhooks.wake(QueueKey("acme", Channel.WEBHOOK))
+        self.pass_time(5.0)
+        self.assertEqual(len(self.client.sent), 5)
 
 
 class SignatureTests(WebhooksTestCase):

@@ -206,6 +206,30 @@ function accountRow(account) {
   ]);
 }
 
+function nodeRow(node) {
+  const state = node.owner ? ["works", "good"] : node.seen_seconds > 10 ? ["away", "bad"] : ["stands by", "good"];
+  const file = node.older_file ? ["older file", "bad"] : ["latest file", ""];
+  return row([node.name, element("td", ...state), `${age(node.seen_seconds)} ago`, number(node.behind),
+              element("td", ...file), node.relay_version]);
+}
+
+function drawCluster(cluster) {
+  byId("cluster").hidden = !cluster;
+  if (!cluster) return;
+  const look = cluster.look;
+  const place = cluster.epoch
+    ? `This is ${cluster.node}, and it ${cluster.works ? "works" : `owns the messages but sends nothing: ${cluster.reason}`}, under epoch ${cluster.epoch}.`
+    : `This is ${cluster.node}; it ${cluster.reason}.`;
+  if (!look) {
+    byId("cluster-summary").textContent = place;
+    return;
+  }
+  const standbys = look.server.standbys.map(([name, state, kind]) => `${name} (${kind || state || "hidden"})`).join(", ");
+  byId("cluster-summary").textContent =
+    `${place} Database: PostgreSQL ${look.server.version}, standbys: ${standbys || "none"}; ${number(look.rows)} rows.`;
+  fill("nodes", look.nodes, nodeRow);
+}
+
 // Tables are drawn again only when their content has changed, so that a button keeps its focus.
 const drawn = new Map();
 // Values that a narrow window leaves out.
@@ -237,8 +261,10 @@ async function live() {
     byId("state").className = "bad";
     return;
   }
-  byId("state").textContent = look.readiness.ready ? "ready" : "NOT READY";
-  byId("state").className = look.readiness.ready ? "good" : "bad";
+  const standsBy = look.cluster && !look.cluster.epoch;
+  byId("state").textContent = look.readiness.ready ? "ready" : standsBy ? "stands by" : "NOT READY";
+  byId("state").className = look.readiness.ready ? "good" : standsBy ? "some" : "bad";
+  drawCluster(look.cluster);
   const store = look.store;
   byId("facts").textContent =
     `version ${look.version}, up ${age(look.uptime_seconds)}; ${number(store.unsubmitted)} messages to send, ` +

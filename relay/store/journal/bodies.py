@@ -73,8 +73,11 @@ class PartBodies:
         if any(message_id not in bodies and self._waiting(message_id, part) is not None for message_id, part in parts):
             # None would say that the part doesn't wait any more.
             raise StoreUnavailable("compaction has moved texts while they were being read")
+        # A body is empty only if the clock was set back so far that compaction has dropped it.
         return [
-            bodies[message_id][part] if message_id in bodies and self._waiting(message_id, part) is not None else None
+            bodies[message_id][part] or None
+            if message_id in bodies and self._waiting(message_id, part) is not None
+            else None
             for message_id, part in parts
         ]
 

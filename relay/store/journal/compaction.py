@@ -2,11 +2,11 @@
 
 Theory of operation: only the oldest segments are ever deleted. Everything in them that still counts (messages in the
 table, settings, orphans, idempotency keys) is first written again at the journal's end, in its present state. When that
-is durable, the file is deleted. The bodies of a message are copied only if it waits for a carrier. Compaction is due in
-three cases: the journal has three times the size that it needs; the oldest segment has nothing that counts; or the
-oldest segment is older than texts may be. The size that it needs is an estimate, which is too small where texts from
-handsets or answers to requests are long. So when a compaction copies more than half of what it deletes, the first case
-waits until the journal has grown by half.
+is durable, the file is deleted. The bodies of a message are copied only if a carrier may still get them. Compaction is
+due in three cases: the journal has three times the size that it needs; the oldest segment has nothing that counts; or
+the oldest segment is older than texts may be. The size that it needs is an estimate, which is too small where texts
+from handsets or answers to requests are long. So when a compaction copies more than half of what it deletes, the first
+case waits until the journal has grown by half.
 
 It works in slices of a few milliseconds. Each slice waits for its own commit, so compaction is never faster than the
 disk, and doesn't hold up the reactor. Until a slice is durable, its messages belong to their old segment. If anything
@@ -233,15 +233,16 @@ class Compaction:
 
     async def _copy(self, rows: list[Row], last: int) -> None:
         bodies: BodiesOf = {}
-        waiting = [row for row in rows if needs_bodies(row) and row.acceptance.segment.sequence <= last]
+        now = self._clock.seconds()
+        waiting = [row for row in rows if needs_bodies(row, now) and row.acceptance.segment.sequence <= last]
         if waiting:
-            bodies = await self._bodies(waiting)
+            bodies = await self._bodies(waiting, now)
         # From here to the append, nothing else runs. So the snapshots have the state of this moment.
         # A message that was replaced meanwhile isn't in these segments any more.
         rows = [row for row in rows if not row.flags & FORGOTTEN and row.acceptance.segment.sequence <= last]
         copied = [row.acceptance for row in rows]
         ids = self._table.ids
-        records: list[Any] = [snapshot(row, ids, bodies[row.id] if needs_bodies(row) else ()) for row in rows]
+        records: list[Any] = [snapshot(row, ids, bodies[row.id] if needs_bodies(row, now) else ()) for row in rows]
         if self._table.in_doubt:
             records += self._table.in_doubt.records(row.id for row in rows)
         appended = self._append(records)
@@ -261,10 +262,10 @@ class Compaction:
             segment.rows += 1
             row.acceptance = acceptance
 
-    async def _bodies(self, rows: list[Row]) -> BodiesOf:
-        """The bodies of messages that wait for a carrier."""
+    async def _bodies(self, rows: list[Row], now: float) -> BodiesOf:
+        """The bodies of messages that a carrier may still get."""
         bodies = await self._body_reader.read(rows)
-        missing = [row for row in rows if needs_bodies(row) and row.id not in bodies and not row.flags & FORGOTTEN]
+        missing = [row for row in rows if needs_bodies(row, now) and row.id not in bodies and not row.flags & FORGOTTEN]
         if missing:
             raise RuntimeError(f"the bodies of {len(missing)} messages are not where they should be")
         return bodies

@@ -150,7 +150,10 @@ class JournalQueries:
         return succeed(list(islice(reversed(self.table.ambiguous), limit)))
 
     def figures(self) -> StoreFigures:
-        table, journal = self.table, self._journal
+        table = self.table
+        journal: Journal | None = getattr(self, "_journal", None)
+        if journal is None:
+            return StoreFigures(writable=False, reason="the journal is not open yet")
         commits = journal.figures
         return StoreFigures(
             messages=table.rows,
@@ -179,6 +182,7 @@ class JournalQueries:
             evidence=table.evidence.counts(),
             implausible_dates=dict(table.implausible_dates),
             feed_place=journal.durable_mark,
+            failed_over=dict(table.failovers.counts),
         )
 
 

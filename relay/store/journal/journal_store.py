@@ -13,7 +13,7 @@ stop now, learn another final state after the start, and notify of both. The fir
 announces the queues with notifications of failed calls.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -21,10 +21,21 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from relay.config import model
 from relay.runtime.alarms import Alarms
-from relay.store.api import NOBODY, Idempotency, PolicyOf, ReplayResult, StoreFull, StoreUnavailable
+from relay.store.api import (
+    NO_IDS,
+    NOBODY,
+    AcceptedBefore,
+    Idempotency,
+    OtherCarrier,
+    PolicyOf,
+    ReplayResult,
+    StoreFull,
+    StoreUnavailable,
+)
 from relay.store.journal.bodies import BodyReader, PartBodies
 from relay.store.journal.compaction import Compaction
 from relay.store.journal.disk_thread import InThread
@@ -37,7 +48,7 @@ from relay.store.journal.opening import JournalOpening
 from relay.store.journal.recovery import Progress
 from relay.store.table import views
 from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
-from relay.store.table.claims import Claims
+from relay.store.table.claims import NOTHING, Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
 from relay.store.table.entry_values import LATER
@@ -60,6 +71,7 @@ from relay.values.messages import (
     Attempt,
     Claim,
     Ending,
+    FailedOver,
     KeptReceipts,
     Message,
     Notification,
@@ -74,11 +86,14 @@ from relay.values.messages import (
     Submitted,
 )
 from relay.values.states import EXPIRED, UNKNOWN
+from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 
 #: Above every segment's number.
 _NO_SEGMENT = 1 << 62
 #: How many finished messages, orphans and keys one call of `expire` forgets. That takes some milliseconds.
 FORGOTTEN_A_CALL = 4_000
+#: How many messages one call of `expire` makes go to another carrier. That takes some milliseconds.
+FAILED_OVER_A_CALL = 1_000
 
 
 class JournalStore(JournalQueries):
@@ -94,6 +109,7 @@ class JournalStore(JournalQueries):
         It must be longer than any carrier's response timeout.
     :param compare_numbers: returns a carrier's key `compare_numbers`.
     :param tells_progress: whether any account has `NotifyPolicy.progress`.
+    :param gate: whether notifications may be claimed now. While it is shut, a claim gets none.
     :param trouble: says why a commit that is under way may take long; empty: it should end soon. It is asked once a
         second, and while there is a reason, the store refuses what it refuses when the disk fails.
     """
@@ -114,10 +130,12 @@ class JournalStore(JournalQueries):
         submit_grace_seconds: float = 60.0,
         compare_numbers: Callable[[str], model.NumberComparison] | None = None,
         tells_progress: Callable[[], bool] | None = None,
+        gate: WorkGate = ALWAYS_OPEN,
         thread_is_idle: Callable[[], bool] = lambda: False,
         trouble: Callable[[], str] = lambda: "",
     ) -> None:
         super().__init__(clock)
+        self._gate = gate
         self._opening = JournalOpening(files, directory, in_thread, thread_is_idle)
         self._settings_of_journal = journal
         self._limits = limits
@@ -135,6 +153,8 @@ class JournalStore(JournalQueries):
         #: The number of the first journal segment that somebody else (the history) still has to read: compaction
         #: leaves it and those behind it alone. To be set before the start; by default nobody has to read any.
         self.needed_from: Callable[[], int] = lambda: _NO_SEGMENT
+        #: False: it only follows another relay's journal, or does nothing yet.
+        self._started = False
         self._announced = (0, True)
         self._ambiguous_said = (0, 0.0)
 
@@ -187,6 +207,7 @@ class JournalStore(JournalQueries):
             self.table, self._settings, self._keys, self._journal, reader, disk, settings, self._clock,
             self._needed_by_others,
         )  # fmt: skip
+        self._started = True
 
     async def stop(self) -> None:
         """Commits, closes, and unlocks the directory. Later calls of the store fail. A second stop does nothing."""
@@ -194,8 +215,9 @@ class JournalStore(JournalQueries):
             return
         self._alarms.stop()
         self.table.queues.due_at = lambda queue_key, due_at: None
-        await self._compaction.stop()
-        await self._journal.stop()
+        if self._started:
+            await self._compaction.stop()
+            await self._journal.stop()
         self._opening.lock.release()
 
     def _needed_by_others(self) -> int:
@@ -207,19 +229,42 @@ class JournalStore(JournalQueries):
 
     # Messages
 
-    def accept(self, messages: Sequence[Message], idempotency: Idempotency | None = None) -> "Deferred[None]":
+    def accept(
+        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+    ) -> "Deferred[AcceptedBefore | None]":
         journal = self._journal
         if not journal.open:
             return fail(StoreUnavailable(journal.why_not))
+        before: AcceptedBefore | None = None
+        if idempotency is not None or repeatable:
+            before = self._accepted_before(messages, idempotency, repeatable)
+            if before is not None:
+                if before.request is not None:
+                    return journal.append(b"", before)
+                known = {view.id for view in before.messages}
+                messages = [m for m in messages if m.id not in known]
         if self.table.open_rows + len(messages) > self._limits.messages:
             return fail(StoreFull(f"{self._limits.messages} messages have not ended, which is limits.messages"))
         records = messages if idempotency is None else [*messages, idempotency]
         frame = encode_frame(records) if records else b""
-        done = journal.append(frame, None, partial(self._take_back, messages, idempotency))
+        done = journal.append(frame, before, partial(self._take_back, messages, idempotency))
         accept(self.table, messages, *journal.place)
         if idempotency is not None:
             self._keys.put(idempotency, journal.place[0].sequence)
         return done
+
+    def _accepted_before(
+        self, messages: Sequence[Message], idempotency: Idempotency | None, repeatable: Set[bytes]
+    ) -> AcceptedBefore | None:
+        request = None if idempotency is None else self._request_of(idempotency.account, idempotency.key)
+        if request is not None:
+            return AcceptedBefore(request)
+        rows = [row for m in messages if m.id in repeatable and (row := self.table.get(m.id)) is not None]
+        return AcceptedBefore(None, [self._view(row) for row in rows]) if rows else None
+
+    def _request_of(self, account: str, key: str) -> Idempotency | None:
+        entry = self._keys.get(account, key)
+        return None if entry is None or entry.at + IDEMPOTENCY_SECONDS <= self._clock.seconds() else entry
 
     def _take_back(self, messages: Sequence[Message], idempotency: Idempotency | None) -> None:
         take_back(self.table, messages)
@@ -295,6 +340,7 @@ class JournalStore(JournalQueries):
         self._expire_orphans(now, changes.records)
         due = self._expiry.step(now)
         self._learning.time_out(due.expired, [], EXPIRED, now, changes)
+        self._learning.no_receipts(table.failovers.timers.due(now, FAILED_OVER_A_CALL), now, changes)
         long = [(row, overdue_parts(parts, now)) for row in due.long if (parts := parts_of(row)) is not None]
         overdue = self._overdue.sort(due.unanswered, long, askable, now)
         self._learning.time_out(overdue.rows, overdue.parts, UNKNOWN, now, changes)
@@ -337,6 +383,8 @@ class JournalStore(JournalQueries):
     # Notifications
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> "Deferred[Claim]":
+        if not self._gate.open:
+            return succeed(NOTHING)
         return succeed(self._claims.claim(queue_key, limit, now, self._journal.durable_mark))
 
     def settle(self, batch: Sequence[Attempt]) -> "Deferred[None]":
@@ -370,6 +418,25 @@ class JournalStore(JournalQueries):
 
     def scheduled_due(self, now: float, limit: int) -> "Deferred[Sequence[Pending]]":
         return succeed(views.scheduled_due(self.table, now, limit))
+
+    def connect_routes(self, other_carrier: OtherCarrier) -> None:
+        self.table.failovers.other_carrier = other_carrier
+
+    def failed_over(self, limit: int) -> "Deferred[FailedOver]":
+        failovers = self.table.failovers
+        if not self._journal.open:
+            return succeed(FailedOver())
+        rows, dropped = failovers.take(limit)
+        if not rows and not dropped:
+            return succeed(FailedOver())
+
+        def not_durable(failure: Failure) -> FailedOver:
+            failure.trap(StoreUnavailable)
+            failovers.put_back(rows, dropped)
+            return FailedOver()
+
+        done: Deferred[FailedOver] = self._append([], FailedOver(views.failed_over(rows, self.table), dropped))
+        return done.addErrback(not_durable)
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return Deferred.fromCoroutine(self._part_bodies.read(parts))
@@ -409,10 +476,7 @@ class JournalStore(JournalQueries):
     # Settings, and repeated requests
 
     def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
-        entry = self._keys.get(account, key)
-        if entry is not None and entry.at + IDEMPOTENCY_SECONDS <= self._clock.seconds():
-            entry = None
-        return succeed(entry)
+        return succeed(self._request_of(account, key))
 
     def put_setting(self, account: str, name: str, value: str | None) -> "Deferred[None]":
         journal = self._journal

@@ -29,7 +29,7 @@ import psycopg
 
 from relay.store.postgresql.log_connection import LogConnection, first_line
 from relay.store.postgresql.log_rows import EMPTY_LOG, LogPlace, LogRow, row_after
-from relay.store.postgresql.log_schema import append_statement, log_table
+from relay.store.postgresql.log_schema import APPEND_TYPES, append_statement, log_table
 
 T = TypeVar("T")
 
@@ -226,7 +226,7 @@ class LogAppender:
         rows = self._connection.execute(_REGISTER, {"epoch": shard.epoch, "node": shard.node, "shard": shard.number})
         if not rows:
             raise Fenced(_fenced(shard.number))
-        self._certain(rows)
+        self._certain(rows[0][0])
         self.last = found
         self._unknown = self._shortened = None
         self._registered = True
@@ -239,14 +239,15 @@ class LogAppender:
     def _last_row(self) -> LogPlace:
         return last_row(self._connection, self._shard.number)
 
-    def _certain(self, rows: list[tuple[Any, ...]]) -> None:
-        """Checks whether the commit that returned these rows has waited for a standby.
+    def _certain(self, standby_names: str) -> None:
+        """Checks whether the last commit has waited for a standby.
 
+        :param standby_names: the server's setting at that time.
         :raises _NotCertain: it has not.
         """
         if self._connection.warning:
             raise _NotCertain(f"a commit is on one server only: {self._connection.warning}")
-        if not self._shard.allow_single and not rows[0][0].strip():
+        if not self._shard.allow_single and not standby_names.strip():
             raise _NotCertain(
                 "the database has no synchronous standby: set synchronous_standby_names on the server, or "
                 "cluster.allow_single_database if one server is meant"
@@ -261,16 +262,17 @@ class LogAppender:
         statement = append_statement(self._shard.number, row.segment, self.last.segment or None)
         self._unknown = row
         try:
-            rows = self._connection.execute(
+            names = self._connection.execute_often(
                 statement,
-                {
-                    "epoch": row.epoch,
-                    "sequence": row.sequence,
-                    "before": row.before,
-                    "digest": row.digest,
-                    "start": row.start,
-                    "octets": row.octets,
-                },
+                APPEND_TYPES,
+                (
+                    row.epoch.to_bytes(8, "big"),
+                    row.sequence.to_bytes(8, "big"),
+                    row.before,
+                    row.digest,
+                    row.start.to_bytes(8, "big"),
+                    row.octets,
+                ),
             )
         except psycopg.errors.UniqueViolation:
             # The commit without an answer was still waiting for its standby when we looked.
@@ -281,12 +283,12 @@ class LogAppender:
                 # The server has answered: it has not added the row.
                 self._unknown = None
             raise
-        if not rows:
+        if names is None:
             self._unknown = None
             self._check_epoch()
             self._registered = False
             raise LogWentBack(_went_back(self._shard.number, self.last, self._last_row()))
-        self._certain(rows)
+        self._certain(names.decode())
         self._unknown = None
 
     def _shorten(self, segment: int, end: int, function: str, *arguments: int) -> None:

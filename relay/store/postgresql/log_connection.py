@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 
+_BINARY: Final = (1,) * 16
 Parameters = dict[str, Any] | Sequence[Any]
 #: Every commit waits until the disk of a standby has it, whatever the user's or the database's own setting says.
 _SESSION: Final = "SET synchronous_commit TO on"
@@ -30,6 +33,8 @@ class LogConnection:
         self._arguments = {**arguments, "autocommit": True}
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._warnings: list[str] = []
+        #: The statement of `execute_often` that the server has prepared.
+        self._prepared = ""
 
     @property
     def is_open(self) -> bool:
@@ -51,6 +56,7 @@ class LogConnection:
     def close(self) -> None:
         """Closes the connection, if there is one."""
         connection, self._connection = self._connection, None
+        self._prepared = ""
         if connection is not None:
             connection.close()
 
@@ -68,6 +74,39 @@ class LogConnection:
         except (psycopg.OperationalError, psycopg.InterfaceError):
             self.close()
             raise
+
+    def execute_often(self, statement: str, types: Sequence[int], values: Sequence[bytes]) -> bytes | None:
+        """Runs a statement that is the same most of the time. Returns the first value of its first row; None: no row.
+
+        Value and result are in PostgreSQL's binary form. This is one call of libpq. `execute` makes dozens, and with a
+        busy reactor each of them waits for the interpreter's lock.
+
+        :param types: PostgreSQL's numbers of the parameters' types.
+        :raises psycopg.Error: as `execute`.
+        """
+        self.open()
+        assert self._connection is not None
+        self._warnings = []
+        pgconn = self._connection.pgconn
+        if self._prepared != statement:
+            if self._prepared:
+                self._check(pgconn.exec_(b"DEALLOCATE often"))
+            self._prepared = ""
+            self._check(pgconn.prepare(b"often", statement.encode(), types))
+            self._prepared = statement
+        result = self._check(pgconn.exec_prepared(b"often", values, _BINARY[: len(values)], 1))
+        return result.get_value(0, 0) if result.ntuples else None
+
+    def _check(self, result: PGresult) -> PGresult:
+        """Raises the error of a result, if it is one."""
+        if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            return result
+        connection = self._connection
+        assert connection is not None
+        if connection.pgconn.status != ConnStatus.OK:
+            self.close()
+            raise psycopg.OperationalError(result.get_error_message() or "the connection broke")
+        raise psycopg.errors.error_from_result(result)
 
     @property
     def warning(self) -> str:

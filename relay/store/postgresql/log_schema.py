@@ -20,7 +20,10 @@ from typing import Final
 #: It is raised when a table changes. A relay refuses a database with a newer one.
 SCHEMA_VERSION: Final = 1
 #: The newest journal format that the nodes may write. An operator raises it when no older node is left.
-FORMAT_LEVEL: Final = 4
+FORMAT_LEVEL: Final = 5
+
+#: The types of the parameters of `append_statement`, as PostgreSQL numbers them: bigint is 20, bytea is 17.
+APPEND_TYPES: Final = (20, 20, 17, 17, 20, 17)
 
 CREATE: Final = f"""
 CREATE SCHEMA relay;
@@ -168,19 +171,18 @@ def append_statement(shard: int, segment: int, before_segment: int | None) -> st
     """Makes the statement that adds a row to a shard's log. It adds nothing if the epoch is over, or if the row before
     isn't there.
 
-    Its parameters are epoch, sequence, before, digest, start and octets. It returns one row if it has added one: the
-    server's `synchronous_standby_names`. FOR SHARE matters: a weaker lock would not conflict with a take-over.
+    Its parameters are epoch, sequence, before, digest, start and octets, as in `APPEND_TYPES`. It returns one row if it
+    has added one: the server's `synchronous_standby_names`. FOR SHARE matters: a weaker lock would not conflict with a
+    take-over.
 
     :param before_segment: the segment of the row before; None: the log is empty.
     """
     if before_segment is None:
         last = f"NOT EXISTS (SELECT FROM relay.segment WHERE shard = {shard:d} AND number <> {segment:d})"
     else:
-        table = log_table(shard, before_segment)
-        last = f"EXISTS (SELECT FROM {table} WHERE sequence = %(sequence)s - 1 AND digest = %(before)b)"
+        last = f"EXISTS (SELECT FROM {log_table(shard, before_segment)} WHERE sequence = $2 - 1 AND digest = $3)"
     return (
         f"INSERT INTO {log_table(shard, segment)} (sequence, epoch, before, digest, start, octets) "
-        "SELECT %(sequence)s, s.epoch, %(before)b, %(digest)b, %(start)s, %(octets)b FROM relay.shard s "
-        f"WHERE s.number = {shard:d} AND s.epoch = %(epoch)s AND {last} FOR SHARE OF s "
-        "RETURNING current_setting('synchronous_standby_names')"
+        f"SELECT $2, s.epoch, $3, $4, $5, $6 FROM relay.shard s WHERE s.number = {shard:d} AND s.epoch = $1 AND {last} "
+        "FOR SHARE OF s RETURNING current_setting('synchronous_standby_names')"
     )

@@ -2,8 +2,19 @@
 
 from collections.abc import Sequence
 
-from relay.store.table.entries import Origin, Row, TableAccount, is_unsubmitted, parts_of
-from relay.store.table.entry_values import FINAL, FORGOTTEN, LATER, LISTED, Acceptance, Part, RareFields, Segment
+from relay.store.table.entries import Origin, Row, TableAccount, is_unsubmitted, parts_of, rounds_of
+from relay.store.table.entry_values import (
+    FAILS_OVER,
+    FINAL,
+    FORGOTTEN,
+    LATER,
+    LISTED,
+    Acceptance,
+    FailoverState,
+    Part,
+    RareFields,
+    Segment,
+)
 from relay.store.table.retries import rare_fields_of
 from relay.store.table.table import Table
 from relay.values.messages import Message, Replacement
@@ -31,8 +42,9 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
             or m.user_message_reference is not None
             or m.scheduled_at
             or m.tags
+            or m.failover is not None
         ):
-            row.rare_fields = _rare_fields(m)
+            add_rare_fields(row, m)
         shards[message_id[0]][message_id] = row
         account.recent.rows.append(row)
         (later if m.scheduled_at else rows).append(row)
@@ -64,7 +76,8 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
 
 def may_be_replaced(table: Table, row: Row) -> bool:
     """Whether a message has one part, and no carrier can have it."""
-    return parts_of(row) is None and is_unsubmitted(row) and not table.in_doubt.carrier(row.id, 0)
+    waits = parts_of(row) is None and is_unsubmitted(row) and not rounds_of(row)
+    return waits and not table.in_doubt.carrier(row.id, 0)
 
 
 def replaced(row: Row, r: Replacement) -> Message:
@@ -86,6 +99,7 @@ def replaced(row: Row, r: Replacement) -> Message:
         rare_fields.user_message_reference,
         r.scheduled_at,
         tags=rare_fields.tags,
+        failover=None if rare_fields.failover is None else rare_fields.failover.rule,
     )
 
 
@@ -121,9 +135,10 @@ def accept_as(
         table.wait_for_carriers([row])
 
 
-def _rare_fields(m: Message) -> RareFields:
+def add_rare_fields(row: Row, m: Message) -> None:
+    """Gives a new row the fields that only few messages have."""
     parts = [Part() for _ in m.parts] if len(m.parts) != 1 else None
-    return RareFields(
+    row.rare_fields = RareFields(
         parts,
         m.reference,
         m.notification_url or None,
@@ -131,6 +146,9 @@ def _rare_fields(m: Message) -> RareFields:
         scheduled_at=m.scheduled_at,
         tags=m.tags,
     )
+    if m.failover is not None:
+        row.flags |= FAILS_OVER
+        row.rare_fields.failover = FailoverState(m.failover)
 
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
@@ -143,6 +161,7 @@ def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
         or m.user_message_reference is not None
         or m.scheduled_at
         or m.tags
+        or m.failover is not None
     ):
-        row.rare_fields = _rare_fields(m)
+        add_rare_fields(row, m)
     return row

@@ -21,6 +21,7 @@ from relay.store.table.entry_values import (
     Tries,
 )
 from relay.store.table.notification_queues import BIT_OF_CHANNEL, NotificationQueue
+from relay.store.table.parts import shown_handoff
 from relay.store.table.records import SETTLED_SUPERSEDED, Handed, OwedAgain, Settled
 from relay.store.table.recoveries import Recoveries
 from relay.store.table.retries import rare_fields_of, tries_of
@@ -30,7 +31,7 @@ from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKe
 
 #: How many characters of an answer are kept.
 ANSWER_KEPT = 200
-_NOTHING = Claim(())
+NOTHING = Claim(())
 
 
 class Claims:
@@ -49,7 +50,7 @@ class Claims:
         """
         queue = self._table.queues.existing(queue_key)
         if queue is None:
-            return _NOTHING
+            return NOTHING
         rows = queue.take(limit, now, durable_cursor)
         channel = Channel(queue_key.channel)
         account, url, owed_bit = queue_key.account, queue_key.url, queue.owed_bit
@@ -79,9 +80,9 @@ class Claims:
                 inbound = rare_fields.inbound
                 parts = 1 if rare_fields.parts is None else len(rare_fields.parts)
                 reference = rare_fields.reference
-            taken, carrier = True, ""
+            taken, carrier, carrier_message_id = True, "", b""
             if url:
-                handoff = row.handoff
+                handoff, carrier_message_id = shown_handoff(row)
                 taken = handoff is not None and handoff.at is not None
                 carrier = "" if handoff is None else handoff.carrier
             claimed.append(
@@ -104,7 +105,7 @@ class Claims:
                     scheduled_at,
                     taken,
                     carrier,
-                    row.carrier_message_id if url else b"",
+                    carrier_message_id,
                     row.carrier_done_at,
                     user_message_reference,
                     inbound,

@@ -21,6 +21,7 @@ from relay.store.table.entry_values import (
     CarrierHandoff,
     Part,
     RareFields,
+    Round,
 )
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.values.inbound import INBOUND
@@ -94,10 +95,15 @@ class Row(msgspec.Struct, gc=False, eq=False):
 
 
 class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """One part of a message. A carrier message id leads to it if the message has several parts, or was sent again."""
+    """One part of a message. A carrier message id leads to it if the message has several parts, or was sent again.
+
+    :ivar round: the round in which the carrier took the part, counted from 0. It is the present one if the message has
+        so many earlier rounds.
+    """
 
     row: Row
     part: int
+    round: int = 0
 
 
 class TableAccount(AccountLists["Row"]):
@@ -140,6 +146,21 @@ def parts_of(row: Row) -> list[Part] | None:
     """The parts of a long message; None for a message of one part."""
     rare_fields = row.rare_fields
     return None if rare_fields is None else rare_fields.parts
+
+
+def rounds_of(row: Row) -> list[Round]:
+    """The earlier rounds of a message that went to another carrier; empty for others."""
+    rare_fields = row.rare_fields
+    return [] if rare_fields is None or rare_fields.failover is None else rare_fields.failover.rounds
+
+
+def part_of(entry: PartOfRow) -> Part | None:
+    """The part that an id leads to; None: it is the present part of a message of one part, so the row has it."""
+    rounds = rounds_of(entry.row)
+    if entry.round < len(rounds):
+        return rounds[entry.round].parts[entry.part]
+    parts = parts_of(entry.row)
+    return None if parts is None else parts[entry.part]
 
 
 def is_unsubmitted(row: Row) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from relay.store.table.records import Settled
+from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage
 from relay.values.states import SCHEDULED
 
@@ -37,10 +38,14 @@ WAITED: Final = 4096
 LATER: Final = 8192
 #: With LATER: it was unsubmitted before, and still stands in the list of these.
 LISTED: Final = 16384
+#: The message may go to another carrier (see `relay.store.table.failing_over`).
+FAILS_OVER: Final = 32768
+#: The message waits for another carrier since some moment after the start of the process.
+GOES_ON: Final = 65536
 
 OWED: Final = OWED_WEBHOOK | OWED_SMPP
 #: The flags that the journal keeps.
-DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED | WAITED
+DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED | WAITED | FAILS_OVER
 
 #: How many attempts of a message are kept, to be shown.
 ATTEMPTS_KEPT: Final = 12
@@ -117,6 +122,31 @@ class Tries(msgspec.Struct, gc=False, eq=False):
     due_at: float = 0.0
 
 
+class Round(msgspec.Struct, gc=False, eq=False):
+    """What carriers did with a message before it went to another carrier.
+
+    :ivar parts: the parts as they were then, also for a message of one part. Late receipts still change them.
+    :ivar former_ids: as in `RareFields`.
+    """
+
+    parts: list[Part]
+    former_ids: tuple[tuple[str, bytes, int], ...] = ()
+
+
+class FailoverState(msgspec.Struct, gc=False, eq=False):
+    """The rounds of a message that may go to another carrier.
+
+    :ivar rounds: the earlier rounds. The present round is in the row itself.
+    :ivar decided_by: the earlier round whose receipt ended the message; -1: it was not ended by an earlier round.
+    :ivar timer: the key of the row in `FailoverTimers`; 0: it has no timer.
+    """
+
+    rule: FailoverRule
+    rounds: list[Round] = []
+    decided_by: int = -1
+    timer: int = 0
+
+
 class RareFields(msgspec.Struct, gc=False, eq=False):
     """The fields that only few messages have.
 
@@ -144,3 +174,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     scheduled_at: float = 0
     inbound: InboundMessage | None = None
     tags: tuple[str, ...] = ()
+    failover: FailoverState | None = None

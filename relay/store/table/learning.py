@@ -9,16 +9,25 @@ long message ends when its parts have ended (see `parts`).
 from collections.abc import Sequence
 
 from relay.store.api import NotifyPolicy
-from relay.store.table.entries import PartOfRow, Row, TableAccount, is_unsubmitted, parts_of
-from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, REPORTED, CarrierError, CarrierHandoff, Part
+from relay.store.table.entries import PartOfRow, Row, TableAccount, is_unsubmitted, parts_of, rounds_of
+from relay.store.table.entry_values import (
+    FAILS_OVER,
+    FINAL,
+    NO_CARRIER_ERROR,
+    REPORTED,
+    CarrierError,
+    CarrierHandoff,
+    Part,
+)
+from relay.store.table.failing_over import delivers, drop_waiting, failover_of, go_on, learn_in_round, may_go_on
 from relay.store.table.overdue import has_waited, is_at_carrier, wait_once_more
 from relay.store.table.parts import ending_part, never_answered
-from relay.store.table.records import WHOLE_MESSAGE, Learnt
+from relay.store.table.records import WHOLE_MESSAGE, Learnt, RoundLearnt
 from relay.store.table.same_id import Entry
 from relay.store.table.table import Table, state_number
 from relay.store.table.table_changes import TableChanges
 from relay.values.messages import Ending, Outcome, QueryOutcome, Receipt
-from relay.values.states import ENROUTE, UNKNOWN
+from relay.values.states import DELIVERED, ENROUTE, UNKNOWN
 
 
 class Learning:
@@ -47,6 +56,8 @@ class Learning:
         """Handles a receipt that has found its part."""
         if type(found) is PartOfRow:
             row = found.row
+            if row.flags & FAILS_OVER and found.round < len(rounds_of(row)):
+                return self._learn_earlier(row, found.round, found.part, r, changes)
             if row.rare_fields is not None and row.rare_fields.parts is not None:
                 return self._learn_part(row, found.part, row.rare_fields.parts[found.part], r, changes)
         else:
@@ -60,6 +71,9 @@ class Learning:
         done_at = table.done_date(r, row)
         if not r.final:
             return self._learn_intermediate(row, 0, state, carrier_error, at, done_at, changes)
+        if self._goes_on(row, state, carrier_error, at):
+            go_on(table, row, state, carrier_error, at, done_at, changes)
+            return Outcome.FAILED_OVER
         owed = table.owed_final(row, state, self._policy_of(row))
         cursor = table.finish(row, state, carrier_error, at, owed, changes, done_at)
         changes.records.append(_learnt(row.id, 0, state, True, at, owed, cursor, carrier_error, "", done_at))
@@ -129,6 +143,9 @@ class Learning:
         part = ending_part(rare_fields.parts)
         if part is None:
             return False
+        if not timed_out and self._goes_on(row, part.state, part.carrier_error, at):
+            go_on(self._table, row, part.state, part.carrier_error, at, 0.0, changes)
+            return False
         unanswered = timed_out and never_answered(row)
         # A message ends when its last part ends. If that part timed out, the carrier hasn't given a date.
         done_at = 0.0 if timed_out else max(part.carrier_done_at for part in rare_fields.parts)
@@ -144,6 +161,51 @@ class Learning:
             carrier_done_at=done_at,
         )
         return True
+
+    # Messages that go to another carrier
+
+    def _goes_on(self, row: Row, state: int, carrier_error: CarrierError, at: float) -> bool:
+        """Whether a message goes to another carrier, instead of ending in this state."""
+        if not row.flags & FAILS_OVER or row.flags & FINAL:
+            return False
+        return failover_of(row).rule.applies(state, carrier_error.error) and may_go_on(self._table, row, at)
+
+    def no_receipts(self, rows: Sequence[Row], now: float, changes: TableChanges) -> None:
+        """Handles messages whose receipts have not come in the time of their rules."""
+        for row in rows:
+            if may_go_on(self._table, row, now):
+                go_on(self._table, row, row.state, NO_CARRIER_ERROR, now, 0.0, changes, final=False)
+
+    def _learn_earlier(self, row: Row, number: int, index: int, r: Receipt, changes: TableChanges) -> Outcome:
+        """Handles a receipt for a part in an earlier round. It only counts if it completes a delivery in time."""
+        table = self._table
+        part = rounds_of(row)[number].parts[index]
+        state = state_number(r.state)
+        ended = bool(row.flags & FINAL)
+        if not r.final or (part.final and (ended or state != DELIVERED or part.state == DELIVERED)):
+            return table.late(state, part.state, r)
+        decides = not ended and state == DELIVERED and delivers(row, number, index)
+        carrier_error = table.carrier_error(r.error, r.network_error_code, r.own_word)
+        at, done_at = r.received_at, table.done_date(r, row)
+        record = RoundLearnt(
+            row.id,
+            number,
+            index,
+            state,
+            at,
+            carrier_error.error,
+            carrier_error.network_error_code,
+            carrier_error.stat,
+            done_at,
+            decides,
+        )
+        learn_in_round(table, record, row)
+        changes.records.append(record)
+        if decides:
+            drop_waiting(table, row)
+            self._end(row, state, carrier_error, at, "", self._policy_of(row), changes, carrier_done_at=done_at)
+            return Outcome.FINAL
+        return table.late(state, row.state, r) if ended else Outcome.PART
 
     # The relay's own decisions
 

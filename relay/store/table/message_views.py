@@ -14,6 +14,7 @@ from relay.store.table.entry_values import (
     Part,
 )
 from relay.store.table.notification_queues import CHANNEL_OF_BIT
+from relay.store.table.parts import shown_handoff
 from relay.store.table.records import Settled
 from relay.values.messages import AttemptView, MessageView, PartView
 from relay.values.states import ENROUTE, SCHEDULED, customer_words
@@ -84,7 +85,7 @@ def durable_view(row: Row, durable_mark: int) -> MessageView:
     ]
     return replace(
         view, state=state, final=False, ending=True, carrier_error="", done_at=None, parts=parts, owed=[],
-        carrier_done_at=None,
+        carrier_done_at=None, rounds=(),
     )  # fmt: skip
 
 
@@ -99,16 +100,20 @@ def message_view(row: Row) -> MessageView:
             _part_view(handoff, row.carrier_message_id, row.state, carrier_error, row.done_at, row.carrier_done_at)
         ]
     else:
-        parts = [
-            _part_view(p.handoff, p.carrier_message_id, p.state, p.carrier_error, p.done_at, p.carrier_done_at)
-            for p in many
-        ]
+        parts = _part_views(many)
         if handoff is None:
             handoff = next((part.handoff for part in many if part.handoff is not None), None)
         if carrier_error is NO_CARRIER_ERROR:
             carrier_error = next(
                 (part.carrier_error for part in many if part.carrier_error is not NO_CARRIER_ERROR), carrier_error
             )
+    rounds: list[list[PartView]] = []
+    failover = None if rare_fields is None else rare_fields.failover
+    if failover is not None and failover.rounds:
+        rounds = [*[_part_views(each.parts) for each in failover.rounds], parts]
+        if failover.decided_by >= 0:
+            parts = rounds[failover.decided_by]
+            handoff, _ = shown_handoff(row)
     final = bool(row.flags & FINAL)
     return MessageView(
         id=row.id,
@@ -134,4 +139,12 @@ def message_view(row: Row) -> MessageView:
         adapt=row.origin.adapt,
         inbound=None if rare_fields is None else rare_fields.inbound,
         tags=() if rare_fields is None else rare_fields.tags,
+        rounds=rounds,
     )
+
+
+def _part_views(parts: list[Part]) -> list[PartView]:
+    return [
+        _part_view(p.handoff, p.carrier_message_id, p.state, p.carrier_error, p.done_at, p.carrier_done_at)
+        for p in parts
+    ]

@@ -106,5 +106,17 @@ def latest_handoff(parts: Sequence[Part]) -> CarrierHandoff | None:
     return latest
 
 
+def shown_handoff(row: Row) -> tuple[CarrierHandoff | None, bytes]:
+    """The handoff that a message shows, and the carrier message id of a message of one part.
+
+    It is the present one, or that of the earlier round that ended the message.
+    """
+    failover = None if row.rare_fields is None else row.rare_fields.failover
+    if failover is None or failover.decided_by < 0:
+        return row.handoff, row.carrier_message_id
+    parts = failover.rounds[failover.decided_by].parts
+    return latest_handoff(parts), parts[0].carrier_message_id if len(parts) == 1 else b""
+
+
 def _badness(part: Part) -> int:
     return _BADNESS.get(part.state, 0)

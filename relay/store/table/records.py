@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from relay.store.api import Idempotency
+from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 
@@ -143,6 +144,43 @@ class MatchRate(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
     dismissed_to: float = 0.0
 
 
+class RoundEnded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
+    """A round ended, and the message waits for another carrier (see `relay.store.table.failing_over`).
+
+    For a long message, earlier records have the states of its parts.
+
+    :ivar state: the state in which it would have ended; if not `final`, the present one: no receipt came in time.
+    """
+
+    id: bytes
+    state: int
+    final: bool
+    at: float
+    error: bytes = b""
+    network_error_code: bytes = b""
+    stat: bytes = b""
+    carrier_done_at: float = 0.0
+
+
+class RoundLearnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=16):
+    """A late receipt brought the final state of a part in an earlier round.
+
+    :ivar round: the number of the round, from 0.
+    :ivar decides: whether the message ends with this round's state, as the next record says.
+    """
+
+    id: bytes
+    round: int
+    part: int
+    state: int
+    at: float
+    error: bytes = b""
+    network_error_code: bytes = b""
+    stat: bytes = b""
+    carrier_done_at: float = 0.0
+    decides: bool = False
+
+
 class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One part in a `Snapshot`.
 
@@ -170,6 +208,24 @@ class PartSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     carrier_done_at: float = 0.0
 
 
+class RoundSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An earlier round in a `Snapshot`; `former_ids` is as there."""
+
+    parts: tuple[PartSnapshot, ...]
+    former_ids: tuple[tuple[str, bytes, int], ...] = ()
+
+
+class FailoverSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a `Snapshot` says of a message that may go to another carrier.
+
+    :ivar decided_by: as in `relay.store.table.entry_values.FailoverState`.
+    """
+
+    rule: FailoverRule
+    rounds: tuple[RoundSnapshot, ...] = ()
+    decided_by: int = -1
+
+
 class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     """The whole state of a message, which compaction has copied. It replaces all earlier records about the message.
 
@@ -181,6 +237,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`,
         `adapt` and `tags`.
     :ivar inbound: of a message from a handset: what it says.
+    :ivar failover: None: the message doesn't go to another carrier.
     """
 
     id: bytes
@@ -216,6 +273,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     inbound: InboundMessage | None = None
     adapt: int = 0
     tags: tuple[str, ...] = ()
+    failover: FailoverSnapshot | None = None
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
@@ -256,6 +314,8 @@ Record = (
     | MatchRate
     | InboundMessage
     | InboundPart
+    | RoundEnded
+    | RoundLearnt
     | Idempotency
     | Setting
     | Counters

@@ -14,8 +14,9 @@ from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
 from relay.store.table.carrier_ids import Shards
 from relay.store.table.claims import keep_attempt
-from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of
+from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of, rounds_of
 from relay.store.table.entry_values import (
+    FAILS_OVER,
     FINAL,
     GIVEN_UP_WEBHOOK,
     OWED,
@@ -29,6 +30,7 @@ from relay.store.table.entry_values import (
     Tries,
 )
 from relay.store.table.evidence import receipt_of
+from relay.store.table.failing_over import end_round, learn_in_round
 from relay.store.table.in_doubt import parts_in_doubt
 from relay.store.table.learning import Learning, refusal
 from relay.store.table.orphans import Mark, is_unreadable, mark_of
@@ -44,6 +46,8 @@ from relay.store.table.records import (
     MatchRate,
     OwedAgain,
     Placed,
+    RoundEnded,
+    RoundLearnt,
     Sending,
     Setting,
     Settled,
@@ -96,6 +100,8 @@ class Replay:
             MatchRate: self._match_rate,
             InboundMessage: self._inbound_message,
             InboundPart: self._inbound_part,
+            RoundEnded: self._round_ended,
+            RoundLearnt: self._round_learnt,
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
@@ -189,6 +195,8 @@ class Replay:
                     waiting.append(row)
             else:
                 table.awaiting += 1
+                if flags & FAILS_OVER:
+                    table.failovers.arm(row)
             if flags & OWED:
                 owed.append(row)
         table.unsubmitted = len(waiting) + later
@@ -271,6 +279,8 @@ class Replay:
             if message_id in shard:
                 self._forget(shard[message_id])
             row = shard[message_id] = make_row(m, account, acceptance)
+            if m.failover is not None and row.rare_fields is not None and row.rare_fields.failover is not None:
+                row.rare_fields.failover.rule = table.failovers.shared(m.failover)
             order.append(row)
 
     def _forget(self, row: Row) -> None:
@@ -313,6 +323,8 @@ class Replay:
                 if not row.flags & FINAL:
                     row.state = ENROUTE
                 entry = row
+                if s.given_id:
+                    keep_given_id(row, s.part, s.given_id)
             else:
                 part = self._submissions.take_part(row, s, handoff)
                 if part is None:
@@ -323,8 +335,6 @@ class Replay:
                 older = shard.setdefault(key, entry)
                 if older is not entry:
                     ids.add(shard, key, older, entry)
-            if s.given_id:
-                keep_given_id(row, s.part, s.given_id)
 
     def _receipt(self, r: Receipt) -> None:
         if is_unreadable(r):
@@ -424,6 +434,24 @@ class Replay:
                 table.ids.put(part.carrier, part.carrier_message_id, self._entry(row, index))
         for carrier, key, index in s.former_ids:
             table.ids.put(carrier, key, self._entry(row, index))
+        for number, each in enumerate(s.failover.rounds if s.failover is not None else ()):
+            for index, part in enumerate(each.parts):
+                if part.named:
+                    table.ids.put(part.carrier, part.carrier_message_id, PartOfRow(row, index, number))
+            for carrier, key, index in each.former_ids:
+                table.ids.put(carrier, key, PartOfRow(row, index, number))
+
+    def _round_ended(self, record: RoundEnded) -> None:
+        row = self._table.get(record.id)
+        if row is not None and row.flags & FAILS_OVER:
+            if self._table.orphans.count and record.final and row.handoff is not None:
+                self._table.match_rates.count(row.handoff.carrier, 1, 0)
+            end_round(self._table, row, record)
+
+    def _round_learnt(self, record: RoundLearnt) -> None:
+        row = self._table.get(record.id)
+        if row is not None and row.flags & FAILS_OVER:
+            learn_in_round(self._table, record, row)
 
     def _sending(self, record: Sending) -> None:
         self._submissions.sending(parts_in_doubt(record), record.carrier)
@@ -461,6 +489,8 @@ class Replay:
         self._table.inbound_parts.put(part, self._segment.sequence)
 
     def _entry(self, row: Row, part: int) -> Entry:
+        if row.flags & FAILS_OVER:
+            return PartOfRow(row, part, len(rounds_of(row)))
         return row if parts_of(row) is None else PartOfRow(row, part)
 
     def _idempotency(self, entry: Idempotency) -> None:

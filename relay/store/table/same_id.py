@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from relay.config.model import NumberComparison
-from relay.store.table.entries import PartOfRow, Row, parts_of
+from relay.store.table.entries import PartOfRow, Row, part_of
 from relay.store.table.entry_values import FINAL
 from relay.values.messages import Receipt, destination_of, source_of
 
@@ -40,13 +40,10 @@ def row_of(entry: Entry) -> Row:
 
 def is_awaited(entry: Entry) -> bool:
     """Whether a receipt would still be news: neither the message nor the part has ended."""
-    row = row_of(entry)
-    if row.flags & FINAL:
+    if row_of(entry).flags & FINAL:
         return False
-    parts = parts_of(row)
-    if type(entry) is not PartOfRow or parts is None:
-        return True
-    return not parts[entry.part].final
+    part = part_of(entry) if type(entry) is PartOfRow else None
+    return part is None or not part.final
 
 
 def with_entry(older: Entry | Several, entry: Entry) -> Entry | Several:
@@ -160,7 +157,7 @@ def significant_digits(address: bytes) -> bytes:
 
 def _age(entry: Entry) -> tuple[float, float, bytes]:
     row = row_of(entry)
-    parts = parts_of(row)
-    handoff = parts[entry.part].handoff if type(entry) is PartOfRow and parts is not None else row.handoff
+    part = part_of(entry) if type(entry) is PartOfRow else None
+    handoff = row.handoff if part is None else part.handoff
     at = handoff.at if handoff is not None else None
     return at or 0.0, row.acceptance.accepted_at, row.id

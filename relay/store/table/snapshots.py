@@ -6,18 +6,22 @@ from relay.store.table.carrier_ids import CarrierIdIndex
 from relay.store.table.entries import Row, is_unsubmitted
 from relay.store.table.entry_values import (
     DURABLE_FLAGS,
+    FAILS_OVER,
     FINAL,
     GIVEN_UP_WEBHOOK,
     Acceptance,
     CarrierError,
     CarrierHandoff,
+    FailoverState,
     Part,
     RareFields,
+    Round,
     Tries,
 )
+from relay.store.table.failing_over import failover_of
 from relay.store.table.learning import refusal
 from relay.store.table.parts import latest_handoff
-from relay.store.table.records import PartSnapshot, Snapshot
+from relay.store.table.records import FailoverSnapshot, PartSnapshot, RoundSnapshot, Snapshot
 from relay.store.table.table import Table
 
 _NO_EXTRA = RareFields()
@@ -26,16 +30,22 @@ _NO_TRIES = Tries()
 _PLAIN = tuple((name, getattr(_NO_EXTRA, name)) for name in RareFields.__struct_fields__ if name != "parts")
 
 
-def needs_bodies(row: Row) -> bool:
-    """Whether a snapshot of the row must have the bodies of its parts."""
-    return is_unsubmitted(row)
+def needs_bodies(row: Row, now: float) -> bool:
+    """Whether a snapshot of the row must have the bodies of its parts, because a carrier may still get them."""
+    if is_unsubmitted(row):
+        return True
+    if not row.flags & FAILS_OVER or row.flags & FINAL or now >= row.acceptance.expires_at:
+        return False
+    failover = failover_of(row)
+    return len(failover.rounds) < failover.rule.times
 
 
 def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Snapshot:
     """Makes the record of a row's whole state.
 
     :param ids: the table's index, which says which ids still lead to the row.
-    :param bodies: the bodies of all its parts, if `needs_bodies` is true. Only those of waiting parts are kept.
+    :param bodies: the bodies of all its parts, if `needs_bodies` is true. Only those of waiting parts are kept, or all
+        if the message may go to another carrier.
     """
     rare_fields = row.rare_fields or _NO_EXTRA
     if rare_fields.parts is None:
@@ -53,6 +63,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         parts: Sequence[Part] = (only,)
     else:
         parts = rare_fields.parts
+    all_bodies = bool(row.flags & FAILS_OVER)
     webhook = rare_fields.webhook or _NO_TRIES
     smpp = rare_fields.smpp or _NO_TRIES
     origin, acceptance = row.origin, row.acceptance
@@ -70,7 +81,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         row.cursor,
         tuple(
             [
-                _part(row, part, ids, bodies[i] if bodies and part.handoff is None else b"")
+                _part(row, part, ids, bodies[i] if bodies and (part.handoff is None or all_bodies) else b"")
                 for i, part in enumerate(parts)
             ]
         ),
@@ -78,7 +89,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         row.carrier_error.network_error_code,
         rare_fields.reference,
         rare_fields.url,
-        tuple([former for former in rare_fields.former_ids if ids.means(former[0], former[1], row)]),
+        _former_ids(row, rare_fields.former_ids, ids),
         webhook.attempts,
         webhook.due_at,
         smpp.attempts,
@@ -97,7 +108,26 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         rare_fields.inbound,
         origin.adapt,
         rare_fields.tags,
+        None if rare_fields.failover is None else _failover(row, rare_fields.failover, ids),
     )
+
+
+def _failover(row: Row, failover: FailoverState, ids: CarrierIdIndex) -> FailoverSnapshot:
+    rounds = tuple(
+        [
+            RoundSnapshot(
+                tuple([_part(row, part, ids, b"") for part in each.parts]), _former_ids(row, each.former_ids, ids)
+            )
+            for each in failover.rounds
+        ]
+    )
+    return FailoverSnapshot(failover.rule, rounds, failover.decided_by)
+
+
+def _former_ids(
+    row: Row, former_ids: Sequence[tuple[str, bytes, int]], ids: CarrierIdIndex
+) -> tuple[tuple[str, bytes, int], ...]:
+    return tuple([former for former in former_ids if ids.means(former[0], former[1], row)])
 
 
 def _part(row: Row, part: Part, ids: CarrierIdIndex, body: bytes) -> PartSnapshot:
@@ -167,6 +197,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
         s.scheduled_at,
         s.inbound,
         s.tags,
+        None if s.failover is None else _restored_failover(s.failover, table, handoffs),
     )
     if len(parts) != 1 or any(getattr(rare_fields, name) != default for name, default in _PLAIN):
         row.rare_fields = rare_fields
@@ -180,6 +211,13 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
     if s.flags & FINAL and s.flags & GIVEN_UP_WEBHOOK:
         origin.account.given_up[row.id] = s.given_up_at
     return row
+
+
+def _restored_failover(s: FailoverSnapshot, table: Table, handoffs: SharedHandoffs) -> FailoverState:
+    rounds = [
+        Round([_restored_part(part, table, handoffs) for part in each.parts], each.former_ids) for each in s.rounds
+    ]
+    return FailoverState(table.failovers.shared(s.rule), rounds, s.decided_by)
 
 
 def _restored_part(p: PartSnapshot, table: Table, handoffs: SharedHandoffs) -> Part:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from relay.store.table.entries import PartOfRow, Row, is_unsubmitted
-from relay.store.table.entry_values import FINAL, REPORTED, WAITED, CarrierHandoff
+from relay.store.table.entries import PartOfRow, Row, is_unsubmitted, rounds_of
+from relay.store.table.entry_values import FAILS_OVER, FINAL, GOES_ON, REPORTED, WAITED, CarrierHandoff
+from relay.store.table.failing_over import taken_in_earlier_round
 from relay.store.table.learning import Learning
 from relay.store.table.orphans import kept_crc
 from relay.store.table.overdue import keep_given_id
@@ -89,6 +90,8 @@ class Submissions:
                     skipped.add(id(s))
                     continue
                 entry = taken
+                if row.flags & FAILS_OVER:
+                    table.failovers.arm(row)
             if key:
                 shard = carrier_ids[hash(key) & 255]
                 older = shard.setdefault(key, entry)
@@ -109,7 +112,8 @@ class Submissions:
         table.awaiting += taken_count
         if given:
             for s in batch:
-                if s.given_id and id(s) not in skipped:
+                # `take_part` has kept those of messages that may go to another carrier. They may be there already.
+                if s.given_id and id(s) not in skipped and not shards[s.id[0]][s.id].flags & FAILS_OVER:
                     keep_given_id(shards[s.id[0]][s.id], s.part, s.given_id)
         if table.in_doubt:
             for s in batch:
@@ -179,20 +183,28 @@ class Submissions:
         table = self._table
         rare_fields = rare_fields_of(row)
         parts = rare_fields.parts
+        number = 0
+        if row.flags & FAILS_OVER:
+            earlier = taken_in_earlier_round(row, s)
+            if earlier is not None:
+                return earlier
+            number = len(rounds_of(row))
+            row.flags &= ~GOES_ON
         if parts is None:
             if s.part != 0:
                 return None
             if row.handoff is not None:
                 self._remember_former(row, row.handoff, row.carrier_message_id, 0)
             elif not row.flags & FINAL:
-                row.state = ENROUTE
+                if not row.flags & REPORTED:
+                    row.state = ENROUTE
                 table.unsubmitted -= 1
                 table.awaiting += 1
             row.handoff = handoff
             row.carrier_message_id = s.carrier_message_id
             row.flags &= ~WAITED
-            rare_fields.given_id = b""
-            return row
+            rare_fields.given_id = s.given_id or b""
+            return PartOfRow(row, 0, number) if row.flags & FAILS_OVER else row
         if not 0 <= s.part < len(parts):
             return None
         part = parts[s.part]
@@ -203,7 +215,7 @@ class Submissions:
         part.handoff = handoff
         part.carrier_message_id = s.carrier_message_id
         part.waited = False
-        part.given_id = b""
+        part.given_id = s.given_id or b""
         before = row.handoff
         if before is None or before.at is not None:
             row.handoff = latest_handoff(parts)
@@ -212,7 +224,7 @@ class Submissions:
                 row.state = ENROUTE
             table.unsubmitted -= 1
             table.awaiting += 1
-        return PartOfRow(row, s.part)
+        return PartOfRow(row, s.part, number)
 
     def _remember_former(self, row: Row, handoff: CarrierHandoff, key: bytes, part: int) -> None:
         """Keeps the earlier id of a part that was submitted again. A late receipt for it still counts."""

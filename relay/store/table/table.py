@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from relay.config.model import Limits, NumberComparison
 from relay.store.api import NotifyPolicy, PolicyOf
 from relay.store.table.carrier_ids import CarrierIdIndex, Shards
-from relay.store.table.entries import STATES, Row, TableAccount
+from relay.store.table.entries import STATES, Row, TableAccount, rounds_of
 from relay.store.table.entry_values import (
+    FAILS_OVER,
     FINAL,
     FORGOTTEN,
     KEPT,
@@ -36,6 +37,7 @@ from relay.store.table.entry_values import (
     CarrierHandoff,
 )
 from relay.store.table.evidence import EvidenceList
+from relay.store.table.failovers import Failovers
 from relay.store.table.in_doubt import InDoubt
 from relay.store.table.inbound_parts import InboundParts
 from relay.store.table.match_rates import MatchRates
@@ -92,6 +94,7 @@ class Table:
         self.unsubmitted_messages = UnsubmittedMessages()
         self.scheduled = ScheduledMessages()
         self.in_doubt = InDoubt()
+        self.failovers = Failovers()
         self.orphans = Orphans(limits.orphans, limits.orphan_seconds)
         self.match_rates = MatchRates()
         self.evidence = EvidenceList(limits.orphans)
@@ -220,6 +223,8 @@ class Table:
         row.carrier_done_at = carrier_done_at
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
+        if flags & FAILS_OVER:
+            self.failovers.ended(row)
         row.flags = (flags & ~(REPORTED | WAITED)) | FINAL
         row.origin.account.feed.rows.append(row)
         changes.last_ended = row
@@ -326,10 +331,12 @@ class Table:
             self.ids.remove(handoff.carrier, row.carrier_message_id, row)
         rare_fields = row.rare_fields
         if rare_fields is not None:
-            for part in rare_fields.parts or ():
+            rounds = rounds_of(row)
+            former_ids = rare_fields.former_ids + tuple([former for each in rounds for former in each.former_ids])
+            for part in [*(rare_fields.parts or ()), *[part for each in rounds for part in each.parts]]:
                 if part.handoff is not None:
                     self.ids.remove(part.handoff.carrier, part.carrier_message_id, row)
-            for carrier, key, _ in rare_fields.former_ids:
+            for carrier, key, _ in former_ids:
                 self.ids.remove(carrier, key, row)
 
     def say_ambiguous(self, receipt: Receipt, key: bytes, row: Row | None, others: Sequence[Row]) -> None:

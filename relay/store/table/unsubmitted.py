@@ -9,7 +9,7 @@ last rows of recent readers are kept even if they are stale, so that no reader l
 from collections import OrderedDict
 
 from relay.store.table.entries import Row, is_unsubmitted, parts_of
-from relay.store.table.entry_values import LATER
+from relay.store.table.entry_values import GOES_ON, LATER
 
 #: How many readers' places are remembered at once.
 _PLACES_KEPT = 256
@@ -109,8 +109,8 @@ class UnsubmittedMessages:
 
 
 def _is_ready(row: Row) -> bool:
-    # One that got a later time by a replacement stays in the list.
-    return is_unsubmitted(row) and not row.flags & LATER
+    # One that got a later time by a replacement stays in the list. So does one that goes to another carrier.
+    return is_unsubmitted(row) and not row.flags & (LATER | GOES_ON)
 
 
 def unsubmitted_parts(row: Row) -> list[int]:

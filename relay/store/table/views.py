@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from relay.store.api import FeedEntry
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK, OWED_SMPP, OWED_WEBHOOK
+from relay.store.table.failing_over import tried
 from relay.store.table.message_views import durable_view, shown_state
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import unsubmitted_parts
@@ -153,6 +154,7 @@ def _pending(table: Table, row: Row, part: int) -> Pending:
         row.origin.priority,
         row.origin.adapt,
         () if row.rare_fields is None else row.rare_fields.tags,
+        tried(row),
     )
 
 
@@ -160,6 +162,11 @@ def scheduled_due(table: Table, now: float, limit: int) -> Sequence[Pending]:
     """See `Store.scheduled_due`."""
     rows = table.scheduled.due(now, limit)
     table.wait_for_carriers(rows)
+    return [_pending(table, row, part) for row in rows for part in unsubmitted_parts(row)]
+
+
+def failed_over(rows: Sequence[Row], table: Table) -> Sequence[Pending]:
+    """The parts of messages that go to another carrier."""
     return [_pending(table, row, part) for row in rows for part in unsubmitted_parts(row)]
 
 
