@@ -22,7 +22,7 @@ from relay.account_pages.notification_health import NotificationHealth
 from relay.account_pages.page_values import Flash, Session, Sessions, StatsSource
 from relay.account_pages.send_site import SendSite
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
-from relay.accounts.account_settings import SettingProblem
+from relay.accounts.account_settings import UNSEEN_SECRET, SettingProblem
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.http_api import HttpApi
@@ -163,7 +163,8 @@ class AccountPages:
         account = session.account
         settings = self._accounts.get(account)
         set_here = {name for name in DELIVERY_SETTINGS if self._accounts.setting(account, name) is not None}
-        secret_set = self._accounts.setting(account, "notification_secret") is not None
+        secret = self._accounts.setting(account, "notification_secret")
+        unseen = self._accounts.setting(account, UNSEEN_SECRET) is not None
         old_until = self._changes.old_secret_until(account)
         return self._gate.shown(
             request,
@@ -171,7 +172,7 @@ class AccountPages:
             "Settings",
             "/my/settings",
             url_card(session, self._api.account.report(account), "/my/settings", entered=url, problem=url_problem),
-            secret_card(session, settings, secret_set, old_until),
+            secret_card(session, settings, secret, old_until, unseen),
             delivery_card(session, settings, set_here, entered=entered, problems=problems),
             status=422 if url_problem or problems else 200,
         )

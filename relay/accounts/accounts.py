@@ -35,6 +35,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     :ivar url: the account's notification URL; None: it has none. Messages may have URLs of their own.
     :ivar off: why the account's own URL is switched off (`account_settings.why_off`); "": the URL is on.
     :ivar keys: the keys that sign.
+    :ivar sign: whether the account gets a key if it has none.
     :ivar old_key: the key before the last change, which signs, too, until `old_key_until`.
     :ivar headers: the headers that the receivers ask for, by name. They hold secrets.
     :ivar tls: our certificate for the receivers, and the authorities to trust.
@@ -55,6 +56,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     inbound_format: str = "json"
     old_key: bytes = b""
     old_key_until: float = 0.0
+    sign: bool = True
 
     def __repr__(self) -> str:
         # Keys and headers are secret.
@@ -114,6 +116,8 @@ class _Entry:
             account.inbound_format,
             old_key,
             float(old_until) if old_key else 0.0,
+            # A secret that the customer has taken away is an empty setting.
+            account.sign and self.settings.get("notification_secret") != "",
         )
 
 

@@ -192,6 +192,13 @@ class Account(ConfigStruct, frozen=True):
     notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = (
         None
     )
+    sign: Annotated[
+        bool,
+        _text(
+            "true: an account without a notification_secret gets one, and My Account shows it. false: its webhooks "
+            "aren't signed."
+        ),
+    ] = True
     notification_headers: Annotated[
         dict[str, Secret], _text("Headers that this account's receivers ask for; every webhook and callback has them.")
     ] = field(default_factory=dict)

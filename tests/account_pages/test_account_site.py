@@ -18,7 +18,7 @@ from relay.account_pages.html import el, flatten
 from relay.account_pages.login import login_page
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
-from relay.accounts.account_settings import OFF_BY_OPERATOR, OLD_SECRET, URL_OFF
+from relay.accounts.account_settings import OFF_BY_OPERATOR, OLD_SECRET, UNSEEN_SECRET, URL_OFF
 from relay.config.model import Account, Senders
 from relay.store.api import FeedEntry
 from relay.values.ids import id_text
@@ -321,6 +321,25 @@ class SettingsTests(SiteTestCase):
         target = self.site.driver.accounts.target("acme")
         assert target is not None
         self.assertEqual((target.keys, target.old_key), ((), b""))
+
+    def test_a_secret_that_the_relay_made_is_shown_until_it_is_copied(self) -> None:
+        self.site.log_in()
+        self.assertIn("The relay makes a secret with the first notification", self.site.get("/my/settings"))
+        secret = "whsec_" + "A" * 32
+        for name, value in ((UNSEEN_SECRET, "yes"), ("notification_secret", secret)):
+            self.site.driver.store.kept["acme", name] = value
+            self.site.driver.accounts.apply_setting("acme", name, value)
+        for _ in range(2):
+            self.assertIn(f'<code id="made-secret">{secret}</code>', self.site.get("/my/settings"))
+        self.site.post("/my/secret", action="seen")
+        self.assertNotIn(secret, self.site.get("/my/settings"))
+        self.assertEqual(self.site.settings["notification_secret"], secret, "it signs on")
+        self.assertIsNone(self.site.settings[UNSEEN_SECRET])
+
+    def test_with_sign_false_no_secret_is_promised(self) -> None:
+        self.site = Site(Account(api_key=Secret(KEY), sign=False))
+        self.site.log_in()
+        self.assertIn('class="state none">Not signed<', self.site.get("/my/settings"))
 
     def test_the_other_settings_are_saved_where_they_differ_and_reset_together(self) -> None:
         self.site.log_in()
