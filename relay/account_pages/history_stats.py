@@ -8,8 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.account_pages.delivery_stats import DURATIONS, KINDS, DeliveryStatsView, Span
 from relay.history.history_entries import Group
+from relay.history.history_query import HistorySums
 from relay.history.history_questions import HistoryQuestions
-from relay.history.history_search import HistorySums
 from relay.store.api import StoreUnavailable
 from relay.values.states import customer_words
 
@@ -26,11 +26,12 @@ class HistoryStats:
     def __init__(self, questions: HistoryQuestions, clock: IReactorTime) -> None:
         self._questions = questions
         self._clock = clock
-        self._views: OrderedDict[tuple[str, str], tuple[float, DeliveryStatsView]] = OrderedDict()
+        self._views: OrderedDict[tuple[str | None, str], tuple[float, DeliveryStatsView]] = OrderedDict()
 
-    async def view(self, account: str, span: Span) -> DeliveryStatsView:
+    async def view(self, account: str | None, span: Span) -> DeliveryStatsView:
         """The account's statistics over a span, as of a second ago. While the history can't answer, the last ones.
 
+        :param account: None: the statistics of all accounts.
         :raises StoreUnavailable: the history can't answer, and never has for this account.
         """
         now = self._clock.seconds()

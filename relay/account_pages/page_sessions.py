@@ -17,7 +17,7 @@ from typing import Final
 
 from twisted.internet.defer import DeferredLock
 
-from relay.account_pages.page_values import Flash, TooManyAttempts
+from relay.account_pages.page_values import AccountSuspended, Flash, TooManyAttempts
 from relay.accounts.api_keys import ApiKey
 from relay.http.collaborators import Customers
 from relay.http.login_limits import LoginLimits
@@ -109,6 +109,7 @@ class PageSessions:
         """Makes a session and returns its token; None: there is no such account, or it has another key.
 
         :raises TooManyAttempts: this address must wait, or all attempts for this account must. The key isn't checked.
+        :raises AccountSuspended: the key is right, but an operator has suspended the account.
         """
         now = self._now()
         asked = account[:100]
@@ -123,6 +124,8 @@ class PageSessions:
             return None
         name = login.account
         self._limits.succeeded(address, name, login.proof)
+        if self._accounts.is_suspended(name):
+            raise AccountSuspended
         token = self.new_token()
         own = [kept for kept, session in self._sessions.items() if session.account == name]
         for old in own[: len(own) - MOST_OF_ACCOUNT + 1] if len(own) >= MOST_OF_ACCOUNT else ():
@@ -148,7 +151,8 @@ class PageSessions:
         if session is None:
             return None
         now = self._now()
-        if not session.holds(self._proofs(token, session.account, now), now):
+        suspended = self._accounts.is_suspended(session.account)
+        if suspended or not session.holds(self._proofs(token, session.account, now), now):
             self._end(name)
             return None
         session.csrf = _csrf(token)

@@ -79,6 +79,9 @@ class Customers(Protocol):
     def by_login(self, account: str, key: str) -> Login | None:
         """The login with an account's name and a key."""
 
+    def is_suspended(self, name: str) -> bool:
+        """Whether an operator has suspended the account."""
+
     def get(self, name: str) -> Account:
         """The account with its settings."""
 

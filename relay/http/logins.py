@@ -28,7 +28,7 @@ class Logins:
         """The account whose key the request's Authorization header has; None: no account's.
 
         :param use: what the request does.
-        :raises Problem: 429: too many keys were wrong. 403: the key is not for this.
+        :raises Problem: 429: too many keys were wrong; 403: the key is not for this, or the account is suspended.
         """
         header = request.header(b"Authorization")
         login = self._valid(self._customers.by_authorization(header))
@@ -46,7 +46,7 @@ class Logins:
         """The account of this name; None: the key is not its key.
 
         :param use: what the request does.
-        :raises Problem: 429: too many keys were wrong. 403: the key is not for this.
+        :raises Problem: 429: too many keys were wrong; 403: the key is not for this, or the account is suspended.
         """
         login = self._valid(self._customers.by_login(name, key))
         if self._limits:
@@ -75,6 +75,8 @@ class Logins:
             raise Problem(429, "Too many failed logins.", headers=(retry_after(wait_seconds),))
 
     def _succeeded(self, request: ApiRequest, login: Login, use: Use) -> None:
+        if self._customers.is_suspended(login.account):
+            raise Problem(403, "This account is suspended. Ask the operator of the relay.")
         key = login.key
         if key is not None:
             refusal = key.refusal(request.address, use)
