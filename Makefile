@@ -142,6 +142,11 @@ crash: $(VENV)/.installed-for-tests ## kill the relay KILLS times under load, an
 cluster: $(VENV)/.installed-for-tests ## start two relays with one state, and their database (needs Debian's postgresql)
 	$(BIN)/python -m tests.cluster_demo
 
+.PHONY: cluster-crash
+
+cluster-crash: $(VENV)/.installed-for-tests ## kill, pause and cut relays of a cluster and its database KILLS times under load (SEED=7)
+	CLUSTER_KILLS=$(or $(KILLS),20) CLUSTER_SEED=$(or $(SEED),1) $(BIN)/python -m twisted.trial tests.integration.test_cluster_crash
+
 .PHONY: fuzz
 
 fuzz: $(VENV)/.installed-for-tests ## send nearly correct input to both listeners (SECONDS=600 SEED=7), and keep each input that broke something

@@ -151,6 +151,7 @@ MAKE_TARGETS = {
     "bench-peers": "needs Kannel and Jasmin",
     "browser": ".ci/run",
     "cluster": "tests.integration.test_cluster_demo",
+    "cluster-crash": "tests.integration.test_cluster_crash",
     "constraints": "needs a package index; RELEASING.md says when it is run",
     "coverage": ".ci/run",
     "crash": "tests.integration.test_crash",

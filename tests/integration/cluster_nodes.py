@@ -43,6 +43,13 @@ class Node(Relay):
         return "relay_ready:" in last and self.running
 
     @property
+    def standing_by(self) -> bool:
+        """Whether it stands by, as far as its log says: what it has said last."""
+        events = ("cluster_stands_by:", "cluster_took_over:", "cluster_starts_again:", "cluster_may_not")
+        lines = [line for line in self.since_launch().splitlines() if any(event in line for event in events)]
+        return bool(lines) and "cluster_stands_by:" in lines[-1] and self.running
+
+    @property
     def running(self) -> bool:
         """Whether its process is there."""
         return self.process is not None and self.process.poll() is None

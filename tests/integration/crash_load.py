@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import treq
@@ -27,6 +28,7 @@ class Customers:
 
     Each message goes to a number of its own, so that its way can be told from anybody's notes.
 
+    :param smpp_ports, http_ports: those of the relay; in a cluster, of all relays. Whoever is refused tries the next.
     :param prefixes: destinations begin with one of these.
     :ivar smpp_accepted: message id by destination: ESME_ROK was read.
     :ivar http_accepted: likewise for 202.
@@ -35,10 +37,15 @@ class Customers:
     """
 
     def __init__(
-        self, smpp_port: int, http_port: int, randomness: random.Random, prefixes: list[str], http_clients: int = 6
+        self,
+        smpp_ports: Sequence[int],
+        http_ports: Sequence[int],
+        randomness: random.Random,
+        prefixes: list[str],
+        http_clients: int = 6,
     ) -> None:
-        self._smpp_port = smpp_port
-        self._http_port = http_port
+        self._smpp_ports = itertools.cycle(smpp_ports)
+        self._http_ports = list(http_ports)
         self._random = randomness
         self._prefixes = prefixes
         self._numbers = itertools.count()
@@ -85,7 +92,7 @@ class Customers:
         """A bound session; tries until there is one."""
         while True:
             try:
-                esme: FastEsme = await connect_esme(reactor, self._smpp_port, 100)
+                esme: FastEsme = await connect_esme(reactor, next(self._smpp_ports), 100)
                 self.esmes.append(esme)
                 await within(5, esme.bind("acme", "secret08"))
                 return esme
@@ -116,6 +123,7 @@ class Customers:
                 try:
                     status, answer = await self._post(number, f"{client}-{n}-{number}")
                 except Exception:
+                    self._http_ports.append(self._http_ports.pop(0))
                     await task.deferLater(reactor, 0.1)
                     continue
                 if status == 202:
@@ -126,7 +134,7 @@ class Customers:
 
     async def _post(self, number: str, key: str) -> tuple[int, Any]:
         response = await self._client.post(
-            f"http://127.0.0.1:{self._http_port}/messages",
+            f"http://127.0.0.1:{self._http_ports[0]}/messages",
             auth=("hooked", "hooked-key"),
             headers=Headers({"Content-Type": ["application/json"], "Idempotency-Key": [key]}),
             data=json.dumps({"to": f"+{number}", "from": "447700900000", "text": "hello"}).encode(),

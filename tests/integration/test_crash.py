@@ -101,7 +101,7 @@ class CrashTests(PeersTestCase):
         again, once = await self.peer("carrier", "again"), await self.peer("carrier", "once")
         relay = await self.loaded_relay(again, once)
         receiver = self.receiver
-        customers = Customers(relay.smpp_port, relay.http_port, randomness, [RESENT, ENDED])
+        customers = Customers([relay.smpp_port], [relay.http_port], randomness, [RESENT, ENDED])
         kills: list[float] = []
         for _ in range(KILLS):
             # Most kills hit a relay at work; every fourth one that is still starting.

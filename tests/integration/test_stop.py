@@ -26,7 +26,7 @@ class StopTests(PeersTestCase):
     async def test_a_stop_under_load_ends_with_status_0_and_leaves_nothing_in_doubt(self) -> None:
         again, once = await self.peer("carrier", "again"), await self.peer("carrier", "once")
         relay = await self.loaded_relay(again, once, shutdown_seconds=HUNG_SECONDS)
-        customers = Customers(relay.smpp_port, relay.http_port, random.Random(1), [RESENT, ENDED])
+        customers = Customers([relay.smpp_port], [relay.http_port], random.Random(1), [RESENT, ENDED])
         for _ in range(3):
             goal = len(customers.smpp_accepted) + 400
             await until("the load is there again", lambda goal=goal: len(customers.smpp_accepted) >= goal)
