@@ -27,6 +27,7 @@ from relay.account_pages.history_stats import HistoryStats
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
+from relay.accounts.first_secrets import FirstSecrets
 from relay.app.cluster_checks import driver_problems
 from relay.app.daemon import Collaborators, Daemon, DurableStore, Served
 from relay.app.endpoint_check import endpoint_problems
@@ -54,6 +55,7 @@ from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
+from relay.routing.set_endings import endings_of
 from relay.runtime.fair_turns import FairTurns
 from relay.runtime.open_files import OpenFiles, allow_files, files_wanted
 from relay.simulator.demo_receiver import demo_receiver_site
@@ -349,7 +351,7 @@ def _message_flow(
     return MessageFlow(
         store=store,
         rates=accounts,
-        routes=Routes(config.routes, lists),
+        routes=Routes(config.routes, lists, endings_of(config.accounts)),
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
@@ -373,7 +375,8 @@ def _webhooks(
     gate: WorkGate,
 ) -> Webhooks:
     """Makes the sender of webhooks, whose attempts the flow's counters count."""
-    delivery = WebhookDelivery(store, accounts, WebhookClient(http_clients, reactor), reactor, wall)
+    secrets = FirstSecrets(store, accounts, os.urandom)
+    delivery = WebhookDelivery(store, accounts, WebhookClient(http_clients, reactor), reactor, wall, secrets)
     webhooks = Webhooks(store, accounts, delivery, reactor, randomness.random, gate)
     if open_files is not None:
         webhooks.places.most = open_files.webhooks

@@ -103,6 +103,7 @@ RUN_ELSEWHERE = {
     "docs/performance.md": {
         "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
         "python -m benchmarks.opcodes": "minutes of a quiet machine",
+        "python -m benchmarks cluster-log": "two database servers, and minutes of a quiet machine",
         "python -m benchmarks.reactors": "minutes of a quiet machine",
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
     },
@@ -125,6 +126,7 @@ RUN_ELSEWHERE = {
         "python -m relay dialect": "tests.test_carriers_page",
         "python -m relay route --config *": "tests.cli.test_cli",
         "python -m relay status": "operations.md has it",
+        "relay resume NAME": "operations.md has it",
         "ss -ltnp": "is Debian's",
     },
     "docs/faq.md": {

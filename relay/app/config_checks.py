@@ -25,7 +25,7 @@ from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
 from relay.receipts.dialects import resolve
 from relay.simulator.decisions import WORDS as SIMULATED_WORDS
-from relay.text.compose import InvalidText, source_address
+from relay.text.compose import InvalidText, destination_address, source_address
 from relay.text.tlv_text import read_tag, read_tlvs
 from relay.values.messages import source_of
 from relay.values.secret import Secret
@@ -217,6 +217,11 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
     if account.notification_tls is not None:
         yield from _tls_files((*path, "notification_tls"), account.notification_tls)
     yield from _senders((*path, "senders"), account.senders)
+    for number in account.test_numbers:
+        try:
+            destination_address(number)
+        except InvalidText as problem:
+            yield (*path, "test_numbers", number), problem.reason
     if account.smpp is not None:
         smpp = account.smpp
         yield from _ascii((*path, "smpp", "system_id"), smpp.system_id)

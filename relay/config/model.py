@@ -206,6 +206,13 @@ class Account(ConfigStruct, frozen=True):
     notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = (
         None
     )
+    sign: Annotated[
+        bool,
+        _text(
+            "true: an account without a notification_secret gets one, and My Account shows it. false: its webhooks "
+            "aren't signed."
+        ),
+    ] = True
     notification_headers: Annotated[
         dict[str, Secret], _text("Headers that this account's receivers ask for; every webhook and callback has them.")
     ] = field(default_factory=dict)
@@ -253,6 +260,13 @@ class Account(ConfigStruct, frozen=True):
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
     senders: Senders = field(default_factory=Senders)
+    test_numbers: Annotated[
+        dict[str, Literal["DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
+        _text(
+            'Numbers, and how messages to them end: `{"15005550001": DELIVRD}`. No carrier sees these messages, and no '
+            "route is needed."
+        ),
+    ] = field(default_factory=dict)
     inbound_url: Annotated[
         str | None, _text("Where messages from handsets go, as POSTs; see docs/http-api.md. Null = not by HTTP.")
     ] = None
