@@ -289,8 +289,9 @@ class MessageStore(Protocol):
         """Records the parts that carriers took. Receipts that came before these ids are matched at once.
 
         :param sent_at: for each part, when it was first written to the carrier; 0.0: that isn't known, and the
-            acceptance counts; empty: it is known of no part. A receipt that came before that time is never matched to the part, although it has its id: it
-            belongs to an earlier message, to which the carrier had given the same id.
+            acceptance counts; empty: it is known of no part. A receipt that came before that time is never matched to
+            the part, although it has its id: it belongs to an earlier message, to which the carrier had given the same
+            id.
         """
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:
