@@ -56,8 +56,9 @@ class Browser:
         control.send_keys(text)
 
     def press(self, words: str) -> None:
-        """Presses the button that says `words`."""
-        self.driver.find_element("xpath", f"//button[normalize-space()='{words}']").click()
+        """Presses the button that says `words`, once. The page may draw the button again at any time."""
+        button = f"//button[normalize-space()='{words}']"
+        self.until(f"{words} is pressed", lambda: self.driver.find_element("xpath", button).click() or True)
 
     def follow(self, words: str) -> None:
         """Follows the link that says `words`. The page may draw the link again at any time."""

@@ -19,7 +19,7 @@ _build = relay.tap.build
 
 def build(config: Config, reactor: Any, **more: Any) -> Daemon:
     """The parts put together as always, on a late store."""
-    return _build(config, reactor, store_wrapper=lambda store: LateStore(store, reactor))
+    return _build(config, reactor, store_wrapper=lambda store: LateStore(store, reactor), **more)
 
 
 if __name__ == "__main__":
