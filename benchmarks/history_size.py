@@ -21,8 +21,9 @@ from typing import Any
 from relay.history.history_database import HistoryDatabase
 from relay.history.history_entries import FINAL, NOTIFIED, Entry, seq_of
 from relay.history.history_numbers import number_keeper
+from relay.history.history_query import HistoryQuery
 from relay.history.history_schema import Cursor
-from relay.history.history_search import HistoryQuery, HistorySearch
+from relay.history.history_search import HistorySearch
 from relay.values.messages import Message
 from relay.values.states import DELIVERED, UNDELIVERABLE
 

@@ -226,6 +226,10 @@ class LateStore:
     def feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[FeedEntry]]":
         return self._late(self.inner.feed(account, after, limit))
 
+    def feed_begins(self, account: str) -> int:
+        place: int = self.inner.feed_begins(account)
+        return place
+
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[ReplayResult]":
         return self._late(self.inner.notify_again(account, ids, now))
 

@@ -142,6 +142,9 @@ class UnusedStore(Store):
     def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
         _unexpected("feed")
 
+    def feed_begins(self, account: str) -> int:
+        _unexpected("feed_begins")
+
     def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
         _unexpected("find_carrier_id")
 

@@ -8,8 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.account_pages.delivery_stats import DURATIONS, KINDS, DeliveryStatsView, Span
 from relay.history.history_entries import Group
+from relay.history.history_query import HistorySums
 from relay.history.history_questions import HistoryQuestions
-from relay.history.history_search import HistorySums
 from relay.store.api import StoreUnavailable
 from relay.values.states import customer_words
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from msgspec.structs import replace
 
-from relay.history.history_search import HistoryQuery
+from relay.history.history_query import HistoryQuery
 from relay.history.query_text import query_of
 from relay.values.states import (
     ACCEPTED,

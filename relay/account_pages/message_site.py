@@ -19,7 +19,7 @@ from relay.account_pages.message_timeline import message_page
 from relay.account_pages.page_values import Flash, Session
 from relay.account_pages.resending import MOST_AGAIN, Resending
 from relay.history.export import Format
-from relay.history.history_search import HistoryPage
+from relay.history.history_query import HistoryPage
 from relay.history.query_text import QueryProblem
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from relay.account_pages.confirmation import Question
 from relay.account_pages.list_question import ListQuestion
-from relay.history.history_search import HistoryQuery
+from relay.history.history_query import HistoryQuery
 from relay.history.message_lists import MessageLists
 from relay.http.collaborators import Customers
 from relay.store.api import StoreQueries

@@ -1,8 +1,11 @@
 """Makes what keeps ended messages: the history with its searches, or the writer of message records."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from twisted.logger import Logger
 
 from relay.config.model import Config
 from relay.history.history import History
@@ -18,6 +21,8 @@ from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files
 from relay.store.journal.journal_store import JournalStore
 
+log = Logger()
+
 
 def make_history(
     config: Config, reactor: Any, store: JournalStore, files: Files, make_thread: Callable[[str], DiskThread]
@@ -26,10 +31,16 @@ def make_history(
 
     :param make_thread: makes a thread with this name.
     """
-    if not config.history.days:
-        return None, None
     directory = Path(config.data_dir)
     path = str(directory / "history.sqlite3")
+    if not config.history.days:
+        if os.path.exists(path):
+            log.warn(
+                "history_left: history.days is 0, but {path} is still there with the numbers of earlier messages. "
+                "Delete it if nobody needs it",
+                path=path,
+            )
+        return None, None
     keep = number_keeper(config.history.numbers, str(directory / "history.key"))
     lines = config.logs.message_records
     records = HistoryRecords(lines, sync=config.journal.sync != "never") if lines else None

@@ -95,6 +95,8 @@ def _report(config: Config, erased: Erased) -> None:
     if erased.left_in_log:
         print("history: somebody reads all the time, so SQLite's log still holds old pages; run this again")
     print(f"message records: emptied in {erased.lines} lines")
+    for file in erased.not_read:
+        print(f"message records: {file} is compressed in a way that this command can't read; erase the number there")
     if erased.in_journal:
         until = datetime.fromtimestamp(erased.journal_until, UTC)
         print(

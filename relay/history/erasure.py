@@ -8,13 +8,17 @@ also its sender if the sender is the number. SQLite overwrites the deleted data 
 system, so the files keep no trace of the number.
 """
 
+import bz2
 import fcntl
+import gzip
+import lzma
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 
@@ -34,6 +38,11 @@ _PAUSE_SECONDS: Final = 0.1
 #: The journal's records that have the numbers of a message.
 _WithNumbers = Message | Snapshot | InboundMessage | InboundPart
 
+#: What can read and write a file of message records, by the end of its name: logrotate compresses the files of earlier
+#: days. Names with the other ends are of programs whose files the standard library can't read.
+_COMPRESSED: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNREADABLE: Final = (".zst", ".lz4", ".lzo", ".br", ".zip", ".Z")
+
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -43,6 +52,7 @@ class Erased(msgspec.Struct):
 
     :ivar rows: messages in the history that were erased.
     :ivar lines: message records that were erased.
+    :ivar not_read: files of message records that are compressed in a way that this module can't read.
     :ivar left_in_log: true if SQLite's log could not be emptied, because another process was reading it all the time.
     :ivar in_journal: messages with this number that the journal still holds.
     :ivar journal_until: the time when the journal can have dropped the last of them, in seconds since 1970.
@@ -50,6 +60,7 @@ class Erased(msgspec.Struct):
 
     rows: int = 0
     lines: int = 0
+    not_read: list[str] = []
     left_in_log: bool = False
     in_journal: int = 0
     journal_until: float = 0.0
@@ -115,6 +126,8 @@ def _empty_log(db: sqlite3.Connection) -> bool:
 def erase_in_records(path: str, number: str, erased: Erased) -> None:
     """Erases the number from the message records: from today's file and from the files of earlier days.
 
+    Files that logrotate compressed with gzip, bzip2 or xz are read and compressed again.
+
     :raises OSError: a file can't be read or rewritten. The files before it are done.
     """
     if not path:
@@ -123,6 +136,7 @@ def erase_in_records(path: str, number: str, erased: Erased) -> None:
     for stale in file.parent.glob(f".{file.name}*.erasing"):
         # An erasure that was stopped left it. It may still have the number.
         stale.unlink(missing_ok=True)
+    erased.not_read = [str(each) for each in _record_files(file) if each.name.endswith(_UNREADABLE)]
     while not all(_erase_in_file(each, number, erased) for each in _record_files(file)):
         # A file got another name meanwhile, at a change of day or by logrotate. The files that are done have no number.
         pass
@@ -143,7 +157,7 @@ def _erase_in_file(path: Path, number: str, erased: Erased) -> bool:
         was = os.fstat(file.fileno())
         anew = path.with_name(f".{path.name}.erasing")
         try:
-            count = _write_anew(anew, file, number, was)
+            count = _write_anew(anew, file, path.suffix, number, was)
             # The lock took time, and logrotate doesn't wait for it: the path may lead to another file now.
             if moved_away(path, file.fileno()):
                 return False
@@ -156,8 +170,8 @@ def _erase_in_file(path: Path, number: str, erased: Erased) -> bool:
         return True
 
 
-def _write_anew(anew: Path, lines: Iterable[bytes], number: str, was: os.stat_result) -> int:
-    """Writes the lines into a new file, with the owner, the permissions and the times of the old one.
+def _write_anew(anew: Path, file: IO[bytes], suffix: str, number: str, was: os.stat_result) -> int:
+    """Writes the file's lines into a new file, with the owner, the permissions and the times of the old one.
 
     It returns how many lines lost the number.
     """
@@ -165,14 +179,24 @@ def _write_anew(anew: Path, lines: Iterable[bytes], number: str, was: os.stat_re
     handle = os.open(anew, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, was.st_mode & 0o777)
     with open(handle, "wb") as written:
         os.fchown(written.fileno(), was.st_uid, was.st_gid)
-        for line in lines:
-            new = _without(line, number)
-            count += new is not line
-            written.write(new)
+        with _plain(file, suffix, "rb") as lines, _plain(written, suffix, "wb") as new_lines:
+            try:
+                for line in lines:
+                    new = _without(line, number)
+                    count += new is not line
+                    new_lines.write(new)
+            except (EOFError, lzma.LZMAError) as problem:
+                raise OSError(f"the compressed file can't be read: {problem}") from None
         written.flush()
         os.fsync(written.fileno())
     os.utime(anew, ns=(was.st_atime_ns, was.st_mtime_ns))
     return count
+
+
+def _plain(file: IO[bytes], suffix: str, mode: str) -> AbstractContextManager[IO[bytes]]:
+    """Opens a file whose contents are those of `file` without the compression that its name's suffix says."""
+    opened = _COMPRESSED.get(suffix)
+    return nullcontext(file) if opened is None else opened(file, mode)
 
 
 def _without(line: bytes, number: str) -> bytes:

@@ -66,6 +66,8 @@ class History:
         self._stopping = False
         #: The reason why the history can't be written now; empty if it can be written.
         self.reason = ""
+        #: As `Reached.lacking_bytes`.
+        self.lacking_bytes = 0
 
     async def start(self) -> None:
         """Opens the database and begins to read the journal.
@@ -91,9 +93,14 @@ class History:
 
         If the history is too far behind, the result is a number above all segments, so compaction may delete them all.
         """
-        behind = sum(size for sequence, size in self._lengths() if sequence >= self._cursor.sequence)
         stalled = self._clock.seconds() - self._moved_at > MOST_WAITING_SECONDS
-        return _EVERYTHING if stalled or behind > MOST_WAITING_BYTES + self._cursor.offset else self._cursor.sequence
+        return _EVERYTHING if stalled or self.behind_bytes > MOST_WAITING_BYTES else self._cursor.sequence
+
+    @property
+    def behind_bytes(self) -> int:
+        """Octets of the journal that the history still has to read."""
+        behind = sum(size for sequence, size in self._lengths() if sequence >= self._cursor.sequence)
+        return max(0, behind - self._cursor.offset)
 
     def _woken(self) -> None:
         self._timer = None
@@ -123,6 +130,7 @@ class History:
             return False
         if reached.cursor != self._cursor or not reached.more:
             self._cursor, self._moved_at = reached.cursor, self._clock.seconds()
+        self.lacking_bytes = reached.lacking_bytes
         if self.reason:
             self.reason = ""
             self.log.info("history_writable: the history is written again")

@@ -14,12 +14,14 @@ Call all functions in the history's thread, one at a time.
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from relay.history.batch_statements import add_sums, insert_rows
 from relay.history.history_entries import COLUMNS, Entry, Row, accepted_at_of, entry_of, minute_of, row_of, took_class
+from relay.history.history_feed import Ended, forget_feed, write_feed
 from relay.history.history_numbers import NumberKeeper
 from relay.history.history_schema import DROP_SEGMENT, INDEXES, NEW_SEGMENT, Cursor, Transaction, connect, prepare
 from relay.history.history_shared import SharedValues
@@ -30,10 +32,6 @@ SEGMENT_ROWS: Final = 100_000
 _LARGE_SEGMENTS: Final = 10
 _LARGE_HISTORY_SEGMENTS: Final = 200
 SEGMENT_SECONDS: Final = 86_400.0
-#: Rows in one statement. With one row per statement, the thread would wait for the interpreter's lock at each row.
-_ROWS_A_STATEMENT: Final = 100
-#: Columns that never change.
-_LASTING: Final = ("seq", "id", "number", "origin", "reference", "validity")
 
 
 class HistoryDatabase:
@@ -201,6 +199,7 @@ class HistoryDatabase:
             rows: list[Row] = []
             ids: list[tuple[int, bytes, int]] = []
             lines: list[tuple[int, int]] = []
+            ended: dict[str, list[Ended]] = {}
             for entry in entries:
                 row = self._row(entry)
                 group = row[4]
@@ -215,6 +214,9 @@ class HistoryDatabase:
                     ends = groups[group].final and not (before and groups[before].final)
                     if ends and owed is not None and owed(entry):
                         lines.append((entry.segment or self._segment, entry.seq))
+                if entry.feed_place:
+                    place = Ended(entry.feed_place, entry.seq, entry.segment or self._segment)
+                    ended.setdefault(entry.message.account, []).append(place)
                 if entry.segment:
                     by_segment.setdefault(entry.segment, []).append(row)
                 else:
@@ -222,14 +224,15 @@ class HistoryDatabase:
                 if entry.details is not None:
                     segment = entry.segment or self._segment
                     ids += [(segment, key, entry.seq) for key in _further_ids(entry)]
-            self._insert(self._segment, rows)
+            insert_rows(self._db, self._segment, rows)
             for segment, changed in by_segment.items():
-                self._insert(segment, changed, replacing=True)
+                insert_rows(self._db, segment, changed, replacing=True)
             self._mark_open(entries)
             self._db.executemany("INSERT INTO owed_lines (segment, seq) VALUES (?, ?)", lines)
             for segment, key, seq in ids:
                 self._db.execute(f"INSERT INTO p{segment} VALUES (?, ?)", (key, seq))
-            self._add(sums, took)
+            write_feed(self._db, ended)
+            add_sums(self._db, sums, took)
             self._put_meta(cursor_sequence=cursor.sequence, cursor_offset=cursor.offset, counter=counter)
         self.cursor, self.counter = cursor, counter
         self.rows += len(rows)
@@ -243,35 +246,6 @@ class HistoryDatabase:
         origin, group = self._shared.of(entry, addresses[:middle])
         number = addresses[middle:-1]
         return row_of(entry, (number if entry.segment else self._keep(number))[::-1], origin, group)
-
-    def _insert(self, segment: int, rows: Sequence[Row], *, replacing: bool = False) -> None:
-        if not rows:
-            return
-        names = ", ".join(COLUMNS)
-        values = f"({', '.join('?' * len(COLUMNS))})"
-        ending = ""
-        if replacing:
-            changing = [name for name in COLUMNS if name not in _LASTING]
-            ending = " ON CONFLICT (seq) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in changing)
-        whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
-        many = f"INSERT INTO m{segment} ({names}) VALUES {', '.join([values] * _ROWS_A_STATEMENT)}{ending}"
-        for start in range(0, whole, _ROWS_A_STATEMENT):
-            self._db.execute(many, tuple(chain.from_iterable(rows[start : start + _ROWS_A_STATEMENT])))
-        one = f"INSERT INTO m{segment} ({names}) VALUES {values}{ending}"
-        self._db.executemany(one, rows[whole:])
-
-    def _add(self, sums: Mapping[tuple[int, int], int], took: Mapping[tuple[int, str, int], int]) -> None:
-        """Adds changes to the sums by minute and to the sums by hour."""
-        for table, names, changes in (("sums", "grp", sums), ("took", "account, class", took)):
-            by_span: Counter[tuple[Any, ...]] = Counter()
-            for (minute, *key), count in changes.items():
-                by_span[(60, minute, *key)] += count
-                by_span[(3600, minute // 60, *key)] += count
-            add = (
-                f"INSERT INTO {table} (span, bucket, {names}, count) VALUES (?, ?, {names.count(',') * '?, '}?, ?) "
-                f"ON CONFLICT (span, bucket, {names}) DO UPDATE SET count = count + excluded.count"
-            )
-            self._db.executemany(add, [(*key, count) for key, count in by_span.items() if count])
 
     def _mark_open(self, entries: Iterable[Entry]) -> None:
         """Updates the table `open_ids` for the entries of older segments."""
@@ -357,13 +331,14 @@ class HistoryDatabase:
                 counts = self._db.execute(
                     f"SELECT (seq >> 20) / 60000, grp, -count(*) FROM m{number} GROUP BY 1, 2"
                 ).fetchall()
-                self._add({(minute, group): count for minute, group, count in counts}, {})
+                add_sums(self._db, {(minute, group): count for minute, group, count in counts}, {})
                 for statement in DROP_SEGMENT:
                     self._db.execute(statement.format(n=number))
             gone += rows
         hour = accepted_at_of(seq) // 3600.0
         with self._transaction():
             self._db.execute("DELETE FROM sums WHERE count = 0")
+            forget_feed(self._db)
             self._db.execute("DELETE FROM took WHERE span = 3600 AND bucket < ?", (hour,))
         self.rows -= gone
         return gone

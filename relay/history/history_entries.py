@@ -91,6 +91,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     :ivar done_at: when the relay learnt the latest state; 0.0 before that.
     :ivar segment: the number of the segment that has the row; 0 if there is no row yet.
     :ivar group: the number of the row's group; 0 if there is no row yet.
+    :ivar feed_place: the place in the account's feed, if the message ended in the writer's present batch.
     """
 
     seq: int
@@ -106,6 +107,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     details: Details | None = None
     segment: int = 0
     group: int = 0
+    feed_place: int = 0
 
     @property
     def open(self) -> bool:

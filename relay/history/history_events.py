@@ -229,6 +229,7 @@ def _learnt(entry: Entry, record: Learnt) -> None:
         learn_present(entry, record)
     if record.final:
         entry.flags = FINAL | record.owed
+        entry.feed_place = record.cursor
         if record.carrier and not entry.carrier:
             entry.carrier = record.carrier
     else:
@@ -255,6 +256,7 @@ def _take_snapshot(entry: Entry, s: Snapshot) -> None:
     """Copies the fields of a snapshot into an entry. A snapshot is never older than the history's entry."""
     parts: Sequence[PartSnapshot] = s.parts
     entry.state, entry.error, entry.done_at, entry.carrier_done_at = s.state, s.error, s.done_at, s.carrier_done_at
+    entry.feed_place = s.cursor
     given_up = s.flags >> _TABLE_GIVEN_UP_SHIFT & OWED
     notified = entry.flags & OWED << 2
     entry.flags = s.flags & (FINAL | OWED) | given_up << 4 | notified & ~((s.flags & OWED) << 2)

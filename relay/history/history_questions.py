@@ -1,10 +1,11 @@
 """Lets the reactor's thread ask the history for messages and sums; the searches' thread answers.
 
-The number of waiting questions is limited. Beyond the limit, a question fails with `StoreBusy`.
+One question is in the thread at a time. The others wait in a line for each account, and the accounts take turns. The
+number of waiting questions is limited. Beyond the limit, a question fails with `StoreBusy`.
 """
 
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -12,8 +13,8 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
-from relay.history.history_search import HistoryPage, HistoryQuery, HistorySums
-from relay.store.api import StoreBusy, StoreUnavailable
+from relay.history.history_query import HistoryPage, HistoryQuery, HistorySums
+from relay.store.api import FeedEntry, StoreBusy, StoreUnavailable
 from relay.values.messages import MessageView
 
 #: Questions that may wait: of one account (or of the operator), and of all together.
@@ -35,6 +36,9 @@ class Searching(Protocol):
     def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
         """Counts the messages that were accepted in each hour or minute."""
 
+    def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
+        """Returns an account's final states after a place in its feed."""
+
     def close(self) -> None:
         """Closes the connection."""
 
@@ -49,6 +53,9 @@ class HistoryQuestions:
         self._search = search
         self._in_thread = in_thread
         self._waiting: Counter[str] = Counter()
+        #: The questions that wait for the thread, by account. The first account has the next turn.
+        self._lines: dict[str, deque[Deferred[None]]] = {}
+        self._busy = False
 
     async def search(self, query: HistoryQuery) -> HistoryPage:
         """Returns a page of the messages that match a query.
@@ -78,6 +85,16 @@ class HistoryQuestions:
         found: HistorySums = await self._ask(account, question)
         return found
 
+    async def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
+        """Returns an account's final states after a place in its feed, up to `limit` of them, in order.
+
+        It may lack those of about the last second.
+
+        :raises StoreBusy, StoreUnavailable: as `search`.
+        """
+        found: Sequence[FeedEntry] = await self._ask(account, partial(self._search.feed, account, after, limit))
+        return found
+
     async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:
         """Yields all messages that match a query, page by page. Ignores the query's `limit`.
 
@@ -100,7 +117,16 @@ class HistoryQuestions:
             raise StoreBusy("too many searches are waiting", 2.0)
         self._waiting[asker] += 1
         try:
-            answer: _T = await self._in_thread(question)
+            if self._busy:
+                # A caller that cancels its question leaves the line.
+                turn: Deferred[None] = Deferred(lambda cancelled: self._leave(asker, cancelled))
+                self._lines.setdefault(asker, deque()).append(turn)
+                await turn
+            self._busy = True
+            try:
+                answer: _T = await self._in_thread(question)
+            finally:
+                self._next_turn()
         except (OSError, sqlite3.Error) as problem:
             raise StoreUnavailable(f"the history can't be read: {problem}") from None
         finally:
@@ -108,6 +134,24 @@ class HistoryQuestions:
             if not self._waiting[asker]:
                 del self._waiting[asker]
         return answer
+
+    def _next_turn(self) -> None:
+        """Gives the thread to the next account, which then goes to the end of the line."""
+        asker = next(iter(self._lines), None)
+        if asker is None:
+            self._busy = False
+            return
+        line = self._lines.pop(asker)
+        turn = line.popleft()
+        if line:
+            self._lines[asker] = line
+        turn.callback(None)
+
+    def _leave(self, asker: str, turn: "Deferred[None]") -> None:
+        line = self._lines[asker]
+        line.remove(turn)
+        if not line:
+            del self._lines[asker]
 
     async def stop(self) -> None:
         """Closes the connection to the database. Call it when no more questions come."""

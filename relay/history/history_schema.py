@@ -35,6 +35,11 @@ CREATE TABLE sums (span INTEGER NOT NULL, bucket INTEGER NOT NULL, grp INTEGER N
 CREATE TABLE took (span INTEGER NOT NULL, bucket INTEGER NOT NULL, account TEXT NOT NULL, class INTEGER NOT NULL,
     count INTEGER NOT NULL, PRIMARY KEY (span, bucket, account, class)) WITHOUT ROWID;
 """
+#: The accounts' feeds (`relay.history.history_feed`). A history that an older relay began doesn't have this table.
+_FEED: Final = (
+    "CREATE TABLE IF NOT EXISTS feed (account TEXT NOT NULL, last_place INTEGER NOT NULL, first_place INTEGER NOT "
+    "NULL, segment INTEGER NOT NULL, ended BLOB NOT NULL, PRIMARY KEY (account, last_place, first_place)) WITHOUT ROWID"
+)
 NEW_SEGMENT: Final = (
     "CREATE TABLE m{n} (seq INTEGER PRIMARY KEY, id BLOB NOT NULL, number BLOB NOT NULL, origin INTEGER NOT NULL, "
     "grp INTEGER NOT NULL, carrier_id BLOB, reference TEXT, validity INTEGER NOT NULL, submitted INTEGER, "
@@ -113,6 +118,7 @@ def prepare(db: sqlite3.Connection, path: str) -> bool:
                 db.execute(statement.format(n=1))
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         os.chmod(path, 0o640)
+    db.execute(_FEED)
     return bool(version)
 
 

@@ -22,6 +22,8 @@ from relay.history.journal_tail import JournalGap, JournalTail, Length
 
 #: The writer writes a batch when it has this many messages. This takes some tenths of a second.
 MESSAGES_A_BATCH = 10_000
+#: The same for octets of the journal: long messages with many attempts need far more memory than short ones.
+BYTES_A_BATCH = 16 << 20
 _FORGET_PAUSE_SECONDS = 60.0
 #: The history keeps sums by minute for this time. It keeps sums by hour as long as the messages.
 _MINUTES_KEPT_SECONDS = 3 * 3600.0
@@ -32,10 +34,12 @@ class Reached(msgspec.Struct, frozen=True):
 
     :ivar cursor: the place up to which the journal was read.
     :ivar more: true if more records are ready.
+    :ivar lacking_bytes: octets of the journal that were gone before the history had read them, in all its life.
     """
 
     cursor: Cursor
     more: bool
+    lacking_bytes: int = 0
 
 
 class HistoryWriter:
@@ -59,6 +63,8 @@ class HistoryWriter:
         self._database = database
         self._tail = tail
         self._keep_seconds = keep_seconds
+        #: As `BYTES_A_BATCH`.
+        self.batch_bytes = BYTES_A_BATCH
         self._forget_at = 0.0
         #: Up to here, another run may have written the lines of what ended.
         self._unsure_until = Cursor(0, 0)
@@ -130,7 +136,7 @@ class HistoryWriter:
                 raise
             self._begin_anew(lengths, f"is damaged ({problem})")
             more = True
-        return Reached(database.cursor, more)
+        return Reached(database.cursor, more, database.lacking_bytes)
 
     def _read_on(self, lengths: Sequence[Length], now: float) -> bool:
         database, records_file = self._database, self._records
@@ -140,12 +146,14 @@ class HistoryWriter:
         cursor, repeated_until = database.cursor, database.repeated_until
         mark = max(repeated_until, self._unsure_until)
         gap: JournalGap | None = None
-        more = False
+        more, octets = False, 0
         try:
             for records, place in self._tail.read(cursor, lengths):
                 events.apply(records, repeated=cursor < repeated_until, fresh=database.fresh)
+                octets += place.offset - (cursor.offset if place.sequence == cursor.sequence else 0)
                 cursor = place
-                if len(events) >= MESSAGES_A_BATCH or database.cursor < mark <= cursor:
+                full = len(events) >= MESSAGES_A_BATCH or octets >= self.batch_bytes
+                if full or database.cursor < mark <= cursor:
                     more = True
                     break
                 # The reactor's thread may wait for the interpreter's lock: let it run first.

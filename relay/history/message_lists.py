@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from relay.history.history_entries import accepted_at_of, first_seq
 from relay.history.history_numbers import Numbers
+from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import HistoryQuestions
-from relay.history.history_search import HistoryPage, HistoryQuery
-from relay.store.api import StoreQueries
+from relay.store.api import FeedEntry, StoreQueries
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, destination_of, source_of
 
@@ -82,6 +82,19 @@ class MessageLists:
         page = await self.questions.search(replace(query, limit=room)) if self.questions else HistoryPage([], None)
         known = {view.id for view in fresh}
         return replace(page, messages=[*fresh, *(view for view in page.messages if view.id not in known)])
+
+    async def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
+        """Returns an account's final states in the order in which they were learnt, from the one after place `after`.
+
+        :raises StoreBusy, StoreUnavailable: the history can't be asked now.
+        """
+        recent = await self._store.feed(account, after, limit)
+        if self.questions is None or after >= self._store.feed_begins(account):
+            return recent
+        # Memory may lack some after this place, and the history those of the last second.
+        known = {entry.cursor: entry for entry in await self.questions.feed(account, after, limit)}
+        known |= {entry.cursor: entry for entry in recent}
+        return [known[place] for place in sorted(known)[:limit]]
 
     async def all(self, query: HistoryQuery) -> AsyncIterator[Sequence[MessageView]]:
         """Yields all messages that match a query, page by page, as `find` finds them.

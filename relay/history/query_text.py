@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from relay.history.history_entries import NOTIFICATIONS
-from relay.history.history_search import HistoryQuery
+from relay.history.history_query import HistoryQuery
 from relay.values.states import CUSTOMER_WORDS
 
 #: For each of these parameters, the field of `HistoryQuery` that gets its text unchanged.

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from relay.accounts.account_settings import OFF_BY_OPERATOR, URL_OFF, SettingProblem, why_off
+from relay.history.message_lists import MessageLists
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.cursors import Cursors, NoCursor
@@ -66,8 +67,10 @@ class AccountApi:
         webhooks: WebhookTester,
         clock: IReactorTime,
         random_bytes: RandomBytes,
+        lists: MessageLists,
     ) -> None:
         self._flow = flow
+        self._lists = lists
         self._store: Store = flow.store
         self._accounts = accounts
         self._webhooks = webhooks
@@ -131,7 +134,7 @@ class AccountApi:
 
     async def feed(self, request: ApiRequest, account: str) -> Reply:
         """`GET /notifications`: the notifications after a cursor. Waits for new ones if the request says so."""
-        entries, text = await self.page(request, account, self._store.feed)
+        entries, text = await self.page(request, account, self._lists.feed, self._store.feed)
         error_codes = self._accounts.get(account).error_codes
         cursors = self.cursors.texts(account, [entry.cursor for entry in entries])
         reports = [_entry(entry, cursor, error_codes) for entry, cursor in zip(entries, cursors, strict=True)]
@@ -139,11 +142,12 @@ class AccountApi:
         return Reply(200, msgspec.json.encode(feed))
 
     async def page(
-        self, request: ApiRequest, account: str, question: Question[_EntryT]
+        self, request: ApiRequest, account: str, question: Question[_EntryT], newest: Question[_EntryT]
     ) -> tuple[Sequence[_EntryT], str]:
         """What `after`, `limit` and `wait` of a request ask for, and `after` itself.
 
         :param question: gives the account's entries after a place in its feed.
+        :param newest: gives those that come while the request waits.
         :raises Problem: the request is wrong, or too many wait already.
         """
         parameters = request.parameters()
@@ -158,7 +162,7 @@ class AccountApi:
         wait = _number(parameters, "wait", 0, int(LONGEST_WAIT_SECONDS), 0)
         entries = await question(account, after, limit)
         if not entries and wait:
-            entries = await self._poll(request, account, partial(question, account, after, limit), wait)
+            entries = await self._poll(request, account, partial(newest, account, after, limit), wait)
         return entries, text
 
     async def _poll(

@@ -65,7 +65,7 @@ class HttpApi:
         self.preparer = preparer = MessagePreparer(flow, accounts, compose, clock)
         self.lists = lists = lists or MessageLists(flow.store)
         self.messages = messages = Messages(flow, accounts, preparer, clock, lists)
-        self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes)
+        self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes, lists)
         router.add("GET", "/messages", ListCalls(lists, accounts, account.cursors).messages)
         router.add("POST", "/messages", messages.submit)
         router.add("GET", "/messages/{id}", messages.query)

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from relay.history.export import CONTENT_TYPES, Format, head, lines
-from relay.history.history_search import HistoryQuery
+from relay.history.history_query import HistoryQuery
 from relay.history.message_lists import MessageLists
 from relay.history.query_text import PARAMETERS, QueryProblem, query_of
 from relay.http.api_request import ApiRequest, Reply

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from relay.config.changes import ReloadResult
-from relay.history.history_search import HistoryQuery
+from relay.history.history_query import HistoryQuery
 from relay.history.message_lists import MessageLists
 from relay.history.query_text import PARAMETERS, QueryProblem, query_of
 from relay.http.forwarded import TrustedProxies

@@ -26,6 +26,7 @@ from relay.cluster.membership import ClusterState, Membership
 from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.decisions.decision_service import Decider
+from relay.history.history import History
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
@@ -55,6 +56,7 @@ class Measured(Protocol):
     housekeeping: Housekeeping
     handset_messages: HandsetMessages
     config: Config
+    history: History | None
     not_ready: str
     membership: Membership | None
 
@@ -92,6 +94,8 @@ class RelayCollector(Collector):
         if daemon.membership is not None:
             yield from _cluster(daemon.membership.state())
         yield from _store(daemon.flow.store.figures())
+        if daemon.history is not None:
+            yield from _history(daemon.history)
         yield _counter(
             "relay_inbound_messages",
             "Messages from handsets: for accounts (received), some of these without all parts (incomplete), and long "
@@ -361,6 +365,18 @@ def _store(figures: StoreFigures) -> Iterator[Metric]:
         commits.counts = list(figures.commit_buckets)
         commits.total = figures.commit_seconds
     yield _histogram("relay_journal_commit_seconds", "How long commits took.", [({}, commits)])
+
+
+def _history(history: History) -> Iterator[Metric]:
+    yield _gauge("relay_history_writable", "1 while the history can be written.", [({}, not history.reason)])
+    yield _gauge(
+        "relay_history_behind_bytes", "Octets of the journal that the history still has to read.",
+        [({}, history.behind_bytes)],
+    )  # fmt: skip
+    yield _gauge(
+        "relay_history_lacking_bytes", "Octets of the journal that were deleted before the history had read them.",
+        [({}, history.lacking_bytes)],
+    )  # fmt: skip
 
 
 def _window(link: CarrierLink) -> float:

@@ -423,6 +423,9 @@ class StoreQueries(Protocol):
     def feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[FeedEntry]]:
         """The account's final states in the order in which they were learnt, from the one after cursor `after`."""
 
+    def feed_begins(self, account: str) -> int:
+        """The place after which the store still knows every entry of an account's feed."""
+
     def find_carrier_id(self, carrier_message_id: bytes) -> Awaitable[Sequence[MessageView]]:
         """The messages that have this carrier message id (canonical) at any carrier. It is for the operator."""
 

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.history.history_database import HistoryDatabase
 from relay.history.history_numbers import number_keeper
-from relay.history.history_search import HistoryPage, HistoryQuery, HistorySearch
+from relay.history.history_query import HistoryPage, HistoryQuery
+from relay.history.history_search import HistorySearch
 from relay.history.history_writer import HistoryWriter
 from relay.history.journal_tail import JournalTail
 from relay.store.journal.journal_store import JournalStore

@@ -1,9 +1,12 @@
 """After an erasure the number is nowhere any more, and everything else is as it was."""
 
+import bz2
 import contextlib
 import fcntl
+import gzip
 import io
 import json
+import lzma
 import os
 import threading
 import tracemalloc
@@ -172,6 +175,34 @@ class ErasureTests(HistoryCase):
         file.append(b"{}\n", NOW, sync=True)
         self.assertEqual(Path(self.records).read_bytes().count(b"\n"), 11)
         file.close()
+
+    def test_compressed_records_lose_the_number_and_stay_compressed(self) -> None:
+        self.accept(5)
+        self.catch_up()
+        line = record_line(self.find()[0])
+        for suffix, module in ((".gz", gzip), (".bz2", bz2), (".xz", lzma)):
+            path = Path(f"{self.records}-20231113{suffix}")
+            path.write_bytes(module.compress(line + b'{"to": "447700900001"}\n'))
+            erased = Erased()
+            erase_in_records(self.records, NUMBER, erased)
+            plain: bytes = module.decompress(path.read_bytes())
+            self.assertEqual((erased.lines, plain.count(b"\n")), (1, 2), suffix)
+            self.assertNotIn(NUMBER.encode(), plain)
+
+    def test_a_torn_compressed_file_is_an_error_and_stays(self) -> None:
+        path = Path(f"{self.records}-20231113.gz")
+        path.write_bytes(gzip.compress(b'{"to": "447700900001"}\n')[:-9])
+        before = path.read_bytes()
+        problem = self.assertRaises(OSError, erase_in_records, self.records, NUMBER, Erased())
+        self.assertIn("can't be read", str(problem))
+        self.assertEqual(path.read_bytes(), before)
+
+    def test_files_that_can_not_be_read_are_named(self) -> None:
+        path = Path(f"{self.records}-20231113.zst")
+        path.write_bytes(b"octets")
+        erased = Erased()
+        erase_in_records(self.records, NUMBER, erased)
+        self.assertEqual(erased.not_read, [str(path)])
 
     def test_a_number_that_was_erased_is_kept_again_as_a_sender_too(self) -> None:
         self.accept(5, 8)

@@ -91,6 +91,13 @@ class HistoryTests(SynchronousTestCase):
             self.clock.advance(PAUSE_SECONDS)
             self.assertEqual(self.writer.calls, ["open", "open", "open", "catch_up"])
 
+    def test_it_says_how_far_behind_it_is_and_what_it_lacks(self) -> None:
+        self.start()
+        self.assertEqual(self.history.behind_bytes, 1500)
+        self.writer.reached = Reached(Cursor(2, 100), more=False, lacking_bytes=7)
+        self.clock.advance(PAUSE_SECONDS)
+        self.assertEqual((self.history.behind_bytes, self.history.lacking_bytes), (400, 7))
+
     def test_compaction_leaves_alone_what_is_not_read_yet(self) -> None:
         self.start()
         self.assertEqual(self.history.needed_from(), 1)

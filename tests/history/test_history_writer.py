@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from relay.history.history_events import HistoryEvents
+from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import HistoryQuestions
 from relay.history.history_schema import Transaction
-from relay.history.history_search import HistoryPage, HistoryQuery, HistorySearch
+from relay.history.history_search import HistorySearch
 from relay.store.journal.journal_format import segment_name
 from relay.store.table.message_views import message_view
 from relay.values.messages import Attempt, Channel, Ending, QueueKey, Verdict
 from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
 from tests.history.keeping import HistoryCase, times_of, without_times
 from tests.store.test_journal_store_histories import History, failover_histories, histories
-from tests.stores import DAY, all_rows, at_once, message, message_id, receipt, submitted
+from tests.stores import DAY, NOW, all_rows, at_once, message, message_id, receipt, submitted
 
 
 class FollowingTests(HistoryCase):
@@ -130,6 +131,16 @@ class CrashTests(HistoryCase):
         self.reopen()
         self.catch_up()
         self.assertEqual(sorted(self.ids()), sorted(message_id(n) for n in (1, 2, 3, 4)))
+
+    def test_a_batch_ends_after_so_many_octets_of_the_journal(self) -> None:
+        for n in range(6):
+            self.done(self.store.accept([message(n)]))
+        self.writer.batch_bytes = 1
+        steps = 1
+        while self.writer.catch_up(self.store.durable_segments(), NOW).more:
+            steps += 1
+        self.assertGreaterEqual(steps, 6)
+        self.assertEqual(len(self.ids()), 6)
 
     def test_a_batch_that_can_not_be_written_is_written_later_and_once(self) -> None:
         self.accept(1)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from relay.history.export import head, lines
+from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import MOST_WAITING_EACH, HistoryQuestions
-from relay.history.history_search import HistoryPage, HistoryQuery
 from relay.history.message_lists import MessageLists
 from relay.history.query_text import QueryProblem, query_of
 from relay.store.api import StoreBusy
@@ -150,11 +150,34 @@ class ListsTests(ListsCase):
         refused = self.failureResultOf(Deferred.fromCoroutine(questions.search(HistoryQuery(account="plain"))))
         refused.trap(StoreBusy)
         Deferred.fromCoroutine(questions.search(HistoryQuery(account="other")))
-        self.assertEqual(len(held), 5)
-        for waiting in held:
-            waiting.callback(HistoryPage([], None))
+        for n in range(5):
+            held[n].callback(HistoryPage([], None))
         Deferred.fromCoroutine(questions.search(HistoryQuery(account="plain")))
         self.assertEqual(len(held), 6)
+
+    def test_accounts_take_turns_however_many_searches_one_of_them_wants(self) -> None:
+        held: list[Deferred[Any]] = []
+        ended: list[str] = []
+
+        def later(work: Any) -> "Deferred[Any]":
+            held.append(Deferred())
+            return held[-1]
+
+        questions = HistoryQuestions(self.search, later)
+
+        async def ask(account: str) -> None:
+            await questions.search(HistoryQuery(account=account))
+            ended.append(account)
+
+        asked = [Deferred.fromCoroutine(ask(each)) for each in ("heavy", "heavy", "heavy", "heavy", "light", "late")]
+        self.assertEqual(len(held), 1)
+        # One that has gone away costs no turn.
+        asked[5].addErrback(lambda failure: failure.trap(CancelledError))
+        asked[5].cancel()
+        for n in range(5):
+            held[n].callback(HistoryPage([], None))
+        self.assertEqual(ended, ["heavy", "heavy", "light", "heavy", "heavy"])
+        self.assertEqual(len(held), 5)
 
 
 class NumbersTests(ListsCase):

@@ -14,7 +14,8 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from relay.history.history_numbers import number_keeper
-from relay.history.history_search import HistoryQuery, HistorySearch
+from relay.history.history_query import HistoryQuery
+from relay.history.history_search import HistorySearch
 from relay.values.ids import id_text
 from tests import HUNG_SECONDS
 from tests.fakes import submit_body

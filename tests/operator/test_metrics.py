@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -142,6 +143,12 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(9, self.value("relay_receipts_implausible_dates_total", carrier="tier1"))
         self.assertEqual(4, self.value("relay_store_messages_by_stage", stage="awaiting_receipt"))
 
+    def test_a_history_says_whether_it_can_be_written_and_how_far_behind_it_is(self) -> None:
+        self.assertIsNone(self.value("relay_history_writable"))
+        self.daemon.history = SimpleNamespace(reason="the disk is full", behind_bytes=12, lacking_bytes=5)
+        for name, value in ("writable", 0), ("behind_bytes", 12), ("lacking_bytes", 5):
+            self.assertEqual(value, self.value(f"relay_history_{name}"), name)
+
     def test_readiness_is_a_gauge(self) -> None:
         self.assertEqual(1, self.value("relay_ready"))
         self.daemon.not_ready = "stopping"
@@ -180,6 +187,7 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.flow.counters.account("acme").refuse(ESME_RINVSYSID)
         daemon.store.out["tier2"] = 1
         daemon.store.shown = StoreFigures(evidence={"tier2": 1}, implausible_dates={"tier2": 1})
+        daemon.history = SimpleNamespace(reason="", behind_bytes=0, lacking_bytes=0)
         daemon.draining_carriers.begin("tier2", daemon.links.pop("tier2"))
         daemon.membership = Member(WORKS)
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()

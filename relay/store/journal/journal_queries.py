@@ -137,6 +137,10 @@ class JournalQueries:
         found = views.feed(self.table, account, after, limit, self._journal.durable_mark)
         return Deferred.fromCoroutine(self._feeds.answer(account, found))
 
+    def feed_begins(self, account: str) -> int:
+        entry = self.table.accounts.get(account)
+        return max(self.table.replayed_cursor, 0 if entry is None else entry.forgotten_cursor)
+
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.orphans.latest(limit))
 

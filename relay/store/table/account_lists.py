@@ -71,7 +71,7 @@ class RowList(Generic[RowT]):
 class AccountLists(Generic[RowT]):
     """The lists of one customer's messages."""
 
-    __slots__ = ("feed", "given_up", "inbound", "name", "recent")
+    __slots__ = ("feed", "forgotten_cursor", "given_up", "inbound", "name", "recent")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -83,6 +83,8 @@ class AccountLists(Generic[RowT]):
         self.inbound: RowList[RowT] = RowList()
         #: For each message whose webhook was given up: when.
         self.given_up: dict[bytes, float] = {}
+        #: The latest place in the feed of a row that has left the table since the start; 0: none has.
+        self.forgotten_cursor = 0
 
     def forgot(self, row: RowT) -> None:
         """Notes that a row has left the table, and is marked so. Call `tidy` once after a series of these."""
@@ -93,6 +95,8 @@ class AccountLists(Generic[RowT]):
             recent.forgot(row)
         if row.cursor:
             self.feed.forgot(row)
+            if row.cursor > self.forgotten_cursor:
+                self.forgotten_cursor = row.cursor
             if self.inbound.rows and row.rare_fields is not None and row.rare_fields.inbound is not None:
                 self.inbound.forgot(row)
             if self.given_up:

@@ -205,6 +205,7 @@ class Replay:
         self._restore_queues(owed, now)
         for entry in table.accounts.values():
             entry.restored()
+        table.replayed_cursor = table.cursor
         table.evidence.restored(self._marks, table.match_rates)
         table.orphans.restored(self._marks | table.evidence.marks(), table.match_rates.judged_to(), now)
         table.unreadable.restored(self._marks)

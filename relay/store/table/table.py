@@ -109,6 +109,8 @@ class Table:
         self.awaiting = 0
         self.owed = 0
         self.cursor = 0
+        #: `cursor` at the end of the replay. Rows before it may have left the table before the start.
+        self.replayed_cursor = 0
         self.contradicting_count = 0
         self.ambiguous_count = 0
         self.repeated_count = 0
