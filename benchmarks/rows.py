@@ -10,6 +10,7 @@ from benchmarks.history_cost import HistoryMeter
 from benchmarks.https import https
 from benchmarks.own_urls import own_urls
 from benchmarks.processes import free_ports
+from benchmarks.take_over import take_over
 from benchmarks.waiting import waiting
 
 
@@ -137,4 +138,5 @@ ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "binds": growth_binds,
     "carriers": growth_carriers,
     "waiting": waiting,
+    "take-over": take_over,
 }
