@@ -55,7 +55,7 @@ wheel: $(VENV)/bin/python ## build the wheel into dist/
 wheel-check: $(VENV)/.installed-for-tests ## build the wheel, install it in a new environment, and start the relay there
 	$(BIN)/python .ci/wheel_check.py
 
-.PHONY: deb release audit
+.PHONY: deb release audit site
 
 deb: wheel ## build the Debian package into dist/, for the version of Debian and Python here
 	$(BIN)/python -m release.build_deb dist/*.whl
@@ -65,6 +65,9 @@ release: $(VENV)/.installed-for-release ## build wheel, source archive, Debian p
 
 audit: $(VENV)/.installed-for-release ## look up known faults of the libraries in constraints.txt
 	$(BIN)/python -m release.audit
+
+site: $(VENV)/.installed-for-tests ## build the site of the documentation into dist/site
+	$(BIN)/python -m release.build_site
 
 browser: $(VENV)/bin/python ## install Chromium and axe-core for the browser tests (needs root; otherwise it says what is missing)
 	.ci/make-browser $(VENV)
@@ -83,7 +86,7 @@ $(VENV)/.installed: setup.cfg constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.installed-for-tests: setup.cfg constraints.txt | $(VENV)/bin/python
-	$(BIN)/python $(INSTALL) '.[test,browser,lint]'
+	$(BIN)/python $(INSTALL) '.[test,browser,lint,site]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-for-release: setup.cfg constraints.txt | $(VENV)/bin/python

@@ -19,6 +19,9 @@ from benchmarks.chain import CarrierProcess, carrier, http_row, run_esme
 from benchmarks.gateways import Gateway, RelaySetup
 from benchmarks.processes import MeasurementFailed, free_ports
 
+#: valgrind makes a start fifty times as slow, and the machine may be busy.
+READY_SECONDS = 600.0
+
 COLLECTED = re.compile(r"Collected : (\d+)")
 
 
@@ -34,12 +37,12 @@ def instructions(name: str, total: int) -> int:
         with carrier(path, instants=total) as upstream:
             gateway_manager: AbstractContextManager[Gateway]
             if name == "floor":
-                gateway_manager = gateways.floor(path, upstream.port, under=under, ready_seconds=120.0)
+                gateway_manager = gateways.floor(path, upstream.port, under=under, ready_seconds=READY_SECONDS)
             else:
                 setup = RelaySetup(path, upstream.port, webhook_port=sink_port if name == "http" else 0, under=under)
-                gateway_manager = gateways.relay(setup, ready_seconds=120.0)
+                gateway_manager = gateways.relay(setup, ready_seconds=READY_SECONDS)
             with gateway_manager as gateway:
-                upstream.wait_for_binds(gateway, 120.0)
+                upstream.wait_for_binds(gateway, READY_SECONDS)
                 lost = _lost(name, path, gateway, upstream, sink_port, total)
             if lost:
                 raise MeasurementFailed(f"{lost} messages were lost through the {name}")

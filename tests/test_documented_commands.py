@@ -167,6 +167,7 @@ MAKE_TARGETS = {
     "run": "tests.test_readme starts what it starts, on other ports",
     "screenshots": "tests.browser drives the same pages; it writes into docs/images",
     "simulate": "tests.simulation plays its worlds",
+    "site": "tests.test_site builds the same",
     "soak": "tests.integration.test_soak",
     "test": "is what runs this",
     "test-late": ".ci/run",

@@ -86,6 +86,8 @@ class ApiConnection(ServerConnection):
         #: How many octets of the present body are counted as a stranger's.
         self._body_bytes = 0
         self._between_requests = True
+        #: Whether the present request came in one piece, so that twisted.web has not read it.
+        self._whole = False
         self._reading = True
         self._lost = False
         self.closing = False
@@ -153,7 +155,7 @@ class ApiConnection(ServerConnection):
         request = ApiRequest(self)
         self.requests.append(request)
         self.handling = True
-        self.setRawMode()
+        self._whole = True
         request.received_whole(whole)
 
     def _read_on(self) -> None:
@@ -265,10 +267,16 @@ class ApiConnection(ServerConnection):
         self._between_requests = True
         self._since = self.site.clock.seconds()
         self._step_bytes = HEAD_STEP_BYTES
-        # The octets that twisted.web has read after the request are taken back, so that the next request gets a step of
-        # its own.
-        self._unread = self.take_back() + self._unread
-        super().requestDone(request)
+        if self._whole and self.persistent:
+            # twisted.web has read nothing of this request, so its reader needn't be set up for the next one (3 µs).
+            del self.requests[0]
+            self.handling = False
+        else:
+            # The octets that twisted.web has read after the request are taken back, so that the next request gets a
+            # step of its own.
+            self._unread = self.take_back() + self._unread
+            super().requestDone(request)
+        self._whole = False
         self._go_on()
 
     def _go_on(self) -> None:

@@ -24,7 +24,7 @@ from relay.http.problems import Problem, ProblemDocument
 from relay.http.types import Accepted, MessageRequest
 from relay.store.api import NO_IDS, AcceptedBefore, Idempotency
 from relay.values.decision import Decision
-from relay.values.ids import id_text, parse_id
+from relay.values.ids import id_octets, id_text, parse_id
 from relay.values.messages import Message, MessageView, QueueKey, Submission
 from relay.values.states import DELETED
 
@@ -237,7 +237,7 @@ class Messages:
                 if isinstance(result, Problem) and (single or result.status in (429, 503)):
                     raise result
         if single and messages:
-            body = b'{"id":"%b"}' % id_text(messages[0].id).encode()
+            body = b'{"id":"%b"}' % id_octets(messages[0].id)
         else:
             answers = [_answer_of(result) for result in results]
             body = msgspec.json.encode(answers[0] if single else answers)
@@ -288,7 +288,7 @@ class Messages:
         """`POST /messages/{id}/notify`: sends the notification again."""
         view = await self.find(request.path.split(b"/")[2], account)
         queues = await self.notify_again(view, account)
-        return Reply(202, b'{"id":"%b"}' % id_text(view.id).encode(), then=partial(self._flow.wake, queues))
+        return Reply(202, b'{"id":"%b"}' % id_octets(view.id), then=partial(self._flow.wake, queues))
 
     async def notify_again(self, view: MessageView, account: str) -> Iterable[QueueKey]:
         """Makes a message's notification owed once more. Returns the queues to wake.

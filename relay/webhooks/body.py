@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from relay.values.ids import id_text
+from relay.values.ids import id_octets, id_text
 from relay.values.messages import Notification
 from relay.values.states import CustomerWords, customer_words
 
@@ -51,7 +51,7 @@ def json_body(notification: Notification, url: str, error_codes: str) -> bytes:
     n = notification
     return b'{"url":%b,"id":"%b%b' % (
         msgspec.json.encode(url),
-        id_text(n.id).encode(),
+        id_octets(n.id),
         _json_tail(n.state, n.carrier_error, error_codes),
     )
 
@@ -76,7 +76,7 @@ def webhook_id(notification: Notification) -> bytes:
 
     All attempts for one notification have the same id. Each state of a message has another id.
     """
-    return b"%b_%b" % (id_text(notification.id).encode(), customer_words(notification.state, b"").status.encode())
+    return b"%b_%b" % (id_octets(notification.id), customer_words(notification.state, b"").status.encode())
 
 
 def batch_webhook_id(notifications: Sequence[Notification]) -> bytes:

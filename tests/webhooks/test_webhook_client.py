@@ -100,8 +100,17 @@ class StubbedTests(SynchronousTestCase):
         self.assertEqual(self.send().retry_after, "30")
 
     def test_a_text_that_is_no_url_is_answered_without_a_request(self) -> None:
-        self.assertEqual(self.send("gopher://x").code, 0)
+        for text in ("", "gopher://x", "gopher://x"):
+            self.assertEqual(self.send(text).code, 0)
         self.assertEqual(self.receiver.seen, [])
+
+    def test_each_request_goes_to_its_own_url(self) -> None:
+        urls = ["http://a.example/1", "http://a.example/1", "http://me:pw@b.example/2", "http://a.example/1"]
+        for url in urls:
+            self.send(url)
+        seen = [(uri, headers.get(b"Authorization")) for _, uri, headers, _ in self.receiver.seen]
+        self.assertEqual([uri for uri, _ in seen], [b"/1", b"/1", b"/2", b"/1"])
+        self.assertEqual([bool(authorization) for _, authorization in seen], [False, False, True, False])
 
     def test_an_answer_that_never_comes_is_given_up_in_time(self) -> None:
         self.receiver.hold = True
