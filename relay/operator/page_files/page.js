@@ -224,9 +224,11 @@ function drawCluster(cluster) {
     byId("cluster-summary").textContent = place;
     return;
   }
+  const [shard] = look.shards;
+  const since = shard.owner ? `${shard.owner} has worked for ${age(shard.owned_seconds)}.` : "Nobody works.";
   const standbys = look.server.standbys.map(([name, state, kind]) => `${name} (${kind || state || "hidden"})`).join(", ");
   byId("cluster-summary").textContent =
-    `${place} Database: PostgreSQL ${look.server.version}, standbys: ${standbys || "none"}; ${number(look.rows)} rows.`;
+    `${place} ${since} Database: PostgreSQL ${look.server.version}, standbys: ${standbys || "none"}; ${number(look.rows)} rows.`;
   fill("nodes", look.nodes, nodeRow);
 }
 
