@@ -136,15 +136,18 @@ def measure(bench: Bench, path: Path, count: int) -> Row:
         with stopping(b):
             wait(b, lambda: has_followed(status(ports_of_b[1])), "has read the log")
             bench.say("killing the relay that works")
+            cpu_seconds = b.cpu_seconds()
             a.signal(signal.SIGKILL)
             killed_at = time.monotonic()
             wait(b, lambda: accepts(ports_of_b[0]), "answers")
             seconds = time.monotonic() - killed_at
+            cpu_seconds = b.cpu_seconds() - cpu_seconds
             megabytes = b.rss_bytes() / 1e6
     load = os.getloadavg()[0]
     remark = (
         f"{seconds:.1f} s from SIGKILL to the first answer, with a lease of {_LEASE_SECONDS:g} s (at most "
-        f"{_LEASE_SECONDS + MOST_SECONDS:g} s); {megabytes:.0f} MB; load {load:.0f}"
+        f"{_LEASE_SECONDS + MOST_SECONDS:g} s); it took {cpu_seconds:.1f} s of a processor; {megabytes:.0f} MB; "
+        f"load {load:.0f}"
     )
     bench.say(remark)
     name = f"take-over, {count:,} messages waiting"
