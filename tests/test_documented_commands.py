@@ -53,6 +53,7 @@ RUN_ELSEWHERE = {
     "docs/http-api.md": {
         "curl *": "tests.test_http_api_docs",
         "ID=$(curl *": "tests.test_http_api_docs",
+        "python -m relay listen --account demo": "tests.integration.test_operator_commands, on other ports",
         "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
     },
     "docs/history.md": {
@@ -72,6 +73,7 @@ RUN_ELSEWHERE = {
         "python -m relay replay": "named in a sentence; operations.md has it whole",
         "python -m relay journal --repair DIR": "tests.cli.test_progress, tests.store.test_journal_store_faults",
     },
+    "docs/configuration.md": {"python -m relay password": "tests.cli.test_cli"},
     "docs/logging.md": {"twistd --logfile FILE": "an option of twistd's, named in a sentence"},
     "docs/journal.md": {"python -m relay journal --repair DIR": "tests.cli.test_progress"},
     "docs/operations.md": {

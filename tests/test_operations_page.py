@@ -9,7 +9,11 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.cli.main import COMMANDS
+from relay.operator.actions import OperatorActions
 from relay.operator.admin_pages import AdminPages
+from relay.operator.metrics import Metrics
+from relay.operator.overview import Observer
+from tests.operator.operated import OperatedDaemon
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -37,7 +41,10 @@ class OperationsPageTests(SynchronousTestCase):
                 self.assertIn(option, helped[command])
 
     def test_every_path_of_the_admin_listener_is_one_that_it_has(self) -> None:
-        pages = AdminPages(None, None, None, None).pages()  # type: ignore[arg-type]
+        daemon = OperatedDaemon()
+        observer = Observer(daemon, daemon.clock)
+        actions = OperatorActions(daemon, daemon.clock)
+        pages = AdminPages(daemon, Metrics(daemon, daemon.clock.seconds), observer, actions).pages()  # type: ignore[arg-type]
         for path in re.findall(r"^\| `/([a-z]+)", PAGE, re.M):
             self.assertIn(("GET", path), pages)
 

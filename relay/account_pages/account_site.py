@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from importlib.resources import files
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -21,6 +20,7 @@ from relay.account_pages.notification_health import NotificationHealth
 from relay.account_pages.page_values import Flash, Session, Sessions, StatsSource
 from relay.account_pages.send_site import SendSite
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
+from relay.account_pages.static_files import STATIC, static_file
 from relay.accounts.account_settings import SettingProblem
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
@@ -30,12 +30,6 @@ from relay.values.ids import RandomBytes, parse_id
 
 #: How many messages the overview shows.
 LATEST: Final = 8
-
-_STATIC: Final = (
-    ("page.css", b"text/css; charset=utf-8"),
-    ("page.js", b"text/javascript; charset=utf-8"),
-    ("icon.svg", b"image/svg+xml"),
-)
 
 
 class AccountPages:
@@ -66,13 +60,12 @@ class AccountPages:
         self._clock = clock
         self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
         self._live = LiveUpdates(flow.store, sessions, page_stats, health.failing, clock)
-        self._static = {name: (files("relay.account_pages") / "static" / name).read_bytes() for name, _ in _STATIC}
         messages = MessageSite(gate, api, flow, accounts, webhooks, clock)
         send = SendSite(gate, api.preparer, flow)
         api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)
-        for name, content_type in _STATIC:
-            add("GET", f"/my/{name}", partial(self._give_static, self._static[name], content_type))
+        for name, content_type in STATIC.items():
+            add("GET", f"/my/{name}", partial(self._give_static, static_file(name), content_type.encode()))
         add("GET", "/login", gate.open_page(gate.login_form))
         add("POST", "/login", gate.open_page(gate.log_in))
         add("GET", "/my/events", self._events)

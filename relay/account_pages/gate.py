@@ -10,7 +10,7 @@ from twisted.web.template import Tag
 
 from relay.account_pages.html import Content, flatten, page
 from relay.account_pages.login import login_page, problem_page
-from relay.account_pages.page_values import Flash, Session, Sessions, TooManyAttempts
+from relay.account_pages.page_values import AccountSuspended, Flash, Session, Sessions, TooManyAttempts
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.message_requests import FORMS
 from relay.http.paths import Handler
@@ -172,6 +172,9 @@ class Gate:
                 request, wanted, account=account, problem=problem, status=429,
                 headers=(retry_after(attempts.wait_seconds),),
             )  # fmt: skip
+        except AccountSuspended:
+            problem = "This account is suspended. Ask the operator of the relay."
+            return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)
         if token is None:
             problem = "There is no account with this name and key."
             return await self._ask_for_login(request, wanted, account=account, problem=problem, status=403)

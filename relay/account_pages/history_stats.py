@@ -26,11 +26,12 @@ class HistoryStats:
     def __init__(self, questions: HistoryQuestions, clock: IReactorTime) -> None:
         self._questions = questions
         self._clock = clock
-        self._views: OrderedDict[tuple[str, str], tuple[float, DeliveryStatsView]] = OrderedDict()
+        self._views: OrderedDict[tuple[str | None, str], tuple[float, DeliveryStatsView]] = OrderedDict()
 
-    async def view(self, account: str, span: Span) -> DeliveryStatsView:
+    async def view(self, account: str | None, span: Span) -> DeliveryStatsView:
         """The account's statistics over a span, as of a second ago. While the history can't answer, the last ones.
 
+        :param account: None: the statistics of all accounts.
         :raises StoreUnavailable: the history can't answer, and never has for this account.
         """
         now = self._clock.seconds()

@@ -142,12 +142,16 @@ def page(
             el("a", "API documentation", href="/docs"),
             el("a", "OpenAPI", href="/openapi.json"),
         ),
+        head=(),
         **body,
     )  # fmt: skip
 
 
-def document(title: str, *content: Content, **body: object) -> Tag:
-    """Makes the html element around a body."""
+def document(title: str, *content: Content, head: Iterable[Tag] = (), **body: object) -> Tag:
+    """Makes the html element around a body.
+
+    :param head: further elements of the head.
+    """
     return el(
         "html",
         el(
@@ -159,6 +163,7 @@ def document(title: str, *content: Content, **body: object) -> Tag:
             el("link", rel="icon", href="/my/icon.svg", type="image/svg+xml"),
             el("link", rel="stylesheet", href="/my/page.css"),
             el("script", src="/my/page.js", defer=True),
+            *head,
         ),
         el("body", *content, **body),
         lang="en",

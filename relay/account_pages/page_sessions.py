@@ -17,7 +17,7 @@ from typing import Final
 
 from twisted.internet.defer import DeferredLock
 
-from relay.account_pages.page_values import Flash, TooManyAttempts
+from relay.account_pages.page_values import AccountSuspended, Flash, TooManyAttempts
 from relay.http.collaborators import Customers
 from relay.http.login_limits import LoginLimits
 from relay.store.api import SettingsStore, StoreUnavailable
@@ -108,6 +108,7 @@ class PageSessions:
         """Makes a session and returns its token; None: there is no such account, or it has another key.
 
         :raises TooManyAttempts: this address must wait, or all attempts for this account must. The key isn't checked.
+        :raises AccountSuspended: the key is right, but an operator has suspended the account.
         """
         now = self._now()
         asked = account[:100]
@@ -120,6 +121,8 @@ class PageSessions:
             self._limits.failed(address, asked)
             return None
         self._limits.succeeded(address, name, key_now)
+        if self._accounts.is_suspended(name):
+            raise AccountSuspended
         token = self.new_token()
         own = [kept for kept, session in self._sessions.items() if session.account == name]
         for old in own[: len(own) - MOST_OF_ACCOUNT + 1] if len(own) >= MOST_OF_ACCOUNT else ():
@@ -145,7 +148,8 @@ class PageSessions:
         if session is None:
             return None
         now = self._now()
-        if not session.holds(self._proof(token, session.account), now):
+        suspended = self._accounts.is_suspended(session.account)
+        if suspended or not session.holds(self._proof(token, session.account), now):
             self._end(name)
             return None
         session.csrf = _csrf(token)

@@ -32,6 +32,10 @@ class TooManyAttempts(Exception):
         self.wait_seconds = wait_seconds
 
 
+class AccountSuspended(Exception):
+    """An operator has suspended the account."""
+
+
 class Session(Protocol):
     """The session of one browser: `relay.account_pages.page_sessions.PageSession`."""
 
@@ -55,6 +59,7 @@ class Sessions(Protocol):
         """Makes a session and returns its token; None: the key is wrong.
 
         :raises TooManyAttempts: the next attempt must wait.
+        :raises AccountSuspended: the key is right, but the account is suspended.
         """
 
     def new_token(self) -> str:

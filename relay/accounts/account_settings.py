@@ -28,6 +28,9 @@ SETTABLE: Final = frozenset(
 #: Set when a URL is switched off: the time, the reason and the URL ("1790000000 410 http://...").
 URL_OFF: Final = "notification_url_off"
 
+#: Set while the account is suspended: why.
+SUSPENDED: Final = "suspended"
+
 #: The reason if the operator has switched the URL off. Then all later URLs are off, too, until the operator ends it.
 OFF_BY_OPERATOR: Final = "operator"
 

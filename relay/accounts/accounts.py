@@ -16,7 +16,15 @@ from typing import Final
 
 import msgspec
 
-from relay.accounts.account_settings import OLD_SECRET, SETTABLE, URL_OFF, SettingProblem, why_off, with_settings
+from relay.accounts.account_settings import (
+    OLD_SECRET,
+    SETTABLE,
+    SUSPENDED,
+    URL_OFF,
+    SettingProblem,
+    why_off,
+    with_settings,
+)
 from relay.accounts.receiver_headers import receiver_headers
 from relay.accounts.signing import secret_key
 from relay.config.model import Account, NotificationTls
@@ -212,6 +220,14 @@ class Accounts:
         return self._settings.get(account, {}).get(name)
 
     # Lookups
+
+    def is_suspended(self, name: str) -> bool:
+        """Whether an operator has suspended the account: its logins are refused, and its messages wait."""
+        return SUSPENDED in self._settings.get(name, ())
+
+    def suspended(self) -> list[str]:
+        """The suspended accounts, also those that are gone."""
+        return [name for name, settings in self._settings.items() if SUSPENDED in settings]
 
     def get(self, name: str) -> Account:
         """The account, with its settings.

@@ -16,6 +16,7 @@ from relay.app.cluster_checks import check_cluster
 from relay.app.route_checks import check_routes, replaced_sender
 from relay.config.endpoint_text import is_loopback
 from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, InboundRule, Senders, TlsFiles
+from relay.config.password_hash import is_password_hash
 from relay.config.sender_patterns import AllowedSenders, SenderPattern
 from relay.config.service_urls import service_url
 from relay.config.urls import UrlProblem, check_url
@@ -37,6 +38,7 @@ def check(config: Config) -> Iterator[Finding]:
     """Finds all problems of a configuration, in no particular order."""
     yield from _basics(config)
     yield from _listeners(config)
+    yield from _operators(config)
     yield from _exposure(config)
     yield from _accounts(config)
     for name, carrier in config.carriers.items():
@@ -133,14 +135,25 @@ def _listeners(config: Config) -> Iterator[Finding]:
         taken.setdefault(description, path)
 
 
+def _operators(config: Config) -> Iterator[Finding]:
+    for name, user in config.admin.users.items():
+        path = ("admin", "users", name)
+        if not _is_name(name):
+            yield path, "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit"
+        if name == "operator":
+            yield path, "is the user of admin.password: choose another name"
+        if not is_password_hash(user.password.reveal()):
+            yield (*path, "password"), "expected a hash: python -m relay password prints it for a password"
+
+
 def _exposure(config: Config) -> Iterator[Finding]:
     """Refuses listeners without a password, and keys from the documentation, if other machines can reach them."""
     exposed = [path for path, description in _listening(config) if description and not is_loopback(description)]
     if not exposed:
         return
     admin = next((path for path in exposed if path[0] == "admin"), None)
-    if admin is not None and config.admin.password is None:
-        yield admin, "is reachable from other machines: set admin.password, or add interface=127.0.0.1"
+    if admin is not None and config.admin.password is None and not config.admin.users:
+        yield admin, "is reachable from other machines: set admin.password or admin.users, or add interface=127.0.0.1"
     where = dotted(exposed[0])
     for path, secret in _logins(config):
         if secret.reveal().lower().startswith("demo"):

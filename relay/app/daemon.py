@@ -236,6 +236,8 @@ class Daemon(Service):
             await self.history.start()
         settings = await self.store.settings()
         self.accounts.load_settings(settings)
+        for name in self.accounts.suspended():
+            self.flow.suspended.begin(name)
         if self._records is not None:
             missing = await self._records.start(self.store, config.accounts)
             self.flow.on_ended = self._records.add

@@ -124,6 +124,17 @@ class AccountTurns:
             waiting.left = self._share_of(waiting.account).weight
             chosen.turns.rotate(-1)
 
+    def withdraw(self, account: str) -> list[Outgoing]:
+        """Removes the parts of an account, and returns them."""
+        given: list[Outgoing] = []
+        for one in self._classes:
+            waiting = one.accounts.pop(account, None)
+            if waiting is not None:
+                one.turns.remove(waiting)
+                for queue in waiting.by_priority.values():
+                    given += queue
+        return given
+
     def queues(self) -> list[deque[Outgoing]]:
         """All queues, in the order of their turns."""
         return [queue for one in self._classes for waiting in one.turns for queue in waiting.by_priority.values()]

@@ -101,6 +101,10 @@ class CarrierLink:
         """Removes the queued parts that another carrier may take, too, and returns them."""
         return self._sender.queue.take_shared()
 
+    def withdraw(self, account: str) -> Sequence[Outgoing]:
+        """Removes the queued parts of an account, and returns them. What has been written is not affected."""
+        return self._sender.queue.withdraw(account)
+
     def is_sending(self, message_id: bytes) -> bool:
         """Whether a part of the message has been written, or is about to be written, and has no response."""
         return self._sender.is_marking(message_id) or any(

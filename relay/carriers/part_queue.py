@@ -82,6 +82,8 @@ class PartQueue:
         self.octets = 0
         self._fetching = False
         self._cleared = False
+        #: How often parts were withdrawn.
+        self._withdrawn = 0
 
     def __len__(self) -> int:
         return self._count
@@ -208,6 +210,20 @@ class PartQueue:
         self._shared = 0
         return given
 
+    def withdraw(self, account: str) -> list[Outgoing]:
+        """Removes the parts of an account, and returns them. Bodies that are being read for them are dropped."""
+        if self._turns is None:
+            given = [*self._parts] if self._count and account == self._account else []
+            if given:
+                self._parts.clear()
+        else:
+            given = self._turns.withdraw(account)
+            self._take_no_turns_if_alone(self._turns)
+        if given:
+            self._withdrawn += 1
+            self._add(given, -1)
+        return given
+
     def clear(self) -> list[Outgoing]:
         """Empties the queue for good. Returns the parts that were to be sent. Bodies that come later are dropped."""
         waiting = [part for part in self if not part.done]
@@ -278,6 +294,7 @@ class PartQueue:
         for queue in queues:
             near = islice(queue, _FETCH_PARTS // len(queues))
             parts += [part for part in near if part.body is None and not part.done]
+        withdrawn = self._withdrawn
         try:
             bodies = await self._store.bodies([(part.id, part.part) for part in parts])
         except StoreUnavailable as problem:
@@ -287,6 +304,10 @@ class PartQueue:
             self._fetching = False
         if self._cleared:
             # The parts are in another link's queue now, which reads their bodies itself.
+            return
+        if withdrawn != self._withdrawn:
+            # Some of the parts may be elsewhere now. Those that are still here are read again.
+            self._owner.bodies_fetched()
             return
         for part, body in zip(parts, bodies, strict=True):
             part.body = body

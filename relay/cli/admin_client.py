@@ -16,6 +16,7 @@ from relay.values.user_agent import USER_AGENT
 #: The exit status if nobody answered, or if the answer was not that of an admin listener.
 NO_ANSWER: Final = 3
 PASSWORD_VARIABLE: Final = "RELAY_ADMIN_PASSWORD"
+USER_VARIABLE: Final = "RELAY_ADMIN_USER"
 #: What every request of a command has.
 REQUEST_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 _DEFAULT_URL: Final = "http://127.0.0.1:9090"
@@ -37,8 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"where the admin listener is (default {_DEFAULT_URL})",
     )  # fmt: skip
     parser.add_argument(
+        "--user", metavar="NAME", default=os.environ.get(USER_VARIABLE, "operator"),
+        help=f"a user of admin.users (default: ${USER_VARIABLE}, or operator)",
+    )  # fmt: skip
+    parser.add_argument(
         "--password-file", metavar="FILE", type=_secret, dest="password",
-        help=f"file that holds admin.password (default: it is in ${PASSWORD_VARIABLE})",
+        help=f"file that holds the user's password (default: it is in ${PASSWORD_VARIABLE})",
     )  # fmt: skip
 
 
@@ -83,7 +88,7 @@ def ask(options: argparse.Namespace, path: str, body: Any = None) -> Any:
     request = urllib.request.Request(options.admin + path, headers=REQUEST_HEADERS)
     password = options.password or os.environ.get(PASSWORD_VARIABLE, "")
     if password:
-        credentials = base64.b64encode(f"operator:{password}".encode()).decode()
+        credentials = base64.b64encode(f"{options.user}:{password}".encode()).decode()
         request.add_header("Authorization", f"Basic {credentials}")
     if body is not None:
         request.data = json.dumps(body).encode()

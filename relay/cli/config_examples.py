@@ -22,6 +22,13 @@ class Example(msgspec.Struct, frozen=True):
 
 
 EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
+    ("admin", "users", "alice"): Example(
+        {
+            "password": '"$scrypt$ln=15,r=8,p=1$kly7PUQMNXADU8UAsW6rRw$nbH5lYVk4CzBxCjUH3DbfAel6+5+nQolta/GnsIleA8"',
+            "role": "configure",
+        },
+        remark="Replace the hash, or leave `users` out: nobody knows the password of this one.",
+    ),
     ("accounts", "acme"): Example(
         {
             "api_key": "${ACME_API_KEY}",

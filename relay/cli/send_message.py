@@ -2,21 +2,15 @@
 
 import argparse
 import json
-import os
 import random
 import re
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
-from relay.cli.admin_client import REQUEST_HEADERS, http_url
 from relay.cli.command_parser import CommandParser, command_parser
+from relay.cli.customer_client import KEY_VARIABLE, NO_ANSWER, Failed, add_arguments, call, key_of
 from relay.config.host_names import ascii_host
 from relay.smpp.session import Role, Session, SessionLimits
 from relay.text.compose import InvalidText, compose
@@ -24,17 +18,15 @@ from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, BindRefused, Bound, Ended, MessagePdu
 from relay.values.states import CUSTOMER_WORDS, FINAL_STATES
 
-_NO_ANSWER = 3
-_KEY_VARIABLE = "RELAY_SEND_KEY"
 _FINAL = {CUSTOMER_WORDS[state].status for state in FINAL_STATES}
 _RECEIPT = re.compile(rb"id:(\S+).* stat:(\S+) err:(\S+)")
 _EPILOG = f"""\
 examples:
-  {_KEY_VARIABLE}=demo-key python -m relay send --account demo --to 447700900123 --from RELAY --text Hello
+  {KEY_VARIABLE}=demo-key python -m relay send --account demo --to 447700900123 --from RELAY --text Hello
   python -m relay send --smpp 127.0.0.1:2775 --account demo --key-file key --to 447700900123 --from RELAY --text Hello
 
 The key is the account's API key (HTTP) or SMPP password (--smpp; --account is then the system_id). It comes from
---key-file or ${_KEY_VARIABLE}, because everybody on the machine can read a command line.
+--key-file or ${KEY_VARIABLE}, because everybody on the machine can read a command line.
 
 exit status:
   0  delivered
@@ -42,14 +34,6 @@ exit status:
   2  wrong use of the command line
   3  nobody answered, or the message has not ended within --wait; it may still be under way
 """
-
-
-class Failed(Exception):
-    """The message was refused, or nobody answered. `status` is the command's exit status."""
-
-    def __init__(self, reason: str, status: int = 1) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class Seen:
@@ -71,12 +55,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("--to", required=True, metavar="NUMBER")
     parser.add_argument("--from", required=True, metavar="SENDER", dest="sender")
     parser.add_argument("--text", required=True)
-    parser.add_argument("--account", required=True, help="account name (HTTP) or system_id (SMPP)")
-    parser.add_argument("--key-file", metavar="FILE", help=f"file with the key (default: ${_KEY_VARIABLE} is the key)")
-    parser.add_argument(
-        "--http", metavar="URL", type=http_url, default="http://127.0.0.1:8080",
-        help="the relay's API (default %(default)s)",
-    )  # fmt: skip
+    add_arguments(parser)
     parser.add_argument("--smpp", metavar="HOST:PORT", help="submit over SMPP instead")
     parser.add_argument("--wait", type=float, metavar="SECONDS", default=60.0, help="how long (default %(default)g)")
     parser.add_argument("--json", action="store_true", help="print one JSON object: id, status, error, seconds")
@@ -90,14 +69,14 @@ def main(arguments: Sequence[str]) -> int:
     last = Seen("not sent")
     line = _Line()
     try:
-        key = _key(options)
+        key = key_of(options)
         steps = _over_smpp(options, key) if options.smpp else _over_http(options, key)
         for last in steps:
             line.show(f"{last.message_id} {last.status} {time.monotonic() - begun_at:.1f} s")
             if last.status in _FINAL:
                 break
             if time.monotonic() - begun_at > options.wait:
-                raise Failed(f"the message has not ended within {options.wait:g} s; it is still under way", _NO_ANSWER)
+                raise Failed(f"the message has not ended within {options.wait:g} s; it is still under way", NO_ANSWER)
     except Failed as problem:
         line.end()
         print(problem, file=sys.stderr)
@@ -114,53 +93,17 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if last.status == "DELIVRD" else 1
 
 
-def _key(options: argparse.Namespace) -> str:
-    if options.key_file:
-        try:
-            return Path(options.key_file).read_text(encoding="utf-8").rstrip("\n")
-        except OSError as problem:
-            raise Failed(f"{options.key_file}: can't be read: {problem.strerror}", 2) from None
-        except UnicodeDecodeError:
-            raise Failed(f"{options.key_file}: can't be read: it is not UTF-8 text", 2) from None
-    key = os.environ.get(_KEY_VARIABLE)
-    if key is None:
-        raise Failed(f"no key: give --key-file FILE, or set ${_KEY_VARIABLE}", 2)
-    return key
-
-
 # HTTP
 
 
 def _over_http(options: argparse.Namespace, key: str) -> Iterator[Seen]:
-    authorization = "Basic " + b64encode(f"{options.account}:{key}".encode()).decode()
     body = {"to": options.to, "from": options.sender, "text": options.text}
-    message_id = str(_call(options.http + "/messages", authorization, body)["id"])
+    message_id = str(call(options, key, "/messages", body)["id"])
     yield Seen("accepted", message_id)
     while True:
-        report = _call(f"{options.http}/messages/{message_id}", authorization, None)
+        report = call(options, key, f"/messages/{message_id}")
         yield Seen(str(report["status"]), message_id, str(report["error"]))
         time.sleep(0.2)
-
-
-def _call(url: str, authorization: str, body: Any) -> Any:
-    request = urllib.request.Request(url, headers={**REQUEST_HEADERS, "Authorization": authorization})
-    if body is not None:
-        request.data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-            return json.loads(answer.read())
-    except urllib.error.HTTPError as problem:
-        text = problem.read().decode("utf-8", "replace")
-        if problem.code == 401:
-            raise Failed(f"{url}: there is no account with this name and key") from None
-        try:
-            text = json.loads(text)["detail"]
-        except (ValueError, KeyError, TypeError):
-            text = f"{url}: HTTP status {problem.code}; is this the relay's http.listen?"
-        raise Failed(text) from None
-    except (OSError, ValueError) as problem:
-        raise Failed(f"{url}: no answer: {getattr(problem, 'reason', problem)}", _NO_ANSWER) from None
 
 
 # SMPP
@@ -177,7 +120,7 @@ def _over_smpp(options: argparse.Namespace, key: str) -> Iterator[Seen]:
     try:
         connection = socket.create_connection((ascii_host(host.strip("[]")), int(port)), timeout=10)
     except (OSError, ValueError, OverflowError) as problem:
-        raise Failed(f"{options.smpp}: no connection: {problem}", _NO_ANSWER) from None
+        raise Failed(f"{options.smpp}: no connection: {problem}", NO_ANSWER) from None
     with connection:
         yield from _Esme(connection, options.account, key).send(bodies, options.wait)
 
@@ -216,7 +159,7 @@ class _Esme:
                         if said.status in _FINAL:
                             ended[said.message_id] = said
                 elif isinstance(event, Ended):
-                    raise Failed(f"the session ended: {event.reason}", _NO_ANSWER)
+                    raise Failed(f"the session ended: {event.reason}", NO_ANSWER)
             if ids and len(ended) == len(bodies):
                 self._leave()
                 # Over SMPP each part is a message of its own. The worst result of a part is the result of the whole.
@@ -229,18 +172,18 @@ class _Esme:
             self._connection.sendall(output)
         left = until - time.monotonic()
         if left <= 0 and not self._bound:
-            raise Failed("no answer to the bind, nothing was sent; is this the relay's smpp.listen?", _NO_ANSWER)
+            raise Failed("no answer to the bind, nothing was sent; is this the relay's smpp.listen?", NO_ANSWER)
         if left <= 0:
-            raise Failed("the message has not ended in time; it is still under way", _NO_ANSWER)
+            raise Failed("the message has not ended in time; it is still under way", NO_ANSWER)
         self._connection.settimeout(left)
         try:
             data = self._connection.recv(65_536)
         except TimeoutError:
             return ()
         except OSError as problem:
-            raise Failed(f"the connection ended: {problem}", _NO_ANSWER) from None
+            raise Failed(f"the connection ended: {problem}", NO_ANSWER) from None
         if not data:
-            raise Failed("the relay closed the connection", _NO_ANSWER)
+            raise Failed("the relay closed the connection", NO_ANSWER)
         return self._session.receive(data, time.monotonic())
 
     def _leave(self) -> None:

@@ -1,8 +1,8 @@
 """The differences between two configurations, and which of them a reload applies.
 
-A reload applies accounts, carriers, routes, lists, decisions, log settings, the admin password, the default validity,
-and how long a stop and a drain may take. All other keys (listeners, limits, the journal's directory) need a restart. A
-reload only reports that they differ.
+A reload applies accounts, carriers, routes, lists, decisions, log settings, the admin password and users, the default
+validity, and how long a stop and a drain may take. All other keys (listeners, limits, the journal's directory) need a
+restart. A reload only reports that they differ.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _LIVE = frozenset(
     {"accounts", "carriers", "routes", "lists", "decisions", "validity_seconds", "shutdown_seconds", "drain_hours"}
 )
 #: The keys that a reload applies in tables that otherwise need a restart.
-_LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password"})
+_LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password", "admin.users"})
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -62,10 +62,12 @@ class Names(msgspec.Struct, frozen=True):
 
 def changes(old: Config, new: Config) -> list[Change]:
     """Every difference, in the order of the file's tables."""
-    return [
-        Change(key, what, key.partition(".")[0].partition("[")[0] in _LIVE or key in _LIVE_PARTS)
-        for key, what in _differences("", old, new)
-    ]
+    return [Change(key, what, _is_live(key)) for key, what in _differences("", old, new)]
+
+
+def _is_live(key: str) -> bool:
+    """Whether a reload applies a change of this key."""
+    return key.partition(".")[0].partition("[")[0] in _LIVE or ".".join(key.split(".")[:2]) in _LIVE_PARTS
 
 
 def changed_names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Names:
@@ -88,7 +90,7 @@ def taken_up(old: Config, new: Config) -> Config:
     """The configuration after a reload: `new`, but with the old values of all keys that need a restart."""
     live = {name: getattr(new, name) for name in _LIVE}
     logs = Logs(format=new.logs.format, log_numbers=new.logs.log_numbers, message_records=old.logs.message_records)
-    admin = AdminListener(listen=old.admin.listen, password=new.admin.password)
+    admin = AdminListener(listen=old.admin.listen, password=new.admin.password, users=new.admin.users)
     return msgspec.structs.replace(old, **live, logs=logs, admin=admin)
 
 

@@ -135,11 +135,28 @@ class SmppListener(ConfigStruct, frozen=True):
     failed_binds_a_minute: Annotated[int, Meta(ge=1, description="Failed binds allowed to one address.")] = 20
 
 
+#: What a user of the admin listener may do; each may do what the ones before it may.
+Role = Literal["view", "act", "configure"]
+
+
+class AdminUser(ConfigStruct, frozen=True):
+    """A user of the operator's page. The name is in the record of what operators did."""
+
+    password: Annotated[Secret, _text("What `python -m relay password` prints for the user's password.")]
+    role: Annotated[
+        Role,
+        _text("`view` looks at everything; `act` also holds, unbinds and resends; `configure` also reloads."),
+    ] = "view"
+
+
 class AdminListener(ConfigStruct, frozen=True):
     """Metrics, health and the operator's page. Not for customers."""
 
     listen: Annotated[list[str], _LISTEN] = field(default_factory=lambda: ["tcp:9090:interface=127.0.0.1"])
-    password: Annotated[Secret | None, _text("The password of user 'operator'; required off loopback.")] = None
+    password: Annotated[
+        Secret | None, _text("The password of user 'operator'. Off loopback, set it or have `users`.")
+    ] = None
+    users: dict[str, AdminUser] = field(default_factory=dict)
 
 
 class AccountSmpp(ConfigStruct, frozen=True):

@@ -253,6 +253,8 @@ class CustomerSessions:
         if not right:
             return BindVerdict(c.ESME_RBINDFAIL, reason="the password is wrong", guessed=True)
         account = found[0]
+        if self._accounts.is_suspended(account):
+            return BindVerdict(c.ESME_RBINDFAIL, reason="the account is suspended")
         if len(self._sessions.get(account, ())) >= login.max_binds:
             self._probe_silent(account, now)
             return BindVerdict(c.ESME_RALYBND, reason=f"the account has its {login.max_binds} sessions already")

@@ -154,10 +154,12 @@ class AccountApi:
         refuse_unknown(parameters, ("after", "limit", "wait"))
         await self.cursors.ready()
         text = parameters.get("after", "0")
+        if text == "end":
+            text = self.cursors.texts(account, [self._store.figures().feed_place])[0]
         try:
             after = self.cursors.place(account, text)
         except NoCursor:
-            raise invalid_field("after", "Set 'after' to the 'next' of an earlier answer, or to 0.") from None
+            raise invalid_field("after", "Set 'after' to the 'next' of an earlier answer, to 0 or to end.") from None
         limit = _number(parameters, "limit", 1, MOST_NOTIFICATIONS, 100)
         wait = _number(parameters, "wait", 0, int(LONGEST_WAIT_SECONDS), 0)
         entries = await question(account, after, limit)

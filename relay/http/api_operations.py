@@ -62,8 +62,8 @@ _FEED_PARAMETERS: Final = (
     parameter(
         "after",
         "query",
-        "The `next` of the last answer; 0: from the beginning.",
-        {"type": "string", "pattern": "^([0-9]{1,19}|[A-Za-z0-9_-]{22})$", "default": "0"},
+        "The `next` of the last answer; 0: from the beginning; end: what comes from now on.",
+        {"type": "string", "pattern": "^([0-9]{1,19}|[A-Za-z0-9_-]{22}|end)$", "default": "0"},
         example="0",
     ),
     parameter("limit", "query", "How many at the most.", _integer(1, 1000, 100), example=100),

@@ -76,6 +76,9 @@ class Customers(Protocol):
     def by_login(self, account: str, key: str) -> str | None:
         """The account's name if the key is its API key."""
 
+    def is_suspended(self, name: str) -> bool:
+        """Whether an operator has suspended the account."""
+
     def get(self, name: str) -> Account:
         """The account with its settings."""
 

@@ -23,7 +23,7 @@ class Logins:
     def by_authorization(self, request: ApiRequest) -> str | None:
         """The account whose key the request's Authorization header has; None: no account's.
 
-        :raises Problem: 429: too many keys were wrong.
+        :raises Problem: 429: too many keys were wrong; 403: the account is suspended.
         """
         header = request.header(b"Authorization")
         account = self._customers.by_authorization(header)
@@ -39,7 +39,7 @@ class Logins:
     def by_login(self, request: ApiRequest, name: str, key: str) -> str | None:
         """The account of this name; None: the key is not its key.
 
-        :raises Problem: 429: too many keys were wrong.
+        :raises Problem: 429: too many keys were wrong; 403: the account is suspended.
         """
         account = self._customers.by_login(name, key)
         if self._limits:
@@ -66,6 +66,8 @@ class Logins:
         return self._limits.knows(request.address, account, self._customers.get(account).api_key)
 
     def _succeeded(self, request: ApiRequest, account: str) -> None:
+        if self._customers.is_suspended(account):
+            raise Problem(403, "This account is suspended. Ask the operator of the relay.")
         if request.logged_in(account):
             # This is done once for each connection, and not for each request.
             self._limits.succeeded(request.address, account, self._customers.get(account).api_key)

@@ -13,12 +13,13 @@ import msgspec
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from relay.accounts.account_settings import OFF_BY_OPERATOR, URL_OFF
+from relay.accounts.account_settings import OFF_BY_OPERATOR, SUSPENDED, URL_OFF
 from relay.accounts.accounts import Accounts
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.config.changes import ReloadResult
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.operator.operator_logins import Actor
 from relay.routing.flow import MessageFlow
 from relay.values.ids import parse_id
 
@@ -49,6 +50,7 @@ class AuditRecord(msgspec.Struct, frozen=True):
     what: str
     reason: str
     peer: str
+    user: str = "operator"
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,26 +119,26 @@ class OperatorActions:
         self.clock = clock
         self._numbers: itertools.count[int] | None = None
 
-    async def hold(self, carrier: str, reason: str, peer: str) -> str:
+    async def hold(self, carrier: str, reason: str, by: Actor) -> str:
         """Sends nothing more to a carrier until `resume`. Its receipts are handled as before."""
         link = self._link(carrier)
-        await self._record(f"hold {carrier}", reason, peer)
+        await self._record(f"hold {carrier}", reason, by)
         await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, reason or "held")
         link.hold(True)
         return f"{carrier} is held; {link.queued} parts wait"
 
-    async def resume(self, carrier: str, reason: str, peer: str) -> str:
+    async def resume(self, carrier: str, reason: str, by: Actor) -> str:
         """Ends a hold."""
         link = self._link(carrier)
-        await self._record(f"resume {carrier}", reason, peer)
+        await self._record(f"resume {carrier}", reason, by)
         await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, None)
         link.hold(False)
         return f"{carrier} gets messages again"
 
-    async def reload(self, reason: str, peer: str) -> ReloadResult:
+    async def reload(self, reason: str, by: Actor) -> ReloadResult:
         """Reloads the configuration file. If it is wrong, the result has its problems, and nothing has changed."""
         reloader = self._reloader()
-        await self._record("reload the configuration", reason, peer)
+        await self._record("reload the configuration", reason, by)
         try:
             return await reloader.reload_now()
         except Exception as problem:
@@ -146,47 +148,69 @@ class OperatorActions:
         """Says what a reload would change, and what is wrong in the file. It changes nothing, and is not recorded."""
         return await self._reloader().dry_run()
 
-    async def unbind_carrier(self, carrier: str, reason: str, peer: str) -> str:
+    async def unbind_carrier(self, carrier: str, reason: str, by: Actor) -> str:
         """Unbinds a removed carrier that drains, without waiting for its last receipts."""
         if self._daemon.draining_carriers.link(carrier) is None:
             raise Refusal(f"{carrier!r} does not drain: take it out of the configuration and reload", 409)
-        await self._record(f"unbind the removed carrier {carrier}", reason, peer)
+        await self._record(f"unbind the removed carrier {carrier}", reason, by)
         self._daemon.draining_carriers.cut_short(carrier)
         return f"{carrier} is being unbound"
 
-    async def dismiss_evidence(self, carrier: str, reason: str, peer: str) -> str:
+    async def dismiss_evidence(self, carrier: str, reason: str, by: Actor) -> str:
         """Keeps a carrier's receipts up to now as evidence of a wrong dialect no longer."""
         store = self._daemon.flow.store
         # The carrier may have been removed since.
         if carrier not in store.figures().evidence:
             raise Refusal(f"no receipts of {carrier!r} are kept as evidence", 409)
-        await self._record(f"dismiss the evidence about {carrier}", reason, peer)
+        await self._record(f"dismiss the evidence about {carrier}", reason, by)
         return f"{await store.dismiss_evidence(carrier)} receipts of {carrier} are kept no more"
 
-    async def unbind(self, account: str, reason: str, peer: str) -> str:
+    async def unbind(self, account: str, reason: str, by: Actor) -> str:
         """Ends the SMPP sessions of an account. It may bind again."""
         self._account(account)
-        await self._record(f"unbind {account}", reason, peer)
+        await self._record(f"unbind {account}", reason, by)
         return f"{self._daemon.sessions.drop(account)} sessions of {account} are being unbound"
 
-    async def url_off(self, account: str, reason: str, peer: str) -> str:
+    async def suspend(self, account: str, reason: str, by: Actor) -> str:
+        """Suspends an account until `unsuspend`.
+
+        Its SMPP sessions end, its logins are refused, and its messages that no carrier has taken wait. It is still
+        notified of the others.
+        """
+        self._account(account)
+        await self._record(f"suspend {account}", reason, by)
+        await self._set(account, SUSPENDED, reason or "suspended")
+        dropped, parts = self._daemon.sessions.drop(account), self._daemon.flow.suspended.begin(account)
+        return f"{account} is suspended; {dropped} sessions are being unbound, and {parts} parts wait"
+
+    async def unsuspend(self, account: str, reason: str, by: Actor) -> str:
+        """Ends a suspension: the account may log in, and its messages are sent."""
+        self._account(account)
+        if not self._daemon.accounts.is_suspended(account):
+            raise Refusal(f"{account} is not suspended", 409)
+        await self._record(f"end the suspension of {account}", reason, by)
+        await self._set(account, SUSPENDED, None)
+        parts = await self._daemon.flow.suspended.end(account)
+        return f"{account} is no longer suspended; {parts} parts are sent"
+
+    async def url_off(self, account: str, reason: str, by: Actor) -> str:
         """Stops posting to an account's notification URL. Its notifications wait until their retry window ends."""
         self._account(account)
         url = self._daemon.accounts.notification_url(account)
         if url is None:
             raise Refusal(f"{account} has no notification URL", 409)
-        await self._record(f"switch the URL of {account} off", reason, peer)
+        await self._record(f"switch the URL of {account} off", reason, by)
         await self._set_url_off(account, f"{self.clock.seconds():.0f} {OFF_BY_OPERATOR} {url}")
         return f"{url} is off"
 
-    async def url_on(self, account: str, reason: str, peer: str) -> str:
+    async def url_on(self, account: str, reason: str, by: Actor) -> str:
         """Posts to an account's notification URL again, and at once."""
         self._account(account)
-        await self._record(f"switch the URL of {account} on", reason, peer)
+        await self._record(f"switch the URL of {account} on", reason, by)
         await self._set_url_off(account, None)
         return f"the notification URL of {account} is on"
 
-    async def replay(self, account: str, wanted: ReplayRequest, peer: str) -> Replayed:
+    async def replay(self, account: str, wanted: ReplayRequest, by: Actor) -> Replayed:
         """Sends the notifications of finished messages again, as long as the relay keeps the messages."""
         self._account(account)
         store = self._daemon.flow.store
@@ -206,7 +230,7 @@ class OperatorActions:
         if wanted.dry_run:
             return Replayed(len(ids), len(wanted.ids) - len(ids) if wanted.ids else 0)
         if ids:
-            await self._record(f"replay {said} of {account}", wanted.reason, peer)
+            await self._record(f"replay {said} of {account}", wanted.reason, by)
         count = 0
         for start in range(0, len(ids), _REPLAYED_AT_ONCE):
             again = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
@@ -234,21 +258,28 @@ class OperatorActions:
         ]
         return sorted(records, key=lambda record: -record.number)
 
-    async def _record(self, what: str, reason: str, peer: str) -> None:
+    async def _record(self, what: str, reason: str, by: Actor) -> None:
         if self._numbers is None:
             done = await self.audit()
             # It is checked again, because another action may have begun meanwhile.
             if self._numbers is None:
                 self._numbers = itertools.count(done[0].number + 1 if done else 1)
-        record = AuditRecord(next(self._numbers), self.clock.seconds(), what, reason, peer)
+        record = AuditRecord(next(self._numbers), self.clock.seconds(), what, reason, by.address, by.user)
         value = msgspec.json.encode(record).decode()
         await self._daemon.flow.store.put_setting(OPERATOR, f"{_AUDIT}{record.number % AUDITED:03d}", value)
-        self.log.info("operator_did: {what}, from {peer}: {reason}", what=what, peer=peer, reason=reason)
+        self.log.info(
+            "operator_did: {what}, by {user} from {peer}: {reason}",
+            what=what, user=by.user, peer=by.address, reason=reason,
+        )  # fmt: skip
 
     async def _set_url_off(self, account: str, value: str | None) -> None:
-        await self._daemon.flow.store.put_setting(account, URL_OFF, value)
-        self._daemon.accounts.apply_setting(account, URL_OFF, value)
+        await self._set(account, URL_OFF, value)
         self._daemon.webhooks.url_changed(account)
+
+    async def _set(self, account: str, name: str, value: str | None) -> None:
+        # If the relay stops in between, the next start reads the setting.
+        await self._daemon.flow.store.put_setting(account, name, value)
+        self._daemon.accounts.apply_setting(account, name, value)
 
     def _reloader(self) -> Reloads:
         if self._daemon.reloader is None:

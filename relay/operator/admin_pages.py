@@ -4,15 +4,19 @@ A GET only reads, and costs the relay little. A POST changes something: it goes 
 recorded before it is done.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from secrets import token_bytes, token_urlsafe
 from typing import Any, Protocol
 
 import msgspec
+from twisted.internet.threads import deferToThreadPool
 
+from relay.account_pages.history_stats import HistoryStats
+from relay.account_pages.static_files import STATIC, static_file
 from relay.config.changes import ReloadResult
-from relay.history.history_query import HistoryQuery
 from relay.history.message_lists import MessageLists
-from relay.history.query_text import PARAMETERS, QueryProblem, query_of
+from relay.history.query_text import QueryProblem
 from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
 from relay.http.site import NO_PROXIES, ApiSite
@@ -29,15 +33,17 @@ from relay.operator.admin_site import (
     text_reply,
 )
 from relay.operator.health import readiness
+from relay.operator.message_search import MessageSearch
 from relay.operator.metrics import CONTENT_TYPE, Metrics
+from relay.operator.operator_logins import InThread, OperatorLogins
+from relay.operator.operator_site import OperatorSite, Outcomes
 from relay.operator.overview import Looked, Observer
 from relay.operator.receipt_review import review
 from relay.operator.time_line import TimeLine, time_line
-from relay.routing.explanation import explain, instant_of
+from relay.routing.explanation import Explanation, explain, instant_of
 from relay.runtime.fair_turns import FairTurns
 from relay.store.api import StoreUnavailable
 from relay.text.compose import InvalidText
-from relay.values.ids import parse_id
 
 _REASON_CHARACTERS = 200
 
@@ -49,10 +55,6 @@ class Administered(Looked, Operated, Protocol):
 
     def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
         """Registers a function that a stop awaits."""
-
-
-#: Parameters of a search.
-_SEARCHED_BY = (*PARAMETERS, "account", "find", "after")
 
 
 class FoundMessages(msgspec.Struct, frozen=True):
@@ -79,21 +81,36 @@ class _Reason(msgspec.Struct, frozen=True):
 
 
 class AdminPages:
-    """The pages, for `AdminRoot`."""
+    """The pages, for `AdminRoot`.
 
-    def __init__(self, daemon: Administered, metrics: Metrics, observer: Observer, actions: OperatorActions) -> None:
+    :param outcomes: counts how messages ended, for the overview; None: there is no history.
+    """
+
+    def __init__(
+        self,
+        daemon: Administered,
+        metrics: Metrics,
+        observer: Observer,
+        actions: OperatorActions,
+        outcomes: Outcomes | None = None,
+    ) -> None:
         self._daemon = daemon
         self._metrics = metrics
         self._observer = observer
         self._actions = actions
+        store = daemon.flow.store
+        self._search = MessageSearch(store, daemon.lists, lambda: daemon.config.accounts, observer.seconds)
+        self._site = OperatorSite(daemon, observer, actions, self._search, self.explain, outcomes, token_urlsafe)
 
     def pages(self) -> dict[tuple[str, str], Page]:
         """The pages, by method and first element of the path."""
         return {
-            ("GET", ""): lambda request: _file("text/html; charset=utf-8", page_files.HTML),
+            ("GET", ""): self._site.get,
+            ("GET", "page"): self._site.get,
+            ("POST", "page"): self._site.post,
+            ("GET", "my"): _shared_file,
             ("GET", "page.css"): lambda request: _file("text/css; charset=utf-8", page_files.STYLE),
             ("GET", "page.js"): lambda request: _file("text/javascript; charset=utf-8", page_files.SCRIPT),
-            ("GET", "page.svg"): lambda request: _file("image/svg+xml", page_files.ICON),
             ("GET", "metrics"): self.metrics,
             ("GET", "health"): self.health,
             ("GET", "status"): self.status,
@@ -134,49 +151,30 @@ class AdminPages:
         with other parameters searches them, see `relay.history.query_text`; `find` takes any of them as text."""
         wanted = request.query.get("id", "").strip()
         if not wanted or len(request.query) > 1:
-            return await _answered_search(self._search(request))
-        store = self._daemon.flow.store
-        message_id = parse_id(wanted)
-        if message_id is not None:
-            view = await store.look_up(message_id)
-            if view is not None:
-                return json_reply([time_line(view)])
-        found = await store.find_carrier_id(wanted.encode("utf-8", "replace"))
-        if not found and self._daemon.lists.questions is not None:
-            found = (await self._daemon.lists.find_text(wanted, HistoryQuery())).messages
-        return json_reply([time_line(view) for view in found])
+            return await _answered_search(self._find(request))
+        return json_reply([time_line(view) for view in await self._search.with_id(wanted)])
 
-    async def _search(self, request: AdminRequest) -> FoundMessages:
-        asked = request.query
-        unknown = next((name for name in asked if name not in _SEARCHED_BY), None)
-        if unknown is not None:
-            raise QueryProblem(
-                unknown, f"There is no parameter '{unknown[:100]}'; there are {', '.join(_SEARCHED_BY)}."
-            )
-        query = query_of(asked, asked.get("account") or None)
-        if after := asked.get("after", ""):
-            if not (after.isascii() and after.isdigit() and len(after) <= 19 and int(after) < 1 << 63):
-                raise QueryProblem("after", "'after' must be the 'next' of an earlier answer.")
-            query = msgspec.structs.replace(query, after=int(after))
-        lists = self._daemon.lists
-        if lists.questions is None and query.account is None:
-            raise QueryProblem("account", "Without a history (history.days) a search needs an account.")
-        page = await lists.find_text(asked.get("find", "").strip(), query)
-        found = [time_line(view) for view in page.messages]
-        return FoundMessages(found, None if page.cursor is None else str(page.cursor), page.complete)
+    async def _find(self, request: AdminRequest) -> FoundMessages:
+        found = await self._search.find(request.query)
+        return FoundMessages([time_line(view) for view in found.messages], found.next, found.complete)
 
     def route(self, request: AdminRequest) -> Reply:
         """/route?account=NAME&from=SENDER&to=NUMBER[&at=TIME]: which carriers a message would go to, and why."""
-        account, source, to, at = (request.query.get(name, "").strip() for name in ("account", "from", "to", "at"))
+        explained = self.explain(request.query)
+        return json_reply({"error": explained}, 422) if isinstance(explained, str) else json_reply(explained)
+
+    def explain(self, asked: Mapping[str, str]) -> Explanation | str:
+        """Explains the route of a message; a text: what is wrong with the parameters."""
+        account, source, to, at = (asked.get(name, "").strip() for name in ("account", "from", "to", "at"))
         if account not in self._daemon.config.accounts:
-            return json_reply({"error": f"there is no account {account!r}"}, 422)
+            return f"there is no account {account!r}"
         moment = instant_of(at) if at else self._observer.seconds()
         if moment is None:
-            return json_reply({"error": "at: write a time with its offset from UTC, such as 2026-03-01T22:30Z"}, 422)
+            return "at: write a time with its offset from UTC, such as 2026-03-01T22:30Z"
         try:
-            return json_reply(explain(self._daemon.flow.routes, account, source, to, moment))
+            return explain(self._daemon.flow.routes, account, source, to, moment)
         except InvalidText as problem:
-            return json_reply({"error": f"{problem.field}: {problem.reason}"}, 422)
+            return f"{problem.field}: {problem.reason}"
 
     async def receipts(self, request: AdminRequest) -> Reply:
         """Receipts without a message, unreadable receipts, and the settings that would match them."""
@@ -219,7 +217,8 @@ class AdminPages:
         return self._not_now() or await _answered(self._on_carrier(request))
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
-        """POST /accounts/NAME/unbind, /url-off, /url-on with {"reason"}, and /replay with `ReplayRequest`."""
+        """POST /accounts/NAME/unbind, /suspend, /unsuspend, /url-off, /url-on with {"reason"}, and /replay with
+        `ReplayRequest`."""
         return self._not_now() or await _answered(self._on_account(request))
 
     def _not_now(self) -> Reply | None:
@@ -232,19 +231,19 @@ class AdminPages:
     async def _on_configuration(self, request: AdminRequest) -> ReloadResult:
         if request.path[1:] != ["reload"]:
             raise Refusal("the action is /configuration/reload")
-        return await self._actions.reload(_reason(request), request.peer)
+        return await self._actions.reload(_reason(request), request.actor)
 
     async def _on_carrier(self, request: AdminRequest) -> Done:
         actions = self._actions
         match request.path[1:]:
             case [name, "hold"]:
-                return Done(await actions.hold(name, _reason(request), request.peer))
+                return Done(await actions.hold(name, _reason(request), request.actor))
             case [name, "resume"]:
-                return Done(await actions.resume(name, _reason(request), request.peer))
+                return Done(await actions.resume(name, _reason(request), request.actor))
             case [name, "unbind"]:
-                return Done(await actions.unbind_carrier(name, _reason(request), request.peer))
+                return Done(await actions.unbind_carrier(name, _reason(request), request.actor))
             case [name, "dismiss"]:
-                return Done(await actions.dismiss_evidence(name, _reason(request), request.peer))
+                return Done(await actions.dismiss_evidence(name, _reason(request), request.actor))
             case _:
                 raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind and /dismiss")
 
@@ -252,19 +251,23 @@ class AdminPages:
         actions = self._actions
         match request.path[1:]:
             case [name, "unbind"]:
-                return Done(await actions.unbind(name, _reason(request), request.peer))
+                return Done(await actions.unbind(name, _reason(request), request.actor))
             case [name, "url-off"]:
-                return Done(await actions.url_off(name, _reason(request), request.peer))
+                return Done(await actions.url_off(name, _reason(request), request.actor))
             case [name, "url-on"]:
-                return Done(await actions.url_on(name, _reason(request), request.peer))
+                return Done(await actions.url_on(name, _reason(request), request.actor))
+            case [name, "suspend"]:
+                return Done(await actions.suspend(name, _reason(request), request.actor))
+            case [name, "unsuspend"]:
+                return Done(await actions.unsuspend(name, _reason(request), request.actor))
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
-                replayed = await actions.replay(name, wanted, request.peer)
+                replayed = await actions.replay(name, wanted, request.actor)
                 will = "would" if wanted.dry_run else "will"
                 said = f"{replayed.count} notifications of {name} {will} be sent again"
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
-                raise Refusal("the actions are /accounts/NAME/unbind, url-off, url-on and replay")
+                raise Refusal("the actions are /accounts/NAME/unbind, suspend, unsuspend, url-off, url-on and replay")
 
 
 async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:
@@ -291,6 +294,14 @@ def _reason(request: AdminRequest) -> str:
     return msgspec.json.decode(request.body or b"{}", type=_Reason).reason[:_REASON_CHARACTERS]
 
 
+def _shared_file(request: AdminRequest) -> Reply:
+    """A file that My Account has, too: the style sheet, the script, the icon."""
+    name = request.path[-1]
+    if len(request.path) != 2 or name not in STATIC:
+        return text_reply("No such file.", 404)
+    return _file(STATIC[name], static_file(name))
+
+
 def _file(content_type: str, body: bytes) -> Reply:
     return Reply(200, content_type, body)
 
@@ -307,7 +318,10 @@ def make_admin_site(
 
     daemon.at_stop(stop)
     actions = OperatorActions(daemon, reactor)
-    pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions)
+    questions = daemon.lists.questions
+    outcomes = None if questions is None else HistoryStats(questions, reactor)
+    pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions, outcomes)
     limits = LoginLimits(MOST_FAILED_LOGINS, reactor.seconds)
-    root = AdminRoot(pages.pages(), lambda: daemon.config.admin.password, limits)
+    in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    root = AdminRoot(pages.pages(), OperatorLogins(lambda: daemon.config.admin, limits, in_thread, token_bytes(32)))
     return "admin.listen", daemon.config.admin.listen, admin_factory(root, reactor, turns, proxies)

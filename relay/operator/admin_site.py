@@ -1,11 +1,9 @@
-"""The admin listener: checks the password of each request, and gives the request to a page.
+"""The admin listener: finds out who sent a request, and gives the request to a page.
 
-`AdminSite` asks for the password, keeps browsers of other sites out, and gives the request to one of its pages. A page
+`AdminRoot` asks for the password, keeps browsers of other sites out, and gives the request to one of its pages. A page
 is a function from `AdminRequest` to `Reply`, or to an awaitable of one. `admin_pages` has the pages.
 """
 
-import base64
-import binascii
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address
@@ -16,18 +14,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from relay.config.model import Limits
+from relay.config.model import Limits, Role
 from relay.http.api_request import ApiRequest
 from relay.http.api_request import Reply as HttpReply
 from relay.http.forwarded import TrustedProxies
-from relay.http.login_limits import LoginLimits
+from relay.http.message_requests import FORMS
 from relay.http.problems import Problem
 from relay.http.site import NO_PROXIES, ApiSite
+from relay.operator.operator_logins import USER, Actor, LoginRefused, Operator, OperatorLogins
 from relay.runtime.fair_turns import FairTurns
-from relay.values.secret import Secret
 
-#: The user name that belongs to the password.
-USER = "operator"
 #: The largest body of a request. It has only a reason, or a list of ids.
 MAX_BODY_BYTES = 262_144
 #: How many wrong passwords one address may send in a minute.
@@ -44,6 +40,8 @@ class AdminRequest(msgspec.Struct, frozen=True):
     :ivar path: without leading slash, split: ["carriers", "tier1", "hold"].
     :ivar query: the first value of each parameter.
     :ivar peer: the client's address, for the audit record.
+    :ivar fields: the fields of a form of one of the pages below `/page/`.
+    :ivar user: who asks.
     """
 
     method: str
@@ -51,6 +49,13 @@ class AdminRequest(msgspec.Struct, frozen=True):
     query: Mapping[str, str]
     body: bytes
     peer: str
+    fields: Mapping[str, str] = {}
+    user: Operator = Operator(USER)
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks, and from where, for the audit record."""
+        return Actor(self.user.name, self.peer)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -79,21 +84,18 @@ class AdminRoot:
     """Gives each request to the page of its first path element. `handle` is for `ApiSite`.
 
     :param pages: (method, first element) -> page; the first element of "/" is "".
-    :param password: returns the password; None: requests need no password. It is called for each request.
-    :param limits: counts the wrong passwords of each address, and says when it may try again.
+    :param logins: says who sent a request.
     """
 
     log = Logger()
 
-    def __init__(self, pages: Mapping[tuple[str, str], Page], password: Callable[[], Secret | None],
-                 limits: LoginLimits) -> None:  # fmt: skip
+    def __init__(self, pages: Mapping[tuple[str, str], Page], logins: OperatorLogins) -> None:
         self._pages = dict(pages)
-        self._password = password
-        self._limits = limits
+        self._logins = logins
 
     def handle(self, request: ApiRequest) -> None:
         """Answers a request, now or later. Never raises."""
-        reply = self._refusal(request) or self._page(request)
+        reply = self._reply(request)
         if isinstance(reply, Reply):
             _write(request, reply)
             return
@@ -101,6 +103,39 @@ class AdminRoot:
         # An action goes on if its client leaves, so that it isn't recorded and then done by half.
         if not working.called and request.method in (b"GET", b"HEAD"):
             request.notifyFinish().addErrback(lambda _: working.cancel())
+
+    def _reply(self, request: ApiRequest) -> Reply | Awaitable[Reply]:
+        if not self._logins.needed and not _is_local_name((request.header(b"Host") or b"").decode("latin-1")):
+            # Without a password the listener is on loopback. A web page could still reach it, if its own host name
+            # resolves to loopback.
+            return text_reply("Use an IP address or localhost in the URL, or set admin.password.", 403)
+        authorization = (request.header(b"Authorization") or b"").decode("latin-1")
+        try:
+            found = self._logins.find(authorization, request.address)
+        except LoginRefused as refused:
+            return _refused(refused)
+        return self._after_login(request, found) if isinstance(found, Operator) else self._when_known(request, found)
+
+    async def _when_known(self, request: ApiRequest, found: "Deferred[Operator]") -> Reply:
+        try:
+            user = await found
+        except LoginRefused as refused:
+            return _refused(refused)
+        reply = self._after_login(request, user)
+        return reply if isinstance(reply, Reply) else await reply
+
+    def _after_login(self, request: ApiRequest, user: Operator) -> Reply | Awaitable[Reply]:
+        request.logged_in(user.name)
+        reads = request.method in (b"GET", b"HEAD")
+        if not reads and request.header(ACTION_HEADER.encode()) is None and not _is_form(request):
+            return text_reply(f"Requests that change something need the header {ACTION_HEADER}.", 403)
+        path = [unquote_to_bytes(element).decode("utf-8", "replace") for element in request.path.split(b"/")[1:]]
+        needed: Role = "view" if reads else "configure" if "configuration" in path[:2] else "act"
+        if not user.may(needed):
+            return text_reply(
+                f"{user.name} has the role {user.role}. This needs the role {needed} in admin.users.", 403
+            )
+        return self._page(request, path, user)
 
     async def _write_when_done(self, request: ApiRequest, reply: Awaitable[Reply]) -> None:
         try:
@@ -112,8 +147,7 @@ class AdminRoot:
             done = self._failed()
         _write(request, done)
 
-    def _page(self, request: ApiRequest) -> Reply | Awaitable[Reply]:
-        path = [unquote_to_bytes(element).decode("utf-8", "replace") for element in request.path.split(b"/")[1:]]
+    def _page(self, request: ApiRequest, path: list[str], user: Operator) -> Reply | Awaitable[Reply]:
         method = request.method.decode("latin-1")
         page = self._pages.get(("GET" if method == "HEAD" else method, path[0] if path else ""))
         if page is None:
@@ -121,7 +155,9 @@ class AdminRoot:
                 return text_reply(f"{method} isn't for this page.", 405)
             return text_reply("No such page. There are: / /metrics /health/live /health/ready", 404)
         try:
-            return page(AdminRequest(method, path, request.parameters(), request.body(), request.address))
+            fields = request.form() if _is_form(request) else {}
+            asked = request.parameters()
+            return page(AdminRequest(method, path, asked, request.body(), request.address, fields, user))
         except Problem as problem:
             return text_reply(problem.document.detail, problem.status)
         except Exception:
@@ -131,64 +167,34 @@ class AdminRoot:
         self.log.failure("admin_failed: a page of the admin listener failed")
         return text_reply("The page failed. The log says why.", 500)
 
-    def _refusal(self, request: ApiRequest) -> Reply | None:
-        password = self._password()
-        if password is not None:
-            refusal = self._check(request, password)
-            if refusal is not None:
-                return refusal
-        elif not _is_local_name((request.header(b"Host") or b"").decode("latin-1")):
-            # Without a password the listener is on loopback. A web page could still reach it, if its own host name
-            # resolves to loopback.
-            return text_reply("Use an IP address or localhost in the URL, or set admin.password.", 403)
-        request.logged_in(USER)
-        if request.method not in (b"GET", b"HEAD") and request.header(ACTION_HEADER.encode()) is None:
-            return text_reply(f"Requests that change something need the header {ACTION_HEADER}.", 403)
-        return None
 
-    def _check(self, request: ApiRequest, password: Secret) -> Reply | None:
-        address = request.address
-        authorization = (request.header(b"Authorization") or b"").decode("latin-1")
-        right = _knows(authorization, password)
-        wait_seconds = self._limits.wait_seconds(address, USER)
-        if wait_seconds > 0.0 and not (right and self._limits.knows(address, USER, password)):
-            # The answer must not show whether this password is right.
-            retry = ("Retry-After", f"{math.ceil(wait_seconds)}")
-            return text_reply("Too many failed logins; wait a minute.", 429, retry)
-        if right:
-            self._limits.succeeded(address, USER, password)
-            return None
-        if authorization:
-            # A browser first asks without a password, and learns from the answer that it needs one.
-            self._limits.failed(address, USER)
-        challenge = ("WWW-Authenticate", 'Basic realm="relay", charset="UTF-8"')
-        return text_reply(f"Log in as {USER!r} with the password of admin.password.", 401, challenge)
+def _refused(refused: LoginRefused) -> Reply:
+    """The answer to somebody who is not logged in."""
+    if refused.wait_seconds > 0.0:
+        return text_reply(str(refused), 429, ("Retry-After", f"{math.ceil(refused.wait_seconds)}"))
+    return text_reply(str(refused), 401, ("WWW-Authenticate", 'Basic realm="relay", charset="UTF-8"'))
+
+
+def _is_form(request: ApiRequest) -> bool:
+    """Whether it is a form of a page for a browser. The page checks the token in it."""
+    return request.path.startswith(b"/page/") and request.method == b"POST" and request.content_type in FORMS
 
 
 #: Headers besides those that every reply has.
 _HEADERS = (
     (b"X-Frame-Options", b"DENY"),
     (b"Referrer-Policy", b"no-referrer"),
-    (b"Content-Security-Policy", b"default-src 'self'; style-src 'self'; frame-ancestors 'none'"),
+    (
+        b"Content-Security-Policy",
+        b"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
 )
 
 
 def _write(request: ApiRequest, reply: Reply) -> None:
     headers = [*_HEADERS, *((name.encode(), value.encode()) for name, value in reply.headers)]
     request.reply(HttpReply(reply.status, reply.body, reply.content_type.encode(), headers))
-
-
-def _knows(authorization: str, password: Secret) -> bool:
-    kind, _, credentials = authorization.partition(" ")
-    if kind.lower() != "basic":
-        return False
-    try:
-        user, _, given = base64.b64decode(credentials, validate=True).decode("utf-8", "surrogateescape").partition(":")
-    except (binascii.Error, ValueError):
-        return False
-    # Name and password are always both compared, so that the time doesn't tell which is wrong.
-    right = password.matches(given)
-    return right and user == USER
 
 
 def _is_local_name(host: str) -> bool:

@@ -40,7 +40,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 #: The customer's word for each final state, and the states that it stands for.
-_FINAL_WORDS = {
+FINAL_WORDS = {
     word: [state for state in FINAL_STATES if CUSTOMER_WORDS[state].status == word]
     for word in sorted({CUSTOMER_WORDS[state].status for state in FINAL_STATES})
 }
@@ -256,7 +256,7 @@ def _receipts(links: Mapping[str, CarrierLink]) -> Iterator[Metric]:
         (
             ({"carrier": carrier, "status": status}, sum(intake.ended[state] for state in states))
             for carrier, intake in intakes.items()
-            for status, states in _FINAL_WORDS.items()
+            for status, states in FINAL_WORDS.items()
         ),
     )
     yield _counter(

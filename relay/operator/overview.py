@@ -1,6 +1,5 @@
 """The state of the daemon as one value, for the page and for `python -m relay status`."""
 
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -15,7 +14,9 @@ from relay.history.history import History as MessageHistory
 from relay.operator.actions import Reloads
 from relay.operator.health import Readiness, Watched, readiness
 from relay.operator.last_hour import STEP_SECONDS, History
-from relay.operator.metrics import Measured
+from relay.operator.looks import AccountLook, CarrierLook
+from relay.operator.metrics import FINAL_WORDS, Measured
+from relay.operator.troubles import Trouble, of_history, of_reload, troubles
 from relay.routing.stale_names import StaleNames
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import status_name
@@ -25,65 +26,11 @@ from relay.webhooks.answer import UrlState
 _MATCHED = (Outcome.FINAL, Outcome.PART, Outcome.FAILED_OVER)
 
 
-class CarrierLook(msgspec.Struct, frozen=True):
-    """The state of one carrier. Counts are since the start; rates are per second, over the last ten seconds.
-
-    :ivar draining: whether a reload removed the carrier, and it stays bound for outstanding receipts.
-    :ivar receipts_out: how many receipts are outstanding. 0 for a carrier that doesn't drain; -1: not counted yet.
-    :ivar drain_seconds: the time after which it is unbound at the latest.
-    :ivar without_id: parts that the carrier took without giving an id. No receipt can be matched to them.
-    """
-
-    name: str
-    kind: str
-    up: bool
-    held: bool
-    paused_seconds: float
-    bound: int
-    wanted: int
-    queued: int
-    queue_limit: int
-    in_flight: int
-    window: int
-    rate: float
-    rate_limit: float
-    taken: int
-    refused: int
-    throttled: int
-    in_doubt: int
-    expired: int
-    error_share: float
-    response_seconds: float
-    receipts: dict[str, int]
-    last_error: str
-    draining: bool = False
-    receipts_out: int = 0
-    drain_seconds: float = 0.0
-    without_id: int = 0
-
-
-class AccountLook(msgspec.Struct, frozen=True):
-    """The state of one account."""
-
-    name: str
-    binds: int
-    rate: float
-    accepted: int
-    refused: dict[str, int]
-    delivered: int
-    retries: int
-    given_up: int
-    url: str
-    url_off: str
-    url_failures: int
-    url_blocked_seconds: float
-    url_in_flight: int
-
-
 class Overview(msgspec.Struct, frozen=True):
     """The state of everything.
 
-    :ivar troubles: sentences that say what is wrong, worst first; empty when all is well.
+    :ivar troubles: sentences that say what is wrong and what to do, worst first; empty when all is well.
+    :ivar wrong: the same troubles in parts.
     :ivar cluster: this relay's place in its cluster; None: it is alone.
     :ivar charts: counts in steps of `step_seconds`, oldest first.
     :ivar reload: how the last reload of the configuration file went; None: there was none since the start.
@@ -94,6 +41,7 @@ class Overview(msgspec.Struct, frozen=True):
     uptime_seconds: float
     readiness: Readiness
     troubles: list[str]
+    wrong: list[Trouble]
     carriers: list[CarrierLook]
     accounts: list[AccountLook]
     store: dict[str, Any]
@@ -125,12 +73,13 @@ class Observer:
     """Makes overviews of a daemon, with its last hour.
 
     :param clock: the reactor's time.
+    :ivar started_at: since when it counts.
     """
 
     def __init__(self, daemon: Looked, clock: Any) -> None:
         self._daemon = daemon
         self._clock = clock
-        self._started_at = clock.seconds()
+        self.started_at = clock.seconds()
         self.history = History(self._counters, clock)
 
     def seconds(self) -> float:
@@ -148,24 +97,21 @@ class Observer:
         figures = daemon.flow.store.figures()
         state = readiness(daemon)
         cluster = None if daemon.membership is None else daemon.membership.state()
-        if cluster is not None and not cluster.epoch:
-            # Another relay works. What this one lacks is not wrong.
-            wrong = []
-        else:
-            wrong = troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names)
+        wrong: list[Trouble] = []
+        # While another relay works, what this one lacks is not wrong.
+        if cluster is None or cluster.epoch:
+            wrong += troubles(state, carriers, accounts, msgspec.structs.asdict(figures), daemon.stale_names)
         if cluster is not None:
-            wrong += cluster.troubles
-        if daemon.history is not None and daemon.history.reason:
-            wrong.append(f"the history can't be written: {daemon.history.reason}. Messages go their way")
+            wrong += [Trouble(text, "", "/") for text in cluster.troubles]
         reload = None if daemon.reloader is None else daemon.reloader.last
-        if reload is not None and reload.problems:
-            wrong.append(_refused_reload(reload))
+        wrong += [*of_history("" if daemon.history is None else daemon.history.reason), *of_reload(reload)]
         return Overview(
             version=__version__,
             now=now,
-            uptime_seconds=now - self._started_at,
+            uptime_seconds=now - self.started_at,
             readiness=state,
-            troubles=wrong,
+            troubles=[trouble.sentence for trouble in wrong],
+            wrong=wrong,
             carriers=carriers,
             accounts=accounts,
             store=msgspec.structs.asdict(figures),
@@ -184,6 +130,10 @@ class Observer:
         drain = daemon.draining_carriers.all.get(name)
         return None if drain is None else self._draining(name, drain, now)
 
+    def account(self, name: str) -> AccountLook | None:
+        """The state of one account; None: there is none of this name."""
+        return self._account(name, self._clock.seconds()) if name in self._daemon.config.accounts else None
+
     def _counters(self) -> dict[str, float]:
         daemon = self._daemon
         counted = daemon.flow.counters
@@ -193,6 +143,8 @@ class Observer:
             accepted = sum(account.accepted.values())
             attempts = [sum(channel.attempts[v] for channel in account.channels.values()) for v in Verdict]
             found[f"account.{name}"] = accepted
+            found[f"told.{name}"] = attempts[Verdict.DELIVERED]
+            found[f"failed.{name}"] = attempts[Verdict.RETRY] + attempts[Verdict.GIVEN_UP]
             found["accepted"] += accepted
             found["refused"] += sum(account.refused.values())
             found["delivered"] += attempts[Verdict.DELIVERED]
@@ -233,6 +185,12 @@ class Observer:
             receipts={outcome.name.lower(): link.intake.outcomes[outcome] for outcome in Outcome},
             last_error=link.last_error,
             without_id=counters.without_id,
+            ended={
+                status: count
+                for status, states in FINAL_WORDS.items()
+                if (count := sum(link.intake.ended[state] for state in states))
+            },
+            receipt_seconds=_finite(link.intake.receipt_seconds.quantile(0.5)),
         )
 
     def _draining(self, name: str, drain: Drain, now: float) -> CarrierLook:
@@ -247,6 +205,7 @@ class Observer:
         daemon = self._daemon
         counters = daemon.flow.counters.account(name)
         attempts = [sum(channel.attempts[v] for channel in counters.channels.values()) for v in Verdict]
+        told, failed = sum(self.history.of(f"told.{name}")), sum(self.history.of(f"failed.{name}"))
         url = daemon.accounts.notification_url(name)
         state = daemon.webhooks.url_state(name)
         return AccountLook(
@@ -263,91 +222,10 @@ class Observer:
             url_failures=state.failures,
             url_blocked_seconds=max(0.0, (state.blocked_until or now) - now),
             url_in_flight=state.in_flight,
+            suspended=daemon.accounts.is_suspended(name),
+            kept=daemon.flow.suspended.count(name),
+            failure_share=failed / (told + failed) if told + failed else None,
         )
-
-
-def troubles(
-    state: Readiness,
-    carriers: list[CarrierLook],
-    accounts: list[AccountLook],
-    store: dict[str, Any],
-    stale_names: StaleNames,
-) -> list[str]:
-    """Makes the sentences that say what is wrong, worst first."""
-    found = [
-        f"{stage.name}: {stage.reason}"
-        for stage in state.stages
-        if not stage.ok and not stage.name.startswith("carrier ")
-    ]
-    for carrier in carriers:
-        if carrier.draining:
-            if not carrier.bound and carrier.receipts_out:
-                found.append(
-                    f"{carrier.name} was removed with {carrier.receipts_out} receipts outstanding, and is down: "
-                    f"{carrier.last_error or 'not bound'}"
-                )
-            continue
-        if carrier.held:
-            found.append(f"{carrier.name} is held by the operator; {carrier.queued} parts wait")
-        elif not carrier.up:
-            reason = carrier.last_error.rstrip(".") or "not bound yet"
-            found.append(f"{carrier.name} is down: {reason}; {carrier.queued} parts wait")
-        elif carrier.bound < carrier.wanted:
-            found.append(f"{carrier.name} has {carrier.bound} of {carrier.wanted} binds: {carrier.last_error}")
-        if carrier.queued > 0.8 * carrier.queue_limit:
-            found.append(f"{carrier.name}'s queue is nearly full: {carrier.queued} of {carrier.queue_limit}")
-        if carrier.error_share > 0.2:
-            found.append(f"{carrier.name} refused {carrier.error_share:.0%} in the last hour: {carrier.last_error}")
-        if carrier.without_id:
-            found.append(
-                f"{carrier.name} took {carrier.without_id} parts and gave them no message_id, so no receipt can be "
-                "matched to them. Ask the carrier"
-            )
-    for name, count in stale_names.carriers.items():
-        found.append(
-            f"{count} parts wait for receipts of {name}, which is not in the configuration. Put it back until the "
-            "receipts have come; otherwise these messages end without receipts"
-        )
-    for name, count in stale_names.accounts.items():
-        found.append(
-            f"{count} notifications are owed to {name}, which is not in the configuration. Put it back until they are "
-            "delivered; otherwise nobody gets them"
-        )
-    for account in accounts:
-        if account.url_off:
-            found.append(f"{account.name}'s notification URL is off: {account.url_off}")
-        elif account.url_failures:
-            times = "once" if account.url_failures == 1 else f"{account.url_failures} times in a row"
-            found.append(f"{account.name}'s notification URL failed {times}")
-    if store["orphans"]:
-        found.append(
-            f"{store['orphans']} receipts have ids that no message has. To find the dialect that matches them, see "
-            "Receipts on the page, or run python -m relay dialect --orphans"
-        )
-    for name, count in store["evidence"].items():
-        found.append(
-            f"receipts of {name} match too few messages: {count} that found none in time are kept. Its dialect is "
-            "probably wrong: python -m relay dialect --orphans, or Receipts on the page, says which would match. "
-            f"Correct it and reload; if nothing is wrong, python -m relay dialect --dismiss {name}"
-        )
-    if store["unreadable"]:
-        found.append(f"{store['unreadable']} receipts could not be read. See Receipts on the page for their octets")
-    if store["ambiguous_receipts"]:
-        found.append(
-            f"{store['ambiguous_receipts']} receipts could belong to several messages, because a carrier gave an id "
-            f"twice; the latest: {store['latest_ambiguous']}. See Receipts on the page. If the carrier rewrites "
-            "numbers, set its compare_numbers to never"
-        )
-    return found
-
-
-def _refused_reload(reload: ReloadResult) -> str:
-    at = datetime.fromtimestamp(reload.at, UTC)
-    more = f" (and {len(reload.problems) - 1} more)" if len(reload.problems) > 1 else ""
-    return (
-        f"the reload at {at:%H:%M:%S} UTC was refused, and the old configuration holds: {reload.problems[0]}{more}. "
-        "Correct the file and reload: python -m relay reload"
-    )
 
 
 def _finite(seconds: float) -> float:

@@ -7,7 +7,7 @@ import msgspec
 
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, PartView, destination_of, source_of
-from relay.values.states import customer_words
+from relay.values.states import REJECTED, customer_words
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -15,12 +15,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     :ivar at: seconds since 1970.
     :ivar what: a sentence.
+    :ivar ahead: whether it has not happened yet.
     :ivar good: False if it may be the problem that the operator looks for; None if it is neither good nor bad.
     """
 
     at: float
     what: str
     good: bool | None = None
+    ahead: bool = False
 
 
 class TimeLine(msgspec.Struct, frozen=True, gc=False):
@@ -76,12 +78,14 @@ def time_line(view: MessageView) -> TimeLine:
     if view.final and view.done_at is not None:
         words = customer_words(view.state, view.carrier_error.encode())
         what = f"ended {words.status} (error {words.error})"
+        if view.state == REJECTED:
+            what += f": {_refusal(view)}"
         events.append(Event(view.done_at, what, words.send_status == "delivered"))
     events.sort(key=lambda event: event.at)
     if view.waits_for_its_time:
-        events.append(Event(view.scheduled_at, "is to be sent"))
+        events.append(Event(view.scheduled_at, "is to be sent", ahead=True))
     if not view.final:
-        events.append(Event(view.expires_at, "validity ends"))
+        events.append(Event(view.expires_at, "validity ends", ahead=True))
     return TimeLine(
         id=id_text(view.id),
         account=view.account,
@@ -98,3 +102,10 @@ def time_line(view: MessageView) -> TimeLine:
         owed=list(view.owed),
         events=events,
     )
+
+
+def _refusal(view: MessageView) -> str:
+    """Says who refused a message, and why."""
+    if view.carrier and view.carrier_error:
+        return f"{view.carrier} refused it: {view.carrier_error}"
+    return f"{view.carrier} refused it" if view.carrier else "no carrier could take it"

@@ -23,6 +23,7 @@ from relay.routing.cancelled import CancelledMessages
 from relay.routing.carrier_order import RouteCarriers, without
 from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
 from relay.routing.routes import Routes
+from relay.routing.suspended import SuspendedAccounts
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.smpp.message_codec import with_source
@@ -119,6 +120,8 @@ class MessageFlow:
         self._tasks = Tasks(self.log)
         #: Cancelled and replaced messages whose parts may still be in the links' queues.
         self.cancelled = CancelledMessages()
+        #: The parts of accounts that an operator has suspended.
+        self.suspended = SuspendedAccounts(lambda: self._links, self.send, clock)
         #: Messages that are being replaced.
         self._replacing: set[bytes] = set()
         #: The metrics read these. The senders of notifications count their attempts here.
@@ -439,11 +442,14 @@ class MessageFlow:
     def send(self, parts: Iterable[Outgoing]) -> None:
         """Gives each part to the first of its carriers that is up and has room.
 
-        If there is no such carrier, the part waits for the first of its carriers.
+        If there is no such carrier, the part waits for the first of its carriers. The parts of suspended accounts are
+        kept until the suspension ends.
 
         If the route has `spill_over_seconds`, a carrier has room only for messages that it would send within that
         time. If no carrier has such room, the setting doesn't count.
         """
+        if self.suspended:
+            parts = self.suspended.allowed(parts)
         by_link: dict[str, list[Outgoing]] = {}
         refused: list[Outgoing] = []
         spilling: list[Outgoing] = []

@@ -53,6 +53,9 @@ class Link(Protocol):
     def take_back(self) -> Sequence[Outgoing]:
         """Removes the parts that another carrier may take from the queue, and returns them."""
 
+    def withdraw(self, account: str) -> Sequence[Outgoing]:
+        """Removes the parts of an account from the queue, and returns them."""
+
     def is_sending(self, message_id: bytes) -> bool:
         """Returns true if a part of the message was written to the carrier and has no response yet."""
 

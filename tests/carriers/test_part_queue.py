@@ -126,6 +126,36 @@ class PartQueueTests(SynchronousTestCase):
         self.journal.broken = False
         self.assertEqual(self.taken(1) + self.taken(1), [part(0).id])
 
+    def test_the_parts_of_an_account_are_withdrawn_and_the_others_stay_in_their_order(self) -> None:
+        parts = [part(n, account=account, priority=n % 2) for n, account in enumerate("abcabcabc")]
+        self.queue.put(parts)
+        self.assertEqual({p.id for p in parts if p.account == "b"}, {p.id for p in self.queue.withdraw("b")})
+        self.assertEqual([], self.queue.withdraw("b"))
+        self.assertEqual((6, 60), (len(self.queue), self.queue.octets))
+        self.assertEqual(3, len(self.queue.withdraw("a")))
+        # Only one account is left, which needs no turns.
+        self.assertEqual([parts[5].id, parts[2].id, parts[8].id], self.taken(9))
+        self.assertEqual((0, 0), (len(self.queue), self.queue.octets))
+
+    def test_the_only_account_s_parts_are_withdrawn(self) -> None:
+        self.queue.put([part(n) for n in range(3)])
+        self.assertEqual([], self.queue.withdraw("other"))
+        self.assertEqual(3, len(self.queue.withdraw("acme")))
+        self.queue.put([part(9, account="other")])
+        self.assertEqual([part(9).id], self.taken(9))
+
+    def test_texts_that_are_being_read_for_withdrawn_parts_are_dropped(self) -> None:
+        self.queue = self.make(0)
+        self.journal.slow = True
+        self.queue.put([part(0, account="a"), part(1, account="b")])
+        self.assertEqual([], self.taken(9))
+        [gone] = self.queue.withdraw("a")
+        self.journal.answer()
+        self.assertEqual((None, 0, 1), (gone.body, self.queue.octets, self.fetched))
+        self.journal.slow = False
+        self.assertEqual([], self.taken(9))
+        self.assertEqual([part(1).id], self.taken(9))
+
     def withdraw(self, part: Outgoing) -> None:
         self.cancelled.add(part.id, 1, part.expires_at, NOW)
 

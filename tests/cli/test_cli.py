@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay import __version__
 from relay.cli.admin_client import http_url
 from relay.cli.main import COMMANDS, main
+from relay.config.password_hash import password_matches
 from relay.smpp.message_codec import encode_address, message_body
 from relay.store.journal.journal_format import encode_frame, encode_header, segment_name, synced_frame
 from relay.values.messages import Message
@@ -88,6 +89,34 @@ class CommandsTests(CommandLineTestCase):
             done = self.relay(command, "--no-such-option")
             self.assertEqual((done.returncode, done.stdout), (2, ""), command)
             self.assertIn(f"usage: python -m relay {command}", done.stderr)
+
+
+class PasswordTests(CommandLineTestCase):
+    def test_it_prints_a_hash_that_the_configuration_takes(self) -> None:
+        done = self.relay_with_input("correct horse\n", "password")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertTrue(password_matches("correct horse", done.stdout.strip()))
+        file = self.file(f"admin: {{users: {{alice: {{password: '{done.stdout.strip()}', role: act}}}}}}")
+        self.assertEqual(0, self.relay("check", file).returncode)
+
+    def test_an_empty_password_and_what_is_no_hash_are_refused(self) -> None:
+        self.assertEqual((1, "the password is empty\n"), self.said_with_input("", "password"))
+        file = self.file("admin: {users: {alice: {password: secret}, operator: {password: secret}}}")
+        done = self.relay("check", file)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("admin.users.alice.password: expected a hash: python -m relay password prints it", done.stderr)
+        self.assertIn("admin.users.operator: is the user of admin.password", done.stderr)
+
+    def relay_with_input(self, stdin: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "relay", *arguments],
+            input=stdin, cwd=self.directory, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, timeout=HUNG_SECONDS, check=False,
+        )  # fmt: skip
+
+    def said_with_input(self, stdin: str, *arguments: str) -> tuple[int, str]:
+        done = self.relay_with_input(stdin, *arguments)
+        return done.returncode, done.stderr
 
 
 class CheckTests(CommandLineTestCase):

@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 
 from relay.values import smpp_constants as c
 from tests import HUNG_SECONDS
-from tests.fakes import submit_body
+from tests.fakes import BindFailed, submit_body
 from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 
 
@@ -251,7 +251,7 @@ class HoldTests(CommandsTestCase):
         await within(10, esme.submit([submit_body("447700900001")] * 5))
         look = await self.status(relay)
         self.assertEqual((True, 5), (look["carriers"][0]["held"], look["carriers"][0]["queued"]))
-        self.assertIn("tier1 is held by the operator; 5 parts wait", look["troubles"])
+        self.assertIn("tier1 is held by the operator; 5 parts wait", [trouble["what"] for trouble in look["wrong"]])
         self.assertEqual(0, self.simulated.counters.submits)
         await self.act(relay, "/carriers/tier1/resume", {})
         await until("every receipt is home", lambda: len(esme.receipts) == 5)
@@ -303,6 +303,38 @@ class CarrierCommandTests(CommandsTestCase):
             self.assertEqual((1, "there is no carrier 'nobody'\n"), (done.returncode, done.stderr), command)
 
 
+class SuspendTests(CommandsTestCase):
+    async def test_a_suspended_account_can_not_log_in_and_its_messages_wait_until_that_ends(self) -> None:
+        relay = await self.start()
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        await self.command("hold", "tier1", *admin)
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")] * 5))
+        done = await self.command("suspend", "acme", "--reason", "fraud", *admin)
+        said = "acme is suspended; 1 sessions are being unbound, and 5 parts wait\n"
+        self.assertEqual((0, said), (done.returncode, done.stdout), done.stderr)
+        await within(10, esme.gone)
+        message = {"to": "447700900002", "from": "Acme", "text": "x"}
+        status, answer = await self.http("POST", relay, "/messages", message)
+        self.assertEqual((403, "This account is suspended. Ask the operator of the relay."), (status, answer["detail"]))
+        with self.assertRaises(BindFailed):
+            await self.esme(relay.smpp_port)
+        self.assertIn("the account is suspended", relay.log())
+        await self.command("resume", "tier1", *admin)
+        await relay.stop()
+        await relay.start()
+        await until("the relay has bound", lambda: relay.log().count("carrier_bound") == 2)
+        look = await self.status(relay)
+        self.assertIn("acme is suspended by the operator; 5 parts wait", [t["what"] for t in look["wrong"]])
+        self.assertEqual(0, self.simulated.counters.submits)
+        done = await self.command("unsuspend", "acme", *admin)
+        self.assertEqual("acme is no longer suspended; 5 parts are sent\n", done.stdout)
+        await until("they are sent", lambda: self.simulated.counters.submits == 5)
+        self.assertEqual(202, (await self.http("POST", relay, "/messages", message))[0])
+        done = await self.command("unsuspend", "acme", *admin)
+        self.assertEqual((1, "acme is not suspended\n"), (done.returncode, done.stderr))
+
+
 class MessageCommandTests(CommandsTestCase):
     async def test_it_shows_the_facts_and_events_of_the_message_with_an_id_of_ours_or_the_carrier_s(self) -> None:
         relay = await self.start()
@@ -324,6 +356,73 @@ class MessageCommandTests(CommandsTestCase):
         relay = await self.start()
         done = await self.command("message", "nothing", "--admin", f"http://127.0.0.1:{relay.admin_port}")
         self.assertEqual((1, "", "no message has the id nothing\n"), (done.returncode, done.stdout, done.stderr))
+
+
+class FollowingTests(CommandsTestCase):
+    """The commands that go on until somebody ends them."""
+
+    def begin(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "relay", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | environ,
+        )  # fmt: skip
+
+        def end() -> None:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+        self.addCleanup(end)
+        return process
+
+    async def test_listen_shows_notifications_from_now_on_and_forwards_them(self) -> None:
+        relay = await self.start()
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")]))
+        await until("it has been told", lambda: len(self.receiver.posts) == 1)
+        program = await self.webhooks()
+        api = ["--account", "acme", "--http", f"http://127.0.0.1:{relay.http_port}"]
+        listening = self.begin(
+            "listen", *api, "--forward-to", program.url, "--count", "2", RELAY_SEND_KEY="key", PYTHONUNBUFFERED="1"
+        )
+        assert listening.stderr is not None
+        self.assertEqual("waiting for notifications of acme\n", await deferToThread(listening.stderr.readline))
+        answers = await within(10, esme.submit([submit_body("447700900002"), submit_body("447700900003")]))
+        out, err = await deferToThread(listening.communicate, timeout=HUNG_SECONDS)
+        self.assertEqual(0, listening.returncode, err)
+        ids = {message_id for _, message_id in answers}
+        self.assertEqual(ids, {line.split()[1] for line in out.splitlines()})
+        self.assertIn("DELIVRD  error 000", out)
+        self.assertEqual(2, err.count(f"{program.url}: "), err)
+        self.assertEqual(ids, {post.json["id"] for post in program.posts})
+        self.assertEqual({"url", "id", "send_status", "status", "error"}, set(program.posts[0].json))
+
+    async def test_listen_says_why_it_can_not_listen(self) -> None:
+        relay = await self.start()
+        api = ["--account", "acme", "--http", f"http://127.0.0.1:{relay.http_port}"]
+        done = await self.command("listen", *api, RELAY_SEND_KEY="wrong")
+        self.assertEqual(1, done.returncode)
+        self.assertIn("there is no account with this name and key", done.stderr)
+        self.assertEqual(2, (await self.command("listen", *api)).returncode)
+        nobody = ["--account", "acme", "--http", "http://127.0.0.1:1"]
+        self.assertEqual(3, (await self.command("listen", *nobody, RELAY_SEND_KEY="key")).returncode)
+
+    async def test_tail_shows_the_events_of_messages_and_none_of_earlier_ones(self) -> None:
+        relay = await self.start()
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")]))
+        await until("it has been told", lambda: len(self.receiver.posts) == 1)
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        tail = self.begin("tail", "--account", "acme", *admin, PYTHONUNBUFFERED="1")
+        assert tail.stderr is not None and tail.stdout is not None
+        self.assertEqual("waiting for messages\n", await deferToThread(tail.stderr.readline))
+        [(_, message_id)] = await within(10, esme.submit([submit_body("447700900002")]))
+        lines: list[str] = []
+        while not any("by webhook: 200" in line for line in lines):
+            lines.append(await within(HUNG_SECONDS, deferToThread(tail.stdout.readline)))
+        self.assertTrue(all(f"{message_id[:13]} acme to 447700900002" in line for line in lines), lines)
+        self.assertIn("accepted from acme over SMPP", lines[0])
+        self.assertTrue(any("ended DELIVRD" in line for line in lines), lines)
 
 
 class ReloadCommandTests(CommandsTestCase):

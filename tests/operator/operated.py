@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from relay.accounts.accounts import Accounts
@@ -21,7 +21,7 @@ from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
-from relay.store.api import ReplayResult, StoreFigures, StoreUnavailable
+from relay.store.api import ReplayResult, StoreBusy, StoreFigures, StoreUnavailable
 from relay.values.messages import AmbiguousReceipt, Message, MessageView, QueueKey, Receipt, StoreResult, Submission
 from relay.values.secret import Secret
 from relay.webhooks.answer import UrlState
@@ -62,6 +62,8 @@ class OperatedStore(UnusedStore):
         self.ambiguous_ones: list[AmbiguousReceipt] = []
         self.out: dict[str, int] = {}
         self.owed: dict[str, int] = {}
+        self.owed_at: dict[str, float] = {}
+        self.busy = False
 
     def figures(self) -> StoreFigures:
         return self.shown
@@ -99,6 +101,9 @@ class OperatedStore(UnusedStore):
     def given_up(self, account: str, since: float, until: float, limit: int) -> Deferred[list[bytes]]:
         return succeed([message_id for message_id, at in self.given_up_at.items() if since <= at < until][:limit])
 
+    def given_up_count(self, account: str) -> int:
+        return len(self.given_up_at)
+
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Deferred[ReplayResult]:
         self.told_again.append(list(ids))
         return succeed(ReplayResult(len(ids), frozenset({QueueKey(account, "webhook")})))
@@ -115,6 +120,9 @@ class OperatedStore(UnusedStore):
 
     def owed_by_account(self) -> Deferred[dict[str, int]]:
         return succeed(dict(self.owed))
+
+    def owed_since(self, account: str) -> Deferred[float | None]:
+        return fail(StoreBusy("busy", 1.0)) if self.busy else succeed(self.owed_at.get(account))
 
     def receipts_out(self, carrier: str) -> Deferred[int]:
         return succeed(self.out.get(carrier, 0))

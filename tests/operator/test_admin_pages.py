@@ -4,7 +4,9 @@ import json
 from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
+import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,6 +15,7 @@ from relay.operator.actions import AUDITED, OperatorActions, Replayed, ReplayReq
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.metrics import Metrics
+from relay.operator.operator_logins import Actor
 from relay.operator.overview import Observer
 from relay.operator.receipt_review import ACCOUNTS_A_TURN, IDS_TRIED, review
 from relay.store.api import StoreFigures
@@ -71,11 +74,28 @@ class LookTests(PagesTestCase):
                 "tier1 is down: bind refused: ESME_RINVPASWD; 0 parts wait",
                 "tier2 is held by the operator; 0 parts wait",
                 "acme's notification URL failed 7 times in a row",
-                "3 receipts have ids that no message has. To find the dialect that matches them, see Receipts on the "
-                "page, or run python -m relay dialect --orphans",
+                "3 receipts have ids that no message has",
             ],
-            self.look()["troubles"],
+            [trouble["what"] for trouble in self.look()["wrong"]],
         )
+        self.assertEqual(
+            "3 receipts have ids that no message has. To find the dialect that matches them, see Receipts on the page, "
+            "or run python -m relay dialect --orphans",
+            self.look()["troubles"][-1],
+        )
+
+    def test_every_trouble_says_what_to_do_and_which_page_shows_more(self) -> None:
+        self.daemon.links["tier2"].hold(True)
+        self.daemon.webhooks.states["acme"] = UrlState("1000 operator", 0, False, None, 0)
+        self.daemon.store.shown = StoreFigures(
+            orphans=3, unreadable=1, ambiguous_receipts=2, evidence={"tier1": 5}, writable=False, reason="full"
+        )
+        for trouble in self.look()["wrong"]:
+            self.assertTrue(trouble["cure"] and not trouble["cure"].endswith("."), trouble)
+            if trouble["page"]:
+                path, _, query = trouble["page"].strip("/").partition("?")
+                status, _ = self.ask("GET", path, **dict(parse_qsl(query)))
+                self.assertEqual(200, status, trouble)
 
     def test_when_all_is_well_there_are_no_troubles(self) -> None:
         for link in self.daemon.links.values():
@@ -114,7 +134,8 @@ class LookTests(PagesTestCase):
         self.observer.history.stop()
 
     def test_the_page_and_its_files_are_there(self) -> None:
-        for path, start in (("/", b"<!DOCTYPE html>"), ("/page.css", b":root"), ("/page.js", b'"use strict"')):
+        for path, start in (("/", b"<!DOCTYPE html>"), ("/page.css", b"/* What"), ("/page.js", b"// Draws"),
+                            ("/my/page.css", b"/* One"), ("/my/icon.svg", b"<svg")):  # fmt: skip
             status, body = self.ask("GET", path)
             self.assertEqual((200, start), (status, body[: len(start)]))
 
@@ -131,7 +152,7 @@ class FindTests(PagesTestCase):
         for query, count in (({"find": "1a2b"}, 1), ({"to": "447700900123"}, 1), ({"status": "failed"}, 0)):
             _, page = self.ask("GET", "/messages", account="acme", **query)
             self.assertEqual((len(page["messages"]), page["next"], page["complete"]), (count, None, True), query)
-        for query in ({"find": "1a2b"}, {"account": "acme", "nonsense": "1"}, {"account": "acme", "limit": "x"},
+        for query in ({"account": "acme", "nonsense": "1"}, {"account": "acme", "limit": "x"},
                       {"account": "acme", "after": "-1"}):  # fmt: skip
             status, problem = self.ask("GET", "/messages", **query)
             self.assertEqual((status, "error" in problem), (422, True), query)
@@ -145,9 +166,17 @@ class FindTests(PagesTestCase):
         _, [found] = self.ask("GET", "/messages", id=" 1a2b ")
         self.assertEqual("00000000-0000-0000-0000-000000000001", found["id"])
 
-    def test_an_unknown_id_finds_nothing_and_none_is_asked_for(self) -> None:
+    def test_an_unknown_id_finds_nothing(self) -> None:
         self.assertEqual((200, []), self.ask("GET", "/messages", id="nobody's"))
-        self.assertEqual(422, self.ask("GET", "/messages")[0])
+
+    def test_a_search_without_an_account_looks_at_all_accounts_in_memory(self) -> None:
+        other = msgspec.structs.replace(view(2), account="quiet", accepted_at=self.view.accepted_at + 1.0)
+        self.daemon.store.views[other.id] = other
+        for query, accounts in (({}, ["quiet", "acme"]), ({"find": "1a2b"}, ["quiet", "acme"]),
+                                ({"order": "oldest"}, ["acme", "quiet"]), ({"limit": "1"}, ["quiet"]),
+                                ({"find": "00000000-0000-0000-0000-000000000001"}, ["acme"])):  # fmt: skip
+            _, page = self.ask("GET", "/messages", **query)
+            self.assertEqual(accounts, [message["account"] for message in page["messages"]], query)
 
     def test_orphans_are_shown_without_the_text_and_with_the_setting_that_would_match(self) -> None:
         self.daemon.store.views.clear()
@@ -249,7 +278,8 @@ class ActionTests(PagesTestCase):
         [carrier] = [carrier for carrier in self.observer.look().carriers if carrier.draining]
         self.assertEqual(("tier2", 7, 72 * 3600.0), (carrier.name, carrier.receipts_out, carrier.drain_seconds))
         self.assertIn(
-            "tier2 was removed with 7 receipts outstanding, and is down: not bound", self.observer.look().troubles
+            "tier2 was removed with 7 receipts outstanding, and is down: not bound",
+            [trouble.what for trouble in self.observer.look().wrong],
         )
         status, answer = self.ask("POST", "/carriers/tier2/unbind", {"reason": "contract ended"})
         self.assertEqual((200, "tier2 is being unbound"), (status, answer["done"]))
@@ -337,7 +367,7 @@ class ActionTests(PagesTestCase):
 
         self.daemon.store.look_up = look_up  # type: ignore[method-assign]
         ids = [f"00000000-0000-0000-0000-{number:012}" for number in range(600)]
-        replayed = Deferred.fromCoroutine(self.actions.replay("acme", ReplayRequest(ids), "127.0.0.1"))
+        replayed = Deferred.fromCoroutine(self.actions.replay("acme", ReplayRequest(ids), Actor("alice", "127.0.0.1")))
         seen = [len(looked_up)]
         while not replayed.called:
             one_turn(self.daemon.clock)
@@ -355,7 +385,7 @@ class ActionTests(PagesTestCase):
     def test_numbers_go_on_after_a_restart(self) -> None:
         self.ask("POST", "/carriers/tier1/hold")
         again = OperatorActions(self.daemon, self.daemon.clock)
-        self.successResultOf(ensureDeferred(again.resume("tier1", "", "127.0.0.1")))
+        self.successResultOf(ensureDeferred(again.resume("tier1", "", Actor("alice", "127.0.0.1"))))
         self.assertEqual(["resume tier1", "hold tier1"], [what for what, _ in self.audit()])
 
 

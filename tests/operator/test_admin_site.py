@@ -1,15 +1,18 @@
 """The admin listener: who may use it, and which page answers."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from relay.config.model import AdminListener, AdminUser, Role
+from relay.config.password_hash import hash_password
 from relay.http.login_limits import LoginLimits
 from relay.operator.admin_site import (
     MOST_CONNECTIONS,
@@ -21,6 +24,7 @@ from relay.operator.admin_site import (
     json_reply,
     text_reply,
 )
+from relay.operator.operator_logins import OperatorLogins
 from relay.values.secret import Secret
 
 
@@ -28,12 +32,19 @@ def basic(user: str, password: str) -> str:
     return "Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-class AdminSiteTests(SynchronousTestCase):
+def in_thread(function: Callable[[], bool]) -> "Deferred[bool]":
+    """Runs the check of a password at once."""
+    return succeed(function())
+
+
+class AdminSiteTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.seen: list[AdminRequest] = []
         self.waiting: Deferred[Reply] = Deferred()
         self.clock = Clock()
         self.limits = LoginLimits(3, self.clock.seconds)
+        self.users: dict[str, AdminUser] = {}
+        self.logins: OperatorLogins | None = None
 
     def ask(self, request: str, *headers: str, body: str = "", password: str | None = None) -> tuple[int, str, str]:
         """Status, header block and body of the answer; status 0 while there is none."""
@@ -52,10 +63,13 @@ class AdminSiteTests(SynchronousTestCase):
             ("GET", ""): echo,
             ("GET", "metrics"): echo,
             ("POST", "carriers"): echo,
+            ("POST", "configuration"): echo,
             ("GET", "broken"): broken,
             ("GET", "slow"): slow,
         }
-        root = AdminRoot(pages, lambda: None if password is None else Secret(password), self.limits)
+        settings = AdminListener(password=None if password is None else Secret(password), users=self.users)
+        logins = OperatorLogins(lambda: settings, self.limits, in_thread, b"key")
+        root = AdminRoot(pages, self.logins or logins)
         factory = admin_factory(root, self.clock)
         channel = factory.buildProtocol(None)
         assert channel is not None
@@ -76,6 +90,8 @@ class AdminSiteTests(SynchronousTestCase):
         head, _, body = text.partition("\r\n\r\n")
         return int(head.split()[1]), head, body
 
+
+class AdminSiteTests(AdminSiteTestCase):
     def test_a_request_reaches_its_page_with_path_and_query(self) -> None:
         status, _, body = self.ask("GET /metrics/all/of%20it?name=x&name=y")
         self.assertEqual((200, '["metrics","all","of it"]\n'), (status, body))
@@ -161,9 +177,90 @@ class AdminSiteTests(SynchronousTestCase):
             self.assertIn(header.lower(), head.lower())
 
 
+class UserTests(AdminSiteTestCase):
+    """The users of `admin.users`."""
+
+    #: The hash of "right", which is made once because it takes long.
+    hashed = hash_password("right", b"0123456789abcdef")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.checks: list[Deferred[bool]] = []
+
+    def user(self, name: str, role: Role = "view") -> None:
+        self.users[name] = AdminUser(password=Secret(self.hashed), role=role)
+
+    def keep_logins(self, *, slow: bool = False) -> OperatorLogins:
+        """Has all requests of a test checked by the same logins; if `slow`, checks wait until the test goes on."""
+
+        def later(function: Callable[[], bool]) -> "Deferred[bool]":
+            self.checks.append(Deferred())
+            return self.checks[-1].addCallback(lambda _: function())
+
+        settings = AdminListener(users=self.users)
+        self.logins = OperatorLogins(lambda: settings, self.limits, later if slow else in_thread, b"key")
+        return self.logins
+
+    def test_a_user_comes_in_with_the_right_password_only_and_the_page_knows_the_name(self) -> None:
+        self.user("alice")
+        self.assertEqual(200, self.ask("GET /metrics", basic("alice", "right"))[0])
+        self.assertEqual(("alice", "view"), self.seen[0].user)
+        self.assertEqual("alice", self.seen[0].actor.user)
+        for login in (["alice", "wrong"], ["bob", "right"], ["operator", ""], ["alice", self.hashed]):
+            self.clock.advance(60)
+            self.assertEqual(401, self.ask("GET /metrics", basic(*login))[0], login)
+        self.assertEqual(401, self.ask("GET /metrics")[0])
+
+    def test_a_role_may_do_what_the_roles_before_it_may(self) -> None:
+        action = ["X-Relay-Action: yes"]
+        for role, acts, configures in (("view", 403, 403), ("act", 200, 403), ("configure", 200, 200)):
+            name = f"who-may-{role}"
+            self.user(name, role)  # type: ignore[arg-type]
+            login = basic(name, "right")
+            self.assertEqual(200, self.ask("GET /metrics", login)[0])
+            self.assertEqual(acts, self.ask("POST /carriers/tier1/hold", login, *action)[0], role)
+            self.assertEqual(configures, self.ask("POST /configuration/reload", login, *action)[0], role)
+
+    def test_a_right_password_is_checked_once_until_the_configuration_has_another(self) -> None:
+        self.user("alice")
+        self.keep_logins(slow=True)
+        self.assertEqual(0, self.ask("GET /metrics", basic("alice", "right"))[0])
+        self.checks[0].callback(True)
+        self.assertEqual(200, self.answer()[0])
+        self.assertEqual(200, self.ask("GET /metrics", basic("alice", "right"))[0])
+        self.assertEqual(0, self.ask("GET /metrics", basic("alice", "wrong"))[0])
+        self.users["alice"] = AdminUser(password=Secret(hash_password("other", b"0123456789abcdef")))
+        self.assertEqual(0, self.ask("GET /metrics", basic("alice", "right"))[0])
+        self.assertEqual(3, len(self.checks))
+
+    def test_few_passwords_are_checked_at_once(self) -> None:
+        self.user("alice")
+        self.keep_logins(slow=True)
+        for _ in range(8):
+            self.assertEqual(0, self.ask("GET /metrics", basic("alice", "wrong"))[0])
+        status, head, _ = self.ask("GET /metrics", basic("alice", "right"))
+        self.assertEqual(429, status)
+        self.assertIn("Retry-After: 1", head)
+        self.checks[0].callback(True)
+        self.assertEqual(0, self.ask("GET /metrics", basic("alice", "right"))[0])
+
+    def test_guesses_at_a_user_are_refused_for_a_minute_but_not_the_user_who_was_there_before(self) -> None:
+        self.user("alice")
+        self.user("bob")
+        self.keep_logins()
+        self.assertEqual(200, self.ask("GET /metrics", basic("alice", "right"))[0])
+        for _ in range(3):
+            self.assertEqual(401, self.ask("GET /metrics", basic("bob", "wrong"))[0])
+        self.assertEqual(429, self.ask("GET /metrics", basic("bob", "right"))[0])
+        self.assertEqual(200, self.ask("GET /metrics", basic("alice", "right"))[0])
+        self.clock.advance(60)
+        self.assertEqual(200, self.ask("GET /metrics", basic("bob", "right"))[0])
+
+
 class ConnectionsTests(SynchronousTestCase):
     def test_no_more_connections_are_served_than_the_bound_until_one_ends(self) -> None:
-        root = AdminRoot({}, lambda: None, LoginLimits(3, Clock().seconds))
+        limits = LoginLimits(3, Clock().seconds)
+        root = AdminRoot({}, OperatorLogins(AdminListener, limits, in_thread, b"key"))
         factory = admin_factory(root, Clock())
         channels = [factory.buildProtocol(None) for _ in range(MOST_CONNECTIONS)]
         self.assertNotIn(None, channels)

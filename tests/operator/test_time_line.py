@@ -1,10 +1,11 @@
 """The events of a message, in order."""
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.operator.time_line import time_line
 from relay.values.messages import AttemptView, MessageView, PartView
-from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE
+from relay.values.states import DELIVERED, ENROUTE, REJECTED, UNDELIVERABLE
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
 
@@ -55,6 +56,16 @@ class TimeLineTests(SynchronousTestCase):
             [(event.at, event.what, event.good) for event in line.events],
         )
         self.assertEqual(("RELAY", "447700900123", "DELIVRD"), (line.sender, line.to, line.status))
+
+    def test_a_refused_message_says_who_refused_it_and_why(self) -> None:
+        refused = view([PartView("tier1", "", REJECTED, "ESME_RINVDSTADR", None, 105.0)], REJECTED, 105.0)
+        for carrier, error, said in (
+            ("tier1", "ESME_RINVDSTADR", "tier1 refused it: ESME_RINVDSTADR"),
+            ("tier1", "", "tier1 refused it"),
+            ("", "", "no carrier could take it"),
+        ):
+            line = time_line(msgspec.structs.replace(refused, carrier=carrier, carrier_error=error))
+            self.assertEqual(f"ended REJECTD (error 008): {said}", line.events[-1].what)
 
     def test_a_message_under_way_ends_with_what_lies_ahead(self) -> None:
         line = time_line(view([PartView("tier1", "a1", ENROUTE, "", 101.0, None)], ENROUTE, None))

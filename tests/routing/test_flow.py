@@ -107,6 +107,11 @@ class FakeLink:
     def is_sending(self, message_id: bytes) -> bool:
         return False
 
+    def withdraw(self, account: str) -> list[Outgoing]:
+        given = [part for part in self.offered if part.account == account]
+        self.offered = [part for part in self.offered if part.account != account]
+        return given
+
     def ask(self, parts: Sequence[AtCarrier]) -> None:
         raise AssertionError("asked although it can't be")
 
@@ -251,6 +256,35 @@ class MessageFlowTests(SynchronousTestCase):
         self.second.up = True
         self.flow.link_changed()
         self.assertEqual((len(self.first.offered), len(self.second.offered)), (0, 1))
+
+    def test_parts_of_a_suspended_account_wait_until_the_suspension_ends(self) -> None:
+        self.first.up = self.second.up = False
+        queued, later = self.message(), self.message()
+        self.flow.dispatch([queued])
+        suspended = self.flow.suspended
+        self.assertEqual((1, []), (suspended.begin("acme"), self.first.offered))
+        self.first.up = True
+        self.flow.dispatch([later])
+        self.assertEqual((2, [], True), (suspended.count("acme"), self.first.offered, bool(suspended)))
+        ended = Deferred.fromCoroutine(suspended.end("acme"))
+        self.assertEqual(2, self.successResultOf(ended))
+        # Their texts come from the journal.
+        self.assertEqual([(queued.id, None), (later.id, None)], [(p.id, p.body) for p in self.first.offered])
+        self.assertFalse(suspended)
+        self.assertEqual(0, self.successResultOf(Deferred.fromCoroutine(suspended.end("acme"))))
+
+    def test_a_suspension_leaves_other_accounts_alone_and_a_long_one_ends_in_slices(self) -> None:
+        self.flow.suspended.begin("other")
+        self.flow.dispatch([self.message()])
+        self.assertEqual(1, len(self.first.offered))
+        self.flow.suspended.begin("acme")
+        self.flow.dispatch([self.message() for _ in range(2500)])
+        ended = Deferred.fromCoroutine(self.flow.suspended.end("acme"))
+        self.assertEqual(1000, len(self.first.offered))
+        self.clock.advance(0.0)
+        self.clock.advance(0.0)
+        self.assertEqual(2501, self.successResultOf(ended))
+        self.assertEqual(2501, len(self.first.offered))
 
     def test_with_all_carriers_down_nothing_is_moved_about(self) -> None:
         self.first.up = self.second.up = False

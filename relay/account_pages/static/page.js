@@ -96,6 +96,8 @@
   }
 
   localize(document);
+  // Another script has drawn parts of the page anew.
+  document.addEventListener("redrawn", () => localize(document));
   setInterval(() => { if (!document.hidden) localize(document); }, 20000);
   const zone = document.getElementById("zone");
   if (zone) zone.textContent = `Times are in your time zone (${Intl.DateTimeFormat().resolvedOptions().timeZone}).`;

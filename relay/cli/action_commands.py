@@ -1,4 +1,4 @@
-"""`python -m relay hold`, `resume` and `drain`: have a running relay send nothing to a carrier, or send again."""
+"""`python -m relay hold`, `resume`, `drain`, `suspend` and `unsuspend`: act on a carrier or an account."""
 
 import argparse
 import sys
@@ -21,14 +21,16 @@ exit status:
 """
 
 
-class CarrierCommand:
-    """A command that holds or resumes one carrier.
+class ActionCommand:
+    """A command that does an action of the admin listener to one carrier or account.
 
-    :param action: the action of the admin listener: "hold" or "resume".
+    :param kind: "carrier" or "account".
+    :param action: the last element of the action's path.
     """
 
-    def __init__(self, name: str, action: str, description: str, example: str) -> None:
+    def __init__(self, name: str, kind: str, action: str, description: str, example: str) -> None:
         self._name = name
+        self._kind = kind
         self._action = action
         self._description = description
         self._example = example
@@ -36,7 +38,7 @@ class CarrierCommand:
     def make_parser(self) -> CommandParser:
         """Makes the parser of the command's options."""
         parser = command_parser(self._name, self._description, self._example + _EXIT_STATUS)
-        parser.add_argument("carrier", metavar="CARRIER")
+        parser.add_argument("target", metavar=self._kind.upper())
         parser.add_argument("--reason", default="", help="why, for the record of operators' actions")
         add_arguments(parser)
         return parser
@@ -48,11 +50,11 @@ class CarrierCommand:
         return 0
 
     def _act(self, options: argparse.Namespace) -> str:
-        path = f"/carriers/{quote(options.carrier, safe='')}/{self._action}"
+        path = f"/{self._kind}s/{quote(options.target, safe='')}/{self._action}"
         return str(ask(options, path, {"reason": options.reason})["done"])
 
 
-class DrainCommand(CarrierCommand):
+class DrainCommand(ActionCommand):
     """Holds a carrier, and waits for the messages that it has."""
 
     def make_parser(self) -> CommandParser:
@@ -70,15 +72,15 @@ class DrainCommand(CarrierCommand):
         until = None if options.wait is None else time.monotonic() + options.wait
         shown = ""
         while True:
-            look = ask(options, f"/carriers/{quote(options.carrier, safe='')}")
+            look = ask(options, f"/carriers/{quote(options.target, safe='')}")
             if not look["held"]:
-                raise Refused(f"{options.carrier} was resumed meanwhile")
+                raise Refused(f"{options.target} was resumed meanwhile")
             if not look["in_flight"] and not look["receipts_out"]:
-                print(f"{options.carrier} is drained: nothing of it is outstanding; {_left(look)}")
+                print(f"{options.target} is drained: nothing of it is outstanding; {_left(look)}")
                 return 0
             said = f"{look['in_flight']} parts await their response, {look['receipts_out']} their receipt"
             if until is not None and time.monotonic() >= until:
-                raise Refused(f"{options.carrier} is held but not drained: {said}")
+                raise Refused(f"{options.target} is held but not drained: {said}")
             if said != shown:
                 print(said, file=sys.stderr, flush=True)
                 shown = said
@@ -100,23 +102,41 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-HOLD: Final = CarrierCommand(
+HOLD: Final = ActionCommand(
     "hold",
+    "carrier",
     "hold",
     "Has a running relay send nothing more to a carrier, until you resume it. New messages, and those that wait for "
     "the carrier, go to the other carriers of their routes, or wait. Receipts still come. A hold outlives a restart.",
     'examples:\n  python -m relay hold tier1 --reason "they lose messages"\n',
 )
-RESUME: Final = CarrierCommand(
+RESUME: Final = ActionCommand(
     "resume",
+    "carrier",
     "resume",
     "Ends the hold of a carrier: a running relay sends it messages again.",
     "examples:\n  python -m relay resume tier1\n",
 )
 DRAIN: Final = DrainCommand(
     "drain",
+    "carrier",
     "hold",
     "Holds a carrier, and waits until all responses and receipts that it owes have come, for instance before you "
     "remove it from the configuration. The carrier stays held. If you interrupt the command, the hold stays, too.",
     'examples:\n  python -m relay drain tier1 --wait 3600 --reason "contract ends"\n  python -m relay resume tier1\n',
+)
+SUSPEND: Final = ActionCommand(
+    "suspend",
+    "account",
+    "suspend",
+    "Suspends an account of a running relay at once: its SMPP sessions end, its logins are refused, and its messages "
+    "that no carrier has taken wait. It is still notified of the others. A suspension outlives a restart.",
+    'examples:\n  python -m relay suspend acme --reason "sends fraud"\n',
+)
+UNSUSPEND: Final = ActionCommand(
+    "unsuspend",
+    "account",
+    "unsuspend",
+    "Ends the suspension of an account: it may log in again, and its messages are sent.",
+    "examples:\n  python -m relay unsuspend acme\n",
 )

@@ -1,0 +1,206 @@
+"""The frame of the operator's pages, and the elements that several of them have.
+
+The elements of My Account (`relay.account_pages.html`) and its style sheet are used here, too, so both look the same.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode
+
+from twisted.web.template import Tag
+
+from relay.account_pages.html import Content, button, document, el, notice
+from relay.account_pages.page_values import Flash
+
+#: The pages: path, name.
+NAVIGATION: Final = (
+    ("/", "Overview"),
+    ("/page/carriers", "Carriers"),
+    ("/page/accounts", "Accounts"),
+    ("/page/messages", "Messages"),
+    ("/page/receipts", "Receipts"),
+    ("/page/configuration", "Configuration"),
+    ("/page/audit", "Audit"),
+)
+
+
+class Frame(NamedTuple):
+    """What every page shows around its content.
+
+    :ivar token: proves that a form is ours.
+    :ivar stands_by: whether another relay of the cluster works.
+    :ivar troubles: how many things are wrong.
+    :ivar flash: a message about the action that was just done.
+    """
+
+    token: str
+    ready: bool
+    troubles: int
+    user: str
+    flash: Flash | None = None
+    stands_by: bool = False
+
+
+def operator_page(frame: Frame, title: str, here: str, *content: Content) -> Tag:
+    """Makes a page.
+
+    :param here: the path in `NAVIGATION` to which it belongs.
+    """
+    links = [
+        el("a", name, href=path, class_="tab", aria_current="page" if path == here else None)
+        for path, name in NAVIGATION
+    ]
+    state = "Stands by" if frame.stands_by else "Ready" if frame.ready else "Not ready"
+    wrong = f"{frame.troubles} wrong" if frame.troubles else "nothing is wrong"
+    kind = "bad" if not frame.ready and not frame.stands_by else "some" if frame.troubles or frame.stands_by else "good"
+    return document(
+        f"{title} · SMS relay",
+        el("a", "Skip to content", href="#content", class_="skip"),
+        el(
+            "header",
+            el(
+                "div",
+                el("a", el("img", src="/my/icon.svg", alt="", width="24", height="24"), el("span", "SMS Relay"),
+                   href="/", class_="brand"),
+                el("nav", *links, aria_label="Pages"),
+                el("div", el("a", f"{state}, {wrong}", href="/", class_=f"word {kind}"), id="state", class_="me",
+                   data_live=True),
+                class_="bar",
+            ),
+            class_="top",
+        ),
+        el(
+            "main",
+            el(
+                "div",
+                el("h1", title),
+                el("p", el("span", class_="dot", aria_hidden="true"), el("span", "Live", id="live-text"),
+                   id="live", class_="live", hidden=True),
+                class_="heading",
+            ),
+            None if frame.flash is None else notice(frame.flash),
+            *content,
+            id="content",
+            tabindex="-1",
+        ),
+        el("footer", el("span", "Times are UTC.", id="zone"), el("span", f"You are {frame.user}."),
+           el("a", "Metrics", href="/metrics"), el("a", "Health", href="/health/ready")),
+        head=(el("link", rel="stylesheet", href="/page.css"), el("script", src="/page.js", defer=True)),
+        class_="operator",
+    )  # fmt: skip
+
+
+def grid(identity: str, caption: str, heads: Sequence[str], rows: Iterable[Sequence[Content]], empty: str) -> Tag:
+    """Makes a table that is drawn again while somebody looks. In a narrow window each row is a list of its cells.
+
+    :param identity: the id of the element.
+    :param heads: the names of the columns; "" for one of buttons.
+    :param rows: the cells of each row: a text, a `td` or any other content.
+    """
+    body = [
+        el("tr", *(_cell(cell, heads[number], first=not number) for number, cell in enumerate(row))) for row in rows
+    ]
+    if not body:
+        return el("div", el("p", empty, class_="empty"), id=identity, data_live=True)
+    return el(
+        "div",
+        el(
+            "table",
+            el("caption", caption, class_="unseen"),
+            el("thead", el("tr", *(el("th", head or el("span", "Actions", class_="unseen"), scope="col")
+                                   for head in heads))),
+            el("tbody", *body),
+            class_="grid",
+        ),
+        id=identity,
+        class_="scrolls",
+        data_live=True,
+        tabindex="0",
+        role="region",
+        aria_label=caption,
+    )  # fmt: skip
+
+
+def _cell(content: Content, head: str, *, first: bool) -> Tag:
+    cell = content if isinstance(content, Tag) and content.tagName in ("td", "th") else el("td", content)
+    if first:
+        cell.tagName = "th"
+        cell.attributes["scope"] = "row"
+    cell.attributes["data-head"] = head
+    return cell
+
+
+def number(value: float, kind: str = "") -> Tag:
+    """Makes the cell of a number. A narrow window leaves a 0 out.
+
+    :param kind: "bad", "some" or "good".
+    """
+    text = f"{value:,.0f}" if value == int(value) or value >= 10 else f"{value:,.1f}"
+    return el("td", text, class_=f"number {kind} {'' if value else 'nought'}".strip())
+
+
+def word(text: str, kind: str) -> Tag:
+    """Makes a coloured word: a state."""
+    return el("span", text, class_=f"word {kind}")
+
+
+def percent(share: float | None) -> str:
+    """Writes a share: 98.5 %. None is a dash."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def path_of(*elements: str) -> str:
+    """Makes the path of a page."""
+    return "/page/" + "/".join(quote(element, safe="") for element in elements)
+
+
+def link(text: str, *elements: str) -> Tag:
+    """Makes a link to a page."""
+    return el("a", text, href=path_of(*elements))
+
+
+def search_link(text: str, **query: str) -> Tag:
+    """Makes a link to a search for messages."""
+    return el("a", text, href=f"/page/messages?{urlencode(query)}")
+
+
+def action_link(text: str, *elements: str) -> Tag:
+    """Makes a link that looks like a button: to the page that asks before an action."""
+    return el("a", text, href=path_of(*elements), class_="button small")
+
+
+def facts(items: Iterable[tuple[str, Content]], **attributes: object) -> Tag:
+    """Makes a list of names and values."""
+    return el(
+        "dl",
+        *(made for name, value in items for made in (el("dt", name), el("dd", value))),
+        class_="facts",
+        **attributes,
+    )
+
+
+def question(frame: Frame, text: Content, words: str, path: str, back: str) -> Tag:
+    """Makes the card that asks before an action. Its form posts to the same path.
+
+    :param words: the words of the button that does it.
+    :param back: the path of the page to which `Cancel` leads.
+    """
+    return el(
+        "section",
+        el("p", text) if isinstance(text, str) else text,
+        el(
+            "form",
+            token(frame),
+            el("div", el("label", "Reason (for the record)", for_="reason"),
+               el("input", id="reason", name="reason", maxlength="200", autocomplete="off"), class_="field"),
+            el("div", button(words, kind="primary"), el("a", "Cancel", href=back, class_="button"), class_="buttons"),
+            method="post",
+            action=path,
+        ),
+        class_="card",
+    )  # fmt: skip
+
+
+def token(frame: Frame) -> Tag:
+    """Makes the field that proves that a form is ours."""
+    return el("input", type="hidden", name="csrf", value=frame.token)

@@ -1,0 +1,360 @@
+"""The operator's pages for a browser: finds the page of a path, does what a form asks for, and answers with HTML.
+
+Theory of operation: a GET shows a page. An action has a page of its own, `/page/carriers/NAME/hold`, that asks before;
+its form posts to the same path, the action is done, and the browser is sent to the page that shows the result. Nothing
+needs JavaScript. Each form has a token that another site can't know, because it can't read these pages.
+"""
+
+import hmac
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlencode
+
+from twisted.web.template import Tag
+
+from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView, Span
+from relay.account_pages.html import Content, el, flatten, moment
+from relay.account_pages.page_values import Flash
+from relay.history.query_text import QueryProblem
+from relay.operator import account_views, carrier_views, configuration_views, operator_messages, overview_views
+from relay.operator.actions import OperatorActions, Refusal, ReplayRequest
+from relay.operator.admin_site import AdminRequest, Reply
+from relay.operator.message_search import MessageSearch
+from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
+from relay.operator.operator_logins import Actor
+from relay.operator.overview import Looked, Observer, Overview
+from relay.operator.owed import OwedNotifications
+from relay.operator.receipt_review import review
+from relay.operator.receipt_views import receipts_page
+from relay.routing.explanation import Explanation
+from relay.store.api import StoreUnavailable
+from relay.values.ids import id_text
+
+_HTML: Final = "text/html; charset=utf-8"
+_REASON_CHARACTERS: Final = 200
+#: Messages about actions that a browser has not fetched yet; the oldest is dropped.
+_MOST_FLASHES: Final = 100
+
+
+class Outcomes(Protocol):
+    """Says how messages ended: `relay.account_pages.history_stats.HistoryStats`."""
+
+    async def view(self, account: str | None, span: Span) -> DeliveryStatsView:
+        """The counts of a span; None: of all accounts."""
+
+
+class Question(NamedTuple):
+    """What the page of an action asks.
+
+    :ivar title: the page's title; `{}` is the name of what it concerns. Likewise in `text`.
+    :ivar words: the words of the button.
+    """
+
+    title: str
+    text: str
+    words: str
+
+
+_QUESTIONS: Final = {
+    ("carriers", "hold"): Question(
+        "Hold {}?",
+        "No more messages are sent to it. They go to the next carrier of their route, or wait. Receipts still come.",
+        "Hold carrier",
+    ),
+    ("carriers", "resume"): Question("Resume {}?", "The messages that wait for it are sent.", "Resume carrier"),
+    ("carriers", "unbind"): Question(
+        "Unbind {} now?",
+        "Receipts that have not come will be lost, and their messages end UNKNOWN.",
+        "Unbind carrier",
+    ),
+    ("carriers", "dismiss"): Question(
+        "Dismiss the receipts of {}?",
+        "They are kept no more, and can't find their messages any more.",
+        "Dismiss receipts",
+    ),
+    ("accounts", "unbind"): Question(
+        "Unbind {}?", "Its SMPP sessions end. It can bind again at once.", "Unbind account"
+    ),
+    ("accounts", "suspend"): Question(
+        "Suspend {}?",
+        "Its SMPP sessions end, its logins are refused, and its messages that no carrier has taken wait until the "
+        "suspension ends. It is still notified of the others.",
+        "Suspend account",
+    ),
+    ("accounts", "unsuspend"): Question(
+        "End the suspension of {}?", "It may log in again, and its messages are sent.", "End suspension"
+    ),
+    ("accounts", "url-off"): Question(
+        "Stop posting to the URL of {}?",
+        "Its notifications wait until their retry window ends.",
+        "Switch URL off",
+    ),
+    ("accounts", "url-on"): Question(
+        "Post to the URL of {} again?", "The relay sends what is owed at once.", "Switch URL on"
+    ),
+    ("accounts", "replay"): Question(
+        "Resend the notifications of {} that were given up?",
+        "The relay sends all of them that it still keeps.",
+        "Resend notifications",
+    ),
+    ("messages", "notify"): Question(
+        "Send the notification of {} again?",
+        "The customer gets the same id and status once more.",
+        "Send it again",
+    ),
+}
+
+
+class OperatorSite:
+    """Makes the operator's pages.
+
+    :param explain: explains a message's route; it returns a text if it can't.
+    :param outcomes: counts how messages ended, from the history; None: there is none.
+    :param new_token: returns a text that nobody can guess.
+    """
+
+    def __init__(
+        self,
+        daemon: Looked,
+        observer: Observer,
+        actions: OperatorActions,
+        search: MessageSearch,
+        explain: Callable[[Mapping[str, str]], Explanation | str],
+        outcomes: Outcomes | None,
+        new_token: Callable[[], str],
+    ) -> None:
+        self._daemon = daemon
+        self._observer = observer
+        self._actions = actions
+        self._search = search
+        self._explain = explain
+        self._outcomes = outcomes
+        self._new_token = new_token
+        self._csrf = new_token()
+        self._flashes: OrderedDict[str, Flash] = OrderedDict()
+        self._owed = OwedNotifications(daemon.flow.store, observer.seconds)
+
+    # Requests
+
+    async def get(self, request: AdminRequest) -> Reply:
+        """Answers a GET: shows a page."""
+        look = self._observer.look()
+        frame = self._frame(request, look)
+        try:
+            match request.path:
+                case [""]:
+                    return await self._overview(request, frame, look)
+                case ["page", "carriers"]:
+                    return self._carriers(frame, look)
+                case ["page", "carriers", name]:
+                    return await self._carrier(frame, name)
+                case ["page", "accounts"]:
+                    return await self._accounts(frame, look)
+                case ["page", "accounts", name]:
+                    return await self._account(frame, name)
+                case ["page", "messages"]:
+                    return await self._messages(request, frame)
+                case ["page", "messages", text]:
+                    return await self._message(frame, text)
+                case ["page", "receipts"]:
+                    return await self._receipts(frame)
+                case ["page", "configuration"]:
+                    return self._configuration(request, frame)
+                case ["page", "configuration", "reload"]:
+                    found = await self._actions.reload_dry_run()
+                    return _page(frame, "Reload", "/page/configuration", *configuration_views.reload_page(frame, found))
+                case ["page", "audit"]:
+                    records = await self._actions.audit()
+                    return _page(frame, "Audit", "/page/audit", *configuration_views.audit_page(records))
+                case ["page", kind, name, action] if (kind, action) in _QUESTIONS:
+                    return await self._ask(request, frame, kind, name, action)
+        except Refusal as problem:
+            return _problem(frame, str(problem), problem.status)
+        except StoreUnavailable as problem:
+            return _problem(frame, f"This can't be looked up now: {problem.reason}", 503)
+        return _problem(frame, "There is no such page.", 404)
+
+    async def post(self, request: AdminRequest) -> Reply:
+        """Answers a POST: does an action, and sends the browser to the page that shows the result."""
+        look = self._observer.look()
+        frame = self._frame(request, look)
+        if look.cluster is not None and _stands_by(look):
+            return _problem(frame, f"This relay {look.cluster.reason}; do it there.", 503)
+        fields = request.fields
+        if not hmac.compare_digest(fields.get("csrf", "").encode(), self._csrf.encode()):
+            said = "The form came from another site, or from before a restart. Go back, reload the page and try again."
+            return _problem(frame, said, 403)
+        reason = fields.get("reason", "")[:_REASON_CHARACTERS]
+        match request.path:
+            case ["page", "configuration", "reload"]:
+                return await self._done("/page/configuration", self._reload(reason, request.actor))
+            case ["page", kind, name, action] if (kind, action) in _QUESTIONS:
+                doing = self._act(kind, name, action, reason, request.actor)
+                # A carrier that was removed has no page of its own any more.
+                gone = (kind, action) in (("carriers", "unbind"), ("carriers", "dismiss"))
+                back = path_of("receipts" if action == "dismiss" else kind) if gone else path_of(kind, name)
+                return await self._done(back, doing)
+            case _:
+                return _problem(frame, "There is no such action.", 404)
+
+    async def _done(self, back: str, doing: Awaitable[Flash]) -> Reply:
+        try:
+            flash = await doing
+        except Refusal as problem:
+            flash = Flash(good=False, text=f"Refused: {problem}")
+        except StoreUnavailable as problem:
+            flash = Flash(good=False, text=f"It can't be recorded, and was not done: {problem.reason}")
+        key = self._new_token()
+        self._flashes[key] = flash
+        while len(self._flashes) > _MOST_FLASHES:
+            self._flashes.popitem(last=False)
+        return Reply(303, _HTML, b"", (("Location", f"{back}?{urlencode({'told': key})}"),))
+
+    def _frame(self, request: AdminRequest, look: Overview) -> Frame:
+        flash = self._flashes.pop(request.query.get("told", ""), None)
+        return Frame(self._csrf, look.readiness.ready, len(look.wrong), request.user.name, flash, _stands_by(look))
+
+    # Pages
+
+    async def _overview(self, request: AdminRequest, frame: Frame, look: Overview) -> Reply:
+        span = SPANS.get(request.query.get("span", ""), SPANS["hour"])
+        outcomes = None if self._outcomes is None else await self._outcomes.view(None, span)
+        content = overview_views.overview_page(look, self._observer.history, span, outcomes, self._observer.started_at)
+        return _page(frame, "Overview", "/", *content)
+
+    def _since(self) -> Content:
+        return el("span", "since ", moment(self._observer.started_at), ", when the relay started")
+
+    def _carriers(self, frame: Frame, look: Overview) -> Reply:
+        table = carrier_views.carriers_table(look.carriers, self._since())
+        return _page(frame, "Carriers", "/page/carriers", table)
+
+    async def _carrier(self, frame: Frame, name: str) -> Reply:
+        look = self._observer.carrier(name)
+        if look is None:
+            raise Refusal(f"There is no carrier {name!r}.")
+        out = await self._daemon.flow.store.receipts_out(name)
+        content = carrier_views.carrier_page(look, out, self._since())
+        return _page(frame, name, "/page/carriers", *content)
+
+    async def _accounts(self, frame: Frame, look: Overview) -> Reply:
+        owed = await self._owed.of_all()
+        table = account_views.accounts_table(look.accounts, owed, self._since())
+        return _page(frame, "Accounts", "/page/accounts", table)
+
+    async def _account(self, frame: Frame, name: str) -> Reply:
+        look = self._observer.account(name)
+        if look is None:
+            raise Refusal(f"There is no account {name!r}.")
+        owed = await self._owed.of(name)
+        given_up = self._daemon.flow.store.given_up_count(name)
+        return _page(frame, name, "/page/accounts", *account_views.account_page(look, owed, given_up, self._since()))
+
+    async def _messages(self, request: AdminRequest, frame: Frame) -> Reply:
+        asked = {name: value.strip() for name, value in request.query.items() if name != "told" and value.strip()}
+        problem = field = ""
+        content: list[Content] = []
+        try:
+            found = await self._search.find(asked)
+        except QueryProblem as wrong:
+            problem, field = str(wrong), wrong.parameter
+            if field not in operator_messages.FIELDS:
+                content.append(el("p", problem, class_="wrong", role="alert"))
+        else:
+            if len(found.messages) == 1 and set(asked) == {"find"}:
+                location = path_of("messages", id_text(found.messages[0].id))
+                return Reply(303, _HTML, b"", (("Location", location),))
+            empty = "No message is like this." if asked else "There is no message yet."
+            table = operator_messages.messages_table(found.messages, empty)
+            remark = el("p", found.remark, class_="hint") if found.remark else None
+            content = [el("section", remark, table, class_="card")]
+            if found.next is not None:
+                content.append(operator_messages.next_page(asked, found.next, found.complete))
+        form = el("section", operator_messages.search_form(asked, problem, field), class_="card")
+        shown = _page(frame, "Messages", "/page/messages", form, *content)
+        return Reply(422, _HTML, shown.body) if problem else shown
+
+    async def _message(self, frame: Frame, text: str) -> Reply:
+        found = await self._search.with_id(text)
+        if not found:
+            raise Refusal(f"No message has the id {text}.")
+        if len(found) > 1:
+            table = operator_messages.messages_table(found, "")
+            return _page(frame, "Several messages have this id", "/page/messages", el("section", table, class_="card"))
+        return _page(frame, "Message", "/page/messages", *operator_messages.message_page(found[0]))
+
+    async def _receipts(self, frame: Frame) -> Reply:
+        daemon = self._daemon
+        found = await review(daemon.flow.store, list(daemon.config.accounts), self._actions.clock)
+        return _page(frame, "Receipts", "/page/receipts", *receipts_page(found))
+
+    def _configuration(self, request: AdminRequest, frame: Frame) -> Reply:
+        asked = {name: value.strip() for name, value in request.query.items() if name != "told"}
+        last = None if self._daemon.reloader is None else self._daemon.reloader.last
+        explained = self._explain(asked) if "to" in asked else None
+        content = configuration_views.configuration_page(last, list(self._daemon.config.accounts), asked, explained)
+        return _page(frame, "Configuration", "/page/configuration", *content)
+
+    # Actions
+
+    async def _ask(self, request: AdminRequest, frame: Frame, kind: str, name: str, action: str) -> Reply:
+        asked = _QUESTIONS[kind, action]
+        text: Content = asked.text
+        if action == "replay":
+            count = (await self._actions.replay(name, ReplayRequest(dry_run=True), request.actor)).count
+            text = f"These are {count:,} notifications. {asked.text}"
+        here = path_of(kind)
+        back = path_of("receipts") if action == "dismiss" else path_of(kind, name)
+        card = question(frame, text, asked.words, path_of(kind, name, action), back)
+        return _page(frame, asked.title.format(name), here, card)
+
+    async def _act(self, kind: str, name: str, action: str, reason: str, by: Actor) -> Flash:
+        actions = self._actions
+        if (kind, action) == ("accounts", "replay"):
+            count = (await actions.replay(name, ReplayRequest(reason=reason), by)).count
+            return Flash(good=True, text=f"{count:,} notifications of {name} will be sent again.")
+        if kind == "messages":
+            found = await self._search.with_id(name)
+            if not found:
+                raise Refusal(f"no message has the id {name}")
+            replay = ReplayRequest(ids=[id_text(found[0].id)], reason=reason)
+            count = (await actions.replay(found[0].account, replay, by)).count
+            said = "will be sent again" if count else "can't be sent again: the message is no longer in memory"
+            return Flash(good=bool(count), text=f"The notification {said}.")
+        does: dict[tuple[str, str], Callable[[str, str, Actor], Awaitable[str]]] = {
+            ("carriers", "hold"): actions.hold,
+            ("carriers", "resume"): actions.resume,
+            ("carriers", "unbind"): actions.unbind_carrier,
+            ("carriers", "dismiss"): actions.dismiss_evidence,
+            ("accounts", "unbind"): actions.unbind,
+            ("accounts", "suspend"): actions.suspend,
+            ("accounts", "unsuspend"): actions.unsuspend,
+            ("accounts", "url-off"): actions.url_off,
+            ("accounts", "url-on"): actions.url_on,
+        }
+        said = await does[kind, action](name, reason, by)
+        return Flash(good=True, text=f"{said}.")
+
+    async def _reload(self, reason: str, by: Actor) -> Flash:
+        result = await self._actions.reload(reason, by)
+        if result.problems:
+            return Flash(good=False, text="The file was refused, and the old configuration holds.")
+        count = sum(change.live for change in result.changes)
+        return Flash(good=True, text=f"{count} changes were applied.")
+
+
+def _stands_by(look: Overview) -> bool:
+    """Whether another relay of the cluster works, so that this one has no carriers and accounts."""
+    return look.cluster is not None and not look.cluster.epoch
+
+
+def _page(frame: Frame, title: str, here: str, *content: Any) -> Reply:
+    return Reply(200, _HTML, flatten(operator_page(frame, title, here, *content)))
+
+
+def _problem(frame: Frame, text: str, status: int) -> Reply:
+    title = "Not found" if status == 404 else "This can't be done"
+    card: Tag = el("section", el("p", text[:1].upper() + text[1:], class_="wrong", role="alert"), class_="card")
+    back = el("p", el("a", NAVIGATION[0][1], href="/"), class_="apart")
+    return Reply(status, _HTML, flatten(operator_page(frame, title, "", card, back)))

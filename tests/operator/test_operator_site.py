@@ -1,0 +1,328 @@
+"""The operator's pages as a browser gets them: they show what is there, and forms ask before they act."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
+from relay.account_pages.html import el, flatten
+from relay.config.changes import Change, ReloadResult
+from relay.operator.actions import OperatorActions
+from relay.operator.admin_pages import AdminPages
+from relay.operator.admin_site import AdminRequest, Reply
+from relay.operator.last_hour import LONG_STEP_SECONDS, STEP_SECONDS, History
+from relay.operator.metrics import Metrics
+from relay.operator.overview import Observer
+from relay.operator.overview_views import bucketed, overview_page
+from relay.store.api import StoreFigures
+from relay.values.messages import Message, Outcome, Submission, Verdict
+from relay.values.states import DELIVERED, UNDELIVERABLE
+from tests.history.test_record_line import view
+from tests.operator.operated import ADDRESSES, OperatedDaemon
+from tests.operator.test_cluster_place import STANDS_BY, WORKS, Member
+
+
+class FakeReloader:
+    """Reloads as it is told."""
+
+    def __init__(self) -> None:
+        self.last: ReloadResult | None = None
+        self.next = ReloadResult(1000.0, True, [], [Change("accounts.new", "added", True)])
+
+    async def reload_now(self) -> ReloadResult:
+        self.last = self.next
+        return self.next
+
+    async def dry_run(self) -> ReloadResult:
+        return msgspec.structs.replace(self.next, applied=False)
+
+
+class SiteTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.daemon = OperatedDaemon()
+        self.daemon.reloader = self.reloader = FakeReloader()
+        self.observer = Observer(self.daemon, self.daemon.clock)
+        actions = OperatorActions(self.daemon, self.daemon.clock)
+        metrics = Metrics(self.daemon, self.daemon.clock.seconds)
+        self.pages = AdminPages(self.daemon, metrics, self.observer, actions).pages()  # type: ignore[arg-type]
+
+    def reply(self, method: str, path: str, fields: dict[str, str] | None = None) -> Reply:
+        """The answer to a request of a browser."""
+        path, _, query = path.partition("?")
+        elements = path.split("/")[1:]
+        request = AdminRequest(method, elements, dict(parse_qsl(query)), b"", "192.0.2.1", fields or {})
+        answer: Any = self.pages[method, elements[0]](request)
+        reply = self.successResultOf(ensureDeferred(answer))
+        assert isinstance(reply, Reply)
+        return reply
+
+    def shown(self, path: str, status: int = 200) -> str:
+        """The text of a page, without its tags."""
+        reply = self.reply("GET", path)
+        self.assertEqual(status, reply.status, path)
+        return self.text_of(reply)
+
+    def text_of(self, reply: Reply) -> str:
+        text = re.sub(r"<[^>]*>", " ", reply.body.decode())
+        return re.sub(r"\s+", " ", text.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+
+    def press(self, path: str, **fields: str) -> str:
+        """Answers the question of a page, and returns the page that follows."""
+        page = self.reply("GET", path).body.decode()
+        (token,) = re.findall(r'name="csrf" value="([^"]+)"', page)
+        (action,) = re.findall(r'<form method="post" action="([^"]+)"', page)
+        done = self.reply("POST", action, {"csrf": token} | fields)
+        self.assertEqual(303, done.status, self.text_of(done))
+        return self.shown(dict(done.headers)["Location"])
+
+
+class PageTests(SiteTestCase):
+    def test_every_page_of_the_navigation_is_there_and_marked_in_it(self) -> None:
+        page = self.reply("GET", "/").body.decode()
+        paths = re.findall(r'<a href="([^"]+)" class="tab"', page)
+        self.assertEqual(7, len(paths))
+        for path in paths:
+            shown = self.reply("GET", path)
+            self.assertEqual(200, shown.status, path)
+            self.assertIn(f'<a href="{path}" class="tab" aria-current="page">', shown.body.decode())
+
+    def test_the_overview_says_that_nothing_is_wrong(self) -> None:
+        for link in self.daemon.links.values():
+            self.daemon.bind(link.name)
+        self.assertIn("Ready, nothing is wrong", self.shown("/"))
+
+    def test_the_overview_shows_what_is_wrong_with_its_cure_and_the_worst_fifty_at_the_most(self) -> None:
+        self.daemon.links["tier2"].hold(True)
+        self.daemon.store.shown = StoreFigures(evidence={f"carrier{n}": 9 for n in range(60)})
+        shown = self.shown("/")
+        self.assertIn("tier2 is held by the operator; 0 parts wait Resume it here, or with: ", shown)
+        self.assertIn("And 12 more.", shown)
+
+    def test_the_numbers_of_the_overview_are_those_of_the_store(self) -> None:
+        self.daemon.store.shown = StoreFigures(unsubmitted=1234, awaiting_receipt=56, owed=7)
+        self.assertRegex(self.shown("/"), r"To send 1,234 .* Await their receipt 56 .* Owed 7 ")
+
+    def test_the_carriers_table_shows_how_receipts_and_messages_ended(self) -> None:
+        link = self.daemon.links["tier1"]
+        link.counters.taken = 10
+        for outcome, count in ((Outcome.FINAL, 6), (Outcome.REPEATED, 1), (Outcome.ORPHAN, 3)):
+            link.intake.outcomes[outcome] = count
+        link.intake.ended.update({DELIVERED: 3, UNDELIVERABLE: 1})
+        self.assertIn("tier1 down 0 of 2 0.0 /s 0 of 100 0 10 0 10 7 3 75.0 %", self.shown("/page/carriers"))
+        own = self.shown("/page/carriers/tier1")
+        for said in ("Found their message 7", "Orphan 3", "DELIVRD 3 UNDELIV 1", "Delivered 75.0 %"):
+            self.assertIn(said, own)
+
+    def test_the_accounts_table_shows_what_is_owed_and_the_share_of_attempts_that_failed(self) -> None:
+        self.daemon.store.owed = {"acme": 17}
+        self.daemon.store.owed_at = {"acme": 900.0}
+        self.observer.history.start()
+        attempts = self.daemon.flow.counters.account("acme").channels["webhook"].attempts
+        attempts[Verdict.DELIVERED], attempts[Verdict.RETRY] = 3, 1
+        self.daemon.clock.advance(STEP_SECONDS)
+        self.observer.history.stop()
+        self.assertIn("acme 0 0.0 /s 0 0 17 01 Jan 1970 00:15 :00 3 1 0 25.0 %", self.shown("/page/accounts"))
+        self.assertIn("Owed 17, the oldest since 01 Jan 1970 00:15", self.shown("/page/accounts/acme"))
+
+    def test_what_is_owed_is_asked_for_again_after_some_seconds_only(self) -> None:
+        self.daemon.store.owed = {"acme": 17}
+        self.daemon.store.owed_at = {"acme": 900.0}
+        self.shown("/page/accounts")
+        self.daemon.store.owed = {"acme": 1}
+        self.daemon.store.owed_at = {"acme": 950.0}
+        self.daemon.clock.advance(4.0)
+        self.assertIn("17 01 Jan 1970 00:15", self.shown("/page/accounts"))
+        self.daemon.clock.advance(1.0)
+        self.assertIn("1 01 Jan 1970 00:15 :00", self.shown("/page/accounts"))
+        self.daemon.clock.advance(20.0)
+        self.assertIn("1 01 Jan 1970 00:15 :50", self.shown("/page/accounts"))
+        self.daemon.store.busy = True
+        self.daemon.clock.advance(20.0)
+        self.assertIn("1 01 Jan 1970 00:15 :50", self.shown("/page/accounts"))
+
+    def test_an_unknown_page_carrier_account_or_message_is_not_found(self) -> None:
+        for path in ("/page/nothing", "/page/carriers/x", "/page/accounts/x", "/page/messages/x", "/page"):
+            self.assertIn("Not found", self.shown(path, 404))
+
+    def test_a_name_is_shown_as_text_and_never_as_markup(self) -> None:
+        page = self.reply("GET", "/page/carriers/<img src=x>").body.decode()
+        self.assertIn("&lt;img src=x&gt;", page)
+        self.assertNotIn("<img src=x>", page)
+
+
+class MessageTests(SiteTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.view = view(1)
+        self.daemon.store.views[self.view.id] = self.view
+
+    def test_a_search_lists_messages_with_a_link_to_each(self) -> None:
+        page = self.reply("GET", "/page/messages?account=acme").body.decode()
+        self.assertIn('href="/page/messages/00000000-0000-0000-0000-000000000001"', page)
+        self.assertIn("447700900123", page)
+
+    def test_a_text_that_finds_one_message_leads_to_its_page(self) -> None:
+        reply = self.reply("GET", "/page/messages?find=1a2b")
+        self.assertEqual(303, reply.status)
+        shown = self.shown(dict(reply.headers)["Location"])
+        self.assertIn("taken by tier1 as 1a2b", shown)
+
+    def test_a_wrong_field_is_named_and_keeps_what_was_written(self) -> None:
+        reply = self.reply("GET", "/page/messages?account=acme&since=yesterday")
+        page = reply.body.decode()
+        self.assertEqual(422, reply.status)
+        self.assertRegex(page, r'<input value="yesterday"[^>]* name="since" aria-invalid="true"')
+        self.assertIn("must be a time such as", page)
+        self.assertIn("There is no parameter", self.shown("/page/messages?nonsense=1", 422))
+
+    def test_a_notification_is_sent_again_after_a_question(self) -> None:
+        path = "/page/messages/00000000-0000-0000-0000-000000000001"
+        self.assertIn("The notification will be sent again.", self.press(f"{path}/notify", reason="lost"))
+        self.assertEqual([[self.view.id]], self.daemon.store.told_again)
+        self.assertIn("replay 1 messages of acme lost operator 192.0.2.1", self.shown("/page/audit"))
+
+
+class FormTests(SiteTestCase):
+    def test_a_carrier_is_held_and_resumed_after_a_question_and_both_are_recorded(self) -> None:
+        self.assertIn("Hold tier1?", self.shown("/page/carriers/tier1/hold"))
+        self.assertFalse(self.daemon.links["tier1"].held)
+        self.assertIn("tier1 is held; 0 parts wait.", self.press("/page/carriers/tier1/hold", reason="maintenance"))
+        self.assertTrue(self.daemon.links["tier1"].held)
+        self.assertIn("tier1 gets messages again.", self.press("/page/carriers/tier1/resume"))
+        self.assertRegex(self.shown("/page/audit"), r"resume tier1 .* hold tier1 maintenance operator 192\.0\.2\.1")
+
+    def test_what_was_done_is_said_once(self) -> None:
+        page = self.reply("GET", "/page/carriers/tier1/hold").body.decode()
+        (token,) = re.findall(r'name="csrf" value="([^"]+)"', page)
+        done = self.reply("POST", "/page/carriers/tier1/hold", {"csrf": token})
+        path = dict(done.headers)["Location"]
+        self.assertIn("is held; 0 parts", self.shown(path))
+        self.assertNotIn("is held; 0 parts", self.shown(path))
+
+    def test_a_form_without_the_right_token_does_nothing(self) -> None:
+        for fields in ({}, {"csrf": "wrong"}, {"csrf": "é"}):
+            reply = self.reply("POST", "/page/carriers/tier1/hold", fields)
+            self.assertEqual(403, reply.status)
+        self.assertFalse(self.daemon.links["tier1"].held)
+
+    def test_a_refused_action_says_why(self) -> None:
+        self.assertIn("Refused: quiet has no notification URL", self.press("/page/accounts/quiet/url-off"))
+        self.daemon.store.unavailable = True
+        self.assertIn("was not done: disk full", self.press("/page/carriers/tier1/hold"))
+
+    def test_an_account_is_suspended_and_that_ends(self) -> None:
+        submissions = [Submission(ADDRESSES, (b"body",))] * 2
+        self.daemon.flow.dispatch([m for m in self.daemon.flow.prepare("acme", submissions) if isinstance(m, Message)])
+        shown = self.press("/page/accounts/acme/suspend", reason="fraud")
+        self.assertIn("acme is suspended; 0 sessions are being unbound, and 2 parts wait.", shown)
+        self.assertIn("State suspended: logins are refused Parts that wait for its end 2", shown)
+        self.assertIn("acme is suspended by the operator; 2 parts wait", self.shown("/"))
+        self.assertIsNotNone(self.daemon.accounts.by_login("acme", "key"))
+        self.assertIn("2 parts are sent.", self.press("/page/accounts/acme/unsuspend"))
+        self.assertIn("State active", self.shown("/page/accounts/acme"))
+        self.assertEqual(2, self.daemon.links["tier1"].queued)
+        self.assertIn("Refused: acme is not suspended", self.press("/page/accounts/acme/unsuspend"))
+
+    def test_the_question_about_a_replay_says_how_many_it_concerns(self) -> None:
+        self.daemon.store.given_up_at = {b"a" * 16: 10.0, b"b" * 16: 20.0}
+        self.assertIn("These are 2 notifications.", self.shown("/page/accounts/acme/replay"))
+        self.assertEqual([], self.daemon.store.told_again)
+        self.assertIn("2 notifications of acme will be sent again.", self.press("/page/accounts/acme/replay"))
+
+    def test_evidence_is_dismissed_also_of_a_carrier_that_is_gone(self) -> None:
+        self.daemon.store.shown = StoreFigures(evidence={"removed": 12})
+        self.assertIn("12 receipts of removed are kept no more.", self.press("/page/carriers/removed/dismiss"))
+
+    def test_unknown_actions_are_not_found(self) -> None:
+        page = self.reply("GET", "/page/carriers/tier1/hold").body.decode()
+        (token,) = re.findall(r'name="csrf" value="([^"]+)"', page)
+        for path in ("/page/carriers/tier1/nothing", "/page/configuration", "/page"):
+            self.assertEqual(404, self.reply("POST", path, {"csrf": token}).status, path)
+
+
+class ConfigurationTests(SiteTestCase):
+    def test_a_reload_is_shown_before_it_is_done(self) -> None:
+        self.assertIn("There was no reload", self.shown("/page/configuration"))
+        self.assertIn("accounts.new : added", self.shown("/page/configuration/reload"))
+        self.assertIsNone(self.reloader.last)
+        shown = self.press("/page/configuration/reload", reason="new customer")
+        self.assertIn("1 changes were applied.", shown)
+        self.assertIn("The last reload was at", shown)
+        self.assertIn("reload the configuration new customer", self.shown("/page/audit"))
+
+    def test_a_wrong_file_has_its_lines_and_no_button_that_reloads(self) -> None:
+        problem = "relay.yaml:3: carriers.x: missing"
+        self.reloader.next = ReloadResult(1000.0, False, [problem])
+        page = self.reply("GET", "/page/configuration/reload")
+        self.assertIn(problem, self.text_of(page))
+        self.assertNotIn(b"<form", page.body)
+        self.reloader.last = self.reloader.next
+        self.assertIn(f"The file was refused , and the old configuration holds: {problem}",
+                      self.shown("/page/configuration"))  # fmt: skip
+        self.assertIn(f"the old configuration holds: {problem}", self.shown("/"))
+
+    def test_a_relay_without_a_file_says_so(self) -> None:
+        self.daemon.reloader = None
+        self.assertIn("not started with a configuration file", self.shown("/page/configuration/reload", 409))
+
+    def test_a_route_is_explained_and_a_wrong_number_named(self) -> None:
+        asked = {"account": "acme", "from": "", "to": "447700900123", "at": ""}
+        self.assertIn("routes[0] takes the message", self.shown(f"/page/configuration?{urlencode(asked)}"))
+        wrong = urlencode(asked | {"to": "nonsense"})
+        self.assertIn("to: ", self.shown(f"/page/configuration?{wrong}"))
+
+
+class OutcomeTests(SiteTestCase):
+    def test_a_bar_of_how_messages_ended_leads_to_the_list_behind_it(self) -> None:
+        span = SPANS["hour"]
+        starts = [span.bucket_seconds * number for number in range(span.buckets)]
+        counts = [[0, 0, 0, 0] for _ in starts]
+        counts[7] = [3, 0, 0, 2]
+        view = DeliveryStatsView(span, starts, counts, [0] * 10)
+        content = overview_page(self.observer.look(), self.observer.history, span, view, 0.0)
+        page = flatten(el("main", *content)).decode()
+        for kind in ("delivered", "pending"):
+            path = f"/page/messages?status={kind}&amp;since=1970-01-01T00%3A07%3A00.000Z&amp;until=1970-01-01T00%3A08"
+            self.assertIn(path, page)
+        self.assertIn("delivered: 3", page)
+
+
+class ClusterTests(SiteTestCase):
+    def test_the_overview_shows_the_nodes_and_a_relay_that_stands_by_does_nothing(self) -> None:
+        self.daemon.membership = Member(WORKS)
+        shown = self.shown("/")
+        self.assertIn(
+            "This is a, and it works, under epoch 3. Database: PostgreSQL 15.18, standbys: db2 (quorum)", shown
+        )
+        self.assertRegex(shown, r"a works 500 ms ago 0 .* b stands by 500 ms ago 7 latest file")
+        page = self.reply("GET", "/page/carriers/tier1/hold").body.decode()
+        (token,) = re.findall(r'name="csrf" value="([^"]+)"', page)
+        self.daemon.membership = Member(STANDS_BY)
+        self.daemon.not_ready = "standing by"
+        self.assertIn("Stands by, nothing is wrong", self.shown("/"))
+        reply = self.reply("POST", "/page/carriers/tier1/hold", {"csrf": token})
+        self.assertEqual(503, reply.status)
+        self.assertIn("This relay stands by: a works; do it there.", self.text_of(reply))
+
+
+class ChartTests(SynchronousTestCase):
+    def test_a_day_and_a_week_are_counted_in_longer_steps_and_an_hour_in_short_ones(self) -> None:
+        clock, counts = Clock(), {"accepted": 0.0, "account.acme": 0.0}
+        history = History(lambda: counts, clock)
+        history.start()
+        self.addCleanup(history.stop)
+        for _ in range(int(2 * 3600 / STEP_SECONDS)):
+            counts["accepted"] += 1.0
+            counts["account.acme"] += 1.0
+            clock.advance(STEP_SECONDS)
+        hour, day, week = (bucketed(history, "accepted", SPANS[name]) for name in ("hour", "day", "week"))
+        self.assertEqual([6] * 60, hour)
+        self.assertEqual((24, [360, 360], 0), (len(day), day[-2:], day[-3]))
+        self.assertEqual((28, 720), (len(week), week[-1]))
+        self.assertEqual([], history.of_long_steps("account.acme"))
+        self.assertEqual(2 * 3600 / LONG_STEP_SECONDS, len(history.of_long_steps("accepted")))
