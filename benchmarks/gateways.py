@@ -3,7 +3,7 @@
 import contextlib
 import http.client
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -71,6 +71,7 @@ class RelaySetup:
     :ivar profile: a file for cProfile's figures, "" for none.
     :ivar reactor: a key of `REACTORS`; "": what twistd chooses.
     :ivar under: a program, with its options, that runs the daemon.
+    :ivar cluster: the section of the configuration; None: there is no cluster.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class RelaySetup:
         profile: str = "",
         reactor: str = "",
         under: Sequence[str] = (),
+        cluster: Mapping[str, object] | None = None,
     ) -> None:
         self.directory = directory
+        self._cluster = cluster
         self._reactor = reactor
         self.smpp_port, self.http_port, self.admin_port = free_ports(3)
         self.carriers = carriers
@@ -135,6 +138,7 @@ class RelaySetup:
         return {
             "data_dir": str(self.directory / "data"),
             "journal": {"sync": self._sync},
+            **({} if self._cluster is None else {"cluster": dict(self._cluster)}),
             "history": {"days": self._history_days},
             "limits": {
                 "connections": connections,

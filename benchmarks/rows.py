@@ -6,6 +6,7 @@ from collections.abc import Callable
 from benchmarks import gateways
 from benchmarks.bench import Bench
 from benchmarks.chain import Row, carrier, http_row, metered_smpp_row, smpp_row
+from benchmarks.cluster_log import cluster_log
 from benchmarks.history_cost import HistoryMeter
 from benchmarks.https import https
 from benchmarks.own_urls import own_urls
@@ -138,5 +139,6 @@ ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "binds": growth_binds,
     "carriers": growth_carriers,
     "waiting": waiting,
+    "cluster-log": cluster_log,
     "take-over": take_over,
 }

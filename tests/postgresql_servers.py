@@ -219,6 +219,16 @@ class PostgresqlServer:
         self._process.wait(HUNG_SECONDS)
         self._process = None
 
+    def cpu_seconds(self) -> float:
+        """The CPU time of its processes."""
+        assert self._process is not None
+        ticks = 0
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def log(self, characters: int = 3000) -> str:
         """The end of what the server printed."""
         return (self._directory / f"{self.name}.log").read_text(errors="replace")[-characters:]
@@ -295,6 +305,11 @@ class PostgresqlPair:
         """After `fail_over`: makes the server that was killed the standby of the other one."""
         assert self.standby is not None
         self.join(self.standby)
+
+    def cpu_seconds(self) -> float:
+        """The CPU time that the processes of both servers have taken, as far as they still run."""
+        servers = [self.primary, *([self.standby] if self.standby is not None else [])]
+        return sum(server.cpu_seconds() for server in servers)
 
     def close(self) -> None:
         """Ends the servers and removes their data. A second call does nothing."""

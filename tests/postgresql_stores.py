@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from relay.store.journal.journal_store import JournalStore
+from relay.store.postgresql.log_connection import LogConnection
 from relay.store.postgresql.log_schema import CREATE
 from relay.store.postgresql.shard_log import ShardLog
 from tests.postgresql_servers import DATABASE, PostgresqlPair
@@ -46,12 +47,13 @@ class StoreInPostgresql:
 
     def __init__(
         self,
-        servers: PostgresqlPair,
+        servers: PostgresqlPair | None,
         clock: Clock,
         *,
         disk: SimulatedDisk | None = None,
         allow_single: bool = True,
         in_thread: Callable[[Callable[[], Any]], Any] = at_once,
+        connect: Callable[[dict[str, Any]], LogConnection] = LogConnection,
         **options: Any,
     ) -> None:
         self.servers = servers
@@ -62,10 +64,11 @@ class StoreInPostgresql:
         self.log = ShardLog(
             self.disk,
             "data",
-            {"conninfo": servers.url(target_session_attrs="read-write", connect_timeout="2")},
+            {"conninfo": servers.url(target_session_attrs="read-write", connect_timeout="2")} if servers else {},
             in_reading_thread=at_once,
             clock=clock,
             fenced=self._count_fenced,
+            connect=connect,
         )
         self.store: JournalStore = make_store(
             self.log.files, clock, in_thread=in_thread, trouble=self.log.trouble, **options
@@ -78,9 +81,14 @@ class StoreInPostgresql:
         """Ends the node's connections, as its end would."""
         self.log.close()
 
+    def take_over(self, node: str) -> int:
+        """Makes this node the owner. Returns the epoch."""
+        assert self.servers is not None
+        return take_over(self.servers, node)
+
     def own(self, node: str = "a") -> "StoreInPostgresql":
         """Takes the shard over, and starts the store."""
-        epoch = take_over(self.servers, node)
+        epoch = self.take_over(node)
         wait_for(self.clock, self.log.own(self.store, epoch, node, allow_single=self._allow_single))
         wait_for(self.clock, self.store.start())
         return self

@@ -102,6 +102,7 @@ RUN_ELSEWHERE = {
     "docs/performance.md": {
         "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
         "python -m benchmarks.opcodes": "minutes of a quiet machine",
+        "python -m benchmarks cluster-log": "two database servers, and minutes of a quiet machine",
         "python -m benchmarks.reactors": "minutes of a quiet machine",
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
     },

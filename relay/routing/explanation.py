@@ -69,13 +69,13 @@ def explain(routes: Routes, account: str, source: str, destination: str, at: flo
 
 
 def _failover_words(failover: Failover) -> str:
-    after = [", ".join(failover.on)] if failover.on else []
-    if failover.errors:
-        after[:] = [f"{states} with the error {' or '.join(failover.errors)}" for states in after]
+    after = [" or ".join(failover.on)] if failover.on else []
+    if failover.on and failover.errors:
+        after[0] += f" with the error {' or '.join(failover.errors)}"
     if failover.no_receipt_seconds:
-        after.append(f"{failover.no_receipt_seconds:g} seconds without a receipt")
+        after.append(f"{failover.no_receipt_seconds:g} s without a receipt")
     times = "once" if failover.times == 1 else f"up to {failover.times} times"
-    return f"It goes to the next carrier {times} after {' or '.join(after)}."
+    return f"It goes to the next carrier {times}: after {' or after '.join(after)}."
 
 
 def _verdict(

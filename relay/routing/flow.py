@@ -641,9 +641,9 @@ class MessageFlow:
         One call does one slice of the store's work.
         """
         await self._send_scheduled(now)
-        await self._send_failed_over(now)
         askable = {name: count for name, link in self._links.items() if (count := link.queries) is not None}
         result = await self.follow_up(self.store.expire(now, askable))
+        await self._send_failed_over(now)
         by_carrier: dict[str, list[AtCarrier]] = {}
         for part in result.overdue:
             by_carrier.setdefault(part.carrier, []).append(part)

@@ -39,6 +39,16 @@ class RouteChecksTests(ChecksTestCase):
         )
         self.assert_route_problem("{carriers: [{t: 1, u: 1}, t]}", r"routes\[0\].carriers\[1\]", "named twice")
 
+    def test_a_message_can_go_on_only_to_another_carrier_and_after_something(self) -> None:
+        self.assert_routes_fine("{carriers: [t, u], failover: {}}")
+        self.assert_route_problem("{carriers: [t], failover: {}}", r"routes\[0\].failover", "only one carrier")
+        self.assert_route_problem("{carriers: [t, u], failover: {on: []}}", r"routes\[0\].failover", "no message ever")
+        self.assert_route_problem(
+            "{carriers: [t, u], failover: {on: [], errors: [1], no_receipt_seconds: 9}}",
+            r"routes\[0\].failover.errors",
+            "only together with states",
+        )
+
     def test_a_sender_or_hours_that_cannot_be_read_are_refused(self) -> None:
         self.assert_route_problem('{sender: "A*B", carriers: [t]}', r"routes\[0\].sender", "can't be a sender")
         self.assert_route_problem('{sender: "*", carriers: [t]}', r"routes\[0\].sender", "can't be a sender")

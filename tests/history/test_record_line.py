@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -67,6 +68,13 @@ class RecordLineTests(SynchronousTestCase):
             },
             json.loads(line),
         )
+
+    def test_a_message_that_went_to_another_carrier_has_the_parts_of_each_round(self) -> None:
+        self.assertNotIn("rounds", json.loads(record_line(view())))
+        first = [PartView("tier2", "9", UNDELIVERABLE, "027", 1_790_000_001.0, 1_790_000_002.0)]
+        line = json.loads(record_line(msgspec.structs.replace(view(), rounds=[first, view().parts])))
+        self.assertEqual([[part["carrier"] for part in parts] for parts in line["rounds"]], [["tier2"], ["tier1"]])
+        self.assertEqual(line["rounds"][1], line["parts"])
 
     def test_missing_values_are_null(self) -> None:
         bare = MessageView(

@@ -42,7 +42,7 @@ def appender(
 ) -> LogAppender:
     arguments = {"conninfo": servers.url(target_session_attrs="read-write", connect_timeout="2")}
     shard = Shard(0, epoch, "a", allow_single=allow_single)
-    return LogAppender(arguments, shard, patience_seconds=patience_seconds)
+    return LogAppender(LogConnection(arguments), shard, patience_seconds=patience_seconds)
 
 
 def rows_in(servers: PostgresqlPair) -> list[tuple[int, int, bytes]]:
@@ -232,6 +232,15 @@ class PairTests(SynchronousTestCase):
             "has a commit that waits", "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         )
 
+    def wait_for_registration(self) -> None:
+        """The appender has ended its old connection, has looked, and makes the commit that comes after the row."""
+        self.servers.primary.wait(
+            "registers the new connection",
+            "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'UPDATE%appender%'",
+        )
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        self.assertEqual(self.servers.primary.query(waiting), [(1,)])
+
     def check_once(self, work: Work) -> None:
         """The append ends once the standby is back, and not before; its row is there once."""
         self.assertTrue(work.is_alive())
@@ -245,12 +254,10 @@ class PairTests(SynchronousTestCase):
         self.check_once(self.hanging())
 
     def test_a_row_whose_connection_broke_in_the_commit_is_not_added_twice(self) -> None:
+        """The server has not noticed it, so the commit goes on waiting. The appender ends it before it looks."""
         work = self.hanging()
         self.log.interrupt()
-        # The new connection doesn't see the row yet. So it will add the row again, and find that it is there.
-        self.servers.primary.wait(
-            "has two commits that wait", "SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        )
+        self.wait_for_registration()
         self.check_once(work)
 
     def test_a_row_that_is_found_counts_only_after_a_later_commit_has_reached_the_standby(self) -> None:
@@ -259,20 +266,14 @@ class PairTests(SynchronousTestCase):
         self.servers.primary.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         )
-        self.servers.primary.wait(
-            "has registered the new connection",
-            "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'UPDATE%appender%'",
-        )
+        self.wait_for_registration()
         self.assertEqual(len(rows_in(self.servers)), 2)
         self.check_once(work)
 
     def test_a_commit_that_somebody_cancels_does_not_count_before_the_standby_has_it(self) -> None:
         work = self.hanging()
         self.servers.primary.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-        self.servers.primary.wait(
-            "has registered the new connection",
-            "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'UPDATE%appender%'",
-        )
+        self.wait_for_registration()
         self.check_once(work)
 
     def test_after_a_fail_over_the_log_goes_on_with_every_row_that_counted(self) -> None:

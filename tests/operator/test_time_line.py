@@ -57,6 +57,20 @@ class TimeLineTests(SynchronousTestCase):
         )
         self.assertEqual(("RELAY", "447700900123", "DELIVRD"), (line.sender, line.to, line.status))
 
+    def test_a_message_that_went_to_another_carrier_has_the_events_of_each(self) -> None:
+        first = [PartView("tier1", "a1", UNDELIVERABLE, "027", 101.0, 105.0)]
+        second = [PartView("tier2", "b1", DELIVERED, "", 106.0, 110.0)]
+        line = time_line(msgspec.structs.replace(view(second, DELIVERED, 110.0), rounds=[first, second]))
+        self.assertEqual(
+            [(event.at, event.what, event.good) for event in line.events[1:5]],
+            [
+                (101.0, "taken by tier1 as a1", True),
+                (105.0, "UNDELIV from tier1, carrier's error 027", False),
+                (106.0, "taken by tier2 as b1", True),
+                (110.0, "DELIVRD from tier2", True),
+            ],
+        )
+
     def test_a_refused_message_says_who_refused_it_and_why(self) -> None:
         refused = view([PartView("tier1", "", REJECTED, "ESME_RINVDSTADR", None, 105.0)], REJECTED, 105.0)
         for carrier, error, said in (

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Route
+from relay.config.model import Failover, Route
 from relay.routing.explanation import Explanation, explain, instant_of
 from relay.routing.routes import Routes
 
@@ -13,6 +13,12 @@ ROUTES = Routes(
         Route(account="acme", sender="ACME", carriers=["own"]),
         Route(hours="Mon 00:00-01:00 UTC", carriers=["night"]),
         Route(prefix="49", carriers=["german"], replace_sender="60300"),
+        Route(
+            prefix="33",
+            carriers=["a", "b", "c"],
+            failover=Failover(on=["UNDELIV", "EXPIRED"], errors=["027"], no_receipt_seconds=90.0, times=2),
+        ),
+        Route(prefix="32", carriers=["a", "b"], failover=Failover(on=["REJECTD"])),
     ]
 )
 
@@ -30,6 +36,16 @@ class ExplanationTests(SynchronousTestCase):
         found = self.explain(account="other", to="4915112345678")
         self.assertEqual(found.decision, "routes[4] takes the message: german. The sender becomes 60300.")
 
+    def test_it_says_after_what_the_message_goes_to_the_next_carrier(self) -> None:
+        found = self.explain(account="other", to="33612345678")
+        self.assertEqual(
+            found.decision,
+            "routes[5] takes the message: a, then b, then c. It goes to the next carrier up to 2 times: after UNDELIV "
+            "or EXPIRED with the error 027 or after 90 s without a receipt.",
+        )
+        found = self.explain(account="other", to="32470123456")
+        self.assertIn("It goes to the next carrier once: after REJECTD.", found.decision)
+
     def test_it_says_of_each_other_route_why_it_does_not_take_the_message(self) -> None:
         verdicts = [step.verdict for step in self.explain().steps]
         self.assertEqual(
@@ -39,6 +55,8 @@ class ExplanationTests(SynchronousTestCase):
                 "matches, but routes[2] says more about the account",
                 "takes the message",
                 "doesn't match: the time is Thu 00:00 UTC",
+                "doesn't match: the number begins otherwise",
+                "doesn't match: the number begins otherwise",
                 "doesn't match: the number begins otherwise",
             ],
         )

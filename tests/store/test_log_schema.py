@@ -16,10 +16,5 @@ class AppendStatementTests(SynchronousTestCase):
         self.assertTrue(statement.startswith("INSERT INTO relay.log_3_17 "))
         self.assertIn("EXISTS (SELECT FROM relay.log_3_16 WHERE sequence = $2 - 1", statement)
 
-    def test_the_first_row_needs_an_empty_log(self) -> None:
-        self.assertIn(
-            "NOT EXISTS (SELECT FROM relay.segment WHERE shard = 3 AND number <> 1)", append_statement(3, 1, None)
-        )
-
     def test_a_segments_table_is_named_by_shard_and_segment(self) -> None:
         self.assertEqual(log_table(0, 17), "relay.log_0_17")

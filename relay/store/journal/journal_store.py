@@ -147,6 +147,7 @@ class JournalStore(JournalQueries):
         self._trouble = trouble
         self._alarms: Alarms[QueueKey] = Alarms(clock, self._announce)
         self._subscriber: Callable[[Sequence[QueueKey]], None] | None = None
+        self._other_carrier: OtherCarrier | None = None
         self._make_table()
         self._compaction: Compaction
         self._part_bodies: PartBodies
@@ -165,6 +166,8 @@ class JournalStore(JournalQueries):
             table.compare_numbers = self._compare_numbers
         if self._tells_progress is not None:
             table.tells_progress = self._tells_progress
+        if self._other_carrier is not None:
+            table.failovers.other_carrier = self._other_carrier
         table.queues.due_at = self._alarms.at
         self._settings = Settings()
         self._keys = IdempotencyKeys(self._limits.idempotency_keys)
@@ -420,7 +423,7 @@ class JournalStore(JournalQueries):
         return succeed(views.scheduled_due(self.table, now, limit))
 
     def connect_routes(self, other_carrier: OtherCarrier) -> None:
-        self.table.failovers.other_carrier = other_carrier
+        self._other_carrier = self.table.failovers.other_carrier = other_carrier
 
     def failed_over(self, limit: int) -> "Deferred[FailedOver]":
         failovers = self.table.failovers

@@ -4,9 +4,10 @@ Theory of operation: a row counts only when a commit that waited for the standby
 are four cases:
 
 * The statement returned a row, and no warning. The row counts.
-* The connection broke, or there was a warning. Nobody knows whether the row is there. The appender connects again and
-  looks. If the row isn't there, it adds the row again. If it is there, it may be on one server only. So the appender
-  makes another commit, which also registers the new connection, and the row counts when that has returned.
+* The connection broke, or there was a warning. Nobody knows whether the row is there. The appender connects again, ends
+  the old connection, and looks. If the row isn't there, it adds the row again. If it is there, it may be on one server
+  only. So the appender makes another commit, which also registers the new connection, and the row counts when that has
+  returned.
 * The server refused the statement: its disk is full, or it takes no writes. The row isn't there.
 * The statement added no row. Then the shard has another owner (`Fenced`), or the last row that this relay knows isn't
   in the log any more, because the database went back (`LogWentBack`).
@@ -23,7 +24,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import psycopg
 
@@ -46,6 +47,12 @@ STOP_SECONDS: Final = 10.0
 _LAST_ROW: Final = "SELECT sequence, digest FROM {table} WHERE start < %s ORDER BY sequence DESC LIMIT 1"
 #: An offset above those of all rows.
 _NO_END: Final = 1 << 62
+#: Ends the connection that is registered, and says whether it has ended. It is this relay's own earlier one.
+_END_EARLIER: Final = (
+    "SELECT pg_terminate_backend(a.pid, 5000) FROM relay.appender p JOIN pg_stat_activity a "
+    "ON a.pid = p.backend_pid AND a.backend_start = p.backend_started_at "
+    "WHERE p.shard = %s AND p.epoch = %s AND a.pid <> pg_backend_pid()"
+)
 _REGISTER: Final = (
     "UPDATE relay.appender SET epoch = %(epoch)s, node = %(node)s, backend_pid = pg_backend_pid(), "
     "backend_started_at = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()), "
@@ -91,20 +98,23 @@ class LogAppender:
     """Adds rows to the log of a shard. All calls are made in one thread, except for `stop` and `interrupt`.
 
     :param fenced: called in that thread when the shard has another owner.
+    :param connection: a connection of its own.
     :param patience_seconds: how long a row is tried that certainly isn't in the log.
     :ivar last: the last row that counts.
     """
 
     def __init__(
         self,
-        arguments: dict[str, Any],
+        connection: LogConnection,
         shard: Shard,
         fenced: Callable[[], None] = lambda: None,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._patience_seconds = patience_seconds
-        self._connection = LogConnection(arguments)
+        self._sleep = sleep
+        self._connection = connection
         self._shard = shard
         self._fenced = fenced
         #: The row whose outcome is unknown.
@@ -202,7 +212,7 @@ class LogAppender:
                 raise LogRefused(f"the database can't take it: {self._trouble}")
             if self._stopping.is_set() and now - max(begun_at, self._stopped_at) > STOP_SECONDS:
                 raise LogRefused(f"the relay stops, and the database is away: {self._trouble}")
-            time.sleep(pause_seconds)
+            self._sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
     # The connection
@@ -218,6 +228,10 @@ class LogAppender:
         """
         shard = self._shard
         self._check_epoch()
+        # Otherwise the server could execute an append of the broken connection after we have looked. If its commit
+        # waits for the standby, its row can be seen from now on, and the commit below says when the standby has it.
+        if any(not ended for (ended,) in self._connection.execute(_END_EARLIER, (shard.number, shard.epoch))):
+            raise _NotCertain("this relay's earlier connection to the database doesn't end")
         found = self._last_row()
         happened = self._unknown is not None and found == self._unknown.place
         if not happened and found not in (self.last, self._shortened):
@@ -275,11 +289,11 @@ class LogAppender:
                 ),
             )
         except psycopg.errors.UniqueViolation:
-            # The commit without an answer was still waiting for its standby when we looked.
+            # Somebody has added a row with this number. Look whether it is ours.
             self._registered = False
             raise
         except psycopg.Error as problem:
-            if problem.sqlstate is not None and problem.diag.severity_nonlocalized == "ERROR":
+            if problem.sqlstate is not None and problem.diag.severity_nonlocalized not in ("FATAL", "PANIC"):
                 # The server has answered: it has not added the row.
                 self._unknown = None
             raise
@@ -302,9 +316,14 @@ class LogAppender:
     def _call(self, function: str, *arguments: int) -> None:
         """Calls a function of the schema that checks the epoch."""
         shard = self._shard
-        rows = self._connection.execute(f"SELECT relay.{function}", (shard.number, shard.epoch, *arguments))
-        if not rows[0][0]:
+        rows = self._connection.execute(
+            f"SELECT relay.{function}, current_setting('synchronous_standby_names')",
+            (shard.number, shard.epoch, *arguments),
+        )
+        done, standby_names = rows[0]
+        if not done:
             raise Fenced(_fenced(shard.number))
+        self._certain(standby_names)
 
 
 class _NotCertain(Exception):

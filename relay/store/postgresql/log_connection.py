@@ -19,8 +19,12 @@ from psycopg.rows import tuple_row
 
 _BINARY: Final = (1,) * 16
 Parameters = dict[str, Any] | Sequence[Any]
-#: Every commit waits until the disk of a standby has it, whatever the user's or the database's own setting says.
-_SESSION: Final = "SET synchronous_commit TO on"
+#: Every commit waits until the disk of a standby has it, and nothing ends that wait, whatever the user's or the
+#: database's own settings say.
+_SESSION: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', '0', false), "
+    "set_config('lock_timeout', '0', false)"
+)
 
 
 class LogConnection:

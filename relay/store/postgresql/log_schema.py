@@ -177,9 +177,8 @@ def append_statement(shard: int, segment: int, before_segment: int | None) -> st
 
     :param before_segment: the segment of the row before; None: the log is empty.
     """
-    if before_segment is None:
-        last = f"NOT EXISTS (SELECT FROM relay.segment WHERE shard = {shard:d} AND number <> {segment:d})"
-    else:
+    last = "true"
+    if before_segment is not None:
         last = f"EXISTS (SELECT FROM {log_table(shard, before_segment)} WHERE sequence = $2 - 1 AND digest = $3)"
     return (
         f"INSERT INTO {log_table(shard, segment)} (sequence, epoch, before, digest, start, octets) "

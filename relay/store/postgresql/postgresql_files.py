@@ -7,7 +7,8 @@ shard's log, and is durable when it returns; what would sync it does nothing. Re
 
 import itertools
 import os
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import psycopg
 
@@ -29,14 +30,16 @@ class PostgresqlFiles:
 
     :param local: the local disk.
     :param directory: where the store thinks that its segments are: `journal` in the data directory.
-    :param arguments: those of `psycopg.connect`, for reading a segment again whose copy is missing.
+    :param connect: makes a connection, for reading a segment again whose copy is missing.
     """
 
-    def __init__(self, local: Files, directory: str, cache: LogCache, arguments: dict[str, Any], shard: int) -> None:
+    def __init__(
+        self, local: Files, directory: str, cache: LogCache, connect: Callable[[], LogConnection], shard: int
+    ) -> None:
         self._local = local
         self._directory = directory
         self._cache = cache
-        self._arguments = arguments
+        self._connect = connect
         self._shard = shard
         self._appender: LogAppender | None = None
         self._handles: dict[int, tuple[int, int | None]] = {}
@@ -143,7 +146,7 @@ class PostgresqlFiles:
 
     def _copy_again(self, segment: int) -> None:
         """Makes the copy of a segment from its rows."""
-        connection = LogConnection(self._arguments)
+        connection = self._connect()
         try:
             self._cache.drop(segment)
             for row in LogReader(connection, self._shard).segment_rows(segment):

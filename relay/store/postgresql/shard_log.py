@@ -47,6 +47,7 @@ class ShardLog:
     :param in_reading_thread: a thread for reading. It must not be the journal's.
     :param fenced: called when the shard has another owner. Nothing that this relay does counts any more. It is called
         in the journal's thread.
+    :param connect: makes a connection that isn't open yet.
     :ivar files: to be given to the store as its disk.
     """
 
@@ -62,6 +63,7 @@ class ShardLog:
         in_reading_thread: InThread[Any],
         clock: IReactorTime,
         fenced: Callable[[], None],
+        connect: Callable[[dict[str, Any]], LogConnection] = LogConnection,
     ) -> None:
         self._local = local
         self._journal_directory = join(data_dir, "journal")
@@ -71,14 +73,15 @@ class ShardLog:
         self._clock = clock
         self._fenced = fenced
         self._cache = LogCache(local, join(data_dir, CACHE))
-        self._connection = LogConnection(arguments)
+        self._connect = connect
+        self._connection = connect(arguments)
         self._reader = LogReader(self._connection, shard)
         self._followed: FollowedJournal | None = None
         self._following: Deferred[None] | None = None
         self._owning = False
         self._appender: LogAppender | None = None
         self._reading_trouble = ""
-        self.files = PostgresqlFiles(local, self._journal_directory, self._cache, arguments, shard)
+        self.files = PostgresqlFiles(local, self._journal_directory, self._cache, lambda: connect(arguments), shard)
 
     @property
     def followed_sequence(self) -> int:
@@ -187,7 +190,7 @@ class ShardLog:
             except MissedRows:
                 self._begin(store)
         self._appender = LogAppender(
-            self._arguments, Shard(self._shard, epoch, node, allow_single=allow_single), self._fenced
+            self._connect(self._arguments), Shard(self._shard, epoch, node, allow_single=allow_single), self._fenced
         )
         self._appender.last = self._reader.last
         self.files.own(self._appender)
