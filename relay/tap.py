@@ -27,6 +27,7 @@ from relay.account_pages.history_stats import HistoryStats
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
+from relay.accounts.first_secrets import FirstSecrets
 from relay.app.cluster_checks import driver_problems
 from relay.app.daemon import Collaborators, Daemon, DurableStore, Served
 from relay.app.endpoint_check import endpoint_problems
@@ -39,12 +40,13 @@ from relay.app.make_history import make_history, make_message_records
 from relay.app.reload import ConfigRefused, Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
-from relay.config.model import Config, NumberComparison
+from relay.config.model import Carrier, Config, NumberComparison
 from relay.decisions.decision_client import DecisionClient
 from relay.decisions.decision_service import DecisionService
 from relay.history.history_questions import HistoryQuestions
 from relay.history.message_lists import MessageLists
 from relay.http.carrier_notifications import CarrierNotifications
+from relay.http.carrier_receipts import CarrierReceipts
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.http.site import ApiSite
@@ -53,6 +55,7 @@ from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
+from relay.routing.set_endings import endings_of
 from relay.runtime.fair_turns import FairTurns
 from relay.runtime.open_files import OpenFiles, allow_files, files_wanted
 from relay.simulator.demo_receiver import demo_receiver_site
@@ -157,11 +160,14 @@ def makeService(options: Options) -> IService:
 
 
 def _carrier_sessions(config: Config) -> int:
-    """How many connections the carriers need. A carrier over HTTP needs a few."""
-    return sum(
-        carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
-        for carrier in config.carriers.values()
-    )
+    """How many connections the carriers need. Another relay needs a few, and an API one for each request under way."""
+
+    def needed(carrier: Carrier) -> int:
+        if carrier.kind == "api":
+            return carrier.api.concurrency
+        return carrier.binds * (2 if carrier.bind == "transmitter+receiver" else 1) if carrier.kind == "smpp" else 4
+
+    return sum(map(needed, config.carriers.values()))
 
 
 def _start_again(options: Options, reason: str) -> None:
@@ -345,7 +351,7 @@ def _message_flow(
     return MessageFlow(
         store=store,
         rates=accounts,
-        routes=Routes(config.routes, lists),
+        routes=Routes(config.routes, lists, endings_of(config.accounts)),
         clock=reactor,
         random_bytes=os.urandom,
         validity_seconds=config.validity_seconds,
@@ -369,7 +375,8 @@ def _webhooks(
     gate: WorkGate,
 ) -> Webhooks:
     """Makes the sender of webhooks, whose attempts the flow's counters count."""
-    delivery = WebhookDelivery(store, accounts, WebhookClient(http_clients, reactor), reactor, wall)
+    secrets = FirstSecrets(store, accounts, os.urandom)
+    delivery = WebhookDelivery(store, accounts, WebhookClient(http_clients, reactor), reactor, wall, secrets)
     webhooks = Webhooks(store, accounts, delivery, reactor, randomness.random, gate)
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
@@ -444,6 +451,10 @@ def _take_carrier_notifications(api: HttpApi, daemon: Daemon, reactor: Any, wall
     """Lets carriers over HTTP post their notifications to the customers' listener."""
     notifications = CarrierNotifications(daemon.http_receipts, reactor, wall)
     api.router.add("POST", "/carriers/{name}/notifications", notifications.take, anybody=True)
+    receipts = CarrierReceipts(daemon.api_receipts, reactor, wall)
+    for method in ("GET", "POST"):
+        for path in ("/carriers/{name}/receipts", "/carriers/{name}/receipts/{token}"):
+            api.router.add(method, path, receipts.take, anybody=True)
 
 
 def _say_how_to_try(daemon: Daemon) -> None:

@@ -125,6 +125,7 @@ RUN_ELSEWHERE = {
         "python -m relay dialect": "tests.test_carriers_page",
         "python -m relay route --config *": "tests.cli.test_cli",
         "python -m relay status": "operations.md has it",
+        "relay resume NAME": "operations.md has it",
         "ss -ltnp": "is Debian's",
     },
     "docs/faq.md": {

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.template import Tag
 
 from relay.account_pages import message_pages, statistics
+from relay.account_pages.access_site import AccessSite
 from relay.account_pages.confirmation import REMOVE_URL, STOP_SIGNING, Question, confirmation
 from relay.account_pages.delivery_stats import SPANS, Span
 from relay.account_pages.first_steps import base_url, first_steps
@@ -21,7 +22,7 @@ from relay.account_pages.page_values import Flash, Session, Sessions, StatsSourc
 from relay.account_pages.send_site import SendSite
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
 from relay.account_pages.static_files import STATIC, static_file
-from relay.accounts.account_settings import SettingProblem
+from relay.accounts.account_settings import UNSEEN_SECRET, SettingProblem
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.http_api import HttpApi
@@ -61,7 +62,8 @@ class AccountPages:
         self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
         self._live = LiveUpdates(flow.store, sessions, page_stats, health.failing, clock)
         messages = MessageSite(gate, api, flow, accounts, webhooks, clock)
-        send = SendSite(gate, api.preparer, flow)
+        access = AccessSite(gate, flow.store, accounts, api.key_uses, clock, random_bytes)
+        send = SendSite(gate, api.preparer, flow, accounts)
         api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)
         for name, content_type in STATIC.items():
@@ -76,6 +78,7 @@ class AccountPages:
             ("/my/messages/{id}", messages.message),
             ("/my/settings", self._settings),
             ("/my/send", send.show),
+            ("/my/access", access.show),
         ):
             add("GET", path, gate.page(handler))
         for path, form_handler in (
@@ -85,6 +88,7 @@ class AccountPages:
             ("/my/secret", self._set_secret),
             ("/my/test", self._test),
             ("/my/send", send.send),
+            ("/my/access", access.change),
             ("/my/messages/{id}/notify", messages.notify),
             ("/my/messages/replay", messages.replay),
             ("/my/messages/resend", messages.resend),
@@ -152,7 +156,8 @@ class AccountPages:
         account = session.account
         settings = self._accounts.get(account)
         set_here = {name for name in DELIVERY_SETTINGS if self._accounts.setting(account, name) is not None}
-        secret_set = self._accounts.setting(account, "notification_secret") is not None
+        secret = self._accounts.setting(account, "notification_secret")
+        unseen = self._accounts.setting(account, UNSEEN_SECRET) is not None
         old_until = self._changes.old_secret_until(account)
         return self._gate.shown(
             request,
@@ -160,7 +165,7 @@ class AccountPages:
             "Settings",
             "/my/settings",
             url_card(session, self._api.account.report(account), "/my/settings", entered=url, problem=url_problem),
-            secret_card(session, settings, secret_set, old_until),
+            secret_card(session, settings, secret, old_until, unseen),
             delivery_card(session, settings, set_here, entered=entered, problems=problems),
             status=422 if url_problem or problems else 200,
         )

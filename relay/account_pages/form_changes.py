@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from relay.account_pages.html import duration
 from relay.account_pages.page_values import Flash
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, current_values
-from relay.accounts.account_settings import OLD_SECRET, ROTATION_SECONDS, SettingProblem
+from relay.accounts.account_settings import OLD_SECRET, ROTATION_SECONDS, UNSEEN_SECRET, SettingProblem
 from relay.accounts.signing import new_secret
 from relay.http.account_calls import AccountApi
 from relay.http.collaborators import Customers, WebhookTester
@@ -76,7 +76,14 @@ class Changes:
         return problems
 
     async def secret(self, account: str, action: str) -> Flash:
-        """Makes, removes or resets the signing secret. A replaced secret signs, too, for another day."""
+        """Makes, removes or resets the signing secret. A replaced secret signs, too, for another day.
+
+        :param action: "seen": the customer has copied the secret that the relay made by itself.
+        """
+        if self._accounts.setting(account, UNSEEN_SECRET) is not None:
+            await self._api.put_setting(account, UNSEEN_SECRET, None)
+        if action == "seen":
+            return Flash(True, "The secret is not shown any more.")
         if action == "remove":
             await self._api.put_setting(account, OLD_SECRET, None)
             await self._api.put_setting(account, "notification_secret", "")

@@ -36,7 +36,7 @@ PAGE_HEADERS: Final = (
 )
 
 #: The paths to which a login may lead: only our own pages.
-_OWN_PATH: Final = re.compile(r"/(my/(messages|settings|send)[A-Za-z0-9/?&=%+.-]*)?")
+_OWN_PATH: Final = re.compile(r"/(my/(messages|settings|send|access)[A-Za-z0-9/?&=%+.-]*)?")
 
 #: What the login page says to somebody whose login has ended, by what was wanted.
 _ENDED: Final = {

@@ -15,6 +15,7 @@ NAVIGATION: Final = (
     ("/my/messages", "Messages"),
     ("/my/settings", "Settings"),
     ("/my/send", "Send"),
+    ("/my/access", "Access"),
 )
 
 Content = Any

@@ -12,12 +12,13 @@ has this key. A start counts as a use of all sessions.
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from twisted.internet.defer import DeferredLock
 
 from relay.account_pages.page_values import AccountSuspended, Flash, TooManyAttempts
+from relay.accounts.api_keys import ApiKey
 from relay.http.collaborators import Customers
 from relay.http.login_limits import LoginLimits
 from relay.store.api import SettingsStore, StoreUnavailable
@@ -55,12 +56,12 @@ class PageSession:
         self.used_at = used_at
         self._proof = proof
 
-    def holds(self, proof: str, now: float) -> bool:
+    def holds(self, proofs: Container[str], now: float) -> bool:
         """Whether the session is still valid.
 
-        :param proof: the proof of its token and the account's present API key.
+        :param proofs: those of its token and the account's present API keys.
         """
-        return now < self.ends_at and now < self.used_at + IDLE_SECONDS and proof == self._proof
+        return now < self.ends_at and now < self.used_at + IDLE_SECONDS and self._proof in proofs
 
 
 class PageSessions:
@@ -112,15 +113,17 @@ class PageSessions:
         """
         now = self._now()
         asked = account[:100]
-        name = self._accounts.by_login(account, key)
-        key_now = None if name is None else self._accounts.get(name).api_key
+        login = self._accounts.by_login(account, key)
+        if login is not None and not _opens_pages(login.key, now, address):
+            login = None
         wait_seconds = self._limits.wait_seconds(address, asked)
-        if wait_seconds > 0.0 and (name is None or not self._limits.knows(address, name, key_now)):
+        if wait_seconds > 0.0 and (login is None or not self._limits.knows(address, login.account, login.proof)):
             raise TooManyAttempts(wait_seconds)
-        if name is None:
+        if login is None:
             self._limits.failed(address, asked)
             return None
-        self._limits.succeeded(address, name, key_now)
+        name = login.account
+        self._limits.succeeded(address, name, login.proof)
         if self._accounts.is_suspended(name):
             raise AccountSuspended
         token = self.new_token()
@@ -129,7 +132,7 @@ class PageSessions:
             self._end(old)
         while len(self._sessions) >= MOST_SESSIONS:
             self._end(next(iter(self._sessions)))
-        proof, ends_at = self._proof(token, name), now + SESSION_SECONDS
+        proof, ends_at = _hash(f"{token} {login.proof.reveal()}"), now + SESSION_SECONDS
         self._sessions[_hash(token)] = PageSession(name, _csrf(token), proof, ends_at, now)
         await self._keep(name, _SETTING + _hash(token), f"{ends_at:.0f} {proof}")
         return token
@@ -149,7 +152,7 @@ class PageSessions:
             return None
         now = self._now()
         suspended = self._accounts.is_suspended(session.account)
-        if suspended or not session.holds(self._proof(token, session.account), now):
+        if suspended or not session.holds(self._proofs(token, session.account, now), now):
             self._end(name)
             return None
         session.csrf = _csrf(token)
@@ -164,13 +167,16 @@ class PageSessions:
             self._end(name)
             await self._forget_ended()
 
-    def _proof(self, token: str, account: str) -> str:
-        """What shows that a session was made with the account's present API key; "" if it has none."""
+    def _proofs(self, token: str, account: str, now: float) -> set[str]:
+        """What shows that a session was made with one of the account's present API keys."""
         try:
-            key = self._accounts.get(account).api_key
+            configured = self._accounts.get(account).api_key
         except KeyError:
-            key = None
-        return "" if key is None else _hash(f"{token} {key.reveal()}")
+            return set()
+        secrets = [key.digest for key in self._accounts.keys.of(account) if _opens_pages(key, now)]
+        if configured is not None:
+            secrets.append(configured.reveal())
+        return {_hash(f"{token} {secret}") for secret in secrets}
 
     def _end(self, name: str) -> None:
         session = self._sessions.pop(name)
@@ -194,6 +200,16 @@ class PageSessions:
                 # If the relay stops before a later call has done it, the session is valid again after the start.
                 self._ended.append((account, name))
                 return
+
+
+def _opens_pages(key: ApiKey | None, now: float, address: str | None = None) -> bool:
+    """Whether somebody may log in with a key. The page can do everything, so a key with limits doesn't open it.
+
+    :param key: None: the one in the configuration.
+    """
+    if key is None:
+        return True
+    return key.valid(now) and key.scope == "all" and (address is None or not key.refusal(address, "all"))
 
 
 def _hash(text: str) -> str:

@@ -74,12 +74,14 @@ def send_card(
     problems: Mapping[str, str] | None = None,
     size: str = "",
     default_sender: str = "",
+    test_numbers: Mapping[str, str] | None = None,
 ) -> Tag:
     """Makes the form for a message.
 
     :param values: the values that the customer has entered.
     :param problems: what is wrong with each field; "" names the form as a whole.
     :param size: how long the text is, in words.
+    :param test_numbers: the account's numbers that no carrier sees, and the status in which messages to each end.
     """
     wrong = problems or {}
     elsewhere = [words for name, words in wrong.items() if name not in FIELDS]
@@ -132,4 +134,7 @@ def send_card(
                class_="buttons"),
             novalidate=True,
         ),
+        el("p", "Test numbers, which no carrier sees: ",
+           ", ".join(f"{number} ends as {status}" for number, status in test_numbers.items()), ".", class_="hint")
+        if test_numbers else None,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from relay.account_pages.gate import Gate, see
 from relay.account_pages.page_values import Flash, Session
 from relay.account_pages.send_form import entered_values, problems_of, send_card
 from relay.http.api_request import ApiRequest, Reply
-from relay.http.collaborators import SubmissionFlow
+from relay.http.collaborators import Customers, SubmissionFlow
 from relay.http.message_preparer import MessagePreparer
 from relay.http.problems import Problem, of_store
 from relay.http.types import DefaultSenderRequest, MessageRequest, from_form
@@ -21,14 +21,16 @@ from relay.values.messages import Message
 class SendSite:
     """Serves `/my/send`."""
 
-    def __init__(self, gate: Gate, preparer: MessagePreparer, flow: SubmissionFlow) -> None:
+    def __init__(self, gate: Gate, preparer: MessagePreparer, flow: SubmissionFlow, accounts: Customers) -> None:
         self._gate = gate
+        self._accounts = accounts
         self._preparer = preparer
         self._flow = flow
 
     async def show(self, request: ApiRequest, session: Session) -> Reply:
         """`GET /my/send`."""
-        card = send_card(session, {}, default_sender=self._preparer.default_sender(session.account))
+        settings = self._accounts.get(session.account)
+        card = send_card(session, {}, default_sender=settings.senders.default, test_numbers=settings.test_numbers)
         return self._gate.shown(request, session, "Send", "/my/send", card)
 
     async def send(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
@@ -81,6 +83,7 @@ class SendSite:
             problems=problems,
             size=self._size(account, values),
             default_sender=self._preparer.default_sender(account),
+            test_numbers=self._accounts.get(account).test_numbers,
         )
         return self._gate.shown(request, session, "Send", "/my/send", card, status=status, headers=headers)
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, button, card, choice, el, field, form, moment
+from relay.account_pages.html import Content, button, card, choice, copied, el, field, form, moment
 from relay.account_pages.page_values import Session
 from relay.accounts.account_settings import MOST_IN_A_BATCH
 from relay.config.model import Account
@@ -100,30 +100,49 @@ def url_card(
     )
 
 
-def secret_card(session: Session, account: Account, set_here: bool, old_until: float | None) -> Tag:
-    """Makes the form that makes, changes and removes the signing secret."""
-    has = account.notification_secret is not None
+def secret_card(session: Session, account: Account, set_here: str | None, old_until: float | None, unseen: bool) -> Tag:
+    """Makes the form that makes, changes and removes the signing secret.
+
+    :param set_here: the secret that was set while the relay runs; "": the customer wants none; None: neither.
+    :param unseen: whether the relay made the secret by itself, and the customer has not copied it yet.
+    """
+    secret = account.notification_secret
+    if secret is not None:
+        state = el("span", "Signed", class_="state on")
+    elif account.sign and set_here is None:
+        state = el("span", "The relay makes a secret with the first notification", class_="state none")
+    else:
+        state = el("span", "Not signed", class_="state none")
+    shown = None
+    if secret is not None and unseen:
+        shown = form(
+            session,
+            "/my/secret",
+            el("p", "The relay has made this secret for you. Copy it into your receiver."),
+            el("p", copied("made-secret", secret.reveal()), class_="secret"),
+            el("div", button("I have copied it", "seen"), class_="buttons"),
+        )
     return card(
         "Signing secret",
-        el("p", el("span", "Signed" if has else "Not signed", class_="state on" if has else "state none"),
-           _origin(set_here) if has or set_here else None, class_="states"),
+        el("p", state, _origin(set_here is not None) if secret or set_here is not None else None, class_="states"),
         el(
             "p",
             "With a secret, the relay signs every POST as the Standard Webhooks specification says. So your receiver "
-            "can check that the POST came from this relay. A new secret is shown only once. The one before it signs, "
-            "too, for 24 hours.",
+            "can check that the POST came from this relay. A secret that you make is shown only once. The one before "
+            "it signs, too, for 24 hours.",
             class_="hint",
         ),
+        shown,
         el("p", "The previous secret signs, too, until ", moment(old_until), ".") if old_until else None,
         form(
             session,
             "/my/secret",
-            button("Make a new secret" if has else "Make a secret", "generate", "primary"),
-            button("Stop signing", "remove") if has else None,
-            button("Reset to the configuration's", "reset", "quiet") if set_here else None,
+            button("Make a new secret" if secret else "Make a secret", "generate", "primary"),
+            button("Stop signing", "remove") if secret else None,
+            button("Reset to the configuration's", "reset", "quiet") if set_here is not None else None,
             class_="buttons",
         ),
-    )  # fmt: skip
+    )
 
 
 def delivery_card(

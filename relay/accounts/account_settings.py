@@ -37,6 +37,9 @@ OFF_BY_OPERATOR: Final = "operator"
 #: The secret before the last change, and the time until which it signs, too ("1790000000 whsec_...").
 OLD_SECRET: Final = "notification_secret_old"
 
+#: Set while the customer has not said that the secret which the relay made by itself is copied.
+UNSEEN_SECRET: Final = "notification_secret_unseen"
+
 #: How long the old secret signs after a change.
 ROTATION_SECONDS: Final = 24 * 3600.0
 

@@ -25,6 +25,8 @@ from relay.accounts.account_settings import (
     why_off,
     with_settings,
 )
+from relay.accounts.api_keys import SETTING as KEY_SETTING
+from relay.accounts.api_keys import KeyRing, Login
 from relay.accounts.receiver_headers import receiver_headers
 from relay.accounts.signing import secret_key
 from relay.config.model import Account, NotificationTls
@@ -41,6 +43,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     :ivar url: the account's notification URL; None: it has none. Messages may have URLs of their own.
     :ivar off: why the account's own URL is switched off (`account_settings.why_off`); "": the URL is on.
     :ivar keys: the keys that sign.
+    :ivar sign: whether the account gets a key if it has none.
     :ivar old_key: the key before the last change, which signs, too, until `old_key_until`.
     :ivar headers: the headers that the receivers ask for, by name. They hold secrets.
     :ivar tls: our certificate for the receivers, and the authorities to trust.
@@ -61,6 +64,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     inbound_format: str = "json"
     old_key: bytes = b""
     old_key_until: float = 0.0
+    sign: bool = True
 
     def __repr__(self) -> str:
         # Keys and headers are secret.
@@ -120,6 +124,8 @@ class _Entry:
             account.inbound_format,
             old_key,
             float(old_until) if old_key else 0.0,
+            # A secret that the customer has taken away is an empty setting.
+            account.sign and self.settings.get("notification_secret") != "",
         )
 
 
@@ -127,6 +133,7 @@ class Accounts:
     """Knows the customers: their keys, policies, limits and URLs.
 
     :param accounts: the accounts of the configuration, by name.
+    :ivar keys: the API keys that customers have made.
     :ivar tell_progress: whether any account has `notify: progress`.
     :raises SettingProblem: a secret in them isn't valid. If `replace` raises it, nothing has changed.
     """
@@ -138,6 +145,7 @@ class Accounts:
         self._by_login: dict[bytes, str] = {}
         self._by_system_id: dict[str, str] = {}
         self._settings: dict[str, dict[str, str]] = {}
+        self.keys = KeyRing()
         self.replace(accounts)
 
     # The configuration and the settings
@@ -169,6 +177,7 @@ class Accounts:
         """
         for account, name, value in settings:
             self._settings.setdefault(account, {})[name] = value
+            self._apply_key(account, name, value)
         for name, entry in self._entries.items():
             kept = self._settings.get(name, {})
             for setting in tuple(kept):
@@ -206,11 +215,16 @@ class Accounts:
             kept.pop(name, None)
         else:
             kept[name] = value
+        self._apply_key(account, name, value)
         entry = self._entries.get(account)
         if entry is not None:
             entry.settings = kept
             entry.derive()
             self._look_for_progress()
+
+    def _apply_key(self, account: str, name: str, value: str | None) -> None:
+        if name.startswith(KEY_SETTING):
+            self.keys.put(account, name.removeprefix(KEY_SETTING), value)
 
     def _look_for_progress(self) -> None:
         self.tell_progress = any(entry.policy.progress for entry in self._entries.values())
@@ -269,8 +283,11 @@ class Accounts:
 
     # Logins
 
-    def by_authorization(self, header: bytes | None) -> str | None:
-        """The account whose key an Authorization header has (Basic account:key, or Bearer key); None: no account's."""
+    def by_authorization(self, header: bytes | None) -> Login | None:
+        """The login in an Authorization header (Basic account:key, or Bearer key); None: it is wrong.
+
+        A key that a customer has made may have ended, and may not be for this use: see `ApiKey`.
+        """
         if not header:
             return None
         scheme, _, rest = header.partition(b" ")
@@ -281,15 +298,32 @@ class Accounts:
                 login = base64.b64decode(rest, validate=True)
             except (binascii.Error, ValueError):
                 return None
-            return self._by_login.get(self._hash(login))
+            return self._by_pair(login)
         if scheme == b"bearer":
-            return self._by_key.get(self._hash(rest))
+            name = self._by_key.get(self._hash(rest))
+            return self._known(self.keys.find(rest)) if name is None else self._with_configured_key(name)
         return None
 
-    def by_login(self, account: str, key: str) -> str | None:
-        """Gives the account's name back if `key` is its API key; None if not."""
-        login = f"{account}:{key}".encode("utf-8", "surrogateescape")
-        return self._by_login.get(self._hash(login))
+    def by_login(self, account: str, key: str) -> Login | None:
+        """The login with an account's name and a key; None: the key is not the account's."""
+        return self._by_pair(f"{account}:{key}".encode("utf-8", "surrogateescape"))
+
+    def _by_pair(self, pair: bytes) -> Login | None:
+        name = self._by_login.get(self._hash(pair))
+        if name is not None:
+            return self._with_configured_key(name)
+        account, _, key = pair.partition(b":")
+        login = self._known(self.keys.find(key))
+        return login if login is not None and login.account.encode() == account else None
+
+    def _with_configured_key(self, name: str) -> Login:
+        key = self._entries[name].account.api_key
+        assert key is not None
+        return Login(name, None, key)
+
+    def _known(self, login: Login | None) -> Login | None:
+        """The login, if the configuration has its account."""
+        return login if login is not None and login.account in self._entries else None
 
     def by_system_id(self, system_id: str) -> tuple[str, Account] | None:
         """The name and the account that bind with this system_id; None: no account does."""

@@ -14,6 +14,8 @@ from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
 from relay.app.cluster_checks import check_cluster
 from relay.app.route_checks import check_routes, replaced_sender
+from relay.carriers.api_adapter import ApiAdapter, resolve_api
+from relay.carriers.api_receipts import ApiReceiptReader
 from relay.config.endpoint_text import is_loopback
 from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, InboundRule, Senders, TlsFiles
 from relay.config.password_hash import is_password_hash
@@ -23,7 +25,7 @@ from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
 from relay.receipts.dialects import resolve
 from relay.simulator.decisions import WORDS as SIMULATED_WORDS
-from relay.text.compose import InvalidText, source_address
+from relay.text.compose import InvalidText, destination_address, source_address
 from relay.text.tlv_text import read_tag, read_tlvs
 from relay.values.messages import source_of
 from relay.values.secret import Secret
@@ -32,6 +34,8 @@ Finding = tuple[Path, str]
 
 _NAME_EXTRAS = frozenset("._+@-")
 _LONGEST_NAME = 64
+#: SMPP 3.4 section 5.2.1, without the NUL.
+_LONGEST_SYSTEM_ID = 15
 
 
 def check(config: Config) -> Iterator[Finding]:
@@ -213,6 +217,11 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
     if account.notification_tls is not None:
         yield from _tls_files((*path, "notification_tls"), account.notification_tls)
     yield from _senders((*path, "senders"), account.senders)
+    for number in account.test_numbers:
+        try:
+            destination_address(number)
+        except InvalidText as problem:
+            yield (*path, "test_numbers", number), problem.reason
     if account.smpp is not None:
         smpp = account.smpp
         yield from _ascii((*path, "smpp", "system_id"), smpp.system_id)
@@ -297,16 +306,21 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
                 (*path, "signing_secret"),
                 "missing; with kind: http the relay uses it to check that notifications are from the carrier",
             )
-    if carrier.signing_secret is not None:
+    if carrier.kind == "api":
+        yield from _api(path, carrier)
+    elif carrier.signing_secret is not None:
         try:
             secret_key(carrier.signing_secret.reveal())
         except ValueError as problem:
             yield (*path, "signing_secret"), str(problem)
     for key in ("query_sm", "cancel_sm"):
-        if carrier.kind == "http" and getattr(carrier, key):
-            yield (*path, key), "doesn't work with kind: http, which has no such request; leave it out"
-    if carrier.kind == "http" and not _is_plain(carrier):
-        yield path, "has keys for the form of messages, which another relay (kind: http) chooses itself; leave them out"
+        if carrier.kind in ("http", "api") and getattr(carrier, key):
+            yield (*path, key), f"doesn't work with kind: {carrier.kind}, which has no such request; leave it out"
+    if carrier.kind in ("http", "api") and not _is_plain(carrier):
+        yield (
+            path,
+            "has keys for the form of messages, which another relay or the carrier chooses itself; leave them out",
+        )
     for key in ("source_ton", "source_npi"):
         by_kind = getattr(carrier, key)
         for kind in by_kind if isinstance(by_kind, dict) else ():
@@ -328,7 +342,9 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
         yield (*path, "reconnect_max_seconds"), "is less than reconnect_min_seconds"
     for key in ("system_id", "system_type", "address_range"):
         yield from _ascii((*path, key), getattr(carrier, key))
-    if carrier.kind != "http":
+    if carrier.kind not in ("http", "api"):
+        if len(carrier.system_id) > _LONGEST_SYSTEM_ID:
+            yield (*path, "system_id"), f"expected text of at most {_LONGEST_SYSTEM_ID} characters, as SMPP allows"
         yield from _ascii((*path, "password"), carrier.password.reveal())
     if carrier.mobile_originated != "refuse":
         yield from _gets_messages((*path, "mobile_originated"), carrier.mobile_originated, config)
@@ -343,6 +359,32 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
                 read_tag(tag)
             except ValueError as problem:
                 yield (*path, "simulator", "tlvs", index), str(problem)
+
+
+def _api(path: Path, carrier: Carrier) -> Iterator[Finding]:
+    base_url, api = resolve_api(carrier)
+    for key, url in (("connect", base_url), ("api.public_url", carrier.api.public_url)):
+        try:
+            if not url:
+                raise UrlProblem("The preset has none, so write one such as https://sms.example.net.")
+            check_url(url, allow_private=True)
+        except UrlProblem as problem:
+            yield (*path, *key.split(".")), f"with kind: api this is a URL. {problem}"
+    if api.receipts.verify != "twilio" and (carrier.signing_secret is None or not carrier.signing_secret.reveal()):
+        yield (*path, "signing_secret"), f"missing; receipts are verified with it (verify: {api.receipts.verify})"
+    if api.receipts.verify == "hmac-sha256" and not api.receipts.signature_header:
+        yield (*path, "api", "receipts", "signature_header"), "missing; verify: hmac-sha256 needs it"
+    for name in (api.receipts.signature_header or "", *(api.headers or ())):
+        if not name.isascii() or not name.isprintable() or " " in name or ":" in name:
+            yield (*path, "api"), f"{name!r} is no name of a header"
+    for make, table in ((ApiAdapter, ("api",)), (ApiReceiptReader, ())):
+        try:
+            if table or carrier.signing_secret is not None:
+                make("x", carrier)
+        except ValueError as problem:
+            # The text is like "errors.429: ...": the key within the table, and its problem.
+            key, _, what = str(problem).partition(": ")
+            yield (*path, *table, *key.split(".", 1)), what
 
 
 def _is_plain(carrier: Carrier) -> bool:

@@ -19,6 +19,8 @@ from twisted.python.failure import Failure
 from relay.accounts.accounts import Accounts
 from relay.app.sd_notify import SystemdNotifier
 from relay.app.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
+from relay.carriers.api_binds import api_binds
+from relay.carriers.api_receipts import ApiReceiptReader, ApiReceiptTaker
 from relay.carriers.binds import smpp_binds
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.handset_messages import HandsetMessages
@@ -357,6 +359,11 @@ class Daemon(Service):
         link = self.links.get(carrier) or self.draining_carriers.link(carrier)
         return None if link is None else link.http_receipts
 
+    def api_receipts(self, carrier: str) -> ApiReceiptTaker | None:
+        """Does what `http_receipts` does, for carriers of kind api."""
+        link = self.links.get(carrier) or self.draining_carriers.link(carrier)
+        return None if link is None else link.api_receipts
+
     async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
         """Makes a link to a carrier, and does not start it. If the carrier is simulated, starts the simulation.
 
@@ -367,6 +374,9 @@ class Daemon(Service):
             # Only daemons of tests go without a client, and they have no such carrier.
             assert self._carrier_http is not None
             keepers = http_binds(settings, self._carrier_http, self._reactor, fraction=fraction)
+        elif settings.kind == "api":
+            assert self._carrier_http is not None
+            keepers = api_binds(name, settings, self._carrier_http, self._reactor, fraction=fraction)
         else:
             endpoint = await self._carrier_endpoint(name, settings)
             pdu_bytes = self.config.limits.pdu_bytes
@@ -379,7 +389,9 @@ class Daemon(Service):
             keepers,
             queue_bytes=self.config.limits.queue_bytes,
             mobile_originated=self.handset_messages.take,
-            notification_reader=notification_reader(name, settings),
+            notification_reader=ApiReceiptReader(name, settings)
+            if settings.kind == "api"
+            else notification_reader(name, settings),
         )
 
     async def _carrier_endpoint(self, name: str, settings: Carrier) -> IStreamClientEndpoint:

@@ -35,6 +35,7 @@ from relay.customers.smpp_sessions import CustomerSessions
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
+from relay.routing.set_endings import endings_of
 from relay.routing.stale_names import StaleNames
 from relay.runtime.tasks import Tasks
 
@@ -209,7 +210,8 @@ class Reloader:
         daemon.config = config
         daemon.accounts.replace(config.accounts)
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
-        daemon.flow.reroute(Routes(config.routes, lists), daemon.links, config.validity_seconds)
+        routes = Routes(config.routes, lists, endings_of(config.accounts))
+        daemon.flow.reroute(routes, daemon.links, config.validity_seconds)
         if config.decisions != old.decisions:
             daemon.flow.decisions.reconfigure(config.decisions)
         for name, account in old.accounts.items():

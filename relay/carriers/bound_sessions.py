@@ -58,7 +58,7 @@ class CarrierSessions:
     def refused(self, command_status: int) -> None:
         """Notes that the carrier refused a bind."""
         self._counters.bind_failures += 1
-        transceiver = self._settings.kind != "http" and self._settings.bind == "transceiver"
+        transceiver = self._settings.kind not in ("http", "api") and self._settings.bind == "transceiver"
         advice = ""
         if transceiver and command_status in _TRANSCEIVER_REFUSED:
             advice = "; if the carrier takes no bind_transceiver, set bind: transmitter+receiver"

@@ -17,25 +17,20 @@ knows us. After a failed POST the session repeats this until it gets an answer, 
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
-from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from relay.carriers.http_exchange import HttpAnswer, exchange, never_sent
 from relay.carriers.relay_api import read_answers, status_of
 from relay.carriers.session_api import Request, SessionReports
-from relay.config.urls import parse_url
-from relay.runtime.bounded_body import read_body
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, CodecError
-from relay.webhooks.connections import ReadyHeaders, common_headers
-from relay.webhooks.schedule import retry_after_seconds
 from relay.webhooks.webhook_client import reason_of
 
 #: How many POSTs may be under way at once.
@@ -43,22 +38,10 @@ POSTS: Final = 4
 #: The bounds of one POST. The API accepts 1,000 messages and a megabyte.
 ITEMS_A_POST: Final = 500
 BYTES_A_POST: Final = 262_144
-#: The largest answer that is read. Even an answer with a long problem for each item is smaller.
-ANSWER_BYTES: Final = 1_048_576
-#: The longest Retry-After of the other relay that is obeyed.
-LONGEST_PAUSE_SECONDS: Final = 3_600.0
 
 #: Makes an item of the array from a submit_sm's body and its token; None: the part's validity has ended. It may raise
 #: CodecError.
 ItemOf = Callable[[bytes, object], bytes | None]
-
-
-class HttpAnswer(NamedTuple):
-    """An HTTP response that has been read."""
-
-    status: int
-    content: bytes
-    retry_after_seconds: float
 
 
 class HttpCarrierSession:
@@ -286,7 +269,7 @@ class HttpCarrierSession:
         except CancelledError:
             raise
         except Exception as problem:
-            if _never_sent(problem):
+            if never_sent(problem):
                 self._fail(reason_of(problem), unsent=_taken_out(batch))
             else:
                 self._doubt(reason_of(problem), _taken_out(batch))
@@ -380,17 +363,10 @@ class HttpCarrierSession:
         return await asking.addTimeout(self._timeout_seconds, self._clock)
 
     async def _request(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
-        url = parse_url(self._base_url + path)
-        headers = common_headers(url, self._authorization)
+        headers = {b"Authorization": [self._authorization]}
         if body is not None:
             headers[b"Content-Type"] = [b"application/json"]
-        response = await self._http.request(
-            method, url.plain, headers=ReadyHeaders.of(headers), data=body, allow_redirects=False, unbuffered=True
-        )
-        values = response.headers.getRawHeaders("Retry-After")
-        pause_seconds = retry_after_seconds(values[0] if values else None, self._clock.seconds())
-        content = await read_body(response, ANSWER_BYTES)
-        return HttpAnswer(response.code, content, min(pause_seconds, LONGEST_PAUSE_SECONDS))
+        return await exchange(self._http, method, self._base_url + path, headers, body, self._clock)
 
 
 def _tokens(batch: Iterable[Request]) -> list[object]:
@@ -402,7 +378,3 @@ def _taken_out(batch: list[Request]) -> list[Request]:
     taken = list(batch)
     batch.clear()
     return taken
-
-
-def _never_sent(problem: Exception) -> bool:
-    return isinstance(problem, ConnectError | DNSLookupError | ConnectTimeoutError | ConnectingCancelledError)

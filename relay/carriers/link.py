@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from relay.carriers.api_receipts import ApiReceiptReader, ApiReceiptTaker
 from relay.carriers.bound_sessions import CarrierSessions
 from relay.carriers.context import CarrierContext
 from relay.carriers.link_state import LinkEvent, LinkState, LinkStateMachine
@@ -40,7 +41,8 @@ class CarrierLink:
         `relay.carriers.http_session.http_binds`.
     :param queue_bytes: how many octets of texts its queue keeps in memory.
     :param mobile_originated: gets the carrier's name and a deliver_sm that isn't a receipt.
-    :param notification_reader: reads the notifications of a carrier that is another relay; None: it isn't one.
+    :param notification_reader: reads the receipts of a carrier over HTTP (another relay, or kind api); None: it is
+        spoken to over SMPP.
     """
 
     log = Logger()
@@ -55,7 +57,7 @@ class CarrierLink:
         *,
         queue_bytes: int,
         mobile_originated: MobileOriginated = lambda carrier, pdu: None,
-        notification_reader: NotificationReader | None = None,
+        notification_reader: NotificationReader | ApiReceiptReader | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -138,7 +140,7 @@ class CarrierLink:
     def can_schedule(self) -> bool:
         """Whether the carrier keeps messages until their schedule_delivery_time (`scheduled_delivery: pass`)."""
         # The HTTP API has no field for the time.
-        return self.settings.scheduled_delivery == "pass" and self.settings.kind != "http"
+        return self.settings.scheduled_delivery == "pass" and self.settings.kind not in ("http", "api")
 
     @property
     def text_form(self) -> TextForm:
@@ -252,7 +254,13 @@ class CarrierLink:
     def http_receipts(self) -> HttpReceipts | None:
         """Takes the notifications of a carrier that is another relay; None: it isn't one."""
         reader = self._notification_reader
-        return None if reader is None else HttpReceipts(reader, self.intake.keep)
+        return HttpReceipts(reader, self.intake.keep) if isinstance(reader, NotificationReader) else None
+
+    @property
+    def api_receipts(self) -> ApiReceiptTaker | None:
+        """Takes the receipts of a carrier of kind api; None: it is of another kind."""
+        reader = self._notification_reader
+        return ApiReceiptTaker(reader, self.intake.keep) if isinstance(reader, ApiReceiptReader) else None
 
     def read_again(self, kept: Receipt) -> Receipt | None:
         """Reads a receipt that the store keeps, with the present dialect; None: it is unreadable."""

@@ -225,7 +225,7 @@ class NotificationReader:
 
 
 def notification_reader(name: str, settings: Carrier) -> NotificationReader | None:
-    """Makes the reader of a carrier's notifications; None: it is a carrier over SMPP."""
+    """Makes the reader of the notifications of a carrier that is another relay; None: it isn't one."""
     if settings.kind != "http":
         return None
     secret = settings.signing_secret

@@ -8,12 +8,17 @@ from relay.text.tlv_text import read_tlvs
 
 
 def wanted_form(settings: Carrier) -> CarrierForm:
-    """The form that a carrier's settings ask for. Another relay (kind http) gets what the API takes.
+    """The form that a carrier's settings ask for.
+
+    Another relay (kind http) gets what the API takes, and a carrier of kind api gets whole texts.
 
     :raises ValueError: `tlvs` can't be read; the text says why.
     """
     if settings.kind == "http":
         return PLAIN_CARRIER_FORM
+    if settings.kind == "api":
+        # Such an API cuts long texts itself.
+        return CarrierForm(long_messages="payload")
     source = AddressForm(
         _by_kind(settings.source_ton),
         _by_kind(settings.source_npi),

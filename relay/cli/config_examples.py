@@ -48,6 +48,7 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
             "password": "{file: /etc/relay/tier1.password}",
             "interface_version": "0x34",
             "dialect": "{}  # as tier2 below",
+            "api": "{}  # as vonage below",
             "simulator": "{}  # as sim below",
         },
         remark="An ordinary carrier, with every key.",
@@ -75,6 +76,17 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         only=frozenset({"kind", "connect", "password", "signing_secret"}),
         remark="Another relay's HTTP API.",
     ),
+    ("carriers", "vonage"): Example(
+        {
+            "kind": "api",
+            "system_id": "abcd1234",
+            "password": "{file: /etc/relay/vonage.secret}",
+            "signing_secret": "{file: /etc/relay/vonage.token}",
+        },
+        only=frozenset({"kind", "system_id", "password", "signing_secret", "api"}),
+        remark="A carrier's own HTTP API. See docs/http-carriers.md.",
+    ),
+    ("carriers", "vonage", "api"): Example({"preset": "vonage", "public_url": '"https://relay.example.org"'}),
     ("carriers", "sim"): Example(
         {"kind": "simulator"},
         only=frozenset({"kind", "simulator"}),

@@ -6,16 +6,13 @@ that don't fit. The configuration reference in docs/ is generated from them.
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
+from relay.config.api_settings import Api
+from relay.config.config_struct import ConfigStruct
 from relay.text.carrier_form import LongMessages, NumberForm
 from relay.text.text_form import Alphabet
 from relay.values.secret import Secret
-
-
-class ConfigStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: immutable, with a type for each key. Other keys are errors."""
 
 
 def _text(description: str) -> Meta:
@@ -209,6 +206,13 @@ class Account(ConfigStruct, frozen=True):
     notification_secret: Annotated[Secret | None, _text("Standard Webhooks secret, whsec_...; signs every POST.")] = (
         None
     )
+    sign: Annotated[
+        bool,
+        _text(
+            "true: an account without a notification_secret gets one, and My Account shows it. false: its webhooks "
+            "aren't signed."
+        ),
+    ] = True
     notification_headers: Annotated[
         dict[str, Secret], _text("Headers that this account's receivers ask for; every webhook and callback has them.")
     ] = field(default_factory=dict)
@@ -256,6 +260,13 @@ class Account(ConfigStruct, frozen=True):
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
     senders: Senders = field(default_factory=Senders)
+    test_numbers: Annotated[
+        dict[str, Literal["DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
+        _text(
+            'Numbers, and how messages to them end: `{"15005550001": DELIVRD}`. No carrier sees these messages, and no '
+            "route is needed."
+        ),
+    ] = field(default_factory=dict)
     inbound_url: Annotated[
         str | None, _text("Where messages from handsets go, as POSTs; see docs/http-api.md. Null = not by HTTP.")
     ] = None
@@ -404,10 +415,15 @@ class InboundRule(ConfigStruct, frozen=True):
 class Carrier(ConfigStruct, frozen=True):
     """A carrier: where it is, how the relay logs in, and how it behaves."""
 
-    kind: Annotated[Literal["smpp", "simulator", "http"], _text("How the relay talks to the carrier.")] = "smpp"
-    connect: Annotated[str, _text("Twisted client endpoint (smpp), or base URL (http).")] = ""
+    kind: Annotated[
+        Literal["smpp", "simulator", "http", "api"],
+        _text("How the relay talks to the carrier; http: it is another relay, api: it has an HTTP API of its own."),
+    ] = "smpp"
+    connect: Annotated[str, _text("Twisted client endpoint (smpp), or base URL (http, api).")] = ""
     tls: Annotated[CarrierTls | None, _text("Only with a tls: endpoint.")] = None
-    system_id: Annotated[str, Meta(max_length=15, description="The relay's login name at the carrier.")] = "relay"
+    system_id: Annotated[
+        str, Meta(max_length=64, description="The relay's login name at the carrier; over SMPP at most 15 characters.")
+    ] = "relay"
     password: Annotated[Secret, _text("The relay's password at the carrier; for kind http the API key.")] = field(
         default_factory=lambda: Secret("")
     )
@@ -520,7 +536,10 @@ class Carrier(ConfigStruct, frozen=True):
     ] = ""
     dialect: Dialect = field(default_factory=Dialect)
     simulator: Annotated[Simulator, _text("For kind simulator.")] = field(default_factory=Simulator)
-    signing_secret: Annotated[Secret | None, _text("For kind http: the secret that signs its notifications.")] = None
+    signing_secret: Annotated[
+        Secret | None, _text("For kinds http and api: the secret, key or token that proves that receipts are its.")
+    ] = None
+    api: Annotated[Api, _text("For kind api.")] = field(default_factory=Api)
 
 
 class NumberListFile(ConfigStruct, frozen=True):

@@ -18,14 +18,29 @@ from relay.http.problems import Problem, retry_after
 _LOG_SECONDS = 60.0
 
 
+class RefusalLog:
+    """Logs refused notifications and receipts of carriers over HTTP, once a minute for each carrier."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        #: When a refusal was last logged, by carrier.
+        self._logged_at: dict[str, float] = {}
+
+    def refused(self, carrier: str, reason: str, now: float) -> None:
+        """Notes a refusal. The carrier must exist, so that strangers can't add names."""
+        if now - self._logged_at.get(carrier, -_LOG_SECONDS) >= _LOG_SECONDS:
+            self._logged_at[carrier] = now
+            self.log.warn("carrier_notification_refused: a notification for {carrier} was refused: {reason}",
+                          carrier=carrier, reason=reason)  # fmt: skip
+
+
 class CarrierNotifications:
     """Takes the notifications of carriers over HTTP.
 
     :param carrier_of: finds the carrier of a name; None: there is none, or it isn't spoken to over HTTP.
     :param wall: the system's time, which is compared with that in signatures; None: the clock's.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -36,8 +51,7 @@ class CarrierNotifications:
         self._carrier_of = carrier_of
         self._clock = clock
         self._wall = wall or clock.seconds
-        #: When a refusal was last logged, by carrier.
-        self._logged_at: dict[str, float] = {}
+        self._refusals = RefusalLog()
 
     async def take(self, request: ApiRequest, account: str) -> Reply:
         """Takes one POST. Anybody may send one; its signature shows which carrier it is from."""
@@ -58,14 +72,8 @@ class CarrierNotifications:
             request.logged_in(f"carrier {name}")
             receipts = reader.read(body, header(b"X-Relay-Carrier-Error"), now)
         except BadNotification as problem:
-            self._refused(name, str(problem), now)
+            self._refusals.refused(name, str(problem), now)
             raise Problem(401 if problem.forged else 400, str(problem)) from None
         if receipts and await carrier.keep(receipts):
             raise Problem(503, "The relay can't make this durable now. Try again later.", headers=(retry_after(5.0),))
         return Reply(204, b"")
-
-    def _refused(self, carrier: str, reason: str, now: float) -> None:
-        if now - self._logged_at.get(carrier, -_LOG_SECONDS) >= _LOG_SECONDS:
-            self._logged_at[carrier] = now
-            self.log.warn("carrier_notification_refused: a notification for {carrier} was refused: {reason}",
-                          carrier=carrier, reason=reason)  # fmt: skip

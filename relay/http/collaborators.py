@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence, Set
 from typing import Protocol
 
+from relay.accounts.api_keys import KeyRing, Login
 from relay.config.model import Account
 from relay.config.urls import WebUrl
 from relay.decisions.decision_service import Decider
@@ -70,11 +71,13 @@ class Compose(Protocol):
 class Customers(Protocol):
     """Knows the accounts: `relay.accounts.accounts.Accounts`, which describes each method."""
 
-    def by_authorization(self, header: bytes | None) -> str | None:
-        """The account whose key an Authorization header has."""
+    keys: KeyRing
 
-    def by_login(self, account: str, key: str) -> str | None:
-        """The account's name if the key is its API key."""
+    def by_authorization(self, header: bytes | None) -> Login | None:
+        """The login in an Authorization header."""
+
+    def by_login(self, account: str, key: str) -> Login | None:
+        """The login with an account's name and a key."""
 
     def is_suspended(self, name: str) -> bool:
         """Whether an operator has suspended the account."""

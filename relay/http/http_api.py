@@ -11,6 +11,7 @@ from relay.http.collaborators import Compose, Customers, SubmissionFlow, Webhook
 from relay.http.docs_page import docs_page
 from relay.http.forwarded import TrustedProxies
 from relay.http.inbound_calls import InboundApi
+from relay.http.key_uses import KeyUses
 from relay.http.list_calls import ListCalls
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
@@ -38,6 +39,7 @@ class HttpApi:
     :param lists: where messages are searched; None: in memory.
     :ivar site: the factory to listen with.
     :ivar router: other packages add their paths here.
+    :ivar key_uses: when API keys were last used.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class HttpApi:
         lists: MessageLists | None = None,
     ) -> None:
         logins = Logins(accounts, failed_logins_a_minute, clock.seconds)
+        self.key_uses = KeyUses(flow.store, accounts, clock)
+        logins.key_used = self.key_uses.used
         self.router = router = Router(logins)
         self.site = ApiSite(router.handle, limits, clock, turns, proxies)
         self.site.log_in_early = logins.early
@@ -67,9 +71,9 @@ class HttpApi:
         self.messages = messages = Messages(flow, accounts, preparer, clock, lists)
         self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes, lists)
         router.add("GET", "/messages", ListCalls(lists, accounts, account.cursors).messages)
-        router.add("POST", "/messages", messages.submit)
+        router.add("POST", "/messages", messages.submit, use="send")
         router.add("GET", "/messages/{id}", messages.query)
-        router.add("DELETE", "/messages/{id}", messages.cancel)
+        router.add("DELETE", "/messages/{id}", messages.cancel, use="send")
         router.add("POST", "/messages/{id}/notify", messages.notify)
         router.add("GET", "/notifications", account.feed)
         router.add("POST", "/notifications/replay", account.replay)
@@ -77,7 +81,7 @@ class HttpApi:
         router.add("GET", "/inbound", inbound.feed)
         router.add("GET", "/inbound/{id}", inbound.query)
         router.add("POST", "/inbound/{id}/notify", inbound.notify)
-        router.add("GET", "/account", account.account)
+        router.add("GET", "/account", account.account, use="any")
         router.add("PUT", "/account/notification-url", account.set_url)
         router.add("DELETE", "/account/notification-url", account.reset_url)
         router.add("POST", "/account/test-notification", account.test)
@@ -96,7 +100,7 @@ class HttpApi:
             router.add("GET", "/rate", calls.rate, anybody=True)
             router.add("GET", "/secure/balance", calls.secure_balance)
             router.add("GET", "/secure/rate", calls.secure_rate)
-            router.add("POST", "/secure/send", calls.secure_send)
+            router.add("POST", "/secure/send", calls.secure_send, use="send")
             router.add("POST", "/secure/sendbatch", calls.refuse_batch)
         document = openapi_document(version)
         self._openapi = msgspec.json.encode(document)
@@ -107,6 +111,7 @@ class HttpApi:
     async def stop(self) -> None:
         """Ends long polls and open connections. Call it when nothing listens any more."""
         await self.router.stop()
+        await self.key_uses.stop()
         self.site.abort()
 
     async def _give_openapi(self, request: ApiRequest, account: str) -> Reply:

@@ -4,12 +4,13 @@ A handler is a coroutine function from request and account to `Reply`. Its excep
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from relay.accounts.api_keys import Use
 from relay.http.api_request import ApiRequest, Reply, problem_reply
 from relay.http.logins import Logins
 from relay.http.problems import Problem, of_store
@@ -48,6 +49,14 @@ def _is_browser(request: ApiRequest) -> bool:
     return b"application/xhtml+xml" in (request.header(b"Accept") or b"")
 
 
+class _Route(NamedTuple):
+    """What is done at a path with a method."""
+
+    handler: Handler
+    anybody: bool
+    use: Use
+
+
 class Router:
     """Gives each request to its handler. Register the handlers first, then give `handle` to the site."""
 
@@ -55,17 +64,18 @@ class Router:
 
     def __init__(self, logins: Logins) -> None:
         self._logins = logins
-        self._exact: dict[bytes, dict[bytes, tuple[Handler, bool]]] = {}
-        self._patterns: list[tuple[tuple[bytes, ...], dict[bytes, tuple[Handler, bool]]]] = []
+        self._exact: dict[bytes, dict[bytes, _Route]] = {}
+        self._patterns: list[tuple[tuple[bytes, ...], dict[bytes, _Route]]] = []
         self._tasks = Tasks(self.log, self._broken)
         #: Makes the reply about a problem that a browser shows to a person. Another package sets it.
         self.problem_page: Callable[[Problem], Reply] = problem_reply
 
-    def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False) -> None:
+    def add(self, method: str, path: str, handler: Handler, *, anybody: bool = False, use: Use | None = None) -> None:
         """Registers a handler.
 
         :param path: such as "/messages/{id}/notify". A name in braces matches one segment.
         :param anybody: whether the router asks for no login. The handler may ask for one itself.
+        :param use: which keys may do this; None: a GET is for keys that read, anything else for keys without limits.
         """
         if "{" not in path:
             methods = self._exact.setdefault(path.encode(), {})
@@ -75,7 +85,7 @@ class Router:
             methods = {} if known is None else known
             if known is None:
                 self._patterns.append((pattern, methods))
-        methods[method.encode()] = (handler, anybody)
+        methods[method.encode()] = _Route(handler, anybody, use or ("read" if method == "GET" else "all"))
 
     def handle(self, request: ApiRequest) -> None:
         """Answers a request, now or later. Never raises."""
@@ -90,8 +100,8 @@ class Router:
 
     async def _answer(self, request: ApiRequest) -> None:
         try:
-            handler, anybody = self._find(request)
-            reply = await handler(request, "" if anybody else self._log_in(request))
+            route = self._find(request)
+            reply = await route.handler(request, "" if route.anybody else self._log_in(request, route.use))
         except Exception as error:
             problem = self._problem(request, error)
             reply = self.problem_page(problem) if _is_browser(request) else problem_reply(problem)
@@ -112,15 +122,15 @@ class Router:
         self.log.failure("http_failed: {method} {path} failed", method=request.method, path=request.path)
         return Problem(500, "An error in the relay. Its log has the details; tell its operator.")
 
-    def _log_in(self, request: ApiRequest) -> str:
-        account = self._logins.by_authorization(request)
+    def _log_in(self, request: ApiRequest, use: Use) -> str:
+        account = self._logins.by_authorization(request, use)
         if not account:
             raise Problem(401, _UNAUTHORIZED, headers=_CHALLENGES)
         if request.method not in _READING and _from_another_site(request):
             raise Problem(403, _OTHER_SITE)
         return account
 
-    def _find(self, request: ApiRequest) -> tuple[Handler, bool]:
+    def _find(self, request: ApiRequest) -> _Route:
         path = request.path
         methods = self._exact.get(path)
         if methods is None:
@@ -135,7 +145,7 @@ class Router:
             raise Problem(405, f"This path allows only {allowed.decode()}.", headers=((b"Allow", allowed),))
         return found
 
-    def _match(self, path: bytes) -> dict[bytes, tuple[Handler, bool]] | None:
+    def _match(self, path: bytes) -> dict[bytes, _Route] | None:
         segments = path.split(b"/")[1:]
         for pattern, methods in self._patterns:
             if len(pattern) == len(segments) and all(

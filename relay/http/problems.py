@@ -76,7 +76,7 @@ _OLDER_PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable En
 STATUS_MEANINGS: Final = {
     400: "The request can't be read.",
     401: "The key is missing or wrong.",
-    403: "A browser sent it for a page of another site.",
+    403: "A browser sent it for a page of another site, or the key may not be used for this or from this address.",
     404: "There is no such path, or the account has no such message.",
     405: "The path doesn't allow this method. The header Allow says which it allows.",
     413: "The body is larger than the operator allows.",
@@ -101,6 +101,7 @@ PROBLEM_KINDS: Final = {
     "not-final": "The message has not ended",
     "no-notification-url": "The account has no notification URL",
     "no-inbound-url": "The account has no URL for messages from handsets",
+    "key-not-for-this": "The key is not for this",
     "not-cancellable": "The message can't be cancelled any more",
 }
 

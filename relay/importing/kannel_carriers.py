@@ -124,9 +124,11 @@ class SmppCarriers:
         carrier["password"] = group.text("smsc-password")
         if group.text("system-type"):
             carrier["system_type"] = group.text("system-type")
-        if not group.flag("transceiver-mode"):
+        if group.flag("transceiver-mode"):
+            group.text("receive-port")
+        else:
             carrier["bind"] = "transmitter+receiver"
-            receiver = self._receivers.get(login)
+            receiver = group if group.number("receive-port") else self._receivers.get(login)
             if receiver is None:
                 group.remark(
                     "Kannel only sends over this connection. The relay also binds as a receiver, which gets the "
@@ -136,9 +138,9 @@ class SmppCarriers:
                 used.add(login)
                 if receiver.number("receive-port") != port:
                     receiver.leave_out(f"the relay binds as receiver at port {port}, too", "receive-port")
-        group.text("receive-port")
-        if group.number("interface-version") == 33:
-            carrier["interface_version"] = "0x33"
+        # Kannel writes 0x33 as 33.
+        if (version := group.text("interface-version", "34")) != "34":
+            carrier["interface_version"] = f"0x{version}"
         for key, old in (("addr_ton", "bind-addr-ton"), ("addr_npi", "bind-addr-npi")):
             if value := group.number(old):
                 carrier[key] = value

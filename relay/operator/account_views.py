@@ -83,7 +83,8 @@ def actions_of(account: AccountLook) -> list[Content]:
 
 
 def _suspend(account: AccountLook) -> list[Content]:
-    return [] if account.suspended else [action_link("Suspend", "accounts", account.name, "suspend")]
+    made: list[Content] = [action_link("Purge queued messages", "accounts", account.name, "purge")]
+    return made if account.suspended else [*made, action_link("Suspend", "accounts", account.name, "suspend")]
 
 
 def account_page(account: AccountLook, owed: Owed, given_up: int, since: Content) -> list[Content]:

@@ -20,6 +20,7 @@ from relay.carriers.link import CarrierLink
 from relay.config.changes import ReloadResult
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.operator.operator_logins import Actor
+from relay.operator.purge import PurgeRequest, end_messages, queued_messages
 from relay.routing.flow import MessageFlow
 from relay.values.ids import parse_id
 
@@ -75,6 +76,17 @@ class Replayed(msgspec.Struct, frozen=True):
 
     count: int
     passed_over: int = 0
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """The result of a purge.
+
+    :ivar count: messages that have ended; in a dry run, those that would.
+    :ivar left: messages that were sent meanwhile.
+    """
+
+    count: int
+    left: int = 0
 
 
 class Reloads(Protocol):
@@ -192,6 +204,25 @@ class OperatorActions:
         await self._set(account, SUSPENDED, None)
         parts = await self._daemon.flow.suspended.end(account)
         return f"{account} is no longer suspended; {parts} parts are sent"
+
+    async def purge_carrier(self, carrier: str, wanted: PurgeRequest, by: Actor) -> Purged:
+        """Ends the messages in a carrier's queue as DELETED. Their customers are notified."""
+        link = self._link(carrier)
+        return await self._purge(queued_messages([link], None), f"the queue of {carrier}", wanted, by)
+
+    async def purge_account(self, account: str, wanted: PurgeRequest, by: Actor) -> Purged:
+        """Ends the messages of an account in all queues as DELETED. The account is notified."""
+        self._account(account)
+        kept = self._daemon.flow.suspended.messages(account)
+        ids = queued_messages(self._daemon.links.values(), account, kept)
+        return await self._purge(ids, f"the queued messages of {account}", wanted, by)
+
+    async def _purge(self, ids: Sequence[bytes], what: str, wanted: PurgeRequest, by: Actor) -> Purged:
+        if wanted.dry_run or not ids:
+            return Purged(len(ids))
+        await self._record(f"purge {what}: {len(ids)} messages", wanted.reason, by)
+        ended = await end_messages(self._daemon.flow, ids, self.clock)
+        return Purged(ended, len(ids) - ended)
 
     async def url_off(self, account: str, reason: str, by: Actor) -> str:
         """Stops posting to an account's notification URL. Its notifications wait until their retry window ends."""

@@ -21,7 +21,7 @@ from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.operator import page_files
-from relay.operator.actions import Operated, OperatorActions, Refusal, ReplayRequest
+from relay.operator.actions import Operated, OperatorActions, Purged, Refusal, ReplayRequest
 from relay.operator.admin_site import (
     MOST_FAILED_LOGINS,
     AdminRequest,
@@ -38,6 +38,7 @@ from relay.operator.metrics import CONTENT_TYPE, Metrics
 from relay.operator.operator_logins import InThread, OperatorLogins
 from relay.operator.operator_site import OperatorSite, Outcomes
 from relay.operator.overview import Looked, Observer
+from relay.operator.purge import PurgeRequest
 from relay.operator.receipt_review import review
 from relay.operator.time_line import TimeLine, time_line
 from relay.routing.explanation import Explanation, explain, instant_of
@@ -213,12 +214,13 @@ class AdminPages:
         return await _answered(self._on_configuration(request))
 
     async def act_on_carrier(self, request: AdminRequest) -> Reply:
-        """POST /carriers/NAME/hold, /resume, /dismiss, and /unbind for one that drains, with {"reason": "..."}."""
+        """POST /carriers/NAME/hold, /resume, /dismiss, and /unbind for one that drains, with {"reason": "..."}; /purge
+        with `PurgeRequest`."""
         return self._not_now() or await _answered(self._on_carrier(request))
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
-        """POST /accounts/NAME/unbind, /suspend, /unsuspend, /url-off, /url-on with {"reason"}, and /replay with
-        `ReplayRequest`."""
+        """POST /accounts/NAME/unbind, /suspend, /unsuspend, /url-off, /url-on with {"reason"}, /purge with
+        `PurgeRequest`, and /replay with `ReplayRequest`."""
         return self._not_now() or await _answered(self._on_account(request))
 
     def _not_now(self) -> Reply | None:
@@ -242,10 +244,13 @@ class AdminPages:
                 return Done(await actions.resume(name, _reason(request), request.actor))
             case [name, "unbind"]:
                 return Done(await actions.unbind_carrier(name, _reason(request), request.actor))
+            case [name, "purge"]:
+                wanted = msgspec.json.decode(request.body or b"{}", type=PurgeRequest)
+                return _purged(await actions.purge_carrier(name, wanted, request.actor), wanted)
             case [name, "dismiss"]:
                 return Done(await actions.dismiss_evidence(name, _reason(request), request.actor))
             case _:
-                raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind and /dismiss")
+                raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind, /purge and /dismiss")
 
     async def _on_account(self, request: AdminRequest) -> Done:
         actions = self._actions
@@ -256,6 +261,9 @@ class AdminPages:
                 return Done(await actions.url_off(name, _reason(request), request.actor))
             case [name, "url-on"]:
                 return Done(await actions.url_on(name, _reason(request), request.actor))
+            case [name, "purge"]:
+                purge = msgspec.json.decode(request.body or b"{}", type=PurgeRequest)
+                return _purged(await actions.purge_account(name, purge, request.actor), purge)
             case [name, "suspend"]:
                 return Done(await actions.suspend(name, _reason(request), request.actor))
             case [name, "unsuspend"]:
@@ -267,7 +275,9 @@ class AdminPages:
                 said = f"{replayed.count} notifications of {name} {will} be sent again"
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
-                raise Refusal("the actions are /accounts/NAME/unbind, suspend, unsuspend, url-off, url-on and replay")
+                raise Refusal(
+                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, url-off, url-on and replay"
+                )
 
 
 async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:
@@ -288,6 +298,13 @@ async def _answered(doing: Awaitable[Done | ReloadResult]) -> Reply:
         return json_reply({"error": str(problem)}, problem.status)
     except StoreUnavailable as problem:
         return json_reply({"error": f"it can't be recorded: {problem.reason}"}, 503)
+
+
+def _purged(purged: Purged, wanted: PurgeRequest) -> Done:
+    if wanted.dry_run:
+        return Done(f"{purged.count} messages would end", purged.count)
+    sent = f"; {purged.left} were sent meanwhile" if purged.left else ""
+    return Done(f"{purged.count} messages have ended{sent}", purged.count, purged.left)
 
 
 def _reason(request: AdminRequest) -> str:

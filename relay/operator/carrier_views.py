@@ -87,6 +87,10 @@ def actions_of(carrier: CarrierLook) -> list[Content]:
     return [action_link("Hold", "carriers", carrier.name, "hold")]
 
 
+def _purge(carrier: CarrierLook) -> list[Content]:
+    return [action_link("Purge queue", "carriers", carrier.name, "purge")] if carrier.queued else []
+
+
 def median(seconds: float) -> str:
     """Writes a median. 0.0: nothing was measured; below 0: longer than what is measured."""
     return "–" if not seconds else "very long" if seconds < 0 else duration(seconds)
@@ -144,7 +148,7 @@ def carrier_page(carrier: CarrierLook, receipts_out: int | None, since: Content)
         data_live=True,
     )
     return [
-        el("div", *actions_of(carrier), " ", _messages(carrier.name), class_="buttons"),
+        el("div", *actions_of(carrier), *_purge(carrier), " ", _messages(carrier.name), class_="buttons"),
         _removed(carrier),
         el(
             "div",

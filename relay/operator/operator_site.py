@@ -18,13 +18,14 @@ from relay.account_pages.html import Content, el, flatten, moment
 from relay.account_pages.page_values import Flash
 from relay.history.query_text import QueryProblem
 from relay.operator import account_views, carrier_views, configuration_views, operator_messages, overview_views
-from relay.operator.actions import OperatorActions, Refusal, ReplayRequest
+from relay.operator.actions import OperatorActions, Purged, Refusal, ReplayRequest
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
 from relay.operator.operator_logins import Actor
 from relay.operator.overview import Looked, Observer, Overview
 from relay.operator.owed import OwedNotifications
+from relay.operator.purge import PurgeRequest
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
 from relay.routing.explanation import Explanation
@@ -72,6 +73,16 @@ _QUESTIONS: Final = {
         "Dismiss the receipts of {}?",
         "They are kept no more, and can't find their messages any more.",
         "Dismiss receipts",
+    ),
+    ("carriers", "purge"): Question(
+        "Purge the queue of {}?",
+        "They end as DELETED, and their customers are notified. What the carrier has taken is not affected.",
+        "Purge queue",
+    ),
+    ("accounts", "purge"): Question(
+        "Purge the queued messages of {}?",
+        "They end as DELETED, and the account is notified. What carriers have taken is not affected.",
+        "Purge messages",
     ),
     ("accounts", "unbind"): Question(
         "Unbind {}?", "Its SMPP sessions end. It can bind again at once.", "Unbind account"
@@ -304,6 +315,9 @@ class OperatorSite:
         if action == "replay":
             count = (await self._actions.replay(name, ReplayRequest(dry_run=True), request.actor)).count
             text = f"These are {count:,} notifications. {asked.text}"
+        if action == "purge":
+            count = (await self._purge(kind, name, PurgeRequest(dry_run=True), request.actor)).count
+            text = f"{count:,} messages wait. {asked.text}"
         here = path_of(kind)
         back = path_of("receipts") if action == "dismiss" else path_of(kind, name)
         card = question(frame, text, asked.words, path_of(kind, name, action), back)
@@ -314,6 +328,10 @@ class OperatorSite:
         if (kind, action) == ("accounts", "replay"):
             count = (await actions.replay(name, ReplayRequest(reason=reason), by)).count
             return Flash(good=True, text=f"{count:,} notifications of {name} will be sent again.")
+        if action == "purge":
+            purged = await self._purge(kind, name, PurgeRequest(reason=reason), by)
+            sent = f" {purged.left:,} were sent meanwhile." if purged.left else ""
+            return Flash(good=True, text=f"{purged.count:,} messages have ended.{sent}")
         if kind == "messages":
             found = await self._search.with_id(name)
             if not found:
@@ -335,6 +353,10 @@ class OperatorSite:
         }
         said = await does[kind, action](name, reason, by)
         return Flash(good=True, text=f"{said}.")
+
+    async def _purge(self, kind: str, name: str, wanted: PurgeRequest, by: Actor) -> Purged:
+        actions = self._actions
+        return await (actions.purge_carrier if kind == "carriers" else actions.purge_account)(name, wanted, by)
 
     async def _reload(self, reason: str, by: Actor) -> Flash:
         result = await self._actions.reload(reason, by)

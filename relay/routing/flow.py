@@ -23,6 +23,7 @@ from relay.routing.cancelled import CancelledMessages
 from relay.routing.carrier_order import RouteCarriers, without
 from relay.routing.flow_api import Link, NotificationSender, Outgoing, RateLimits
 from relay.routing.routes import Routes
+from relay.routing.set_endings import SetEnding
 from relay.routing.suspended import SuspendedAccounts
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
@@ -221,7 +222,7 @@ class MessageFlow:
             else:
                 carriers = carriers_of(s.addresses)
             if s.scheduled_seconds:
-                if s.scheduled_parts and carriers and all(self._links[name].can_schedule for name in carriers):
+                if s.scheduled_parts and carriers and self._can_schedule(carriers):
                     parts = s.scheduled_parts
                 else:
                     # The relay chooses the route at that time. But it refuses the message now if no route will match.
@@ -456,11 +457,14 @@ class MessageFlow:
         # As in `prepare`, neighbouring parts with the same carriers share one choice.
         asked: tuple[str, ...] | None = None
         chosen = refused
+        set_endings: list[Outgoing] = []
         for part in parts:
             if part.carriers is not asked:
                 asked = part.carriers
                 if type(asked) is RouteCarriers and asked.spill_over_seconds:
                     chosen = spilling
+                elif type(asked) is SetEnding:
+                    chosen = set_endings
                 else:
                     name = self._choose(asked)
                     chosen = refused if name is None else by_link.setdefault(name, [])
@@ -469,6 +473,10 @@ class MessageFlow:
             self._spill(spilling, by_link, refused)
         for name, batch in by_link.items():
             self._links[name].offer(batch)
+        if set_endings:
+            now = self._clock.seconds()
+            states = {part.id: part.carriers.state for part in set_endings if type(part.carriers) is SetEnding}
+            self.end_later([Ending(message_id, state, now) for message_id, state in states.items()])
         if refused:
             now = self._clock.seconds()
             self.end_later([Ending(part.id, REJECTED, now) for part in refused])
@@ -675,7 +683,12 @@ class MessageFlow:
                 waiting = name
         return waiting
 
+    def _can_schedule(self, carriers: tuple[str, ...]) -> bool:
+        return type(carriers) is not SetEnding and all(self._links[name].can_schedule for name in carriers)
+
     def _any_room(self, carriers: tuple[str, ...]) -> bool:
+        if type(carriers) is SetEnding:
+            return True
         links = self._links
         for name in carriers:
             link = links.get(name)

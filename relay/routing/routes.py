@@ -7,7 +7,7 @@ The ranks are tried from the highest one on. If several routes of a rank match, 
 with equal prefixes, the first one in the file wins. The groups that an account and a sender may use are remembered.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Final
@@ -20,6 +20,7 @@ from relay.routing.carrier_order import CarrierOrder
 from relay.routing.hours import hours_of
 from relay.routing.number_lists import NumberLists
 from relay.routing.prefix_table import PrefixTable
+from relay.routing.set_endings import NO_ENDINGS, Endings, or_carriers
 from relay.values.messages import destination_of, source_of
 
 #: Returns the carriers for a message's addresses, in order of preference; () if no route matches.
@@ -149,11 +150,18 @@ class Routes:
     """Finds the carriers of a message by one configuration. It never changes; a reload makes a new one.
 
     :param lists: the lists of numbers, with their tags.
+    :param endings: the test numbers of accounts, see `relay.routing.set_endings`.
     :ivar compiled: the routes in the order of the file.
     """
 
-    def __init__(self, routes: Sequence[Route], lists: NumberLists | None = None) -> None:
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        lists: NumberLists | None = None,
+        endings: Mapping[str, Endings] = NO_ENDINGS,
+    ) -> None:
         self.lists = lists
+        self._endings = endings
         #: Returns the name of the list that refuses a number. None: no list refuses numbers.
         self.refuses = lists.refuses if lists is not None and lists.refuse else None
         self.compiled = [CompiledRoute(index, route) for index, route in enumerate(routes)]
@@ -175,11 +183,15 @@ class Routes:
     def chooser(self, account: str, at: float) -> Chooser:
         """Returns the function that finds the carriers for an account's messages at this time.
 
-        Call it once for each batch.
+        Call it once for each batch. For a message to a test number it finds a `SetEnding`.
         """
+        find: Chooser
         if self._plain is not None:
-            return self._plain.find
-        return partial(self._by_account.get(account, self._others).carriers, at)
+            find = self._plain.find
+        else:
+            find = partial(self._by_account.get(account, self._others).carriers, at)
+        endings = self._endings.get(account)
+        return find if endings is None else partial(or_carriers, endings, find)
 
     def carriers_of(
         self, addresses: bytes, account: str = "", at: float = 0.0, tags: Collection[str] = ()

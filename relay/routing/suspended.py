@@ -42,6 +42,10 @@ class SuspendedAccounts:
         """How many parts of an account are kept."""
         return len(self._parts.get(account, ()))
 
+    def messages(self, account: str) -> list[bytes]:
+        """The ids of an account's messages that are kept; a message of several parts has its id several times."""
+        return [part.id for part in self._parts.get(account, ()) if not part.done]
+
     def begin(self, account: str) -> int:
         """Suspends an account. Returns how many parts are kept. A second call takes those that came meanwhile."""
         kept = self._parts.setdefault(account, [])

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts, Target
+from relay.accounts.first_secrets import FirstSecrets
 from relay.config.model import NotificationTls
 from relay.store.api import SettingsStore, StoreUnavailable
 from relay.values.inbound import INBOUND_URL
@@ -61,6 +62,7 @@ class WebhookDelivery:
     If an account has two URLs, it also remembers the failures of the first one.
 
     :param wall: returns the system's time, for signatures; if it is None, `clock` gives the time.
+    :param secrets: makes signing secrets for accounts that have none; None: their webhooks aren't signed.
     """
 
     log = Logger()
@@ -72,7 +74,9 @@ class WebhookDelivery:
         client: Client,
         clock: IReactorTime,
         wall: Callable[[], float] | None = None,
+        secrets: FirstSecrets | None = None,
     ) -> None:
+        self._secrets = secrets
         self._store = store
         self._accounts = accounts
         self._client = client
@@ -84,6 +88,8 @@ class WebhookDelivery:
         self, queue_key: QueueKey, target: Target, batch: Sequence[Notification], now: float
     ) -> tuple[Answer, str]:
         """Makes one attempt; returns the answer that counts, and a text that names all answers."""
+        if not target.keys and target.sign and self._secrets is not None:
+            target = await self._secrets.signed(queue_key.account, target)
         if not queue_key.url:
             return await self._send_home(target, batch, now)
         if queue_key.url == INBOUND_URL:
@@ -134,6 +140,10 @@ class WebhookDelivery:
         """
         target = self._accounts.target(account)
         if target is None or target.url is None:
+            raise LookupError(account)
+        if not target.keys and target.sign and self._secrets is not None:
+            target = await self._secrets.signed(account, target)
+        if target.url is None:
             raise LookupError(account)
         now = self._clock.seconds()
         made_up = Notification(test_id, account, Channel.WEBHOOK, DELIVERED, True, 1, now, now, b"")

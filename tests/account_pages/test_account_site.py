@@ -18,7 +18,7 @@ from relay.account_pages.html import el, flatten
 from relay.account_pages.login import login_page
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
-from relay.accounts.account_settings import OFF_BY_OPERATOR, OLD_SECRET, URL_OFF
+from relay.accounts.account_settings import OFF_BY_OPERATOR, OLD_SECRET, UNSEEN_SECRET, URL_OFF
 from relay.config.model import Account, Senders
 from relay.store.api import FeedEntry
 from relay.values.ids import id_text
@@ -322,6 +322,25 @@ class SettingsTests(SiteTestCase):
         assert target is not None
         self.assertEqual((target.keys, target.old_key), ((), b""))
 
+    def test_a_secret_that_the_relay_made_is_shown_until_it_is_copied(self) -> None:
+        self.site.log_in()
+        self.assertIn("The relay makes a secret with the first notification", self.site.get("/my/settings"))
+        secret = "whsec_" + "A" * 32
+        for name, value in ((UNSEEN_SECRET, "yes"), ("notification_secret", secret)):
+            self.site.driver.store.kept["acme", name] = value
+            self.site.driver.accounts.apply_setting("acme", name, value)
+        for _ in range(2):
+            self.assertIn(f'<code id="made-secret">{secret}</code>', self.site.get("/my/settings"))
+        self.site.post("/my/secret", action="seen")
+        self.assertNotIn(secret, self.site.get("/my/settings"))
+        self.assertEqual(self.site.settings["notification_secret"], secret, "it signs on")
+        self.assertIsNone(self.site.settings[UNSEEN_SECRET])
+
+    def test_with_sign_false_no_secret_is_promised(self) -> None:
+        self.site = Site(Account(api_key=Secret(KEY), sign=False))
+        self.site.log_in()
+        self.assertIn('class="state none">Not signed<', self.site.get("/my/settings"))
+
     def test_the_other_settings_are_saved_where_they_differ_and_reset_together(self) -> None:
         self.site.log_in()
         form = {"form": "delivery", "notification_format": "form", "notify": "final", "notification_batch": "100"}
@@ -400,6 +419,12 @@ class MessagesTests(SiteTestCase):
                 self.assertEqual(reply.status, 200)
                 self.assertIn(f'id="size">{said}</output>', reply.body.decode())
         self.assertEqual(self.site.driver.flow.accepted, [])
+
+    def test_the_form_names_the_accounts_test_numbers(self) -> None:
+        account = Account(api_key=Secret(KEY), test_numbers={"15005550001": "DELIVRD", "15005550002": "UNDELIV"})
+        self.site = Site(account)
+        self.site.log_in()
+        self.assertIn("15005550001 ends as DELIVRD, 15005550002 ends as UNDELIV.", self.site.get("/my/send"))
 
     def test_an_account_with_a_sender_of_its_own_may_leave_it_out(self) -> None:
         self.site = Site(Account(api_key=Secret(KEY), senders=Senders(default="SHOP")))

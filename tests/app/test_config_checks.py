@@ -283,6 +283,11 @@ class CarrierTests(ChecksTestCase):
 
 
 class SendersTests(ChecksTestCase):
+    def test_a_test_number_is_a_number_and_has_a_final_status(self) -> None:
+        self.assert_fine('accounts: {a: {test_numbers: {"15005550001": DELIVRD, +15005550002: REJECTD}}}')
+        self.assert_problem("accounts: {a: {test_numbers: {anybody: DELIVRD}}}", "accounts.a.test_numbers.anybody")
+        self.assert_problem("accounts: {a: {test_numbers: {1500555: ENROUTE}}}", "accounts.a.test_numbers.1500555")
+
     def test_senders_that_cannot_be_read_are_refused(self) -> None:
         self.assert_fine('accounts: {a: {senders: {allow: [ACME, "4477*", numeric], default: ACME}}}')
         self.assert_problem(

@@ -60,8 +60,8 @@ class Browser:
         self.driver.find_element("xpath", f"//button[normalize-space()='{words}']").click()
 
     def follow(self, words: str) -> None:
-        """Follows the link that says `words`."""
-        self.driver.find_element("link text", words).click()
+        """Follows the link that says `words`. The page may draw the link again at any time."""
+        self.until(f"{words} is followed", lambda: self.driver.find_element("link text", words).click() or True)
 
     def text(self, selector: str) -> str:
         """What an element says; "" where there is none."""

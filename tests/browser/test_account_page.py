@@ -19,6 +19,7 @@ from tests.integration.harness import ROOT, IntegrationTestCase, Relay, WebhookR
 AXE = ROOT / ".venv" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 MISSING = what_is_missing()
 KEY = "key-of-the-browser"
+PAGES = ("/", "/my/messages", "/my/settings", "/my/send", "/my/access")
 
 #: The page keeps a note of everything that moved although nobody touched it.
 WATCH_SHIFTS = """
@@ -264,7 +265,8 @@ class AccountPageTests(IntegrationTestCase):
             page.press("Send test notification")
             page.until("it arrived", lambda: "arrived" in page.text(".notice.good"))
             page.follow("Settings")
-            page.press("Make a secret")
+            self.assertRegex(page.text("#made-secret"), r"^whsec_", "the relay made one for the test notification")
+            page.press("Make a new secret")
             page.until("the secret is shown", lambda: page.has("#secret"))
             secret = page.text("#secret")
             self.assertRegex(secret, r"^whsec_[A-Za-z0-9+/]{43}=$")
@@ -297,6 +299,12 @@ class AccountPageTests(IntegrationTestCase):
             page.until("it asks", lambda: page.heading() == "Stop signing?")
             page.press("Stop signing")
             page.until("it is done", lambda: "not signed any more" in page.text(".notice.good"))
+            page.follow("Access")
+            page.fill("name", "till")
+            page.press("Make key")
+            page.until("the key is shown", lambda: page.text("#secret").startswith("rk_"))
+            page.press("Replace")
+            page.until("both are there", lambda: len(page.all(".rows li")) == 3)
             page.press("Log out")
             page.until("the login page is shown", lambda: page.has("#key"))
             page.go("/my/messages")
@@ -328,7 +336,7 @@ class AccountPageTests(IntegrationTestCase):
             for width in (360, 1440):
                 for dark in (False, True):
                     show(page, width, 900, dark=dark)
-                    for path in ("/", "/my/messages", f"/my/messages/{sent['id']}", "/my/settings", "/my/send"):
+                    for path in (*PAGES, f"/my/messages/{sent['id']}"):
                         check(path)
                     check("/docs")
             page.go("/my/send")
@@ -356,7 +364,7 @@ class AccountPageTests(IntegrationTestCase):
             )
             for width in (320, 360, 1440):
                 show(page, width, 900, dark=False)
-                for path in ("/", "/my/messages", f"/my/messages/{sent['id']}", "/my/settings", "/my/send", "/docs"):
+                for path in (*PAGES, f"/my/messages/{sent['id']}", "/docs"):
                     page.go(path)
                     self.assertEqual(page.run(TOO_WIDE), [], f"{path} in a window of {width}")
 

@@ -27,7 +27,9 @@ from tests.routing.test_flow import ADDRESSES, Rates
 BODY = message_body(addresses=ADDRESSES, short_message=b"hello")
 
 
-class HttpCarrierTests(SynchronousTestCase):
+class HttpLinkTestCase(SynchronousTestCase):
+    """A flow with routes to two carriers over HTTP, and what they are asked."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_000_000.0)
@@ -43,6 +45,25 @@ class HttpCarrierTests(SynchronousTestCase):
         )
         self.links: dict[str, CarrierLink] = {}
 
+    def turn(self, seconds: float = 0.0) -> None:
+        self.clock.advance(seconds)
+        for _ in range(20):
+            self.clock.advance(0.0)
+
+    def next(self) -> QueryOutcome:
+        self.turn()
+        return self.http.asked.popleft()
+
+    def submit(self, count: int = 1, **fields: Any) -> list[Message]:
+        prepared = self.flow.prepare("acme", [Submission(ADDRESSES, (BODY,), **fields)] * count)
+        messages = [m for m in prepared if isinstance(m, Message)]
+        self.store.accept(messages)
+        self.flow.dispatch(messages)
+        self.turn()
+        return messages
+
+
+class HttpCarrierTests(HttpLinkTestCase):
     def link(self, name: str = "up", **settings: Any) -> CarrierLink:
         values: dict[str, Any] = {
             "kind": "http",
@@ -70,23 +91,6 @@ class HttpCarrierTests(SynchronousTestCase):
         self.turn()
         self.assertTrue(link.up)
         return link
-
-    def turn(self, seconds: float = 0.0) -> None:
-        self.clock.advance(seconds)
-        for _ in range(20):
-            self.clock.advance(0.0)
-
-    def next(self) -> QueryOutcome:
-        self.turn()
-        return self.http.asked.popleft()
-
-    def submit(self, count: int = 1, **fields: Any) -> list[Message]:
-        prepared = self.flow.prepare("acme", [Submission(ADDRESSES, (BODY,), **fields)] * count)
-        messages = [m for m in prepared if isinstance(m, Message)]
-        self.store.accept(messages)
-        self.flow.dispatch(messages)
-        self.turn()
-        return messages
 
     def test_each_part_goes_up_under_a_key_that_follows_from_message_and_part(self) -> None:
         self.link()

@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import ResponseNeverReceived
 
-from relay.carriers.http_session import ANSWER_BYTES, ITEMS_A_POST, LONGEST_PAUSE_SECONDS, POSTS, HttpCarrierSession
+from relay.carriers.http_exchange import ANSWER_BYTES, LONGEST_PAUSE_SECONDS
+from relay.carriers.http_session import ITEMS_A_POST, POSTS, HttpCarrierSession
 from relay.carriers.session_api import CarrierSession, Responder
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, CodecError, LateAnswer, MessagePdu

@@ -146,6 +146,16 @@ class CarrierTests(SynchronousTestCase):
             imported.left_out,
         )
 
+    def test_a_connection_with_two_ports_becomes_one_carrier(self) -> None:
+        both = CARRIER.replace("transceiver-mode = true", "receive-port = 3551\ninterface-version = 50")
+        imported = imported_of(both)
+        carrier = loaded(imported).carriers["tier1"]
+        self.assertEqual((carrier.bind, carrier.interface_version), ("transmitter+receiver", 0x50))
+        self.assertEqual(
+            imported.left_out,
+            ["kannel.conf:1: group smsc: receive-port: the relay binds as receiver at port 3550, too"],
+        )
+
     def test_a_connection_that_only_sends_also_binds_as_receiver_and_the_import_says_so(self) -> None:
         imported = imported_of(CARRIER.replace("transceiver-mode = true\n", ""))
         self.assertEqual(loaded(imported).carriers["tier1"].bind, "transmitter+receiver")

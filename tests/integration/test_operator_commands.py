@@ -335,6 +335,46 @@ class SuspendTests(CommandsTestCase):
         self.assertEqual((1, "acme is not suspended\n"), (done.returncode, done.stderr))
 
 
+class PurgeTests(CommandsTestCase):
+    async def test_queued_messages_end_after_their_number_was_said_and_others_go_on(self) -> None:
+        relay = await self.start()
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900001")]))
+        await until("it has been told", lambda: len(self.receiver.posts) == 1)
+        await self.command("hold", "tier1", *admin)
+        await within(10, esme.submit([submit_body("447700900002")] * 300))
+        for options in (["--carrier", "tier1"], ["--account", "acme"]):
+            done = await self.command("purge", *options, "--dry-run", *admin)
+            self.assertEqual((0, "300 messages would end\n"), (done.returncode, done.stdout), done.stderr)
+        done = await self.command("purge", "--carrier", "tier1", *admin)
+        self.assertEqual((1, "300 messages would end; give --yes to end them\n"), (done.returncode, done.stderr))
+        done = await self.command("purge", "--account", "acme", "--yes", "--reason", "a mistake", *admin)
+        self.assertEqual((0, "300 messages have ended\n"), (done.returncode, done.stdout), done.stderr)
+        await until("all are told", lambda: len(self.receiver.posts) == 301)
+        self.assertEqual(300, [post.json["status"] for post in self.receiver.posts].count("DELETED"))
+        await self.command("resume", "tier1", *admin)
+        await within(10, esme.submit([submit_body("447700900003")]))
+        await until("the next one is told", lambda: len(self.receiver.posts) == 302)
+        self.assertEqual(2, self.simulated.counters.submits)
+        done = await self.command("purge", "--account", "acme", "--yes", *admin)
+        self.assertEqual("0 messages would end\n", done.stdout)
+
+    async def test_the_kept_messages_of_a_suspended_account_are_purged_too(self) -> None:
+        relay = await self.start()
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        await self.command("hold", "tier1", *admin)
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900002")] * 3))
+        await self.command("suspend", "acme", *admin)
+        done = await self.command("purge", "--account", "acme", "--yes", *admin)
+        self.assertEqual("3 messages have ended\n", done.stdout, done.stderr)
+        await self.command("unsuspend", "acme", *admin)
+        await self.command("resume", "tier1", *admin)
+        await until("all are told", lambda: len(self.receiver.posts) == 3)
+        self.assertEqual(0, self.simulated.counters.submits)
+
+
 class MessageCommandTests(CommandsTestCase):
     async def test_it_shows_the_facts_and_events_of_the_message_with_an_id_of_ours_or_the_carrier_s(self) -> None:
         relay = await self.start()

@@ -228,6 +228,17 @@ class FormTests(SiteTestCase):
         self.assertEqual(2, self.daemon.links["tier1"].queued)
         self.assertIn("Refused: acme is not suspended", self.press("/page/accounts/acme/unsuspend"))
 
+    def test_the_question_about_a_purge_says_how_many_messages_wait(self) -> None:
+        submissions = [Submission(ADDRESSES, (b"one", b"two"))] * 3
+        self.daemon.flow.dispatch([m for m in self.daemon.flow.prepare("acme", submissions) if isinstance(m, Message)])
+        self.assertIn("3 messages wait. They end as DELETED", self.shown("/page/carriers/tier1/purge"))
+        self.assertIn("3 messages wait. They end as DELETED", self.shown("/page/accounts/acme/purge"))
+        self.assertIn("0 messages wait.", self.shown("/page/accounts/quiet/purge"))
+        self.assertIn("There is no carrier", self.shown("/page/carriers/x/purge", 404))
+        # The store of this test knows none of them, as if they had all been sent meanwhile.
+        self.assertIn("0 messages have ended. 3 were sent meanwhile.", self.press("/page/carriers/tier1/purge"))
+        self.assertIn("purge the queue of tier1: 3 messages", self.shown("/page/audit"))
+
     def test_the_question_about_a_replay_says_how_many_it_concerns(self) -> None:
         self.daemon.store.given_up_at = {b"a" * 16: 10.0, b"b" * 16: 20.0}
         self.assertIn("These are 2 notifications.", self.shown("/page/accounts/acme/replay"))

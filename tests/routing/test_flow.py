@@ -8,12 +8,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Route
+from relay.config.model import Account, Route
 from relay.config.sender_patterns import AllowedSenders
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
+from relay.routing.set_endings import endings_of
 from relay.smpp.message_codec import decode_message, message_body
 from relay.text.text_form import PLAIN
 from relay.values import smpp_constants as c
@@ -30,7 +31,7 @@ from relay.values.messages import (
     StoreResult,
     Submission,
 )
-from relay.values.states import EXPIRED, REJECTED, UNKNOWN
+from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import NOW, SettableClock, message, message_id, started, wait_for
 from tests.unused_store import UnusedStore
@@ -226,6 +227,32 @@ class MessageFlowTests(SynchronousTestCase):
             self.first.offered.clear()
             self.flow.dispatch([message])
             self.assertEqual([part.body for part in self.first.offered], list(message.parts))
+
+    def test_a_message_to_a_test_number_ends_as_configured_and_no_carrier_sees_it(self) -> None:
+        account = Account(test_numbers={"+15005550001": "DELIVRD", "15005550002": "REJECTD"})
+        endings = endings_of({"acme": account, "other": Account()})
+        routes = Routes([Route(prefix="44", carriers=["first"])], None, endings)
+        self.flow.reroute(routes, {"first": self.first}, 3600.0)
+        self.first.room = 0
+        for number, state in ((b"15005550001", DELIVERED), (b"+15005550002", REJECTED)):
+            submission = Submission(b"\0\0a\0\1\1" + number + b"\0", (b"one", b"two"))
+            [message] = self.flow.prepare("acme", [submission])
+            assert isinstance(message, Message), message
+            self.store.ended.clear()
+            self.flow.dispatch([message])
+            self.assertEqual([(e.id, e.state, e.carrier) for e in self.store.ended], [(message.id, state, "")])
+            self.assertIsInstance(self.flow.prepare("other", [submission])[0], Refused, "it has no such number")
+        self.assertEqual(self.first.offered, [])
+        self.assertIsInstance(self.prepare(), Refused, "the queue is full for other numbers")
+
+    def test_a_scheduled_message_to_a_test_number_waits_here_for_its_time(self) -> None:
+        endings = endings_of({"acme": Account(test_numbers={"447700900123": "UNDELIV"})})
+        self.flow.reroute(Routes([Route(carriers=["first"])], None, endings), {"first": self.first}, 3600.0)
+        prepared = self.prepare(scheduled_seconds=60.0, scheduled_parts=(b"later",))
+        assert isinstance(prepared, Message)
+        self.assertEqual((prepared.scheduled_at, prepared.parts), (1060.0, (b"body",)))
+        self.flow.dispatch([prepared])
+        self.assertEqual((self.store.ended, self.first.offered), ([], []))
 
     def test_above_the_rate_the_refusal_says_when_to_try_again(self) -> None:
         self.rates.wait_seconds = 2.5

@@ -127,7 +127,7 @@ class Jasmin:
 
     def _log_in(self, request: ApiRequest, fields: Fields) -> str:
         user = text_of(fields, "username")
-        account = self._logins.by_login(request, user, text_of(fields, "password"))
+        account = self._logins.by_login(request, user, text_of(fields, "password"), "send")
         if account is None:
             raise Refusal(403, f"Authentication failure for username:{user[:50]}")
         return account

@@ -51,7 +51,8 @@ class Kannel:
 
     async def _send(self, request: ApiRequest, fields: Fields) -> Reply:
         user = text_of(fields, "username") or text_of(fields, "user")
-        account = self._logins.by_login(request, user, text_of(fields, "password") or text_of(fields, "pass"))
+        key = text_of(fields, "password") or text_of(fields, "pass")
+        account = self._logins.by_login(request, user, key, "send")
         if account is None:
             raise Refusal(403, "Authorization failed for sendsms")
         message = read_message(fields, self._preparer.default_sender(account))

@@ -17,10 +17,10 @@
   // What the relay last sent of each part. The page itself has the times in another form.
   const sent = new Map();
 
-  // Leaves alone what is the same, and what has the focus: a link that someone is about to follow.
+  // Leaves alone what is the same, and a link that someone is about to follow: it has the focus or is pointed at.
   function replace(part, news) {
     const focused = part.contains(document.activeElement) && part !== document.activeElement;
-    if (focused || sent.get(part.id) === news.innerHTML) return;
+    if (focused || part.querySelector("a:hover") || sent.get(part.id) === news.innerHTML) return;
     sent.set(part.id, news.innerHTML);
     const open = [...part.querySelectorAll("details")].map((details) => details.open);
     [...news.querySelectorAll("details")].forEach((details, index) => { details.open = open[index] || false; });
